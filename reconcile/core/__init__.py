@@ -1,0 +1,1 @@
+"""Pure functions over text and values: no clock, network, files, environment or logging."""

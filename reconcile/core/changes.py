@@ -1,0 +1,260 @@
+"""The vocabulary of plans: what is to change, how, why, and how it ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
+
+
+class Absent(Enum):
+    """The value of a field that is not there; `None` would be a value that JSON can carry."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Effect: labels, annotations or owners change; nothing that runs notices."""
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """Effect: the object changes where it stands; nothing restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartsContainer:
+    """Effect: the kubelet restarts this container, whatever the pod's restart policy."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForcesReplace:
+    """Effect: the field is immutable, so the object must be deleted and created again."""
+
+
+Effect: TypeAlias = Metadata | InPlace | RestartsContainer | ForcesReplace
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Cause: desired state changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Cause: somebody changed the live object; `manager` and `time` are empty where unknown."""
+
+    manager: str = ""
+    time: str = ""
+
+
+Cause: TypeAlias = Commit | Drift
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field before and after, `ABSENT` where it is not there.
+
+    `path` is for people: `spec.containers[runner].env[MODEL].value`.
+    `before == after` means that only our claim on the field is given up.
+    """
+
+    path: str
+    before: Any
+    after: Any
+    effect: Effect
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRef:
+    """The very object that was looked at when a change was decided."""
+
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """The object is not there and is wanted."""
+
+    manifest: Manifest
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object's identity."""
+        return self.manifest.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The object is there and differs in fields that can change.
+
+    `operations` is the minimal JSON Patch. `force` takes fields over from other managers.
+    `adopts` tells that the object was a stranger's and carries the annotation that gives it to us.
+    """
+
+    manifest: Manifest
+    live: LiveRef
+    fields: tuple[FieldChange, ...]
+    operations: tuple[Mapping[str, Any], ...]
+    force: bool = False
+    adopts: bool = False
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object's identity."""
+        return self.manifest.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The object is there and differs in a field that cannot change: delete, then create."""
+
+    manifest: Manifest
+    live: LiveRef
+    fields: tuple[FieldChange, ...]
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object's identity."""
+        return self.manifest.ref
+
+    @property
+    def forced_by(self) -> tuple[FieldChange, ...]:
+        """The fields that cannot be changed in place."""
+        return tuple(change for change in self.fields if isinstance(change.effect, ForcesReplace))
+
+
+class DeleteReason(Enum):
+    """Why an object is no longer wanted."""
+
+    SESSION_REMOVED = "the session's file is gone"
+    SESSION_STOPPED = "the session is stopped"
+    NOT_RENDERED = "no template renders it any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The object is there, is ours and is not wanted."""
+
+    ref: ObjectRef
+    kind: Kind
+    live: LiveRef
+    reason: DeleteReason
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The object is as wanted. `resource_version` and `digest` let a loop skip the next look."""
+
+    ref: ObjectRef
+    live: LiveRef
+    digest: str
+
+
+class HoldReason(Enum):
+    """Why a wanted change is withheld, and what releases it; `{session}` stands for its id."""
+
+    RUNNING_WORK = (
+        "it would end running work: set `update.strategy: Recreate` or `state: Stopped` in the "
+        "session, or list `{session}` under `approvals.allowRestarts` in policy.yaml"
+    )
+    RESTART_BUDGET = (
+        "the restart budget is exceeded: raise `budgets.restarts`, or list `{session}` under "
+        "`approvals.allowRestarts`, in policy.yaml"
+    )
+    DELETE_BUDGET = (
+        "the delete budget is exceeded: raise `budgets.deletes`, or list `{session}` under "
+        "`approvals.allowDeletes`, in policy.yaml"
+    )
+    LAST_SESSIONS = (
+        "no session of this installation would be left: set `approvals.allowEmpty: true` in "
+        "policy.yaml if that is meant"
+    )
+    UNREADABLE = "a file in this namespace could not be used, so nothing in it is pruned: mend it"
+    NO_PRUNE = "pruning is switched off: run with --prune"
+    OUT_OF_REALM = "the namespace is not listed in policy.yaml, so nothing in it is touched"
+    CONFLICT = (
+        "another manager has changed it and the policy is to report: change it back, or set "
+        "`onConflict: heal` in policy.yaml"
+    )
+    TAKEN = (
+        "the name is taken by an object that is not ours: choose another name, remove that object, "
+        "or let it be adopted: annotate it with `reconcile.ambient-code.io/adopt={installation}`"
+    )
+    TERMINATING = "the live object is being deleted: the next pass goes on when it is gone"
+    DATA_LOSS = (
+        "replacing it would delete its data: list `{session}` under `approvals.allowDeletes` in "
+        "policy.yaml if that is meant"
+    )
+    WAITS_FOR_OWNER = "an object that comes before it is held"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A wanted change that is withheld, and why."""
+
+    change: "Create | Patch | Replace | Delete"
+    reason: HoldReason
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object's identity."""
+        return self.change.ref
+
+
+Change: TypeAlias = Create | Patch | Replace | Delete | Keep | Hold
+Action: TypeAlias = Create | Patch | Replace | Delete
+"""The changes that write."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What happens to one session: `changes` in the order in which they are carried out."""
+
+    session: SessionId
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What turns live state into desired state; `sessions` are ordered by their identity."""
+
+    installation: str
+    revision: str
+    sessions: tuple[SessionPlan, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes, session by session."""
+        return tuple(change for session in self.sessions for change in session.changes)
+
+
+class Status(Enum):
+    """How one change ended."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    REPLACED = "replaced"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+    HELD = "held"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one change ended; `message` says why for a failed, held or skipped one."""
+
+    change: Change
+    status: Status
+    message: str = ""

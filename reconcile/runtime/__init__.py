@@ -1,0 +1,1 @@
+"""Process plumbing that every program shares: settings, logs, signals. Knows no domain."""
