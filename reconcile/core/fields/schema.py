@@ -1,0 +1,117 @@
+"""How the API server merges the lists and maps of the kinds we know.
+
+Source: the `x-kubernetes-list-type` and `-map-keys` extensions of Kubernetes' OpenAPI. A list that
+is not named here is atomic, a map that is not named is granular: those are the server's defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeAlias
+
+from reconcile.core.model import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Granular:
+    """A map whose entries have owners of their own; `each` describes entries without a name."""
+
+    fields: Mapping[str, "Node"] = field(default_factory=dict)
+    each: "Node | None" = None
+
+    def child(self, name: str) -> "Node":
+        """The description of one entry."""
+        return self.fields.get(name) or self.each or UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A list whose items are told apart by the values of `keys`; order does not matter."""
+
+    keys: tuple[str, ...]
+    item: Granular = field(default_factory=Granular)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetOf:
+    """A list of distinct scalars; order does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing is known: scalars and lists are taken whole, maps entry by entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`."""
+
+
+Node: TypeAlias = Granular | Keyed | SetOf | Unknown | Quantity
+
+UNKNOWN = Unknown()
+_QUANTITIES = Granular(each=Quantity())
+_RESOURCES = Granular({"limits": _QUANTITIES, "requests": _QUANTITIES, "claims": Keyed(("name",))})
+_TCP = {"protocol": "TCP"}
+
+_CONTAINER = Granular(
+    {
+        "env": Keyed(("name",)),
+        "ports": Keyed(("containerPort", "protocol"), defaults=_TCP),
+        "resources": _RESOURCES,
+        "volumeDevices": Keyed(("devicePath",)),
+        "volumeMounts": Keyed(("mountPath",)),
+    }
+)
+_VOLUME = Granular({"emptyDir": Granular({"sizeLimit": Quantity()})})
+_POD_SPEC = Granular(
+    {
+        "containers": Keyed(("name",), _CONTAINER),
+        "initContainers": Keyed(("name",), _CONTAINER),
+        "ephemeralContainers": Keyed(("name",), _CONTAINER),
+        "hostAliases": Keyed(("ip",)),
+        "imagePullSecrets": Keyed(("name",)),
+        "overhead": _QUANTITIES,
+        "resourceClaims": Keyed(("name",)),
+        "schedulingGates": Keyed(("name",)),
+        "topologySpreadConstraints": Keyed(("topologyKey", "whenUnsatisfiable")),
+        "volumes": Keyed(("name",), _VOLUME),
+    }
+)
+_METADATA = Granular(
+    {
+        "finalizers": SetOf(),
+        "labels": Granular(),
+        "annotations": Granular(),
+        "ownerReferences": Keyed(("uid",)),
+    }
+)
+_CONDITIONS = Granular({"conditions": Keyed(("type",))})
+_POD_TEMPLATE = Granular({"metadata": _METADATA, "spec": _POD_SPEC})
+_WORKLOAD = Granular({"template": _POD_TEMPLATE, "selector": Granular()})
+_PVC_SPEC = Granular({"resources": _RESOURCES})
+
+_SPECS: Mapping[tuple[str, str], Mapping[str, Node]] = {
+    ("", "Pod"): {"spec": _POD_SPEC},
+    ("", "Service"): {"spec": Granular({"ports": Keyed(("port", "protocol"), defaults=_TCP)})},
+    ("", "ServiceAccount"): {
+        "secrets": Keyed(("name",)),
+        "imagePullSecrets": Unknown(),
+    },
+    ("", "PersistentVolumeClaim"): {"spec": _PVC_SPEC},
+    ("apps", "Deployment"): {"spec": _WORKLOAD},
+    ("apps", "ReplicaSet"): {"spec": _WORKLOAD},
+    ("apps", "DaemonSet"): {"spec": _WORKLOAD},
+    ("apps", "StatefulSet"): {"spec": _WORKLOAD},
+    ("batch", "Job"): {"spec": _WORKLOAD},
+    ("batch", "CronJob"): {"spec": Granular({"jobTemplate": Granular({"spec": _WORKLOAD})})},
+    ("", "ResourceQuota"): {"spec": Granular({"hard": _QUANTITIES})},
+}
+
+
+@cache
+def schema_of(kind: Kind) -> Granular:
+    """Describe the objects of a kind; one that is not known has described metadata alone."""
+    known = _SPECS.get((kind.group, kind.name), {})
+    return Granular({"metadata": _METADATA, "status": _CONDITIONS, **known})
