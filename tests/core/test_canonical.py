@@ -1,0 +1,42 @@
+"""The canonical form and its digests."""
+
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.core.canonical import canonical, digest
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def test_keys_are_sorted_at_every_depth():
+    assert canonical({"b": {"d": 1, "c": [2]}, "a": None}) == b'{"a":null,"b":{"c":[2],"d":1}}'
+
+
+def test_text_stays_utf_8():
+    assert canonical("é") == '"é"'.encode()
+
+
+def test_any_mapping_and_any_sequence_of_ours_will_do():
+    assert canonical(MappingProxyType({"a": (1, 2)})) == b'{"a":[1,2]}'
+
+
+def test_a_digest_names_its_algorithm():
+    assert digest({}) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_the_order_of_keys_does_not_matter(value):
+    assert digest(value) == digest(dict(reversed(value.items())))
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, 2**64, "\ud800", {1, 2}])
+def test_what_json_cannot_carry_is_a_type_error(value):
+    with pytest.raises(TypeError):
+        canonical(value)
