@@ -1,0 +1,282 @@
+"""The one door to YAML: text in, plain values with their places out, or every reason why not.
+
+Values are built straight from the C parser's events, by the rules of YAML 1.2's core schema and no
+more: what composing and constructing them takes would be felt with thousands of objects.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from ruamel.yaml import events
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from reconcile.core.errors import Problem, SpecError
+from reconcile.core.places import Path, Place, Positions, dotted, printable
+from reconcile.core.yamlscalars import AmbiguousError, resolve
+
+MAX_BYTES: Final = 1 << 20
+"""The size of a text that is still read, and of what its aliases may add."""
+
+MAX_DEPTH: Final = 32
+"""How deep mappings and lists may be nested."""
+
+MAX_NODES: Final = 50_000
+"""How many values and keys a text may have, those that aliases repeat included."""
+
+MAX_PROBLEMS: Final = 50
+"""After so many reasons the rest of a text is not read."""
+
+_TAB: Final = "a tab cannot indent: use spaces"
+_HINTS: Final = (
+    ("mapping values are not allowed", "wrong indentation, or text with `: ` in it: quote it"),
+    ("cannot start any token", "text may not begin with this character: quote it"),
+    ("did not find expected key", "wrong indentation, or text behind a closing quote"),
+    ("did not find expected '-'", "wrong indentation, or a list item without `- `"),
+    ("expected ',' or ']'", "a `[` that is not closed, or a missing comma"),
+    ("expected ',' or '}'", "a `{` that is not closed, or a missing comma"),
+    ("did not find expected node content", "a `[` or `{` that is not closed, or a stray comma"),
+    ("unexpected end of stream", "a quote that is not closed"),
+    ("Unicode character escape", "write the character itself in place of this escape"),
+    ("unknown escape character", "write `\\\\` for a backslash, or use single quotes"),
+    ("could not find expected ':'", "a line that is neither `key: value` nor part of a text"),
+    ("expected <document start>", "`---` is missing between two documents"),
+)
+_DIRECTIVE: Final = re.compile(r"(?:\A|(?<=[\n\r\x85\u2028\u2029]))%")
+_UNPRINTABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: plain values, and where they stand.
+
+    `value` is None for an empty document. Aliases share their value: do not change it.
+    """
+
+    value: Any
+    positions: Positions
+
+
+def decode(content: bytes, path: str = "") -> str:
+    """Read bytes as UTF-8; SpecError for what is not, for a byte order mark and for too much."""
+    if len(content) > MAX_BYTES:
+        raise SpecError((_too_large(path, len(content)),))
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        message = "begins with a byte order mark: save it as UTF-8 without one"
+        raise SpecError((Problem(path, 1, 1, "", message),))
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line, column = _place_in(content[: error.start].decode())
+        message = f"is not UTF-8: byte 0x{content[error.start]:02x} does not belong here"
+        raise SpecError((Problem(path, line, column, "", message),)) from None
+
+
+def load_documents(text: str, path: str = "") -> tuple[Document, ...]:
+    """Build the values of every document in `text`; a text of comments alone has none.
+
+    `path` names the text in messages. SpecError carries every reason why it cannot be used: what
+    is no YAML, and what YAML allows but readers disagree about or people get wrong.
+    """
+    if len(text) > MAX_BYTES:
+        raise SpecError((_too_large(path, len(text)),))
+    directive = _DIRECTIVE.search(text) if "%" in text else None
+    if directive:
+        message = "directives (`%`) are not read: remove the line"
+        raise SpecError((Problem(path, *_place_in(text[: directive.start()]), "", message),))
+    builder = _Builder(path)
+    try:
+        builder.run(text)
+    except _StopError:
+        pass
+    except (YAMLError, ValueError) as error:
+        builder.problems.append(_parse_problem(path, text, error))
+    if builder.problems:
+        raise SpecError(tuple(builder.problems))
+    return tuple(builder.documents)
+
+
+class _StopError(Exception):
+    """Enough is known: the problem list has the reason."""
+
+
+class _Builder:
+    """Turns events into values, innermost container first."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.documents: list[Document] = []
+        self._nodes = 0
+        self._repeated = 0
+        self._begin(None)
+
+    def run(self, text: str) -> None:
+        """Read every event of `text`; the parser's errors pass."""
+        handlers: Mapping[type, Callable[[Any], None]] = {
+            events.ScalarEvent: self._scalar,
+            events.AliasEvent: self._alias,
+            events.MappingStartEvent: self._open_mapping,
+            events.SequenceStartEvent: self._open_list,
+            events.MappingEndEvent: self._close,
+            events.SequenceEndEvent: self._close,
+            events.DocumentStartEvent: self._begin,
+            events.DocumentEndEvent: self._end,
+            events.StreamStartEvent: self._begin,
+        }
+        next_event = CParser(text).get_event
+        while type(event := next_event()) is not events.StreamEndEvent:
+            handlers[type(event)](event)
+
+    def _begin(self, _event: Any) -> None:
+        # A document is built like a list of one item.
+        self._container: Any = []
+        self._key: str | None = None
+        self._stack: list[tuple[Any, str | None, Any]] = []
+        self._marks: list[Any] = []
+        self._aliases: set[int] = set()
+        self._anchors: dict[str, Any] = {}
+
+    def _end(self, _event: Any) -> None:
+        value = self._container[0]
+        positions = Positions(value, self._marks, frozenset(self._aliases))
+        self.documents.append(Document(value, positions))
+
+    def _scalar(self, event: Any) -> None:
+        self._enter(event)
+        value: Any = event.value
+        if not event.style:
+            try:
+                value = resolve(value)
+            except AmbiguousError as error:
+                self._problem(event, str(error))
+        elif "\0" in value:
+            self._problem(event, "has a NUL character, which Kubernetes cannot store")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        self._add(event, value)
+
+    def _open_mapping(self, event: Any) -> None:
+        self._open(event, {})
+
+    def _open_list(self, event: Any) -> None:
+        self._open(event, [])
+
+    def _open(self, event: Any, container: Any) -> None:
+        self._enter(event)
+        if len(self._stack) >= MAX_DEPTH:
+            self._stop(event, f"is nested deeper than {MAX_DEPTH} levels")
+        self._stack.append((self._container, self._key, event))
+        self._container = container
+        self._key = None
+
+    def _close(self, _event: Any) -> None:
+        value = self._container
+        self._container, self._key, event = self._stack.pop()
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        self._add(event, value)
+
+    def _alias(self, event: Any) -> None:
+        name = event.anchor
+        if name not in self._anchors:
+            reason = f"no anchor `&{name}` stands before this alias"
+            self._stop(event, f"{reason}: quote text that begins with `*`")
+        value = self._anchors[name]
+        nodes, characters = _weigh(value)
+        self._nodes += nodes
+        self._repeated += characters
+        if self._repeated > MAX_BYTES:
+            self._stop(event, f"aliases repeat more than {MAX_BYTES} characters")
+        self._aliases.add(len(self._marks))
+        self._count(event)
+        self._add(event, value)
+
+    def _enter(self, event: Any) -> None:
+        if event.ctag is not None:
+            self._problem(event, "has a YAML tag (`!`): remove it, or quote the text")
+        self._count(event)
+
+    def _count(self, event: Any) -> None:
+        self._marks.append(event.start_mark)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._stop(event, f"has more than {MAX_NODES} values, those of aliases included")
+
+    def _add(self, event: Any, value: Any) -> None:
+        if type(self._container) is list:
+            self._container.append(value)
+        elif self._key is None:
+            self._key = self._checked_key(event, value)
+        else:
+            self._container[self._key] = value
+            self._key = None
+
+    def _checked_key(self, event: Any, key: Any) -> str:
+        if not isinstance(key, str):
+            self._problem(event, "a key must be text: quote it")
+            return ""
+        self._key = key
+        if key == "<<":
+            self._problem(event, "merge keys (`<<`) are not read: write the fields out")
+        elif key in self._container:
+            self._problem(event, f"key `{printable(key)}` is there twice")
+        return key
+
+    def _problem(self, event: Any, message: str) -> None:
+        mark = event.start_mark
+        place = dotted(self._path_here())
+        self.problems.append(Problem(self.path, mark.line + 1, mark.column + 1, place, message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _StopError
+
+    def _stop(self, event: Any, message: str) -> NoReturn:
+        self._problem(event, message)
+        raise _StopError
+
+    def _path_here(self) -> Path:
+        frames = [(container, key) for container, key, _ in self._stack]
+        frames.append((self._container, self._key))
+        steps = (len(frame) if type(frame) is list else key for frame, key in frames[1:])
+        return tuple(step for step in steps if step is not None)
+
+
+def _weigh(value: Any) -> tuple[int, int]:
+    """Count the nodes and the characters that repeating `value` adds."""
+    nodes, characters, left = 0, 0, [value]
+    while left:
+        item = left.pop()
+        nodes += 1
+        if isinstance(item, dict):
+            left.extend(item)
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+        elif isinstance(item, str):
+            characters += len(item)
+    return nodes, characters
+
+
+def _parse_problem(path: str, text: str, error: YAMLError | ValueError) -> Problem:
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        said = str(error.problem or error.context)
+        is_tab = text[mark.index : mark.index + 1] == "\t"
+        hint = _TAB if is_tab else next((hint for words, hint in _HINTS if words in said), said)
+        return Problem(path, mark.line + 1, mark.column + 1, "", f"is not valid YAML: {hint}")
+    found = _UNPRINTABLE.search(text)
+    line, column = _place_in(text[: found.start()]) if found else (1, 1)
+    name = f"U+{ord(found[0]):04X}" if found else "unknown"
+    return Problem(path, line, column, "", f"has a control character ({name}): remove it")
+
+
+def _place_in(before: str) -> Place:
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _too_large(path: str, size: int) -> Problem:
+    return Problem(path, 0, 0, "", f"is too large: {size} bytes, and {MAX_BYTES} are allowed")
