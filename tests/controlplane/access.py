@@ -1,0 +1,177 @@
+"""A handle on a running control plane: everything that a test may ask of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.controlplane import credentials, processes, waiting
+from tests.controlplane.audit import AuditLog
+
+HANDLE = "controlplane.json"
+REQUEST_TIMEOUT_S = 60.0
+TOKEN_LIFETIME_S = 24 * 3600
+THREADS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """A running API server, its files and its users.
+
+    Attributes:
+        state: Folder of its data, logs, certificates and kubeconfigs.
+        assets: Folder of the binaries, `kubectl` among them.
+        url: Where it serves.
+        version: Its major and minor version.
+        has_controller_manager: Without one there is no garbage collection by owner references, no
+            end of a deleted namespace and no default service account.
+        tokens: Token by user, see `credentials.USERS`.
+    """
+
+    state: Path
+    assets: Path
+    url: str
+    version: tuple[int, int]
+    has_controller_manager: bool
+    tokens: Mapping[str, str] = field(repr=False)
+    session: requests.Session = field(
+        default_factory=requests.Session, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        self.session.trust_env = False
+        self.session.verify = str(self.ca_file)
+        self.session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
+
+    @classmethod
+    def attach(cls, state: Path) -> Self:
+        """Return a handle on the control plane that another process runs in `state`.
+
+        Raises:
+            FileNotFoundError: No control plane is ready there.
+        """
+        content = json.loads((state / HANDLE).read_text())
+        return cls(
+            state=state,
+            assets=Path(content["assets"]),
+            url=content["url"],
+            version=(content["version"][0], content["version"][1]),
+            has_controller_manager=content["has_controller_manager"],
+            tokens=content["tokens"],
+        )
+
+    def save(self) -> None:
+        """Write what `attach` reads, all at once."""
+        content = {
+            "assets": str(self.assets),
+            "url": self.url,
+            "version": self.version,
+            "has_controller_manager": self.has_controller_manager,
+            "tokens": dict(self.tokens),
+        }
+        credentials.write_private(self.state / HANDLE, json.dumps(content, indent=2).encode())
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority that signed the server's certificate, as PEM."""
+        return self.state / "ca.pem"
+
+    def audit(self) -> AuditLog:
+        """Return the log of every request that this server received."""
+        return AuditLog(self.state / "audit.log")
+
+    def kubeconfig(self, user: str) -> Path:
+        """Write a kubeconfig with the token of one of `credentials.USERS`."""
+        path = self.state / f"kubeconfig-{user}"
+        return credentials.write_kubeconfig(
+            path, url=self.url, ca_file=self.ca_file, token=self.tokens[user]
+        )
+
+    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """Write a kubeconfig with a fresh token of a service account, valid for a day.
+
+        Raises:
+            requests.HTTPError: There is no such account.
+        """
+        answer = self.request(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"expirationSeconds": TOKEN_LIFETIME_S},
+            },
+        )
+        answer.raise_for_status()
+        path = self.state / f"kubeconfig-{namespace}-{name}"
+        token = answer.json()["status"]["token"]
+        return credentials.write_kubeconfig(path, url=self.url, ca_file=self.ca_file, token=token)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, user: str = "admin") -> str:
+        """Run kubectl as a user and return its standard output.
+
+        Raises:
+            ControlPlaneError: kubectl failed; with its standard error.
+        """
+        env = {"KUBECONFIG": str(self.kubeconfig(user)), "HOME": str(self.state)}
+        return processes.output([str(self.assets / "kubectl"), *arguments], stdin=stdin, env=env)
+
+    def request(  # noqa: PLR0913 - an HTTP request has so many parts
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        user: str = "admin",
+        content_type: str = "application/json",
+        params: Mapping[str, Any] | None = None,
+    ) -> requests.Response:
+        """Send one request as it is and return the answer, whatever its status.
+
+        Args:
+            method: HTTP method.
+            path: From `/api` or `/apis` on.
+            body: Sent as JSON unless None.
+            user: One of `credentials.USERS`.
+            content_type: Of the body; `application/apply-patch+yaml` for server-side apply.
+            params: Query parameters.
+        """
+        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": content_type}
+        return self.session.request(
+            method,
+            self.url + path,
+            data=None if body is None else json.dumps(body),
+            headers=headers,
+            params=params,
+            timeout=REQUEST_TIMEOUT_S,
+        )
+
+    def fresh_namespace(self, prefix: str) -> str:
+        """Create a namespace of a new name and return it as soon as pods can be created in it."""
+        answer = self.request(
+            "POST",
+            "/api/v1/namespaces",
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"generateName": f"{prefix}-"},
+            },
+        )
+        answer.raise_for_status()
+        name = str(answer.json()["metadata"]["name"])
+        if self.has_controller_manager:
+            waiting.until(f"the default account of {name}", lambda: self.accepts_pods(name))
+        return name
+
+    def accepts_pods(self, namespace: str) -> bool:
+        """Tell whether a namespace's default service account is complete.
+
+        Servers before 1.24 refuse pods (500) until the account's token lies in a Secret.
+        """
+        answer = self.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+        complete = self.version >= (1, 24) or "secrets" in answer.json()
+        return answer.status_code == 200 and complete

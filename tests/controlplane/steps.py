@@ -1,0 +1,44 @@
+"""The steps of a long build, announced one per line with the seconds since its start."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.controlplane import processes
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Runs commands in one work folder, their output in its `steps.log`."""
+
+    work: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def say(self, what: str) -> None:
+        """Print one line of progress to standard error."""
+        sys.stderr.write(f"control plane: {time.monotonic() - self.started:4.0f} s  {what}\n")
+        sys.stderr.flush()
+
+    def run(
+        self,
+        title: str,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Announce and run one step.
+
+        Raises:
+            ControlPlaneError: It failed; with its command and the end of the log.
+        """
+        self.say(title)
+        processes.run(
+            command,
+            log=self.work / "steps.log",
+            cwd=cwd or self.work,
+            env=os.environ if env is None else env,
+        )
