@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.schema import UNKNOWN, Granular, Keyed, Node, SetOf
+from reconcile.core.fields.schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
 from reconcile.core.model import KubeObject
 
 FieldSet: TypeAlias = Mapping[str, Any]
@@ -20,6 +20,8 @@ Path: TypeAlias = tuple[str, ...]
 """The keys from the top of a tree to one that is owned, `.` left out."""
 
 _SELF = "."
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""What Go's JSON escapes although JSON need not."""
 _IDENTITY = frozenset({"apiVersion", "kind"})
 _SERVER_SET = frozenset(
     {
@@ -179,7 +181,7 @@ def _fields_below(value: Any, node: Node) -> dict[str, Any] | None:
             return keyed or None
         case list(), SetOf():
             return {value_of(each): {} for each in value} or None
-        case Mapping(), _ if value:
+        case Mapping(), Granular() | Unknown() if value:
             return _map_fields(value, node) or None
         case _:
             return {}
@@ -190,7 +192,8 @@ def _item_fields(item: Any, node: Granular) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_ESCAPES)
 
 
 def _step(body: Any, key: str) -> Any:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields import fieldset
-from reconcile.core.fields.schema import schema_of
+from reconcile.core.fields.schema import Granular, SetOf, schema_of
 from reconcile.core.model import Kind
 
 POD = schema_of(Kind("v1", "Pod"))
@@ -65,6 +65,15 @@ def test_an_apply_owns_what_it_declares_but_not_what_identifies_the_object():
 )
 def test_each_shape_of_value_is_owned_as_the_server_records_it(declared, owned):
     assert container_fields(**declared) == {".": {}, "f:name": {}, **owned}
+
+
+def test_keys_are_escaped_as_the_server_escapes_them():
+    owned = container_fields(volumeMounts=[{"mountPath": '/a&b<é"q'}])["f:volumeMounts"]
+    assert list(owned) == ['k:{"mountPath":"/a\\u0026b\\u003cé\\"q"}']
+
+
+def test_a_map_that_is_known_to_be_atomic_is_owned_as_a_whole():
+    assert fieldset.fields_of({"a": {"b": 1}}, Granular({"a": SetOf()})) == {"f:a": {}}
 
 
 def test_members_of_a_set_are_owned_one_by_one():
