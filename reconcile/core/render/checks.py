@@ -1,0 +1,140 @@
+"""What a rendered object must be, so that it can be owned by a session and nothing else is hit."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from reconcile.core.model import SessionId
+from reconcile.core.names import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX
+from reconcile.core.places import Path
+from reconcile.core.render.words import words
+
+Complaint: TypeAlias = tuple[Path, str]
+"""Where in the object, and what is wrong."""
+
+# An owner in a namespace can own none of these: they belong to the whole cluster.
+_CLUSTER_SCOPED: Final = words(
+    "APIService CSIDriver CSINode CertificateSigningRequest ClusterRole ClusterRoleBinding "
+    "ClusterTrustBundle ComponentStatus CustomResourceDefinition DeviceClass FlowSchema "
+    "IngressClass IPAddress MutatingAdmissionPolicy MutatingAdmissionPolicyBinding "
+    "MutatingWebhookConfiguration Namespace Node PersistentVolume PodSecurityPolicy "
+    "PriorityClass PriorityLevelConfiguration ResourceSlice RuntimeClass ServiceCIDR StorageClass "
+    "StorageVersion ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding "
+    "ValidatingWebhookConfiguration VolumeAttachment VolumeAttributesClass"
+)
+# These are requests, or are written by the cluster itself.
+_NOT_KEPT: Final = words(
+    "Binding Endpoints EndpointSlice Event Eviction Lease LocalSubjectAccessReview Scale "
+    "SelfSubjectAccessReview SelfSubjectReview SelfSubjectRulesReview SubjectAccessReview "
+    "TokenRequest TokenReview"
+)
+_SERVER_FIELDS: Final = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "managedFields",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+_GROUP_VERSION: Final = re.compile(
+    r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?"
+)
+_KIND_NAME: Final = re.compile("[A-Z][A-Za-z0-9]{0,62}")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_SERVICE_NAME: Final = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_NAME_LIMIT: Final = 63
+_SUBDOMAIN_LIMIT: Final = 253
+
+
+def complaints(body: Mapping[str, Any], session: SessionId) -> Iterator[Complaint]:
+    """Yield everything that is wrong with a rendered object; nothing where it can be used."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, Mapping):
+        yield ("metadata",), "must be a mapping with a name"
+        metadata = {}
+    else:
+        yield from _name(body.get("kind"), metadata.get("name"), session)
+    yield from _type(body)
+    if body.get("status") is not None:
+        yield ("status",), "is the cluster's to write: remove it"
+    yield from _metadata(metadata, session)
+    if body.get("kind") == "Secret":
+        yield from _secret(body)
+
+
+def _type(body: Mapping[str, Any]) -> Iterator[Complaint]:
+    version, kind = body.get("apiVersion"), body.get("kind")
+    if not (isinstance(version, str) and _GROUP_VERSION.fullmatch(version)):
+        yield ("apiVersion",), "must be a group and version, as in `v1` or `apps/v1`"
+    if not (isinstance(kind, str) and _KIND_NAME.fullmatch(kind)):
+        yield ("kind",), "must be a kind, as in `Pod`"
+    elif kind in _CLUSTER_SCOPED:
+        yield ("kind",), f"a {kind} belongs to the whole cluster: no session can own one"
+    elif kind in _NOT_KEPT or kind.endswith("List"):
+        yield ("kind",), f"a {kind} is not an object that can be kept as declared"
+
+
+def _name(kind: Any, name: Any, session: SessionId) -> Iterator[Complaint]:
+    path = ("metadata", "name")
+    if not isinstance(name, str):
+        yield path, "must be text"
+        return
+    yield from ((path, message) for message in _malformed(kind, name))
+    own = session.name
+    if not (name == own or name.startswith(f"{own}-") or name.endswith(f"-{own}")):
+        yield path, f"must be `{own}`, begin with `{own}-` or end with `-{own}`"
+    if kind == "ConfigMap" and name.startswith(INVENTORY_PREFIX):
+        yield path, f"names that begin with `{INVENTORY_PREFIX}` are taken"
+
+
+def _malformed(kind: Any, name: str) -> Iterator[str]:
+    is_service = kind == "Service"
+    limit = _LABEL_NAME_LIMIT if is_service else _SUBDOMAIN_LIMIT
+    if len(name) > limit:
+        yield f"has {len(name)} characters, and {limit} are possible: use `| truncate_name`"
+    elif not (_SERVICE_NAME if is_service else _SUBDOMAIN).fullmatch(name):
+        first = "a letter first, then " if is_service else "dots and "
+        yield f"is no name for it: {first}lower-case letters, digits and dashes"
+
+
+def _metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator[Complaint]:
+    namespace = metadata.get("namespace")
+    if namespace not in (None, session.namespace):
+        yield ("metadata", "namespace"), f"must be the session's, {session.namespace}: leave it out"
+    for field in _SERVER_FIELDS:
+        if metadata.get(field) is not None:
+            yield ("metadata", field), "is not a template's to set: remove it"
+    for field in ("labels", "annotations"):
+        yield from _texts(metadata.get(field), ("metadata", field), _reserved)
+
+
+def _texts(
+    values: Any, path: Path, refuse: Callable[[str], str] = lambda _: ""
+) -> Iterator[Complaint]:
+    if values is None:
+        return
+    if not isinstance(values, Mapping):
+        yield path, "must be a mapping"
+        return
+    for key, value in values.items():
+        reason = refuse(key)
+        if reason:
+            yield (*path, key), reason
+        elif value is not None and not isinstance(value, str):
+            yield (*path, key), "must be text: use `| quote`"
+
+
+def _reserved(key: str) -> str:
+    if key.startswith(PREFIX) or key == LABEL_MANAGED_BY:
+        return "is set by the reconciler: remove it"
+    return ""
+
+
+def _secret(body: Mapping[str, Any]) -> Iterator[Complaint]:
+    yield from _texts(body.get("data"), ("data",))
+    yield from _texts(body.get("stringData"), ("stringData",))

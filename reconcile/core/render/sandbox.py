@@ -1,0 +1,149 @@
+"""The Jinja environment: what templates can reach, and what each operation costs."""
+
+import operator as operators
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Never
+
+from jinja2 import StrictUndefined, Undefined, pass_context
+from jinja2.environment import TemplateModule
+from jinja2.loaders import BaseLoader
+from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.utils import Namespace, missing
+
+from reconcile.core.render.budget import Budget, RefusedError
+from reconcile.core.render.filters import (
+    ALLOWED_FILTERS,
+    ALLOWED_TESTS,
+    HIDDEN_FILTERS,
+    text_of,
+)
+from reconcile.core.render.words import words
+from reconcile.core.spec.wording import suggest
+
+VARIABLES: Final = ("session", "installation", "names", "capabilities")
+"""What every template is given."""
+
+_METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (
+    (
+        str,
+        words(
+            "capitalize count endswith find isalnum isalpha isdigit islower isupper lower lstrip "
+            "removeprefix removesuffix rsplit rstrip split splitlines startswith strip title upper"
+        ),
+    ),
+    (Mapping, words("get items keys values")),
+    (list, words("count index")),
+    (tuple, words("count index")),
+)
+_TOOLS: Final = (LoopContext, Namespace, Macro, TemplateModule)
+_ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "-": operators.sub,
+    "*": operators.mul,
+    "/": operators.truediv,
+    "//": operators.floordiv,
+    "%": operators.mod,
+    "**": operators.pow,
+}
+_MAX_EXPONENT: Final = 64
+
+
+class Missing(StrictUndefined):
+    """Something that is not there; any use of it says so, and names what is there."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        name, owner = self._undefined_name, self._undefined_obj
+        if self._undefined_hint or not isinstance(name, str):
+            return super()._undefined_message
+        if owner is missing:
+            return f"`{name}` is not defined{suggest(name, VARIABLES)}"
+        if isinstance(owner, Mapping):
+            return f"there is no `{name}` here{suggest(name, filter(_is_text, owner))}"
+        return f"a {type(owner).__name__} has no `{name}`{suggest(name, _methods(owner))}"
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """An environment for one template and one session: its budget is spent, not shared."""
+
+    intercepted_binops = frozenset((*_ARITHMETIC, "+"))
+
+    def __init__(self, loader: BaseLoader | None = None) -> None:
+        super().__init__(
+            loader=loader,
+            undefined=Missing,
+            finalize=_printed,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+            # Constants are computed while rendering, where there is a budget.
+            optimized=False,
+            auto_reload=False,
+        )
+        self.filters = {**ALLOWED_FILTERS, **HIDDEN_FILTERS}
+        self.tests = dict(ALLOWED_TESTS)
+        self.globals = {"range": safe_range, "dict": dict, "namespace": Namespace, "fail": _fail}
+        self.budget = Budget()
+
+    def fresh(self, loader: BaseLoader) -> "Sandbox":
+        """Return the same environment with a whole budget and without any state."""
+        sandbox = self.overlay(loader=loader)
+        sandbox.budget = Budget()
+        return sandbox
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, _TOOLS):
+            return super().is_safe_attribute(obj, attr, value)
+        return attr in _methods(obj)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        known = ", ".join(sorted(_methods(obj)))
+        hint = f"`{attribute}` of a {type(obj).__name__} is not allowed"
+        return self.undefined(f"{hint}; allowed are: {known}" if known else hint, exc=RefusedError)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Formatting is not allowed at all, so that nothing is to be wrapped."""
+
+    def call_binop(self, _context: Context, operator: str, left: Any, right: Any) -> Any:
+        self.budget.spend(1)
+        for value in (left, right):
+            if isinstance(value, Undefined):
+                str(value)  # raises: it knows its name
+        if operator == "+":
+            return left + right
+        if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
+            raise RefusedError(f"`{operator}` is for numbers only: put text together with `~`")
+        if operator == "**" and abs(right) > _MAX_EXPONENT:
+            raise RefusedError(f"an exponent beyond {_MAX_EXPONENT}")
+        return self.budget.weigh(_ARITHMETIC[operator](left, right))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - keyword arguments may have any name
+        budget = __self.budget
+        budget.spend(1)
+        budget.enter()
+        try:
+            return super().call(__context, __obj, *args, **kwargs)
+        finally:
+            budget.leave()
+
+
+def _methods(obj: Any) -> frozenset[str]:
+    return next((names for kind, names in _METHODS if isinstance(obj, kind)), frozenset())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _fail(message: Any) -> Never:
+    raise RefusedError(text_of(message))
+
+
+@pass_context
+def _printed(context: Context, value: Any) -> str:
+    environment: Any = context.environment
+    text: str = environment.budget.text(text_of(value))
+    return text

@@ -1,0 +1,139 @@
+"""Template files, compiled once; what is wrong with them is known before any session is."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, Final
+
+from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError, nodes
+from jinja2.loaders import BaseLoader
+
+from reconcile.core.canonical import digest
+from reconcile.core.errors import Problem
+from reconcile.core.model import Kind
+from reconcile.core.render.filters import ALLOWED_FILTERS, ALLOWED_TESTS
+from reconcile.core.render.metering import Metering
+from reconcile.core.render.sandbox import Sandbox
+from reconcile.core.spec.wording import suggest
+
+SUFFIX: Final = ".yaml.j2"
+"""Files that end so are rendered, once for every session."""
+
+PARTIAL: Final = "_"
+"""Files that begin so are there for others to include or import."""
+
+MAX_CHARACTERS: Final = 1 << 18
+"""The size of a template file that is still read."""
+
+_API_VERSION: Final = re.compile(r"^apiVersion:[ ]+[\"']?([\w./-]+)[\"']?[ ]*$", re.MULTILINE)
+_KIND: Final = re.compile(r"^kind:[ ]+[\"']?(\w+)[\"']?[ ]*$", re.MULTILINE)
+_References = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+class CompiledLoader(BaseLoader):
+    """Finds templates that are compiled already, in memory."""
+
+    has_source_access = False
+
+    def __init__(self, codes: Mapping[str, CodeType]) -> None:
+        self._codes = codes
+
+    def load(
+        self,
+        environment: Environment,
+        name: str,
+        globals: Any = None,  # noqa: A002 - Jinja's name
+    ) -> Template:
+        try:
+            code = self._codes[name]
+        except KeyError:
+            raise TemplateNotFound(name) from None
+        return environment.template_class.from_code(environment, code, globals)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Templates:
+    """A set of templates, ready to render.
+
+    `names` are the files that render an object. `problems` say what is wrong with the files
+    themselves; where there is one, no session can be rendered. `kinds` are those that the files
+    name in so many words. `digest` covers all files.
+    """
+
+    names: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    kinds: frozenset[Kind]
+    digest: str
+    loader: CompiledLoader
+    environment: Sandbox
+
+
+def compile_templates(files: Mapping[str, str]) -> Templates:
+    """Compile template files, given as text by file name; raises nothing for what they hold."""
+    environment = Sandbox()
+    codes: dict[str, CodeType] = {}
+    problems: list[Problem] = []
+    for name, text in sorted(files.items()):
+        try:
+            codes[name] = _compiled(environment, name, text, files)
+        except _UnusableError as error:
+            problems += error.problems
+    return Templates(
+        names=tuple(name for name in sorted(files) if _is_rendered(name)),
+        problems=tuple(problems),
+        kinds=frozenset(kind for text in files.values() for kind in _kinds(text)),
+        digest=digest(files),
+        loader=CompiledLoader(codes),
+        environment=environment,
+    )
+
+
+class _UnusableError(Exception):
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+
+def _is_rendered(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(PARTIAL)
+
+
+def _compiled(environment: Sandbox, name: str, text: str, files: Mapping[str, str]) -> CodeType:
+    if len(text) > MAX_CHARACTERS:
+        message = f"is too large: {len(text)} characters, and {MAX_CHARACTERS} are allowed"
+        raise _UnusableError(Problem(name, 0, 0, "", message))
+    try:
+        tree = environment.parse(text, name, name)
+        unknown = tuple(_unknown(tree, name, files))
+        if unknown:
+            raise _UnusableError(*unknown)
+        tree = Metering().visit(tree)
+        tree.set_environment(environment)
+        return environment.compile(tree, name, name)
+    except TemplateSyntaxError as error:
+        raise _UnusableError(Problem(name, error.lineno, 1, "", str(error.message))) from None
+    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
+        message = f"cannot be compiled: {type(error).__name__}: is it nested very deeply?"
+        raise _UnusableError(Problem(name, 0, 0, "", message)) from None
+
+
+def _unknown(tree: nodes.Template, name: str, files: Mapping[str, str]) -> Iterator[Problem]:
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        is_filter = isinstance(node, nodes.Filter)
+        known = ALLOWED_FILTERS if is_filter else ALLOWED_TESTS
+        if node.name not in known:
+            message = f"no {'filter' if is_filter else 'test'} `{node.name}`"
+            yield Problem(name, node.lineno, 1, "", message + suggest(node.name, known))
+    for reference in tree.find_all(_References):
+        target = getattr(getattr(reference, "template", None), "value", None)
+        optional = getattr(reference, "ignore_missing", False)
+        if isinstance(target, str) and target not in files and not optional:
+            message = f"no template `{target}`{suggest(target, files)}"
+            yield Problem(name, reference.lineno, 1, "", message)
+
+
+def _kinds(text: str) -> Iterator[Kind]:
+    versions, kinds = _API_VERSION.findall(text), _KIND.findall(text)
+    if len(versions) == len(kinds) == 1:
+        yield Kind(versions[0], kinds[0])
