@@ -218,10 +218,16 @@ Action: TypeAlias = Create | Patch | Replace | Delete
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """What happens to one session: `changes` in the order in which they are carried out."""
+    """What happens to one session: `changes` in the order in which they are carried out.
+
+    `digest` is the session's own, empty for one that is removed. `may_end_work` tells whether its
+    author or the policy allows running work to be ended.
+    """
 
     session: SessionId
     changes: tuple[Change, ...]
+    digest: str = ""
+    may_end_work: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,3 +31,6 @@ RECORD_PREFIX: Final = "session-"
 
 INVENTORY_PREFIX: Final = "reconcile-inventory-"
 """An installation's inventory is the ConfigMap of this prefix and the installation's id."""
+
+NOTE_KEY: Final = "status"
+"""The key of a Record's data under which the last pass that changed something left its note."""

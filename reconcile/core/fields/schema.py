@@ -7,7 +7,7 @@ is not named here is atomic, a map that is not named is granular: those are the 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from reconcile.core.model import Kind
 
@@ -48,7 +48,23 @@ class Quantity:
     """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`."""
 
 
-Node: TypeAlias = Granular | Keyed | SetOf | Unknown | Quantity
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """An atomic list to which admission adds items of its own: those with one of these `key`s."""
+
+    keys: frozenset[str]
+
+    def without(self, declared: Any, live: Any) -> Any:
+        """The live list without what admission has added to it."""
+        if not isinstance(declared, list) or not isinstance(live, list):
+            return live
+        return [item for item in live if item in declared or not self._is_injected(item)]
+
+    def _is_injected(self, item: Any) -> bool:
+        return isinstance(item, Mapping) and item.get("key") in self.keys
+
+
+Node: TypeAlias = Granular | Keyed | SetOf | Unknown | Quantity | Injected
 
 UNKNOWN = Unknown()
 _QUANTITIES = Granular(each=Quantity())
@@ -64,6 +80,9 @@ _CONTAINER = Granular(
         "volumeMounts": Keyed(("mountPath",)),
     }
 )
+_TOLERATIONS = Injected(
+    frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
+)
 _VOLUME = Granular({"emptyDir": Granular({"sizeLimit": Quantity()})})
 _POD_SPEC = Granular(
     {
@@ -75,6 +94,7 @@ _POD_SPEC = Granular(
         "overhead": _QUANTITIES,
         "resourceClaims": Keyed(("name",)),
         "schedulingGates": Keyed(("name",)),
+        "tolerations": _TOLERATIONS,
         "topologySpreadConstraints": Keyed(("topologyKey", "whenUnsatisfiable")),
         "volumes": Keyed(("name",), _VOLUME),
     }

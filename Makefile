@@ -1,0 +1,60 @@
+# Every target sets up what it needs; `make` alone prints what there is.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check fmt lint types imports docs-test fast bench image clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.ready ## Create the virtual environment with everything in it
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: venv ## Run the main job once, on an embedded cluster
+	@$(BIN)/python -m docs.demo
+
+test: venv ## Run all tests; starts the real API server by itself
+	$(BIN)/python -m tests.controlplane build > /dev/null
+	$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal --cov --cov-report=
+	$(BIN)/coverage report --include='reconcile/core/*,reconcile/engine/*' --fail-under=100
+
+fast: venv ## Run the tests that need no real server
+	$(BIN)/python -m pytest -m 'not cluster'
+
+check: fmt-check lint types imports docs-test ## Check style, types, layers and docs
+
+fmt: venv ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fmt-check: venv
+	$(BIN)/ruff format --check .
+
+lint: venv
+	$(BIN)/ruff check .
+
+types: venv
+	$(BIN)/mypy
+
+imports: venv
+	$(BIN)/lint-imports
+
+docs-test: venv
+	$(BIN)/python -m pytest -q tests/docs
+
+bench: venv ## Print the table of figures that the README quotes (real API server, minutes)
+	$(BIN)/python -m tests.controlplane build > /dev/null
+	$(BIN)/python -m bench
+
+image: ## Build the container image with buildah
+	buildah bud --file Containerfile --tag reconcile:$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml","rb"))["project"]["version"])') .
+
+clean: ## Remove what the targets have made here (not the caches outside)
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,103 @@
+"""A folder of session files as a Source; nothing outside of it is ever read."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconcile.adapters.git import revision_of
+from reconcile.core.errors import SourceError
+from reconcile.engine.ports import Tree, TreeFile
+
+MAX_FILE_BYTES = 1 << 20
+"""A session file is text that somebody wrote; a larger one is something else."""
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+class DirectorySource:
+    """Reads the YAML files below a folder; names that begin with a dot are not looked at."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self) -> Tree:
+        try:
+            root = self._root.resolve(strict=True)
+            folders = tuple(sorted(_folders(root)))
+        except OSError as error:
+            raise SourceError(
+                f"{self._root}: {error.strerror}: name a folder of session files"
+            ) from error
+        files = tuple(_read(root, path) for path in sorted(_walk(root, root)))
+        return Tree(revision_of(root), folders, files)
+
+
+def _folders(root: Path) -> Iterator[str]:
+    for entry in os.scandir(root):
+        if entry.is_dir() and not entry.name.startswith("."):
+            yield entry.name
+
+
+def _walk(root: Path, folder: Path) -> Iterator[Path]:
+    """Yield what is to be read, and folders that cannot be, which become problems."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, path)
+        elif entry.name.endswith(_SUFFIXES) or entry.is_dir():
+            yield path
+
+
+def _read(root: Path, path: Path) -> TreeFile:
+    name = path.relative_to(root).as_posix()
+    try:
+        content = _content(root, path)
+    except OSError as error:
+        return TreeFile(name, "", b"", f"cannot be read: {error.strerror}")
+    except SourceError as error:
+        return TreeFile(name, "", b"", str(error))
+    return TreeFile(name, hashlib.sha256(content).hexdigest(), content)
+
+
+def _content(root: Path, path: Path) -> bytes:
+    """Read a file; SourceError says what is wrong with it without naming it."""
+    target = path.resolve(strict=True)
+    if not target.is_relative_to(root):
+        raise SourceError("is a link that leaves the tree: put the file itself here")
+    mode = target.stat().st_mode
+    if stat.S_ISDIR(mode):
+        if path.is_symlink():
+            raise SourceError("is a link to a folder, which is not followed: make it a folder")
+        os.scandir(target).close()
+    if not stat.S_ISREG(mode):
+        raise SourceError("is not a regular file: remove it")
+    with target.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise SourceError(f"is larger than {MAX_FILE_BYTES >> 20} MiB: split it")
+    return content
+
+
+def read_templates(*folders: Path) -> dict[str, str]:
+    """Read the templates of each folder, a later one replacing an earlier one of the same name.
+
+    SourceError where a folder or a file cannot be read as text.
+    """
+    found = {}
+    for folder in folders:
+        try:
+            for path in sorted(folder.iterdir()):
+                if path.name.endswith(".j2"):
+                    found[path.name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"{folder}: templates cannot be read: {error}") from error
+    return found

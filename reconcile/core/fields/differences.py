@@ -1,0 +1,173 @@
+"""What exactly differs between what we declare and what lives: additions, changes, removals.
+
+Additions and changes are found by walking what is declared, removals by walking what our manager
+owns. Whatever is neither declared nor owned by us is others' and never shows up here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconcile.core.changes import ABSENT
+from reconcile.core.fields.claims import Claims, claims_of, segment_of
+from reconcile.core.fields.compare import key_values
+from reconcile.core.fields.path import Item, Member, Path, Segment, index_of
+from reconcile.core.fields.quantity import same_quantity
+from reconcile.core.fields.schema import (
+    UNKNOWN,
+    Granular,
+    Injected,
+    Keyed,
+    Node,
+    Quantity,
+    SetOf,
+    Unknown,
+)
+from reconcile.core.fields.zero import covers_exactly, means_absent
+from reconcile.core.model import KubeObject
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place that differs; `before == after` where only our claim on it is given up."""
+
+    path: Path
+    before: Any
+    after: Any
+    claims: Claims
+
+    @property
+    def is_release(self) -> bool:
+        """Whether the value stays, since another manager declares it too."""
+        return bool(self.before == self.after)
+
+
+def differences(schema: Granular, declared: KubeObject, live: KubeObject) -> tuple[Difference, ...]:
+    """List all that differs, in the order of declaration, removals last."""
+    claims = claims_of(live)
+    changed = _map_differences(schema, declared, live, _Place((), claims))
+    removed = _removals(schema, declared, live, _Place((), claims))
+    return (*changed, *removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    path: Path
+    claims: Claims
+
+    def at(self, segment: Segment) -> "_Place":
+        return _Place((*self.path, segment), self.claims.at(segment))
+
+    def differs(self, before: Any, after: Any) -> Difference:
+        return Difference(self.path, before, after, self.claims)
+
+
+def _value_differences(node: Node, declared: Any, live: Any, place: _Place) -> Iterator[Difference]:
+    node = _refine(node, place.claims)
+    if isinstance(node, Injected):
+        live = node.without(declared, live)
+    match declared, live, node:
+        case list(), list(), Keyed():
+            yield from _item_differences(node, declared, live, place)
+        case list(), list(), SetOf():
+            for member in declared:
+                if member not in live:
+                    yield place.at(Member(member)).differs(ABSENT, member)
+        case dict(), dict(), _:
+            yield from _map_differences(node, declared, live, place)
+        case _ if not _same(node, declared, live):
+            yield place.differs(live, declared)
+        case _:
+            pass
+
+
+def _same(node: Node, declared: Any, live: Any) -> bool:
+    if isinstance(node, Quantity):
+        return same_quantity(declared, live)
+    return covers_exactly(declared, live)
+
+
+def _refine(node: Node, claims: Claims) -> Node:
+    """Learn from the server's own bookkeeping how it merges a list that the schema lacks."""
+    if isinstance(node, Unknown):
+        trees = [*(owner.fields for owner in claims.others), claims.ours or {}]
+        for key in (key for tree in trees for key in tree):
+            segment = segment_of(key)
+            if isinstance(segment, Item):
+                return Keyed(tuple(name for name, _ in segment.keys))
+    return node
+
+
+def _map_differences(
+    node: Node, declared: KubeObject, live: KubeObject, place: _Place
+) -> Iterator[Difference]:
+    if place.path and place.claims.is_leaf and declared and live:
+        if not covers_exactly(declared, live):
+            yield place.differs(live, declared)
+        return
+    for name, value in declared.items():
+        below = place.at(name)
+        if name in live:
+            child = node.child(name) if isinstance(node, Granular) else UNKNOWN
+            yield from _value_differences(child, value, live[name], below)
+        elif not means_absent(name, value):
+            yield below.differs(ABSENT, value)
+    if not declared and place.claims.is_leaf and place.claims.ours is None and live:
+        yield place.differs(live, declared)
+
+
+def _item_differences(
+    node: Keyed, declared: list[Any], live: list[Any], place: _Place
+) -> Iterator[Difference]:
+    by_key = {key_values(node, item): item for item in live}
+    for item in declared:
+        values = key_values(node, item)
+        below = place.at(Item(tuple(zip(node.keys, values, strict=True))))
+        if values not in by_key:
+            yield below.differs(ABSENT, item)
+        else:
+            yield from _value_differences(node.item, item, by_key[values], below)
+
+
+def _removals(node: Node, declared: Any, live: Any, place: _Place) -> Iterator[Difference]:
+    for key in place.claims.ours or ():
+        segment = segment_of(key)
+        if segment is None:
+            continue
+        found = _find(segment, live, node)
+        if found is ABSENT:
+            continue
+        below = place.at(segment)
+        child = _child(node, segment)
+        wanted = _find(segment, declared, node)
+        if wanted is not ABSENT:
+            yield from _removals(child, wanted, found, below)
+        elif below.claims.others:
+            yield from _shared_removals(child, found, below)
+        else:
+            yield below.differs(found, ABSENT)
+
+
+def _shared_removals(node: Node, live: Any, place: _Place) -> Iterator[Difference]:
+    """Remove what is ours alone in a place where others own something as well."""
+    if place.claims.is_leaf or not isinstance(live, dict | list):
+        yield place.differs(live, live)
+    else:
+        yield from _removals(node, ABSENT, live, place)
+
+
+def _child(node: Node, segment: Segment) -> Node:
+    if isinstance(segment, str):
+        return node.child(segment) if isinstance(node, Granular) else UNKNOWN
+    return node.item if isinstance(node, Keyed) else UNKNOWN
+
+
+def _find(segment: Segment, value: Any, node: Node) -> Any:
+    if isinstance(segment, str):
+        return value.get(segment, ABSENT) if isinstance(value, dict) else ABSENT
+    if isinstance(segment, Item) and isinstance(node, Keyed) and isinstance(value, list):
+        wanted = dict(segment.keys)
+        values = tuple(wanted.get(key) for key in node.keys)
+        return next((item for item in value if key_values(node, item) == values), ABSENT)
+    index = index_of(segment, value)
+    return ABSENT if index is None else value[index]

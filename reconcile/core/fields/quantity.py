@@ -1,0 +1,35 @@
+"""Kubernetes quantities by value: `1000m` is `1`, `1Gi` is `1024Mi`, `0.1` is `100m`."""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+_FORM = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))([eE][+-]?\d{1,2}|[A-Za-z]{0,2})")
+_SCALES = {
+    "": Fraction(1),
+    **{unit: Fraction(10) ** (3 * power) for power, unit in enumerate("kMGTPE", 1)},
+    **{f"{unit}i": Fraction(2) ** (10 * power) for power, unit in enumerate("KMGTPE", 1)},
+    **{unit: Fraction(1, 10 ** (3 * power)) for power, unit in enumerate("mun", 1)},
+}
+
+
+@lru_cache(maxsize=4096)
+def parse_quantity(text: str) -> Fraction | None:
+    """Give a quantity's value, None where the text is not a quantity."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        return None
+    number, suffix = form.groups()
+    if suffix[:1] in {"e", "E"} and len(suffix) > 1:
+        return Fraction(number) * Fraction(10) ** int(suffix[1:])
+    scale = _SCALES.get(suffix)
+    return None if scale is None else Fraction(number) * scale
+
+
+def same_quantity(one: Any, other: Any) -> bool:
+    """Compare two quantities, given as text or number, by value; what is none, literally."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    value = parse_quantity(str(one))
+    return str(one) == str(other) if value is None else value == parse_quantity(str(other))

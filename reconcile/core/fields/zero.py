@@ -1,0 +1,60 @@
+"""Values that the API server does not store, and values that it fills in by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+POINTERS = frozenset(
+    {
+        "activeDeadlineSeconds",
+        "allowPrivilegeEscalation",
+        "automountServiceAccountToken",
+        "enableServiceLinks",
+        "fsGroup",
+        "immutable",
+        "optional",
+        "privileged",
+        "readOnlyRootFilesystem",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "shareProcessNamespace",
+        "terminationGracePeriodSeconds",
+    }
+)
+"""Fields whose zero value says something else than their absence."""
+
+_FILLED_IN = {
+    "apiVersion": "v1",
+    "expirationSeconds": 3600,
+    "protocol": "TCP",
+    "scheme": "HTTP",
+}
+
+
+def is_zero(value: Any) -> bool:
+    """Tell whether Go's `omitempty` would leave the value out."""
+    return not value
+
+
+def means_absent(name: str, value: Any) -> bool:
+    """Tell whether a declared field is the same as one that is not there."""
+    return value is None or (name not in POINTERS and is_zero(value))
+
+
+def filled_in(name: str, value: Any) -> bool:
+    """Tell whether a field inside an atomic list may have been added by the server itself."""
+    return is_zero(value) or (name in _FILLED_IN and _FILLED_IN[name] == value)
+
+
+def covers_exactly(declared: Any, live: Any) -> bool:
+    """Compare inside an atomic value: all of it is declared, but for what the server fills in."""
+    if declared == live:
+        return True
+    if isinstance(declared, Mapping) and isinstance(live, Mapping):
+        return all(
+            covers_exactly(value, live[name]) if name in live else means_absent(name, value)
+            for name, value in declared.items()
+        ) and all(filled_in(name, live[name]) for name in live.keys() - declared.keys())
+    if isinstance(declared, list) and isinstance(live, list):
+        return len(declared) == len(live) and all(map(covers_exactly, declared, live))
+    return False

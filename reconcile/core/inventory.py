@@ -1,0 +1,87 @@
+"""What an installation has ever used: kinds and namespaces, so that nothing of ours is forgotten.
+
+Each namespace in use holds a copy, so that no home has to be declared and any one leads to all.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from reconcile.core.model import Kind, KubeObject
+from reconcile.core.names import INVENTORY_PREFIX, LABEL_INSTALLATION, LABEL_MANAGED_BY, MANAGER
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Kinds and namespaces that may hold objects of one installation."""
+
+    kinds: frozenset[Kind] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Inventory") -> "Inventory":
+        """Everything that is in either."""
+        return Inventory(self.kinds | other.kinds, self.namespaces | other.namespaces)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The inventory as one namespace has it, in the ConfigMap with this UID."""
+
+    uid: str
+    inventory: Inventory
+
+
+def inventory_name(installation: str) -> str:
+    """The name of the ConfigMap, the same in every namespace."""
+    return INVENTORY_PREFIX + installation
+
+
+def is_inventory(installation: str, body: KubeObject) -> bool:
+    """Tell whether an object is this installation's inventory."""
+    metadata = body["metadata"]
+    labels = metadata.get("labels") or {}
+    return (
+        body["kind"] == "ConfigMap"
+        and metadata["name"] == inventory_name(installation)
+        and labels.get(LABEL_INSTALLATION) == installation
+    )
+
+
+def read_inventory(body: KubeObject) -> Inventory:
+    """Read a copy; one that was damaged by hand is as good as empty and will be written anew."""
+    data = body.get("data") or {}
+    try:
+        kinds = frozenset(Kind(api, name) for api, name in orjson.loads(data.get("kinds", "[]")))
+        return Inventory(kinds, frozenset(map(str, orjson.loads(data.get("namespaces", "[]")))))
+    except (ValueError, TypeError):
+        return Inventory()
+
+
+def inventory_body(installation: str, namespace: str, inventory: Inventory) -> dict[str, Any]:
+    """Write the copy for one namespace."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": inventory_name(installation),
+            "namespace": namespace,
+            "labels": {LABEL_INSTALLATION: installation, LABEL_MANAGED_BY: MANAGER},
+        },
+        "data": {
+            "kinds": _text(sorted([kind.api_version, kind.name] for kind in inventory.kinds)),
+            "namespaces": _text(sorted(inventory.namespaces)),
+        },
+    }
+
+
+def outdated(
+    wanted: Inventory, copies: Mapping[str, Inventory], namespaces: Iterable[str]
+) -> tuple[str, ...]:
+    """List the namespaces whose copy does not say what it should."""
+    return tuple(sorted(name for name in namespaces if copies.get(name) != wanted))
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode()

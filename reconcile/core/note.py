@@ -1,0 +1,79 @@
+"""What the last pass that changed something leaves in a session's Record, for people and `status`.
+
+A pass that changes nothing writes nothing, so the note tells of the last change and of what has
+been waiting or failing since.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from reconcile.core.changes import Hold, Outcome, Status
+from reconcile.core.model import SessionId
+from reconcile.core.names import NOTE_KEY, RECORD_PREFIX
+
+_WRITES: Final = frozenset({Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """`revision` is the commit that the pass worked on, `digest` the session's own.
+
+    `pending` names each held change and why; `failed` each failure, secrets already masked.
+    """
+
+    revision: str = ""
+    digest: str = ""
+    pending: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def next_note(before: Note, now: Note, outcomes: Iterable[Outcome]) -> Note | None:
+    """Decide whether a note is worth a write: if something changed, or waits, or fails anew."""
+    wrote = any(outcome.status in _WRITES for outcome in outcomes)
+    same = (before.pending, before.failed) == (now.pending, now.failed)
+    return None if same and not wrote else now
+
+
+def pending_of(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
+    """Word what is held."""
+    return tuple(
+        f"{type(outcome.change.change).__name__} {outcome.change.ref}: {outcome.change.reason.name}"
+        for outcome in outcomes
+        if isinstance(outcome.change, Hold)
+    )
+
+
+def note_text(note: Note) -> str:
+    """Write a note as JSON."""
+    return orjson.dumps(note).decode()
+
+
+def parse_note(text: str) -> Note:
+    """Read a note; one that was damaged by hand counts as none."""
+    try:
+        data = orjson.loads(text)
+        return Note(
+            revision=str(data["revision"]),
+            digest=str(data["digest"]),
+            pending=tuple(map(str, data["pending"])),
+            failed=tuple(map(str, data["failed"])),
+        )
+    except (ValueError, TypeError, KeyError):
+        return Note()
+
+
+def note_body(session: SessionId, uid: str, note: Note) -> dict[str, Any]:
+    """Make the object that is applied to the Record with this UID, by the status manager."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": RECORD_PREFIX + session.name,
+            "namespace": session.namespace,
+            "uid": uid,
+        },
+        "data": {NOTE_KEY: note_text(note)},
+    }

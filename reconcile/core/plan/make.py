@@ -1,0 +1,59 @@
+"""The planner: desired state, live state and strangers in, an ordered plan out."""
+
+from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
+from reconcile.core.model import Desired, Session, SessionId
+from reconcile.core.plan.budgets import gate_budgets
+from reconcile.core.plan.gates import (
+    Rules,
+    gate_session,
+    hold_all,
+    in_realm,
+    may_end_work,
+    prune_reason,
+)
+from reconcile.core.plan.session import removed_changes, wanted_changes
+from reconcile.core.plan.sight import Sight, Sighting
+from reconcile.core.plan.strangers import Strangers
+
+
+def make_plan(desired: Desired, sight: Sight, strangers: Strangers, *, prune: bool) -> Plan:
+    """Decide every change; sessions that are broken have none, so that they stay as they are."""
+    rules = Rules(desired.policy, desired.unreadable, prune)
+    groups = sight.by_session()
+    plans: dict[SessionId, tuple[Change, ...]] = {}
+    for wanted in desired.sessions:
+        session = wanted.session.id
+        changes = wanted_changes(wanted, groups.get(session, ()), strangers)
+        plans[session] = _in_realm(
+            session, gate_session(wanted, changes, sight.objects, rules), rules
+        )
+    for session, sightings in groups.items():
+        if session not in plans and session not in desired.broken:
+            plans[session] = _removed(session, sightings, rules)
+    gated = gate_budgets(desired, sight, plans)
+    declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
+    ordered = tuple(
+        _session_plan(session, gated[session], declared.get(session), rules)
+        for session in sorted(gated)
+    )
+    return Plan(desired.policy.installation, desired.revision, ordered)
+
+
+def _session_plan(
+    session: SessionId, changes: tuple[Change, ...], declared: Session | None, rules: Rules
+) -> SessionPlan:
+    if declared is None:
+        return SessionPlan(session, changes)
+    return SessionPlan(session, changes, declared.digest, may_end_work(declared, rules.policy))
+
+
+def _removed(session: SessionId, sightings: list[Sighting], rules: Rules) -> tuple[Change, ...]:
+    changes = removed_changes(sightings)
+    reason = prune_reason(session, rules)
+    return _in_realm(session, changes if reason is None else hold_all(changes, reason), rules)
+
+
+def _in_realm(session: SessionId, changes: tuple[Change, ...], rules: Rules) -> tuple[Change, ...]:
+    if in_realm(rules.policy, session):
+        return changes
+    return hold_all(changes, HoldReason.OUT_OF_REALM)

@@ -1,0 +1,34 @@
+"""What becomes of a patch when the live object turned out to be another than the planned one."""
+
+from reconcile.core.changes import Keep, LiveRef, Patch
+from reconcile.core.model import KubeObject
+from reconcile.core.plan.gates import ends_work
+from reconcile.core.plan.owners import judge_owner, owner_reference
+from reconcile.core.plan.session import is_forced
+from reconcile.core.plan.sight import is_record
+from reconcile.core.plan.verdict import Differs, Same, judge
+
+
+def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
+    """Plan a patch again for the object as it is now.
+
+    None where that would be more than the plan allowed: another object, one that is being deleted,
+    or a change that ends work while the planned one did not.
+    """
+    metadata = live["metadata"]
+    if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
+        return None
+    at = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    verdict = judge(patch.manifest, live)
+    if not is_record(patch.ref.kind, patch.ref.name):
+        owner = owner_reference(patch.manifest.session, owner_uid)
+        verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
+    match verdict:
+        case Same(digest):
+            return Keep(patch.ref, at, digest)
+        case Differs(fields, operations, contested):
+            revised = Patch(
+                patch.manifest, at, fields, operations, contested or patch.force, patch.adopts
+            )
+            allowed = ends_work(patch) or not ends_work(revised)
+            return None if any(map(is_forced, fields)) or not allowed else revised

@@ -1,0 +1,133 @@
+"""What one session needs, before any policy or budget has had its say."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from reconcile.core.changes import (
+    Action,
+    Change,
+    Create,
+    Delete,
+    DeleteReason,
+    FieldChange,
+    ForcesReplace,
+    Hold,
+    HoldReason,
+    Keep,
+    LiveRef,
+    Patch,
+    Replace,
+    RestartsContainer,
+)
+from reconcile.core.manifest import order_of
+from reconcile.core.model import KubeObject, Manifest, State, Wanted
+from reconcile.core.plan.owners import UNKNOWN_UID, judge_owner, owner_reference
+from reconcile.core.plan.sight import Sighting, Unwanted, is_record
+from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.verdict import Differs, Same, judge
+
+_ENDED = frozenset({"Succeeded", "Failed"})
+
+
+def wanted_changes(
+    wanted: Wanted, sightings: Sequence[Sighting], strangers: Strangers
+) -> tuple[Change, ...]:
+    """Order the changes of a session that is wanted: a pod that stops, what is there, what goes."""
+    seen = {sighting.ref: sighting for sighting in sightings}
+    record = seen.get(wanted.manifests[0].ref)
+    owner = owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
+    kept = [
+        _present(manifest, seen[manifest.ref], owner)
+        if manifest.ref in seen
+        else _absent(manifest, strangers, owner)
+        for manifest in wanted.manifests
+    ]
+    deletes = list(_deletes(wanted, [s for s in sightings if isinstance(s.verdict, Unwanted)]))
+    stops = [delete for delete in deletes if delete.reason is DeleteReason.SESSION_STOPPED]
+    drops = [delete for delete in deletes if delete.reason is not DeleteReason.SESSION_STOPPED]
+    return (*stops, *kept, *drops)
+
+
+def removed_changes(sightings: Iterable[Sighting]) -> tuple[Change, ...]:
+    """End a session whose file is gone: pod first, Record last."""
+    return tuple(
+        _delete(sighting, DeleteReason.SESSION_REMOVED)
+        for sighting in sorted(sightings, key=_end_order)
+    )
+
+
+def _end_order(sighting: Sighting) -> tuple[bool, int, str]:
+    return (
+        is_record(sighting.kind.name, sighting.ref.name),
+        -order_of(sighting.kind),
+        sighting.ref.name,
+    )
+
+
+def _deletes(wanted: Wanted, unwanted: Iterable[Sighting]) -> Iterator[Delete]:
+    stopped = wanted.session.state is State.STOPPED
+    for sighting in sorted(unwanted, key=_end_order):
+        is_stop = stopped and sighting.kind.name == "Pod"
+        yield _delete(
+            sighting, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
+        )
+
+
+def _delete(sighting: Sighting, reason: DeleteReason) -> Delete:
+    return Delete(sighting.ref, sighting.kind, sighting.live, reason)
+
+
+def _absent(manifest: Manifest, strangers: Strangers, owner: Mapping[str, object]) -> Change:
+    stranger = strangers.adoptable.get(manifest.ref)
+    if stranger is not None:
+        return _adoption(manifest, stranger, owner)
+    create = Create(manifest)
+    return Hold(create, HoldReason.TAKEN) if manifest.ref in strangers.taken else create
+
+
+def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, object]) -> Change:
+    metadata = stranger["metadata"]
+    live = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    verdict = judge(manifest, stranger)
+    if not is_record(manifest.kind.name, manifest.ref.name):
+        verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
+    match verdict:
+        case Same():
+            return Patch(manifest, live, (), (), force=True, adopts=True)
+        case Differs(fields, operations) if any(is_forced(field) for field in fields):
+            return Hold(Replace(manifest, live, fields), HoldReason.TAKEN)
+        case Differs(fields, operations):
+            return Patch(manifest, live, fields, operations, force=True, adopts=True)
+
+
+def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]) -> Change:
+    verdict = sighting.verdict
+    assert not isinstance(verdict, Unwanted)
+    if sighting.terminating:
+        return Hold(Create(manifest), HoldReason.TERMINATING)
+    if not is_record(manifest.kind.name, manifest.ref.name):
+        verdict = judge_owner(verdict, sighting.owners, owner)
+    match verdict:
+        case Same(digest):
+            return Keep(sighting.ref, sighting.live, digest)
+        case Differs():
+            return _changed(manifest, sighting, verdict)
+
+
+def _changed(manifest: Manifest, sighting: Sighting, verdict: Differs) -> Action:
+    ended = sighting.phase in _ENDED
+    fields = tuple(_as_replacement(field) if ended else field for field in verdict.fields)
+    if any(is_forced(field) for field in fields):
+        return Replace(manifest, sighting.live, fields)
+    return Patch(manifest, sighting.live, fields, verdict.operations, force=verdict.contested)
+
+
+def is_forced(field: FieldChange) -> bool:
+    """Tell whether the object must be replaced for this field."""
+    return isinstance(field.effect, ForcesReplace)
+
+
+def _as_replacement(field: FieldChange) -> FieldChange:
+    """In a pod that has ended nothing restarts by itself: a new image needs a new pod."""
+    if not isinstance(field.effect, RestartsContainer):
+        return field
+    return FieldChange(field.path, field.before, field.after, ForcesReplace(), field.cause)

@@ -1,0 +1,64 @@
+"""Names that are taken: apply merges into whatever is there, so strangers are found first."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from reconcile.core.model import Desired, Kind, KubeObject, Manifest, ObjectRef
+from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION
+from reconcile.core.plan.sight import Sight, has_foreign_controller
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """Objects that are not ours but have a name that we want.
+
+    `adoptable` holds those whose annotation gives them to this installation, bodies included.
+    """
+
+    taken: frozenset[ObjectRef] = frozenset()
+    adoptable: Mapping[ObjectRef, KubeObject] = field(default_factory=dict)
+
+    def __or__(self, other: "Strangers") -> "Strangers":
+        """All that is in either."""
+        return Strangers(self.taken | other.taken, {**self.adoptable, **other.adoptable})
+
+
+Missing: TypeAlias = Mapping[tuple[Kind, str], Mapping[str, Manifest]]
+"""Manifests without a live object of ours, by kind and namespace, then by name."""
+
+
+def missing(desired: Desired, sight: Sight) -> Missing:
+    """List what a plan would create; each of these names must be looked up before."""
+    found: dict[tuple[Kind, str], dict[str, Manifest]] = {}
+    for wanted in desired.sessions:
+        for manifest in wanted.manifests:
+            if manifest.ref not in sight.objects:
+                place = (manifest.kind, manifest.ref.namespace)
+                found.setdefault(place, {})[manifest.ref.name] = manifest
+    return found
+
+
+def taken(names: Mapping[str, Manifest], present: Iterable[KubeObject]) -> dict[ObjectRef, bool]:
+    """Say which names are taken among the objects of one kind and namespace.
+
+    `present` has metadata alone; the value tells whether the object may be adopted.
+    """
+    found = {}
+    for body in present:
+        manifest = names.get(body["metadata"]["name"])
+        if manifest is not None:
+            found[manifest.ref] = _is_adoptable(manifest, body["metadata"])
+    return found
+
+
+def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
+    labels = metadata.get("labels") or {}
+    annotations = metadata.get("annotations") or {}
+    ours = manifest.body["metadata"]["labels"][LABEL_INSTALLATION]
+    return (
+        annotations.get(ANNOTATION_ADOPT) == ours
+        and labels.get(LABEL_INSTALLATION, ours) == ours
+        and not has_foreign_controller(metadata)
+        and "deletionTimestamp" not in metadata
+    )

@@ -1,0 +1,242 @@
+"""Carries out the changes of one session, in order; the only caller of a method that writes.
+
+A session is a generator: it yields the seconds that it wants to wait, so that a thousand pods in
+their grace period need no thousand threads. The first failure ends it: what comes after depends
+on what came before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from reconcile.core.changes import (
+    Action,
+    Change,
+    Create,
+    Delete,
+    Hold,
+    HoldReason,
+    Keep,
+    LiveRef,
+    Outcome,
+    Patch,
+    Replace,
+    SessionPlan,
+    Status,
+)
+from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
+from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef
+from reconcile.core.names import MANAGER, STATUS_MANAGER
+from reconcile.core.note import Note, next_note, note_body, pending_of
+from reconcile.core.plan.owners import owner_reference, with_owner
+from reconcile.core.plan.revise import revise
+from reconcile.core.plan.sight import is_record
+from reconcile.engine.ports import ApplyOptions, Clock, Cluster
+from reconcile.engine.schedule import Steps
+
+_POLL_SECONDS = 0.5
+_MARGIN_SECONDS = 30.0
+"""What a pod may take beyond its grace period: the kubelet's own housekeeping."""
+
+_REVISIONS = 3
+"""How often an object may change under our hands before the next pass has to see to it."""
+
+_NEVER_RUNS = frozenset(
+    {
+        "ConfigMap",
+        "NetworkPolicy",
+        "Role",
+        "RoleBinding",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+    }
+)
+"""Kinds that can be replaced at any time: no work runs in them and they hold no data."""
+
+
+@dataclass(slots=True)
+class SessionRun:
+    """One session being carried out; `outcomes` grows as it goes.
+
+    `note` is what the Record says now. `failures` are those that belong to no change.
+    """
+
+    cluster: Cluster
+    clock: Clock
+    plan: SessionPlan
+    revision: str
+    note: Note
+    owner_uid: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def steps(self) -> Steps:
+        """Carry out all changes; yields the seconds to wait before it is resumed."""
+        for index, change in enumerate(self.plan.changes):
+            try:
+                yield from self._step(change)
+            except ClusterError as error:
+                self._end(change, Status.FAILED, str(error))
+                self._skip(self.plan.changes[index + 1 :], change.ref)
+                break
+        if self.owner_uid and self.plan.digest:
+            self._leave_note()
+
+    def _leave_note(self) -> None:
+        failed = tuple(o.message for o in self.outcomes if o.status is Status.FAILED)
+        now = Note(self.revision, self.plan.digest, pending_of(self.outcomes), failed)
+        note = next_note(self.note, now, self.outcomes)
+        if note is None:
+            return
+        body = note_body(self.plan.session, self.owner_uid, note)
+        try:
+            self.cluster.apply(body, ApplyOptions(STATUS_MANAGER, force=True))
+        except ClusterError as error:
+            self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _end(self, change: Change, status: Status, message: str = "") -> None:
+        self.outcomes.append(Outcome(change, status, message))
+
+    def _skip(self, changes: tuple[Change, ...], failed: ObjectRef) -> None:
+        for change in changes:
+            match change:
+                case Keep():
+                    self._end(change, Status.UNCHANGED)
+                case Hold():
+                    self._end(change, Status.HELD)
+                case _:
+                    self._end(change, Status.SKIPPED, f"{failed} failed before it")
+
+    def _step(self, change: Change) -> Steps:
+        match change:
+            case Keep(ref, live):
+                self._learn_owner(ref, live.uid)
+                self._end(change, Status.UNCHANGED)
+            case Hold():
+                self._learn_held_owner(change)
+                self._end(change, Status.HELD)
+            case Create(manifest):
+                self._create(manifest)
+                self._end(change, Status.CREATED)
+            case Patch():
+                self._learn_owner(change.ref, change.live.uid)
+                yield from self._patch(change)
+            case Replace(manifest, live):
+                yield from self._replace(manifest, live)
+                self._end(change, Status.REPLACED)
+            case Delete(ref, kind, live):
+                yield from self._delete(kind, ref, live.uid, wait=kind.name == "Pod")
+                self._end(change, Status.DELETED)
+            case _:
+                assert_never(change)
+
+    def _learn_owner(self, ref: ObjectRef, uid: str) -> None:
+        if is_record(ref.kind, ref.name):
+            self.owner_uid = uid
+
+    def _learn_held_owner(self, hold: Hold) -> None:
+        action: Action = hold.change
+        if not isinstance(action, Create):
+            self._learn_owner(action.ref, action.live.uid)
+
+    def _create(self, manifest: Manifest) -> None:
+        live = self.cluster.apply(self._body(manifest, {}), ApplyOptions(MANAGER))
+        self._learn_owner(manifest.ref, live["metadata"]["uid"])
+
+    def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
+        body = manifest.body
+        if not is_record(manifest.ref.kind, manifest.ref.name):
+            body = with_owner(body, owner_reference(manifest.session, self.owner_uid))
+        return {**body, "metadata": {**body["metadata"], **preconditions}}
+
+    def _patch(self, change: Patch) -> Steps:
+        patch = change
+        for _ in range(_REVISIONS):
+            try:
+                self._apply(patch)
+            except ConflictError as error:
+                revised = self._revise(patch)
+                if revised is None:
+                    raise ConflictError(
+                        f"{change.ref} has changed since the plan was made; the next pass sees to "
+                        f"it ({error})"
+                    ) from error
+                if isinstance(revised, Keep):
+                    return self._end(change, Status.UNCHANGED)
+                patch = revised
+            except InvalidError as error:
+                return (yield from self._replace_refused(change, error))
+            else:
+                return self._end(change, Status.CONFIGURED)
+        raise ConflictError(f"{change.ref} keeps changing while it is patched; the next pass tries")
+
+    def _apply(self, patch: Patch) -> None:
+        preconditions = {"uid": patch.live.uid}
+        if patch.force:
+            preconditions["resourceVersion"] = patch.live.resource_version
+        self.cluster.apply(
+            self._body(patch.manifest, preconditions), ApplyOptions(MANAGER, force=patch.force)
+        )
+
+    def _revise(self, patch: Patch) -> Patch | Keep | None:
+        try:
+            live = self.cluster.get(patch.manifest.kind, patch.ref.namespace, patch.ref.name)
+        except NotFoundError:
+            return None
+        return revise(patch, live, self.owner_uid)
+
+    def _replace_refused(self, patch: Patch, error: InvalidError) -> Steps:
+        """Replace an object whose fields the server calls immutable, where that harms nothing."""
+        fields = [name for name in error.fields if name.partition(".")[0] != "metadata"]
+        if not fields:
+            raise error
+        if not self._may_replace(patch.ref.kind):
+            hold = Hold(Replace(patch.manifest, patch.live, patch.fields), _held(patch))
+            return self._end(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
+        yield from self._replace(patch.manifest, patch.live)
+        return self._end(
+            Replace(patch.manifest, patch.live, patch.fields), Status.REPLACED, ", ".join(fields)
+        )
+
+    def _may_replace(self, kind: str) -> bool:
+        holds_data = kind == "PersistentVolumeClaim"
+        return kind in _NEVER_RUNS or (self.plan.may_end_work and not holds_data)
+
+    def _replace(self, manifest: Manifest, live: LiveRef) -> Steps:
+        yield from self._delete(manifest.kind, manifest.ref, live.uid, wait=True)
+        self._create(manifest)
+
+    def _delete(self, kind: Kind, ref: ObjectRef, uid: str, *, wait: bool) -> Steps:
+        try:
+            self.cluster.delete(kind, ref, uid)
+        except NotFoundError:
+            return
+        if wait:
+            yield from self._wait_until_gone(kind, ref, uid)
+
+    def _wait_until_gone(self, kind: Kind, ref: ObjectRef, uid: str) -> Steps:
+        limit = 0.0
+        while (live := self._still_there(kind, ref, uid)) is not None:
+            now = self.clock.monotonic()
+            limit = limit or now + _grace_seconds(live) + _MARGIN_SECONDS
+            if now >= limit:
+                raise ClusterError(f"{ref} is still ending; the next pass goes on when it is gone")
+            yield _POLL_SECONDS
+
+    def _still_there(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
+        try:
+            live = self.cluster.get(kind, ref.namespace, ref.name)
+        except NotFoundError:
+            return None
+        return live if live["metadata"]["uid"] == uid else None
+
+
+def _held(patch: Patch) -> HoldReason:
+    is_data = patch.ref.kind == "PersistentVolumeClaim"
+    return HoldReason.DATA_LOSS if is_data else HoldReason.RUNNING_WORK
+
+
+def _grace_seconds(live: KubeObject) -> float:
+    metadata: Mapping[str, Any] = live["metadata"]
+    return float(metadata.get("deletionGracePeriodSeconds") or 0)

@@ -1,0 +1,95 @@
+"""A Cluster that tries again what may pass by itself: throttling, failures, broken connections.
+
+All that is repeated is safe to repeat: reads, applies (the same body gives the same object) and
+deletes with a UID.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reconcile.core.errors import UnavailableError
+from reconcile.core.model import Kind, KubeObject, ObjectRef
+from reconcile.engine.ports import ApplyOptions, Clock, Cluster
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to go on: waits double from `first` to at most `longest` seconds.
+
+    Six tries with waits of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast an API server's restart.
+    """
+
+    tries: int = 6
+    first: float = 0.5
+    longest: float = 30.0
+
+    def wait(self, failures: int, jitter: float, wish: float) -> float:
+        """Seconds to wait after so many failures; at least what the server wished for."""
+        ceiling = min(self.longest, self.first * 2.0 ** (failures - 1))
+        return max(min(wish, self.longest), ceiling * (0.5 + jitter / 2))
+
+
+class RetryingCluster:
+    """Wraps a Cluster; gives up with the last error."""
+
+    def __init__(self, inner: Cluster, clock: Clock, backoff: Backoff) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._backoff = backoff
+
+    def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
+        return self._iterate(lambda: self._inner.list(kind, namespace, labels))
+
+    def metadata(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
+        return self._iterate(lambda: self._inner.metadata(kind, namespace))
+
+    def get(self, kind: Kind, namespace: str, name: str) -> KubeObject:
+        return self._call(lambda: self._inner.get(kind, namespace, name))
+
+    def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
+        return self._call(lambda: self._inner.apply(body, options))
+
+    def patch(
+        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
+    ) -> KubeObject:
+        return self._inner.patch(kind, ref, operations, dry_run=dry_run)
+
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+        return self._call(lambda: self._inner.delete(kind, ref, uid))
+
+    def _call(self, request: Callable[[], _Result]) -> _Result:
+        failures = 0
+        while True:
+            try:
+                return request()
+            except UnavailableError as error:
+                failures += 1
+                self._wait(failures, error)
+
+    def _iterate(self, request: Callable[[], Iterator[KubeObject]]) -> Iterator[KubeObject]:
+        """Begin a list again where it broke, without giving out anything twice."""
+        given: set[str] = set()
+        failures = 0
+        while True:
+            try:
+                for body in request():
+                    if body["metadata"]["uid"] not in given:
+                        given.add(body["metadata"]["uid"])
+                        yield body
+            except UnavailableError as error:
+                failures += 1
+                self._wait(failures, error)
+            else:
+                return
+
+    def _wait(self, failures: int, error: UnavailableError) -> None:
+        if failures >= self._backoff.tries:
+            raise error
+        self._clock.sleep(self._backoff.wait(failures, self._clock.jitter(), error.retry_after))
+
+
+if TYPE_CHECKING:
+    _conforms: type[Cluster] = RetryingCluster

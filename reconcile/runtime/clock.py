@@ -1,0 +1,29 @@
+"""The system's time; a stop cuts every wait short."""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """Time as the machine tells it."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End every wait, now and later."""
+        self._stop.set()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> str:
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def sleep(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def jitter(self) -> float:
+        return random.random()  # noqa: S311 - spreads load, keeps no secret
