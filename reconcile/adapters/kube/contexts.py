@@ -1,0 +1,120 @@
+"""Kubeconfig files as one: sections by name, the first file that has a name wins."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from reconcile.core.errors import ClusterError, Problem, SpecError
+from reconcile.core.yamltext import decode, load_documents
+
+_CLUSTER_PATHS: Final = ("certificate-authority",)
+_USER_PATHS: Final = ("client-certificate", "client-key", "tokenFile")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One context, resolved: `cluster` and `user` as in its files, with paths made absolute.
+
+    `origin` names the context and where it is from, for errors.
+    """
+
+    origin: str
+    cluster: Mapping[str, Any]
+    user: Mapping[str, Any] = field(repr=False)
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """Read one kubeconfig; ClusterError with the file and the place, and nothing of its text."""
+    try:
+        documents = load_documents(decode(path.read_bytes()))
+    except OSError as error:
+        raise ClusterError(f"{path}: cannot read the kubeconfig: {error.strerror}") from error
+    except SpecError as error:
+        # Without its cause: the reason may quote the value, and this file is full of secrets.
+        raise ClusterError(f"{path}{_place(error.problems[0])}") from None
+    content = documents[0].value if documents else None
+    if len(documents) > 1 or not isinstance(content, dict | None):
+        raise ClusterError(f"{path}: the kubeconfig is not one mapping")
+    return content or {}
+
+
+def _place(problem: Problem) -> str:
+    place = f":{problem.line}:{problem.column}" if problem.line else ""
+    where = f": {problem.field}" if problem.field else ""
+    return f"{place}{where}: the kubeconfig is not readable YAML"
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The sections of all files by name; the first file that has a name wins."""
+
+    current: str
+    contexts: Mapping[str, Mapping[str, Any]]
+    clusters: Mapping[str, Mapping[str, Any]]
+    users: Mapping[str, Mapping[str, Any]]
+
+    def select(self, wanted: str | None, files: str) -> Target:
+        """Resolve one context; `files` are named in errors."""
+        name = wanted or self.current
+        known = ", ".join(sorted(self.contexts)) or "none"
+        if not name:
+            raise ClusterError(f"{files}: no current-context; choose one with --context: {known}")
+        if name not in self.contexts:
+            raise ClusterError(f'{files}: no context "{name}"; known are: {known}')
+        origin, context = f'context "{name}" of {files}', self.contexts[name]
+        cluster = _named(self.clusters, "cluster", context.get("cluster"), origin)
+        user = context.get("user")
+        return Target(origin, cluster, _named(self.users, "user", user, origin) if user else {})
+
+
+def _named(
+    section: Mapping[str, Mapping[str, Any]], word: str, name: object, origin: str
+) -> Mapping[str, Any]:
+    if not isinstance(name, str) or name not in section:
+        known = ", ".join(sorted(section)) or "none"
+        raise ClusterError(f'{origin}: no {word} "{name or ""}"; known are: {known}')
+    return section[name]
+
+
+def merge(documents: list[tuple[Path, Mapping[str, Any]]]) -> Contexts:
+    """Make one of several files, in their order of precedence."""
+    currents = (document.get("current-context") for _, document in documents)
+    return Contexts(
+        current=next((name for name in currents if isinstance(name, str) and name), ""),
+        contexts=_section(documents, "contexts", "context", ()),
+        clusters=_section(documents, "clusters", "cluster", _CLUSTER_PATHS),
+        users=_section(documents, "users", "user", _USER_PATHS),
+    )
+
+
+def _section(
+    documents: list[tuple[Path, Mapping[str, Any]]], section: str, word: str, paths: tuple[str, ...]
+) -> Mapping[str, Mapping[str, Any]]:
+    merged: dict[str, Mapping[str, Any]] = {}
+    for path, document in documents:
+        for name, content in _entries(path, document, section, word):
+            merged.setdefault(name, _absolute(content, paths, path.absolute().parent))
+    return merged
+
+
+def _entries(
+    path: Path, document: Mapping[str, Any], section: str, word: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    listed = document.get(section) or []
+    for entry in listed if isinstance(listed, list) else [None]:
+        known = entry if isinstance(entry, dict) else {}
+        name, content = known.get("name"), known.get(word) or {}
+        if not isinstance(name, str) or not isinstance(content, dict):
+            raise ClusterError(f"{path}: {section}: each entry needs a `name` and a `{word}`")
+        yield name, content
+
+
+def _absolute(content: Mapping[str, Any], keys: tuple[str, ...], folder: Path) -> Mapping[str, Any]:
+    """Resolve relative paths as kubectl does: from the folder of the file that has them."""
+    paths = {key: str(folder / content[key]) for key in keys if isinstance(content.get(key), str)}
+    plugin = content.get("exec")
+    command = plugin.get("command") if isinstance(plugin, dict) else None
+    if isinstance(plugin, dict) and isinstance(command, str) and "/" in command:
+        return {**content, **paths, "exec": {**plugin, "command": str(folder / command)}}
+    return {**content, **paths}

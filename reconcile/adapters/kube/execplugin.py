@@ -1,0 +1,153 @@
+"""Credentials that another program makes: `users[].user.exec` of a kubeconfig.
+
+The contract is client.authentication.k8s.io v1 and v1beta1 (pykube-ng refuses v1): the program gets
+an ExecCredential in $KUBERNETES_EXEC_INFO and prints one with a status. What it prints is a secret
+and never shown; what it says on standard error is, masked and cut.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from reconcile.adapters.kube.auth import Clock, Credential, KeyPair, header_safe
+from reconcile.adapters.kube.wording import SERVER_TEXT, Mask, quoted
+from reconcile.core.errors import ClusterError
+
+_GROUP: Final = "client.authentication.k8s.io"
+VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
+"""The versions of the contract that are spoken; v1alpha1 is gone from Kubernetes since 1.24."""
+
+PLUGIN_SECONDS: Final = 60.0
+"""Longer than any plugin that asks nobody; a login in a browser is not for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """How to run one plugin.
+
+    `command` is its path or name with the arguments; `environ` is the whole environment it gets;
+    `cluster` is the server as the contract words it, empty unless the kubeconfig wants it provided.
+    """
+
+    command: tuple[str, ...]
+    api_version: str
+    environ: Mapping[str, str] = field(repr=False)
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    install_hint: str = ""
+    timeout: float = PLUGIN_SECONDS
+
+    def run(self, mask: Mask) -> bytes:
+        """Run it and return what it printed; ClusterError where it fails or does not end."""
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user's own kubeconfig names it
+                self.command,
+                env={**self.environ, "KUBERNETES_EXEC_INFO": self._request()},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise self.failed(f"cannot be started: {error.strerror}", self.install_hint) from error
+        with process:
+            output, complaint = self._wait(process)
+        if process.returncode != 0:
+            words = quoted(complaint.decode("utf-8", "replace"), mask, SERVER_TEXT)
+            raise self.failed(f"ended with exit code {process.returncode}", words)
+        return output
+
+    def failed(self, *reasons: str) -> ClusterError:
+        """Word a failure; the arguments stay out of it, since they may hold a secret."""
+        head = f"credential plugin {self.command[0]}"
+        return ClusterError(": ".join((head, *(reason for reason in reasons if reason))))
+
+    def _request(self) -> str:
+        spec = {"interactive": False, **({"cluster": self.cluster} if self.cluster else {})}
+        content = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
+        return orjson.dumps(content).decode()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        try:
+            return process.communicate(timeout=self.timeout)
+        except subprocess.TimeoutExpired as error:
+            raise self.failed(f"has not ended within {self.timeout:g} s") from error
+        finally:
+            if process.poll() is None:
+                # Its own children hold the pipes open, so the whole group has to go.
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+class ExecCredentials:
+    """The credential of a plugin, kept until it expires or the server refuses it."""
+
+    def __init__(
+        self, plugin: Plugin, fixed: KeyPair | None, mask: Mask, time_of_day: Clock = time.time
+    ) -> None:
+        """Run nothing yet.
+
+        Args:
+            plugin: What to run.
+            fixed: The kubeconfig's own client certificate, if the plugin only gives a token.
+            mask: For what the plugin says on standard error.
+            time_of_day: Seconds since 1970, which expiry is measured by.
+        """
+        self._plugin = plugin
+        self._fixed = fixed
+        self._mask = mask
+        self._time_of_day = time_of_day
+        self._lock = threading.Lock()
+        self._credential: Credential | None = None
+        self._expires = 0.0
+
+    def current(self) -> Credential:
+        with self._lock:
+            if self._credential is None or self._time_of_day() >= self._expires:
+                return self._make()
+            return self._credential
+
+    def renew(self, refused: Credential) -> bool:
+        with self._lock:
+            if self._credential is refused:
+                made = self._make()
+                return (made.token, made.keys) != (refused.token, refused.keys)
+            return True
+
+    def _make(self) -> Credential:
+        status = self._status(self._plugin.run(self._mask))
+        self._expires = self._expiry(status.get("expirationTimestamp"))
+        token = status.get("token") or ""
+        certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
+        if not isinstance(token, str) or bool(certificate) != bool(key) or not (token or key):
+            raise self._plugin.failed("gave neither a token nor a client certificate with its key")
+        keys = KeyPair(str(certificate).encode(), str(key).encode()) if key else self._fixed
+        safe = header_safe(token, f"credential plugin {self._plugin.command[0]}") if token else ""
+        self._credential = Credential(safe, keys)
+        return self._credential
+
+    def _status(self, output: bytes) -> Mapping[str, Any]:
+        try:
+            content = orjson.loads(output)
+        except orjson.JSONDecodeError:
+            # Without its cause: a JSON error quotes the document.
+            raise self._plugin.failed("printed no JSON") from None
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if kind != "ExecCredential" or content.get("apiVersion") != self._plugin.api_version:
+            raise self._plugin.failed(f"printed no ExecCredential of {self._plugin.api_version}")
+        status = content.get("status")
+        return status if isinstance(status, dict) else {}
+
+    def _expiry(self, stamp: object) -> float:
+        if stamp is None:
+            return float("inf")
+        try:
+            return datetime.fromisoformat(str(stamp)).timestamp()
+        except ValueError:
+            raise self._plugin.failed("gave an expirationTimestamp that is no time") from None

@@ -1,0 +1,10 @@
+"""Certificates for the tests of TLS."""
+
+import pytest
+import trustme
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """An authority that nobody else knows."""
+    return trustme.CA()

@@ -1,0 +1,235 @@
+"""Every refusal of an API server becomes the error that says what to do next."""
+
+import email.utils
+import time
+
+import pytest
+
+from reconcile.core.errors import (
+    ClusterError,
+    ConflictError,
+    FieldOwner,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    ReconcileError,
+    UnavailableError,
+)
+from reconcile.core.model import Kind, ObjectRef
+from reconcile.engine.ports import ApplyOptions
+from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
+
+POD = Kind("v1", "Pod")
+REF = ObjectRef("", "Pod", "team-a", "one")
+BODY = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "namespace": "team-a"}}
+
+
+def error_of(reply, mask=str):
+    """What an apply raises for this answer."""
+    cluster = talking_to(FakeServer(reply), mask=mask)
+    with pytest.raises(ClusterError) as caught:
+        cluster.apply(BODY, ApplyOptions("reconcile"))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (301, ClusterError),
+        (400, ClusterError),
+        (401, ForbiddenError),
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (405, ClusterError),
+        (409, ConflictError),
+        (410, UnavailableError),
+        (413, ClusterError),
+        (415, ClusterError),
+        (422, InvalidError),
+        (429, UnavailableError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+        (504, UnavailableError),
+        (599, UnavailableError),
+    ],
+)
+def test_the_code_chooses_the_error(code, kind):
+    error = error_of(status(code, "SomeReason", "the server's words", name="one"))
+    assert type(error) is kind
+    assert str(error).startswith(f"apply Pod team-a/one: {code} SomeReason: the server's words")
+
+
+def test_a_conflict_names_each_field_with_its_owner():
+    causes = [
+        {"reason": "FieldManagerConflict", "message": message, "field": field}
+        for message, field in [
+            ('conflict with "kubectl-edit" using v1', ".data.a"),
+            ('conflict with "a \\"b\\" c" with subresource "status" using v1 at 2026', ".data.b"),
+            ("no manager in these words", ".data.c"),
+        ]
+    ]
+    causes.append({"reason": "SomethingElse", "message": 'conflict with "x"', "field": ".data.d"})
+    error = error_of(status(409, "Conflict", "Apply failed", causes=causes))
+    assert error.owners == (
+        FieldOwner("kubectl-edit", ".data.a"),
+        FieldOwner('a "b" c', ".data.b"),
+        FieldOwner("unknown", ".data.c"),
+    )
+
+
+def test_an_invalid_object_names_its_fields():
+    causes = [{"field": "spec.a"}, {"message": "no field"}, "no cause", {"field": "spec.b"}]
+    error = error_of(status(422, "Invalid", "is invalid", name="one", causes=causes))
+    assert error.fields == ("spec.a", "spec.b")
+
+
+@pytest.mark.parametrize("field", ["metadata.uid", "metadata.resourceVersion"])
+def test_a_stale_precondition_is_a_conflict_although_it_is_a_422(field):
+    reply = status(422, "Invalid", "field is immutable", causes=[{"field": field}])
+    assert type(error_of(reply)) is ConflictError
+
+
+def test_a_patch_that_does_not_fit_is_a_conflict_although_it_is_a_422():
+    words = "the server rejected our request due to an error in our request"
+    cluster = talking_to(FakeServer(status(422, "Invalid", words)))
+    operations = [{"op": "test", "path": "/metadata/uid", "value": "old"}]
+    with pytest.raises(ConflictError, match=r"patch Pod team-a/one: .* does not fit the object"):
+        cluster.patch(POD, REF, operations, dry_run=False)
+
+
+def test_a_body_unlike_the_schema_is_invalid_although_it_is_a_500():
+    words = (
+        "failed to create typed patch object (team-a/one; v1, Kind=Pod): errors:\n"
+        '  .spec.env[name="TOKEN"].value: expected string, got &value.valueUnstructured{Value:7}\n'
+        "  .spec.dato: field not declared in schema"
+    )
+    error = error_of(status(500, "InternalError", words))
+    assert type(error) is InvalidError
+    # Such a field must not lead to a replacement: the next object would be refused just so.
+    assert error.fields == ()
+    assert "value: expected string .spec.dato: field not declared in schema" in str(error)
+    assert "7" not in str(error).partition("expected string")[2]
+
+
+def test_a_dump_of_the_object_after_the_reason_is_not_shown():
+    words = "spec: Forbidden: pod updates may not change fields\n core.PodSpec{ Value: hunter2 }"
+    assert "hunter2" not in str(error_of(status(422, "Invalid", words)))
+
+
+def test_long_words_are_cut_on_one_line_without_control_characters():
+    error = error_of(status(400, "BadRequest", "begin\x1b[31m\ttab " + "x" * 5000))
+    text = str(error).partition("BadRequest: ")[2]
+    assert text.startswith("begin [31m tab x")
+    assert len(text) == 500
+    assert text.endswith("x…")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>" + b"x" * 5000,
+        b'{"kind": "Other", "message": "' + b"x" * 5000,
+        b"\xff\xfe\x00" * 2000,
+        b'["' + b"x" * 5000 + b'"]',
+    ],
+)
+def test_of_an_unknown_body_little_is_shown(body):
+    error = error_of(Reply(502, body, {}))
+    head = "apply Pod team-a/one: 502 Bad Gateway: "
+    assert str(error).startswith(head)
+    assert len(str(error)) <= len(head) + 256
+
+
+def test_an_empty_body_leaves_the_code():
+    assert str(error_of(Reply(500, b"", {}))) == "apply Pod team-a/one: 500 Internal Server Error"
+    assert str(error_of(Reply(599, b"", {}))) == "apply Pod team-a/one: 599 (unknown code)"
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/plain", None])
+def test_a_status_is_understood_whatever_its_content_type(content_type):
+    reply = status(409, "Conflict", "words")
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert "409 Conflict: words" in str(error_of(Reply(409, reply.content, headers)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "Status"},
+        {"kind": "Status", "reason": 1, "message": None, "details": "x"},
+        {"kind": "Status", "details": {"causes": "x", "retryAfterSeconds": "soon"}},
+        {"kind": "Status", "details": {"causes": [1, None], "retryAfterSeconds": -1}},
+    ],
+)
+def test_a_crippled_status_is_read_as_far_as_it_goes(body):
+    error = error_of(Reply(429, body))
+    assert (type(error), error.retry_after) == (UnavailableError, 0.0)
+    assert str(error) == "apply Pod team-a/one: 429 Too Many Requests"
+
+
+def test_a_page_of_somebody_else_is_not_taken_for_an_absent_object():
+    error = error_of(Reply(404, b"<h1>default backend - 404</h1>"))
+    assert type(error) is ClusterError
+    assert "does not serve" in str(error)
+
+
+def test_an_absent_namespace_is_named_and_not_called_a_kind_that_is_not_served():
+    reply = status(404, "NotFound", 'namespaces "team-a" not found', name="team-a")
+    assert str(error_of(reply)).endswith('404 NotFound: namespaces "team-a" not found')
+
+
+def test_refused_credentials_come_with_advice():
+    assert "log in again" in str(error_of(status(401, "Unauthorized", "Unauthorized")))
+
+
+def test_a_redirect_is_not_followed():
+    reply = Reply(302, b"", {"Location": "https://elsewhere.example/"})
+    server = FakeServer(reply)
+    with pytest.raises(ClusterError, match="redirect is not followed"):
+        talking_to(server).get(POD, "team-a", "one")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "details", "seconds"),
+    [
+        ({"Retry-After": "7"}, {"retryAfterSeconds": 3}, 7.0),
+        ({"retry-after": " 0 "}, {"retryAfterSeconds": 3}, 0.0),
+        ({}, {"retryAfterSeconds": 3}, 3.0),
+        ({"Retry-After": "soon"}, {"retryAfterSeconds": 3}, 3.0),
+        ({"Retry-After": "-5"}, {}, 0.0),
+        ({"Retry-After": "²"}, {}, 0.0),
+        ({"Retry-After": "Mon, 01 Jan 1990 00:00:00 GMT"}, {}, 0.0),
+        ({}, {}, 0.0),
+    ],
+)
+def test_the_servers_wish_for_a_pause_is_passed_on(headers, details, seconds):
+    body = status(429, "TooManyRequests", "slow down", **details).content
+    assert error_of(Reply(429, body, headers)).retry_after == seconds
+
+
+def test_a_pause_may_be_a_date():
+    later = email.utils.formatdate(time.time() + 1000, usegmt=True)
+    assert 900 < error_of(Reply(503, b"", {"Retry-After": later})).retry_after <= 1000
+
+
+def test_secrets_are_masked_before_the_words_are_cut():
+    secret = "s" * 50
+    words = "x" * 480 + secret
+    error = error_of(
+        status(400, "BadRequest", words), mask=lambda text: text.replace(secret, "***")
+    )
+    assert "sss" not in str(error)
+    assert "***" in str(error)
+
+
+@pytest.mark.parametrize("body", [b'{"kind": "Pod", "metad', b"<html>", b"", b"\xff"])
+def test_a_success_that_is_no_json_is_unavailable(body):
+    error = error_of(Reply(200, body))
+    assert type(error) is UnavailableError
+    assert str(error) == "apply Pod team-a/one: the answer is cut off or no JSON"
+    assert error.__cause__ is None
+
+
+def test_every_error_is_one_of_ours():
+    assert isinstance(error_of(status(418, "Teapot", "short")), ReconcileError)

@@ -1,0 +1,65 @@
+"""The proxy is the kubeconfig's, else the environment's by the rules of Go's net/http."""
+
+import pytest
+
+from reconcile.adapters.kube.proxy import choose
+
+SERVER = "https://api.corp.example:6443"
+PROXY = "http://proxy.example:3128"
+
+
+def test_without_a_proxy_there_is_none():
+    assert choose(SERVER, "", {}) == ""
+
+
+def test_the_kubeconfig_wins_whatever_the_environment_says():
+    environ = {"HTTPS_PROXY": "http://other.example", "NO_PROXY": "*"}
+    assert choose(SERVER, PROXY, environ) == PROXY
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+def test_the_environment_may_name_one(name):
+    assert choose(SERVER, "", {name: PROXY}) == PROXY
+    assert choose(SERVER, "", {name: "proxy.example:3128"}) == PROXY
+
+
+def test_each_scheme_has_its_own():
+    environ = {"HTTP_PROXY": PROXY}
+    assert choose(SERVER, "", environ) == ""
+    assert choose("http://api.corp.example", "", environ) == PROXY
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"])
+def test_this_machine_is_reached_directly(host):
+    assert choose(f"https://{host}:6443", "", {"HTTPS_PROXY": PROXY}) == ""
+
+
+@pytest.mark.parametrize(
+    ("server", "exempt", "direct"),
+    [
+        (SERVER, "*", True),
+        (SERVER, "api.corp.example", True),
+        (SERVER, "corp.example", True),
+        (SERVER, " .corp.example , other", True),
+        (SERVER, "*.corp.example", True),
+        (SERVER, "API.corp.example:6443", True),
+        (SERVER, "api.corp.example:443", False),
+        (SERVER, "https.example", False),
+        (SERVER, "p.example", False),
+        (SERVER, ",", False),
+        (SERVER, "10.0.0.0/8", False),
+        ("https://corp.example", ".corp.example", False),
+        ("https://corp.example", "corp.example:443", True),
+        ("http://corp.example", "corp.example:80", True),
+        ("https://10.1.2.3", "10.0.0.0/8", True),
+        ("https://10.1.2.3", "11.0.0.0/8", False),
+        ("https://10.1.2.3", "10.1.2.3", True),
+        ("https://10.1.2.3", "nonsense/8", False),
+        ("https://[fd00::1]:6443", "fd00::/8", True),
+        ("https://[fd00::1]:6443", "fd00::1", True),
+        ("https://[fd00::1]:6443", "fd00::2", False),
+    ],
+)
+def test_exemptions_are_hosts_domains_ports_and_networks(server, exempt, direct):
+    environ = {"HTTPS_PROXY": PROXY, "HTTP_PROXY": PROXY, "no_proxy": exempt}
+    assert choose(server, "", environ) == ("" if direct else PROXY)

@@ -1,0 +1,296 @@
+"""What goes over the wire for each method of the port, and what comes out of the answers."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+
+import pytest
+
+from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from reconcile.core.model import Kind, ObjectRef
+from reconcile.engine.ports import ApplyOptions
+from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
+
+POD, CONFIG_MAP = Kind("v1", "Pod"), Kind("v1", "ConfigMap")
+REF = ObjectRef("", "ConfigMap", "team-a", "one")
+OPTIONS = ApplyOptions("reconcile")
+BODY = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "one", "namespace": "team-a"},
+    "data": {"key": "välue"},
+}
+
+
+def page(*names, token=None):
+    items = [{"metadata": {"name": name}} for name in names]
+    return Reply(body={"kind": "PodList", "metadata": {"continue": token}, "items": items})
+
+
+def names(objects):
+    return [one["metadata"]["name"] for one in objects]
+
+
+def test_a_list_is_paged_and_selects_by_label():
+    server = FakeServer(page("a", "b", token="next/="), page("c"))
+    cluster = talking_to(server)
+    found = list(cluster.list(POD, "team-a", {"b": "2", "a.example/x": "1"}))
+    assert names(found) == ["a", "b", "c"]
+    assert {(one["apiVersion"], one["kind"]) for one in found} == {("v1", "Pod")}
+    assert [seen.path for seen in server.seen] == ["/api/v1/namespaces/team-a/pods"] * 2
+    query = {"labelSelector": "a.example/x=1,b=2", "limit": "500"}
+    assert [seen.query for seen in server.seen] == [query, {**query, "continue": "next/="}]
+    assert cluster.requests_made == 2
+
+
+def test_a_page_is_fetched_only_when_it_is_needed():
+    server = FakeServer(page("a", token="more"), page("b"))
+    objects = talking_to(server).list(POD, "team-a", {})
+    assert server.seen == []
+    assert next(objects)["metadata"]["name"] == "a"
+    assert len(server.seen) == 1
+
+
+def test_a_list_without_labels_and_namespace_asks_for_everything():
+    server = FakeServer(page())
+    assert list(talking_to(server).list(POD, "", {})) == []
+    assert (server.seen[0].path, server.seen[0].query) == ("/api/v1/pods", {"limit": "500"})
+
+
+@pytest.mark.parametrize("body", [{"items": None}, {"items": [], "metadata": None}])
+def test_a_list_of_nothing_may_be_null(body):
+    assert list(talking_to(FakeServer(Reply(body=body))).list(POD, "team-a", {})) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"items": "x"}, {"items": ["x"]}, [], b"null"])
+def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(body):
+    with pytest.raises(UnavailableError, match="list Pod in team-a: the answer is no"):
+        list(talking_to(FakeServer(Reply(body=body))).list(POD, "team-a", {}))
+
+
+def test_a_page_that_expired_in_between_is_unavailable():
+    gone = status(410, "Expired", "The provided continue parameter is too old")
+    objects = talking_to(FakeServer(page("a", token="old"), gone)).list(POD, "team-a", {})
+    next(objects)
+    with pytest.raises(UnavailableError, match="410 Expired: The provided continue"):
+        next(objects)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"}),
+        status(404, "NotFound", "the server could not find the requested resource"),
+    ],
+)
+def test_a_kind_that_is_not_served_has_no_objects(answer):
+    kind = Kind("policy/v1", "PodDisruptionBudget")
+    assert list(talking_to(FakeServer(answer)).list(kind, "team-a", {})) == []
+    assert list(talking_to(FakeServer(answer)).metadata(kind, "team-a")) == []
+    with pytest.raises(NotFoundError, match="the server does not serve this kind"):
+        talking_to(FakeServer(answer)).get(kind, "team-a", "one")
+
+
+def test_a_404_that_vanishes_in_the_middle_of_a_list_is_not_its_end():
+    late = status(404, "NotFound", "gone")
+    with pytest.raises(NotFoundError):
+        list(talking_to(FakeServer(page("a", token="more"), late)).list(POD, "team-a", {}))
+
+
+def test_metadata_alone_is_asked_for_and_carries_the_real_kind():
+    partial = {
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": {"name": "a", "uid": "1"},
+        "spec": {"from": "a server that does not know the form"},
+    }
+    server = FakeServer(Reply(body={"metadata": {"continue": "x"}, "items": [partial]}), page())
+    found = list(talking_to(server).metadata(POD, "team-a"))
+    assert found == [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "uid": "1"}},
+    ]
+    accept = server.seen[1].headers["Accept"]
+    assert accept.split(",") == [
+        f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v={version}"
+        for version in ("v1", "v1beta1")
+    ]
+
+
+def test_get_returns_the_object():
+    server = FakeServer(Reply(body=BODY))
+    assert talking_to(server).get(CONFIG_MAP, "team-a", "one") == BODY
+    assert server.seen[0].path == "/api/v1/namespaces/team-a/configmaps/one"
+    assert server.seen[0].body == b""
+    assert "Content-Type" not in server.seen[0].headers
+
+
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        (OPTIONS, {"force": "false"}),
+        (ApplyOptions("reconcile", force=True, dry_run=True), {"force": "true", "dryRun": "All"}),
+    ],
+)
+def test_an_apply_is_a_server_side_apply(options, query):
+    server = FakeServer(Reply(201, BODY))
+    assert talking_to(server).apply(BODY, options) == BODY
+    [seen] = server.seen
+    assert (seen.method, seen.path) == ("PATCH", "/api/v1/namespaces/team-a/configmaps/one")
+    assert seen.query == {"fieldManager": "reconcile", "fieldValidation": "Strict", **query}
+    assert seen.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert seen.json == BODY
+
+
+def test_bodies_may_be_read_only():
+    body = MappingProxyType({**BODY, "metadata": MappingProxyType(BODY["metadata"])})
+    server = FakeServer(Reply(body=BODY))
+    talking_to(server).apply({**body, "list": range(2)}, OPTIONS)
+    assert server.seen[0].json == {**BODY, "list": [0, 1]}
+
+
+def test_what_is_no_json_is_refused_before_it_is_sent():
+    server = FakeServer(Reply())
+    with pytest.raises(InvalidError, match=r"apply ConfigMap team-a/one: .*JSON"):
+        talking_to(server).apply({**BODY, "data": {"key": object()}}, OPTIONS)
+    assert server.seen == []
+
+
+def test_a_resource_version_alone_is_sent_with_the_uid_it_belongs_to():
+    live = {**BODY, "metadata": {**BODY["metadata"], "uid": "u-1", "resourceVersion": "8"}}
+    body = {**BODY, "metadata": {**BODY["metadata"], "resourceVersion": "7"}}
+    server = FakeServer(Reply(body=live))
+    talking_to(server).apply(body, OPTIONS)
+    assert [seen.method for seen in server.seen] == ["GET", "PATCH"]
+    assert server.seen[1].json["metadata"] == {**body["metadata"], "uid": "u-1"}
+    assert "uid" not in body["metadata"]
+
+
+def test_a_resource_version_of_nothing_creates_nothing():
+    body = {**BODY, "metadata": {**BODY["metadata"], "resourceVersion": "7"}}
+    server = FakeServer(status(404, "NotFound", 'configmaps "one" not found', name="one"))
+    with pytest.raises(ConflictError, match=r'version 7: .*configmaps "one" not found'):
+        talking_to(server).apply(body, OPTIONS)
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize(("dry_run", "query"), [(False, {}), (True, {"dryRun": "All"})])
+def test_a_patch_is_a_json_patch(dry_run, query):
+    operations = ({"op": "replace", "path": "/data/key", "value": None},)
+    server = FakeServer(Reply(body=BODY))
+    assert talking_to(server).patch(CONFIG_MAP, REF, operations, dry_run=dry_run) == BODY
+    [seen] = server.seen
+    assert (seen.method, seen.path) == ("PATCH", "/api/v1/namespaces/team-a/configmaps/one")
+    assert seen.query == {"fieldValidation": "Strict", **query}
+    assert seen.headers["Content-Type"] == "application/json-patch+json"
+    assert seen.json == list(operations)
+
+
+def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
+    server = FakeServer(Reply(202, BODY))
+    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") is None
+    [seen] = server.seen
+    assert (seen.method, seen.path) == ("DELETE", "/api/v1/namespaces/team-a/configmaps/one")
+    assert seen.headers["Content-Type"] == "application/json"
+    assert seen.json == {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": "u-1"},
+        "propagationPolicy": "Background",
+    }
+
+
+def test_the_server_tells_its_version():
+    server = FakeServer(Reply(body={"gitVersion": "v1.30.2"}))
+    assert talking_to(server).server_version() == "v1.30.2"
+    assert server.seen[0].path == "/version"
+    assert talking_to(FakeServer(Reply())).server_version() == "unknown"
+
+
+def test_a_path_of_the_server_comes_before_ours():
+    server = FakeServer(Reply())
+    talking_to(server, url="https://rancher.example/k8s/c-1").get(POD, "a", "b")
+    assert server.seen[0].path == "/k8s/c-1/api/v1/namespaces/a/pods/b"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a%2fb"])
+def test_a_name_that_leads_to_another_path_is_never_sent(name):
+    server = FakeServer(Reply())
+    cluster = talking_to(server)
+    with pytest.raises(InvalidError, match="not possible"):
+        cluster.delete(CONFIG_MAP, ObjectRef("", "ConfigMap", "team-a", name), "u-1")
+    with pytest.raises(InvalidError, match="not possible"):
+        cluster.apply({**BODY, "metadata": {"name": name, "namespace": "team-a"}}, OPTIONS)
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("namespace", [".", "..", "a/b"])
+def test_a_namespace_that_leads_to_another_path_is_never_sent(namespace):
+    server = FakeServer(Reply())
+    with pytest.raises(InvalidError, match="namespace"):
+        talking_to(server).get(POD, namespace, "one")
+    assert server.seen == []
+
+
+def test_other_characters_of_a_name_are_quoted():
+    server = FakeServer(Reply())
+    talking_to(server).get(Kind("rbac.authorization.k8s.io/v1", "Role"), "a", "system:x y?#")
+    path = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/roles/system%3Ax%20y%3F%23"
+    assert server.seen[0].path == path
+
+
+CRONTABS = Reply(
+    body={
+        "kind": "APIResourceList",
+        "resources": [
+            {"name": "crontabs", "kind": "CronTab", "namespaced": True},
+            {"name": "crontabs/status", "kind": "CronTab", "namespaced": True},
+            {"name": "realms", "kind": "Realm", "namespaced": False},
+        ],
+    }
+)
+CRONTAB = Kind("stable.example.com/v1", "CronTab")
+
+
+def test_an_unknown_kind_is_discovered_once():
+    server = FakeServer(CRONTABS, Reply())
+    cluster = talking_to(server)
+    cluster.get(CRONTAB, "a", "b")
+    cluster.get(CRONTAB, "a", "c")
+    cluster.get(Kind("stable.example.com/v1", "Realm"), "", "r")
+    assert [seen.path.removeprefix("/apis/stable.example.com/v1") for seen in server.seen] == [
+        "",
+        "/namespaces/a/crontabs/b",
+        "/namespaces/a/crontabs/c",
+        "/realms/r",
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [Reply(404, b"404 page not found"), Reply(body={"resources": []})]
+)
+def test_a_kind_that_discovery_does_not_know_is_not_served_until_it_is_added(answer):
+    server = FakeServer(answer, answer, CRONTABS, page("a"))
+    cluster = talking_to(server)
+    assert list(cluster.list(CRONTAB, "a", {})) == []
+    with pytest.raises(NotFoundError, match=r"CronTab: .* not serve it in stable\.example\.com/v1"):
+        cluster.get(CRONTAB, "a", "b")
+    assert names(cluster.list(CRONTAB, "a", {})) == ["a"]
+
+
+@pytest.mark.parametrize("body", [{}, {"resources": "x"}, {"resources": [{"name": 1}, None]}])
+def test_a_broken_discovery_is_not_taken_for_a_kind_that_is_not_served(body):
+    with pytest.raises(UnavailableError, match=r"discover stable\.example\.com/v1"):
+        list(talking_to(FakeServer(Reply(body=body))).list(CRONTAB, "a", {}))
+
+
+def test_requests_are_counted_from_all_threads():
+    barrier = threading.Barrier(8)
+
+    def answer():
+        barrier.wait(timeout=30)
+        return Reply(body=BODY)
+
+    cluster = talking_to(FakeServer(answer))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: cluster.get(CONFIG_MAP, "team-a", "one"), range(64)))
+    assert cluster.requests_made == 64
