@@ -34,6 +34,10 @@ class KubeCluster:
         """How many requests were sent so far, refused and failed ones included."""
         return self._wire.requests_made
 
+    def close(self) -> None:
+        """Close the connections that are open; another request opens new ones."""
+        self._wire.close()
+
     def server_version(self) -> str:
         """Ask for the server's version, such as `v1.30.2`."""
         answer = self._wire.send(Call("ask for the version", "GET", "/version"))

@@ -1,5 +1,6 @@
 """From a kubeconfig to a `KubeCluster`."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +15,7 @@ from reconcile.adapters.kube import identity, kubeconfig, proxy
 from reconcile.adapters.kube.auth import KeyPair
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.contexts import Target
-from reconcile.adapters.kube.tls import TlsAdapter, Trust, context
+from reconcile.adapters.kube.tls import TlsAdapter, Trust, load
 from reconcile.adapters.kube.wire import JSON, Limits, Server, Wire
 from reconcile.adapters.kube.wording import Mask
 from reconcile.core.errors import ClusterError
@@ -140,9 +141,11 @@ def _keys(config: KubeConfig) -> KeyPair | None:
     key = _content(config, "user", "client-key")
     if bool(certificate) != bool(key):
         raise ClusterError("client-certificate and client-key: one of the two is missing")
-    keys = KeyPair(certificate, key) if certificate else None
-    # An unusable pair is found here, with the file's name, and not with the first request.
-    context(Trust(), keys)
+    if not certificate:
+        return None
+    keys = KeyPair(certificate, key)
+    # An unusable pair is found here, where its context can be named, not with the first request.
+    load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), keys)
     return keys
 
 

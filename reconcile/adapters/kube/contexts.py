@@ -24,10 +24,15 @@ class Target:
     user: Mapping[str, Any] = field(repr=False)
 
 
-def read(path: Path) -> Mapping[str, Any]:
-    """Read one kubeconfig; ClusterError with the file and the place, and nothing of its text."""
+def read(path: Path) -> Mapping[str, Any] | None:
+    """Read one kubeconfig, None where there is none.
+
+    ClusterError with the file and the place, and nothing of its text, where it is of no use.
+    """
     try:
         documents = load_documents(decode(path.read_bytes()))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise ClusterError(f"{path}: cannot read the kubeconfig: {error.strerror}") from error
     except SpecError as error:

@@ -122,14 +122,14 @@ class ExecCredentials:
 
     def _make(self) -> Credential:
         status = self._status(self._plugin.run(self._mask))
-        self._expires = self._expiry(status.get("expirationTimestamp"))
+        expires = self._expiry(status.get("expirationTimestamp"))
         token = status.get("token") or ""
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if not isinstance(token, str) or bool(certificate) != bool(key) or not (token or key):
             raise self._plugin.failed("gave neither a token nor a client certificate with its key")
         keys = KeyPair(str(certificate).encode(), str(key).encode()) if key else self._fixed
         safe = header_safe(token, f"credential plugin {self._plugin.command[0]}") if token else ""
-        self._credential = Credential(safe, keys)
+        self._credential, self._expires = Credential(safe, keys), expires
         return self._credential
 
     def _status(self, output: bytes) -> Mapping[str, Any]:

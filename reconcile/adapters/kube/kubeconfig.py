@@ -38,7 +38,8 @@ def find(where: Where) -> Target:
     account. ClusterError where there is none, with the places and the contexts that are known.
     """
     paths = _paths(where)
-    documents = [(path, contexts.read(path)) for path in paths if path.exists()]
+    readings = ((path, contexts.read(path)) for path in paths)
+    documents = [(path, content) for path, content in readings if content is not None]
     if where.kubeconfig and not documents:
         raise ClusterError(f"{where.kubeconfig}: there is no such kubeconfig")
     merged = contexts.merge(documents)
@@ -48,11 +49,13 @@ def find(where: Where) -> Target:
 
 
 def _paths(where: Where) -> tuple[Path, ...]:
+    home = where.environ.get("HOME", "")
     if where.kubeconfig:
-        return (Path(where.kubeconfig).expanduser(),)
+        # Shells leave the tilde of `--kubeconfig=~/file` as it is.
+        bare = where.kubeconfig.removeprefix("~/")
+        return (Path(home) / bare if home and bare != where.kubeconfig else Path(where.kubeconfig),)
     if listed := [part for part in where.environ.get("KUBECONFIG", "").split(":") if part]:
         return tuple(Path(part) for part in listed)
-    home = where.environ.get("HOME", "")
     return (Path(home) / ".kube" / "config",) if home else ()
 
 

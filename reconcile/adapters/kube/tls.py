@@ -82,7 +82,7 @@ def context(trust: Trust, keys: KeyPair | None) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     if keys is not None:
-        _load(made, keys)
+        load(made, keys)
     return made
 
 
@@ -101,8 +101,11 @@ def _trusting(trust: Trust) -> ssl.SSLContext:
     return made
 
 
-def _load(made: ssl.SSLContext, keys: KeyPair) -> None:
-    """Load a key pair, for which Python's ssl needs files: private ones, gone at once."""
+def load(made: ssl.SSLContext, keys: KeyPair) -> None:
+    """Load a key pair, for which Python's ssl needs files: private ones, gone at once.
+
+    ClusterError where it is unusable.
+    """
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         certificate, key = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
         certificate.write_bytes(keys.certificate)

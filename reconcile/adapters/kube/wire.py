@@ -76,6 +76,10 @@ class Wire:
         """How many requests were sent, refused and failed ones included."""
         return self._requests_made
 
+    def close(self) -> None:
+        """Close the connections that are open."""
+        self._session.close()
+
     def send(self, call: Call) -> dict[str, Any]:
         """Send a request, once more if a new credential is there after a 401; decode the answer."""
         credential = self._credentials.current()

@@ -79,6 +79,20 @@ def test_a_credential_without_an_end_is_made_once(runs):
     assert len(asked(runs)) == 1
 
 
+def test_an_expired_credential_is_not_used_when_the_plugin_fails(runs):
+    made = credentials(
+        plugin(
+            runs,
+            "dict(token=number == 1 and 't', expirationTimestamp="
+            "number == 1 and '2026-01-31T12:00:00Z' or None)",
+        )
+    )
+    made.current()
+    for _ in range(2):
+        with pytest.raises(ClusterError, match="neither a token nor"):
+            made.current()
+
+
 @pytest.mark.parametrize("stamp", ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00.123456789+01:00"])
 def test_a_credential_is_made_anew_when_it_expires(runs, stamp):
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()

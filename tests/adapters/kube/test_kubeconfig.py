@@ -126,6 +126,17 @@ def test_a_file_that_is_asked_for_has_to_be_there(tmp_path):
     assert refused(str(path), HOME=str(tmp_path)) == f"{path}: there is no such kubeconfig"
 
 
+def test_a_tilde_is_the_home_folder(tmp_path):
+    written(tmp_path / "config", SERVER)
+    assert found("~/config", HOME=str(tmp_path)).cluster == SERVER
+    assert refused("~/config") == "~/config: there is no such kubeconfig"
+
+
+def test_a_name_that_no_file_can_have_is_named():
+    name = "x" * 300
+    assert refused(name) == f"{name}: cannot read the kubeconfig: File name too long"
+
+
 def test_an_unreadable_file_is_named(tmp_path):
     assert "cannot read the kubeconfig: Is a directory" in refused(str(tmp_path))
 

@@ -33,7 +33,7 @@ def namespace(plane):
 def cluster(plane):
     made = connect(str(plane.kubeconfig("admin")), None)
     yield made
-    made._wire._session.close()
+    made.close()
 
 
 def config_map(namespace, name="one", value="1", **metadata):
@@ -268,4 +268,4 @@ def test_a_stranger_is_told_what_is_missing(plane, namespace):
     stranger = connect(str(plane.kubeconfig("stranger")), None)
     with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "stranger" cannot list'):
         list(stranger.list(CONFIG_MAP, namespace, {}))
-    stranger._wire._session.close()
+    stranger.close()

@@ -90,7 +90,7 @@ def version(tmp_path, cluster, user=None):
     try:
         return connection.server_version()
     finally:
-        connection._wire._session.close()
+        connection.close()
 
 
 def test_the_kubeconfigs_authority_is_trusted_whatever_the_environment_says(
