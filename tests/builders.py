@@ -1,0 +1,241 @@
+"""Values for tests, each with defaults, so that a test names only what it is about.
+
+Live objects come as a server gives them after our apply: with UID, resourceVersion, an owner
+reference to the session's Record, and managedFields that tell what we own.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from reconcile.core.changes import LiveRef
+from reconcile.core.fields.fieldset import difference, fields_of, manager_entry, union
+from reconcile.core.fields.schema import schema_of
+from reconcile.core.manifest import manifest_of, wanted_of
+from reconcile.core.model import (
+    Desired,
+    Kind,
+    Manifest,
+    ObjectRef,
+    Origin,
+    Policy,
+    Session,
+    SessionId,
+    State,
+    Strategy,
+    Wanted,
+)
+from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, MANAGER
+from reconcile.core.plan.make import make_plan
+from reconcile.core.plan.owners import owner_reference
+from reconcile.core.plan.sight import Sight, observe
+from reconcile.core.plan.strangers import Strangers
+
+INSTALLATION = "default"
+REVISION = "0123abc"
+NAMESPACE = "team-a"
+NAME = "fix-login"
+TIME = "2024-05-01T10:00:00Z"
+KUBECTL_TIME = "2024-05-02T11:30:00Z"
+
+
+def session_id(name=NAME, namespace=NAMESPACE) -> SessionId:
+    return SessionId(namespace, name)
+
+
+def session(name=NAME, namespace=NAMESPACE, **fields) -> Session:
+    """A running session that has nothing of its own; `fields` are those of `Session`."""
+    defaults = {
+        "id": SessionId(namespace, name),
+        "origin": Origin(f"desired/{namespace}/{name}.yaml", 1, 1),
+        "state": State.RUNNING,
+        "strategy": Strategy.WHEN_STOPPED,
+        "labels": {},
+        "annotations": {},
+        "spec": {"displayName": None},
+        "digest": f"sha256:{namespace}/{name}",
+    }
+    return Session(**{**defaults, **fields})
+
+
+def body(kind: str, name: str, api_version="v1", metadata=None, **fields) -> dict[str, Any]:
+    """An object as a template renders it."""
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": name, **(metadata or {})},
+        **fields,
+    }
+
+
+def container(**fields) -> dict[str, Any]:
+    return {"name": "runner", "image": "runner:1", **fields}
+
+
+def pod(name=f"{NAME}-runner", *, metadata=None, containers=None, **spec) -> dict[str, Any]:
+    """A pod with one container; `spec` are further fields of its spec."""
+    containers = [container()] if containers is None else containers
+    return body("Pod", name, metadata=metadata, spec={"containers": containers, **spec})
+
+
+def service(name=NAME, *, metadata=None, **spec) -> dict[str, Any]:
+    ports = [{"name": "agui", "port": 8001, "protocol": "TCP", "targetPort": "agui"}]
+    return body(
+        "Service", name, metadata=metadata, spec={"selector": {"app": "a"}, "ports": ports, **spec}
+    )
+
+
+def config_map(name=f"{NAME}-inputs", *, metadata=None, data=None, **fields) -> dict[str, Any]:
+    data = {"INITIAL_PROMPT": "hello"} if data is None else data
+    return body("ConfigMap", name, metadata=metadata, data=data, **fields)
+
+
+def manifest(rendered, of: Session | None = None, installation=INSTALLATION) -> Manifest:
+    """The manifest of one rendered body."""
+    source = f"{rendered['kind'].lower()}.yaml.j2"
+    return manifest_of(rendered, of or session(), installation, source)
+
+
+def wanted(*rendered, of: Session | None = None, installation=INSTALLATION) -> Wanted:
+    """A session and what is wanted of it; without bodies a ConfigMap, a Service and a Pod."""
+    of = of or session()
+    bodies = rendered or trio(of.id.name)
+    return wanted_of(of, installation, [manifest(each, of, installation) for each in bodies])
+
+
+def trio(name=NAME) -> tuple[dict[str, Any], ...]:
+    """What the smallest real session has beside its Record."""
+    return pod(f"{name}-runner"), service(name), config_map(f"{name}-inputs")
+
+
+def desired(*sessions: Wanted, policy: Policy | None = None, **fields) -> Desired:
+    """One revision; `fields` are those of `Desired`."""
+    return Desired(policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields)
+
+
+def uid_of(ref: ObjectRef) -> str:
+    """The UID that live objects have here: equal identities have equal UIDs."""
+    return f"uid-{ref.kind}-{ref.namespace}-{ref.name}".lower()
+
+
+def live_ref(ref: ObjectRef, resource_version="1") -> LiveRef:
+    return LiveRef(uid_of(ref), resource_version)
+
+
+def live(of: Manifest, *, owner_uid: str | None = None, resource_version="1") -> dict[str, Any]:
+    """A manifest as it lives after its first apply; without `owner_uid` nobody owns it."""
+    return applied(
+        {
+            "apiVersion": of.kind.api_version,
+            "kind": of.kind.name,
+            "metadata": {
+                "name": of.ref.name,
+                "namespace": of.ref.namespace,
+                "uid": uid_of(of.ref),
+                "resourceVersion": resource_version,
+                "creationTimestamp": TIME,
+            },
+        },
+        declared(of, owner_uid),
+    )
+
+
+def declared(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
+    """What is applied: the manifest's body and its owner."""
+    result = copy.deepcopy(dict(of.body))
+    if owner_uid is not None:
+        result["metadata"]["ownerReferences"] = [owner_reference(of.session, owner_uid)]
+    return result
+
+
+def applied(before: Mapping[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a body over an object and let our manager own it, as an apply of new fields would."""
+    result = copy.deepcopy({**before, **apply})
+    result["metadata"] = copy.deepcopy({**before["metadata"], **apply["metadata"]})
+    return owned(result, apply)
+
+
+def owned(obj: dict[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
+    """Set our entry in managedFields to what an apply of this body owns."""
+    kind = Kind(apply["apiVersion"], apply["kind"])
+    return manage(obj, MANAGER, fields_of(apply, schema_of(kind)), operation="Apply", time=TIME)
+
+
+def live_session(of: Wanted, *, resource_version="1", pod_phase="Running") -> list[dict[str, Any]]:
+    """Everything of a session as it lives: the Record, and what belongs to it."""
+    record, *others = of.manifests
+    uid = uid_of(record.ref)
+    objects = [live(record, resource_version=resource_version)]
+    objects += [live(m, owner_uid=uid, resource_version=resource_version) for m in others]
+    return [in_phase(obj, pod_phase) if obj["kind"] == "Pod" else obj for obj in objects]
+
+
+def in_phase(obj: Mapping[str, Any], phase: str) -> dict[str, Any]:
+    """A live pod in a phase; in `Pending` no container has run."""
+    states = {
+        "Pending": {"waiting": {"reason": "ContainerCreating"}},
+        "Running": {"running": {"startedAt": TIME}},
+        "Succeeded": {"terminated": {"exitCode": 0, "startedAt": TIME, "finishedAt": TIME}},
+        "Failed": {"terminated": {"exitCode": 1, "startedAt": TIME, "finishedAt": TIME}},
+    }
+    statuses = [
+        {"name": each["name"], "ready": phase == "Running", "state": states[phase]}
+        for each in obj["spec"]["containers"]
+    ]
+    return {**obj, "status": {"phase": phase, "containerStatuses": statuses}}
+
+
+def terminating(obj: Mapping[str, Any]) -> dict[str, Any]:
+    return {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": TIME}}
+
+
+def manage(
+    obj: dict[str, Any], manager: str, fields, *, operation="Update", time=KUBECTL_TIME
+) -> dict[str, Any]:
+    """Set one manager's entry in managedFields; empty fields take it away. Changes `obj`."""
+    entries = obj["metadata"].get("managedFields", [])
+    kept = [e for e in entries if (e["manager"], e["operation"]) != (manager, operation)]
+    entry = {
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": obj["apiVersion"],
+        "time": time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    obj["metadata"]["managedFields"] = [*kept, entry] if fields else kept
+    return obj
+
+
+def taken_over(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> dict[str, Any]:
+    """Let another manager own some fields, and us no longer, as its update of them does."""
+    ours = difference(manager_entry(obj, MANAGER) or {}, fields)
+    theirs = union(manager_entry(obj, manager, entry.get("operation", "Update")) or {}, fields)
+    manage(obj, MANAGER, ours, operation="Apply", time=TIME)
+    return manage(obj, manager, theirs, **entry)
+
+
+def co_owned(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> dict[str, Any]:
+    """Let another manager own some fields beside us, as its apply of equal values does."""
+    return manage(obj, manager, fields, **entry)
+
+
+def stranger(of: Manifest, **metadata) -> dict[str, Any]:
+    """An object of a manifest's name that somebody else has made, with nothing of ours on it."""
+    found = live(of)
+    labels = {
+        name: value
+        for name, value in found["metadata"]["labels"].items()
+        if name not in {LABEL_INSTALLATION, LABEL_SESSION}
+    }
+    found["metadata"] = {**found["metadata"], "labels": labels, "annotations": {}, **metadata}
+    return manage(found, MANAGER, {}, operation="Apply")
+
+
+def look(of: Desired, objects=(), memo=None) -> Sight:
+    return observe(of, objects, memo or {})
+
+
+def plan(of: Desired, objects=(), strangers: Strangers | None = None, *, prune=True):
+    """The plan over some live objects."""
+    return make_plan(of, look(of, objects), strangers or Strangers(), prune=prune)
