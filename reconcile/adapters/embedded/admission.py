@@ -1,0 +1,93 @@
+"""What admission adds to an object before it is stored, and what it refuses."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from reconcile.adapters.embedded.poddefaults import containers_of
+from reconcile.adapters.embedded.store import Json, Store
+from reconcile.core.errors import ForbiddenError
+from reconcile.core.model import ObjectRef
+
+_TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+_TOLERATED: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATION_S: Final = 300
+_FIRST_ADDRESS: Final = 0x0A600000
+_ADDRESSES: Final = 1 << 20
+
+
+def admit_new(obj: Json, store: Store, draw: Callable[[], str]) -> None:
+    """Complete an object that is about to be created; `draw` gives unique names.
+
+    ForbiddenError for a pod whose service account is not there.
+    """
+    if obj["kind"] == "Pod":
+        _service_account(obj, store, draw)
+        obj["spec"].setdefault("priority", 0)
+        obj["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
+    if obj["kind"] == "Service":
+        _address(obj["spec"], store.version)
+
+
+def admit(obj: Json) -> None:
+    """Complete an object that is about to be created or changed."""
+    if obj["kind"] == "Pod":
+        _tolerations(obj["spec"])
+
+
+def _service_account(obj: Json, store: Store, draw: Callable[[], str]) -> None:
+    spec, namespace = obj["spec"], obj["metadata"]["namespace"]
+    name = spec.setdefault("serviceAccountName", "default")
+    spec["serviceAccount"] = name
+    account = store.find(ObjectRef("", "ServiceAccount", namespace, name))
+    if account is None and name != "default":
+        raise ForbiddenError(
+            f'pods "{obj["metadata"]["name"]}" is forbidden: error looking up service account '
+            f'{namespace}/{name}: serviceaccount "{name}" not found'
+        )
+    wish = account.load().get("automountServiceAccountToken", True) if account else True
+    if spec.get("automountServiceAccountToken", wish):
+        _mount_token(spec, f"kube-api-access-{draw()[:5]}")
+
+
+def _mount_token(spec: Json, name: str) -> None:
+    without = [each for each in containers_of(spec) if not _mounts(each)]
+    if not without:
+        return
+    token = {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}
+    volume: dict[str, Any] = {"name": name, "projected": {"sources": [token], "defaultMode": 420}}
+    spec.setdefault("volumes", []).append(volume)
+    for container in without:
+        mount = {"name": name, "readOnly": True, "mountPath": _TOKENS}
+        container.setdefault("volumeMounts", []).append(mount)
+
+
+def _mounts(container: Json) -> bool:
+    return any(mount["mountPath"] == _TOKENS for mount in container.get("volumeMounts", ()))
+
+
+def _tolerations(spec: Json) -> None:
+    tolerations = spec.setdefault("tolerations", [])
+    for key in _TOLERATED:
+        if not any(_tolerates(each, key) for each in tolerations):
+            tolerations.append(
+                {
+                    "key": key,
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": _TOLERATION_S,
+                }
+            )
+
+
+def _tolerates(toleration: Json, key: str) -> bool:
+    keys, effects = {None, key}, {None, "NoExecute"}
+    return toleration.get("key") in keys and toleration.get("effect") in effects
+
+
+def _address(spec: Json, number: int) -> None:
+    if spec["type"] == "ExternalName":
+        return
+    value = _FIRST_ADDRESS + number % _ADDRESSES
+    octets = value.to_bytes(4, "big")
+    address = spec.setdefault("clusterIP", ".".join(str(octet) for octet in octets))
+    spec["clusterIPs"] = [address]

@@ -1,0 +1,59 @@
+"""Quantities as the server writes them: `1000m` becomes `1`, `1024Mi` becomes `1Gi`.
+
+Source: the canonical form of apimachinery's `resource.Quantity`.
+"""
+
+import math
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final
+
+from reconcile.core.fields.quantity import parse_quantity
+
+_BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL: Final = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+_EXPONENT: Final = re.compile(r".*[eE][+-]?[0-9]+")
+_SMALLEST_BINARY: Final = 1024
+
+
+@lru_cache(maxsize=4096)
+def canonical(text: str) -> str | None:
+    """Write a quantity in its canonical form; None where it is none."""
+    value = parse_quantity(text)
+    if value is None:
+        return None
+    if text.endswith("i") and abs(value) >= _SMALLEST_BINARY:
+        return _scaled(_up(value), 1024, list(_BINARY), 0)
+    if _EXPONENT.fullmatch(text):
+        return _exponent(value)
+    return _scaled(_up(value * 10**9), 1000, list(_DECIMAL), 0)
+
+
+def canonical_value(value: Any) -> Any:
+    """Canonicalise what may be a quantity; anything else stays as it is."""
+    if not isinstance(value, str):
+        return value
+    written = canonical(value)
+    return value if written is None else written
+
+
+def _up(value: Fraction) -> int:
+    """Round away from zero, as the server does with what is too fine for it."""
+    return math.ceil(value) if value >= 0 else math.floor(value)
+
+
+def _scaled(amount: int, base: int, units: list[str], start: int) -> str:
+    position = start
+    while amount and amount % base == 0 and position + 1 < len(units):
+        amount //= base
+        position += 1
+    return f"{amount}{units[position]}" if amount else "0"
+
+
+def _exponent(value: Fraction) -> str:
+    amount, power = _up(value * 10**9), -9
+    while amount and amount % 1000 == 0:
+        amount //= 1000
+        power += 3
+    return f"{amount}e{power}" if amount and power else str(amount)

@@ -1,0 +1,150 @@
+"""Server-side apply: what is declared becomes the object's, and the manager's."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from reconcile.adapters.embedded.comparing import Comparison, compare
+from reconcile.adapters.embedded.managed import (
+    APPLY,
+    UPDATE,
+    Claim,
+    Managers,
+    Who,
+    managers_of,
+    record,
+    without,
+)
+from reconcile.adapters.embedded.merging import merge, prune
+from reconcile.core.errors import ConflictError, FieldOwner
+from reconcile.core.fields.fieldset import (
+    FieldSet,
+    Path,
+    fields_of,
+    intersection,
+    leaves,
+    union,
+)
+from reconcile.core.fields.schema import Granular
+from reconcile.core.model import KubeObject
+from reconcile.engine.ports import ApplyOptions
+
+_BEFORE = Who("before-first-apply", UPDATE)
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "managedFields", "creationTimestamp")
+
+
+def apply_declared(
+    live: KubeObject, body: KubeObject, options: ApplyOptions, schema: Granular, time: str
+) -> dict[str, Any]:
+    """Give the object as the manager wants it, its ownership recorded; no defaults are set yet.
+
+    `live` has identity alone where the object is to be created. ConflictError with every manager
+    and field that stands against it, unless forced.
+    """
+    me = Who(options.manager, APPLY)
+    managers = _claimed(live, schema, time)
+    declared = declared_fields(body)
+    mine = fields_of(declared, schema)
+    last = managers.pop(me, Claim({}, time)).fields
+    kept = mine
+    for claim in managers.values():
+        kept = union(kept, claim.fields)
+    before = plain(live)
+    wanted = prune(merge(before, declared, schema), last, kept, schema)
+    comparison = compare(before, wanted, schema)
+    others = _taken_over(managers, comparison, force=options.force)
+    return _recorded(wanted, {**others, me: Claim(mine, time)})
+
+
+def updated(
+    live: KubeObject, new: KubeObject, who: Who, schema: Granular, time: str
+) -> dict[str, Any]:
+    """Give an object that was written as a whole: the writer owns what it changed."""
+    managers = managers_of(dict(live))
+    wanted = plain(new)
+    written, removed = compare(plain(live), wanted, schema)
+    if written or removed:
+        managers = without(managers, union(written, removed))
+    if written:
+        own = managers.get(who, Claim({}, time)).fields
+        managers[who] = Claim(union(own, written), time)
+    return _recorded(wanted, managers)
+
+
+def declared_fields(body: KubeObject) -> dict[str, Any]:
+    """Take what a body declares, without identity and without nulls."""
+    declared: dict[str, Any] = without_nulls(dict(body))
+    metadata = declared.get("metadata", {})
+    for name in _IDENTITY:
+        metadata.pop(name, None)
+    return declared
+
+
+def without_nulls(value: Any) -> Any:
+    """Drop every field that is null, at any depth; the result shares nothing with the argument."""
+    match value:
+        case Mapping():
+            return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        case list() | tuple():
+            return [without_nulls(item) for item in value]
+        case _:
+            return value
+
+
+def plain(obj: KubeObject) -> dict[str, Any]:
+    """Give the object without its managedFields."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+def _claimed(live: KubeObject, schema: Granular, time: str) -> Managers:
+    managers = managers_of(dict(live))
+    if managers:
+        return managers
+    # An object that came without managers keeps its fields against the first who applies.
+    return {_BEFORE: Claim(fields_of(live, schema), time)}
+
+
+def _taken_over(managers: Managers, comparison: Comparison, *, force: bool) -> Managers:
+    written, removed = comparison
+    contested = {who: intersection(claim.fields, written) for who, claim in managers.items()}
+    conflicts = {who: fields for who, fields in contested.items() if fields}
+    if conflicts and not force:
+        raise ConflictError(_conflict_message(conflicts), tuple(_owners(conflicts)))
+    return without(managers, union(written, removed))
+
+
+def _recorded(obj: dict[str, Any], managers: Managers) -> dict[str, Any]:
+    record(obj, managers)
+    return obj
+
+
+def _owners(conflicts: Mapping[Who, FieldSet]) -> list[FieldOwner]:
+    return [
+        FieldOwner(who.manager, field_name(path))
+        for who, fields in sorted(conflicts.items())
+        for path in sorted(leaves(fields))
+    ]
+
+
+def _conflict_message(conflicts: Mapping[Who, FieldSet]) -> str:
+    owners = [f'"{owner.manager}": {owner.field}' for owner in _owners(conflicts)]
+    noun = "conflict" if len(owners) == 1 else "conflicts"
+    return f"Apply failed with {len(owners)} {noun}: conflict with {', '.join(owners)}"
+
+
+def field_name(path: Path) -> str:
+    """Word a path as the server does: `.spec.containers[name="runner"].image`."""
+    return "".join(_word(step) for step in path)
+
+
+def _word(step: str) -> str:
+    form, _, text = step.partition(":")
+    match form:
+        case "f":
+            return f".{text}"
+        case "k":
+            keys = (f"{key}={json.dumps(value)}" for key, value in json.loads(text).items())
+            return f"[{','.join(keys)}]"
+        case _:
+            return f"[={text}]"

@@ -1,0 +1,144 @@
+"""What happens to an object between a request and the store."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconcile.adapters.embedded import podstatus
+from reconcile.adapters.embedded.admission import admit, admit_new
+from reconcile.adapters.embedded.defaults import set_defaults
+from reconcile.adapters.embedded.immutability import check_change
+from reconcile.adapters.embedded.jsonpatch import patched
+from reconcile.adapters.embedded.kinds import Served, served
+from reconcile.adapters.embedded.managed import UPDATE, Who
+from reconcile.adapters.embedded.node import report
+from reconcile.adapters.embedded.saving import begin_deletion, save
+from reconcile.adapters.embedded.serverside import apply_declared, plain, updated, without_nulls
+from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
+from reconcile.adapters.embedded.validation import check
+from reconcile.adapters.embedded.zeros import stored
+from reconcile.core.errors import ClusterError, ConflictError, NotFoundError
+from reconcile.core.model import Kind, KubeObject, ObjectRef
+from reconcile.engine.ports import ApplyOptions
+
+_POD: Final = Kind("v1", "Pod")
+_SET_BY_SERVER: Final = ("name", "namespace", "creationTimestamp", "generation")
+
+
+@contextlib.contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Put verb and object before the message of an error."""
+    try:
+        yield
+    except ClusterError as error:
+        error.args = (f"{what}: {error}",)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Carries out requests at one moment; nothing is stored of one that is refused."""
+
+    store: Store
+    time: str
+    new_uid: Callable[[], str]
+
+    def apply(self, body: KubeObject, options: ApplyOptions) -> Json:
+        """Server-side apply; see `Cluster.apply`."""
+        kind, old = self._target(body)
+        _check_preconditions(body["metadata"], old)
+        live = _blank(body) if old is None else old
+        new = apply_declared(live, body, options, kind.schema, self.time)
+        entries = new["metadata"].pop("managedFields", None)
+        new = self._completed(kind, old, new)
+        if entries:
+            new["metadata"]["managedFields"] = entries
+        return new if options.dry_run else save(self.store, kind, old, new)
+
+    def create(self, body: KubeObject, manager: str) -> Json:
+        """Create as `kubectl create` does; ConflictError where the name is taken."""
+        kind, old = self._target(body)
+        if old is not None:
+            raise ConflictError(f'{kind.plural} "{body["metadata"]["name"]}" already exists')
+        new = self._completed(kind, None, without_nulls(body))
+        blank = _blank(body)
+        new = updated(blank, new, Who(manager, UPDATE), kind.schema, self.time)
+        return save(self.store, kind, None, new)
+
+    def patch(
+        self,
+        kind: Kind,
+        ref: ObjectRef,
+        operations: Sequence[Mapping[str, Any]],
+        options: ApplyOptions,
+    ) -> Json:
+        """Carry out a JSON Patch; its manager owns what it changes, `force` has no meaning."""
+        entry = self.find(kind, ref)
+        old = entry.load()
+        new: Json = without_nulls(patched(entry.load(), operations))
+        _check_preconditions(new["metadata"], old)
+        for name in _SET_BY_SERVER:
+            if name in old["metadata"]:
+                new["metadata"][name] = old["metadata"][name]
+        known = served(kind)
+        new = self._completed(known, old, plain(new))
+        new = updated(old, new, Who(options.manager, UPDATE), known.schema, self.time)
+        return new if options.dry_run else save(self.store, known, old, new)
+
+    def finish(self, ref: ObjectRef, exit_code: int) -> None:
+        """Let the containers of a running pod end; ConflictError where they do not run."""
+        pod = self.find(_POD, ref).load()
+        if pod["status"]["phase"] != "Running":
+            raise ConflictError(f"the pod is {pod['status']['phase']}")
+        report(self.store, pod, podstatus.ended(pod, exit_code, self.time), self.time)
+
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+        """Begin to delete; see `Cluster.delete`."""
+        entry = self.find(kind, ref)
+        if entry.uid != uid:
+            raise ConflictError(
+                f"the UID in the precondition ({uid}) does not match the UID in record "
+                f"({entry.uid}): the object was deleted and created again"
+            )
+        begin_deletion(self.store, entry, self.time)
+
+    def find(self, kind: Kind, ref: ObjectRef) -> Entry:
+        """Look an object up; NotFoundError."""
+        known = served(kind)
+        entry = self.store.find(ref)
+        if entry is None:
+            raise NotFoundError(f'{known.plural} "{ref.name}" not found')
+        return entry
+
+    def _target(self, body: KubeObject) -> tuple[Served, Json | None]:
+        kind = served(Kind(body["apiVersion"], body["kind"]))
+        entry = self.store.find(ref_of(body))
+        return kind, entry.load() if entry else None
+
+    def _completed(self, kind: Served, old: Json | None, new: Json) -> Json:
+        """Defaults, admission, validation, in the server's order."""
+        new = stored(new)
+        set_defaults(new)
+        if old is None:
+            new["metadata"].update(uid=self.new_uid(), creationTimestamp=self.time)
+            admit_new(new, self.store, self.new_uid)
+        admit(new)
+        check(new, kind)
+        if old is not None:
+            check_change(old, new)
+        return new
+
+
+def _blank(body: KubeObject) -> Json:
+    metadata = {key: body["metadata"][key] for key in ("name", "namespace")}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+
+
+def _check_preconditions(wanted: Mapping[str, Any], old: Json | None) -> None:
+    """Compare identity and version where a request carries them."""
+    found = old["metadata"] if old else {}
+    for name in ("uid", "resourceVersion"):
+        if wanted.get(name) and wanted[name] != found.get(name):
+            state = f"it has {found[name]}" if found else "there is no such object"
+            raise ConflictError(f"metadata.{name} {wanted[name]} is wanted, and {state}")
