@@ -7,6 +7,7 @@ from typing import Any, Final
 _QUOTE: Final = "quote it if text is meant"
 _MAY_BE_VALUE: Final = frozenset("-+.0123456789~tTfFnN")
 _LONGEST_CACHED: Final = 40
+_LONGEST_MODE: Final = 5
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _PREFIXED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -55,10 +56,11 @@ def _decimal(text: str) -> int:
 
 
 def _leading_zero(text: str, digits: str) -> str:
-    if len(digits) >= _LONGEST_CACHED or set(digits) & set("89") or text != digits:
+    # The advice repeats the number, so it is for what is short enough to be a file's mode.
+    if len(digits) > _LONGEST_MODE or set(digits) & set("89") or text != digits:
         return f"a number may not begin with 0: leave the zeros out, or {_QUOTE}"
     octal = int(digits, 8)
-    return f"readers disagree about {text}: write {octal} or 0o{octal:o}, or {_QUOTE}"
+    return f"readers disagree about numbers like this: write {octal} or 0o{octal:o}, or {_QUOTE}"
 
 
 def _bounded(number: int) -> int:

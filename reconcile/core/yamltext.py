@@ -184,8 +184,8 @@ class _Builder:
     def _alias(self, event: Any) -> None:
         name = event.anchor
         if name not in self._anchors:
-            reason = f"no anchor `&{name}` stands before this alias"
-            self._stop(event, f"{reason}: quote text that begins with `*`")
+            # The name is not repeated: it may be a password that somebody forgot to quote.
+            self._stop(event, "this alias has no anchor before it: quote text that begins with `*`")
         value = self._anchors[name]
         nodes, characters = _weigh(value)
         self._nodes += nodes

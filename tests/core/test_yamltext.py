@@ -68,7 +68,7 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text, expected):
 @pytest.mark.parametrize(
     ("scalar", "message"),
     [
-        ("0400", "readers disagree about 0400: write 256 or 0o400, or quote it if text is meant"),
+        ("0400", "readers disagree about numbers like this: write 256 or 0o400, or quote it if text is meant"),
         (
             "-0400",
             "a number may not begin with 0: leave the zeros out, or quote it if text is meant",
@@ -93,7 +93,7 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text, expected):
         ("! x", "has a YAML tag (`!`): remove it, or quote the text"),
         ("!x [1]", "has a YAML tag (`!`): remove it, or quote the text"),
         ('"a\\0b"', "has a NUL character, which Kubernetes cannot store"),
-        ("*b", "no anchor `&b` stands before this alias: quote text that begins with `*`"),
+        ("*b", "this alias has no anchor before it: quote text that begins with `*`"),
     ],
 )
 def test_a_scalar_that_people_get_wrong_is_refused_with_what_to_write(scalar, message):
@@ -139,7 +139,7 @@ def test_a_text_that_is_no_yaml_is_refused_with_a_hint(text, place, hint):
         ("{<<: {b: 1}}", "1:2: [<<]: merge keys (`<<`) are not read: write the fields out"),
         (
             "&a [*a]",
-            "1:5: [0]: no anchor `&a` stands before this alias: quote text that begins with `*`",
+            "1:5: [0]: this alias has no anchor before it: quote text that begins with `*`",
         ),
         ("a:\n- b: 1\n  b: 2", "3:3: a[0].b: key `b` is there twice"),
     ],

@@ -1,0 +1,88 @@
+"""JSON Schema (draft 2020-12) of every kind, for editors, out of the same tables."""
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+from reconcile.core.spec.kinds import KINDS
+from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """The schema of one kind's documents; KeyError for a kind that is not ours."""
+    return {"$schema": DIALECT, "title": kind, **_schema(KINDS[kind])}
+
+
+def combined_schema() -> dict[str, Any]:
+    """One schema for documents of any kind, and for lists of them as kubectl exports them."""
+    kinds = [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
+    return {
+        "$schema": DIALECT,
+        "title": "Desired state of agent sessions",
+        "oneOf": [*kinds, {"$ref": "#/$defs/List"}],
+        "$defs": {**{kind: _schema(table) for kind, table in KINDS.items()}, "List": _list(kinds)},
+    }
+
+
+def _list(kinds: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "apiVersion": {"const": "v1"},
+            "kind": {"const": "List"},
+            "metadata": {"type": ["object", "null"]},
+            "items": {"type": "array", "items": {"oneOf": kinds}},
+        },
+        "required": ["apiVersion", "kind", "items"],
+        "additionalProperties": False,
+    }
+
+
+def _schema(kind: Type) -> dict[str, Any]:
+    match kind:
+        case Scalar():
+            return dict(kind.schema)
+        case Items():
+            return {"type": "array", "items": _schema(kind.item)}
+        case Entries():
+            return {
+                "type": "object",
+                "propertyNames": _schema(kind.key),
+                "additionalProperties": _nullable(_schema(kind.value)),
+            }
+        case Anything():
+            return {}
+        case Fields():
+            return _object(kind)
+        case _:
+            assert_never(kind)
+
+
+def _object(kind: Fields) -> dict[str, Any]:
+    required = [field.name for field in kind.fields if field.required]
+    return {
+        "type": "object",
+        "properties": {field.name: _property(field) for field in kind.fields},
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def _property(field: Field) -> dict[str, Any]:
+    schema = _schema(field.type)
+    note = f" ({field.warning})" if field.warning else ""
+    default = {} if field.default is None else {"default": field.default}
+    described = {"description": f"{field.description}{note}", **default}
+    return {**described, **(schema if field.required else _nullable(schema))}
+
+
+def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Allow null, which means "not set"."""
+    wider = dict(schema)
+    if "type" in schema:
+        one = schema["type"]
+        wider["type"] = [*([one] if isinstance(one, str) else one), "null"]
+    if "enum" in schema:
+        wider["enum"] = [*schema["enum"], None]
+    return wider

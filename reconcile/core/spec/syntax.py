@@ -1,0 +1,194 @@
+"""The forms of single values: Kubernetes names, quantities, images, durations.
+
+Each form is a pattern that JSON Schema and validation share, and a message that shows a good value.
+Sources: Kubernetes' "Object Names and IDs", "Labels and Selectors" and "Quantity", the OCI
+distribution specification for images, Amazon's bucket naming rules.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from reconcile.core.names import LABEL_MANAGED_BY, PREFIX, RECORD_PREFIX
+from reconcile.core.spec.types import TEXT, Scalar, same
+
+LONGEST_NAME: Final = 63 - len(RECORD_PREFIX)
+"""The longest session name: `session-<name>` has to fit into a Service's name."""
+
+LONGEST_TEXT: Final = 120_000
+"""Linux gives a process no environment entry beyond 128 KiB."""
+
+LONGEST_LINE: Final = 1024
+LONGEST_DURATION: Final = 366 * 24 * 3600
+
+RESERVED_ENVIRONMENT: Final = frozenset(
+    {
+        "ACTIVE_WORKFLOW_BRANCH",
+        "ACTIVE_WORKFLOW_GIT_URL",
+        "ACTIVE_WORKFLOW_PATH",
+        "AGENTIC_SESSION_NAME",
+        "AGENTIC_SESSION_NAMESPACE",
+        "ARTIFACTS_DIR",
+        "AUTO_PUSH_ON_COMPLETE",
+        "INITIAL_PROMPT",
+        "INTERACTIVE",
+        "LLM_MAX_TOKENS",
+        "LLM_MODEL",
+        "LLM_TEMPERATURE",
+        "REPOS_JSON",
+        "SESSION_ID",
+        "TIMEOUT",
+        "USER_ID",
+        "USER_NAME",
+        "WORKSPACE_PATH",
+    }
+)
+"""What the shipped templates set themselves; other fields of a session are the way to change it."""
+
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_IMAGE_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_NUMBER: Final = "([0-9]{1,18}(\\.[0-9]{0,9})?|\\.[0-9]{1,9})"
+_UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_ALLOWED_KUBERNETES: Final = (
+    "app.kubernetes.io/",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict",
+)
+
+
+def form(what: str, pattern: str, longest: int, convert: Callable[[Any], Any] = same) -> Scalar:
+    """A text of one pattern, anchored at both ends; `what` shows a good one."""
+    compiled = re.compile(pattern, re.ASCII)
+    schema = {"type": "string", "pattern": f"^({pattern})$", "maxLength": longest}
+
+    def reason(value: str) -> str:
+        if len(value) > longest:
+            return f"is longer than {longest} characters"
+        return "" if compiled.fullmatch(value) else f"must be {what}"
+
+    return Scalar("text", TEXT, schema, reason, convert)
+
+
+def label_reason(key: str) -> str:
+    """Say why a label or annotation may not be set in a file, or nothing."""
+    domain = key.rpartition("/")[0]
+    if key == LABEL_MANAGED_BY or key.startswith(PREFIX):
+        return "is reserved: the reconciler sets it itself"
+    is_kubernetes = f".{domain}".endswith((".kubernetes.io", ".k8s.io"))
+    if is_kubernetes and not key.startswith(_ALLOWED_KUBERNETES):
+        return "is reserved for Kubernetes"
+    return KEY.reason(key)
+
+
+def environment_reason(name: str) -> str:
+    """Say why a variable may not be set in a file, or nothing."""
+    if name in RESERVED_ENVIRONMENT:
+        return "is reserved: the session's other fields set it"
+    return ENVIRONMENT_NAME.reason(name)
+
+
+def seconds(duration: str | int) -> int:
+    """Turn a duration that passed its check into seconds."""
+    if isinstance(duration, int):
+        return duration
+    return sum(
+        int(count) * _UNITS[unit] for count, unit in re.findall("([0-9]+)([dhms])", duration)
+    )
+
+
+def _duration_reason(value: str | int) -> str:
+    if isinstance(value, str) and not re.fullmatch(_DURATION, value, re.ASCII):
+        return "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
+    is_sensible = 0 < seconds(value) <= LONGEST_DURATION
+    return "" if is_sensible else "must be from one second to 366 days"
+
+
+def _quantity_reason(value: str | float) -> str:
+    if re.fullmatch(_QUANTITY, str(value), re.ASCII):
+        return ""
+    return "must be a quantity such as 500m, 2 or 8Gi"
+
+
+def _line_reason(value: str) -> str:
+    if len(value) > LONGEST_LINE:
+        return f"is longer than {LONGEST_LINE} characters"
+    return "" if re.fullmatch(_LINE, value) else "must be one line without control characters"
+
+
+def _text_reason(value: str) -> str:
+    if len(value.encode()) > LONGEST_TEXT:
+        return f"is longer than {LONGEST_TEXT} bytes, more than a process can be given"
+    return ""
+
+
+_DURATION: Final = "(?=.)([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?"
+_QUANTITY: Final = f"{_NUMBER}(m|u|n|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE][0-9]{{1,2}})?"
+_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+
+NAME: Final = form(
+    f"lower-case letters, digits and `-`, at most {LONGEST_NAME} of them: "
+    f"the session's Service is called `{RECORD_PREFIX}<name>`, and Kubernetes takes 63",
+    f"(?=.{{1,{LONGEST_NAME}}}$){_LABEL}",
+    LONGEST_LINE,
+)
+LABEL_NAME: Final = form("lower-case letters, digits and `-`", _LABEL, 63)
+OBJECT_NAME: Final = form("lower-case letters, digits, `-` and `.`", f"{_LABEL}(\\.{_LABEL})*", 253)
+SESSION_REF: Final = form("`<namespace>/<session>`", f"{_LABEL}/{_LABEL}", 127)
+KEY: Final = form(
+    "a name such as `team` or `example.com/team`",
+    f"({_LABEL}(\\.{_LABEL})*/)?(?=.{{1,63}}$){_PART}",
+    317,
+)
+LABEL_VALUE: Final = form("letters, digits, `-`, `_` and `.`", f"({_PART})?", 63)
+ENVIRONMENT_NAME: Final = form(
+    "letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`",
+    "(?!\\.\\.)(?!\\.$)[-._A-Za-z][-._A-Za-z0-9]*",
+    253,
+)
+IMAGE: Final = form(
+    "an image reference such as quay.io/team/runner:1.2",
+    f"(?:(?:[A-Za-z0-9.-]+|\\[[0-9a-f:]+\\])(?::[0-9]{{1,5}})?/)?{_IMAGE_PART}(?:/{_IMAGE_PART})*"
+    "(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    512,
+)
+BUCKET: Final = form(
+    "a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`",
+    "(?=.{3,63}$)(?!.*\\.\\.)(?![0-9.]*$)[a-z0-9][-.a-z0-9]*[a-z0-9]",
+    63,
+)
+REGION: Final = form("a region such as eu-central-1", "[A-Za-z0-9-]+", 63)
+ENDPOINT: Final = form(
+    "a URL such as https://s3.example.com:9000, without user, password and query",
+    "https?://(?:[A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?/?",
+    LONGEST_LINE,
+)
+MODEL: Final = form("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
+PATTERN: Final = form("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
+DURATION: Final = Scalar(
+    "a duration",
+    frozenset({str, int}),
+    {
+        "type": ["string", "integer"],
+        "pattern": f"^{_DURATION}$",
+        "minimum": 1,
+        "maximum": LONGEST_DURATION,
+    },
+    _duration_reason,
+    seconds,
+)
+QUANTITY: Final = Scalar(
+    "a quantity",
+    frozenset({str, int, float}),
+    {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$", "minimum": 0},
+    _quantity_reason,
+    str,
+)
+LINE: Final = Scalar(
+    "text",
+    TEXT,
+    {"type": "string", "maxLength": LONGEST_LINE, "pattern": f"^{_LINE}$"},
+    _line_reason,
+)
+FREE_TEXT: Final = Scalar("text", TEXT, {"type": "string", "maxLength": LONGEST_TEXT}, _text_reason)
+LABEL_KEY: Final = Scalar("text", TEXT, KEY.schema, label_reason)
+VARIABLE: Final = Scalar("text", TEXT, ENVIRONMENT_NAME.schema, environment_reason)

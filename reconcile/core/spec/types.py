@@ -1,0 +1,129 @@
+"""The grammar of the field tables: what a field may hold, and what follows from it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from reconcile.core.spec.wording import suggest
+
+TEXT: Final = frozenset({str})
+INTEGER: Final = frozenset({int})
+NUMBER: Final = frozenset({int, float})
+BOOLEAN: Final = frozenset({bool})
+
+NO_EFFECT_YET: Final = "is accepted, but has no effect yet"
+PLATFORM_ONLY: Final = "has no effect here: it is the platform's own"
+
+
+def fine(_value: Any) -> str:
+    """Find nothing wrong."""
+    return ""
+
+
+def same(value: Any) -> Any:
+    """Leave a value as it is."""
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value: `what` words it in "must be ..., not ...".
+
+    `reason` says what is wrong with a value of the right type, or nothing. `convert` gives the
+    one form that templates see.
+    """
+
+    what: str
+    accepts: frozenset[type]
+    schema: Mapping[str, Any]
+    reason: Callable[[Any], str] = fine
+    convert: Callable[[Any], Any] = same
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list; of two items with the same `identity` the second is refused (none is never same)."""
+
+    item: "Type"
+    identity: Callable[[Any], Any] = lambda _item: None
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A mapping with names of the author's choice."""
+
+    key: Scalar
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """What is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping with known names.
+
+    `reason` judges it as a whole. `as_written` keeps it as it is, without the fields that are not
+    set: it is passed on to Kubernetes.
+    """
+
+    fields: tuple["Field", ...]
+    reason: Callable[[Mapping[str, Any]], str] = fine
+    as_written: bool = False
+    by_name: Mapping[str, "Field"] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {known.name: known for known in self.fields})
+
+
+Type: TypeAlias = Scalar | Items | Entries | Anything | Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One known name.
+
+    `warning` is said when the field is set to anything that is not in `unless`.
+    """
+
+    name: str
+    type: Type
+    description: str
+    default: Any = None
+    required: bool = False
+    warning: str = ""
+    unless: tuple[Any, ...] = ()
+
+
+def choice(*words: str) -> Scalar:
+    """One of a few words."""
+    listed = " or ".join((", ".join(words[:-1]), words[-1])) if words[1:] else words[0]
+
+    def reason(value: str) -> str:
+        hint = suggest(value, words) if words[1:] else ""
+        return "" if value in words else f"must be {listed}{hint}"
+
+    return Scalar(listed, TEXT, {"type": "string", "enum": list(words)}, reason)
+
+
+def whole(minimum: int, maximum: int) -> Scalar:
+    """A whole number within bounds."""
+    return _bounded("a whole number", INTEGER, minimum, maximum)
+
+
+def number(minimum: int, maximum: int) -> Scalar:
+    """Any number within bounds."""
+    return _bounded("a number", NUMBER, minimum, maximum)
+
+
+def _bounded(what: str, accepts: frozenset[type], minimum: int, maximum: int) -> Scalar:
+    def reason(value: float) -> str:
+        return "" if minimum <= value <= maximum else f"must be from {minimum} to {maximum}"
+
+    kind = "integer" if accepts is INTEGER else "number"
+    return Scalar(what, accepts, {"type": kind, "minimum": minimum, "maximum": maximum}, reason)
+
+
+BOOL: Final = Scalar("true or false", BOOLEAN, {"type": "boolean"})

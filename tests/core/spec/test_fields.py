@@ -1,0 +1,361 @@
+"""Every value that a session's `spec` may not have is refused with its place and what to write."""
+
+import pytest
+
+from tests.core.spec.support import problems, session, warnings
+
+BRANCH = "must be a name that git takes for a branch (see git-check-ref-format)"
+URL = "must be an https or ssh URL such as https://host/team/repo or git@host:team/repo"
+CREDENTIALS = "has credentials in it: remove them, and give them to the runner in a Secret"
+HELPER = "names a remote helper (`ext::` and the like), which git would run as a program"
+OPTION = "begins with `-`: git would read it as an option"
+DURATION = "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
+QUANTITY = "must be a quantity such as 500m, 2 or 8Gi"
+IMAGE = "must be an image reference such as quay.io/team/runner:1.2"
+BUCKET = "must be a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`"
+VARIABLE = "must be letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`"
+ENDPOINT = "must be a URL such as https://s3.example.com:9000, without user, password and query"
+INSIDE = "must be a path inside the repository"
+LINE = "must be one line without control characters"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("-uhttps://x/y", OPTION),
+        ("--upload-pack=x", OPTION),
+        ("ext::sh", HELPER),
+        ("file::/etc", HELPER),
+        ("fd::17", HELPER),
+        ("a+b.c::x", HELPER),
+        ("file:///etc/passwd", URL),
+        ("/srv/repo", URL),
+        ("../repo", URL),
+        ("ssh://-oProxyCommand=x/y", URL),
+        ("git@-oProxyCommand=x:y", URL),
+        ("git@host:-x", URL),
+        ("ftp://host/x", URL),
+        ("https://host", URL),
+        ("host", URL),
+        ("https://user:pass@host/x", CREDENTIALS),
+        ("https://token@host/x", CREDENTIALS),
+        ("https://@host/x", CREDENTIALS),
+        ("ssh://git:pass@host/x", CREDENTIALS),
+        ("https://a:b@c@host/x", URL),
+        (
+            "https://host/x?token=y",
+            "has a query or a fragment: remove it, and give credentials in a Secret",
+        ),
+        (
+            "https://host/x#y",
+            "has a query or a fragment: remove it, and give credentials in a Secret",
+        ),
+    ],
+)
+def test_a_repository_url_that_git_could_misread_is_refused(value, message):
+    found = problems(session(f"repos:\n- url: '{value}'"))
+    assert found == [f"team-a/x.yaml:7:10: spec.repos[0].url: {message}"]
+    assert "pass" not in found[0].replace("password", "")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://github.com/team/repo.git",
+        "http://gitea.svc:3000/team/repo",
+        "ssh://git@host:2222/team/repo",
+        "ssh://host/team/repo",
+        "git://host/repo",
+        "git@github.com:team/repo.git",
+        "https://[::1]:8443/team/repo",
+        "https://host/team/repo@v1",
+    ],
+)
+def test_a_repository_url_of_the_usual_forms_is_accepted(value):
+    assert problems(session(f"repos:\n- url: '{value}'")) == []
+
+
+@pytest.mark.parametrize("control", ["\\n", "\\t", "\\x1b", "\\u2028", "\\x7f", " "])
+def test_a_repository_url_with_blanks_or_control_characters_is_refused(control):
+    (found,) = problems(session(f'repos:\n- url: "https://host/x{control}y"'))
+    assert found.endswith("git@host:team/repo, without blanks and control characters")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("-b", OPTION),
+        ("", BRANCH),
+        ("/a", BRANCH),
+        (".a", BRANCH),
+        ("a/", BRANCH),
+        ("a//b", BRANCH),
+        ("a/.b", BRANCH),
+        ("a..b", BRANCH),
+        ("a.lock", BRANCH),
+        ("a.lock/b", BRANCH),
+        ("a.", BRANCH),
+        ("a@{b", BRANCH),
+        ("@", BRANCH),
+        ("HEAD", BRANCH),
+        ("a b", BRANCH),
+        ("a~b", BRANCH),
+        ("a^b", BRANCH),
+        ("a:b", BRANCH),
+        ("a?b", BRANCH),
+        ("a*b", BRANCH),
+        ("a[b", BRANCH),
+        ("a\\b", BRANCH),
+        ("x" * 245, BRANCH),
+    ],
+)
+def test_a_branch_that_git_would_refuse_or_misread_is_refused(value, message):
+    found = problems(session(f"activeWorkflow:\n  branch: '{value}'"))
+    assert found == [f"team-a/x.yaml:7:13: spec.activeWorkflow.branch: {message}"]
+
+
+@pytest.mark.parametrize("value", ["main", "feature/x-1", "release-1.2", "ünïcode", "a.lockx"])
+def test_a_branch_of_the_usual_forms_is_accepted(value):
+    assert problems(session(f"activeWorkflow: {{branch: '{value}'}}")) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("/etc", INSIDE),
+        ("-x", INSIDE),
+        ("a/../../b", INSIDE),
+        ("a\\x07b", f"{INSIDE}, without control characters"),
+        ("a\\\\b", f"{INSIDE}, without control characters"),
+        ("x" * 2049, f"{INSIDE}, without control characters"),
+    ],
+)
+def test_a_workflow_path_that_leaves_the_repository_is_refused(value, message):
+    found = problems(session(f'activeWorkflow: {{path: "{value}"}}'))
+    assert found == [f"team-a/x.yaml:6:26: spec.activeWorkflow.path: {message}"]
+
+
+@pytest.mark.parametrize("value", ["", "a", "a/b.c", "..a"])
+def test_a_workflow_path_inside_the_repository_is_accepted(value):
+    assert problems(session(f"activeWorkflow: {{path: '{value}'}}")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("1C", VARIABLE),
+        ("'A B'", VARIABLE),
+        ("'A=B'", VARIABLE),
+        (".", VARIABLE),
+        ("..a", VARIABLE),
+        ("''", VARIABLE),
+        ("Ä", VARIABLE),
+        ("INITIAL_PROMPT", "is reserved: the session's other fields set it"),
+    ],
+)
+def test_a_variable_name_that_kubernetes_or_the_runner_would_not_take_is_refused(name, message):
+    (found,) = problems(session(f"environmentVariables:\n  {name}: x"))
+    assert found.startswith("team-a/x.yaml:7:5: spec.environmentVariables")
+    assert found.endswith(f": {message}")
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [("1", "a number"), ("1.5", "a decimal number"), ("true", "true or false")],
+)
+def test_a_variable_value_that_is_not_text_says_to_quote_it(value, what):
+    assert problems(session(f"environmentVariables:\n  A: {value}")) == [
+        f"team-a/x.yaml:7:8: spec.environmentVariables.A: must be text, not {what}: quote it"
+    ]
+
+
+def test_the_messages_never_repeat_a_value():
+    secret = "s3cr3t-canary"
+    spec = (
+        f"state: {secret}\nmaxDuration: {secret}\ntimeout: {secret}\n"
+        f"environmentVariables: [{secret}]\n"
+        f"repos: [{{url: 'https://u:{secret}@h/x', branch: '{secret}..'}}]\n"
+        f"llmSettings: {{temperature: {secret}, model: ' {secret}'}}\n"
+        f"runner: {{image: ' {secret}', port: {secret}, tolerations: {secret}}}"
+    )
+    found = problems(session(spec))
+    assert len(found) == 11
+    assert secret not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        ("maxDuration: 8 hours", "maxDuration", DURATION),
+        ("maxDuration: ''", "maxDuration", DURATION),
+        ("maxDuration: -5", "maxDuration", "must be from one second to 366 days"),
+        ("maxDuration: 0s", "maxDuration", "must be from one second to 366 days"),
+        ("maxDuration: 400d", "maxDuration", "must be from one second to 366 days"),
+        ("maxDuration: 1.5", "maxDuration", "must be a duration, not a decimal number"),
+        ("storage: {size: 5 Gi}", "storage.size", QUANTITY),
+        ("storage: {size: -1}", "storage.size", QUANTITY),
+        ("storage: {size: 1Gb}", "storage.size", QUANTITY),
+        ("storage: {size: true}", "storage.size", "must be a quantity, not true or false"),
+        ("storage: {bucket: A_b}", "storage.bucket", BUCKET),
+        ("storage: {bucket: ab}", "storage.bucket", BUCKET),
+        ("storage: {bucket: a..b}", "storage.bucket", BUCKET),
+        ("storage: {bucket: 10.0.0.1}", "storage.bucket", BUCKET),
+        ("storage: {bucket: -ab}", "storage.bucket", BUCKET),
+        ("storage: {endpoint: 'https://u:p@h'}", "storage.endpoint", ENDPOINT),
+        (
+            "storage: {mode: share}",
+            "storage.mode",
+            "must be shared, custom or none; did you mean `shared`?",
+        ),
+        ("runner: {image: 'a b'}", "runner.image", IMAGE),
+        ("runner: {image: 'x:y:z'}", "runner.image", IMAGE),
+        ("runner: {image: '-x'}", "runner.image", IMAGE),
+        ("runner: {image: 'x@sha256:123'}", "runner.image", IMAGE),
+        ("runner: {image: ''}", "runner.image", IMAGE),
+        (f"runner: {{image: {'a' * 513}}}", "runner.image", "is longer than 512 characters"),
+        ("runner: {port: 0}", "runner.port", "must be from 1 to 65535"),
+        ("runner: {port: '8001'}", "runner.port", "must be a whole number, not text"),
+        ("runner: {port: 80.5}", "runner.port", "must be a whole number, not a decimal number"),
+        ("runner: {command: ls}", "runner.command", "must be a list, not text"),
+        ("runner: {command: [1]}", "runner.command[0]", "must be text, not a number: quote it"),
+        ("runner: {command: [null]}", "runner.command[0]", "must be text, not null"),
+        (
+            "runner: {terminationGracePeriodSeconds: 0}",
+            "runner.terminationGracePeriodSeconds",
+            "must be from 1 to 86400",
+        ),
+        (
+            "runner: {imagePullSecrets: [a, b, a]}",
+            "runner.imagePullSecrets[2]",
+            "is the same as spec.runner.imagePullSecrets[0]",
+        ),
+        (
+            "runner: {priorityClassName: High_}",
+            "runner.priorityClassName",
+            "must be lower-case letters, digits, `-` and `.`",
+        ),
+        (
+            "runner: {nodeSelector: {a: b c}}",
+            "runner.nodeSelector.a",
+            "must be letters, digits, `-`, `_` and `.`",
+        ),
+        ("runner: {resources: {requests: {cpu: x}}}", "runner.resources.requests.cpu", QUANTITY),
+        (
+            "runner: {envFrom: [{prefix: A_}]}",
+            "runner.envFrom[0]",
+            "must have either `secretRef` or `configMapRef`",
+        ),
+        (
+            "runner: {envFrom: [{secretRef: {name: a}, configMapRef: {name: a}}]}",
+            "runner.envFrom[0]",
+            "must have either `secretRef` or `configMapRef`",
+        ),
+        (
+            "runner: {envFrom: [{secretRef: {}}]}",
+            "runner.envFrom[0].secretRef",
+            "`name` is missing",
+        ),
+        (
+            "runner: {tolerations: [{operator: Exists, key: a, value: b}]}",
+            "runner.tolerations[0]",
+            "must not have `value` when `operator` is Exists",
+        ),
+        (
+            "runner: {tolerations: [{effect: NoExecute}]}",
+            "runner.tolerations[0]",
+            "must have `key`, or `operator: Exists` for every taint",
+        ),
+        (
+            "runner: {tolerations: [{key: a, tolerationSeconds: 1}]}",
+            "runner.tolerations[0]",
+            "must have `effect: NoExecute` when `tolerationSeconds` is set",
+        ),
+        (
+            "network: {allowFrom: [{port: 1}]}",
+            "network.allowFrom[0]",
+            "must have `namespace`, `namespaceLabels` or `podLabels`",
+        ),
+        (
+            "network: {allowFrom: [{namespace: a, namespaceLabels: {b: c}}]}",
+            "network.allowFrom[0]",
+            "must not have both `namespace` and `namespaceLabels`",
+        ),
+        ("repos: [{branch: main}]", "repos[0]", "`url` is missing"),
+        ("repos: [null]", "repos[0]", "must be a mapping, not null"),
+        ("repos: {}", "repos", "must be a list, not a mapping"),
+        ("userContext: x", "userContext", "must be a mapping, not text"),
+        ("environmentVariables: []", "environmentVariables", "must be a mapping, not a list"),
+        ("interactive: yes", "interactive", "must be true or false, not text"),
+        ("interactive: 1", "interactive", "must be true or false, not a number"),
+        ("timeout: true", "timeout", "must be a whole number, not true or false"),
+        ("timeout: 0", "timeout", "must be from 1 to 2147483647"),
+        ("llmSettings: {temperature: 2.1}", "llmSettings.temperature", "must be from 0 to 2"),
+        (
+            "llmSettings: {temperature: '1'}",
+            "llmSettings.temperature",
+            "must be a number, not text",
+        ),
+        ("llmSettings: {model: ''}", "llmSettings.model", "must be a model's name"),
+        ('displayName: "a\\nb"', "displayName", LINE),
+        (f"displayName: {'x' * 1025}", "displayName", "is longer than 1024 characters"),
+        (
+            f"initialPrompt: {'ü' * 60001}",
+            "initialPrompt",
+            "is longer than 120000 bytes, more than a process can be given",
+        ),
+        ("state: stopped", "state", "must be Running or Stopped; did you mean `Stopped`?"),
+        ("state: 7", "state", "must be Running or Stopped, not a number: quote it"),
+        ("update: {strategy: Now}", "update.strategy", "must be WhenStopped or Recreate"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_form_is_refused(spec, field, message):
+    found = [line.partition(": ")[2] for line in problems(session(spec))]
+    assert found == [f"spec.{field}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "hint"),
+    [
+        ("initialPromt: x", "initialPromt", "; did you mean `initialPrompt`?"),
+        ("InitialPrompt: x", "InitialPrompt", "; did you mean `initialPrompt`?"),
+        ("image: x", "image", "; did you mean `runner.image`?"),
+        ("zzz: x", "zzz", ""),
+        ("update: {zzz: x}", "update.zzz", "; known are strategy"),
+        ("repos: [{url: 'https://h/x', brnach: x}]", "repos[0].brnach", "; did you mean `branch`?"),
+        ("capabilities: {}", "capabilities", ""),
+    ],
+)
+def test_an_unknown_field_is_named_with_the_nearest_known_one(spec, field, hint):
+    found = [line.partition(": ")[2] for line in problems(session(spec))]
+    assert found == [f"spec.{field}: unknown field{hint}"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ("inactivityTimeout: 60", "inactivityTimeout"),
+        ("stopOnRunFinished: true", "stopOnRunFinished"),
+        ("storage: {mode: shared}", "storage.mode"),
+        ("storage: {secretName: x}", "storage.secretName"),
+        ("userContext: {groups: [a]}", "userContext.groups"),
+    ],
+)
+def test_a_field_without_effect_yet_is_warned_about(spec, field):
+    (found,) = warnings(session(spec))
+    assert found.endswith(f": spec.{field}: is accepted, but has no effect yet")
+    assert problems(session(spec)) == []
+
+
+@pytest.mark.parametrize("field", ["project", "mainRepoName", "mainRepoIndex"])
+def test_the_platforms_own_fields_are_warned_about(field):
+    assert warnings(session(f"{field}: 1")) == [
+        f"team-a/x.yaml:6:3: spec.{field}: has no effect here: it is the platform's own"
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["stopOnRunFinished: false", "storage: {mode: none, size: 1Gi}", "storage: {secretName: null}"],
+)
+def test_what_is_as_it_would_be_anyway_is_not_warned_about(spec):
+    assert warnings(session(spec)) == []
