@@ -31,6 +31,8 @@ RESERVED_ENVIRONMENT: Final = frozenset(
         "ARTIFACTS_DIR",
         "AUTO_PUSH_ON_COMPLETE",
         "INITIAL_PROMPT",
+        "INPUTS_DIGEST",
+        "INPUTS_DIR",
         "INTERACTIVE",
         "LLM_MAX_TOKENS",
         "LLM_MODEL",
