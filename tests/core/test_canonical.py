@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.canonical import canonical, digest
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
+OBJECTS = st.dictionaries(st.text(), st.integers(-(2**63), 2**63 - 1) | st.text())
 
 
 def test_keys_are_sorted_at_every_depth():
@@ -31,9 +27,10 @@ def test_a_digest_names_its_algorithm():
     assert digest({}) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(st.text(), OBJECTS))
 def test_the_order_of_keys_does_not_matter(value):
-    assert digest(value) == digest(dict(reversed(value.items())))
+    turned = {key: dict(reversed(inner.items())) for key, inner in reversed(value.items())}
+    assert digest(value) == digest(turned)
 
 
 @pytest.mark.parametrize("value", [object(), {1: 2}, 2**64, "\ud800", {1, 2}])

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from jinja2 import TemplateRuntimeError
 
+from reconcile.core.yamltext import MAX_BYTES
+
 MAX_WORK: Final = 250_000
 """Steps one template may take for one session: turns, calls, values, 32 characters each."""
 
-MAX_OUTPUT: Final = 1 << 20
-"""Characters one template may print for one session; an API server takes no larger object."""
+MAX_OUTPUT: Final = MAX_BYTES
+"""Characters one template may print for one session: what can be read as YAML afterwards."""
 
 MAX_CALLS: Final = 50
 """How deep macros may call each other."""

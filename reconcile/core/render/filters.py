@@ -56,19 +56,25 @@ def tojson(value: Any) -> str:
 
 def toyaml(value: Any, indent: int = 0) -> str:
     """Encode as a YAML block; every line but the first is indented by `indent` blanks."""
+    return _block(value, _margin(indent))
+
+
+def _block(value: Any, margin: str) -> str:
+    inner = margin + "  "
     if isinstance(value, Mapping) and value:
-        lines = [_entry(key, item) for key, item in sorted(value.items())]
+        lines = [_entry(key, item, inner) for key, item in sorted(value.items())]
     elif isinstance(value, (list, tuple)) and value:
-        lines = ["- " + toyaml(item, 2) for item in value]
+        lines = ["- " + _block(item, inner) for item in value]
     else:
         return tojson(value)
-    return _indented("\n".join(lines), indent)
+    return f"\n{margin}".join(lines)
 
 
-def _entry(key: str, value: Any) -> str:
+def _entry(key: str, value: Any, inner: str) -> str:
     name = key if _BARE_KEY.fullmatch(key) else tojson(key)
     nested = isinstance(value, (Mapping, list, tuple)) and value
-    return f"{name}:\n  {toyaml(value, 2)}" if nested else f"{name}: {tojson(value)}"
+    gap = f"\n{inner}" if nested else " "
+    return f"{name}:{gap}{_block(value, inner)}"
 
 
 def quote(value: Any) -> str:
@@ -127,7 +133,9 @@ def compact(value: Any) -> Any:
 
 def indent(value: str, width: int = 4) -> str:
     """Indent every line but the first by `width` blanks."""
-    return _indented(value, width)
+    margin = "\n" + _margin(width)
+    _bounded(len(value) + value.count("\n") * len(margin))
+    return value.replace("\n", margin)
 
 
 def join(value: Any, separator: str = "") -> str:
@@ -148,10 +156,10 @@ def concat(values: list[Any]) -> str:
     return "".join(map(text_of, values))
 
 
-def _indented(text: str, width: int) -> str:
+def _margin(width: int) -> str:
     if not 0 <= width <= _MAX_INDENT:
         raise RefusedError(f"indents by {width}: 0 to {_MAX_INDENT} blanks are possible")
-    return text.replace("\n", "\n" + " " * width)
+    return " " * width
 
 
 def _bounded(characters: int) -> None:
@@ -199,8 +207,8 @@ _FILTERS_OF_JINJA: Final = words(
     "min reject rejectattr select selectattr sort title trim unique upper"
 )
 _TESTS_OF_JINJA: Final = words(
-    "boolean defined divisibleby even false float integer iterable lower mapping none number odd "
-    "sequence string true undefined upper"
+    "boolean defined divisibleby even false float integer iterable mapping none number odd "
+    "sequence string true undefined"
 )
 _Functions: TypeAlias = Mapping[str, Callable[..., Any]]
 

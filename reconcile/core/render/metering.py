@@ -39,7 +39,7 @@ class Metering(NodeTransformer):
         """Each turn of a loop is a step, and so is each item that its condition looks at."""
         self._body(node)
         if node.test is not None:
-            paid = nodes.Test(_filter(nodes.Const(1), STEP), "none", [], [], None, None)
+            paid = nodes.Test(_step(node, 1), "none", [], [], None, None)
             node.test = nodes.And(paid, node.test)
         return node
 
@@ -69,7 +69,7 @@ class Metering(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802
         """`~` becomes a filter of ours, which refuses what cannot be printed."""
         self.generic_visit(node)
-        return _filter(_filter(nodes.List(node.nodes), CONCAT), WEIGH)
+        return _filter(_filter(nodes.List(node.nodes, lineno=node.lineno), CONCAT), WEIGH)
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802
         """A slice is a copy."""
@@ -94,9 +94,13 @@ class Metering(NodeTransformer):
     def _body(self, node: _Body) -> _Body:
         fixed = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
         self.generic_visit(node)
-        step = nodes.ExprStmt(_filter(nodes.Const(static_work(fixed)), STEP))
+        step = nodes.ExprStmt(_step(node, static_work(fixed)), lineno=node.lineno)
         node.body.insert(0, step)
         return node
+
+
+def _step(node: nodes.Node, work: int) -> nodes.Filter:
+    return _filter(nodes.Const(work, lineno=node.lineno), STEP)
 
 
 def _weighed(node: nodes.Expr, name: str = WEIGH) -> nodes.Expr:

@@ -98,7 +98,7 @@ def _words(error: Exception) -> str:
         case TemplateError():
             return error.message or type(error).__name__
         case RecursionError():
-            return "is nested too deeply: a template includes itself"
+            return "is nested too deeply: a template includes itself, or a value grows"
         case TypeError() | ArithmeticError():
             return f"{type(error).__name__}: {error}"
         case _:  # The messages of the others quote values.

@@ -86,8 +86,6 @@ def _checked(
 
 def _traced(printed: Printed, problem: Problem) -> Problem:
     """Move a problem from the line that was printed to the template's line that printed it."""
-    if not problem.line:
-        return problem
     message = f"{problem.message} (line {problem.line} of what it prints)"
     return replace(problem, line=printed.line(problem.line), column=1, message=message)
 

@@ -33,10 +33,17 @@ _METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (
         ),
     ),
     (Mapping, words("get items keys values")),
+    (
+        LoopContext,
+        words(
+            "cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0"
+        ),
+    ),
     (list, words("count index")),
     (tuple, words("count index")),
 )
-_TOOLS: Final = (LoopContext, Namespace, Macro, TemplateModule)
+_TOOLS: Final = (Namespace, Macro, TemplateModule)
+_SEARCHED: Final = (str, list, tuple)
 _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "-": operators.sub,
     "*": operators.mul,
@@ -124,6 +131,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         budget = __self.budget
         budget.spend(1)
         budget.enter()
+        if isinstance(owner := getattr(__obj, "__self__", None), _SEARCHED):
+            budget.weigh(owner)
         try:
             return super().call(__context, __obj, *args, **kwargs)
         finally:

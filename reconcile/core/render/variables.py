@@ -19,7 +19,7 @@ class Surroundings:
     """
 
     installation: str
-    capabilities: Mapping[str, str] = field(default_factory=dict)
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
 
 
 def variables(session: Session, surroundings: Surroundings) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""Sessions and template sets for tests."""
+
+from pathlib import Path
+
+from reconcile.core.model import Origin, Session, SessionId, State, Strategy
+from reconcile.core.render.rendering import render
+from reconcile.core.render.templates import compile_templates
+from reconcile.core.render.variables import Surroundings
+from reconcile.core.spec.merge import built_in, overlay
+from reconcile.core.spec.sessionfields import SESSION_SPEC
+
+SHIPPED = {
+    path.name: path.read_text("utf-8")
+    for path in (Path(__file__).parents[3] / "templates").glob("*.j2")
+}
+
+EVERY_FIELD = {
+    "displayName": "Fix the login",
+    "initialPrompt": "Find out why\nnobody can log in",
+    "interactive": False,
+    "llmSettings": {"model": "m-1", "temperature": 0.25, "maxTokens": 100},
+    "timeout": 60,
+    "inactivityTimeout": 30,
+    "stopOnRunFinished": True,
+    "maxDuration": 3600,
+    "repos": [
+        {"url": "https://git.example/a", "branch": "b", "autoPush": True},
+        {"url": "https://git.example/c"},
+    ],
+    "activeWorkflow": {"gitUrl": "https://git.example/w", "branch": "main", "path": "flows/a"},
+    "environmentVariables": {"LANG": "C", "LLM_MODEL": "m-2", "EMPTY": ""},
+    "userContext": {"userId": "u-1", "displayName": "Ada", "groups": ["devs"]},
+    "autoPushOnComplete": True,
+    "runner": {
+        "image": "example.com/runner:1",
+        "command": ["/run"],
+        "args": ["--fast", "$(LANG)"],
+        "port": 9000,
+        "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+        "envFrom": [{"secretRef": {"name": "keys"}}],
+        "imagePullSecrets": ["registry"],
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "priorityClassName": "high",
+        "terminationGracePeriodSeconds": 30,
+        "serviceAccountToken": True,
+    },
+    "storage": {"mode": "custom", "secretName": "s3", "size": "1Gi"},
+    "network": {
+        "allowFrom": [
+            {"namespace": "ui", "podLabels": {"app": "ui"}},
+            {"namespaceLabels": {"team": "a"}, "port": 8080},
+            {"podLabels": {"app": "peer"}},
+        ]
+    },
+    "update": {"strategy": "Recreate"},
+}
+
+
+def session(spec=None, *, name="fix", state=State.RUNNING, labels=None, annotations=None):
+    return Session(
+        SessionId("team-a", name),
+        Origin(f"team-a/{name}.yaml", 1, 1),
+        state,
+        Strategy.RECREATE,
+        labels or {},
+        annotations or {},
+        overlay(SESSION_SPEC, built_in(SESSION_SPEC), spec or {}),
+        "sha256:0",
+    )
+
+
+def rendered(files, one=None):
+    """What `render` makes of a session and of template files."""
+    return render(one or session(), compile_templates(files), Surroundings("default"))
+
+
+def problems(files, one=None):
+    """The problems of rendering, as people read them."""
+    return [str(problem) for problem in rendered(files, one).problems]
+
+
+def config(data="{}", name="fix-x"):
+    """The text of a template that makes a ConfigMap."""
+    metadata = f"metadata:\n  name: {name}\n"
+    return f"apiVersion: v1\nkind: ConfigMap\n{metadata}data: {data}\n"

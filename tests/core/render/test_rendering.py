@@ -1,0 +1,250 @@
+"""One session and template files to manifests, or to every reason why not."""
+
+from types import MappingProxyType
+
+import pytest
+
+from reconcile.core.model import Kind, ObjectRef, State, Wanted
+from reconcile.core.render.rendering import Unrendered
+from tests.core.render.sessions import config, problems, rendered, session
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ session.name }}-pod\n"
+
+
+def of(text):
+    return {"a.yaml.j2": text}
+
+
+def test_a_template_makes_one_manifest():
+    result = rendered(of(config('{"x": "y"}')))
+    assert isinstance(result, Wanted)
+    record, manifest = result.manifests
+    assert record.ref == ObjectRef("", "ConfigMap", "team-a", "session-fix")
+    assert manifest.ref == ObjectRef("", "ConfigMap", "team-a", "fix-x")
+    assert manifest.kind == Kind("v1", "ConfigMap")
+    assert manifest.source == "a.yaml.j2"
+    assert manifest.body["data"] == {"x": "y"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n \n", "# only this\n", "{# or this #}", "---\n", "{% if false %}\nx\n{% endif %}\n"],
+)
+def test_a_template_that_prints_nothing_wants_no_object(text):
+    assert [manifest.source for manifest in rendered(of(text)).manifests] == ["(record)"]
+
+
+def test_a_leading_document_marker_is_no_second_object():
+    assert len(rendered(of("---\n" + config())).manifests) == 2
+
+
+def test_a_stopped_session_wants_everything_but_the_pod():
+    files = {"a.yaml.j2": config(), "pod.yaml.j2": POD}
+    stopped = rendered(files, session(state=State.STOPPED))
+    running = rendered(files)
+    kinds = [manifest.kind.name for manifest in running.manifests]
+    assert kinds == ["ConfigMap", "ConfigMap", "Pod"]
+    assert [manifest.kind.name for manifest in stopped.manifests] == kinds[:2]
+
+
+def test_a_stopped_sessions_pod_must_still_be_right():
+    assert problems(of(POD + "status: {}\n"), session(state=State.STOPPED))
+
+
+def test_problems_of_all_templates_are_said_at_once():
+    files = {
+        "a.yaml.j2": "\n{{ nope }}",
+        "b.yaml.j2": "a: [",
+        "c.yaml.j2": config(name="other"),
+        "d.yaml.j2": config(),
+    }
+    found = problems(files)
+    assert [problem.split(":")[0] for problem in found] == ["a.yaml.j2", "b.yaml.j2", "c.yaml.j2"]
+    assert found[0] == "a.yaml.j2:2:1: `nope` is not defined; session team-a/fix"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a: 1\n{% for x in [1, 2] %}\n{{ x }}\n{% endfor %}\nb",
+            "3:1: is not valid YAML: a line that is neither `key: value` nor part of a text",
+        ),
+        ("a: 1\na: 2\n", "2:1: a: key `a` is there twice (line 2 of what it prints)"),
+        (
+            "a: 1\nb: 1\n{{ 'c: 1' }}\nd: \x01",
+            "a.yaml.j2:4:1: has a control character (U+0001): remove it (line 4 of what it prints)",
+        ),
+        (config() + "---\n" + config(), "7:1: prints a second object: one template makes one"),
+        ("- a\n", "1:1: prints no object: a mapping with apiVersion, kind and metadata"),
+        ("text", "1:1: prints no object"),
+    ],
+)
+def test_what_is_no_object_is_said_with_its_line(text, message):
+    (problem,) = problems(of(text))
+    assert message in problem
+
+
+def test_lines_are_found_through_loops_and_conditions():
+    text = (
+        "apiVersion: v1\nkind: ConfigMap\n{# a\n comment #}\nmetadata:\n"
+        "{% if true %}\n  name: {{ session.name }}\n  uid: x\n{% endif %}\n"
+    )
+    (problem,) = problems(of(text))
+    assert problem.startswith("a.yaml.j2:8:1: metadata.uid: ")
+
+
+def test_two_templates_cannot_make_one_object():
+    (problem,) = problems({"a.yaml.j2": config(), "b.yaml.j2": config()})
+    assert problem == (
+        "b.yaml.j2: metadata.name: makes ConfigMap team-a/fix-x, which a.yaml.j2 makes already; "
+        "session team-a/fix"
+    )
+
+
+def test_no_template_can_take_the_records_place():
+    (problem,) = problems(of(config(name="session-fix")))
+    assert "makes ConfigMap team-a/session-fix, which (record) makes already" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: ConfigMap\nmetadata: {name: fix}", "apiVersion: must be a group and version"),
+        (
+            "apiVersion: 1\nkind: A\nmetadata: {name: fix}",
+            "apiVersion: must be a group and version",
+        ),
+        ("apiVersion: v1/x\nkind: A\nmetadata: {name: fix}", "apiVersion: must be a group"),
+        ("apiVersion: v1\nmetadata: {name: fix}", "kind: must be a kind, as in `Pod`"),
+        ("apiVersion: v1\nkind: pod\nmetadata: {name: fix}", "kind: must be a kind"),
+        ("apiVersion: v1\nkind: Pod", "metadata: must be a mapping with a name"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: []", "metadata: must be a mapping with a name"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {}", "metadata.name: must be text"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: 1}", "metadata.name: must be text"),
+        (
+            config(name="other"),
+            "metadata.name: must be `fix`, begin with `fix-` or end with `-fix`",
+        ),
+        (config(name="fixed"), "metadata.name: must be `fix`, begin with"),
+        (config(name="Fix-"), "metadata.name: is no name for it: dots and lower-case letters"),
+        (
+            config(name="fix-" + "x" * 250),
+            "metadata.name: has 254 characters, and 253 are possible",
+        ),
+        (config(name="reconcile-inventory-fix"), "metadata.name: names that begin with"),
+        (config() + "status: {}", "status: is the cluster's to write: remove it"),
+    ],
+)
+def test_what_is_wrong_with_an_object_is_said(text, message):
+    assert any(message in problem for problem in problems(of(text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fix-" + "x" * 60, "has 64 characters, and 63 are possible: use `| truncate_name`"),
+        ("fix.a-fix", "is no name for it: a letter first, then lower-case letters"),
+        ("1-fix", "is no name for it: a letter first"),
+    ],
+)
+def test_a_services_name_is_a_dns_label(name, message):
+    text = f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n"
+    (problem,) = problems(of(text))
+    assert message in problem
+
+
+@pytest.mark.parametrize("name", ["fix", "fix-a", "a-fix", "a.b-fix"])
+def test_these_names_belong_to_the_session(name):
+    assert isinstance(rendered(of(config(name=name))), Wanted)
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "ClusterRole", "PersistentVolume", "StorageClass"])
+def test_no_session_owns_what_belongs_to_the_cluster(kind):
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
+    (problem,) = problems(of(text))
+    assert f"kind: a {kind} belongs to the whole cluster: no session can own one" in problem
+
+
+@pytest.mark.parametrize("kind", ["Event", "Lease", "TokenRequest", "PodList", "Endpoints"])
+def test_what_the_cluster_writes_is_not_declared(kind):
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
+    (problem,) = problems(of(text))
+    assert f"kind: a {kind} is not an object that can be kept as declared" in problem
+
+
+@pytest.mark.parametrize(
+    "field", ["ownerReferences", "uid", "resourceVersion", "managedFields", "finalizers"]
+)
+def test_what_the_reconciler_or_the_server_sets_is_refused(field):
+    text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {field}: x\n"
+    (problem,) = problems(of(text))
+    assert f"a.yaml.j2:5:1: metadata.{field}: is not a template's to set: remove it" in problem
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ("namespace: other", "metadata.namespace: must be the session's, team-a: leave it out"),
+        ("namespace: 1", "metadata.namespace: must be the session's"),
+        ("labels: []", "metadata.labels: must be a mapping"),
+        ("labels: {a: 1}", "metadata.labels.a: must be text: use `| quote`"),
+        ("annotations: {a: true}", "metadata.annotations.a: must be text: use `| quote`"),
+        (
+            "labels: {reconcile.ambient-code.io/session: x}",
+            "metadata.labels[reconcile.ambient-code.io/session]: is set by the reconciler",
+        ),
+        (
+            "labels: {app.kubernetes.io/managed-by: x}",
+            "metadata.labels[app.kubernetes.io/managed-by]: is set by the reconciler",
+        ),
+        (
+            "annotations: {reconcile.ambient-code.io/new: x}",
+            "metadata.annotations[reconcile.ambient-code.io/new]: is set by the reconciler",
+        ),
+    ],
+)
+def test_metadata_is_checked(metadata, message):
+    text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {metadata}\n"
+    (problem,) = problems(of(text))
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    "metadata", ["namespace: team-a", "namespace: null", "labels: null", "labels: {a: null, b: c}"]
+)
+def test_metadata_may_say_what_is_so_anyway(metadata):
+    text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {metadata}\n"
+    assert isinstance(rendered(of(text)), Wanted)
+
+
+@pytest.mark.parametrize("field", ["data", "stringData"])
+def test_a_secret_holds_text(field):
+    text = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: fix}}\n{field}: {{a: 1}}\n"
+    (problem,) = problems(of(text))
+    assert f"{field}.a: must be text: use `| quote`" in problem
+
+
+def test_one_sessions_failure_is_its_own():
+    text = "{% if session.name == 'bad' %}{{ nope }}{% endif %}" + config(
+        name="x-{{ session.name }}"
+    )
+    assert isinstance(rendered(of(text), session(name="bad")), Unrendered)
+    assert isinstance(rendered(of(text), session(name="good")), Wanted)
+
+
+def test_templates_see_the_session_its_names_and_the_capabilities():
+    text = config(
+        '{{ {"a": session.namespace, "b": session.state, "c": (session.labels | merge).l, '
+        '"d": session.annotations.n, "e": installation, "f": names.pod} | tojson }}'
+    )
+    one = session(labels=MappingProxyType({"l": "1"}), annotations={"n": "2"})
+    _, manifest = rendered(of(text), one).manifests
+    assert manifest.body["data"] == {
+        "a": "team-a",
+        "b": "Running",
+        "c": "1",
+        "d": "2",
+        "e": "default",
+        "f": "fix-runner",
+    }

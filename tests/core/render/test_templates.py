@@ -1,0 +1,94 @@
+"""Compiling template files: what is wrong with them is known before any session is."""
+
+import pytest
+
+from reconcile.core.model import Kind
+from reconcile.core.render.rendering import Unrendered
+from reconcile.core.render.templates import MAX_CHARACTERS, compile_templates
+from tests.core.render.sessions import config, rendered, session
+
+
+def wrong(text, name="a.yaml.j2", **others):
+    files = {name: text, **{f"_{other}.j2": part for other, part in others.items()}}
+    return [str(problem) for problem in compile_templates(files).problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n{% if %}", "2:1: Expected an expression, got 'end of statement block'"),
+        ("\n\n{{ x", "3:1: unexpected end of template, expected 'end of print statement'."),
+        ("{% for x in y %}", "1:1: Unexpected end of template."),
+        ("{% endif %}", "1:1: Encountered unknown tag 'endif'."),
+        ("{% do x %}", "1:1: Encountered unknown tag 'do'."),
+        ("\n{{ x | tojsn }}", "2:1: no filter `tojsn`; did you mean `tojson`?"),
+        ("{{ x | attr('y') }}", "1:1: no filter `attr`"),
+        ("{{ x | format(1) }}", "1:1: no filter `format`"),
+        ("{% if x %}{{ x | center(9) }}{% endif %}", "1:1: no filter `center`"),
+        ("{{ x is strin }}", "1:1: no test `strin`; did you mean `string`?"),
+        ("{% include '_gon.j2' %}", "1:1: no template `_gon.j2`; did you mean `_gone.j2`?"),
+        ("{% import '_x' as x %}", "1:1: no template `_x`"),
+        ("{% from '_x' import x %}", "1:1: no template `_x`"),
+        ("{% extends '_x' %}", "1:1: no template `_x`"),
+        ("\n{% autoescape true %}{% endautoescape %}", "2:1: `autoescape` is for HTML: remove it"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(text, message):
+    (problem,) = wrong(text, gone="")
+    assert problem.startswith(f"a.yaml.j2:{message}")
+
+
+def test_every_unknown_name_of_a_file_is_said_at_once():
+    assert len(wrong("{{ x | a }}{{ x | b }}{{ x is c }}{% include 'd' %}")) == 4
+
+
+def test_every_broken_file_is_named():
+    assert len(wrong("{% if %}", other="{% for %}")) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}",
+        "{% for x in y %}" * 30 + "{% endfor %}" * 30,
+        "{{ " + "9" * 5000 + " }}",
+    ],
+)
+def test_what_cannot_be_compiled_is_a_problem_and_no_crash(text):
+    (problem,) = wrong(text)
+    assert problem.startswith("a.yaml.j2: cannot be compiled: ")
+
+
+def test_a_template_file_has_a_limit():
+    (problem,) = wrong("x" * (MAX_CHARACTERS + 1))
+    assert problem.startswith(f"a.yaml.j2: is too large: {MAX_CHARACTERS + 1} characters, and ")
+
+
+def test_a_broken_file_leaves_no_session_usable():
+    result = rendered({"a.yaml.j2": config(), "_b.j2": "{% if %}"})
+    assert isinstance(result, Unrendered)
+    assert [problem.path for problem in result.problems] == ["_b.j2"]
+    assert result.session == session()
+
+
+def test_only_yaml_templates_are_rendered_and_partials_are_not():
+    names = ["b.yaml.j2", "a.yaml.j2", "_c.yaml.j2", "_d.j2", "e.j2", "f.txt"]
+    assert compile_templates(dict.fromkeys(names, "")).names == ("a.yaml.j2", "b.yaml.j2")
+
+
+def test_the_kinds_that_are_written_out_are_known():
+    texts = [
+        "apiVersion: v1\nkind: Pod\n",
+        '{# a #}\napiVersion: "apps/v1"\nkind: "Deployment"  \nspec:\n  kind: x\n',
+        "apiVersion: v1\nkind: {{ session.name }}\n",
+        "{% if session.name %}\nkind: A\n{% else %}\nkind: B\n{% endif %}\napiVersion: v1\n",
+        "",
+    ]
+    files = {f"{number}.yaml.j2": text for number, text in enumerate(texts)}
+    assert compile_templates(files).kinds == {Kind("v1", "Pod"), Kind("apps/v1", "Deployment")}
+
+
+def test_the_digest_is_that_of_all_files():
+    one = compile_templates({"a": "1", "b": "2"}).digest
+    assert one == compile_templates({"b": "2", "a": "1"}).digest
+    assert one != compile_templates({"a": "1", "b": "3"}).digest
