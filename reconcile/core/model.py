@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from reconcile.core.errors import Problem
+from reconcile.core.names import RECORD_PREFIX
 
 KubeObject: TypeAlias = Mapping[str, Any]
 """A Kubernetes object as JSON gives it: dicts, lists, text, numbers, booleans, None."""
@@ -61,6 +62,11 @@ class Origin:
     def __str__(self) -> str:
         """Word it as compilers do."""
         return f"{self.path}:{self.line}:{self.column}"
+
+
+def record_of(session: SessionId) -> ObjectRef:
+    """Name a session's Record: the ConfigMap that owns all of its objects."""
+    return ObjectRef("", "ConfigMap", session.namespace, RECORD_PREFIX + session.name)
 
 
 class State(Enum):

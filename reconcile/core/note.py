@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 
 from reconcile.core.changes import Hold, Outcome, Status
-from reconcile.core.model import SessionId
-from reconcile.core.names import NOTE_KEY, RECORD_PREFIX
+from reconcile.core.model import SessionId, record_of
+from reconcile.core.names import NOTE_KEY
 
 _WRITES: Final = frozenset({Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED})
 
@@ -71,7 +71,7 @@ def note_body(session: SessionId, uid: str, note: Note) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": RECORD_PREFIX + session.name,
+            "name": record_of(session).name,
             "namespace": session.namespace,
             "uid": uid,
         },

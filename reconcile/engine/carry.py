@@ -25,12 +25,11 @@ from reconcile.core.changes import (
     Status,
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef
+from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.names import MANAGER, STATUS_MANAGER
 from reconcile.core.note import Note, next_note, note_body, pending_of
 from reconcile.core.plan.owners import owner_reference, with_owner
 from reconcile.core.plan.revise import revise
-from reconcile.core.plan.sight import is_record
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.schedule import Steps
 
@@ -132,7 +131,7 @@ class SessionRun:
                 assert_never(change)
 
     def _learn_owner(self, ref: ObjectRef, uid: str) -> None:
-        if is_record(ref.kind, ref.name):
+        if ref == record_of(self.plan.session):
             self.owner_uid = uid
 
     def _learn_held_owner(self, hold: Hold) -> None:
@@ -146,7 +145,7 @@ class SessionRun:
 
     def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
         body = manifest.body
-        if not is_record(manifest.ref.kind, manifest.ref.name):
+        if manifest.ref != record_of(manifest.session):
             body = with_owner(body, owner_reference(manifest.session, self.owner_uid))
         return {**body, "metadata": {**body["metadata"], **preconditions}}
 

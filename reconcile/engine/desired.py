@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from reconcile.core.errors import SpecError
 from reconcile.core.manifest import find_clashes
 from reconcile.core.model import Desired, Kind, Session, SessionId, Wanted
 from reconcile.core.render.rendering import RenderResult, Unrendered, render
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.render.variables import Surroundings
 from reconcile.core.spec.assemble import Assembled, assemble
-from reconcile.core.spec.documents import FileResult, read_file
+from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.results import FileResult
 from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS = frozenset({Kind("v1", "ConfigMap")})
 """Records and inventories are ConfigMaps, whatever the templates are."""
-
-_WHOLE_TREE = ""
 
 
 class DesiredBuilder:
@@ -31,12 +31,18 @@ class DesiredBuilder:
         self._last: tuple[tuple[tuple[str, str, str], ...], tuple[str, ...], Desired] | None = None
 
     def build(self, tree: Tree) -> Desired:
-        """Build it; whatever is wrong with the text is in the result's problems."""
+        """Build it; what is wrong with one session or namespace is in the result's problems.
+
+        SpecError where nothing can be built: policy, defaults or a template cannot be used.
+        """
         keys = tuple(_key(file) for file in tree.files)
         if self._last is not None and self._last[:2] == (keys, tree.folders):
             return replace(self._last[2], revision=tree.revision)
         self._files = {_key(file): self._read(file) for file in tree.files}
-        desired = self._render(assemble(self._files.values(), tree.folders), tree.revision)
+        assembled = assemble(self._files.values(), tree.folders)
+        if assembled.halted or self._templates.problems:
+            raise SpecError(tuple(sorted({*assembled.problems, *self._templates.problems})))
+        desired = self._render(assembled, tree.revision)
         self._last = (keys, tree.folders, desired)
         return desired
 
@@ -58,8 +64,6 @@ class DesiredBuilder:
         clashes = find_clashes(wanted)
         broken = {result.session.id for result in failed} | clashes.keys()
         unreadable = {session.namespace for session in broken}
-        if self._templates.problems:
-            unreadable.add(_WHOLE_TREE)
         problems = {problem for result in failed for problem in result.problems}
         return Desired(
             policy=assembled.policy,
@@ -69,11 +73,7 @@ class DesiredBuilder:
             namespaces=assembled.namespaces,
             broken=assembled.broken | broken,
             unreadable=assembled.unreadable | unreadable,
-            problems=tuple(
-                sorted(
-                    {*assembled.problems, *self._templates.problems, *problems, *clashes.values()}
-                )
-            ),
+            problems=tuple(sorted({*assembled.problems, *problems, *clashes.values()})),
             warnings=assembled.warnings,
         )
 

@@ -7,7 +7,6 @@ from reconcile.core.changes import Keep, Outcome, Plan, Status
 from reconcile.core.errors import Problem
 from reconcile.core.inventory import Copy, Inventory
 from reconcile.core.model import Desired, ObjectRef, SessionId
-from reconcile.core.names import RECORD_PREFIX
 from reconcile.core.note import Note, parse_note
 from reconcile.core.plan.make import make_plan
 from reconcile.core.plan.sight import Memo, Sight, observe
@@ -143,5 +142,5 @@ def _notes(sight: Sight) -> dict[SessionId, Note]:
     return {
         sighting.session: parse_note(sighting.note)
         for sighting in sight.objects.values()
-        if sighting.note and sighting.ref.name == RECORD_PREFIX + sighting.session.name
+        if sighting.note
     }

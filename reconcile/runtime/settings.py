@@ -1,24 +1,22 @@
 """The only reader of the environment."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says.
 
-    `kubeconfig` is `$KUBECONFIG`, which may name several files. `no_color` follows `$NO_COLOR`: set
-    to anything but nothing, output is not coloured.
+    `no_color` follows `$NO_COLOR`: set to anything but nothing, output is not coloured. `environ` is
+    all of it, for finding a cluster and for the credential plugins that a kubeconfig may name.
     """
 
-    kubeconfig: str
     no_color: bool
+    environ: Mapping[str, str] = field(repr=False)
 
 
 def settings() -> Settings:
     """Read the environment."""
-    return Settings(
-        kubeconfig=os.environ.get("KUBECONFIG", ""),
-        no_color=bool(os.environ.get("NO_COLOR")),
-    )
+    return Settings(no_color=bool(os.environ.get("NO_COLOR")), environ=dict(os.environ))

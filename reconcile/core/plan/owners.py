@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from reconcile.core.changes import ABSENT, Commit, Drift, FieldChange, Metadata
 from reconcile.core.fields.operations import Operation
-from reconcile.core.model import KubeObject, SessionId
-from reconcile.core.names import RECORD_PREFIX
+from reconcile.core.model import KubeObject, SessionId, record_of
 from reconcile.core.plan.verdict import Differs, Same
 
 UNKNOWN_UID: Final = "(known after apply)"
@@ -21,7 +20,7 @@ def owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "name": RECORD_PREFIX + session.name,
+        "name": record_of(session).name,
         "uid": uid,
         "controller": True,
         "blockOwnerDeletion": False,

@@ -1,11 +1,10 @@
 """What becomes of a patch when the live object turned out to be another than the planned one."""
 
 from reconcile.core.changes import Keep, LiveRef, Patch
-from reconcile.core.model import KubeObject
+from reconcile.core.model import KubeObject, record_of
 from reconcile.core.plan.gates import ends_work
 from reconcile.core.plan.owners import judge_owner, owner_reference
 from reconcile.core.plan.session import is_forced
-from reconcile.core.plan.sight import is_record
 from reconcile.core.plan.verdict import Differs, Same, judge
 
 
@@ -20,7 +19,7 @@ def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
         return None
     at = LiveRef(metadata["uid"], metadata["resourceVersion"])
     verdict = judge(patch.manifest, live)
-    if not is_record(patch.ref.kind, patch.ref.name):
+    if patch.ref != record_of(patch.manifest.session):
         owner = owner_reference(patch.manifest.session, owner_uid)
         verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
     match verdict:

@@ -19,9 +19,9 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.manifest import order_of
-from reconcile.core.model import KubeObject, Manifest, State, Wanted
+from reconcile.core.model import KubeObject, Manifest, State, Wanted, record_of
 from reconcile.core.plan.owners import UNKNOWN_UID, judge_owner, owner_reference
-from reconcile.core.plan.sight import Sighting, Unwanted, is_record
+from reconcile.core.plan.sight import Sighting, Unwanted
 from reconcile.core.plan.strangers import Strangers
 from reconcile.core.plan.verdict import Differs, Same, judge
 
@@ -57,7 +57,7 @@ def removed_changes(sightings: Iterable[Sighting]) -> tuple[Change, ...]:
 
 def _end_order(sighting: Sighting) -> tuple[bool, int, str]:
     return (
-        is_record(sighting.kind.name, sighting.ref.name),
+        sighting.ref == record_of(sighting.session),
         -order_of(sighting.kind),
         sighting.ref.name,
     )
@@ -88,7 +88,7 @@ def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, obje
     metadata = stranger["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
     verdict = judge(manifest, stranger)
-    if not is_record(manifest.kind.name, manifest.ref.name):
+    if manifest.ref != record_of(manifest.session):
         verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
     match verdict:
         case Same():
@@ -104,7 +104,7 @@ def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]
     assert not isinstance(verdict, Unwanted)
     if sighting.terminating:
         return Hold(Create(manifest), HoldReason.TERMINATING)
-    if not is_record(manifest.kind.name, manifest.ref.name):
+    if manifest.ref != record_of(manifest.session):
         verdict = judge_owner(verdict, sighting.owners, owner)
     match verdict:
         case Same(digest):

@@ -6,7 +6,15 @@ from typing import Any, TypeAlias
 
 from reconcile.core.changes import LiveRef
 from reconcile.core.health import has_started
-from reconcile.core.model import Desired, Kind, KubeObject, Manifest, ObjectRef, SessionId
+from reconcile.core.model import (
+    Desired,
+    Kind,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+    SessionId,
+    record_of,
+)
 from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY, RECORD_PREFIX
 from reconcile.core.plan.verdict import Differs, Same, Verdict, judge
 
@@ -105,14 +113,10 @@ def _session_of(
 def has_foreign_controller(metadata: Mapping[str, Any]) -> bool:
     """Tell whether another controller made the object: such ones often copy our labels."""
     return any(
-        owner.get("controller") and not is_record(owner.get("kind", ""), owner.get("name", ""))
+        owner.get("controller")
+        and not (owner.get("kind") == "ConfigMap" and owner["name"].startswith(RECORD_PREFIX))
         for owner in metadata.get("ownerReferences") or ()
     )
-
-
-def is_record(kind: str, name: str) -> bool:
-    """Tell whether an object of this kind and name may be a session's Record."""
-    return kind == "ConfigMap" and name.startswith(RECORD_PREFIX)
 
 
 def _sighting(
@@ -130,6 +134,6 @@ def _sighting(
         terminating="deletionTimestamp" in metadata,
         started=is_pod and has_started(body),
         phase=(body.get("status") or {}).get("phase", "") if is_pod else "",
-        note=(body.get("data") or {}).get(NOTE_KEY, "") if is_record(kind.name, ref.name) else "",
+        note=(body.get("data") or {}).get(NOTE_KEY, "") if ref == record_of(session) else "",
         verdict=verdict,
     )

@@ -31,7 +31,8 @@ class Assembled:
 
     `sessions` can be used; `broken` are in a file, but cannot. `unreadable` are namespaces in which
     nothing may be pruned, the empty string stands for all. `namespaces` are the policy's, or those
-    that have a folder. `capabilities` are what the installation declares of its cluster.
+    that have a folder. `capabilities` are what the installation declares of its cluster. `halted`
+    tells that policy or defaults cannot be used: then not even the installation's id is known.
     """
 
     policy: Policy
@@ -40,6 +41,7 @@ class Assembled:
     unreadable: frozenset[str]
     namespaces: frozenset[str]
     capabilities: Mapping[str, Any]
+    halted: bool
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
@@ -84,6 +86,7 @@ class _Assembler:
             unreadable=frozenset(self._unreadable),
             namespaces=self._policy.namespaces or _namespaces(folders),
             capabilities=self._capabilities,
+            halted=WHOLE_TREE in self._halted,
             problems=tuple(sorted(self._problems)),
             warnings=tuple(sorted(self._warnings)),
         )

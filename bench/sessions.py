@@ -1,0 +1,42 @@
+"""Makes desired trees of any size: sessions as people write them, no two alike."""
+
+from pathlib import Path
+
+_SESSION = """\
+apiVersion: vteam.ambient-code/v1alpha1
+kind: AgenticSession
+metadata:
+  name: {name}
+  labels:
+    topic: topic-{number}
+spec:
+  displayName: Session number {number}
+  initialPrompt: |
+    Look into ticket {number}: the page answers 500 when its form is sent twice.
+    Find out why, mend it, and add a test that would have found it.
+  interactive: false
+  timeout: 1800
+  llmSettings:
+    model: claude-sonnet-4-5
+    temperature: 0.5
+  repos:
+  - url: https://github.com/example/shop-{number}.git
+    branch: main
+    autoPush: true
+  environmentVariables:
+    TICKET: "{number}"
+    LOG_LEVEL: info
+  runner:
+    resources:
+      limits: {{cpu: "2", memory: 4Gi}}
+"""
+
+
+def write_tree(root: Path, namespace: str, count: int) -> None:
+    """Write `count` sessions into one namespace, a file each."""
+    folder = root / namespace
+    folder.mkdir(parents=True)
+    for number in range(count):
+        name = f"session-{number:05d}"
+        text = _SESSION.format(name=name, number=number)
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")

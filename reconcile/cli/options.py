@@ -1,0 +1,123 @@
+"""Options that commands share, each declared once and handed over as one value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+
+_Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Desire:
+    """Where desired state is: the folder of session files, and templates beside the shipped."""
+
+    tree: Path
+    templates: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which cluster is meant; all empty means kubectl's rules."""
+
+    kubeconfig: str
+    context: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How results are shown; `colour` is None where it depends on where they go."""
+
+    form: str
+    verbose: bool = False
+    colour: bool | None = None
+
+
+def _bundle(name: str, kind: type, *options: _Decorator) -> _Decorator:
+    """Hand several options over as one value of a dataclass, whose fields they are named after."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def bundled(**values: Any) -> Any:
+            parts = {field.name: values.pop(field.name) for field in fields(kind)}
+            return command(**values, **{name: kind(**parts)})
+
+        decorated: Callable[..., Any] = bundled
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+desire_options = _bundle(
+    "desire",
+    Desire,
+    click.argument("tree", metavar="[DIR]", default="desired", type=_FOLDER),
+    click.option(
+        "--templates",
+        metavar="DIR",
+        type=_FOLDER,
+        help="Templates of your own (`*.yaml.j2`): they add to the shipped ones, and replace those "
+        "of the same file name.",
+    ),
+)
+"""Take the folder of session files, and templates."""
+
+connection_options = _bundle(
+    "connection",
+    Connection,
+    click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        default="",
+        help="The kubeconfig to use. Without it: $KUBECONFIG, then ~/.kube/config, then the "
+        "service account of the pod.",
+    ),
+    click.option("--context", default="", help="The kubeconfig context to use."),
+    click.option(
+        "--cluster",
+        metavar="embedded:FILE",
+        default="",
+        help="Use an embedded cluster that lives in this file instead of a real one.",
+    ),
+)
+"""Take what names the cluster."""
+
+prune_option = click.option(
+    "--prune/--no-prune",
+    default=True,
+    show_default=True,
+    help="Delete objects of ours that are no longer declared.",
+)
+"""Take whether to delete what is no longer declared."""
+
+
+def output_options(*forms: str) -> _Decorator:
+    """Take how results are shown; the first form is the default."""
+    return _bundle(
+        "output",
+        Output,
+        click.option(
+            "-o",
+            "--output",
+            "form",
+            type=click.Choice(forms),
+            default=forms[0],
+            show_default=True,
+            help="The form of the output.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Show unchanged objects as well."),
+        click.option(
+            "--color/--no-color",
+            "colour",
+            default=None,
+            help="Colour the text. Default: if it goes to a terminal and $NO_COLOR is not set.",
+        ),
+    )

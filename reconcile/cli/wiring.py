@@ -1,0 +1,60 @@
+"""Puts adapters behind the engine's ports, as the options say."""
+
+from pathlib import Path
+
+import click
+
+import reconcile
+from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.cli.options import Connection, Desire
+from reconcile.cli.terminal import Terminal
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import Desired
+from reconcile.engine.desired import DesiredBuilder
+from reconcile.engine.ports import Clock, Cluster
+from reconcile.engine.retry import Backoff, RetryingCluster
+
+_EMBEDDED = "embedded:"
+
+
+def desired_state(desire: Desire, terminal: Terminal) -> Desired:
+    """Read and build desired state; SourceError where there is none.
+
+    From here on the terminal masks by the policy's patterns too.
+    """
+    folders = [shipped_templates(), *([desire.templates] if desire.templates else [])]
+    builder = DesiredBuilder(read_templates(*folders))
+    desired = builder.build(DirectorySource(desire.tree).read())
+    terminal.masker = Masker(desired.policy.mask)
+    return desired
+
+
+def shipped_templates() -> Path:
+    """Find the templates: inside an installed package, or beside it in a checkout."""
+    package = Path(reconcile.__file__).parent
+    installed = package / "_templates"
+    return installed if installed.is_dir() else package.parent / "templates"
+
+
+def cluster_of(connection: Connection, terminal: Terminal, clock: Clock) -> Cluster:
+    """Open the cluster that the options name, with retries around it.
+
+    Its library is loaded only now: half of all commands need no cluster.
+    """
+    if connection.cluster:
+        return _embedded(connection)
+    from reconcile.adapters.kube.connect import Options, connect  # noqa: PLC0415
+
+    options = Options(environ=terminal.settings.environ, mask=terminal.mask)
+    cluster = connect(connection.kubeconfig or None, connection.context or None, options)
+    return RetryingCluster(cluster, clock, Backoff())
+
+
+def _embedded(connection: Connection) -> Cluster:
+    if connection.kubeconfig or connection.context:
+        raise click.UsageError("--cluster goes without --kubeconfig and --context")
+    if not connection.cluster.startswith(_EMBEDDED) or connection.cluster == _EMBEDDED:
+        raise click.UsageError(f"--cluster takes `{_EMBEDDED}FILE`, not `{connection.cluster}`")
+    from reconcile.adapters.embedded.cluster import EmbeddedCluster  # noqa: PLC0415
+
+    return EmbeddedCluster(Path(connection.cluster.removeprefix(_EMBEDDED)))
