@@ -5,7 +5,7 @@ whatever walks over values (comparing, sorting, encoding) pays in advance.
 """
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from jinja2 import TemplateRuntimeError
 
@@ -42,10 +42,7 @@ class Budget:
         """Pay for `work` steps; RefusedError when nothing is left."""
         self._left -= work
         if self._left < 0:
-            raise RefusedError(
-                f"takes more than {MAX_WORK} steps for one session: a loop, a macro that calls "
-                "itself, or a value that grows"
-            )
+            self._refuse()
 
     def enter(self) -> None:
         """Begin a call; RefusedError where calls are nested too deeply."""
@@ -59,7 +56,9 @@ class Budget:
 
     def text(self, value: str) -> str:
         """Pay for a text and return it."""
-        self.spend(1 + (len(value) >> _CHARACTERS_PER_STEP))
+        self._left -= 1 + (len(value) >> _CHARACTERS_PER_STEP)
+        if self._left < 0:
+            self._refuse()
         return value
 
     def weigh(self, value: Any) -> Any:
@@ -79,6 +78,12 @@ class Budget:
         else:
             return self._weigh_others(value)
         return value
+
+    def _refuse(self) -> NoReturn:
+        raise RefusedError(
+            f"takes more than {MAX_WORK} steps for one session: a loop, a macro that calls "
+            "itself, or a value that grows"
+        )
 
     def _weigh_others(self, value: Any) -> Any:
         if isinstance(value, _ONE_PASS):

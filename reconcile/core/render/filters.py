@@ -34,7 +34,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, Undefined):
-        return str(value)  # raises: it knows its name
+        return str(value)  # raises: it knows its name; only an `if` without `else` is empty text
     if value is None:
         raise RefusedError(
             "prints null: leave the field out with `{% if %}`, or use `| default(…, true)` "
@@ -169,7 +169,8 @@ def _bounded(characters: int) -> None:
 
 def _complain(value: Any) -> Any:
     if isinstance(value, Undefined):
-        return str(value)
+        str(value)  # raises: it knows its name
+        raise RefusedError("has no value: an `if` without `else`")
     raise RefusedError(f"a {type(value).__name__} has no JSON form")
 
 

@@ -104,7 +104,8 @@ def _step(node: nodes.Node, work: int) -> nodes.Filter:
 
 
 def _weighed(node: nodes.Expr, name: str = WEIGH) -> nodes.Expr:
-    return node if isinstance(node, nodes.Const) else _filter(node, name)
+    is_paid = isinstance(node, nodes.Filter) and node.name == WEIGH
+    return node if is_paid or isinstance(node, nodes.Const) else _filter(node, name)
 
 
 def _filter(node: nodes.Expr, name: str) -> nodes.Filter:

@@ -1,6 +1,7 @@
 """Runs one template for one session, and knows from which of its lines each printed line came."""
 
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, Final
 
 from jinja2 import Template, TemplateError, TemplateNotFound
@@ -23,11 +24,16 @@ _OF_TEMPLATES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What a template printed: `chunks`, and for each the line of compiled code that printed it."""
+    """What a template printed: `chunks`, and for each the place in `code` that printed it.
+
+    Places are offsets of instructions, since looking up each one's line would cost more than the
+    printing.
+    """
 
     template: Template
+    code: CodeType
     chunks: list[str]
-    code_lines: list[int]
+    offsets: list[int]
 
     @property
     def name(self) -> str:
@@ -41,15 +47,19 @@ class Printed:
 
     def line(self, printed: int) -> int:
         """Return the template's line that printed a line of the text, both counted from 1."""
-        begins = 1
-        line = 1
-        for chunk, code_line in zip(self.chunks, self.code_lines, strict=True):
-            line = self.template.get_corresponding_lineno(code_line)
+        begins, offset = 1, 0
+        for chunk, offset in zip(self.chunks, self.offsets, strict=True):  # noqa: B007
             ends = begins + chunk.count("\n")
             if printed < ends or (printed == ends and not chunk.endswith("\n")):
-                return line + printed - begins
+                break
             begins = ends
-        return line
+        return self.line_at(offset) + printed - begins
+
+    def line_at(self, offset: int) -> int:
+        """Return the template's line to which an instruction belongs."""
+        lines = self.code.co_lines()
+        line = next((line for start, end, line in lines if start <= offset < end), None)
+        return self.template.get_corresponding_lineno(line or 1)
 
 
 def print_template(templates: Templates, name: str, values: dict[str, Any]) -> Printed | Problem:
@@ -63,13 +73,14 @@ def print_template(templates: Templates, name: str, values: dict[str, Any]) -> P
 
 
 def _collect(template: Template, generator: Any) -> Printed | Problem:
-    printed, left = Printed(template, [], []), MAX_OUTPUT
+    frame = generator.gi_frame
+    printed, left = Printed(template, frame.f_code, [], []), MAX_OUTPUT
     for chunk in generator:
         left -= len(chunk)
         printed.chunks.append(chunk)
-        printed.code_lines.append(generator.gi_frame.f_lineno)
+        printed.offsets.append(frame.f_lasti)
         if left < 0:
-            line = template.get_corresponding_lineno(printed.code_lines[-1])
+            line = printed.line_at(frame.f_lasti)
             message = f"prints more than {MAX_OUTPUT} characters for one session"
             return Problem(printed.name, line, 1, "", message)
     return printed

@@ -69,6 +69,7 @@ def said(text, **partials):
             "123",
         ),
         ("{% block b %}x{% endblock %}{{ self.b() }}", "xx"),
+        ("{{ 'a' if false }}{{ 'b' if true }}", "b"),
         ("{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
         ("  {% if true %}\n  a\n  {% endif %}\n", "  a\n"),
     ],
@@ -129,6 +130,7 @@ def test_what_is_not_there_is_named_with_what_is(text, message):
         ("{{ ['a'] | map('nope') | list }}", "No filter named 'nope'."),
         ("{{ ['a'] | map('replace') | list }}", "TypeError: "),
         ("{{ session.name() }}", "TypeError: "),
+        ("{{ (1 if false) | tojson }}", "has no value: an `if` without `else`"),
         ("{{ 'a' | indent(41) }}", "indents by 41: 0 to 40 blanks are possible"),
     ],
 )
