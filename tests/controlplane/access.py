@@ -151,7 +151,7 @@ class ControlPlane:
         )
 
     def fresh_namespace(self, prefix: str) -> str:
-        """Create a namespace of a new name and return it as soon as pods can be created in it."""
+        """Create a namespace of a new name and return it when nobody else changes it any more."""
         answer = self.request(
             "POST",
             "/api/v1/namespaces",
@@ -164,14 +164,17 @@ class ControlPlane:
         answer.raise_for_status()
         name = str(answer.json()["metadata"]["name"])
         if self.has_controller_manager:
-            waiting.until(f"the default account of {name}", lambda: self.accepts_pods(name))
+            waiting.until(f"what belongs into {name}", lambda: self.is_populated(name))
         return name
 
-    def accepts_pods(self, namespace: str) -> bool:
-        """Tell whether a namespace's default service account is complete.
+    def is_populated(self, namespace: str) -> bool:
+        """Tell whether the controllers have put into a namespace all that a new one gets.
 
-        Servers before 1.24 refuse pods (500) until the account's token lies in a Secret.
+        That is the authority's certificate and the default service account. Servers before 1.24
+        refuse pods (500) until the account's token lies in a Secret.
         """
-        answer = self.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
-        complete = self.version >= (1, 24) or "secrets" in answer.json()
-        return answer.status_code == 200 and complete
+        inside = f"/api/v1/namespaces/{namespace}"
+        account = self.request("GET", f"{inside}/serviceaccounts/default")
+        certificate = self.request("GET", f"{inside}/configmaps/kube-root-ca.crt")
+        complete = self.version >= (1, 24) or "secrets" in account.json()
+        return account.ok and certificate.ok and complete

@@ -125,9 +125,9 @@ class _Launch:
 
         def working() -> bool:
             manager.check()
-            return plane.accepts_pods("default")
+            return plane.is_populated("default")
 
-        waiting.until(f"the default account, see {manager.log}", working)
+        waiting.until(f"the controllers, see {manager.log}", working)
 
     def get(self, path: str) -> requests.Response:
         url = f"https://127.0.0.1:{self.ports.apiserver}{path}"
