@@ -51,7 +51,10 @@ def runner(one):
 
 
 def variables(one):
-    return {entry["name"]: entry.get("value", "(ref)") for entry in runner(one)["env"]}
+    return {
+        entry["name"]: "(ref)" if "valueFrom" in entry else entry.get("value", "")
+        for entry in runner(one)["env"]
+    }
 
 
 def test_the_shipped_templates_compile():
@@ -119,6 +122,7 @@ def test_every_field_of_the_runner_reaches_the_pod():
 
 
 def test_what_is_not_set_is_not_declared():
+    assert "data" not in bodies(session())["inputs"]
     pod = bodies(session())["pod"]["spec"]
     (container,) = pod["containers"]
     assert not pod.keys() & {"nodeSelector", "tolerations", "imagePullSecrets"}
@@ -172,6 +176,13 @@ def test_a_sessions_own_variable_replaces_ours(name):
     spec = {**EVERY_FIELD, "environmentVariables": {name: "own"}}
     values = [entry.get("value") for entry in runner(session(spec))["env"] if entry["name"] == name]
     assert values == ["own"]
+
+
+def test_an_empty_value_is_left_out_as_the_server_does():
+    spec = {"environmentVariables": {"A": ""}, "userContext": {"userId": ""}}
+    entries = runner(session(spec))["env"]
+    assert {"name": "A"} in entries
+    assert {"name": "USER_ID"} in entries
 
 
 def test_a_change_of_the_inputs_shows_in_the_pod():
@@ -269,7 +280,7 @@ def test_no_value_changes_on_its_way(text, own, label):
     assert made["pod"]["spec"]["tolerations"] == [{"key": text}]
     peer = made["network-policy"]["spec"]["ingress"][0]["from"][0]
     assert peer["podSelector"]["matchLabels"] == {text: text}
-    values = {entry["name"]: entry.get("value") for entry in container["env"]}
+    values = {entry["name"]: entry.get("value", "") for entry in container["env"]}
     assert own.items() <= values.items()
     assert values["LLM_MODEL"].replace("$$", "$") == text or "$" in text or "LLM_MODEL" in own
 
