@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import orjson
 
-from reconcile.core.fields.fieldset import FieldSet, Owner, manager_entry, owners
+from reconcile.core.fields.fieldset import (
+    FieldSet,
+    Owner,
+    key_of,
+    manager_entry,
+    owners,
+    value_of,
+)
 from reconcile.core.fields.path import Item, Member, Segment
+from reconcile.core.fields.schema import Keyed
 from reconcile.core.model import KubeObject
 from reconcile.core.names import MANAGER
 
@@ -33,8 +41,16 @@ class Claims:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether some manager owns the value as a whole, rather than parts of it."""
-        return self.ours == {} or any(owner.fields == {} for owner in self.others)
+        """Whether the value is owned as a whole, and no part of it by anybody."""
+        trees = [owner.fields for owner in self.others]
+        if self.ours is not None:
+            trees.append(self.ours)
+        return bool(trees) and not any(trees)
+
+    @property
+    def is_others(self) -> bool:
+        """Whether another manager owns this very place, and not just something in it."""
+        return any(not owner.fields or "." in owner.fields for owner in self.others)
 
     @property
     def latest_other(self) -> Owner | None:
@@ -51,9 +67,11 @@ def field_key(segment: Segment) -> str:
         case str():
             return f"f:{segment}"
         case Item(keys):
-            return "k:" + orjson.dumps(dict(keys), option=orjson.OPT_SORT_KEYS).decode()
+            return key_of(dict(keys), Keyed(tuple(name for name, _ in keys)))
         case Member(value):
-            return "v:" + orjson.dumps(value).decode()
+            return value_of(value)
+        case _:
+            assert_never(segment)
 
 
 def segment_of(key: str) -> Segment | None:

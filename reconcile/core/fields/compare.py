@@ -15,6 +15,7 @@ from reconcile.core.fields.schema import (
     Quantity,
     SetOf,
     Unknown,
+    keeps_all,
 )
 from reconcile.core.fields.zero import covers_exactly, means_absent
 
@@ -60,7 +61,7 @@ def _covers_map(node: Granular | Unknown, declared: dict[str, Any], live: dict[s
     for name, value in declared.items():
         found = live.get(name, _MISSING)
         if found is _MISSING:
-            if not means_absent(name, value):
+            if keeps_all(node) or not means_absent(name, value):
                 return False
         elif value != found and not _covers_entry(node, name, value, found):
             return False
@@ -68,7 +69,8 @@ def _covers_map(node: Granular | Unknown, declared: dict[str, Any], live: dict[s
 
 
 def _covers_entry(node: Granular | Unknown, name: str, value: Any, found: Any) -> bool:
-    if name in _PERHAPS_ATOMIC and isinstance(found, dict) and len(found) != len(value):
+    both_maps = isinstance(value, dict) and isinstance(found, dict)
+    if name in _PERHAPS_ATOMIC and both_maps and len(found) != len(value):
         return False
     return covers(node.child(name) if isinstance(node, Granular) else UNKNOWN, value, found)
 
@@ -82,6 +84,10 @@ def _covers_items(node: Keyed, declared: Any, live: Any) -> bool:
 
 def key_values(node: Keyed, item: Any) -> tuple[Any, ...]:
     """Give the values that tell a list's item from the others, with the server's defaults."""
-    if not isinstance(item, dict):
-        return (item,)
-    return tuple(item.get(key, node.defaults.get(key)) for key in node.keys)
+    fields = item if isinstance(item, dict) else {}
+    return tuple(_hashable(fields.get(key, node.defaults.get(key))) for key in node.keys)
+
+
+def _hashable(value: Any) -> Any:
+    """Nonsense as a key finds nothing; the server will refuse it."""
+    return str(value) if isinstance(value, dict | list) else value

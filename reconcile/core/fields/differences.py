@@ -22,6 +22,7 @@ from reconcile.core.fields.schema import (
     Quantity,
     SetOf,
     Unknown,
+    keeps_all,
 )
 from reconcile.core.fields.zero import covers_exactly, means_absent
 from reconcile.core.model import KubeObject
@@ -92,9 +93,13 @@ def _refine(node: Node, claims: Claims) -> Node:
     if isinstance(node, Unknown):
         trees = [*(owner.fields for owner in claims.others), claims.ours or {}]
         for key in (key for tree in trees for key in tree):
-            segment = segment_of(key)
-            if isinstance(segment, Item):
-                return Keyed(tuple(name for name, _ in segment.keys))
+            match segment_of(key):
+                case Item(keys):
+                    return Keyed(tuple(name for name, _ in keys))
+                case Member():
+                    return SetOf()
+                case _:
+                    continue
     return node
 
 
@@ -110,7 +115,7 @@ def _map_differences(
         if name in live:
             child = node.child(name) if isinstance(node, Granular) else UNKNOWN
             yield from _value_differences(child, value, live[name], below)
-        elif not means_absent(name, value):
+        elif keeps_all(node) or not means_absent(name, value):
             yield below.differs(ABSENT, value)
     if not declared and place.claims.is_leaf and place.claims.ours is None and live:
         yield place.differs(live, declared)
@@ -140,20 +145,26 @@ def _removals(node: Node, declared: Any, live: Any, place: _Place) -> Iterator[D
         below = place.at(segment)
         child = _child(node, segment)
         wanted = _find(segment, declared, node)
-        if wanted is not ABSENT:
+        if wanted is ABSENT:
+            yield from _removal(child, found, below)
+        elif type(wanted) is type(found):
             yield from _removals(child, wanted, found, below)
-        elif below.claims.others:
-            yield from _shared_removals(child, found, below)
-        else:
-            yield below.differs(found, ABSENT)
 
 
-def _shared_removals(node: Node, live: Any, place: _Place) -> Iterator[Difference]:
-    """Remove what is ours alone in a place where others own something as well."""
-    if place.claims.is_leaf or not isinstance(live, dict | list):
+def _removal(node: Node, live: Any, place: _Place) -> Iterator[Difference]:
+    """Remove a place, or where others own something in it as well, what is ours alone there."""
+    if not _stays(place):
+        yield place.differs(live, ABSENT)
+    elif place.claims.ours == {} or not isinstance(live, dict | list):
         yield place.differs(live, live)
     else:
         yield from _removals(node, ABSENT, live, place)
+
+
+def _stays(place: _Place) -> bool:
+    """A field stays for whatever others own in it; a list's item only for who owns it itself."""
+    is_field = isinstance(place.path[-1], str)
+    return bool(place.claims.others) if is_field else place.claims.is_others
 
 
 def _child(node: Node, segment: Segment) -> Node:
@@ -166,8 +177,7 @@ def _find(segment: Segment, value: Any, node: Node) -> Any:
     if isinstance(segment, str):
         return value.get(segment, ABSENT) if isinstance(value, dict) else ABSENT
     if isinstance(segment, Item) and isinstance(node, Keyed) and isinstance(value, list):
-        wanted = dict(segment.keys)
-        values = tuple(wanted.get(key) for key in node.keys)
+        values = key_values(node, dict(segment.keys))
         return next((item for item in value if key_values(node, item) == values), ABSENT)
     index = index_of(segment, value)
     return ABSENT if index is None else value[index]

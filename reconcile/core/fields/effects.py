@@ -54,9 +54,17 @@ def _shortens(before: Any, after: Any) -> bool:
 
 
 def _adds(before: Any, after: Any) -> bool:
-    return isinstance(after, list) and (
-        before is ABSENT or all(toleration in after for toleration in before)
-    )
+    if not isinstance(after, list):
+        return False
+    kept = [_untimed(toleration) for toleration in after]
+    return before is ABSENT or all(_untimed(toleration) in kept for toleration in before)
+
+
+def _untimed(toleration: Any) -> Any:
+    """How long it is tolerated is the one thing about a toleration that may change."""
+    if not isinstance(toleration, Mapping):
+        return toleration
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
 
 
 def _claim_is_replaced(difference: Difference, _: KubeObject) -> bool:

@@ -30,4 +30,5 @@ def json_patch(found: Iterable[Difference], live: KubeObject) -> tuple[Operation
 
 
 def _indices(place: str) -> list[tuple[bool, int, str]]:
-    return [(step.isdigit(), int(step) if step.isdigit() else 0, step) for step in place.split("/")]
+    steps = place.split("/")
+    return [(step.isdecimal(), int(step) if step.isdecimal() else 0, step) for step in steps]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -47,6 +47,8 @@ def _show(segment: Segment) -> str:
             return f"[{value}]"
         case Item(keys):
             return "[" + ",".join(f"{name}={value}" for name, value in keys) + "]"
+        case _:
+            assert_never(segment)
 
 
 def pointer(path: Path, body: Any) -> str:

@@ -5,7 +5,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-_FORM = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))([eE][+-]?\d{1,2}|[A-Za-z]{0,2})")
+_FORM = re.compile(
+    r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))", re.ASCII
+)
 _SCALES = {
     "": Fraction(1),
     **{unit: Fraction(10) ** (3 * power) for power, unit in enumerate("kMGTPE", 1)},
@@ -20,10 +22,8 @@ def parse_quantity(text: str) -> Fraction | None:
     form = _FORM.fullmatch(text)
     if form is None:
         return None
-    number, suffix = form.groups()
-    if suffix[:1] in {"e", "E"} and len(suffix) > 1:
-        return Fraction(number) * Fraction(10) ** int(suffix[1:])
-    scale = _SCALES.get(suffix)
+    number, exponent, unit = form.groups()
+    scale = _SCALES.get(unit) if exponent is None else Fraction(10) ** int(exponent)
     return None if scale is None else Fraction(number) * scale
 
 

@@ -14,7 +14,10 @@ from reconcile.core.model import Kind
 
 @dataclass(frozen=True, slots=True)
 class Granular:
-    """A map whose entries have owners of their own; `each` describes entries without a name."""
+    """A map whose entries have owners of their own; `each` describes entries without a name.
+
+    Without `each` it is a struct in the server's Go, which leaves out fields that are zero.
+    """
 
     fields: Mapping[str, "Node"] = field(default_factory=dict)
     each: "Node | None" = None
@@ -67,6 +70,7 @@ class Injected:
 Node: TypeAlias = Granular | Keyed | SetOf | Unknown | Quantity | Injected
 
 UNKNOWN = Unknown()
+_TEXTS = Granular(each=UNKNOWN)
 _QUANTITIES = Granular(each=Quantity())
 _RESOURCES = Granular({"limits": _QUANTITIES, "requests": _QUANTITIES, "claims": Keyed(("name",))})
 _TCP = {"protocol": "TCP"}
@@ -91,6 +95,7 @@ _POD_SPEC = Granular(
         "ephemeralContainers": Keyed(("name",), _CONTAINER),
         "hostAliases": Keyed(("ip",)),
         "imagePullSecrets": Keyed(("name",)),
+        "nodeSelector": _TEXTS,
         "overhead": _QUANTITIES,
         "resourceClaims": Keyed(("name",)),
         "schedulingGates": Keyed(("name",)),
@@ -102,19 +107,24 @@ _POD_SPEC = Granular(
 _METADATA = Granular(
     {
         "finalizers": SetOf(),
-        "labels": Granular(),
-        "annotations": Granular(),
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
         "ownerReferences": Keyed(("uid",)),
     }
 )
 _CONDITIONS = Granular({"conditions": Keyed(("type",))})
 _POD_TEMPLATE = Granular({"metadata": _METADATA, "spec": _POD_SPEC})
-_WORKLOAD = Granular({"template": _POD_TEMPLATE, "selector": Granular()})
+_SELECTOR = Granular({"matchLabels": _TEXTS})
+_WORKLOAD = Granular({"template": _POD_TEMPLATE, "selector": _SELECTOR})
+_DATA = {"data": _TEXTS, "binaryData": _TEXTS}
+_SERVICE_SPEC = Granular({"ports": Keyed(("port", "protocol"), defaults=_TCP), "selector": _TEXTS})
 _PVC_SPEC = Granular({"resources": _RESOURCES})
 
 _SPECS: Mapping[tuple[str, str], Mapping[str, Node]] = {
     ("", "Pod"): {"spec": _POD_SPEC},
-    ("", "Service"): {"spec": Granular({"ports": Keyed(("port", "protocol"), defaults=_TCP)})},
+    ("", "Service"): {"spec": _SERVICE_SPEC},
+    ("", "ConfigMap"): _DATA,
+    ("", "Secret"): _DATA,
     ("", "ServiceAccount"): {
         "secrets": Keyed(("name",)),
         "imagePullSecrets": Unknown(),
@@ -127,7 +137,13 @@ _SPECS: Mapping[tuple[str, str], Mapping[str, Node]] = {
     ("batch", "Job"): {"spec": _WORKLOAD},
     ("batch", "CronJob"): {"spec": Granular({"jobTemplate": Granular({"spec": _WORKLOAD})})},
     ("", "ResourceQuota"): {"spec": Granular({"hard": _QUANTITIES})},
+    ("networking.k8s.io", "NetworkPolicy"): {"spec": Granular({"podSelector": _SELECTOR})},
 }
+
+
+def keeps_all(node: Node) -> bool:
+    """Tell whether the server keeps even entries that are zero, as it does in maps of text."""
+    return isinstance(node, Granular) and node.each is not None
 
 
 @cache

@@ -8,42 +8,44 @@ POINTERS = frozenset(
         "activeDeadlineSeconds",
         "allowPrivilegeEscalation",
         "automountServiceAccountToken",
+        "emptyDir",
         "enableServiceLinks",
         "fsGroup",
         "immutable",
+        "namespaceSelector",
         "optional",
+        "podSelector",
         "privileged",
         "readOnlyRootFilesystem",
         "runAsGroup",
         "runAsNonRoot",
         "runAsUser",
         "shareProcessNamespace",
+        "storageClassName",
         "terminationGracePeriodSeconds",
+        "tolerationSeconds",
     }
 )
 """Fields whose zero value says something else than their absence."""
 
 _FILLED_IN = {
+    "apiGroup": "rbac.authorization.k8s.io",
     "apiVersion": "v1",
+    "divisor": "0",
     "expirationSeconds": 3600,
     "protocol": "TCP",
     "scheme": "HTTP",
 }
 
 
-def is_zero(value: Any) -> bool:
-    """Tell whether Go's `omitempty` would leave the value out."""
-    return not value
-
-
 def means_absent(name: str, value: Any) -> bool:
-    """Tell whether a declared field is the same as one that is not there."""
-    return value is None or (name not in POINTERS and is_zero(value))
+    """Tell whether a declared field is the same as one that is not there: Go's `omitempty`."""
+    return value is None or (name not in POINTERS and not value)
 
 
 def filled_in(name: str, value: Any) -> bool:
     """Tell whether a field inside an atomic list may have been added by the server itself."""
-    return is_zero(value) or (name in _FILLED_IN and _FILLED_IN[name] == value)
+    return means_absent(name, value) or _FILLED_IN.get(name) == value
 
 
 def covers_exactly(declared: Any, live: Any) -> bool:

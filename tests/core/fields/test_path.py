@@ -1,0 +1,50 @@
+import pytest
+
+from reconcile.core.fields.path import Item, Member, index_of, pointer, show
+
+NAMED = Item((("name", "b"),))
+PORT = Item((("containerPort", 80), ("protocol", "TCP")))
+BODY = {
+    "spec": {
+        "containers": [{"name": "a"}, {"name": "b", "ports": [{"containerPort": 80}]}],
+        "text": "abc",
+    },
+    "metadata": {"finalizers": ["x", "y"], "labels": {"a/b~c": "1"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "pointed"),
+    [
+        ((), "", ""),
+        (("spec",), "spec", "/spec"),
+        (("spec", "containers", NAMED, "image"), "spec.containers[b].image", None),
+        (("metadata", "finalizers", Member("y")), "metadata.finalizers[y]", None),
+        (("metadata", "labels", "a/b~c"), "metadata.labels[a/b~c]", "/metadata/labels/a~1b~0c"),
+        (("spec", "ports", PORT), "spec.ports[containerPort=80,protocol=TCP]", "/spec/ports/-"),
+        (("spec", "text", NAMED), "spec.text[b]", "/spec/text/-"),
+        (("spec", "text", "x"), "spec.text.x", "/spec/text/x"),
+        (("a.b",), "[a.b]", "/a.b"),
+    ],
+)
+def test_a_path_reads_well_for_people_and_as_a_json_pointer(path, shown, pointed):
+    assert show(path) == shown
+    assert pointed is None or pointer(path, BODY) == pointed
+
+
+@pytest.mark.parametrize(
+    ("path", "pointed"),
+    [
+        (("spec", "containers", NAMED, "image"), "/spec/containers/1/image"),
+        (("spec", "containers", Item((("name", "z"),))), "/spec/containers/-"),
+        (("metadata", "finalizers", Member("y")), "/metadata/finalizers/1"),
+        (("metadata", "finalizers", Member("z")), "/metadata/finalizers/-"),
+    ],
+)
+def test_list_items_are_found_by_key_and_appended_where_there_are_none(path, pointed):
+    assert pointer(path, BODY) == pointed
+
+
+@pytest.mark.parametrize("items", [None, "b", {"name": "b"}, [], ["b"], [{"name": "a"}]])
+def test_an_item_that_is_not_there_has_no_index(items):
+    assert index_of(NAMED, items) is None

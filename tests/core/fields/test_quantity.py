@@ -1,0 +1,69 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.core.fields.quantity import parse_quantity, same_quantity
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "1000m"),
+        ("1Gi", "1024Mi"),
+        ("1k", "1000"),
+        ("0.1", "100m"),
+        (".5", "500m"),
+        ("1.", "1"),
+        ("1e3", "1k"),
+        ("1E3", "1000"),
+        ("1E", "1000P"),
+        ("1Ei", "1024Pi"),
+        ("12e-1", "1200m"),
+        ("+1", "1"),
+        ("-1", "-1000m"),
+        ("1u", "1000n"),
+        (1, "1"),
+        (0.5, "500m"),
+        (1e22, "10000E"),
+        (1e-7, "100n"),
+        ("none", "none"),
+        (True, True),
+    ],
+)
+def test_quantities_are_equal_by_value(one, other):
+    assert same_quantity(one, other)
+    assert same_quantity(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "1Ki"),
+        ("1M", "1Mi"),
+        ("1", "none"),
+        ("none", "1"),
+        ("none", "None"),
+        (True, 1),
+        (1, True),
+        (False, 0),
+        ("1", None),
+    ],
+)
+def test_quantities_that_differ_in_value_differ(one, other):
+    assert not same_quantity(one, other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Mi", "1Xi", "1K", "1kk", "1 Gi", "1e", "--1", "1e333", "1ei", "1Ex", "½", "\u0661"],
+)
+def test_what_is_not_a_quantity_has_no_value(text):
+    assert parse_quantity(text) is None
+
+
+@given(st.text() | st.from_regex(r"[0-9]{1,3}[.]?[0-9]{0,3}[A-Za-z0-9+-]{0,4}", fullmatch=True))
+def test_no_text_is_too_odd_to_be_read(text):
+    value = parse_quantity(text)
+    assert value is None or isinstance(value, Fraction)
