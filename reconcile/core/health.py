@@ -1,0 +1,236 @@
+"""A session's phase as people need it, read from its pod.
+
+A bare pod with `restartPolicy: Never` is what generic health rules get wrong: here a failed one is
+failed and a ready one is healthy. Whatever is missing or odd in a status is taken as not there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from reconcile.core.model import KubeObject, State
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    STOPPED = "Stopped"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A session's phase; `reason` is one word that can be searched for, `message` says what is up.
+
+    `ready` means that the pod runs and all of its containers are ready.
+    """
+
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """One container's status: in `state` exactly one of waiting, running, terminated is filled."""
+
+    name: str
+    init: bool
+    ready: bool
+    waiting: Mapping[str, Any]
+    running: Mapping[str, Any]
+    terminated: Mapping[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """The code with which it ended, 0 also where it has not."""
+        code = self.terminated.get("exitCode")
+        return code if isinstance(code, int) else 0
+
+
+_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+_NODE_LOST: Final = "NodeLost"
+
+
+def health(pod: KubeObject | None, state: State) -> Health:
+    """Read a session's health from its pod, None where there is no pod, and the wanted state."""
+    if pod is None:
+        return _without_pod(state)
+    status = _mapping(pod.get("status"))
+    if _text(status.get("reason")) == _NODE_LOST:
+        return Health(Phase.UNKNOWN, _NODE_LOST, _message(status, "the node is out of reach"))
+    since = _text(_mapping(pod.get("metadata")).get("deletionTimestamp"))
+    if since:
+        return Health(Phase.STOPPING, "Terminating", f"is to be gone by {since}")
+    return _in_phase(_text(status.get("phase")), status)
+
+
+def has_started(pod: KubeObject) -> bool:
+    """Tell whether work may have begun in the pod, so that ending it could lose some.
+
+    False only where the pod is pending and no main container has run; in doubt, True.
+    """
+    status = _mapping(pod.get("status"))
+    if status.get("phase") != "Pending":
+        return True
+    reported = status.get("containerStatuses") or []
+    if not isinstance(reported, list):
+        return True
+    return not all(isinstance(item, Mapping) and _only_waits(item) for item in reported)
+
+
+def _only_waits(status: Mapping[str, Any]) -> bool:
+    """Tell whether a container waits for its first start; the server's default is that it does."""
+    state = status.get("state") or {"waiting": {}}
+    begun = status.get("restartCount") or status.get("started") or status.get("lastState")
+    return isinstance(state, Mapping) and list(state) == ["waiting"] and not begun
+
+
+def _without_pod(state: State) -> Health:
+    if state is State.STOPPED:
+        return Health(Phase.STOPPED)
+    return Health(Phase.PENDING, "NoPod", "the pod has not been created yet")
+
+
+def _in_phase(phase: str, status: Mapping[str, Any]) -> Health:
+    match phase:
+        case "Succeeded":
+            return Health(Phase.COMPLETED)
+        case "Failed":
+            return _failed(status)
+        case "Running":
+            return _running(status)
+        case "Pending" | "":
+            return _pending(status)
+        case _:
+            return Health(Phase.UNKNOWN, phase, _message(status, "the node does not answer"))
+
+
+def _failed(status: Mapping[str, Any]) -> Health:
+    ended = _ended(status)
+    reason = _text(status.get("reason"))
+    if reason:
+        return Health(Phase.FAILED, reason, _message(status, ended.message))
+    return Health(Phase.FAILED, ended.reason or "Error", ended.message)
+
+
+def _running(status: Mapping[str, Any]) -> Health:
+    if _condition(status, "Ready").get("status") == "True":
+        return Health(Phase.RUNNING, ready=True)
+    stuck = _waiting(status, Phase.RUNNING)
+    if stuck is not None:
+        return stuck
+    ended = _ended(status)
+    if ended.reason:
+        return Health(Phase.RUNNING, ended.reason, ended.message)
+    mains = _containers(status, "containerStatuses")
+    unready = ", ".join(container.name for container in mains if not container.ready)
+    return Health(Phase.RUNNING, "NotReady", f"not ready: {unready}" if unready else "")
+
+
+def _pending(status: Mapping[str, Any]) -> Health:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        reason = _text(scheduled.get("reason")) or "Unschedulable"
+        return Health(Phase.PENDING, reason, _text(scheduled.get("message")))
+    stuck = _waiting(status, Phase.PENDING)
+    if stuck is not None:
+        return stuck
+    ended = _ended(status)
+    if ended.reason:
+        return Health(Phase.PENDING, ended.reason, ended.message)
+    return _starting(status)
+
+
+def _starting(status: Mapping[str, Any]) -> Health:
+    for container in _containers(status, "initContainerStatuses"):
+        if container.running and not container.ready:
+            return Health(
+                Phase.PENDING, "Initializing", f"init container {container.name} is running"
+            )
+    if any(_containers(status, "containerStatuses")):
+        return Health(Phase.PENDING, "ContainerCreating")
+    return Health(Phase.PENDING, "Scheduling", "no node has taken the pod yet")
+
+
+def _waiting(status: Mapping[str, Any], phase: Phase) -> Health | None:
+    """What a container is stuck in, if any is: not what passes by itself in every start."""
+    for container in _all_containers(status):
+        reason = _text(container.waiting.get("reason"))
+        if reason not in _STARTING:
+            detail = _text(container.waiting.get("message"))
+            where = f"{_role(container)} {container.name}"
+            return Health(phase, reason, f"{where}: {detail}" if detail else where)
+    return None
+
+
+def _ended(status: Mapping[str, Any]) -> Health:
+    """How the first container that failed has ended; without a reason where none has."""
+    for container in _all_containers(status):
+        reason = _text(container.terminated.get("reason"))
+        if container.exit_code or reason == "OOMKilled":
+            said = f"{_role(container)} {container.name} ended with exit code {container.exit_code}"
+            detail = _text(container.terminated.get("message")).strip()
+            message = f"{said}: {detail}" if detail else said
+            return Health(Phase.FAILED, reason or "Error", message)
+    return Health(Phase.FAILED)
+
+
+def _role(container: _Container) -> str:
+    return "init container" if container.init else "container"
+
+
+def _message(status: Mapping[str, Any], otherwise: str) -> str:
+    return _text(status.get("message")) or otherwise
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    for condition in _mappings(status.get("conditions")):
+        if condition.get("type") == kind:
+            return condition
+    return {}
+
+
+def _all_containers(status: Mapping[str, Any]) -> Iterator[_Container]:
+    yield from _containers(status, "initContainerStatuses")
+    yield from _containers(status, "containerStatuses")
+
+
+def _containers(status: Mapping[str, Any], field: str) -> Iterator[_Container]:
+    for item in _mappings(status.get(field)):
+        state = _mapping(item.get("state"))
+        yield _Container(
+            name=_text(item.get("name")),
+            init=field == "initContainerStatuses",
+            ready=item.get("ready") is True,
+            waiting=_filled(state, "waiting"),
+            running=_filled(state, "running"),
+            terminated=_filled(state, "terminated"),
+        )
+
+
+def _filled(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A state's details; never empty where the state is there."""
+    if key not in state:
+        return {}
+    return {"reason": "", **_mapping(state[key])}
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list | tuple):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

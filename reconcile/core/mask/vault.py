@@ -1,0 +1,123 @@
+"""The secret values that are known: each has a number, and is found again inside any text."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+from urllib.parse import quote
+
+from reconcile.core.mask.marks import mark
+from reconcile.core.mask.names import vocabulary
+
+_SHORTEST: Final = 4
+_WHOLE_WORD_BELOW: Final = 8
+_LONGEST_NUMBER: Final = 7
+
+_ORDINARY: Final = vocabulary(
+    "true false none null yes no on off enabled disabled default auto always never optional "
+    "required admin user username root password secret token changeme basic bearer localhost "
+    "oauth2 x-oauth-basic x-access-token"
+)
+"""Values that mean something to everybody; hunting for them would blot out half of any text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret from `start` to `end` of a text; `value` is what it is numbered by."""
+
+    start: int
+    end: int
+    value: str
+
+
+class Vault:
+    """Numbers for secret values, in order of first appearance, and the memory of the values.
+
+    Safe to use from several threads: a race can cost a number, but never mix two values up.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._next = count(1)
+        self._sealed: set[str] = set()
+        self._values: dict[str, str] = {}
+        self._by_tail: dict[str, tuple[str, ...]] = {}
+
+    def mark(self, value: str) -> str:
+        """The mark of a value, which is numbered now if it has no number yet."""
+        number = self._numbers.get(value)
+        if number is None:
+            number = self._numbers.setdefault(value, next(self._next))
+        return mark(number)
+
+    def canonical(self, form: str) -> str:
+        """The value of which `form` is a known form; itself where it is none."""
+        return self._values.get(form, form)
+
+    def seal(self, value: str) -> None:
+        """Note that exactly this value, however short, stood in a secret place."""
+        self._sealed.add(value)
+
+    def is_sealed(self, value: str) -> bool:
+        """Tell whether exactly this value stood in a secret place."""
+        return value in self._sealed
+
+    def remember(self, value: str, raw: str) -> None:
+        """Recognise `value`, which was written as `raw`, inside any later text.
+
+        Not what is too short or too ordinary to be recognised without blotting out other things.
+        """
+        if _is_distinctive(value) and raw not in self._values:
+            for form in _forms(value) | {raw}:
+                if _is_distinctive(form) and form not in self._values:
+                    self._values[form] = value
+                    # Tails, because the heads of tokens are often alike.
+                    tail = form[-_SHORTEST:]
+                    self._by_tail[tail] = (*self._by_tail.get(tail, ()), form)
+
+    def find(self, text: str) -> Iterator[Found]:
+        """Find every known value in `text`; what is found may overlap."""
+        if not self._values:
+            return
+        for tail in {text[at : at + _SHORTEST] for at in range(len(text) - _SHORTEST + 1)}:
+            for form in self._by_tail.get(tail, ()):
+                for start in _occurrences(form, text):
+                    yield Found(start, start + len(form), self._values[form])
+
+
+def _is_distinctive(value: str) -> bool:
+    bare = value.strip()
+    return (
+        len(bare) >= _SHORTEST
+        and bare.lower() not in _ORDINARY
+        and not (bare.isdecimal() and len(bare) <= _LONGEST_NUMBER)
+    )
+
+
+def _forms(value: str) -> set[str]:
+    """The ways in which a value is likely to be written when it turns up elsewhere."""
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    twice = {json.dumps(form)[1:-1] for form in escaped}
+    raw = value.encode(errors="surrogatepass")
+    other = {quote(raw, safe=""), base64.b64encode(raw).decode(), value.replace("'", "''")}
+    lines = {line.strip() for line in value.splitlines()}
+    long_lines = {line for line in lines if len(line) >= _WHOLE_WORD_BELOW}
+    return {value, value.strip()} | escaped | twice | other | long_lines
+
+
+def _occurrences(form: str, text: str) -> Iterator[int]:
+    start = text.find(form)
+    while start >= 0:
+        if len(form) >= _WHOLE_WORD_BELOW or _is_whole_word(text, start, start + len(form)):
+            yield start
+            start = text.find(form, start + len(form))
+        else:
+            start = text.find(form, start + 1)
+
+
+def _is_whole_word(text: str, start: int, end: int) -> bool:
+    inside_before = text[start - 1 : start].isalnum() and text[start].isalnum()
+    inside_after = text[end : end + 1].isalnum() and text[end - 1].isalnum()
+    return not (inside_before or inside_after)

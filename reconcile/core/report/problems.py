@@ -1,0 +1,52 @@
+"""Reasons why desired state is not usable, and warnings about it, as text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reconcile.core.errors import Problem
+from reconcile.core.mask.masker import Masker
+from reconcile.core.report.escape import visible
+from reconcile.core.report.palette import TextOptions
+
+_PLAIN: Final = TextOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with a desired tree, and what is only worth a warning."""
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def format_problems(findings: Findings, masker: Masker, options: TextOptions = _PLAIN) -> str:
+    """Word all findings, one a line, as `path:line:column: field: message`; empty for none.
+
+    A warning says so behind its place, as compilers do.
+    """
+    errors = (_line(problem, "", masker, options) for problem in findings.problems)
+    warnings = (_line(problem, "warning", masker, options) for problem in findings.warnings)
+    return "".join(f"{line}\n" for line in (*errors, *warnings))
+
+
+def problems_line(findings: Findings) -> str:
+    """Count the findings in words, as in `2 errors and 1 warning in 2 files.`."""
+    files = {problem.path for problem in (*findings.problems, *findings.warnings)}
+    errors = _counted(findings.problems, "error")
+    warnings = _counted(findings.warnings, "warning")
+    return f"{errors} and {warnings} in {_counted(tuple(files), 'file')}."
+
+
+def _line(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
+    # Each part is masked by itself, since a field's name before a message looks like a key.
+    path, field, message = (
+        visible(masker.text(part)) for part in (problem.path, problem.field, problem.message)
+    )
+    place = f"{path}:{problem.line}:{problem.column}" if problem.line else path
+    said = (options.paint("bold", place), options.paint("~", severity), field, message)
+    return ": ".join(part for part in said if part)
+
+
+def _counted(items: Sequence[object], noun: str) -> str:
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"

@@ -1,0 +1,90 @@
+"""What lives: one row a session, as text in columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reconcile.core.health import Phase
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import SessionId, State
+from reconcile.core.report.escape import visible
+from reconcile.core.report.palette import TextOptions
+
+_STYLES: Final = {
+    Phase.RUNNING: "+",
+    Phase.PENDING: "~",
+    Phase.STOPPING: "~",
+    Phase.FAILED: "-",
+    Phase.UNKNOWN: "-",
+    Phase.COMPLETED: "dim",
+    Phase.STOPPED: "dim",
+}
+_NARROW: Final = ("NAMESPACE", "SESSION", "WANTED", "PHASE", "AGE", "REVISION", "HELD", "REASON")
+_WIDE: Final = (*_NARROW[:-1], "DIGEST", "REASON", "MESSAGE")
+_PLAIN: Final = TextOptions()
+_SHORT_REVISION: Final = 12
+_UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "m"), (0, 1, "s"))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One session as it lives.
+
+    `age` is in seconds, negative where it is not known. `revision` and `digest` are those of the
+    last pass that changed something; `held` words each change that is withheld.
+    """
+
+    session: SessionId
+    state: State
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    age: float = -1
+    revision: str = ""
+    held: tuple[str, ...] = ()
+    digest: str = ""
+
+
+def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOptions = _PLAIN) -> str:
+    """Lay the rows out in columns; `verbose` adds digest, message and every held change."""
+    if not rows:
+        return "No sessions.\n"
+    header = _WIDE if options.verbose else _NARROW
+    cells = [header, *(_cells(row, masker, options) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [_aligned(line, widths) for line in cells]
+    shown = [options.paint("bold", lines[0])]
+    for row, line in zip(rows, lines[1:], strict=True):
+        shown.append(options.paint(_STYLES[row.phase], line))
+        if options.verbose:
+            shown += [f"  ! {visible(masker.text(held))}" for held in row.held]
+    return "\n".join(shown) + "\n"
+
+
+def format_age(seconds: float) -> str:
+    """Word an age as kubectl does, in its largest unit that counts two or more: `90s`, `3h`."""
+    for at_least, unit, letter in _UNITS:
+        if seconds >= at_least:
+            return f"{int(seconds // unit)}{letter}"
+    return "-"
+
+
+def _cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple[str, ...]:
+    front = (
+        visible(row.session.namespace),
+        visible(row.session.name),
+        row.state.value,
+        row.phase.value,
+        format_age(row.age),
+        visible(row.revision[:_SHORT_REVISION]) or "-",
+        str(len(row.held)) if row.held else "-",
+    )
+    reason = visible(masker.text(row.reason)) or "-"
+    if not options.verbose:
+        return (*front, reason)
+    return (*front, visible(row.digest) or "-", reason, visible(masker.text(row.message)) or "-")
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()

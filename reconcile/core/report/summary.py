@@ -1,0 +1,108 @@
+"""How many changes of each kind a plan or an apply has."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import assert_never
+
+from reconcile.core.changes import (
+    Change,
+    Create,
+    Delete,
+    Drift,
+    FieldChange,
+    Hold,
+    Keep,
+    Outcome,
+    Patch,
+    Plan,
+    Replace,
+    Status,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Objects per kind of change; `drift` counts those among them that were changed by others."""
+
+    create: int = 0
+    patch: int = 0
+    replace: int = 0
+    delete: int = 0
+    hold: int = 0
+    drift: int = 0
+    unchanged: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+def action_name(change: Change) -> str:
+    """The word for what a change does."""
+    match change:
+        case Create():
+            return "create"
+        case Patch():
+            return "patch"
+        case Replace():
+            return "replace"
+        case Delete():
+            return "delete"
+        case Keep():
+            return "keep"
+        case Hold():
+            return "hold"
+        case _:
+            assert_never(change)
+
+
+def fields_of(change: Change) -> tuple[FieldChange, ...]:
+    """The fields that a change touches, held ones included."""
+    match change:
+        case Patch() | Replace():
+            return change.fields
+        case Hold():
+            return fields_of(change.change)
+        case Create() | Delete() | Keep():
+            return ()
+        case _:
+            assert_never(change)
+
+
+def summarise(plan: Plan) -> Summary:
+    """Count a plan's changes."""
+    counts = Counter(action_name(change) for change in plan.changes)
+    return Summary(
+        create=counts["create"],
+        patch=counts["patch"],
+        replace=counts["replace"],
+        delete=counts["delete"],
+        hold=counts["hold"],
+        drift=sum(map(_has_drift, plan.changes)),
+        unchanged=counts["keep"],
+    )
+
+
+def summary_line(summary: Summary) -> str:
+    """Word a plan's counts in one line, zeros included, so that none can be overlooked."""
+    return (
+        f"Plan: {summary.create} to create, {summary.patch} to patch, "
+        f"{summary.replace} to replace, {summary.delete} to delete, {summary.hold} held, "
+        f"{summary.drift} drifted, {summary.unchanged} unchanged."
+    )
+
+
+def count_outcomes(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count outcomes by status, zeros included."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    return {status.value: counts[status] for status in Status}
+
+
+def outcomes_line(counts: dict[str, int]) -> str:
+    """Word the result of an apply in one line."""
+    return "Applied: " + ", ".join(f"{count} {status}" for status, count in counts.items()) + "."
+
+
+def _has_drift(change: Change) -> bool:
+    return any(isinstance(field.cause, Drift) for field in fields_of(change))

@@ -1,0 +1,112 @@
+"""A plan as text for a terminal: per session, per object, per field; the summary comes last."""
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+from reconcile.core.changes import (
+    Commit,
+    Drift,
+    Effect,
+    FieldChange,
+    ForcesReplace,
+    InPlace,
+    Metadata,
+    Plan,
+    RestartsContainer,
+)
+from reconcile.core.mask.masker import Masker
+from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.report.escape import visible
+from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.problems import Findings, problems_line
+from reconcile.core.report.summary import summary_line
+from reconcile.core.report.values import Line, word
+from reconcile.core.report.view import ChangeView, SessionView, plan_view
+
+_SYMBOLS: Final = {
+    "create": "+",
+    "patch": "~",
+    "replace": "-/+",
+    "delete": "-",
+    "keep": "=",
+    "hold": "!",
+}
+_PLAIN: Final = TextOptions()
+_NO_FINDINGS: Final = Findings()
+
+
+def format_text(
+    plan: Plan, masker: Masker, options: TextOptions = _PLAIN, findings: Findings = _NO_FINDINGS
+) -> str:
+    """Word a plan; ends in a line break. The same plan gives the same text.
+
+    `findings` are only counted, so that a plan that could not be made whole never looks as if there
+    were nothing to do; `format_problems` words them.
+    """
+    view = plan_view(plan, masker)
+    lines = [line for session in view.sessions for line in _session(session, options)][1:]
+    if not lines and not findings.problems:
+        lines.append("Nothing to do.")
+    if findings.problems:
+        lines += ["", f"{problems_line(findings)} What they are about stays as it is."]
+    lines += ["", options.paint("bold", summary_line(view.summary))]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _session(session: SessionView, options: TextOptions) -> Iterator[str]:
+    shown = [change for change in session.changes if options.verbose or change.action != "keep"]
+    if shown:
+        yield ""
+        yield options.paint("bold", visible(str(session.session)))
+    for change in shown:
+        yield from _change(change, options)
+
+
+def _change(change: ChangeView, options: TextOptions) -> Iterator[str]:
+    symbol = _SYMBOLS[change.action]
+    held = f"{change.withholds} held, " if change.withholds else ""
+    why = f": {held}{visible(change.message)}" if change.message else ""
+    name = visible(f"{change.ref.kind} {change.ref.name}")
+    yield options.paint(symbol, f"{symbol:>5} {name}") + why
+    for note in change.notes:
+        yield f"        {note}"
+    for field in change.fields:
+        if not field.path.endswith(f"[{ANNOTATION_DIGEST}]"):
+            yield from _field(field, options)
+
+
+def _field(field: FieldChange, options: TextOptions) -> Iterator[str]:
+    wording = word(field)
+    head = f": {wording.head}" if wording.head else ":"
+    path = options.paint(wording.sign, f"{wording.sign} {visible(field.path)}")
+    yield f"        {path}{head}{_effect(field.effect)}{_cause(field, options)}"
+    for line in wording.lines:
+        yield "            " + options.paint(line.sign, _line(line))
+
+
+def _line(line: Line) -> str:
+    return f"{line.sign} {line.text}".rstrip()
+
+
+def _effect(effect: Effect) -> str:
+    match effect:
+        case ForcesReplace():
+            return "  (forces replacement)"
+        case RestartsContainer(container):
+            return f"  (restarts container {visible(container)})"
+        case Metadata() | InPlace():
+            return ""
+        case _:
+            assert_never(effect)
+
+
+def _cause(field: FieldChange, options: TextOptions) -> str:
+    match field.cause:
+        case Commit():
+            return ""
+        case Drift(manager, time):
+            by = f" by {visible(manager)}" if manager else " outside git"
+            at = f" at {visible(time)}" if time else ""
+            return "  " + options.paint("!", f"drift: changed{by}{at}")
+        case _:
+            assert_never(field.cause)

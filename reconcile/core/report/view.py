@@ -1,0 +1,153 @@
+"""A plan with its secrets hidden: what every format is made from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from reconcile.core.changes import (
+    Action,
+    Change,
+    Create,
+    Delete,
+    FieldChange,
+    Hold,
+    Keep,
+    Patch,
+    Plan,
+    Replace,
+    SessionPlan,
+)
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import Manifest, ObjectRef, SessionId
+from reconcile.core.report.summary import Summary, action_name, fields_of, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One change, masked.
+
+    `withholds` is the action that a hold withholds, else empty. `reason` is one word for programs,
+    `message` the same for people; both are empty where the action says it all.
+    """
+
+    action: str
+    ref: ObjectRef
+    withholds: str
+    reason: str
+    message: str
+    fields: tuple[FieldChange, ...]
+    patch: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session's changes, masked."""
+
+    session: SessionId
+    changes: tuple[ChangeView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan, masked."""
+
+    installation: str
+    revision: str
+    summary: Summary
+    sessions: tuple[SessionView, ...]
+
+
+def plan_view(plan: Plan, masker: Masker) -> PlanView:
+    """Mask a plan; all of its secrets are learned before the first value is shown."""
+    for session in plan.sessions:
+        _learn(session, masker)
+    views = (_session_view(session, plan, masker) for session in plan.sessions)
+    return PlanView(plan.installation, plan.revision, summarise(plan), tuple(views))
+
+
+def learn_manifests(changes: Iterable[Change], masker: Masker) -> None:
+    """Let the masker learn the secrets of all objects that are to be."""
+    for change in changes:
+        manifest = _manifest(change)
+        if manifest is not None:
+            masker.learn(manifest.body)
+
+
+def hold_message(hold: Hold, session: str, installation: str) -> str:
+    """Word why a change is held, and what releases it."""
+    return hold.reason.value.format(session=session, installation=installation)
+
+
+def _learn(session: SessionPlan, masker: Masker) -> None:
+    # Sessions of which no value is shown need not be searched: a first apply has thousands.
+    if not any(fields_of(change) for change in session.changes):
+        return
+    learn_manifests(session.changes, masker)
+    for change in session.changes:
+        for field in fields_of(change):
+            masker.learn_change(change.ref, field)
+
+
+def _manifest(change: Change) -> Manifest | None:
+    match change:
+        case Create() | Patch() | Replace():
+            return change.manifest
+        case Hold():
+            return _manifest(change.change)
+        case Delete() | Keep():
+            return None
+        case _:
+            assert_never(change)
+
+
+def _session_view(session: SessionPlan, plan: Plan, masker: Masker) -> SessionView:
+    views = (_change_view(change, session, plan, masker) for change in session.changes)
+    return SessionView(session.session, tuple(views))
+
+
+def _change_view(change: Change, session: SessionPlan, plan: Plan, masker: Masker) -> ChangeView:
+    wanted = change.change if isinstance(change, Hold) else change
+    reason, message = _why(change, session, plan)
+    return ChangeView(
+        action=action_name(change),
+        ref=change.ref,
+        withholds=action_name(wanted) if isinstance(change, Hold) else "",
+        reason=reason,
+        message=message,
+        fields=tuple(masker.change(change.ref, field) for field in fields_of(change)),
+        patch=_patch(wanted, masker),
+        notes=_notes(wanted),
+    )
+
+
+def _why(change: Change, session: SessionPlan, plan: Plan) -> tuple[str, str]:
+    match change:
+        case Hold():
+            message = hold_message(change, str(session.session), plan.installation)
+            return _code(change.reason.name), message
+        case Delete():
+            return _code(change.reason.name), change.reason.value
+        case Create() | Patch() | Replace() | Keep():
+            return "", ""
+        case _:
+            assert_never(change)
+
+
+def _patch(wanted: Action | Keep, masker: Masker) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(wanted, Patch):
+        return ()
+    return tuple(masker.operation(wanted.ref, operation) for operation in wanted.operations)
+
+
+def _notes(wanted: Action | Keep) -> tuple[str, ...]:
+    if not isinstance(wanted, Patch):
+        return ()
+    adopts = ("adopts it: it carries the annotation that gives it to this installation",)
+    force = ("takes over fields that other managers own",)
+    return (*(adopts if wanted.adopts else ()), *(force if wanted.force else ()))
+
+
+def _code(name: str) -> str:
+    """`RUNNING_WORK` as `RunningWork`."""
+    return "".join(part.title() for part in name.split("_"))

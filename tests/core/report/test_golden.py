@@ -1,0 +1,104 @@
+"""Every way in which a plan can look, as text and as JSON, compared with files that were read."""
+
+import jsonschema
+import pytest
+
+from reconcile.core.changes import Outcome, Status
+from reconcile.core.health import Phase
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import State
+from reconcile.core.report.documents import (
+    outcomes_json,
+    plan_json,
+    problems_json,
+    status_json,
+    to_json,
+)
+from reconcile.core.report.outcomes import format_outcomes_text
+from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.problems import Findings, format_problems
+from reconcile.core.report.schema import report_schema
+from reconcile.core.report.status import StatusRow, format_status
+from reconcile.core.report.text import format_text
+from tests.core.report import samples
+from tests.core.report.golden import assert_golden
+
+VALIDATOR = jsonschema.Draft202012Validator(report_schema())
+
+CHANGES = samples.MIXED.changes
+OUTCOMES = (
+    Outcome(CHANGES[0], Status.UNCHANGED),
+    Outcome(CHANGES[1], Status.CONFIGURED),
+    Outcome(CHANGES[2], Status.SKIPPED, "an object before it failed"),
+    Outcome(CHANGES[3], Status.FAILED, 'Pod is invalid: env: Invalid value: "hunter22-new"\nx'),
+    Outcome(CHANGES[4], Status.DELETED),
+    Outcome(CHANGES[7], Status.CREATED),
+    Outcome(CHANGES[8], Status.REPLACED),
+    Outcome(CHANGES[9], Status.HELD, "the restart budget is exceeded"),
+)
+
+ROWS = (
+    StatusRow(samples.FIX_LOGIN, State.RUNNING, Phase.RUNNING, "", "", 7260, "0123456789abcdef"),
+    StatusRow(
+        samples.OLD,
+        State.STOPPED,
+        Phase.FAILED,
+        "OOMKilled",
+        "container runner said token=hunter22",
+        90,
+        held=("Delete Pod team-a/old-runner: DELETE_BUDGET",),
+        digest="cafe",
+    ),
+    StatusRow(samples.NIGHTLY, State.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"),
+)
+
+
+@pytest.mark.parametrize("name", samples.PLANS)
+def test_a_plan_reads_as_in_its_golden_text(name):
+    findings = samples.FINDINGS if name == "errors" else Findings()
+    text = format_text(samples.PLANS[name], Masker(), findings=findings)
+    assert_golden(f"{name}.txt", text + format_problems(findings, Masker()))
+
+
+@pytest.mark.parametrize("name", samples.PLANS)
+def test_a_plan_is_the_golden_document_and_keeps_to_the_schema(name):
+    findings = samples.FINDINGS if name == "errors" else Findings()
+    document = plan_json(samples.PLANS[name], findings, Masker())
+    VALIDATOR.validate(document)
+    assert_golden(f"{name}.json", to_json(document))
+
+
+@pytest.mark.parametrize("name", ["mixed", "nothing"])
+def test_colour_and_verbose_read_as_in_their_golden_text(name):
+    options = TextOptions(colour=True, verbose=True)
+    assert_golden(f"{name}-colour.txt", format_text(samples.PLANS[name], Masker(), options))
+
+
+def test_outcomes_read_as_in_their_golden_files():
+    document = outcomes_json(samples.MIXED, OUTCOMES, Findings(), Masker())
+    VALIDATOR.validate(document)
+    assert_golden("outcomes.txt", format_outcomes_text(OUTCOMES, Masker()))
+    assert_golden("outcomes.json", to_json(document))
+
+
+def test_status_reads_as_in_its_golden_files():
+    document = status_json("default", ROWS, Masker())
+    VALIDATOR.validate(document)
+    wide = format_status(ROWS, Masker(), TextOptions(verbose=True))
+    assert_golden("status.txt", format_status(ROWS, Masker()) + "\n" + wide)
+    assert_golden("status.json", to_json(document))
+
+
+def test_problems_read_as_in_their_golden_files():
+    document = problems_json(samples.FINDINGS, Masker())
+    VALIDATOR.validate(document)
+    coloured = format_problems(samples.FINDINGS, Masker(), TextOptions(colour=True))
+    assert_golden("problems.txt", format_problems(samples.FINDINGS, Masker()) + coloured)
+    assert_golden("problems.json", to_json(document))
+
+
+def test_the_schema_is_a_schema_and_refuses_what_it_does_not_know():
+    jsonschema.Draft202012Validator.check_schema(report_schema())
+    document = plan_json(samples.MIXED, Findings(), Masker())
+    assert not VALIDATOR.is_valid({**document, "surprise": 1})
+    assert not VALIDATOR.is_valid({**document, "kind": "Poem"})

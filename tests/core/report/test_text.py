@@ -1,0 +1,179 @@
+"""What no output may do: act on a terminal, show a secret, or hide that something is wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from reconcile.core.changes import (
+    Commit,
+    Create,
+    Hold,
+    HoldReason,
+    Keep,
+    Outcome,
+    Plan,
+    SessionPlan,
+    Status,
+)
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import SessionId
+from reconcile.core.report.documents import plan_json, to_json
+from reconcile.core.report.escape import json_safe, quoted, visible
+from reconcile.core.report.outcomes import format_outcome, format_outcomes_text
+from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.problems import Findings, format_problems, problems_line
+from reconcile.core.report.status import format_age, format_status
+from reconcile.core.report.summary import summarise, summary_line
+from reconcile.core.report.text import format_text
+from tests.core.report import samples
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ünïcode ✓ 漢字", "plain ünïcode ✓ 漢字"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x9b2J\x00\x7f", "\\x9b2J\\x00\\x7f"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("ab\u202ecd\u2066\u200b\ufeff", "ab\\u202ecd\\u2066\\u200b\\ufeff"),
+        ("\u2028\ud800\U000e0041", "\\u2028\\ud800\\U000e0041"),
+    ],
+)
+def test_what_steers_a_terminal_is_spelt_out(text, shown):
+    assert visible(text) == shown
+
+
+def test_quotes_and_backslashes_in_quotes_are_escaped():
+    assert quoted('a"\\b') == '"a\\"\\\\b"'
+
+
+def test_json_text_means_the_same_and_steers_nothing():
+    value = {"a": "\x9b\u202e\U000e0041 ✓", "b": ["\x1b", "\n"]}
+    text = json_safe(json.dumps(value, ensure_ascii=False, indent=1))
+    assert json.loads(text) == value
+    assert visible(text.replace("\n", "")) == text.replace("\n", "")
+
+
+def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
+    text = format_text(samples.HOLDS, Masker())
+    assert "list `team-a/fix-login` under `allowRestarts`" in text
+    assert "reconcile.ambient-code.io/adopt=default" in text
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
+    held = Hold(Create(samples.manifest("Service", "x")), reason)
+    text = format_text(samples.plan(SessionPlan(samples.FIX_LOGIN, (held,))), Masker())
+    assert "create held, " in text
+    assert "{" not in text
+
+
+def test_the_bookkeeping_annotation_is_for_programs_only():
+    assert "reconcile.ambient-code.io/digest" not in format_text(samples.MIXED, Masker())
+    document = to_json(plan_json(samples.MIXED, Findings(), Masker()))
+    assert "reconcile.ambient-code.io/digest" in document
+
+
+def test_unchanged_objects_are_counted_and_not_listed():
+    text = format_text(samples.NOTHING, Masker())
+    assert "session-fix-login" not in text
+    assert "1 unchanged" in text
+    assert "session-fix-login" in format_text(samples.NOTHING, Masker(), TextOptions(verbose=True))
+
+
+def test_errors_never_look_like_nothing_to_do():
+    text = format_text(samples.EMPTY, Masker(), findings=samples.FINDINGS)
+    assert "Nothing to do" not in text
+    assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
+    assert "Nothing to do" in format_text(samples.EMPTY, Masker())
+
+
+def test_an_object_that_drifted_is_counted_once_and_on_top():
+    summary = summarise(samples.DRIFT)
+    assert (summary.patch, summary.drift, summary.unchanged) == (1, 1, 1)
+    assert summary_line(summary).count("1 drifted") == 1
+
+
+def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
+    note = samples.field("metadata.annotations[note]", "a", "uses hunter22-new now")
+    changes = (Create(samples.pod()), samples.patch(samples.manifest("Service", "x"), note))
+    later = SessionPlan(samples.FIX_LOGIN, changes)
+    earlier = SessionPlan(samples.OLD, (samples.patch(samples.manifest("Service", "y"), note),))
+    assert "hunter22" not in format_text(samples.plan(earlier, later), Masker())
+
+
+def test_an_error_that_quotes_a_secret_is_masked():
+    failed = Outcome(Create(samples.pod()), Status.FAILED, 'Invalid value: "hunter22-new"')
+    assert "hunter22" not in format_outcomes_text((failed,), Masker())
+
+
+def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
+    kept = Keep(samples.ref("Pod", "x"), samples.LIVE, "d")
+    assert format_outcome(Outcome(kept, Status.FAILED, "boom"), Masker()) == (
+        "Pod team-a/x failed: boom"
+    )
+    assert "Pod team-a/x failed" in format_outcomes_text((Outcome(kept, Status.FAILED),), Masker())
+    unchanged = (Outcome(kept, Status.UNCHANGED),)
+    assert "Pod" not in format_outcomes_text(unchanged, Masker())
+    verbose = TextOptions(verbose=True, colour=True)
+    assert "unchanged\x1b[0m" in format_outcomes_text(unchanged, Masker(), verbose)
+
+
+def test_findings_are_counted_in_words():
+    assert problems_line(Findings(samples.FINDINGS.problems[:1])) == (
+        "1 error and 0 warnings in 1 file."
+    )
+    assert format_problems(Findings(), Masker()) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [
+        (-1, "-"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7200, "2h"),
+        (172_800, "2d"),
+        (1e7, "115d"),
+    ],
+)
+def test_an_age_is_worded_in_its_largest_unit(seconds, age):
+    assert format_age(seconds) == age
+
+
+def test_no_sessions_are_said_to_be_none():
+    assert format_status((), Masker()) == "No sessions.\n"
+
+
+def test_colour_is_off_unless_asked_for():
+    assert "\x1b" not in format_text(samples.MIXED, Masker())
+    assert TextOptions(colour=True).paint("unheard-of", "x") == "x"
+
+
+def test_a_name_from_outside_is_spelt_out():
+    name = SessionId("team\x1b", "x\u202e")
+    kept = Create(samples.manifest("Pod\x1b", "y\x07", name))
+    text = format_text(Plan("i", "r", (SessionPlan(name, (kept,)),)), Masker())
+    assert "team\\x1b/x\\u202e" in text
+    assert "Pod\\x1b y\\x07" in text
+
+
+def test_the_slow_library_is_loaded_only_for_nested_values():
+    program = (
+        "import sys; import reconcile.core.report.documents, reconcile.core.report.text;"
+        "sys.exit('deepdiff' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_causes_other_than_drift_are_not_marked():
+    plan = samples.plan(
+        SessionPlan(
+            samples.FIX_LOGIN,
+            (samples.patch(samples.pod(), samples.field("spec.x", 1, 2, cause=Commit())),),
+        )
+    )
+    assert "drift:" not in format_text(plan, Masker())

@@ -1,0 +1,240 @@
+"""What a pod's status means to people, and whether work may have begun in it."""
+
+import pytest
+
+from reconcile.core.health import Health, Phase, has_started, health
+from reconcile.core.model import State
+
+
+def container(name="runner", *, ready=False, **state):
+    return {"name": name, "ready": ready, "state": state, "restartCount": 0}
+
+
+def pod(phase=None, *containers, init=(), conditions=(), **status):
+    return {
+        "metadata": {"name": "x"},
+        "status": {
+            **({"phase": phase} if phase else {}),
+            "containerStatuses": list(containers),
+            "initContainerStatuses": list(init),
+            "conditions": list(conditions),
+            **status,
+        },
+    }
+
+
+def waiting(reason, message=""):
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def ended(code, reason="", message=""):
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+READY = {"type": "Ready", "status": "True"}
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available",
+}
+CREATING = container(**waiting("ContainerCreating"))
+
+
+def test_without_a_pod_a_session_is_stopped_or_about_to_start():
+    assert health(None, State.STOPPED) == Health(Phase.STOPPED)
+    assert health(None, State.RUNNING).phase is Phase.PENDING
+    assert health(None, State.RUNNING).reason == "NoPod"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "message"),
+    [
+        (pod("Pending", conditions=[UNSCHEDULABLE]), "Unschedulable", "0/3 nodes are available"),
+        (
+            pod("Pending", conditions=[{"type": "PodScheduled", "status": "False"}]),
+            "Unschedulable",
+            "",
+        ),
+        (
+            pod("Pending", container(**waiting("ImagePullBackOff", "no such image"))),
+            "ImagePullBackOff",
+            "container runner: no such image",
+        ),
+        (
+            pod("Pending", container(**waiting("CreateContainerConfigError"))),
+            "CreateContainerConfigError",
+            "container runner",
+        ),
+        (pod("Pending", CREATING), "ContainerCreating", ""),
+        (
+            pod("Pending", CREATING, init=[container("hydrate", running={})]),
+            "Initializing",
+            "init container hydrate is running",
+        ),
+        (
+            pod("Pending", CREATING, init=[container("mirror", ready=True, running={})]),
+            "ContainerCreating",
+            "",
+        ),
+        (
+            pod("Pending", CREATING, init=[container("hydrate", **waiting("CrashLoopBackOff"))]),
+            "CrashLoopBackOff",
+            "init container hydrate",
+        ),
+        (
+            pod("Pending", CREATING, init=[container("hydrate", **ended(3, message=" no key\n"))]),
+            "Error",
+            "init container hydrate ended with exit code 3: no key",
+        ),
+        (pod("Pending"), "Scheduling", "no node has taken the pod yet"),
+        ({}, "Scheduling", "no node has taken the pod yet"),
+    ],
+)
+def test_a_pending_pod_says_what_it_waits_for(given, reason, message):
+    assert health(given, State.RUNNING) == Health(Phase.PENDING, reason, message)
+
+
+def test_a_running_pod_that_is_ready_is_healthy_whatever_its_restart_policy():
+    given = pod("Running", container(ready=True, running={}), conditions=[READY])
+    assert health(given, State.RUNNING) == Health(Phase.RUNNING, ready=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "message"),
+    [
+        (pod("Running", container(running={})), "NotReady", "not ready: runner"),
+        (pod("Running"), "NotReady", ""),
+        (
+            pod("Running", container(ready=True, running={}), conditions=[{"type": "Other"}]),
+            "NotReady",
+            "",
+        ),
+        (
+            pod("Running", container(**waiting("CrashLoopBackOff", "back-off"))),
+            "CrashLoopBackOff",
+            "container runner: back-off",
+        ),
+        (
+            pod("Running", container("mirror", running={}), container(**ended(1))),
+            "Error",
+            "container runner ended with exit code 1",
+        ),
+    ],
+)
+def test_a_running_pod_that_is_not_ready_says_why(given, reason, message):
+    assert health(given, State.RUNNING) == Health(Phase.RUNNING, reason, message)
+
+
+def test_a_pod_that_succeeded_is_completed():
+    assert health(pod("Succeeded"), State.RUNNING) == Health(Phase.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "message"),
+    [
+        (
+            pod("Failed", container(**ended(137, "OOMKilled"))),
+            "OOMKilled",
+            "container runner ended with exit code 137",
+        ),
+        (
+            pod("Failed", container(**ended(0, "OOMKilled"))),
+            "OOMKilled",
+            "container runner ended with exit code 0",
+        ),
+        (
+            pod("Failed", container("mirror", **ended(0, "Completed")), container(**ended(2))),
+            "Error",
+            "container runner ended with exit code 2",
+        ),
+        (
+            pod("Failed", reason="Evicted", message="The node was low on memory"),
+            "Evicted",
+            "The node was low on memory",
+        ),
+        (
+            pod("Failed", container(**ended(143, "Error")), reason="DeadlineExceeded"),
+            "DeadlineExceeded",
+            "container runner ended with exit code 143",
+        ),
+        (pod("Failed"), "Error", ""),
+    ],
+)
+def test_a_failed_pod_is_failed_and_says_why(given, reason, message):
+    assert health(given, State.RUNNING) == Health(Phase.FAILED, reason, message)
+
+
+def test_a_pod_that_is_being_deleted_is_stopping():
+    given = pod("Running", container(ready=True, running={}), conditions=[READY])
+    given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
+    assert health(given, State.STOPPED) == Health(
+        Phase.STOPPING, "Terminating", "is to be gone by 2026-01-31T12:00:30Z"
+    )
+
+
+def test_a_pod_on_a_lost_node_is_unknown_even_while_it_is_being_deleted():
+    given = pod("Running", reason="NodeLost")
+    given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
+    lost = Health(Phase.UNKNOWN, "NodeLost", "the node is out of reach")
+    assert health(given, State.STOPPED) == lost
+    assert health(pod("Unknown"), State.RUNNING) == Health(
+        Phase.UNKNOWN, "Unknown", "the node does not answer"
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"status": None, "metadata": None},
+        {"status": {"phase": "Pending", "containerStatuses": "odd", "conditions": [None, 3]}},
+        {"status": {"phase": 7, "reason": []}},
+        {"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": None}}, 1]}},
+        {
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [{"state": {"terminated": {"exitCode": "x"}}}],
+            }
+        },
+    ],
+)
+def test_an_odd_status_breaks_nothing(given):
+    assert isinstance(health(given, State.RUNNING).phase, Phase)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pod("Pending"),
+        pod("Pending", CREATING),
+        pod("Pending", CREATING, init=[container("hydrate", running={})]),
+        pod("Pending", {"name": "runner", "restartCount": 0, "lastState": {}, "state": {}}),
+        {"status": {"phase": "Pending", "containerStatuses": None}},
+    ],
+)
+def test_a_pending_pod_in_which_no_main_container_ran_has_not_started(given):
+    assert not has_started(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pod("Running"),
+        pod("Succeeded"),
+        pod("Failed"),
+        pod("Unknown"),
+        {},
+        {"status": None},
+        pod("Pending", container(running={"startedAt": "now"}), CREATING),
+        pod("Pending", container(**ended(1))),
+        pod("Pending", {**CREATING, "lastState": {"terminated": {"exitCode": 1}}}),
+        pod("Pending", {**CREATING, "restartCount": 2}),
+        pod("Pending", {**CREATING, "started": True}),
+        pod("Pending", {**CREATING, "state": "odd"}),
+        pod("Pending", None),
+        {"status": {"phase": "Pending", "containerStatuses": "odd"}},
+    ],
+)
+def test_in_doubt_work_may_have_begun(given):
+    assert has_started(given)
