@@ -18,33 +18,36 @@ _SMALLEST_BINARY: Final = 1024
 
 
 @lru_cache(maxsize=4096)
-def canonical(text: str) -> str | None:
-    """Write a quantity in its canonical form; None where it is none."""
-    value = parse_quantity(text)
-    if value is None:
+def canonical(text: str, digits: int = 9) -> str | None:
+    """Write a quantity in its canonical form; None where it is none.
+
+    What is finer than so many decimal digits is rounded away from zero.
+    """
+    exact = parse_quantity(text)
+    if exact is None:
         return None
-    if text.endswith("i") and abs(value) >= _SMALLEST_BINARY:
-        return _scaled(_up(value), 1024, list(_BINARY), 0)
+    value = Fraction(_up(exact * 10**digits), 10**digits)
+    if text.endswith("i") and abs(value) >= _SMALLEST_BINARY and value.denominator == 1:
+        return _scaled(value.numerator, 1024, _BINARY)
     if _EXPONENT.fullmatch(text):
         return _exponent(value)
-    return _scaled(_up(value * 10**9), 1000, list(_DECIMAL), 0)
+    return _scaled(int(value * 10**9), 1000, _DECIMAL)
 
 
-def canonical_value(value: Any) -> Any:
+def canonical_value(value: Any, digits: int = 9) -> Any:
     """Canonicalise what may be a quantity; anything else stays as it is."""
     if not isinstance(value, str):
         return value
-    written = canonical(value)
+    written = canonical(value, digits)
     return value if written is None else written
 
 
 def _up(value: Fraction) -> int:
-    """Round away from zero, as the server does with what is too fine for it."""
     return math.ceil(value) if value >= 0 else math.floor(value)
 
 
-def _scaled(amount: int, base: int, units: list[str], start: int) -> str:
-    position = start
+def _scaled(amount: int, base: int, units: tuple[str, ...]) -> str:
+    position = 0
     while amount and amount % base == 0 and position + 1 < len(units):
         amount //= base
         position += 1
@@ -52,7 +55,7 @@ def _scaled(amount: int, base: int, units: list[str], start: int) -> str:
 
 
 def _exponent(value: Fraction) -> str:
-    amount, power = _up(value * 10**9), -9
+    amount, power = int(value * 10**9), -9
     while amount and amount % 1000 == 0:
         amount //= 1000
         power += 3

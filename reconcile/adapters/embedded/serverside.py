@@ -16,6 +16,7 @@ from reconcile.adapters.embedded.managed import (
     without,
 )
 from reconcile.adapters.embedded.merging import merge, prune
+from reconcile.adapters.embedded.shape import check_shape
 from reconcile.core.errors import ConflictError, FieldOwner
 from reconcile.core.fields.fieldset import (
     FieldSet,
@@ -30,6 +31,7 @@ from reconcile.core.model import KubeObject
 from reconcile.engine.ports import ApplyOptions
 
 _BEFORE = Who("before-first-apply", UPDATE)
+_ALWAYS_KEPT: FieldSet = {"f:metadata": {".": {}}}
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion", "managedFields", "creationTimestamp")
 
 
@@ -44,9 +46,10 @@ def apply_declared(
     me = Who(options.manager, APPLY)
     managers = _claimed(live, schema, time)
     declared = declared_fields(body)
+    check_shape(declared, schema)
     mine = fields_of(declared, schema)
     last = managers.pop(me, Claim({}, time)).fields
-    kept = mine
+    kept = union(mine, _ALWAYS_KEPT)
     for claim in managers.values():
         kept = union(kept, claim.fields)
     before = plain(live)

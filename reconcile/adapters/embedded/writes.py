@@ -62,7 +62,7 @@ class Writes:
         if old is not None:
             raise ConflictError(f'{kind.plural} "{body["metadata"]["name"]}" already exists')
         new = self._completed(kind, None, without_nulls(body))
-        blank = _blank(body)
+        blank = _blank(new)
         new = updated(blank, new, Who(manager, UPDATE), kind.schema, self.time)
         return save(self.store, kind, None, new)
 
@@ -131,7 +131,9 @@ class Writes:
 
 
 def _blank(body: KubeObject) -> Json:
-    metadata = {key: body["metadata"][key] for key in ("name", "namespace")}
+    """Give the part of an object that nobody owns."""
+    names = ("name", "namespace", "uid", "creationTimestamp")
+    metadata = {key: body["metadata"][key] for key in names if key in body["metadata"]}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
 
 

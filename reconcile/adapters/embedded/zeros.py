@@ -23,6 +23,9 @@ _MAPS: Final = frozenset(
 
 _QUANTITIES: Final = frozenset({"limits", "requests", "overhead"})
 
+_RESOURCE_DIGITS: Final = 3
+"""Resources are kept to the thousandth."""
+
 _POINTERS: Final = frozenset(
     {
         "activeDeadlineSeconds",
@@ -31,6 +34,7 @@ _POINTERS: Final = frozenset(
         "blockOwnerDeletion",
         "controller",
         "defaultMode",
+        "deletionGracePeriodSeconds",
         "enableServiceLinks",
         "expirationSeconds",
         "fsGroup",
@@ -72,8 +76,9 @@ def _field(name: str, value: Any) -> Any:
     if name == "status":
         return value
     if name in _MAPS and isinstance(value, Mapping):
-        quantities = name in _QUANTITIES
-        return {key: canonical_value(item) if quantities else item for key, item in value.items()}
+        if name not in _QUANTITIES:
+            return value
+        return {key: canonical_value(item, _RESOURCE_DIGITS) for key, item in value.items()}
     if name in {"sizeLimit", "divisor"}:
         return canonical_value(value)
     return stored(value)

@@ -1,0 +1,327 @@
+"""The `Cluster` port: reading, preconditions, dry runs, patches, deletes."""
+
+import pytest
+
+from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from reconcile.core.model import Kind
+from tests.contracts.bodies import (
+    CONFIG_MAP,
+    DRY,
+    FORCED,
+    NOBODYS_UID,
+    OURS,
+    POD,
+    RBAC,
+    body,
+    config_map,
+    kind_of,
+    owner,
+    pod,
+    ref,
+    service,
+    uid,
+    version,
+)
+
+UNKNOWN = Kind("example.com/v1", "Unheard")
+PAGE_AND_A_BIT = 510
+
+
+def names(objects):
+    return [obj["metadata"]["name"] for obj in objects]
+
+
+def exists(cluster, obj):
+    try:
+        cluster.get(kind_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    except NotFoundError:
+        return False
+    return True
+
+
+def test_an_apply_creates_what_is_not_there(cluster, namespace):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    assert applied["data"] == {"a": "1"}
+    assert (applied["apiVersion"], applied["kind"]) == ("v1", "ConfigMap")
+    assert applied["metadata"]["creationTimestamp"].endswith("Z")
+    assert uid(applied)
+    assert cluster.get(CONFIG_MAP, namespace, "one") == applied
+
+
+def test_every_object_has_its_own_uid_and_every_write_a_later_version(cluster, namespace):
+    one = cluster.apply(config_map(namespace), OURS)
+    two = cluster.apply(config_map(namespace, "two"), OURS)
+    again = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    assert uid(one) != uid(two)
+    assert uid(one) == uid(again)
+    assert int(version(one)) < int(version(two)) < int(version(again))
+
+
+def test_a_list_has_only_the_objects_that_carry_every_label(cluster, namespace):
+    for name, labels in {"a": {"x": "1"}, "b": {"x": "1", "y": "2"}, "c": {"x": "2"}}.items():
+        cluster.apply(config_map(namespace, name, metadata={"labels": labels}), OURS)
+    listed = list(cluster.list(CONFIG_MAP, namespace, {"x": "1"}))
+    assert names(listed) == ["a", "b"]
+    assert names(cluster.list(CONFIG_MAP, namespace, {"x": "1", "y": "2"})) == ["b"]
+    assert {"a", "b", "c"} <= set(names(cluster.list(CONFIG_MAP, namespace, {})))
+    assert listed[0] == cluster.get(CONFIG_MAP, namespace, "a")
+
+
+def test_a_list_goes_beyond_one_page(cluster, namespace):
+    expected = [f"many-{number:03}" for number in range(PAGE_AND_A_BIT)]
+    for name in expected:
+        cluster.apply(config_map(namespace, name, metadata={"labels": {"x": "1"}}), OURS)
+    assert names(cluster.list(CONFIG_MAP, namespace, {"x": "1"})) == expected
+    assert set(names(cluster.metadata(CONFIG_MAP, namespace))) >= set(expected)
+
+
+def test_metadata_comes_alone_whatever_the_labels(cluster, namespace):
+    cluster.apply(config_map(namespace, "a", data={"big": "x"}), OURS)
+    cluster.apply(config_map(namespace, "b", metadata={"labels": {"x": "1"}}), OURS)
+    found = {obj["metadata"]["name"]: obj for obj in cluster.metadata(CONFIG_MAP, namespace)}
+    assert found["a"].keys() == {"apiVersion", "kind", "metadata"}
+    assert (found["a"]["apiVersion"], found["a"]["kind"]) == ("v1", "ConfigMap")
+    assert found["b"]["metadata"]["labels"] == {"x": "1"}
+    assert uid(found["a"]) == uid(cluster.get(CONFIG_MAP, namespace, "a"))
+
+
+def test_what_is_handed_out_can_be_changed_without_harm(cluster, namespace):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    applied["data"]["a"] = "2"
+    next(cluster.list(CONFIG_MAP, namespace, {}))["metadata"]["labels"] = {"x": "y"}
+    found = cluster.get(CONFIG_MAP, namespace, "one")
+    assert found["data"] == {"a": "1"}
+    assert "labels" not in found["metadata"]
+
+
+def test_a_namespace_that_is_not_there_has_nothing_and_takes_nothing(cluster):
+    assert list(cluster.list(CONFIG_MAP, "absent", {})) == []
+    assert list(cluster.metadata(CONFIG_MAP, "absent")) == []
+    with pytest.raises(NotFoundError, match="absent"):
+        cluster.apply(config_map("absent"), OURS)
+    with pytest.raises(NotFoundError, match="absent"):
+        cluster.get(CONFIG_MAP, "absent", "one")
+
+
+def test_a_kind_that_is_not_served_has_nothing_and_takes_nothing(cluster, namespace):
+    unheard = body(UNKNOWN, namespace)
+    assert list(cluster.list(UNKNOWN, namespace, {})) == []
+    assert list(cluster.metadata(UNKNOWN, namespace)) == []
+    with pytest.raises(NotFoundError, match="Unheard"):
+        cluster.apply(unheard, OURS)
+    with pytest.raises(NotFoundError, match="Unheard"):
+        cluster.get(UNKNOWN, namespace, "one")
+    with pytest.raises(NotFoundError, match="Unheard"):
+        cluster.delete(UNKNOWN, ref(unheard), NOBODYS_UID)
+
+
+def test_what_is_not_there_cannot_be_read_patched_or_deleted(cluster, namespace):
+    absent = ref(config_map(namespace, "absent"))
+    with pytest.raises(NotFoundError, match="absent"):
+        cluster.get(CONFIG_MAP, namespace, "absent")
+    with pytest.raises(NotFoundError, match="absent"):
+        cluster.patch(CONFIG_MAP, absent, [], dry_run=False)
+    with pytest.raises(NotFoundError, match="absent"):
+        cluster.delete(CONFIG_MAP, absent, NOBODYS_UID)
+
+
+@pytest.mark.parametrize("options", [OURS, FORCED], ids=["plain", "forced"])
+def test_an_apply_to_another_uid_is_refused(cluster, namespace, options):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    stale = config_map(namespace, data={"a": "2"}, metadata={"uid": NOBODYS_UID})
+    with pytest.raises(ConflictError):
+        cluster.apply(stale, options)
+    assert cluster.get(CONFIG_MAP, namespace, "one") == applied
+
+
+def test_an_apply_to_the_right_uid_is_made(cluster, namespace):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    wanted = config_map(namespace, data={"a": "2"}, metadata={"uid": uid(applied)})
+    assert cluster.apply(wanted, OURS)["data"] == {"a": "2"}
+
+
+@pytest.mark.parametrize(
+    "precondition",
+    [{"uid": NOBODYS_UID}, {"resourceVersion": "1"}, {"uid": NOBODYS_UID, "resourceVersion": "1"}],
+)
+def test_an_apply_with_a_precondition_never_creates(cluster, namespace, precondition):
+    with pytest.raises(ConflictError):
+        cluster.apply(config_map(namespace, metadata=precondition), OURS)
+    assert not exists(cluster, config_map(namespace))
+
+
+def test_an_apply_to_a_version_that_is_past_is_refused(cluster, namespace):
+    first = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    second = cluster.apply(config_map(namespace, data={"a": "2"}), OURS)
+    stale = {"uid": uid(first), "resourceVersion": version(first)}
+    with pytest.raises(ConflictError):
+        cluster.apply(config_map(namespace, data={"a": "3"}, metadata=stale), FORCED)
+    fresh = {"uid": uid(first), "resourceVersion": version(second)}
+    wanted = config_map(namespace, data={"a": "3"}, metadata=fresh)
+    assert cluster.apply(wanted, FORCED)["data"] == {"a": "3"}
+
+
+def test_a_dry_run_of_a_creation_creates_nothing(cluster, namespace):
+    answer = cluster.apply(service(namespace, 80), DRY)
+    assert answer["spec"]["type"] == "ClusterIP"
+    assert not exists(cluster, service(namespace, 80))
+
+
+def test_a_dry_run_of_a_change_changes_nothing(cluster, namespace):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    operations = [{"op": "replace", "path": "/data/a", "value": "2"}]
+    assert cluster.apply(config_map(namespace, data={"a": "2"}), DRY)["data"] == {"a": "2"}
+    patched = cluster.patch(CONFIG_MAP, ref(applied), operations, dry_run=True)
+    assert patched["data"] == {"a": "2"}
+    assert cluster.get(CONFIG_MAP, namespace, "one") == applied
+
+
+def test_a_json_patch_gives_what_the_apply_gives(cluster, namespace):
+    applied = cluster.apply(config_map(namespace, data={"a": "1", "b": "2", "d": "4"}), OURS)
+    labels = {"x/y": "z"}
+    wanted = config_map(namespace, data={"a": "9", "c": "3", "d": "4"}, metadata={"labels": labels})
+    operations = [
+        {"op": "test", "path": "/metadata/uid", "value": uid(applied)},
+        {"op": "replace", "path": "/data/a", "value": "9"},
+        {"op": "add", "path": "/data/c", "value": "3"},
+        {"op": "remove", "path": "/data/b"},
+        {"op": "add", "path": "/metadata/labels", "value": {}},
+        {"op": "add", "path": "/metadata/labels/x~1y", "value": "z"},
+    ]
+    by_patch = cluster.patch(CONFIG_MAP, ref(applied), operations, dry_run=True)
+    by_apply = cluster.apply(wanted, DRY)
+    assert by_patch["data"] == by_apply["data"] == wanted["data"]
+    assert by_patch["metadata"]["labels"] == by_apply["metadata"]["labels"] == labels
+
+
+def test_a_json_patch_moves_through_lists_by_index(cluster, namespace):
+    applied = cluster.apply(service(namespace, 80, 81, 82), OURS)
+    operations = [
+        {"op": "add", "path": "/spec/ports/-", "value": {"name": "p83", "port": 83}},
+        {"op": "copy", "from": "/spec/ports/0/port", "path": "/spec/ports/0/targetPort"},
+        {"op": "move", "from": "/spec/ports/2", "path": "/spec/ports/0"},
+        {"op": "remove", "path": "/spec/ports/2"},
+    ]
+    patched = cluster.patch(kind_of(applied), ref(applied), operations, dry_run=False)
+    assert [port["port"] for port in patched["spec"]["ports"]] == [82, 80, 83]
+    assert cluster.get(kind_of(applied), namespace, "one") == patched
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/metadata/uid", "value": NOBODYS_UID},
+        {"op": "replace", "path": "/metadata/uid", "value": NOBODYS_UID},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "999999999"},
+        {"op": "remove", "path": "/data/absent"},
+        {"op": "replace", "path": "/metadata/labels/absent", "value": "1"},
+        {"op": "add", "path": "/absent/a", "value": "1"},
+    ],
+    ids=lambda operation: f"{operation['op']} {operation['path']}",
+)
+def test_a_json_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operation):
+    applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
+    change = {"op": "add", "path": "/data/a", "value": "2"}
+    with pytest.raises(ConflictError):
+        cluster.patch(CONFIG_MAP, ref(applied), [change, operation], dry_run=False)
+    assert cluster.get(CONFIG_MAP, namespace, "one") == applied
+
+
+def test_exactly_the_object_with_the_uid_is_deleted(cluster, namespace):
+    applied = cluster.apply(config_map(namespace), OURS)
+    with pytest.raises(ConflictError):
+        cluster.delete(CONFIG_MAP, ref(applied), NOBODYS_UID)
+    assert exists(cluster, applied)
+    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+    assert not exists(cluster, applied)
+    with pytest.raises(NotFoundError):
+        cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+
+
+def test_what_is_created_again_has_another_uid(cluster, namespace):
+    first = cluster.apply(config_map(namespace), OURS)
+    cluster.delete(CONFIG_MAP, ref(first), uid(first))
+    second = cluster.apply(config_map(namespace), OURS)
+    assert uid(first) != uid(second)
+
+
+def test_what_is_owned_goes_with_its_owner(world, cluster, namespace):
+    if not world.collects_garbage:
+        pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
+    record = cluster.apply(config_map(namespace, "record"), OURS)
+    owned = config_map(namespace, "owned", metadata={"ownerReferences": [owner(record)]})
+    below = {"ownerReferences": [owner(cluster.apply(owned, OURS))]}
+    cluster.apply(config_map(namespace, "below", metadata=below), OURS)
+    bystander = cluster.apply(config_map(namespace, "bystander"), OURS)
+    cluster.delete(CONFIG_MAP, ref(record), uid(record))
+    for name in ("owned", "below"):
+        gone = config_map(namespace, name)
+        world.eventually(name, lambda gone=gone: not exists(cluster, gone))
+    assert exists(cluster, bystander)
+
+
+def test_what_names_an_owner_that_never_was_goes(world, cluster, namespace):
+    if not world.collects_garbage:
+        pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
+    record = cluster.apply(config_map(namespace, "record"), OURS)
+    stale = {"ownerReferences": [{**owner(record), "uid": NOBODYS_UID}]}
+    orphan = cluster.apply(config_map(namespace, "orphan", metadata=stale), OURS)
+    world.eventually("the orphan", lambda: not exists(cluster, orphan))
+    assert exists(cluster, record)
+
+
+def test_a_pod_that_is_on_no_node_is_gone_at_once(cluster, namespace):
+    applied = cluster.apply(pod(namespace), OURS)
+    cluster.delete(POD, ref(applied), uid(applied))
+    assert not exists(cluster, applied)
+
+
+def test_a_pod_on_a_node_has_its_grace_period(cluster, namespace):
+    body = pod(namespace, nodeName="node", terminationGracePeriodSeconds=600)
+    applied = cluster.apply(body, OURS)
+    assert "deletionTimestamp" not in applied["metadata"]
+    cluster.delete(POD, ref(applied), uid(applied))
+    ending = cluster.get(POD, namespace, "one")
+    assert ending["metadata"]["deletionTimestamp"] > applied["metadata"]["creationTimestamp"]
+    assert ending["metadata"]["deletionGracePeriodSeconds"] == 600
+    cluster.delete(POD, ref(applied), uid(applied))
+    assert cluster.get(POD, namespace, "one") == ending
+
+
+def test_an_apply_onto_an_object_that_ends_neither_fails_nor_revives_it(cluster, namespace):
+    body = pod(namespace, nodeName="node")
+    applied = cluster.apply(body, OURS)
+    cluster.delete(POD, ref(applied), uid(applied))
+    body["metadata"]["labels"] = {"a": "b"}
+    again = cluster.apply(body, OURS)
+    assert uid(again) == uid(applied)
+    assert again["metadata"]["labels"] == {"a": "b"}
+    assert "deletionTimestamp" in again["metadata"]
+
+
+def test_an_object_with_a_finalizer_goes_when_that_is_taken_off(cluster, namespace):
+    held = config_map(namespace, metadata={"finalizers": ["example.com/hold"]})
+    applied = cluster.apply(held, OURS)
+    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+    assert "deletionTimestamp" in cluster.get(CONFIG_MAP, namespace, "one")["metadata"]
+    cluster.apply(config_map(namespace), OURS)
+    assert not exists(cluster, applied)
+
+
+def test_a_pod_without_its_service_account_is_forbidden(cluster, namespace):
+    with pytest.raises(ForbiddenError, match='"absent" not found'):
+        cluster.apply(pod(namespace, serviceAccountName="absent"), OURS)
+    cluster.apply(body(Kind("v1", "ServiceAccount"), namespace, "absent"), OURS)
+    applied = cluster.apply(pod(namespace, serviceAccountName="absent"), OURS)
+    assert applied["spec"]["serviceAccountName"] == "absent"
+
+
+def test_what_an_error_is_about_is_named(cluster, namespace):
+    with pytest.raises(InvalidError, match=f"apply ConfigMap {namespace}/Wrong") as refused:
+        cluster.apply(config_map(namespace, "Wrong"), OURS)
+    assert refused.value.fields == ("metadata.name",)
+    binding = {"roleRef": {"kind": "Role", "name": "r", "apiGroup": RBAC.partition("/")[0]}}
+    assert exists(cluster, cluster.apply(body(Kind(RBAC, "Role"), namespace, "r"), OURS))
+    assert exists(
+        cluster, cluster.apply(body(Kind(RBAC, "RoleBinding"), namespace, **binding), OURS)
+    )

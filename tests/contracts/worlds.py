@@ -1,0 +1,158 @@
+"""The two worlds that the contract suite judges: an API server in memory, and a real one."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.adapters.embedded.settings import Settings
+from reconcile.adapters.kube.connect import connect
+from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.core.model import Kind, KubeObject, ObjectRef
+from reconcile.engine.ports import Cluster
+from tests.controlplane import waiting
+from tests.controlplane.access import ControlPlane
+
+Operations = Sequence[Mapping[str, Any]]
+
+USER = "alice"
+RIGHTS = ["get", "list", "create", "patch", "delete"]
+"""The verbs that `deploy/` grants; here for every kind that is tried."""
+
+GROUPS = {
+    "": [
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "secrets",
+        "serviceaccounts",
+        "services",
+    ],
+    "networking.k8s.io": ["networkpolicies"],
+    "rbac.authorization.k8s.io": ["roles", "rolebindings"],
+}
+
+
+class Stranger(Protocol):
+    """Somebody else who writes to the same cluster."""
+
+    def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
+        """Change an object by a JSON Patch, as the manager `stranger`."""
+        ...
+
+    def create(self, body: KubeObject) -> KubeObject:
+        """Create an object, as the manager `stranger`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A cluster with a namespace to play in; `eventually` waits for what a controller does."""
+
+    cluster: Cluster
+    namespace: str
+    stranger: Stranger
+    eventually: Callable[[str, Callable[[], bool]], None]
+    collects_garbage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedStranger:
+    """Uses what the embedded cluster offers beyond the port."""
+
+    cluster: EmbeddedCluster
+
+    def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
+        metadata = obj["metadata"]
+        group = Kind(obj["apiVersion"], obj["kind"]).group
+        ref = ObjectRef(group, obj["kind"], metadata["namespace"], metadata["name"])
+        return self.cluster.edit(ref, operations, "stranger")
+
+    def create(self, body: KubeObject) -> KubeObject:
+        return self.cluster.create(body, "stranger")
+
+
+@dataclass(frozen=True, slots=True)
+class RealStranger:
+    """Sends plain requests, as another client would."""
+
+    plane: ControlPlane
+
+    def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
+        path = f"{_collection(obj)}/{obj['metadata']['name']}"
+        return self._send("PATCH", path, operations, "application/json-patch+json")
+
+    def create(self, body: KubeObject) -> KubeObject:
+        return self._send("POST", _collection(body), body, "application/json")
+
+    def _send(self, method: str, path: str, body: object, content_type: str) -> KubeObject:
+        answer = self.plane.request(
+            method, path, body, content_type=content_type, params={"fieldManager": "stranger"}
+        )
+        assert answer.status_code < 300, answer.text
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+def _collection(obj: KubeObject) -> str:
+    kind = Kind(obj["apiVersion"], obj["kind"])
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
+    return f"{root}/namespaces/{obj['metadata']['namespace']}/{WELL_KNOWN[kind].plural}"
+
+
+def embedded() -> World:
+    """Make an empty embedded cluster whose time stands still and whose UIDs count."""
+    numbers = itertools.count(1)
+    settings = Settings(
+        now=lambda: "2026-01-31T12:00:00Z",
+        new_uid=lambda: f"00000000-0000-4000-8000-{next(numbers):012x}",
+        namespaces={"contract"},
+    )
+    cluster = EmbeddedCluster(settings=settings)
+
+    def eventually(what: str, done: Callable[[], bool]) -> None:
+        assert done(), what
+
+    return World(cluster, "contract", EmbeddedStranger(cluster), eventually, collects_garbage=True)
+
+
+@contextmanager
+def real(plane: ControlPlane) -> Iterator[World]:
+    """Give a fresh namespace on a real server to a user with no more rights than ours has."""
+    _grant(plane)
+    cluster = connect(str(plane.kubeconfig(USER)), None)
+    try:
+        yield World(
+            cluster,
+            plane.fresh_namespace("contract"),
+            RealStranger(plane),
+            waiting.until,
+            plane.has_controller_manager,
+        )
+    finally:
+        cluster.close()
+
+
+def _grant(plane: ControlPlane) -> None:
+    api = "rbac.authorization.k8s.io"
+    role = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "contract"},
+        "rules": [
+            {"apiGroups": [group], "resources": resources, "verbs": RIGHTS}
+            for group, resources in GROUPS.items()
+        ],
+    }
+    binding = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "contract"},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "contract"},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": USER}],
+    }
+    for plural, body in (("clusterroles", role), ("clusterrolebindings", binding)):
+        answer = plane.request("POST", f"/apis/{api}/v1/{plural}", body)
+        assert answer.status_code in {201, 409}, answer.text
