@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.canonical import canonical, digest
@@ -27,6 +27,7 @@ def test_a_digest_names_its_algorithm():
     assert digest({}) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), OBJECTS))
 def test_the_order_of_keys_does_not_matter(value):
     turned = {key: dict(reversed(inner.items())) for key, inner in reversed(value.items())}

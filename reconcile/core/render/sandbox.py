@@ -77,9 +77,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset((*_ARITHMETIC, "+"))
 
-    def __init__(self, loader: BaseLoader | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            loader=loader,
             undefined=Missing,
             finalize=_printed,
             trim_blocks=True,

@@ -28,7 +28,7 @@ MAX_CHARACTERS: Final = 1 << 18
 
 _API_VERSION: Final = re.compile(r"^apiVersion:[ ]+[\"']?([\w./-]+)[\"']?[ ]*$", re.MULTILINE)
 _KIND: Final = re.compile(r"^kind:[ ]+[\"']?(\w+)[\"']?[ ]*$", re.MULTILINE)
-_References = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+_REFERENCES: Final = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
 
 class CompiledLoader(BaseLoader):
@@ -125,7 +125,7 @@ def _unknown(tree: nodes.Template, name: str, files: Mapping[str, str]) -> Itera
         if node.name not in known:
             message = f"no {'filter' if is_filter else 'test'} `{node.name}`"
             yield Problem(name, node.lineno, 1, "", message + suggest(node.name, known))
-    for reference in tree.find_all(_References):
+    for reference in tree.find_all(_REFERENCES):
         target = getattr(getattr(reference, "template", None), "value", None)
         optional = getattr(reference, "ignore_missing", False)
         if isinstance(target, str) and target not in files and not optional:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.render.budget import RefusedError
@@ -36,6 +36,7 @@ def loaded(text):
     return document.value
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_json_is_yaml_whatever_is_in_it(value):
     text = tojson(value)
@@ -43,6 +44,7 @@ def test_json_is_yaml_whatever_is_in_it(value):
     assert json.loads(text) == value
 
 
+@settings(deadline=None)
 @given(VALUES, st.integers(0, 20))
 def test_a_yaml_block_says_the_same_at_any_indentation(value, width):
     before = "".join(f"{' ' * depth}k:\n" for depth in range(width))
@@ -97,6 +99,7 @@ def test_hashes_are_over_text_or_over_canonical_json():
     assert sha256({"a": 1, "b": 2}) == sha256({"b": 2, "a": 1})
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["abc", "x-y", "a.b", "0"]), min_size=1, max_size=40).map("".join),
     st.integers(20, 63),
@@ -111,6 +114,7 @@ def test_a_cut_name_stays_a_name_of_its_own(name, limit):
     assert cut == name or cut != truncate_name(name + "x", limit)
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_any_text_makes_a_dns_label(text):
     label = dns_label(text)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.manifest import find_clashes
@@ -247,6 +247,7 @@ def test_sessions_with_similar_names_share_no_object_or_are_told(names, clashing
     assert [one.name for one in find_clashes(wanted)] == clashing
 
 
+@settings(deadline=None)
 @given(TEXT, st.dictionaries(st.from_regex("[A-Z_]{1,8}", fullmatch=True), TEXT), TEXT)
 def test_no_value_changes_on_its_way(text, own, label):
     spec = {
