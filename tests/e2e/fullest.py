@@ -1,0 +1,177 @@
+"""Documents that use every field there is, and a list of those that they do not use."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, assert_never
+
+from reconcile.core.model import KubeObject
+from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
+from reconcile.core.spec.types import Anything, Entries, Fields, Items, Scalar, Type
+from tests.e2e.site import API
+
+PRIORITY = "e2e-fullest"
+"""A priority class, which has to be there before a pod may name it."""
+
+_RUNNER: Mapping[str, Any] = {
+    "image": "registry.example/team/runner:2@sha256:" + "0" * 64,
+    "command": ["/usr/bin/runner", "--flag"],
+    "args": ["serve", "--port=9001", "# no comment", ""],
+    "port": 9001,
+    "resources": {
+        "requests": {"cpu": "0.25", "memory": "256Mi", "ephemeral-storage": "1024Ki"},
+        "limits": {"cpu": "1500m", "memory": "1.5Gi", "ephemeral-storage": "2Gi"},
+    },
+    "envFrom": [
+        {"secretRef": {"name": "keys", "optional": True}, "prefix": "KEYS_"},
+        {"configMapRef": {"name": "settings", "optional": False}},
+    ],
+    "imagePullSecrets": ["registry", "mirror"],
+    "nodeSelector": {"node.example/pool": "agents", "disk": "ssd"},
+    "tolerations": [
+        {"key": "agents", "operator": "Equal", "value": "only", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0},
+        {"operator": "Exists", "effect": "PreferNoSchedule"},
+    ],
+    "priorityClassName": PRIORITY,
+    "terminationGracePeriodSeconds": 120,
+    "serviceAccountToken": True,
+}
+
+SHARED: Mapping[str, Any] = {
+    "interactive": False,
+    "llmSettings": {"model": "claude-sonnet-4-5", "temperature": 0, "maxTokens": 8000},
+    "timeout": 1800,
+    "inactivityTimeout": 0,
+    "stopOnRunFinished": True,
+    "maxDuration": "90m",
+    "repos": [
+        {"url": "https://git.example/shop.git", "branch": "main", "autoPush": True},
+        {"url": "ssh://git@git.example/tools.git"},
+    ],
+    "activeWorkflow": {
+        "gitUrl": "https://git.example/flows.git",
+        "branch": "stable",
+        "path": "triage/daily",
+    },
+    "environmentVariables": {
+        "EMPTY": "",
+        "QUOTED": 'a "b" $(C) $$',
+        "LINES": "a\n b\n\n",
+        "a.b-c": "1",
+    }
+    | {"NUMBER": "007"},
+    "autoPushOnComplete": True,
+    "runner": _RUNNER,
+    "storage": {
+        "mode": "custom",
+        "secretName": "s3-keys",
+        "bucket": "my-bucket",
+        "endpoint": "https://s3.example",
+        "region": "eu-central-1",
+        "size": "0.5Gi",
+    },
+    "network": {
+        "allowFrom": [
+            {"namespace": "gateway", "podLabels": {"app": "gateway"}, "port": 9002},
+            {"namespaceLabels": {"team": "a", "env": "test"}},
+            {"podLabels": {"app": "sibling"}},
+        ]
+    },
+    "update": {"strategy": "Recreate"},
+}
+"""What installation, project and session may all set."""
+
+SPEC: Mapping[str, Any] = {
+    "displayName": "Everything: ✓ 'quoted' \"twice\" {{ braces }}",
+    "initialPrompt": "First line\n\n  indented: {{ x }} {% y %} #z\n\ttab ✓\n",
+    "userContext": {"userId": "u-1", "displayName": "Ada L.", "groups": ["devs", "ops"]},
+    "state": "Running",
+    **SHARED,
+}
+"""A session's own fields."""
+
+_METADATA: Mapping[str, Any] = {
+    "labels": {"topic": "all", "example.com/topic": ""},
+    "annotations": {"example.com/note": "several\nlines: ✓", "empty": ""},
+}
+_SERVER_SET: Mapping[str, Any] = {
+    "uid": "1f3b",
+    "resourceVersion": "12",
+    "generation": 3,
+    "generateName": "all-",
+    "creationTimestamp": "2026-01-31T12:00:00Z",
+    "deletionTimestamp": None,
+    "deletionGracePeriodSeconds": 30,
+    "managedFields": [{"manager": "kubectl"}],
+    "selfLink": "/apis",
+    "ownerReferences": [{"name": "x"}],
+    "finalizers": ["example.com/f"],
+}
+_EXPORTED: Mapping[str, Any] = {"project": "p", "mainRepoName": "shop", "mainRepoIndex": 0}
+_PLATFORM: Mapping[str, Any] = {
+    "groupAccess": [],
+    "runnerSecretsName": "s",
+    "repositories": [],
+    "inactivityTimeoutSeconds": 10,
+    "displayName": "Team A",
+    "description": "What it is for",
+}
+
+
+def documents(namespace: str) -> dict[str, KubeObject]:
+    """One document of each kind that uses every field of its kind."""
+    metadata = {"name": "everything", "namespace": namespace, **_METADATA}
+    budget = {"percent": 50, "atLeast": 2}
+    policy = {
+        "installation": "default",
+        "namespaces": [namespace],
+        "budgets": {"deletes": budget, "restarts": budget},
+        "allowDeletes": [f"{namespace}/gone"],
+        "allowRestarts": [f"{namespace}/other"],
+        "allowEmpty": True,
+        "onConflict": "heal",
+        "mask": ["*_DSN"],
+    }
+    specs: Mapping[str, Mapping[str, Any]] = {
+        SESSION: {**SPEC, **_EXPORTED},
+        DEFAULTS: {**SHARED, "capabilities": {"sidecar": "plain"}},
+        PROJECT: {**SHARED, **_PLATFORM},
+        POLICY: policy,
+    }
+    return {
+        kind: {
+            "apiVersion": API,
+            "kind": kind,
+            "metadata": {**metadata, **_SERVER_SET},
+            "spec": spec,
+            "status": {"phase": "Running"},
+        }
+        for kind, spec in specs.items()
+    }
+
+
+def unused(namespace: str) -> list[str]:
+    """List the fields of any kind that the documents leave out, as `Kind: a.b[].c`."""
+    return [
+        f"{kind}: {path}"
+        for kind, document in documents(namespace).items()
+        for path in _unused(KINDS[kind], [document], "")
+    ]
+
+
+def _unused(kind: Type, values: list[Any], path: str) -> Iterator[str]:
+    """Walk all values that stand at one place; a field is used where any of them has it."""
+    match kind:
+        case Fields():
+            for field in kind.fields:
+                below = [value[field.name] for value in values if field.name in value]
+                place = f"{path}.{field.name}".removeprefix(".")
+                yield from _unused(field.type, below, place) if below else [place]
+        case Items():
+            yield from _unused(kind.item, [item for value in values for item in value], f"{path}[]")
+        case Entries():
+            if not any(values):
+                yield path
+        case Scalar() | Anything():
+            pass
+        case _:
+            assert_never(kind)

@@ -1,0 +1,334 @@
+"""One installation on a real server: a namespace, a desired tree, and the rights from `deploy/`."""
+
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.cli.main import run
+from reconcile.core.model import Kind
+from reconcile.core.names import ANNOTATION_DIGEST, LABEL_INSTALLATION
+from tests.controlplane import waiting
+from tests.controlplane.access import ControlPlane
+from tests.controlplane.audit import AuditEvent, Mark
+from tests.deploy.manifests import objects, placed
+
+API = "vteam.ambient-code/v1alpha1"
+IMAGE = "registry.example/runner:1"
+ACCOUNT = "reconcile"
+READER = "reconcile-reader"
+SHIPPED = {
+    "ConfigMap": Kind("v1", "ConfigMap"),
+    "NetworkPolicy": Kind("networking.k8s.io/v1", "NetworkPolicy"),
+    "Pod": Kind("v1", "Pod"),
+    "Service": Kind("v1", "Service"),
+    "ServiceAccount": Kind("v1", "ServiceAccount"),
+}
+KINDS = SHIPPED | {
+    "Deployment": Kind("apps/v1", "Deployment"),
+    "PersistentVolumeClaim": Kind("v1", "PersistentVolumeClaim"),
+}
+"""The kinds that tests look at, by name."""
+
+WRITES = {"create", "patch", "update", "delete", "deletecollection"}
+
+Object: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n{self.out}{self.err}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A namespace with its desired tree; admin sets up, plays the stranger and checks."""
+
+    plane: ControlPlane
+    namespace: str
+    tree: Path
+    kubeconfig: Path
+    account: str = ACCOUNT
+
+    @property
+    def user(self) -> str:
+        """The server's name for whom the program is."""
+        return f"system:serviceaccount:{self.namespace}:{self.account}"
+
+    # The desired tree
+
+    def write(self, path: str, *documents: Object) -> None:
+        """Write a file of the tree; JSON is YAML."""
+        file = self.tree / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n---\n".join(json.dumps(each, indent=1) for each in documents))
+
+    def session(
+        self, name: str, metadata: Object | None = None, *, folder: str = "", **spec: Any
+    ) -> None:
+        """Write the file of one session."""
+        document = session_document(name, metadata, **spec)
+        self.write(f"{folder or self.namespace}/{name}.yaml", document)
+
+    def policy(self, **spec: Any) -> None:
+        """Write policy.yaml."""
+        self.write("policy.yaml", {"apiVersion": API, "kind": "Policy", "spec": spec})
+
+    def forget(self, *names: str) -> None:
+        """Remove the files of sessions."""
+        for name in names:
+            (self.tree / self.namespace / f"{name}.yaml").unlink()
+
+    def template(self, name: str, text: str) -> None:
+        """Write a template of the user's own."""
+        self.templates.mkdir(exist_ok=True)
+        (self.templates / f"{name}.yaml.j2").write_text(text)
+
+    @property
+    def templates(self) -> Path:
+        """The folder for `--templates`."""
+        return self.tree.with_name("templates")
+
+    # The program
+
+    def run(self, command: str, *arguments: str, kubeconfig: Path | None = None) -> Ended:
+        """Run the program in this process."""
+        if self.templates.is_dir():
+            arguments = ("--templates", str(self.templates), *arguments)
+        chosen = str(kubeconfig or self.kubeconfig)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([command, str(self.tree), "--kubeconfig", chosen, *arguments])
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def apply(self, *arguments: str, expect: int = 0) -> Ended:
+        """Run `apply` and look at its exit code."""
+        ended = self.run("apply", *arguments)
+        assert ended.code == expect, str(ended)
+        return ended
+
+    def diff(self, *arguments: str, expect: int = 0) -> Ended:
+        """Run `diff` and look at its exit code."""
+        ended = self.run("diff", *arguments)
+        assert ended.code == expect, str(ended)
+        return ended
+
+    def plan(self, *arguments: str, expect: int = 1) -> list[Object]:
+        """Run `diff -o json` and return the changes."""
+        document = json.loads(self.diff("-o", "json", *arguments, expect=expect).out)
+        return [change for session in document["sessions"] for change in session["changes"]]
+
+    def is_settled(self) -> None:
+        """Assert that a diff is empty and that a second apply sends no write at all."""
+        self.diff(expect=0)
+        mark = self.plane.audit().mark()
+        self.apply()
+        assert self.writes(mark) == []
+
+    # What the server has seen and has
+
+    def writes(self, mark: Mark) -> list[AuditEvent]:
+        """Return the program's own writing requests since a moment, refused ones included."""
+        events = self.plane.audit().since(mark, user=self.user)
+        return [event for event in events if event.verb in WRITES]
+
+    def path(self, kind: str, name: str = "", namespace: str = "") -> str:
+        """The path of an object or of a collection."""
+        found = KINDS[kind]
+        root = f"/apis/{found.api_version}" if found.group else f"/api/{found.api_version}"
+        collection = f"{root}/namespaces/{namespace or self.namespace}/{WELL_KNOWN[found].plural}"
+        return f"{collection}/{name}" if name else collection
+
+    def get(self, kind: str, name: str) -> Object:
+        """Read an object that is there."""
+        answer = self.plane.request("GET", self.path(kind, name))
+        assert answer.status_code == 200, answer.text
+        found: Object = answer.json()
+        return found
+
+    def everything(self, namespace: str = "") -> dict[str, Object]:
+        """Read all objects, by `Kind/name`, but for what every namespace has by itself."""
+        return {
+            f"{kind}/{item['metadata']['name']}": {"kind": kind, **item}
+            for kind in KINDS
+            for item in self._items(kind, namespace)
+            if item["metadata"]["name"] not in {"kube-root-ca.crt", "default", ACCOUNT, READER}
+        }
+
+    def ours(self, installation: str = "default", namespace: str = "") -> dict[str, Object]:
+        """Read all objects of an installation, by `Kind/name`."""
+        return {
+            name: item
+            for name, item in self.everything(namespace).items()
+            if labels_of(item).get(LABEL_INSTALLATION) == installation
+        }
+
+    def _items(self, kind: str, namespace: str) -> list[Object]:
+        answer = self.plane.request("GET", self.path(kind, namespace=namespace))
+        assert answer.status_code == 200, answer.text
+        items: list[Object] = answer.json()["items"]
+        return items
+
+    # The stranger
+
+    def create(self, kind: str, body: Object) -> Object:
+        """Create an object as somebody else."""
+        found = {"apiVersion": KINDS[kind].api_version, "kind": kind, **body}
+        return self._send("POST", self.path(kind), found, "application/json")
+
+    def edit(self, kind: str, name: str, *operations: Object) -> Object:
+        """Change an object by JSON Patch as somebody else."""
+        path = self.path(kind, name)
+        return self._send("PATCH", path, list(operations), "application/json-patch+json")
+
+    def merge(self, kind: str, name: str, body: Object) -> Object:
+        """Change an object by a merge patch as somebody else."""
+        return self._send("PATCH", self.path(kind, name), body, "application/merge-patch+json")
+
+    def start_pod(self, name: str, phase: str = "Running") -> None:
+        """Set a pod's status as a kubelet would: there is no node here."""
+        states = {
+            "Running": {"running": {"startedAt": "2026-01-31T12:00:00Z"}},
+            "Succeeded": {"terminated": {"exitCode": 0, "startedAt": "2026-01-31T12:00:00Z"}},
+        }
+        status = {"name": "runner", "image": IMAGE, "imageID": "", "ready": True}
+        status |= {"restartCount": 0, "state": states[phase]}
+        body = {"status": {"phase": phase, "containerStatuses": [status]}}
+        path = f"{self.path('Pod', name)}/status"
+        self._send("PATCH", path, body, "application/merge-patch+json")
+
+    def _send(self, method: str, path: str, body: object, content_type: str) -> Object:
+        answer = self.plane.request(
+            method, path, body, content_type=content_type, params={"fieldManager": "stranger"}
+        )
+        assert answer.status_code < 300, answer.text
+        content: Object = answer.json()
+        return content
+
+    # Rights
+
+    def grant(self, kind: str, *, account: str = ACCOUNT) -> None:
+        """Give an account the verbs of `deploy/` for one more kind, as the Role's text advises."""
+        found = KINDS[kind]
+        resource = WELL_KNOWN[found].plural
+        role = f"{account}-{resource}"
+        rule = {
+            "apiGroups": [found.group],
+            "resources": [resource],
+            "verbs": ["get", "list", "create", "patch", "delete"],
+        }
+        [binding] = [body for body in objects("namespace") if body["kind"] == "RoleBinding"]
+        binding = {**binding, "metadata": {"name": role}}
+        binding["roleRef"] = {**binding["roleRef"], "name": role}
+        roles = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule]}
+        bodies = [{**roles, "metadata": {"name": role}}, binding]
+        install(self.plane, placed(bodies, self.namespace, home=self.namespace))
+        self.wait_for_rights(found.group, resource)
+
+    def wait_for_rights(self, group: str, resource: str) -> None:
+        """Wait until the server's authorizer has seen a new binding."""
+        wanted = {"namespace": self.namespace, "verb": "list", "group": group, "resource": resource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": self.user, "resourceAttributes": wanted},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+        def granted() -> bool:
+            return bool(self.plane.request("POST", path, review).json()["status"]["allowed"])
+
+        waiting.until(f"the rights of {self.user}", granted)
+
+
+def session_document(name: str, metadata: Object | None = None, **spec: Any) -> Object:
+    """A session as a file has it."""
+    spec.setdefault("runner", {"image": IMAGE})
+    return {
+        "apiVersion": API,
+        "kind": "AgenticSession",
+        "metadata": {"name": name, **(metadata or {})},
+        "spec": spec,
+    }
+
+
+def make(plane: ControlPlane, folder: Path, *, reader: bool = False) -> Site:
+    """Make a namespace and bind the Role of `deploy/` to a service account in it."""
+    namespace = plane.fresh_namespace("e2e")
+    account = READER if reader else ACCOUNT
+    accounts = [body for body in objects("base") if body["kind"] == "ServiceAccount"]
+    install(plane, placed(accounts, namespace))
+    for rights in ("namespace", "reader"):
+        install(plane, placed(objects(rights), namespace, home=namespace))
+    kubeconfig = plane.service_account_kubeconfig(namespace, account)
+    tree = folder / "desired"
+    tree.mkdir(exist_ok=True)
+    site = Site(plane, namespace, tree, kubeconfig, account)
+    site.wait_for_rights("", "pods")
+    return site
+
+
+def install(plane: ControlPlane, bodies: list[Object]) -> None:
+    """Create objects as admin."""
+    plurals = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
+    for body in bodies:
+        group = "api" if body["apiVersion"] == "v1" else "apis"
+        root = f"/{group}/{body['apiVersion']}/namespaces/{body['metadata']['namespace']}"
+        answer = plane.request("POST", f"{root}/{plurals[body['kind']]}", body)
+        assert answer.status_code == 201, answer.text
+
+
+def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """An object's labels."""
+    return obj["metadata"].get("labels") or {}
+
+
+def bare(obj: Mapping[str, Any]) -> Object:
+    """An object without what the server counts and what our own digest says."""
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
+    annotations = {k: v for k, v in metadata.get("annotations", {}).items()}
+    annotations.pop(ANNOTATION_DIGEST, None)
+    return {**obj, "metadata": {**metadata, "annotations": annotations}}
+
+
+_COUNTED = {"managedFields", "resourceVersion", "generation"}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every scalar of an object with its path; items of lists by name where they have one."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from leaves(below, f"{path}.{key}")
+    elif isinstance(value, list) and value:
+        for index, below in enumerate(value):
+            named = isinstance(below, dict) and "name" in below
+            yield from leaves(below, f"{path}[{below['name'] if named else index}]")
+    else:
+        yield path.removeprefix("."), value
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two states of an object, `bare`: old and new value by path."""
+    old, new = dict(leaves(bare(before))), dict(leaves(bare(after)))
+    return {
+        path: (old.get(path), new.get(path))
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    }
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder of the tree."""
+    shutil.rmtree(folder)
