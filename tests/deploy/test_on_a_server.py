@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def installed(control_plane: ControlPlane) -> Installed:
     for account in ACCOUNTS.values():
         waiting.until(
             f"the rights of {account}",
-            lambda account=account: place.may(account, "get", ("", "pods"), managed),
+            partial(place.may, account, "get", ("", "pods"), managed),
         )
     return place
 
