@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 demo: venv ## Run the main job once, on an embedded cluster
-	@$(BIN)/python -m docs.demo
+	@$(BIN)/python docs/demo.py
 
 test: venv ## Run all tests; starts the real API server by itself
 	$(BIN)/python -m tests.controlplane build > /dev/null

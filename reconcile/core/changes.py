@@ -165,18 +165,18 @@ class HoldReason(Enum):
 
     RUNNING_WORK = (
         "it would end running work: set `update.strategy: Recreate` or `state: Stopped` in the "
-        "session, or list `{session}` under `approvals.allowRestarts` in policy.yaml"
+        "session, or list `{session}` under `allowRestarts` in policy.yaml"
     )
     RESTART_BUDGET = (
         "the restart budget is exceeded: raise `budgets.restarts`, or list `{session}` under "
-        "`approvals.allowRestarts`, in policy.yaml"
+        "`allowRestarts`, in policy.yaml"
     )
     DELETE_BUDGET = (
         "the delete budget is exceeded: raise `budgets.deletes`, or list `{session}` under "
-        "`approvals.allowDeletes`, in policy.yaml"
+        "`allowDeletes`, in policy.yaml"
     )
     LAST_SESSIONS = (
-        "no session of this installation would be left: set `approvals.allowEmpty: true` in "
+        "no session of this installation would be left: set `allowEmpty: true` in "
         "policy.yaml if that is meant"
     )
     UNREADABLE = "a file in this namespace could not be used, so nothing in it is pruned: mend it"
@@ -192,7 +192,7 @@ class HoldReason(Enum):
     )
     TERMINATING = "the live object is being deleted: the next pass goes on when it is gone"
     DATA_LOSS = (
-        "replacing it would delete its data: list `{session}` under `approvals.allowDeletes` in "
+        "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"
     )
     WAITS_FOR_OWNER = "an object that comes before it is held"

@@ -75,7 +75,6 @@ def record_of(session: Session, installation: str) -> Manifest:
         "metadata": {"name": f"{RECORD_PREFIX}{session.id.name}"},
         "data": {
             "displayName": name if isinstance(name, str) else None,
-            "specDigest": session.digest,
             "state": session.state.value,
         },
     }

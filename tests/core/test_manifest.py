@@ -60,7 +60,6 @@ def test_a_record_describes_its_session_without_prompt_or_revision():
     assert record.body["data"] == {
         "displayName": "Fix it",
         "state": "Running",
-        "specDigest": "sha256:0",
     }
     assert "displayName" not in record_of(session(), "default").body["data"]
 

@@ -1,0 +1,74 @@
+"""`python -m bench [cluster|scale]`: prints the tables, exits 1 if a promise fails."""
+
+import argparse
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cluster import Claim, ClusterBench, Row, claims
+from bench.scale import ScaleRow, measure
+from tests.controlplane.server import running
+
+SIZES = (100, 1_000, 10_000)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("all", "cluster", "scale"), default="all")
+    parser.add_argument("--sessions", type=int, default=1_000)
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
+    kept = True
+    if options.what in {"all", "cluster"}:
+        kept = cluster(options.sessions)
+    if options.what in {"all", "scale"}:
+        print_scale([measure(size) for size in SIZES])
+    return 0 if kept else 1
+
+
+def cluster(sessions: int) -> bool:
+    """Measure on the real API server; tells whether every promise is kept."""
+    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
+        home = Path(folder)
+        with running(home / "controlplane") as plane:
+            rows = ClusterBench(plane, home, sessions).run()
+    promises = claims(rows)
+    print_rows(sessions, rows)
+    print_claims(promises)
+    return all(promise.holds for promise in promises)
+
+
+def print_rows(sessions: int, rows: Sequence[Row]) -> None:
+    """Print what each run cost."""
+    print(f"\n{sessions} sessions, {sessions * 6} objects, one namespace, real API server\n")
+    print(f"{'':<30}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'requests':>10}")
+    for row in rows:
+        cost = row.cost
+        figures = f"{cost.wall:>9.2f}{cost.cpu:>9.2f}{cost.peak_mib:>10.0f}{row.requests:>10}"
+        print(f"{row.name:<30}{figures}")
+
+
+def print_claims(promises: Sequence[Claim]) -> None:
+    """Print each promise and whether it is kept."""
+    print()
+    for promise in promises:
+        bound = f"{'at least' if promise.at_least else 'at most'} {promise.bound:.4g}"
+        verdict = "kept" if promise.holds else "NOT KEPT"
+        print(f"{promise.text:<32}{promise.value:>8.2f}   {bound:<14}{verdict}")
+
+
+def print_scale(rows: Sequence[ScaleRow]) -> None:
+    """Print seconds, and milliseconds a session, which should stay level."""
+    print("\nseconds (ms per session), embedded cluster in memory, one thread\n")
+    print(f"{'sessions':>9}{'build':>17}{'first apply':>17}{'cold no-op':>17}{'warm no-op':>17}")
+    for row in rows:
+        cells = (row.build, row.apply, row.cold, row.warm)
+        shown = (f"{cell:>9.2f} ({1000 * cell / row.sessions:.2f})".rjust(17) for cell in cells)
+        print(f"{row.sessions:>9}{''.join(shown)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""A thousand sessions on a real API server, beside kubectl and bare HTTP, in one run."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.measure import Cost, command, say
+from bench.sessions import write_tree
+from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.cli.wiring import shipped_templates
+from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.engine.desired import DesiredBuilder
+from tests.controlplane.server import ControlPlane
+
+OURS, KUBECTL, PLAIN = "bench-ours", "bench-kubectl", "bench-plain"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    cost: Cost
+    requests: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One promise: `value` must be at most, or at least, `bound`."""
+
+    text: str
+    value: float
+    bound: float
+    at_least: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is kept."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+class ClusterBench:
+    """Measures everything on one server; `home` takes trees, bodies and logs."""
+
+    def __init__(self, plane: ControlPlane, home: Path, count: int) -> None:
+        self._plane = plane
+        self._home = home
+        self._count = count
+        self._kubeconfig = str(plane.kubeconfig("admin"))
+        self._tree = home / "desired"
+
+    def run(self) -> list[Row]:
+        """Apply the same sessions three ways, then look at them again and again."""
+        self._prepare()
+        return [
+            self._row("plain parallel HTTP applies", self._plain),
+            self._row("kubectl apply --server-side", lambda: self._kubectl("apply", (0,))),
+            self._row("reconcile apply, first", lambda: self._reconcile("apply", (0,))),
+            self._row("kubectl diff --server-side", lambda: self._kubectl("diff", (0, 1))),
+            self._row("fetch and decode the lists", self._fetch, rounds=3),
+            self._row("reconcile, warm no-op pass", self._warm, rounds=4),
+            self._row("reconcile diff, cold no-op", lambda: self._reconcile("diff", (0,))),
+        ]
+
+    def _prepare(self) -> None:
+        say(f"{self._count} sessions are written and rendered")
+        write_tree(self._tree, OURS, self._count)
+        builder = DesiredBuilder(read_templates(shipped_templates()))
+        desired = builder.build(DirectorySource(self._tree).read())
+        bodies = [dict(m.body) for wanted in desired.sessions for m in wanted.manifests]
+        for namespace in (OURS, KUBECTL, PLAIN):
+            self._plane.kubectl("create", "namespace", namespace)
+            items = [_moved(body, namespace) for body in bodies]
+            listed = {"apiVersion": "v1", "kind": "List", "items": items}
+            (self._home / f"{namespace}.json").write_bytes(orjson.dumps(listed))
+
+    def _row(self, name: str, work: Callable[[], Cost], rounds: int = 1) -> Row:
+        say(name)
+        mark = self._plane.audit().mark()
+        cost = work()
+        events = self._plane.audit().since(mark, user="admin")
+        return Row(name, cost, len(events) // rounds)
+
+    def _plain(self) -> Cost:
+        bodies = str(self._home / f"{PLAIN}.json")
+        return self._python("bench.rivals", "apply", self._kubeconfig, bodies)
+
+    def _kubectl(self, verb: str, codes: Sequence[int]) -> Cost:
+        arguments = [str(self._plane.assets / "kubectl"), "--kubeconfig", self._kubeconfig, verb]
+        arguments += ["--server-side", "-f", str(self._home / f"{KUBECTL}.json")]
+        return command(arguments, log=self._home / "kubectl.log", codes=codes)
+
+    def _reconcile(self, verb: str, codes: Sequence[int]) -> Cost:
+        return self._python(
+            "reconcile", verb, str(self._tree), "--kubeconfig", self._kubeconfig, codes=codes
+        )
+
+    def _fetch(self) -> Cost:
+        labels = orjson.dumps({LABEL_INSTALLATION: "default"}).decode()
+        self._python("bench.rivals", "fetch", self._kubeconfig, OURS, labels)
+        return self._told()
+
+    def _warm(self) -> Cost:
+        self._python("bench.warm", self._kubeconfig, str(self._tree))
+        return self._told()
+
+    def _python(self, module: str, *arguments: str, codes: Sequence[int] = (0,)) -> Cost:
+        log = self._home / "python.log"
+        return command([sys.executable, "-m", module, *arguments], log=log, codes=codes)
+
+    def _told(self) -> Cost:
+        last = (self._home / "python.log").read_text().strip().splitlines()[-1]
+        return Cost(**orjson.loads(last))
+
+
+def claims(rows: Sequence[Row]) -> list[Claim]:
+    """What is promised, in ratios of this very run."""
+    plain, apply, ours, diff, fetch, warm, cold = rows
+    wall = lambda row: row.cost.wall  # noqa: E731 - read once per line below
+    peak = max(row.cost.peak_mib for row in (ours, warm, cold))
+    return [
+        Claim("warm no-op / fetch and decode", wall(warm) / wall(fetch), 2, at_least=False),
+        Claim("kubectl diff / warm no-op", wall(diff) / wall(warm), 40, at_least=True),
+        Claim("requests of a warm no-op", warm.requests, 30, at_least=False),
+        Claim("kubectl diff / cold no-op", wall(diff) / wall(cold), 6, at_least=True),
+        Claim("kubectl apply / first apply", wall(apply) / wall(ours), 1.2, at_least=True),
+        Claim("first apply / plain applies", wall(ours) / wall(plain), 1.5, at_least=False),
+        Claim("peak RSS in MiB", peak, 250 / 1.048576, at_least=False),
+    ]
+
+
+def _moved(body: dict[str, Any], namespace: str) -> dict[str, Any]:
+    return {**body, "metadata": {**body["metadata"], "namespace": namespace}}

@@ -1,0 +1,59 @@
+"""Runs a command or a function and says what it cost."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run cost: seconds of wall and of CPU, MiB of peak memory (0 where not told)."""
+
+    wall: float
+    cpu: float
+    peak_mib: float = 0.0
+
+
+def command(
+    arguments: Sequence[str], *, log: Path, codes: Sequence[int] = (0,), env: Mapping[str, str] = {}
+) -> Cost:
+    """Run a program to its end; its output goes to `log`. RuntimeError for any other exit code."""
+    with log.open("wb") as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            arguments, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in codes:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}:\n{tail}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def function(work: Callable[[], object], *, times: int = 1) -> Cost:
+    """Call a function several times in this process; the fastest call counts."""
+    costs = []
+    for _ in range(times):
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.perf_counter()
+        work()
+        wall = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        costs.append(Cost(wall, cpu, after.ru_maxrss / 1024))
+    return min(costs, key=lambda cost: cost.wall)
+
+
+def say(text: str) -> None:
+    """Tell how far the benchmark is."""
+    print(f"# {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,45 @@
+"""Does cost grow with the number of sessions, and no faster? On the embedded cluster, in memory."""
+
+import gc
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import function, say
+from bench.sessions import write_tree
+from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.cli.wiring import shipped_templates
+from reconcile.engine.desired import DesiredBuilder
+from reconcile.engine.reconciler import Options, Reconciler
+from reconcile.runtime.clock import SystemClock
+
+
+@dataclass(frozen=True)
+class ScaleRow:
+    """Seconds that so many sessions take: read and render, first apply, cold and warm no-op."""
+
+    sessions: int
+    build: float
+    apply: float
+    cold: float
+    warm: float
+
+
+def measure(count: int) -> ScaleRow:
+    """Measure one size."""
+    say(f"{count} sessions on the embedded cluster")
+    gc.collect()
+    with tempfile.TemporaryDirectory() as folder:
+        write_tree(Path(folder) / "desired", "bench", count)
+        source = DirectorySource(Path(folder) / "desired")
+        builder = DesiredBuilder(read_templates(shipped_templates()))
+        build = function(lambda: builder.build(source.read()))
+        desired = builder.build(source.read())
+    reconciler = Reconciler(EmbeddedCluster(), SystemClock(), Options(concurrency=1))
+    first = reconciler.plan(desired, {})
+    apply = function(lambda: list(reconciler.apply(first)))
+    cold = function(lambda: reconciler.plan(desired, {}))
+    sight = reconciler.plan(desired, {}).sight
+    warm = function(lambda: reconciler.plan(desired, sight.objects))
+    return ScaleRow(count, build.wall, apply.wall, cold.wall, warm.wall)
