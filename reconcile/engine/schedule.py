@@ -54,10 +54,11 @@ class Schedule(Generic[RunT]):
         return None if fresh is None else (fresh, fresh.steps())
 
     def _collect(self) -> Iterator[RunT]:
+        pause = self._pause()
         if not self._working:
-            self._clock.sleep(max(0.0, self._waiting[0][0] - self._clock.monotonic()))
+            self._clock.sleep(pause or 0.0)
             return
-        for future in wait(self._working, return_when=FIRST_COMPLETED).done:
+        for future in wait(self._working, pause, FIRST_COMPLETED).done:
             run, steps = self._working.pop(future)
             seconds = future.result()
             if seconds is None:
@@ -65,3 +66,9 @@ class Schedule(Generic[RunT]):
             else:
                 due = self._clock.monotonic() + seconds
                 heapq.heappush(self._waiting, (due, next(self._order), run, steps))
+
+    def _pause(self) -> float | None:
+        """Seconds until a free thread has something to do again; None where none has."""
+        if not self._waiting or len(self._working) == self._threads:
+            return None
+        return max(0.0, self._waiting[0][0] - self._clock.monotonic())

@@ -1,0 +1,176 @@
+"""A clock that only moves when somebody waits, and a cluster that fails when it is told to."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from reconcile.core.errors import ClusterError
+from reconcile.core.model import Kind, ObjectRef
+from reconcile.engine.ports import Clock, Cluster
+
+_START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Time passes by waiting alone; `waits` has every wait."""
+
+    def __init__(self, jitter=0.5):
+        self.waits = []
+        self._jitter = jitter
+        self._passed = 0.0
+        self._lock = threading.Lock()
+
+    def monotonic(self) -> float:
+        with self._lock:
+            return self._passed
+
+    def now(self) -> str:
+        return (_START + timedelta(seconds=self.monotonic())).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.waits.append(seconds)
+            self._passed += seconds
+
+    def jitter(self) -> float:
+        return self._jitter
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `number` counts from 0; `name` is empty for lists."""
+
+    number: int
+    verb: str
+    kind: str
+    namespace: str
+    name: str = ""
+
+    @property
+    def writes(self) -> bool:
+        return self.verb in {"apply", "patch", "delete"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a request fails with; `late` if it takes effect before its answer is lost."""
+
+    error: ClusterError
+    late: bool = False
+
+
+Faults = Callable[[Call], Fault | None]
+
+
+def never(_call):
+    return None
+
+
+def nth(number, error, *, late=False) -> Faults:
+    """Fail the call of this number alone."""
+    return lambda call: Fault(error, late) if call.number == number else None
+
+
+@dataclass
+class Times:
+    """Fail the first `times` calls of a verb, of a kind, on a name or in a namespace, if told."""
+
+    error: ClusterError
+    verb: str
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    times: int = 1
+    late: bool = False
+
+    def __call__(self, call):
+        wanted = {"verb": self.verb, "kind": self.kind, "name": self.name}
+        wanted["namespace"] = self.namespace
+        matches = all(not value or getattr(call, key) == value for key, value in wanted.items())
+        if not matches or not self.times:
+            return None
+        self.times -= 1
+        return Fault(self.error, self.late)
+
+
+always = 1_000_000
+
+
+@dataclass
+class FlakyCluster:
+    """A Cluster that asks before each call whether it is to fail, and keeps a log of all calls.
+
+    `before` is called with each call before it is made: somebody else may act just then.
+    """
+
+    inner: Cluster
+    faults: Faults = never
+    before: Callable[[Call], None] = never
+    log: list = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def list(self, kind, namespace, labels) -> Iterator:
+        request = partial(self.inner.list, kind, namespace, labels)
+        yield from self._iterate("list", kind, namespace, request)
+
+    def metadata(self, kind, namespace) -> Iterator:
+        request = partial(self.inner.metadata, kind, namespace)
+        yield from self._iterate("metadata", kind, namespace, request)
+
+    def get(self, kind, namespace, name):
+        ref = ObjectRef(kind.group, kind.name, namespace, name)
+        return self._do("get", ref, lambda: self.inner.get(kind, namespace, name))
+
+    def apply(self, body, options):
+        kind = Kind(body["apiVersion"], body["kind"])
+        metadata = body["metadata"]
+        ref = ObjectRef(kind.group, kind.name, metadata["namespace"], metadata["name"])
+        return self._do("apply", ref, lambda: self.inner.apply(body, options))
+
+    def patch(self, kind, ref, operations, *, dry_run):
+        return self._do(
+            "patch", ref, lambda: self.inner.patch(kind, ref, operations, dry_run=dry_run)
+        )
+
+    def delete(self, kind, ref, uid):
+        return self._do("delete", ref, lambda: self.inner.delete(kind, ref, uid))
+
+    @property
+    def writes(self):
+        """What was asked to be written, as `verb Kind name`."""
+        return [f"{call.verb} {call.kind} {call.name}" for call in self.log if call.writes]
+
+    def _called(self, verb, kind, namespace, name=""):
+        with self._lock:
+            call = Call(len(self.log), verb, kind, namespace, name)
+            self.log.append(call)
+        self.before(call)
+        with self._lock:
+            return self.faults(call)
+
+    def _do(self, verb, ref, request):
+        fault = self._called(verb, ref.kind, ref.namespace, ref.name)
+        if fault is not None and not fault.late:
+            raise fault.error
+        result = request()
+        if fault is not None:
+            raise fault.error
+        return result
+
+    def _iterate(self, verb, kind, namespace, request):
+        """A late fault breaks a list in its middle."""
+        fault = self._called(verb, kind.name, namespace)
+        if fault is None:
+            yield from request()
+            return
+        found = list(request())
+        yield from found[: len(found) // 2 if fault.late else 0]
+        raise fault.error
+
+
+if TYPE_CHECKING:
+    _clock: type[Clock] = FakeClock
+    _cluster: type[Cluster] = FlakyCluster

@@ -1,0 +1,119 @@
+"""What a pass leaves in a session's Record, and when it leaves the Record alone."""
+
+import json
+
+import pytest
+
+from reconcile.core.changes import Status
+from reconcile.core.errors import ForbiddenError
+from tests.engine.fakes import Times, always
+from tests.engine.worlds import is_quiet, settled
+
+NO = ForbiddenError("no such right")
+PENDING = ["Replace Pod team-a/one-runner: RUNNING_WORK"]
+RECORD = {"verb": "apply", "kind": "ConfigMap", "name": "session-one"}
+
+
+def note(world):
+    return json.loads(world.get("ConfigMap", "session-one")["data"]["status"])
+
+
+def record_writes(world):
+    return world.seen.writes.count("apply ConfigMap session-one")
+
+
+def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
+    world = settled()
+    assert note(world) == {
+        "revision": "r1",
+        "digest": world.desired().sessions[0].session.digest,
+        "pending": [],
+        "failed": [],
+    }
+
+
+def test_a_commit_that_does_not_touch_a_session_does_not_touch_its_record():
+    world = settled("one", "two").add("two", "initialPrompt: work\ninteractive: true")
+    version = world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"]
+    world.apply(revision="r2")
+    assert world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"] == version
+
+
+def test_a_commit_that_changes_something_is_noted():
+    world = settled()
+    world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
+    world.apply(revision="r2")
+    assert note(world)["revision"] == "r2"
+
+
+def test_what_is_held_is_noted_once_and_forgotten_when_it_is_gone():
+    world = settled().add("one", "initialPrompt: changed")
+    world.apply(revision="r2")
+    assert note(world)["pending"] == PENDING
+    world.apply(revision="r3")
+    assert record_writes(world) == 0
+    assert note(world)["revision"] == "r2"
+    world.remove("Pod", "one-runner")
+    world.apply(revision="r4")
+    assert note(world)["pending"] == []
+    assert is_quiet(world.plan().plan)
+
+
+def test_what_is_no_longer_held_is_forgotten_although_nothing_else_is_to_be_done():
+    world = settled().add("one", "initialPrompt: changed")
+    world.apply(revision="r2")
+    world.add("one", "initialPrompt: work")
+    world.apply(revision="r3")
+    assert note(world)["pending"] == []
+
+
+def test_a_failure_is_noted_and_forgotten_by_a_pass_that_has_nothing_to_do():
+    world = settled()
+    write = {"op": "replace", "path": "/data/INITIAL_PROMPT", "value": "theirs"}
+    world.edit("ConfigMap", "one-inputs", write)
+    world.apply(Times(NO, "apply", name="one-inputs", times=always), revision="r2")
+    assert note(world)["failed"] == ["no such right"]
+    world.edit("ConfigMap", "one-inputs", {**write, "value": "work"})
+    world.apply(revision="r3")
+    assert note(world)["failed"] == []
+    assert world.apply().outcomes == ()
+
+
+def test_a_note_that_cannot_be_written_is_told_and_changes_no_outcome():
+    world = settled()
+    world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
+    passed = world.apply(Times(NO, **RECORD))
+    assert not passed.bad
+    assert passed.failures == ("team-a/one: the Record could not be updated: no such right",)
+
+
+def test_a_session_whose_record_could_not_be_made_has_no_note():
+    world = settled("one")
+    world.add("two")
+    passed = world.apply(Times(NO, "apply", name="session-two", times=always))
+    assert not passed.failures
+    assert passed.of(Status.CREATED) == []
+
+
+def test_a_removed_session_gets_no_note():
+    world = settled("one", "two")
+    del world.files["team-a/two.yaml"]
+    world.apply()
+    assert "apply ConfigMap session-two" not in world.seen.writes
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"revision": 1}', "null", '{"pending": 3}'])
+def test_a_note_that_was_damaged_by_hand_counts_as_none(damage):
+    world = settled()
+    write = {"op": "replace", "path": "/data/status", "value": damage}
+    world.edit("ConfigMap", "session-one", write)
+    assert world.apply().outcomes == ()
+    world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
+    assert not world.apply(revision="r2").bad
+    assert note(world)["revision"] == "r2"
+
+
+def test_a_lost_note_is_no_difference():
+    world = settled()
+    world.edit("ConfigMap", "session-one", {"op": "remove", "path": "/data/status"})
+    assert is_quiet(world.plan().plan)
