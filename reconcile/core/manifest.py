@@ -63,7 +63,7 @@ def reference(kind: Kind, session: SessionId, name: str) -> ObjectRef:
     return ObjectRef(kind.group, kind.name, session.namespace, name)
 
 
-def record_of(session: Session, installation: str) -> Manifest:
+def record_manifest(session: Session, installation: str) -> Manifest:
     """Make a session's Record: the owner of its objects, and what is wanted of it in short.
 
     It changes only with the session: neither the revision nor a time is in it.
@@ -103,7 +103,7 @@ def wanted_of(session: Session, installation: str, rendered: Iterable[Manifest])
     Kinds of one rank are ordered by kind and name, so that the order of templates is none.
     """
     ordered = sorted(rendered, key=lambda manifest: (order_of(manifest.kind), manifest.ref))
-    record = record_of(session, installation)
+    record = record_manifest(session, installation)
     return Wanted(session, (record, *_of_state(session.state, ordered)))
 
 

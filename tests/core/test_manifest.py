@@ -7,7 +7,7 @@ from reconcile.core.manifest import (
     find_clashes,
     manifest_of,
     order_of,
-    record_of,
+    record_manifest,
     wanted_of,
 )
 from reconcile.core.model import Kind, State
@@ -56,12 +56,12 @@ def test_only_a_stopped_sessions_pods_are_left_out():
 
 def test_a_record_describes_its_session_without_prompt_or_revision():
     one = session({"displayName": "Fix it", "initialPrompt": "secret"})
-    record = record_of(one, "default")
+    record = record_manifest(one, "default")
     assert record.body["data"] == {
         "displayName": "Fix it",
         "state": "Running",
     }
-    assert "displayName" not in record_of(session(), "default").body["data"]
+    assert "displayName" not in record_manifest(session(), "default").body["data"]
 
 
 def test_every_object_says_whose_it_is():

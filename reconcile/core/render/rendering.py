@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.manifest import manifest_of, record_of, wanted_of
+from reconcile.core.manifest import manifest_of, record_manifest, wanted_of
 from reconcile.core.model import KubeObject, Manifest, ObjectRef, Session, Wanted
 from reconcile.core.places import dotted
 from reconcile.core.render.checks import complaints
@@ -45,7 +45,7 @@ def render(session: Session, templates: Templates, surroundings: Surroundings) -
         else:
             if body is not None:
                 manifests.append(manifest_of(body, session, surroundings.installation, name))
-    problems += _repeated(manifests, record_of(session, surroundings.installation))
+    problems += _repeated(manifests, record_manifest(session, surroundings.installation))
     if problems:
         return Unrendered(session, tuple(_naming(session, problem) for problem in problems))
     return wanted_of(session, surroundings.installation, manifests)

@@ -32,7 +32,7 @@ def format_outcomes_text(
     lines = [
         format_outcome(outcome, masker, options)
         for outcome in outcomes
-        if options.verbose or outcome.status is not Status.UNCHANGED
+        if options.verbose or not _is_said_by_the_plan(outcome)
     ]
     lines.append(options.paint("bold", outcomes_line(count_outcomes(outcomes))))
     return "\n".join(lines) + "\n"
@@ -49,3 +49,8 @@ def learn_troubled(outcomes: Iterable[Outcome], masker: Masker) -> None:
     """Learn the secrets of objects that failed: an API server quotes what it refuses."""
     changes = (outcome.change for outcome in outcomes if outcome.status in _TROUBLED)
     learn_manifests(changes, masker)
+
+
+def _is_said_by_the_plan(outcome: Outcome) -> bool:
+    was_held = outcome.status is Status.HELD and not outcome.message
+    return was_held or outcome.status is Status.UNCHANGED

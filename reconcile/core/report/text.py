@@ -55,17 +55,24 @@ def format_text(
 
 def _session(session: SessionView, options: TextOptions) -> Iterator[str]:
     shown = [change for change in session.changes if options.verbose or change.action != "keep"]
-    if shown:
-        yield ""
-        yield options.paint("bold", visible(str(session.session)))
+    if not shown:
+        return
+    # What holds for all of a session's objects is said once, at its head.
+    reasons = {_why(change) for change in shown}
+    common = reasons.pop() if len(shown) > 1 and len(reasons) == 1 else ""
+    yield ""
+    yield options.paint("bold", visible(str(session.session))) + common
     for change in shown:
-        yield from _change(change, options)
+        yield from _change(change, options, why="" if common else _why(change))
 
 
-def _change(change: ChangeView, options: TextOptions) -> Iterator[str]:
-    symbol = _SYMBOLS[change.action]
+def _why(change: ChangeView) -> str:
     held = f"{change.withholds} held, " if change.withholds else ""
-    why = f": {held}{visible(change.message)}" if change.message else ""
+    return f": {held}{visible(change.message)}" if change.message else ""
+
+
+def _change(change: ChangeView, options: TextOptions, *, why: str) -> Iterator[str]:
+    symbol = _SYMBOLS[change.action]
     name = visible(f"{change.ref.kind} {change.ref.name}")
     yield options.paint(symbol, f"{symbol:>5} {name}") + why
     for note in change.notes:
