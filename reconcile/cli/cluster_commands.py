@@ -6,6 +6,7 @@ import click
 
 from reconcile.cli.exitcodes import Exit, exit_of_apply, exit_of_diff
 from reconcile.cli.options import (
+    MAX_CONCURRENCY,
     Connection,
     Desire,
     Output,
@@ -58,8 +59,8 @@ def diff(desire: Desire, connection: Connection, prune: bool, output: Output) ->
 @prune_option
 @click.option(
     "--concurrency",
-    type=click.IntRange(1, 64),
-    default=8,
+    type=click.IntRange(1, MAX_CONCURRENCY),
+    default=16,
     show_default=True,
     help="How many sessions are worked on at a time.",
 )

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     BUG = 70
     INTERRUPTED = 130
     PIPE = 141
+    TERMINATED = 143
 
 
 MEANINGS = {
@@ -36,6 +37,7 @@ MEANINGS = {
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.PIPE: "the reader of the output went away",
+    Exit.TERMINATED: "ended by SIGTERM: what was begun is finished, the rest is not begun",
 }
 
 _NEEDS_SOMEBODY = frozenset(

@@ -12,6 +12,7 @@ from reconcile.cli.exitcodes import Exit, exit_for
 from reconcile.cli.file_commands import render, schema, validate
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
+from reconcile.runtime.signals import TerminatedError, end_on_terminate
 
 _MASKER = Masker()
 
@@ -19,15 +20,9 @@ _MASKER = Masker()
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="reconcile")
 def program() -> None:
-    r"""Make the agent sessions in a Kubernetes cluster equal to the session files in a folder.
+    """Make the agent sessions in a Kubernetes cluster equal to the session files in a folder.
 
     Write session files, look at what would change with `diff`, make it so with `apply`.
-
-    \b
-      reconcile validate desired      are the files right?
-      reconcile diff desired          what would change in the cluster?
-      reconcile apply desired         change it
-      reconcile status                what are the sessions doing?
 
     Exit codes: 0 done or nothing to do, 1 changes (`diff`), 2 and above are errors.
     """
@@ -39,6 +34,7 @@ for command in (validate, render, diff, apply, status, schema):
 
 def main() -> None:
     """Run the program and exit."""
+    end_on_terminate()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -46,23 +42,31 @@ def run(arguments: list[str]) -> int:
     """Run one command and give its exit code; never raises."""
     try:
         result = program.main(arguments, prog_name="reconcile", standalone_mode=False)
-        return result if isinstance(result, int) else Exit.OK
-    except click.ClickException as error:
-        error.show()
-        return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted")
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        _discard_output()
-        return Exit.PIPE
-    except ReconcileError as error:
-        _complain(str(error) if isinstance(error, SpecError) else f"Error: {error}")
-        return exit_for(error)
-    except Exception:  # noqa: BLE001 - the funnel: whatever is left is a defect
-        _complain(traceback.format_exc())
-        _complain("Error: this is a defect of reconcile. Please report it with the lines above.")
-        return Exit.BUG
+    except BaseException as error:  # noqa: BLE001 - the funnel: nothing may end in a traceback
+        return _ended(error)
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _ended(error: BaseException) -> int:
+    """Tell people why the program ends, and give its exit code."""
+    match error:
+        case click.ClickException():
+            error.show()
+            return Exit.USAGE
+        case ReconcileError():
+            _complain(str(error) if isinstance(error, SpecError) else f"Error: {error}")
+            return exit_for(error)
+        case BrokenPipeError():
+            _discard_output()
+            return Exit.PIPE
+        case TerminatedError():
+            return Exit.TERMINATED
+        case click.Abort() | KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case _:
+            _complain("".join(traceback.format_exception(error)))
+            _complain("Error: this is a defect of reconcile. Please report it with these lines.")
+            return Exit.BUG
 
 
 def _complain(text: str) -> None:

@@ -10,6 +10,9 @@ import click
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+MAX_CONCURRENCY = 64
+"""More than that only queues up at the API server."""
+
 _FOLDER = click.Path(path_type=Path)
 
 

@@ -6,7 +6,7 @@ import click
 
 import reconcile
 from reconcile.adapters.directory import DirectorySource, read_templates
-from reconcile.cli.options import Connection, Desire
+from reconcile.cli.options import MAX_CONCURRENCY, Connection, Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Desired
@@ -45,7 +45,7 @@ def cluster_of(connection: Connection, terminal: Terminal, clock: Clock) -> Clus
         return _embedded(connection)
     from reconcile.adapters.kube.connect import Options, connect  # noqa: PLC0415
 
-    options = Options(environ=terminal.settings.environ, mask=terminal.mask)
+    options = Options(terminal.settings.environ, mask=terminal.mask, connections=MAX_CONCURRENCY)
     cluster = connect(connection.kubeconfig or None, connection.context or None, options)
     return RetryingCluster(cluster, clock, Backoff())
 

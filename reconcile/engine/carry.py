@@ -1,4 +1,4 @@
-"""Carries out the changes of one session, in order; the only caller of a method that writes.
+"""Carries out the changes of one session, in order; beside `bookkeeping` the only one that writes.
 
 A session is a generator: it yields the seconds that it wants to wait, so that a thousand pods in
 their grace period need no thousand threads. The first failure ends it: what comes after depends

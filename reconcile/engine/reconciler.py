@@ -23,7 +23,7 @@ class Options:
     """The operator's choices: whether to prune, and how many sessions are worked on at a time."""
 
     prune: bool = True
-    concurrency: int = 8
+    concurrency: int = 16
 
 
 @dataclass(frozen=True, slots=True)

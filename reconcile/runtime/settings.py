@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Settings:
     """What the environment says.
 
-    `no_color` follows `$NO_COLOR`: set to anything but nothing, output is not coloured. `environ` is
-    all of it, for finding a cluster and for the credential plugins that a kubeconfig may name.
+    `no_color` follows `$NO_COLOR`: set to anything but nothing, output is not coloured. `environ`
+    is all of it, for finding a cluster and for the credential plugins that a kubeconfig may name.
     """
 
     no_color: bool
