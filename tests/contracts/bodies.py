@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from reconcile.core.errors import NotFoundError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
-from reconcile.engine.ports import ApplyOptions
+from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
 POD = Kind("v1", "Pod")
@@ -75,3 +76,11 @@ def owner(obj: KubeObject) -> Body:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def exists(cluster: Cluster, obj: KubeObject) -> bool:
+    try:
+        cluster.get(kind_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    except NotFoundError:
+        return False
+    return True

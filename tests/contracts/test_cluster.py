@@ -1,4 +1,4 @@
-"""The `Cluster` port: reading, preconditions, dry runs, patches, deletes."""
+"""The `Cluster` port: reading, preconditions, dry runs, patches."""
 
 import pytest
 
@@ -10,12 +10,11 @@ from tests.contracts.bodies import (
     FORCED,
     NOBODYS_UID,
     OURS,
-    POD,
     RBAC,
     body,
     config_map,
+    exists,
     kind_of,
-    owner,
     pod,
     ref,
     service,
@@ -29,14 +28,6 @@ PAGE_AND_A_BIT = 510
 
 def names(objects):
     return [obj["metadata"]["name"] for obj in objects]
-
-
-def exists(cluster, obj):
-    try:
-        cluster.get(kind_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
-    except NotFoundError:
-        return False
-    return True
 
 
 def test_an_apply_creates_what_is_not_there(cluster, namespace):
@@ -225,87 +216,6 @@ def test_a_json_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operat
     with pytest.raises(ConflictError):
         cluster.patch(CONFIG_MAP, ref(applied), [change, operation], dry_run=False)
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
-
-
-def test_exactly_the_object_with_the_uid_is_deleted(cluster, namespace):
-    applied = cluster.apply(config_map(namespace), OURS)
-    with pytest.raises(ConflictError):
-        cluster.delete(CONFIG_MAP, ref(applied), NOBODYS_UID)
-    assert exists(cluster, applied)
-    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
-    assert not exists(cluster, applied)
-    with pytest.raises(NotFoundError):
-        cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
-
-
-def test_what_is_created_again_has_another_uid(cluster, namespace):
-    first = cluster.apply(config_map(namespace), OURS)
-    cluster.delete(CONFIG_MAP, ref(first), uid(first))
-    second = cluster.apply(config_map(namespace), OURS)
-    assert uid(first) != uid(second)
-
-
-def test_what_is_owned_goes_with_its_owner(world, cluster, namespace):
-    if not world.collects_garbage:
-        pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
-    record = cluster.apply(config_map(namespace, "record"), OURS)
-    owned = config_map(namespace, "owned", metadata={"ownerReferences": [owner(record)]})
-    below = {"ownerReferences": [owner(cluster.apply(owned, OURS))]}
-    cluster.apply(config_map(namespace, "below", metadata=below), OURS)
-    bystander = cluster.apply(config_map(namespace, "bystander"), OURS)
-    cluster.delete(CONFIG_MAP, ref(record), uid(record))
-    for name in ("owned", "below"):
-        gone = config_map(namespace, name)
-        world.eventually(name, lambda gone=gone: not exists(cluster, gone))
-    assert exists(cluster, bystander)
-
-
-def test_what_names_an_owner_that_never_was_goes(world, cluster, namespace):
-    if not world.collects_garbage:
-        pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
-    record = cluster.apply(config_map(namespace, "record"), OURS)
-    stale = {"ownerReferences": [{**owner(record), "uid": NOBODYS_UID}]}
-    orphan = cluster.apply(config_map(namespace, "orphan", metadata=stale), OURS)
-    world.eventually("the orphan", lambda: not exists(cluster, orphan))
-    assert exists(cluster, record)
-
-
-def test_a_pod_that_is_on_no_node_is_gone_at_once(cluster, namespace):
-    applied = cluster.apply(pod(namespace), OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
-    assert not exists(cluster, applied)
-
-
-def test_a_pod_on_a_node_has_its_grace_period(cluster, namespace):
-    body = pod(namespace, nodeName="node", terminationGracePeriodSeconds=600)
-    applied = cluster.apply(body, OURS)
-    assert "deletionTimestamp" not in applied["metadata"]
-    cluster.delete(POD, ref(applied), uid(applied))
-    ending = cluster.get(POD, namespace, "one")
-    assert ending["metadata"]["deletionTimestamp"] > applied["metadata"]["creationTimestamp"]
-    assert ending["metadata"]["deletionGracePeriodSeconds"] == 600
-    cluster.delete(POD, ref(applied), uid(applied))
-    assert cluster.get(POD, namespace, "one") == ending
-
-
-def test_an_apply_onto_an_object_that_ends_neither_fails_nor_revives_it(cluster, namespace):
-    body = pod(namespace, nodeName="node")
-    applied = cluster.apply(body, OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
-    body["metadata"]["labels"] = {"a": "b"}
-    again = cluster.apply(body, OURS)
-    assert uid(again) == uid(applied)
-    assert again["metadata"]["labels"] == {"a": "b"}
-    assert "deletionTimestamp" in again["metadata"]
-
-
-def test_an_object_with_a_finalizer_goes_when_that_is_taken_off(cluster, namespace):
-    held = config_map(namespace, metadata={"finalizers": ["example.com/hold"]})
-    applied = cluster.apply(held, OURS)
-    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
-    assert "deletionTimestamp" in cluster.get(CONFIG_MAP, namespace, "one")["metadata"]
-    cluster.apply(config_map(namespace), OURS)
-    assert not exists(cluster, applied)
 
 
 def test_a_pod_without_its_service_account_is_forbidden(cluster, namespace):

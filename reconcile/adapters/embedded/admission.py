@@ -28,6 +28,14 @@ def admit_new(obj: Json, store: Store, draw: Callable[[], str]) -> None:
         _address(obj["spec"], store.version)
 
 
+def admit_change(old: Json, new: Json) -> None:
+    """Keep what was allotted to an object that is about to be changed."""
+    if new["kind"] == "Service":
+        for name in ("clusterIP", "clusterIPs"):
+            if name in old["spec"]:
+                new["spec"].setdefault(name, old["spec"][name])
+
+
 def admit(obj: Json) -> None:
     """Complete an object that is about to be created or changed."""
     if obj["kind"] == "Pod":

@@ -7,6 +7,7 @@ from typing import Any, Final
 from reconcile.adapters.embedded.poddefaults import default_pod
 from reconcile.adapters.embedded.store import Json
 
+_AFFINITY_S: Final = 3 * 60 * 60
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
@@ -23,7 +24,10 @@ def _service(obj: Json) -> None:
         port.setdefault("protocol", "TCP")
         port.setdefault("targetPort", port.get("port"))
     spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
+    if spec.setdefault("sessionAffinity", "None") == "ClientIP":
+        spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": _AFFINITY_S}})
+    else:
+        spec.pop("sessionAffinityConfig", None)
     obj.setdefault("status", {"loadBalancer": {}})
 
 

@@ -7,7 +7,6 @@ from reconcile.adapters.embedded.poddefaults import containers_of
 from reconcile.adapters.embedded.serverside import without_nulls
 from reconcile.adapters.embedded.store import Json
 from reconcile.adapters.embedded.syntax import Flaw, invalid
-from reconcile.adapters.embedded.validation import refuse
 from reconcile.core.fields.quantity import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json, Json], Iterator[Flaw]]
@@ -23,11 +22,12 @@ _CLAIM: Final = (
 )
 
 
-def check_change(old: Json, new: Json) -> None:
-    """Refuse a change of what cannot change, as an InvalidError that names the fields."""
+def flaws_of_change(old: Json, new: Json) -> Iterator[Flaw]:
+    """Yield what cannot be changed in this way."""
     rule = _RULES.get(old["kind"])
-    flaws = [*_metadata(old["metadata"], new["metadata"]), *(rule(old, new) if rule else ())]
-    refuse(new, flaws)
+    yield from _metadata(old["metadata"], new["metadata"])
+    if rule:
+        yield from rule(old, new)
 
 
 def _metadata(old: Json, new: Json) -> Iterator[Flaw]:

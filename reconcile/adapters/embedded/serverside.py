@@ -65,6 +65,9 @@ def updated(
     """Give an object that was written as a whole: the writer owns what it changed."""
     managers = managers_of(dict(live))
     wanted = plain(new)
+    if not managers and "resourceVersion" in live["metadata"]:
+        # As the server has it: what nobody has claimed so far is tracked from the next apply on.
+        return wanted
     written, removed = compare(plain(live), wanted, schema)
     if written or removed:
         managers = without(managers, union(written, removed))
@@ -105,7 +108,14 @@ def _claimed(live: KubeObject, schema: Granular, time: str) -> Managers:
     if managers:
         return managers
     # An object that came without managers keeps its fields against the first who applies.
-    return {_BEFORE: Claim(fields_of(live, schema), time)}
+    metadata = {key: live["metadata"][key] for key in _IDENTITY if key in live["metadata"]}
+    return {
+        _BEFORE: Claim(compare({**_named(live), "metadata": metadata}, live, schema).written, time)
+    }
+
+
+def _named(obj: KubeObject) -> dict[str, Any]:
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
 
 
 def _taken_over(managers: Managers, comparison: Comparison, *, force: bool) -> Managers:

@@ -18,7 +18,6 @@ from reconcile.adapters.embedded.syntax import (
     invalid,
     unsupported,
 )
-from reconcile.core.errors import InvalidError
 from reconcile.core.fields.quantity import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json], Iterator[Flaw]]
@@ -28,22 +27,10 @@ _LONGEST_LABEL: Final = 63
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-def check(obj: Json, served: Served) -> None:
-    """Refuse an object with all its flaws at once, as an InvalidError."""
+def flaws_of(obj: Json, served: Served) -> Iterator[Flaw]:
+    """Yield what is wrong with an object by itself."""
     rule = _RULES.get(obj["kind"], _nothing)
-    refuse(obj, [*_unknown(obj, served), *_metadata(obj), *rule(obj)])
-
-
-def refuse(obj: Json, flaws: list[Flaw]) -> None:
-    """Raise what was found wrong, if anything."""
-    if not flaws:
-        return
-    words = [f"{field}: {message}" for field, message in flaws]
-    listed = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
-    name = obj["metadata"].get("name", "")
-    raise InvalidError(
-        f'{obj["kind"]} "{name}" is invalid: {listed}', tuple(field for field, _ in flaws)
-    )
+    yield from (*_unknown(obj, served), *_metadata(obj), *rule(obj))
 
 
 def _nothing(_: Json) -> Iterator[Flaw]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconcile.adapters.embedded import podstatus
-from reconcile.adapters.embedded.admission import admit, admit_new
+from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
 from reconcile.adapters.embedded.defaults import set_defaults
-from reconcile.adapters.embedded.immutability import check_change
+from reconcile.adapters.embedded.immutability import flaws_of_change
 from reconcile.adapters.embedded.jsonpatch import patched
 from reconcile.adapters.embedded.kinds import Served, served
 from reconcile.adapters.embedded.managed import UPDATE, Who
@@ -16,9 +16,10 @@ from reconcile.adapters.embedded.node import report
 from reconcile.adapters.embedded.saving import begin_deletion, save
 from reconcile.adapters.embedded.serverside import apply_declared, plain, updated, without_nulls
 from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
-from reconcile.adapters.embedded.validation import check
+from reconcile.adapters.embedded.syntax import Flaw
+from reconcile.adapters.embedded.validation import flaws_of
 from reconcile.adapters.embedded.zeros import stored
-from reconcile.core.errors import ClusterError, ConflictError, NotFoundError
+from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 
@@ -123,10 +124,12 @@ class Writes:
         if old is None:
             new["metadata"].update(uid=self.new_uid(), creationTimestamp=self.time)
             admit_new(new, self.store, self.new_uid)
+        else:
+            admit_change(old, new)
         admit(new)
-        check(new, kind)
-        if old is not None:
-            check_change(old, new)
+        flaws = [*flaws_of(new, kind), *(flaws_of_change(old, new) if old else ())]
+        if flaws:
+            raise _invalid(new, flaws)
         return new
 
 
@@ -135,6 +138,13 @@ def _blank(body: KubeObject) -> Json:
     names = ("name", "namespace", "uid", "creationTimestamp")
     metadata = {key: body["metadata"][key] for key in names if key in body["metadata"]}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+
+
+def _invalid(obj: Json, flaws: Sequence[Flaw]) -> InvalidError:
+    words = [f"{field}: {message}" for field, message in flaws]
+    listed = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+    message = f'{obj["kind"]} "{obj["metadata"]["name"]}" is invalid: {listed}'
+    return InvalidError(message, tuple(field for field, _ in flaws))
 
 
 def _check_preconditions(wanted: Mapping[str, Any], old: Json | None) -> None:

@@ -16,6 +16,7 @@ _MAPS: Final = frozenset(
         "nodeSelector",
         "overhead",
         "requests",
+        "selector",
         "stringData",
     }
 )
@@ -75,13 +76,17 @@ def stored(value: Any) -> Any:
 def _field(name: str, value: Any) -> Any:
     if name == "status":
         return value
-    if name in _MAPS and isinstance(value, Mapping):
+    if name in _MAPS and isinstance(value, Mapping) and not _is_label_selector(value):
         if name not in _QUANTITIES:
             return value
         return {key: canonical_value(item, _RESOURCE_DIGITS) for key, item in value.items()}
     if name in {"sizeLimit", "divisor"}:
         return canonical_value(value)
     return stored(value)
+
+
+def _is_label_selector(value: Mapping[str, Any]) -> bool:
+    return any(not isinstance(item, str) for item in value.values())
 
 
 def _is_dropped(name: str, value: Any) -> bool:
