@@ -1,0 +1,1 @@
+"""Documents, and the small programs that write or show them."""

@@ -1,0 +1,99 @@
+"""Writes `docs/sessions.md` from the field tables: `python docs/reference.py`; `--check` compares."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconcile.core.spec.kinds import API_VERSION, KINDS
+from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
+
+PAGE = Path(__file__).parent / "sessions.md"
+
+HEAD = f"""\
+# Session files
+
+Written by `python docs/reference.py` from the same tables that check the files; `reconcile schema` prints them as JSON
+Schema. All kinds have `apiVersion: {API_VERSION}`.
+
+| kind | file |
+|---|---|
+| `AgenticSession` | `<namespace>/<any name>.yaml`, one or several documents; the folder is the namespace |
+| `ProjectSettings` | `<namespace>/project.yaml`: what holds for all sessions of the namespace |
+| `SessionDefaults` | `defaults.yaml`: what holds for all sessions |
+| `Policy` | `policy.yaml`: the installation's id, its namespaces, budgets, approvals, what is masked |
+
+Settings are laid over each other: built-in, `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by
+entry, lists are replaced, and `null` means "not set here". A session that was exported with
+`kubectl get agenticsession -o yaml` is accepted as it is: what the server has set is left aside, and a terminal
+`status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means `state: Stopped` unless the file sets
+`state`.
+"""
+
+
+def rows(fields: Fields, prefix: str) -> Iterator[str]:
+    """Yield a table row for each field, depth first."""
+    for field in fields.fields:
+        path = f"{prefix}{field.name}"
+        yield f"| `{path}` | {kind(field.type)} | {default(field)} | {about(field)} |"
+        yield from below(field.type, path)
+
+
+def below(shape: Type, path: str) -> Iterator[str]:
+    """Yield the rows of what a field contains."""
+    match shape:
+        case Fields():
+            yield from rows(shape, f"{path}.")
+        case Items(item=Fields() as item):
+            yield from rows(item, f"{path}[].")
+        case _:
+            return
+
+
+def kind(shape: Type) -> str:
+    """Word a field's type."""
+    match shape:
+        case Scalar(what=what):
+            return what
+        case Items(item=item):
+            return f"list of {kind(item)}" if isinstance(item, Scalar) else "list"
+        case Entries():
+            return "mapping of names"
+        case Fields():
+            return "mapping"
+        case Anything():
+            return "anything"
+
+
+def default(field: Field) -> str:
+    """Word what holds when nothing sets the field."""
+    if field.required:
+        return "required"
+    return "" if field.default is None else f"`{field.default}`"
+
+
+def about(field: Field) -> str:
+    """Word what a field is for."""
+    return f"{field.description} *It {field.warning}.*" if field.warning else field.description
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for name, table in KINDS.items():
+        spec = table.by_name["spec"].type
+        assert isinstance(spec, Fields)
+        lines = ["| field of `spec` | type | default | what it is |", "|---|---|---|---|"]
+        parts.append("\n".join([f"## {name}", "", *lines, *rows(spec, "")]) + "\n")
+    return "\n".join(parts)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or tell whether it is up to date."""
+    if arguments == ["--check"]:
+        return int(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
