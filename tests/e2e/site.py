@@ -298,7 +298,7 @@ def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
 def bare(obj: Mapping[str, Any]) -> Object:
     """An object without what the server counts and what our own digest says."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
-    annotations = {k: v for k, v in metadata.get("annotations", {}).items()}
+    annotations = {**metadata.get("annotations", {})}
     annotations.pop(ANNOTATION_DIGEST, None)
     return {**obj, "metadata": {**metadata, "annotations": annotations}}
 

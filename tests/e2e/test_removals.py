@@ -150,8 +150,7 @@ def others(site: Site) -> Site:
     """A session with everything, and a label, an annotation and a field of others on each part."""
     site.session("one", METADATA, **FULL)
     site.apply()
-    for name in site.ours():
-        kind, _, name = name.partition("/")
+    for kind, name in (each.split("/") for each in site.ours()):
         theirs = {"labels": {"theirs": "1"}, "annotations": {"theirs.example/x": "1"}}
         site.merge(kind, name, {"metadata": theirs})
     site.merge("ConfigMap", "one-inputs", {"data": {"THEIRS": "1"}})

@@ -21,7 +21,7 @@ from reconcile.core.fields.zero import covers_exactly, means_absent
 
 _MISSING: Final = object()
 
-_PERHAPS_ATOMIC: Final = frozenset(
+PERHAPS_ATOMIC: Final = frozenset(
     {
         "configMapKeyRef",
         "fieldRef",
@@ -33,7 +33,7 @@ _PERHAPS_ATOMIC: Final = frozenset(
         "selector",
     }
 )
-"""Maps that newer servers merge as a whole: an entry that is not ours needs a closer look."""
+"""Maps that some servers merge as a whole: an entry that is not ours needs a closer look."""
 
 
 def covers(node: Node, declared: Any, live: Any) -> bool:
@@ -70,7 +70,7 @@ def _covers_map(node: Granular | Unknown, declared: dict[str, Any], live: dict[s
 
 def _covers_entry(node: Granular | Unknown, name: str, value: Any, found: Any) -> bool:
     both_maps = isinstance(value, dict) and isinstance(found, dict)
-    if name in _PERHAPS_ATOMIC and both_maps and len(found) != len(value):
+    if name in PERHAPS_ATOMIC and both_maps and len(found) != len(value):
         return False
     return covers(node.child(name) if isinstance(node, Granular) else UNKNOWN, value, found)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.claims import Claims, claims_of, segment_of
-from reconcile.core.fields.compare import key_values
+from reconcile.core.fields.compare import PERHAPS_ATOMIC, covers, key_values
 from reconcile.core.fields.path import Item, Member, Path, Segment, index_of
 from reconcile.core.fields.quantity import same_quantity
 from reconcile.core.fields.schema import (
@@ -107,7 +107,7 @@ def _map_differences(
     node: Node, declared: KubeObject, live: KubeObject, place: _Place
 ) -> Iterator[Difference]:
     if place.path and place.claims.is_leaf and declared and live:
-        if not covers_exactly(declared, live):
+        if not _same_whole(node, declared, live):
             yield place.differs(live, declared)
         return
     for name, value in declared.items():
@@ -117,8 +117,19 @@ def _map_differences(
             yield from _value_differences(child, value, live[name], below)
         elif keeps_all(node) or not means_absent(name, value):
             yield below.differs(ABSENT, value)
-    if not declared and place.claims.is_leaf and place.claims.ours is None and live:
+    if not declared and live and place.claims.is_leaf and _may_be_emptied(place):
         yield place.differs(live, declared)
+
+
+def _same_whole(node: Node, declared: KubeObject, live: KubeObject) -> bool:
+    if keeps_all(node):
+        return declared.keys() == live.keys() and covers(node, declared, live)
+    return covers_exactly(declared, live)
+
+
+def _may_be_emptied(place: _Place) -> bool:
+    """In an empty map of ours the server fills in defaults, but not where it may be one value."""
+    return place.claims.ours is None or place.path[-1] in PERHAPS_ATOMIC
 
 
 def _item_differences(

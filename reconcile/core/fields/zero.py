@@ -37,6 +37,9 @@ _FILLED_IN = {
     "scheme": "HTTP",
 }
 
+_TABLES = frozenset({"annotations", "labels", "matchLabels", "nodeSelector"})
+"""Maps of text: the server keeps even entries that are empty."""
+
 
 def means_absent(name: str, value: Any) -> bool:
     """Tell whether a declared field is the same as one that is not there: Go's `omitempty`."""
@@ -54,9 +57,13 @@ def covers_exactly(declared: Any, live: Any) -> bool:
         return True
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
         return all(
-            covers_exactly(value, live[name]) if name in live else means_absent(name, value)
+            _covers_field(name, value, live[name]) if name in live else means_absent(name, value)
             for name, value in declared.items()
         ) and all(filled_in(name, live[name]) for name in live.keys() - declared.keys())
     if isinstance(declared, list) and isinstance(live, list):
         return len(declared) == len(live) and all(map(covers_exactly, declared, live))
     return False
+
+
+def _covers_field(name: str, declared: Any, live: Any) -> bool:
+    return bool(declared == live) if name in _TABLES else covers_exactly(declared, live)

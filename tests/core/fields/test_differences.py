@@ -5,6 +5,7 @@ from reconcile.core.fields.differences import differences
 from reconcile.core.fields.operations import json_patch
 from reconcile.core.fields.path import show
 from reconcile.core.fields.schema import schema_of
+from reconcile.core.names import MANAGER
 from tests.builders import (
     body,
     co_owned,
@@ -248,6 +249,40 @@ CHANGES = {
 @pytest.mark.parametrize(("before", "after", "found", "operations"), CHANGES.values(), ids=CHANGES)
 def test_what_is_declared_anew_or_otherwise_is_written(before, after, found, operations):
     assert differ(after, live(manifest(before))) == (found, tuple(operations))
+
+
+def test_a_selector_that_is_merged_as_a_whole_can_be_emptied():
+    before = {"podSelector": {"matchLabels": {"a": "1"}}}
+    obj = live(manifest(body("NetworkPolicy", "a", "networking.k8s.io/v1", spec=before)))
+    obj = manage(obj, MANAGER, {"f:spec": {"f:podSelector": {}}}, operation="Apply")
+    after = body("NetworkPolicy", "a", "networking.k8s.io/v1", spec={"podSelector": {}})
+    assert differ(after, obj) == (
+        [("spec.podSelector", before["podSelector"], {})],
+        ({"op": "replace", "path": "/spec/podSelector", "value": {}},),
+    )
+
+
+@pytest.mark.parametrize("kept", [{"podSelector"}, {"ingress"}])
+def test_an_empty_label_counts_in_what_is_merged_as_a_whole(kept):
+    def policy(**labels):
+        selector = {"matchLabels": labels}
+        spec = {"podSelector": selector, "ingress": [{"from": [{"podSelector": selector}]}]}
+        chosen = {name: spec[name] for name in kept}
+        return body("NetworkPolicy", "a", "networking.k8s.io/v1", spec=chosen)
+
+    obj = live(manifest(policy(a="")))
+    obj = manage(obj, MANAGER, {"f:spec": {f"f:{name}": {} for name in kept}}, operation="Apply")
+    assert differ(policy(a=""), obj) == ([], ())
+    for after in (policy(a="", b=""), policy(b="")):
+        found, _ = differ(after, obj)
+        assert [path for path, _, _ in found] == [f"spec.{name}" for name in kept]
+
+
+def test_an_empty_label_counts_in_a_selector_that_is_merged_as_a_whole():
+    obj = live(manifest(service(selector={"a": "", "b": "1"})))
+    obj = manage(obj, MANAGER, {"f:spec": {"f:selector": {}}}, operation="Apply")
+    found, _ = differ(service(selector={"b": "1"}), obj)
+    assert found == [("spec.selector", {"a": "", "b": "1"}, {"b": "1"})]
 
 
 def test_ports_without_a_protocol_are_tcp_ports():
