@@ -18,13 +18,13 @@ from reconcile.cli.options import (
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
 from reconcile.core.changes import Outcome, Status
-from reconcile.core.errors import Problem
+from reconcile.core.errors import ClusterError, Problem
 from reconcile.core.report.documents import outcomes_json, plan_json, status_json, to_json
-from reconcile.core.report.outcomes import format_outcomes_text
+from reconcile.core.report.outcomes import format_applied, format_ended
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.status import format_status
 from reconcile.core.report.text import format_text
-from reconcile.engine.reconciler import Options, Planned, Reconciler
+from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDone
 from reconcile.engine.status import read_status
 from reconcile.runtime.clock import SystemClock
 
@@ -89,8 +89,7 @@ def apply(
         document = outcomes_json(planned.plan, outcomes, findings, terminal.masker)
         terminal.show(to_json(document))
     else:
-        text = format_outcomes_text(outcomes, terminal.masker, terminal.text_options())
-        terminal.show(text)
+        terminal.show(format_applied(outcomes, terminal.text_options()))
         terminal.tell_findings(Findings(failures))
     return exit_of_apply(
         [outcome.change for outcome in outcomes],
@@ -153,11 +152,23 @@ def _findings(planned: Planned, failures: tuple[Problem, ...] = ()) -> Findings:
 def _carry_out(
     reconciler: Reconciler, planned: Planned, terminal: Terminal
 ) -> tuple[list[Outcome], tuple[Problem, ...]]:
+    """Apply, and tell of each session as soon as it has ended."""
     outcomes: list[Outcome] = []
     failures: list[Problem] = []
-    for count, done in enumerate(reconciler.apply(planned), 1):
-        outcomes.extend(done.outcomes)
-        failures.extend(Problem(str(done.session), 0, 0, "", text) for text in done.failures)
-        terminal.progress(f"{count} sessions done")
+    try:
+        for count, done in enumerate(reconciler.apply(planned), 1):
+            outcomes.extend(done.outcomes)
+            failures.extend(Problem(str(done.session), 0, 0, "", text) for text in done.failures)
+            _tell_ended(done, count, terminal)
+    except ClusterError as error:
+        failures.append(Problem(planned.plan.installation, 0, 0, "", str(error)))
     terminal.progress("")
     return outcomes, tuple(failures)
+
+
+def _tell_ended(done: SessionDone, count: int, terminal: Terminal) -> None:
+    terminal.progress("")
+    if terminal.output.form == "text":
+        options = terminal.text_options()
+        terminal.show(format_ended(done.outcomes, terminal.masker, options))
+    terminal.progress(f"{count} sessions done")

@@ -27,15 +27,23 @@ _PLAIN: Final = TextOptions()
 def format_outcomes_text(
     outcomes: Sequence[Outcome], masker: Masker, options: TextOptions = _PLAIN
 ) -> str:
-    """Word how the changes ended; ends in a line break."""
+    """Word how the changes ended, and count them; ends in a line break."""
+    return format_ended(outcomes, masker, options) + format_applied(outcomes, options)
+
+
+def format_ended(outcomes: Sequence[Outcome], masker: Masker, options: TextOptions = _PLAIN) -> str:
+    """Word how some changes ended, one a line, as soon as they have; empty if the plan says it."""
     learn_troubled(outcomes, masker)
-    lines = [
-        format_outcome(outcome, masker, options)
+    return "".join(
+        format_outcome(outcome, masker, options) + "\n"
         for outcome in outcomes
         if options.verbose or not _is_said_by_the_plan(outcome)
-    ]
-    lines.append(options.paint("bold", outcomes_line(count_outcomes(outcomes))))
-    return "\n".join(lines) + "\n"
+    )
+
+
+def format_applied(outcomes: Iterable[Outcome], options: TextOptions = _PLAIN) -> str:
+    """Count how the changes of a whole apply ended."""
+    return options.paint("bold", outcomes_line(count_outcomes(outcomes))) + "\n"
 
 
 def format_outcome(outcome: Outcome, masker: Masker, options: TextOptions = _PLAIN) -> str:
