@@ -1,6 +1,6 @@
 """Keeps the inventory true: widened before anything is created, narrowed after things are gone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reconcile.core.errors import ClusterError, NotFoundError
@@ -27,9 +27,17 @@ def inventory_of(objects: Iterable[tuple[Kind, ObjectRef]]) -> Inventory:
     )
 
 
+def named_by(copies: Iterable[Copy]) -> Inventory:
+    """Everything that any of some copies names."""
+    found = Inventory()
+    for copy in copies:
+        found |= copy.inventory
+    return found
+
+
 @dataclass(slots=True)
 class Bookkeeper:
-    """Writes the copies of one installation's inventory; `copies` is what is there now.
+    """Writes the copies of one installation's inventory; `copies` are those that are there.
 
     `failed` holds the namespaces whose copy could not be written, and why: as long as that is so,
     nothing may be created there.
@@ -37,50 +45,55 @@ class Bookkeeper:
 
     cluster: Cluster
     installation: str
-    copies: Mapping[str, Copy]
-    written: dict[str, Inventory] = field(default_factory=dict)
+    copies: dict[str, Copy]
     failed: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Begin with what was read."""
-        self.written = {name: copy.inventory for name, copy in self.copies.items()}
+    def widen(self, inventory: Inventory) -> None:
+        """Let the copies in all namespaces of an inventory name it, and what any copy names.
 
-    def write(self, inventory: Inventory) -> None:
-        """Make every copy say this, in all namespaces that it names."""
-        for namespace in outdated(inventory, self.written, inventory.namespaces):
+        Nothing is forgotten here: a namespace that is empty may still have a copy that is to go.
+        """
+        self._write_all(inventory | named_by(self.copies.values()), inventory.namespaces)
+
+    def narrow(self, inventory: Inventory) -> None:
+        """Delete the copies of namespaces no longer in use, and let the others say no more.
+
+        ClusterError where that fails, after all has been tried; the next pass tries again, since a
+        copy that could not be deleted is still named by the others.
+        """
+        before = set(self.failed)
+        for namespace in sorted(self.copies.keys() - inventory.namespaces):
+            self._delete(namespace)
+        left = Inventory(inventory.kinds, inventory.namespaces | self.copies.keys())
+        self._write_all(left, inventory.namespaces)
+        if failed := [reason for name, reason in self.failed.items() if name not in before]:
+            raise ClusterError("; ".join(failed))
+
+    def _write_all(self, inventory: Inventory, namespaces: Iterable[str]) -> None:
+        known = {name: copy.inventory for name, copy in self.copies.items()}
+        for namespace in outdated(inventory, known, namespaces):
             try:
                 self._write(namespace, inventory)
             except ClusterError as error:
                 self.failed[namespace] = f"the inventory could not be written: {error}"
 
     def _write(self, namespace: str, inventory: Inventory) -> None:
-        if namespace not in self.written:
+        if namespace not in self.copies:
             self._refuse_stranger(namespace)
         body = inventory_body(self.installation, namespace, inventory)
-        self.cluster.apply(body, ApplyOptions(MANAGER, force=True))
-        self.written[namespace] = inventory
+        live = self.cluster.apply(body, ApplyOptions(MANAGER, force=True))
+        self.copies[namespace] = Copy(live["metadata"]["uid"], inventory)
 
-    def narrow(self, inventory: Inventory) -> None:
-        """Let copies say no more than this, and delete those of namespaces no longer in use.
-
-        ClusterError where that fails, after all has been tried; the next pass tries again.
-        """
-        before = set(self.failed)
-        self.write(inventory)
-        for namespace, copy in self.copies.items():
-            if namespace not in inventory.namespaces:
-                self._delete(namespace, copy.uid)
-        if failed := [reason for name, reason in self.failed.items() if name not in before]:
-            raise ClusterError("; ".join(failed))
-
-    def _delete(self, namespace: str, uid: str) -> None:
+    def _delete(self, namespace: str) -> None:
         ref = ObjectRef("", CONFIG_MAP.name, namespace, inventory_name(self.installation))
         try:
-            self.cluster.delete(CONFIG_MAP, ref, uid)
+            self.cluster.delete(CONFIG_MAP, ref, self.copies[namespace].uid)
         except NotFoundError:
-            return
+            pass
         except ClusterError as error:
             self.failed[namespace] = f"the inventory could not be deleted: {error}"
+            return
+        del self.copies[namespace]
 
     def _refuse_stranger(self, namespace: str) -> None:
         name = inventory_name(self.installation)

@@ -79,7 +79,11 @@ class DesiredBuilder:
 
     def _rendering(self, session: Session, surroundings: Surroundings) -> RenderResult:
         known = self._rendered.get((surroundings.installation, session.id, session.digest))
-        return known or render(session, self._templates, surroundings)
+        if known is None:
+            return render(session, self._templates, surroundings)
+        # The digest leaves out where the session is declared, which messages tell.
+        moved = known.session.origin != session.origin
+        return replace(known, session=session) if moved else known
 
 
 def _key(file: TreeFile) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from reconcile.core.inventory import Copy, Inventory, is_inventory, read_invento
 from reconcile.core.model import Desired, Kind, KubeObject, Manifest
 from reconcile.core.names import LABEL_INSTALLATION
 from reconcile.core.plan.strangers import Missing, Strangers, taken
-from reconcile.engine.bookkeeping import CONFIG_MAP
+from reconcile.engine.bookkeeping import CONFIG_MAP, named_by
 from reconcile.engine.ports import Cluster
 
 
@@ -28,10 +28,7 @@ class LiveReader:
     @property
     def inventory(self) -> Inventory:
         """Everything that the found copies name."""
-        found = Inventory()
-        for copy in self.copies.values():
-            found |= copy.inventory
-        return found
+        return named_by(self.copies.values())
 
     def objects(self) -> Iterator[KubeObject]:
         """Yield our objects; the inventory leads to further namespaces and kinds."""

@@ -101,8 +101,8 @@ class Reconciler:
         The inventory is widened first, so that whatever happens later is found again; where that
         fails nothing is done. It is narrowed last: ClusterError where that fails.
         """
-        keeper = Bookkeeper(self._cluster, planned.plan.installation, planned.copies)
-        keeper.write(planned.inventory | planned.wanted)
+        keeper = Bookkeeper(self._cluster, planned.plan.installation, dict(planned.copies))
+        keeper.widen(planned.inventory | planned.wanted)
         runs = list(self._runs(planned))
         for run in runs:
             if reason := keeper.failed.get(run.plan.session.namespace):

@@ -17,7 +17,7 @@ ORDER = [
     "Pod one-runner",
 ]
 INVENTORY = "ConfigMap reconcile-inventory-default"
-CHANGED = "{initialPrompt: changed, update: {strategy: Recreate}}"
+CHANGED = "{initialPrompt: changed, displayName: One, update: {strategy: Recreate}}"
 
 
 def test_objects_are_created_in_order_and_belong_to_the_record():

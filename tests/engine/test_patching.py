@@ -39,7 +39,7 @@ def test_a_conflict_is_read_again_and_planned_again():
 
 
 def test_a_record_is_planned_again_without_an_owner():
-    world = settled().add("one", PROMPT)
+    world = settled().add("one", "initialPrompt: work\ndisplayName: One")
     passed = world.apply(Times(CONFLICT, "apply", name="session-one", kind="ConfigMap"))
     assert "ConfigMap team-a/session-one" in passed.of(Status.CONFIGURED)
     assert is_quiet(world.plan().plan)

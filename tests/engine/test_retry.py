@@ -6,7 +6,7 @@ from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, Un
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from reconcile.engine.retry import Backoff, RetryingCluster
-from tests.engine.fakes import FakeClock, Fault, FlakyCluster, Times, always
+from tests.engine.fakes import FakeClock, Fault, FlakyCluster, Times, always, never
 from tests.engine.worlds import World
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -42,7 +42,7 @@ REQUESTS = {
 @pytest.mark.parametrize("verb", REQUESTS)
 def test_a_request_is_repeated_until_it_succeeds(verb):
     cluster, flaky, clock = retrying(Times(AWAY, verb, times=3))
-    plain, _, _ = retrying(lambda call: None)
+    plain, _, _ = retrying(never)
     assert REQUESTS[verb](cluster) == REQUESTS[verb](plain)
     assert [call.verb for call in flaky.log] == [verb] * 4
     assert len(clock.waits) == 3
@@ -102,7 +102,7 @@ def test_the_wish_of_the_server_is_obeyed_within_reason(wish, wait):
 
 def test_a_wish_in_an_error_lengthens_the_wait():
     faults = iter([Fault(UnavailableError("busy", retry_after=12)), None])
-    cluster, _, clock = retrying(lambda call: next(faults))
+    cluster, _, clock = retrying(lambda _: next(faults))
     cluster.get(CONFIG_MAP, "team-a", "one")
     assert clock.waits == [12]
 

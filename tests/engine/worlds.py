@@ -92,7 +92,7 @@ def is_quiet(plan):
 class World:
     """Files, templates, a clock and a cluster whose pods run and end by that clock.
 
-    `exit_s` is how long pods take to end. Passes go through a new FlakyCluster each, kept as `seen`.
+    `exit_s` is how long pods take to end. Passes go through a new FlakyCluster each, `seen`.
     """
 
     files: dict = field(default_factory=dict)

@@ -1,0 +1,173 @@
+"""Live state: what cannot be read is left alone, and what is a stranger's as well."""
+
+import pytest
+
+from reconcile.core.changes import Create, Hold, HoldReason, Status
+from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
+from reconcile.core.names import ANNOTATION_ADOPT
+from tests.engine.fakes import Times, always
+from tests.engine.worlds import World, is_quiet, policy_text, settled
+
+NO = ForbiddenError("no such right")
+
+
+def two_namespaces():
+    world = World()
+    world.files["policy.yaml"] = policy_text()
+    return world.add("one").add("one", namespace="team-b")
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Service", "Pod"])
+def test_a_namespace_that_cannot_be_read_leaves_the_others_working(kind):
+    world = two_namespaces()
+    passed = world.apply(Times(NO, "list", kind, namespace="team-a", times=always))
+    (problem,) = passed.planned.problems
+    assert str(problem) == (
+        f"team-a: {kind} could not be listed, so nothing is done in this namespace: no such right; "
+        f"grant `list` on {kind} in this namespace"
+    )
+    assert world.names("team-a") == []
+    assert len(passed.of(Status.CREATED)) == 6
+
+
+def test_only_a_missing_right_is_advised_to_be_granted():
+    away = UnavailableError("it is away")
+    planned = two_namespaces().plan(Times(away, "list", "Pod", namespace="team-a", times=always))
+    assert str(planned.problems[0]).endswith("in this namespace: it is away")
+
+
+def test_what_was_read_before_a_list_broke_counts_as_not_read():
+    world = settled("one", "two", "three")
+    for name in ("one", "two", "three"):
+        del world.files[f"team-a/{name}.yaml"]
+    world.files["policy.yaml"] = policy_text("allowEmpty: true")
+    planned = world.plan(Times(NO, "list", "Pod", late=True, times=always), folders=["team-a"])
+    assert planned.plan.changes == ()
+    assert planned.sight.objects == {}
+
+
+def test_a_namespace_in_which_names_cannot_be_looked_up_is_left_alone():
+    world = two_namespaces()
+    passed = world.apply(Times(NO, "metadata", "Service", namespace="team-a", times=always))
+    assert [problem.path for problem in passed.planned.problems] == ["team-a"]
+    assert world.names("team-a") == []
+    assert "Pod one-runner" in world.names("team-b")
+
+
+def stranger(world, name="session-one", **metadata):
+    """Somebody else's Service."""
+    metadata = {"name": name, "namespace": "team-a", **metadata}
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    ports = [{"name": "web", "port": 80, "protocol": "TCP"}]
+    return world.cluster.create({**body, "spec": {"ports": ports}}, "stranger")
+
+
+def test_a_stranger_of_a_wanted_name_is_found_before_anything_is_created_and_left_alone():
+    world = two_namespaces()
+    before = stranger(world)
+    passed = world.apply()
+    held = {o.change.ref.kind: o.change.reason for o in passed.outcomes
+            if isinstance(o.change, Hold)}  # fmt: skip
+    assert held == {"Service": HoldReason.TAKEN, "Pod": HoldReason.WAITS_FOR_OWNER}
+    assert all(isinstance(o.change, Create | Hold) for o in passed.outcomes)
+    assert world.get("Service", "session-one") == before
+    assert "Pod one-runner" in world.names("team-b")
+
+
+def test_a_stranger_is_not_looked_for_where_nothing_is_to_be_created():
+    world = settled()
+    world.plan()
+    assert {call.verb for call in world.seen.log} == {"list"}
+
+
+def test_a_stranger_of_another_name_is_of_no_account():
+    world = two_namespaces()
+    before = stranger(world, "another")
+    assert not world.apply().bad
+    assert world.get("Service", "another") == before
+
+
+def test_a_stranger_that_goes_while_it_is_looked_at_costs_its_namespace_one_pass():
+    world = two_namespaces()
+    stranger(world, annotations={ANNOTATION_ADOPT: "default"})
+    fault = Times(NotFoundError("gone"), "get", "Service", times=always)
+    passed = world.apply(fault)
+    assert [problem.path for problem in passed.planned.problems] == ["team-a"]
+    assert not world.apply().bad
+
+
+def test_another_installation_in_the_same_namespace_is_never_touched():
+    world = settled()
+    before = world.objects()
+    other = World()
+    other.cluster = world.cluster
+    other.files["policy.yaml"] = policy_text().replace("default", "second")
+    other.add("two")
+    assert not other.apply().bad
+    assert is_quiet(world.plan().plan)
+    assert [obj for obj in world.objects() if obj in before] == before
+    del other.files["team-a/two.yaml"]
+    other.files["policy.yaml"] = policy_text("allowEmpty: true").replace("default", "second")
+    other.apply(folders=["team-a"])
+    assert world.objects() == before
+
+
+def test_two_installations_that_want_the_same_session_do_not_share_it():
+    world = settled()
+    before = world.objects()
+    other = World()
+    other.cluster = world.cluster
+    other.files["policy.yaml"] = policy_text().replace("default", "second")
+    other.add("one")
+    passed = other.apply()
+    assert passed.of(Status.CREATED) == []
+    assert [obj for obj in world.objects() if "second" not in obj["metadata"]["name"]] == before
+
+
+def test_an_object_that_is_as_it_was_is_not_compared_again():
+    world = settled("one", "two")
+    first = world.plan()
+    second = world.plan(memo=first.sight.objects)
+    assert is_quiet(second.plan)
+    assert [id(s) for s in second.sight.objects.values()] == [
+        id(s) for s in first.sight.objects.values()
+    ]
+
+
+def test_only_what_changed_is_compared_again():
+    world = settled("one", "two")
+    first = world.plan()
+    world.edit(
+        "Service", "session-one", {"op": "add", "path": "/metadata/labels/theirs", "value": "1"}
+    )
+    second = world.plan(memo=first.sight.objects)
+    fresh = {
+        str(ref)
+        for ref, sighting in second.sight.objects.items()
+        if sighting is not first.sight.objects[ref]
+    }
+    assert fresh == {"Service team-a/session-one"}
+
+
+def test_a_changed_file_makes_what_it_declares_be_compared_again():
+    world = settled("one", "two")
+    first = world.plan()
+    world.add("two", "initialPrompt: changed")
+    second = world.plan(memo=first.sight.objects)
+    fresh = {
+        str(ref)
+        for ref, sighting in second.sight.objects.items()
+        if sighting is not first.sight.objects[ref]
+    }
+    assert fresh == {"ConfigMap team-a/two-inputs", "Pod team-a/two-runner"}
+    assert not is_quiet(second.plan)
+
+
+def test_a_kind_and_a_namespace_that_do_not_exist_have_no_objects():
+    world = World(templates={"odd.yaml.j2": "apiVersion: example.com/v1\nkind: Odd\n"
+                             "metadata: {name: '{{ session.name }}-odd'}\n"})  # fmt: skip
+    world.files["policy.yaml"] = policy_text()
+    world.add("one")
+    passed = world.apply()
+    assert not passed.planned.problems
+    assert passed.of(Status.FAILED) == ["Odd team-a/one-odd"]

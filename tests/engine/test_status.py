@@ -1,0 +1,112 @@
+"""What the sessions are doing, from Records and pods."""
+
+import pytest
+
+from reconcile.core.errors import ForbiddenError
+from reconcile.core.health import Phase
+from reconcile.core.model import State
+from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.engine.status import read_status
+from tests.engine.fakes import Times, always
+from tests.engine.worlds import ref_of, settled
+
+
+def rows(world, *namespaces, installation="default"):
+    return read_status(world.seen, world.clock, installation, namespaces or ("team-a",))
+
+
+def test_every_session_has_a_row_in_order():
+    world = settled("two", "one")
+    world.add("three", namespace="team-b")
+    world.apply()
+    found = rows(world, "team-b", "team-a")
+    assert [str(row.session) for row in found] == ["team-a/one", "team-a/two", "team-b/three"]
+
+
+def test_a_running_session_says_what_it_was_made_from():
+    world = settled()
+    world.clock.sleep(90)
+    (row,) = rows(world)
+    assert (row.state, row.phase, row.age) == (State.RUNNING, Phase.RUNNING, 90)
+    assert row.revision == "r1"
+    assert row.digest == world.desired().sessions[0].session.digest
+    assert row.held == ()
+
+
+def test_a_stopped_session_is_stopped():
+    world = settled().add("one", "state: Stopped")
+    world.apply()
+    (row,) = rows(world)
+    assert (row.state, row.phase) == (State.STOPPED, Phase.STOPPED)
+
+
+def test_a_session_without_its_pod_waits_for_it():
+    world = settled()
+    world.remove("Pod", "one-runner")
+    (row,) = rows(world)
+    assert (row.state, row.phase, row.reason) == (State.RUNNING, Phase.PENDING, "NoPod")
+
+
+def test_a_failed_pod_says_why():
+    world = settled()
+    world.cluster.finish(ref_of("Pod", "one-runner"), 3)
+    (row,) = rows(world)
+    assert row.phase is Phase.FAILED
+    assert "3" in row.message
+
+
+def test_what_is_held_and_what_failed_is_told():
+    world = settled().add("one", "initialPrompt: changed")
+    no = ForbiddenError("no such right")
+    world.apply(Times(no, "apply", name="one-inputs", times=always))
+    (row,) = rows(world)
+    assert row.held == ("Replace Pod team-a/one-runner: RUNNING_WORK",)
+    assert row.message == "no such right"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("/data/status", "{"), ("/data", {}), ("/data/state", "Odd")]
+)
+def test_a_record_that_was_damaged_by_hand_is_shown_as_good_as_can_be(path, value):
+    world = settled()
+    world.edit("ConfigMap", "session-one", {"op": "replace", "path": path, "value": value})
+    (row,) = rows(world)
+    assert (row.state, row.phase) == (State.RUNNING, Phase.RUNNING)
+
+
+def record(**metadata):
+    """A Record as a server of another make might show it."""
+    metadata = {
+        "name": "session-one",
+        "namespace": "team-a",
+        "labels": {LABEL_INSTALLATION: "default", "reconcile.ambient-code.io/session": "one"},
+        **metadata,
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+class Shown:
+    """A cluster that shows these ConfigMaps and no pods."""
+
+    def __init__(self, *bodies):
+        self._bodies = bodies
+
+    def list(self, kind, _namespace, _labels):
+        yield from self._bodies if kind.name == "ConfigMap" else ()
+
+
+@pytest.mark.parametrize("metadata", [{}, {"creationTimestamp": "yesterday"}])
+def test_an_age_that_is_not_known_is_negative(metadata):
+    world = settled()
+    (row,) = read_status(Shown(record(**metadata)), world.clock, "default", ["team-a"])
+    assert row.age < 0
+
+
+def test_what_is_no_record_has_no_row():
+    world = settled()
+    others = [record(name="one-inputs"), record(labels=None), record(name="session-two")]
+    assert read_status(Shown(*others), world.clock, "default", ["team-a"]) == ()
+
+
+def test_other_installations_are_not_shown():
+    assert rows(settled(), installation="second") == ()
