@@ -53,8 +53,10 @@ def read_inventory(body: KubeObject) -> Inventory:
     """Read a copy; one that was damaged by hand is as good as empty and will be written anew."""
     data = body.get("data") or {}
     try:
-        kinds = frozenset(Kind(api, name) for api, name in orjson.loads(data.get("kinds", "[]")))
-        return Inventory(kinds, frozenset(map(str, orjson.loads(data.get("namespaces", "[]")))))
+        pairs = orjson.loads(data.get("kinds", "[]"))
+        namespaces = orjson.loads(data.get("namespaces", "[]"))
+        kinds = frozenset(Kind(_name(api), _name(name)) for api, name in pairs)
+        return Inventory(kinds, frozenset(map(_name, namespaces)))
     except (ValueError, TypeError):
         return Inventory()
 
@@ -81,6 +83,12 @@ def outdated(
 ) -> tuple[str, ...]:
     """List the namespaces whose copy does not say what it should."""
     return tuple(sorted(name for name in namespaces if copies.get(name) != wanted))
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("neither kinds nor namespaces have such a name")
+    return value
 
 
 def _text(value: object) -> str:

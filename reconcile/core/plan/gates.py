@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from reconcile.core.changes import (
     Action,
@@ -83,6 +84,8 @@ def _reason(wanted: Wanted, change: Change, objects: Memo, rules: Rules) -> Hold
             if _loses_data(change, rules.policy):
                 return HoldReason.DATA_LOSS
             return _work_reason(wanted, change, objects, rules.policy)
+        case _:
+            assert_never(change)
 
 
 def prune_reason(session: SessionId, rules: Rules) -> HoldReason | None:
@@ -121,9 +124,12 @@ def may_end_work(session: Session, policy: Policy) -> bool:
 
 
 def has_work(ref: ObjectRef, objects: Memo) -> bool:
-    """Tell whether a pod has begun its work; one that never started loses nothing."""
+    """Tell whether a pod has begun its work; one that never started loses nothing.
+
+    A stranger that is to be adopted has not been looked at, and may well be at work.
+    """
     sighting = objects.get(ref)
-    return sighting is not None and sighting.started
+    return sighting is None or sighting.started
 
 
 def in_realm(policy: Policy, session: SessionId) -> bool:

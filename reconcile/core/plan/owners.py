@@ -35,27 +35,27 @@ def with_owner(body: KubeObject, owner: Mapping[str, Any]) -> dict[str, Any]:
 def judge_owner(
     verdict: Same | Differs, owners: Sequence[Mapping[str, Any]], owner: Mapping[str, Any]
 ) -> Same | Differs:
-    """Add to a verdict what is wrong with the owner references, if anything is."""
+    """Add to a verdict what is wrong with the owner references, if anything is.
+
+    Another controller gives way, since an object has but one; other owners stay.
+    """
     if any(known.get("uid") == owner["uid"] and known.get("controller") for known in owners):
         return verdict
+    others = [each for each in owners if each["uid"] != owner["uid"] and not each.get("controller")]
+    wanted = [*others, owner]
     change = FieldChange(
         path="metadata.ownerReferences",
         before=list(owners) or ABSENT,
-        after=[owner],
+        after=wanted,
         effect=Metadata(),
         cause=Drift() if owners or isinstance(verdict, Same) else Commit(),
     )
-    operation = {"op": "replace" if owners else "add", "path": _PATH, "value": [owner]}
+    operation = {"op": "replace" if owners else "add", "path": _PATH, "value": wanted}
     return _added(verdict, change, operation)
 
 
 def _added(verdict: Same | Differs, change: FieldChange, operation: Operation) -> Differs:
-    match verdict:
-        case Same():
-            return Differs((change,), (operation,), contested=False)
-        case Differs():
-            return replace(
-                verdict,
-                fields=(*verdict.fields, change),
-                operations=(operation, *verdict.operations),
-            )
+    if isinstance(verdict, Same):
+        return Differs((change,), (operation,), contested=False)
+    fields, operations = (*verdict.fields, change), (operation, *verdict.operations)
+    return replace(verdict, fields=fields, operations=operations)

@@ -1,11 +1,13 @@
 """What becomes of a patch when the live object turned out to be another than the planned one."""
 
+from dataclasses import replace
+
 from reconcile.core.changes import Keep, LiveRef, Patch
 from reconcile.core.model import KubeObject, record_of
 from reconcile.core.plan.gates import ends_work
 from reconcile.core.plan.owners import judge_owner, owner_reference
 from reconcile.core.plan.session import is_forced
-from reconcile.core.plan.verdict import Differs, Same, judge
+from reconcile.core.plan.verdict import Same, judge
 
 
 def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
@@ -22,12 +24,11 @@ def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
     if patch.ref != record_of(patch.manifest.session):
         owner = owner_reference(patch.manifest.session, owner_uid)
         verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    match verdict:
-        case Same(digest):
-            return Keep(patch.ref, at, digest)
-        case Differs(fields, operations, contested):
-            revised = Patch(
-                patch.manifest, at, fields, operations, contested or patch.force, patch.adopts
-            )
-            allowed = ends_work(patch) or not ends_work(revised)
-            return None if any(map(is_forced, fields)) or not allowed else revised
+    if isinstance(verdict, Same):
+        return Keep(patch.ref, at, verdict.digest)
+    force = patch.force or verdict.contested
+    revised = replace(
+        patch, live=at, fields=verdict.fields, operations=verdict.operations, force=force
+    )
+    allowed = ends_work(patch) or not ends_work(revised)
+    return None if any(map(is_forced, verdict.fields)) or not allowed else revised

@@ -19,7 +19,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.manifest import order_of
-from reconcile.core.model import KubeObject, Manifest, State, Wanted, record_of
+from reconcile.core.model import KubeObject, Manifest, ObjectRef, State, Wanted, record_of
 from reconcile.core.plan.owners import UNKNOWN_UID, judge_owner, owner_reference
 from reconcile.core.plan.sight import Sighting, Unwanted
 from reconcile.core.plan.strangers import Strangers
@@ -55,12 +55,9 @@ def removed_changes(sightings: Iterable[Sighting]) -> tuple[Change, ...]:
     )
 
 
-def _end_order(sighting: Sighting) -> tuple[bool, int, str]:
-    return (
-        sighting.ref == record_of(sighting.session),
-        -order_of(sighting.kind),
-        sighting.ref.name,
-    )
+def _end_order(sighting: Sighting) -> tuple[bool, int, ObjectRef]:
+    is_record = sighting.ref == record_of(sighting.session)
+    return is_record, -order_of(sighting.kind), sighting.ref
 
 
 def _deletes(wanted: Wanted, unwanted: Iterable[Sighting]) -> Iterator[Delete]:
@@ -90,13 +87,11 @@ def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, obje
     verdict = judge(manifest, stranger)
     if manifest.ref != record_of(manifest.session):
         verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    match verdict:
-        case Same():
-            return Patch(manifest, live, (), (), force=True, adopts=True)
-        case Differs(fields, operations) if any(is_forced(field) for field in fields):
-            return Hold(Replace(manifest, live, fields), HoldReason.TAKEN)
-        case Differs(fields, operations):
-            return Patch(manifest, live, fields, operations, force=True, adopts=True)
+    if isinstance(verdict, Same):
+        return Patch(manifest, live, (), (), force=True, adopts=True)
+    if any(map(is_forced, verdict.fields)):
+        return Hold(Replace(manifest, live, verdict.fields), HoldReason.TAKEN)
+    return Patch(manifest, live, verdict.fields, verdict.operations, force=True, adopts=True)
 
 
 def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]) -> Change:
@@ -106,17 +101,15 @@ def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]
         return Hold(Create(manifest), HoldReason.TERMINATING)
     if manifest.ref != record_of(manifest.session):
         verdict = judge_owner(verdict, sighting.owners, owner)
-    match verdict:
-        case Same(digest):
-            return Keep(sighting.ref, sighting.live, digest)
-        case Differs():
-            return _changed(manifest, sighting, verdict)
+    if isinstance(verdict, Same):
+        return Keep(sighting.ref, sighting.live, verdict.digest)
+    return _changed(manifest, sighting, verdict)
 
 
 def _changed(manifest: Manifest, sighting: Sighting, verdict: Differs) -> Action:
     ended = sighting.phase in _ENDED
     fields = tuple(_as_replacement(field) if ended else field for field in verdict.fields)
-    if any(is_forced(field) for field in fields):
+    if any(map(is_forced, fields)):
         return Replace(manifest, sighting.live, fields)
     return Patch(manifest, sighting.live, fields, verdict.operations, force=verdict.contested)
 

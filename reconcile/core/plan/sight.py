@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 from reconcile.core.changes import LiveRef
 from reconcile.core.health import has_started
@@ -95,6 +95,8 @@ def _is_unchanged(known: Sighting, metadata: Mapping[str, Any], manifest: Manife
             return False
         case Unwanted():
             return manifest is None
+        case _:
+            assert_never(known.verdict)
 
 
 def _session_of(

@@ -1,0 +1,203 @@
+import copy
+
+import pytest
+
+from reconcile.core.model import SessionId, record_of
+from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY
+from reconcile.core.plan.sight import Sight, Unwanted, has_foreign_controller
+from reconcile.core.plan.verdict import Differs, Same
+from tests.builders import (
+    NAME,
+    NAMESPACE,
+    config_map,
+    desired,
+    in_phase,
+    live,
+    live_ref,
+    live_session,
+    look,
+    manifest,
+    pod,
+    session,
+    session_id,
+    terminating,
+    wanted,
+)
+
+REPLICA_SET = {"kind": "ReplicaSet", "name": "r", "uid": "u", "controller": True}
+
+
+def only(sight):
+    (sighting,) = sight.objects.values()
+    return sighting
+
+
+def test_a_pod_is_seen_with_all_that_the_planner_needs():
+    of = wanted(pod())
+    obj = terminating(live_session(of)[1])
+    sighting = only(look(desired(of), [obj]))
+    assert sighting.ref == of.manifests[1].ref
+    assert sighting.kind == of.manifests[1].kind
+    assert sighting.live == live_ref(sighting.ref)
+    assert sighting.session == session_id()
+    assert [owner["name"] for owner in sighting.owners] == [record_of(session_id()).name]
+    assert sighting.terminating
+    assert sighting.started
+    assert sighting.phase == "Running"
+    assert sighting.note == ""
+    assert sighting.verdict == Same(of.manifests[1].digest)
+
+
+def test_only_pods_run():
+    of = wanted(config_map())
+    for sighting in look(desired(of), live_session(of)).objects.values():
+        assert (sighting.started, sighting.phase, sighting.terminating) == (False, "", False)
+
+
+@pytest.mark.parametrize(("phase", "started"), [("Pending", False), ("Succeeded", True)])
+def test_a_pod_that_never_started_is_told_from_one_that_did(phase, started):
+    of = wanted(pod())
+    sighting = only(look(desired(of), live_session(of, pod_phase=phase)[1:]))
+    assert (sighting.phase, sighting.started) == (phase, started)
+
+
+def test_a_pod_without_status_is_seen():
+    of = wanted(pod())
+    assert only(look(desired(of), [live(of.manifests[1])])).phase == ""
+
+
+def test_the_note_is_read_from_the_record_alone():
+    of = wanted(config_map(data={NOTE_KEY: "mine"}))
+    record, other = live_session(of)
+    record["data"][NOTE_KEY] = "note"
+    notes = {s.ref: s.note for s in look(desired(of), [record, other]).objects.values()}
+    assert notes == {of.manifests[0].ref: "note", of.manifests[1].ref: ""}
+
+
+def test_what_differs_and_what_nobody_wants_are_told_apart():
+    before = wanted(pod(), config_map())
+    after = wanted(pod(nodeName="n"))
+    verdicts = {
+        s.ref.name: s.verdict for s in look(desired(after), live_session(before)).objects.values()
+    }
+    assert verdicts[f"{NAME}-inputs"] == Unwanted()
+    assert isinstance(verdicts[f"{NAME}-runner"], Differs)
+
+
+def test_the_session_of_an_unwanted_object_is_the_one_on_its_label():
+    obj = live(manifest(config_map("x"), session("other")))
+    assert only(look(desired(), [obj])).session == SessionId(NAMESPACE, "other")
+
+
+def test_the_session_of_a_wanted_object_is_the_one_that_wants_it():
+    of = wanted(config_map())
+    obj = live(of.manifests[1])
+    obj["metadata"]["labels"][LABEL_SESSION] = "edited"
+    sighting = only(look(desired(of), [obj]))
+    assert sighting.session == session_id()
+    assert isinstance(sighting.verdict, Differs)
+
+
+def unlabelled(obj, label):
+    del obj["metadata"]["labels"][label]
+    return obj
+
+
+def relabelled(obj, label, value):
+    obj["metadata"]["labels"][label] = value
+    return obj
+
+
+def controlled(obj, *owners):
+    obj["metadata"]["ownerReferences"] = list(owners)
+    return obj
+
+
+NOT_OURS = {
+    "another installation's": lambda obj: relabelled(obj, LABEL_INSTALLATION, "other"),
+    "without an installation": lambda obj: unlabelled(obj, LABEL_INSTALLATION),
+    "a copy by another controller": lambda obj: controlled(obj, REPLICA_SET),
+}
+
+
+@pytest.mark.parametrize("spoil", NOT_OURS.values(), ids=NOT_OURS)
+@pytest.mark.parametrize("bodies", [(pod(), config_map()), (pod(),)])
+def test_what_is_not_ours_is_not_seen_whether_wanted_or_not(spoil, bodies):
+    obj = spoil(live(manifest(config_map())))
+    assert look(desired(wanted(*bodies)), [obj]) == Sight()
+
+
+@pytest.mark.parametrize("labels", [None, {LABEL_INSTALLATION: "default"}])
+def test_what_belongs_to_no_session_is_not_seen(labels):
+    obj = live(manifest(config_map("x")))
+    obj["metadata"]["labels"] = labels
+    assert look(desired(), [obj]) == Sight()
+
+
+@pytest.mark.parametrize(
+    ("owners", "foreign"),
+    [
+        (None, False),
+        ([{**REPLICA_SET, "controller": False}], False),
+        ([{"kind": "ConfigMap", "name": "session-a", "uid": "u", "controller": True}], False),
+        ([{"kind": "ConfigMap", "name": "a", "uid": "u", "controller": True}], True),
+        ([{"kind": "Secret", "name": "session-a", "uid": "u", "controller": True}], True),
+        ([REPLICA_SET], True),
+    ],
+)
+def test_every_controller_but_a_record_is_foreign(owners, foreign):
+    assert has_foreign_controller({"ownerReferences": owners}) is foreign
+
+
+def test_objects_are_grouped_by_session_in_the_order_in_which_they_were_read():
+    objects = [
+        live(manifest(config_map(name), session(owner)))
+        for name, owner in [("1", "b"), ("2", "a"), ("3", "b")]
+    ]
+    groups = look(desired(), objects).by_session()
+    assert {str(key): [s.ref.name for s in seen] for key, seen in groups.items()} == {
+        "team-a/b": ["1", "3"],
+        "team-a/a": ["2"],
+    }
+
+
+def garbled(obj):
+    """An object that keeps its version but not its content: whoever compares it sees that."""
+    result = copy.deepcopy(obj)
+    result["metadata"].pop("labels")
+    return result
+
+
+def test_what_has_not_changed_since_is_not_compared_again():
+    of = desired(wanted(pod(), config_map()))
+    objects = live_session(of.sessions[0])
+    memo = look(of, objects).objects
+    assert look(of, map(garbled, objects), memo).objects == memo
+
+
+def test_what_nobody_wants_is_remembered_too():
+    objects = live_session(wanted(pod(), config_map()))
+    memo = look(desired(), objects).objects
+    assert look(desired(), map(garbled, objects), memo).objects == memo
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "version"),
+    [
+        (wanted(pod()), wanted(pod()), "2"),
+        (wanted(pod()), wanted(pod(nodeName="n")), "1"),
+        (wanted(config_map()), wanted(pod()), "1"),
+        (wanted(pod(nodeName="m")), wanted(pod(nodeName="n")), "1"),
+    ],
+    ids=["another version", "another manifest", "wanted now", "different before"],
+)
+def test_whatever_may_have_changed_is_compared_again(then, now, version):
+    memo = look(desired(then), live_session(wanted(pod()))).objects
+    objects = live_session(wanted(pod()), resource_version=version)
+    assert look(desired(now), objects, memo) == look(desired(now), objects)
+
+
+def test_a_pod_that_is_no_longer_wanted_is_compared_again():
+    objects = [in_phase(each, "Failed") for each in live_session(wanted(pod()))[1:]]
+    memo = look(desired(wanted(pod())), objects).objects
+    assert only(look(desired(), objects, memo)).verdict == Unwanted()

@@ -1,0 +1,73 @@
+import pytest
+
+from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION
+from reconcile.core.plan.strangers import Strangers, missing, taken
+from tests.builders import (
+    config_map,
+    desired,
+    live,
+    live_session,
+    look,
+    manifest,
+    pod,
+    session,
+    wanted,
+)
+
+WANTED = manifest(config_map())
+NAMES = {WANTED.ref.name: WANTED}
+
+
+def present(name=WANTED.ref.name, **metadata):
+    return {"metadata": {"name": name, **metadata}}
+
+
+def test_every_name_that_a_plan_would_create_is_looked_up_by_kind_and_namespace():
+    one, two = wanted(pod()), wanted(pod(), of=session(namespace="team-b"))
+    of = desired(one, two)
+    assert missing(of, look(of, live_session(one))) == {
+        (two.manifests[0].kind, "team-b"): {"session-fix-login": two.manifests[0]},
+        (two.manifests[1].kind, "team-b"): {"fix-login-runner": two.manifests[1]},
+    }
+
+
+def test_where_all_is_there_nothing_is_looked_up():
+    of = desired(wanted())
+    assert missing(of, look(of, live_session(of.sessions[0]))) == {}
+
+
+def test_only_names_that_we_want_are_taken():
+    assert taken(NAMES, [present("other")]) == {}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"annotations": None, "labels": None},
+        {"annotations": {ANNOTATION_ADOPT: "other"}},
+        {"labels": {LABEL_INSTALLATION: "other"}, "annotations": {ANNOTATION_ADOPT: "default"}},
+        {
+            "annotations": {ANNOTATION_ADOPT: "default"},
+            "ownerReferences": [{"kind": "Job", "name": "x", "uid": "u", "controller": True}],
+        },
+        {"annotations": {ANNOTATION_ADOPT: "default"}, "deletionTimestamp": "2024-05-01T10:00:00Z"},
+    ],
+)
+def test_a_strangers_name_is_taken(metadata):
+    assert taken(NAMES, [present(**metadata)]) == {WANTED.ref: False}
+
+
+@pytest.mark.parametrize("labels", [{}, {LABEL_INSTALLATION: "default"}])
+def test_a_stranger_that_is_given_to_us_may_be_adopted(labels):
+    body = present(labels=labels, annotations={ANNOTATION_ADOPT: "default"})
+    assert taken(NAMES, [body]) == {WANTED.ref: True}
+
+
+def test_strangers_of_several_places_add_up():
+    other = manifest(pod())
+    one = Strangers(frozenset({WANTED.ref}), {WANTED.ref: live(WANTED)})
+    two = Strangers(frozenset({other.ref}), {other.ref: live(other)})
+    assert one | two == Strangers(
+        frozenset({WANTED.ref, other.ref}), {**one.adoptable, **two.adoptable}
+    )

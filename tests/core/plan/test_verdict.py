@@ -1,0 +1,165 @@
+import pytest
+
+from reconcile.core.changes import (
+    ABSENT,
+    Commit,
+    Drift,
+    FieldChange,
+    ForcesReplace,
+    InPlace,
+    Metadata,
+    RestartsContainer,
+)
+from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.plan.verdict import Differs, Same, judge
+from tests.builders import (
+    KUBECTL_TIME,
+    co_owned,
+    config_map,
+    container,
+    live,
+    manifest,
+    pod,
+    service,
+    taken_over,
+)
+
+BY_KUBECTL = Drift("kubectl-edit", KUBECTL_TIME)
+DATA_A = {"f:data": {"f:a": {}}}
+
+
+def images(image):
+    return pod(containers=[container(image=image)])
+
+
+def files(**data):
+    return manifest(config_map(data=data))
+
+
+def changed(obj, **data):
+    obj["data"] = {**obj["data"], **data}
+    return obj
+
+
+def fields(wanted, obj):
+    verdict = judge(wanted, obj)
+    assert isinstance(verdict, Differs)
+    return verdict.fields
+
+
+def test_what_was_applied_is_the_same():
+    wanted = manifest(pod())
+    assert judge(wanted, live(wanted)) == Same(wanted.digest)
+
+
+def test_the_same_by_value_is_the_same_though_the_digest_is_another():
+    wanted = manifest(pod(hostNetwork=False))
+    assert judge(wanted, live(manifest(pod()))) == Same(wanted.digest)
+
+
+def test_owner_references_are_left_aside():
+    wanted = manifest(pod(nodeName="n"))
+    obj = live(manifest(pod()), owner_uid="uid-1")
+    assert [field.path for field in fields(wanted, obj)] == ["spec.nodeName"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (
+            pod(),
+            pod(metadata={"labels": {"a": "1"}}),
+            FieldChange("metadata.labels.a", ABSENT, "1", Metadata(), Commit()),
+        ),
+        (
+            pod(),
+            images("runner:2"),
+            FieldChange(
+                "spec.containers[runner].image",
+                "runner:1",
+                "runner:2",
+                RestartsContainer("runner"),
+                Commit(),
+            ),
+        ),
+        (
+            pod(nodeSelector={"a": "1"}),
+            pod(),
+            FieldChange("spec.nodeSelector", {"a": "1"}, ABSENT, ForcesReplace(), Commit()),
+        ),
+        (
+            service(),
+            service(type="NodePort"),
+            FieldChange("spec.type", ABSENT, "NodePort", InPlace(), Commit()),
+        ),
+    ],
+)
+def test_each_field_comes_with_its_effect_and_the_digest_is_not_shown(before, after, change):
+    verdict = judge(manifest(after), live(manifest(before)))
+    assert isinstance(verdict, Differs)
+    assert verdict.fields == (change,)
+    assert not verdict.contested
+    assert {
+        "op": "replace",
+        "path": "/metadata/annotations/reconcile.ambient-code.io~1digest",
+        "value": manifest(after).digest,
+    } in verdict.operations
+
+
+def test_what_somebody_changed_is_drift_by_that_manager_and_is_contested():
+    wanted = files(a="1")
+    obj = taken_over(changed(live(wanted), a="x"), DATA_A)
+    verdict = judge(wanted, obj)
+    assert verdict == Differs(
+        (FieldChange("data.a", "x", "1", InPlace(), BY_KUBECTL),),
+        ({"op": "replace", "path": "/data/a", "value": "1"},),
+        contested=True,
+    )
+
+
+def test_what_somebody_removed_is_drift_by_nobody_known():
+    wanted = files(a="1", b="2")
+    obj = live(wanted)
+    del obj["data"]["a"]
+    assert fields(wanted, obj) == (FieldChange("data.a", ABSENT, "1", InPlace(), Drift()),)
+
+
+def test_what_somebody_changed_is_drift_beside_a_commit_too():
+    obj = taken_over(changed(live(files(a="1", b="1")), a="x"), DATA_A)
+    assert {field.path: field.cause for field in fields(files(a="1", b="2"), obj)} == {
+        "data.a": BY_KUBECTL,
+        "data.b": Commit(),
+    }
+
+
+def test_what_another_manager_declares_too_is_a_commit_when_it_changes_and_contested():
+    obj = co_owned(live(files(a="1")), DATA_A, operation="Apply")
+    verdict = judge(files(a="2"), obj)
+    assert isinstance(verdict, Differs)
+    assert [field.cause for field in verdict.fields] == [Commit()]
+    assert verdict.contested
+
+
+def test_what_another_manager_declares_too_is_released_without_a_contest():
+    obj = co_owned(live(files(a="1", b="1")), DATA_A, operation="Apply")
+    verdict = judge(files(b="1"), obj)
+    assert isinstance(verdict, Differs)
+    assert verdict.fields == (FieldChange("data.a", "1", "1", Metadata(), Commit()),)
+    assert not verdict.contested
+    assert [each["op"] for each in verdict.operations] == ["replace"]
+
+
+def test_a_digest_that_somebody_changed_is_no_difference():
+    wanted = files(a="1")
+    obj = live(wanted)
+    obj["metadata"]["annotations"][ANNOTATION_DIGEST] = "sha256:0"
+    assert judge(wanted, obj) == Same(wanted.digest)
+
+
+@pytest.mark.parametrize("metadata", [{"annotations": None}, {}])
+def test_an_object_without_annotations_gets_them(metadata):
+    wanted = files(a="1")
+    obj = live(wanted)
+    del obj["metadata"]["annotations"]
+    obj["metadata"] |= metadata
+    assert [field.path for field in fields(wanted, obj)] == ["metadata.annotations"]
