@@ -53,10 +53,9 @@ def read_inventory(body: KubeObject) -> Inventory:
     """Read a copy; one that was damaged by hand is as good as empty and will be written anew."""
     data = body.get("data") or {}
     try:
-        pairs = orjson.loads(data.get("kinds", "[]"))
-        namespaces = orjson.loads(data.get("namespaces", "[]"))
-        kinds = frozenset(Kind(_name(api), _name(name)) for api, name in pairs)
-        return Inventory(kinds, frozenset(map(_name, namespaces)))
+        kinds = frozenset(map(_kind, orjson.loads(data.get("kinds", "[]"))))
+        namespaces = frozenset(map(_name, orjson.loads(data.get("namespaces", "[]"))))
+        return Inventory(kinds, namespaces)
     except (ValueError, TypeError):
         return Inventory()
 
@@ -85,9 +84,17 @@ def outdated(
     return tuple(sorted(name for name in namespaces if copies.get(name) != wanted))
 
 
+def _kind(pair: object) -> Kind:
+    match pair:
+        case [api_version, name]:
+            return Kind(_name(api_version), _name(name))
+        case _:
+            raise TypeError("a kind is an API version and a name")
+
+
 def _name(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError("neither kinds nor namespaces have such a name")
+        raise TypeError("a name is text, and not empty")
     return value
 
 

@@ -1,0 +1,99 @@
+import pytest
+
+from reconcile.core.inventory import (
+    Inventory,
+    inventory_body,
+    inventory_name,
+    is_inventory,
+    outdated,
+    read_inventory,
+)
+from reconcile.core.model import Kind
+from reconcile.core.names import LABEL_INSTALLATION
+
+POD = Kind("v1", "Pod")
+POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
+FULL = Inventory(frozenset({POD, POLICY}), frozenset({"team-a", "team-b"}))
+
+
+def test_an_inventory_is_read_as_it_was_written():
+    assert read_inventory(inventory_body("default", "team-a", FULL)) == FULL
+
+
+def test_an_inventory_is_written_in_one_order():
+    assert inventory_body("default", "team-a", FULL) == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "reconcile-inventory-default",
+            "namespace": "team-a",
+            "labels": {
+                LABEL_INSTALLATION: "default",
+                "app.kubernetes.io/managed-by": "reconcile",
+            },
+        },
+        "data": {
+            "kinds": '[["networking.k8s.io/v1","NetworkPolicy"],["v1","Pod"]]',
+            "namespaces": '["team-a","team-b"]',
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"kinds": "nonsense"},
+        {"kinds": "1"},
+        {"kinds": '["v1"]'},
+        {"kinds": '[["v1", "Pod", "x"]]'},
+        {"kinds": "[[1, 2]]"},
+        {"kinds": '[["", "Pod"]]'},
+        {"kinds": '[["v1", {}]]'},
+        {"namespaces": "null"},
+        {"namespaces": '[["a"]]'},
+        {"namespaces": '[""]', "kinds": '[["v1", "Pod"]]'},
+    ],
+)
+def test_a_damaged_copy_is_as_good_as_empty(data):
+    assert read_inventory({"data": data}) == Inventory()
+
+
+def copy_of(installation="default", **changed):
+    body = inventory_body(installation, "team-a", FULL)
+    return {**body, **changed}
+
+
+def with_metadata(**changed):
+    body = copy_of()
+    return {**body, "metadata": {**body["metadata"], **changed}}
+
+
+def test_an_installation_knows_its_own_copy():
+    assert is_inventory("default", copy_of())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        copy_of("other"),
+        copy_of(kind="Secret"),
+        with_metadata(name="x"),
+        with_metadata(name=inventory_name("default"), labels=None),
+        with_metadata(labels={LABEL_INSTALLATION: "other"}),
+    ],
+)
+def test_everything_else_is_no_copy_of_it(body):
+    assert not is_inventory("default", body)
+
+
+def test_inventories_add_up():
+    one = Inventory(frozenset({POD}), frozenset({"team-a"}))
+    two = Inventory(frozenset({POLICY}), frozenset({"team-b"}))
+    assert one | two == FULL
+
+
+def test_a_copy_that_is_missing_or_says_something_else_is_outdated():
+    copies = {"a": FULL, "b": Inventory(), "other": Inventory()}
+    assert outdated(FULL, copies, {"c", "b", "a"}) == ("b", "c")

@@ -1,0 +1,74 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.core.changes import Create, Hold, HoldReason, Outcome, Status
+from reconcile.core.note import Note, next_note, note_body, note_text, parse_note, pending_of
+from tests.builders import manifest, pod, session_id
+
+CREATE = Create(manifest(pod()))
+HOLD = Hold(CREATE, HoldReason.TAKEN)
+BEFORE = Note("abc", "sha256:1", ("Create Pod n/a: TAKEN",), ())
+LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]))).map(tuple)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def outcomes(*statuses):
+    return [Outcome(CREATE, status) for status in statuses]
+
+
+@pytest.mark.parametrize(
+    "status", [Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED]
+)
+def test_a_pass_that_changed_something_leaves_a_note(status):
+    now = Note("def", BEFORE.digest, BEFORE.pending)
+    assert next_note(BEFORE, now, outcomes(Status.UNCHANGED, status)) == now
+
+
+@pytest.mark.parametrize("status", [Status.UNCHANGED, Status.HELD, Status.FAILED, Status.SKIPPED])
+def test_a_pass_that_changed_nothing_leaves_none(status):
+    now = Note("def", "sha256:2", BEFORE.pending, BEFORE.failed)
+    assert next_note(BEFORE, now, outcomes(status)) is None
+    assert next_note(BEFORE, now, []) is None
+
+
+@pytest.mark.parametrize(
+    "now", [Note("abc", "sha256:1"), Note("abc", "sha256:1", BEFORE.pending, ("it failed",))]
+)
+def test_what_waits_or_fails_anew_or_no_longer_is_worth_a_note(now):
+    assert next_note(BEFORE, now, outcomes(Status.UNCHANGED)) == now
+
+
+def test_each_held_change_is_pending_for_its_reason():
+    held = [Outcome(CREATE, Status.CREATED), Outcome(HOLD, Status.HELD)]
+    assert pending_of(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
+
+
+@given(st.builds(Note, WORDS, WORDS, LINES, LINES))
+def test_a_note_is_read_as_it_was_written(note):
+    assert parse_note(note_text(note)) == note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        "{}",
+        '{"revision": "a", "digest": "b", "pending": null, "failed": []}',
+        '{"revision": "a", "digest": "b", "pending": 1, "failed": []}',
+    ],
+)
+def test_a_damaged_note_counts_as_none(text):
+    assert parse_note(text) == Note()
+
+
+def test_a_note_is_applied_to_the_very_record_and_to_nothing_else_in_it():
+    assert note_body(session_id("a", "n"), "uid-1", BEFORE) == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "session-a", "namespace": "n", "uid": "uid-1"},
+        "data": {"status": note_text(BEFORE)},
+    }
