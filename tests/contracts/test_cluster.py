@@ -207,14 +207,19 @@ def test_a_json_patch_moves_through_lists_by_index(cluster, namespace):
         {"op": "remove", "path": "/data/absent"},
         {"op": "replace", "path": "/metadata/labels/absent", "value": "1"},
         {"op": "add", "path": "/absent/a", "value": "1"},
+        {"op": "add", "path": "/metadata/finalizers/1", "value": "a.b/c"},
+        {"op": "remove", "path": "/metadata/finalizers/x"},
     ],
     ids=lambda operation: f"{operation['op']} {operation['path']}",
 )
 def test_a_json_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operation):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
-    change = {"op": "add", "path": "/data/a", "value": "2"}
+    change = [
+        {"op": "add", "path": "/data/a", "value": "2"},
+        {"op": "add", "path": "/metadata/finalizers", "value": []},
+    ]
     with pytest.raises(ConflictError):
-        cluster.patch(CONFIG_MAP, ref(applied), [change, operation], dry_run=False)
+        cluster.patch(CONFIG_MAP, ref(applied), [*change, operation], dry_run=False)
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
 
 

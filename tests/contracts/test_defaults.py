@@ -13,6 +13,7 @@ from tests.contracts.bodies import (
     OURS,
     ROLE,
     SECRET,
+    SERVICE,
     body,
     pod,
     service,
@@ -162,6 +163,27 @@ def test_a_token_is_mounted_unless_the_pod_does_without(cluster, namespace):
     assert mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
     assert mount["name"] == spec["volumes"][0]["name"]
     assert cluster.apply(declared, OURS)["spec"] == spec
+
+
+def test_a_token_that_is_mounted_already_is_not_mounted_again(cluster, namespace):
+    place = "/var/run/secrets/kubernetes.io/serviceaccount"
+    declared = pod(
+        namespace,
+        {"volumeMounts": [{"name": "own", "mountPath": place}]},
+        volumes=[{"name": "own", "emptyDir": {}}],
+    )
+    del declared["spec"]["automountServiceAccountToken"]
+    spec = cluster.apply(declared, OURS)["spec"]
+    assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == ["own"]
+
+
+def test_a_service_that_is_but_a_name_has_no_address(cluster, namespace):
+    spec = {"type": "ExternalName", "externalName": "example.com"}
+    applied = cluster.apply(body(SERVICE, namespace, spec=spec), OURS)
+    assert applied["spec"].keys() & {"clusterIP", "clusterIPs"} == set()
+    spec["externalName"] = "example.org"
+    again = cluster.apply(body(SERVICE, namespace, spec=spec), OURS)
+    assert again["spec"]["externalName"] == "example.org"
 
 
 def test_an_account_can_do_without_a_token_for_its_pods(cluster, namespace):

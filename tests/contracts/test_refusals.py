@@ -158,6 +158,18 @@ WRONG = {
     "no containers": (pod("", containers=[]), {"spec.containers"}),
     "no image": (pod("", {"image": ""}), {"spec.containers[0].image"}),
     "a container's name": (pod("", {"name": "A"}), {"spec.containers[0].name"}),
+    "no name of a container": (pod("", {"name": ""}), {"spec.containers[0].name"}),
+    "an image in spaces": (pod("", {"image": " a "}), {"spec.containers[0].image"}),
+    "no name of a variable": (pod("", {"env": [{"name": ""}]}), {"spec.containers[0].env[0].name"}),
+    "an annotation": (
+        config_map("", metadata={"annotations": {"a b": "c"}}),
+        {"metadata.annotations"},
+    ),
+    "a label's value": (config_map("", metadata={"labels": {"a": "b c"}}), {"metadata.labels"}),
+    "a claim without access mode": (
+        body(CLAIM, "", spec={"resources": CLAIM_SPEC["resources"]}),
+        {"spec.accessModes"},
+    ),
     "a port": (
         pod("", {"ports": [{"containerPort": 65536, "protocol": "TCP"}]}),
         {"spec.containers[0].ports[0].containerPort"},

@@ -35,10 +35,8 @@ def canonical(text: str, digits: int = 9) -> str | None:
 
 
 def canonical_value(value: Any, digits: int = 9) -> Any:
-    """Canonicalise what may be a quantity; anything else stays as it is."""
-    if not isinstance(value, str):
-        return value
-    written = canonical(value, digits)
+    """Canonicalise what may be a quantity, a number too; anything else stays as it is."""
+    written = canonical(str(value), digits)
     return value if written is None else written
 
 

@@ -44,10 +44,6 @@ class StateFile:
         self._seen = signature
         return state
 
-    def forget(self) -> None:
-        """Make the next `changed` read the file in any case."""
-        self._seen = None
-
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing; threads of this one share the lock."""
@@ -66,18 +62,17 @@ class StateFile:
     def draft(self, version: int, objects: Iterable[bytes]) -> Path:
         """Write a new state beside the file, down to the disk."""
         head = b'{"apiVersion":"v1","kind":"List","metadata":{"resourceVersion":"%d"},"items":[\n'
-        content = (head % version, b",\n".join(objects), b"\n]}\n")
         with self._named_errors("written"):
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            with os.fdopen(handle, "wb") as file:
-                file.writelines(content)
+            with _removed_on_error(Path(name)), os.fdopen(handle, "wb") as file:
+                file.writelines((head % version, b",\n".join(objects), b"\n]}\n"))
                 file.flush()
                 os.fsync(file.fileno())
             return Path(name)
 
     def replace(self, draft: Path) -> None:
         """Make a draft the state."""
-        with self._named_errors("written"):
+        with self._named_errors("written"), _removed_on_error(draft):
             draft.replace(self._path)
         self._seen = self._signature()
 
@@ -107,6 +102,15 @@ class StateFile:
             raise ClusterError(
                 f"{self._path}: the state file cannot be {verb}: {error.strerror}"
             ) from error
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _parsed(path: Path, content: bytes) -> tuple[int, list[dict[str, Any]]]:

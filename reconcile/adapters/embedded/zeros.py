@@ -76,7 +76,7 @@ def stored(value: Any) -> Any:
 def _field(name: str, value: Any) -> Any:
     if name == "status":
         return value
-    if name in _MAPS and isinstance(value, Mapping) and not _is_label_selector(value):
+    if name in _MAPS and isinstance(value, Mapping) and not _is_label_selector(name, value):
         if name not in _QUANTITIES:
             return value
         return {key: canonical_value(item, _RESOURCE_DIGITS) for key, item in value.items()}
@@ -85,8 +85,8 @@ def _field(name: str, value: Any) -> Any:
     return stored(value)
 
 
-def _is_label_selector(value: Mapping[str, Any]) -> bool:
-    return any(not isinstance(item, str) for item in value.values())
+def _is_label_selector(name: str, value: Mapping[str, Any]) -> bool:
+    return name == "selector" and any(not isinstance(item, str) for item in value.values())
 
 
 def _is_dropped(name: str, value: Any) -> bool:
