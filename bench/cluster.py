@@ -14,6 +14,7 @@ from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.names import LABEL_INSTALLATION
 from reconcile.engine.desired import DesiredBuilder
+from tests.controlplane.build import current_kubectl
 from tests.controlplane.server import ControlPlane
 
 OURS, KUBECTL, PLAIN = "bench-ours", "bench-kubectl", "bench-plain"
@@ -90,7 +91,7 @@ class ClusterBench:
         return self._python("bench.rivals", "apply", self._kubeconfig, bodies)
 
     def _kubectl(self, verb: str, codes: Sequence[int]) -> Cost:
-        arguments = [str(self._plane.assets / "kubectl"), "--kubeconfig", self._kubeconfig, verb]
+        arguments = [str(current_kubectl()), "--kubeconfig", self._kubeconfig, verb]
         arguments += ["--server-side", "-f", str(self._home / f"{KUBECTL}.json")]
         return command(arguments, log=self._home / "kubectl.log", codes=codes)
 

@@ -8,8 +8,9 @@ Debian's source package, once, about two minutes.
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.controlplane import recipe
@@ -33,11 +34,24 @@ def assets() -> Path:
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
         return _checked(Path(named))
-    ready = _cache() / f"controlplane-{recipe.key()}"
+    return _made(_cache() / f"controlplane-{recipe.key()}", recipe.cook)
+
+
+def current_kubectl() -> Path:
+    """Return a kubectl of today, for comparisons: that of the server's age is far slower.
+
+    Raises:
+        ControlPlaneMissing: It cannot be had; the message says why.
+    """
+    name = f"kubectl-{recipe.KUBECTL_RELEASE}-{platform.machine()}"
+    return _made(_cache() / name, recipe.fetch_kubectl) / "kubectl"
+
+
+def _made(ready: Path, make: Callable[[Path, Path], None]) -> Path:
     if not ready.exists():
         with _only_one(ready):
             if not ready.exists():
-                _build(ready)
+                _build(ready, make)
     return ready
 
 
@@ -62,16 +76,14 @@ def _only_one(ready: Path) -> Iterator[None]:
         yield
 
 
-def _build(ready: Path) -> None:
+def _build(ready: Path, make: Callable[[Path, Path], None]) -> None:
     with _scratch(ready.parent / f"{ready.name}.building") as work:
         result = work / "result"
         result.mkdir()
         try:
-            recipe.cook(work, result)
+            make(work, result)
         except ControlPlaneError as failure:
-            raise ControlPlaneMissing(
-                f"cannot build a control plane: {failure}\n{ADVICE}"
-            ) from failure
+            raise ControlPlaneMissing(f"cannot make {ready.name}: {failure}\n{ADVICE}") from failure
         result.rename(ready)
 
 

@@ -15,8 +15,10 @@ from tests.controlplane.steps import Steps
 RELEASE = "bookworm"
 
 
-def fetch(steps: Steps, *, packages: Sequence[str], source: str) -> None:
-    """Download binary packages and one source package into the work folder.
+def fetch(
+    steps: Steps, *, packages: Sequence[str], sources: Sequence[str] = (), release: str = RELEASE
+) -> None:
+    """Download binary and source packages into the work folder.
 
     Raises:
         ControlPlaneMissing: This machine has no Debian mirror.
@@ -25,10 +27,11 @@ def fetch(steps: Steps, *, packages: Sequence[str], source: str) -> None:
     work = steps.work
     for folder in ("lists/partial", "cache/archives/partial", "sources"):
         (work / folder).mkdir(parents=True)
-    (work / "sources" / "debian.sources").write_text(_sources())
+    (work / "sources" / "debian.sources").write_text(_sources(release))
     apt = ["apt-get", "-q", *_options(work)]
     steps.run("fetch package lists", [*apt, "update"])
-    steps.run(f"fetch source {source}", [*apt, "source", "--download-only", source])
+    for source in sources:
+        steps.run(f"fetch source {source}", [*apt, "source", "--download-only", source])
     steps.run(f"fetch {' '.join(packages)}", [*apt, "download", *packages])
 
 
@@ -46,10 +49,10 @@ def _options(work: Path) -> list[str]:
     return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
 
 
-def _sources() -> str:
+def _sources(release: str) -> str:
     system = platform.freedesktop_os_release()
     codename = system.get("VERSION_CODENAME", "")
-    text = aptsources.for_release(_entries(Path("/etc/apt")), codename, RELEASE)
+    text = aptsources.for_release(_entries(Path("/etc/apt")), codename, release)
     if system.get("ID") != "debian" or not text:
         raise ControlPlaneMissing(
             "the build needs Debian and a Debian mirror among apt's sources; this is "

@@ -20,6 +20,8 @@ PACKAGES = (
     "kubernetes-client",
 )
 
+KUBECTL_RELEASE = "trixie"
+
 
 def key() -> str:
     """Name what this recipe makes: the version, and a hash of all that decides the result."""
@@ -43,12 +45,26 @@ def cook(work: Path, into: Path) -> None:
         ControlPlaneMissing: This machine has no Debian mirror.
     """
     steps = Steps(work)
-    fetching.fetch(steps, packages=PACKAGES, source="kubernetes")
+    fetching.fetch(steps, packages=PACKAGES, sources=["kubernetes"])
     unpack(steps)
     compiling.compile_control_plane(steps, into)
     for name in ("etcd", "kubectl"):
         shutil.copy2(work / "usr/bin" / name, into / name)
     steps.say("done")
+
+
+def fetch_kubectl(work: Path, into: Path) -> None:
+    """Put a newer release's kubectl into `into`; nothing of it is installed.
+
+    Raises:
+        ControlPlaneError: A step failed; with its command and the end of its log.
+        ControlPlaneMissing: This machine has no Debian mirror.
+    """
+    steps = Steps(work)
+    fetching.fetch(steps, packages=[f"kubectl/{KUBECTL_RELEASE}"], release=KUBECTL_RELEASE)
+    [package] = work.glob("*.deb")
+    steps.run(f"unpack {package.name}", ["dpkg", "-x", str(package), str(work)])
+    shutil.copy2(work / "usr/bin/kubectl", into / "kubectl")
 
 
 def unpack(steps: Steps) -> None:
