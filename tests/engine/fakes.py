@@ -103,13 +103,15 @@ always = 1_000_000
 class FlakyCluster:
     """A Cluster that asks before each call whether it is to fail, and keeps a log of all calls.
 
-    `before` is called with each call before it is made: somebody else may act just then.
+    `before` is called with each call before it is made: somebody else may act just then. `uids` are
+    those that each object which was applied has had.
     """
 
     inner: Cluster
     faults: Faults = never
     before: Callable[[Call], None] = never
     log: list = field(default_factory=list)
+    uids: dict = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def list(self, kind, namespace, labels) -> Iterator:
@@ -156,6 +158,8 @@ class FlakyCluster:
         if fault is not None and not fault.late:
             raise fault.error
         result = request()
+        if verb == "apply":
+            self.uids.setdefault(ref, set()).add(result["metadata"]["uid"])
         if fault is not None:
             raise fault.error
         return result

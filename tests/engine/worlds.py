@@ -174,6 +174,11 @@ def ref_of(kind, name, namespace="team-a"):
     return ObjectRef(group, kind, namespace, name)
 
 
+def ref_of_object(obj):
+    metadata = obj["metadata"]
+    return ref_of(obj["kind"], metadata["name"], metadata["namespace"])
+
+
 def kind_of(obj):
     return Kind(obj["apiVersion"], obj["kind"])
 
