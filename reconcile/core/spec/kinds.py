@@ -16,6 +16,7 @@ from reconcile.core.spec.syntax import (
 )
 from reconcile.core.spec.types import (
     BOOL,
+    NO_EFFECT_YET,
     PLATFORM_ONLY,
     Anything,
     Entries,
@@ -124,6 +125,8 @@ CAPABILITIES: Final = Fields(
             choice("native", "plain"),
             "How sidecars run: native needs Kubernetes 1.29.",
             "plain",
+            warning=NO_EFFECT_YET,
+            unless=("plain",),
         ),
     )
 )
