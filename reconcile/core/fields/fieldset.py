@@ -5,9 +5,10 @@ an item of a keyed list, `v:"x"` a member of a set). Below it, `{}` and an entry
 the step itself is owned. Source: FieldsV1 in Kubernetes' meta/v1 and structured-merge-diff.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
+
+import orjson
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
@@ -192,8 +193,7 @@ def _item_fields(item: Any, node: Granular) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.translate(_ESCAPES)
+    return orjson.dumps(value).decode().translate(_ESCAPES)
 
 
 def _step(body: Any, key: str) -> Any:
@@ -202,10 +202,10 @@ def _step(body: Any, key: str) -> Any:
         case "f", Mapping():
             return body.get(name, ABSENT)
         case "k", list():
-            wanted = json.loads(name).items()
+            wanted = orjson.loads(name).items()
             return next((item for item in body if _has(item, wanted)), ABSENT)
         case "v", list():
-            wanted_value = json.loads(name)
+            wanted_value = orjson.loads(name)
             return wanted_value if wanted_value in body else ABSENT
         case _:
             return ABSENT
