@@ -126,6 +126,25 @@ def test_what_would_now_end_work_is_more_than_the_plan_allowed():
     assert world.get("Pod", "one-runner")["spec"]["containers"][0]["image"] == "theirs:1"
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_pod_that_begins_its_work_after_the_plan_was_made_is_not_replaced(*, begins):
+    world = settled().add("one", "initialPrompt: changed")
+    running = world.get("Pod", "one-runner")
+    status = {"op": "replace", "path": "/status"}
+    world.edit("Pod", "one-runner", {**status, "value": {"phase": "Pending"}})
+
+    def begin():
+        if begins:
+            world.edit("Pod", "one-runner", {**status, "value": running["status"]})
+
+    passed = meanwhile(world, begin)
+    [done] = [o for o in passed.outcomes if o.change.ref == ref_of("Pod", "one-runner")]
+    assert done.status is (Status.HELD if begins else Status.REPLACED)
+    uid = world.get("Pod", "one-runner")["metadata"]["uid"]
+    assert (uid == running["metadata"]["uid"]) == begins
+    assert is_quiet(world.plan().plan) != begins
+
+
 def test_a_refused_field_replaces_an_object_in_which_nothing_runs():
     world = settled().add("one", PORT)
     uid = world.get("Service", "session-one")["metadata"]["uid"]

@@ -1,5 +1,6 @@
 """Whole passes over an embedded cluster in memory, from the text of files to what then lives."""
 
+import functools
 import hashlib
 import itertools
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from reconcile.adapters.embedded.settings import Settings
 from reconcile.core.changes import Keep, Plan, Status
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.render.templates import compile_templates
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile
 from reconcile.engine.reconciler import Options, Planned, Reconciler
@@ -88,6 +90,16 @@ def is_quiet(plan):
     return all(isinstance(change, Keep) for change in plan.changes)
 
 
+compiled = functools.cache(lambda files: compile_templates(dict(files)))
+
+
+def builder_of(templates):
+    """A builder that knows nothing yet; compiling templates is most of its making."""
+    made = DesiredBuilder({})
+    made._templates = compiled(tuple(sorted(templates.items())))
+    return made
+
+
 @dataclass
 class World:
     """Files, templates, a clock and a cluster whose pods run and end by that clock.
@@ -110,7 +122,7 @@ class World:
             exit_s=self.exit_s,
         )
         self.cluster = EmbeddedCluster(settings=settings)
-        self.builder = DesiredBuilder(self.templates)
+        self.builder = builder_of(self.templates)
         self.seen = FlakyCluster(self.cluster)
 
     def add(self, name, spec="initialPrompt: work", namespace="team-a"):
