@@ -84,7 +84,7 @@ def test_a_session_that_is_as_wanted_is_kept():
 
 
 def test_a_removed_session_ends_pod_first_and_record_last():
-    objects = live_session(wanted(*ALL))
+    objects = live_session(wanted(*ALL))[::-1]
     deletes = changes([], objects, policy=Policy(allow_empty=True))
     assert shown(deletes) == [
         "Delete Pod fix-login-runner",
