@@ -25,6 +25,7 @@ from reconcile.core.changes import (
     Status,
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
+from reconcile.core.health import has_started
 from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.names import MANAGER, STATUS_MANAGER
 from reconcile.core.note import Note, next_note, note_body, pending_of
@@ -121,9 +122,8 @@ class SessionRun:
             case Patch():
                 self._learn_owner(change.ref, change.live.uid)
                 yield from self._patch(change)
-            case Replace(manifest, live):
-                yield from self._replace(manifest, live)
-                self._end(change, Status.REPLACED)
+            case Replace():
+                yield from self._replace_idle(change)
             case Delete(ref, kind, live):
                 yield from self._delete(kind, ref, live.uid, wait=kind.name == "Pod")
                 self._end(change, Status.DELETED)
@@ -201,6 +201,17 @@ class SessionRun:
     def _may_replace(self, kind: str) -> bool:
         holds_data = kind == "PersistentVolumeClaim"
         return kind in _NEVER_RUNS or (self.plan.may_end_work and not holds_data)
+
+    def _replace_idle(self, change: Replace) -> Steps:
+        """Replace an object, but for a pod that has begun its work since the plan was made."""
+        if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_begun(change):
+            return self._end(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
+        yield from self._replace(change.manifest, change.live)
+        return self._end(change, Status.REPLACED)
+
+    def _has_begun(self, change: Replace) -> bool:
+        live = self._still_there(change.manifest.kind, change.ref, change.live.uid)
+        return live is not None and has_started(live)
 
     def _replace(self, manifest: Manifest, live: LiveRef) -> Steps:
         yield from self._delete(manifest.kind, manifest.ref, live.uid, wait=True)
