@@ -4,7 +4,8 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -197,6 +198,11 @@ class Site:
         """Change an object by a merge patch as somebody else."""
         return self._send("PATCH", self.path(kind, name), body, "application/merge-patch+json")
 
+    def remove(self, kind: str, name: str) -> None:
+        """Delete an object as somebody else."""
+        answer = self.plane.request("DELETE", self.path(kind, name))
+        assert answer.status_code < 300, answer.text
+
     def start_pod(self, name: str, phase: str = "Running") -> None:
         """Set a pod's status as a kubelet would: there is no node here."""
         states = {
@@ -217,7 +223,30 @@ class Site:
         content: Object = answer.json()
         return content
 
+    @contextlib.contextmanager
+    def when_deleted(self, kind: str, name: str, act: Callable[[], None]) -> Iterator[None]:
+        """Do something, beside what the block does, as soon as an object is being deleted."""
+
+        def watch() -> None:
+            waiting.until(
+                f"the deletion of {kind} {name}",
+                lambda: "deletionTimestamp" in self.get(kind, name)["metadata"],
+            )
+            act()
+
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(watch)
+            yield
+            watching.result()
+
     # Rights
+
+    def second_namespace(self) -> str:
+        """Make another namespace for which the same account has the same rights."""
+        name = self.plane.fresh_namespace("e2e")
+        install(self.plane, placed(objects("namespace"), name, home=self.namespace))
+        self.wait_for_rights("", "pods", name)
+        return name
 
     def grant(self, kind: str, *, account: str = ACCOUNT) -> None:
         """Give an account the verbs of `deploy/` for one more kind, as the Role's text advises."""
@@ -237,9 +266,10 @@ class Site:
         install(self.plane, placed(bodies, self.namespace, home=self.namespace))
         self.wait_for_rights(found.group, resource)
 
-    def wait_for_rights(self, group: str, resource: str) -> None:
+    def wait_for_rights(self, group: str, resource: str, namespace: str = "") -> None:
         """Wait until the server's authorizer has seen a new binding."""
-        wanted = {"namespace": self.namespace, "verb": "list", "group": group, "resource": resource}
+        wanted = {"verb": "list", "group": group, "resource": resource}
+        wanted["namespace"] = namespace or self.namespace
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
