@@ -1,13 +1,16 @@
-"""Writes `docs/sessions.md` from the field tables: `python docs/reference.py`; `--check` compares."""
+"""Writes what is generated in the documents from the program: `python docs/reference.py`."""
 
-import sys
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconcile.core.report.schema import report_schema
 from reconcile.core.spec.kinds import API_VERSION, KINDS
+from reconcile.core.spec.schema import json_schema
 from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
 
 PAGE = Path(__file__).parent / "sessions.md"
+SCHEMAS = Path(__file__).parent / "schema"
 
 HEAD = f"""\
 # Session files
@@ -87,13 +90,15 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or tell whether it is up to date."""
-    if arguments == ["--check"]:
-        return int(PAGE.read_text(encoding="utf-8") != page())
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+def generated() -> dict[Path, str]:
+    """Every file that is written here, with what it should hold."""
+    schemas = {kind: json_schema(kind) for kind in KINDS} | {"report": report_schema()}
+    files = {SCHEMAS / f"{name}.json": schema for name, schema in schemas.items()}
+    return {PAGE: page()} | {
+        path: json.dumps(schema, indent=2) + "\n" for path, schema in files.items()
+    }
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")

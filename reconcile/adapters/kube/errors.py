@@ -17,7 +17,7 @@ from reconcile.core.errors import (
 )
 
 _VALUE: Final = re.compile(r", got &.*")
-_UNTYPED: Final = "failed to create typed patch object"
+_UNTYPED: Final = ("failed to create typed patch object", "failed to convert new object")
 # All that a server says of a JSON Patch whose `test` fails or whose path is not there.
 _UNFIT: Final = "the server rejected our request due to an error in our request"
 _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -40,7 +40,7 @@ def refusal(doing: str, answer: Answer, mask: Mask) -> ClusterError:
 
 def _error(message: str, answer: Answer, status: Status | None) -> ClusterError:
     # A body unlike the kind's schema is a 500, but it comes back for ever.
-    untyped = status is not None and _UNTYPED in status.message
+    untyped = status is not None and any(text in status.message for text in _UNTYPED)
     code = HTTPStatus.UNPROCESSABLE_ENTITY if untyped else answer.code
     if code in _PASSING or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnavailableError(message, retry_after(answer, status))
