@@ -140,8 +140,10 @@ def _plan(reconciler: Reconciler, desire: Desire, terminal: Terminal) -> Planned
 
 
 def _show_plan(planned: Planned, terminal: Terminal) -> None:
-    terminal.show(format_text(planned.plan, terminal.masker, terminal.text_options()))
-    terminal.tell_findings(_findings(planned))
+    findings = _findings(planned)
+    options = terminal.text_options()
+    terminal.show(format_text(planned.plan, terminal.masker, options, findings))
+    terminal.tell_findings(findings)
 
 
 def _findings(planned: Planned, failures: tuple[Problem, ...] = ()) -> Findings:

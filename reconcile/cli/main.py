@@ -1,8 +1,10 @@
 """The program `reconcile`: its commands, and the one funnel from errors to exit codes."""
 
+import io
 import os
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -17,7 +19,20 @@ from reconcile.runtime.signals import TerminatedError, end_on_terminate
 _MASKER = Masker()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Program(click.Group):
+    """Keeps a closed pipe from click, which would end the program with 1: that means changes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _discard_output()
+            return Exit.PIPE
+
+
+@click.group(
+    cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="reconcile")
 def program() -> None:
     """Make the agent sessions in a Kubernetes cluster equal to the session files in a folder.
@@ -35,6 +50,10 @@ for command in (validate, render, diff, apply, status, schema):
 def main() -> None:
     """Run the program and exit."""
     end_on_terminate()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that a terminal does not know is no reason to stop an apply half way.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -56,9 +75,8 @@ def _ended(error: BaseException) -> int:
         case ReconcileError():
             _complain(str(error) if isinstance(error, SpecError) else f"Error: {error}")
             return exit_for(error)
-        case BrokenPipeError():
-            _discard_output()
-            return Exit.PIPE
+        case SystemExit(code=int(code)):
+            return code  # click's own way to end after shell completion
         case TerminatedError():
             return Exit.TERMINATED
         case click.Abort() | KeyboardInterrupt():

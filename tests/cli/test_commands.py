@@ -1,0 +1,326 @@
+"""What each command says and how it ends, on files and an embedded cluster."""
+
+import json
+
+import jsonschema
+import pytest
+
+from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.yamltext import load_documents
+from tests.engine.worlds import GENEROUS, policy_text
+
+NOTHING = "Nothing to do.\n"
+RECREATE = "update: {strategy: Recreate}"
+BROKEN = "initialPromt: work"
+FAILING = "{% if session.name == 'two' %}{{ session.spec.nonsense }}{% endif %}"
+
+
+def summary(ended):
+    return [line for line in ended.out.splitlines() if line][-1]
+
+
+# validate, render, schema
+
+
+def test_validate_has_nothing_to_say_of_good_files(tree):
+    ended = tree.go("validate")
+    assert (ended.code, ended.out, ended.err) == (0, "", "1 session can be used.\n")
+
+
+def test_validate_tells_every_reason_with_its_place(tree):
+    tree.add("two", BROKEN).write("team-a/three.yaml", "a: [\n").add("four")
+    ended = tree.go("validate")
+    assert ended.code == 3
+    assert "team-a/two.yaml:5:3: spec.initialPromt: " in ended.err
+    assert "initialPrompt" in ended.err
+    assert "team-a/three.yaml:" in ended.err
+    assert "2 sessions can be used." in ended.err
+
+
+def test_validate_counts_no_session_where_the_policy_is_broken(tree):
+    tree.write("policy.yaml", "kind: Nonsense\n")
+    ended = tree.go("validate")
+    assert ended.code == 3
+    assert "policy.yaml" in ended.err
+    assert "0 sessions can be used." in ended.err
+
+
+def test_validate_gives_its_findings_as_json(tree):
+    tree.add("two", BROKEN).add("three", "inactivityTimeout: 60")
+    ended = tree.go("validate", "-o", "json")
+    assert ended.code == 3
+    assert [problem["path"] for problem in ended.json["problems"]] == ["team-a/two.yaml"]
+    assert [problem["path"] for problem in ended.json["warnings"]] == ["team-a/three.yaml"]
+    assert ended.err == ""
+
+
+def test_a_warning_is_no_error(tree):
+    tree.add("two", "inactivityTimeout: 60")
+    ended = tree.go("validate")
+    assert ended.code == 0
+    assert "warning" in ended.err
+
+
+def test_render_prints_every_object_as_yaml(tree):
+    ended = tree.go("render")
+    assert ended.code == 0
+    kinds = [document.value["kind"] for document in load_documents(ended.out)]
+    assert kinds == [
+        "ConfigMap",
+        "ServiceAccount",
+        "ConfigMap",
+        "NetworkPolicy",
+        "Service",
+        "Pod",
+    ]
+
+
+def test_render_prints_what_can_be_rendered_and_tells_of_the_rest(tree):
+    ended = tree.add("two", BROKEN).go("render")
+    assert ended.code == 3
+    assert 'kind: "Pod"' in ended.out
+    assert "team-a/two.yaml" in ended.err
+
+
+def test_own_templates_are_added_to_the_shipped(tree, tmp_path):
+    own = tmp_path / "templates"
+    own.mkdir()
+    claim = (
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: '{{ session.name }}-data'}\n"
+        "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
+    )
+    (own / "pvc.yaml.j2").write_text(claim)
+    ended = tree.go("apply", "--templates", str(own))
+    assert ended.code == 0
+    assert "PersistentVolumeClaim team-a/one-data created" in ended.out
+    assert tree.go("diff", "--templates", str(own)).code == 0
+
+
+@pytest.mark.parametrize("kind", [(), ("--kind", "AgenticSession"), ("--kind", "Policy")])
+def test_schema_prints_a_json_schema(tree, kind):
+    ended = tree.run("schema", *kind)
+    assert ended.code == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(ended.out))
+
+
+# diff and apply
+
+
+def test_the_first_diff_shows_all_that_is_to_be_created_and_changes_nothing(tree):
+    ended = tree.go("diff")
+    assert ended.code == 1
+    assert "+ Pod one-runner" in ended.out
+    assert summary(ended).startswith("Plan: 6 to create, 0 to patch")
+    assert tree.objects() == []
+
+
+def test_apply_makes_it_so_and_a_second_pass_has_nothing_to_do(tree):
+    ended = tree.go("apply")
+    assert ended.code == 0
+    assert "Pod team-a/one-runner created" in ended.out
+    assert summary(ended).startswith("Applied: 6 created")
+    before = tree.state.read_bytes()
+    again = tree.go("diff")
+    assert (again.code, again.err) == (0, "")
+    assert again.out.startswith(NOTHING)
+    assert tree.go("apply").code == 0
+    assert tree.state.read_bytes() == before
+
+
+def test_a_plan_is_given_as_json(tree):
+    ended = tree.go("diff", "-o", "json")
+    assert ended.code == 1
+    assert ended.json["kind"] == "Plan"
+    assert ended.json["summary"]["create"] == 6
+    assert ended.err == ""
+
+
+def test_a_result_is_given_as_json_and_nothing_else(tree):
+    ended = tree.go("apply", "-o", "json")
+    assert ended.code == 0
+    assert ended.json["kind"] == "Result"
+    assert ended.json["summary"]["created"] == 6
+
+
+def test_verbose_shows_what_is_unchanged(tree):
+    tree.go("apply")
+    assert "Pod one-runner" not in tree.go("diff").out
+    assert "Pod one-runner" in tree.go("diff", "-v").out
+
+
+def test_an_edited_field_is_shown_and_patched_alone(tree):
+    tree.go("apply")
+    tree.add("one", "initialPrompt: work\nnetwork: {allowFrom: [{namespace: ui}]}")
+    ended = tree.go("diff", "-o", "json")
+    (session,) = ended.json["sessions"]
+    (change,) = session["changes"]
+    assert (change["action"], change["kind"]) == ("patch", "NetworkPolicy")
+    assert tree.go("apply").code == 0
+    assert tree.go("diff").code == 0
+
+
+def test_drift_is_shown_with_who_made_it_and_repaired(tree):
+    tree.go("apply")
+    write = {"op": "replace", "path": "/data/INITIAL_PROMPT", "value": "theirs"}
+    tree.edit("ConfigMap", "one-inputs", write)
+    ended = tree.go("diff")
+    assert ended.code == 1
+    assert "drift: changed by stranger" in ended.out
+    assert tree.go("apply").code == 0
+    assert tree.go("diff").code == 0
+
+
+def test_a_held_restart_is_no_error_of_apply_but_a_change_of_diff(tree):
+    tree.go("apply")
+    tree.add("one", "initialPrompt: changed")
+    assert tree.go("apply").code == 0
+    ended = tree.go("diff")
+    assert ended.code == 1
+    assert "update.strategy: Recreate" in ended.out
+    assert "1 held" in summary(ended)
+
+
+def test_a_released_restart_is_made(tree):
+    tree.go("apply")
+    tree.add("one", f"initialPrompt: changed\n{RECREATE}")
+    ended = tree.go("apply")
+    assert ended.code == 0
+    assert "Pod team-a/one-runner replaced" in ended.out
+
+
+def test_a_removed_session_is_pruned(tree):
+    tree.add("two").go("apply")
+    tree.drop("two")
+    ended = tree.go("apply")
+    assert ended.code == 0
+    assert "Pod team-a/two-runner deleted" in ended.out
+    assert tree.go("diff").code == 0
+
+
+def test_without_prune_a_removed_session_stays(tree):
+    tree.add("two").go("apply")
+    tree.drop("two")
+    ended = tree.go("apply", "--no-prune")
+    assert ended.code == 0
+    assert "pruning is switched off" in ended.out
+    assert any(obj["metadata"]["name"] == "two-runner" for obj in tree.objects())
+
+
+def test_a_delete_over_budget_is_refused_and_named(tree):
+    tree.add("two").add("three").go("apply")
+    tree.drop("two").drop("three").write("policy.yaml", policy_text("budgets: {}"))
+    ended = tree.go("apply")
+    assert ended.code == 6
+    assert "the delete budget is exceeded" in ended.out
+    tree.write("policy.yaml", policy_text("allowDeletes: [team-a/two, team-a/three]"))
+    assert tree.go("apply").code == 0
+    assert tree.go("diff").code == 0
+
+
+def test_an_empty_tree_deletes_nothing(tree):
+    tree.go("apply")
+    tree.drop("one")
+    ended = tree.go("apply")
+    assert ended.code == 6
+    assert "allowEmpty" in ended.out
+    assert (
+        tree.write("policy.yaml", policy_text(GENEROUS, "allowEmpty: true")).go("apply").code == 0
+    )
+    assert tree.objects() == []
+
+
+def test_a_broken_file_deletes_nothing_and_all_others_are_reconciled(tree):
+    tree.add("two").add("three").go("apply")
+    tree.write("team-a/two.yaml", "{").drop("three").add("four").add("five", namespace="team-b")
+    ended = tree.go("apply")
+    assert ended.code == 3
+    assert "team-a/two.yaml" in ended.err
+    assert "Pod team-a/four-runner created" in ended.out
+    assert "Pod team-b/five-runner created" in ended.out
+    assert "deleted" not in ended.out.replace(" 0 deleted", "")
+
+
+def test_a_diff_of_broken_files_does_not_look_like_none(tree):
+    tree.go("apply")
+    tree.add("two", BROKEN)
+    ended = tree.go("diff")
+    assert ended.code == 3
+    assert NOTHING not in ended.out
+    assert "team-a/two.yaml" in ended.err
+
+
+def test_a_name_that_is_taken_is_held_and_says_how_to_adopt(tree):
+    metadata = {"name": "session-one", "namespace": "team-a"}
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    tree.cluster.create({**body, "spec": {"ports": [{"port": 1}]}}, "stranger")
+    ended = tree.go("apply")
+    assert ended.code == 6
+    assert f"{ANNOTATION_ADOPT}=default" in ended.out
+
+
+def test_a_template_that_fails_for_one_session_leaves_the_others(tree, tmp_path):
+    own = tmp_path / "templates"
+    own.mkdir()
+    (own / "odd.yaml.j2").write_text(FAILING)
+    ended = tree.add("two").go("apply", "--templates", str(own))
+    assert ended.code == 3
+    assert "odd.yaml.j2" in ended.err
+    assert "team-a/two" in ended.err
+    assert "Pod team-a/one-runner created" in ended.out
+
+
+def test_a_change_that_fails_is_told_and_the_others_are_made(tree, tmp_path):
+    own = tmp_path / "templates"
+    own.mkdir()
+    odd = "apiVersion: example.com/v1\nkind: Odd\nmetadata: {name: '{{ session.name }}-odd'}\n"
+    (own / "odd.yaml.j2").write_text(f"{{% if session.name == 'two' %}}{odd}{{% endif %}}")
+    ended = tree.add("two").go("apply", "--templates", str(own), "--concurrency", "1")
+    assert ended.code == 5
+    assert "Odd team-a/two-odd failed" in ended.out
+    assert "Pod team-a/two-runner skipped: Odd team-a/two-odd failed before it" in ended.out
+    assert "Pod team-a/one-runner created" in ended.out
+
+
+def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
+    metadata = {"name": "reconcile-inventory-default", "namespace": "team-a"}
+    tree.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
+    ended = tree.go("apply")
+    assert ended.code == 5
+    assert "is not ours" in ended.err
+    assert len(tree.objects()) == 1
+
+
+# status
+
+
+def test_status_shows_what_the_sessions_are_doing(tree):
+    tree.add("two", "state: Stopped").go("apply")
+    ended = tree.go("status")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].split()[:4] == ["NAMESPACE", "SESSION", "WANTED", "PHASE"]
+    assert lines[1].split()[:4] == ["team-a", "one", "Running", "Running"]
+    assert lines[2].split()[:4] == ["team-a", "two", "Stopped", "Stopped"]
+
+
+def test_status_is_given_as_json_and_wide(tree):
+    tree.go("apply")
+    tree.add("one", "initialPrompt: changed").go("apply")
+    (session,) = tree.go("status", "-o", "json").json["sessions"]
+    assert session["held"] == ["Replace Pod team-a/one-runner: RUNNING_WORK"]
+    wide = tree.go("status", "-o", "wide").out
+    assert "DIGEST" in wide
+    assert "! Replace Pod team-a/one-runner: RUNNING_WORK" in wide
+
+
+def test_status_of_one_namespace(tree):
+    tree.add("two", namespace="team-b").go("apply")
+    ended = tree.go("status", "-n", "team-b")
+    assert "two" in ended.out
+    assert "team-a" not in ended.out
+    both = tree.go("status", "-n", "team-b", "-n", "team-a")
+    assert "team-a" in both.out
+
+
+def test_status_of_nothing_says_so(tree):
+    assert tree.go("status").out == "No sessions.\n"

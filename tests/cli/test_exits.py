@@ -1,0 +1,313 @@
+"""How the program ends, whatever happens: one code, no traceback for bad input, nothing secret."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.cli import cluster_commands
+from reconcile.cli.exitcodes import MEANINGS, Exit, exit_for
+from reconcile.cli.main import program
+from reconcile.core.errors import (
+    ClusterError,
+    PolicyError,
+    ReconcileError,
+    SourceError,
+    SpecError,
+    UnavailableError,
+)
+from tests.engine.fakes import FakeClock
+
+ARROW = "caf\u00e9 \u2192"
+RECREATE = "update: {strategy: Recreate}"
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["validate", "render", "diff", "apply", "status", "schema"]
+ON_TREES = COMMANDS[:-1]
+ON_CLUSTERS = ["diff", "apply", "status"]
+
+
+def test_every_code_has_a_meaning_and_no_two_are_the_same():
+    assert list(MEANINGS) == list(Exit)
+    assert len({int(code) for code in Exit}) == len(Exit)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SpecError(()), 3),
+        (SourceError("s"), 4),
+        (ClusterError("c"), 4),
+        (UnavailableError("u"), 4),
+        (PolicyError("p"), 6),
+        (ReconcileError("r"), 70),
+    ],
+)
+def test_every_error_of_ours_has_its_code(error, code):
+    assert exit_for(error) == code
+
+
+# The command line itself
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["diff", "--nonsense"],
+        ["diff", "a", "b"],
+        ["diff", "-o", "xml"],
+        ["apply", "--concurrency", "0"],
+        ["apply", "--concurrency", "many"],
+        ["status", "-n"],
+        ["schema", "--kind", "Nonsense"],
+        ["diff", "--cluster", "nonsense:file"],
+        ["diff", "--cluster", "embedded:"],
+        ["apply", "--cluster", "embedded:x", "--context", "y"],
+        ["status", "--cluster", "embedded:x", "--kubeconfig", "y"],
+        [],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_how_it_goes(tree, monkeypatch, arguments):
+    monkeypatch.chdir(tree.root.parent)
+    ended = tree.run(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "Usage:" in ended.err or "Error:" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
+def test_help_and_version_end_with_0(tree, arguments):
+    ended = tree.run(*arguments)
+    assert ended.code == 0
+    assert "reconcile" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_and_each_of_its_options(tree, command):
+    ended = tree.run(command, "--help")
+    assert ended.code == 0
+    options = [each for each in program.commands[command].params if isinstance(each, click.Option)]
+    assert options
+    for option in options:
+        assert all(name in ended.out for name in (*option.opts, *option.secondary_opts))
+        assert option.help
+
+
+def test_the_overview_names_every_command(tree):
+    out = tree.run("--help").out
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+
+
+# What is not there
+
+
+@pytest.mark.parametrize("command", ON_TREES)
+def test_a_folder_that_is_not_there_ends_with_4(tree, command, tmp_path):
+    tree.root = tmp_path / "nowhere"
+    ended = tree.go(command)
+    assert ended.code == 4
+    assert ended.out == ""
+    assert "nowhere: No such file or directory: name a folder of session files" in ended.err
+
+
+def test_a_file_in_place_of_the_folder_ends_with_4(tree, tmp_path):
+    tree.root = tmp_path / "file"
+    tree.root.write_text("a")
+    assert tree.go("validate").code == 4
+
+
+def test_the_folder_is_desired_unless_another_is_named(tree, monkeypatch):
+    monkeypatch.chdir(tree.root.parent)
+    assert "1 session can be used." in tree.run("validate").err
+
+
+@pytest.mark.parametrize("command", ON_TREES)
+def test_a_folder_of_templates_that_is_not_there_ends_with_4(tree, command, tmp_path):
+    ended = tree.go(command, "--templates", str(tmp_path / "nowhere"))
+    assert ended.code == 4
+    assert "templates cannot be read" in ended.err
+
+
+@pytest.mark.parametrize("command", ON_TREES)
+@pytest.mark.parametrize("path", ["policy.yaml", "defaults.yaml"])
+def test_without_a_usable_policy_or_defaults_it_ends_with_3(tree, command, path):
+    ended = tree.write(path, "kind: Nonsense\n").go(command)
+    assert ended.code == 3
+    assert ended.out == ""
+    assert path in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+def test_a_kubeconfig_that_is_not_there_ends_with_4(tree, command):
+    ended = tree.run(command, str(tree.root), "--kubeconfig", "/nowhere/config")
+    assert ended.code == 4
+    assert "/nowhere/config" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+def test_no_kubeconfig_at_all_ends_with_4_and_says_where_it_was_looked_for(tree, command):
+    ended = tree.run(command, str(tree.root))
+    assert ended.code == 4
+    assert "kubeconfig" in ended.err
+
+
+def closed_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+def test_a_cluster_out_of_reach_ends_with_4_after_some_tries(tree, command, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(cluster_commands, "SystemClock", lambda: clock)
+    config = tree.root.parent / "kubeconfig"
+    config.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+        "contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
+        f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{closed_port()}'}}}}]\n"
+    )
+    ended = tree.run(command, str(tree.root), "--kubeconfig", str(config))
+    assert ended.code == 4
+    assert "127.0.0.1" in ended.err
+    assert "Traceback" not in ended.err
+    assert len(clock.waits) >= 5
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+@pytest.mark.parametrize("content", ["nonsense", "[]", '{"items": [3]}'])
+def test_a_state_file_that_is_none_ends_with_4_and_is_left_as_it_is(tree, command, content):
+    tree.state.write_text(content)
+    ended = tree.go(command)
+    assert ended.code == 4
+    assert "not a state file of the embedded cluster" in ended.err
+    assert tree.state.read_text() == content
+
+
+# What nobody foresaw
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+def test_a_defect_ends_with_70_and_asks_for_a_report(tree, command, monkeypatch):
+    def defect(*_):
+        raise ZeroDivisionError("https://ann:hunter2secret@example.com/")
+        yield
+
+    monkeypatch.setattr(EmbeddedCluster, "list", defect)
+    ended = tree.go(command)
+    assert ended.code == 70
+    assert ended.out == ""
+    assert "ZeroDivisionError" in ended.err
+    assert "Please report it" in ended.err
+    assert "hunter2secret" not in ended.err
+
+
+@pytest.mark.parametrize("command", ON_CLUSTERS)
+def test_ctrl_c_ends_with_130(tree, command, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(EmbeddedCluster, "list", interrupted)
+    ended = tree.go(command)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+
+
+# As a process
+
+
+def reconcile(*arguments, **options):
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("environ", {})}
+    command = [sys.executable, "-m", "reconcile", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, **options
+    )
+
+
+def test_a_closed_pipe_ends_with_141_and_without_a_word(tree):
+    for number in range(30):
+        tree.add(f"s{number}")
+    with reconcile("render", str(tree.root)) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(60) == 141
+    assert err == b""
+
+
+def test_a_diff_into_a_closed_pipe_is_not_taken_for_changes(tree):
+    with reconcile("diff", str(tree.root), "--cluster", f"embedded:{tree.state}") as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(60) == 141
+    assert err == b""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_prints_a_script(shell):
+    with reconcile(environ={"_RECONCILE_COMPLETE": f"{shell}_source"}) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"_RECONCILE_COMPLETE" in out
+    assert err == b""
+
+
+def test_shell_completion_knows_the_commands():
+    environ = {
+        "_RECONCILE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "reconcile va",
+        "COMP_CWORD": "1",
+    }
+    with reconcile(environ=environ) as process:
+        out, _ = process.communicate(timeout=60)
+    assert b"validate" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_an_apply_in_order(tree, number, code):
+    """The lock of the state file is held, so that the program waits in the middle of its work."""
+    lock = tree.state.with_name(f"{tree.state.name}.lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with reconcile("apply", str(tree.root), "--cluster", f"embedded:{tree.state}") as process:
+            assert process.stdout.readline() == b"team-a/one\n"
+            process.send_signal(number)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in err
+    assert b"skipped" not in out
+
+
+def test_names_that_are_not_utf_8_are_told_and_not_stumbled_over(tree):
+    Path(os.fsdecode(os.fsencode(tree.root / "team-a") + b"/\xff.yaml")).write_text("{")
+    for form in ("text", "json"):
+        with reconcile("validate", str(tree.root), "-o", form) as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 3, err
+        assert b"Traceback" not in err
+        assert b"dcff" in out + err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("command", ["render", "diff", "validate"])
+def test_a_terminal_that_does_not_know_every_character_is_no_defect(tree, command, encoding):
+    tree.add("one", f"initialPrompt: work\n{RECREATE}").go("apply")
+    tree.add("one", f"initialPrompt: {ARROW}\nrunner: {{port: 9000}}\n{RECREATE}")
+    tree.add("two", f"{ARROW}: 1")
+    where = ["--cluster", f"embedded:{tree.state}"] if command == "diff" else []
+    environ = {"PYTHONIOENCODING": encoding}
+    with reconcile(command, str(tree.root), *where, environ=environ) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err

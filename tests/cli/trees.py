@@ -1,0 +1,76 @@
+"""Session files in a folder, an embedded cluster in a file, and the program run on both."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.cli.main import run
+from reconcile.core.report.schema import report_schema
+from tests.engine.worlds import policy_text, ref_of, session_text
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The document on standard output, which is as its schema says."""
+        document = json.loads(self.out)
+        jsonschema.validate(document, report_schema())
+        return document
+
+
+class Tree:
+    """A folder `desired` and a cluster beside it; `go` runs the program on them."""
+
+    def __init__(self, folder: Path, capsys):
+        self.root = folder / "desired"
+        self.root.mkdir()
+        self.state = folder / "cluster.json"
+        self._capsys = capsys
+        self.write("policy.yaml", policy_text())
+
+    def write(self, path, text):
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+        return self
+
+    def add(self, name, spec="initialPrompt: work", namespace="team-a"):
+        return self.write(f"{namespace}/{name}.yaml", session_text(name, spec))
+
+    def drop(self, name, namespace="team-a"):
+        (self.root / namespace / f"{name}.yaml").unlink()
+        return self
+
+    def go(self, command, *arguments):
+        """Run a command on the folder and, if it wants one, on the embedded cluster."""
+        where = ["--cluster", f"embedded:{self.state}"]
+        wants_cluster = command in {"diff", "apply", "status"}
+        return self.run(command, str(self.root), *(where if wants_cluster else []), *arguments)
+
+    def run(self, *arguments):
+        self._capsys.readouterr()
+        code = run(list(arguments))
+        said = self._capsys.readouterr()
+        assert "Traceback" not in said.out
+        return Ended(int(code), said.out, said.err)
+
+    @property
+    def cluster(self):
+        return EmbeddedCluster(self.state)
+
+    def edit(self, kind, name, *operations):
+        """Change an object as somebody else."""
+        return self.cluster.edit(ref_of(kind, name), operations, "stranger")
+
+    def objects(self):
+        return json.loads(self.state.read_text())["items"] if self.state.exists() else []
