@@ -71,10 +71,8 @@ class Site:
     # The desired tree
 
     def write(self, path: str, *documents: Object) -> None:
-        """Write a file of the tree; JSON is YAML."""
-        file = self.tree / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n---\n".join(json.dumps(each, indent=1) for each in documents))
+        """Write a file of the tree."""
+        write(self.tree / path, *documents)
 
     def session(
         self, name: str, metadata: Object | None = None, *, folder: str = "", **spec: Any
@@ -159,25 +157,22 @@ class Site:
         found: Object = answer.json()
         return found
 
-    def everything(self, namespace: str = "") -> dict[str, Object]:
+    def everything(self, namespace: str = "", labels: str = "") -> dict[str, Object]:
         """Read all objects, by `Kind/name`, but for what every namespace has by itself."""
         return {
             f"{kind}/{item['metadata']['name']}": {"kind": kind, **item}
             for kind in KINDS
-            for item in self._items(kind, namespace)
+            for item in self._items(kind, namespace, labels)
             if item["metadata"]["name"] not in {"kube-root-ca.crt", "default", ACCOUNT, READER}
         }
 
     def ours(self, installation: str = "default", namespace: str = "") -> dict[str, Object]:
         """Read all objects of an installation, by `Kind/name`."""
-        return {
-            name: item
-            for name, item in self.everything(namespace).items()
-            if labels_of(item).get(LABEL_INSTALLATION) == installation
-        }
+        return self.everything(namespace, f"{LABEL_INSTALLATION}={installation}")
 
-    def _items(self, kind: str, namespace: str) -> list[Object]:
-        answer = self.plane.request("GET", self.path(kind, namespace=namespace))
+    def _items(self, kind: str, namespace: str, labels: str) -> list[Object]:
+        params = {"labelSelector": labels}
+        answer = self.plane.request("GET", self.path(kind, namespace=namespace), params=params)
         assert answer.status_code == 200, answer.text
         items: list[Object] = answer.json()["items"]
         return items
@@ -281,6 +276,12 @@ class Site:
             return bool(self.plane.request("POST", path, review).json()["status"]["allowed"])
 
         waiting.until(f"the rights of {self.user}", granted)
+
+
+def write(file: Path, *documents: Object) -> None:
+    """Write a file of documents; JSON is YAML."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n---\n".join(json.dumps(each, indent=1) for each in documents))
 
 
 def session_document(name: str, metadata: Object | None = None, **spec: Any) -> Object:

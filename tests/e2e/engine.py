@@ -1,0 +1,92 @@
+"""Passes with an engine of the test's own: short time-outs, few tries, waits that are recorded."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.adapters.kube.connect import Options as ConnectOptions
+from reconcile.adapters.kube.connect import connect
+from reconcile.adapters.kube.wire import Limits
+from reconcile.cli.wiring import shipped_templates
+from reconcile.core.changes import Keep, Status
+from reconcile.core.errors import ClusterError
+from reconcile.core.model import Desired
+from reconcile.engine.desired import DesiredBuilder
+from reconcile.engine.reconciler import Options, Planned, Reconciler
+from reconcile.engine.retry import Backoff, RetryingCluster
+from reconcile.runtime.clock import SystemClock
+
+SILENCE_S = 0.6
+"""How long an answer is awaited; a slow machine only means one more try."""
+
+SHORTEST_S = 0.01
+
+
+class Clock(SystemClock):
+    """Waits in an instant and remembers for how long it was to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        super().sleep(min(seconds, SHORTEST_S))
+
+
+_MADE = threading.local()
+
+
+def _builder() -> DesiredBuilder:
+    """One for each thread: compiling templates is most of what a small tree costs."""
+    if not hasattr(_MADE, "builder"):
+        _MADE.builder = DesiredBuilder(read_templates(shipped_templates()))
+    made: DesiredBuilder = _MADE.builder
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A reconciler for one tree; `tries` is how often a request is sent before it has failed."""
+
+    kubeconfig: Path
+    tree: Path
+    tries: int = 1
+    clock: Clock = field(default_factory=Clock)
+
+    def desired(self) -> Desired:
+        """Read and render the tree."""
+        return _builder().build(DirectorySource(self.tree).read())
+
+    @contextlib.contextmanager
+    def reconciler(self) -> Iterator[Reconciler]:
+        """Connect, for as long as the block lasts."""
+        options = ConnectOptions(limits=Limits(connect=SILENCE_S, read=SILENCE_S))
+        cluster = connect(str(self.kubeconfig), None, options)
+        retrying = RetryingCluster(cluster, self.clock, Backoff(tries=self.tries, first=0.01))
+        try:
+            yield Reconciler(retrying, self.clock, Options(concurrency=2))
+        finally:
+            cluster.close()
+
+    def passes(self) -> bool:
+        """Make one pass; whether all was read and all that was to be done is done."""
+        with self.reconciler() as reconciler, contextlib.suppress(ClusterError):
+            planned = reconciler.plan(self.desired(), {})
+            done = list(reconciler.apply(planned))
+            failed = [o for each in done for o in each.outcomes if o.status is Status.FAILED]
+            return not (planned.problems or failed or any(each.failures for each in done))
+        return False
+
+    def plan(self) -> Planned:
+        """Plan and change nothing."""
+        with self.reconciler() as reconciler:
+            return reconciler.plan(self.desired(), {})
+
+    def is_settled(self) -> bool:
+        """Whether there is nothing to do."""
+        planned = self.plan()
+        return not planned.problems and all(isinstance(c, Keep) for c in planned.plan.changes)

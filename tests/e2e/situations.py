@@ -1,0 +1,110 @@
+"""Situations in which a pass may be disturbed, and what must be true when all is over.
+
+Each world is an installation of its own; many of them share one namespace.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tests.controlplane.audit import Mark
+from tests.e2e import site as sites
+from tests.e2e.engine import Engine
+from tests.e2e.site import Object, Site, session_document
+
+PARTS = 6
+"""The objects of a session: Record, inputs, account, network policy, service, pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One installation with two sessions in a namespace that it shares with others."""
+
+    site: Site
+    tree: Path
+    name: str
+
+    def session(self, name: str, **spec: Any) -> None:
+        folder = self.tree / self.site.namespace
+        folder.mkdir(parents=True, exist_ok=True)
+        sites.write(folder / f"{name}.yaml", session_document(f"{self.name}-{name}", **spec))
+
+    def policy(self) -> None:
+        self.tree.mkdir()
+        budgets = {"deletes": {"percent": 100}, "restarts": {"percent": 100}}
+        spec = {"installation": self.name, "budgets": budgets, "namespaces": [self.site.namespace]}
+        policy = {"apiVersion": sites.API, "kind": "Policy", "spec": spec}
+        sites.write(self.tree / "policy.yaml", policy)
+
+    def engine(self, tries: int = 6) -> Engine:
+        return Engine(self.site.kubeconfig, self.tree, tries)
+
+    def settle(self) -> None:
+        assert self.engine().passes()
+
+    def objects(self) -> dict[str, Object]:
+        return self.site.ours(self.name)
+
+
+def first(world: World) -> None:
+    """Nothing is there yet."""
+    world.session("a")
+    world.session("b", initialPrompt="Do it")
+
+
+def update(world: World) -> None:
+    """Both sessions are there and change: one in place, the other has its pod replaced."""
+    first(world)
+    world.settle()
+    world.session("a", displayName="Renamed", network={"allowFrom": [{"namespace": "x"}]})
+    world.session("b", initialPrompt="Do something else")
+
+
+def removal(world: World) -> None:
+    """One of two sessions goes."""
+    first(world)
+    world.settle()
+    (world.tree / world.site.namespace / "b.yaml").unlink()
+
+
+SITUATIONS = {"a first apply": first, "an update": update, "a removal": removal}
+
+Situation: TypeAlias = Callable[[World], None]
+Worlds: TypeAlias = Callable[[Situation], World]
+
+
+def maker(site: Site, folder: Path) -> Worlds:
+    """Make worlds, each with a name of its own."""
+    numbers = itertools.count()
+
+    def make(situation: Situation) -> World:
+        name = f"w{next(numbers)}"
+        world = World(site, folder / name, name)
+        world.policy()
+        situation(world)
+        return world
+
+    return make
+
+
+def assert_complete(world: World, before: dict[str, Object]) -> None:
+    after = world.objects()
+    sessions = len(list((world.tree / world.site.namespace).glob("*.yaml")))
+    assert len(after) == PARTS * sessions + 1, sorted(after)
+    for name in before.keys() & after.keys() - {f"Pod/{world.name}-b-runner"}:
+        assert after[name]["metadata"]["uid"] == before[name]["metadata"]["uid"], name
+
+
+def assert_nothing_was_made_twice(site: Site, mark: Mark, *, replaced: bool) -> None:
+    made = Counter(
+        (event.resource, event.name)
+        for event in site.plane.audit().since(mark, user=site.user)
+        if event.code == 201
+    )
+    assert made, "nothing was made"
+    most = 2 if replaced else 1
+    again = [each for each, count in made.items() if count > (most if each[0] == "pods" else 1)]
+    assert again == []
