@@ -1,5 +1,6 @@
 """A folder of session files as a Source; nothing outside of it is ever read."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -30,7 +31,7 @@ class DirectorySource:
             raise SourceError(
                 f"{self._root}: {error.strerror}: name a folder of session files"
             ) from error
-        files = tuple(_read(root, path) for path in sorted(_walk(root, root)))
+        files = tuple(_read(root, path) for path in sorted(_walk(root)))
         return Tree(revision_of(root), folders, files)
 
 
@@ -40,21 +41,21 @@ def _folders(root: Path) -> Iterator[str]:
             yield entry.name
 
 
-def _walk(root: Path, folder: Path) -> Iterator[Path]:
+def _walk(root: Path) -> Iterator[Path]:
     """Yield what is to be read, and folders that cannot be, which become problems."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield folder
-        return
-    for entry in entries:
-        path = Path(entry.path)
-        if entry.name.startswith("."):
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+        except OSError:
+            yield folder
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, path)
-        elif entry.name.endswith(_SUFFIXES) or entry.is_dir():
-            yield path
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(Path(entry.path))
+            elif entry.name.endswith(_SUFFIXES) or entry.is_dir():
+                yield Path(entry.path)
 
 
 def _read(root: Path, path: Path) -> TreeFile:
@@ -70,7 +71,10 @@ def _read(root: Path, path: Path) -> TreeFile:
 
 def _content(root: Path, path: Path) -> bytes:
     """Read a file; SourceError says what is wrong with it without naming it."""
-    target = path.resolve(strict=True)
+    try:
+        target = path.resolve(strict=True)
+    except RuntimeError as error:  # so says Python 3.11 and 3.12 of links in a circle
+        raise SourceError(f"cannot be read: {os.strerror(errno.ELOOP)}") from error
     if not target.is_relative_to(root):
         raise SourceError("is a link that leaves the tree: put the file itself here")
     mode = target.stat().st_mode
@@ -95,9 +99,18 @@ def read_templates(*folders: Path) -> dict[str, str]:
     found = {}
     for folder in folders:
         try:
-            for path in sorted(folder.iterdir()):
-                if path.name.endswith(".j2"):
-                    found[path.name] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{folder}: templates cannot be read: {error}") from error
+            paths = sorted(path for path in folder.iterdir() if path.name.endswith(".j2"))
+        except OSError as error:
+            raise SourceError(f"{folder}: templates cannot be read: {error.strerror}") from error
+        found.update({path.name: _template(path) for path in paths})
     return found
+
+
+def _template(path: Path) -> str:
+    try:
+        path.name.encode()
+        return path.read_text(encoding="utf-8")
+    except UnicodeError as error:
+        raise SourceError(f"{path}: its name and its content must be UTF-8") from error
+    except OSError as error:
+        raise SourceError(f"{path}: the template cannot be read: {error.strerror}") from error

@@ -1,0 +1,127 @@
+"""Which commit a folder is at."""
+
+import os
+import subprocess
+
+import pytest
+
+from reconcile.adapters.git import revision_of
+
+
+def git(folder, *arguments):
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+    }
+    who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+    command = ["git", *who, "-c", "safe.directory=*", "-C", str(folder), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    (folder / "desired").mkdir(parents=True)
+    git(folder, "init", "-q")
+    (folder / "desired/a.yaml").write_text("a: 1\n")
+    (folder / "other.txt").write_text("1")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "first")
+    return folder
+
+
+def head(repository):
+    return git(repository, "rev-parse", "HEAD")
+
+
+def test_a_clean_folder_is_at_its_commit(repository):
+    assert revision_of(repository / "desired") == head(repository)
+    assert revision_of(repository) == head(repository)
+
+
+def test_what_is_changed_elsewhere_is_of_no_account(repository):
+    (repository / "other.txt").write_text("2")
+    assert revision_of(repository / "desired") == head(repository)
+    assert revision_of(repository) == f"{head(repository)}-dirty"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "a.yaml").write_text("a: 2\n"),
+        lambda folder: (folder / "a.yaml").unlink(),
+        lambda folder: (folder / "b.yaml").write_text("b: 1\n"),
+        lambda folder: [(folder / "new").mkdir(), (folder / "new/b.yaml").write_text("b: 1\n")],
+    ],
+)
+def test_what_is_not_as_committed_makes_it_dirty(repository, change):
+    change(repository / "desired")
+    assert revision_of(repository / "desired") == f"{head(repository)}-dirty"
+
+
+def test_what_is_staged_makes_it_dirty(repository):
+    (repository / "desired/b.yaml").write_text("b: 1\n")
+    git(repository, "add", ".")
+    assert revision_of(repository / "desired") == f"{head(repository)}-dirty"
+
+
+def test_a_new_commit_is_another_revision(repository):
+    before = revision_of(repository)
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    assert revision_of(repository) not in {before, ""}
+
+
+def test_outside_of_git_there_is_no_revision(tmp_path):
+    assert revision_of(tmp_path) == ""
+
+
+def test_before_the_first_commit_there_is_no_revision(tmp_path):
+    git(tmp_path, "init", "-q")
+    assert revision_of(tmp_path) == ""
+
+
+def test_without_git_there_is_no_revision(repository, monkeypatch):
+    monkeypatch.setenv("PATH", str(repository))
+    assert revision_of(repository) == ""
+
+
+def test_a_work_tree_of_its_own_is_known(repository, tmp_path):
+    git(repository, "worktree", "add", "-q", str(tmp_path / "second"))
+    assert revision_of(tmp_path / "second/desired") == head(repository)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+def test_a_checkout_that_belongs_to_somebody_else_is_known(repository):
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 65534, 65534)
+    assert revision_of(repository / "desired") == head(repository)
+
+
+def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
+    repository, tmp_path, monkeypatch
+):
+    """Git sets these for its hooks, and a hook is a good place for a diff."""
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "theirs")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    assert revision_of(repository / "desired") == head(repository)
+
+
+def test_the_repository_is_not_written_to(repository):
+    index = repository / ".git/index"
+    os.utime(repository / "desired/a.yaml", (1, 1))
+    before = index.read_bytes()
+    assert revision_of(repository / "desired") == head(repository)
+    assert index.read_bytes() == before
+
+
+def test_nothing_that_the_repository_configures_is_run(repository, tmp_path):
+    canary = tmp_path / "canary"
+    git(repository, "config", "core.fsmonitor", f"touch {canary}; false")
+    assert revision_of(repository / "desired") == head(repository)
+    assert not canary.exists()
