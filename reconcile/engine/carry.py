@@ -26,11 +26,13 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.health import has_started
+from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.names import MANAGER, STATUS_MANAGER
 from reconcile.core.note import Note, next_note, note_body, pending_of
 from reconcile.core.plan.owners import owner_reference, with_owner
 from reconcile.core.plan.revise import revise
+from reconcile.core.report.outcomes import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.schedule import Steps
 
@@ -59,7 +61,8 @@ _NEVER_RUNS = frozenset(
 class SessionRun:
     """One session being carried out; `outcomes` grows as it goes.
 
-    `note` is what the Record says now. `failures` are those that belong to no change.
+    `note` is what the Record says now, `mask` the policy's names of secrets. `failures` are those
+    that belong to no change.
     """
 
     cluster: Cluster
@@ -67,6 +70,7 @@ class SessionRun:
     plan: SessionPlan
     revision: str
     note: Note
+    mask: tuple[str, ...] = ()
     owner_uid: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -84,8 +88,7 @@ class SessionRun:
             self._leave_note()
 
     def _leave_note(self) -> None:
-        failed = tuple(o.message for o in self.outcomes if o.status is Status.FAILED)
-        now = Note(self.revision, self.plan.digest, pending_of(self.outcomes), failed)
+        now = Note(self.revision, self.plan.digest, pending_of(self.outcomes), self._failed())
         note = next_note(self.note, now, self.outcomes)
         if note is None:
             return
@@ -94,6 +97,13 @@ class SessionRun:
             self.cluster.apply(body, ApplyOptions(STATUS_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _failed(self) -> tuple[str, ...]:
+        """Word what failed for the Record, without secrets: a server quotes what it refuses."""
+        failed = [outcome for outcome in self.outcomes if outcome.status is Status.FAILED]
+        masker = Masker(self.mask)
+        learn_troubled(failed, masker)
+        return tuple(masker.text(outcome.message) for outcome in failed)
 
     def _end(self, change: Change, status: Status, message: str = "") -> None:
         self.outcomes.append(Outcome(change, status, message))

@@ -121,7 +121,14 @@ class Reconciler:
             note = notes.get(plan.session, Note())
             quiet = all(isinstance(change, Keep) for change in plan.changes)
             if note.pending or note.failed or not quiet:
-                yield SessionRun(self._cluster, self._clock, plan, planned.plan.revision, note)
+                yield SessionRun(
+                    self._cluster,
+                    self._clock,
+                    plan,
+                    planned.plan.revision,
+                    note,
+                    planned.desired.policy.mask,
+                )
 
 
 def _known(desired: Desired, failures: Mapping[str, Problem]) -> Desired:
