@@ -48,6 +48,7 @@ _NEEDS_SOMEBODY = frozenset(
         HoldReason.OUT_OF_REALM,
         HoldReason.CONFLICT,
         HoldReason.TAKEN,
+        HoldReason.CANNOT_ADOPT,
         HoldReason.DATA_LOSS,
     }
 )

@@ -164,8 +164,9 @@ class HoldReason(Enum):
     """Why a wanted change is withheld, and what releases it; `{session}` stands for its id."""
 
     RUNNING_WORK = (
-        "it would end running work: set `update.strategy: Recreate` or `state: Stopped` in the "
-        "session, or list `{session}` under `allowRestarts` in policy.yaml"
+        "it would end running work, or begin again what has ended: set `update.strategy: Recreate` "
+        "or `state: Stopped` in the session, or list `{session}` under `allowRestarts` in "
+        "policy.yaml"
     )
     RESTART_BUDGET = (
         "the restart budget is exceeded: raise `budgets.restarts`, or list `{session}` under "
@@ -189,6 +190,10 @@ class HoldReason(Enum):
     TAKEN = (
         "the name is taken by an object that is not ours: choose another name, remove that object, "
         "or let it be adopted: annotate it with `reconcile.ambient-code.io/adopt={installation}`"
+    )
+    CANNOT_ADOPT = (
+        "the object to be adopted differs in a field that cannot be changed: remove that object, "
+        "or choose another name"
     )
     TERMINATING = "the live object is being deleted: the next pass goes on when it is gone"
     DATA_LOSS = (
@@ -221,13 +226,15 @@ class SessionPlan:
     """What happens to one session: `changes` in the order in which they are carried out.
 
     `digest` is the session's own, empty for one that is removed. `may_end_work` tells whether its
-    author or the policy allows running work to be ended.
+    author or the policy allows running work to be ended, `may_take_over` whether the policy allows
+    to take fields back from other managers.
     """
 
     session: SessionId
     changes: tuple[Change, ...]
     digest: str = ""
     may_end_work: bool = False
+    may_take_over: bool = True
 
 
 @dataclass(frozen=True, slots=True)

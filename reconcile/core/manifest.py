@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from reconcile.core.canonical import digest
 from reconcile.core.errors import Problem
+from reconcile.core.fields.quantity import as_text
+from reconcile.core.fields.schema import schema_of
 from reconcile.core.model import (
     Kind,
     KubeObject,
@@ -88,6 +90,7 @@ def manifest_of(body: KubeObject, session: Session, installation: str, source: s
     """
     kind = Kind(body["apiVersion"], body["kind"])
     settled = _settled(body, ports=kind.group in _GROUPS_WITH_PORTS)
+    settled = as_text(schema_of(kind), settled)
     if kind == Kind("v1", "Secret"):
         settled = _folded(settled)
     settled["metadata"] = _labelled(settled["metadata"], session, installation)

@@ -5,6 +5,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from reconcile.core.fields.schema import Granular, Keyed, Node, Quantity
+
 _FORM = re.compile(
     r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))", re.ASCII
 )
@@ -33,3 +35,16 @@ def same_quantity(one: Any, other: Any) -> bool:
         return one is other
     value = parse_quantity(str(one))
     return str(one) == str(other) if value is None else value == parse_quantity(str(other))
+
+
+def as_text(node: Node, value: Any) -> Any:
+    """Write the quantities in a value as text: server-side apply refuses numbers on old servers."""
+    match node, value:
+        case Quantity(), int() | float() if not isinstance(value, bool):
+            return str(value)
+        case Granular(), dict():
+            return {name: as_text(node.child(name), item) for name, item in value.items()}
+        case Keyed(), list():
+            return [as_text(node.item, item) for item in value]
+        case _:
+            return value

@@ -21,7 +21,14 @@ from reconcile.core.changes import (
 from reconcile.core.model import ObjectRef, OnConflict, Policy, Session, SessionId, Strategy, Wanted
 from reconcile.core.plan.sight import Memo
 
-_BLOCKING = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING, HoldReason.CONFLICT})
+_BLOCKING = frozenset(
+    {
+        HoldReason.TAKEN,
+        HoldReason.CANNOT_ADOPT,
+        HoldReason.TERMINATING,
+        HoldReason.CONFLICT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,10 @@ def prune_reason(session: SessionId, rules: Rules) -> HoldReason | None:
 
 
 def _reports(change: Patch | Replace, policy: Policy) -> bool:
-    return policy.on_conflict is OnConflict.REPORT and any(
-        isinstance(field.cause, Drift) for field in change.fields
-    )
+    if policy.on_conflict is OnConflict.HEAL:
+        return False
+    takes_over = isinstance(change, Patch) and change.force and not change.adopts
+    return takes_over or any(isinstance(field.cause, Drift) for field in change.fields)
 
 
 def _loses_data(change: Patch | Replace, policy: Policy) -> bool:

@@ -1,7 +1,7 @@
 """The planner: desired state, live state and strangers in, an ordered plan out."""
 
 from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
-from reconcile.core.model import Desired, Session, SessionId
+from reconcile.core.model import Desired, OnConflict, Session, SessionId
 from reconcile.core.plan.budgets import gate_budgets
 from reconcile.core.plan.gates import (
     Rules,
@@ -44,7 +44,13 @@ def _session_plan(
 ) -> SessionPlan:
     if declared is None:
         return SessionPlan(session, changes)
-    return SessionPlan(session, changes, declared.digest, may_end_work(declared, rules.policy))
+    return SessionPlan(
+        session,
+        changes,
+        digest=declared.digest,
+        may_end_work=may_end_work(declared, rules.policy),
+        may_take_over=rules.policy.on_conflict is OnConflict.HEAL,
+    )
 
 
 def _removed(session: SessionId, sightings: list[Sighting], rules: Rules) -> tuple[Change, ...]:

@@ -90,7 +90,7 @@ def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, obje
     if isinstance(verdict, Same):
         return Patch(manifest, live, (), (), force=True, adopts=True)
     if any(map(is_forced, verdict.fields)):
-        return Hold(Replace(manifest, live, verdict.fields), HoldReason.TAKEN)
+        return Hold(Replace(manifest, live, verdict.fields), HoldReason.CANNOT_ADOPT)
     return Patch(manifest, live, verdict.fields, verdict.operations, force=True, adopts=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from reconcile.core.changes import ABSENT, Cause, Commit, Drift, FieldChange
+from reconcile.core.changes import ABSENT, Cause, Commit, Drift, FieldChange, ForcesReplace
 from reconcile.core.fields.compare import covers
 from reconcile.core.fields.differences import Difference, differences
 from reconcile.core.fields.effects import effect_of
@@ -12,7 +12,7 @@ from reconcile.core.fields.operations import Operation, json_patch
 from reconcile.core.fields.path import show
 from reconcile.core.fields.schema import schema_of
 from reconcile.core.model import KubeObject, Manifest
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.names import ANNOTATION_DIGEST, MANAGER
 
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
 
@@ -44,10 +44,14 @@ def judge(manifest: Manifest, live: KubeObject) -> Verdict:
     schema = schema_of(manifest.kind)
     if covers(schema, manifest.body, live):
         return Same(manifest.digest)
-    found = differences(schema, _with_owners_of(live, manifest.body), live)
+    unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
+    found = tuple(
+        difference
+        for difference in differences(schema, _with_owners_of(live, manifest.body), live)
+        if not (unchanged and _is_the_servers(manifest, difference, live))
+    )
     if all(difference.path == _DIGEST_PATH for difference in found):
         return Same(manifest.digest)
-    unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
     return Differs(
         fields=tuple(
             FieldChange(
@@ -63,6 +67,19 @@ def judge(manifest: Manifest, live: KubeObject) -> Verdict:
         operations=json_patch(found, live),
         contested=any(_is_contested(difference) for difference in found),
     )
+
+
+def _is_the_servers(manifest: Manifest, difference: Difference, live: KubeObject) -> bool:
+    """Tell what the server made of our own words when it created the object.
+
+    Nobody can have changed a field that cannot change, so one that is ours alone is what a default
+    or an admission webhook made of it. Creating the object again would give the same, in every
+    pass.
+    """
+    ours = difference.claims.ours is not None
+    others = {owner.manager for owner in difference.claims.others} - {MANAGER}
+    forced = isinstance(effect_of(manifest.kind, difference, live), ForcesReplace)
+    return forced and ours and not others and difference.before is not ABSENT
 
 
 def _cause(difference: Difference, *, unchanged: bool) -> Cause:

@@ -274,7 +274,7 @@ def test_an_object_that_can_only_be_replaced_is_not_adopted():
     held = adopt(wanted(pod(nodeName="n")), wanted(pod()))
     assert isinstance(held, Hold)
     assert isinstance(held.change, Replace)
-    assert held.reason is HoldReason.TAKEN
+    assert held.reason is HoldReason.CANNOT_ADOPT
 
 
 def test_adopting_a_pod_does_not_restart_it_unasked():
