@@ -27,15 +27,14 @@ class World:
     tree: Path
     name: str
 
-    def session(self, name: str, **spec: Any) -> None:
-        folder = self.tree / self.site.namespace
-        folder.mkdir(parents=True, exist_ok=True)
-        sites.write(folder / f"{name}.yaml", session_document(f"{self.name}-{name}", **spec))
+    def session(self, name: str, folder: str = "", **spec: Any) -> None:
+        file = self.tree / (folder or self.site.namespace) / f"{name}.yaml"
+        sites.write(file, session_document(f"{self.name}-{name}", **spec))
 
-    def policy(self) -> None:
-        self.tree.mkdir()
+    def policy(self, **more: Any) -> None:
         budgets = {"deletes": {"percent": 100}, "restarts": {"percent": 100}}
         spec = {"installation": self.name, "budgets": budgets, "namespaces": [self.site.namespace]}
+        spec |= more
         policy = {"apiVersion": sites.API, "kind": "Policy", "spec": spec}
         sites.write(self.tree / "policy.yaml", policy)
 

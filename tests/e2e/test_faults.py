@@ -133,7 +133,8 @@ def survive(world: World, front: Trapped, number: int, fault: Fault) -> int:
     before = world.objects()
     front.trap.left, front.trap.fault = number, fault
     engine = through(front.front, world, tries=1)
-    passes = next(n for n in range(1, MOST_PASSES + 1) if engine.passes())
+    passes = next((n for n in range(1, MOST_PASSES + 1) if engine.passes()), 0)
+    assert passes, f"{fault} in place of request {number}: not done after {MOST_PASSES} passes"
     assert world.engine().is_settled(), f"{fault} in place of request {number}"
     assert_complete(world, before)
     return passes

@@ -16,6 +16,7 @@ import pytest
 
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.faults import Drop, Fault, Front, When, faulty
+from tests.e2e import site as sites
 from tests.e2e.site import Site
 from tests.e2e.situations import (
     SITUATIONS,
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
-MOST_WRITES = 40
 
 
 @dataclass(slots=True)
@@ -91,6 +91,27 @@ def test_wherever_the_program_is_killed_the_next_run_ends_in_the_desired_state(
     assert len(codes) >= 6
     assert_nothing_was_made_twice(site, mark, replaced=situation is update)
     assert site.get("ConfigMap", "w0-theirs")["metadata"] == theirs["metadata"]
+
+
+@pytest.mark.parametrize("point", [2, 3, 4, 7, 10, 14])
+def test_what_a_killed_run_has_made_is_found_though_its_folder_is_gone(
+    site: Site, tmp_path: Path, point: int
+) -> None:
+    elsewhere = site.second_namespace()
+
+    def two_namespaces(world: World) -> None:
+        world.policy(namespaces=[])
+        world.session("a")
+        world.session("b", folder=elsewhere)
+
+    world = maker(site, tmp_path)(two_namespaces)
+    with killing(site.plane) as (front, killer):
+        killer.aim(point, When.AFTER)
+        assert run(world, front, killer) == -signal.SIGKILL
+    sites.discard(world.tree / elsewhere)
+    world.settle()
+    assert site.everything(elsewhere) == {}
+    assert world.engine().is_settled()
 
 
 def points(world: World) -> int:
