@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 from reconcile.adapters.kube.resources import WELL_KNOWN
 from reconcile.cli.main import run
 from reconcile.core.model import Kind
-from reconcile.core.names import ANNOTATION_DIGEST, LABEL_INSTALLATION
+from reconcile.core.names import LABEL_INSTALLATION
 from tests.controlplane import waiting
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.audit import AuditEvent, Mark
 from tests.deploy.manifests import objects, placed
+from tests.e2e import rights
 
 API = "vteam.ambient-code/v1alpha1"
 IMAGE = "registry.example/runner:1"
@@ -61,12 +62,11 @@ class Site:
     namespace: str
     tree: Path
     kubeconfig: Path
-    account: str = ACCOUNT
 
     @property
     def user(self) -> str:
         """The server's name for whom the program is."""
-        return f"system:serviceaccount:{self.namespace}:{self.account}"
+        return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
 
     # The desired tree
 
@@ -239,15 +239,15 @@ class Site:
     def second_namespace(self) -> str:
         """Make another namespace for which the same account has the same rights."""
         name = self.plane.fresh_namespace("e2e")
-        install(self.plane, placed(objects("namespace"), name, home=self.namespace))
-        self.wait_for_rights("", "pods", name)
+        rights.install(self.plane, placed(objects("namespace"), name, home=self.namespace))
+        rights.wait(self.plane, self.user, name)
         return name
 
-    def grant(self, kind: str, *, account: str = ACCOUNT) -> None:
-        """Give an account the verbs of `deploy/` for one more kind, as the Role's text advises."""
+    def grant(self, kind: str) -> None:
+        """Give the account the verbs of `deploy/` for one more kind, as the Role's text advises."""
         found = KINDS[kind]
         resource = WELL_KNOWN[found].plural
-        role = f"{account}-{resource}"
+        role = f"{ACCOUNT}-{resource}"
         rule = {
             "apiGroups": [found.group],
             "resources": [resource],
@@ -258,24 +258,8 @@ class Site:
         binding["roleRef"] = {**binding["roleRef"], "name": role}
         roles = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule]}
         bodies = [{**roles, "metadata": {"name": role}}, binding]
-        install(self.plane, placed(bodies, self.namespace, home=self.namespace))
-        self.wait_for_rights(found.group, resource)
-
-    def wait_for_rights(self, group: str, resource: str, namespace: str = "") -> None:
-        """Wait until the server's authorizer has seen a new binding."""
-        wanted = {"verb": "list", "group": group, "resource": resource}
-        wanted["namespace"] = namespace or self.namespace
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {"user": self.user, "resourceAttributes": wanted},
-        }
-        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-
-        def granted() -> bool:
-            return bool(self.plane.request("POST", path, review).json()["status"]["allowed"])
-
-        waiting.until(f"the rights of {self.user}", granted)
+        rights.install(self.plane, placed(bodies, self.namespace, home=self.namespace))
+        rights.wait(self.plane, self.user, self.namespace, f"{found.group}/{resource}")
 
 
 def write(file: Path, *documents: Object) -> None:
@@ -295,69 +279,19 @@ def session_document(name: str, metadata: Object | None = None, **spec: Any) -> 
     }
 
 
-def make(plane: ControlPlane, folder: Path, *, reader: bool = False) -> Site:
+def make(plane: ControlPlane, folder: Path) -> Site:
     """Make a namespace and bind the Role of `deploy/` to a service account in it."""
     namespace = plane.fresh_namespace("e2e")
-    account = READER if reader else ACCOUNT
     accounts = [body for body in objects("base") if body["kind"] == "ServiceAccount"]
-    install(plane, placed(accounts, namespace))
-    for rights in ("namespace", "reader"):
-        install(plane, placed(objects(rights), namespace, home=namespace))
-    kubeconfig = plane.service_account_kubeconfig(namespace, account)
+    rights.install(plane, placed(accounts, namespace))
+    for role in ("namespace", "reader"):
+        rights.install(plane, placed(objects(role), namespace, home=namespace))
+    kubeconfig = plane.service_account_kubeconfig(namespace, ACCOUNT)
     tree = folder / "desired"
     tree.mkdir(exist_ok=True)
-    site = Site(plane, namespace, tree, kubeconfig, account)
-    site.wait_for_rights("", "pods")
+    site = Site(plane, namespace, tree, kubeconfig)
+    rights.wait(plane, site.user, namespace)
     return site
-
-
-def install(plane: ControlPlane, bodies: list[Object]) -> None:
-    """Create objects as admin."""
-    plurals = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
-    for body in bodies:
-        group = "api" if body["apiVersion"] == "v1" else "apis"
-        root = f"/{group}/{body['apiVersion']}/namespaces/{body['metadata']['namespace']}"
-        answer = plane.request("POST", f"{root}/{plurals[body['kind']]}", body)
-        assert answer.status_code == 201, answer.text
-
-
-def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
-    """An object's labels."""
-    return obj["metadata"].get("labels") or {}
-
-
-def bare(obj: Mapping[str, Any]) -> Object:
-    """An object without what the server counts and what our own digest says."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
-    annotations = {**metadata.get("annotations", {})}
-    annotations.pop(ANNOTATION_DIGEST, None)
-    return {**obj, "metadata": {**metadata, "annotations": annotations}}
-
-
-_COUNTED = {"managedFields", "resourceVersion", "generation"}
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every scalar of an object with its path; items of lists by name where they have one."""
-    if isinstance(value, dict) and value:
-        for key, below in value.items():
-            yield from leaves(below, f"{path}.{key}")
-    elif isinstance(value, list) and value:
-        for index, below in enumerate(value):
-            named = isinstance(below, dict) and "name" in below
-            yield from leaves(below, f"{path}[{below['name'] if named else index}]")
-    else:
-        yield path.removeprefix("."), value
-
-
-def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two states of an object, `bare`: old and new value by path."""
-    old, new = dict(leaves(bare(before))), dict(leaves(bare(after)))
-    return {
-        path: (old.get(path), new.get(path))
-        for path in sorted(old.keys() | new.keys())
-        if old.get(path) != new.get(path)
-    }
 
 
 def discard(folder: Path) -> None:

@@ -6,6 +6,7 @@ from reconcile.cli.exitcodes import Exit
 from reconcile.core.inventory import inventory_name
 from tests.e2e import site as sites
 from tests.e2e.site import API, Site
+from tests.e2e.states import changed
 
 pytestmark = pytest.mark.cluster
 
@@ -173,7 +174,7 @@ def test_an_empty_tree_deletes_nothing(three: Site, *, with_policy: bool) -> Non
     assert {event.verb for event in three.writes(mark)} <= {"patch"}
     after = three.everything()
     for name, item in before.items():
-        assert sites.changed(item, after[name]).keys() <= {"data.status"}, name
+        assert changed(item, after[name]).keys() <= {"data.status"}, name
 
 
 def test_without_prune_nothing_is_deleted(three: Site) -> None:

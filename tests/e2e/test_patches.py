@@ -20,7 +20,8 @@ from reconcile.runtime.clock import SystemClock
 from tests import builders
 from tests.controlplane.access import ControlPlane
 from tests.e2e import site as sites
-from tests.e2e.site import Object, Site, bare
+from tests.e2e.site import Object, Site
+from tests.e2e.states import bare
 
 pytestmark = pytest.mark.cluster
 

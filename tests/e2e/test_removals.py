@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.site import Object, Site, bare, changed
+from tests.e2e.site import Object, Site
+from tests.e2e.states import bare, changed
 
 pytestmark = pytest.mark.cluster
 
@@ -234,6 +235,27 @@ def test_an_env_entry_goes_in_place_and_those_of_others_stay(site: Site) -> None
     where = "spec.template.spec.containers[proxy].env[DROPPED]"
     assert gone == {f"{where}.name": ("DROPPED", None), f"{where}.value": ("1", None)}
     site.is_settled()
+
+
+def test_what_people_set_with_kubectl_stays_whatever_changes_in_the_file(others: Site) -> None:
+    def kubectl(*arguments: str) -> None:
+        others.plane.kubectl("-n", others.namespace, *arguments)
+
+    kubectl("label", "service", "session-one", "people=1")
+    kubectl("annotate", "service", "session-one", "people=1")
+    kubectl("patch", "service", "session-one", "-p", '{"spec":{"publishNotReadyAddresses":true}}')
+    others.is_settled()
+    before = others.get("Service", "session-one")
+    others.session("one", {"labels": {"new": "1"}, "annotations": {"kept": "2"}}, **FULL)
+    others.apply()
+    assert changed(before, others.get("Service", "session-one")) == {
+        "metadata.annotations.dropped": ("1", None),
+        "metadata.annotations.kept": ("1", "2"),
+        "metadata.labels.dropped": ("1", None),
+        "metadata.labels.kept": ("1", None),
+        "metadata.labels.new": (None, "1"),
+    }
+    others.is_settled()
 
 
 def test_a_value_that_somebody_else_declares_too_stays_when_we_give_it_up(others: Site) -> None:

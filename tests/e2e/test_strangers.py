@@ -4,8 +4,8 @@ import pytest
 
 from reconcile.cli.exitcodes import Exit
 from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION, LABEL_SESSION
-from tests.e2e import site as sites
-from tests.e2e.site import Object, Site, changed
+from tests.e2e.site import Object, Site
+from tests.e2e.states import changed, labels_of
 
 pytestmark = pytest.mark.cluster
 
@@ -52,14 +52,14 @@ def test_a_stranger_outlives_the_session_that_wanted_its_name(site: Site, kind: 
 @pytest.mark.parametrize("kind", [kind for kind in BODIES if kind != "Pod"])
 def test_an_annotation_gives_an_object_to_us_and_what_it_had_stays(site: Site, kind: str) -> None:
     name, body = BODIES[kind]
-    metadata = {"name": name, "labels": {"theirs": "1"}}
-    before = site.create(kind, {"metadata": metadata, **body})
+    theirs = {"theirs": "1"}
+    before = site.create(kind, {"metadata": {"name": name, "labels": theirs}, **body})
     site.merge(kind, name, {"metadata": {"annotations": {ANNOTATION_ADOPT: "default"}}})
     site.session("one")
     site.apply()
     after = site.get(kind, name)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
-    assert after["metadata"]["labels"].items() >= metadata["labels"].items()
+    assert after["metadata"]["labels"].items() >= theirs.items()
     assert after["metadata"]["labels"][LABEL_SESSION] == "one"
     if kind == "ConfigMap":
         assert after["data"]["theirs"] == "1"
@@ -104,7 +104,7 @@ def test_two_installations_share_a_namespace_without_touching_each_other(site: S
     assert after.keys() == firsts.keys()
     assert all(changed(firsts[name], after[name]) == {} for name in firsts)
     assert all(versions(firsts[name]) == versions(after[name]) for name in firsts)
-    assert {sites.labels_of(item)[LABEL_INSTALLATION] for item in site.everything().values()} == {
+    assert {labels_of(item)[LABEL_INSTALLATION] for item in site.everything().values()} == {
         "first",
         "second",
     }
@@ -129,7 +129,7 @@ def test_what_another_controller_made_with_our_labels_is_not_ours(site: Site) ->
     site.apply()
     maker = site.create("ConfigMap", {"metadata": {"name": "maker"}})["metadata"]
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "maker", "uid": maker["uid"]}
-    labels = sites.labels_of(site.get("Pod", "one-runner"))
+    labels = labels_of(site.get("Pod", "one-runner"))
     metadata = {"labels": labels, "ownerReferences": [{**owner, "controller": True}]}
     before = site.create("ConfigMap", {"metadata": {"name": "made", **metadata}})
     site.is_settled()

@@ -1,0 +1,45 @@
+"""States of a live object, and what has changed between two of them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconcile.core.names import ANNOTATION_DIGEST
+
+
+def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """An object's labels."""
+    return obj["metadata"].get("labels") or {}
+
+
+def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what the server counts and what our own digest says."""
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
+    annotations = {**metadata.get("annotations", {})}
+    annotations.pop(ANNOTATION_DIGEST, None)
+    return {**obj, "metadata": {**metadata, "annotations": annotations}}
+
+
+_COUNTED = {"managedFields", "resourceVersion", "generation"}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every scalar of an object with its path; items of lists by name where they have one."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from leaves(below, f"{path}.{key}")
+    elif isinstance(value, list) and value:
+        for index, below in enumerate(value):
+            named = isinstance(below, dict) and "name" in below
+            yield from leaves(below, f"{path}[{below['name'] if named else index}]")
+    else:
+        yield path.removeprefix("."), value
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two states of an object, `bare`: old and new value by path."""
+    old, new = dict(leaves(bare(before))), dict(leaves(bare(after)))
+    return {
+        path: (old.get(path), new.get(path))
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    }
