@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
+from reconcile.core.spent import Spent
 
 
 class Absent(Enum):
@@ -239,11 +240,15 @@ class SessionPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What turns live state into desired state; `sessions` are ordered by their identity."""
+    """What turns live state into desired state; `sessions` are ordered by their identity.
+
+    `spent` is what the revision has used of its budgets once this plan is carried out.
+    """
 
     installation: str
     revision: str
     sessions: tuple[SessionPlan, ...]
+    spent: Spent = Spent()  # noqa: RUF009 - a frozen value
 
     @property
     def changes(self) -> tuple[Change, ...]:

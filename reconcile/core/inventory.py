@@ -11,6 +11,7 @@ import orjson
 
 from reconcile.core.model import Kind, KubeObject
 from reconcile.core.names import INVENTORY_PREFIX, LABEL_INSTALLATION, LABEL_MANAGED_BY, MANAGER
+from reconcile.core.spent import Spent, parse_spent, spent_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """The inventory as one namespace has it, in the ConfigMap with this UID."""
+    """What one namespace has, in the ConfigMap with this UID."""
 
     uid: str
     inventory: Inventory
+    spent: Spent
 
 
 def inventory_name(installation: str) -> str:
@@ -60,7 +62,14 @@ def read_inventory(body: KubeObject) -> Inventory:
         return Inventory()
 
 
-def inventory_body(installation: str, namespace: str, inventory: Inventory) -> dict[str, Any]:
+def read_spent(body: KubeObject) -> Spent:
+    """Read from a copy what a revision has used of its budgets."""
+    return parse_spent((body.get("data") or {}).get("spent", ""))
+
+
+def inventory_body(
+    installation: str, namespace: str, inventory: Inventory, spent: Spent
+) -> dict[str, Any]:
     """Write the copy for one namespace."""
     return {
         "apiVersion": "v1",
@@ -73,15 +82,17 @@ def inventory_body(installation: str, namespace: str, inventory: Inventory) -> d
         "data": {
             "kinds": _text(sorted([kind.api_version, kind.name] for kind in inventory.kinds)),
             "namespaces": _text(sorted(inventory.namespaces)),
+            "spent": spent_text(spent),
         },
     }
 
 
 def outdated(
-    wanted: Inventory, copies: Mapping[str, Inventory], namespaces: Iterable[str]
+    wanted: tuple[Inventory, Spent], copies: Mapping[str, Copy], namespaces: Iterable[str]
 ) -> tuple[str, ...]:
     """List the namespaces whose copy does not say what it should."""
-    return tuple(sorted(name for name in namespaces if copies.get(name) != wanted))
+    said = {name: (copy.inventory, copy.spent) for name, copy in copies.items()}
+    return tuple(sorted(name for name in namespaces if said.get(name) != wanted))
 
 
 def _kind(pair: object) -> Kind:

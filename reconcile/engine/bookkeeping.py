@@ -1,7 +1,9 @@
 """Keeps the inventory true: widened before anything is created, narrowed after things are gone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 from reconcile.core.errors import ClusterError, NotFoundError
 from reconcile.core.inventory import (
@@ -14,6 +16,7 @@ from reconcile.core.inventory import (
 )
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.core.names import MANAGER
+from reconcile.core.spent import Spent
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -35,10 +38,21 @@ def named_by(copies: Iterable[Copy]) -> Inventory:
     return found
 
 
+def spent_by(copies: Iterable[Copy], revision: str) -> Spent:
+    """What a revision has used of its budgets, or the last one that used any.
+
+    Copies differ where a pass was cut off while it wrote them.
+    """
+    known = [copy.spent for copy in copies]
+    return reduce(or_, [spent for spent in known if spent.revision == revision] or known, Spent())
+
+
 @dataclass(slots=True)
 class Bookkeeper:
     """Writes the copies of one installation's inventory; `copies` are those that are there.
 
+    `spent` goes into each of them: what the plan at hand uses of the budgets is on record before
+    anything is ended.
     `failed` holds the namespaces whose copy could not be written, and why: as long as that is so,
     nothing may be created there.
     """
@@ -46,6 +60,7 @@ class Bookkeeper:
     cluster: Cluster
     installation: str
     copies: dict[str, Copy]
+    spent: Spent
     failed: dict[str, str] = field(default_factory=dict)
 
     def widen(self, inventory: Inventory) -> None:
@@ -55,23 +70,22 @@ class Bookkeeper:
         """
         self._write_all(inventory | named_by(self.copies.values()), inventory.namespaces)
 
-    def narrow(self, inventory: Inventory) -> None:
+    def narrow(self, inventory: Inventory, told: Set[str]) -> None:
         """Delete the copies of namespaces no longer in use, and let the others say no more.
 
-        ClusterError where that fails, after all has been tried; the next pass tries again, since a
-        copy that could not be deleted is still named by the others.
+        ClusterError for what failed, but in namespaces of which that was `told` already, after all
+        has been tried; the next pass tries again, since a copy that could not be deleted is still
+        named by the others.
         """
-        before = set(self.failed)
         for namespace in sorted(self.copies.keys() - inventory.namespaces):
             self._delete(namespace)
         left = Inventory(inventory.kinds, inventory.namespaces | self.copies.keys())
         self._write_all(left, inventory.namespaces)
-        if failed := [reason for name, reason in self.failed.items() if name not in before]:
+        if failed := [reason for name, reason in self.failed.items() if name not in told]:
             raise ClusterError("; ".join(failed))
 
     def _write_all(self, inventory: Inventory, namespaces: Iterable[str]) -> None:
-        known = {name: copy.inventory for name, copy in self.copies.items()}
-        for namespace in outdated(inventory, known, namespaces):
+        for namespace in outdated((inventory, self.spent), self.copies, namespaces):
             try:
                 self._write(namespace, inventory)
             except ClusterError as error:
@@ -80,9 +94,9 @@ class Bookkeeper:
     def _write(self, namespace: str, inventory: Inventory) -> None:
         if namespace not in self.copies:
             self._refuse_stranger(namespace)
-        body = inventory_body(self.installation, namespace, inventory)
+        body = inventory_body(self.installation, namespace, inventory, self.spent)
         live = self.cluster.apply(body, ApplyOptions(MANAGER, force=True))
-        self.copies[namespace] = Copy(live["metadata"]["uid"], inventory)
+        self.copies[namespace] = Copy(live["metadata"]["uid"], inventory, self.spent)
 
     def _delete(self, namespace: str) -> None:
         ref = ObjectRef("", CONFIG_MAP.name, namespace, inventory_name(self.installation))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconcile.core.errors import ClusterError, ForbiddenError, Problem
-from reconcile.core.inventory import Copy, Inventory, is_inventory, read_inventory
+from reconcile.core.inventory import Copy, Inventory, is_inventory, read_inventory, read_spent
 from reconcile.core.model import Desired, Kind, KubeObject, Manifest
 from reconcile.core.names import LABEL_INSTALLATION
 from reconcile.core.plan.strangers import Missing, Strangers, taken
@@ -49,7 +49,7 @@ class LiveReader:
         installation = self.desired.policy.installation
         for body in self._list(CONFIG_MAP, namespace):
             if is_inventory(installation, body):
-                self.copies[namespace] = Copy(body["metadata"]["uid"], read_inventory(body))
+                self.copies[namespace] = _copy(body)
             else:
                 yield body
 
@@ -69,6 +69,10 @@ class LiveReader:
             except ClusterError as error:
                 self.failures[namespace] = _unread(kind, namespace, error)
         return found
+
+
+def _copy(body: KubeObject) -> Copy:
+    return Copy(body["metadata"]["uid"], read_inventory(body), read_spent(body))
 
 
 def _strangers(

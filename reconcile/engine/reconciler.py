@@ -11,7 +11,7 @@ from reconcile.core.note import Note, parse_note
 from reconcile.core.plan.make import make_plan
 from reconcile.core.plan.sight import Memo, Sight, observe
 from reconcile.core.plan.strangers import missing
-from reconcile.engine.bookkeeping import Bookkeeper, inventory_of
+from reconcile.engine.bookkeeping import Bookkeeper, inventory_of, spent_by
 from reconcile.engine.carry import SessionRun
 from reconcile.engine.live import LiveReader
 from reconcile.engine.ports import Clock, Cluster
@@ -85,7 +85,10 @@ class Reconciler:
         sight = Sight(
             {ref: s for ref, s in seen.objects.items() if ref.namespace not in reader.failures}
         )
-        plan = make_plan(desired, sight, strangers, prune=self._options.prune)
+        spent = spent_by(reader.copies.values(), desired.revision)
+        plan = make_plan(desired, sight, strangers, prune=self._options.prune, spent=spent)
+        if reader.failures:
+            plan = replace(plan, spent=plan.spent.without_base())
         return Planned(
             desired=desired,
             sight=sight,
@@ -101,19 +104,22 @@ class Reconciler:
         The inventory is widened first, so that whatever happens later is found again; where that
         fails nothing is done. It is narrowed last: ClusterError where that fails.
         """
-        keeper = Bookkeeper(self._cluster, planned.plan.installation, dict(planned.copies))
+        plan = planned.plan
+        keeper = Bookkeeper(self._cluster, plan.installation, dict(planned.copies), plan.spent)
         keeper.widen(planned.inventory | planned.wanted)
         runs = list(self._runs(planned))
+        told = set()
         for run in runs:
             if reason := keeper.failed.get(run.plan.session.namespace):
+                told.add(run.plan.session.namespace)
                 yield SessionDone(run.plan.session, (), (reason,))
-        able = (run for run in runs if run.plan.session.namespace not in keeper.failed)
+        able = (run for run in runs if run.plan.session.namespace not in told)
         schedule = Schedule(able, self._clock, self._options.concurrency)
         gone: set[ObjectRef] = set()
         for run in schedule.run():
             gone.update(o.change.ref for o in run.outcomes if o.status is Status.DELETED)
             yield SessionDone(run.plan.session, tuple(run.outcomes), tuple(run.failures))
-        keeper.narrow(planned.left(gone))
+        keeper.narrow(planned.left(gone), told)
 
     def _runs(self, planned: Planned) -> Iterable[SessionRun]:
         notes = _notes(planned.sight)

@@ -1,27 +1,32 @@
 import pytest
 
 from reconcile.core.inventory import (
+    Copy,
     Inventory,
     inventory_body,
     inventory_name,
     is_inventory,
     outdated,
     read_inventory,
+    read_spent,
 )
 from reconcile.core.model import Kind
 from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.spent import Spent
 
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 FULL = Inventory(frozenset({POD, POLICY}), frozenset({"team-a", "team-b"}))
+SPENT = Spent("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
 
 
 def test_an_inventory_is_read_as_it_was_written():
-    assert read_inventory(inventory_body("default", "team-a", FULL)) == FULL
+    body = inventory_body("default", "team-a", FULL, SPENT)
+    assert (read_inventory(body), read_spent(body)) == (FULL, SPENT)
 
 
 def test_an_inventory_is_written_in_one_order():
-    assert inventory_body("default", "team-a", FULL) == {
+    assert inventory_body("default", "team-a", FULL, SPENT) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -35,6 +40,7 @@ def test_an_inventory_is_written_in_one_order():
         "data": {
             "kinds": '[["networking.k8s.io/v1","NetworkPolicy"],["v1","Pod"]]',
             "namespaces": '["team-a","team-b"]',
+            "spent": '{"revision":"r1","living":4,"deletes":["team-a/x","team-b/y"],"restarts":[]}',
         },
     }
 
@@ -61,7 +67,7 @@ def test_a_damaged_copy_is_as_good_as_empty(data):
 
 
 def copy_of(installation="default", **changed):
-    body = inventory_body(installation, "team-a", FULL)
+    body = inventory_body(installation, "team-a", FULL, SPENT)
     return {**body, **changed}
 
 
@@ -95,5 +101,11 @@ def test_inventories_add_up():
 
 
 def test_a_copy_that_is_missing_or_says_something_else_is_outdated():
-    copies = {"a": FULL, "b": Inventory(), "other": Inventory()}
-    assert outdated(FULL, copies, {"c", "b", "a"}) == ("b", "c")
+    copies = {
+        "same": Copy("1", FULL, SPENT),
+        "less": Copy("2", Inventory(), SPENT),
+        "unspent": Copy("3", FULL, Spent()),
+        "other": Copy("4", Inventory(), SPENT),
+    }
+    asked = {"missing", "same", "less", "unspent"}
+    assert outdated((FULL, SPENT), copies, asked) == ("less", "missing", "unspent")

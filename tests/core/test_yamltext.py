@@ -68,7 +68,11 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text, expected):
 @pytest.mark.parametrize(
     ("scalar", "message"),
     [
-        ("0400", "readers disagree about numbers like this: write 256 or 0o400, or quote it if text is meant"),
+        (
+            "0400",
+            "readers disagree about numbers like this: write 256 or 0o400, "
+            "or quote it if text is meant",
+        ),
         (
             "-0400",
             "a number may not begin with 0: leave the zeros out, or quote it if text is meant",

@@ -8,6 +8,7 @@ from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
 from reconcile.core.inventory import Inventory, inventory_body
 from reconcile.core.names import MANAGER
+from reconcile.core.spent import Spent
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import (
@@ -77,7 +78,9 @@ def test_a_copy_that_appeared_meanwhile_is_ours_all_the_same():
     world = declared()
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})
-    world.cluster.apply(inventory_body("default", "team-a", Inventory()), ApplyOptions(MANAGER))
+    world.cluster.apply(
+        inventory_body("default", "team-a", Inventory(), Spent()), ApplyOptions(MANAGER)
+    )
     assert not world.carry_out(reconciler, planned).failures
     assert inventory(world)[1] == ["team-a"]
 

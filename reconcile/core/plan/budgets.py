@@ -1,36 +1,49 @@
 """Budgets: how many sessions one revision may delete from or restart, over the whole tree."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from reconcile.core.changes import Change, Delete, DeleteReason, HoldReason
 from reconcile.core.model import Budget, Desired, SessionId
 from reconcile.core.plan.gates import ends_work, has_work, hold_where, is_prune
 from reconcile.core.plan.sight import Sight
+from reconcile.core.spent import Spent
 
 Plans = dict[SessionId, tuple[Change, ...]]
 
 
-def gate_budgets(desired: Desired, sight: Sight, plans: Plans) -> Plans:
-    """Hold a whole kind of change where it is over budget; what is approved by name counts not."""
+def gate_budgets(desired: Desired, sight: Sight, plans: Plans, spent: Spent) -> tuple[Plans, Spent]:
+    """Hold a whole kind of change where it is over budget; what is approved by name counts not.
+
+    `spent` is what earlier passes have used; what comes back has this one's share as well.
+    """
     policy = desired.policy
-    living = len({sighting.session for sighting in sight.objects.values()})
     if not (desired.sessions or desired.broken or policy.allow_empty):
         plans = hold_where(plans, _removed(plans), HoldReason.LAST_SESSIONS)
-    deleted = {s for s, c in plans.items() if any(map(is_prune, c))} - _named(
-        policy.allow_deletes, plans
-    )
-    if _over(policy.deletes, len(deleted), living):
+    now = spent.at(desired.revision, sight.living)
+    deleted = _sessions(plans, is_prune) - _named(policy.allow_deletes, plans)
+    if _over(policy.deletes, now.deletes | _names(deleted), now.living):
         plans = hold_where(plans, deleted, HoldReason.DELETE_BUDGET)
-    restarted = {s for s, c in plans.items() if any(_restarts(x, sight) for x in c)} - _named(
-        policy.allow_restarts, plans
-    )
-    if _over(policy.restarts, len(restarted), living):
+    else:
+        now = now.deleting(_names(deleted))
+    restarted = _sessions(plans, lambda change: _restarts(change, sight))
+    restarted -= _named(policy.allow_restarts, plans)
+    if _over(policy.restarts, now.restarts | _names(restarted), now.living):
         plans = hold_where(plans, restarted, HoldReason.RESTART_BUDGET)
-    return plans
+    else:
+        now = now.restarting(_names(restarted))
+    return plans, now if deleted or restarted else spent
 
 
-def _over(budget: Budget, count: int, living: int) -> bool:
-    return count > budget.limit(living)
+def _sessions(plans: Plans, matches: Callable[[Change], bool]) -> set[SessionId]:
+    return {session for session, changes in plans.items() if any(map(matches, changes))}
+
+
+def _names(sessions: Iterable[SessionId]) -> frozenset[str]:
+    return frozenset(map(str, sessions))
+
+
+def _over(budget: Budget, sessions: frozenset[str], living: int) -> bool:
+    return len(sessions) > budget.limit(living)
 
 
 def _named(names: frozenset[str], plans: Mapping[SessionId, object]) -> set[SessionId]:

@@ -1,5 +1,7 @@
 """The planner: desired state, live state and strangers in, an ordered plan out."""
 
+from typing import Final
+
 from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
 from reconcile.core.model import Desired, OnConflict, Session, SessionId
 from reconcile.core.plan.budgets import gate_budgets
@@ -14,29 +16,49 @@ from reconcile.core.plan.gates import (
 from reconcile.core.plan.session import removed_changes, wanted_changes
 from reconcile.core.plan.sight import Sight, Sighting
 from reconcile.core.plan.strangers import Strangers
+from reconcile.core.spent import Spent
+
+NOTHING_SPENT: Final = Spent()
 
 
-def make_plan(desired: Desired, sight: Sight, strangers: Strangers, *, prune: bool) -> Plan:
-    """Decide every change; sessions that are broken have none, so that they stay as they are."""
+def make_plan(
+    desired: Desired,
+    sight: Sight,
+    strangers: Strangers,
+    *,
+    prune: bool,
+    spent: Spent = NOTHING_SPENT,
+) -> Plan:
+    """Decide every change; sessions that are broken have none, so that they stay as they are.
+
+    `prune` is the operator's choice. `spent` is what earlier passes have used of the budgets.
+    """
     rules = Rules(desired.policy, desired.unreadable, prune)
-    groups = sight.by_session()
-    plans: dict[SessionId, tuple[Change, ...]] = {}
-    for wanted in desired.sessions:
-        session = wanted.session.id
-        changes = wanted_changes(wanted, groups.get(session, ()), strangers)
-        plans[session] = _in_realm(
-            session, gate_session(wanted, changes, sight.objects, rules), rules
-        )
-    for session, sightings in groups.items():
-        if session not in plans and session not in desired.broken:
-            plans[session] = _removed(session, sightings, rules)
-    gated = gate_budgets(desired, sight, plans)
+    plans = _ungated(desired, sight, strangers, rules)
+    gated, spent = gate_budgets(desired, sight, plans, spent)
     declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
     ordered = tuple(
         _session_plan(session, gated[session], declared.get(session), rules)
         for session in sorted(gated)
     )
-    return Plan(desired.policy.installation, desired.revision, ordered)
+    return Plan(desired.policy.installation, desired.revision, ordered, spent)
+
+
+def _ungated(
+    desired: Desired, sight: Sight, strangers: Strangers, rules: Rules
+) -> dict[SessionId, tuple[Change, ...]]:
+    """Decide each session by itself, before budgets look at all of them."""
+    groups = sight.by_session()
+    plans: dict[SessionId, tuple[Change, ...]] = {}
+    for wanted in desired.sessions:
+        session = wanted.session.id
+        changes = wanted_changes(wanted, groups.get(session, ()), strangers)
+        gated = gate_session(wanted, changes, sight.objects, rules)
+        plans[session] = _in_realm(session, gated, rules)
+    for session, sightings in groups.items():
+        if session not in plans and session not in desired.broken:
+            plans[session] = _removed(session, sightings, rules)
+    return plans
 
 
 def _session_plan(

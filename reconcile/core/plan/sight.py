@@ -55,6 +55,11 @@ class Sight:
 
     objects: Memo = field(default_factory=dict)
 
+    @property
+    def living(self) -> int:
+        """How many sessions have any object."""
+        return len({sighting.session for sighting in self.objects.values()})
+
     def by_session(self) -> dict[SessionId, list[Sighting]]:
         """Group by session, those of a session in the order in which they were read."""
         groups: dict[SessionId, list[Sighting]] = {}

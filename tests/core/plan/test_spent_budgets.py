@@ -1,0 +1,52 @@
+"""Budgets are a revision's, not a pass's."""
+
+from dataclasses import replace
+
+from reconcile.core.changes import Delete, Hold, HoldReason
+from reconcile.core.model import Budget, Policy
+from reconcile.core.plan.make import make_plan
+from reconcile.core.plan.strangers import Strangers
+from reconcile.core.spent import Spent
+from tests.builders import desired, live_session, look, session, trio, wanted
+
+POLICY = Policy(deletes=Budget(percent=25, at_least=1))
+
+
+def four():
+    return [wanted(*trio(name), of=session(name)) for name in ("a", "b", "c", "d")]
+
+
+def planned(kept, living, spent=None):
+    of = replace(desired(*kept, policy=POLICY), revision="r1")
+    objects = [obj for each in living for obj in live_session(each)]
+    return make_plan(of, look(of, objects), Strangers(), prune=True, spent=spent or Spent())
+
+
+def held(plan):
+    return {c.reason for c in plan.changes if isinstance(c, Hold)}
+
+
+def test_a_pass_says_whom_it_ends_before_it_does():
+    a, *rest = four()
+    plan = planned(rest, [a, *rest])
+    assert any(isinstance(change, Delete) for change in plan.changes)
+    assert plan.spent == Spent("r1", 4, frozenset({str(a.session.id)}))
+
+
+def test_a_later_pass_of_the_same_revision_does_not_begin_with_a_fresh_budget():
+    a, b, *rest = four()
+    first = planned([b, *rest], [a, b, *rest])
+    second = planned(rest, [b, *rest], first.spent)
+    assert held(second) == {HoldReason.DELETE_BUDGET}
+    assert second.spent == first.spent
+
+
+def test_a_pass_that_was_cut_off_may_go_on_with_what_it_was_allowed():
+    a, *rest = four()
+    first = planned(rest, [a, *rest])
+    assert not held(planned(rest, [a, *rest], first.spent))
+
+
+def test_a_pass_that_ends_nobody_leaves_the_record_of_an_earlier_revision():
+    before = Spent("r0", 9, frozenset({"team-a/z"}))
+    assert planned(four(), four(), before).spent == before
