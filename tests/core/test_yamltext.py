@@ -70,8 +70,10 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text, expected):
     [
         (
             "0400",
-            "readers disagree about numbers like this: write 256 or 0o400, "
-            "or quote it if text is meant",
+            (
+                "readers disagree about numbers like this: write 256 or 0o400, "
+                "or quote it if text is meant"
+            ),
         ),
         (
             "-0400",
