@@ -19,9 +19,10 @@ from reconcile.engine.reconciler import Options, Planned, Reconciler
 from reconcile.engine.retry import Backoff, RetryingCluster
 from reconcile.runtime.clock import SystemClock
 
-SILENCE_S = 0.6
-"""How long an answer is awaited; a slow machine only means one more try."""
+SHORT_S = 0.6
+"""How long an answer is awaited where none may ever come; on a slow machine that costs a try."""
 
+PATIENCE_S = 30.0
 SHORTEST_S = 0.01
 
 
@@ -50,11 +51,15 @@ def _builder() -> DesiredBuilder:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A reconciler for one tree; `tries` is how often a request is sent before it has failed."""
+    """A reconciler for one tree.
+
+    `tries` is how often a request is sent before it has failed, each time for `silence_s` seconds.
+    """
 
     kubeconfig: Path
     tree: Path
     tries: int = 1
+    silence_s: float = PATIENCE_S
     clock: Clock = field(default_factory=Clock)
 
     def desired(self) -> Desired:
@@ -64,7 +69,7 @@ class Engine:
     @contextlib.contextmanager
     def reconciler(self) -> Iterator[Reconciler]:
         """Connect, for as long as the block lasts."""
-        options = ConnectOptions(limits=Limits(connect=SILENCE_S, read=SILENCE_S))
+        options = ConnectOptions(limits=Limits(connect=self.silence_s, read=self.silence_s))
         cluster = connect(str(self.kubeconfig), None, options)
         retrying = RetryingCluster(cluster, self.clock, Backoff(tries=self.tries, first=0.01))
         try:
@@ -86,7 +91,11 @@ class Engine:
         with self.reconciler() as reconciler:
             return reconciler.plan(self.desired(), {})
 
+    def left(self) -> list[object]:
+        """List what there is to do, and what could not be read."""
+        planned = self.plan()
+        return [*planned.problems, *(c for c in planned.plan.changes if not isinstance(c, Keep))]
+
     def is_settled(self) -> bool:
         """Whether there is nothing to do."""
-        planned = self.plan()
-        return not planned.problems and all(isinstance(c, Keep) for c in planned.plan.changes)
+        return self.left() == []

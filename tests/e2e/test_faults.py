@@ -18,7 +18,7 @@ import pytest
 from reconcile.core.changes import Keep
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.faults import Answer, Drop, Fault, Front, Hang, When, faulty, on_request
-from tests.e2e.engine import Engine
+from tests.e2e.engine import PATIENCE_S, SHORT_S, Engine
 from tests.e2e.site import Object, Site
 from tests.e2e.situations import (
     SITUATIONS,
@@ -46,7 +46,7 @@ FAULTS: dict[str, Fault] = {
 AT_ONCE = 6
 """How many worlds are tried side by side; most of the time they wait."""
 
-MOST_PASSES = 4
+MOST_PASSES = 8
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def survive(world: World, front: Trapped, number: int, fault: Fault) -> int:
     """Pass until all is done, the request with this number failing; return how many it took."""
     before = world.objects()
     front.trap.left, front.trap.fault = number, fault
-    engine = through(front.front, world, tries=1)
+    engine = through(front.front, world, tries=1, silence_s=SHORT_S)
     passes = next((n for n in range(1, MOST_PASSES + 1) if engine.passes()), 0)
     assert passes, f"{fault} in place of request {number}: not done after {MOST_PASSES} passes"
     assert world.engine().is_settled(), f"{fault} in place of request {number}"
@@ -140,8 +140,8 @@ def survive(world: World, front: Trapped, number: int, fault: Fault) -> int:
     return passes
 
 
-def through(front: Front, world: World, tries: int) -> Engine:
-    return Engine(front.redirect(world.site.kubeconfig), world.tree, tries)
+def through(front: Front, world: World, tries: int, silence_s: float = PATIENCE_S) -> Engine:
+    return Engine(front.redirect(world.site.kubeconfig), world.tree, tries, silence_s)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS.keys())

@@ -127,7 +127,8 @@ def survive(world: World, front: Front, killer: Killer, point: int) -> int:
     killer.aim(point, When.AFTER if point % 2 else When.BEFORE)
     code = run(world, front, killer)
     world.settle()
-    assert world.engine().is_settled(), f"killed at write {point}"
+    left = world.engine().left()
+    assert left == [], f"killed at write {point}"
     assert_complete(world, before)
     return code
 
