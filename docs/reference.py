@@ -15,21 +15,22 @@ SCHEMAS = Path(__file__).parent / "schema"
 HEAD = f"""\
 # Session files
 
-Written by `python docs/reference.py` from the same tables that check the files; `reconcile schema` prints them as JSON
-Schema. All kinds have `apiVersion: {API_VERSION}`.
+Written by `python docs/reference.py` from the same tables that check the files; `reconcile schema`
+prints them as JSON Schema. All kinds have `apiVersion: {API_VERSION}`.
 
 | kind | file |
 |---|---|
-| `AgenticSession` | `<namespace>/<any name>.yaml`, one or several documents; the folder is the namespace |
-| `ProjectSettings` | `<namespace>/project.yaml`: what holds for all sessions of the namespace |
-| `SessionDefaults` | `defaults.yaml`: what holds for all sessions |
-| `Policy` | `policy.yaml`: the installation's id, its namespaces, budgets, approvals, what is masked |
+| `AgenticSession` | `<namespace>/<any name>.yaml`; the folder is the namespace |
+| `ProjectSettings` | `<namespace>/project.yaml`: for all sessions of the namespace |
+| `SessionDefaults` | `defaults.yaml`: for all sessions |
+| `Policy` | `policy.yaml`: the installation's id, namespaces, budgets, approvals, masks |
 
-Settings are laid over each other: built-in, `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by
-entry, lists are replaced, and `null` means "not set here". A session that was exported with
-`kubectl get agenticsession -o yaml` is accepted as it is: what the server has set is left aside, and a terminal
-`status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means `state: Stopped` unless the file sets
-`state`.
+A file of sessions may hold several documents. Settings are laid over each other: built-in,
+`defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by entry, lists are
+replaced, and `null` means "not set here". A session that was exported with
+`kubectl get agenticsession -o yaml` is accepted as it is: what the server has set is left aside,
+and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means
+`state: Stopped` unless the file sets `state`.
 """
 
 

@@ -53,18 +53,27 @@ def _show(segment: Segment) -> str:
 
 def pointer(path: Path, body: Any) -> str:
     """Word a path as a JSON Pointer into `body`; what `body` does not have yet is appended."""
+    return locate(path, body)[0]
+
+
+def locate(path: Path, body: Any) -> tuple[str, Any]:
+    """Word a path as a JSON Pointer, and give what is there; None where nothing is."""
     steps = []
     node = body
     for segment in path:
         token, node = _step(segment, node)
         steps.append(token)
-    return "".join(f"/{step}" for step in steps)
+    return "".join(f"/{step}" for step in steps), node
+
+
+def token_of(name: str) -> str:
+    """Word a name as one step of a JSON Pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _step(segment: Segment, node: Any) -> tuple[str, Any]:
     if isinstance(segment, str):
-        token = segment.replace("~", "~0").replace("/", "~1")
-        return token, node.get(segment) if isinstance(node, Mapping) else None
+        return token_of(segment), node.get(segment) if isinstance(node, Mapping) else None
     index = index_of(segment, node)
     return ("-", None) if index is None else (str(index), node[index])
 

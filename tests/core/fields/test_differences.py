@@ -180,7 +180,13 @@ CHANGES = {
         in_container(args=["a", "b"]),
         in_container(args=["a", "c"]),
         [(f"{RUNNER}.args", ["a", "b"], ["a", "c"])],
-        [{"op": "replace", "path": f"{POINTER}/args", "value": ["a", "c"]}],
+        [{"op": "replace", "path": f"{POINTER}/args/1", "value": "c"}],
+    ),
+    "an atomic list of another length": (
+        in_container(args=["a", "b"]),
+        in_container(args=["a"]),
+        [(f"{RUNNER}.args", ["a", "b"], ["a"])],
+        [{"op": "replace", "path": f"{POINTER}/args", "value": ["a"]}],
     ),
     "a finalizer": (
         pod(metadata={"finalizers": ["x/a"]}),

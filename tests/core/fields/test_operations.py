@@ -56,3 +56,39 @@ def test_removals_go_from_the_back_so_that_indices_hold(names):
 def test_names_that_look_like_numbers_are_no_trouble():
     found = [differs(("metadata", "labels", name), "", ABSENT) for name in ("9", "10", "²")]
     assert patched(LIVE, json_patch(found, LIVE))["metadata"]["labels"] == {}
+
+
+NESTED = {"spec": {"rules": [{"from": [{"app": "a"}], "ports": [1]}, {"from": []}]}}
+
+
+@pytest.mark.parametrize(
+    ("after", "operations"),
+    [
+        (
+            [{"from": [{"app": "b"}], "ports": [1]}, {"from": []}],
+            [{"op": "replace", "path": "/spec/rules/0/from/0/app", "value": "b"}],
+        ),
+        (
+            [{"from": [{"app": "a", "x/y": "c"}], "ports": [1]}, {"from": []}],
+            [{"op": "add", "path": "/spec/rules/0/from/0/x~1y", "value": "c"}],
+        ),
+        (
+            [{"from": [{"app": "a"}], "ports": [1]}, {"ports": [2]}],
+            [{"op": "replace", "path": "/spec/rules/1", "value": {"ports": [2]}}],
+        ),
+    ],
+    ids=["a value deep inside", "an entry deep inside", "an entry that goes"],
+)
+def test_no_more_of_a_value_is_replaced_than_differs(after, operations):
+    path, before = ("spec", "rules"), NESTED["spec"]["rules"]
+    patch = json_patch([differs(path, before, after)], NESTED)
+    assert list(patch) == operations
+    assert patched(NESTED, patch)["spec"]["rules"] == after
+
+
+def test_a_value_of_which_only_a_part_was_compared_is_replaced_whole():
+    part = list(NESTED["spec"]["rules"][:1])
+    after = [{"from": [{"app": "b"}]}]
+    assert json_patch([differs(("spec", "rules"), part, after)], NESTED) == (
+        {"op": "replace", "path": "/spec/rules", "value": after},
+    )

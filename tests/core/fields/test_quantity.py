@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.fields.quantity import parse_quantity, same_quantity
+from reconcile.core.fields.quantity import as_text, parse_quantity, same_quantity
+from reconcile.core.fields.schema import Quantity, schema_of
+from reconcile.core.model import Kind
+
+POD = Kind("v1", "Pod")
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,15 @@ def test_what_is_not_a_quantity_has_no_value(text):
 def test_no_text_is_too_odd_to_be_read(text):
     value = parse_quantity(text)
     assert value is None or isinstance(value, Fraction)
+
+
+def test_quantities_are_written_as_text_wherever_they_are():
+    body = {"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1, "x": 0.5}}}]}}
+    limits = as_text(schema_of(POD), body)["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"cpu": "1", "x": "0.5"}
+
+
+@pytest.mark.parametrize("value", [True, "1", None, ["1"]])
+def test_what_is_no_number_is_left_as_it_is(value):
+    assert as_text(Quantity(), value) == value
+    assert as_text(schema_of(POD), {"spec": value}) == {"spec": value}
