@@ -5,6 +5,8 @@ import json
 import jsonschema
 import pytest
 
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.core.errors import ForbiddenError
 from reconcile.core.names import ANNOTATION_ADOPT
 from reconcile.core.yamltext import load_documents
 from tests.engine.worlds import GENEROUS, policy_text
@@ -288,6 +290,23 @@ def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
     assert ended.code == 5
     assert "is not ours" in ended.err
     assert len(tree.objects()) == 1
+
+
+def test_what_was_done_is_told_although_the_inventory_could_not_be_narrowed(tree, monkeypatch):
+    tree.add("two", namespace="team-b").go("apply")
+    tree.drop("two", "team-b")
+    delete = EmbeddedCluster.delete
+
+    def refuse(self, kind, ref, uid):
+        if ref.name.startswith("reconcile-inventory"):
+            raise ForbiddenError("no such right")
+        delete(self, kind, ref, uid)
+
+    monkeypatch.setattr(EmbeddedCluster, "delete", refuse)
+    ended = tree.go("apply")
+    assert ended.code == 5
+    assert "Pod team-b/two-runner deleted" in ended.out
+    assert "the inventory could not be deleted: no such right" in ended.err
 
 
 # status
