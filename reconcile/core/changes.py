@@ -144,12 +144,13 @@ class DeleteReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The object is there, is ours and is not wanted."""
+    """The object is there, is ours and is not wanted; `begun` if it is being deleted already."""
 
     ref: ObjectRef
     kind: Kind
     live: LiveRef
     reason: DeleteReason
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ on what came before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from reconcile.core.changes import (
@@ -32,6 +32,7 @@ from reconcile.core.names import MANAGER, STATUS_MANAGER
 from reconcile.core.note import Note, next_note, note_body, pending_of
 from reconcile.core.plan.owners import owner_reference, with_owner
 from reconcile.core.plan.revise import revise
+from reconcile.core.plan.strangers import earlier_owner, given_back
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.schedule import Steps
@@ -134,8 +135,8 @@ class SessionRun:
                 yield from self._patch(change)
             case Replace():
                 yield from self._replace_idle(change)
-            case Delete(ref, kind, live):
-                yield from self._delete(kind, ref, live.uid, wait=kind.name == "Pod")
+            case Delete():
+                yield from self._delete_unwanted(change)
                 self._end(change, Status.DELETED)
             case _:
                 assert_never(change)
@@ -151,7 +152,14 @@ class SessionRun:
 
     def _create(self, manifest: Manifest) -> None:
         live = self.cluster.apply(self._body(manifest, {}), ApplyOptions(MANAGER))
-        self._learn_owner(manifest.ref, live["metadata"]["uid"])
+        uid = live["metadata"]["uid"]
+        if other := earlier_owner(live):
+            self.cluster.apply(given_back(manifest, uid), ApplyOptions(MANAGER))
+            raise ConflictError(
+                f"{manifest.ref} was created by {other} after the plan was made; it has been left "
+                "as it was, and the next plan says how it can be adopted"
+            )
+        self._learn_owner(manifest.ref, uid)
 
     def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
         body = manifest.body
@@ -165,7 +173,7 @@ class SessionRun:
             try:
                 self._apply(patch)
             except ConflictError as error:
-                revised = self._revise(patch)
+                revised = self._revise(patch, contested=bool(error.owners))
                 if revised is None:
                     raise ConflictError(
                         f"{change.ref} has changed since the plan was made; the next pass sees to "
@@ -188,14 +196,14 @@ class SessionRun:
             self._body(patch.manifest, preconditions), ApplyOptions(MANAGER, force=patch.force)
         )
 
-    def _revise(self, patch: Patch) -> Patch | Keep | None:
+    def _revise(self, patch: Patch, *, contested: bool) -> Patch | Keep | None:
         try:
             live = self.cluster.get(patch.manifest.kind, patch.ref.namespace, patch.ref.name)
         except NotFoundError:
             return None
         revised = revise(patch, live, self.owner_uid)
-        if isinstance(revised, Patch) and revised.force and not patch.force:
-            return revised if self.plan.may_take_over else None
+        if isinstance(revised, Patch) and (revised.force or contested) and not patch.force:
+            return replace(revised, force=True) if self.plan.may_take_over else None
         return revised
 
     def _replace_refused(self, patch: Patch, error: InvalidError) -> Steps:
@@ -238,6 +246,13 @@ class SessionRun:
     def _replace(self, manifest: Manifest, live: LiveRef) -> Steps:
         yield from self._delete(manifest.kind, manifest.ref, live.uid, wait=True)
         self._create(manifest)
+
+    def _delete_unwanted(self, change: Delete) -> Steps:
+        is_pod = change.kind.name == "Pod"
+        if not change.begun:
+            yield from self._delete(change.kind, change.ref, change.live.uid, wait=is_pod)
+        elif is_pod:
+            yield from self._wait_until_gone(change.kind, change.ref, change.live.uid)
 
     def _delete(self, kind: Kind, ref: ObjectRef, uid: str, *, wait: bool) -> Steps:
         try:

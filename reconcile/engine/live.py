@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconcile.core.errors import ClusterError, ForbiddenError, Problem
+from reconcile.core.errors import ClusterError, ForbiddenError, Problem, UnavailableError
 from reconcile.core.inventory import Copy, Inventory, is_inventory, read_inventory, read_spent
 from reconcile.core.model import Desired, Kind, KubeObject, Manifest
 from reconcile.core.names import LABEL_INSTALLATION
@@ -17,13 +17,15 @@ class LiveReader:
     """Yields what lives of one installation, and remembers what it could not read.
 
     `copies` are the inventories found, by namespace. `failures` are the namespaces of which live
-    state is not known: nothing may be planned there.
+    state is not known: nothing may be planned there. `away` is set once the server did not answer
+    in spite of all patience.
     """
 
     cluster: Cluster
     desired: Desired
     copies: dict[str, Copy] = field(default_factory=dict)
     failures: dict[str, Problem] = field(default_factory=dict)
+    away: UnavailableError | None = None
 
     @property
     def inventory(self) -> Inventory:
@@ -56,9 +58,17 @@ class LiveReader:
     def _list(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
         labels = {LABEL_INSTALLATION: self.desired.policy.installation}
         try:
+            if self.away is not None:
+                raise self.away
             yield from self.cluster.list(kind, namespace, labels)
         except ClusterError as error:
-            self.failures[namespace] = _unread(kind, namespace, error)
+            self._fail(kind, namespace, error)
+
+    def _fail(self, kind: Kind, namespace: str, error: ClusterError) -> None:
+        self.failures[namespace] = _unread(kind, namespace, error)
+        if isinstance(error, UnavailableError):
+            # It was tried long enough already; not once more for each namespace.
+            self.away = error
 
     def strangers(self, wanted: Missing) -> Strangers:
         """Look up every name that is about to be created; adoptable objects are read whole."""
@@ -67,7 +77,7 @@ class LiveReader:
             try:
                 found |= _strangers(self.cluster, kind, namespace, manifests)
             except ClusterError as error:
-                self.failures[namespace] = _unread(kind, namespace, error)
+                self._fail(kind, namespace, error)
         return found
 
 

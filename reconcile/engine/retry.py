@@ -20,16 +20,18 @@ class Backoff:
     """How long to go on: waits double from `first` to at most `longest` seconds.
 
     Six tries with waits of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast an API server's restart.
+    What the server itself wishes for is obeyed up to `patience` seconds.
     """
 
     tries: int = 6
     first: float = 0.5
     longest: float = 30.0
+    patience: float = 300.0
 
     def wait(self, failures: int, jitter: float, wish: float) -> float:
         """Seconds to wait after so many failures; at least what the server wished for."""
         ceiling = min(self.longest, self.first * 2.0 ** (failures - 1))
-        return max(min(wish, self.longest), ceiling * (0.5 + jitter / 2))
+        return max(min(wish, self.patience), ceiling * (0.5 + jitter / 2))
 
 
 class RetryingCluster:

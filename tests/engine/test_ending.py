@@ -196,3 +196,19 @@ def test_a_conflict_of_a_delete_is_a_failure_and_not_insisted_on():
     passed = world.apply(Times(ConflictError("another one"), "delete", "Service", times=always))
     assert passed.of(Status.FAILED) == ["Service team-a/session-one"]
     assert "Service session-one" in world.names()
+
+
+def test_what_is_being_deleted_already_is_not_deleted_again():
+    world = stuck(gone(settled(exit_s=5)))
+    world.apply(folders=["team-a"])
+    passed = world.apply(folders=["team-a"])
+    assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
+    assert not [call for call in world.seen.log if call.verb == "delete"]
+
+
+def test_another_object_that_is_being_deleted_already_is_as_good_as_deleted():
+    world = stuck(settled(), "Service", "session-one")
+    gone(world).apply(folders=["team-a"])
+    passed = world.apply(folders=["team-a"])
+    assert "Service team-a/session-one" in passed.of(Status.DELETED)
+    assert "session-one" not in {call.name for call in world.seen.log if call.verb == "delete"}

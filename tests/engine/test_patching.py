@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.changes import Hold, HoldReason, Patch, Replace, Status
-from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError
+from reconcile.core.errors import ConflictError, FieldOwner, ForbiddenError, InvalidError
 from reconcile.core.names import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import GENEROUS, SHIPPED, declared, is_quiet, policy_text, ref_of, settled
@@ -14,6 +14,7 @@ PROMPT = f"initialPrompt: changed\n{RECREATE}"
 PORT = f"runner: {{port: 9000}}\n{RECREATE}"
 DEADLINE = "initialPrompt: work\nmaxDuration: 1h"
 CONFLICT = ConflictError("somebody was faster")
+FAILED = Status.FAILED
 IMMUTABLE = InvalidError("it cannot be changed", ("spec.secret", "spec.other"))
 
 CLAIM = """\
@@ -231,3 +232,26 @@ def test_a_held_patch_of_the_record_still_tells_who_owns_the_rest():
     reasons = [o.change.reason for o in passed.outcomes if isinstance(o.change, Hold)]
     assert reasons == [HoldReason.CONFLICT, HoldReason.WAITS_FOR_OWNER]
     assert uid in str(world.get("Pod", "one-runner")["metadata"]["ownerReferences"])
+
+
+OWNED = ConflictError("owned", (FieldOwner("kubectl", ".spec"),))
+
+
+@pytest.mark.parametrize(("policy", "status"), [("heal", Status.CONFIGURED), ("report", FAILED)])
+def test_what_only_the_server_calls_a_conflict_is_taken_over_if_the_policy_is_to_heal(
+    policy, status
+):
+    world = settled()
+    world.files["policy.yaml"] = policy_text(GENEROUS, f"onConflict: {policy}")
+    world.add("one", PROMPT)
+    passed = world.apply(Times(OWNED, "apply", name="one-inputs"))
+    assert "ConfigMap team-a/one-inputs" in passed.of(status)
+
+
+def test_a_body_that_is_wrong_in_itself_costs_no_object():
+    world = settled().add("one", "initialPrompt: changed")
+    before = world.get("ConfigMap", "one-inputs")
+    passed = world.apply(Times(IMMUTABLE, "apply", "ConfigMap", times=always))
+    assert "ConfigMap team-a/session-one" not in passed.of(Status.REPLACED)
+    assert "ConfigMap team-a/one-inputs" in passed.of(Status.FAILED)
+    assert world.get("ConfigMap", "one-inputs") == before

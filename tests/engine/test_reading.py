@@ -6,7 +6,7 @@ from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
 from reconcile.core.names import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import World, is_quiet, policy_text, settled
+from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
 
 NO = ForbiddenError("no such right")
 
@@ -171,3 +171,31 @@ def test_a_kind_and_a_namespace_that_do_not_exist_have_no_objects():
     passed = world.apply()
     assert not passed.planned.problems
     assert passed.of(Status.FAILED) == ["Odd team-a/one-odd"]
+
+
+def test_a_server_that_is_away_is_not_asked_again_for_each_namespace():
+    world = two_namespaces()
+    planned = world.plan(Times(UnavailableError("away"), "list", times=always))
+    assert [problem.path for problem in planned.problems] == ["team-a", "team-b"]
+    assert all("away" in problem.message for problem in planned.problems)
+    assert len(world.seen.log) == 1
+
+
+def test_what_was_applied_to_a_stranger_that_was_faster_is_taken_back():
+    world = declared()
+    reconciler = world.reconciler()
+    planned = reconciler.plan(world.desired(), {})
+    metadata = {"name": "one-inputs", "namespace": "team-a"}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
+    before = world.cluster.create(body, "them")
+    world.clock.sleep(5)
+    passed = world.carry_out(reconciler, planned)
+    assert passed.of(Status.FAILED) == ["ConfigMap team-a/one-inputs"]
+    assert "was created by them after the plan was made" in passed.messages[0]
+    after = world.get("ConfigMap", "one-inputs")
+    assert after["data"] == {"a": "b"}
+    assert "labels" not in after["metadata"]
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert HoldReason.TAKEN in {
+        change.reason for change in world.plan().plan.changes if isinstance(change, Hold)
+    }

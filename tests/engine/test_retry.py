@@ -95,7 +95,7 @@ def test_jitter_takes_off_up_to_half_of_a_wait(jitter, wait):
     assert Backoff(first=2).wait(2, jitter, 0) == wait
 
 
-@pytest.mark.parametrize(("wish", "wait"), [(0, 0.5), (0.2, 0.5), (7, 7), (1000, 30)])
+@pytest.mark.parametrize(("wish", "wait"), [(0, 0.5), (0.2, 0.5), (7, 7), (1000, 300)])
 def test_the_wish_of_the_server_is_obeyed_within_reason(wish, wait):
     assert Backoff().wait(1, 1.0, wish) == wait
 

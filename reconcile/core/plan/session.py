@@ -70,7 +70,7 @@ def _deletes(wanted: Wanted, unwanted: Iterable[Sighting]) -> Iterator[Delete]:
 
 
 def _delete(sighting: Sighting, reason: DeleteReason) -> Delete:
-    return Delete(sighting.ref, sighting.kind, sighting.live, reason)
+    return Delete(sighting.ref, sighting.kind, sighting.live, reason, begun=sighting.terminating)
 
 
 def _absent(manifest: Manifest, strangers: Strangers, owner: Mapping[str, object]) -> Change:

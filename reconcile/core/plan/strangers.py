@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from reconcile.core.fields.fieldset import owners
 from reconcile.core.model import Desired, Kind, KubeObject, Manifest, ObjectRef
-from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION
+from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION, MANAGER
 from reconcile.core.plan.sight import Sight, has_foreign_controller
 
 
@@ -62,3 +63,22 @@ def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
         and not has_foreign_controller(metadata)
         and "deletionTimestamp" not in metadata
     )
+
+
+def earlier_owner(live: KubeObject) -> str:
+    """Name who had written an object before our own first apply of it; empty if nobody had.
+
+    Apply creates or merges, and does not tell which: where a stranger took the name just before us,
+    its fields are older than ours. Times have seconds, so within one second this is not seen.
+    """
+    entries = [owner for owner in owners(live) if not owner.subresource]
+    ours = [owner.time for owner in entries if owner.manager == MANAGER]
+    others = [owner for owner in entries if owner.manager != MANAGER]
+    return next((owner.manager for owner in others if owner.time < min(ours, default="")), "")
+
+
+def given_back(manifest: Manifest, uid: str) -> KubeObject:
+    """The body whose apply takes back all that we have applied to this very object."""
+    metadata = {"name": manifest.ref.name, "namespace": manifest.ref.namespace, "uid": uid}
+    kind = manifest.kind
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
