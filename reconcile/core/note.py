@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from reconcile.core.changes import Hold, Outcome, Status
-from reconcile.core.model import SessionId, record_of
+from reconcile.core.model import KubeObject, SessionId, record_of
 from reconcile.core.names import NOTE_KEY
 
 _WRITES: Final = frozenset({Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED})
@@ -32,6 +32,8 @@ class Note:
 
 def next_note(before: Note, now: Note, outcomes: Iterable[Outcome]) -> Note | None:
     """Decide whether a note is worth a write: if something changed, or waits, or fails anew."""
+    if now == before:
+        return None
     wrote = any(outcome.status in _WRITES for outcome in outcomes)
     same = (before.pending, before.failed) == (now.pending, now.failed)
     return None if same and not wrote else now
@@ -49,6 +51,16 @@ def pending_of(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
 def note_text(note: Note) -> str:
     """Write a note as JSON."""
     return orjson.dumps(note).decode()
+
+
+def with_note(record: KubeObject, note: Note) -> KubeObject:
+    """Let a Record that is applied carry its note along: it saves a write for each new session.
+
+    An apply by our own manager would otherwise drop a note that it has once carried.
+    """
+    if note == Note():
+        return record
+    return {**record, "data": {**record["data"], NOTE_KEY: note_text(note)}}
 
 
 def parse_note(text: str) -> Note:

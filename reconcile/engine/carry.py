@@ -29,7 +29,7 @@ from reconcile.core.health import has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.names import MANAGER, STATUS_MANAGER
-from reconcile.core.note import Note, next_note, note_body, pending_of
+from reconcile.core.note import Note, next_note, note_body, pending_of, with_note
 from reconcile.core.plan.owners import owner_reference, with_owner
 from reconcile.core.plan.revise import revise
 from reconcile.core.plan.strangers import earlier_owner, given_back
@@ -151,6 +151,8 @@ class SessionRun:
             self._learn_owner(action.ref, action.live.uid)
 
     def _create(self, manifest: Manifest) -> None:
+        if manifest.ref == record_of(manifest.session):
+            self.note = Note(self.revision, self.plan.digest)
         live = self.cluster.apply(self._body(manifest, {}), ApplyOptions(MANAGER))
         uid = live["metadata"]["uid"]
         if other := earlier_owner(live):
@@ -162,9 +164,11 @@ class SessionRun:
         self._learn_owner(manifest.ref, uid)
 
     def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
-        body = manifest.body
-        if manifest.ref != record_of(manifest.session):
-            body = with_owner(body, owner_reference(manifest.session, self.owner_uid))
+        if manifest.ref == record_of(manifest.session):
+            body = with_note(manifest.body, self.note)
+        else:
+            owner = owner_reference(manifest.session, self.owner_uid)
+            body = with_owner(manifest.body, owner)
         return {**body, "metadata": {**body["metadata"], **preconditions}}
 
     def _patch(self, change: Patch) -> Steps:

@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.changes import Create, Hold, HoldReason, Outcome, Status
-from reconcile.core.note import Note, next_note, note_body, note_text, parse_note, pending_of
+from reconcile.core.note import (
+    Note,
+    next_note,
+    note_body,
+    note_text,
+    parse_note,
+    pending_of,
+    with_note,
+)
 from tests.builders import manifest, pod, session_id
 
 CREATE = Create(manifest(pod()))
@@ -72,3 +80,14 @@ def test_a_note_is_applied_to_the_very_record_and_to_nothing_else_in_it():
         "metadata": {"name": "session-a", "namespace": "n", "uid": "uid-1"},
         "data": {"status": note_text(BEFORE)},
     }
+
+
+def test_a_note_that_says_nothing_new_is_not_written_whatever_was_done():
+    assert next_note(BEFORE, BEFORE, outcomes(Status.CREATED)) is None
+
+
+def test_a_record_carries_its_note_along():
+    record = {"kind": "ConfigMap", "data": {"state": "Running"}}
+    assert with_note(record, Note()) == record
+    carried = with_note(record, BEFORE)
+    assert carried["data"] == {"state": "Running", "status": note_text(BEFORE)}

@@ -11,9 +11,10 @@ from reconcile.core.fields.effects import effect_of
 from reconcile.core.fields.operations import Operation, json_patch
 from reconcile.core.fields.path import show
 from reconcile.core.fields.schema import schema_of
-from reconcile.core.model import KubeObject, Manifest
-from reconcile.core.names import ANNOTATION_DIGEST, MANAGER
+from reconcile.core.model import KubeObject, Manifest, record_of
+from reconcile.core.names import ANNOTATION_DIGEST, MANAGER, NOTE_KEY
 
+_NOTE_PATH = ("data", NOTE_KEY)
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
 
 
@@ -48,6 +49,7 @@ def judge(manifest: Manifest, live: KubeObject) -> Verdict:
     found = tuple(
         difference
         for difference in differences(schema, _with_owners_of(live, manifest.body), live)
+        if difference.path != _NOTE_PATH or manifest.ref != record_of(manifest.session)
         if not (unchanged and _is_the_servers(manifest, difference, live))
     )
     if all(difference.path == _DIGEST_PATH for difference in found):
