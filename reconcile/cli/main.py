@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from reconcile import __version__
-from reconcile.cli.cluster_commands import apply, diff, status
+from reconcile.cli.apply import apply
+from reconcile.cli.diff import diff
 from reconcile.cli.exitcodes import Exit, exit_for
 from reconcile.cli.file_commands import render, schema, validate
+from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
 from reconcile.runtime.signals import TerminatedError, end_on_terminate

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.cli import cluster_commands
+from reconcile.cli import planning, status
 from reconcile.cli.exitcodes import MEANINGS, Exit, exit_for
 from reconcile.cli.main import program
 from reconcile.core.errors import (
@@ -171,7 +171,8 @@ def closed_port():
 @pytest.mark.parametrize("command", ON_CLUSTERS)
 def test_a_cluster_out_of_reach_ends_with_4_after_some_tries(tree, command, monkeypatch):
     clock = FakeClock()
-    monkeypatch.setattr(cluster_commands, "SystemClock", lambda: clock)
+    for module in (planning, status):
+        monkeypatch.setattr(module, "SystemClock", lambda: clock)
     config = tree.root.parent / "kubeconfig"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n"

@@ -1,0 +1,95 @@
+"""The command `apply`: makes the cluster equal to the session files."""
+
+import click
+
+from reconcile.cli.exitcodes import exit_of_apply
+from reconcile.cli.options import (
+    MAX_CONCURRENCY,
+    Connection,
+    Desire,
+    Output,
+    connection_options,
+    desire_options,
+    output_options,
+    prune_option,
+)
+from reconcile.cli.planning import findings_of, plan_of, reconciler_of, report_of
+from reconcile.cli.showing import show_plan
+from reconcile.cli.terminal import Terminal
+from reconcile.core.changes import Outcome, Status
+from reconcile.core.errors import ClusterError, Problem
+from reconcile.core.report.documents import outcomes_json, to_json
+from reconcile.core.report.outcomes import format_applied, format_ended
+from reconcile.core.report.problems import Findings
+from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDone
+
+
+@click.command()
+@desire_options
+@connection_options
+@prune_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, MAX_CONCURRENCY),
+    default=16,
+    show_default=True,
+    help="How many sessions are worked on at a time.",
+)
+@output_options("text", "json")
+def apply(
+    desire: Desire,
+    connection: Connection,
+    prune: bool,  # noqa: FBT001
+    concurrency: int,
+    output: Output,
+) -> int:
+    """Make the cluster equal to the session files.
+
+    Shows the plan first. Running work is not restarted unless its session says so, and what would
+    delete or restart too much at once is held back: see budgets and approvals in policy.yaml.
+    """
+    terminal = Terminal(output)
+    options = Options(prune=prune, concurrency=concurrency)
+    reconciler = reconciler_of(connection, terminal, options)
+    planned = plan_of(reconciler, desire, terminal)
+    if output.form == "text":
+        show_plan(report_of(planned, desire), terminal)
+    outcomes, failures = _carry_out(reconciler, planned, terminal)
+    if output.form == "json":
+        findings = findings_of(planned, failures)
+        document = outcomes_json(planned.plan, outcomes, findings, terminal.masker)
+        terminal.show(to_json(document))
+    else:
+        terminal.show(format_applied(outcomes, terminal.text_options()))
+        terminal.tell_findings(Findings(failures))
+    return exit_of_apply(
+        [outcome.change for outcome in outcomes],
+        unread=bool(planned.problems),
+        failed=bool(failures) or any(o.status is Status.FAILED for o in outcomes),
+        invalid=bool(planned.desired.problems),
+    )
+
+
+def _carry_out(
+    reconciler: Reconciler, planned: Planned, terminal: Terminal
+) -> tuple[list[Outcome], tuple[Problem, ...]]:
+    """Apply, and tell of each session as soon as it has ended."""
+    outcomes: list[Outcome] = []
+    failures: list[Problem] = []
+    try:
+        for count, done in enumerate(reconciler.apply(planned), 1):
+            outcomes.extend(done.outcomes)
+            failures.extend(Problem(str(done.session), 0, 0, "", text) for text in done.failures)
+            _tell_ended(done, count, terminal)
+    except ClusterError as error:
+        failures.append(Problem(planned.plan.installation, 0, 0, "", str(error)))
+    terminal.progress("")
+    return outcomes, tuple(failures)
+
+
+def _tell_ended(done: SessionDone, count: int, terminal: Terminal) -> None:
+    terminal.progress("")
+    if terminal.output.form == "text":
+        options = terminal.text_options()
+        terminal.show(format_ended(done.outcomes, terminal.masker, options))
+    terminal.progress(f"{count} sessions done")
