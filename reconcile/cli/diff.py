@@ -9,11 +9,12 @@ from reconcile.cli.options import (
     Output,
     connection_options,
     desire_options,
+    limit_option,
     output_options,
     prune_option,
 )
 from reconcile.cli.planning import plan_of, reconciler_of, report_of
-from reconcile.cli.showing import show_plan
+from reconcile.cli.showing import failures_shown, show_plan
 from reconcile.cli.terminal import Terminal
 from reconcile.engine.reconciler import Options
 
@@ -22,7 +23,8 @@ from reconcile.engine.reconciler import Options
 @desire_options
 @connection_options
 @prune_option
-@output_options("text", "json")
+@output_options("text", "unified", "markdown", "json", "names", "github")
+@limit_option
 def diff(desire: Desire, connection: Connection, prune: bool, output: Output) -> int:  # noqa: FBT001
     """Show what `apply` would change, and change nothing.
 
@@ -30,8 +32,9 @@ def diff(desire: Desire, connection: Connection, prune: bool, output: Output) ->
     (held ones count), 2 and above that something is wrong.
     """
     terminal = Terminal(output)
-    reconciler = reconciler_of(connection, terminal, Options(prune=prune))
-    planned = plan_of(reconciler, desire, terminal)
+    with failures_shown(terminal, desire.tree.as_posix()):
+        reconciler = reconciler_of(connection, terminal, Options(prune=prune))
+        planned = plan_of(reconciler, desire, terminal)
     show_plan(report_of(planned, desire), terminal)
     return exit_of_diff(
         planned.plan.changes,

@@ -4,11 +4,12 @@ import click
 
 from reconcile.cli.exitcodes import Exit
 from reconcile.cli.options import Desire, Output, desire_options, output_options
+from reconcile.cli.showing import failures_shown, show_findings
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import desired_state
 from reconcile.core.errors import SpecError
 from reconcile.core.render.filters import toyaml
-from reconcile.core.report.documents import problems_json, to_json
+from reconcile.core.report.documents import to_json
 from reconcile.core.report.problems import Findings
 from reconcile.core.spec.kinds import KINDS
 from reconcile.core.spec.schema import combined_schema, json_schema
@@ -16,26 +17,29 @@ from reconcile.core.spec.schema import combined_schema, json_schema
 
 @click.command()
 @desire_options
-@output_options("text", "json")
+@output_options("text", "json", "github")
 def validate(desire: Desire, output: Output) -> int:
     """Check session files and templates; needs no cluster.
 
     Every reason is told at once, each with its place: `path:line:column: field: what is wrong`.
     """
     terminal = Terminal(output)
-    try:
-        desired = desired_state(desire, terminal)
-        findings = Findings(desired.problems, desired.warnings)
-        count = len(desired.sessions)
-    except SpecError as error:
-        findings = Findings(error.problems)
-        count = 0
-    if output.form == "json":
-        terminal.show(to_json(problems_json(findings, terminal.masker)))
-    else:
-        terminal.tell_findings(findings)
+    folder = desire.tree.as_posix()
+    with failures_shown(terminal, folder):
+        findings, count = _validated(desire, terminal)
+    show_findings(findings, terminal, folder)
+    if output.form != "json":
         terminal.tell(f"{count} session{'' if count == 1 else 's'} can be used.")
     return Exit.INVALID if findings.problems else Exit.OK
+
+
+def _validated(desire: Desire, terminal: Terminal) -> tuple[Findings, int]:
+    """Find what is wrong, and count the sessions that can be used."""
+    try:
+        desired = desired_state(desire, terminal)
+    except SpecError as error:
+        return Findings(error.problems), 0
+    return Findings(desired.problems, desired.warnings), len(desired.sessions)
 
 
 @click.command()

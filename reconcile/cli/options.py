@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import click
 
+from reconcile.core.report.markdown.page import LIMIT, MINIMUM
+
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 MAX_CONCURRENCY = 64
@@ -35,11 +37,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How results are shown; `colour` is None where it depends on where they go."""
+    """How results are shown; `colour` is None where it depends on where they go.
+
+    `limit` is the most bytes that a comment may have.
+    """
 
     form: str
     verbose: bool = False
     colour: bool | None = None
+    limit: int = LIMIT
 
 
 def _bundle(name: str, kind: type, *options: _Decorator) -> _Decorator:
@@ -48,7 +54,8 @@ def _bundle(name: str, kind: type, *options: _Decorator) -> _Decorator:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def bundled(**values: Any) -> Any:
-            parts = {field.name: values.pop(field.name) for field in fields(kind)}
+            names = [field.name for field in fields(kind) if field.name in values]
+            parts = {name: values.pop(name) for name in names}
             return command(**values, **{name: kind(**parts)})
 
         decorated: Callable[..., Any] = bundled
@@ -114,6 +121,7 @@ def output_options(*forms: str) -> _Decorator:
             type=click.Choice(forms),
             default=forms[0],
             show_default=True,
+            is_eager=True,  # so that others know it, wherever it stands
             help="The form of the output.",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Show unchanged objects as well."),
@@ -124,3 +132,19 @@ def output_options(*forms: str) -> _Decorator:
             help="Colour the text. Default: if it goes to a terminal and $NO_COLOR is not set.",
         ),
     )
+
+
+def _limit_of_comments(context: click.Context, _: click.Parameter, limit: int | None) -> int:
+    if limit is not None and context.params.get("form") != "markdown":
+        raise click.UsageError("--limit goes with -o markdown only")
+    return LIMIT if limit is None else limit
+
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=MINIMUM),
+    metavar="BYTES",
+    callback=_limit_of_comments,
+    help="With -o markdown: the most bytes that the comment may have. Default: what GitHub takes.",
+)
+"""Take how long a comment may be; goes above the output's options, of which it is one."""

@@ -1,18 +1,84 @@
-"""Prints a plan in the form that was asked for."""
+"""Prints a plan, or why there is none, in the form that was asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from reconcile.cli.terminal import Terminal
-from reconcile.core.report.documents import plan_json, to_json
+from reconcile.core.errors import Problem, ReconcileError, SpecError
+from reconcile.core.report.documents import plan_json, problems_json, to_json
+from reconcile.core.report.github import format_annotations, format_github
+from reconcile.core.report.markdown.page import format_failure, format_markdown
+from reconcile.core.report.names import format_error_names, format_names
 from reconcile.core.report.plan_report import PlanReport
+from reconcile.core.report.problems import Findings
 from reconcile.core.report.text import format_text
+from reconcile.core.report.unified import format_error_comments, format_unified
 
 
 def show_plan(report: PlanReport, terminal: Terminal) -> None:
-    """Print a plan; as text its findings go beside it, in all other forms they are part of it."""
+    """Print a plan.
+
+    As text and names its findings go beside it, in all other forms they are part of it.
+    """
+    terminal.show(_plan(report, terminal))
+    if terminal.output.form in {"text", "names"}:
+        terminal.tell_findings(report.findings)
+
+
+def show_findings(findings: Findings, terminal: Terminal, folder: str) -> None:
+    """Print what is wrong with files, and nothing beside it."""
+    if terminal.output.form == "text":
+        terminal.tell_findings(findings)
+    else:
+        terminal.show(_failure(findings, terminal, folder))
+
+
+@contextmanager
+def failures_shown(terminal: Terminal, folder: str) -> Iterator[None]:
+    """Print an error that leaves nothing else to print in the form that was asked for, too.
+
+    A program that reads the output then finds the reason in it. The error goes on, so that people
+    are told and the exit code is its own.
+    """
+    try:
+        yield
+    except ReconcileError as error:
+        problems = error.problems if isinstance(error, SpecError) else ()
+        nameless = Problem("", 0, 0, "", str(error))
+        terminal.show(_failure(Findings(problems or (nameless,)), terminal, folder))
+        raise
+
+
+def _plan(report: PlanReport, terminal: Terminal) -> str:
     masker = terminal.masker
     match terminal.output.form:
         case "json":
-            terminal.show(to_json(plan_json(report.plan, report.findings, masker)))
+            return to_json(plan_json(report, masker))
+        case "markdown":
+            return format_markdown(report, masker, terminal.output.limit)
+        case "unified":
+            return format_unified(report, masker)
+        case "names":
+            return format_names(report, masker)
+        case "github":
+            return format_github(report, masker)
         case _:
-            options = terminal.text_options()
-            terminal.show(format_text(report.plan, masker, options, report.findings))
-            terminal.tell_findings(report.findings)
+            return format_text(report, masker, terminal.text_options())
+
+
+def _failure(findings: Findings, terminal: Terminal, folder: str) -> str:
+    masker = terminal.masker
+    match terminal.output.form:
+        case "json":
+            return to_json(problems_json(findings, masker))
+        case "markdown":
+            limit = terminal.output.limit
+            return format_failure(findings, terminal.installation, masker, limit)
+        case "unified":
+            return format_error_comments(findings, masker)
+        case "names":
+            return format_error_names(findings, masker)
+        case "github":
+            return format_annotations(findings, folder, masker)
+        case _:
+            return ""

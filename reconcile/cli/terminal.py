@@ -15,13 +15,15 @@ class Terminal:
     """Where results and complaints of one command go.
 
     Results go to standard output, everything else to standard error, so that `-o json` can be
-    piped. `masker` is replaced once the policy with its patterns is known.
+    piped. `masker` is replaced once the policy with its patterns is known; `installation` is empty
+    until then.
     """
 
     def __init__(self, output: Output) -> None:
         self.output = output
         self.settings = settings()
         self.masker = Masker()
+        self.installation = ""
 
     def text_options(self, *, error: bool = False) -> TextOptions:
         """How text is to be shown on the stream that it goes to."""

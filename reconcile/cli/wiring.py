@@ -26,6 +26,7 @@ def desired_state(desire: Desire, terminal: Terminal) -> Desired:
     builder = DesiredBuilder(read_templates(*folders))
     desired = builder.build(DirectorySource(desire.tree).read())
     terminal.masker = Masker(desired.policy.mask)
+    terminal.installation = desired.policy.installation
     return desired
 
 

@@ -1,10 +1,11 @@
 """The vocabulary of plans: what is to change, how, why, and how it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+from reconcile.core.fields.path import Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.spent import Spent
 
@@ -63,7 +64,8 @@ Cause: TypeAlias = Commit | Drift
 class FieldChange:
     """One field before and after, `ABSENT` where it is not there.
 
-    `path` is for people: `spec.containers[runner].env[MODEL].value`.
+    `path` is for people: `spec.containers[runner].env[MODEL].value`; `at` is the same for programs,
+    empty where only the words are known.
     `before == after` means that only our claim on the field is given up.
     """
 
@@ -72,6 +74,7 @@ class FieldChange:
     after: Any
     effect: Effect
     cause: Cause
+    at: Path = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.report.documents import outcomes_json, plan_json, problems_json, to_json
+from reconcile.core.report.documents import outcomes_json, problems_json, to_json
 from reconcile.core.report.escape import visible
 from reconcile.core.report.outcomes import format_outcomes_text
-from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.text import format_text
+from tests.core.report.forms import every_form
+from tests.core.report.samples import report
 
 SESSION = SessionId("team-a", "fix-login")
 LIVE = LiveRef("uid", "1")
@@ -128,8 +128,7 @@ def outputs(new, change, masker):
     plan = Plan("default", "r", (SessionPlan(SESSION, (change, Create(manifest("Pod", {})))),))
     findings = Findings((Problem("a.yaml", 1, 2, "spec.x", f"API_TOKEN={new!r}"),))
     outcome = Outcome(change, Status.FAILED, f"is invalid: {json.dumps({'value': new})}")
-    yield format_text(plan, masker, TextOptions(verbose=True), findings)
-    yield to_json(plan_json(plan, findings, masker))
+    yield from every_form(report(plan, findings), masker)
     yield format_outcomes_text((outcome,), masker)
     yield to_json(outcomes_json(plan, (outcome,), findings, masker))
     yield format_problems(findings, masker)

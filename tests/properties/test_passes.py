@@ -18,14 +18,15 @@ from reconcile.core.errors import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.render.filters import toyaml
-from reconcile.core.report.documents import outcomes_json, plan_json, status_json, to_json
+from reconcile.core.report.documents import outcomes_json, status_json, to_json
 from reconcile.core.report.outcomes import format_ended
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.status import format_status
-from reconcile.core.report.text import format_text
 from reconcile.engine.reconciler import Options
 from reconcile.engine.status import read_status
+from tests.core.report.forms import every_form
+from tests.core.report.samples import report
 from tests.engine.fakes import Times, never, nth
 from tests.engine.worlds import (
     GENEROUS,
@@ -188,8 +189,7 @@ def outputs(world, passed):
     """All that the program could show of a pass."""
     masker = Masker(passed.planned.desired.policy.mask)
     findings = Findings(passed.planned.desired.problems, passed.planned.desired.warnings)
-    yield format_text(passed.plan, masker, TextOptions(verbose=True), findings)
-    yield to_json(plan_json(passed.plan, findings, masker))
+    yield from every_form(report(passed.plan, findings), masker)
     yield format_ended(passed.outcomes, masker, TextOptions(verbose=True))
     yield to_json(outcomes_json(passed.plan, passed.outcomes, findings, masker))
     rows = read_status(world.cluster, world.clock, "default", ["team-a"])

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
+from reconcile.core.fields.path import Item, Member, Segment
 from reconcile.core.mask.names import secret_names
 from reconcile.core.mask.places import Place, locate, named, path_segments, pointer_segments
 from reconcile.core.mask.texts import hide, make_finder
@@ -68,6 +69,7 @@ class Masker:
             before=before,
             after=after,
             cause=self._cause(change.cause),
+            at=tuple(map(self._segment, change.at)),
         )
 
     def learn_change(self, ref: ObjectRef, change: FieldChange) -> None:
@@ -101,6 +103,20 @@ class Masker:
     def _shown(self, value: Any, place: Place) -> Any:
         self._learning.over(value, place)
         return self._hiding.over(value, place)
+
+    def _segment(self, segment: Segment) -> Segment:
+        match segment:
+            case str():
+                return self.text(segment)
+            case Item(keys):
+                return Item(tuple((name, self._scalar(value)) for name, value in keys))
+            case Member(value):
+                return Member(self._scalar(value))
+            case _:
+                assert_never(segment)
+
+    def _scalar(self, value: Any) -> Any:
+        return self.text(value) if isinstance(value, str) else value
 
     def _cause(self, cause: Cause) -> Cause:
         if isinstance(cause, Drift):

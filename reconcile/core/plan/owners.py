@@ -49,6 +49,7 @@ def judge_owner(
         after=wanted,
         effect=Metadata(),
         cause=Drift() if owners or isinstance(verdict, Same) else Commit(),
+        at=("metadata", "ownerReferences"),
     )
     operation = {"op": "replace" if owners else "add", "path": _PATH, "value": wanted}
     return _added(verdict, change, operation)

@@ -1,6 +1,7 @@
 """What one session needs, before any policy or budget has had its say."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from reconcile.core.changes import (
     Action,
@@ -123,4 +124,4 @@ def _as_replacement(field: FieldChange) -> FieldChange:
     """In a pod that has ended nothing restarts by itself: a new image needs a new pod."""
     if not isinstance(field.effect, RestartsContainer):
         return field
-    return FieldChange(field.path, field.before, field.after, ForcesReplace(), field.cause)
+    return replace(field, effect=ForcesReplace())

@@ -62,6 +62,7 @@ def judge(manifest: Manifest, live: KubeObject) -> Verdict:
                 after=difference.after,
                 effect=effect_of(manifest.kind, difference, live),
                 cause=_cause(difference, unchanged=unchanged),
+                at=difference.path,
             )
             for difference in found
             if difference.path != _DIGEST_PATH

@@ -23,6 +23,7 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.report.escape import json_safe
 from reconcile.core.report.outcomes import learn_troubled
+from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.status import StatusRow
 from reconcile.core.report.summary import action_name, count_outcomes
@@ -37,15 +38,17 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json_safe(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
-def plan_json(plan: Plan, findings: Findings, masker: Masker) -> dict[str, Any]:
+def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
     """A plan; objects that stay as they are are counted and not listed."""
-    view = plan_view(plan, masker)
+    view = plan_view(report.plan, masker)
     sessions = [_session(session) for session in view.sessions]
     return {
         **_head("Plan", view.installation, view.revision),
+        "against": _against(report.against, masker),
+        "digest": report.digest,
         "summary": view.summary.as_dict(),
         "sessions": [session for session in sessions if session["changes"]],
-        **_findings(findings, masker),
+        **_findings(report.findings, masker),
     }
 
 
@@ -86,6 +89,16 @@ def _head(kind: str, installation: str, revision: str) -> dict[str, Any]:
     }
 
 
+def _against(against: Against, masker: Masker) -> dict[str, str]:
+    match against:
+        case LiveCluster():
+            return {"type": "liveCluster"}
+        case OtherRevision(name, revision):
+            return {"type": "revision", "name": masker.text(name), "revision": revision}
+        case _:
+            assert_never(against)
+
+
 def _ref(ref: ObjectRef) -> dict[str, Any]:
     return {"group": ref.group, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
@@ -94,6 +107,7 @@ def _session(view: SessionView) -> dict[str, Any]:
     return {
         "namespace": view.session.namespace,
         "name": view.session.name,
+        "digest": view.digest,
         "changes": [_change(change) for change in view.changes if change.action != "keep"],
     }
 

@@ -30,6 +30,19 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
     return "".join(f"{line}\n" for line in (*errors, *warnings))
 
 
+def place(problem: Problem, masker: Masker) -> str:
+    """Word where something is wrong, as compilers do."""
+    path = visible(masker.text(problem.path))
+    return f"{path}:{problem.line}:{problem.column}" if problem.line else path
+
+
+def complaint(problem: Problem, masker: Masker) -> str:
+    """Word what is wrong, behind the field that is meant."""
+    # Each part is masked by itself, since a field's name before a message looks like a key.
+    said = (visible(masker.text(part)) for part in (problem.field, problem.message))
+    return ": ".join(part for part in said if part)
+
+
 def problems_line(findings: Findings) -> str:
     """Count the findings in words, as in `2 errors and 1 warning in 2 files.`."""
     files = {problem.path for problem in (*findings.problems, *findings.warnings)}
@@ -39,13 +52,8 @@ def problems_line(findings: Findings) -> str:
 
 
 def _line(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
-    # Each part is masked by itself, since a field's name before a message looks like a key.
-    path, field, message = (
-        visible(masker.text(part)) for part in (problem.path, problem.field, problem.message)
-    )
-    place = f"{path}:{problem.line}:{problem.column}" if problem.line else path
-    said = (options.paint("bold", place), options.paint("~", severity), field, message)
-    return ": ".join(part for part in said if part)
+    said = (options.paint("bold", place(problem, masker)), options.paint("~", severity))
+    return ": ".join(part for part in (*said, complaint(problem, masker)) if part)
 
 
 def _counted(items: Sequence[object], noun: str) -> str:

@@ -27,6 +27,7 @@ def report_schema() -> dict[str, Any]:
             "Result": _result(),
             "Problems": _document("Problems", _findings()),
             "Status": _status(),
+            "against": _against(),
             "session": _session(),
             "change": _change(),
             "field": _field(),
@@ -76,8 +77,24 @@ def _findings() -> _Schema:
 def _plan() -> _Schema:
     counts = dict.fromkeys(Summary().as_dict(), _COUNT)
     summary = _record(counts, about="objects per kind of change; drift is counted on top")
-    sessions = _about(_list("session"), "sessions in which something changes")
-    return _document("Plan", {**_origin(), "summary": summary, "sessions": sessions, **_findings()})
+    properties = {
+        **_origin(),
+        "against": {"$ref": "#/$defs/against"},
+        "digest": _about(_TEXT, "one name for all that the plan would do"),
+        "summary": summary,
+        "sessions": _about(_list("session"), "sessions in which something changes"),
+        **_findings(),
+    }
+    return _document("Plan", properties)
+
+
+def _against() -> _Schema:
+    revision = {
+        "type": {"const": "revision"},
+        "name": _about(_TEXT, "as the user called it"),
+        "revision": _about(_TEXT, "the git commit"),
+    }
+    return {"oneOf": [_tagged("liveCluster"), _record(revision)]}
 
 
 def _result() -> _Schema:
@@ -91,7 +108,9 @@ def _status() -> _Schema:
 
 
 def _session() -> _Schema:
-    return _record({"namespace": _TEXT, "name": _TEXT, "changes": _list("change")})
+    digest = _about(_TEXT, "of all that templates see of the session; empty for a removed one")
+    names = {"namespace": _TEXT, "name": _TEXT}
+    return _record({**names, "digest": digest, "changes": _list("change")})
 
 
 def _ref() -> _Schema:

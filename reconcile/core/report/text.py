@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from reconcile.core.changes import (
-    Commit,
     Drift,
     Effect,
     FieldChange,
     ForcesReplace,
     InPlace,
     Metadata,
-    Plan,
     RestartsContainer,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.report.causes import DRIFT, part
 from reconcile.core.report.escape import visible
+from reconcile.core.report.origin import against_words, tree_words
 from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.problems import Findings, problems_line
+from reconcile.core.report.plan_report import PlanReport
+from reconcile.core.report.problems import problems_line
 from reconcile.core.report.summary import summary_line
 from reconcile.core.report.values import Line, word
 from reconcile.core.report.view import ChangeView, SessionView, plan_view
@@ -32,25 +32,34 @@ _SYMBOLS: Final = {
     "hold": "!",
 }
 _PLAIN: Final = TextOptions()
-_NO_FINDINGS: Final = Findings()
 
 
-def format_text(
-    plan: Plan, masker: Masker, options: TextOptions = _PLAIN, findings: Findings = _NO_FINDINGS
-) -> str:
+def format_text(report: PlanReport, masker: Masker, options: TextOptions = _PLAIN) -> str:
     """Word a plan; ends in a line break. The same plan gives the same text.
 
-    `findings` are only counted, so that a plan that could not be made whole never looks as if there
+    Findings are only counted, so that a plan that could not be made whole never looks as if there
     were nothing to do; `format_problems` words them.
     """
-    view = plan_view(plan, masker)
+    view = plan_view(report.plan, masker)
+    findings = report.findings
     lines = [line for session in view.sessions for line in _session(session, options)][1:]
     if not lines and not findings.problems:
         lines.append("Nothing to do.")
     if findings.problems:
         lines += ["", f"{problems_line(findings)} What they are about stays as it is."]
     lines += ["", options.paint("bold", summary_line(view.summary))]
+    lines += _origin(report, masker)
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _origin(report: PlanReport, masker: Masker) -> Iterator[str]:
+    """Say what was compared with what: a plan is worth no more than what it was made of."""
+    words, commit = tree_words(report.plan.revision)
+    yield f"Tree: {words} {commit}".rstrip()
+    ours, name, other = against_words(report.against)
+    named = f"{visible(masker.text(name))} ({other})" if name else ours
+    yield f"Compared with: {named}"
+    yield f"Plan digest: {report.digest}"
 
 
 def _session(session: SessionView, options: TextOptions) -> Iterator[str]:
@@ -77,16 +86,26 @@ def _change(change: ChangeView, options: TextOptions, *, why: str) -> Iterator[s
     yield options.paint(symbol, f"{symbol:>5} {name}") + why
     for note in change.notes:
         yield f"        {note}"
-    for field in change.fields:
-        if not field.path.endswith(f"[{ANNOTATION_DIGEST}]"):
-            yield from _field(field, options)
+    parted = part(change.fields)
+    for field in parted.commit:
+        yield from _field(field, options)
+    for drifted in parted.drift:
+        yield "        " + options.paint("!", _drift(drifted.cause))
+        for field in drifted.fields:
+            yield from ("  " + line for line in _field(field, options))
+
+
+def _drift(cause: Drift) -> str:
+    by = f" by {visible(cause.manager)}" if cause.manager else ""
+    at = f" at {visible(cause.time)}" if cause.time else ""
+    return f"{DRIFT}{by}{at}"
 
 
 def _field(field: FieldChange, options: TextOptions) -> Iterator[str]:
     wording = word(field)
     head = f": {wording.head}" if wording.head else ":"
     path = options.paint(wording.sign, f"{wording.sign} {visible(field.path)}")
-    yield f"        {path}{head}{_effect(field.effect)}{_cause(field, options)}"
+    yield f"        {path}{head}{_effect(field.effect)}"
     for line in wording.lines:
         yield "            " + options.paint(line.sign, _line(line))
 
@@ -105,15 +124,3 @@ def _effect(effect: Effect) -> str:
             return ""
         case _:
             assert_never(effect)
-
-
-def _cause(field: FieldChange, options: TextOptions) -> str:
-    match field.cause:
-        case Commit():
-            return ""
-        case Drift(manager, time):
-            by = f" by {visible(manager)}" if manager else " outside git"
-            at = f" at {visible(time)}" if time else ""
-            return "  " + options.paint("!", f"drift: changed{by}{at}")
-        case _:
-            assert_never(field.cause)

@@ -18,8 +18,31 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import Manifest, ObjectRef, SessionId
+from reconcile.core.model import KubeObject, Manifest, ObjectRef, SessionId
+from reconcile.core.names import ANNOTATION_DIGEST
 from reconcile.core.report.summary import Summary, action_name, fields_of, summarise
+
+
+class Whole:
+    """A whole object; its secrets are hidden when it is asked for, since few of thousands are."""
+
+    __slots__ = ("_body", "_masker")
+
+    def __init__(self, body: KubeObject, masker: Masker) -> None:
+        self._body = body
+        self._masker = masker
+
+    def shown(self) -> KubeObject:
+        """Give the object, masked and without our own bookkeeping."""
+        masked = self._masker.object(self._body)
+        metadata = masked.get("metadata", {})
+        notes = {
+            name: value
+            for name, value in metadata.get("annotations", {}).items()
+            if name != ANNOTATION_DIGEST
+        }
+        others = {name: value for name, value in metadata.items() if name != "annotations"}
+        return {**masked, "metadata": {**others, **({"annotations": notes} if notes else {})}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +50,8 @@ class ChangeView:
     """One change, masked.
 
     `withholds` is the action that a hold withholds, else empty. `reason` is one word for programs,
-    `message` the same for people; both are empty where the action says it all.
+    `message` the same for people; both are empty where the action says it all. `whole` is there
+    where an object is created.
     """
 
     action: str
@@ -38,6 +62,7 @@ class ChangeView:
     fields: tuple[FieldChange, ...]
     patch: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
+    whole: Whole | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,7 @@ class SessionView:
     """One session's changes, masked."""
 
     session: SessionId
+    digest: str
     changes: tuple[ChangeView, ...]
 
 
@@ -58,10 +84,13 @@ class PlanView:
     sessions: tuple[SessionView, ...]
 
 
-def plan_view(plan: Plan, masker: Masker) -> PlanView:
-    """Mask a plan; all of its secrets are learned before the first value is shown."""
+def plan_view(plan: Plan, masker: Masker, *, whole: bool = False) -> PlanView:
+    """Mask a plan; all of its secrets are learned before the first value is shown.
+
+    `whole` tells that objects which are created will be shown.
+    """
     for session in plan.sessions:
-        _learn(session, masker)
+        _learn(session, masker, whole=whole)
     views = (_session_view(session, plan, masker) for session in plan.sessions)
     return PlanView(plan.installation, plan.revision, summarise(plan), tuple(views))
 
@@ -79,9 +108,9 @@ def hold_message(hold: Hold, session: str, installation: str) -> str:
     return hold.reason.value.format(session=session, installation=installation)
 
 
-def _learn(session: SessionPlan, masker: Masker) -> None:
+def _learn(session: SessionPlan, masker: Masker, *, whole: bool) -> None:
     # Sessions of which no value is shown need not be searched: a first apply has thousands.
-    if not any(fields_of(change) for change in session.changes):
+    if not whole and not any(fields_of(change) for change in session.changes):
         return
     learn_manifests(session.changes, masker)
     for change in session.changes:
@@ -103,7 +132,7 @@ def _manifest(change: Change) -> Manifest | None:
 
 def _session_view(session: SessionPlan, plan: Plan, masker: Masker) -> SessionView:
     views = (_change_view(change, session, plan, masker) for change in session.changes)
-    return SessionView(session.session, tuple(views))
+    return SessionView(session.session, session.digest, tuple(views))
 
 
 def _change_view(change: Change, session: SessionPlan, plan: Plan, masker: Masker) -> ChangeView:
@@ -118,6 +147,7 @@ def _change_view(change: Change, session: SessionPlan, plan: Plan, masker: Maske
         fields=tuple(masker.change(change.ref, field) for field in fields_of(change)),
         patch=_patch(wanted, masker),
         notes=_notes(wanted),
+        whole=Whole(wanted.manifest.body, masker) if isinstance(wanted, Create) else None,
     )
 
 

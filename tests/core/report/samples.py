@@ -1,5 +1,7 @@
 """Plans that the golden files are made of: one for each way in which a plan can look."""
 
+import re
+
 from reconcile.core.changes import (
     ABSENT,
     Commit,
@@ -22,7 +24,9 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
+from reconcile.core.fields.path import Item, Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
+from reconcile.core.report.plan_report import Against, LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
 
 LIVE = LiveRef(uid="8f6f0c1e", resource_version="41")
@@ -55,7 +59,16 @@ def pod(name: str = "fix-login-runner", session: SessionId = FIX_LOGIN, token="h
 
 
 def field(path, before, after, effect=None, cause=COMMIT) -> FieldChange:
-    return FieldChange(path, before, after, effect or InPlace(), cause)
+    return FieldChange(path, before, after, effect or InPlace(), cause, at_of(path))
+
+
+def at_of(path: str) -> Path:
+    """Take a path of the samples apart: brackets are names of items, but for a key with dots."""
+    found = re.findall(r"\[([^\]]*)\]|([^.\[]+)", path)
+    return tuple(
+        name or (bracketed if "." in bracketed else Item((("name", bracketed),)))
+        for bracketed, name in found
+    )
 
 
 def patch(wanted: Manifest, *fields: FieldChange, **more) -> Patch:
@@ -77,6 +90,13 @@ def keep(kind: str, name: str, namespace: str = "team-a") -> Keep:
 
 def plan(*sessions: SessionPlan) -> Plan:
     return Plan("default", "0123456789abcdef", sessions)
+
+
+DIGEST = "sha256:" + "5eed" * 16
+
+
+def report(plan: Plan, findings: Findings = Findings(), against: Against = LiveCluster()):  # noqa: B008 - frozen values
+    return PlanReport(plan, DIGEST, findings, against, "desired")
 
 
 ENV = "spec.containers[runner].env"

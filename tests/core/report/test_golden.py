@@ -14,12 +14,17 @@ from reconcile.core.report.documents import (
     status_json,
     to_json,
 )
+from reconcile.core.report.github import format_github
+from reconcile.core.report.markdown.page import format_markdown
+from reconcile.core.report.names import format_names
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.plan_report import LiveCluster, OtherRevision
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.schema import report_schema
 from reconcile.core.report.status import StatusRow, format_status
 from reconcile.core.report.text import format_text
+from reconcile.core.report.unified import format_unified
 from tests.core.report import samples
 from tests.core.report.golden import assert_golden
 
@@ -53,25 +58,51 @@ ROWS = (
 )
 
 
+def report_of(name):
+    findings = samples.FINDINGS if name == "errors" else Findings()
+    against = OtherRevision("HEAD~1", "f" * 40) if name == "deletes" else LiveCluster()
+    return samples.report(samples.PLANS[name], findings, against)
+
+
 @pytest.mark.parametrize("name", samples.PLANS)
 def test_a_plan_reads_as_in_its_golden_text(name):
-    findings = samples.FINDINGS if name == "errors" else Findings()
-    text = format_text(samples.PLANS[name], Masker(), findings=findings)
-    assert_golden(f"{name}.txt", text + format_problems(findings, Masker()))
+    text = format_text(report_of(name), Masker())
+    assert_golden(f"{name}.txt", text + format_problems(report_of(name).findings, Masker()))
 
 
 @pytest.mark.parametrize("name", samples.PLANS)
 def test_a_plan_is_the_golden_document_and_keeps_to_the_schema(name):
-    findings = samples.FINDINGS if name == "errors" else Findings()
-    document = plan_json(samples.PLANS[name], findings, Masker())
+    document = plan_json(report_of(name), Masker())
     VALIDATOR.validate(document)
     assert_golden(f"{name}.json", to_json(document))
+
+
+@pytest.mark.parametrize("name", samples.PLANS)
+def test_a_plan_is_the_golden_comment(name):
+    assert_golden(f"{name}.md", format_markdown(report_of(name), Masker()))
+
+
+@pytest.mark.parametrize("name", ["mixed", "holds", "errors", "nothing"])
+def test_a_plan_is_the_golden_unified_diff(name):
+    assert_golden(f"{name}.diff", format_unified(report_of(name), Masker()))
+
+
+@pytest.mark.parametrize("name", ["mixed", "errors", "nothing"])
+def test_a_plan_is_the_golden_list_of_names(name):
+    assert_golden(f"{name}.names", format_names(report_of(name), Masker()))
+
+
+@pytest.mark.parametrize("name", ["mixed", "errors", "nothing"])
+def test_a_plan_is_the_golden_list_of_workflow_commands(name):
+    assert_golden(f"{name}.github", format_github(report_of(name), Masker()))
 
 
 @pytest.mark.parametrize("name", ["mixed", "nothing"])
 def test_colour_and_verbose_read_as_in_their_golden_text(name):
     options = TextOptions(colour=True, verbose=True)
-    assert_golden(f"{name}-colour.txt", format_text(samples.PLANS[name], Masker(), options))
+    assert_golden(
+        f"{name}-colour.txt", format_text(samples.report(samples.PLANS[name]), Masker(), options)
+    )
 
 
 def test_outcomes_read_as_in_their_golden_files():
@@ -99,6 +130,6 @@ def test_problems_read_as_in_their_golden_files():
 
 def test_the_schema_is_a_schema_and_refuses_what_it_does_not_know():
     jsonschema.Draft202012Validator.check_schema(report_schema())
-    document = plan_json(samples.MIXED, Findings(), Masker())
+    document = plan_json(samples.report(samples.MIXED), Masker())
     assert not VALIDATOR.is_valid({**document, "surprise": 1})
     assert not VALIDATOR.is_valid({**document, "kind": "Poem"})

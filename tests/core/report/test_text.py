@@ -57,7 +57,7 @@ def test_json_text_means_the_same_and_steers_nothing():
 
 
 def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
-    text = format_text(samples.HOLDS, Masker())
+    text = format_text(samples.report(samples.HOLDS), Masker())
     assert "list `team-a/fix-login` under `allowRestarts`" in text
     assert "reconcile.ambient-code.io/adopt=default" in text
 
@@ -65,29 +65,35 @@ def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
 @pytest.mark.parametrize("reason", HoldReason)
 def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
     held = Hold(Create(samples.manifest("Service", "x")), reason)
-    text = format_text(samples.plan(SessionPlan(samples.FIX_LOGIN, (held,))), Masker())
+    text = format_text(
+        samples.report(samples.plan(SessionPlan(samples.FIX_LOGIN, (held,)))), Masker()
+    )
     assert "create held, " in text
     assert "{" not in text
 
 
 def test_the_bookkeeping_annotation_is_for_programs_only():
-    assert "reconcile.ambient-code.io/digest" not in format_text(samples.MIXED, Masker())
-    document = to_json(plan_json(samples.MIXED, Findings(), Masker()))
+    assert "reconcile.ambient-code.io/digest" not in format_text(
+        samples.report(samples.MIXED), Masker()
+    )
+    document = to_json(plan_json(samples.report(samples.MIXED), Masker()))
     assert "reconcile.ambient-code.io/digest" in document
 
 
 def test_unchanged_objects_are_counted_and_not_listed():
-    text = format_text(samples.NOTHING, Masker())
+    text = format_text(samples.report(samples.NOTHING), Masker())
     assert "session-fix-login" not in text
     assert "1 unchanged" in text
-    assert "session-fix-login" in format_text(samples.NOTHING, Masker(), TextOptions(verbose=True))
+    assert "session-fix-login" in format_text(
+        samples.report(samples.NOTHING), Masker(), TextOptions(verbose=True)
+    )
 
 
 def test_errors_never_look_like_nothing_to_do():
-    text = format_text(samples.EMPTY, Masker(), findings=samples.FINDINGS)
+    text = format_text(samples.report(samples.EMPTY, samples.FINDINGS), Masker())
     assert "Nothing to do" not in text
     assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
-    assert "Nothing to do" in format_text(samples.EMPTY, Masker())
+    assert "Nothing to do" in format_text(samples.report(samples.EMPTY), Masker())
 
 
 def test_an_object_that_drifted_is_counted_once_and_on_top():
@@ -101,7 +107,7 @@ def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
     changes = (Create(samples.pod()), samples.patch(samples.manifest("Service", "x"), note))
     later = SessionPlan(samples.FIX_LOGIN, changes)
     earlier = SessionPlan(samples.OLD, (samples.patch(samples.manifest("Service", "y"), note),))
-    assert "hunter22" not in format_text(samples.plan(earlier, later), Masker())
+    assert "hunter22" not in format_text(samples.report(samples.plan(earlier, later)), Masker())
 
 
 def test_an_error_that_quotes_a_secret_is_masked():
@@ -149,14 +155,14 @@ def test_no_sessions_are_said_to_be_none():
 
 
 def test_colour_is_off_unless_asked_for():
-    assert "\x1b" not in format_text(samples.MIXED, Masker())
+    assert "\x1b" not in format_text(samples.report(samples.MIXED), Masker())
     assert TextOptions(colour=True).paint("unheard-of", "x") == "x"
 
 
 def test_a_name_from_outside_is_spelt_out():
     name = SessionId("team\x1b", "x\u202e")
     kept = Create(samples.manifest("Pod\x1b", "y\x07", name))
-    text = format_text(Plan("i", "r", (SessionPlan(name, (kept,)),)), Masker())
+    text = format_text(samples.report(Plan("i", "r", (SessionPlan(name, (kept,)),))), Masker())
     assert "team\\x1b/x\\u202e" in text
     assert "Pod\\x1b y\\x07" in text
 
@@ -176,4 +182,4 @@ def test_causes_other_than_drift_are_not_marked():
             (samples.patch(samples.pod(), samples.field("spec.x", 1, 2, cause=Commit())),),
         )
     )
-    assert "drift:" not in format_text(plan, Masker())
+    assert "Drift:" not in format_text(samples.report(plan), Masker())

@@ -1,0 +1,22 @@
+"""Every form that a plan can be shown in, for tests of what holds in all of them."""
+
+from collections.abc import Iterator
+
+from reconcile.core.mask.masker import Masker
+from reconcile.core.report.documents import plan_json, to_json
+from reconcile.core.report.github import format_github
+from reconcile.core.report.markdown.page import format_markdown
+from reconcile.core.report.names import format_names
+from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.plan_report import PlanReport
+from reconcile.core.report.text import format_text
+from reconcile.core.report.unified import format_unified
+
+
+def every_form(report: PlanReport, masker: Masker) -> Iterator[str]:
+    yield format_text(report, masker, TextOptions(verbose=True))
+    yield to_json(plan_json(report, masker))
+    yield format_markdown(report, masker)
+    yield format_unified(report, masker)
+    yield format_names(report, masker)
+    yield format_github(report, masker)
