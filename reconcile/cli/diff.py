@@ -32,7 +32,7 @@ def diff(desire: Desire, connection: Connection, prune: bool, output: Output) ->
     (held ones count), 2 and above that something is wrong.
     """
     terminal = Terminal(output)
-    with failures_shown(terminal, desire.tree.as_posix()):
+    with failures_shown(desire, terminal):
         reconciler = reconciler_of(connection, terminal, Options(prune=prune))
         planned = plan_of(reconciler, desire, terminal)
     show_plan(report_of(planned, desire), terminal)

@@ -24,10 +24,9 @@ def validate(desire: Desire, output: Output) -> int:
     Every reason is told at once, each with its place: `path:line:column: field: what is wrong`.
     """
     terminal = Terminal(output)
-    folder = desire.tree.as_posix()
-    with failures_shown(terminal, folder):
+    with failures_shown(desire, terminal):
         findings, count = _validated(desire, terminal)
-    show_findings(findings, terminal, folder)
+    show_findings(findings, desire, terminal)
     if output.form != "json":
         terminal.tell(f"{count} session{'' if count == 1 else 's'} can be used.")
     return Exit.INVALID if findings.problems else Exit.OK

@@ -1,9 +1,11 @@
 """Prints a plan, or why there is none, in the form that was asked for."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from reconcile.cli.options import Desire
 from reconcile.cli.terminal import Terminal
+from reconcile.cli.wiring import desired_state
 from reconcile.core.errors import Problem, ReconcileError, SpecError
 from reconcile.core.report.documents import plan_json, problems_json, to_json
 from reconcile.core.report.github import format_annotations, format_github
@@ -14,27 +16,26 @@ from reconcile.core.report.problems import Findings
 from reconcile.core.report.text import format_text
 from reconcile.core.report.unified import format_error_comments, format_unified
 
+_FOR_PROGRAMS = frozenset({"json", "github"})
+
 
 def show_plan(report: PlanReport, terminal: Terminal) -> None:
-    """Print a plan.
-
-    As text and names its findings go beside it, in all other forms they are part of it.
-    """
+    """Print a plan, and beside it what is wrong; forms that only programs read have that inside."""
     terminal.show(_plan(report, terminal))
-    if terminal.output.form in {"text", "names"}:
+    if terminal.output.form not in _FOR_PROGRAMS:
         terminal.tell_findings(report.findings)
 
 
-def show_findings(findings: Findings, terminal: Terminal, folder: str) -> None:
+def show_findings(findings: Findings, desire: Desire, terminal: Terminal) -> None:
     """Print what is wrong with files, and nothing beside it."""
     if terminal.output.form == "text":
         terminal.tell_findings(findings)
     else:
-        terminal.show(_failure(findings, terminal, folder))
+        terminal.show(_failure(findings, terminal, desire.tree.as_posix()))
 
 
 @contextmanager
-def failures_shown(terminal: Terminal, folder: str) -> Iterator[None]:
+def failures_shown(desire: Desire, terminal: Terminal) -> Iterator[None]:
     """Print an error that leaves nothing else to print in the form that was asked for, too.
 
     A program that reads the output then finds the reason in it. The error goes on, so that people
@@ -45,8 +46,17 @@ def failures_shown(terminal: Terminal, folder: str) -> Iterator[None]:
     except ReconcileError as error:
         problems = error.problems if isinstance(error, SpecError) else ()
         nameless = Problem("", 0, 0, "", str(error))
+        _learn_installation(desire, terminal)
+        folder = desire.tree.as_posix()
         terminal.show(_failure(Findings(problems or (nameless,)), terminal, folder))
         raise
+
+
+def _learn_installation(desire: Desire, terminal: Terminal) -> None:
+    """Read the files where that was not done yet: a comment is found again by this name."""
+    if terminal.output.form == "markdown" and not terminal.installation:
+        with suppress(ReconcileError):
+            desired_state(desire, terminal)
 
 
 def _plan(report: PlanReport, terminal: Terminal) -> str:

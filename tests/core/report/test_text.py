@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from reconcile.core.report.documents import plan_json, to_json
 from reconcile.core.report.escape import json_safe, quoted, visible
 from reconcile.core.report.outcomes import format_outcome, format_outcomes_text
 from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.plan_report import OtherRevision
 from reconcile.core.report.problems import Findings, format_problems, problems_line
 from reconcile.core.report.status import format_age, format_status
 from reconcile.core.report.summary import summarise, summary_line
@@ -183,3 +185,26 @@ def test_causes_other_than_drift_are_not_marked():
         )
     )
     assert "Drift:" not in format_text(samples.report(plan), Masker())
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"),
+    [
+        ("0123456789abcdef", "Tree: commit 0123456789ab\n"),
+        (
+            "0123456789abcdef-dirty",
+            "Tree: work tree with uncommitted changes, on commit 0123456789ab\n",
+        ),
+        ("", "Tree: a folder outside git\n"),
+    ],
+)
+def test_the_tree_that_a_plan_was_made_of_is_named(revision, said):
+    plan = replace(samples.NOTHING, revision=revision)
+    assert said in format_text(samples.report(plan), Masker())
+
+
+def test_what_a_plan_was_compared_with_is_named_without_a_secret():
+    against = OtherRevision("https://me:hunter22-url@git.example.com/\x1b", "f" * 40)
+    text = format_text(samples.report(samples.NOTHING, against=against), Masker())
+    assert "hunter22" not in text
+    assert "\\x1b (ffffffffffff)\n" in text

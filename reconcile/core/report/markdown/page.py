@@ -79,7 +79,8 @@ def format_failure(
 
 def marker(installation: str) -> str:
     """The hidden line by which a comment is found again."""
-    return f"<!-- reconcile diff: {_NOT_IN_A_MARKER.sub('-', installation)[:_WIDEST_NAME]} -->"
+    name = _NOT_IN_A_MARKER.sub("-", installation)[:_WIDEST_NAME]
+    return " ".join(filter(None, ("<!-- reconcile diff:", name, "-->")))
 
 
 def _heading(view: PlanView, changed: Sequence[SessionView], findings: Findings) -> str:

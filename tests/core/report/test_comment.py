@@ -1,0 +1,162 @@
+"""How a comment says things: foreign text as code, sentences of ours as they are meant."""
+
+import pytest
+
+from reconcile.core.changes import Create, Hold, HoldReason, SessionPlan
+from reconcile.core.errors import Problem
+from reconcile.core.mask.masker import Masker
+from reconcile.core.report.markdown.fences import fence
+from reconcile.core.report.markdown.inline import code, code_tag, prose
+from reconcile.core.report.markdown.page import MINIMUM, format_failure, format_markdown, marker
+from reconcile.core.report.problems import Findings
+from tests.core.report import samples
+from tests.properties.rendered import render
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "`plain`"),
+        ("a`b", "``a`b``"),
+        ("`a`", "`` `a` ``"),
+        (" a ", "`  a  `"),
+        ("", "(empty)"),
+        ("   ", "(empty)"),
+        ("a\nb", "`a\\nb`"),
+        ("x" * 300, f"`{'x' * 200}…`"),
+    ],
+)
+def test_foreign_text_is_a_code_span_that_ends_where_it_should(text, shown):
+    assert code(text) == shown
+
+
+def test_in_an_html_block_foreign_text_is_escaped():
+    assert code_tag('<b a="&">') == "<code>&lt;b a=&quot;&amp;&quot;&gt;</code>"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("set `a: b` in policy.yaml, please: now", "set `a: b` in policy.yaml, please: now"),
+        ("is larger than 1 MiB (or 20)", "is larger than 1 MiB (or 20)"),
+        ("ask @somebody about it", "`ask @somebody about it`"),
+        ("see #12", "`see #12`"),
+        ("deadbeef0 or 0123456789", "`deadbeef0 or 0123456789`"),
+        ("on www.evil.example", "`on www.evil.example`"),
+        ("`1`2`3`", "`1`2`3`"),
+        ("@1`#2`@3", "``@1`#2`@3``"),
+        ("an open `tick", "an open `tick`"),
+        ("a blank ` ` in ticks", "a blank   in ticks"),
+        ("", ""),
+    ],
+)
+def test_a_sentence_reads_as_it_is_meant_and_what_could_be_markdown_is_code(text, shown):
+    assert prose(text) == shown
+
+
+def test_a_fence_is_longer_than_any_run_of_backticks_in_it():
+    lines = list(fence(["+a ```` b", "+```"], "diff"))
+    assert lines == ["`````diff", "+a ```` b", "+```", "`````"]
+
+
+def test_what_is_too_much_for_a_fence_is_cut_and_counted():
+    lines = list(fence(["x" * 400, *map(str, range(200))], "diff"))
+    assert lines[1] == "x" * 300 + "…"
+    assert lines[-2] == " … 51 more lines"
+
+
+def test_the_marker_is_one_hidden_line_whatever_the_installation_is_called():
+    assert marker("default") == "<!-- reconcile diff: default -->"
+    assert marker("a --> <b>\n") == "<!-- reconcile diff: a----b- -->"
+    assert marker("") == "<!-- reconcile diff: -->"
+
+
+def comment(*changes, findings=Findings()):  # noqa: B008 - a frozen value
+    plan = samples.plan(SessionPlan(samples.FIX_LOGIN, changes))
+    return format_markdown(samples.report(plan, findings), Masker())
+
+
+def heading(text):
+    return text.splitlines()[1].removeprefix("### reconcile diff: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "no changes"),
+        ("deletes", "changes in 1 session"),
+        ("drift", "drift in 1 session"),
+        ("holds", "4 changes held"),
+        ("mixed", "changes in 3 sessions"),
+    ],
+)
+def test_the_heading_says_what_kind_of_plan_it_is(name, said):
+    assert heading(format_markdown(samples.report(samples.PLANS[name]), Masker())) == said
+
+
+def test_errors_never_look_like_no_changes_and_stand_beside_changes():
+    report = samples.report(samples.EMPTY, samples.FINDINGS)
+    assert heading(format_markdown(report, Masker())) == "3 errors"
+    created = Create(samples.manifest("Service", "x"))
+    one = Findings(samples.FINDINGS.problems[:1])
+    assert heading(comment(created, findings=one)) == "1 error, changes in 1 session"
+
+
+def test_drift_beside_a_held_change_is_still_drift():
+    held = Hold(Create(samples.manifest("Service", "x")), HoldReason.TAKEN)
+    drifted = samples.patch(samples.manifest("Service", "y"), *samples.DRIFTED)
+    assert heading(comment(held, drifted)) == "drift in 1 session"
+
+
+def test_a_patch_that_only_adopts_is_a_change_and_no_drift():
+    adopted = samples.patch(samples.manifest("Service", "y"), adopts=True)
+    shown = comment(adopted)
+    assert heading(shown) == "changes in 1 session"
+    assert "adopts it: it carries" in shown
+
+
+def test_sessions_that_lose_something_come_first():
+    order = format_markdown(samples.report(samples.MIXED), Masker()).split("<details>")[1:]
+    names = [part.split("</code>")[0].rpartition(">")[2] for part in order]
+    assert names == ["team-a/old", "team-a/fix-login", "team-b/nightly"]
+
+
+def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
+    long = {f"k{n}": "x" * 200 for n in range(100)}
+    created = Create(samples.manifest("ConfigMap", "x", data=long))
+    plan = samples.plan(
+        SessionPlan(samples.FIX_LOGIN, (created,)),
+        SessionPlan(samples.OLD, (Create(samples.manifest("Service", "y", samples.OLD)),)),
+    )
+    shown = format_markdown(samples.report(plan), Masker(), MINIMUM)
+    assert "2 of 2 sessions left out: too long for here." in shown
+    assert "<details>" not in shown
+
+
+def test_more_objects_than_are_named_are_counted():
+    names = [f"c{n}" for n in range(9)]
+    held = [Hold(Create(samples.manifest("ConfigMap", n)), HoldReason.TERMINATING) for n in names]
+    assert "`ConfigMap c3` and 5 more: create held, the live object" in comment(*held)
+
+
+def test_a_replaced_object_that_is_no_pod_is_deleted_and_created_again():
+    changed = samples.field("type", "a", "b", samples.ForcesReplace())
+    replaced = samples.Replace(samples.manifest("Secret", "x"), samples.LIVE, (changed,))
+    assert "is deleted and created again because `type` changed" in comment(replaced)
+
+
+def test_a_failure_says_that_nothing_is_known_and_why():
+    found = Findings((Problem("", 0, 0, "", "https://10.0.0.1: connection refused"),))
+    shown = format_failure(found, "default", Masker())
+    assert shown.splitlines()[:2] == [marker("default"), "### reconcile diff failed"]
+    assert "What would change is not known." in shown
+    assert "- `https://10.0.0.1: connection refused`" in shown
+    assert render(shown).fences == []
+
+
+def test_of_many_errors_as_many_as_fit_are_listed_and_all_are_counted():
+    found = Findings(tuple(Problem(f"{n}.yaml", 1, 1, "a", "is wrong") for n in range(99)))
+    assert "- and 69 more" in format_failure(found, "", Masker())
+    wide = Findings(tuple(Problem("p" * 199, 1, 1, "f" * 199, "@" * 400) for _ in range(99)))
+    shown = format_markdown(samples.report(samples.EMPTY, wide), Masker(), MINIMUM)
+    assert "- 99 in all" in shown

@@ -1,0 +1,114 @@
+"""Values as lines of YAML: what is read back is the value, and nothing acts on a terminal."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.core.report.escape import visible
+from reconcile.core.report.rows import BARE, Noted, rows, scalar, whole_rows
+from reconcile.core.yamltext import load_documents
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn"]))
+LINES = st.lists(TEXTS, max_size=4).map("\n".join)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), LINES.filter(visible)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def text_of(listed):
+    return "".join(f"{row.text}\n" for row in listed)
+
+
+def lines(value):
+    return [row.text for row in rows(value)]
+
+
+@settings(deadline=None)
+@given(st.dictionaries(TEXTS.filter(lambda text: text != "<<"), VALUES, min_size=1, max_size=4))
+def test_what_is_written_is_read_as_the_same_value(value):
+    listed = rows(value)
+    assert load_documents(text_of(listed))[0].value == value
+    assert all(visible(row.text) == row.text for row in listed)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("opus", "opus"),
+        ("quay.io/team/runner:1.2", "quay.io/team/runner:1.2"),
+        ("r:", '"r:"'),
+        ("two words", '"two words"'),
+        ("true", '"true"'),
+        ("null", '"null"'),
+        ("Yes", '"Yes"'),
+        ("1e3", '"1e3"'),
+        ("", '""'),
+        ("- a", '"- a"'),
+        ("\u202e", '"\\u202e"'),
+        (True, "true"),
+        (None, "null"),
+        (0.7, "0.7"),
+        ([], "[]"),
+        ({}, "{}"),
+    ],
+)
+def test_text_is_bare_only_where_every_reader_takes_it_for_text(value, shown):
+    assert scalar(value) == shown
+
+
+def test_a_mapping_in_a_list_begins_behind_the_dash():
+    value = {"env": [{"name": "A", "value": "x\ny"}, [1, [2]], "z", {}]}
+    assert lines(value) == [
+        "env:",
+        "  - name: A",
+        "    value: |-",
+        "      x",
+        "      y",
+        "  - - 1",
+        "    - - 2",
+        "  - z",
+        "  - {}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [("a\nb", "|-"), ("a\nb\n", "|"), ("a\n\n", "|+"), ("\n", "|2+"), (" a\nb", "|2-")],
+)
+def test_a_text_of_many_lines_says_how_it_begins_and_ends(text, head):
+    assert lines({"t": text})[0] == f"t: {head}"
+    assert load_documents(text_of(rows({"t": text})))[0].value == {"t": text}
+
+
+def test_what_steers_a_terminal_is_spelt_out_in_a_long_text_and_said():
+    assert lines({"t": "a\tb\n\x1b[2Jc"}) == [
+        "t: |-  # control characters are spelt out",
+        "  a\tb",
+        "  \\x1b[2Jc",
+    ]
+
+
+def test_a_note_stands_behind_the_line_that_it_is_about():
+    assert lines({"a": Noted({"b": 1}, "stays"), "c": Noted(1, "stays")}) == [
+        "a:  # stays",
+        "  b: 1",
+        "c: 1  # stays",
+    ]
+
+
+def test_a_bare_parent_has_nothing_behind_it():
+    assert lines({"a": BARE, "b": [BARE]}) == ["a:", "b:", "  -"]
+
+
+def test_an_object_says_first_what_it_is():
+    body = {"data": {"a": "1"}, "kind": "ConfigMap", "apiVersion": "v1"}
+    assert [row.text for row in whole_rows(body)][:2] == ["apiVersion: v1", "kind: ConfigMap"]
+
+
+def test_only_lines_of_a_long_text_are_prose():
+    assert [row.prose for row in rows({"a": 1, "t": "x\ny"})] == [False, False, True, True]
