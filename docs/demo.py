@@ -39,16 +39,15 @@ class Demo:
     def reconcile(self, *arguments: str, expect: int = 0) -> None:
         """Run one command and check its exit code."""
         print(f"\033[2m$ reconcile {' '.join(arguments)}\033[0m", flush=True)
-        command = [sys.executable, "-m", "reconcile", *arguments]
-        if arguments[0] in {"diff", "apply", "status"}:
-            command += ["--cluster", f"embedded:{self.state}"]
-        code = subprocess.run(
-            command, cwd=self.home, env=self._environment(), check=False
-        ).returncode
+        code = self._run(*arguments).returncode
         print(f"\033[2m(exit code {code})\033[0m", flush=True)
         if code != expect:
             self.failed = True
             print(f"\033[31mexpected exit code {expect}\033[0m")
+
+    def output(self, *arguments: str) -> str:
+        """Give what one command prints, as something else is to be done with it."""
+        return self._run(*arguments, capture_output=True).stdout.decode()
 
     def edit(self, file: str, before: str, after: str) -> None:
         """Change a session file and commit."""
@@ -74,6 +73,20 @@ class Demo:
         print(f"\033[2m$ git commit -am {message!r}\033[0m", flush=True)
         self._git("add", "desired")
         self._git("commit", "--quiet", "--message", message)
+
+    def _run(
+        self, *arguments: str, capture_output: bool = False
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "reconcile", *arguments]
+        if arguments[0] in {"diff", "apply", "status"}:
+            command += ["--cluster", f"embedded:{self.state}"]
+        return subprocess.run(
+            command,
+            cwd=self.home,
+            env=self._environment(),
+            check=False,
+            capture_output=capture_output,
+        )
 
     def _git(self, *arguments: str) -> None:
         author = ["-c", "user.name=demo", "-c", "user.email=demo@example.com"]
@@ -132,6 +145,8 @@ def running_work(demo: Demo) -> None:
     service = ObjectRef("", "Service", "team-a", "session-fix-login")
     stranger(demo.state, service, "/spec/ports/0/targetPort", 9999)
     demo.reconcile("diff", "desired", expect=1)
+    demo.title("   ... and the same as a comment for a pull request")
+    demo.reconcile("diff", "desired", "-o", "markdown", expect=1)
     demo.reconcile("apply", "desired")
 
 

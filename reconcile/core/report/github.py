@@ -5,7 +5,6 @@ own toolkit does, so that no text can end a command or begin another one.
 """
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Final
 
 from reconcile.core.errors import Problem
@@ -45,12 +44,16 @@ def _finding(command: str, problem: Problem, folder: str, masker: Masker) -> str
     is_file = path.endswith(_FILES)
     said = complaint(problem, masker)
     properties = {
-        "file": PurePosixPath(folder, path).as_posix() if is_file else "",
+        "file": _below(folder, path) if is_file else "",
         "line": str(problem.line) if is_file and problem.line else "",
         "col": str(problem.column) if is_file and problem.line else "",
         "title": "reconcile",
     }
     return _command(command, f"{path}: {said}" if path and not is_file else said, properties)
+
+
+def _below(folder: str, path: str) -> str:
+    return path if folder in {"", "."} else f"{folder.rstrip('/')}/{path}"
 
 
 def _notices(view: PlanView) -> Iterator[str]:

@@ -80,7 +80,7 @@ def _why(change: ChangeView) -> str:
 
 def _drift(cause: Drift) -> str:
     by = f" by {code(cause.manager)}" if cause.manager else ""
-    return f"{DRIFT}{by}" + (f" at {code(cause.time)}" if cause.time else "")
+    return f"**{DRIFT}**{by}" + (f" at {code(cause.time)}" if cause.time else "")
 
 
 def _fields(fields: Iterable[FieldChange]) -> Iterator[str]:
