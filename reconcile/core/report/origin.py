@@ -2,6 +2,7 @@
 
 from typing import Final, assert_never
 
+from reconcile.core.report.escape import visible
 from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision
 
 _DIRTY: Final = "-dirty"
@@ -10,7 +11,7 @@ _SHORT: Final = 12
 
 def short(revision: str) -> str:
     """Shorten the name of a commit, as people quote it."""
-    return revision.removesuffix(_DIRTY)[:_SHORT]
+    return visible(revision.removesuffix(_DIRTY)[:_SHORT])
 
 
 def tree_words(revision: str) -> tuple[str, str]:

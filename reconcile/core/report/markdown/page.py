@@ -23,8 +23,8 @@ from reconcile.core.report.view import ChangeView, PlanView, SessionView, plan_v
 LIMIT: Final = 65_536
 """What GitHub names as the most characters of a comment, taken as bytes of UTF-8.
 
-GitHub's message says characters, measurements say four bytes for each; bytes are the strictest way
-to count, so whoever counts otherwise finds less.
+GitHub speaks of characters, measurements find four bytes for each; bytes are the strictest way to
+count, so whoever counts otherwise finds less.
 """
 
 MINIMUM: Final = 4_096
