@@ -1,5 +1,6 @@
 """Plans whose every text was chosen by somebody who wants the comment to be his."""
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from reconcile.core.changes import (
@@ -26,6 +27,9 @@ from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.plan_report import LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
 from tests.core.report.samples import LIVE
+
+HOSTILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A whole plan is much to think up on a busy machine."""
 
 WEAPONS = (
     "```",
@@ -81,7 +85,7 @@ WEAPONS = (
     "word ",
 )
 
-texts = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=5), max_size=8).map("".join)
+texts = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=5), max_size=6).map("".join)
 words = texts.filter(bool)
 sessions = st.builds(SessionId, st.just("team-a") | words, words)
 segments = st.one_of(words, words.map(lambda name: Item((("name", name),))), words.map(Member))
@@ -118,7 +122,7 @@ def changes(draw, session: SessionId):
         "data": draw(st.dictionaries(texts, texts, max_size=3)),
     }
     manifest = Manifest(ref, Kind("v1", kind), session, body, "d", "x.yaml.j2")
-    changed = tuple(draw(st.lists(fields(), max_size=4)))
+    changed = tuple(draw(st.lists(fields(), max_size=3)))
     action = draw(
         st.sampled_from(
             [
@@ -135,7 +139,7 @@ def changes(draw, session: SessionId):
 @st.composite
 def session_plans(draw):
     session = draw(sessions)
-    return SessionPlan(session, tuple(draw(st.lists(changes(session), min_size=1, max_size=4))))
+    return SessionPlan(session, tuple(draw(st.lists(changes(session), min_size=1, max_size=3))))
 
 
 problems = st.builds(Problem, texts, st.integers(0, 9), st.integers(0, 9), texts, texts)
@@ -148,7 +152,7 @@ plans = st.builds(
     Plan,
     texts,
     st.sampled_from(["", "0123456789abcdef0123", "0123456789abcdef0123-dirty"]) | texts,
-    st.lists(session_plans(), max_size=4).map(tuple),
+    st.lists(session_plans(), max_size=3).map(tuple),
 )
 reports = st.builds(
     PlanReport,

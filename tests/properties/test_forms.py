@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import visible
@@ -12,9 +12,8 @@ from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.text import format_text
 from reconcile.core.report.unified import format_unified
 from tests.core.report import samples
-from tests.properties.hostile import reports
+from tests.properties.hostile import HOSTILE, reports
 
-HOSTILE = settings(deadline=None)
 HUNK = re.compile(r"@@ -\d+,(\d+) \+\d+,(\d+) @@")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.changes import (
@@ -27,10 +27,9 @@ from reconcile.core.report.problems import Findings
 from reconcile.core.yamltext import load_documents
 from tests.core.report import samples
 from tests.core.report.forms import every_form
-from tests.properties.hostile import findings, reports, texts
+from tests.properties.hostile import HOSTILE, findings, reports, texts
 from tests.properties.rendered import render
 
-HOSTILE = settings(deadline=None)
 MARKER = "<!-- reconcile diff: "
 
 

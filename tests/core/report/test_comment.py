@@ -65,6 +65,12 @@ def test_what_is_too_much_for_a_fence_is_cut_and_counted():
     assert lines[-2] == " … 51 more lines"
 
 
+def test_a_fence_holds_only_so_many_bytes():
+    lines = list(fence(["\U0001f308" * 300] * 20, "diff"))
+    assert lines[-2] == " … 14 more lines"
+    assert len(lines) == 6 + 3
+
+
 def test_the_marker_is_one_hidden_line_whatever_the_installation_is_called():
     assert marker("default") == "<!-- reconcile diff: default -->"
     assert marker("a --> <b>\n") == "<!-- reconcile diff: a----b- -->"

@@ -1,7 +1,7 @@
 """Workflow commands as the runner reads them: each line is one command, whatever is in it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
@@ -9,7 +9,7 @@ from reconcile.core.report.escape import visible
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.problems import Findings
 from tests.core.report import samples
-from tests.properties.hostile import reports
+from tests.properties.hostile import HOSTILE, reports
 
 DATA = {"%0D": "\r", "%0A": "\n"}
 PROPERTY = {**DATA, "%3A": ":", "%2C": ","}
@@ -68,7 +68,7 @@ def test_a_text_can_neither_end_its_command_nor_begin_another(text):
     assert message == f"{visible(text)}: {visible(text)}"
 
 
-@settings(deadline=None)
+@HOSTILE
 @given(reports)
 def test_whatever_a_plan_holds_each_line_is_one_command_of_ours(report):
     problems = len(report.findings.problems)
