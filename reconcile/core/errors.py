@@ -9,10 +9,12 @@ ReconcileError
     ├── ConflictError        somebody else changed or owns it: read again, plan again
     ├── InvalidError         the object was refused; carries the fields that were named
     ├── ForbiddenError       a right is missing, or the credentials are not accepted
+    │   └── DeniedError          admission refused the object: no right would help
     └── UnavailableError     may pass by itself: the only kind that is retried
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,8 +61,20 @@ class ClusterError(ReconcileError):
     """The API server refused a request or could not be asked; names the object and the verb."""
 
 
+class Absence(Enum):
+    """What it is that does not exist."""
+
+    OBJECT = "the object does not exist"
+    NAMESPACE = "the namespace does not exist"
+    KIND = "the server does not serve this kind"
+
+
 class NotFoundError(ClusterError):
-    """The object, its namespace or its kind does not exist."""
+    """The object, its namespace or its kind does not exist; `absence` tells which."""
+
+    def __init__(self, message: str, absence: Absence = Absence.OBJECT) -> None:
+        super().__init__(message)
+        self.absence = absence
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,18 @@ class InvalidError(ClusterError):
 
 
 class ForbiddenError(ClusterError):
-    """A right is missing (403) or the credentials are not accepted (401)."""
+    """A right is missing (403) or the credentials are not accepted (401).
+
+    `verb` is the right that is missing, such as `list`; empty where none is named.
+    """
+
+    def __init__(self, message: str, verb: str = "") -> None:
+        super().__init__(message)
+        self.verb = verb
+
+
+class DeniedError(ForbiddenError):
+    """Admission refused the object (403): a quota, a security level, an unknown account."""
 
 
 class UnavailableError(ClusterError):

@@ -29,13 +29,13 @@ from reconcile.core.health import has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.names import MANAGER, STATUS_MANAGER
-from reconcile.core.note import Note, next_note, note_body, pending_of, with_note
-from reconcile.core.plan.owners import owner_reference, with_owner
+from reconcile.core.note import Note, next_note, note_body, pending_of
 from reconcile.core.plan.revise import revise
 from reconcile.core.plan.strangers import earlier_owner, given_back
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.schedule import Steps
+from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata
 
 _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
@@ -164,12 +164,7 @@ class SessionRun:
         self._learn_owner(manifest.ref, uid)
 
     def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
-        if manifest.ref == record_of(manifest.session):
-            body = with_note(manifest.body, self.note)
-        else:
-            owner = owner_reference(manifest.session, self.owner_uid)
-            body = with_owner(manifest.body, owner)
-        return {**body, "metadata": {**body["metadata"], **preconditions}}
+        return with_metadata(body_to_apply(manifest, self.note, self.owner_uid), preconditions)
 
     def _patch(self, change: Patch) -> Steps:
         patch = change
@@ -229,8 +224,7 @@ class SessionRun:
 
         What it refuses there too is wrong in itself: then the live object must not be given up.
         """
-        body = self._body(manifest, {"name": f"{manifest.ref.name[:48]}-dry-run"})
-        self.cluster.apply(body, ApplyOptions(MANAGER, dry_run=True))
+        dry_run(self.cluster, elsewhere(self._body(manifest, {})))
 
     def _may_replace(self, kind: str) -> bool:
         holds_data = kind == "PersistentVolumeClaim"

@@ -99,12 +99,15 @@ def _strangers(
 
 
 def _unread(kind: Kind, namespace: str, error: ClusterError) -> Problem:
-    hint = (
-        f"; grant `list` on {kind.name} in this namespace"
-        if isinstance(error, ForbiddenError)
-        else ""
-    )
     message = (
-        f"{kind.name} could not be listed, so nothing is done in this namespace: {error}{hint}"
+        f"{kind.name} could not be read, so nothing is done in this namespace: "
+        f"{error}{granting(kind, error)}"
     )
     return Problem(namespace, 0, 0, "", message)
+
+
+def granting(kind: Kind, error: ClusterError) -> str:
+    """Say which right would help, if one would."""
+    if not isinstance(error, ForbiddenError) or not error.verb:
+        return ""
+    return f"; grant `{error.verb}` on {kind.name} in this namespace"

@@ -15,6 +15,7 @@ from reconcile.engine.bookkeeping import Bookkeeper, inventory_of, spent_by
 from reconcile.engine.carry import SessionRun
 from reconcile.engine.live import LiveReader
 from reconcile.engine.ports import Clock, Cluster
+from reconcile.engine.rehearse import Rehearsal, Rehearsed
 from reconcile.engine.schedule import Schedule
 
 
@@ -97,6 +98,10 @@ class Reconciler:
             copies=reader.copies,
             unread=reader.inventory if reader.failures else Inventory(),
         )
+
+    def rehearse(self, planned: Planned) -> Rehearsed:
+        """Ask the server what it would make of the plan, and change nothing."""
+        return Rehearsal(self._cluster, planned.plan).run(self._options.concurrency)
 
     def apply(self, planned: Planned) -> Iterator[SessionDone]:
         """Carry out a plan and yield each session as it ends; those with nothing to do are not.

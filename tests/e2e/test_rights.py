@@ -56,7 +56,7 @@ def test_a_kind_without_rights_is_named_with_the_right_that_is_missing(site: Sit
     site.template("deployment", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: one-x}\n")
     site.session("one")
     ended = site.apply(expect=Exit.UNREACHABLE)
-    assert "Deployment could not be listed" in ended.err
+    assert "Deployment could not be read" in ended.err
     assert "grant `list` on Deployment" in ended.err
     assert site.everything() == {}
 
@@ -66,7 +66,7 @@ def test_a_namespace_without_rights_is_named_and_the_others_are_reconciled(site:
     site.session("one")
     site.session("two", folder=foreign)
     ended = site.apply(expect=Exit.UNREACHABLE)
-    assert f"{foreign}: ConfigMap could not be listed" in ended.err
+    assert f"{foreign}: ConfigMap could not be read" in ended.err
     assert len(site.ours()) == 7
     assert site.everything(foreign) == {}
     assert site.run("diff").code == Exit.UNREACHABLE

@@ -23,7 +23,7 @@ def test_a_namespace_that_cannot_be_read_leaves_the_others_working(kind):
     passed = world.apply(Times(NO, "list", kind, namespace="team-a", times=always))
     (problem,) = passed.planned.problems
     assert str(problem) == (
-        f"team-a: {kind} could not be listed, so nothing is done in this namespace: no such right; "
+        f"team-a: {kind} could not be read, so nothing is done in this namespace: no such right; "
         f"grant `list` on {kind} in this namespace"
     )
     assert world.names("team-a") == []

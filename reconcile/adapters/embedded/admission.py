@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from reconcile.adapters.embedded.poddefaults import containers_of
 from reconcile.adapters.embedded.store import Json, Store
-from reconcile.core.errors import ForbiddenError
+from reconcile.core.errors import DeniedError
 from reconcile.core.model import ObjectRef
 
 _TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -18,7 +18,7 @@ _ADDRESSES: Final = 1 << 20
 def admit_new(obj: Json, store: Store, draw: Callable[[], str]) -> None:
     """Complete an object that is about to be created; `draw` gives unique names.
 
-    ForbiddenError for a pod whose service account is not there.
+    DeniedError for a pod whose service account is not there.
     """
     if obj["kind"] == "Pod":
         _service_account(obj, store, draw)
@@ -48,7 +48,7 @@ def _service_account(obj: Json, store: Store, draw: Callable[[], str]) -> None:
     spec["serviceAccount"] = name
     account = store.find(ObjectRef("", "ServiceAccount", namespace, name))
     if account is None and name != "default":
-        raise ForbiddenError(
+        raise DeniedError(
             f'pods "{obj["metadata"]["name"]}" is forbidden: error looking up service account '
             f'{namespace}/{name}: serviceaccount "{name}" not found'
         )

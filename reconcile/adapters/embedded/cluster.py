@@ -12,7 +12,7 @@ from reconcile.adapters.embedded.statefile import StateFile
 from reconcile.adapters.embedded.store import Entry, Store
 from reconcile.adapters.embedded.world import World
 from reconcile.adapters.embedded.writes import Writes, doing
-from reconcile.core.errors import NotFoundError
+from reconcile.core.errors import Absence, NotFoundError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.core.names import MANAGER
 from reconcile.engine.ports import ApplyOptions, Cluster
@@ -106,7 +106,7 @@ class EmbeddedCluster:
         with doing(f"{verb} {body['kind']} {namespace}/{body['metadata']['name']}"):
             known = self._settings.namespaces
             if not namespace or (known is not None and namespace not in known):
-                raise NotFoundError(f'namespaces "{namespace}" not found')
+                raise NotFoundError(f'namespaces "{namespace}" not found', Absence.NAMESPACE)
             yield
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from reconcile.core.errors import NotFoundError
+from reconcile.core.errors import Absence, NotFoundError
 from reconcile.core.fields.schema import Granular, Injected, Node, schema_of
 from reconcile.core.model import Kind
 
@@ -84,7 +84,8 @@ def served(kind: Kind) -> Served:
     """Look a kind up; NotFoundError where it is not served."""
     found = _BY_KIND.get(kind)
     if found is None:
-        raise NotFoundError(f"{kind.name}: the server does not serve it in {kind.api_version}")
+        message = f"{kind.name}: the server does not serve it in {kind.api_version}"
+        raise NotFoundError(message, Absence.KIND)
     return found
 
 

@@ -7,8 +7,10 @@ from typing import Final
 from reconcile.adapters.kube.status import Answer, Cause, Status, parse, retry_after
 from reconcile.adapters.kube.wording import SERVER_TEXT, UNKNOWN_TEXT, Mask, quoted
 from reconcile.core.errors import (
+    Absence,
     ClusterError,
     ConflictError,
+    DeniedError,
     FieldOwner,
     ForbiddenError,
     InvalidError,
@@ -21,6 +23,9 @@ _UNTYPED: Final = ("failed to create typed patch object", "failed to convert new
 # All that a server says of a JSON Patch whose `test` fails or whose path is not there.
 _UNFIT: Final = "the server rejected our request due to an error in our request"
 _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+_RIGHT: Final = re.compile(r"\bcannot ([a-z]+) (?:resource|path) ")
+"""How the server words a right that is missing, whatever authorizer it asks."""
+
 _PRECONDITIONS: Final = frozenset({"metadata.uid", "metadata.resourceVersion"})
 _NO_ROUTE: Final = "404 page not found"
 _PASSING: Final = frozenset({HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS})
@@ -46,15 +51,29 @@ def _error(message: str, answer: Answer, status: Status | None) -> ClusterError:
         return UnavailableError(message, retry_after(answer, status))
     match code:
         case 401 | 403:
-            return ForbiddenError(message)
+            return _forbidden(message, status)
         case 404 if status or _text(answer) == _NO_ROUTE:
-            return NotFoundError(message)
+            return NotFoundError(message, _absence(status))
         case 409:
             return ConflictError(message, _owners(status.causes if status else ()))
         case 422:
             return _unprocessable(message, status)
         case _:
             return ClusterError(message)
+
+
+def _forbidden(message: str, status: Status | None) -> ForbiddenError:
+    """Tell a right that is missing from an object that admission does not let in."""
+    if status is None or status.reason != "Forbidden":
+        return ForbiddenError(message)
+    right = _RIGHT.search(status.message)
+    return ForbiddenError(message, right[1]) if right else DeniedError(message)
+
+
+def _absence(status: Status | None) -> Absence:
+    if status is None or not status.subject:
+        return Absence.KIND
+    return Absence.NAMESPACE if status.kind == "namespaces" else Absence.OBJECT
 
 
 def _unprocessable(message: str, status: Status | None) -> ClusterError:

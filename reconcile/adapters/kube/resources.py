@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from reconcile.adapters.kube.wire import Call, Wire
-from reconcile.core.errors import InvalidError, NotFoundError, UnavailableError
+from reconcile.core.errors import Absence, InvalidError, NotFoundError, UnavailableError
 from reconcile.core.model import Kind
 
 
@@ -108,7 +108,8 @@ def _served(api_version: str, listed: Iterable[Mapping[str, Any]]) -> dict[Kind,
 
 
 def _unserved(kind: Kind) -> NotFoundError:
-    return NotFoundError(f"{kind.name}: the server does not serve it in {kind.api_version}")
+    message = f"{kind.name}: the server does not serve it in {kind.api_version}"
+    return NotFoundError(message, Absence.KIND)
 
 
 def _root(api_version: str) -> str:

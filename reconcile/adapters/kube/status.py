@@ -35,11 +35,16 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The API server's own account of a failure; `subject` is the object's name, if it has one."""
+    """The API server's own account of a failure.
+
+    `subject` is the name of the object that it is about, `kind` that object's plural; both are
+    empty where it is about no object.
+    """
 
     reason: str
     message: str
     subject: str = ""
+    kind: str = ""
     causes: tuple[Cause, ...] = ()
     retry_after: float = 0.0
 
@@ -58,6 +63,7 @@ def parse(body: bytes) -> Status | None:
         reason=_str(content.get("reason")),
         message=_str(content.get("message")),
         subject=_str(details.get("name")),
+        kind=_str(details.get("kind")),
         causes=_causes(details.get("causes")),
         retry_after=float(seconds) if isinstance(seconds, int) and seconds > 0 else 0.0,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from reconcile.core.admission import Admission
 from reconcile.core.changes import Plan
 from reconcile.core.report.problems import Findings
 
@@ -32,6 +33,7 @@ class PlanReport:
 
     `folder` is where the session files are, relative to the top of their repository where that is
     known and as the user named it elsewhere: with it, the path of a problem leads to a file.
+    `admission` is what the server says of each object that is wanted; empty where it was not asked.
     """
 
     plan: Plan
@@ -39,3 +41,4 @@ class PlanReport:
     findings: Findings
     against: Against
     folder: str
+    admission: tuple[Admission, ...] = ()

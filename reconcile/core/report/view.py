@@ -98,7 +98,7 @@ def plan_view(plan: Plan, masker: Masker, *, whole: bool = False) -> PlanView:
 def learn_manifests(changes: Iterable[Change], masker: Masker) -> None:
     """Let the masker learn the secrets of all objects that are to be."""
     for change in changes:
-        manifest = _manifest(change)
+        manifest = manifest_of(change)
         if manifest is not None:
             masker.learn(manifest.body)
 
@@ -118,12 +118,13 @@ def _learn(session: SessionPlan, masker: Masker, *, whole: bool) -> None:
             masker.learn_change(change.ref, field)
 
 
-def _manifest(change: Change) -> Manifest | None:
+def manifest_of(change: Change) -> Manifest | None:
+    """The object that a change wants to be there, if it wants one; held changes want it too."""
     match change:
         case Create() | Patch() | Replace():
             return change.manifest
         case Hold():
-            return _manifest(change.change)
+            return manifest_of(change.change)
         case Delete() | Keep():
             return None
         case _:
