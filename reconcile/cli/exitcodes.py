@@ -20,6 +20,7 @@ class Exit(IntEnum):
     UNREACHABLE = 4
     PARTLY = 5
     HELD = 6
+    REFUSED = 7
     BUG = 70
     INTERRUPTED = 130
     PIPE = 141
@@ -34,6 +35,7 @@ MEANINGS = {
     Exit.UNREACHABLE: "the desired tree or the cluster could not be read",
     Exit.PARTLY: "`apply` only: some changes failed, the others were made",
     Exit.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back",
+    Exit.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.PIPE: "the reader of the output went away",
@@ -68,12 +70,16 @@ def exit_for(error: ReconcileError) -> Exit:
             return Exit.BUG
 
 
-def exit_of_diff(changes: Iterable[Change], *, unread: bool, invalid: bool) -> Exit:
+def exit_of_diff(
+    changes: Iterable[Change], *, unread: bool, invalid: bool, refused: bool = False
+) -> Exit:
     """Say how a diff ended; an error never looks like changes, nor like none."""
     if unread:
         return Exit.UNREACHABLE
     if invalid:
         return Exit.INVALID
+    if refused:
+        return Exit.REFUSED
     return Exit.OK if all(isinstance(change, Keep) for change in changes) else Exit.CHANGES
 
 

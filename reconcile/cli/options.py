@@ -109,6 +109,15 @@ prune_option = click.option(
 """Take whether to delete what is no longer declared."""
 
 
+server_dry_run_option = click.option(
+    "--server-dry-run",
+    is_flag=True,
+    help="Ask the server as well what admission would change or refuse. Changes nothing, but needs "
+    "the rights to create and patch.",
+)
+"""Take whether the server is asked what it would make of the plan."""
+
+
 def output_options(*forms: str) -> _Decorator:
     """Take how results are shown; the first form is the default."""
     return _bundle(

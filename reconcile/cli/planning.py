@@ -1,5 +1,7 @@
 """What `diff` and `apply` have in common: from options to a plan, and to its report."""
 
+from dataclasses import replace
+
 from reconcile.cli.options import Connection, Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
@@ -31,6 +33,13 @@ def report_of(planned: Planned, desire: Desire) -> PlanReport:
         against=LiveCluster(),
         folder=desire.tree.as_posix(),
     )
+
+
+def rehearsed(reconciler: Reconciler, planned: Planned, report: PlanReport) -> PlanReport:
+    """Add what the server would make of the plan, and what kept it from being asked."""
+    found = reconciler.rehearse(planned)
+    findings = replace(report.findings, problems=(*report.findings.problems, *found.problems))
+    return replace(report, findings=findings, admission=found.admission)
 
 
 def findings_of(planned: Planned, failures: tuple[Problem, ...] = ()) -> Findings:

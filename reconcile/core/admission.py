@@ -56,6 +56,13 @@ class NotTried:
 
 Admission: TypeAlias = Accepted | Altered | Refused | NotTried
 
+_MIRRORED: Final = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+)
+"""Annotations that a server derives from a pod's own fields; no admission is behind them."""
+
 _POD_SPECS: Final[tuple[tuple[str, ...], ...]] = (
     ("spec",),
     ("spec", "template", "spec"),
@@ -99,7 +106,7 @@ def _added(body: KubeObject, answer: KubeObject) -> Iterator[Alteration]:
 def _new_entries(path: Path, ours: Any, theirs: Any) -> Iterator[Alteration]:
     known = ours or {}
     for name, value in (theirs or {}).items():
-        if name not in known:
+        if name not in known and not name.startswith(_MIRRORED):
             yield Alteration(show((*path, name)), ABSENT, value)
 
 

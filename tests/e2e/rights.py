@@ -1,5 +1,6 @@
 """Accounts and rights on a real server, set up by its admin."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.controlplane import waiting
@@ -31,3 +32,37 @@ def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods"
         return bool(plane.request("POST", path, review).json()["status"]["allowed"])
 
     waiting.until(f"the rights of {user}", granted)
+
+
+def everywhere(plane: ControlPlane, name: str, rules: list[dict[str, Any]]) -> Path:
+    """Bind rules for all namespaces to a new account in the namespace `name`; its kubeconfig."""
+    api = "rbac.authorization.k8s.io"
+    account = f"{name}-everywhere"
+    install(
+        plane,
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": account, "namespace": name},
+            }
+        ],
+    )
+    role = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": account},
+        "rules": rules,
+    }
+    binding = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": account},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": name}],
+    }
+    for plural, body in (("clusterroles", role), ("clusterrolebindings", binding)):
+        answer = plane.request("POST", f"/apis/{api}/v1/{plural}", body)
+        assert answer.status_code == 201, answer.text
+    wait(plane, f"system:serviceaccount:{name}:{account}", name)
+    return plane.service_account_kubeconfig(name, account)

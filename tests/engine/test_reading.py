@@ -8,7 +8,7 @@ from reconcile.core.names import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
 
-NO = ForbiddenError("no such right")
+NO = ForbiddenError("no such right", "list")
 
 
 def two_namespaces():

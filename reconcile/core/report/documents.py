@@ -21,6 +21,7 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
+from reconcile.core.report.admission import admission_json
 from reconcile.core.report.escape import json_safe
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision, PlanReport
@@ -48,6 +49,7 @@ def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
         "digest": report.digest,
         "summary": view.summary.as_dict(),
         "sessions": [session for session in sessions if session["changes"]],
+        **({"admission": admission_json(report, masker)} if report.admission else {}),
         **_findings(report.findings, masker),
     }
 

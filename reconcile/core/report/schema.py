@@ -31,6 +31,7 @@ def report_schema() -> dict[str, Any]:
             "session": _session(),
             "change": _change(),
             "field": _field(),
+            "admission": _admission(),
             "effect": _effect(),
             "cause": _cause(),
             "outcome": _outcome(),
@@ -58,9 +59,9 @@ def _about(schema: _Schema, text: str) -> _Schema:
     return {**schema, "description": text}
 
 
-def _document(kind: str, properties: _Schema) -> _Schema:
+def _document(kind: str, properties: _Schema, *, optional: tuple[str, ...] = ()) -> _Schema:
     head = {"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}}
-    return _record({**head, **properties})
+    return _record({**head, **properties}, optional=optional)
 
 
 def _origin() -> _Schema:
@@ -83,9 +84,12 @@ def _plan() -> _Schema:
         "digest": _about(_TEXT, "one name for all that the plan would do"),
         "summary": summary,
         "sessions": _about(_list("session"), "sessions in which something changes"),
+        "admission": _about(
+            _list("admission"), "what the server's dry run says; missing where it was not asked"
+        ),
         **_findings(),
     }
-    return _document("Plan", properties)
+    return _document("Plan", properties, optional=("admission",))
 
 
 def _against() -> _Schema:
@@ -150,6 +154,28 @@ def _field() -> _Schema:
         "cause": {"$ref": "#/$defs/cause"},
     }
     return _record(properties, optional=("before", "after"))
+
+
+def _admission() -> _Schema:
+    field = {
+        "path": _TEXT,
+        "declared": {"description": "the key is missing where admission adds the field"},
+        "admitted": {"description": "the key is missing where admission takes it away"},
+    }
+    fields = {"type": "array", "items": _record(field, optional=("declared", "admitted"))}
+    reason = {"message": _about(_TEXT, "why, with secrets masked")}
+    rest: _Schema = {
+        "accepted": {},
+        "altered": {"fields": fields},
+        "refused": reason,
+        "notTried": reason,
+    }
+    return {
+        "oneOf": [
+            _record({"verdict": {"const": verdict}, **_ref(), **properties})
+            for verdict, properties in rest.items()
+        ]
+    }
 
 
 def _tagged(name: str, **properties: _Schema) -> _Schema:

@@ -13,6 +13,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.mask.masker import Masker
+from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.causes import DRIFT, part
 from reconcile.core.report.escape import visible
 from reconcile.core.report.origin import against_words, tree_words
@@ -47,6 +48,8 @@ def format_text(report: PlanReport, masker: Masker, options: TextOptions = _PLAI
         lines.append("Nothing to do.")
     if findings.problems:
         lines += ["", f"{problems_line(findings)} What they are about stays as it is."]
+    admission = admission_lines(report, masker)
+    lines += ["", *admission] if admission else []
     lines += ["", options.paint("bold", summary_line(view.summary))]
     lines += _origin(report, masker)
     return "\n".join(lines).lstrip("\n") + "\n"

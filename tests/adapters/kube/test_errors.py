@@ -6,8 +6,10 @@ import time
 import pytest
 
 from reconcile.core.errors import (
+    Absence,
     ClusterError,
     ConflictError,
+    DeniedError,
     FieldOwner,
     ForbiddenError,
     InvalidError,
@@ -233,3 +235,32 @@ def test_a_success_that_is_no_json_is_unavailable(body):
 
 def test_every_error_is_one_of_ours():
     assert isinstance(error_of(status(418, "Teapot", "short")), ReconcileError)
+
+
+RIGHT = 'pods "one" is forbidden: User "u" cannot create resource "pods" in API group "" in the '
+
+
+def test_a_missing_right_is_told_from_an_object_that_is_denied():
+    missing = error_of(status(403, "Forbidden", f'{RIGHT}namespace "team-a"', name="one"))
+    assert (type(missing), missing.verb) == (ForbiddenError, "create")
+    denied = error_of(status(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: q'))
+    assert (type(denied), denied.verb) == (DeniedError, "")
+
+
+def test_credentials_that_are_not_accepted_are_no_missing_right():
+    assert error_of(status(401, "Unauthorized", "Unauthorized")).verb == ""
+
+
+@pytest.mark.parametrize(
+    ("reply", "absence"),
+    [
+        (
+            status(404, "NotFound", 'namespaces "a" not found', name="a", kind="namespaces"),
+            "NAMESPACE",
+        ),
+        (status(404, "NotFound", 'pods "a" not found', name="a", kind="pods"), "OBJECT"),
+        (status(404, "NotFound", "the server could not find the requested resource"), "KIND"),
+    ],
+)
+def test_what_is_not_there_is_told(reply, absence):
+    assert error_of(reply).absence is Absence[absence]

@@ -1,0 +1,109 @@
+"""What the server says of a plan, in words and as JSON: complete, short, and without secrets."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from reconcile.core.admission import Accepted, Alteration, Altered, NotTried, Refused
+from reconcile.core.changes import ABSENT, Create, Plan, SessionPlan
+from reconcile.core.mask.masker import Masker
+from reconcile.core.report.admission import admission_lines
+from reconcile.core.report.documents import plan_json, to_json
+from reconcile.core.report.schema import report_schema
+from reconcile.core.report.text import format_text
+from tests.core.report import samples
+from tests.core.report.samples import FIX_LOGIN, ref
+
+TOKEN = "hunter22-new"
+ENTRY = {"name": "API_TOKEN", "value": "c4nary-Zx81"}
+POD = ref("Pod", "fix-login-runner")
+PLAN = Plan("default", "r1", (SessionPlan(FIX_LOGIN, (Create(samples.pod(token=TOKEN)),)),))
+
+
+def reported(*admission):
+    return replace(samples.report(PLAN), admission=admission)
+
+
+def lines(*admission):
+    return list(admission_lines(reported(*admission), Masker()))
+
+
+def document(*admission):
+    made = plan_json(reported(*admission), Masker())
+    jsonschema.validate(made, report_schema())
+    return json.loads(to_json(made)).get("admission")
+
+
+def test_a_server_that_was_not_asked_is_not_spoken_of():
+    assert lines() == []
+    assert document() is None
+    assert "Server" not in format_text(reported(), Masker())
+
+
+def test_what_is_accepted_is_only_counted():
+    assert lines(Accepted(POD)) == [
+        "Server dry run: 1 accepted, 0 altered, 0 refused, 0 not tried."
+    ]
+    assert [each["verdict"] for each in document(Accepted(POD))] == ["accepted"]
+
+
+def test_a_refusal_comes_first_and_shows_no_secret_that_the_server_quotes():
+    refused = Refused(POD, f'apply Pod: invalid: env: Invalid value: "{TOKEN}"\nx')
+    found = lines(NotTried(ref("Service", "a"), "later"), refused)
+    assert found[1].startswith("Pod team-a/fix-login-runner: refused: apply Pod: invalid")
+    assert found[1].endswith('"\u2039masked #1\u203a"\\nx')
+    assert TOKEN not in json.dumps(document(refused))
+
+
+def test_an_alteration_is_told_field_by_field():
+    fields = (
+        Alteration("spec.containers[runner].image", "i:1", "mirror/i:1"),
+        Alteration("spec.containers[proxy].image", ABSENT, "mesh:2"),
+        Alteration("spec.hostNetwork", declared=True, admitted=ABSENT),
+        Alteration("metadata.annotations[note]", ABSENT, "two\nlines"),
+    )
+    said = "Pod team-a/fix-login-runner: admission"
+    assert lines(Altered(POD, fields))[1:] == [
+        f'{said} changes spec.containers[runner].image: "i:1" \u2192 "mirror/i:1"',
+        f'{said} adds spec.containers[proxy].image: "mesh:2"',
+        f"{said} takes away spec.hostNetwork: true",
+        f"{said} adds metadata.annotations[note]",
+        "    + two",
+        "    + lines",
+    ]
+    [each] = document(Altered(POD, fields))
+    assert each["fields"][1] == {"path": "spec.containers[proxy].image", "admitted": "mesh:2"}
+    assert each["fields"][2] == {"path": "spec.hostNetwork", "declared": True}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        Alteration("spec.containers[runner].env[API_TOKEN].value", TOKEN, "c4nary-Zx81"),
+        Alteration("spec.containers[runner].env[API_TOKEN]", ABSENT, ENTRY),
+        Alteration("metadata.annotations[api-token]", ABSENT, "c4nary-Zx81"),
+    ],
+)
+def test_secrets_in_an_alteration_are_masked_in_every_form(field):
+    altered = Altered(POD, (field,))
+    shown = "\n".join(lines(altered)) + json.dumps(document(altered))
+    assert "c4nary" not in shown
+    assert TOKEN not in shown
+    assert "masked #1" in shown
+
+
+def test_what_could_not_be_tried_is_gathered_by_its_reason():
+    few = [NotTried(ref("Pod", name), "the account is missing") for name in ("a", "b")]
+    many = [NotTried(ref("Pod", f"p{n}", "gone"), "the namespace is missing") for n in range(5)]
+    assert lines(*few, *many)[1:] == [
+        "Pod team-a/a, Pod team-a/b: not tried: the account is missing",
+        "5 objects in gone: not tried: the namespace is missing",
+    ]
+    assert len(document(*few, *many)) == 7
+
+
+def test_text_has_it_before_the_summary():
+    text = format_text(reported(Accepted(POD)), Masker())
+    assert text.index("Server dry run") < text.index("Plan: 1 to create")

@@ -1,0 +1,124 @@
+"""What a dry run answers, compared with what was declared: only what people must know."""
+
+import pytest
+
+from reconcile.core.admission import Accepted, Alteration, Altered, admitted, admitted_new
+from reconcile.core.changes import ABSENT
+from reconcile.core.model import Kind, ObjectRef
+
+POD = Kind("v1", "Pod")
+CRON = Kind("batch/v1", "CronJob")
+REF = ObjectRef("", "Pod", "team-a", "one")
+
+
+def body(container=None, metadata=None, **spec):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "one", "namespace": "team-a", **(metadata or {})},
+        "spec": {"containers": [{"name": "runner", "image": "i:1", **(container or {})}], **spec},
+    }
+
+
+def answered(container=None, metadata=None, **spec):
+    """The same with what every server adds."""
+    ours = {"terminationMessagePath": "/dev/log", "imagePullPolicy": "Always", **(container or {})}
+    found = body(ours, {"uid": "u", "resourceVersion": "1", **(metadata or {})}, **spec)
+    return {**found, "status": {"phase": "Pending"}}
+
+
+def test_what_the_server_fills_in_is_no_alteration():
+    assert admitted_new(POD, REF, body(), answered()) == Accepted(REF)
+    assert admitted(POD, REF, body(), answered()) == Accepted(REF)
+
+
+@pytest.mark.parametrize("judge", [admitted, admitted_new])
+def test_a_declared_field_that_comes_back_different_is_told_with_both_values(judge):
+    answer = answered({"image": "mirror/i:1"}, priorityClassName="high")
+    declared = body(priorityClassName="low")
+    assert judge(POD, REF, declared, answer) == Altered(
+        REF,
+        (
+            Alteration("spec.containers[runner].image", "i:1", "mirror/i:1"),
+            Alteration("spec.priorityClassName", "low", "high"),
+        ),
+    )
+
+
+def test_a_declared_field_that_is_taken_away_is_told():
+    assert admitted(POD, REF, body(hostNetwork=True), answered()) == Altered(
+        REF, (Alteration("spec.hostNetwork", declared=True, admitted=ABSENT),)
+    )
+
+
+def test_what_our_manager_no_longer_declares_is_no_alteration():
+    ours = {
+        "manager": "reconcile",
+        "operation": "Apply",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:hostNetwork": {}}},
+    }
+    answer = answered(metadata={"managedFields": [ours]}, hostNetwork=True)
+    assert admitted(POD, REF, body(), answer) == Accepted(REF)
+
+
+def test_quantities_and_orders_that_mean_the_same_are_no_alteration():
+    declared = body({"resources": {"limits": {"cpu": "1000m"}}, "env": [{"name": "A"}]})
+    answer = answered({"resources": {"limits": {"cpu": "1"}}, "env": [{"name": "A"}]})
+    assert admitted_new(POD, REF, declared, answer) == Accepted(REF)
+
+
+def test_an_injected_container_is_told_by_its_image():
+    sidecar = {"name": "proxy", "image": "mesh:2"}
+    answer = answered(initContainers=[{"name": "first", "image": "mesh:1"}])
+    answer["spec"]["containers"].append(sidecar)
+    assert admitted_new(POD, REF, body(), answer) == Altered(
+        REF,
+        (
+            Alteration("spec.initContainers[first].image", ABSENT, "mesh:1"),
+            Alteration("spec.containers[proxy].image", ABSENT, "mesh:2"),
+        ),
+    )
+
+
+def test_injected_labels_annotations_and_variables_are_told():
+    entry = {"name": "ROLE", "value": "r"}
+    metadata = {"labels": {"a": "b"}, "annotations": {"c.d/e": "f"}}
+    answer = answered({"env": [{"name": "A", "value": "1"}, entry]}, metadata)
+    declared = body({"env": [{"name": "A", "value": "1"}]})
+    assert admitted_new(POD, REF, declared, answer) == Altered(
+        REF,
+        (
+            Alteration("metadata.labels.a", ABSENT, "b"),
+            Alteration("metadata.annotations[c.d/e]", ABSENT, "f"),
+            Alteration("spec.containers[runner].env[ROLE]", ABSENT, entry),
+        ),
+    )
+
+
+def test_what_was_there_before_a_patch_was_not_added_by_admission():
+    answer = answered({"env": [{"name": "A", "value": "1"}]}, {"labels": {"a": "b"}})
+    assert admitted(POD, REF, body(), answer) == Accepted(REF)
+
+
+def test_annotations_that_the_server_derives_from_a_pod_are_no_admission():
+    names = (
+        "seccomp.security.alpha.kubernetes.io/pod",
+        "container.seccomp.security.alpha.kubernetes.io/runner",
+        "container.apparmor.security.beta.kubernetes.io/runner",
+    )
+    answer = answered(metadata={"annotations": dict.fromkeys(names, "runtime/default")})
+    assert admitted_new(POD, REF, body(), answer) == Accepted(REF)
+
+
+def test_containers_of_a_template_are_looked_at_too():
+    def cron(containers):
+        job = {"template": {"spec": {"containers": containers}}}
+        return {"metadata": {"name": "one"}, "spec": {"jobTemplate": {"spec": job}}}
+
+    ours = [{"name": "runner", "image": "i:1"}]
+    answer = cron([*ours, {"name": "proxy"}])
+    (found,) = admitted_new(CRON, REF, cron(ours), answer).fields
+    path = "spec.jobTemplate.spec.template.spec.containers[proxy].image"
+    assert found == Alteration(path, ABSENT, "")

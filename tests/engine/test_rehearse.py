@@ -1,0 +1,226 @@
+"""A plan tried on the server: what it would say of each object, and that nothing changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from reconcile.core.admission import Accepted, Altered, NotTried, Refused
+from reconcile.core.changes import HoldReason
+from reconcile.core.errors import (
+    Absence,
+    ClusterError,
+    ConflictError,
+    DeniedError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+from reconcile.core.plan.gates import hold_all
+from reconcile.engine.rehearse import Rehearsal
+from tests.engine.fakes import FlakyCluster, Times, always, never
+from tests.engine.worlds import declared, settled
+
+RECREATE = "update: {strategy: Recreate}\ninitialPrompt: other"
+
+
+def rehearsed(world, faults=never, **desired):
+    """Try a world's plan; asserts that all is as it was before."""
+    before = world.objects()
+    planned = world.plan(**desired)
+    reconciler = world.reconciler(faults)
+    found = reconciler.rehearse(planned)
+    assert world.objects() == before
+    return found
+
+
+def told(found, kind, name="one"):
+    [each] = [a for a in found.admission if a.ref.kind == kind and name in a.ref.name]
+    return each
+
+
+def asked(world):
+    return [f"{call.kind} {call.name}" for call in world.seen.log]
+
+
+def test_each_object_that_is_wanted_is_tried_in_the_order_of_the_plan():
+    world = declared("one", "two")
+    found = rehearsed(world)
+    assert "ConfigMap session-one" in asked(world)
+    refs = [change.ref for change in world.plan().plan.changes]
+    assert [each.ref for each in found.admission] == refs
+    assert found.problems == ()
+
+
+def test_what_stays_or_goes_is_not_tried():
+    world = settled("one", "two")
+    del world.files["team-a/two.yaml"]
+    assert rehearsed(world, folders=["team-a"]).admission == ()
+    assert asked(world) == []
+
+
+def test_a_pod_whose_account_is_yet_to_be_made_is_not_tried():
+    found = rehearsed(declared())
+    account = told(found, "ServiceAccount").ref
+    pod = told(found, "Pod")
+    assert pod == NotTried(pod.ref, f"{account} does not exist yet")
+
+
+def test_a_new_object_is_tried_without_an_owner_that_has_no_uid_yet():
+    world = declared()
+    bodies = []
+    planned = world.plan()
+    reconciler = world.reconciler(wrap=lambda cluster: Spy(cluster, bodies))
+    reconciler.rehearse(planned)
+    assert bodies
+    assert not any("ownerReferences" in body["metadata"] for body, _ in bodies)
+    assert all(options.dry_run for _, options in bodies)
+
+
+class Spy:
+    """Keeps what is applied."""
+
+    def __init__(self, cluster, bodies):
+        self._cluster = cluster
+        self._bodies = bodies
+
+    def apply(self, body, options):
+        self._bodies.append((body, options))
+        return self._cluster.apply(body, options)
+
+    def __getattr__(self, name):
+        return getattr(self._cluster, name)
+
+
+def test_a_patch_is_tried_on_the_very_object_and_with_its_owner():
+    world = settled()
+    record = world.get("ConfigMap", "session-one")["metadata"]["uid"]
+    world.edit(
+        "Service", "session-one", {"op": "replace", "path": "/spec/ports/0/port", "value": 1}
+    )
+    bodies = []
+    planned = world.plan()
+    world.reconciler(wrap=lambda cluster: Spy(cluster, bodies)).rehearse(planned)
+    [(body, options)] = bodies
+    live = world.get("Service", "session-one")["metadata"]
+    assert (body["metadata"]["name"], body["metadata"]["uid"]) == ("session-one", live["uid"])
+    assert body["metadata"]["ownerReferences"][0]["uid"] == record
+    assert options.force
+
+
+@pytest.mark.parametrize("spec", [RECREATE, "initialPrompt: other"])
+def test_a_replacement_is_tried_under_a_free_name_whether_it_is_held_or_not(spec):
+    world = settled().add("one", spec)
+    world.cluster.tick(60)
+    found = rehearsed(world)
+    pod = told(found, "Pod")
+    assert pod == Accepted(pod.ref)
+    assert "Pod one-runner-dry-run" in asked(world)
+    assert "Pod one-runner" not in asked(world)
+
+
+def test_a_name_that_is_taken_is_tried_elsewhere():
+    world = declared()
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "session-one", "namespace": "team-a"},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    world.cluster.create(body, "stranger")
+    found = rehearsed(world)
+    assert isinstance(told(found, "Service"), Accepted)
+    assert "Service session-one-dry-run" in asked(world)
+
+
+def test_a_namespace_out_of_the_realm_is_not_touched_by_a_trial():
+    world = declared()
+    plan = world.plan().plan
+    [session] = plan.sessions
+    held = replace(session, changes=hold_all(session.changes, HoldReason.OUT_OF_REALM))
+    seen = FlakyCluster(world.cluster)
+    found = Rehearsal(seen, replace(plan, sessions=(held,))).run(threads=2)
+    assert {each.why for each in found.admission} == {"the namespace is not listed in policy.yaml"}
+    assert len(found.admission) == len(plan.changes)
+    assert seen.log == []
+
+
+def test_a_namespace_that_is_not_there_is_asked_for_once():
+    world = declared("one", "two")
+    gone = NotFoundError('namespaces "team-a" not found', Absence.NAMESPACE)
+    found = rehearsed(world, Times(gone, "apply", times=always))
+    assert {each.why for each in found.admission} == {"the namespace does not exist yet"}
+    assert found.problems == ()
+    assert len(asked(world)) == 1
+
+
+def test_a_kind_that_is_not_served_waits_and_the_others_are_tried():
+    gone = NotFoundError("Service: the server does not serve it in v1", Absence.KIND)
+    found = rehearsed(declared(), Times(gone, "apply", "Service", times=always))
+    service = told(found, "Service")
+    assert service == NotTried(service.ref, "the server does not serve this kind yet")
+    assert isinstance(told(found, "NetworkPolicy"), Accepted)
+
+
+def test_something_else_that_is_not_there_is_told_in_the_servers_words():
+    gone = NotFoundError('roles "one" not found')
+    service = told(rehearsed(declared(), Times(gone, "apply", "Service")), "Service")
+    assert service.why == 'something that it needs does not exist yet (roles "one" not found)'
+
+
+@pytest.mark.parametrize(
+    "error", [DeniedError("quota"), InvalidError("wrong", ("spec",)), ClusterError("webhook")]
+)
+def test_a_refusal_is_told(error):
+    found = rehearsed(declared(), Times(error, "apply", "Service"))
+    service = told(found, "Service")
+    assert service == Refused(service.ref, str(error))
+    assert found.problems == ()
+
+
+def test_an_object_that_changed_meanwhile_is_not_judged():
+    found = rehearsed(declared(), Times(ConflictError("another UID"), "apply", "Service"))
+    why = told(found, "Service").why
+    assert why == "it has changed since the plan was made (another UID)"
+
+
+def test_each_right_that_is_missing_is_named_once_for_kind_and_namespace():
+    no = ForbiddenError("no such right", "create")
+    world = declared("one", "two").add("one", namespace="team-b")
+    found = rehearsed(world, Times(no, "apply", "Service", times=always))
+    assert [str(problem) for problem in found.problems] == [
+        f"{namespace}: Service could not be tried on the server: no such right; grant `create` on "
+        "Service in this namespace"
+        for namespace in ("team-a", "team-b")
+    ]
+    services = [each for each in found.admission if each.ref.kind == "Service"]
+    assert {each.why for each in services} == {"the right to `create` it is missing"}
+
+
+def test_credentials_that_are_not_accepted_are_no_missing_right():
+    found = rehearsed(declared(), Times(ForbiddenError("401"), "apply", times=always))
+    [problem] = found.problems
+    assert "grant" not in problem.message
+
+
+def test_a_server_that_is_away_is_asked_once():
+    world = declared("one", "two")
+    found = rehearsed(world, Times(UnavailableError("away"), "apply", times=always))
+    assert {each.why for each in found.admission} == {"the server could not be asked"}
+    assert len(found.problems) == 1
+    assert len(asked(world)) == 1
+
+
+def test_what_admission_changes_is_told():
+    world = declared()
+
+    class Labelling(Spy):
+        def apply(self, body, options):
+            answer = super().apply(body, options)
+            labels = {**answer["metadata"].get("labels", {}), "mesh": "on"}
+            return {**answer, "metadata": {**answer["metadata"], "labels": labels}}
+
+    planned = world.plan()
+    found = world.reconciler(wrap=lambda cluster: Labelling(cluster, [])).rehearse(planned)
+    assert isinstance(told(found, "Service"), Altered)
+    assert told(found, "Service").fields[0].path == "metadata.labels.mesh"
