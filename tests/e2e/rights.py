@@ -1,10 +1,13 @@
 """Accounts and rights on a real server, set up by its admin."""
 
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.controlplane import waiting
 from tests.controlplane.access import ControlPlane
+
+Rules: TypeAlias = list[dict[str, Any]]
 
 
 def install(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
@@ -34,35 +37,34 @@ def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods"
     waiting.until(f"the rights of {user}", granted)
 
 
-def everywhere(plane: ControlPlane, name: str, rules: list[dict[str, Any]]) -> Path:
-    """Bind rules for all namespaces to a new account in the namespace `name`; its kubeconfig."""
+def everywhere(plane: ControlPlane, home: str, rules: Rules) -> Path:
+    """Make an account in `home` with these rules in all namespaces; gives its kubeconfig."""
+    return _made(plane, home, rules, "Cluster", "/pods")
+
+
+def account(plane: ControlPlane, home: str, rules: Rules, resource: str) -> Path:
+    """Make an account in `home` with these rules there; `resource` is one that they let list."""
+    return _made(plane, home, rules, "", resource)
+
+
+def _made(plane: ControlPlane, home: str, rules: Rules, scope: str, resource: str) -> Path:
     api = "rbac.authorization.k8s.io"
-    account = f"{name}-everywhere"
-    install(
-        plane,
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": account, "namespace": name},
-            }
-        ],
-    )
-    role = {
-        "apiVersion": f"{api}/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": account},
-        "rules": rules,
-    }
+    name = f"reader-{uuid.uuid4().hex[:8]}"
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": home}
+    metadata = {"name": name} if scope else {"name": name, "namespace": home}
+    role = {"kind": f"{scope}Role", "rules": rules}
     binding = {
-        "apiVersion": f"{api}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": account},
-        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": account},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": name}],
+        "kind": f"{scope}RoleBinding",
+        "roleRef": {"apiGroup": api, "kind": f"{scope}Role", "name": name},
+        "subjects": [subject],
     }
-    for plural, body in (("clusterroles", role), ("clusterrolebindings", binding)):
-        answer = plane.request("POST", f"/apis/{api}/v1/{plural}", body)
+    accounts = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    install(plane, [{**accounts, "metadata": {"name": name, "namespace": home}}])
+    place = "" if scope else f"/namespaces/{home}"
+    for body in (role, binding):
+        path = f"/apis/{api}/v1{place}/{body['kind'].lower()}s"
+        found = {"apiVersion": f"{api}/v1", "metadata": metadata, **body}
+        answer = plane.request("POST", path, found)
         assert answer.status_code == 201, answer.text
-    wait(plane, f"system:serviceaccount:{name}:{account}", name)
-    return plane.service_account_kubeconfig(name, account)
+    wait(plane, f"system:serviceaccount:{home}:{name}", home, resource)
+    return plane.service_account_kubeconfig(home, name)

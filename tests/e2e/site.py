@@ -290,7 +290,8 @@ def make(plane: ControlPlane, folder: Path) -> Site:
     tree = folder / "desired"
     tree.mkdir(exist_ok=True)
     site = Site(plane, namespace, tree, kubeconfig)
-    rights.wait(plane, site.user, namespace)
+    for account in (ACCOUNT, READER):
+        rights.wait(plane, f"system:serviceaccount:{namespace}:{account}", namespace)
     return site
 
 

@@ -26,6 +26,9 @@ _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 _RIGHT: Final = re.compile(r"\bcannot ([a-z]+) (?:resource|path) ")
 """How the server words a right that is missing, whatever authorizer it asks."""
 
+_NO_REASON: Final = re.compile(r"is forbidden:\s*(?:RBAC: .*)?$", re.DOTALL)
+"""All that it says where an apply may patch, but not create what is not there."""
+
 _PRECONDITIONS: Final = frozenset({"metadata.uid", "metadata.resourceVersion"})
 _NO_ROUTE: Final = "404 page not found"
 _PASSING: Final = frozenset({HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS})
@@ -66,6 +69,8 @@ def _forbidden(message: str, status: Status | None) -> ForbiddenError:
     """Tell a right that is missing from an object that admission does not let in."""
     if status is None or status.reason != "Forbidden":
         return ForbiddenError(message)
+    if _NO_REASON.search(status.message):
+        return ForbiddenError(message, "create")
     right = _RIGHT.search(status.message)
     return ForbiddenError(message, right[1]) if right else DeniedError(message)
 
@@ -113,6 +118,8 @@ def _hint(answer: Answer, status: Status | None) -> str:
     match answer.code:
         case 401:
             return "the credentials are not accepted; log in again or choose another context"
+        case 403 if status and _NO_REASON.search(status.message):
+            return f'cannot create resource "{status.kind}", as an apply of a new object must'
         case 404 if status is None or not status.subject:
             return "the server does not serve this kind at this address"
         case code if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:

@@ -264,3 +264,11 @@ def test_credentials_that_are_not_accepted_are_no_missing_right():
 )
 def test_what_is_not_there_is_told(reply, absence):
     assert error_of(reply).absence is Absence[absence]
+
+
+@pytest.mark.parametrize("reason", ["", 'RBAC: clusterrole "x" not found'])
+def test_an_apply_that_may_not_create_is_told_so_although_the_server_gives_no_reason(reason):
+    message = f'pods "one" is forbidden: {reason}'
+    error = error_of(status(403, "Forbidden", message, name="one", kind="pods"))
+    assert (type(error), error.verb) == (ForbiddenError, "create")
+    assert 'cannot create resource "pods"' in str(error)
