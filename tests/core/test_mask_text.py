@@ -105,6 +105,9 @@ HOSTILE = [
     *("-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "-----BEGIN PRIVATE KEYPRIVATE KEY"),
     *("bearer ", "secret ", "aws secret=", "ghp_", "SG.aaaaaaaaaa", "name: A_TOKEN ", "--token "),
     *("authorization: ", "?key=", "hooks.slack.com/a/", '"', '\\"', "password: |\n ", "\n", " "),
+    *("machine a login b password ", "machine ", "curl -u a:", "curl ", "mysql ", "mysql -p"),
+    *("Private-Lines: 1\n", "token is ", "0123456789:AA", "M" * 24 + ".aaaaaa.", "/webhooks/1/"),
+    *("dt0c01.", "abc8Q~", "PMAK-" + "a" * 20, "dp.pt.", "key-", "sshpass -p ", "-u a"),
     *(f"{mark(1)} token=a ", "canary-value", "canary-valu", "{", "["),
 ]
 

@@ -79,9 +79,11 @@ def _is_key(match: re.Match[str]) -> bool:
     domain, slash, _ = name.partition("/")
     if slash and "." not in domain:
         return False
+    is_hyphenated = "-" in name and name.islower()
     if match["first"] is not None:
-        return True
-    return name.lower() not in _PROSE and not ("-" in name and name.islower())
+        # YAML wants a blank behind the colon; without one it is a host with its port.
+        return not (is_hyphenated and match["sign"] == ":")
+    return name.lower() not in _PROSE and not is_hyphenated
 
 
 def _value(text: str, start: int) -> Iterator[Hit]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from reconcile.core.mask.tokens import PREFIXED
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -24,7 +26,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A pattern whose groups are secrets; where none of the lower-case `literals` is, no hit."""
+    """A pattern whose groups are secrets.
+
+    Where none of the lower-case `literals` is, there is no hit; without any it is always tried.
+    """
 
     literals: tuple[str, ...]
     pattern: re.Pattern[str]
@@ -34,36 +39,24 @@ def _shape(literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _Sha
     return _Shape(tuple(literals.split()), re.compile(pattern, flags))
 
 
-_PREFIXED: Final = (
-    r"gh[opsru]_[A-Za-z0-9_]{10,}",
-    r"github_pat_[A-Za-z0-9_]{10,}",
-    r"gl(?:agent|cbt|dt|ft|imt|oas|pat|ptt|rt|soat)-[A-Za-z0-9_.-]{10,}",
-    r"xox[a-z]-[A-Za-z0-9-]{8,}",
-    r"xapp-[A-Za-z0-9-]{10,}",
-    r"(?:AKIA|ASIA)[A-Z0-9]{12,}",
-    r"AIza[A-Za-z0-9_-]{20,}",
-    r"ya29\.[A-Za-z0-9_.-]{10,}",
-    r"GOCSPX-[A-Za-z0-9_-]{10,}",
-    r"sk-[A-Za-z0-9_-]{16,}",
-    r"[rs]k_(?:live|test)_[A-Za-z0-9]{10,}",
-    r"npm_[A-Za-z0-9]{10,}",
-    r"pypi-[A-Za-z0-9_-]{16,}",
-    r"hf_[A-Za-z0-9]{10,}",
-    r"gsk_[A-Za-z0-9]{16,}",
-    r"dckr_pat_[A-Za-z0-9_-]{10,}",
-    r"glsa_[A-Za-z0-9_]{16,}",
-    r"hv[bs]\.[A-Za-z0-9_-]{16,}",
-    r"sha256~[A-Za-z0-9_-]{16,}",
-    r"AGE-SECRET-KEY-1[A-Z0-9]{16,}",
-    r"SG\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-)
+def _said(words: str) -> _Shape:
+    """A secret in prose, `the password is …`: a word with a digit, or it would be prose itself."""
+    names = words.split()
+    return _Shape(
+        tuple(f"{name} is" for name in names),
+        re.compile(
+            rf"\b(?:{'|'.join(names)}) is\s{{1,4}}+[\"'`]?"
+            r"(?=[^\s\"'`]{0,100}?\d)([^\s\"'`]{6,}+)",
+            re.IGNORECASE,
+        ),
+    )
+
+
+_WORD: Final = r"\S{1,200}+"
 
 _SHAPES: Final = (
-    _shape(
-        "gh github_pat_ gl xox xapp- akia asia aiza ya29. gocspx- sk- k_live_ k_test_ npm_ pypi- "
-        "hf_ gsk_ dckr_pat_ hvb. hvs. sha256~ age-secret-key sg.",
-        rf"(?<![A-Za-z0-9])({'|'.join(_PREFIXED)})",
-    ),
+    # Nearly all text has a point or a dash: no literal spares this search.
+    _shape("", rf"(?<![A-Za-z0-9])({'|'.join(PREFIXED)})"),
     _shape("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
     _shape(
         "private",
@@ -71,6 +64,7 @@ _SHAPES: Final = (
         r"(?:.*?-----END [A-Z0-9 ]{0,60}-----|.*))",
         re.DOTALL,
     ),
+    _shape("private-lines", r"Private-Lines: \d{1,3}+\r?\n((?:[A-Za-z0-9+/=]++\r?\n?+)++)"),
     _shape("bearer", r"\bbearer\s{1,8}+([^\s\"'<>,;]{6,}+)", re.IGNORECASE),
     _shape(
         "authorization",
@@ -86,6 +80,25 @@ _SHAPES: Final = (
     _shape("://", r"://([^\s/?#\":]*+:([^\s/?#\"]*))@"),
     _shape("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@"),
     _shape("://", r"://([^\s/?#\":@]{0,128}+:(?!\d{1,5}/)([^\s\"@]{1,256}+))@"),
+    _shape(
+        "machine",
+        rf"\bmachine\s{{1,8}}+{_WORD}\s{{1,8}}+login\s{{1,8}}+{_WORD}\s{{1,8}}+password\s{{1,8}}+(\S++)",
+    ),
+    _shape("sshpass", r"\bsshpass\s{1,8}+-p\s{0,8}+([^\s-]\S*+)"),
+    _shape(
+        "mysql mariadb",
+        r"\b(?:mysql|mariadb)[a-z]{0,10}+\b[^\n|;]{0,200}?\s-p([^\s;|&-]\S*+)",
+    ),
+    _shape(
+        "-u --user",
+        r"\b(?:curl|wget|https?)\s[^\n|;]{0,200}?(?<!\S)(?:-u|--user)[ =]{0,4}+[\"']?"
+        r"[^\s:\"'/]{1,100}+:([^\s\"']++)",
+    ),
+    _said("password passwd passphrase passcode token secret key"),
+    _shape(
+        "/webhooks/ /webhookb2/",
+        r"/(?:webhooks/\d{1,30}+|webhookb2)/([^\s\"'<>]{20,}+)",
+    ),
     _shape("hooks.slack.com", r"hooks\.slack\.com/[a-z]{1,16}+/([A-Za-z0-9/_-]+)"),
     _shape(
         "?sig= &sig= ?signature= &signature= ?key= &key= ?code= &code= -signature= -credential=",
@@ -100,7 +113,7 @@ def shaped(text: str) -> Iterator[Hit]:
     """Find what looks like a secret wherever it stands."""
     lowered = text.lower()
     for shape in _SHAPES:
-        if any(literal in lowered for literal in shape.literals):
+        if not shape.literals or any(literal in lowered for literal in shape.literals):
             for match in shape.pattern.finditer(text):
                 for group, value in enumerate(match.groups(), 1):
                     if value:

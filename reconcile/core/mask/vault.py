@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from reconcile.core.mask.marks import mark
 from reconcile.core.mask.names import vocabulary
@@ -101,7 +101,9 @@ def _forms(value: str) -> set[str]:
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     twice = {json.dumps(form)[1:-1] for form in escaped}
     raw = value.encode(errors="surrogatepass")
-    other = {quote(raw, safe=""), base64.b64encode(raw).decode(), value.replace("'", "''")}
+    encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    unpadded = {form.rstrip("=") for form in encoded}
+    other = {quote(raw, safe=""), quote_plus(raw), value.replace("'", "''")} | encoded | unpadded
     lines = {line.strip() for line in value.splitlines()}
     long_lines = {line for line in lines if len(line) >= _WHOLE_WORD_BELOW}
     return {value, value.strip()} | escaped | twice | other | long_lines

@@ -34,7 +34,7 @@ class Learner:
         self.vault.seal(value_itself)
         if place in {Place.SEALED, Place.ENCODED}:
             self.vault.remember(value_itself, value)
-        self._learn_json(value)
+        self._learn_json(value_itself)
         return value
 
     def plain(self, text: str) -> str:

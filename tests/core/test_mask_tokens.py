@@ -1,0 +1,164 @@
+"""Every known form of a secret, in every place, in every form of output: none may show."""
+
+import base64
+import json
+
+import pytest
+
+from reconcile.core.admission import Alteration, Altered, NotTried, Refused
+from reconcile.core.changes import (
+    ABSENT,
+    Create,
+    Drift,
+    FieldChange,
+    Hold,
+    HoldReason,
+    InPlace,
+    LiveRef,
+    Outcome,
+    Patch,
+    Plan,
+    SessionPlan,
+    Status,
+)
+from reconcile.core.errors import Problem
+from reconcile.core.mask.masker import Masker
+from reconcile.core.report.admission import admission_lines
+from reconcile.core.report.outcomes import format_outcomes_text
+from reconcile.core.report.plan_report import LiveCluster, PlanReport
+from reconcile.core.report.problems import Findings, format_problems
+from tests.core.mask_samples import ORDINARY, SPOKEN, TOKENS
+from tests.core.report.forms import every_form
+from tests.core.report.samples import FIX_LOGIN, manifest
+
+SECRETS = {**{name: (f"use {token} here", token) for name, token in TOKENS.items()}, **SPOKEN}
+LIVE = LiveRef("uid", "1")
+
+PLACES = {
+    "prompt": "data.prompt",
+    "argument": "spec.containers[runner].args",
+    "variable": "spec.containers[runner].env[NOTE].value",
+    "annotation": "metadata.annotations[example.com/note]",
+    "label": "metadata.labels.note",
+    "repository": "data[repos.json]",
+    "field": "spec.note",
+}
+
+
+def change(path, before, after):
+    return FieldChange(path, before, after, InPlace(), Drift("somebody", "2026-01-31T12:00:00Z"))
+
+
+def in_a_place(place, text):
+    """A value for a place, with the text somewhere in it."""
+    match place:
+        case "argument":
+            return ["--verbose", text]
+        case "repository":
+            return json.dumps([{"url": text, "branch": "main"}])
+        case "prompt":
+            return f"First line.\n\n  {text}\n\nLast line.\n"
+        case _:
+            return text
+
+
+def report_with(path, value, text):
+    """A plan with the value in a patch, a held patch and a create; and the text in what is told."""
+    body = manifest("ConfigMap", "one", data={"note": value})
+    fields = (change(path, "old", value), change(path, value, ABSENT))
+    operation = {"op": "replace", "path": "/data/note", "value": value}
+    patch = Patch(body, LIVE, fields, (operation,))
+    changes = (Create(body), patch, Hold(patch, HoldReason.CONFLICT))
+    plan = Plan("default", "r1", (SessionPlan(FIX_LOGIN, changes),))
+    problems = (Problem("team-a/one.yaml", 1, 1, "spec.note", text),)
+    admission = (
+        Refused(body.ref, f'Invalid value: "{text}"'),
+        Altered(body.ref, (Alteration(path, value, ABSENT), Alteration(path, "x", value))),
+        NotTried(body.ref, f"not found: {text}"),
+    )
+    findings = Findings(problems, problems)
+    return PlanReport(plan, "sha256:d", findings, LiveCluster(), "desired", admission)
+
+
+def told(report, text):
+    """Everything that may be printed about a plan and an apply."""
+    yield from every_form(report, Masker())
+    yield "\n".join(admission_lines(report, Masker()))
+    yield format_problems(report.findings, Masker())
+    outcomes = [Outcome(change, Status.FAILED, text) for change in report.plan.changes]
+    yield format_outcomes_text(outcomes, Masker())
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_shows_in_any_form_wherever_it_stands(place):
+    shown = []
+    for name, (text, secret) in SECRETS.items():
+        value = in_a_place(place, text)
+        report = report_with(PLACES[place], value, text)
+        shown += [(name, form) for form in told(report, text) if secret in form]
+    assert shown == []
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_a_token_is_hidden_whole_and_nothing_around_it(name):
+    text = f"use '{TOKENS[name]}', then go"
+    assert Masker().text(text) == "use '\u2039masked #1\u203a', then go"
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_what_only_resembles_a_secret_is_left_alone(text):
+    assert Masker().text(text) == text
+
+
+def test_a_changed_line_in_a_long_prompt_shows_that_it_changed_and_nothing_else():
+    lines = [f"line {number}" for number in range(200)]
+    tokens = (TOKENS["ghp_*"], TOKENS["glpat-*"])
+    sides = ["\n".join([*lines[:100], f"use {token}", *lines[100:]]) for token in tokens]
+    fields = (change("data.prompt", *sides),)
+    patch = Patch(manifest("ConfigMap", "one"), LIVE, fields, ())
+    plan = Plan("default", "r1", (SessionPlan(FIX_LOGIN, (patch,)),))
+    report = PlanReport(plan, "sha256:d", Findings(), LiveCluster(), "desired")
+    text = next(iter(every_form(report, Masker())))
+    assert "- use \u2039masked #1\u203a" in text
+    assert "+ use \u2039masked #2\u203a" in text
+
+
+def test_a_key_whose_middle_line_changed_is_hidden_whole_on_both_sides():
+    def key(middle):
+        lines = [
+            "-----BEGIN RSA PRIVATE KEY-----",
+            "A" * 64,
+            middle,
+            "-----END RSA PRIVATE KEY-----",
+        ]
+        return "\n".join(["before", *lines, "after"])
+
+    shown = Masker().change(
+        manifest("ConfigMap", "one").ref, change("data.prompt", key("B" * 64), key("C" * 64))
+    )
+    assert shown.before == "before\n\u2039masked #1\u203a\nafter"
+    assert shown.after == "before\n\u2039masked #2\u203a\nafter"
+
+
+def test_what_a_secret_holds_as_json_is_known_elsewhere():
+    inner = json.dumps({"auths": {"r": {"password": "c4nary-Zx81"}}})
+    masker = Masker()
+    encoded = base64.b64encode(inner.encode()).decode()
+    masker.learn({"kind": "Secret", "data": {".dockerconfigjson": encoded}})
+    assert "c4nary" not in masker.text("login with c4nary-Zx81 failed")
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_known_value_is_known_in_base64_with_and_without_padding(encode):
+    value = "c4nary??>>~Zx81"
+    masker = Masker()
+    masker.learn({"kind": "Secret", "stringData": {"a": value}})
+    form = encode(value.encode()).decode()
+    for shown in (form, form.rstrip("=")):
+        assert masker.text(f"got {shown} back").startswith("got \u2039masked #1\u203a")
+
+
+def test_marks_are_the_same_in_each_run():
+    text = SPOKEN["url"][0]
+    report = report_with("data.prompt", in_a_place("prompt", text), text)
+    assert [*told(report, text)] == [*told(report, text)]
