@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reconcile.core.changes import Hold, HoldReason
+from reconcile.core.changes import Commit, Drift, Hold, HoldReason, Patch
 from reconcile.core.names import ANNOTATION_ADOPT
 from reconcile.engine.reconciler import Options
 from tests.engine.worlds import World, declared, policy_text, ref_of, session_text, settled
@@ -263,3 +263,26 @@ def test_an_object_is_not_adopted_by_another_installations_word():
     assert ref_of("Service", "session-one") in {
         change.ref for change in world.plan().plan.changes if isinstance(change, Hold)
     }
+
+
+@pytest.mark.parametrize("on_conflict", ["heal", "report"])
+def test_what_an_adopted_object_had_before_is_no_drift_and_no_conflict(on_conflict):
+    world = taken()
+    policy(f"onConflict: {on_conflict}")(world)
+    adopt()(world)
+    operation = {"op": "replace", "path": "/spec/type", "value": "NodePort"}
+    world.edit("Service", "session-one", operation)
+    [patch] = [c for c in world.plan().plan.changes if isinstance(c, Patch)]
+    assert patch.adopts
+    assert "spec.type" in {field.path for field in patch.fields}
+    assert {field.cause for field in patch.fields} == {Commit()}
+
+
+def test_drift_keeps_its_manager_and_time_in_a_change_that_is_held():
+    world = at_work(spec="initialPrompt: work")
+    operation = {"op": "replace", "path": "/spec/containers/0/image", "value": "other:1"}
+    world.edit("Pod", "one-runner", operation)
+    [hold] = [c for c in world.plan().plan.changes if isinstance(c, Hold)]
+    assert hold.reason is HoldReason.RUNNING_WORK
+    [field] = hold.change.fields
+    assert field.cause == Drift("stranger", "2026-01-31T12:01:00Z")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from reconcile.core.changes import (
     Action,
     Change,
+    Commit,
     Create,
     Delete,
     DeleteReason,
@@ -90,9 +91,11 @@ def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, obje
         verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
     if isinstance(verdict, Same):
         return Patch(manifest, live, (), (), force=True, adopts=True)
-    if any(map(is_forced, verdict.fields)):
-        return Hold(Replace(manifest, live, verdict.fields), HoldReason.CANNOT_ADOPT)
-    return Patch(manifest, live, verdict.fields, verdict.operations, force=True, adopts=True)
+    # It was never ours: what others wrote there is what we take over, and no drift.
+    fields = tuple(replace(field, cause=Commit()) for field in verdict.fields)
+    if any(map(is_forced, fields)):
+        return Hold(Replace(manifest, live, fields), HoldReason.CANNOT_ADOPT)
+    return Patch(manifest, live, fields, verdict.operations, force=True, adopts=True)
 
 
 def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]) -> Change:
