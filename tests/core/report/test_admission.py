@@ -11,6 +11,7 @@ from reconcile.core.changes import ABSENT, Create, Plan, SessionPlan
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.documents import plan_json, to_json
+from reconcile.core.report.markdown.page import format_markdown
 from reconcile.core.report.schema import report_schema
 from reconcile.core.report.text import format_text
 from tests.core.report import samples
@@ -107,3 +108,20 @@ def test_what_could_not_be_tried_is_gathered_by_its_reason():
 def test_text_has_it_before_the_summary():
     text = format_text(reported(Accepted(POD)), Masker())
     assert text.index("Server dry run") < text.index("Plan: 1 to create")
+
+
+def test_a_comment_lists_it_as_text_and_within_its_limit():
+    hostile = Refused(POD, "no `ticks`, <b>tags</b>, @mentions or ```\n# fences")
+    comment = format_markdown(reported(hostile), Masker())
+    assert "**Server dry run**" in comment
+    [line] = [line for line in comment.splitlines() if "@mentions" in line]
+    assert line.startswith("- ````Pod team-a/fix-login-runner: refused:")
+    assert line.endswith("# fences````")
+    many = [Refused(ref("Pod", f"p{n}"), "x" * 500) for n in range(5000)]
+    long = format_markdown(reported(*many), Masker())
+    assert len(long.encode()) <= 65_536
+    assert "more" in long
+
+
+def test_a_comment_without_a_dry_run_does_not_speak_of_one():
+    assert "dry run" not in format_markdown(reported(), Masker())

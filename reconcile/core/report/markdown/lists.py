@@ -6,7 +6,9 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
+from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.markdown.inline import code, prose
+from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.reasons import disruption
 from reconcile.core.report.view import ChangeView, PlanView
@@ -23,12 +25,13 @@ class Listing:
     entries: Sequence[str]
 
 
-def listings(view: PlanView, findings: Findings, masker: Masker) -> Iterator[Listing]:
+def listings(view: PlanView, report: PlanReport, masker: Masker) -> Iterator[Listing]:
     """List what deserves a look; none of the lists is empty."""
     found = (
         Listing("Deletes", list(_deletes(view))),
         Listing("Restarts and replacements", list(_disruptions(view))),
-        *findings_listings(findings, masker),
+        *findings_listings(report.findings, masker),
+        Listing("Server dry run", [f"- {prose(line)}" for line in admission_lines(report, masker)]),
         Listing("Held", list(_holds(view))),
     )
     return (listing for listing in found if listing.entries)

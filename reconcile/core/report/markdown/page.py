@@ -30,7 +30,7 @@ count, so whoever counts otherwise finds less.
 MINIMUM: Final = 4_096
 """The least limit: the summary fits into it, whatever is in it."""
 
-_SHARE: Final = 10
+_SHARE: Final = 12
 """Each list of the summary may take this part of the room, so that they leave half of it."""
 
 _SURE: Final = 600
@@ -50,7 +50,7 @@ def format_markdown(report: PlanReport, masker: Masker, limit: int = LIMIT) -> s
     room = limit - size(_text((*head, *tail))) - _SURE
     summary = [
         line
-        for listing in listings(view, report.findings, masker)
+        for listing in listings(view, report, masker)
         for line in fitting(listing, _total(listing, report.findings), room // _SHARE)
     ]
     folded = _sessions(changed, room - size(_text(summary)))
