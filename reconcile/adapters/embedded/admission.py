@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from reconcile.adapters.embedded.poddefaults import containers_of
 from reconcile.adapters.embedded.store import Json, Store
+from reconcile.core.defaults.additions import add_address, add_to_pod, add_tolerations
+from reconcile.core.defaults.pods import containers_of
 from reconcile.core.errors import DeniedError
 from reconcile.core.model import ObjectRef
 
 _TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-_TOLERATED: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_TOLERATION_S: Final = 300
 _FIRST_ADDRESS: Final = 0x0A600000
 _ADDRESSES: Final = 1 << 20
 
@@ -21,11 +20,10 @@ def admit_new(obj: Json, store: Store, draw: Callable[[], str]) -> None:
     DeniedError for a pod whose service account is not there.
     """
     if obj["kind"] == "Pod":
+        add_to_pod(obj["spec"])
         _service_account(obj, store, draw)
-        obj["spec"].setdefault("priority", 0)
-        obj["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
     if obj["kind"] == "Service":
-        _address(obj["spec"], store.version)
+        add_address(obj["spec"], _address(store.version))
 
 
 def admit_change(old: Json, new: Json) -> None:
@@ -39,13 +37,12 @@ def admit_change(old: Json, new: Json) -> None:
 def admit(obj: Json) -> None:
     """Complete an object that is about to be created or changed."""
     if obj["kind"] == "Pod":
-        _tolerations(obj["spec"])
+        add_tolerations(obj["spec"])
 
 
 def _service_account(obj: Json, store: Store, draw: Callable[[], str]) -> None:
     spec, namespace = obj["spec"], obj["metadata"]["namespace"]
-    name = spec.setdefault("serviceAccountName", "default")
-    spec["serviceAccount"] = name
+    name = spec["serviceAccountName"]
     account = store.find(ObjectRef("", "ServiceAccount", namespace, name))
     if account is None and name != "default":
         raise DeniedError(
@@ -73,29 +70,6 @@ def _mounts(container: Json) -> bool:
     return any(mount["mountPath"] == _TOKENS for mount in container.get("volumeMounts", ()))
 
 
-def _tolerations(spec: Json) -> None:
-    tolerations = spec.setdefault("tolerations", [])
-    for key in _TOLERATED:
-        if not any(_tolerates(each, key) for each in tolerations):
-            tolerations.append(
-                {
-                    "key": key,
-                    "operator": "Exists",
-                    "effect": "NoExecute",
-                    "tolerationSeconds": _TOLERATION_S,
-                }
-            )
-
-
-def _tolerates(toleration: Json, key: str) -> bool:
-    keys, effects = {None, key}, {None, "NoExecute"}
-    return toleration.get("key") in keys and toleration.get("effect") in effects
-
-
-def _address(spec: Json, number: int) -> None:
-    if spec["type"] == "ExternalName":
-        return
-    value = _FIRST_ADDRESS + number % _ADDRESSES
-    octets = value.to_bytes(4, "big")
-    address = spec.setdefault("clusterIP", ".".join(str(octet) for octet in octets))
-    spec["clusterIPs"] = [address]
+def _address(number: int) -> str:
+    octets = (_FIRST_ADDRESS + number % _ADDRESSES).to_bytes(4, "big")
+    return ".".join(str(octet) for octet in octets)

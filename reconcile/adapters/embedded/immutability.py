@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from reconcile.adapters.embedded.poddefaults import containers_of
 from reconcile.adapters.embedded.serverside import without_nulls
 from reconcile.adapters.embedded.store import Json
 from reconcile.adapters.embedded.syntax import Flaw, invalid
+from reconcile.core.defaults.pods import containers_of
 from reconcile.core.fields.quantity import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json, Json], Iterator[Flaw]]

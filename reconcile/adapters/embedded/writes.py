@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from reconcile.adapters.embedded import podstatus
 from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
-from reconcile.adapters.embedded.defaults import set_defaults
 from reconcile.adapters.embedded.immutability import flaws_of_change
 from reconcile.adapters.embedded.jsonpatch import patched
 from reconcile.adapters.embedded.kinds import Served, served
@@ -18,7 +17,8 @@ from reconcile.adapters.embedded.serverside import apply_declared, plain, update
 from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
 from reconcile.adapters.embedded.syntax import Flaw
 from reconcile.adapters.embedded.validation import flaws_of
-from reconcile.adapters.embedded.zeros import stored
+from reconcile.core.defaults.objects import set_defaults
+from reconcile.core.defaults.zeros import stored
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions

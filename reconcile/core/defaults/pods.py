@@ -1,9 +1,10 @@
 """What the server fills in into a pod."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from reconcile.adapters.embedded.store import Json
+Json: TypeAlias = dict[str, Any]
+"""An object, or a part of one, that may be changed."""
 
 _SPEC: Final = {
     "restartPolicy": "Always",
