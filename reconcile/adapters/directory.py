@@ -14,7 +14,8 @@ from reconcile.engine.ports import Tree, TreeFile
 MAX_FILE_BYTES = 1 << 20
 """A session file is text that somebody wrote; a larger one is something else."""
 
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+"""What a file's name must end in to be read."""
 
 
 class DirectorySource:
@@ -54,7 +55,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
-            elif entry.name.endswith(_SUFFIXES) or entry.is_dir():
+            elif entry.name.endswith(SUFFIXES) or entry.is_dir():
                 yield Path(entry.path)
 
 
@@ -87,8 +88,13 @@ def _content(root: Path, path: Path) -> bytes:
     with target.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
-        raise SourceError(f"is larger than {MAX_FILE_BYTES >> 20} MiB: split it")
+        raise SourceError(too_large())
     return content
+
+
+def too_large() -> str:
+    """Say that a file has more than `MAX_FILE_BYTES`."""
+    return f"is larger than {MAX_FILE_BYTES >> 20} MiB: split it"
 
 
 def read_templates(*folders: Path) -> dict[str, str]:

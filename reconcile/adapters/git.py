@@ -1,11 +1,25 @@
-"""Asks git which commit a folder is at."""
+"""Asks git which commit a folder is at, and what a name for a commit means."""
 
-import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from reconcile.runtime.settings import settings
+from reconcile.adapters.gitprogram import git
+from reconcile.core.errors import SourceError
 
-_TIMEOUT_SECONDS = 30
+_TOP_PREFIX_SHALLOW: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Where a folder is in its repository: the work tree's top, and the path below it.
+
+    `prefix` uses `/` and is empty at the top. `shallow` tells that history is cut off.
+    """
+
+    top: Path
+    prefix: str
+    shallow: bool
 
 
 def revision_of(folder: Path) -> str:
@@ -14,41 +28,41 @@ def revision_of(folder: Path) -> str:
     Ends in `-dirty` where something in the folder is not as committed; empty outside of git, and
     where there is no git.
     """
-    revision = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    if not revision:
+    head = git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not head.ok or not head.text:
         return ""
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    return f"{revision}-dirty" if changed is None or changed else revision
+    changed = git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    # A checkout is often made by another user than the one that reads it (an init container), who
-    # is trusted with the files, but not with running programs here.
-    trust = ["-c", f"safe.directory={_top(folder)}", "-c", "core.fsmonitor=false"]
-    command = ["git", "--no-optional-locks", *trust, "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(  # noqa: S603 - a fixed program, arguments after options
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-            env=_environment(),
+def checkout_of(folder: Path) -> Checkout:
+    """Find the work tree that a folder is in; SourceError where there is none, or no git."""
+    asked = ("--show-toplevel", "--show-prefix", "--is-shallow-repository")
+    answer = git(folder, "rev-parse", *asked)
+    lines = answer.text.split("\n")
+    if not answer.ok or len(lines) != _TOP_PREFIX_SHALLOW:
+        raise SourceError(
+            f"{folder}: there is no git work tree, or no git program, so that there is nothing to "
+            "compare with: run this in a clone, or leave out --against"
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    top, prefix, shallow = lines
+    return Checkout(Path(top), prefix.rstrip("/"), shallow == "true")
 
 
-def _environment() -> dict[str, str]:
-    """Leave out what git sets for hooks, which would lead to the hook's own repository."""
-    return {
-        name: value for name, value in settings().environ.items() if not name.startswith("GIT_")
-    }
+def commit_of(checkout: Checkout, name: str) -> str:
+    """Look up a commit by any name that git knows; SourceError with what to do where there is none.
 
-
-def _top(folder: Path) -> str:
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".git").exists():
-            return str(candidate)
-    return str(folder)
+    A name that begins with `-` is none: git would take it for an option.
+    """
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    answer = git(checkout.top, *asked) if name and not name.startswith("-") else None
+    if answer is not None and answer.ok and answer.text:
+        return answer.text
+    if checkout.shallow:
+        remedy = (
+            "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
+            "BRANCH`, or all of it with `git fetch --unshallow`"
+        )
+    else:
+        remedy = "name a branch, a tag or a commit of this clone; `git fetch` gets what it lacks"
+    raise SourceError(f"`{name}` is no commit here: {remedy}")

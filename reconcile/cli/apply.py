@@ -2,22 +2,23 @@
 
 import click
 
-from reconcile.cli.exitcodes import exit_of_apply
+from reconcile.cli.approving import plan_digest_option
+from reconcile.cli.exitcodes import Exit, exit_of_apply
 from reconcile.cli.options import (
-    MAX_CONCURRENCY,
     Connection,
     Desire,
     Output,
     connection_options,
     desire_options,
     output_options,
-    prune_option,
+    pass_options,
 )
 from reconcile.cli.planning import findings_of, plan_of, reconciler_of, report_of
 from reconcile.cli.showing import show_plan
 from reconcile.cli.terminal import Terminal
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
+from reconcile.core.plan.approval import Approved, refusal
 from reconcile.core.report.documents import outcomes_json, to_json
 from reconcile.core.report.outcomes import format_applied, format_ended
 from reconcile.core.report.problems import Findings
@@ -27,20 +28,14 @@ from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDon
 @click.command()
 @desire_options
 @connection_options
-@prune_option
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, MAX_CONCURRENCY),
-    default=16,
-    show_default=True,
-    help="How many sessions are worked on at a time.",
-)
+@pass_options
+@plan_digest_option
 @output_options("text", "json")
 def apply(
     desire: Desire,
     connection: Connection,
-    prune: bool,  # noqa: FBT001
-    concurrency: int,
+    options: Options,
+    approved: Approved | None,
     output: Output,
 ) -> int:
     """Make the cluster equal to the session files.
@@ -49,9 +44,11 @@ def apply(
     delete or restart too much at once is held back: see budgets and approvals in policy.yaml.
     """
     terminal = Terminal(output)
-    options = Options(prune=prune, concurrency=concurrency)
     reconciler = reconciler_of(connection, terminal, options)
     planned = plan_of(reconciler, desire, terminal)
+    if approved is not None and (reasons := refusal(planned.plan, approved)):
+        show_plan(report_of(planned, desire), terminal)
+        return _refused(planned, reasons, terminal)
     if output.form == "text":
         show_plan(report_of(planned, desire), terminal)
     outcomes, failures = _carry_out(reconciler, planned, terminal)
@@ -68,6 +65,15 @@ def apply(
         failed=bool(failures) or any(o.status is Status.FAILED for o in outcomes),
         invalid=bool(planned.desired.problems),
     )
+
+
+def _refused(planned: Planned, reasons: str, terminal: Terminal) -> int:
+    """End without having written anything; what is graver than another plan is told first."""
+    terminal.tell(f"Error: {reasons}")
+    graver = exit_of_apply(
+        (), unread=bool(planned.problems), failed=False, invalid=bool(planned.desired.problems)
+    )
+    return graver or Exit.HELD
 
 
 def _carry_out(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import click
 
 from reconcile.core.report.markdown.page import LIMIT, MINIMUM
+from reconcile.engine.reconciler import Options
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,6 +25,18 @@ class Desire:
 
     tree: Path
     templates: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a diff looks at: a revision, or where `against` is None a cluster.
+
+    `server_dry_run` asks the cluster what it would make of the plan.
+    """
+
+    prune: bool
+    against: str | None
+    server_dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +121,39 @@ prune_option = click.option(
 )
 """Take whether to delete what is no longer declared."""
 
-
-server_dry_run_option = click.option(
-    "--server-dry-run",
-    is_flag=True,
-    help="Ask the server as well what admission would change or refuse. Changes nothing, but needs "
-    "the rights to create and patch.",
+pass_options = _bundle(
+    "options",
+    Options,
+    prune_option,
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, MAX_CONCURRENCY),
+        default=16,
+        show_default=True,
+        help="How many sessions are worked on at a time.",
+    ),
 )
-"""Take whether the server is asked what it would make of the plan."""
+"""Take how a pass is carried out."""
+
+
+look_options = _bundle(
+    "look",
+    Look,
+    prune_option,
+    click.option(
+        "--against",
+        metavar="REV",
+        help="Compare with the same folder at this git revision instead of a cluster: no cluster, "
+        "no credentials and no network are used.",
+    ),
+    click.option(
+        "--server-dry-run",
+        is_flag=True,
+        help="Ask the server as well what admission would change or refuse. Changes nothing, but "
+        "needs the rights to create and patch.",
+    ),
+)
+"""Take what a diff looks at."""
 
 
 def output_options(*forms: str) -> _Decorator:

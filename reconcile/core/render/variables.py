@@ -5,7 +5,7 @@ The revision is not among it, since each commit would then change each object.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from reconcile.core.model import Session
 from reconcile.core.names import RECORD_PREFIX
@@ -37,6 +37,25 @@ def variables(session: Session, surroundings: Surroundings) -> dict[str, Any]:
         "names": _names(session.id.name),
         "capabilities": surroundings.capabilities,
     }
+
+
+def namesakes(name: str) -> frozenset[str]:
+    """List the sessions of one namespace that may have an object of the same name as this one.
+
+    It goes by the names that templates are told, so it holds for templates that use no other.
+    Session `a-inputs` has the Record `session-a-inputs`, which are the inputs of `session-a`.
+    """
+    patterns = [pattern.split(_HERE) for pattern in set(_names(_HERE).values())]
+    objects = set(_names(name).values())
+    return frozenset(
+        each[len(before) : len(each) - len(after)]
+        for each in objects
+        for before, after in patterns
+        if each.startswith(before) and each.endswith(after) and len(each) > len(before + after)
+    )
+
+
+_HERE: Final = "\0"
 
 
 def _names(name: str) -> dict[str, str]:

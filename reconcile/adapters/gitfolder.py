@@ -1,0 +1,155 @@
+"""One folder as a commit has it: what is in it, where its links lead, and the content of files."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from reconcile.adapters.gitprogram import git
+from reconcile.core.errors import SourceError
+
+_FOLDERS: Final = {"040000", "160000"}
+"""Folders, and submodules, which are as empty here as where nobody has fetched them."""
+
+_LINK: Final = "120000"
+_MOST_LINKS: Final = 40
+_LEAVES: Final = "is a link that leaves the tree: put the file itself here"
+
+
+class Entry(NamedTuple):
+    """One thing in a tree: its mode as git writes it, and the id of its content."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it can have something in it."""
+        return self.mode in _FOLDERS
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == _LINK
+
+
+_TOP: Final = Entry("040000", "")
+
+
+@dataclass(frozen=True)
+class GitFolder:
+    """The folder `prefix` of the repository at `top`, at a commit; empty where it is not there."""
+
+    top: Path
+    commit: str
+    prefix: str
+    _links: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Everything below the folder, by its path relative to the folder."""
+        tree = f"{self.commit}:{self.prefix}"
+        kind = git(self.top, "cat-file", "-t", tree)
+        if not kind.ok:
+            return {}
+        if kind.text != "tree":
+            raise SourceError(f"{self.prefix} is no folder at {self.commit}: name one that is")
+        listed = git(self.top, "ls-tree", "-r", "-t", "-z", "--full-tree", tree)
+        if not listed.ok:
+            raise SourceError(f"{self.prefix} at {self.commit} cannot be listed: run `git fsck`")
+        found = dict(_entries(listed.out))
+        links = {entry.id for entry in found.values() if entry.is_link}
+        targets = self.read(links)
+        self._links.update({each: os.fsdecode(targets[each] or b"") for each in links})
+        return found
+
+    def resolve(self, path: str) -> Entry:
+        """Follow links; SourceError says what is wrong without naming the path."""
+        home = [part for part in self.prefix.split("/") if part]
+        at: list[str] = list(home)
+        todo = path.split("/")[::-1]
+        entry = _TOP
+        hops = 0
+        while todo:
+            if not entry.is_folder:
+                raise _unreadable(errno.ENOTDIR)
+            _step(at, todo.pop())
+            entry = self._at(at, home)
+            if entry.is_link:
+                hops += 1
+                if hops > _MOST_LINKS:
+                    raise _unreadable(errno.ELOOP)
+                at.pop()
+                todo.extend(_target(self._links[entry.id]))
+                entry = _TOP
+        if at[: len(home)] != home:
+            raise SourceError(_LEAVES)
+        return entry
+
+    def read(self, ids: Iterable[str], limit: int = 1 << 20) -> dict[str, bytes | None]:
+        """Read the content of blobs by id; None for one that has more bytes than `limit`."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        sizes = self._batch("--batch-check", wanted).splitlines()
+        if len(sizes) != len(wanted) or any(not line.split()[-1].isdigit() for line in sizes):
+            raise SourceError(
+                f"this clone lacks some content of {self.commit}: get it with `git fetch --refetch`"
+            )
+        small = [
+            each for each, line in zip(wanted, sizes, strict=True) if int(line.split()[-1]) <= limit
+        ]
+        contents = _contents(self._batch("--batch", small)) if small else iter(())
+        return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
+
+    def _batch(self, how: str, ids: list[str]) -> bytes:
+        asked = "".join(f"{each}\n" for each in ids).encode()
+        return git(self.top, "cat-file", how, stdin=asked).out
+
+    def _at(self, at: list[str], home: list[str]) -> Entry:
+        if at == home[: len(at)]:
+            return _TOP
+        if at[: len(home)] != home:
+            raise SourceError(_LEAVES)
+        try:
+            return self.entries["/".join(at[len(home) :])]
+        except KeyError:
+            raise _unreadable(errno.ENOENT) from None
+
+
+def _step(at: list[str], part: str) -> None:
+    if part == "..":
+        if not at:
+            raise SourceError(_LEAVES)
+        at.pop()
+    elif part not in {"", "."}:
+        at.append(part)
+
+
+def _target(text: str) -> list[str]:
+    if text.startswith("/"):
+        raise SourceError(_LEAVES)
+    return text.split("/")[::-1]
+
+
+def _unreadable(code: int) -> SourceError:
+    return SourceError(f"cannot be read: {os.strerror(code)}")
+
+
+def _entries(listed: bytes) -> Iterator[tuple[str, Entry]]:
+    for line in listed.split(b"\0")[:-1]:
+        about, _, name = line.partition(b"\t")
+        mode, _, blob = about.decode().split()
+        yield os.fsdecode(name), Entry(mode, blob)
+
+
+def _contents(batch: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        size = int(batch[at:end].split()[-1])
+        yield batch[end + 1 : end + 1 + size]
+        at = end + size + 2

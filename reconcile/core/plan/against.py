@@ -1,0 +1,32 @@
+"""What one revision changes against another: the same plan, with the other one as live state."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconcile.core.changes import Keep, Plan
+from reconcile.core.model import Desired, KubeObject, ObjectRef
+from reconcile.core.plan.make import make_plan
+from reconcile.core.plan.pretend import as_live
+from reconcile.core.plan.sight import Sight, observe
+from reconcile.core.plan.strangers import Strangers, missing
+from reconcile.core.spent import Spent
+
+
+def plan_against(old: Desired, new: Desired, *, prune: bool) -> Plan:
+    """Plan as for a cluster that is in sync with `old`, in which every pod has begun its work.
+
+    Sessions of `old` that are broken are not known to live. Sessions that stay wholly as they are
+    are left out, and nothing is remembered of budgets.
+    """
+    live = {manifest.ref: as_live(manifest) for w in old.sessions for manifest in w.manifests}
+    sight = observe(new, live.values(), {})
+    plan = make_plan(new, sight, _strangers(new, sight, live), prune=prune)
+    changed = tuple(s for s in plan.sessions if not all(isinstance(c, Keep) for c in s.changes))
+    return replace(plan, sessions=changed, spent=Spent())
+
+
+def _strangers(new: Desired, sight: Sight, live: Mapping[ObjectRef, KubeObject]) -> Strangers:
+    """What `old` made for another installation has its names, and is not ours."""
+    lacking = missing(new, sight).values()
+    wanted = (manifest.ref for names in lacking for manifest in names.values())
+    return Strangers(frozenset(ref for ref in wanted if ref in live))
