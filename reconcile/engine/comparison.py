@@ -1,12 +1,12 @@
 """What one revision changes against another, reading no more of both than that takes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconcile.core.changes import Change, Hold, HoldReason, Plan
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import Desired, SessionId
-from reconcile.core.plan.against import plan_against
+from reconcile.core.plan.against import lost_namespaces, plan_against
 from reconcile.core.plan.gates import is_prune
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.extent import Extent
@@ -67,10 +67,11 @@ def compare(old: Side, new: Side, reading: Reading, *, prune: bool) -> Compared:
         if extent.take_namesakes(_sessions(before, after)):
             continue
         plan = plan_against(before, after, prune=prune)
+        lost = lost_namespaces(before, after)
         if extent.take_namespaces(_pruned(plan)):
             continue
-        if extent.is_whole or not any(map(_is_counted, plan.changes)):
-            return Compared(plan, after, _warnings(old, before, after))
+        if extent.is_whole or not (lost or any(map(_is_counted, plan.changes))):
+            return Compared(plan, after, (*_new_again(old, before, after), *_lost(lost)))
         extent.take_some()
 
 
@@ -110,7 +111,17 @@ def _is_counted(change: Change) -> bool:
     return isinstance(change, Hold) and change.reason in _COUNTED
 
 
-def _warnings(old: Side, before: Desired, after: Desired) -> tuple[Problem, ...]:
+def _new_again(old: Side, before: Desired, after: Desired) -> Iterator[Problem]:
     message = f"could not be used at {old.name}, so that it counts as new"
-    origins = [w.session.origin for w in after.sessions if w.session.id in before.broken]
-    return tuple(Problem(each.path, each.line, each.column, "", message) for each in origins)
+    for wanted in after.sessions:
+        if wanted.session.id in before.broken:
+            origin = wanted.session.origin
+            yield Problem(origin.path, origin.line, origin.column, "", message)
+
+
+def _lost(namespaces: Iterable[str]) -> Iterator[Problem]:
+    message = (
+        "neither a folder nor policy.yaml names a namespace that was in use, so that what lives "
+        "in this one is not found and goes on: list it under `spec.namespaces` of policy.yaml"
+    )
+    return (Problem(f"{namespace}/", 0, 0, "", message) for namespace in sorted(namespaces))

@@ -18,11 +18,24 @@ def plan_against(old: Desired, new: Desired, *, prune: bool) -> Plan:
     Sessions of `old` that are broken are not known to live. Sessions that stay wholly as they are
     are left out, and nothing is remembered of budgets.
     """
-    live = {manifest.ref: as_live(manifest) for w in old.sessions for manifest in w.manifests}
+    lost = lost_namespaces(old, new)
+    manifests = (m for wanted in old.sessions for m in wanted.manifests)
+    live = {m.ref: as_live(m) for m in manifests if m.ref.namespace not in lost}
     sight = observe(new, live.values(), {})
     plan = make_plan(new, sight, _strangers(new, sight, live), prune=prune)
     changed = tuple(s for s in plan.sessions if not all(isinstance(c, Keep) for c in s.changes))
     return replace(plan, sessions=changed, spent=Spent())
+
+
+def lost_namespaces(old: Desired, new: Desired) -> frozenset[str]:
+    """List the namespaces in which nothing of `old` is found any more.
+
+    Every namespace in use leads to all the others, by the inventory in it. Where `new` names none
+    of them, what lives there is not seen, and goes on.
+    """
+    used = frozenset(wanted.session.id.namespace for wanted in old.sessions)
+    named = new.namespaces | new.policy.namespaces
+    return frozenset() if used & named else used
 
 
 def _strangers(new: Desired, sight: Sight, live: Mapping[ObjectRef, KubeObject]) -> Strangers:

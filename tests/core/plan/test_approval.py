@@ -1,0 +1,145 @@
+"""A plan that is not the approved one is refused, and the refusal says where they differ."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from reconcile.core.changes import (
+    Commit,
+    Create,
+    Drift,
+    FieldChange,
+    ForcesReplace,
+    Hold,
+    HoldReason,
+    InPlace,
+    Patch,
+    Plan,
+    Replace,
+    RestartsContainer,
+    SessionPlan,
+)
+from reconcile.core.mask.masker import Masker
+from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, refusal
+from reconcile.core.plan.digest import plan_digest
+from reconcile.core.report.documents import plan_json
+from reconcile.core.report.problems import Findings
+from tests.builders import config_map, live_ref, manifest, pod, service, session_id
+
+POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())
+OTHER = "sha256:" + "0" * 64
+
+
+def plan(*changes):
+    return Plan("default", "r", (SessionPlan(session_id(), changes),))
+
+
+def patch(of, effect, cause=None, **fields):
+    field = FieldChange("spec.x", 1, 2, effect, cause or Commit())
+    return Patch(of, live_ref(of.ref), (field,), (), **fields)
+
+
+def replaced(of):
+    field = FieldChange("spec.x", 1, 2, ForcesReplace(), Commit())
+    return Replace(of, live_ref(of.ref), (field,))
+
+
+def document(of, **fields):
+    made = plan_json(of, Findings(), Masker())
+    return json.dumps({**made, "digest": plan_digest(of), **fields}).encode()
+
+
+def approved(*changes, **fields):
+    return parse_plan(document(plan(*changes), **fields))
+
+
+def test_the_approved_plan_is_not_refused():
+    of = plan(Create(POD))
+    assert refusal(of, Approved(plan_digest(of))) == ""
+    assert refusal(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
+
+
+def test_a_bare_digest_is_told_beside_that_of_the_plan():
+    of = plan(Create(POD))
+    said = refusal(of, Approved(OTHER))
+    assert OTHER in said
+    assert plan_digest(of) in said
+    assert "nothing was changed" in said
+
+
+def test_drift_is_named_where_it_alone_makes_the_difference():
+    drifted = patch(SERVICE, InPlace(), Drift("kubectl", "then"))
+    said = refusal(plan(Create(POD), drifted), Approved(plan_digest(plan(Create(POD)))))
+    assert "but for drift" in said
+    assert f"{SERVICE.ref}: patch, which was not approved" in said
+    assert str(POD.ref) not in said
+
+
+def test_a_change_that_drift_makes_graver_is_named():
+    asked = patch(POD, InPlace())
+    fields = (*asked.fields, FieldChange("spec.y", 1, 2, ForcesReplace(), Drift()))
+    said = refusal(plan(Replace(POD, asked.live, fields)), Approved(plan_digest(plan(asked))))
+    assert f"{POD.ref}: restart, where patch was approved" in said
+
+
+def test_each_object_that_differs_is_named():
+    before = approved(Create(POD), Create(SERVICE), patch(INPUTS, InPlace()))
+    said = refusal(plan(Create(POD), replaced(INPUTS)), before)
+    assert f"{SERVICE.ref}: create was approved, and is not to be done any more" in said
+    assert f"{INPUTS.ref}: replace, where patch was approved" in said
+    assert str(POD.ref) not in said
+
+
+def test_other_content_of_the_same_changes_is_told_as_such():
+    said = refusal(plan(Create(manifest(pod(hostname="x")))), approved(Create(POD)))
+    assert "same objects in the same ways" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Create(POD),
+        patch(SERVICE, InPlace()),
+        patch(SERVICE, InPlace(), adopts=True),
+        patch(POD, RestartsContainer("runner")),
+        replaced(POD),
+        replaced(SERVICE),
+        Hold(replaced(POD), HoldReason.RUNNING_WORK),
+    ],
+)
+def test_a_document_has_the_classes_of_its_plan(change):
+    of = plan(change)
+    reread = replace(parse_plan(document(of)), digest=OTHER)
+    assert "same objects in the same ways" in refusal(of, reread)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "sha256:", "sha256:" + "A" * 64, f"{OTHER}\n", f"x{OTHER}"]
+)
+def test_what_is_no_digest_is_refused(text):
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        parse_digest(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"{}",
+        b"[" * 100_000,
+        document(plan(), digest="x"),
+        document(plan(), digest=1),
+        document(plan(), sessions=1),
+        document(plan(), sessions=[1]),
+        document(plan(), sessions=[{"changes": [{"action": "create"}]}]),
+        document(plan(Create(POD))).replace(b'"create"', b'"dance"'),
+        document(plan(Create(POD))).replace(b'"Pod"', b'"P\\u001b[31m"'),
+    ],
+)
+def test_what_is_no_plan_is_refused(content):
+    with pytest.raises(ValueError, match="is not a plan with a digest"):
+        parse_plan(content)

@@ -1,0 +1,120 @@
+"""The offline diff reads no more than it must, and says what the cluster would say."""
+
+from hypothesis import assume, event, example, given, settings
+from hypothesis import strategies as st
+
+from reconcile.core.errors import SpecError
+from reconcile.core.plan.digest import plan_digest
+from reconcile.engine.comparison import Reading, Side, compare
+from tests.engine.worlds import SHIPPED, World, policy_text, session_text, tree_of
+
+NAMES = ("ada", "bob", "ada-inputs", "session-ada")
+"""Session `ada-inputs` and session `session-ada` both want the ConfigMap `session-ada-inputs`."""
+
+SPECS = (
+    "initialPrompt: work",
+    "initialPrompt: 'more \\ work'",
+    "displayName: Ada",
+    "state: Stopped",
+    "update: {strategy: Recreate}\nrunner: {image: 'example.com/a:2'}",
+    "update: {strategy: Recreate}\ninitialPrompt: again",
+    "runner: {tolerations: [{key: a, operator: Exists}]}",
+    "maxDuration: 1h",
+    "maxDuration: 2h",
+)
+SESSIONS = st.builds(session_text, st.sampled_from(NAMES), st.sampled_from(SPECS))
+ESCAPED = st.just(session_text('"\\x61d\\u0061"'))
+BROKEN = st.sampled_from(["kind: [", session_text("ada", "typo: 1"), "", session_text("bob", "x")])
+PAIRS = st.builds("{}---\n{}".format, SESSIONS, SESSIONS)
+CONTENTS = st.one_of(SESSIONS, SESSIONS, SESSIONS, PAIRS, ESCAPED, BROKEN)
+
+HEAD = "apiVersion: vteam.ambient-code/v1alpha1\n"
+PROJECTS = st.sampled_from(
+    [f"{HEAD}kind: ProjectSettings\nspec: {{timeout: {n}}}\n" for n in (60, 90)] + ["kind: no"]
+)
+POLICIES = st.sampled_from(
+    [
+        policy_text(),
+        policy_text("budgets: {deletes: {percent: 25}}"),
+        policy_text("budgets: {deletes: {percent: 50}, restarts: {percent: 50}}"),
+        policy_text("allowEmpty: true"),
+        policy_text("allowDeletes: [team-a/ada]"),
+        policy_text("namespaces: [team-a]"),
+        policy_text("namespaces: [team-a, team-b]"),
+    ]
+)
+PATHS = tuple(f"{namespace}/{n}.yaml" for namespace in ("team-a", "team-b") for n in (1, 2, 3, 4))
+FILES = st.fixed_dictionaries(
+    {"policy.yaml": POLICIES},
+    optional={
+        **dict.fromkeys(PATHS, CONTENTS),
+        "team-a/project.yaml": PROJECTS,
+        "misplaced.yaml": st.just(""),
+        "No_Namespace/a.yaml": st.just(""),
+    },
+)
+EDITS = st.dictionaries(st.sampled_from(PATHS), CONTENTS | st.none(), min_size=1, max_size=2)
+SETTINGS = st.fixed_dictionaries(
+    {}, optional={"policy.yaml": POLICIES, "team-a/project.yaml": PROJECTS}
+)
+
+
+@st.composite
+def commits(draw, settings_too):
+    """The files before and after a commit, which changes few of them."""
+    old = draw(FILES)
+    changes = {**draw(EDITS), **draw(settings_too)}
+    return old, edited(old, changes)
+
+
+def edited(old, changes):
+    return {path: text for path, text in {**old, **changes}.items() if text is not None}
+
+
+def side(files, revision, templates=SHIPPED):
+    return Side(revision, tree_of(files, revision), templates)
+
+
+def planned(old, new, *, whole, prune=True):
+    """The plan, or every reason why there is none."""
+    reading = Reading(regular=True, whole=whole)
+    try:
+        return compare(side(old, "r1"), side(new, "r2"), reading, prune=prune).plan
+    except SpecError as error:
+        return error.problems
+
+
+OTHER = policy_text().replace("default", "other")
+ADA = session_text("ada")
+quick = settings(max_examples=60, deadline=None)
+
+
+@quick
+@given(commits(st.just({})), st.booleans())
+def test_what_is_not_read_would_not_change_the_plan(commit, prune):
+    old, new = commit
+    plan = planned(old, new, whole=True, prune=prune)
+    event("no plan" if isinstance(plan, tuple) else f"{len(plan.sessions)} sessions")
+    assert planned(old, new, whole=False, prune=prune) == plan
+
+
+@quick
+@given(commits(SETTINGS))
+@example(({"policy.yaml": policy_text(), "team-a/1.yaml": ADA}, {"policy.yaml": policy_text()}))
+@example(
+    (
+        {"policy.yaml": policy_text(), "team-a/1.yaml": ADA},
+        {"policy.yaml": OTHER, "team-a/1.yaml": ADA},
+    )
+)
+def test_the_digest_is_that_of_the_plan_after_the_merge(commit):
+    old, new = commit
+    offline = planned(old, new, whole=True)
+    assume(not isinstance(offline, tuple))
+    world = World(files=old)
+    applied = world.apply(revision="r1")
+    assert applied.bad == []
+    world.files = new
+    online = world.plan(revision="r2").plan
+    event(f"{len(offline.sessions)} sessions")
+    assert plan_digest(online) == plan_digest(offline)
