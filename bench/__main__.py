@@ -1,4 +1,4 @@
-"""`python -m bench [cluster|scale]`: prints the tables, exits 1 if a promise fails."""
+"""`python -m bench [cluster|scale|pull_request]`: prints the tables, exits 1 if a promise fails."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import bench.pull_request
 from bench.cluster import Claim, ClusterBench, Row, claims
 from bench.scale import ScaleRow, measure
 from tests.controlplane.server import running
@@ -17,13 +18,16 @@ SIZES = (100, 1_000, 10_000)
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("all", "cluster", "scale"), default="all")
+    choices = ("all", "cluster", "scale", "pull_request")
+    parser.add_argument("what", nargs="?", choices=choices, default="all")
     parser.add_argument("--sessions", type=int, default=1_000)
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
     kept = True
     if options.what in {"all", "cluster"}:
         kept = cluster(options.sessions)
+    if options.what in {"all", "pull_request"}:
+        kept = pull_request(options.sessions) and kept
     if options.what in {"all", "scale"}:
         print_scale([measure(size) for size in SIZES])
     return 0 if kept else 1
@@ -37,6 +41,20 @@ def cluster(sessions: int) -> bool:
             rows = ClusterBench(plane, home, sessions).run()
     promises = claims(rows)
     print_rows(sessions, rows)
+    print_claims(promises)
+    return all(promise.holds for promise in promises)
+
+
+def pull_request(sessions: int) -> bool:
+    """Measure a commit without any cluster; tells whether the promise is kept."""
+    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
+        rows = bench.pull_request.measure(Path(folder), sessions)
+    promises = bench.pull_request.claims(rows)
+    print(f"\n{sessions} sessions, {bench.pull_request.CHANGED} changed, no cluster\n")
+    print(f"{'':<32}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}")
+    for row in rows:
+        cost = row.cost
+        print(f"{row.name:<32}{cost.wall:>9.2f}{cost.cpu:>9.2f}{cost.peak_mib:>10.0f}")
     print_claims(promises)
     return all(promise.holds for promise in promises)
 

@@ -1,0 +1,22 @@
+"""Reads and renders folders of session files, and prints nothing: `python -m bench.sides DIR...`.
+
+Each folder has a builder of its own, as two runs of the program have.
+"""
+
+import sys
+from pathlib import Path
+
+from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.cli.wiring import shipped_templates
+from reconcile.engine.desired import DesiredBuilder
+
+
+def main(folders: list[str]) -> None:
+    """Build desired state once for each folder."""
+    templates = read_templates(shipped_templates())
+    for folder in folders:
+        DesiredBuilder(templates).build(DirectorySource(Path(folder)).read())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

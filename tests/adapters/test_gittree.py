@@ -1,0 +1,254 @@
+"""A folder at a commit: which commit, what is read of it, and what nobody may make git do."""
+
+import os
+import shutil
+
+import pytest
+
+from reconcile.adapters.directory import DirectorySource
+from reconcile.adapters.git import checkout_of, commit_of
+from reconcile.adapters.gitfolder import GitFolder
+from reconcile.adapters.gittree import GitTreeSource, blob_id, files_by_path, templates_at
+from reconcile.core.errors import SourceError
+from tests.adapters.repositories import Repository
+
+
+@pytest.fixture
+def repository(tmp_path):
+    made = Repository(tmp_path / "repository")
+    (made.desired / "a").mkdir()
+    (made.desired / "a/x.yaml").write_text("x: 1\n")
+    (made.desired / "a/y.yaml").write_text("y: 1\n")
+    made.commit("first")
+    return made
+
+
+def folder_at(repository, name="HEAD", folder=None):
+    checkout = checkout_of(folder or repository.desired)
+    return GitFolder(checkout.top, commit_of(checkout, name), checkout.prefix)
+
+
+def contents(tree):
+    return {file.path: file.content for file in tree.files}
+
+
+# Which commit
+
+
+def test_every_name_that_git_knows_is_a_commit(repository):
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "-a", "-m", "tagged", "v1")
+    repository.git("branch", "side")
+    repository.commit("second")
+    checkout = checkout_of(repository.desired)
+    for name in ("HEAD~1", "v1", "side", first, first[:9], "HEAD^{/first}"):
+        assert commit_of(checkout, name) == first
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "nope",
+        "HEAD:desired",
+        "-h",
+        "--all",
+        "--output=/tmp/x",
+        "HEAD~9",
+        "a\nb",
+        "a\0b",
+        "HEAD..HEAD",
+    ],
+)
+def test_what_is_no_commit_is_told_with_what_to_do(repository, name):
+    with pytest.raises(SourceError, match="is no commit here: name a branch, a tag or a commit"):
+        commit_of(checkout_of(repository.desired), name)
+
+
+def test_a_shallow_clone_is_told_to_fetch(repository, tmp_path):
+    repository.commit("second")
+    clone = tmp_path / "clone"
+    repository.git("clone", "-q", "--depth=1", f"file://{repository.top}", str(clone))
+    checkout = checkout_of(clone / "desired")
+    assert commit_of(checkout, "HEAD")
+    with pytest.raises(SourceError, match=r"shallow: .*git fetch --depth"):
+        commit_of(checkout, "HEAD~1")
+
+
+def test_outside_of_git_there_is_nothing_to_compare_with(tmp_path):
+    with pytest.raises(SourceError, match="run this in a clone"):
+        checkout_of(tmp_path)
+
+
+def test_without_git_there_is_nothing_to_compare_with(repository, monkeypatch):
+    monkeypatch.setenv("PATH", str(repository.top))
+    with pytest.raises(SourceError, match="no git program"):
+        checkout_of(repository.desired)
+
+
+def test_a_bare_repository_has_no_work_tree(repository, tmp_path):
+    repository.git("clone", "-q", "--bare", str(repository.top), str(tmp_path / "bare"))
+    with pytest.raises(SourceError, match="no git work tree"):
+        checkout_of(tmp_path / "bare")
+
+
+def test_the_top_of_a_repository_is_a_folder_too(repository):
+    assert checkout_of(repository.top).prefix == ""
+    tree = GitTreeSource(folder_at(repository, folder=repository.top)).read()
+    assert contents(tree).keys() == {"desired/a/x.yaml", "desired/a/y.yaml"}
+
+
+# What is read
+
+
+def test_the_commit_is_read_and_not_what_is_there_now(repository):
+    (repository.desired / "a/x.yaml").write_text("x: 2\n")
+    (repository.desired / "a/new.yaml").write_text("new\n")
+    (repository.desired / "a/y.yaml").unlink()
+    tree = GitTreeSource(folder_at(repository)).read()
+    assert contents(tree) == {"a/x.yaml": b"x: 1\n", "a/y.yaml": b"y: 1\n"}
+
+
+def test_what_is_at_hand_is_not_read_again(repository):
+    (repository.desired / "a/x.yaml").write_text("x: 2\n")
+    known = files_by_path(DirectorySource(repository.desired).read().files)
+    tree = GitTreeSource(folder_at(repository), known).read()
+    x, y = tree.files
+    assert x.content == b"x: 1\n"
+    assert y is known["a/y.yaml"]
+
+
+def test_equal_content_under_two_names_is_read_once(repository):
+    (repository.desired / "a/z.yaml").write_text("x: 1\n")
+    repository.commit()
+    (repository.desired / "a/z.yaml").write_text("z\n")
+    known = files_by_path(DirectorySource(repository.desired).read().files)
+    tree = GitTreeSource(folder_at(repository), known).read()
+    assert contents(tree)["a/z.yaml"] == contents(tree)["a/x.yaml"] == b"x: 1\n"
+
+
+def test_a_folder_that_is_not_there_is_empty(repository):
+    (repository.top / "later").mkdir()
+    tree = GitTreeSource(folder_at(repository, folder=repository.top / "later")).read()
+    assert (tree.files, tree.folders) == ((), ())
+
+
+def test_what_is_no_folder_at_the_commit_is_told(repository):
+    shutil.rmtree(repository.desired)
+    repository.desired.write_text("a file")
+    repository.commit()
+    repository.desired.unlink()
+    repository.desired.mkdir()
+    with pytest.raises(SourceError, match="is no folder at"):
+        GitTreeSource(folder_at(repository)).read()
+
+
+def test_a_submodule_is_an_empty_folder(repository, tmp_path):
+    other = Repository(tmp_path / "other")
+    (other.desired / "x.yaml").write_text("x")
+    commit = other.commit()
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},desired/sub")
+    repository.git("commit", "-q", "-m", "submodule")
+    tree = GitTreeSource(folder_at(repository)).read()
+    assert tree.folders == ("a", "sub")
+    assert contents(tree).keys() == {"a/x.yaml", "a/y.yaml"}
+
+
+def test_ids_of_sha256_are_known(tmp_path):
+    repository = Repository(tmp_path / "repository", "--object-format=sha256")
+    (repository.desired / "x.yaml").write_text("x: 1\n")
+    repository.commit()
+    known = files_by_path(DirectorySource(repository.desired).read().files)
+    (file,) = GitTreeSource(folder_at(repository), known).read().files
+    assert file is known["x.yaml"]
+
+
+@pytest.mark.parametrize("content", [b"", b"x: 1\n", bytes(range(256))])
+def test_content_has_the_id_that_git_gives_it(repository, content):
+    path = repository.top / "some"
+    path.write_bytes(content)
+    assert blob_id(content, 40) == repository.git("hash-object", "--no-filters", str(path))
+
+
+def test_content_that_the_clone_lacks_is_told(repository):
+    blob = blob_id(b"x: 1\n", 40)
+    (repository.top / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(SourceError, match=r"lacks some content .*git fetch"):
+        GitTreeSource(folder_at(repository)).read()
+
+
+def test_a_partial_clone_fetches_nothing(repository, tmp_path):
+    """What it lacks would be asked for at its origin, which a diff without a network must not."""
+    repository.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    origin = f"file://{repository.top}"
+    repository.git("clone", "-q", "--no-checkout", "--filter=blob:none", origin, str(clone))
+    (clone / "desired").mkdir()
+    with pytest.raises(SourceError, match="lacks some content"):
+        GitTreeSource(folder_at(repository, folder=clone / "desired")).read()
+
+
+# Templates
+
+
+def test_templates_are_read_at_the_commit(repository):
+    folder = repository.top / "templates"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "x.yaml.j2").write_text("old")
+    (folder / "deep/y.yaml.j2").write_text("no")
+    (folder / "README").write_text("no")
+    repository.commit()
+    (folder / "x.yaml.j2").write_text("new")
+    assert templates_at(folder_at(repository, folder=folder)) == {"x.yaml.j2": "old"}
+    assert templates_at(folder_at(repository, "HEAD~1", folder)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (b"x.j2", b"\xff", "must be UTF-8"),
+        (b"\xff.j2", b"x", "must be UTF-8"),
+        (b"x.j2", b"#" * ((1 << 20) + 1), "larger than"),
+    ],
+)
+def test_a_template_that_is_no_text_is_told(repository, name, content, said):
+    folder = repository.top / "templates"
+    folder.mkdir()
+    (folder / os.fsdecode(name)).write_bytes(content)
+    repository.commit()
+    with pytest.raises(SourceError, match=said):
+        templates_at(folder_at(repository, folder=folder))
+
+
+# What nobody may make git do
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"core.fsmonitor": "{}"},
+        {"core.hooksPath": "hooks"},
+        {"filter.evil.smudge": "{}", "filter.evil.clean": "{}"},
+        {"diff.evil.textconv": "{}"},
+        {"alias.cat-file": "!{}"},
+        {"core.pager": "{}", "pager.ls-tree": "true"},
+    ],
+)
+def test_nothing_that_the_repository_configures_is_run(repository, tmp_path, settings):
+    canary = tmp_path / "canary"
+    for name, value in settings.items():
+        repository.git("config", name, value.format(f"touch {canary}; cat"))
+    (repository.top / ".gitattributes").write_text("* filter=evil diff=evil\n")
+    tree = GitTreeSource(folder_at(repository)).read()
+    assert len(tree.files) == 2
+    assert not canary.exists()
+
+
+def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
+    repository, tmp_path, monkeypatch
+):
+    other = Repository(tmp_path / "other")
+    other.commit()
+    monkeypatch.setenv("GIT_DIR", str(other.top / ".git"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other.top / ".git/objects"))
+    assert len(GitTreeSource(folder_at(repository)).read().files) == 2
