@@ -13,7 +13,7 @@ class Repository:
     def __init__(self, top: Path, *options: str) -> None:
         self.top = top
         self.desired = top / "desired"
-        self.desired.mkdir(parents=True)
+        self.desired.mkdir(parents=True, exist_ok=True)
         self.git("init", "-q", *options)
 
     def git(self, *arguments: str) -> str:
