@@ -34,7 +34,8 @@ MEANINGS = {
     Exit.INVALID: "a session file, a setting or a template is not usable; the rest was done",
     Exit.UNREACHABLE: "the desired tree or the cluster could not be read",
     Exit.PARTLY: "`apply` only: some changes failed, the others were made",
-    Exit.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back",
+    Exit.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the plan "
+    "is not the approved one",
     Exit.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
