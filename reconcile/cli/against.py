@@ -33,7 +33,7 @@ def report_against(name: str, desire: Desire, terminal: Terminal, *, prune: bool
     )
     new = Side("", tree, read_templates(*_folders(desire)))
     compared = compare(old, new, Reading(regular=desire.templates is None), prune=prune)
-    terminal.masker = Masker(compared.new.policy.mask)
+    terminal.masker = Masker(compared.mask)
     warnings = (*compared.new.warnings, *compared.warnings)
     return PlanReport(
         plan=compared.plan,

@@ -31,11 +31,13 @@ class Side:
 class Compared:
     """A plan, and the new side as far as it was read.
 
-    `warnings` are about what the old side leaves open.
+    `warnings` are about what the old side leaves open. `mask` are the patterns of both policies:
+    values of both are shown.
     """
 
     plan: Plan
     new: Desired
+    mask: tuple[str, ...]
     warnings: tuple[Problem, ...]
 
 
@@ -71,7 +73,8 @@ def compare(old: Side, new: Side, reading: Reading, *, prune: bool) -> Compared:
         if extent.take_namespaces(_pruned(plan)):
             continue
         if extent.is_whole or not (lost or any(map(_is_counted, plan.changes))):
-            return Compared(plan, after, (*_new_again(old, before, after), *_lost(lost)))
+            mask = (*after.policy.mask, *before.policy.mask)
+            return Compared(plan, after, mask, (*_new_again(old, before, after), *_lost(lost)))
         extent.take_some()
 
 
