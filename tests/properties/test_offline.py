@@ -1,6 +1,6 @@
 """The offline diff reads no more than it must, and says what the cluster would say."""
 
-from hypothesis import assume, event, example, given, settings
+from hypothesis import Phase, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.errors import SpecError
@@ -86,10 +86,33 @@ def planned(old, new, *, whole, prune=True):
 
 OTHER = policy_text().replace("default", "other")
 ADA = session_text("ada")
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60, deadline=None, phases=set(Phase) - {Phase.explain})
+
+
+def four(policy, *, broken=False):
+    """Four sessions in two namespaces, one of which may have a broken file beside them."""
+    names = zip(PATHS[:2] + PATHS[4:6], ("ada", "bob", "ada", "bob"), strict=True)
+    sessions = {path: session_text(name, "update: {strategy: Recreate}") for path, name in names}
+    return {"policy.yaml": policy, **sessions, **({PATHS[2]: "kind: ["} if broken else {})}
+
+
+ENDS = {PATHS[0]: None}
+RESTARTS = dict.fromkeys(PATHS[:1], session_text("ada", "update: {strategy: Recreate}\ntimeout: 9"))
+QUARTER = policy_text("budgets: {deletes: {percent: 50}, restarts: {percent: 25}}")
+NONE_BUT = policy_text("budgets: {deletes: {percent: 100}, restarts: {percent: 0, atLeast: 0}}")
+
+
+def example_of(old, changes):
+    """One commit that the search may not come upon."""
+    return example((old, edited(old, changes)), True)  # noqa: FBT003 - an argument of the test
 
 
 @quick
+@example_of(four(policy_text(), broken=True), ENDS)
+@example_of(four(policy_text()), ENDS | {PATHS[1]: None})
+@example_of(four(QUARTER), ENDS | {PATHS[1]: None})
+@example_of(four(QUARTER), RESTARTS)
+@example_of(four(NONE_BUT), RESTARTS)
 @given(commits(st.just({})), st.booleans())
 def test_what_is_not_read_would_not_change_the_plan(commit, prune):
     old, new = commit
