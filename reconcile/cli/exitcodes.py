@@ -21,6 +21,7 @@ class Exit(IntEnum):
     PARTLY = 5
     HELD = 6
     REFUSED = 7
+    UNCOMMENTED = 8
     BUG = 70
     INTERRUPTED = 130
     PIPE = 141
@@ -37,6 +38,7 @@ MEANINGS = {
     Exit.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the plan "
     "is not the approved one",
     Exit.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
+    Exit.UNCOMMENTED: "`review` only: all is well, but the comment could not be written",
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.PIPE: "the reader of the output went away",

@@ -13,6 +13,7 @@ from reconcile.cli.apply import apply
 from reconcile.cli.diff import diff
 from reconcile.cli.exitcodes import Exit, exit_for
 from reconcile.cli.file_commands import render, schema, validate
+from reconcile.cli.review import review
 from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
@@ -45,7 +46,7 @@ def program() -> None:
     """
 
 
-for command in (validate, render, diff, apply, status, schema):
+for command in (validate, render, diff, apply, status, schema, review):
     program.add_command(command)
 
 

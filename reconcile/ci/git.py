@@ -1,0 +1,87 @@
+"""Asks git what the change began from, and fetches that commit where a checkout is shallow."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final, assert_never
+
+from reconcile.ci.platform import BranchOff, Exactly, Start, Unknown
+from reconcile.ci.ports import Ended, Surroundings
+from reconcile.core.errors import SourceError
+
+_REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ADVICE: Final = (
+    "let the checkout bring the whole history: `fetch-depth: 0` for actions/checkout, `GIT_DEPTH: "
+    '"0"` on GitLab; or name a revision with `against`'
+)
+
+
+class Git:
+    """The repository that the job has checked out."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        above = (around.folder, *around.folder.parents)
+        self.top = next((one for one in above if (one / ".git").exists()), around.folder)
+        # A checkout often belongs to another user than a container's, who is trusted with it.
+        self._command = ["git", "-c", f"safe.directory={self.top}"]
+        self._environ = {**around.environ, "GIT_TERMINAL_PROMPT": "0"}
+
+    def inside(self, path: str) -> str:
+        """Name a path as seen from the top of the repository, which is how forges show files."""
+        whole = Path(os.path.normpath(self._around.folder / path))
+        inside = whole.is_relative_to(self.top)
+        return (whole.relative_to(self.top) if inside else whole).as_posix()
+
+    def base(self, start: Start) -> str:
+        """Find the commit to compare with, and have it here; SourceError says what to do."""
+        match start:
+            case Exactly(revision):
+                return self._have(revision)
+            case BranchOff(tip, merged):
+                return self._branch_off(tip, merged)
+            case Unknown():
+                raise SourceError("nothing says what to compare with; name a revision: `against`")
+            case _:
+                assert_never(start)
+
+    def _branch_off(self, tip: str, merged: str) -> str:
+        if not self._out("rev-parse", "--verify", "--quiet", "HEAD"):
+            raise SourceError("there is no commit here: let actions/checkout run before")
+        parents = self._parents()
+        if len(parents) > 1 and self._out("rev-parse", "HEAD") == merged:
+            # HEAD is what the branch becomes when it is merged now, on top of its first parent.
+            return self._have(parents[0])
+        if self._out("rev-parse", "--is-shallow-repository") == "true":
+            self._fetch("--unshallow", tip)
+        self._have(tip)
+        base = self._out("merge-base", tip, "HEAD")
+        if not base:
+            raise SourceError(f"HEAD and {tip} have no common history here; {_ADVICE}")
+        return base
+
+    def _parents(self) -> list[str]:
+        """Read the commit itself: in a shallow clone git hides the parents that are not there."""
+        commit = self._out("cat-file", "commit", "HEAD") or ""
+        head = commit.split("\n\n", 1)[0]
+        return [line.split()[1] for line in head.splitlines() if line.startswith("parent ")]
+
+    def _have(self, revision: str) -> str:
+        if not _REVISION.fullmatch(revision):
+            raise SourceError(f"{revision!r} is no commit's name")
+        if self._out("cat-file", "-e", f"{revision}^{{commit}}") is None:
+            self._fetch("--depth=1", revision)
+        return revision
+
+    def _fetch(self, *arguments: str) -> None:
+        done = self._run("fetch", "--no-tags", "--no-write-fetch-head", "origin", *arguments)
+        if done.code != 0:
+            why = done.err.strip().splitlines()[-1:] or ["no reason given"]
+            raise SourceError(f"the commit to compare with cannot be fetched: {why[0]}; {_ADVICE}")
+
+    def _out(self, *arguments: str) -> str | None:
+        done = self._run(*arguments)
+        return done.out.strip() if done.code == 0 else None
+
+    def _run(self, *arguments: str) -> Ended:
+        return self._around.run([*self._command, *arguments], self._environ, self._around.folder)

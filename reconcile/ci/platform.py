@@ -1,0 +1,146 @@
+"""Where this job runs, told from the environment: on GitHub, on GitLab, or somewhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from reconcile.ci.github import GitHubComments, GitHubPull
+from reconcile.ci.gitlab import GitLabNotes, GitLabRequest
+from reconcile.ci.ports import Comments
+from reconcile.core.errors import SourceError
+
+TOKEN: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
+"""The variable that has the token for writing comments; nothing that this program runs sees it."""
+
+_NOTHING: Final = "0" * 40
+_UNTRUSTED: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """Compare with this commit."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchOff:
+    """Compare with where HEAD left the line of `tip`; `merged` if HEAD is the forge's own merge."""
+
+    tip: str
+    merged: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The event names no commit to compare with."""
+
+
+Start: TypeAlias = Exactly | BranchOff | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the review knows of the job it is part of.
+
+    `comments` is None where there is nowhere to comment, and `without` says why. `forked` if the
+    change comes from a fork, which gets neither credentials nor a token that may write.
+    """
+
+    forge: str
+    start: Start
+    comments: Comments | None
+    without: str
+    forked: bool = False
+
+
+def job_of(environ: Mapping[str, str]) -> Job:
+    """Tell the job; SourceError for an event that must not be worked on, or cannot be read."""
+    if environ.get("GITHUB_ACTIONS") == "true":
+        return _github(environ)
+    if environ.get("GITLAB_CI") == "true":
+        return _gitlab(environ)
+    return Job("", Unknown(), None, "this is neither a GitHub nor a GitLab job")
+
+
+def _github(environ: Mapping[str, str]) -> Job:
+    name = environ.get("GITHUB_EVENT_NAME", "")
+    if name in _UNTRUSTED:
+        raise SourceError(
+            f"the event {name} runs with the rights of the repository on what a stranger may have "
+            "written; use `on: pull_request`, see docs/pull-requests.md"
+        )
+    event = _event(environ)
+    pull = event.get("pull_request")
+    if not isinstance(pull, dict):
+        return Job("github", _start_of(event), None, f"the event {name} is no pull request")
+    start = BranchOff(pull["base"]["sha"], environ.get("GITHUB_SHA", ""))
+    return Job(
+        "github",
+        start,
+        _github_comments(environ, pull["number"]),
+        f"there is no token in ${TOKEN}",
+        forked=(pull["head"].get("repo") or {}).get("id") != pull["base"]["repo"]["id"],
+    )
+
+
+def _github_comments(environ: Mapping[str, str], number: int) -> Comments | None:
+    if not environ.get(TOKEN):
+        return None
+    api = environ.get("GITHUB_API_URL", "https://api.github.com")
+    graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
+    repository = environ.get("GITHUB_REPOSITORY", "")
+    return GitHubComments(GitHubPull(api, graphql, repository, number, environ[TOKEN]))
+
+
+def _event(environ: Mapping[str, str]) -> dict[str, Any]:
+    path = environ.get("GITHUB_EVENT_PATH", "")
+    try:
+        event = orjson.loads(Path(path).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise SourceError(f"the event in $GITHUB_EVENT_PATH cannot be read: {error}") from error
+    return event if isinstance(event, dict) else {}
+
+
+def _start_of(event: Mapping[str, Any]) -> Start:
+    """Find what a push or a merge queue began from."""
+    group = event.get("merge_group")
+    before = group.get("base_sha") if isinstance(group, dict) else event.get("before")
+    known = isinstance(before, str) and before not in ("", _NOTHING)
+    return Exactly(str(before)) if known else Unknown()
+
+
+def _gitlab(environ: Mapping[str, str]) -> Job:
+    number = environ.get("CI_MERGE_REQUEST_IID", "")
+    if not number:
+        before = environ.get("CI_COMMIT_BEFORE_SHA", _NOTHING)
+        start: Start = Unknown() if before == _NOTHING else Exactly(before)
+        return Job("gitlab", start, None, "this pipeline is for no merge request")
+    # The tip of the target is told only where GitLab has merged for the pipeline; then it is what
+    # HEAD adds to. Elsewhere HEAD is the branch itself, which began at the base of the diff.
+    target = environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "")
+    base = target or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
+    source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
+    return Job(
+        "gitlab",
+        Exactly(base) if base else Unknown(),
+        _gitlab_notes(environ, int(number)),
+        f"there is no token in ${TOKEN}",
+        forked=source != environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
+    )
+
+
+def _gitlab_notes(environ: Mapping[str, str], number: int) -> Comments | None:
+    if not environ.get(TOKEN):
+        return None
+    request = GitLabRequest(
+        environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"),
+        environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
+        environ.get("CI_MERGE_REQUEST_PROJECT_URL", ""),
+        number,
+        environ[TOKEN],
+    )
+    return GitLabNotes(request)
