@@ -7,12 +7,16 @@ from urllib.parse import quote
 from reconcile.ci.ports import Ended
 
 LIMIT: Final = 65_536
-"""Characters that a comment on GitHub holds; a job summary and GitLab take more."""
+"""What a comment on GitHub holds, in bytes, the strictest way to count; others hold more."""
 
 ERRORS_FROM: Final = 2
 """Exit codes from here on mean that something is wrong; 1 means changes."""
 
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+SMALLEST: Final = 5_000
+"""The least limit: what `diff` takes at least, and room for the marker."""
+
+_DIGEST: Final = re.compile(r"^Plan digest: `(sha256:[0-9a-f]{64})`$", re.MULTILINE)
+_NAMED: Final = 200
 _LINES: Final = 60
 _LINE: Final = 300
 
@@ -24,7 +28,7 @@ def marker_of(folder: str, *, live: bool) -> str:
     them finds the comment as well.
     """
     kind = "live review" if live else "review"
-    return f"<!-- reconcile {kind}: {quote(folder, safe='/._')} -->"
+    return f"<!-- reconcile {kind}: {quote(folder, safe='/._')[-_NAMED:]} -->"
 
 
 def limit_of(limit: int, marker: str) -> int:
@@ -41,7 +45,7 @@ def body_of(marker: str, ended: Ended, limit: int) -> str:
 
 
 def digest_of(ended: Ended) -> str:
-    """Find the plan digest, which stands at the end; empty where the diff failed."""
+    """Find the plan digest, which stands at the end on its line; empty where the diff failed."""
     found = _DIGEST.findall(ended.out) if ended.code < ERRORS_FROM else []
     return found[-1] if found else ""
 
@@ -63,6 +67,6 @@ def _failed(ended: Ended) -> str:
 
 def _cut(text: str, limit: int) -> str:
     """Refuse to lose anything unsaid: what is too long is replaced, since a cut may end a fence."""
-    if len(text) <= limit:
+    if len(text.encode()) <= limit:
         return text
     return "### reconcile: no diff\n\nThe diff is longer than a comment may be; see the job's log."

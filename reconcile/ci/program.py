@@ -40,7 +40,7 @@ class Program:
         return self._run("validate", f"--output={form}")
 
     def diff(self, against: Offline | Live, limit: int) -> Ended:
-        """Run `reconcile diff`; its output is Markdown of at most `limit` characters."""
+        """Run `reconcile diff`; its output is Markdown of at most `limit` bytes."""
         if isinstance(against, Offline):
             where = [f"--against={against.revision}"]
         else:

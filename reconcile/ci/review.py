@@ -32,7 +32,7 @@ class FailOn(StrEnum):
 class Asked:
     """What the review is to do; empty strings mean the default.
 
-    `limit` is the characters of the comment. `report` names a file for the comment's text.
+    `limit` is the most bytes of the comment. `report` names a file for the comment's text.
     """
 
     folder: str

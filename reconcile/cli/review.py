@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from reconcile.ci.body import LIMIT
+from reconcile.ci.body import LIMIT, SMALLEST
 from reconcile.ci.outlets import Outlets
 from reconcile.ci.platform import TOKEN, job_of
 from reconcile.ci.ports import Surroundings
@@ -16,8 +16,6 @@ from reconcile.cli.exitcodes import Exit
 from reconcile.cli.options import Output
 from reconcile.cli.terminal import Terminal
 from reconcile.runtime.clock import SystemClock
-
-_SMALLEST = 2_000
 
 
 @click.command()
@@ -39,10 +37,11 @@ _SMALLEST = 2_000
 @click.option("--kubeconfig", metavar="FILE", default="", help="The kubeconfig for --live.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=_SMALLEST, max=1_000_000),
+    type=click.IntRange(min=SMALLEST, max=1_000_000),
     default=LIMIT,
     show_default=True,
-    help="How many characters the comment may have.",
+    metavar="BYTES",
+    help="The most bytes that the comment may have.",
 )
 @click.option(
     "--comment",

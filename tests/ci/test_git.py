@@ -1,0 +1,93 @@
+"""What a pull request is compared with, in checkouts as jobs have them."""
+
+import pytest
+
+from reconcile.ci.git import Git
+from reconcile.ci.platform import BranchOff, Exactly, Unknown
+from reconcile.core.errors import SourceError
+from tests.ci.repositories import Upstream, around, git
+
+MERGE, HEAD = "refs/pull/5/merge", "refs/pull/5/head"
+
+
+@pytest.fixture
+def upstream(tmp_path):
+    return Upstream(tmp_path)
+
+
+def start_of(upstream):
+    return BranchOff(upstream.main, upstream.merged)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["shallow", "full"])
+def test_the_forges_own_merge_is_compared_with_the_branch_it_adds_to(upstream, tmp_path, full):
+    checkout = upstream.checkout(tmp_path / "job", MERGE, full=full)
+    assert Git(around(checkout)).base(start_of(upstream)) == upstream.main
+    assert git(checkout, "cat-file", "-t", upstream.main) == "commit"
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["shallow", "full"])
+def test_the_branch_itself_is_compared_with_where_it_left(upstream, tmp_path, full):
+    checkout = upstream.checkout(tmp_path / "job", HEAD, full=full)
+    assert Git(around(checkout)).base(start_of(upstream)) == upstream.root
+
+
+def test_one_commit_is_fetched_and_no_more(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", MERGE)
+    Git(around(checkout)).base(start_of(upstream))
+    assert git(checkout, "rev-parse", "--is-shallow-repository") == "true"
+
+
+def test_nothing_is_fetched_where_all_is_there(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", MERGE, full=True)
+    git(checkout, "remote", "set-url", "origin", "file:///nowhere")
+    assert Git(around(checkout)).base(start_of(upstream)) == upstream.main
+
+
+@pytest.mark.parametrize("ref", [MERGE, HEAD])
+def test_where_nothing_can_be_fetched_it_is_said_what_to_set(upstream, tmp_path, ref):
+    checkout = upstream.checkout(tmp_path / "job", ref)
+    git(checkout, "remote", "set-url", "origin", "file:///nowhere")
+    with pytest.raises(SourceError, match=r"cannot be fetched: .*`fetch-depth: 0`"):
+        Git(around(checkout)).base(start_of(upstream))
+
+
+def test_a_history_apart_is_told(upstream, tmp_path):
+    git(upstream.folder, "checkout", "-q", "--orphan", "apart")
+    apart = upstream.commit("apart")
+    checkout = upstream.checkout(tmp_path / "job", HEAD)
+    with pytest.raises(SourceError, match="no common history"):
+        Git(around(checkout)).base(BranchOff(apart, "x"))
+
+
+def test_a_commit_that_is_named_is_taken_and_fetched(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", MERGE)
+    assert Git(around(checkout)).base(Exactly(upstream.root)) == upstream.root
+    assert git(checkout, "cat-file", "-t", upstream.root) == "commit"
+
+
+@pytest.mark.parametrize("name", ["--upload-pack=touch /tmp/x", "main", ""])
+def test_what_is_no_commits_name_is_never_given_to_git(upstream, tmp_path, name):
+    checkout = upstream.checkout(tmp_path / "job", MERGE)
+    with pytest.raises(SourceError, match="no commit's name"):
+        Git(around(checkout)).base(Exactly(name))
+
+
+def test_nothing_to_compare_with_is_told(tmp_path):
+    with pytest.raises(SourceError, match="name a revision"):
+        Git(around(tmp_path)).base(Unknown())
+
+
+def test_without_a_checkout_it_is_said_what_is_missing(tmp_path):
+    with pytest.raises(SourceError, match="actions/checkout"):
+        Git(around(tmp_path)).base(BranchOff("a" * 40, "b" * 40))
+
+
+def test_a_path_is_named_as_the_forge_shows_it(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", MERGE)
+    inner = Git(around(checkout / "desired"))
+    assert inner.top == checkout
+    assert inner.inside("team-a/") == "desired/team-a"
+    assert inner.inside("..") == "."
+    assert inner.inside(str(checkout / "desired")) == "desired"
+    assert inner.inside("/elsewhere/x") == "/elsewhere/x"

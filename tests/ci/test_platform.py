@@ -1,0 +1,120 @@
+"""Where a job runs is told from the environment, and never guessed."""
+
+import json
+
+import pytest
+
+from reconcile.ci.github import GitHubComments
+from reconcile.ci.gitlab import GitLabNotes
+from reconcile.ci.platform import BranchOff, Exactly, Unknown, job_of
+from reconcile.core.errors import SourceError
+
+BASE, MERGED = "b" * 40, "c" * 40
+
+
+def pull_event(head_repo=1):
+    return {
+        "pull_request": {
+            "number": 5,
+            "base": {"sha": BASE, "repo": {"id": 1}},
+            "head": {"sha": "d" * 40, "repo": head_repo and {"id": head_repo}},
+        }
+    }
+
+
+@pytest.fixture
+def on_github(tmp_path):
+    def environ(event, name="pull_request", **more):
+        path = tmp_path / "event.json"
+        path.write_text(event if isinstance(event, str) else json.dumps(event))
+        return {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": name,
+            "GITHUB_EVENT_PATH": str(path),
+            "GITHUB_SHA": MERGED,
+            **more,
+        }
+
+    return environ
+
+
+ON_GITLAB = {
+    "GITLAB_CI": "true",
+    "CI_MERGE_REQUEST_IID": "5",
+    "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
+    "CI_MERGE_REQUEST_PROJECT_ID": "12",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "12",
+}
+
+
+def test_a_pull_request_on_github(on_github):
+    job = job_of(on_github(pull_event(), RECONCILE_TOKEN="t"))
+    assert (job.forge, job.forked) == ("github", False)
+    assert job.start == BranchOff(BASE, MERGED)
+    assert isinstance(job.comments, GitHubComments)
+
+
+@pytest.mark.parametrize("head", [2, None], ids=["fork", "deleted fork"])
+def test_a_change_from_a_fork_is_known(on_github, head):
+    assert job_of(on_github(pull_event(head))).forked
+
+
+def test_without_a_token_there_is_no_comment_and_it_is_said_why(on_github):
+    for environ in (on_github(pull_event()), ON_GITLAB):
+        job = job_of(environ)
+        assert job.comments is None
+        assert job.without == "there is no token in $RECONCILE_TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("event", "start"),
+    [
+        ({"before": BASE}, Exactly(BASE)),
+        ({"before": "0" * 40}, Unknown()),
+        ({"merge_group": {"base_sha": BASE}}, Exactly(BASE)),
+        ({}, Unknown()),
+        ([], Unknown()),
+    ],
+)
+def test_other_events_have_nowhere_to_comment(on_github, event, start):
+    job = job_of(on_github(event, "push", RECONCILE_TOKEN="t"))
+    assert (job.comments, job.start) == (None, start)
+    assert "no pull request" in job.without
+
+
+@pytest.mark.parametrize("name", ["pull_request_target", "workflow_run", "issue_comment"])
+def test_events_that_give_strangers_our_rights_are_refused(on_github, name):
+    with pytest.raises(SourceError, match=f"{name} runs with the rights"):
+        job_of(on_github(pull_event(), name))
+
+
+def test_an_event_that_cannot_be_read_is_told(on_github):
+    with pytest.raises(SourceError, match="cannot be read"):
+        job_of(on_github("{"))
+    with pytest.raises(SourceError, match="cannot be read"):
+        job_of({**on_github({}), "GITHUB_EVENT_PATH": "/nowhere"})
+
+
+def test_a_merge_request_on_gitlab():
+    job = job_of({**ON_GITLAB, "RECONCILE_TOKEN": "t"})
+    assert (job.forge, job.forked, job.start) == ("gitlab", False, Exactly(BASE))
+    assert isinstance(job.comments, GitLabNotes)
+
+
+def test_a_merged_results_pipeline_is_compared_with_the_target():
+    job = job_of({**ON_GITLAB, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": MERGED})
+    assert job.start == Exactly(MERGED)
+
+
+def test_a_merge_request_from_a_fork_is_known():
+    assert job_of({**ON_GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "13"}).forked
+
+
+@pytest.mark.parametrize(("before", "start"), [(BASE, Exactly(BASE)), ("0" * 40, Unknown())])
+def test_a_branch_pipeline_has_nowhere_to_comment(before, start):
+    job = job_of({"GITLAB_CI": "true", "CI_COMMIT_BEFORE_SHA": before})
+    assert (job.comments, job.start) == (None, start)
+
+
+def test_elsewhere_there_is_nothing_but_the_log():
+    assert job_of({}).comments is None
