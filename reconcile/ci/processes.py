@@ -10,10 +10,15 @@ from reconcile.ci.ports import Ended, Run
 _TIMEOUT_SECONDS: Final = 1800
 _MISSING: Final = 127
 _TOO_LONG: Final = 124
+_SIGNALS: Final = 128
 
 
 def run_process(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> Ended:
-    """Run a program without input; too long ends as 124, as the program `timeout` has it."""
+    """Run a program without input.
+
+    One that is too slow ends as 124, one that a signal has ended as 128 and its number, as shells
+    have it.
+    """
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, values behind `--` or `--name=`
             command,
@@ -30,7 +35,8 @@ def run_process(command: Sequence[str], environ: Mapping[str, str], folder: Path
         return Ended(_TOO_LONG, "", f"{command[0]}: no end after {_TIMEOUT_SECONDS} seconds")
     except OSError as error:
         return Ended(_MISSING, "", f"{command[0]}: {error.strerror}")
-    return Ended(done.returncode, done.stdout, done.stderr)
+    code = done.returncode if done.returncode >= 0 else _SIGNALS - done.returncode
+    return Ended(code, done.stdout, done.stderr)
 
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The review of a pull request: validate, diff, show, comment, and say whether the job passes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,10 @@ from reconcile.engine.ports import Clock
 
 _NO_BASE: Final = 4
 """What `diff` itself ends with where something to compare cannot be read."""
+
+
+_DEFECT: Final = 70
+"""What the program ends with where it is to blame itself."""
 
 
 class FailOn(StrEnum):
@@ -75,7 +79,7 @@ class Review:
         self._outlets.summary(body)
         if self._asked.report:
             Path(self._asked.report).write_text(f"{body}\n", "utf-8")
-        code = ended.code if ended.code >= ERRORS_FROM else validated.code or ended.code
+        code = ended.code if ended.code >= ERRORS_FROM else validated or ended.code
         self._tell(code, ended)
         uncommented = not self._comment(marker, body, clock)
         return Reviewed(code, _fails(code, self._asked.fail_on), uncommented)
@@ -91,13 +95,14 @@ class Review:
             return None
         return against
 
-    def _validate(self) -> Ended:
+    def _validate(self) -> int:
         with self._outlets.group("Validate"):
             form = "github" if self._job.forge == "github" else "text"
             ended = self._program.validate(form)
             self._outlets.commands(ended.out)
             self._outlets.say(ended.err)
-        return ended
+        # `validate` knows no changes: 1 is the interpreter's own way to fail.
+        return _DEFECT if ended.code == 1 else ended.code
 
     def _diff(self, against: Offline | Live | None, marker: str) -> Ended:
         with self._outlets.group("Diff"):
@@ -108,7 +113,7 @@ class Review:
             else:
                 if isinstance(where, Offline):
                     self._outlets.say(f"Compared with {where.revision}.")
-                ended = self._program.diff(where, limit_of(self._asked.limit, marker))
+                ended = _believed(self._program.diff(where, limit_of(self._asked.limit, marker)))
             self._outlets.say(ended.err)
         return ended
 
@@ -148,6 +153,12 @@ class Review:
             return True
         self._outlets.error(f"No comment: {error}. The summary has the diff.")
         return False
+
+
+def _believed(ended: Ended) -> Ended:
+    """Take an end without a word for a defect: an interpreter that finds no program ends with 1."""
+    silent = ended.code < ERRORS_FROM and not ended.out.strip()
+    return replace(ended, code=_DEFECT) if silent else ended
 
 
 def _fails(code: int, fail_on: FailOn) -> bool:
