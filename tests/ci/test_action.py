@@ -1,0 +1,182 @@
+"""The Action's own steps, run as the runner runs them, on a real repository and a real endpoint."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconcile.ci.body import marker_of
+from tests.ci.actions import Action
+from tests.ci.forges import READER, WRITER
+from tests.ci.repositories import Upstream
+from tests.engine.worlds import session_text
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = str(Path(sys.executable).with_name("reconcile"))
+
+
+class Job:
+    """A job for the pull request, each time in a checkout of its own."""
+
+    def __init__(self, folder, github):
+        self.folder = folder
+        self.github = github
+        self.upstream = Upstream(folder)
+        self.head_repo = 1
+        self._runs = 0
+
+    def run(self, token=WRITER, ref="refs/pull/5/merge", **inputs):
+        self._runs += 1
+        place = self.folder / f"job-{self._runs}"
+        place.mkdir()
+        workspace = self.upstream.checkout(place / "workspace", ref)
+        inputs = {"program": PROGRAM, **inputs}
+        return Action(ROOT).run(workspace, place, self._environ(place, token), **inputs)
+
+    def _environ(self, place, token):
+        base = {"sha": self.upstream.main, "repo": {"id": 1}}
+        head = {"sha": self.upstream.head, "repo": {"id": self.head_repo}}
+        event = place / "event.json"
+        event.write_text(json.dumps({"pull_request": {"number": 5, "base": base, "head": head}}))
+        return {
+            "JOB_TOKEN": token,
+            "GITHUB_EVENT_NAME": "pull_request",
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_SHA": self.upstream.merged,
+            "GITHUB_REPOSITORY": "acme/sessions",
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_GRAPHQL_URL": f"{self.github.url}/graphql",
+            # Nothing that the review needs is on a network, or in the home of whoever runs it.
+            "HOME": "/nonexistent",
+            "KUBECONFIG": "/nonexistent",
+        }
+
+
+@pytest.fixture
+def job(tmp_path, github):
+    return Job(tmp_path, github)
+
+
+def body_of(github):
+    (body,) = github.bodies()
+    return body.replace("\r\n", "\n")
+
+
+def test_the_first_run_creates_the_second_updates_the_third_says_that_nothing_changed(job, github):
+    first = job.run()
+    assert not first.failed, first.log
+    assert first.outputs["comment"] == "created"
+    assert "team-a/two" in body_of(github)
+    job.upstream.push("desired/team-a/four.yaml", session_text("four"))
+    second = job.run()
+    assert second.outputs["comment"] == "updated"
+    assert "team-a/four" in body_of(github)
+    writes = list(github.writes)
+    third = job.run()
+    assert third.outputs["comment"] == "unchanged"
+    assert "Comment unchanged: https://github.example/" in third.log
+    assert github.writes == writes
+    urls = {ran.outputs["comment-url"] for ran in (first, second, third)}
+    assert len(urls) == 1
+
+
+def test_what_others_have_merged_meanwhile_is_not_in_the_diff(job, github):
+    job.run()
+    assert "team-a/three" not in body_of(github)
+    assert "team-a/one" not in body_of(github)
+
+
+def test_a_checkout_of_the_branch_itself_shows_the_same_sessions(job, github):
+    assert not job.run(ref="refs/pull/5/head").failed
+    assert "team-a/two" in body_of(github)
+    assert "team-a/three" not in body_of(github)
+
+
+def test_the_outputs_say_what_came_out(job):
+    outputs = job.run().outputs
+    assert (outputs["exit-code"], outputs["changes"]) == ("1", "true")
+    assert outputs["digest"].startswith("sha256:")
+
+
+def test_the_summary_has_what_the_comment_has(job, github):
+    ran = job.run()
+    assert ran.summary.strip() == body_of(github).strip()
+    assert ran.summary.startswith(marker_of("desired", live=False))
+
+
+def test_a_broken_file_is_annotated_fails_the_job_and_is_in_the_comment(job, github):
+    job.run()
+    broken = session_text("two", "initialPromt: work")
+    job.upstream.push("desired/team-a/two.yaml", broken)
+    ran = job.run()
+    assert ran.failed
+    assert "::error file=desired/team-a/two.yaml,line=" in ran.log
+    assert "initialPromt" in body_of(github)
+    assert (ran.outputs["exit-code"], ran.outputs["changes"]) == ("3", "")
+    assert ran.outputs["comment"] == "updated"
+
+
+def test_a_change_of_nothing_is_a_comment_that_says_so(job, github):
+    job.run()
+    job.upstream.push("desired/team-a/two.yaml", "")
+    (job.upstream.folder / "desired/team-a/two.yaml").unlink(missing_ok=True)
+    job.upstream.push("README.change", "no session")
+    ran = job.run(folder="desired", against=job.upstream.merged)
+    assert (ran.outputs["exit-code"], ran.outputs["changes"]) == ("0", "false")
+    assert "no changes" in body_of(github)
+
+
+def test_a_revision_that_is_not_there_is_a_comment_that_says_so(job, github):
+    ran = job.run(against="no-such-branch")
+    assert ran.failed
+    assert "no-such-branch" in body_of(github)
+    assert ran.outputs["exit-code"] not in ("0", "1")
+
+
+def test_a_fork_has_the_diff_in_the_summary_and_a_notice(job, github):
+    job.head_repo = 2
+    ran = job.run(token=READER)
+    assert not ran.failed
+    assert github.comments == {}
+    assert "team-a/two" in ran.summary
+    assert "::notice title=reconcile::No comment: the change comes from a fork" in ran.log
+
+
+def test_changes_can_fail_the_job(job):
+    assert job.run(**{"fail-on": "changes"}).failed
+
+
+def test_no_input_is_taken_for_a_command(job):
+    trap = job.folder / "trap"
+    ran = job.run(folder=f"$(touch {trap})`touch {trap}`; touch {trap} #", comment="false")
+    assert ran.failed
+    assert not trap.exists()
+    ran = job.run(folder="--help")
+    assert ran.outputs["exit-code"] == "4"
+
+
+def test_a_wrong_input_is_told(job):
+    ran = job.run(**{"fail-on": "sometimes"})
+    assert ran.failed
+    assert "'sometimes' is not one of" in ran.log
+
+
+def test_the_token_is_nowhere_in_the_log(job):
+    assert WRITER not in job.run().log
+    assert WRITER not in job.run(against="no-such-branch").log
+
+
+def test_a_folder_elsewhere_is_found_from_the_working_directory(job, github):
+    job.upstream.push("teams/desired/policy.yaml", "kind: Nothing\n")
+    ran = job.run(**{"working-directory": "teams"})
+    assert ran.failed
+    assert "::error file=teams/desired/policy.yaml" in ran.log
+    assert body_of(github).startswith(marker_of("teams/desired", live=False))
+
+
+def test_the_action_installs_the_program_from_its_own_checkout(job, github):
+    ran = job.run(program="")
+    assert [step.name for step in ran.steps] == ["Install reconcile", "Review the change"]
+    assert not ran.failed, ran.log
+    assert "team-a/two" in body_of(github)
