@@ -79,3 +79,18 @@ def test_what_is_installed_on_commit_is_the_hook(repository):
     )
     assert refused.returncode == 1
     assert "team-a/one.yaml:" in refused.stderr
+
+
+def test_the_shipped_hook_installs_itself_and_finds_the_mistake(repository):
+    (repository / "desired/team-a/one.yaml").write_text("kind: Unknown\n")
+    git(repository, "add", "-A")
+    done = subprocess.run(
+        [BIN / "pre-commit", "try-repo", str(ROOT), "reconcile-validate", "--color=never"],
+        cwd=repository,
+        env={**ENVIRON, "PRE_COMMIT_HOME": str(repository.parent / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "team-a/one.yaml:1:7: kind: unknown kind" in done.stdout, done.stdout + done.stderr
