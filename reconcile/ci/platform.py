@@ -1,4 +1,8 @@
-"""Where this job runs, told from the environment: on GitHub, on GitLab, or somewhere else."""
+"""Where this job runs, told from the environment: on GitHub, on GitLab, or somewhere else.
+
+What talks to a forge is loaded only where that is going to happen: its library takes longer to load
+than many a command to run.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +11,6 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from reconcile.ci.github import GitHubComments, GitHubPull
-from reconcile.ci.gitlab import GitLabNotes, GitLabRequest
 from reconcile.ci.ports import Comments
 from reconcile.core.errors import SourceError
 
@@ -90,6 +92,8 @@ def _github(environ: Mapping[str, str]) -> Job:
 def _github_comments(environ: Mapping[str, str], number: int) -> Comments | None:
     if not environ.get(TOKEN):
         return None
+    from reconcile.ci.github import GitHubComments, GitHubPull  # noqa: PLC0415 - see the module
+
     api = environ.get("GITHUB_API_URL", "https://api.github.com")
     graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
     repository = environ.get("GITHUB_REPOSITORY", "")
@@ -136,6 +140,8 @@ def _gitlab(environ: Mapping[str, str]) -> Job:
 def _gitlab_notes(environ: Mapping[str, str], number: int) -> Comments | None:
     if not environ.get(TOKEN):
         return None
+    from reconcile.ci.gitlab import GitLabNotes, GitLabRequest  # noqa: PLC0415 - see the module
+
     request = GitLabRequest(
         environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"),
         environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),

@@ -1,6 +1,7 @@
 """The Action's own steps, run as the runner runs them, on a real repository and a real endpoint."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from reconcile.ci.body import marker_of
 from tests.ci.actions import Action
-from tests.ci.forges import READER, WRITER
+from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream
 from tests.engine.worlds import session_text
 
@@ -81,10 +82,37 @@ def test_the_first_run_creates_the_second_updates_the_third_says_that_nothing_ch
     assert len(urls) == 1
 
 
-def test_what_others_have_merged_meanwhile_is_not_in_the_diff(job, github):
-    job.run()
-    assert "team-a/three" not in body_of(github)
-    assert "team-a/one" not in body_of(github)
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """One run that goes well, for all who want to look at it, and the comment that it left."""
+    with serving(GitHub()) as forge:
+        ran = Job(tmp_path_factory.mktemp("once"), forge).run()
+        return ran, body_of(forge)
+
+
+def test_what_others_have_merged_meanwhile_is_not_in_the_diff(once):
+    _, body = once
+    assert "team-a/two" in body
+    assert "team-a/three" not in body
+    assert "team-a/one" not in body
+
+
+def test_the_outputs_say_what_came_out(once):
+    outputs = once[0].outputs
+    assert (outputs["exit-code"], outputs["changes"]) == ("1", "true")
+    assert re.fullmatch("sha256:[0-9a-f]{64}", outputs["digest"])
+    assert f"`{outputs['digest']}`" in once[1]
+
+
+def test_the_summary_has_what_the_comment_has(once):
+    ran, body = once
+    assert ran.summary.strip() == body.strip()
+    assert body.startswith(marker_of("desired", live=False))
+
+
+def test_the_token_is_nowhere_in_the_log(once):
+    assert WRITER not in once[0].log
+    assert "Comment created" in once[0].log
 
 
 def test_a_checkout_of_the_branch_itself_shows_the_same_sessions(job, github):
@@ -93,20 +121,7 @@ def test_a_checkout_of_the_branch_itself_shows_the_same_sessions(job, github):
     assert "team-a/three" not in body_of(github)
 
 
-def test_the_outputs_say_what_came_out(job):
-    outputs = job.run().outputs
-    assert (outputs["exit-code"], outputs["changes"]) == ("1", "true")
-    assert outputs["digest"].startswith("sha256:")
-
-
-def test_the_summary_has_what_the_comment_has(job, github):
-    ran = job.run()
-    assert ran.summary.strip() == body_of(github).strip()
-    assert ran.summary.startswith(marker_of("desired", live=False))
-
-
 def test_a_broken_file_is_annotated_fails_the_job_and_is_in_the_comment(job, github):
-    job.run()
     broken = session_text("two", "initialPromt: work")
     job.upstream.push("desired/team-a/two.yaml", broken)
     ran = job.run()
@@ -114,15 +129,11 @@ def test_a_broken_file_is_annotated_fails_the_job_and_is_in_the_comment(job, git
     assert "::error file=desired/team-a/two.yaml,line=" in ran.log
     assert "initialPromt" in body_of(github)
     assert (ran.outputs["exit-code"], ran.outputs["changes"]) == ("3", "")
-    assert ran.outputs["comment"] == "updated"
+    assert ran.outputs["comment"] == "created"
 
 
 def test_a_change_of_nothing_is_a_comment_that_says_so(job, github):
-    job.run()
-    job.upstream.push("desired/team-a/two.yaml", "")
-    (job.upstream.folder / "desired/team-a/two.yaml").unlink(missing_ok=True)
-    job.upstream.push("README.change", "no session")
-    ran = job.run(folder="desired", against=job.upstream.merged)
+    ran = job.run(against=job.upstream.merged)
     assert (ran.outputs["exit-code"], ran.outputs["changes"]) == ("0", "false")
     assert "no changes" in body_of(github)
 
@@ -131,6 +142,7 @@ def test_a_revision_that_is_not_there_is_a_comment_that_says_so(job, github):
     ran = job.run(against="no-such-branch")
     assert ran.failed
     assert "no-such-branch" in body_of(github)
+    assert WRITER not in ran.log
     assert ran.outputs["exit-code"] not in ("0", "1")
 
 
@@ -152,19 +164,16 @@ def test_no_input_is_taken_for_a_command(job):
     ran = job.run(folder=f"$(touch {trap})`touch {trap}`; touch {trap} #", comment="false")
     assert ran.failed
     assert not trap.exists()
-    ran = job.run(folder="--help")
-    assert ran.outputs["exit-code"] == "4"
+
+
+def test_a_folder_that_looks_like_an_option_is_a_folder(job):
+    assert job.run(folder="--help", comment="false").outputs["exit-code"] == "4"
 
 
 def test_a_wrong_input_is_told(job):
     ran = job.run(**{"fail-on": "sometimes"})
     assert ran.failed
     assert "'sometimes' is not one of" in ran.log
-
-
-def test_the_token_is_nowhere_in_the_log(job):
-    assert WRITER not in job.run().log
-    assert WRITER not in job.run(against="no-such-branch").log
 
 
 def test_a_folder_elsewhere_is_found_from_the_working_directory(job, github):

@@ -139,3 +139,8 @@ def test_the_templates_header_has_a_word_on_each_input():
 def test_the_hook_looks_at_session_files_and_templates(path, checked):
     ((hook,),) = documents(HOOKS)
     assert bool(re.search(hook["files"], path)) is checked
+
+
+def test_other_commands_do_not_load_what_talks_to_forges():
+    code = "import sys, reconcile.cli.main; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,8 +3,6 @@
 import os
 import sys
 
-import pytest
-
 from reconcile.ci import processes
 from reconcile.ci.processes import run_process
 
@@ -42,6 +40,5 @@ def test_a_program_that_does_not_end_is_ended(tmp_path, monkeypatch):
     assert python("import signal; signal.pause()", tmp_path).code == 124
 
 
-@pytest.mark.parametrize("folder", ["missing"])
-def test_a_folder_that_is_not_there_is_told(tmp_path, folder):
-    assert python("", tmp_path / folder).code == 127
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    assert python("", tmp_path / "missing").code == 127
