@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final, assert_never
 
-from reconcile.ci.platform import BranchOff, Exactly, Start, Unknown
+from reconcile.ci.platform import BranchOff, Exactly, Start, Unknown, without_tokens
 from reconcile.ci.ports import Ended, Surroundings
 from reconcile.core.errors import SourceError
 
@@ -25,7 +25,7 @@ class Git:
         self.top = next((one for one in above if (one / ".git").exists()), around.folder)
         # A checkout often belongs to another user than a container's, who is trusted with it.
         self._command = ["git", "-c", f"safe.directory={self.top}"]
-        self._environ = {**around.environ, "GIT_TERMINAL_PROMPT": "0"}
+        self._environ = {**without_tokens(around.environ), "GIT_TERMINAL_PROMPT": "0"}
 
     def inside(self, path: str) -> str:
         """Name a path as seen from the top of the repository, which is how forges show files."""
@@ -37,7 +37,7 @@ class Git:
         """Find the commit to compare with, and have it here; SourceError says what to do."""
         match start:
             case Exactly(revision):
-                return self._have(revision)
+                return self._have(revision, "--depth=1")
             case BranchOff(tip, merged):
                 return self._branch_off(tip, merged)
             case Unknown():
@@ -51,7 +51,7 @@ class Git:
         parents = self._parents()
         if len(parents) > 1 and self._out("rev-parse", "HEAD") == merged:
             # HEAD is what the branch becomes when it is merged now, on top of its first parent.
-            return self._have(parents[0])
+            return self._have(parents[0], "--depth=1")
         if self._out("rev-parse", "--is-shallow-repository") == "true":
             self._fetch("--unshallow", tip)
         self._have(tip)
@@ -66,11 +66,11 @@ class Git:
         head = commit.split("\n\n", 1)[0]
         return [line.split()[1] for line in head.splitlines() if line.startswith("parent ")]
 
-    def _have(self, revision: str) -> str:
+    def _have(self, revision: str, *options: str) -> str:
         if not _REVISION.fullmatch(revision):
             raise SourceError(f"{revision!r} is no commit's name")
         if self._out("cat-file", "-e", f"{revision}^{{commit}}") is None:
-            self._fetch("--depth=1", revision)
+            self._fetch(*options, revision)
         return revision
 
     def _fetch(self, *arguments: str) -> None:

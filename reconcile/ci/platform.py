@@ -17,6 +17,7 @@ from reconcile.core.errors import SourceError
 TOKEN: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
 """The variable that has the token for writing comments; nothing that this program runs sees it."""
 
+_TOKENS: Final = frozenset({TOKEN, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"})
 _NOTHING: Final = "0" * 40
 _UNTRUSTED: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
 
@@ -66,6 +67,11 @@ def job_of(environ: Mapping[str, str]) -> Job:
     if environ.get("GITLAB_CI") == "true":
         return _gitlab(environ)
     return Job("", Unknown(), None, "this is neither a GitHub nor a GitLab job")
+
+
+def without_tokens(environ: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what must not be in reach of a process that reads what a stranger has written."""
+    return {name: value for name, value in environ.items() if name not in _TOKENS}
 
 
 def _github(environ: Mapping[str, str]) -> Job:

@@ -3,13 +3,9 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from reconcile.ci.platform import TOKEN
+from reconcile.ci.platform import without_tokens
 from reconcile.ci.ports import Ended, Surroundings
-
-_HIDDEN: Final = frozenset({TOKEN, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"})
-"""What must not be in reach of a process that reads what a stranger may have written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +47,6 @@ class Program:
         # -P: a folder `reconcile` in the checkout must not be taken for this program.
         interpreter = [sys.executable, "-P", "-m", "reconcile"]
         templates = [f"--templates={self.templates}"] if self.templates else []
-        environ = {
-            name: value for name, value in self.around.environ.items() if name not in _HIDDEN
-        }
+        environ = without_tokens(self.around.environ)
         arguments = [*options, *templates, "--", self.folder]
         return self.around.run([*interpreter, command, *arguments], environ, self.top)

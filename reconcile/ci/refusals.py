@@ -68,19 +68,20 @@ def _is_rate_limit(refused: Refused) -> bool:
 
 def _wish(refused: Refused) -> float:
     """Seconds that the server wants to be left alone; a limit that names none wants a minute."""
-    headers = refused.headers
-    if headers.get("retry-after", "").isdecimal():
-        return float(headers["retry-after"])
+    asked = refused.headers.get("retry-after", "")
+    if asked.isdecimal():
+        return float(asked)
+    limited = refused.code == HTTPStatus.TOO_MANY_REQUESTS or _is_rate_limit(refused)
+    return _until_reset(refused.headers, _MINUTE if limited else 0.0)
+
+
+def _until_reset(headers: Mapping[str, str], otherwise: float) -> float:
+    """Tell when a spent limit is given anew, by the server's own clock."""
+    if "0" not in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining")):
+        return otherwise
     reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
-    spent = "0" in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining"))
-    if spent and reset.isdecimal() and "date" in headers:
-        return max(0.0, float(reset) - _seconds(headers["date"])) + 1.0
-    return _MINUTE if _is_rate_limit(refused) else 0.0
-
-
-def _seconds(date: str) -> float:
-    """Read the server's own clock, which is the one that its reset time is told by."""
     try:
-        return parsedate_to_datetime(date).timestamp()
+        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        return max(0.0, float(reset) - now) + 1.0
     except ValueError:
-        return 0.0
+        return otherwise

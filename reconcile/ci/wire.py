@@ -103,8 +103,8 @@ def _failure(doing: str, url: str, error: requests.RequestException) -> CommentE
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
         return CommentError(
-            f"{doing}: the certificate of {host} is not trusted; name its authority's file in "
-            "$REQUESTS_CA_BUNDLE"
+            f"{doing}: no trusted connection to {host}; if its certificate is of an authority of "
+            "yours, name that authority's file in $REQUESTS_CA_BUNDLE"
         )
     if isinstance(error, requests.Timeout):
         return PassingError(f"{doing}: no answer from {host} in time")

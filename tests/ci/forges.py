@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,12 @@ class Answer:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     late: bool = False
+
+    @property
+    def sent(self) -> bytes:
+        if isinstance(self.body, bytes):
+            return self.body
+        return b"" if self.body is None else json.dumps(self.body).encode()
 
 
 class Forge:
@@ -61,6 +68,12 @@ class Forge:
 
     def bodies(self, author=BOT):
         return [c["body"] for c in self.comments.values() if c[self.who]["id"] == author]
+
+    @contextlib.contextmanager
+    def behind(self, certificate):
+        """Serve the same behind TLS as well, and give its URL."""
+        with listening(self, certificate) as server:
+            yield f"https://127.0.0.1:{server.server_address[1]}{self.base}"
 
     def answer(self, method, target, headers, content):
         """Answer one request; a fault that waits for its method comes first."""
@@ -162,17 +175,22 @@ class GitLab(Forge):
 @contextlib.contextmanager
 def serving(forge: Forge) -> Iterator[Forge]:
     """Serve a forge on loopback."""
+    with listening(forge) as server:
+        forge.server = server
+        yield forge
 
+
+@contextlib.contextmanager
+def listening(forge: Forge, certificate=None) -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
         def respond(self):
             length = int(self.headers.get("Content-Length", 0))
             answer = forge.answer(self.command, self.path, self.headers, self.rfile.read(length))
-            body = b"" if answer.body is None else json.dumps(answer.body).encode()
             self.send_response_only(answer.code)
-            for name, value in {"Content-Length": str(len(body)), **answer.headers}.items():
+            for name, value in {"Content-Length": str(len(answer.sent)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer.sent)
 
         def __getattr__(self, name):
             if name.startswith("do_"):
@@ -182,12 +200,19 @@ def serving(forge: Forge) -> Iterator[Forge]:
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", free(1)[0]), Handler) as server:
-        forge.server = server
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_):
+            """A client that does not trust us goes away."""
+
+    with Server(("127.0.0.1", free(1)[0]), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
-            yield forge
+            yield server
         finally:
             server.shutdown()
             thread.join()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.ci.body import marker_of
+from reconcile.cli.exitcodes import Exit
 from tests.ci.actions import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream
@@ -153,6 +154,14 @@ def test_a_fork_has_the_diff_in_the_summary_and_a_notice(job, github):
     assert github.comments == {}
     assert "team-a/two" in ran.summary
     assert "::notice title=reconcile::No comment: the change comes from a fork" in ran.log
+
+
+def test_a_comment_that_cannot_be_written_fails_a_job_in_which_all_is_well(job, github):
+    ran = job.run(token="wrong")
+    assert ran.steps[-1].code == Exit.UNCOMMENTED
+    assert "::error title=reconcile::No comment: list the comments: 401" in ran.log
+    assert "team-a/two" in ran.summary
+    assert github.comments == {}
 
 
 def test_changes_can_fail_the_job(job):

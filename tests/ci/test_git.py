@@ -32,6 +32,13 @@ def test_the_branch_itself_is_compared_with_where_it_left(upstream, tmp_path, fu
     assert Git(around(checkout)).base(start_of(upstream)) == upstream.root
 
 
+def test_a_history_without_the_target_gets_the_targets(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", HEAD)
+    git(checkout, "fetch", "-q", "--unshallow", "origin", HEAD)
+    assert Git(around(checkout)).base(start_of(upstream)) == upstream.root
+    assert git(checkout, "rev-parse", "--is-shallow-repository") == "false"
+
+
 def test_one_commit_is_fetched_and_no_more(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
     Git(around(checkout)).base(start_of(upstream))

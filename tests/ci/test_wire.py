@@ -1,0 +1,94 @@
+"""What a forge's server may answer, or not, and what is made of it."""
+
+import socket
+
+import pytest
+import trustme
+
+from reconcile.ci import wire
+from reconcile.ci.errors import CommentError, PassingError
+from reconcile.ci.refusals import Refused, refusal
+from reconcile.ci.wire import Forge, Wire
+from tests.ci.forges import WRITER, Answer
+from tests.controlplane.ports import free
+
+
+def wire_to(url):
+    return Wire(Forge(url, {"PRIVATE-TOKEN": WRITER}, {404: "look elsewhere"}))
+
+
+def refused(code, body=b"", **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return refusal(Refused("ask", code, named, body), {404: "look elsewhere"})
+
+
+def test_what_is_no_json_may_pass(gitlab):
+    gitlab.fail_next("GET", Answer(200, b"<html>a proxy"))
+    with pytest.raises(PassingError, match="ask: the answer is cut off or no JSON"):
+        wire_to(gitlab.url).send("ask", "GET", "/user")
+
+
+def test_a_server_that_is_silent_may_pass(monkeypatch):
+    monkeypatch.setattr(wire, "_TIMEOUT", (0.2, 0.2))
+    with socket.create_server(("127.0.0.1", free(1)[0])) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(PassingError, match="no answer from 127"):
+            wire_to(url).send("ask", "GET", "/user")
+
+
+def test_a_certificate_of_nobody_we_know_does_not_pass(gitlab):
+    authority = trustme.CA()
+    refuses = pytest.raises(CommentError, match="REQUESTS_CA_BUNDLE")
+    with gitlab.behind(authority.issue_cert("127.0.0.1")) as url, refuses as raised:
+        wire_to(url).send("ask", "GET", "/user")
+    assert not isinstance(raised.value, PassingError)
+    assert gitlab.requests == []
+
+
+def test_the_authority_of_ones_own_is_trusted(gitlab, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with gitlab.behind(authority.issue_cert("127.0.0.1")) as url:
+        assert wire_to(url).send("ask", "GET", "/user")["username"] == "project_12_bot"
+
+
+def test_a_url_that_is_none_is_told():
+    with pytest.raises(CommentError, match="cannot be asked"):
+        wire_to("no-url").send("ask", "GET", "/user")
+
+
+@pytest.mark.parametrize(
+    ("body", "quoted"),
+    [
+        (b'{"message": "Not Found"}', "404 Not Found"),
+        (b'{"message": {"note": ["too long"]}}', '404 {"note":["too long"]}'),
+        (b'{"error": "insufficient_scope"}', "404 insufficient_scope"),
+        (b'{"message": "two\\nlines\\u001b[31m"}', "404 two lines [31m"),
+        (b"<html>", "404"),
+        (b"[1]", "404"),
+        (b"", "404"),
+    ],
+)
+def test_the_server_is_quoted_on_one_line_and_advice_follows(body, quoted):
+    assert str(refused(404, body)) == f"ask: {quoted}; look elsewhere"
+
+
+def test_a_long_message_is_cut():
+    said = str(refused(400, b'{"message": "' + b"x" * 9_000 + b'"}'))
+    assert len(said) < 300
+    assert said.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("headers", "wish"),
+    [
+        ({"retry_after": "30"}, 30.0),
+        ({"retry_after": "soon"}, 60.0),
+        ({"x_ratelimit_remaining": "0", "x_ratelimit_reset": "1767225600", "date": "now"}, 60.0),
+        ({"x_ratelimit_remaining": "0", "x_ratelimit_reset": "soon", "date": "now"}, 60.0),
+        ({"x_ratelimit_remaining": "7"}, 60.0),
+    ],
+)
+def test_the_wish_of_a_limit_is_read_and_a_strange_one_means_a_minute(headers, wish):
+    assert refused(429, **headers).retry_after == wish
