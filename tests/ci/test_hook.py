@@ -87,7 +87,14 @@ def test_the_shipped_hook_installs_itself_and_finds_the_mistake(repository):
     done = subprocess.run(
         [BIN / "pre-commit", "try-repo", str(ROOT), "reconcile-validate", "--color=never"],
         cwd=repository,
-        env={**ENVIRON, "PRE_COMMIT_HOME": str(repository.parent / "cache")},
+        env={
+            **ENVIRON,
+            "PRE_COMMIT_HOME": str(repository.parent / "cache"),
+            # A checkout may belong to another user than a container's.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,48 @@
+"""What a comment says when there is no diff, whatever the program said instead."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.ci.body import LIMIT, SMALLEST, body_of, digest_of, limit_of, marker_of
+from reconcile.ci.ports import Ended
+
+MARKER = marker_of("desired", live=False)
+HOSTILE = st.lists(
+    st.one_of(st.text(), st.sampled_from(["```", "`````", "~~~", "</details>", "<!--", "-->"])),
+    max_size=200,
+).map("\n".join)
+
+
+@given(err=HOSTILE, limit=st.integers(SMALLEST, LIMIT))
+def test_what_was_said_stays_in_one_fence_and_within_the_limit(err, limit):
+    body = body_of(MARKER, Ended(70, "", err), limit)
+    assert body.startswith(f"{MARKER}\n### reconcile: no diff\n")
+    assert len(body.encode()) <= limit
+    fences = [line for line in body.split("\n") if re.match(r" {0,3}(`{3,})", line)]
+    if "longer than a comment" in body:
+        assert not fences
+    else:
+        opening = fences[0].removesuffix("text")
+        assert body.endswith(f"\n{opening}")
+        longer = [line for line in fences[1:-1] if line.strip().startswith(opening)]
+        assert not longer
+
+
+@given(out=st.text(min_size=1).filter(str.strip))
+def test_what_the_diff_printed_is_shown_as_it_is(out):
+    assert body_of(MARKER, Ended(1, out, ""), LIMIT) == f"{MARKER}\n{out.strip()}"
+
+
+def test_marker_and_diff_fit_together():
+    out = "x" * limit_of(LIMIT, MARKER)
+    assert len(body_of(MARKER, Ended(1, out, ""), LIMIT)) == LIMIT
+
+
+def test_the_digest_is_the_one_at_the_end_and_no_images():
+    image, digest = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+    out = f"+image: app@{image}\n Plan digest: `{image}`\nPlan digest: `{digest}`\n\nCompared: x\n"
+    assert digest_of(Ended(1, out, "")) == digest
+    assert digest_of(Ended(3, out, "")) == ""
+    assert digest_of(Ended(0, "nothing", "")) == ""
