@@ -164,6 +164,19 @@ def test_a_comment_that_cannot_be_written_fails_a_job_in_which_all_is_well(job, 
     assert github.comments == {}
 
 
+@pytest.mark.cluster
+def test_a_live_diff_is_a_comment_of_its_own(job, github, control_plane):
+    job.run()
+    ran = job.run(live="true", kubeconfig=str(control_plane.kubeconfig("admin")))
+    assert not ran.failed, ran.log
+    offline, live = github.bodies()
+    assert offline.startswith(marker_of("desired", live=False))
+    assert live.startswith(marker_of("desired", live=True))
+    # Nothing of it is in the cluster: what was there before the change is missing too.
+    assert "team-a/one" in live
+    assert "team-a/one" not in offline
+
+
 def test_changes_can_fail_the_job(job):
     assert job.run(**{"fail-on": "changes"}).failed
 
