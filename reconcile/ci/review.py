@@ -19,7 +19,6 @@ from reconcile.engine.ports import Clock
 _NO_BASE: Final = 4
 """What `diff` itself ends with where something to compare cannot be read."""
 
-
 _DEFECT: Final = 70
 """What the program ends with where it is to blame itself."""
 
@@ -78,7 +77,7 @@ class Review:
         body = body_of(marker, ended, self._asked.limit)
         self._outlets.summary(body)
         if self._asked.report:
-            Path(self._asked.report).write_text(f"{body}\n", "utf-8")
+            _write(Path(self._asked.report), f"{body}\n")
         code = ended.code if ended.code >= ERRORS_FROM else validated or ended.code
         self._tell(code, ended)
         uncommented = not self._comment(marker, body, clock)
@@ -153,6 +152,13 @@ class Review:
             return True
         self._outlets.error(f"No comment: {error}. The summary has the diff.")
         return False
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SourceError(f"the report {path} cannot be written: {error.strerror}") from error
 
 
 def _believed(ended: Ended) -> Ended:

@@ -11,6 +11,7 @@ from reconcile.ci.ports import Ended, Surroundings
 from reconcile.ci.processes import run_process
 from reconcile.ci.program import Live, Offline
 from reconcile.ci.review import Asked, FailOn, Review
+from reconcile.core.errors import SourceError
 from tests.ci.forges import READER, WRITER
 from tests.ci.repositories import ENVIRON
 
@@ -306,6 +307,11 @@ def test_what_is_only_shown_is_no_command_to_the_runner(scene, job):
 def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, github):
     scene.review(Programs(diffed=Ended(1, "x" * LIMIT, "")), job())
     assert "longer than a comment may be" in github.bodies()[0]
+
+
+def test_a_report_that_cannot_be_written_is_told(scene, job):
+    with pytest.raises(SourceError, match="report /nowhere/x cannot be written: No such file"):
+        scene.review(Programs(), job(), report="/nowhere/x")
 
 
 def test_outside_of_a_forge_the_log_has_everything(scene):
