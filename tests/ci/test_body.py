@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reconcile.ci.body import LIMIT, SMALLEST, body_of, digest_of, limit_of, marker_of
 from reconcile.ci.ports import Ended
+from reconcile.core.report.markdown import page
 
 MARKER = marker_of("desired", live=False)
 HOSTILE = st.lists(
@@ -33,6 +34,12 @@ def test_what_was_said_stays_in_one_fence_and_within_the_limit(err, limit):
 @given(out=st.text(min_size=1).filter(str.strip))
 def test_what_the_diff_printed_is_shown_as_it_is(out):
     assert body_of(MARKER, Ended(1, out, ""), LIMIT) == f"{MARKER}\n{out.strip()}"
+
+
+def test_the_limits_fit_those_of_the_diff():
+    assert LIMIT == page.LIMIT
+    longest = marker_of("x" * 999, live=True)
+    assert limit_of(SMALLEST, longest) >= page.MINIMUM
 
 
 def test_marker_and_diff_fit_together():
