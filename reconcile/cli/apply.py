@@ -14,7 +14,7 @@ from reconcile.cli.options import (
     pass_options,
 )
 from reconcile.cli.planning import findings_of, plan_of, reconciler_of, report_of
-from reconcile.cli.showing import show_plan
+from reconcile.cli.showing import failures_shown, show_plan
 from reconcile.cli.terminal import Terminal
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
@@ -44,8 +44,9 @@ def apply(
     delete or restart too much at once is held back: see budgets and approvals in policy.yaml.
     """
     terminal = Terminal(output)
-    reconciler = reconciler_of(connection, terminal, options)
-    planned = plan_of(reconciler, desire, terminal)
+    with failures_shown(desire, terminal):
+        reconciler = reconciler_of(connection, terminal, options)
+        planned = plan_of(reconciler, desire, terminal)
     if approved is not None and (reasons := refusal(planned.plan, approved)):
         show_plan(report_of(planned, desire), terminal)
         return _refused(planned, reasons, terminal)

@@ -13,6 +13,7 @@ from reconcile.cli.options import (
     desire_options,
     output_options,
 )
+from reconcile.cli.showing import failures_shown
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
 from reconcile.core.report.documents import status_json, to_json
@@ -36,14 +37,15 @@ def status(
     DIR tells which installation and which namespaces are meant.
     """
     terminal = Terminal(output)
-    desired = desired_state(desire, terminal)
-    clock = SystemClock()
-    rows = read_status(
-        cluster_of(connection, terminal, clock),
-        clock,
-        desired.policy.installation,
-        namespaces or desired.namespaces,
-    )
+    with failures_shown(desire, terminal):
+        desired = desired_state(desire, terminal)
+        clock = SystemClock()
+        rows = read_status(
+            cluster_of(connection, terminal, clock),
+            clock,
+            desired.policy.installation,
+            namespaces or desired.namespaces,
+        )
     if output.form == "json":
         terminal.show(to_json(status_json(desired.policy.installation, rows, terminal.masker)))
     else:

@@ -90,6 +90,14 @@ def test_a_folder_that_is_not_there_is_told_in_the_form(tree, form, tmp_path):
     assert ended.out.strip()
 
 
+@pytest.mark.parametrize("command", ["apply", "status"])
+def test_the_other_commands_tell_a_failure_as_json_too(tree, command):
+    ended = tree.write("policy.yaml", "kind: Nonsense\n").go(command, "-o", "json")
+    assert ended.code == 3
+    assert json.loads(ended.out)["kind"] == "Problems"
+    assert "policy.yaml" in ended.err
+
+
 def test_a_failure_as_json_is_a_document_of_its_own_kind(tree):
     document = tree.write("policy.yaml", "kind: Nonsense\n").go("diff", "-o", "json").json
     assert document["kind"] == "Problems"
