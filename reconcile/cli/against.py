@@ -34,6 +34,7 @@ def report_against(name: str, desire: Desire, terminal: Terminal, *, prune: bool
     new = Side("", tree, read_templates(*_folders(desire)))
     compared = compare(old, new, Reading(regular=desire.templates is None), prune=prune)
     terminal.masker = Masker(compared.mask)
+    terminal.installation = compared.new.policy.installation
     warnings = (*compared.new.warnings, *compared.warnings)
     return PlanReport(
         plan=compared.plan,

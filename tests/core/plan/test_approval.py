@@ -24,6 +24,7 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, refusal
 from reconcile.core.plan.digest import plan_digest
 from reconcile.core.report.documents import plan_json
+from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
 from tests.builders import config_map, live_ref, manifest, pod, service, session_id
 
@@ -46,8 +47,8 @@ def replaced(of):
 
 
 def document(of, **fields):
-    made = plan_json(of, Findings(), Masker())
-    return json.dumps({**made, "digest": plan_digest(of), **fields}).encode()
+    report = PlanReport(of, plan_digest(of), Findings(), LiveCluster(), "desired")
+    return json.dumps({**plan_json(report, Masker()), **fields}).encode()
 
 
 def approved(*changes, **fields):
