@@ -107,14 +107,18 @@ class Extent:
         return found
 
     def _related(self, names: Mapping[str, set[str]]) -> Iterator[str]:
+        patterns = {namespace: _any_of(some) for namespace, some in names.items() if some}
         for path in self._rest:
-            wanted = names.get(namespace_of(path))
-            if wanted is not None and self._may_name(path, wanted):
+            pattern = patterns.get(namespace_of(path))
+            content = self._sides[1][path].content
+            if pattern is not None and (pattern.search(content) or _SPELT.search(content)):
                 yield path
 
-    def _may_name(self, path: str, names: set[str]) -> bool:
-        content = self._sides[1][path].content
-        return any(name.encode() in content for name in names) or bool(_SPELT.search(content))
+
+def _any_of(names: Iterable[str]) -> re.Pattern[bytes]:
+    """Match one of some names; a longer name that has it inside is another name."""
+    listed = b"|".join(re.escape(name.encode()) for name in sorted(names))
+    return re.compile(rb"(?<![a-z0-9.-])(?:" + listed + rb")(?![a-z0-9.-])")
 
 
 def _is_cheap(file: TreeFile) -> bool:

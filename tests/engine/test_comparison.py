@@ -117,6 +117,12 @@ def test_a_session_that_an_unchanged_file_declares_too_is_broken(spelling):
     }
 
 
+def test_a_longer_name_that_has_the_changed_one_inside_is_left_unread(read):
+    old = files("ada", "ada-2", "2-ada", "nevada", "adam")
+    compared(old, old | {"team-a/ada.yaml": session_text("ada", "initialPrompt: more")})
+    assert {path for path in read if path != "policy.yaml"} == {"team-a/ada.yaml"}
+
+
 def test_an_unchanged_session_whose_object_a_new_one_wants_is_broken_too():
     """Session `a-inputs` has the Record `session-a-inputs`: those are `session-a`'s inputs."""
     old = files("session-a")
