@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -207,7 +208,7 @@ class as_somebody_else:  # noqa: N801 - reads as a context
     def __init__(self, root):
         self._nobody = 65534
         for folder in (root, *root.parents):
-            if os.geteuid() == 0 and folder.is_relative_to("/tmp"):
+            if os.geteuid() == 0 and folder.is_relative_to(tempfile.gettempdir()):
                 folder.chmod(folder.stat().st_mode | 0o755)
 
     def __enter__(self):
