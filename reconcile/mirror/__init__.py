@@ -1,0 +1,1 @@
+"""Keeps one workspace and one S3 prefix equal; knows no session spec and no cluster."""

@@ -1,0 +1,72 @@
+"""The object store as the mirror sees it; every implementation passes one contract suite."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class Absent(Enum):
+    """The precondition that there is no object yet."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that was read whole; `etag` is what a conditional write refers to."""
+
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object in a listing; `modified` is the store's own time in seconds since 1970."""
+
+    key: str
+    size: int
+    modified: float
+
+
+class Store(Protocol):
+    """One prefix of one bucket; keys are relative to it.
+
+    Every method raises a StoreError and nothing else: DeniedError for 401 and 403, StoreAwayError
+    for 429, 5xx, time-outs and broken connections (after the retries that its settings allow), and
+    what else it names itself. All are safe to call from several threads.
+    """
+
+    def get(self, key: str) -> Stored:
+        """Read an object whole; MissingObjectError only where the store says 404 NoSuchKey."""
+        ...
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """Read exactly `size` bytes; DamagedError where the object is shorter."""
+        ...
+
+    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+        """Write an object, the parts one after the other; `digest` is the SHA-256 of all of them.
+
+        Keys are named by content, so writing one twice is the same as once.
+        """
+        ...
+
+    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+        """Write if the object still has this ETag, or is absent; returns the new ETag.
+
+        Sent once: never retried, since a lost answer must be told from a refusal by the caller.
+        PreconditionError where it is another object; StoreAwayError where the answer is not known.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Yield all objects whose key begins with `prefix`, page by page, in the order of keys."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that is not there is as good as deleted."""
+        ...
