@@ -50,3 +50,7 @@ class WorkspaceError(MirrorError):
 
 class SettingsError(MirrorError):
     """A setting or credential is missing or makes no sense."""
+
+
+class MarkError(MirrorError):
+    """There is no mark that hydrate has restored this very workspace completely."""

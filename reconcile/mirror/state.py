@@ -1,0 +1,107 @@
+"""The mirror's own directory, which the agent does not mount: what is kept there, and how.
+
+`mark.json` says that hydrate has finished, `position.json` what was committed last. The manifests
+of that generation's chain lie beside it under their digests, so that a start needs no download.
+Everything is written under another name first, so that a crash leaves the old or the new.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.model import ManifestRef
+
+_PRIVATE = 0o600
+
+
+class StateDirectory:
+    """Files below one directory; it is made when something is written first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def mark(self) -> Path:
+        """Where the mark of hydrate lies."""
+        return self.path / "mark.json"
+
+    @property
+    def position(self) -> Path:
+        """Where the last committed HEAD lies."""
+        return self.path / "position.json"
+
+    @property
+    def index(self) -> Path:
+        """Where the index of what was seen lies."""
+        return self.path / "index"
+
+    @property
+    def ending(self) -> Path:
+        """What `prestop` leaves for the running sync."""
+        return self.path / "ending"
+
+    def read(self, path: Path) -> bytes | None:
+        """Read one of the files; None if there is none.
+
+        Raises:
+            WorkspaceError: It is there and cannot be read.
+        """
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise WorkspaceError(f"cannot read the mirror's state {path}: {error}") from error
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write one of the files as a whole, durably.
+
+        Raises:
+            WorkspaceError: It cannot be written.
+        """
+        fresh = path.with_name(f"{path.name}.new")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(path)
+        except OSError as error:
+            raise WorkspaceError(f"cannot write the mirror's state {path}: {error}") from error
+
+    def remove(self, path: Path) -> None:
+        """Remove one of the files if it is there.
+
+        Raises:
+            WorkspaceError: It cannot be removed.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"cannot remove the mirror's state {path}: {error}") from error
+
+    def manifest(self, ref: ManifestRef) -> bytes | None:
+        """Return a kept manifest; None if it is not there or not what its digest says."""
+        data = self.read(self._manifests / ref.digest)
+        if data is None or hashlib.sha256(data).hexdigest() != ref.digest:
+            return None
+        return data
+
+    def keep_manifest(self, digest: str, data: bytes) -> None:
+        """Keep a manifest for the next start."""
+        self.write(self._manifests / digest, data)
+
+    def forget_manifests(self, chain: Iterable[ManifestRef]) -> None:
+        """Remove the kept manifests that are not in the chain."""
+        wanted = {ref.digest for ref in chain}
+        if self._manifests.is_dir():
+            for path in self._manifests.iterdir():
+                if path.name not in wanted:
+                    self.remove(path)
+
+    @property
+    def _manifests(self) -> Path:
+        return self.path / "manifests"
