@@ -1,0 +1,1 @@
+"""The workspace's side of the mirror: everything goes through directory descriptors, no link."""

@@ -1,0 +1,163 @@
+"""Reads files as they were seen, or not at all: what changes meanwhile is never torn."""
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from reconcile.mirror.errors import MirrorError
+from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.quiet import fresh_for
+from reconcile.mirror.tree.walk import Seen
+
+CHUNK = 8 << 20
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE, errno.EINVAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The whole file, as it was when it was seen."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """It is no longer what was seen: take it at the next quiet moment."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It is there, but may not or cannot be read; `reason` is for people."""
+
+    path: str
+    reason: str
+
+
+Reading: TypeAlias = Content | Changed | Unreadable
+
+
+class ChangedError(MirrorError):
+    """The file changed while it was read; what was given out of it is to be thrown away."""
+
+
+class UnreadableError(MirrorError):
+    """The file may not or cannot be read."""
+
+
+def read_file(root: int | Directories, seen: Seen) -> Reading:
+    """Read a small file whole.
+
+    Give a `Directories` for many files: it holds their directories open.
+    """
+    try:
+        with _opened(root, seen) as descriptor:
+            data = _read(descriptor, seen.size)
+            if len(data) != seen.size:
+                return Changed(seen.path)
+    except ChangedError:
+        return Changed(seen.path)
+    except UnreadableError as error:
+        return Unreadable(seen.path, str(error))
+    return Content(data)
+
+
+def read_chunks(root: int | Directories, seen: Seen, size: int = CHUNK) -> Iterator[bytes]:
+    """Yield a large file in pieces of `size` bytes, the last one shorter.
+
+    ChangedError where it is, or becomes, another than was seen; it comes at the end at the latest.
+    UnreadableError where it cannot be read.
+    """
+    left = seen.size
+    with _opened(root, seen) as descriptor:
+        while left:
+            data = _read(descriptor, min(size, left))
+            if len(data) != min(size, left):
+                raise ChangedError(seen.path)
+            left -= len(data)
+            yield data
+
+
+def read_link(root: int | Directories, seen: Seen) -> str:
+    """Return what a symbolic link says; ChangedError where it is none any more."""
+    with _directories(root) as directories, _worded(seen):
+        parent, name = directories.parent(seen.path)
+        target = os.readlink(name, dir_fd=parent)
+        _same(os.stat(name, dir_fd=parent, follow_symlinks=False), seen)
+        return target
+
+
+@contextmanager
+def _opened(root: int | Directories, seen: Seen) -> Iterator[int]:
+    """Open the very file that was seen; on leaving, make sure that it still is that."""
+    with _directories(root) as directories, _worded(seen):
+        parent, name = directories.parent(seen.path)
+        descriptor = os.open(name, _FLAGS, dir_fd=parent)
+        try:
+            _same(os.fstat(descriptor), seen)
+            _let_tick_pass(seen)
+            yield descriptor
+            _same(os.fstat(descriptor), seen)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _directories(root: int | Directories) -> Iterator[Directories]:
+    if isinstance(root, Directories):
+        yield root
+        return
+    with Directories(root) as directories:
+        yield directories
+
+
+@contextmanager
+def _worded(seen: Seen) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _CHANGED:
+            raise ChangedError(seen.path) from error
+        raise UnreadableError(error.strerror) from error
+
+
+def _let_tick_pass(seen: Seen) -> None:
+    """Wait until a further write must show in the file's times, which have the kernel's ticks."""
+    seconds = fresh_for(seen.ctime, time.time_ns()) / 1e9
+    if seconds:
+        threading.Event().wait(seconds)
+
+
+def _same(status: os.stat_result, seen: Seen) -> None:
+    now = (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+        stat.S_IFMT(status.st_mode),
+    )
+    then = (seen.size, seen.mtime, seen.ctime, seen.inode, seen.device, stat.S_IFMT(seen.mode))
+    if now != then:
+        raise ChangedError(seen.path)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Read `size` bytes, or less at the end of the file."""
+    data = os.read(descriptor, size)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    while len(data) and (missing := size - sum(map(len, parts))):
+        data = os.read(descriptor, missing)
+        parts.append(data)
+    return b"".join(parts)
