@@ -1,0 +1,62 @@
+"""The object HEAD as JSON and back."""
+
+from typing import Any, Final
+
+import orjson
+
+from reconcile.mirror.errors import DamagedError
+from reconcile.mirror.model import Generation, Head
+from reconcile.mirror.snapshot import fields, refs, times
+from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot.keys import FORMAT
+
+MAX_HEAD: Final = 1 << 20
+"""A HEAD with more bytes is none of ours."""
+
+_FIELDS: Final = frozenset({"format", "generation", "time", "partial", "chain", "writer"})
+
+
+def encode_head(head: Head) -> bytes:
+    """Write HEAD; equal values give equal bytes."""
+    generation = head.generation
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "generation": generation.number,
+        "time": times.stamp_text(generation.time),
+        "partial": refs.partial_json(generation.completeness),
+        "chain": [refs.ref_json(ref) for ref in generation.chain],
+        "writer": refs.writer_json(head.writer),
+    }
+    return orjson.dumps(value) + b"\n"
+
+
+def decode_head(data: bytes) -> Head:
+    """Read HEAD.
+
+    Raises:
+        UnknownFormatError: Another version wrote it.
+        DamagedError: It is not what `encode_head` writes.
+    """
+    if len(data) > MAX_HEAD:
+        raise DamagedError(f"HEAD is damaged: it has {len(data)} bytes")
+    try:
+        value = fields.parse_object(data)
+        refs.check_format(value)
+        return _parse(value)
+    except (ValueError, DamagedError) as error:
+        raise DamagedError(f"HEAD is damaged: {error}") from None
+
+
+def _parse(value: Json) -> Head:
+    fields.require(value, _FIELDS)
+    number = fields.integer(value, "generation")
+    chain = refs.parse_chain(fields.sequence(value, "chain"))
+    if (chain[-1].generation if chain else 0) != number:
+        raise ValueError("`chain` does not end with its generation")
+    generation = Generation(
+        number,
+        fields.converted(value, "time", times.parse_stamp),
+        chain,
+        refs.parse_partial(value["partial"]),
+    )
+    return Head(generation, refs.parse_writer(value["writer"]))

@@ -1,0 +1,140 @@
+"""Lines of a manifest as what they say: exactly what format 1 knows, or ValueError with the reason.
+
+What is judged here needs no other line; how entries fit together is judged in `fitting`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from reconcile.mirror.model import (
+    Alone,
+    Directory,
+    Entry,
+    File,
+    HardLink,
+    Pack,
+    Packed,
+    Place,
+    Symlink,
+)
+from reconcile.mirror.snapshot import fields, refs
+from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot.fitting import check_file
+from reconcile.mirror.snapshot.keys import is_digest
+from reconcile.mirror.snapshot.packing import BLOCK, END
+from reconcile.mirror.snapshot.paths import check_path, check_target
+from reconcile.mirror.snapshot.text import decode_text
+from reconcile.mirror.snapshot.times import parse_mtime
+
+_ALONE: Final = frozenset({"kind", "path", "size", "mode", "mtime", "blobs"})
+_PACKED: Final = _ALONE | {"pack", "at"}
+_DIRECTORY: Final = frozenset({"kind", "path", "mode", "mtime"})
+_SYMLINK: Final = frozenset({"kind", "path", "target", "mtime"})
+_HARDLINK: Final = frozenset({"kind", "path", "target"})
+_GONE: Final = frozenset({"kind", "path"})
+_PACK: Final = frozenset({"kind", "number", "sha256", "size"})
+_MODE: Final = re.compile(r"[0-7]{4}", re.ASCII)
+MIN_PACK: Final = 2 * BLOCK + len(END)
+_ALONE_PLACE: Final = Alone()
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An entry of the generation before is no more."""
+
+    path: str
+
+
+Line: TypeAlias = Entry | Gone | Pack
+
+
+def parse_line(value: Json) -> Line:
+    """Return what a line below the header says; ValueError, which says why, if it is malformed."""
+    kind = value.get("kind")
+    parse = _KINDS.get(kind) if isinstance(kind, str) else None
+    if parse is None:
+        raise ValueError(f"has no `kind` that format 1 knows: {str(kind)[:100]!r}")
+    return parse(value)
+
+
+def _file(value: Json) -> File:
+    packed = "pack" in value
+    fields.require(value, _PACKED if packed else _ALONE)
+    size = fields.integer(value, "size")
+    blobs = tuple(map(_digest, fields.sequence(value, "blobs")))
+    place: Place = _ALONE_PLACE
+    if packed:
+        place = Packed(fields.integer(value, "pack"), fields.integer(value, "at"))
+    check_file(size, len(blobs), place)
+    return File(_path(value), _mode(value), _mtime(value), size, blobs, place)
+
+
+def _directory(value: Json) -> Directory:
+    fields.require(value, _DIRECTORY)
+    return Directory(_path(value), _mode(value), _mtime(value))
+
+
+def _symlink(value: Json) -> Symlink:
+    fields.require(value, _SYMLINK)
+    target = fields.converted(value, "target", decode_text)
+    fields.checked("target", check_target, target)
+    return Symlink(_path(value), target, _mtime(value))
+
+
+def _hardlink(value: Json) -> HardLink:
+    fields.require(value, _HARDLINK)
+    target = fields.converted(value, "target", decode_text)
+    fields.checked("target", check_path, target)
+    return HardLink(_path(value), target)
+
+
+def _gone(value: Json) -> Gone:
+    fields.require(value, _GONE)
+    return Gone(_path(value))
+
+
+def _pack(value: Json) -> Pack:
+    fields.require(value, _PACK)
+    number = fields.integer(value, "number")
+    size = fields.integer(value, "size", MIN_PACK)
+    if size % BLOCK:
+        raise ValueError(f"`size` is no multiple of {BLOCK}")
+    return Pack(number, refs.parse_digest(value), size)
+
+
+def _path(value: Json) -> str:
+    path = fields.converted(value, "path", decode_text)
+    fields.checked("path", check_path, path)
+    return path
+
+
+def _mode(value: Json) -> int:
+    return fields.converted(value, "mode", _parse_mode)
+
+
+def _parse_mode(text: str) -> int:
+    if _MODE.fullmatch(text) is None:
+        raise ValueError("is no mode in four octal digits")
+    return int(text, 8)
+
+
+def _mtime(value: Json) -> int:
+    return fields.converted(value, "mtime", parse_mtime)
+
+
+def _digest(value: object) -> str:
+    if not isinstance(value, str) or not is_digest(value):
+        raise ValueError("`blobs` has what is no SHA-256 in lower-case hexadecimal")
+    return value
+
+
+_KINDS: Final[Mapping[str, Callable[[Json], Line]]] = {
+    "file": _file,
+    "directory": _directory,
+    "symlink": _symlink,
+    "hardlink": _hardlink,
+    "gone": _gone,
+    "pack": _pack,
+}
