@@ -1,0 +1,74 @@
+"""Packs read back: nothing is taken from one that is not exactly what a PackWriter writes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconcile.mirror.errors import DamagedError
+from reconcile.mirror.model import Pack
+from reconcile.mirror.snapshot.keys import is_digest, pack_key
+from reconcile.mirror.snapshot.packing import BLOCK, END, member_header, padding
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A blob in a pack: its data begins at `offset`."""
+
+    digest: str
+    offset: int
+    size: int
+
+
+def verify_pack(pack: Pack, data: bytes) -> None:
+    """Raise DamagedError, which names the object, unless these are the bytes of the pack."""
+    digest = hashlib.sha256(data).hexdigest()
+    if len(data) != pack.size or digest != pack.digest:
+        raise DamagedError(
+            f"{pack_key(pack.digest)} is damaged: it has {len(data)} bytes with the SHA-256 "
+            f"{digest}, not {pack.size} bytes"
+        )
+
+
+def members(data: bytes) -> Iterator[Member]:
+    """Yield what a pack holds, each checked by its own digest.
+
+    Raises:
+        DamagedError: At the first byte that no PackWriter would have put there; says where.
+    """
+    at, end = 0, len(data) - len(END)
+    while at < end:
+        member = _member(data, at)
+        extract(data, member)
+        yield member
+        at = member.offset + member.size + -member.size % BLOCK
+    if at != end or data[end:] != END:
+        raise DamagedError(f"the pack does not end as a pack does at byte {at}")
+
+
+def extract(data: bytes, member: Member) -> bytes:
+    """Return a member's bytes.
+
+    Args:
+        data: A pack's bytes, or as many as `member.offset` is counted in.
+        member: Which one; the header that stands before its data must name it.
+
+    Raises:
+        DamagedError: Something else is there; says where.
+    """
+    offset, size = member.offset, member.size
+    header = data[max(offset - BLOCK, 0) : offset]
+    if header != member_header(member.digest, size):
+        raise DamagedError(f"the pack has no blob {member.digest} of {size} bytes at byte {offset}")
+    found = data[offset : offset + size]
+    after = data[offset + size : offset + size + -size % BLOCK]
+    if after != padding(size) or hashlib.sha256(found).hexdigest() != member.digest:
+        raise DamagedError(f"the bytes of blob {member.digest} at byte {offset} are not its own")
+    return found
+
+
+def _member(data: bytes, at: int) -> Member:
+    name = data[at : at + 64].decode("ascii", "replace")
+    length = data[at + 124 : at + 135]
+    if not is_digest(name) or not length.isdigit() or not set(length) <= set(b"01234567"):
+        raise DamagedError(f"the pack has no member at byte {at}")
+    return Member(name, at + BLOCK, int(length, 8))
