@@ -11,6 +11,8 @@ import pytest
 from tests.controlplane import server
 from tests.controlplane.access import HANDLE, ControlPlane
 from tests.controlplane.errors import ControlPlaneMissing
+from tests.s3 import motoserver
+from tests.s3.access import S3Server
 
 WITHOUT_SERVER = "no real API server"
 """How the reason of every skip begins that comes from there being none."""
@@ -51,6 +53,13 @@ def _shared(folder: Path) -> Iterator[ControlPlane]:
                 # Called before the server is stopped: waits until no other worker has its share.
                 stack.callback(fcntl.flock, users, fcntl.LOCK_EX)
         yield plane
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """An S3 server in this worker, which checks no key; tests take a bucket of their own."""
+    with motoserver.running() as server:
+        yield server
 
 
 @pytest.fixture

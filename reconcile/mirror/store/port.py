@@ -45,7 +45,10 @@ class Store(Protocol):
         ...
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
-        """Read exactly `size` bytes; DamagedError where the object is shorter."""
+        """Read exactly `size` bytes; DamagedError where the object is shorter.
+
+        That error apart from the rest is no StoreError: the store did what it was asked.
+        """
         ...
 
     def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
@@ -63,8 +66,11 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """Yield all objects whose key begins with `prefix`, page by page, in the order of keys."""
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        """Yield all objects whose key begins with `prefix`, page by page, in the order of keys.
+
+        With `after` only those whose key is greater.
+        """
         ...
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -1,0 +1,21 @@
+"""Every case of the contract runs in each world."""
+
+import pytest
+
+from reconcile.mirror.store.port import Store
+from tests.mirror.contracts import worlds
+from tests.mirror.contracts.worlds import World
+
+
+@pytest.fixture(params=["memory", "moto"])
+def world(request: pytest.FixtureRequest) -> World:
+    """A bucket of its own for each test."""
+    if request.param == "memory":
+        return worlds.memory()
+    return worlds.on(request.getfixturevalue(f"{request.param}_server"))
+
+
+@pytest.fixture
+def store(world: World) -> Store:
+    """A prefix of the bucket."""
+    return world.below("team/fix-login/")

@@ -1,0 +1,101 @@
+"""Single objects: what was put is what is read, whatever its name and size."""
+
+import hashlib
+from collections.abc import Sequence
+
+import pytest
+
+from reconcile.mirror.errors import DamagedError, MissingObjectError
+from reconcile.mirror.store.port import Store
+from tests.mirror.contracts.worlds import World
+
+ODD_KEYS = [
+    "packs/0123.tar",
+    "with blank",
+    "plus+and&and?and#",
+    "per%20cent%",
+    "quote'double\"",
+    "grün/日本/🙂",
+    "semi;colon=equals,comma@at:colon",
+    "star*and(brackets)[square]{curly}",
+    "~tilde!bang$dollar|pipe<less>",
+    "a//b",
+    "deep/" * 20 + "end",
+]
+
+
+def put(store: Store, key: str, *parts: bytes) -> None:
+    store.put(key, parts, hashlib.sha256(b"".join(parts)).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([], id="no parts"),
+        pytest.param([b""], id="an empty part"),
+        pytest.param([b"whole"], id="one part"),
+        pytest.param([b"one", b"", b"two"], id="parts of which one is empty"),
+        pytest.param([bytes([n % 256]) * 4096 for n in range(512)], id="many small parts"),
+        pytest.param([b"x" * 511, b"y" * (3 << 20), b"z"], id="small and large parts"),
+    ],
+)
+def test_what_is_put_is_what_is_got(store: Store, parts: Sequence[bytes]) -> None:
+    put(store, "key", *parts)
+    assert store.get("key").body == b"".join(parts)
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_a_key_may_have_odd_characters(store: Store, key: str) -> None:
+    put(store, key, key.encode())
+    assert store.get(key).body == key.encode()
+    assert [each.key for each in store.list("")] == [key]
+    store.delete([key])
+    assert list(store.list("")) == []
+
+
+def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
+    with pytest.raises(MissingObjectError, match="no-such"):
+        store.get("no-such")
+    with pytest.raises(MissingObjectError, match="no-such"):
+        store.get_range("no-such", 0, 1)
+
+
+def test_putting_again_replaces(store: Store) -> None:
+    put(store, "key", b"old")
+    put(store, "key", b"new")
+    assert store.get("key").body == b"new"
+
+
+def test_a_range_is_exactly_what_was_asked_for(store: Store) -> None:
+    put(store, "key", bytes(range(256)) * 100)
+    assert store.get_range("key", 0, 1) == b"\0"
+    assert store.get_range("key", 250, 12) == bytes(
+        [250, 251, 252, 253, 254, 255, 0, 1, 2, 3, 4, 5]
+    )
+    assert store.get_range("key", 25599, 1) == b"\xff"
+    assert store.get_range("key", 7, 0) == b""
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 11), (9, 2), (10, 1), (100, 1)])
+def test_a_range_beyond_the_end_tells_of_damage(store: Store, offset: int, size: int) -> None:
+    put(store, "key", b"0123456789")
+    with pytest.raises(DamagedError, match="ends"):
+        store.get_range("key", offset, size)
+
+
+def test_deleting_takes_what_is_named_and_nothing_else(store: Store) -> None:
+    for key in ("a", "b", "c"):
+        put(store, key, b"x")
+    store.delete(["a", "c", "never-there"])
+    store.delete([])
+    assert [each.key for each in store.list("")] == ["b"]
+
+
+def test_a_prefix_sees_nothing_of_another(world: World) -> None:
+    one, other = world.below("team/one/"), world.below("team/one-more/")
+    put(one, "key", b"one")
+    put(other, "key", b"other")
+    assert one.get("key").body == b"one"
+    assert [each.key for each in one.list("")] == ["key"]
+    other.delete(["key"])
+    assert one.get("key").body == b"one"

@@ -1,0 +1,18 @@
+"""Buckets on a test server: the mirror itself never makes one."""
+
+import uuid
+
+from reconcile.mirror.store.wire import Request, Wire
+from tests.s3.access import S3Server
+
+
+def make(server: S3Server, bucket: str) -> None:
+    """Create a bucket."""
+    Wire(server.location(bucket), server.credentials).fetch(Request("PUT", "s3:CreateBucket", ""))
+
+
+def fresh(server: S3Server) -> str:
+    """Create a bucket of a new name and return that."""
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    make(server, name)
+    return name
