@@ -54,3 +54,7 @@ class SettingsError(MirrorError):
 
 class MarkError(MirrorError):
     """There is no mark that hydrate has restored this very workspace completely."""
+
+
+class PartialError(MirrorError):
+    """The last generation lacks files, and the policy is not to go on from such a one."""

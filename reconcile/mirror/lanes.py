@@ -49,6 +49,11 @@ class Lanes:
         """Wait until all jobs are done; raises as `run` does."""
         self._wait(limit, 0)
 
+    def forget_errors(self) -> None:
+        """Let go of an error that nobody came for: its work was given up."""
+        with self._changed:
+            self._error = None
+
     def _wait(self, limit: Limit, most: int) -> None:
         with self._changed:
             while self._open > most and self._error is None:

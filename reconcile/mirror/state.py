@@ -1,7 +1,7 @@
 """The mirror's own directory, which the agent does not mount: what is kept there, and how.
 
-`mark.json` says that hydrate has finished, `position.json` what was committed last. The manifests
-of that generation's chain lie beside it under their digests, so that a start needs no download.
+`mark.json` says that hydrate has finished, `index` what was committed last. The manifests of that
+generation's chain lie beside them under their digests, so that a start needs no download.
 Everything is written under another name first, so that a crash leaves the old or the new.
 """
 
@@ -26,11 +26,6 @@ class StateDirectory:
     def mark(self) -> Path:
         """Where the mark of hydrate lies."""
         return self.path / "mark.json"
-
-    @property
-    def position(self) -> Path:
-        """Where the last committed HEAD lies."""
-        return self.path / "position.json"
 
     @property
     def index(self) -> Path:

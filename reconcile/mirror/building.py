@@ -1,0 +1,159 @@
+"""The next tree out of what was seen, what was read, and the tree before it. Pure."""
+
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from reconcile.mirror.model import (
+    Directory,
+    Entry,
+    File,
+    HardLink,
+    Missing,
+    Pack,
+    Place,
+    Symlink,
+    Tree,
+)
+from reconcile.mirror.tree.walk import Seen
+
+Placed: TypeAlias = Callable[[Sequence[str]], Place | None]
+"""Says where the blobs of one file are stored; None where they are not."""
+
+_USABLE = 0o500
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A walk, and what is known of it.
+
+    Attributes:
+        seen: All entries in the order of paths.
+        unchanged: For each a 1 if it is what the tree before has.
+        blobs: Of files that were read.
+        targets: Of symbolic links that were read.
+        complete: Whether the walk was the whole tree: what it lacks is deleted.
+    """
+
+    seen: Sequence[Seen]
+    unchanged: bytearray
+    blobs: Mapping[str, tuple[str, ...]]
+    targets: Mapping[str, str]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The next tree; `unsettled` are positions of what it has not as it was seen."""
+
+    tree: Tree
+    unsettled: Sequence[int]
+    missing: Missing
+
+
+def build(before: Tree, sight: Sight, placed: Placed, packs: Mapping[int, Pack]) -> Built:
+    """Return the next tree.
+
+    What could not be read keeps the version that it had, whole; if it had none it is absent.
+    Entries that are equal are those of the tree before, so that two trees share their memory.
+    """
+    builder = _Builder(before, sight, placed)
+    for position, seen in enumerate(sight.seen):
+        builder.add(position, seen)
+    builder.keep_what_was_hidden()
+    lacking = [sight.seen[position] for position in builder.unsettled]
+    missing = Missing(len(lacking), sum(one.size for one in lacking))
+    return Built(Tree(builder.entries, dict(packs)), builder.unsettled, missing)
+
+
+class _Builder:
+    def __init__(self, before: Tree, sight: Sight, placed: Placed) -> None:
+        self._before = before.entries
+        self._sight = sight
+        self._placed = placed
+        self._names: dict[tuple[int, int], str] = {}
+        self._blind: list[str] = []
+        self.entries: dict[str, Entry] = {}
+        self.unsettled: list[int] = []
+
+    def add(self, position: int, seen: Seen) -> None:
+        entry = self._entry(position, seen)
+        if entry is None:
+            self.unsettled.append(position)
+            entry = self._version_before(seen.path)
+        if entry is not None:
+            known = self._before.get(seen.path)
+            self.entries[seen.path] = known if known == entry else entry
+
+    def _entry(self, position: int, seen: Seen) -> Entry | None:
+        known = self._before.get(seen.path)
+        if stat.S_ISDIR(seen.mode):
+            if seen.mode & _USABLE != _USABLE:
+                self._blind.append(f"{seen.path}/")
+            return Directory(seen.path, seen.mode & 0o7777, seen.mtime)
+        unchanged = bool(self._sight.unchanged[position])
+        if stat.S_ISLNK(seen.mode):
+            return known if unchanged and isinstance(known, Symlink) else self._symlink(seen)
+        if seen.links > 1:
+            return self._linked(seen, unchanged=unchanged)
+        if unchanged and isinstance(known, File):
+            return known
+        return self._file(seen, self._sight.blobs.get(seen.path))
+
+    def _symlink(self, seen: Seen) -> Symlink | None:
+        target = self._sight.targets.get(seen.path)
+        return None if target is None else Symlink(seen.path, target, seen.mtime)
+
+    def _linked(self, seen: Seen, *, unchanged: bool) -> Entry | None:
+        """Name the first path of an inode; which one that is changes when directories move."""
+        first = self._names.setdefault((seen.device, seen.inode), seen.path)
+        if first != seen.path:
+            found = isinstance(self.entries.get(first), File)
+            return HardLink(seen.path, first) if found else None
+        blobs = self._sight.blobs.get(seen.path)
+        if blobs is None and unchanged:
+            blobs = self._blobs_before(seen.path)
+        return self._file(seen, blobs)
+
+    def _file(self, seen: Seen, blobs: tuple[str, ...] | None) -> File | None:
+        place = None if blobs is None else self._placed(blobs)
+        if blobs is None or place is None:
+            return None
+        return File(seen.path, seen.mode & 0o7777, seen.mtime, seen.size, blobs, place)
+
+    def _blobs_before(self, path: str) -> tuple[str, ...] | None:
+        version = self._version_before(path)
+        return version.blobs if isinstance(version, File) else None
+
+    def _version_before(self, path: str) -> Entry | None:
+        """Return what the tree before has at a path, a hard link as the file that it is."""
+        known = self._before.get(path)
+        match known:
+            case HardLink(_, target):
+                file = self._before.get(target)
+                return replace(file, path=path) if isinstance(file, File) else None
+            case File() | Symlink():
+                return known
+            case _:
+                return None
+
+    def keep_what_was_hidden(self) -> None:
+        """Keep what the walk could not see: below what it may not enter, or beyond its limit."""
+        if self._sight.complete and not self._blind:
+            return
+        blind = tuple(self._blind)
+        for path in self._before:
+            if path in self.entries or (self._sight.complete and not path.startswith(blind)):
+                continue
+            self._keep(path)
+        self.entries = dict(sorted(self.entries.items()))
+
+    def _keep(self, path: str) -> None:
+        above = path.rpartition("/")[0]
+        if above and not isinstance(self.entries.get(above), Directory):
+            return
+        known = self._before[path]
+        entry = known if isinstance(known, Directory) else self._version_before(path)
+        if entry is not None:
+            self.entries[path] = entry

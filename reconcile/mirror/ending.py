@@ -1,0 +1,111 @@
+"""How a pod ends: what was asked for, and by when everything must be over."""
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.state import StateDirectory
+
+_PATIENCE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class NoRunner:
+    """TERM comes when the runner has ended: as a native sidecar."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerPort:
+    """The runner listens on this port of the pod until it ends."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerFile:
+    """The runner's wrapper makes this file when it has ended."""
+
+    path: Path
+
+
+Runner: TypeAlias = NoRunner | RunnerPort | RunnerFile
+
+
+def runner_gone(runner: Runner) -> bool:
+    """Tell whether the runner has ended; whatever leaves doubt means that it has not."""
+    match runner:
+        case NoRunner():
+            return True
+        case RunnerPort(port):
+            return _refused(port)
+        case RunnerFile(path):
+            return _is_there(path)
+        case _:
+            assert_never(runner)
+
+
+def _refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), _PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds from TERM: `runner` for the runner's end, if it is waited for, then `flush`."""
+
+    runner: float = 0.0
+    flush: float = 25.0
+
+    @property
+    def reserve(self) -> float:
+        """What is kept free at the end for manifest and HEAD."""
+        return min(5.0, self.flush / 5)
+
+
+class Ending:
+    """What was asked for so far; the signal handler calls `terminate`, nothing else."""
+
+    def __init__(self, clock: Clock, state: StateDirectory) -> None:
+        self._clock = clock
+        self._state = state
+        self._event = threading.Event()
+        self.since = 0.0
+        """When TERM came, on the clock's monotonic time; 0 before."""
+
+    def terminate(self) -> None:
+        """Note that TERM came; a second one changes nothing."""
+        if not self._event.is_set():
+            self.since = self._clock.monotonic()
+            self._event.set()
+
+    def asked(self) -> bool:
+        """Tell whether TERM came."""
+        return self._event.is_set()
+
+    def near(self) -> bool:
+        """Tell whether `prestop` has said that the end is near."""
+        return _is_there(self._state.ending)
+
+    def wait(self, seconds: float, enough: Callable[[], bool]) -> None:
+        """Wait, until TERM comes or there is enough reason to go on."""
+        ends = self._clock.monotonic() + seconds
+        while not enough() and (left := ends - self._clock.monotonic()) > 0:
+            if self._event.wait(min(left, 1.0)):
+                return

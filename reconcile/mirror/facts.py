@@ -1,0 +1,92 @@
+"""What the mirror tells others about itself, as it is now; one writer, many readers."""
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One consistent view; times in nanoseconds since 1970, 0 for never.
+
+    Attributes:
+        phase: `hydrating`, `syncing`, `following`, `flushing`, `ended` or `fenced`.
+        generation: The last one that was committed.
+        partial: Whether it lacks files.
+        committed: When this process made sure last that the snapshot is what the workspace is.
+        written: The last write to the workspace that a walk has seen.
+        behind_since: When a walk first saw what is not committed yet; 0 if all is.
+        reachable: Whether the store answered last time; True before the first request.
+        error: Why the last pass failed, without secrets; empty if it did not.
+        files, restless, unreadable, skipped: Counts of the last pass.
+        passes, commits, failures, sent, restored, restored_files: Sums since the start.
+        seconds: How long the last pass took.
+    """
+
+    phase: str = "syncing"
+    generation: int = 0
+    partial: bool = False
+    committed: int = 0
+    written: int = 0
+    behind_since: int = 0
+    reachable: bool = True
+    error: str = ""
+    files: int = 0
+    restless: int = 0
+    unreadable: int = 0
+    skipped: int = 0
+    passes: int = 0
+    commits: int = 0
+    failures: int = 0
+    sent: int = 0
+    restored: int = 0
+    restored_files: int = 0
+    seconds: float = 0.0
+
+
+class FactBook:
+    """Holds the facts."""
+
+    def __init__(self, facts: Facts | None = None) -> None:
+        self._facts = facts or Facts()
+        self._lock = threading.Lock()
+
+    @property
+    def now(self) -> Facts:
+        """The facts as they are now."""
+        return self._facts
+
+    def set(self, **values: Any) -> None:
+        """Replace some of them."""
+        with self._lock:
+            self._facts = replace(self._facts, **values)
+
+    def count(self, **more: int) -> None:
+        """Add to sums."""
+        with self._lock:
+            sums = {name: getattr(self._facts, name) + by for name, by in more.items()}
+            self._facts = replace(self._facts, **sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old the snapshot and the last write are, in seconds; None for what never was."""
+
+    commit_age: float | None
+    write_age: float | None
+    fresh: bool
+
+
+def freshness(facts: Facts, now: int, stale_after: float) -> Freshness:
+    """Judge whether the snapshot is fresh enough.
+
+    It is while everything seen is committed, or what is not was first seen less than `stale_after`
+    seconds ago. A mirror that was fenced, or has not yet made sure once, is not fresh.
+    """
+    behind = (now - facts.behind_since) / 1e9 if facts.behind_since else 0.0
+    fresh = facts.committed > 0 and behind <= stale_after and facts.phase != "fenced"
+    return Freshness(_age(facts.committed, now), _age(facts.written, now), fresh)
+
+
+def _age(time: int, now: int) -> float | None:
+    return max(0.0, (now - time) / 1e9) if time else None

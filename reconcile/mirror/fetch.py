@@ -1,0 +1,107 @@
+"""Brings the bytes of a tree from the store into the volume, each of them checked by digest."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from reconcile.mirror.errors import DamagedError, MissingObjectError
+from reconcile.mirror.lanes import Job, Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tree.restoring import Restorer
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one request has brought: so many files that are done, and bytes."""
+
+    files: int
+    size: int
+
+
+Heard = Callable[[Piece], None]
+
+
+class Fetch:
+    """Gets files from the store, several requests at a time."""
+
+    def __init__(self, store: Store, restorer: Restorer, heard: Heard) -> None:
+        self._store = store
+        self._restorer = restorer
+        self._heard = heard
+
+    def run(self, tree: Tree, files: Iterable[File], lanes: Lanes, limit: Limit) -> None:
+        """Write all these files of a tree.
+
+        Raises:
+            DamagedError: An object is missing, or not what its digest says; names it.
+            StoreError: One could not be read.
+            WorkspaceError: The volume does not let it be written.
+        """
+        for job in self._jobs(tree, files):
+            lanes.run(job, limit)
+        lanes.drain(limit)
+
+    def _jobs(self, tree: Tree, files: Iterable[File]) -> Iterable[Job]:
+        """Large files come first: they take longest."""
+        packed: dict[int, list[File]] = defaultdict(list)
+        for file in files:
+            match file.place:
+                case Packed(number, _):
+                    packed[number].append(file)
+                case Alone():
+                    yield from self._chunks(file)
+        for number, members in packed.items():
+            yield self._pack(tree.packs[number], members)
+
+    def _chunks(self, file: File) -> Iterable[Job]:
+        for place, digest in enumerate(file.blobs):
+            yield self._chunk(file, place, digest)
+
+    def _chunk(self, file: File, place: int, digest: str) -> Job:
+        def get() -> None:
+            data = self._object(blob_key(digest), file.path)
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise _altered(blob_key(digest), file.path)
+            if len(file.blobs) == 1:
+                self._restorer.write(file, data)
+            else:
+                self._restorer.write_at(file, place * CHUNK, data)
+            self._heard(Piece(int(place == len(file.blobs) - 1), len(data)))
+
+        return get
+
+    def _pack(self, pack: Pack, files: list[File]) -> Job:
+        def get() -> None:
+            data = memoryview(self._object(pack_key(pack.digest), files[0].path))
+            for file in files:
+                self._member(pack, data, file)
+            self._heard(Piece(len(files), len(data)))
+
+        return get
+
+    def _member(self, pack: Pack, data: memoryview, file: File) -> None:
+        assert isinstance(file.place, Packed)
+        member = data[file.place.offset : file.place.offset + file.size]
+        if hashlib.sha256(member).hexdigest() != file.blobs[0]:
+            raise _altered(pack_key(pack.digest), file.path)
+        self._restorer.write(file, member)
+
+    def _object(self, key: str, path: str) -> bytes:
+        try:
+            return self._store.get(key).body
+        except MissingObjectError:
+            raise DamagedError(
+                f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
+                "earlier generation"
+            ) from None
+
+
+def _altered(key: str, path: str) -> DamagedError:
+    return DamagedError(
+        f"{key} was altered: what it has of {path!r} is not what its digest says. Restore that "
+        "object, or go back to an earlier generation"
+    )

@@ -1,0 +1,152 @@
+"""Makes a volume what the last committed generation is, and this pod the one who goes on from it."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TypeAlias
+
+from reconcile.mirror.claim import claim, fenced
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.errors import FencedError, PartialError
+from reconcile.mirror.exchange import read_head
+from reconcile.mirror.fetch import Fetch, Heard
+from reconcile.mirror.index import index_of, save_index
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
+from reconcile.mirror.model import Generation, Missing, Tree
+from reconcile.mirror.passes import survey
+from reconcile.mirror.position import last_manifest, read_tree
+from reconcile.mirror.protocol import Claimant, Found, same_writer
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.restoring import Restorer
+
+
+class PartialPolicy(Enum):
+    """What to do with a last generation that lacks files."""
+
+    USE = "use"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Where to restore to, and where the mirror keeps its own notes."""
+
+    root: Path
+    state: StateDirectory
+    excludes: Excludes
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How to restore."""
+
+    store: Store
+    lanes: Lanes
+    clock: Clock
+    heard: Heard
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The volume is this generation, which may be the empty one of a new session."""
+
+    generation: Generation
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The volume was this pod's already and is left as it is: it may be ahead of the snapshot."""
+
+    generation: Generation
+
+
+Hydrated: TypeAlias = Restored | Kept
+
+
+def hydrate(
+    volume: Volume, means: Means, claimant: Claimant, policy: PartialPolicy
+) -> Hydrated:
+    """Claim the workspace, restore it, and leave the mark last.
+
+    The claim comes first: from then on a predecessor can commit nothing, so that what is restored
+    is the last that will ever count before this pod's own.
+
+    Raises:
+        StoreError: The store could not be read or written.
+        DamagedError: HEAD, a manifest or a pack is missing, altered or malformed; names it.
+        UnknownFormatError: Another version wrote them.
+        PartialError: The generation lacks files and the policy refuses that.
+        FencedError: The volume was this pod's, but another pod has written since.
+        WorkspaceError: The volume cannot be written.
+    """
+    mark = find_mark(volume.state)
+    if mark is not None and mark.volume == volume_of(volume.root):
+        return _keep(volume, means, claimant, mark)
+    volume.state.remove(volume.state.mark)
+    found = claim(means.store, claimant, means.clock)
+    _check_whole(found.head.generation, policy)
+    restored = _restore(volume, means, found.head.generation)
+    _finish(volume, found)
+    return restored
+
+
+def _keep(volume: Volume, means: Means, claimant: Claimant, mark: Mark) -> Kept:
+    """Claim anew, if nobody else has: a container that starts again must not undo what was done."""
+    found = read_head(means.store)
+    if found is None or not same_writer(found.head.writer, mark.writer):
+        raise fenced(found.head.writer) if found else FencedError(
+            "HEAD is gone though this pod has claimed it: somebody deleted it, or the bucket or "
+            "prefix has changed"
+        )
+    claimed = claim(means.store, claimant, means.clock)
+    if claimed.head.writer.epoch != found.head.writer.epoch + 1:
+        raise fenced(found.head.writer)
+    _finish(volume, claimed)
+    return Kept(claimed.head.generation)
+
+
+def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
+    lacks = generation.completeness
+    if isinstance(lacks, Missing) and policy is PartialPolicy.REFUSE:
+        raise PartialError(
+            f"generation {generation.number} is partial: the last {lacks.files} files with "
+            f"{lacks.size} bytes could not be stored before its pod ended. Use it all the same "
+            "with `--partial use`, or restore an earlier generation"
+        )
+
+
+def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
+    tree = read_tree(means.store, volume.state, generation)
+    restorer = Restorer(volume.root, tree.entries.values())
+    limit = Limit(means.clock)
+    files = restorer.files
+    if tree.entries:
+        restorer.begin()
+        try:
+            Fetch(means.store, restorer, means.heard).run(tree, files, means.lanes, limit)
+            restorer.finish()
+        finally:
+            restorer.close()
+    _remember(volume, tree, generation, limit)
+    return Restored(generation, len(files), sum(file.size for file in files))
+
+
+def _remember(volume: Volume, tree: Tree, generation: Generation, limit: Limit) -> None:
+    """Write the index, so that the first sync reads only what the snapshot has not."""
+    seen = survey(volume.root, volume.excludes, limit).seen
+    strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
+    save_index(volume.state, index_of(last_manifest(generation), seen, strange))
+
+
+def _finish(volume: Volume, found: Found) -> None:
+    mark = Mark(found.head.writer, found.head.generation.number, volume_of(volume.root))
+    write_mark(volume.state, mark)

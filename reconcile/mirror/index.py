@@ -1,0 +1,116 @@
+"""What a workspace looked like when it was last committed, so that what is as it was is not read.
+
+Kept as columns of numbers beside a sorted list of paths: 100,000 entries are 6 MB in memory, and
+whether anything has changed at all is told by comparing arrays.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.tree.walk import Seen
+
+_MAGIC: Final = b"reconcile-mirror-index/1\n"
+_COLUMNS: Final = ("size", "mtime", "ctime", "inode", "device", "mode", "links")
+_WIDTH: Final = len(_COLUMNS)
+_SIGN: Final = 1 << 63
+_NEVER: Final = -1
+"""A ctime that no file has: what is remembered with it is read again."""
+
+
+class Index:
+    """Paths in order with what `lstat` said; `generation` is the digest of its last manifest."""
+
+    def __init__(self, generation: str, paths: list[str], numbers: "array[int]") -> None:
+        self.generation = generation
+        self.paths = paths
+        self.numbers = numbers
+
+    def same(self, seen: Sequence[Seen]) -> bool:
+        """Tell whether the tree is exactly what it was."""
+        if len(seen) != len(self.paths):
+            return False
+        return _numbers(seen) == self.numbers and [one.path for one in seen] == self.paths
+
+    def unchanged(self, seen: Sequence[Seen]) -> bytearray:
+        """Return a 1 for each entry that is as it was, a 0 for every other."""
+        flags = bytearray(len(seen))
+        numbers = _numbers(seen)
+        place = 0
+        for position, one in enumerate(seen):
+            while place < len(self.paths) and self.paths[place] < one.path:
+                place += 1
+            if place < len(self.paths) and self.paths[place] == one.path:
+                now = numbers[position * _WIDTH : (position + 1) * _WIDTH]
+                flags[position] = now == self.numbers[place * _WIDTH : (place + 1) * _WIDTH]
+        return flags
+
+
+def index_of(generation: str, seen: Sequence[Seen], unsettled: Iterable[int] = ()) -> Index:
+    """Remember a walk.
+
+    Args:
+        generation: The digest of the manifest that holds it; empty for generation 0.
+        seen: The walk, in the order of paths.
+        unsettled: Positions in it of what the generation does not hold as it was seen.
+    """
+    numbers = _numbers(seen)
+    for position in unsettled:
+        numbers[position * _WIDTH + _COLUMNS.index("ctime")] = _NEVER
+    return Index(generation, [one.path for one in seen], numbers)
+
+
+def save_index(state: StateDirectory, index: Index) -> None:
+    """Keep it for the next start; WorkspaceError if that fails."""
+    paths = "\0".join(index.paths).encode("utf-8", "surrogateescape")
+    head = b"%b %d %d\n" % (index.generation.encode() or b"-", len(index.paths), len(paths))
+    state.write(state.index, b"".join((_MAGIC, head, index.numbers.tobytes(), paths)))
+
+
+def load_index(state: StateDirectory) -> Index | None:
+    """Read what was kept; None if there is none, or none that can be used.
+
+    Raises:
+        WorkspaceError: It is there and cannot be read.
+    """
+    data = state.read(state.index)
+    if data is None or not data.startswith(_MAGIC):
+        return None
+    try:
+        return _parse(data)
+    except ValueError:
+        return None
+
+
+def _parse(data: bytes) -> Index:
+    start = data.index(b"\n", len(_MAGIC)) + 1
+    generation, count, length = data[len(_MAGIC) : start].split()
+    middle = start + int(count) * _WIDTH * 8
+    if len(data) != middle + int(length):
+        raise ValueError("it is cut off")
+    numbers = array("q")
+    numbers.frombytes(data[start:middle])
+    paths = data[middle:].decode("utf-8", "surrogateescape").split("\0") if int(count) else []
+    if len(paths) != int(count):
+        raise ValueError("its paths do not fit")
+    return Index("" if generation == b"-" else generation.decode(), paths, numbers)
+
+
+def _numbers(seen: Iterable[Seen]) -> "array[int]":
+    numbers = array("q")
+    for one in seen:
+        try:
+            numbers.extend(
+                (one.size, one.mtime, one.ctime, one.inode, one.device, one.mode, one.links)
+            )
+        except OverflowError:
+            # A file system whose inode numbers have 64 bits.
+            del numbers[len(numbers) // _WIDTH * _WIDTH :]
+            numbers.extend(map(_signed, (one.size, one.mtime, one.ctime, one.inode, one.device)))
+            numbers.extend((one.mode, one.links))
+    return numbers
+
+
+def _signed(number: int) -> int:
+    return (number + _SIGN) % (2 * _SIGN) - _SIGN

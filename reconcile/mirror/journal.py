@@ -1,0 +1,65 @@
+"""The log: one line of JSON for each event, on standard error."""
+
+import sys
+import threading
+from typing import Any, Protocol, TextIO
+
+import orjson
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.snapshot.times import stamp_text
+
+_LOCK = threading.Lock()
+
+
+class Journal(Protocol):
+    """Takes events; values never hold credentials, since nobody who has them logs."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Say what went as it should."""
+        ...
+
+    def warn(self, event: str, **fields: Any) -> None:
+        """Say what somebody should know."""
+        ...
+
+
+class JsonJournal:
+    """Writes lines with time, level, event and the event's own fields."""
+
+    def __init__(self, clock: Clock, stream: TextIO | None = None) -> None:
+        self._clock = clock
+        self._stream = stream
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._write("info", event, fields)
+
+    def warn(self, event: str, **fields: Any) -> None:
+        self._write("warning", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        time = stamp_text(self._clock.time_ns())
+        line = _dumps({"time": time, "level": level, "event": event, **fields})
+        stream = self._stream or sys.stderr
+        try:
+            with _LOCK:
+                stream.write(f"{line}\n")
+                stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads the log any more: no reason to stop saving work.
+            return
+
+
+def _dumps(value: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:
+        # Names that are no UTF-8 come as surrogates, which JSON has not.
+        safe = {name: _safe(field) for name, field in value.items()}
+        return orjson.dumps(safe, default=str).decode()
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, int | float | None):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,197 @@
+"""Syncs until the pod ends; nothing that the agent or the store does ends it before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.ending import Ending
+from reconcile.mirror.errors import (
+    DamagedError,
+    FencedError,
+    MirrorError,
+    StoreAwayError,
+    StoreError,
+    UnknownFormatError,
+)
+from reconcile.mirror.facts import FactBook
+from reconcile.mirror.journal import Journal
+from reconcile.mirror.limit import Limit, OverError
+from reconcile.mirror.model import Missing
+from reconcile.mirror.passes import Effort, Survey
+from reconcile.mirror.sync import Done, Outcome, Syncer, Unchanged
+from reconcile.mirror.tempo import Looked, Tempo, due, next_look
+
+FATAL = (FencedError, DamagedError, UnknownFormatError)
+"""What no later pass can make good: the process says so and ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a loop works with."""
+
+    clock: Clock
+    facts: FactBook
+    journal: Journal
+
+
+class Passes:
+    """Makes single passes, and keeps the facts of how they went."""
+
+    def __init__(self, syncer: Syncer, room: Room) -> None:
+        self._syncer = syncer
+        self._room = room
+
+    def attempt(self, effort: Effort) -> Outcome | None:
+        """Make a pass; None where it failed in a way that a later one may make good.
+
+        Raises:
+            OverError: The limit was reached.
+            FencedError, DamagedError, UnknownFormatError: There is nothing more to do.
+        """
+        began = self._room.clock.monotonic()
+        started = self._room.clock.time_ns()
+        try:
+            outcome = self._syncer.run(effort)
+        except FATAL:
+            raise
+        except MirrorError as error:
+            self._failed(error)
+            return None
+        self._succeeded(outcome, started, self._room.clock.monotonic() - began)
+        return outcome
+
+    def look(self, effort: Effort) -> Looked | None:
+        """Look whether anything has changed; None where the workspace cannot be read."""
+        began = self._room.clock.monotonic()
+        try:
+            seen, differs = self._syncer.look(effort)
+        except MirrorError as error:
+            self._failed(error)
+            return None
+        self.saw(seen, differs=differs)
+        times = sum(one.mtime + one.ctime + one.size for one in seen.seen)
+        took = self._room.clock.monotonic() - began
+        return Looked(hash((len(seen.seen), times)), differs, took)
+
+    def saw(self, seen: Survey, *, differs: bool) -> None:
+        """Note when something was first seen that is not committed."""
+        facts = self._room.facts
+        now = self._room.clock.time_ns()
+        since = (facts.now.behind_since or now) if differs else 0
+        facts.set(written=seen.newest, behind_since=since)
+
+    def _failed(self, error: MirrorError) -> None:
+        facts = self._room.facts
+        facts.count(passes=1, failures=1)
+        if isinstance(error, StoreError):
+            facts.set(reachable=not isinstance(error, StoreAwayError))
+        facts.set(error=str(error), behind_since=facts.now.behind_since or self._now())
+        self._room.journal.warn("pass failed", error=str(error), reason=type(error).__name__)
+
+    def _succeeded(self, outcome: Outcome, started: int, seconds: float) -> None:
+        facts = self._room.facts
+        skipped = outcome.survey.skipped
+        facts.count(passes=1)
+        facts.set(
+            committed=started,
+            error="",
+            written=outcome.survey.newest,
+            behind_since=0,
+            files=len(outcome.survey.seen),
+            seconds=seconds,
+            skipped=skipped.sockets + skipped.devices + skipped.unreadable + skipped.beyond,
+        )
+        if isinstance(outcome, Done):
+            self._compared(outcome, started)
+
+    def _compared(self, done: Done, started: int) -> None:
+        facts = self._room.facts
+        gathered = done.captured.gathered
+        facts.count(sent=done.sent, commits=int(done.committed))
+        facts.set(
+            generation=done.generation.number,
+            partial=isinstance(done.generation.completeness, Missing),
+            reachable=True,
+            restless=gathered.restless,
+            unreadable=gathered.unreadable,
+            behind_since=started if gathered.restless else 0,
+        )
+        self._room.journal.info(
+            "committed" if done.committed else "nothing new",
+            generation=done.generation.number,
+            entries=len(done.survey.seen),
+            sent=done.sent,
+            restless=gathered.restless,
+            unreadable=gathered.unreadable,
+        )
+
+    def _now(self) -> int:
+        return self._room.clock.time_ns()
+
+
+class Loop:
+    """The time from the start until TERM."""
+
+    def __init__(self, passes: Passes, room: Room, ending: Ending, tempo: Tempo) -> None:
+        self._passes = passes
+        self._room = room
+        self._ending = ending
+        self._tempo = tempo
+        self._synced = -1e9
+        self._last: Looked | None = None
+
+    def run(self) -> None:
+        """Sync until TERM comes; raises what `Passes.attempt` does, but for OverError."""
+        effort = Effort(Limit(self._room.clock, asked=self._ending.asked))
+        while not self._ending.asked():
+            try:
+                self._turn(effort)
+            except OverError:
+                return
+
+    def _turn(self, effort: Effort) -> None:
+        if self._ending.near():
+            self._room.facts.set(phase="following")
+            self._sync(effort)
+            self._ending.wait(self._tempo.pause, _never)
+            return
+        looked = self._passes.look(effort)
+        if looked is None:
+            self._ending.wait(self._tempo.interval, self._ending.near)
+            return
+        if due(self._tempo, self._last, looked, self._room.clock.monotonic() - self._synced):
+            self._sync(effort)
+        else:
+            self._last = looked
+        self._ending.wait(next_look(self._tempo, looked.seconds), self._ending.near)
+
+    def _sync(self, effort: Effort) -> None:
+        self._passes.attempt(effort)
+        self._synced = self._room.clock.monotonic()
+        self._last = None
+
+
+def follow(passes: Passes, room: Room, gone: Callable[[], bool], ends: float, pause: float) -> None:
+    """Sync without rest until the runner is gone, or the time for that is over."""
+    effort = Effort(Limit(room.clock, ends, gone))
+    while not effort.limit.over():
+        try:
+            passes.attempt(effort)
+        except OverError:
+            return
+        room.clock.sleep(pause)
+
+
+def settled(outcome: Outcome | None) -> bool:
+    """Tell whether a final pass has stored everything."""
+    match outcome:
+        case None:
+            return False
+        case Unchanged():
+            return True
+        case Done():
+            return not outcome.captured.built.missing.files
+
+
+def _never() -> bool:
+    return False

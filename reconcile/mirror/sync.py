@@ -1,0 +1,201 @@
+"""Keeps the snapshot equal to the workspace, one pass at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.commit import commit
+from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.index import Index, index_of, load_index, save_index
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.model import Completeness, Generation, Missing, Whole, Writer
+from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
+from reconcile.mirror.position import Position, last_manifest, read_own_head, read_tree
+from reconcile.mirror.protocol import Found, Moved, next_number, successor
+from reconcile.mirror.snapshot.chain import Stamp, Written, next_manifest
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.uploads import Uploads
+
+ROUNDS = 3
+"""How often one pass begins again where a late write of its own writer came in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What is mirrored, by whom, and where the mirror keeps its own notes."""
+
+    root: Path
+    excludes: Excludes
+    state: StateDirectory
+    writer: Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The snapshot is what the workspace is; nothing was asked of the store."""
+
+    survey: Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A pass that compared everything; `committed` tells whether it made a new generation.
+
+    `sent` counts the bytes of packs and blobs that were stored.
+    """
+
+    survey: Survey
+    captured: Captured
+    generation: Generation
+    committed: bool
+    sent: int
+
+
+Outcome: TypeAlias = Unchanged | Done
+
+
+class Syncer:
+    """The only one who commits this workspace in this process; for one thread at a time."""
+
+    def __init__(
+        self, workspace: Workspace, store: Callable[[], Store], lanes: Lanes, clock: Clock
+    ) -> None:
+        """Begin; `store` is called when something is to be read or written for the first time."""
+        self._workspace = workspace
+        self._store = store
+        self._lanes = lanes
+        self._clock = clock
+        self._index: Index | None = load_index(workspace.state)
+        self._position: Position | None = None
+        self._sure = False
+        self._uploads: Uploads | None = None
+        self._attempted = 0
+
+    def look(self, effort: Effort) -> tuple[Survey, bool]:
+        """Walk the workspace; tell whether it differs from what was committed last."""
+        seen = survey(self._workspace.root, self._workspace.excludes, effort.limit)
+        return seen, self._index is None or not self._index.same(seen.seen)
+
+    def check(self) -> Found:
+        """Read HEAD, and see that this process may commit; raises as `read_own_head`."""
+        position = self._stand()
+        return position.found
+
+    def run(self, effort: Effort) -> Outcome:
+        """Make one pass.
+
+        Raises:
+            OverError: The limit was reached, and the effort is not final.
+            FencedError: Another pod has the workspace; nothing was or will be written.
+            StoreError: Something could not be stored; the next pass goes on from there.
+            DamagedError: What the workspace stands upon cannot be read.
+            WorkspaceError: The workspace cannot be read.
+        """
+        seen, differs = self.look(effort)
+        if not differs:
+            return Unchanged(seen)
+        for _ in range(ROUNDS):
+            done = self._capture_and_commit(seen, effort)
+            if done is not None:
+                return done
+        raise WorkspaceError(
+            f"another process of this pod committed {ROUNDS} times during one pass: let only one "
+            "`reconcile-mirror sync` run"
+        )
+
+    def _capture_and_commit(self, seen: Survey, effort: Effort) -> Done | None:
+        position = self._stand()
+        uploads = self._uploads_for(position)
+        before = uploads.sent
+        index = self._index
+        if index is not None and index.generation != last_manifest(position.found.head.generation):
+            index = None
+        capture = Capture(self._workspace.root, position.tree, index, uploads)
+        captured = capture.run(seen, effort)
+        lacks: Completeness = Whole()
+        if effort.final and captured.built.missing.files:
+            lacks = captured.built.missing
+        generation = position.found.head.generation
+        if _differs(position, captured, lacks):
+            landed = self._commit(position, captured, lacks)
+            if landed is None:
+                return None
+            generation = landed
+        self._remember(seen, captured, generation)
+        committed = generation != position.found.head.generation
+        return Done(seen, captured, generation, committed, uploads.sent - before)
+
+    def _stand(self) -> Position:
+        """Return what is committed; HEAD is read where that is not known for sure."""
+        if self._position is not None and self._sure:
+            return self._position
+        found = read_own_head(self._store(), self._workspace.writer)
+        position = self._position
+        if position is None or position.found.head.generation != found.head.generation:
+            tree = read_tree(self._store(), self._workspace.state, found.head.generation)
+            self._uploads = None
+        else:
+            tree = position.tree
+        self._position, self._sure = Position(found, tree), True
+        return self._position
+
+    def _uploads_for(self, position: Position) -> Uploads:
+        if self._uploads is None:
+            self._uploads = Uploads(self._store, self._lanes, position.tree)
+        self._lanes.forget_errors()
+        return self._uploads
+
+    def _commit(
+        self, position: Position, captured: Captured, lacks: Completeness
+    ) -> Generation | None:
+        """Commit; None where a late write came in between, from which to begin again."""
+        written = self._write(position, captured, lacks)
+        uploads = self._uploads_for(position)
+        self._store().put(written.ref.key, [written.body], written.ref.digest)
+        self._attempted = written.generation.number
+        self._sure = False
+        head = successor(
+            position.found.head, written.generation.chain, written.generation.time, lacks
+        )
+        answer = commit(self._store(), head, position.found)
+        if isinstance(answer, Moved):
+            return None
+        self._sure = True
+        self._position = Position(answer.found, written.tree)
+        # What is on its way or in packs that were let go may not be named by later manifests.
+        if captured.cut or uploads.packs.keys() != written.tree.packs.keys():
+            self._uploads = None
+        state = self._workspace.state
+        state.keep_manifest(written.ref.digest, written.body)
+        state.forget_manifests(written.generation.chain)
+        return written.generation
+
+    def _write(self, position: Position, captured: Captured, lacks: Completeness) -> Written:
+        head = position.found.head
+        last = replace(head.generation, number=next_number(head, self._attempted) - 1)
+        stamp = Stamp(self._clock.time_ns(), head.writer, lacks)
+        try:
+            return next_manifest(last, stamp, position.tree, captured.built.tree)
+        except ValueError as error:
+            raise WorkspaceError(
+                f"this state of the workspace cannot be written down: {error}; what was committed "
+                "before stays as it is"
+            ) from error
+
+    def _remember(self, seen: Survey, captured: Captured, generation: Generation) -> None:
+        self._index = index_of(last_manifest(generation), seen.seen, captured.built.unsettled)
+        save_index(self._workspace.state, self._index)
+
+
+def _differs(position: Position, captured: Captured, lacks: Missing | Whole) -> bool:
+    """Tell whether a new generation says anything new."""
+    if lacks != position.found.head.generation.completeness:
+        return True
+    before, after = position.tree.entries, captured.built.tree.entries
+    if len(before) != len(after):
+        return True
+    return any(after.get(path) is not entry for path, entry in before.items())
