@@ -1,27 +1,126 @@
-"""Which paths the mirror leaves out: patterns in gitignore's syntax."""
+"""Which paths the mirror leaves out: patterns in gitignore's syntax.
 
-from collections.abc import Callable, Sequence
+Left out unless a later pattern takes it in again (`DEFAULTS`): caches that tools fill by
+themselves, what a killed git leaves behind, and what file systems put beside files. Dependencies
+(`node_modules`, `.venv`), build output and `.git` are kept: they are work, or slow to have again.
+"""
+
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
+from reconcile.mirror.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+DEFAULTS: tuple[str, ...] = (
+    "/lost+found/",
+    "__pycache__/",
+    ".cache/",
+    ".mypy_cache/",
+    ".pytest_cache/",
+    ".ruff_cache/",
+    ".npm/_cacache/",
+    ".next/cache/",
+    ".parcel-cache/",
+    ".gradle/caches/",
+    ".nfs*",
+    ".fuse_hidden*",
+    # A lock of a git that was killed would stop every git after the pod's next start.
+    "**/.git/**/*.lock",
+    "**/.git/gc.pid",
+    "**/.git/objects/**/tmp_obj_*",
+    "**/.git/objects/pack/tmp_*",
+)
+
+OURS = "/.reconcile-mirror-restoring/"
+"""Always left out, last: what an unfinished restore has put together."""
 
 
 class Excludes:
-    """Compiled patterns; a later one wins over an earlier one, `!` takes a path in again."""
+    """Compiled patterns; a later one wins over an earlier one, `!` takes a path in again.
+
+    Raises:
+        SettingsError: a pattern makes no sense.
+    """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._excluded = _compiled(patterns)
+        self._patterns = (*patterns, OURS)
+        check_all(patterns)
+        self._names = frozenset[str]()
+        self._heads: tuple[str, ...] = ()
+        self._tails: tuple[str, ...] = ()
+        self._any = False
+        for pattern in self._patterns:
+            self._admit(pattern)
+        self._excluded = lru_cache(maxsize=20_000)(self._ask)
+        self._spec: GitIgnoreSpec | None = None
 
-    def match(self, path: str, *, directory: bool) -> bool:
-        """Tell whether `path` is left out; what is below an excluded directory is not asked for."""
-        return self._excluded(path, directory)
+    def match(self, path: str, name: str, *, directory: bool) -> bool:
+        """Tell whether `path`, whose last part is `name`, is left out.
+
+        What is below an excluded directory is not asked for. Most names are told apart from every
+        pattern by their last part alone, without a regular expression.
+        """
+        if (
+            name in self._names
+            or name.startswith(self._heads)
+            or name.endswith(self._tails)
+            or self._any
+        ):
+            return self._excluded(f"{path}/" if directory else path)
+        return False
+
+    def _admit(self, pattern: str) -> None:
+        """Let through to the regular expressions what the pattern's last part may match."""
+        last = pattern.rstrip("/").rpartition("/")[2].lstrip("!")
+        if not pattern.strip() or pattern.startswith("#"):
+            return
+        if not _special(last):
+            self._names |= {last}
+        elif not _special(last[1:]) and last.startswith("*") and last != "*":
+            self._tails += (last[1:],)
+        elif not _special(last[:-1]) and last.endswith("*") and last != "*":
+            self._heads += (last[:-1],)
+        else:
+            self._any = True
+
+    def _ask(self, path: str) -> bool:
+        spec = self._spec
+        if spec is None:
+            spec = self._spec = compiled(self._patterns)
+        # `.` and `$` of regular expressions treat a newline apart; here it is a letter.
+        return spec.match_file(path.replace("\n", "\ufffe") if "\n" in path else path)
 
 
-def _compiled(patterns: Sequence[str]) -> Callable[[str, bool], bool]:
-    spec = GitIgnoreSpec.from_lines(patterns)
+def _special(text: str) -> bool:
+    return any(letter in text for letter in "*?[\\ ")
 
-    @lru_cache(maxsize=65536)
-    def excluded(path: str, directory: bool) -> bool:  # noqa: FBT001 - the key of a cache
-        return spec.match_file(path + "/" if directory else path)
 
-    return excluded
+def compiled(patterns: Sequence[str]) -> "GitIgnoreSpec":
+    """Compile patterns; ValueError for one that makes no sense."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - it is slow to import, and rarely needed
+
+    return GitIgnoreSpec.from_lines(patterns)
+
+
+def check_all(patterns: Sequence[str]) -> None:
+    """Raise SettingsError for the first pattern that makes no sense."""
+    for number, pattern in enumerate(patterns, start=1):
+        reason = problem(pattern)
+        if reason:
+            raise SettingsError(f"exclude pattern {number}, {pattern!r}: {reason}")
+
+
+def problem(pattern: str) -> str:
+    """Say what is wrong with a pattern, or nothing."""
+    if "\n" in pattern or "\0" in pattern:
+        return "it has a newline or NUL: give one pattern for each line"
+    if pattern in DEFAULTS:
+        return ""
+    try:
+        compiled([pattern])
+    except ValueError as error:
+        return f"it is no pattern of gitignore's: {error}"
+    return ""

@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,14 +13,17 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
 
-LIMIT = 1_000_000
-"""How many entries a walk returns at most; see `Skipped.beyond`."""
+LIMIT = 500_000
+"""How many entries a walk returns at most, see `Skipped.beyond`; each costs about 350 bytes."""
 
 CROWD = 20_000
 """A directory with more entries than this comes last, so that it drowns nothing else."""
 
 MAX_PATH = 16_384
 """The longest path in bytes; Linux takes 4,096 at once, deeper ones are made step by step."""
+
+
+_PIPES = {stat.S_IFSOCK, stat.S_IFIFO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,9 @@ class Seen:
 class Skipped:
     """How many entries were left out, by reason, and some of their paths by reason.
 
-    `beyond` counts entries over the limit: where it is not 0 the walk is not the whole tree, and
-    what it lacks must not be taken for deleted.
+    `sockets` counts fifos too. `beyond` is how many more there are than the limit, at least.
+    `unknown` has the paths at and below which nothing could be learned this time: what an earlier
+    walk saw there must not be taken for deleted. Where `beyond` is not 0, that holds everywhere.
     """
 
     sockets: int = 0
@@ -52,6 +57,7 @@ class Skipped:
     too_deep: int = 0
     vanished: int = 0
     beyond: int = 0
+    unknown: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, path: str) -> None:
@@ -118,60 +124,74 @@ class _Walk:
 
     def run(self) -> "_Walk":
         os.scandir(self._directories.root).close()
-        while self._todo or self._crowded:
-            if self._todo:
-                self._list(self._todo.pop(), CROWD)
-            else:
-                self._list(self._crowded.pop(), None)
+        while self._todo:
+            self._list(self._todo.pop())
+        while self._crowded:
+            self._list_crowd(self._crowded.pop())
+            while self._todo:
+                self._list(self._todo.pop())
         return self
 
-    def _list(self, path: str, crowd: int | None) -> None:
-        if self._stop():
-            raise StoppedError
+    def _list(self, path: str) -> None:
+        """Take up one directory's entries, so that the first by name is entered first."""
+        self._breathe()
         try:
-            entries = list(self._scan(path, crowd))
+            with os.scandir(self._directories.open(path)) as found:
+                entries = list(islice(found, CROWD + 1))
         except OSError as error:
-            self.skipped.add(_why(error), path)
+            self._lost(path, error)
             return
-        prefix = f"{path}/" if path else ""
-        if crowd is not None and len(entries) > crowd:
+        if len(entries) > CROWD:
             self._crowded.append(path)
             return
         entries.sort(key=attrgetter("name"), reverse=True)
+        self._take(path, entries)
+
+    def _list_crowd(self, path: str) -> None:
+        """The same in pieces, since nobody knows how many there are."""
+        try:
+            with os.scandir(self._directories.open(path)) as found:
+                while entries := list(islice(found, CROWD)):
+                    self._breathe()
+                    self._take(path, entries)
+        except OSError as error:
+            self._lost(path, error)
+
+    def _breathe(self) -> None:
+        if self._stop():
+            raise StoppedError
+
+    def _take(self, path: str, entries: "list[os.DirEntry[str]]") -> None:
+        prefix = f"{path}/" if path else ""
+        match = self._excludes.match
         for entry in entries:
-            self._entry(prefix, entry)
+            name = entry.name
+            inner = prefix + name
+            if match(inner, name, directory=entry.is_dir(follow_symlinks=False)):
+                self.skipped.add("excluded", inner)
+            elif len(self.seen) >= self._limit:
+                self.skipped.add("beyond", inner)
+            else:
+                self._stat(inner, entry)
 
-    def _scan(self, path: str, crowd: int | None) -> Iterator["os.DirEntry[str]"]:
-        with os.scandir(self._directories.open(path)) as entries:
-            for number, entry in enumerate(entries):
-                yield entry
-                if crowd is not None and number > crowd:
-                    return
-
-    def _entry(self, prefix: str, entry: "os.DirEntry[str]") -> None:
-        path = prefix + entry.name
-        directory = entry.is_dir(follow_symlinks=False)
-        if self._excludes.match(path, directory=directory):
-            self.skipped.add("excluded", path)
-        elif len(self.seen) >= self._limit:
-            self.skipped.add("beyond", path)
-        else:
-            self._stat(path, entry)
+    def _lost(self, path: str, error: OSError) -> None:
+        gone = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
+        self.skipped.add("vanished" if error.errno in gone else "unreadable", path)
+        self.skipped.unknown.append(path)
 
     def _stat(self, path: str, entry: "os.DirEntry[str]") -> None:
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError as error:
-            self.skipped.add(_why(error), path)
+            self._lost(path, error)
             return
-        mode = status.st_mode
-        if stat.S_ISDIR(mode):
-            self._directory(path, status)
-        elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+        kind = stat.S_IFMT(status.st_mode)
+        if kind in {stat.S_IFREG, stat.S_IFLNK}:
             self.seen.append(_seen(path, status))
+        elif kind == stat.S_IFDIR:
+            self._directory(path, status)
         else:
-            kind = "devices" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "sockets"
-            self.skipped.add(kind, path)
+            self.skipped.add("sockets" if kind in _PIPES else "devices", path)
 
     def _directory(self, path: str, status: os.stat_result) -> None:
         if status.st_dev != self._device:
@@ -180,6 +200,7 @@ class _Walk:
         self.seen.append(_seen(path, status))
         if len(path) > MAX_PATH:
             self.skipped.add("too_deep", path[:200])
+            self.skipped.unknown.append(path)
         else:
             self._todo.append(path)
 
@@ -196,8 +217,3 @@ def _seen(path: str, status: os.stat_result) -> Seen:
         status.st_dev,
         status.st_nlink,
     )
-
-
-def _why(error: OSError) -> str:
-    gone = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
-    return "vanished" if error.errno in gone else "unreadable"
