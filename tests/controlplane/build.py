@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.controlplane import recipe
+from tests.controlplane import fetching, recipe
 from tests.controlplane.errors import ControlPlaneError, ControlPlaneMissing
+from tests.controlplane.steps import Steps
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 ADVICE = (
@@ -34,7 +35,7 @@ def assets() -> Path:
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
         return _checked(Path(named))
-    return _made(_cache() / f"controlplane-{recipe.key()}", recipe.cook)
+    return made(f"controlplane-{recipe.key()}", recipe.cook)
 
 
 def current_kubectl() -> Path:
@@ -44,10 +45,20 @@ def current_kubectl() -> Path:
         ControlPlaneMissing: It cannot be had; the message says why.
     """
     name = f"kubectl-{recipe.KUBECTL_RELEASE}-{platform.machine()}"
-    return _made(_cache() / name, recipe.fetch_kubectl) / "kubectl"
+    return made(name, recipe.fetch_kubectl) / "kubectl"
 
 
-def _made(ready: Path, make: Callable[[Path, Path], None]) -> Path:
+def made(name: str, make: Callable[[Path, Path], None]) -> Path:
+    """Return a folder of the cache, made once, whoever asks first.
+
+    Args:
+        name: The folder's name; says what is in it, with version and machine.
+        make: Gets an empty work folder and the folder to fill.
+
+    Raises:
+        ControlPlaneMissing: It cannot be made; the message says why.
+    """
+    ready = _cache() / name
     if not ready.exists():
         with _only_one(ready):
             if not ready.exists():
@@ -62,6 +73,24 @@ def _checked(folder: Path) -> Path:
             f"KUBEBUILDER_ASSETS={folder} has no {', '.join(missing)}. {ADVICE}"
         )
     return folder
+
+
+def unpacked(*packages: str) -> Path:
+    """Return a folder with Debian packages unpacked in it, from the machine's own mirrors.
+
+    Nothing is installed: what the packages depend on must be among them or on the machine.
+
+    Raises:
+        ControlPlaneMissing: They cannot be had; the message says why.
+    """
+
+    def make(work: Path, into: Path) -> None:
+        steps = Steps(work)
+        fetching.fetch(steps, packages=packages)
+        for package in sorted(work.glob("*.deb")):
+            steps.run(f"unpack {package.name}", ["dpkg", "-x", str(package), str(into)])
+
+    return made(f"{'+'.join(packages)}-{fetching.RELEASE}-{platform.machine()}", make)
 
 
 def _cache() -> Path:

@@ -108,12 +108,17 @@ def next_manifest(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> 
         ValueError: No reader would accept the new tree; nothing must be committed.
     """
     if 0 < len(last.chain) <= MAX_DELTAS:
-        header = _header(last, stamp, last.chain)
-        body = encode_delta(header, before, after)
-        deltas = sum(ref.size for ref in last.chain[1:]) + len(body)
-        if 2 * deltas <= last.chain[0].size:
-            return _written(header, body, after)
+        delta = new_delta(last, stamp, before, after)
+        base, *deltas = delta.generation.chain
+        if 2 * sum(ref.size for ref in deltas) <= base.size:
+            return delta
     return new_base(last, stamp, after)
+
+
+def new_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written:
+    """Write the generation after `last` as a delta; arguments and errors as for `next_manifest`."""
+    header = _header(last, stamp, last.chain)
+    return _written(header, encode_delta(header, before, after), after)
 
 
 def new_base(last: Generation, stamp: Stamp, after: Tree) -> Written:

@@ -1,0 +1,154 @@
+"""The snapshot that docs/format.md shows: two generations of one small workspace.
+
+`python -m tests.mirror.snapshot.example` writes the page's blocks anew.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import TypeAlias
+
+from reconcile.mirror.model import (
+    Alone,
+    Directory,
+    Entry,
+    File,
+    Generation,
+    HardLink,
+    Head,
+    ManifestRef,
+    Packed,
+    Symlink,
+    Tree,
+    Writer,
+)
+from reconcile.mirror.snapshot import chain, gzipped, heads, keys
+from reconcile.mirror.snapshot.packing import PackWriter
+from reconcile.mirror.snapshot.places import places
+from reconcile.mirror.snapshot.times import SECOND
+
+PAGE = Path(__file__).parents[3] / "docs" / "format.md"
+NOON = 1_769_860_800_123_456_789
+WRITER = Writer("6f1c5a52-3f0e-4b6d-9d55-0d8f5c1f2a11", 1, "fix-login-runner")
+BLOCK = re.compile(r"<!-- example: (\w+) -->\n```json\n(.*?)```", re.DOTALL)
+PATH = attrgetter("path")
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A file that is to be stored."""
+
+    path: str
+    mode: int
+    mtime: int
+    data: bytes
+
+
+Given: TypeAlias = Bytes | Entry
+Write: TypeAlias = Callable[[Generation, chain.Stamp, Tree, Tree], chain.Written]
+
+
+@dataclass
+class Workshop:
+    """Makes the objects of one session, generation by generation, as a mirror would."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    generation: Generation = field(default_factory=lambda: Generation(0, NOON, ()))
+    tree: Tree = field(default_factory=Tree)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+    def commit(self, given: list[Given], write: Write = chain.next_manifest) -> chain.Written:
+        """Store a tree; files are given with their bytes."""
+        packs = PackWriter(chain.next_pack(self.tree))
+        entries = [self._entry(each, packs) for each in given]
+        fresh: dict[str, Packed] = {}
+        found = dict(self.tree.packs)
+        for pack in packs.finish():
+            self.objects[keys.pack_key(pack.digest)] = b"".join(pack.parts)
+            found[pack.number] = pack.pack
+            fresh |= {digest: Packed(pack.number, at) for digest, at in pack.offsets.items()}
+        after = Tree({each.path: _placed(each, fresh) for each in sorted(entries, key=PATH)}, found)
+        stamp = chain.Stamp(NOON + 30 * SECOND * (self.generation.number + 1), WRITER)
+        written = write(self.generation, stamp, self.tree, after)
+        self.objects[written.ref.key] = written.body
+        self.generation, self.tree = written.generation, written.tree
+        self.objects[keys.HEAD] = heads.encode_head(Head(self.generation, WRITER))
+        return written
+
+    def _entry(self, given: Given, packs: PackWriter) -> Entry:
+        if not isinstance(given, Bytes):
+            return given
+        chunks = [given.data[at : at + keys.CHUNK] for at in range(0, len(given.data), keys.CHUNK)]
+        blobs = tuple(hashlib.sha256(chunk).hexdigest() for chunk in chunks)
+        self.blobs |= dict(zip(blobs, chunks, strict=True))
+        place = places(self.tree).find(blobs)
+        if len(given.data) > keys.LARGE:
+            self.objects |= dict(zip(map(keys.blob_key, blobs), chunks, strict=True))
+        elif place is None:
+            assert packs.add(blobs[0], given.data) == []
+        size = len(given.data)
+        return File(given.path, given.mode, given.mtime, size, blobs, place or Alone())
+
+
+def _placed(entry: Entry, fresh: dict[str, Packed]) -> Entry:
+    if isinstance(entry, File) and entry.blobs and entry.blobs[0] in fresh:
+        return replace(entry, place=fresh[entry.blobs[0]])
+    return entry
+
+
+def example() -> Workshop:
+    """Two generations: the second has a new file and a changed mode, and a directory is gone."""
+    shop = Workshop()
+    run = Bytes("bin/run", 0o755, NOON, b"#!/bin/sh\necho hello\n")
+    common = [
+        Directory("bin", 0o755, NOON),
+        HardLink("bin/start", "bin/run"),
+        Symlink("latest", "bin/run", NOON),
+        Bytes("100% of\nit", 0o600, NOON, b"a percent sign and a newline in its name\n"),
+        Bytes("empty.txt", 0o644, NOON, b""),
+        Bytes("disk.img", 0o644, NOON, bytes(9 << 20)),
+    ]
+    shop.commit([*common, run, Directory("logs", 0o2775, NOON)])
+    notes = Bytes("notes.txt", 0o644, NOON + SECOND, b"remember the milk\n")
+    shop.commit([*common, replace(run, mode=0o700), notes], chain.new_delta)
+    return shop
+
+
+def blocks(shop: Workshop) -> dict[str, str]:
+    """Return what the page shows, by name.
+
+    Digests and sizes of manifests are left out: they depend on the version of zlib.
+    """
+    base, delta = shop.generation.chain
+    texts = {
+        "HEAD": shop.objects[keys.HEAD].decode(),
+        "base": "\n".join(line.decode() for line in gzipped.lines(shop.objects[base.key])) + "\n",
+        "delta": "\n".join(line.decode() for line in gzipped.lines(shop.objects[delta.key])) + "\n",
+    }
+    return {name: _without_sizes(text, (base, delta)) for name, text in texts.items()}
+
+
+def _without_sizes(text: str, refs: tuple[ManifestRef, ...]) -> str:
+    for ref in refs:
+        text = text.replace(f'"{ref.digest}","size":{ref.size}', f'"{ref.digest}","size":…')
+        text = text.replace(ref.digest, f"…{ref.generation}")
+    return text
+
+
+def page_blocks(page: str) -> dict[str, str]:
+    """Return what the page shows now, by name."""
+    return dict(BLOCK.findall(page))
+
+
+def with_blocks(page: str, texts: dict[str, str]) -> str:
+    """Return the page with its blocks made anew."""
+    return BLOCK.sub(
+        lambda found: f"<!-- example: {found[1]} -->\n```json\n{texts[found[1]]}```", page
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_blocks(PAGE.read_text(encoding="utf-8"), blocks(example())), "utf-8")

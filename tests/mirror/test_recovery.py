@@ -1,0 +1,112 @@
+"""A workspace comes back by what docs/format.md says, with tar, jq and curl alone."""
+
+import os
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.model import Directory, File, HardLink, Symlink
+from reconcile.mirror.snapshot import chain
+from tests.mirror.recovery import environment, serving, toolbox
+from tests.mirror.snapshot.example import NOON, PAGE, Bytes, Workshop, example
+
+STEPS = re.compile(r"<!-- recover -->\n```bash\n(.*?)```", re.DOTALL)
+SCRIPT = "".join(STEPS.findall(PAGE.read_text(encoding="utf-8")))
+
+ODD = [
+    b"tab\tnewline\n",
+    b"-rf",
+    b"quote'and\"dollar$(touch x)`y`",
+    b"back\\slash\\n",
+    b"latin-\xfc\xff",
+    "zürich-日本-\u0085".encode(),
+    b"100%25",
+    b"trailing newline\n\n",
+    b" blank ",
+    b"~",
+    b"*",
+    b"!x!",
+]
+
+
+def odd_workspace() -> Workshop:
+    """Three generations of what makes shells stumble."""
+    shop = Workshop()
+    names = [os.fsdecode(raw) for raw in ODD]
+    files = [Bytes(f"d/{name}", 0o640, NOON, name.encode(errors="replace")) for name in names]
+    links = [Symlink(f"l/{name}", name, NOON - 10**9) for name in names]
+    hard = [HardLink(f"h/{name}", f"d/{name}") for name in names]
+    nested = [Directory(name, 0o755, NOON) for name in (*"dhl", "z", "z/empty")]
+    old = Bytes("before 1970", 0o4711, -1, b"x")
+    large = Bytes("large", 0o444, 1, bytes(8 << 20) + b"tail")
+    shop.commit([*nested, *files, *links, *hard, old, large])
+    swapped = [Directory("d/-rf", 0o700, NOON), Bytes("d/-rf/inside", 0o600, 0, b"")]
+    kept = [each for each in files if each.path != "d/-rf"]
+    hard = [each for each in hard if each.target != "d/-rf"]
+    shop.commit([*nested, *kept, *swapped, *links, *hard, old, large], chain.new_delta)
+    large = replace(large, data=large.data + b" grows")
+    readonly = [replace(each, mode=0o555) if each.path == "z" else each for each in nested]
+    shop.commit([*readonly, *kept, *swapped, *links, *hard, old, large], chain.new_delta)
+    return shop
+
+
+def empty_workspace() -> Workshop:
+    """One generation of nothing."""
+    shop = Workshop()
+    shop.commit([])
+    return shop
+
+
+def recover(shop: Workshop, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the page's script in a folder."""
+    tools = toolbox(folder / "tools")
+    (folder / "curl.conf").touch()
+    with serving(shop.objects) as base:
+        return subprocess.run(
+            [tools / "bash", "-c", SCRIPT],
+            cwd=folder,
+            env=environment(tools, base),
+            capture_output=True,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("make", [example, odd_workspace, empty_workspace])
+def test_a_workspace_comes_back_with_tar_jq_and_curl_alone(make, tmp_path):
+    shop = make()
+    done = recover(shop, tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    _assert_is(shop, tmp_path / "workspace")
+
+
+def test_a_flipped_byte_in_a_pack_stops_the_recovery(tmp_path):
+    shop = example()
+    key = next(key for key in shop.objects if key.startswith("packs/"))
+    flipped = bytearray(shop.objects[key])
+    flipped[600] ^= 1
+    shop.objects[key] = bytes(flipped)
+    done = recover(shop, tmp_path)
+    assert done.returncode != 0
+    assert b"pack.tar: FAILED" in done.stdout
+    assert not (tmp_path / "workspace").exists()
+
+
+def _assert_is(shop, workspace):
+    found = {str(path.relative_to(workspace)): path.lstat() for path in workspace.rglob("*")}
+    assert found.keys() == shop.tree.entries.keys()
+    for path, entry in shop.tree.entries.items():
+        stat, place = found[path], workspace / path
+        match entry:
+            case File(_, mode, mtime, size, blobs, _):
+                assert (stat.st_mode & 0o7777, stat.st_mtime_ns) == (mode, mtime), path
+                assert place.read_bytes() == b"".join(map(shop.blobs.get, blobs))
+                assert stat.st_size == size
+            case Directory(_, mode, mtime):
+                assert (stat.st_mode & 0o7777, stat.st_mtime_ns) == (mode, mtime), path
+            case Symlink(_, target, mtime):
+                assert (str(place.readlink()), stat.st_mtime_ns) == (target, mtime)
+            case HardLink(_, target):
+                assert os.path.samestat(stat, found[target])
