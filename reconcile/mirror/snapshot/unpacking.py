@@ -45,25 +45,39 @@ def members(data: bytes) -> Iterator[Member]:
         raise DamagedError(f"the pack does not end as a pack does at byte {at}")
 
 
+def read_member(data: bytes | memoryview, member: Member) -> memoryview:
+    """Return a member's bytes, of a pack that `verify_pack` has accepted, without a copy.
+
+    Raises:
+        DamagedError: The pack has something else there, so the manifest is wrong; says where.
+    """
+    offset, size = member.offset, member.size
+    view = memoryview(data)
+    found = view[offset : offset + size]
+    header = view[max(offset - BLOCK, 0) : offset]
+    if header != member_header(member.digest, size) or len(found) != size:
+        raise DamagedError(f"the pack has no blob {member.digest} of {size} bytes at byte {offset}")
+    return found
+
+
 def extract(data: bytes, member: Member) -> bytes:
-    """Return a member's bytes.
+    """Return a member's bytes, checked by their own digest.
 
     Args:
-        data: A pack's bytes, or as many as `member.offset` is counted in.
+        data: A pack's bytes, or a part of them in which `member.offset` is counted.
         member: Which one; the header that stands before its data must name it.
 
     Raises:
         DamagedError: Something else is there; says where.
     """
-    offset, size = member.offset, member.size
-    header = data[max(offset - BLOCK, 0) : offset]
-    if header != member_header(member.digest, size):
-        raise DamagedError(f"the pack has no blob {member.digest} of {size} bytes at byte {offset}")
-    found = data[offset : offset + size]
-    after = data[offset + size : offset + size + -size % BLOCK]
-    if after != padding(size) or hashlib.sha256(found).hexdigest() != member.digest:
-        raise DamagedError(f"the bytes of blob {member.digest} at byte {offset} are not its own")
-    return found
+    found = read_member(data, member)
+    end = member.offset + member.size
+    after = data[end : end + -member.size % BLOCK]
+    if after != padding(member.size) or hashlib.sha256(found).hexdigest() != member.digest:
+        raise DamagedError(
+            f"the bytes of blob {member.digest} at byte {member.offset} are not its own"
+        )
+    return bytes(found)
 
 
 def _member(data: bytes, at: int) -> Member:

@@ -1,0 +1,234 @@
+"""Garbage collection against a model: any order of commits, failures, collections and waiting."""
+
+import hashlib
+import zlib
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.mirror.model import Alone, Directory, File, Generation, Packed, Tree, Writer
+from reconcile.mirror.snapshot import chain, keys
+from reconcile.mirror.snapshot.history import committed, generation_of
+from reconcile.mirror.snapshot.manifest import decode
+from reconcile.mirror.snapshot.packing import PackWriter
+from reconcile.mirror.snapshot.places import object_keys
+from reconcile.mirror.snapshot.reachable import Ages, Mark, needs, roots, sweep, unneeded
+from reconcile.mirror.snapshot.records import Record, decode_record, encode_record
+from reconcile.mirror.snapshot.retention import Policy, kept
+from reconcile.mirror.store.port import Listed
+from tests.mirror.snapshot.trees import sha
+
+WRITER = Writer("uid", 1, "pod")
+GRACE = 100.0
+SKEW = 10.0
+
+
+@dataclass
+class Session:
+    """One session's objects, each with the store's time, and what was truly committed."""
+
+    now: float = 1000.0
+    objects: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    generation: Generation = field(default_factory=lambda: Generation(0, 0, ()))
+    tree: Tree = field(default_factory=Tree)
+    history: dict[int, tuple[Generation, Tree]] = field(default_factory=dict)
+    records: int = 0
+
+    def put(self, key, body):
+        self.objects[key] = (body, self.now)
+
+    def listing(self):
+        return [Listed(key, len(body), at) for key, (body, at) in sorted(self.objects.items())]
+
+    def write(self, names, write):
+        """Upload a generation; whether it is committed is another matter."""
+        packs = PackWriter(chain.next_pack(self.tree))
+        for name in names:
+            packs.add(sha(f"small {name}"), f"small {name}".encode())
+        [pack] = packs.finish() or [None]
+        entries = {f"l{n}": self._large(f"l{n}", n) for n in names if n % 2}
+        found = dict(self.tree.packs)
+        if pack:
+            self.put(keys.pack_key(pack.digest), b"".join(pack.parts))
+            found[pack.number] = pack.pack
+            for name in names:
+                digest = sha(f"small {name}")
+                place = Packed(pack.number, pack.offsets[digest])
+                entries[f"s{name}"] = File(f"s{name}", 0, 0, len(f"small {name}"), (digest,), place)
+        kept_entries = {p: e for p, e in self.tree.entries.items() if zlib.crc32(p.encode()) % 3}
+        entries = dict(sorted({**kept_entries, **entries}.items()))
+        stamp = chain.Stamp(int(self.now * 10**9), WRITER)
+        how = write if self.generation.chain else chain.next_manifest
+        written = how(self.generation, stamp, self.tree, Tree(entries, found))
+        self.put(written.ref.key, written.body)
+        return written
+
+    def _large(self, path, number):
+        digest = sha(f"large {number}")
+        self.put(keys.blob_key(digest), f"large {number}".encode())
+        return File(path, 0, 0, 5, (digest,), Alone())
+
+    def commit(self, names, write):
+        written = self.write(names, write)
+        self.generation, self.tree = written.generation, written.tree
+        self.history[self.generation.number] = (written.generation, written.tree)
+
+    def live(self, policy, ages):
+        """Return what is to be kept, as a garbage collection finds it out; and what it knows."""
+        manifests = {
+            k: decode(b) for k, (b, _) in self.objects.items() if k.startswith("manifests/")
+        }
+        headers = {key: manifest.header for key, manifest in manifests.items()}
+        records = [decode_record(b) for k, (b, _) in self.objects.items() if k.startswith("gc/")]
+        remembered = [ref for record in records for ref in record.history]
+        known = committed(self.generation, headers, remembered)
+        generations = [generation_of(ref, headers[key]) for key, ref in known.items()]
+        assert {g.number: g for g in generations}.items() <= {
+            number: generation for number, (generation, _) in self.history.items()
+        }.items()
+        numbers = kept(generations, policy)
+        chosen = [g for g in generations if g.number in numbers]
+        counting = roots(self.listing(), chosen, ages)
+        waiting, live = list(counting), set()
+        while waiting:
+            key = waiting.pop()
+            if key not in live:
+                live.add(key)
+                waiting += needs(manifests[key]) if key in manifests else ()
+        return live, [known[g.chain[-1].key] for g in chosen], numbers
+
+    def collect(self, policy):
+        """Sweep what older records say, then mark anew."""
+        ages = Ages(self.now, GRACE, SKEW)
+        live, history, numbers = self.live(policy, ages)
+        for key in [key for key in self.objects if key.startswith("gc/")]:
+            body, written = self.objects[key]
+            for dead in sweep(Mark(written, decode_record(body).dead), self.listing(), live, ages):
+                del self.objects[dead]
+        self.records += 1
+        record = Record(int(self.now), tuple(history), unneeded(self.listing(), live))
+        self.put(f"gc/{self.records}.json", encode_record(record))
+        return numbers
+
+    def assert_whole(self, number):
+        generation, tree = self.history[number]
+        found = chain.assemble((ref, self.objects[ref.key][0]) for ref in generation.chain)
+        assert found.entries == tree.entries
+        for key in object_keys(found):
+            assert key in self.objects, f"generation {number} lacks {key}"
+
+
+WRITES = st.sampled_from(
+    [chain.next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
+)
+names = st.lists(st.integers(0, 9), max_size=4, unique=True)
+steps = st.one_of(
+    st.tuples(st.just("commit"), names, WRITES),
+    st.tuples(st.just("fail"), names, WRITES),
+    st.tuples(st.just("wait"), st.sampled_from([1.0, 60.0, 300.0]), st.none()),
+    st.tuples(st.just("collect"), st.builds(Policy, *[st.integers(0, 3)] * 3), st.none()),
+)
+
+
+@given(st.lists(steps, max_size=25))
+@settings(max_examples=150)
+def test_no_kept_generation_ever_lacks_anything(todo):
+    session = Session()
+    for what, value, write in todo:
+        match what:
+            case "commit":
+                session.commit(value, write)
+            case "fail":
+                session.write(value, write)
+            case "wait":
+                session.now += value
+            case "collect":
+                for number in session.collect(value):
+                    session.assert_whole(number)
+        if session.history:
+            session.assert_whole(max(session.history))
+
+
+def aged(session, policy):
+    """Let two collections do all that they may."""
+    for _ in range(2):
+        session.now += 10 * GRACE
+        session.collect(policy)
+    session.now += 10 * GRACE
+
+
+def test_what_nothing_needs_is_gone_after_two_collections():
+    session = Session()
+    session.write([1, 2, 3], chain.next_manifest)
+    for number in range(4):
+        session.now += 1
+        session.commit([number], lambda g, s, _, t: chain.new_base(g, s, t))
+    aged(session, Policy(1, 0, 0))
+    manifests = [key for key in session.objects if key.startswith("manifests/")]
+    assert manifests == [session.generation.chain[-1].key]
+    stored = {key for key in session.objects if key.startswith(("packs/", "blobs/"))}
+    assert stored == object_keys(session.tree)
+
+
+def test_generations_before_a_gap_are_still_known_as_committed():
+    session = Session()
+    for number in range(30):
+        session.now += 1
+        session.commit([number % 10], lambda g, s, _, t: chain.new_base(g, s, t))
+    late = session.history[5]
+    aged(session, Policy(2, 3, 0))
+    assert late[0].chain[-1].key not in session.objects
+    session.now += 3600 * 30
+    session.commit([1], lambda g, s, _, t: chain.new_base(g, s, t))
+    aged(session, Policy(1, 5, 0))
+    numbers = session.collect(Policy(1, 5, 0))
+    assert {30, 31} <= numbers
+
+
+LISTED = Listed(keys.blob_key(sha("dead")), 5, 0.0)
+MARK = Mark(1000.0, (LISTED,))
+
+
+@pytest.mark.parametrize(
+    ("now", "listing", "live", "swept"),
+    [
+        (1110.0, [LISTED], set(), (LISTED.key,)),
+        (1109.9, [LISTED], set(), ()),
+        (9999.0, [LISTED], {LISTED.key}, ()),
+        (9999.0, [], set(), ()),
+        (9999.0, [replace(LISTED, modified=1001.0)], set(), ()),
+        (9999.0, [replace(LISTED, key=keys.blob_key(sha("new")))], set(), ()),
+    ],
+    ids=["after the grace time", "within it", "needed again", "gone", "written again", "unmarked"],
+)
+def test_only_what_was_dead_all_the_grace_time_is_swept(now, listing, live, swept):
+    assert sweep(MARK, listing, live, Ages(now, GRACE, SKEW)) == swept
+
+
+def test_what_is_none_of_the_format_is_never_marked():
+    strangers = [
+        "HEAD",
+        "gc/x.json",
+        "notes.txt",
+        "packs/readme",
+        f"blobs/{sha('x')}.bak",
+        "blobs/",
+    ]
+    assert unneeded([Listed(key, 1, 0.0) for key in strangers], set()) == ()
+
+
+def test_a_young_manifest_counts_whoever_wrote_it():
+    key = keys.manifest_key(9, sha("m"))
+    listing = [Listed(key, 1, 50.0), Listed(keys.pack_key(sha("p")), 1, 50.0)]
+    assert roots(listing, [], Ages(100.0, GRACE, SKEW)) == {key}
+    assert roots(listing, [], Ages(160.0, GRACE, SKEW)) == set()
+
+
+def test_a_directory_alone_needs_nothing():
+    written = chain.next_manifest(
+        Generation(0, 0, ()), chain.Stamp(0, WRITER), Tree(), Tree({"d": Directory("d", 0, 0)})
+    )
+    assert list(needs(decode(written.body))) == []
+    assert written.ref.digest == hashlib.sha256(written.body).hexdigest()

@@ -1,0 +1,62 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.mirror.snapshot.times import mtime_text, parse_mtime, parse_stamp, stamp_text
+
+SECOND = 10**9
+FIRST, LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND - 1
+
+
+@given(st.integers(-(2**63 - 1) * SECOND, (2**63 - 1) * SECOND))
+def test_every_time_that_a_file_can_have_comes_back(time):
+    assert parse_mtime(mtime_text(time)) == time
+
+
+@given(st.integers(FIRST, LAST))
+def test_every_time_of_four_digit_years_comes_back(time):
+    assert parse_stamp(stamp_text(time)) == time
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (0, "0.000000000"),
+        (-1, "-0.000000001"),
+        (-1_500_000_000, "-1.500000000"),
+        (5, "0.000000005"),
+    ],
+)
+def test_times_before_1970_have_a_sign_and_count_down(time, text):
+    assert mtime_text(time) == text
+
+
+def test_a_stamp_is_utc_with_nine_decimals():
+    assert stamp_text(1_769_860_800_123_456_789) == "2026-01-31T12:00:00.123456789Z"
+
+
+@pytest.mark.parametrize("time", [FIRST - 1, LAST + 1])
+def test_other_years_have_no_stamp(time):
+    with pytest.raises(ValueError, match="no time that a generation can have"):
+        stamp_text(time)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1.5", "01.000000000", "+1.000000000", "1.0000000001", "nan"]
+)
+def test_another_form_of_a_time_is_refused(text):
+    with pytest.raises(ValueError, match="no time in seconds"):
+        parse_mtime(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-31T12:00:00Z",
+        "2026-01-31T12:00:00.123456789+01:00",
+        "2026-02-30T12:00:00.000000000Z",
+    ],
+)
+def test_another_form_of_a_stamp_is_refused(text):
+    with pytest.raises(ValueError, match=r"no time such as|day is out of range"):
+        parse_stamp(text)

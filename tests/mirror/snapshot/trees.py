@@ -1,0 +1,105 @@
+"""Random trees, as a mirror would have them."""
+
+import hashlib
+import os
+
+from hypothesis import strategies as st
+
+from reconcile.mirror.model import (
+    Alone,
+    Directory,
+    Entry,
+    File,
+    HardLink,
+    Missing,
+    Pack,
+    Packed,
+    Symlink,
+    Tree,
+    Whole,
+    Writer,
+)
+from reconcile.mirror.snapshot.keys import CHUNK
+from reconcile.mirror.snapshot.packing import BLOCK, END
+
+PACK_SIZE = 64 * BLOCK + len(END)
+
+
+def sha(text: str) -> str:
+    """Return the digest of a text."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def pack(number: int) -> Pack:
+    """Return a pack of a number, always the same."""
+    return Pack(number, sha(f"pack {number}"), PACK_SIZE)
+
+
+names = st.one_of(
+    st.sampled_from(["a", "b", "b-", "b.c", "z%", "n\nl", "ü", "-"]),
+    st.binary(min_size=1, max_size=6)
+    .filter(lambda raw: b"/" not in raw and b"\0" not in raw and raw not in {b".", b".."})
+    .map(os.fsdecode),
+)
+targets = st.binary(min_size=1, max_size=9).filter(lambda raw: b"\0" not in raw).map(os.fsdecode)
+modes = st.integers(0, 0o7777)
+mtimes = st.one_of(st.integers(-(10**18), 4 * 10**18), st.integers(-(2**63), 2**63))
+digests = st.integers(0, 30).map(lambda number: sha(f"blob {number}"))
+completeness = st.one_of(
+    st.just(Whole()), st.builds(Missing, st.integers(0, 9), st.integers(0, 99))
+)
+writers = st.builds(Writer, st.text(max_size=5), st.integers(0, 2**53 - 1), st.text(max_size=5))
+
+
+@st.composite
+def files(draw, path: str) -> File:
+    """One file: empty, in chunks, or in a pack."""
+    mode, mtime = draw(modes), draw(mtimes)
+    match draw(st.sampled_from(["empty", "chunks", "packed"])):
+        case "packed":
+            size = draw(st.integers(1, 4 * BLOCK))
+            place = Packed(draw(st.integers(0, 3)), BLOCK * draw(st.integers(1, 60)))
+            return File(path, mode, mtime, size, (draw(digests),), place)
+        case "chunks":
+            size = draw(st.integers(1, 3 * CHUNK))
+            count = -(-size // CHUNK)
+            blobs = tuple(draw(st.lists(digests, min_size=count, max_size=count)))
+            return File(path, mode, mtime, size, blobs, Alone())
+        case _:
+            return File(path, mode, mtime, 0, (), Alone())
+
+
+@st.composite
+def entries_of(draw, path: str, depth: int) -> list[Entry]:
+    """What may stand at a path, with all below it."""
+    kind = draw(st.sampled_from(["file", "file", "symlink", "directory", "directory"]))
+    match kind:
+        case "file":
+            return [draw(files(path))]
+        case "symlink":
+            return [Symlink(path, draw(targets), draw(mtimes))]
+        case _:
+            found: list[Entry] = [Directory(path, draw(modes), draw(mtimes))]
+            if depth:
+                for name in draw(st.lists(names, max_size=3, unique=True)):
+                    found += draw(entries_of(f"{path}/{name}", depth - 1))
+            return found
+
+
+@st.composite
+def trees(draw) -> Tree:
+    """A tree that a reader accepts; its packs are those that it needs and perhaps others."""
+    found: dict[str, Entry] = {}
+    for name in draw(st.lists(names, max_size=6, unique=True)):
+        found |= {entry.path: entry for entry in draw(entries_of(name, 2))}
+    for path in sorted(found):
+        earlier = [p for p in found if p < path and isinstance(found[p], File)]
+        if isinstance(found[path], File) and earlier and draw(st.integers(0, 3)) == 0:
+            found[path] = HardLink(path, draw(st.sampled_from(earlier)))
+    needed = {e.place.pack for e in found.values() if _is_packed(e)}
+    more = draw(st.sets(st.integers(0, 4)))
+    return Tree(dict(sorted(found.items())), {n: pack(n) for n in sorted(needed | more)})
+
+
+def _is_packed(entry: Entry) -> bool:
+    return isinstance(entry, File) and isinstance(entry.place, Packed)
