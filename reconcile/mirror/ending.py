@@ -95,6 +95,10 @@ class Ending:
             self.since = self._clock.monotonic()
             self._event.set()
 
+    def forget(self) -> None:
+        """Forget what `prestop` said to a process before this one; WorkspaceError if that fails."""
+        self._state.remove(self._state.ending)
+
     def asked(self) -> bool:
         """Tell whether TERM came."""
         return self._event.is_set()

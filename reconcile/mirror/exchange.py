@@ -13,6 +13,7 @@ from reconcile.mirror.snapshot.heads import decode_head, encode_head
 from reconcile.mirror.snapshot.keys import HEAD
 from reconcile.mirror.store.port import ABSENT, Store
 
+
 def read_head(store: Store) -> Found | None:
     """Read HEAD; None only where the store says clearly that there is none.
 

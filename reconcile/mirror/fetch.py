@@ -85,7 +85,7 @@ class Fetch:
 
     def _member(self, pack: Pack, data: memoryview, file: File) -> None:
         assert isinstance(file.place, Packed)
-        member = data[file.place.offset : file.place.offset + file.size]
+        member = bytes(data[file.place.offset : file.place.offset + file.size])
         if hashlib.sha256(member).hexdigest() != file.blobs[0]:
             raise _altered(pack_key(pack.digest), file.path)
         self._restorer.write(file, member)

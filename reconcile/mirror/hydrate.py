@@ -1,7 +1,5 @@
-"""Makes a volume what the last committed generation is, and this pod the one who goes on from it."""
+"""Makes a volume what the last committed generation is, and this pod the writer of the next."""
 
-import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +8,7 @@ from typing import TypeAlias
 
 from reconcile.mirror.claim import claim, fenced
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.errors import FencedError, PartialError
+from reconcile.mirror.errors import DamagedError, PartialError
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.fetch import Fetch, Heard
 from reconcile.mirror.index import index_of, save_index
@@ -45,12 +43,13 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How to restore."""
+    """How to restore; `trusted` raises a StoreError where the store is not fit for more."""
 
     store: Store
     lanes: Lanes
     clock: Clock
     heard: Heard
+    trusted: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,7 @@ class Kept:
 Hydrated: TypeAlias = Restored | Kept
 
 
-def hydrate(
-    volume: Volume, means: Means, claimant: Claimant, policy: PartialPolicy
-) -> Hydrated:
+def hydrate(volume: Volume, means: Means, claimant: Claimant, policy: PartialPolicy) -> Hydrated:
     """Claim the workspace, restore it, and leave the mark last.
 
     The claim comes first: from then on a predecessor can commit nothing, so that what is restored
@@ -95,6 +92,7 @@ def hydrate(
     found = claim(means.store, claimant, means.clock)
     _check_whole(found.head.generation, policy)
     restored = _restore(volume, means, found.head.generation)
+    means.trusted()
     _finish(volume, found)
     return restored
 
@@ -102,11 +100,13 @@ def hydrate(
 def _keep(volume: Volume, means: Means, claimant: Claimant, mark: Mark) -> Kept:
     """Claim anew, if nobody else has: a container that starts again must not undo what was done."""
     found = read_head(means.store)
-    if found is None or not same_writer(found.head.writer, mark.writer):
-        raise fenced(found.head.writer) if found else FencedError(
+    if found is None:
+        raise DamagedError(
             "HEAD is gone though this pod has claimed it: somebody deleted it, or the bucket or "
             "prefix has changed"
         )
+    if not same_writer(found.head.writer, mark.writer):
+        raise fenced(found.head.writer)
     claimed = claim(means.store, claimant, means.clock)
     if claimed.head.writer.epoch != found.head.writer.epoch + 1:
         raise fenced(found.head.writer)

@@ -55,7 +55,7 @@ class Passes:
         except FATAL:
             raise
         except MirrorError as error:
-            self._failed(error)
+            self.failed(error)
             return None
         self._succeeded(outcome, started, self._room.clock.monotonic() - began)
         return outcome
@@ -66,7 +66,7 @@ class Passes:
         try:
             seen, differs = self._syncer.look(effort)
         except MirrorError as error:
-            self._failed(error)
+            self.failed(error)
             return None
         self.saw(seen, differs=differs)
         times = sum(one.mtime + one.ctime + one.size for one in seen.seen)
@@ -80,7 +80,8 @@ class Passes:
         since = (facts.now.behind_since or now) if differs else 0
         facts.set(written=seen.newest, behind_since=since)
 
-    def _failed(self, error: MirrorError) -> None:
+    def failed(self, error: MirrorError) -> None:
+        """Note that the store or the workspace could not be used this time."""
         facts = self._room.facts
         facts.count(passes=1, failures=1)
         if isinstance(error, StoreError):
@@ -103,6 +104,13 @@ class Passes:
         )
         if isinstance(outcome, Done):
             self._compared(outcome, started)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Log a pass that was made outside of the loop."""
+        if isinstance(outcome, Done):
+            self._compared(outcome, self._now())
+        else:
+            self._room.journal.info("nothing new", entries=len(outcome.survey.seen))
 
     def _compared(self, done: Done, started: int) -> None:
         facts = self._room.facts

@@ -1,6 +1,5 @@
 """The mark that hydrate leaves when it is done, without which sync refuses to run."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def volume_of(workspace: Path) -> Volume:
         WorkspaceError: There is no such directory, or it cannot be read.
     """
     try:
-        found = os.stat(workspace, follow_symlinks=False)
+        found = workspace.stat(follow_symlinks=False)
     except OSError as error:
         raise WorkspaceError(f"cannot read the workspace {workspace}: {error.strerror}") from error
     return Volume(found.st_dev, found.st_ino)

@@ -59,7 +59,8 @@ class StateDirectory:
         fresh = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), "wb") as out:
+            fresh.touch(mode=_PRIVATE)
+            with fresh.open("wb") as out:
                 out.write(data)
                 out.flush()
                 os.fsync(out.fileno())

@@ -19,6 +19,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def time_ns(self) -> int:
+        return time.time_ns()
+
     def now(self) -> str:
         return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -4,6 +4,7 @@ The model is what was acknowledged. Writes may be lost before they arrive, after
 later time; another pod may act just before a write or just before the look that follows it.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 
 from hypothesis import settings
@@ -61,6 +62,10 @@ class Wire:
     before_look: object = None
     written: bool = False
 
+    @property
+    def is_plain(self):
+        return not (self.plan or self.before_write or self.before_look)
+
     def get(self, key):
         if self.written and self.before_look is not None:
             deed, self.before_look = self.before_look, None
@@ -89,10 +94,8 @@ class Wire:
                 return self.inner.put_if(key, body, etag)
 
     def _quietly(self, key, body, etag):
-        try:
+        with contextlib.suppress(PreconditionError):
             self.inner.put_if(key, body, etag)
-        except PreconditionError:
-            pass
 
 
 FATES = st.one_of(
@@ -151,10 +154,8 @@ class Pods(RuleBasedStateMachine):
     def arrive(self, which):
         if self.late:
             late = self.late.pop(which % len(self.late))
-            try:
+            with contextlib.suppress(PreconditionError):
                 self.store.put_if(late.key, late.body, late.etag)
-            except PreconditionError:
-                pass
             self._look()
 
     def _wire(self, fates, moment, deed, other):
@@ -190,12 +191,8 @@ class Pods(RuleBasedStateMachine):
         """One pass of a sync: refuses without a mark, looks at HEAD, then commits."""
         if pod.writer is None or pod.fenced:
             return
-        if pod.position is None:
-            found = read_head(wire.inner)
-            if not same_writer(found.head.writer, pod.writer):
-                pod.fenced = True
-                return
-            pod.position = found
+        if not self._stand(pod):
+            return
         assert pod.position.head.generation.chain in pod.known
         before, pod.position = pod.position, None
         number = next_number(before.head, pod.attempted)
@@ -203,7 +200,7 @@ class Pods(RuleBasedStateMachine):
         chain = (*before.head.generation.chain, self._ref(number))
         attempted = successor(before.head, chain, 1, Whole())
         pod.known.append(chain)
-        certain = not wire.plan and not wire.before_write and not wire.before_look
+        certain = wire.is_plain
         try:
             answer = commit(wire, attempted, before)
         except FencedError:
@@ -217,6 +214,13 @@ class Pods(RuleBasedStateMachine):
                 self.acknowledged.append(attempted.generation.chain[-1])
         finally:
             self._look()
+
+    def _stand(self, pod):
+        if pod.position is None:
+            found = read_head(self.store)
+            pod.fenced = not same_writer(found.head.writer, pod.writer)
+            pod.position = None if pod.fenced else found
+        return not pod.fenced
 
     def _ref(self, number):
         self.count += 1

@@ -27,6 +27,7 @@ from reconcile.mirror.protocol import (
 from reconcile.mirror.snapshot.heads import encode_head
 from reconcile.mirror.snapshot.keys import HEAD, manifest_key
 from reconcile.mirror.store.memory import MemoryStore
+from reconcile.mirror.store.port import ABSENT
 from tests.mirror.worlds import FakeClock, Script
 
 ONE = Claimant("uid-1", "pod-1")
@@ -148,7 +149,7 @@ def test_a_claim_gives_up_where_others_never_rest(world):
 
 def test_a_claim_of_a_head_that_cannot_be_read_writes_nothing(world):
     store, _, clock = world
-    store.put_if(HEAD, b"{", __import__("reconcile.mirror.store.port", fromlist=["x"]).ABSENT)
+    store.put_if(HEAD, b"{", ABSENT)
     with pytest.raises(DamagedError):
         claim(store, ONE, clock)
     assert store.get(HEAD).body == b"{"

@@ -1,0 +1,323 @@
+"""The program `reconcile-mirror`: its commands, and the one funnel from errors to exit codes.
+
+Commands import what they need when they run: a pass that has nothing to do must be quick.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconcile import __version__
+from reconcile.mirror.exits import Exit
+from reconcile.runtime.settings import Settings, settings
+from reconcile.runtime.signals import TerminatedError, end_on_terminate
+
+if TYPE_CHECKING:
+    from reconcile.mirror.running import Door
+    from reconcile.mirror.starting import Where
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_ENVIRONMENT = "RECONCILE_MIRROR_"
+_FOLDER = click.Path(path_type=Path)
+
+
+def _together(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    def decorate(command: _F) -> _F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_state = click.option(
+    "--state",
+    type=_FOLDER,
+    default=Path("/var/lib/reconcile-mirror"),
+    show_default=True,
+    help="The mirror's own directory, in a volume that the agent does not mount.",
+)
+
+_sides = _together(
+    click.option(
+        "--workspace",
+        type=_FOLDER,
+        default=Path("/workspace"),
+        show_default=True,
+        help="The directory that is mirrored.",
+    ),
+    _state,
+    click.option(
+        "--prefix", default="", help="Where in the bucket: NAMESPACE/SESSION. Must be given."
+    ),
+    click.option("--project-secret", default="", help="Folder of the project's mounted Secret."),
+    click.option("--shared-secret", default="", help="Folder of the installation's Secret."),
+    click.option("--token-file", default="", help="The pod's projected token, for web identity."),
+    click.option("--ca-file", default="", help="Authorities to trust instead of the public ones."),
+    click.option(
+        "--single-writer",
+        is_flag=True,
+        help="Use a store without conditional writes: you make sure that there is one pod only.",
+    ),
+    click.option(
+        "--lanes",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="How many packs are on their way at a time: memory and bandwidth.",
+    ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(0, 3600),
+        default=120.0,
+        show_default=True,
+        help="Seconds for which a request that failed is tried again.",
+    ),
+    click.option(
+        "--exclude",
+        "excludes",
+        multiple=True,
+        help="A pattern in gitignore's syntax of what is left out; may be repeated.",
+    ),
+    click.option(
+        "--default-excludes/--no-default-excludes",
+        default=True,
+        show_default=True,
+        help="Leave out caches and the like.",
+    ),
+)
+
+_door = _together(
+    click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=0,
+        show_default=True,
+        help="Port of /healthz, /readyz, /status and /metrics; 0 for none.",
+    ),
+    click.option(
+        "--stale-after",
+        type=click.FloatRange(0),
+        default=90.0,
+        show_default=True,
+        help="Not ready when something is not committed for so many seconds.",
+    ),
+)
+
+
+def _where(options: dict[str, Any]) -> "Where":
+    from dataclasses import fields  # noqa: PLC0415 - see above
+
+    from reconcile.mirror.starting import Where  # noqa: PLC0415 - see above
+
+    return Where(**{field.name: options.pop(field.name) for field in fields(Where)})
+
+
+def _door_of(options: dict[str, Any]) -> "Door":
+    from reconcile.mirror.running import Door  # noqa: PLC0415 - see above
+
+    return Door(options.pop("host"), options.pop("port"), options.pop("stale_after"))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="reconcile-mirror")
+def program() -> None:
+    """Keep a workspace and its snapshot in S3 equal.
+
+    `hydrate` restores it before the agent starts, `sync` keeps it until the pod ends. Every option
+    can be given in the environment: --flush-seconds is $RECONCILE_MIRROR_FLUSH_SECONDS.
+    """
+
+
+@program.command()
+@_sides
+@_door
+@click.option("--pod-uid", default="", help="The pod's UID: who may write. Must be given.")
+@click.option("--pod-name", default="", help="The pod's name, for people.")
+@click.option(
+    "--partial",
+    type=click.Choice(["use", "refuse"]),
+    default="use",
+    show_default=True,
+    help="Whether to go on from a last generation that lacks files.",
+)
+def hydrate(pod_uid: str, pod_name: str, partial: str, **options: Any) -> int:
+    """Claim the workspace for this pod and restore it; to be run before the agent starts."""
+    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
+    from reconcile.mirror.hydrate import PartialPolicy  # noqa: PLC0415 - see above
+    from reconcile.mirror.protocol import Claimant  # noqa: PLC0415 - see above
+    from reconcile.mirror.running import run_hydrate  # noqa: PLC0415 - see above
+
+    if not pod_uid:
+        raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
+    claimant = Claimant(pod_uid, pod_name)
+    return run_hydrate(_where(options), claimant, PartialPolicy(partial), _door_of(options))
+
+
+@program.command()
+@_sides
+@_door
+@click.option("--once", is_flag=True, help="Make one pass and end.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=30.0,
+    show_default=True,
+    help="Seconds after which what keeps changing is stored; sooner when a burst ends.",
+)
+@click.option(
+    "--flush-seconds",
+    type=click.FloatRange(1),
+    default=25.0,
+    show_default=True,
+    help="Seconds for the last flush, from TERM or from the runner's end.",
+)
+@click.option(
+    "--runner-seconds",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds from TERM in which the runner may end, if it is waited for.",
+)
+@click.option(
+    "--runner-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The runner listens on this port until it ends: for a pod without native sidecars.",
+)
+@click.option(
+    "--runner-done",
+    default="",
+    help="This file is made when the runner has ended: for a pod without native sidecars.",
+)
+@click.option(
+    "--termination-log",
+    type=_FOLDER,
+    default=Path("/dev/termination-log"),
+    show_default=True,
+    help="Where to leave one line of JSON about the last flush.",
+)
+def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by name
+    """Store what changes in the workspace, until the pod ends."""
+    from reconcile.mirror.running import SyncProcess  # noqa: PLC0415 - see above
+
+    process = SyncProcess(_where(options), _course(options))
+    return process.once() if once else process.forever()
+
+
+def _course(options: dict[str, Any]) -> Any:
+    from reconcile.mirror.ending import (  # noqa: PLC0415 - see above
+        NoRunner,
+        Runner,
+        RunnerFile,
+        RunnerPort,
+        Times,
+    )
+    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
+    from reconcile.mirror.flush import Plan  # noqa: PLC0415 - see above
+    from reconcile.mirror.running import Course  # noqa: PLC0415 - see above
+    from reconcile.mirror.tempo import Tempo  # noqa: PLC0415 - see above
+
+    port, done = options["runner_port"], options["runner_done"]
+    if port and done:
+        raise SettingsError("--runner-port and --runner-done exclude each other")
+    runner: Runner = RunnerPort(port) if port else NoRunner()
+    if done:
+        runner = RunnerFile(Path(done))
+    times = Times(options["runner_seconds"], options["flush_seconds"])
+    tempo = Tempo(interval=options["interval"])
+    return Course(tempo, Plan(runner, times), options["termination_log"], _door_of(options))
+
+
+@program.command()
+@_state
+def prestop(state: Path) -> int:
+    """Tell the running sync that the end is near: it syncs without rest until TERM."""
+    from reconcile.mirror.state import StateDirectory  # noqa: PLC0415 - see above
+
+    directory = StateDirectory(state)
+    directory.write(directory.ending, b"")
+    return Exit.OK
+
+
+@program.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the sync listens.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Its port.")
+def status(host: str, port: int) -> int:
+    """Show what a running sync says of itself, as JSON."""
+    from reconcile.mirror.asking import ask_status  # noqa: PLC0415 - see above
+
+    click.echo(ask_status(host, port))
+    return Exit.OK
+
+
+def main() -> None:
+    """Run the program and exit."""
+    end_on_terminate()
+    code = run(sys.argv[1:], settings())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A request that hangs must not keep the process; all that counts has been written.
+    os._exit(code)
+
+
+def run(arguments: list[str], given: Settings) -> int:
+    """Run one command and give its exit code; never raises."""
+    try:
+        result = program.main(
+            arguments,
+            prog_name="reconcile-mirror",
+            standalone_mode=False,
+            default_map=_defaults(given),
+        )
+    except BaseException as error:  # noqa: BLE001 - the funnel: nothing may end in a traceback
+        return _ended(error)
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _defaults(given: Settings) -> dict[str, dict[str, Any]]:
+    """Return what the environment says of each option of each command."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in program.commands.items():
+        for parameter in command.params:
+            said = given.environ.get(variable(parameter))
+            if isinstance(parameter, click.Option) and said is not None and parameter.name:
+                value = said.splitlines() if parameter.multiple else said
+                found.setdefault(name, {})[parameter.name] = value
+    return found
+
+
+def variable(option: click.Parameter) -> str:
+    """Return the environment variable of an option."""
+    flag = next(text for text in option.opts if text.startswith("--"))
+    return _ENVIRONMENT + flag.removeprefix("--").replace("-", "_").upper()
+
+
+def _ended(error: BaseException) -> int:
+    """Tell people why the program ends, and give its exit code."""
+    from reconcile.mirror.errors import MirrorError  # noqa: PLC0415 - see above
+
+    match error:
+        case click.ClickException():
+            error.show()
+            return Exit.USAGE
+        case MirrorError():
+            from reconcile.mirror.running import complain  # noqa: PLC0415 - see above
+
+            return complain(error)
+        case SystemExit(code=int(code)):
+            return code
+        case TerminatedError():
+            return Exit.TERMINATED
+        case click.Abort() | KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case _:
+            click.echo("".join(traceback.format_exception(error)), err=True)
+            click.echo("Error: this is a defect of reconcile-mirror. Please report it.", err=True)
+            return Exit.BUG

@@ -1,0 +1,236 @@
+"""The processes: what a command does from its start to its exit code."""
+
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from reconcile.mirror.ending import Ending
+from reconcile.mirror.errors import FencedError, MirrorError
+from reconcile.mirror.exits import Exit, exit_for, exit_of_farewell
+from reconcile.mirror.facts import FactBook, Facts
+from reconcile.mirror.fetch import Piece
+from reconcile.mirror.flush import Plan, end, failed, hard_deadline
+from reconcile.mirror.hydrate import Kept, Means, PartialPolicy, Restored, Volume, hydrate
+from reconcile.mirror.journal import JsonJournal
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.loop import FATAL, Loop, Passes, Room
+from reconcile.mirror.mark import require_mark
+from reconcile.mirror.model import Whole
+from reconcile.mirror.passes import Effort
+from reconcile.mirror.protocol import Claimant
+from reconcile.mirror.report import Farewell, write_farewell
+from reconcile.mirror.starting import Probing, StoreClock, Where, store_opener
+from reconcile.mirror.sync import Syncer, Workspace
+from reconcile.mirror.tempo import Tempo
+
+_GRACE = 0.5
+"""Seconds that the worker gets to say by itself that the deadline came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
+
+    host: str
+    port: int
+    stale_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a sync goes on and ends."""
+
+    tempo: Tempo
+    plan: Plan
+    farewell: Path
+    door: Door
+
+
+def run_hydrate(where: Where, claimant: Claimant, policy: PartialPolicy, door: Door) -> Exit:
+    """Restore the workspace; raises a MirrorError where that fails."""
+    clock = StoreClock()
+    journal = JsonJournal(clock)
+    facts = FactBook(Facts(phase="hydrating"))
+    serve(door, facts, clock)
+    volume = Volume(where.workspace, where.directory, where.patterns())
+    store = store_opener(where, clock, journal)()
+    probing = Probing(store, single_writer=where.single_writer)
+    began = clock.monotonic()
+
+    progress = Progress(facts, journal, clock)
+    lanes = Lanes(where.lanes, "fetch")
+    means = Means(store, lanes, clock, progress.heard, probing.demand)
+    done = hydrate(volume, means, claimant, policy)
+    facts.set(phase="ended", generation=done.generation.number)
+    seconds = round(clock.monotonic() - began, 3)
+    match done:
+        case Restored(generation, files, size):
+            journal.info(
+                "restored",
+                generation=generation.number,
+                partial=generation.completeness != Whole(),
+                files=files,
+                bytes=size,
+                seconds=seconds,
+            )
+        case Kept(generation):
+            journal.info("kept", generation=generation.number, seconds=seconds)
+    return Exit.OK
+
+
+class Progress:
+    """Counts what hydrate brings, and says so once a second at most."""
+
+    def __init__(self, facts: FactBook, journal: JsonJournal, clock: StoreClock) -> None:
+        self._facts = facts
+        self._journal = journal
+        self._clock = clock
+        self._said = clock.monotonic()
+
+    def heard(self, piece: Piece) -> None:
+        """Count a piece; called from several threads."""
+        self._facts.count(restored=piece.size, restored_files=piece.files)
+        if self._clock.monotonic() - self._said >= 1.0:
+            self._said = self._clock.monotonic()
+            now = self._facts.now
+            self._journal.info("restoring", files=now.restored_files, bytes=now.restored)
+
+
+class SyncProcess:
+    """A `sync`: the main thread only waits, so that a signal is heard at once."""
+
+    def __init__(self, where: Where, course: Course) -> None:
+        """Prepare; raises a MirrorError where there is no mark, or a setting makes no sense."""
+        self._clock = StoreClock()
+        self._course = course
+        self._journal = JsonJournal(self._clock)
+        self._facts = FactBook()
+        self._ending = Ending(self._clock, where.directory)
+        self._room = Room(self._clock, self._facts, self._journal)
+        mark = require_mark(where.directory, where.workspace)
+        self._facts.set(generation=mark.generation)
+        workspace = Workspace(where.workspace, where.patterns(), where.directory, mark.writer)
+        opener = store_opener(where, self._clock, self._journal)
+        self._syncer = Syncer(workspace, opener, Lanes(where.lanes, "upload"), self._clock)
+        self._passes = Passes(self._syncer, self._room)
+        self._farewell: Farewell | None = None
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+
+    def once(self) -> Exit:
+        """Make one pass; raises a MirrorError where it fails."""
+        self._listen()
+        self._start(self._one_pass)
+        while not self._done.wait(1.0):
+            if self._ending.asked() and self._late():
+                return Exit.LOST
+        if self._error is not None:
+            raise self._error
+        return Exit.LOST if self._ending.asked() else Exit.OK
+
+    def _one_pass(self) -> None:
+        limit = Limit(self._clock, asked=self._ending.asked)
+        outcome = self._syncer.run(Effort(limit))
+        self._passes.tell(outcome)
+
+    def forever(self) -> Exit:
+        """Sync until TERM, flush, and say how it went."""
+        self._ending.forget()
+        self._listen()
+        serve(self._course.door, self._facts, self._clock)
+        self._journal.info("sync begins", generation=self._facts.now.generation)
+        self._start(self._work)
+        while not self._done.wait(0.2):
+            if self._ending.asked() and self._late():
+                break
+        if self._error is not None:
+            raise self._error
+        return self._say()
+
+    def _work(self) -> None:
+        loop = Loop(self._passes, self._room, self._ending, self._course.tempo)
+        try:
+            self._first_look()
+            loop.run()
+        except FATAL as error:
+            self._farewell = failed(self._room, self._ending, error)
+            self._error = None if isinstance(error, FencedError) else error
+            return
+        self._clock.resume()
+        self._farewell = end(self._passes, self._room, self._ending, self._course.plan)
+
+    def _first_look(self) -> None:
+        """Read HEAD before anything else: who was fenced must not even look busy."""
+        while not self._ending.asked():
+            try:
+                found = self._syncer.check()
+            except FATAL:
+                raise
+            except MirrorError as error:
+                self._passes.failed(error)
+                self._ending.wait(self._course.tempo.interval, _never)
+            else:
+                self._facts.set(generation=found.head.generation.number)
+                return
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+                self._error = error
+            finally:
+                self._done.set()
+
+        threading.Thread(target=run, name="sync", daemon=True).start()
+
+    def _listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked)
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        self._ending.terminate()
+        self._clock.interrupt()
+        self._journal.info("end asked for", signal=signal.Signals(number).name)
+
+    def _late(self) -> bool:
+        return self._clock.monotonic() > hard_deadline(self._ending, self._course.plan) + _GRACE
+
+    def _say(self) -> Exit:
+        farewell = self._farewell
+        if farewell is None:
+            seconds = self._clock.monotonic() - self._ending.since
+            reason = self._facts.now.error or "the store did not answer in time"
+            generation = self._facts.now.generation
+            farewell = Farewell("late", generation, Whole(), seconds, reason)
+        problem = write_farewell(self._course.farewell, farewell)
+        if problem:
+            self._journal.warn("no termination message", error=problem)
+        self._journal.info("ended", outcome=farewell.outcome, generation=farewell.generation)
+        return exit_of_farewell(farewell.outcome)
+
+
+def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
+    """Open the door if there is to be one; SettingsError where it cannot be listened on."""
+    if door.port:
+        from reconcile.mirror.service import (  # noqa: PLC0415 - not every run has a door
+            Answers,
+            Service,
+        )
+
+        Service((door.host, door.port), Answers(facts, clock, door.stale_after))
+
+
+def complain(error: MirrorError) -> Exit:
+    """Log what ended the program, and return its exit code."""
+    clock = StoreClock()
+    JsonJournal(clock).warn("failed", error=str(error), reason=type(error).__name__)
+    return exit_for(error)
+
+
+def _never() -> bool:
+    return False

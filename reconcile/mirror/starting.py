@@ -1,0 +1,144 @@
+"""Puts the parts of the mirror together, from settings to a running process."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from reconcile.mirror.errors import MirrorError, SettingsError
+from reconcile.mirror.journal import Journal
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
+from reconcile.runtime.clock import SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The two sides, as the command line names them; empty texts are not given."""
+
+    workspace: Path
+    state: Path
+    prefix: str
+    project_secret: str = ""
+    shared_secret: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    single_writer: bool = False
+    lanes: int = 4
+    patience: float = 120.0
+    excludes: tuple[str, ...] = field(default=())
+    default_excludes: bool = True
+
+    @property
+    def directory(self) -> StateDirectory:
+        """The mirror's own notes."""
+        return StateDirectory(self.state)
+
+    def patterns(self) -> Excludes:
+        """Return what is left out; SettingsError for a pattern that makes no sense."""
+        defaults = DEFAULTS if self.default_excludes else ()
+        return Excludes((*defaults, *self.excludes))
+
+
+class StoreClock(SystemClock):
+    """The time that retries wait; TERM cuts short what waits then, and nothing that comes later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cut = threading.Event()
+
+    def interrupt(self) -> None:
+        """Give up what waits for a retry now."""
+        self._cut.set()
+
+    def resume(self) -> None:
+        """Let retries wait again."""
+        self._cut.clear()
+
+    def wait(self, seconds: float) -> bool:
+        return self._cut.wait(seconds)
+
+
+def prefix_of(text: str) -> str:
+    """Return a prefix that ends with one slash.
+
+    Raises:
+        SettingsError: It is empty, or leads elsewhere.
+    """
+    parts = [part for part in text.split("/") if part]
+    if not parts or any(part in {".", ".."} for part in parts):
+        raise SettingsError(f"--prefix is {text!r}: write NAMESPACE/SESSION")
+    return "/".join(parts) + "/"
+
+
+def store_opener(where: Where, clock: StoreClock, journal: Journal) -> Callable[[], Store]:
+    """Return what opens the store when it is first needed; importing minio is slow.
+
+    Raises:
+        SettingsError: The prefix makes no sense.
+    """
+    prefix = prefix_of(where.prefix)
+
+    @cache
+    def opened() -> Store:
+        from reconcile.mirror.store.opening import (  # noqa: PLC0415 - see above
+            Mounts,
+            Place,
+            open_store,
+        )
+        from reconcile.mirror.store.retrying import (  # noqa: PLC0415
+            Backoff,
+            RetryingStore,
+            Setback,
+        )
+        from reconcile.mirror.store.single import SingleWriterStore  # noqa: PLC0415
+
+        def tell(setback: Setback) -> None:
+            journal.warn(
+                "store asked again",
+                error=str(setback.error),
+                failures=setback.failures,
+                wait=round(setback.pause, 3),
+            )
+
+        mounts = Mounts(where.project_secret, where.shared_secret, where.token_file, where.ca_file)
+        plain = open_store(mounts, Place(prefix, prefix.strip("/")))
+        store = RetryingStore(plain, clock, Backoff(where.patience), tell)
+        return SingleWriterStore(store) if where.single_writer else store
+
+    lock = threading.Lock()
+
+    def open_once() -> Store:
+        with lock:
+            return opened()
+
+    return open_once
+
+
+class Probing:
+    """Tries conditional writes beside what else is done, so that it costs no time."""
+
+    def __init__(self, store: Store, *, single_writer: bool) -> None:
+        self._store = store
+        self._single_writer = single_writer
+        self._error: MirrorError | None = None
+        self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        from reconcile.mirror.store.probe import demand, probe  # noqa: PLC0415 - not always used
+
+        try:
+            verdict = probe(self._store, f"probe/{uuid.uuid4()}")
+            demand(verdict, single_writer=self._single_writer)
+        except MirrorError as error:
+            self._error = error
+
+    def demand(self) -> None:
+        """Wait for the verdict; StoreError if the store cannot be trusted or asked."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
