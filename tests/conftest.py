@@ -1,20 +1,23 @@
-"""One real API server for the whole run, shared by all workers of pytest-xdist."""
+"""One real server of each kind for the whole run, shared by all workers of pytest-xdist."""
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.controlplane import server
 from tests.controlplane.access import HANDLE, ControlPlane
 from tests.controlplane.errors import ControlPlaneMissing
-from tests.s3 import motoserver
+from tests.s3 import ceph, motoserver
 from tests.s3.access import S3Server
 
-WITHOUT_SERVER = "no real API server"
+_Server = TypeVar("_Server")
+WITHOUT_SERVER = "no real server"
 """How the reason of every skip begins that comes from there being none."""
 
 
@@ -25,13 +28,39 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     The first worker that asks starts it, and stops it when no other uses it any more. Where none
     can be had, tests are skipped, with CI=true they fail.
     """
-    base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = run / "controlplane"
-    folder.mkdir(exist_ok=True)
-    try:
-        with _shared(folder) as plane:
+    folder = _folder(tmp_path_factory, "controlplane")
+    with _or_loudly_none():
+        ready, attach = folder / HANDLE, lambda: ControlPlane.attach(folder)
+        with _shared(folder, ready, attach, lambda: server.running(folder)) as plane:
             yield plane
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running Ceph, which checks keys; tests take a bucket of their own.
+
+    Started, stopped and missed as `control_plane` is.
+    """
+    folder = _folder(tmp_path_factory, "s3")
+    with _or_loudly_none():
+        ready = folder / "s3.json"
+        start = lambda: ceph.running(folder / "ceph", ready)  # noqa: E731
+        with _shared(folder, ready, lambda: S3Server.attach(ready), start) as server:
+            yield server
+
+
+def _folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a folder that all workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _or_loudly_none() -> Iterator[None]:
+    try:
+        yield
     except ControlPlaneMissing as missing:
         if os.environ.get("CI") == "true":
             raise
@@ -39,20 +68,25 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 
 @contextlib.contextmanager
-def _shared(folder: Path) -> Iterator[ControlPlane]:
+def _shared(
+    folder: Path,
+    ready: Path,
+    attach: Callable[[], _Server],
+    start: Callable[[], AbstractContextManager[_Server]],
+) -> Iterator[_Server]:
     with contextlib.ExitStack() as stack:
         users = stack.enter_context((folder / "users").open("w"))
         with (folder / "starting").open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
             # Before the look at the handle: a server that is being stopped is waited for.
             fcntl.flock(users, fcntl.LOCK_SH)
-            if (folder / HANDLE).exists():
-                plane = ControlPlane.attach(folder)
+            if ready.exists():
+                found = attach()
             else:
-                plane = stack.enter_context(server.running(folder))
+                found = stack.enter_context(start())
                 # Called before the server is stopped: waits until no other worker has its share.
                 stack.callback(fcntl.flock, users, fcntl.LOCK_EX)
-        yield plane
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -73,11 +107,11 @@ def with_controllers(control_plane: ControlPlane) -> ControlPlane:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it loud where tests were skipped for want of a server."""
     skipped = [
-        report
+        report.longrepr[2]
         for report in terminalreporter.getreports("skipped")
         if isinstance(report.longrepr, tuple) and WITHOUT_SERVER in report.longrepr[2]
     ]
     if skipped:
         terminalreporter.section(f"{len(skipped)} TESTS DID NOT RUN", red=True, bold=True)
-        assert isinstance(skipped[0].longrepr, tuple)
-        terminalreporter.write_line(skipped[0].longrepr[2])
+        for reason in sorted(set(skipped)):
+            terminalreporter.write_line(reason)

@@ -28,5 +28,9 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
+    def wait(self, seconds: float) -> bool:
+        """Sleep; True where a stop cut it short."""
+        return self._stop.wait(seconds)
+
     def jitter(self) -> float:
         return random.random()  # noqa: S311 - spreads load, keeps no secret

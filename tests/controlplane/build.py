@@ -35,7 +35,7 @@ def assets() -> Path:
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
         return _checked(Path(named))
-    return made(f"controlplane-{recipe.key()}", recipe.cook)
+    return made(f"controlplane-{recipe.key()}", recipe.cook, ADVICE)
 
 
 def current_kubectl() -> Path:
@@ -45,24 +45,25 @@ def current_kubectl() -> Path:
         ControlPlaneMissing: It cannot be had; the message says why.
     """
     name = f"kubectl-{recipe.KUBECTL_RELEASE}-{platform.machine()}"
-    return made(name, recipe.fetch_kubectl) / "kubectl"
+    return made(name, recipe.fetch_kubectl, ADVICE) / "kubectl"
 
 
-def made(name: str, make: Callable[[Path, Path], None]) -> Path:
-    """Return a folder of the cache, made once, whoever asks first.
+def made(name: str, make: Callable[[Path, Path], None], advice: str) -> Path:
+    """Return a folder of the cache, which `make` fills if it is not there yet.
 
     Args:
-        name: The folder's name; says what is in it, with version and machine.
-        make: Gets an empty work folder and the folder to fill.
+        name: Names the folder and all that decides what is in it.
+        make: Takes a work folder and the folder to fill.
+        advice: What to do where that fails.
 
     Raises:
-        ControlPlaneMissing: It cannot be made; the message says why.
+        ControlPlaneMissing: It failed.
     """
     ready = _cache() / name
     if not ready.exists():
         with _only_one(ready):
             if not ready.exists():
-                _build(ready, make)
+                _build(ready, make, advice)
     return ready
 
 
@@ -105,14 +106,14 @@ def _only_one(ready: Path) -> Iterator[None]:
         yield
 
 
-def _build(ready: Path, make: Callable[[Path, Path], None]) -> None:
+def _build(ready: Path, make: Callable[[Path, Path], None], advice: str) -> None:
     with _scratch(ready.parent / f"{ready.name}.building") as work:
         result = work / "result"
         result.mkdir()
         try:
             make(work, result)
         except ControlPlaneError as failure:
-            raise ControlPlaneMissing(f"cannot make {ready.name}: {failure}\n{ADVICE}") from failure
+            raise ControlPlaneMissing(f"cannot make {ready.name}: {failure}\n{advice}") from failure
         result.rename(ready)
 
 

@@ -24,15 +24,21 @@ def fetch(
         ControlPlaneMissing: This machine has no Debian mirror.
         ControlPlaneError: A download failed; with its command and the end of its log.
     """
+    apt = prepared(steps, release)
+    for source in sources:
+        steps.run(f"fetch source {source}", [*apt, "source", "--download-only", source])
+    steps.run(f"fetch {' '.join(packages)}", [*apt, "download", *packages])
+
+
+def prepared(steps: Steps, release: str = RELEASE) -> Sequence[str]:
+    """Fetch a release's lists of packages and return the command of an apt that knows no others."""
     work = steps.work
     for folder in ("lists/partial", "cache/archives/partial", "sources"):
         (work / folder).mkdir(parents=True)
     (work / "sources" / "debian.sources").write_text(_sources(release))
     apt = ["apt-get", "-q", *_options(work)]
     steps.run("fetch package lists", [*apt, "update"])
-    for source in sources:
-        steps.run(f"fetch source {source}", [*apt, "source", "--download-only", source])
-    steps.run(f"fetch {' '.join(packages)}", [*apt, "download", *packages])
+    return apt
 
 
 def _options(work: Path) -> list[str]:

@@ -12,14 +12,15 @@ from tests.controlplane import processes
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Runs commands in one work folder, their output in its `steps.log`."""
+    """Runs commands in one work folder, their output in its `steps.log`, to build `name`."""
 
     work: Path
+    name: str = "control plane"
     started: float = field(default_factory=time.monotonic)
 
     def say(self, what: str) -> None:
         """Print one line of progress to standard error."""
-        sys.stderr.write(f"control plane: {time.monotonic() - self.started:4.0f} s  {what}\n")
+        sys.stderr.write(f"{self.name}: {time.monotonic() - self.started:4.0f} s  {what}\n")
         sys.stderr.flush()
 
     def run(

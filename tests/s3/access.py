@@ -1,9 +1,13 @@
 """What a test needs to know of a running S3 server."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from reconcile.mirror.store.credentials import StaticKeys
 from reconcile.mirror.store.location import Keys, Location
+from tests.controlplane import credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,22 @@ class S3Server:
     url: str
     keys: Keys
     checks_keys: bool
+
+    @classmethod
+    def attach(cls, handle: Path) -> Self:
+        """Return the server that another process runs and has saved."""
+        said = json.loads(handle.read_text())
+        return cls(said["url"], Keys(said["access"], said["secret"]), said["checks_keys"])
+
+    def save(self, handle: Path) -> None:
+        """Write what `attach` reads, all at once."""
+        said = {
+            "url": self.url,
+            "access": self.keys.access,
+            "secret": self.keys.secret,
+            "checks_keys": self.checks_keys,
+        }
+        credentials.write_private(handle, json.dumps(said).encode())
 
     def location(self, bucket: str, prefix: str = "") -> Location:
         """Return a place on this server."""

@@ -62,7 +62,11 @@ class Keys:
 
 
 class Credentials(Protocol):
-    """Where keys come from. Both raise SettingsError or StoreError where there are none."""
+    """Where keys come from; safe for many threads.
+
+    Both raise SettingsError where a key is missing, and a StoreError where another server refuses
+    to give them.
+    """
 
     def keys(self) -> Keys:
         """Return the keys that hold now; cheap, called for each request."""

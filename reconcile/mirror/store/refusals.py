@@ -37,6 +37,11 @@ class Refusal:
     retry_after: float = 0.0
     skew: float = 0.0
 
+    @property
+    def is_about_keys(self) -> bool:
+        """Whether other keys may help."""
+        return self.status in {401, 403} or self.code in {"ExpiredToken", "InvalidToken"}
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -17,6 +17,7 @@ from minio.signer import sign_v4_s3
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
+from reconcile.mirror.errors import DeniedError, SettingsError
 from reconcile.mirror.store import broken, refusals
 from reconcile.mirror.store.location import Credentials, Keys, Location, Style
 from reconcile.mirror.store.refusals import Asked, Refusal
@@ -61,7 +62,7 @@ class Wire:
         self._base = BaseURL(location.endpoint, location.region)
         if location.style is not Style.AUTO:
             self._base.virtual_style_flag = location.style is Style.VIRTUAL_HOST
-        self._http = _pool(location)
+        self._http = pool(location)
 
     def send(self, request: Request) -> BaseHTTPResponse:
         """Send a request and return the answer, whose body is still to be read.
@@ -72,19 +73,17 @@ class Wire:
         Raises:
             StoreError: Of the kind that `Store` promises.
         """
-        keys = self._credentials.keys()
-        answer = self._once(request, keys)
-        if answer.status in SUCCESS:
-            return answer
-        refusal = self._refusal(answer, request)
-        if _is_about_keys(refusal):
-            newer = self._credentials.renewed(keys)
-            if newer != keys:
-                answer = self._once(request, newer)
-                if answer.status in SUCCESS:
-                    return answer
-                refusal = self._refusal(answer, request)
-        raise refusals.error_of(refusal, self.asked(request))
+        try:
+            keys = self._credentials.keys()
+            answer = self._tried(request, keys)
+            if isinstance(answer, Refusal) and answer.is_about_keys:
+                newer = self._credentials.renewed(keys)
+                answer = answer if newer == keys else self._tried(request, newer)
+        except SettingsError as error:
+            raise DeniedError(str(error)) from error
+        if isinstance(answer, Refusal):
+            raise refusals.error_of(answer, self.asked(request))
+        return answer
 
     def fetch(self, request: Request) -> BaseHTTPResponse:
         """Send a request and return the answer with its whole body, as it was stored, in `data`."""
@@ -103,6 +102,10 @@ class Wire:
     def close(self) -> None:
         """Close what connections are idle."""
         self._http.clear()
+
+    def _tried(self, request: Request, keys: Keys) -> BaseHTTPResponse | Refusal:
+        answer = self._once(request, keys)
+        return answer if answer.status in SUCCESS else self._refusal(answer, request)
 
     def _once(self, request: Request, keys: Keys) -> BaseHTTPResponse:
         url = self._url(request)
@@ -169,7 +172,8 @@ class Wire:
         )
 
 
-def _pool(location: Location) -> urllib3.PoolManager:
+def pool(location: Location) -> urllib3.PoolManager:
+    """Return connections that retry nothing and follow nothing by themselves."""
     settings: dict[str, Any] = {
         "timeout": Timeout(connect=location.patience.connect, read=location.patience.read),
         "maxsize": location.connections,
@@ -200,10 +204,6 @@ def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
         size += len(part)
     if waiting:
         yield b"".join(waiting)
-
-
-def _is_about_keys(refusal: Refusal) -> bool:
-    return refusal.status in {401, 403} or refusal.code in {"ExpiredToken", "InvalidToken"}
 
 
 def _said(answer: BaseHTTPResponse) -> tuple[str, str]:

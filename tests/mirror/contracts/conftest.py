@@ -7,7 +7,7 @@ from tests.mirror.contracts import worlds
 from tests.mirror.contracts.worlds import World
 
 
-@pytest.fixture(params=["memory", "moto"])
+@pytest.fixture(params=["memory", "moto", pytest.param("s3", marks=pytest.mark.s3)])
 def world(request: pytest.FixtureRequest) -> World:
     """A bucket of its own for each test."""
     if request.param == "memory":

@@ -1,0 +1,107 @@
+"""From mounted Secrets to a Store."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import time
+from typing import assert_never
+
+from reconcile.mirror.errors import SettingsError
+from reconcile.mirror.store.choosing import (
+    Access,
+    IdentityAccess,
+    Mode,
+    StaticAccess,
+    mode,
+    storage,
+)
+from reconcile.mirror.store.credentials import SecretKeys
+from reconcile.mirror.store.location import Credentials, Location, Patience
+from reconcile.mirror.store.s3 import S3Store
+from reconcile.mirror.store.secretdir import SecretDirectory
+from reconcile.mirror.store.webidentity import Role, WebIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where the pod has what it was given; an empty path means that it was not.
+
+    Attributes:
+        project: Folder of the project's Secret.
+        shared: Folder of the installation's Secret.
+        token: File of the pod's projected token, for web identity.
+        ca_file: PEM file of authorities; a Secret's own `S3_CA` goes before it.
+    """
+
+    project: str = ""
+    shared: str = ""
+    token: str = ""
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What of the bucket a process wants.
+
+    Attributes:
+        prefix: `<namespace>/<session>/`.
+        name: Names the session in the store's audit log.
+        connections: How many requests run at a time.
+        patience: Time limits of one request.
+    """
+
+    prefix: str
+    name: str
+    connections: int = 16
+    patience: Patience = field(default_factory=Patience)
+
+
+def open_store(mounts: Mounts, place: Place) -> S3Store:
+    """Open the store that the mounted Secrets name. No request is made.
+
+    Raises:
+        SettingsError: A value is missing or makes no sense, or a file cannot be read.
+    """
+    chosen = _chosen(mounts)
+    found = storage(chosen.values(), web_identity=bool(mounts.token))
+    own = chosen.path / "S3_CA"
+    location = replace(
+        found.location,
+        prefix=place.prefix,
+        ca_file=str(own) if own.exists() else mounts.ca_file,
+        connections=place.connections,
+        patience=place.patience,
+    )
+    if location.ca_file and not Path(location.ca_file).is_file():
+        raise SettingsError(f"there is no file of authorities {location.ca_file}")
+    return S3Store(location, _credentials(found.access, chosen, location, mounts.token, place.name))
+
+
+def _chosen(mounts: Mounts) -> SecretDirectory:
+    project = SecretDirectory(Path(mounts.project)) if mounts.project else None
+    if project is not None and mode(project.values()) is Mode.CUSTOM:
+        return project
+    if not mounts.shared:
+        raise SettingsError(
+            "the storage is the shared one, but the Secret of the shared storage is not mounted; "
+            "mount it, or write STORAGE_MODE: custom into the project's Secret"
+        )
+    return SecretDirectory(Path(mounts.shared))
+
+
+def _credentials(
+    access: Access, secret: SecretDirectory, location: Location, token: str, name: str
+) -> Credentials:
+    match access:
+        case StaticAccess():
+            return SecretKeys(secret)
+        case IdentityAccess(role, endpoint):
+            who = Role(Path(token), role, _session_name(name))
+            return WebIdentity(who, replace(location, endpoint=endpoint), time)
+        case _:
+            assert_never(access)
+
+
+def _session_name(name: str) -> str:
+    """STS takes 2 to 64 characters of a small alphabet."""
+    return (re.sub(r"[^\w+=,.@-]", "-", name, flags=re.ASCII) or "mirror")[:64].ljust(2, "-")

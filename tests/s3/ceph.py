@@ -1,0 +1,132 @@
+"""Starts Ceph with its S3 gateway, all in memory, and ends it again."""
+
+import contextlib
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconcile.mirror.store.location import Keys
+from tests.controlplane import ports, processes, waiting
+from tests.s3 import cephconf, cephrecipe, monitor
+from tests.s3.access import S3Server
+from tests.s3.errors import S3ServerError
+
+KEYS = Keys("AKIATESTTESTTESTTEST", "a/secret+for=tests")
+ATTEMPTS = 3
+
+
+@contextlib.contextmanager
+def running(state: Path, handle: Path | None = None) -> Iterator[S3Server]:
+    """Run an empty server for as long as the block lasts.
+
+    Args:
+        state: Folder for its files and logs; what an earlier run left there goes.
+        handle: A file to write as soon as it serves, for `S3Server.attach` in other processes.
+
+    Raises:
+        S3ServerMissing: There are no programs.
+        S3ServerError: Something did not start; with the end of its log.
+    """
+    programs = cephrecipe.programs()
+    with contextlib.ExitStack() as stack:
+        server = _start(stack, programs, state.absolute())
+        if handle:
+            stack.callback(handle.unlink, missing_ok=True)
+            server.save(handle)
+        yield server
+
+
+def _start(stack: contextlib.ExitStack, programs: Path, state: Path) -> S3Server:
+    for attempt in range(1, ATTEMPTS + 1):
+        with contextlib.ExitStack() as mine:
+            shutil.rmtree(state, ignore_errors=True)
+            state.mkdir(parents=True)
+            launch = _Launch(programs, state, cephconf.Ports(*ports.free(2)), mine)
+            try:
+                server = launch.start()
+            except S3ServerError:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                stack.push(mine.pop_all())
+                return server
+    raise AssertionError("the last attempt returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """One attempt to start everything; what it started ends with its stack."""
+
+    programs: Path
+    state: Path
+    ports: cephconf.Ports
+    stack: contextlib.ExitStack
+
+    def start(self) -> S3Server:
+        (self.state / "ceph.conf").write_text(cephconf.text(self.programs, self.state, self.ports))
+        self.start_cluster()
+        self.make_user()
+        gateway = self.spawn("radosgw", "-n", "client.rgw")
+        waiting.until("Ceph's gateway", lambda: _listens(gateway, self.ports.gateway))
+        return S3Server(f"http://127.0.0.1:{self.ports.gateway}", KEYS, checks_keys=True)
+
+    def start_cluster(self) -> None:
+        """Make and start one monitor and one OSD."""
+        address = f"[v1:127.0.0.1:{self.ports.monitor}]"
+        monitors = str(self.state / "monmap")
+        create = ("--create", "--fsid", cephconf.CLUSTER, "--addv", "a", address, monitors)
+        self.run("monmaptool", *create)
+        self.run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monitors)
+        self.spawn("ceph-mon", "-i", "a")
+        self.command(
+            {"prefix": "osd new", "uuid": cephconf.OSD},
+            {"prefix": "osd crush add", "id": 0, "weight": 1.0, "args": ["root=default"]},
+        )
+        (self.state / "osd").mkdir()
+        self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", cephconf.OSD)
+        self.spawn("ceph-osd", "-i", "0")
+
+    def make_user(self) -> None:
+        """Make a user with the keys of all tests; this also makes the gateway's pools."""
+        keys = ("--access-key", KEYS.access, "--secret-key", KEYS.secret)
+        self.run("radosgw-admin", "user", "create", "--uid=test", "--display-name=test", *keys)
+
+    def command(self, *commands: Mapping[str, object]) -> None:
+        """Tell the monitor something, as JSON."""
+        arguments = [json.dumps(command) for command in commands]
+        processes.output([sys.executable, monitor.__file__, *arguments], env=self.environment)
+
+    def run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / "bin" / program), *arguments]
+        log = self.state / f"{program}.out"
+        processes.run(command, log=log, cwd=self.state, env=self.environment)
+
+    def spawn(self, program: str, *arguments: str) -> processes.Component:
+        command: Sequence[str] = [str(self.programs / "bin" / program), *arguments, "-f"]
+        log = self.state / f"{program}.out"
+        component = processes.spawn(program, command, log=log, env=self.environment)
+        # Nothing of it is worth an orderly end, which takes seconds.
+        self.stack.callback(processes.stop, component, 0.0)
+        return component
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Everything from the cache and this folder, nothing from the machine's own Ceph."""
+        library = self.programs / "lib"
+        return {
+            "PATH": cephrecipe.PATH,
+            "HOME": str(self.state),
+            "CEPH_CONF": str(self.state / "ceph.conf"),
+            "LD_LIBRARY_PATH": f"{library}:{library / 'ceph'}",
+        }
+
+
+def _listens(component: processes.Component, port: int) -> bool:
+    component.check()
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
