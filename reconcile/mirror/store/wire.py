@@ -1,7 +1,7 @@
 """One signed request to S3 and its answer: what only minio-py and urllib3 need to know."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -105,7 +105,10 @@ class Wire:
 
     def _tried(self, request: Request, keys: Keys) -> BaseHTTPResponse | Refusal:
         answer = self._once(request, keys)
-        return answer if answer.status in SUCCESS else self._refusal(answer, request)
+        if answer.status in SUCCESS:
+            return answer
+        refusal = self._refusal(answer, request)
+        return replace(refusal, message=_without(refusal.message, keys))
 
     def _once(self, request: Request, keys: Keys) -> BaseHTTPResponse:
         url = self._url(request)
@@ -213,6 +216,13 @@ def _said(answer: BaseHTTPResponse) -> tuple[str, str]:
     except (SyntaxError, ValueError):
         return "", ""
     return said.code or "", said.message or ""
+
+
+def _without(text: str, keys: Keys) -> str:
+    """Take secrets out of what a server said, should it repeat them."""
+    for secret in filter(None, (keys.secret, keys.token)):
+        text = text.replace(secret, "…")
+    return text
 
 
 def _seconds(text: str) -> float:

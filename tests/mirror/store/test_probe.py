@@ -1,0 +1,106 @@
+"""The probe tells servers that honour conditional writes from those that only seem to."""
+
+import pytest
+
+from reconcile.mirror.errors import DeniedError, PreconditionError, StoreAwayError, StoreError
+from reconcile.mirror.store.memory import MemoryBucket, MemoryStore, Request
+from reconcile.mirror.store.port import ABSENT, Absent
+from reconcile.mirror.store.probe import Verdict, demand, probe
+from reconcile.mirror.store.s3 import S3Store
+from reconcile.mirror.store.single import SingleWriterStore
+from tests.s3 import buckets, front
+from tests.s3.access import S3Server
+from tests.s3.faults import Asked, Fault, Pass, Strip, always
+
+
+def test_a_store_that_honours_conditions_is_left_as_it_was() -> None:
+    bucket = MemoryBucket()
+    assert probe(bucket.below("team/one/"), "probe/x") is Verdict.HONOURED
+    assert bucket.objects == {}
+    assert len(bucket.requests) == 5
+
+
+@pytest.mark.s3
+def test_the_real_server_honours_conditions(s3_server: S3Server) -> None:
+    store = S3Store(s3_server.location(buckets.fresh(s3_server), "p/"), s3_server.credentials)
+    assert probe(store, "probe/x") is Verdict.HONOURED
+    assert list(store.list("")) == []
+
+
+def _ignores_etags(asked: Asked) -> Fault:
+    return Strip("If-Match") if asked.method == "PUT" else Pass()
+
+
+def test_a_server_that_ignores_conditions_is_found_out(moto_server: S3Server) -> None:
+    bucket = buckets.fresh(moto_server)
+    with front.running(moto_server) as before:
+        store = S3Store(before.server.location(bucket), moto_server.credentials)
+        before.plan = always(Strip("If-"))
+        assert probe(store, "probe/x") is Verdict.IGNORES_ABSENT
+        before.plan = _ignores_etags
+        assert probe(store, "probe/x") is Verdict.IGNORES_ETAG
+        assert list(store.list("")) == []
+
+
+class Unfit(MemoryStore):
+    """Refuses the ETag that it has given; or all conditions."""
+
+    def __init__(self, error: StoreError, *, absent_too: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.absent_too = absent_too
+
+    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+        if self.absent_too or isinstance(etag, str):
+            raise self.error
+        return super().put_if(key, body, etag)
+
+
+def test_a_server_that_refuses_its_own_etag_is_found_out() -> None:
+    store = Unfit(PreconditionError("no"), absent_too=False)
+    assert probe(store, "probe/x") is Verdict.REFUSES_ETAG
+
+
+def test_a_server_without_conditional_writes_is_found_out() -> None:
+    assert probe(Unfit(StoreError("501"), absent_too=True), "probe/x") is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("error", [DeniedError("no right"), StoreAwayError("away")])
+def test_a_store_that_cannot_be_asked_is_no_verdict(error: StoreError) -> None:
+    with pytest.raises(type(error)):
+        probe(Unfit(error, absent_too=True), "probe/x")
+
+
+def test_a_writer_without_the_right_to_delete_may_probe_too() -> None:
+    bucket = MemoryBucket()
+
+    def no_deletes(request: Request) -> StoreError | None:
+        return DeniedError("no") if request.method == "delete" else None
+
+    bucket.fault = no_deletes
+    assert probe(bucket.below(""), "probe/x") is Verdict.HONOURED
+
+
+def test_only_somebody_who_vouches_may_use_a_store_that_does_not_honour_them() -> None:
+    demand(Verdict.HONOURED, single_writer=False)
+    demand(Verdict.IGNORES_ETAG, single_writer=True)
+    for verdict in set(Verdict) - {Verdict.HONOURED}:
+        with pytest.raises(StoreError, match=r"--single-writer") as caught:
+            demand(verdict, single_writer=False)
+        assert verdict.value in str(caught.value)
+
+
+def test_a_single_writer_still_notices_another(moto_server: S3Server) -> None:
+    bucket = buckets.fresh(moto_server)
+    with front.running(moto_server) as before:
+        before.plan = always(Strip("If-"))
+        inner = S3Store(before.server.location(bucket), moto_server.credentials)
+        store = SingleWriterStore(inner)
+        first = store.put_if("HEAD", b"first", ABSENT)
+        with pytest.raises(PreconditionError):
+            store.put_if("HEAD", b"again", ABSENT)
+        second = store.put_if("HEAD", b"second", first)
+        with pytest.raises(PreconditionError):
+            store.put_if("HEAD", b"late", first)
+        assert store.get("HEAD") == inner.get("HEAD")
+        assert store.get("HEAD").etag == second

@@ -1,0 +1,67 @@
+"""Each refusal is an error of the right kind with words that a person can act on."""
+
+import pytest
+
+from reconcile.mirror.errors import (
+    DeniedError,
+    MissingObjectError,
+    PreconditionError,
+    StoreAwayError,
+    StoreError,
+)
+from reconcile.mirror.store.location import Location
+from reconcile.mirror.store.refusals import Asked, Refusal, error_of
+
+ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "words"),
+    [
+        (404, "NoSuchKey", MissingObjectError, "no object work/team/one/HEAD"),
+        (404, "NoSuchBucket", StoreError, "no bucket work at https://s3.example: create it"),
+        (404, "", StoreError, "does not speak S3"),
+        (400, "InvalidBucketName", StoreError, "correct S3_BUCKET"),
+        (403, "InvalidAccessKeyId", DeniedError, "correct S3_ACCESS_KEY"),
+        (403, "SignatureDoesNotMatch", DeniedError, "correct S3_SECRET_KEY"),
+        (400, "ExpiredToken", DeniedError, "session token"),
+        (403, "AccessDenied", DeniedError, "may not s3:GetObject on work/team/one/HEAD"),
+        (403, "", DeniedError, "refused s3:GetObject"),
+        (401, "", DeniedError, "HTTP 401"),
+        (403, "RequestTimeTooSkewed", DeniedError, "behind the store's"),
+        (400, "AuthorizationHeaderMalformed", StoreError, "correct S3_REGION"),
+        (301, "PermanentRedirect", StoreError, "is in another region, requests were made for us-"),
+        (403, "QuotaExceeded", StoreError, "raise the quota"),
+        (507, "", StoreError, "no room left in work"),
+        (412, "PreconditionFailed", PreconditionError, "no longer what it was"),
+        (412, "", PreconditionError, "no longer what it was"),
+        (409, "ConditionalRequestConflict", StoreAwayError, "another write"),
+        (400, "BadDigest", StoreAwayError, "not what was sent"),
+        (400, "XAmzContentSHA256Mismatch", StoreAwayError, "not what was sent"),
+        (400, "RequestTimeout", StoreAwayError, "RequestTimeout"),
+        (503, "SlowDown", StoreAwayError, "SlowDown"),
+        (429, "", StoreAwayError, "HTTP 429"),
+        (500, "InternalError", StoreAwayError, "failed at"),
+        (502, "", StoreAwayError, "HTTP 502"),
+        (501, "NotImplemented", StoreError, "no such function"),
+        (400, "Odd", StoreError, "HTTP 400, Odd: because"),
+    ],
+)
+def test_a_refusal_has_its_kind_and_words(
+    status: int, code: str, kind: type[StoreError], words: str
+) -> None:
+    error = error_of(Refusal(status, code, "because" if code else "", skew=-1000), ASKED)
+    assert type(error) is kind
+    assert words in str(error)
+
+
+def test_the_servers_wish_is_kept_and_said() -> None:
+    error = error_of(Refusal(503, "SlowDown", "", retry_after=7.5), ASKED)
+    assert isinstance(error, StoreAwayError)
+    assert error.retry_after == 7.5
+    assert "asked again in 7.5 s" in str(error)
+
+
+def test_the_right_region_is_named_where_the_server_knows_it() -> None:
+    error = error_of(Refusal(301, "PermanentRedirect", "", region="eu-west-1"), ASKED)
+    assert "the bucket work is in eu-west-1" in str(error)

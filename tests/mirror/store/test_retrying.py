@@ -1,0 +1,145 @@
+"""What may pass by itself is tried again, within a budget, and a conditional write never."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.mirror.errors import DeniedError, MissingObjectError, StoreAwayError, StoreError
+from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
+from reconcile.mirror.store.port import ABSENT, Store
+from reconcile.mirror.store.retrying import Backoff, RetryingStore, Setback
+from tests.mirror.store.clocks import FakeClock
+
+BACKOFF = Backoff(budget=60, first=1, longest=8)
+AWAY = StoreAwayError("the store is away")
+
+
+def failing(times: int, error: StoreError = AWAY, *, done: bool = False) -> Fault:
+    left = [times]
+
+    def fault(request: Request) -> StoreError | None:
+        if request.done is not done or not left[0]:
+            return None
+        left[0] -= 1
+        return error
+
+    return fault
+
+
+def opened(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
+    bucket = MemoryBucket()
+    for key in ("a", "b", "c"):
+        bucket.objects[key] = (key.encode(), 0.0)
+    bucket.fault = fault
+    return bucket, RetryingStore(bucket.below(""), clock, BACKOFF)
+
+
+CALLS: dict[str, Callable[[Store], object]] = {
+    "get": lambda store: store.get("a").body,
+    "get_range": lambda store: store.get_range("a", 0, 1),
+    "put": lambda store: store.put("d", [b"d"], hashlib.sha256(b"d").hexdigest()),
+    "list": lambda store: [each.key for each in store.list("")],
+    "delete": lambda store: store.delete(["a"]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("done", [False, True], ids=["request lost", "answer lost"])
+def test_what_fails_twice_works_at_the_third_time(
+    call: Callable[[Store], object], *, done: bool
+) -> None:
+    expected = call(opened(failing(0), FakeClock())[1])
+    clock = FakeClock()
+    _, store = opened(failing(2, done=done), clock)
+    assert call(store) == expected
+    assert clock.waits == [1, 2]
+
+
+def test_a_conditional_write_is_sent_once() -> None:
+    clock = FakeClock()
+    bucket, store = opened(failing(1), clock)
+    with pytest.raises(StoreAwayError):
+        store.put_if("HEAD", b"", ABSENT)
+    assert (len(bucket.requests), clock.waits) == (1, [])
+
+
+@pytest.mark.parametrize("error", [DeniedError("no"), MissingObjectError("no"), StoreError("no")])
+def test_a_clear_answer_is_not_asked_for_again(error: StoreError) -> None:
+    clock = FakeClock()
+    bucket, store = opened(failing(1, error), clock)
+    with pytest.raises(type(error)):
+        store.get("a")
+    assert len(bucket.requests) == 1
+
+
+def test_waits_grow_and_end_with_the_budget() -> None:
+    clock = FakeClock()
+    bucket, store = opened(failing(1000), clock)
+    with pytest.raises(StoreAwayError, match=r"is away \(given up after 10 tries in 55 s\)"):
+        store.get("a")
+    assert clock.waits == [1, 2, 4, 8, 8, 8, 8, 8, 8]
+    assert len(bucket.requests) == 10
+
+
+def test_the_servers_wish_is_obeyed() -> None:
+    clock = FakeClock()
+    _, store = opened(failing(1, StoreAwayError("later", 33)), clock)
+    assert store.get("a").body == b"a"
+    assert clock.waits == [33]
+
+
+def test_a_wish_beyond_the_budget_ends_it_at_once() -> None:
+    clock = FakeClock()
+    _, store = opened(failing(1, StoreAwayError("much later", 61)), clock)
+    with pytest.raises(StoreAwayError, match="much later") as caught:
+        store.get("a")
+    assert clock.waits == []
+    assert caught.value.retry_after == 61
+
+
+def test_a_stop_cuts_the_wait_short_and_nothing_is_tried_again() -> None:
+    clock = FakeClock(stops=2)
+    bucket, store = opened(failing(1000), clock)
+    with pytest.raises(StoreAwayError):
+        store.get("a")
+    assert len(bucket.requests) == 2
+
+
+def test_each_setback_is_told() -> None:
+    told: list[Setback] = []
+    bucket = MemoryBucket()
+    bucket.fault = failing(2)
+    assert list(RetryingStore(bucket.below(""), FakeClock(), BACKOFF, told.append).list("")) == []
+    assert [(each.failures, each.pause) for each in told] == [(1, 1), (2, 2)]
+
+
+def test_a_list_goes_on_where_it_broke() -> None:
+    class Paged:
+        """Gives one key, then breaks, each time."""
+
+        def __init__(self, inner: Store) -> None:
+            self.inner = inner
+            self.asked: list[str] = []
+
+        def list(self, prefix: str, after: str = "") -> object:
+            self.asked.append(after)
+            for each in self.inner.list(prefix, after):
+                yield each
+                raise AWAY
+
+    paged = Paged(opened(failing(0), FakeClock())[0].below(""))
+    store = RetryingStore(paged, FakeClock(), BACKOFF)  # type: ignore[arg-type]
+    assert [each.key for each in store.list("")] == ["a", "b", "c"]
+    assert paged.asked == ["", "a", "b", "c"]
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0, 1e6))
+def test_a_pause_is_never_shorter_than_wished_nor_longer_than_it_need_be(
+    failures: int, jitter: float, wish: float
+) -> None:
+    pause = BACKOFF.pause(failures, jitter, wish)
+    assert wish <= pause <= max(wish, BACKOFF.longest)
+    assert pause >= BACKOFF.first / 2

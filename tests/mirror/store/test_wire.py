@@ -1,0 +1,184 @@
+"""What really goes over the wire."""
+
+import hashlib
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
+from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.location import Keys, Location, Patience, Style
+from reconcile.mirror.store.port import ABSENT
+from reconcile.mirror.store.s3 import S3Store
+from tests.controlplane import ports
+from tests.s3 import recorder
+from tests.s3.recorder import Recorder, Said
+
+KEYS = StaticKeys(Keys("AKIAPUBLIC", "very-secret", "session-token"))
+
+
+@pytest.fixture
+def wire() -> Iterator[Recorder]:
+    with recorder.running() as running:
+        yield running
+
+
+@pytest.fixture
+def store(wire: Recorder) -> S3Store:
+    return S3Store(Location(wire.url, "bucket", "team/one/"), KEYS)
+
+
+def test_a_condition_is_a_header_and_no_metadata(wire: Recorder, store: S3Store) -> None:
+    assert store.put_if("HEAD", b"body", "abc") == "0123"
+    store.put_if("HEAD", b"body", ABSENT)
+    with_etag, absent = wire.received
+    assert with_etag.headers["if-match"] == "abc"
+    assert absent.headers["if-none-match"] == "*"
+    for received in wire.received:
+        assert not [name for name in received.headers if name.startswith("x-amz-meta")]
+        signed = received.headers["authorization"]
+        assert "if-match" in signed or "if-none-match" in signed
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+def test_no_request_is_repeated_by_the_client_itself(
+    wire: Recorder, store: S3Store, status: int
+) -> None:
+    wire.answer = lambda _: Said(status, {"Retry-After": "7"})
+    with pytest.raises(StoreAwayError) as caught:
+        store.put_if("HEAD", b"body", ABSENT)
+    assert caught.value.retry_after == 7
+    with pytest.raises(StoreAwayError):
+        store.get("HEAD")
+    assert [each.method for each in wire.received] == ["PUT", "GET"]
+
+
+def test_a_body_is_sent_whole_with_the_digest_that_was_given(
+    wire: Recorder, store: S3Store
+) -> None:
+    parts = [b"a" * 100, b"b" * (1 << 20), b"", b"c"]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    store.put("packs/one.tar", parts, digest)
+    [received] = wire.received
+    assert received.path == "/bucket/team/one/packs/one.tar"
+    assert received.body == b"".join(parts)
+    assert received.headers["x-amz-content-sha256"] == digest
+    assert received.headers["x-amz-security-token"] == "session-token"
+
+
+def test_the_bucket_stands_in_the_host_where_that_is_wanted(wire: Recorder) -> None:
+    where = Location(wire.url.replace("127.0.0.1", "localhost"), "bucket", style=Style.PATH)
+    S3Store(where, KEYS).put_if("HEAD", b"", ABSENT)
+    assert wire.received[0].path == "/bucket/HEAD"
+    proxied = replace(
+        where,
+        endpoint="http://s3.example.invalid",
+        style=Style.VIRTUAL_HOST,
+        proxy=wire.url,
+    )
+    S3Store(proxied, KEYS).put_if("HEAD", b"", ABSENT)
+    assert wire.received[1].headers["host"] == "bucket.s3.example.invalid"
+    assert wire.received[1].path == "http://bucket.s3.example.invalid/HEAD"
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    wire: Recorder, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    store.put_if("HEAD", b"", ABSENT)
+    assert len(wire.received) == 1
+
+
+def test_what_was_compressed_by_somebody_comes_as_it_is_stored(
+    wire: Recorder, store: S3Store
+) -> None:
+    wire.answer = lambda _: Said(headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip")
+    assert store.get("key").body == b"\x1f\x8bno gzip"
+
+
+def test_a_server_that_knows_no_ranges_is_understood(wire: Recorder, store: S3Store) -> None:
+    wire.answer = lambda _: Said(body=b"0123456789")
+    assert store.get_range("key", 3, 4) == b"3456"
+
+
+def test_an_answer_that_is_not_s3s_is_told_from_a_missing_object(
+    wire: Recorder, store: S3Store
+) -> None:
+    wire.answer = lambda _: Said(404, {"Content-Type": "text/html"}, b"<html>nothing here")
+    with pytest.raises(StoreError, match="does not speak S3") as caught:
+        store.get("HEAD")
+    assert type(caught.value) is StoreError
+
+
+def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
+    wire: Recorder, store: S3Store
+) -> None:
+    said = b"<Error><Code>Odd</Code><Message>you said very-secret session-token</Message></Error>"
+    wire.answer = lambda _: Said(403, {"Content-Type": "application/xml"}, said)
+    with pytest.raises(DeniedError) as caught:
+        store.get("HEAD")
+    assert "Odd" in str(caught.value)
+    assert "very-secret" not in str(caught.value)
+    assert "session-token" not in str(caught.value)
+    assert "very-secret" not in repr(KEYS)
+
+
+def test_nobody_listening_is_said_with_the_address() -> None:
+    [port] = ports.free(1)
+    store = S3Store(Location(f"http://127.0.0.1:{port}", "bucket"), KEYS)
+    with pytest.raises(StoreAwayError, match=f"nobody answers at http://127.0.0.1:{port}: Conn"):
+        store.get("HEAD")
+
+
+def test_a_name_that_does_not_exist_is_said() -> None:
+    store = S3Store(Location("http://store.invalid", "bucket"), KEYS)
+    with pytest.raises(StoreAwayError, match=r"store\.invalid cannot be resolved"):
+        store.get("HEAD")
+
+
+def test_a_silent_server_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", ports.free(1)[0])) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        store = S3Store(Location(url, "bucket", patience=Patience(connect=5, read=0.05)), KEYS)
+        with pytest.raises(StoreAwayError, match=r"said nothing for 0\.05 s"):
+            store.get("HEAD")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return authority
+
+
+@pytest.fixture
+def secured(authority: trustme.CA) -> Iterator[Recorder]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with recorder.running(context) as running:
+        yield running
+
+
+def test_a_custom_authority_is_trusted_where_it_is_given(secured: Recorder, tmp_path: Path) -> None:
+    where = Location(secured.url, "bucket", ca_file=str(tmp_path / "ca.pem"))
+    assert S3Store(where, KEYS).put_if("HEAD", b"", ABSENT) == "0123"
+
+
+def test_an_unknown_authority_is_an_error_at_once(secured: Recorder) -> None:
+    with pytest.raises(StoreError, match=r"not trusted.*the public authorities") as caught:
+        S3Store(Location(secured.url, "bucket"), KEYS).get("HEAD")
+    assert not isinstance(caught.value, StoreAwayError)
+    assert secured.received == []
+
+
+def test_tls_to_a_server_without_is_an_error_at_once(wire: Recorder) -> None:
+    where = Location(wire.url.replace("http:", "https:"), "bucket")
+    with pytest.raises(StoreError, match="write http:// if that is intended") as caught:
+        S3Store(where, KEYS).get("HEAD")
+    assert not isinstance(caught.value, StoreAwayError)

@@ -1,0 +1,89 @@
+"""`python -m tests.s3 build|run|front`: an S3 server, or a front before one, by hand."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconcile.mirror.store.location import Keys
+from tests.s3 import ceph, cephrecipe, front, motoserver
+from tests.s3.access import S3Server
+from tests.s3.errors import S3ServerError
+
+
+def main() -> int:
+    """Build, or run until Ctrl-C or TERM; return the exit code."""
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.command == "build":
+            sys.stdout.write(f"{cephrecipe.programs()}\n")
+        elif options.command == "front":
+            _front(options)
+        else:
+            _run(options)
+    except S3ServerError as failure:
+        sys.stderr.write(f"{failure}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.s3", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="fetch Ceph into the cache and print its folder")
+    run = commands.add_parser("run", help="run a server until Ctrl-C")
+    run.add_argument("--moto", action="store_true", help="moto, which checks no key, not Ceph")
+    run.add_argument("--state", type=Path, help="folder for its files (default: temporary)")
+    before = commands.add_parser("front", help="run a front before a server until Ctrl-C")
+    before.add_argument("--to", required=True, help="the server's URL")
+    before.add_argument("--port", type=int, default=0, help="where to listen (default: any)")
+    before.add_argument("--latency", type=float, default=0.0, help="seconds each request waits")
+    return parser.parse_args()
+
+
+def _run(options: argparse.Namespace) -> None:
+    with _server(options) as server:
+        sys.stdout.write(
+            f"export S3_ENDPOINT={server.url}\n"
+            f"export S3_ACCESS_KEY={server.keys.access}\n"
+            f"export S3_SECRET_KEY={server.keys.secret}\n"
+        )
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+@contextlib.contextmanager
+def _server(options: argparse.Namespace) -> Iterator[S3Server]:
+    if options.moto:
+        with motoserver.running() as server:
+            yield server
+        return
+    with contextlib.ExitStack() as stack:
+        state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="s3-"))
+        yield stack.enter_context(ceph.running(Path(state) / "ceph"))
+
+
+def _front(options: argparse.Namespace) -> None:
+    """Print the front's URL when it serves, and what it counted when it ends."""
+    server = S3Server(options.to, Keys("", ""), checks_keys=False)
+    with front.running(server, port=options.port) as running:
+        running.latency = options.latency
+        sys.stdout.write(f"{running.server.url}\n")
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    sys.stdout.write(
+        f"{len(running.received)} requests, {running.sent_bytes} bytes sent, "
+        f"{running.got_bytes} bytes got\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
