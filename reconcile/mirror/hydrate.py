@@ -15,7 +15,7 @@ from reconcile.mirror.index import index_of, save_index
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
-from reconcile.mirror.model import Generation, Missing, Tree
+from reconcile.mirror.model import File, Generation, Missing, Tree
 from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
 from reconcile.mirror.protocol import Claimant, Found, same_writer
@@ -128,9 +128,10 @@ def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
     tree = read_tree(means.store, volume.state, generation)
     restorer = Restorer(volume.root, tree.entries.values())
     limit = Limit(means.clock)
-    files = restorer.files
+    files: list[File] = []
     if tree.entries:
         restorer.begin()
+        files = restorer.files
         try:
             Fetch(means.store, restorer, means.heard).run(tree, files, means.lanes, limit)
             restorer.finish()

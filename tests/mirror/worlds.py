@@ -1,6 +1,19 @@
 """What tests of the mirror share: a clock that they move, and a script of what goes wrong."""
 
+import math
+import os
+import stat
+
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
+from reconcile.mirror.hydrate import Means, PartialPolicy, Volume, hydrate
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.mark import require_mark
+from reconcile.mirror.passes import Effort
+from reconcile.mirror.protocol import Claimant
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.sync import Syncer, Workspace
+from reconcile.mirror.tree.excludes import Excludes
 
 
 class FakeClock:
@@ -74,3 +87,89 @@ class Script:
         finally:
             self._busy = False
         return result if isinstance(result, Exception) else None
+
+
+class Silent:
+    """A journal that remembers events."""
+
+    def __init__(self):
+        self.events = []
+
+    def info(self, event, **fields):
+        self.events.append((event, fields))
+
+    warn = info
+
+
+class Pod:
+    """A workspace and a state directory of its own, before a store that others share."""
+
+    def __init__(self, folder, name, store, clock=None):
+        self.root = folder / name / "workspace"
+        self.root.mkdir(parents=True)
+        self.state = StateDirectory(folder / name / "state")
+        self.store = store
+        self.clock = clock or FakeClock()
+        self.claimant = Claimant(f"uid-{name}", name)
+        self.excludes = Excludes(["*.skip"])
+
+    def hydrate(self, policy=PartialPolicy.USE, trusted=lambda: None):
+        means = Means(self.store, Lanes(2, "fetch"), self.clock, lambda _piece: None, trusted)
+        volume = Volume(self.root, self.state, self.excludes)
+        return hydrate(volume, means, self.claimant, policy)
+
+    def syncer(self):
+        writer = require_mark(self.state, self.root).writer
+        workspace = Workspace(self.root, self.excludes, self.state, writer)
+        return Syncer(workspace, lambda: self.store, Lanes(2, "upload"), self.clock)
+
+    def effort(self, *, final=False, ends=math.inf, asked=lambda: False):
+        return Effort(Limit(self.clock, ends, asked), final)
+
+    def sync(self, **effort):
+        """One pass of a new process."""
+        return self.syncer().run(self.effort(**effort))
+
+    def write(self, path, data=b"x"):
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        return target
+
+
+def listing(root):
+    """All that a round trip must keep: kind, mode, time, bytes, target, and who shares an inode."""
+    found, inodes = {}, {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        status = path.lstat()
+        facts = [stat.S_IFMT(status.st_mode), status.st_mtime_ns]
+        if path.is_symlink():
+            facts.append(os.readlink(path))
+        else:
+            facts.append(status.st_mode)
+        if path.is_file() and not path.is_symlink():
+            facts += [path.read_bytes(), inodes.setdefault(status.st_ino, name)]
+        found[name] = tuple(facts)
+    return found
+
+
+def requests(store):
+    """What the bucket was asked, in short."""
+    return [f"{r.method} {r.key.partition('/')[0]}" for r in store.bucket.requests]
+
+
+class Interrupted:
+    """A store before whose first conditional write something else happens."""
+
+    def __init__(self, inner, deed):
+        self._inner = inner
+        self._deed = deed
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def put_if(self, key, body, etag):
+        deed, self._deed = self._deed, lambda: None
+        deed()
+        return self._inner.put_if(key, body, etag)

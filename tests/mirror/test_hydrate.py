@@ -1,0 +1,151 @@
+"""Restores: what a new pod finds, and what each damage is called."""
+
+import os
+
+import pytest
+
+from reconcile.mirror import gather
+from reconcile.mirror.errors import (
+    DamagedError,
+    DeniedError,
+    FencedError,
+    PartialError,
+    StoreError,
+    UnknownFormatError,
+)
+from reconcile.mirror.hydrate import Kept, PartialPolicy, Restored
+from reconcile.mirror.mark import find_mark
+from reconcile.mirror.model import Missing
+from reconcile.mirror.tree.reading import Changed
+from tests.mirror.worlds import Interrupted, listing, requests
+
+
+@pytest.fixture
+def stored(pod):
+    """A pod whose workspace is committed."""
+    pod.write("a", b"a" * 1000)
+    pod.write("dir/large", os.urandom(9 << 20))
+    pod.sync()
+    return pod
+
+
+def _key(memory, kind):
+    return next(key for key in memory.bucket.objects if key.startswith(kind))
+
+
+def _damage(memory, kind):
+    key = _key(memory, kind)
+    body, written = memory.bucket.objects[key]
+    middle = len(body) // 2
+    flipped = bytes([body[middle] ^ 1])
+    memory.bucket.objects[key] = (body[:middle] + flipped + body[middle + 1 :], written)
+    return key
+
+
+def test_a_new_session_is_empty_and_marked(pod):
+    mark = find_mark(pod.state)
+    assert mark.generation == 0
+    assert mark.writer.uid == "uid-one"
+
+
+def test_only_a_clean_404_means_new(successor, memory, script):
+    script.fail("get", DeniedError("403"))
+    with pytest.raises(DeniedError):
+        successor.hydrate()
+    assert find_mark(successor.state) is None
+    assert "put_if HEAD" not in requests(memory)
+
+
+def test_the_claim_comes_before_the_restore(stored, successor, memory):
+    memory.bucket.requests.clear()
+    successor.hydrate()
+    asked = requests(memory)
+    assert asked[:2] == ["get HEAD", "put_if HEAD"]
+    assert set(asked[2:]) == {"get manifests", "get packs", "get blobs"}
+
+
+def test_what_a_predecessor_commits_before_the_claim_is_restored(stored, successor, memory):
+    stored.write("late", b"late")
+    successor.store = Interrupted(memory, stored.sync)
+    successor.hydrate()
+    assert (successor.root / "late").read_bytes() == b"late"
+    stored.write("later", b"x")
+    with pytest.raises(FencedError):
+        stored.sync()
+
+
+@pytest.mark.parametrize("kind", ["packs/", "blobs/", "manifests/"])
+def test_an_altered_object_is_named_and_leaves_no_mark(stored, successor, memory, kind):
+    key = _damage(memory, kind)
+    with pytest.raises(DamagedError, match=key.rpartition("/")[2]):
+        successor.hydrate()
+    assert find_mark(successor.state) is None
+
+
+@pytest.mark.parametrize("kind", ["packs/", "blobs/", "manifests/"])
+def test_a_missing_object_is_named(stored, successor, memory, kind):
+    key = _key(memory, kind)
+    del memory.bucket.objects[key]
+    with pytest.raises(DamagedError, match=f"{key}.* is missing"):
+        successor.hydrate()
+
+
+def test_a_newer_format_is_refused_by_name(stored, successor, memory):
+    body, written = memory.bucket.objects["HEAD"]
+    memory.bucket.objects["HEAD"] = (body.replace(b"mirror/1", b"mirror/9"), written)
+    with pytest.raises(UnknownFormatError, match="mirror/9"):
+        successor.hydrate()
+    assert memory.bucket.objects["HEAD"][0] == body.replace(b"mirror/1", b"mirror/9")
+
+
+def test_an_attempt_that_failed_is_completed_by_the_next(stored, successor, memory):
+    key = _key(memory, "packs/")
+    pack = memory.bucket.objects.pop(key)
+    with pytest.raises(DamagedError):
+        successor.hydrate()
+    memory.bucket.objects[key] = pack
+    assert isinstance(successor.hydrate(), Restored)
+    assert listing(successor.root) == listing(stored.root)
+
+
+def test_a_container_that_starts_again_keeps_what_is_there(stored, successor):
+    successor.hydrate()
+    successor.write("a", b"newer than the snapshot")
+    old = find_mark(successor.state).writer
+    assert isinstance(successor.hydrate(), Kept)
+    assert (successor.root / "a").read_bytes() == b"newer than the snapshot"
+    assert find_mark(successor.state).writer.epoch == old.epoch + 1
+    assert successor.sync().generation.number == 2
+
+
+def test_a_pod_that_was_replaced_does_not_take_the_workspace_back(stored, successor):
+    successor.hydrate()
+    with pytest.raises(FencedError, match="two"):
+        stored.hydrate()
+
+
+def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, memory):
+    del memory.bucket.objects["HEAD"]
+    with pytest.raises(DamagedError, match="HEAD is gone"):
+        stored.hydrate()
+
+
+def test_a_store_that_cannot_be_trusted_leaves_no_mark(successor):
+    def refuse():
+        raise StoreError("ignores conditions")
+
+    with pytest.raises(StoreError, match="ignores"):
+        successor.hydrate(trusted=refuse)
+    assert find_mark(successor.state) is None
+
+
+def test_a_partial_generation_is_used_or_refused_by_policy(pod, successor, monkeypatch):
+    pod.write("a", b"four")
+    with monkeypatch.context() as patched:
+        patched.setattr(gather, "read_file", lambda _root, seen: Changed(seen.path))
+        pod.sync(final=True)
+    with pytest.raises(PartialError, match="1 files with 4 bytes"):
+        successor.hydrate(PartialPolicy.REFUSE)
+    assert find_mark(successor.state) is None
+    found = successor.hydrate(PartialPolicy.USE)
+    assert found.generation.completeness == Missing(1, 4)

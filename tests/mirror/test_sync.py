@@ -1,0 +1,335 @@
+"""Passes over real directories: what is sent, what is kept, what a restore gives."""
+
+import os
+import socket
+
+import pytest
+
+from reconcile.mirror import gather
+from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
+from reconcile.mirror.limit import OverError
+from reconcile.mirror.model import Missing, Whole
+from reconcile.mirror.sync import Done, Unchanged
+from reconcile.mirror.tree.reading import Changed, ChangedError
+from tests.mirror.worlds import Interrupted, listing, requests
+
+
+def _fill(pod):
+    pod.write("src/main.py", b"print()\n").chmod(0o755)
+    pod.write("src/empty")
+    (pod.root / "src/empty").write_bytes(b"")
+    pod.write("big.log", bytes(range(256)) * 4096 * 20)
+    pod.write(os.fsdecode(b"odd\xff\nname%"), b"odd")
+    (pod.root / "nothing").mkdir(mode=0o700)
+    os.symlink("nowhere", pod.root / "link")
+    os.link(pod.root / "src/main.py", pod.root / "zz")
+
+
+def test_a_round_trip_gives_the_same_tree(pod, successor):
+    _fill(pod)
+    assert pod.sync().generation.number == 1
+    assert successor.hydrate().generation.number == 1
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_a_pass_without_changes_asks_the_store_nothing(pod, memory):
+    _fill(pod)
+    pod.sync()
+    memory.bucket.requests.clear()
+    assert isinstance(pod.sync(), Unchanged)
+    assert requests(memory) == []
+
+
+def test_the_first_sync_after_a_hydrate_has_nothing_to_do(pod, successor, memory):
+    _fill(pod)
+    pod.sync()
+    successor.hydrate()
+    memory.bucket.requests.clear()
+    assert isinstance(successor.sync(), Unchanged)
+    assert requests(memory) == []
+
+
+def test_a_small_change_takes_four_requests(pod, memory):
+    _fill(pod)
+    pod.sync()
+    memory.bucket.requests.clear()
+    pod.write("src/main.py", b"print(1)\n")
+    done = pod.sync()
+    assert requests(memory) == ["get HEAD", "put packs", "put manifests", "put_if HEAD"]
+    assert done.sent < 4096
+
+
+def test_equal_bytes_are_sent_once(pod, memory):
+    pod.write("a", b"same" * 100)
+    pod.sync()
+    memory.bucket.requests.clear()
+    pod.write("b", b"same" * 100)
+    assert pod.sync().sent == 0
+    assert "put packs" not in requests(memory)
+
+
+def test_an_appended_file_sends_its_tail_alone(pod):
+    chunks = [os.urandom(8 << 20), os.urandom(1 << 20)]
+    path = pod.write("log", b"".join(chunks))
+    assert pod.sync().sent == 9 << 20
+    with path.open("ab") as out:
+        out.write(b"more")
+    assert pod.sync().sent == (1 << 20) + 4
+
+
+def test_what_is_deleted_moved_or_changed_in_kind_is_so_after_a_restore(pod, successor):
+    _fill(pod)
+    pod.sync()
+    (pod.root / "zz").unlink()
+    (pod.root / "src").rename(pod.root / "moved")
+    (pod.root / "link").unlink()
+    (pod.root / "link").mkdir()
+    (pod.root / "nothing").rmdir()
+    (pod.root / "nothing").symlink_to("moved")
+    pod.sync()
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_hard_links_follow_a_directory_that_moved(pod, successor):
+    pod.write("a/first")
+    (pod.root / "z").mkdir()
+    os.link(pod.root / "a/first", pod.root / "z/second")
+    pod.sync()
+    (pod.root / "a").rename(pod.root / "zzz")
+    pod.sync()
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_a_changed_mode_or_time_is_a_change_of_few_bytes(pod, successor):
+    path = pod.write("a", b"a")
+    pod.sync()
+    path.chmod(0o400)
+    os.utime(path, ns=(5, 5))
+    assert pod.sync().sent == 0
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_many_generations_become_a_new_base_and_read_the_same(pod, successor):
+    syncer = pod.syncer()
+    for number in range(40):
+        pod.write(f"f{number % 7}", os.urandom(50))
+        assert syncer.run(pod.effort()).committed
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+@pytest.mark.parametrize("kind", ["changed", "unreadable"])
+def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
+    pod, successor, monkeypatch, kind
+):
+    pod.write("a", b"old")
+    pod.sync()
+    pod.write("a", b"newer")
+    pod.write("b", b"other")
+    real = gather.read_file
+
+    def torn(root, seen):
+        if seen.path != "a":
+            return real(root, seen)
+        return Changed("a") if kind == "changed" else gather.Unreadable("a", "no right")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gather, "read_file", torn)
+        done = pod.sync()
+    assert done.committed
+    assert done.captured.gathered.restless + done.captured.gathered.unreadable == 1
+    assert isinstance(done.generation.completeness, Whole)
+    successor.hydrate()
+    assert (successor.root / "a").read_bytes() == b"old"
+    assert (successor.root / "b").read_bytes() == b"other"
+
+
+def test_what_changed_while_it_was_read_is_taken_in_the_next_pass(pod, monkeypatch):
+    pod.write("a", b"x" * (9 << 20))
+    real = gather.read_chunks
+
+    def torn(root, seen, size):
+        yield next(iter(real(root, seen, size)))
+        raise ChangedError(seen.path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gather, "read_chunks", torn)
+        assert pod.sync().captured.gathered.restless == 1
+    assert "a" in pod.sync().captured.built.tree.entries
+
+
+def test_sockets_are_skipped_and_excludes_left_out(pod, successor):
+    pod.write("a.skip")
+    pod.write("b")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(pod.root / "door"))
+        assert pod.sync().survey.skipped.sockets == 1
+    successor.hydrate()
+    assert [path.name for path in successor.root.iterdir()] == ["b"]
+
+
+def test_a_link_to_the_mirrors_own_files_is_stored_as_a_link(pod, successor):
+    pod.write("a")
+    os.symlink(pod.state.mark, pod.root / "trap")
+    pod.sync()
+    successor.hydrate()
+    assert os.readlink(successor.root / "trap") == str(pod.state.mark)
+
+
+def test_without_a_mark_nothing_is_sent(pod, memory):
+    pod.state.remove(pod.state.mark)
+    with pytest.raises(MarkError, match="hydrate"):
+        pod.sync()
+    assert requests(memory) == []
+
+
+def test_the_mark_of_another_volume_does_not_count(pod, successor):
+    successor.state.write(successor.state.mark, pod.state.read(pod.state.mark))
+    with pytest.raises(MarkError, match="another volume"):
+        successor.sync()
+
+
+def test_a_fenced_writer_sends_nothing_and_says_who_has_it(pod, successor, memory):
+    pod.write("a")
+    pod.sync()
+    syncer = pod.syncer()
+    successor.hydrate()
+    memory.bucket.requests.clear()
+    pod.write("b")
+    with pytest.raises(FencedError, match="two"):
+        syncer.run(pod.effort())
+    assert requests(memory) == ["get HEAD"]
+
+
+def test_a_writer_that_is_fenced_during_a_pass_does_not_commit(pod, successor, memory):
+    pod.write("a")
+    pod.store = Interrupted(memory, successor.hydrate)
+    with pytest.raises(FencedError):
+        pod.sync()
+    assert successor.sync() is not None
+    assert list(successor.root.iterdir()) == []
+
+
+def test_a_store_that_is_away_costs_one_pass_and_no_bytes_twice(pod, memory, script):
+    pod.write("a", b"a" * 1000)
+    script.lose_before("put_if", times=2)
+    syncer = pod.syncer()
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())
+    memory.bucket.requests.clear()
+    done = syncer.run(pod.effort())
+    assert done.committed
+    assert done.sent == 0
+
+
+def test_a_commit_whose_answer_was_lost_for_good_is_found_by_the_next_pass(pod, successor, script):
+    pod.write("a", b"a")
+    syncer = pod.syncer()
+    script.lose_after("put_if")
+    script.fail("get", StoreAwayError("no answer"), times=2)
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())  # HEAD itself could not be read before it began
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())
+    script.left.clear()
+    pod.write("b", b"b")
+    syncer.run(pod.effort())
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_an_upload_that_fails_is_the_pass_that_fails(pod, script):
+    pod.write("a", b"a")
+    script.fail("put", StoreError("the bucket is full"))
+    with pytest.raises(StoreError, match="full"):
+        pod.sync()
+    assert isinstance(pod.sync(), Done)
+
+
+def test_a_pass_that_is_interrupted_commits_nothing(pod, memory):
+    pod.write("a", b"a")
+    with pytest.raises(OverError):
+        pod.sync(asked=lambda: True)
+    assert requests(memory) == []
+
+
+def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, successor):
+    pod.write("committed", b"old")
+    pod.sync()
+    for number in range(5):
+        path = pod.write(f"f{number}", b"%d" % number * (2 << 20))
+        os.utime(path, ns=(10**18 * number, 4 * 10**18 + number))
+    pod.write("committed", b"new")
+    os.utime(pod.root / "committed", ns=(1, 1))
+    reads = []
+
+    def over():
+        return len(reads) >= 2
+
+    syncer = pod.syncer()
+    effort = pod.effort(final=True)
+    effort.limit.over = over
+    real = gather.Gatherer.take_file
+
+    def counted(self, seen):
+        real(self, seen)
+        reads.append(seen.path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gather.Gatherer, "take_file", counted)
+        reads.clear()
+        done = syncer.run(_walkable(effort, reads))
+    assert done.committed
+    assert isinstance(done.generation.completeness, Missing)
+    assert len(reads) == 2
+    successor.hydrate()
+    kept = {path.name for path in successor.root.iterdir()}
+    assert (successor.root / "committed").read_bytes() == b"old"
+    assert kept <= {"committed", *reads}
+
+
+def _walkable(effort, reads):
+    """The walk itself is let through: nothing has been read then."""
+    assert not reads
+    return effort
+
+
+def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
+    pod.write("a", b"a")
+    real = gather.read_file
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gather, "read_file", lambda _root, seen: Changed(seen.path))
+        done = pod.sync(final=True)
+    assert done.generation.completeness == Missing(1, 1)
+    assert gather.read_file is real
+    assert pod.sync().generation.completeness == Whole()
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod, successor):
+    pod.write("shut/in/side", b"kept")
+    pod.sync()
+    (pod.root / "shut").chmod(0)
+    try:
+        pod.write("other", b"o")
+        done = pod.sync()
+    finally:
+        (pod.root / "shut").chmod(0o755)
+    assert "shut/in/side" in done.captured.built.tree.entries
+
+
+def test_a_process_that_died_between_commit_and_index_reads_all_once(pod, successor):
+    pod.write("a", b"a")
+    pod.sync()
+    index = pod.state.read(pod.state.index)
+    pod.write("b", b"b")
+    pod.sync()
+    pod.state.write(pod.state.index, index)
+    pod.write("c", b"c")
+    assert pod.sync().generation.number == 3
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
