@@ -1,0 +1,131 @@
+"""What the HTTP door says, and that nobody can hold it shut."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+
+from reconcile.mirror import service
+from reconcile.mirror.asking import ask_status
+from reconcile.mirror.errors import SettingsError, WorkspaceError
+from reconcile.mirror.facts import FactBook, Facts, freshness
+from reconcile.mirror.metrics import COUNTERS, GAUGES, values
+from reconcile.mirror.service import Answers, Service
+from tests.mirror.worlds import FakeClock
+
+NOW = 1_000 * 10**9
+
+
+@pytest.fixture
+def facts():
+    return FactBook(Facts(committed=NOW - 5 * 10**9, written=NOW - 7 * 10**9, generation=3))
+
+
+@pytest.fixture
+def door(facts):
+    opened = Service(("127.0.0.1", 0), Answers(facts, FakeClock(), 90))
+    yield opened
+    opened.close()
+
+
+def _get(door, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{door.port}{path}", timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_healthz_says_that_the_process_is_alive(door):
+    assert _get(door, "/healthz") == (200, b"ok\n")
+
+
+def test_readyz_says_both_ages(door):
+    code, body = _get(door, "/readyz")
+    assert code == 200
+    said = json.loads(body)
+    assert (said["commitAgeSeconds"], said["writeAgeSeconds"]) == (5.0, 7.0)
+    assert said["generation"] == 3
+
+
+def test_readyz_is_503_when_something_is_not_committed_for_too_long(door, facts):
+    facts.set(behind_since=NOW - 91 * 10**9, reachable=False, error="no route")
+    code, body = _get(door, "/readyz")
+    assert code == 503
+    assert json.loads(body)["error"] == "no route"
+    assert json.loads(body)["storeReachable"] is False
+    assert _get(door, "/status")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("facts", "fresh"),
+    [
+        (Facts(), False),
+        (Facts(committed=1), True),
+        (Facts(committed=1, behind_since=NOW - 10**9), True),
+        (Facts(committed=1, phase="fenced"), False),
+    ],
+)
+def test_freshness_is_told_from_what_is_not_committed(facts, fresh):
+    assert freshness(facts, NOW, 90).fresh is fresh
+
+
+def test_metrics_has_every_metric_that_is_declared(door):
+    code, body = _get(door, "/metrics")
+    text = body.decode()
+    assert code == 200
+    assert "reconcile_mirror_generation 3.0" in text
+    for name in GAUGES:
+        assert f"\n{name} " in text
+    for name in COUNTERS:
+        assert f"\n{name}_total " in text
+    assert set(values(Facts(), NOW, 90)) == {*GAUGES, *COUNTERS}
+
+
+def test_other_paths_are_told_what_there_is(door):
+    code, body = _get(door, "/nothing")
+    assert code == 404
+    assert b"/readyz" in body
+
+
+def test_clients_that_say_nothing_keep_nobody_out(door, monkeypatch):
+    silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(4)]
+    try:
+        assert _get(door, "/healthz")[0] == 200
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_more_clients_than_are_answered_are_turned_away_and_the_door_stays_open(facts, monkeypatch):
+    monkeypatch.setattr(service, "AT_ONCE", 2)
+    monkeypatch.setattr(service, "PATIENCE", 0.2)
+    opened = Service(("127.0.0.1", 0), Answers(facts, FakeClock(), 90))
+    silent = [socket.create_connection(("127.0.0.1", opened.port)) for _ in range(3)]
+    try:
+        for each in silent:
+            each.settimeout(30)
+            assert each.recv(1) == b""
+        assert _get(opened, "/healthz")[0] == 200
+    finally:
+        for each in silent:
+            each.close()
+        opened.close()
+
+
+def test_a_port_that_is_taken_is_a_setting_that_is_wrong(door):
+    with pytest.raises(SettingsError, match=str(door.port)):
+        Service(("127.0.0.1", door.port), Answers(FactBook(), FakeClock(), 90))
+
+
+def test_status_asks_the_running_sync(door):
+    assert json.loads(ask_status("127.0.0.1", door.port))["generation"] == 3
+
+
+def test_status_says_that_nobody_answers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(WorkspaceError, match=f"no sync answers on 127.0.0.1:{port}"):
+        ask_status("127.0.0.1", port)
