@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import TypeAlias
 
 from reconcile.mirror.errors import MirrorError
 from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.quiet import fresh_for
-from reconcile.mirror.tree.walk import Seen
+from reconcile.mirror.tree.quiet import TICK, fresh_for
+from reconcile.mirror.tree.walk import Seen, as_seen
 
 CHUNK = 8 << 20
 
@@ -62,13 +61,12 @@ def read_file(root: int | Directories, seen: Seen) -> Reading:
     try:
         with _opened(root, seen) as descriptor:
             data = _read(descriptor, seen.size)
-            if len(data) != seen.size:
-                return Changed(seen.path)
+            _same(os.fstat(descriptor), seen)
     except ChangedError:
         return Changed(seen.path)
     except UnreadableError as error:
         return Unreadable(seen.path, str(error))
-    return Content(data)
+    return Content(data) if len(data) == seen.size else Changed(seen.path)
 
 
 def read_chunks(root: int | Directories, seen: Seen, size: int = CHUNK) -> Iterator[bytes]:
@@ -77,14 +75,23 @@ def read_chunks(root: int | Directories, seen: Seen, size: int = CHUNK) -> Itera
     ChangedError where it is, or becomes, another than was seen; it comes at the end at the latest.
     UnreadableError where it cannot be read.
     """
-    left = seen.size
     with _opened(root, seen) as descriptor:
-        while left:
-            data = _read(descriptor, min(size, left))
-            if len(data) != min(size, left):
-                raise ChangedError(seen.path)
-            left -= len(data)
-            yield data
+        yield from _pieces(descriptor, seen, size)
+        _same(os.fstat(descriptor), seen)
+
+
+def read_growing(root: int | Directories, seen: Seen, size: int = CHUNK) -> Iterator[bytes]:
+    """Yield as much of a file as was seen, whatever is appended to it meanwhile.
+
+    What was there may be overwritten meanwhile; only who knows the format can tell.
+    """
+    with _directories(root) as directories, _worded(seen):
+        descriptor = _open(directories, seen)
+        try:
+            _same_file(os.fstat(descriptor), seen)
+            yield from _pieces(descriptor, seen, size)
+        finally:
+            os.close(descriptor)
 
 
 def read_link(root: int | Directories, seen: Seen) -> str:
@@ -96,19 +103,42 @@ def read_link(root: int | Directories, seen: Seen) -> str:
         return target
 
 
+def look(directories: Directories, path: str) -> Seen:
+    """See one path anew, without a walk; ChangedError where nothing is there any more."""
+    directories.forget()
+    try:
+        parent, name = directories.parent(path)
+        return as_seen(path, os.stat(name, dir_fd=parent, follow_symlinks=False))
+    except OSError as error:
+        raise ChangedError(path) from error
+
+
+def _pieces(descriptor: int, seen: Seen, size: int) -> Iterator[bytes]:
+    left = seen.size
+    while left:
+        data = _read(descriptor, min(size, left))
+        if len(data) != min(size, left):
+            raise ChangedError(seen.path)
+        left -= len(data)
+        yield data
+
+
 @contextmanager
 def _opened(root: int | Directories, seen: Seen) -> Iterator[int]:
-    """Open the very file that was seen; on leaving, make sure that it still is that."""
+    """Open the very file that was seen, as it was seen."""
     with _directories(root) as directories, _worded(seen):
-        parent, name = directories.parent(seen.path)
-        descriptor = os.open(name, _FLAGS, dir_fd=parent)
+        descriptor = _open(directories, seen)
         try:
             _same(os.fstat(descriptor), seen)
             _let_tick_pass(seen)
             yield descriptor
-            _same(os.fstat(descriptor), seen)
         finally:
             os.close(descriptor)
+
+
+def _open(directories: Directories, seen: Seen) -> int:
+    parent, name = directories.parent(seen.path)
+    return os.open(name, _FLAGS, dir_fd=parent)
 
 
 @contextmanager
@@ -132,22 +162,22 @@ def _worded(seen: Seen) -> Iterator[None]:
 
 def _let_tick_pass(seen: Seen) -> None:
     """Wait until a further write must show in the file's times, which have the kernel's ticks."""
-    seconds = fresh_for(seen.ctime, time.time_ns()) / 1e9
-    if seconds:
-        threading.Event().wait(seconds)
+    wait = fresh_for(seen.ctime, time.time_ns())
+    if wait > TICK:
+        raise ChangedError(seen.path)
+    if wait:
+        threading.Event().wait(wait / 1e9)
 
 
 def _same(status: os.stat_result, seen: Seen) -> None:
-    now = (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-        status.st_dev,
-        stat.S_IFMT(status.st_mode),
-    )
-    then = (seen.size, seen.mtime, seen.ctime, seen.inode, seen.device, stat.S_IFMT(seen.mode))
-    if now != then:
+    if as_seen(seen.path, status) != seen:
+        raise ChangedError(seen.path)
+
+
+def _same_file(status: os.stat_result, seen: Seen) -> None:
+    """Let times and a larger size pass."""
+    now = (status.st_ino, status.st_dev, status.st_mode)
+    if now != (seen.inode, seen.device, seen.mode) or status.st_size < seen.size:
         raise ChangedError(seen.path)
 
 

@@ -1,177 +1,236 @@
 """Writes a snapshot into a volume: aside first, then all of it is made visible by renames."""
 
-import errno
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
-from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.tree.directories import Directories
-
-ASIDE = ".reconcile-mirror-restoring"
-"""The directory in the volume in which a snapshot is put together."""
+from reconcile.mirror.errors import DamagedError, WorkspaceError
+from reconcile.mirror.model import Directory, Entry, File, HardLink
+from reconcile.mirror.tree.directories import Directories, checked
+from reconcile.mirror.tree.placing import dress, dress_file, dress_last, is_hole, link, write
+from reconcile.mirror.tree.removing import open_up, remove
+from reconcile.mirror.tree.sites import ASIDE, Empty, Partial, Site
+from reconcile.mirror.tree.verifying import Verdict, verify
+from reconcile.mirror.tree.wording import worded
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class Found(Enum):
+    """Whose are the files that a volume holds before anything is restored?
+
+    OURS if an attempt of ours began on it when it was empty, and no agent has run since: what
+    differs from the snapshot is replaced, what is not in it is removed. Else they are a STRANGER's:
+    files that are as in the snapshot stay and the rest is completed, but anything else is an error.
+    """
+
+    OURS = "ours"
+    STRANGERS = "a stranger's"
+
+
 class Restorer:
     """Restores one snapshot into the volume at `root`.
 
-    Call `begin`, then `write` or `write_at` for each file of `files`, from any thread and in any
-    order, then `finish`. Every method raises WorkspaceError where the volume does not let it.
+    Call `begin`; then `write`, or `write_at` once for each blob, for each file that `files` names,
+    from any thread and in any order; then `finish`. Every method raises WorkspaceError where the
+    volume does not let it, and DamagedError for entries that no walk can have seen. `close` lets go
+    of a restore that cannot be finished; what is put together aside stays for the next attempt.
+
+    Args:
+        root: the volume.
+        entries: the snapshot, in the order of paths.
+        found: whose files the volume may hold already; `lost+found` does not count.
     """
 
-    def __init__(self, root: Path, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, root: Path, entries: Iterable[Entry], found: Found = Found.STRANGERS
+    ) -> None:
         self._root = root
-        self._entries = list(entries)
-        self._local = threading.local()
-        self._all: list[Directories] = []
+        self._entries = {entry.path: entry for entry in entries}
+        self._found = found
+        self._right: set[str] = set()
+        self._left: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._site: Site | None = None
 
     @property
     def files(self) -> list[File]:
-        """The files whose bytes are wanted; those of no bytes are made without."""
-        return [entry for entry in self._entries if isinstance(entry, File) and entry.size]
+        """The files whose bytes are wanted, once `begin` was called."""
+        return [
+            entry
+            for entry in self._entries.values()
+            if isinstance(entry, File) and entry.size and entry.path not in self._right
+        ]
 
     def begin(self) -> None:
-        """Make all directories, and large files at their full length."""
-        with _worded(self._root, ""):
-            os.mkdir(self._root / ASIDE, 0o700)  # noqa: PTH102 - never with parents
-        for entry in self._entries:
-            with _worded(self._root, entry.path):
-                match entry:
-                    case Directory():
-                        parent, name = self._aside().parent(entry.path)
-                        os.mkdir(name, 0o700, dir_fd=parent)
-                    case File(size=0) | File(blobs=(_, _, *_)):
-                        os.close(self._create(entry))
-                    case _:
-                        pass
+        """Look at what is there, and make directories, empty files, and room for large ones."""
+        for entry in self._entries.values():
+            self._check(entry)
+        with worded(self._root, ""), Directories(self._root) as visible:
+            remove(visible, ASIDE)
+            with os.scandir(visible.root) as names:
+                there = {entry.name for entry in names} - {"lost+found"}
+            if there:
+                self._take_over(visible)
+            os.mkdir(ASIDE, 0o700, dir_fd=visible.root)
+            self._site = Partial(self._root) if there else Empty(self._root)
+        self._left = {file.path: file.size for file in self.files}
+        for entry in self._entries.values():
+            if entry.path not in self._right or isinstance(entry, Directory):
+                with worded(self._root, entry.path):
+                    self._prepare(entry)
 
     def write(self, file: File, data: bytes) -> None:
-        """Write a file whole, that has one blob at most."""
-        with _worded(self._root, file.path):
+        """Write a file whole that has one blob."""
+        self._written(file, data)
+        with worded(self._root, file.path):
             descriptor = self._create(file)
             try:
-                _write(descriptor, data, 0)
-                _dress(descriptor, file)
+                write(descriptor, data, 0)
+                dress(descriptor, file)
             finally:
                 os.close(descriptor)
 
     def write_at(self, file: File, offset: int, data: bytes) -> None:
-        """Write one blob of a file that has several."""
-        with _worded(self._root, file.path):
-            parent, name = self._aside().parent(file.path)
-            descriptor = os.open(name, _OPEN, dir_fd=parent)
+        """Write one blob of a file that has several, at `offset` bytes from its start."""
+        self._written(file, data)
+        if is_hole(data):
+            return
+        with worded(self._root, file.path):
+            descriptor = self._open(file)
             try:
-                _write(descriptor, data, offset)
+                write(descriptor, data, offset)
             finally:
                 os.close(descriptor)
 
     def finish(self) -> None:
-        """Make links, set modes and times, and make everything visible."""
-        for entry in self._entries:
-            with _worded(self._root, entry.path):
-                self._link(entry)
-        self._show()
-        with Directories(self._root) as visible:
-            for entry in reversed(self._entries):
-                if isinstance(entry, Directory):
-                    with _worded(self._root, entry.path):
-                        descriptor = visible.open(entry.path)
-                        _dress(descriptor, entry)
+        """Make everything visible, with its links, modes and times; directories come last."""
+        if any(self._left.values()):
+            missing = [path for path, left in self._left.items() if left]
+            raise DamagedError(f"{len(missing)} files were not restored, such as {missing[0]!r}")
+        site = self._ready()
+        for file in self._unwhole():
+            with worded(self._root, file.path):
+                self._dress_later(file)
+        with worded(self._root, ""), Directories(self._root) as visible:
+            site.show(self._entries.values())
+            remove(visible, ASIDE)
+            self._complete(visible)
         self.close()
 
     def close(self) -> None:
-        """Let go of what is open; what is put together aside stays for the next attempt."""
-        with self._lock:
-            for directories in self._all:
-                directories.close()
-            self._all.clear()
-            self._local = threading.local()
+        """Let go of all descriptors."""
+        if self._site is not None:
+            self._site.close()
+            self._site = None
 
-    def _aside(self) -> Directories:
-        known: Directories | None = getattr(self._local, "directories", None)
-        if known is None:
-            known = Directories(self._root / ASIDE)
-            self._local.directories = known
-            with self._lock:
-                self._all.append(known)
-        return known
+    def _complete(self, visible: Directories) -> None:
+        """Make links, then set what making them has spoilt: a directory's content comes first."""
+        for path, entry in self._entries.items():
+            if path not in self._right:
+                with worded(self._root, path):
+                    link(visible, entry)
+        for path, entry in reversed(self._entries.items()):
+            with worded(self._root, path):
+                if isinstance(entry, File):
+                    if path in self._right:
+                        dress_file(visible, entry)
+                else:
+                    dress_last(visible, entry)
 
-    def _create(self, file: File) -> int:
-        parent, name = self._aside().parent(file.path)
-        return os.open(name, _CREATE, 0o600, dir_fd=parent)
+    def _ready(self) -> Site:
+        if self._site is None:
+            raise RuntimeError("a Restorer begins with `begin`, and ends with `finish` or `close`")
+        return self._site
 
-    def _link(self, entry: Entry) -> None:
+    def _check(self, entry: Entry) -> None:
+        """Raise DamagedError for what no walk can have seen, before anything is written."""
+        above, _, name = entry.path.rpartition("/")
+        checked(name)
+        if above and not isinstance(self._entries.get(above), Directory):
+            raise DamagedError(f"{entry.path!r} is in no directory of the snapshot")
+        if entry.path.partition("/")[0] == ASIDE:
+            raise DamagedError(f"{entry.path!r} is a name that only the mirror itself may use")
+        if isinstance(entry, HardLink) and not isinstance(self._entries.get(entry.target), File):
+            raise DamagedError(f"{entry.path!r} is linked to {entry.target!r}, which is no file")
+
+    def _take_over(self, visible: Directories) -> None:
+        """Keep what is right; the rest goes if it is ours, and stops us if it is a stranger's."""
+        verdict = verify(self._root, self._entries)
+        if verdict.strange and self._found is Found.STRANGERS:
+            raise WorkspaceError(_refusal(self._root, verdict))
+        self._right = verdict.right
+        for path in sorted(verdict.right):
+            if isinstance(self._entries[path], Directory):
+                open_up(visible, path)
+        gone = ""
+        for path in verdict.strange:
+            if not gone or not path.startswith(f"{gone}/"):
+                remove(visible, path)
+                gone = path
+
+    def _prepare(self, entry: Entry) -> None:
         match entry:
-            case Symlink():
-                parent, name = self._aside().parent(entry.path)
-                os.symlink(entry.target, name, dir_fd=parent)
-                times = (entry.mtime, entry.mtime)
-                os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
-            case HardLink():
-                self._hard_link(entry)
-            case File(size=0) | File(blobs=(_, _, *_)):
-                parent, name = self._aside().parent(entry.path)
-                descriptor = os.open(name, _OPEN, dir_fd=parent)
+            case Directory():
+                self._make_directory(entry.path)
+            case File() if not _is_whole(entry):
+                descriptor = self._create(entry)
                 try:
-                    _dress(descriptor, entry)
+                    os.ftruncate(descriptor, entry.size)
                 finally:
                     os.close(descriptor)
             case _:
                 pass
 
-    def _hard_link(self, entry: HardLink) -> None:
-        source, old = self._aside().parent(entry.target)
-        source = os.dup(source)
+    def _make_directory(self, path: str) -> None:
+        parent, name = self._ready().inside().parent(path)
         try:
-            parent, name = self._aside().parent(entry.path)
-            os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if path not in self._right:
+                raise
+
+    def _written(self, file: File, data: bytes) -> None:
+        with self._lock:
+            left = self._left.get(file.path, 0) - len(data)
+            if left < 0:
+                raise DamagedError(f"{file.path!r} would be longer than the snapshot says")
+            self._left[file.path] = left
+
+    def _create(self, file: File) -> int:
+        parent, name = self._ready().file(file.path)
+        return os.open(name, _CREATE, 0o600, dir_fd=parent)
+
+    def _open(self, file: File) -> int:
+        parent, name = self._ready().file(file.path)
+        return os.open(name, _OPEN, dir_fd=parent)
+
+    def _unwhole(self) -> Iterator[File]:
+        for entry in self._entries.values():
+            if isinstance(entry, File) and not _is_whole(entry) and entry.path not in self._right:
+                yield entry
+
+    def _dress_later(self, file: File) -> None:
+        descriptor = self._open(file)
+        try:
+            dress(descriptor, file)
         finally:
-            os.close(source)
-
-    def _show(self) -> None:
-        with Directories(self._root) as visible:
-            aside = visible.open(ASIDE)
-            for entry in self._entries:
-                if "/" not in entry.path:
-                    with _worded(self._root, entry.path):
-                        os.rename(entry.path, entry.path, src_dir_fd=aside, dst_dir_fd=visible.root)
-            os.rmdir(ASIDE, dir_fd=visible.root)
+            os.close(descriptor)
 
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+def _is_whole(file: File) -> bool:
+    """Whether the file is written in one step; others are made first, and dressed at the end."""
+    return len(file.blobs) == 1
 
 
-def _dress(descriptor: int, entry: File | Directory) -> None:
-    os.fchmod(descriptor, entry.mode)
-    os.utime(descriptor, ns=(entry.mtime, entry.mtime))
-
-
-_ADVICE = {
-    errno.ENOSPC: "the volume is full: make it larger",
-    errno.EDQUOT: "the volume's quota is used up: raise it",
-    errno.EACCES: "the mirror may not write there: it must run as the runner's user",
-    errno.EPERM: "the mirror may not write there: it must run as the runner's user",
-    errno.EROFS: "the volume is read-only: mount it writable",
-    errno.EEXIST: "something is there already: the volume must be empty",
-    errno.ENAMETOOLONG: "the volume's file system takes no name as long as this",
-}
-
-
-@contextmanager
-def _worded(root: Path, path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, error.strerror)
-        raise WorkspaceError(f"{root}: {path!r} cannot be restored: {advice}") from error
+def _refusal(root: Path, verdict: Verdict) -> str:
+    count = len(verdict.strange)
+    examples = ", ".join(repr(path) for path in verdict.strange[:3])
+    return (
+        f"{root}: the volume holds {count} files that are not as in the snapshot ({examples}): "
+        "they may be newer work. Empty the volume, or give one that is empty, or overwrite it with "
+        "--force"
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.git import OBJECTS, PACKED_REFS, is_git_directory
 
 LIMIT = 500_000
 """How many entries a walk returns at most, see `Skipped.beyond`; each costs about 350 bytes."""
@@ -119,18 +120,27 @@ class _Walk:
         self._device = os.fstat(directories.root).st_dev
         self._todo = [""]
         self._crowded: list[str] = []
+        self._packed_refs: list[str] = []
+        self._objects: list[str] = []
+        self._in_repository = False
         self.seen: list[Seen] = []
         self.skipped = Skipped()
 
     def run(self) -> "_Walk":
         os.scandir(self._directories.root).close()
-        while self._todo:
-            self._list(self._todo.pop())
-        while self._crowded:
-            self._list_crowd(self._crowded.pop())
-            while self._todo:
-                self._list(self._todo.pop())
+        self._descend()
+        for path in self._packed_refs:
+            self._packed(path)
+        self._todo.extend(self._objects)
+        self._descend()
         return self
+
+    def _descend(self) -> None:
+        while self._todo or self._crowded:
+            if self._todo:
+                self._list(self._todo.pop())
+            else:
+                self._list_crowd(self._crowded.pop())
 
     def _list(self, path: str) -> None:
         """Take up one directory's entries, so that the first by name is entered first."""
@@ -164,6 +174,9 @@ class _Walk:
     def _take(self, path: str, entries: "list[os.DirEntry[str]]") -> None:
         prefix = f"{path}/" if path else ""
         match = self._excludes.match
+        self._in_repository = is_git_directory({entry.name for entry in entries})
+        if self._in_repository:
+            entries = self._postpone(prefix, entries)
         for entry in entries:
             name = entry.name
             inner = prefix + name
@@ -173,6 +186,32 @@ class _Walk:
                 self.skipped.add("beyond", inner)
             else:
                 self._stat(inner, entry)
+
+    def _postpone(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
+        """Keep what refs name for the end; see `git.py` for the order."""
+        soon = []
+        for entry in entries:
+            if entry.name == PACKED_REFS and entry.is_file(follow_symlinks=False):
+                self._packed_refs.append(prefix + entry.name)
+            else:
+                soon.append(entry)
+        return soon
+
+    def _packed(self, path: str) -> None:
+        if self._excludes.match(path, PACKED_REFS, directory=False):
+            self.skipped.add("excluded", path)
+            return
+        if len(self.seen) >= self._limit:
+            self.skipped.add("beyond", path)
+            return
+        try:
+            parent, name = self._directories.parent(path)
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except OSError as error:
+            self._lost(path, error)
+            return
+        if stat.S_ISREG(status.st_mode):
+            self.seen.append(as_seen(path, status))
 
     def _lost(self, path: str, error: OSError) -> None:
         gone = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
@@ -187,7 +226,7 @@ class _Walk:
             return
         kind = stat.S_IFMT(status.st_mode)
         if kind in {stat.S_IFREG, stat.S_IFLNK}:
-            self.seen.append(_seen(path, status))
+            self.seen.append(as_seen(path, status))
         elif kind == stat.S_IFDIR:
             self._directory(path, status)
         else:
@@ -197,15 +236,18 @@ class _Walk:
         if status.st_dev != self._device:
             self.skipped.add("mounts", path)
             return
-        self.seen.append(_seen(path, status))
+        self.seen.append(as_seen(path, status))
         if len(path) > MAX_PATH:
             self.skipped.add("too_deep", path[:200])
             self.skipped.unknown.append(path)
+        elif path.rpartition("/")[2] == OBJECTS and self._in_repository:
+            self._objects.append(path)
         else:
             self._todo.append(path)
 
 
-def _seen(path: str, status: os.stat_result) -> Seen:
+def as_seen(path: str, status: os.stat_result) -> Seen:
+    """Return what `lstat` said as a value."""
     mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
     return Seen(
         path,

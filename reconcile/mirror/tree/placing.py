@@ -1,0 +1,72 @@
+"""Single steps of a restore, each by the descriptor of a directory."""
+
+import os
+
+from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
+from reconcile.mirror.tree.directories import Directories
+
+_ZEROS = bytes(1 << 20)
+
+
+def write(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data`."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def is_hole(data: bytes) -> bool:
+    """Tell whether these are only zeros, which need no room on the disk."""
+    return all(
+        data[start : start + len(_ZEROS)] == _ZEROS[: len(data) - start]
+        for start in range(0, len(data), len(_ZEROS))
+    )
+
+
+def dress(descriptor: int, entry: File | Directory) -> None:
+    """Set mode and time; the mode first, since it may be refused."""
+    os.fchmod(descriptor, entry.mode)
+    os.utime(descriptor, ns=(entry.mtime, entry.mtime))
+
+
+def dress_file(visible: Directories, file: File) -> None:
+    """Do the same by name, for a file that its own mode may not let us open."""
+    parent, name = visible.parent(file.path)
+    os.chmod(name, file.mode, dir_fd=parent)
+    os.utime(name, ns=(file.mtime, file.mtime), dir_fd=parent, follow_symlinks=False)
+
+
+def dress_last(visible: Directories, entry: Entry) -> None:
+    """Set what making other entries would have spoilt."""
+    match entry:
+        case Directory():
+            dress(visible.open(entry.path), entry)
+        case Symlink():
+            parent, name = visible.parent(entry.path)
+            times = (entry.mtime, entry.mtime)
+            os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
+        case _:
+            pass
+
+
+def link(visible: Directories, entry: Entry) -> None:
+    """Make a symbolic or hard link; nothing for other entries."""
+    match entry:
+        case Symlink():
+            parent, name = visible.parent(entry.path)
+            os.symlink(entry.target, name, dir_fd=parent)
+        case HardLink():
+            _link_hard(visible, entry)
+        case _:
+            pass
+
+
+def _link_hard(visible: Directories, entry: HardLink) -> None:
+    above, old = visible.parent(entry.target)
+    source = os.dup(above)
+    try:
+        parent, name = visible.parent(entry.path)
+        os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+    finally:
+        os.close(source)

@@ -1,0 +1,104 @@
+"""Copies SQLite databases that are in use, as a power cut would leave them.
+
+The database's file and its log are read as bytes, never opened as a database: SQLite's backup
+would take locks that the agent's own writes wait for, could create files beside the database, and
+would parse what the agent wrote. What is copied is what SQLite recovers from after a power cut:
+
+- With a write-ahead log (`-wal`) the database's file changes at checkpoints only, and the log grows
+  at its end. A copy is good if the file did not change from before to after, and the log is still
+  the same log: its first 32 bytes, with the salts that each restart of the log changes. A frame
+  that is cut or not committed is ignored by SQLite, by its checksum.
+- With a rollback journal (`-journal`) neither may change meanwhile.
+- The shared memory (`-shm`) is no data: SQLite makes it anew. It is left out.
+"""
+
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.reading import CHUNK, ChangedError, look, read_chunks, read_growing
+from reconcile.mirror.tree.walk import Seen
+
+WAL, JOURNAL, SHARED_MEMORY = "-wal", "-journal", "-shm"
+_WAL_HEADER = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database with a log beside it; the two are taken together or not at all."""
+
+    main: Seen
+    log: Seen
+
+    @property
+    def has_wal(self) -> bool:
+        """Whether the log is written ahead, else it is a rollback journal."""
+        return self.log.path.endswith(WAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of one of the two files; `seen` is what it was when the copy began."""
+
+    seen: Seen
+    data: bytes
+
+
+def databases(seen: Iterable[Seen]) -> list[Database]:
+    """Find databases with a log, by their names."""
+    files = {entry.path: entry for entry in seen if stat.S_ISREG(entry.mode)}
+    return [
+        Database(main, files[path + suffix])
+        for path, main in files.items()
+        for suffix in (WAL, JOURNAL)
+        if path + suffix in files and files[path + suffix].size
+    ]
+
+
+def shared_memory(seen: Iterable[Seen]) -> frozenset[str]:
+    """Find the paths of shared memory, which is left out of snapshots."""
+    paths = {entry.path for entry in seen}
+    return frozenset(
+        path
+        for path in paths
+        if path.endswith(SHARED_MEMORY) and path.removesuffix(SHARED_MEMORY) + WAL in paths
+    )
+
+
+def read_database(
+    directories: Directories, database: Database, size: int = CHUNK
+) -> Iterator[Piece]:
+    """Yield the database's file in pieces of `size` bytes, then its log's.
+
+    ChangedError, at the end at the latest, where they do not fit together: all pieces are to be
+    thrown away then, and the last committed version stays.
+    """
+    main, log = look(directories, database.main.path), look(directories, database.log.path)
+    if not database.has_wal:
+        yield from _read(main, read_chunks(directories, main, size))
+        yield from _read(log, read_chunks(directories, log, size))
+        _unchanged(directories, main)
+        return
+    header = _header(directories, log)
+    yield from _read(main, read_chunks(directories, main, size))
+    longer = look(directories, log.path)
+    yield from _read(longer, read_growing(directories, longer, size))
+    if _header(directories, longer) != header or longer.inode != log.inode:
+        raise ChangedError(log.path)
+    _unchanged(directories, main)
+
+
+def _read(seen: Seen, pieces: Iterable[bytes]) -> Iterator[Piece]:
+    for data in pieces:
+        yield Piece(seen, data)
+
+
+def _header(directories: Directories, log: Seen) -> bytes:
+    start = replace(log, size=min(log.size, _WAL_HEADER))
+    return b"".join(read_growing(directories, start, _WAL_HEADER))
+
+
+def _unchanged(directories: Directories, main: Seen) -> None:
+    if look(directories, main.path) != main:
+        raise ChangedError(main.path)

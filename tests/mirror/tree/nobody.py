@@ -1,0 +1,56 @@
+"""Runs a check as a user without rights, since a test may run as root, who may read all."""
+
+import os
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.excludes import compiled
+from reconcile.mirror.tree.removing import remove
+
+NOBODY = 65534
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Make a folder in which every user may work; pytest's own are for one user only."""
+    folder = Path(tempfile.mkdtemp(prefix="mirror-nobody-"))
+    folder.chmod(0o777)
+    try:
+        yield folder
+    finally:
+        with Directories(folder.parent) as directories:
+            remove(directories, folder.name)
+
+
+def as_nobody(check: Callable[[], None]) -> None:
+    """Call `check` in a process of a user without rights; AssertionError shows how it failed."""
+    compiled(["loaded before the rights to read the library go"])
+    source, sink = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child starts no threads
+        child = os.fork()
+    if not child:
+        os._exit(_child(check, sink))
+    os.close(sink)
+    with os.fdopen(source) as told:
+        text = told.read()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, text
+
+
+def _child(check: Callable[[], None], sink: int) -> int:
+    try:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        check()
+    except BaseException:  # noqa: BLE001 - told to the parent
+        os.write(sink, traceback.format_exc().encode())
+        return 1
+    return 0

@@ -1,0 +1,70 @@
+"""Takes a tree into memory and puts it back, with nothing but the room under test."""
+
+import hashlib
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconcile.mirror.model import Alone, Directory, Entry, File, HardLink, Symlink
+from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.links import hard_links
+from reconcile.mirror.tree.reading import read_chunks, read_link
+from reconcile.mirror.tree.restoring import Found, Restorer
+from reconcile.mirror.tree.walk import Seen, walk
+
+CHUNK = 8 << 20
+
+
+@dataclass(slots=True)
+class Memory:
+    """A snapshot: entries, and blobs by digest."""
+
+    entries: list[Entry] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+def take(root: Path, patterns: Sequence[str] = (), chunk: int = CHUNK) -> Memory:
+    """Walk and read a whole tree."""
+    seen, _ = walk(root, Excludes(patterns))
+    links = hard_links(seen)
+    memory = Memory()
+    with Directories(root) as directories:
+        for entry in seen:
+            if entry.path in links:
+                memory.entries.append(HardLink(entry.path, links[entry.path]))
+            else:
+                memory.entries.append(_entry(directories, entry, memory, chunk))
+    return memory
+
+
+def put(memory: Memory, root: Path, found: Found = Found.STRANGERS, chunk: int = CHUNK) -> Restorer:
+    """Restore all of it; returns what was asked to do so."""
+    restorer = Restorer(root, memory.entries, found)
+    restorer.begin()
+    write(memory, restorer, restorer.files, chunk)
+    restorer.finish()
+    return restorer
+
+
+def write(memory: Memory, restorer: Restorer, files: Sequence[File], chunk: int = CHUNK) -> None:
+    """Write some files."""
+    for file in files:
+        if len(file.blobs) == 1:
+            restorer.write(file, memory.blobs[file.blobs[0]])
+        else:
+            for number, digest in enumerate(file.blobs):
+                restorer.write_at(file, number * chunk, memory.blobs[digest])
+
+
+def _entry(directories: Directories, seen: Seen, memory: Memory, chunk: int) -> Entry:
+    mode = stat.S_IMODE(seen.mode)
+    if stat.S_ISDIR(seen.mode):
+        return Directory(seen.path, mode, seen.mtime)
+    if stat.S_ISLNK(seen.mode):
+        return Symlink(seen.path, read_link(directories, seen), seen.mtime)
+    pieces = list(read_chunks(directories, seen, chunk))
+    blobs = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
+    memory.blobs.update(zip(blobs, pieces, strict=True))
+    return File(seen.path, mode, seen.mtime, seen.size, blobs, Alone())

@@ -1,0 +1,198 @@
+"""Patterns mean what they mean to git, and cost little."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.mirror.errors import SettingsError
+from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
+from reconcile.mirror.tree.ignorefile import (
+    MAX_BYTES,
+    MAX_LENGTH,
+    MAX_PATTERNS,
+    IgnoreFile,
+    judge,
+    read_ignore_file,
+)
+from reconcile.mirror.tree.walk import walk
+
+
+def excluded(patterns, path: str, *, directory: bool = False) -> bool:
+    return Excludes(patterns).match(path, path.rpartition("/")[2], directory=directory)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "__pycache__",
+        "a/__pycache__",
+        ".cache",
+        "a/node_modules/.cache",
+        ".npm/_cacache",
+        "lost+found",
+    ],
+)
+def test_caches_are_left_out_by_default(path: str):
+    assert excluded(DEFAULTS, path, directory=True)
+    assert not excluded(DEFAULTS, path, directory=False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "repo/.git/index.lock",
+        ".git/refs/heads/main.lock",
+        "repo/.git/modules/sub/index.lock",
+        "repo/.git/objects/ab/tmp_obj_x1",
+        "repo/.git/objects/pack/tmp_pack_x1",
+        "repo/.git/gc.pid",
+        ".nfs000001",
+    ],
+)
+def test_what_a_killed_git_leaves_is_left_out_by_default(path: str):
+    assert excluded(DEFAULTS, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git",
+        ".git/HEAD",
+        "repo/.git/index",
+        "repo/.git/objects/ab/cdef",
+        "Cargo.lock",
+        "a/poetry.lock",
+        "node_modules",
+        ".venv",
+        "dist",
+        "build",
+        "a/lost+found",
+        "tmp_obj_notes",
+        "new\nline",
+        "\udcff",
+    ],
+)
+def test_work_is_kept_by_default(path: str):
+    assert not excluded(DEFAULTS, path, directory=True)
+    assert not excluded(DEFAULTS, path)
+
+
+def test_a_later_pattern_takes_in_again_what_an_earlier_one_left_out():
+    patterns = (*DEFAULTS, "!__pycache__/", "*.log", "!keep.log")
+    assert not excluded(patterns, "a/__pycache__", directory=True)
+    assert excluded(patterns, "a/b.log")
+    assert not excluded(patterns, "a/keep.log")
+
+
+def test_the_mirrors_own_directory_is_always_left_out():
+    patterns = ("!.reconcile-mirror-restoring/",)
+    assert excluded(patterns, ".reconcile-mirror-restoring", directory=True)
+    assert not excluded(patterns, "a/.reconcile-mirror-restoring", directory=True)
+
+
+def test_a_newline_in_a_name_is_a_letter_like_others():
+    assert not excluded(["*.log"], "a.log\n")
+    assert excluded(["a*z"], "a\nz")
+
+
+@pytest.mark.parametrize("pattern", ["a\nb", "a\0b", "!"])
+def test_a_pattern_that_makes_no_sense_is_named(pattern: str):
+    with pytest.raises(SettingsError, match="exclude pattern 2") as caught:
+        Excludes(["*.log", pattern])
+    assert repr(pattern) in str(caught.value)
+
+
+segments = st.sampled_from(["a", "b", "ab", "a.b", "b.log", "*", "*.log", "a*", "?", "[ab]", "**"])
+patterns = st.lists(
+    st.builds(
+        lambda negated, anchored, parts, folder: (
+            ("!" if negated else "")
+            + ("/" if anchored else "")
+            + "/".join(parts)
+            + ("/" if folder else "")
+        ),
+        st.booleans(),
+        st.booleans(),
+        st.lists(segments, min_size=1, max_size=3),
+        st.booleans(),
+    ),
+    max_size=4,
+)
+files = st.sets(
+    st.lists(st.sampled_from(["a", "b", "ab", "a.b", "b.log"]), min_size=1, max_size=3).map(
+        "/".join
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(patterns, files)
+def test_the_walk_leaves_out_what_git_ignores(lines, paths):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for path in sorted(paths):
+            file = root / path
+            if not any(parent.is_file() for parent in file.parents) and not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+        subprocess.run(("git", "init", "--quiet", name), check=True)
+        (root / ".git/info/exclude").write_text("\n".join(lines))
+        told = subprocess.run(
+            ("git", "-C", name, "ls-files", "--others", "--exclude-standard", "-z"),
+            check=True,
+            capture_output=True,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
+        )
+        kept = set(told.stdout.decode().split("\0")) - {""}
+        seen, _ = walk(root, Excludes((*lines, "/.git/")))
+        ours = {entry.path for entry in seen if (root / entry.path).is_file()}
+        assert ours == kept
+
+
+def test_no_ignore_file_is_no_problem(tmp_path: Path):
+    assert read_ignore_file(tmp_path) == IgnoreFile()
+
+
+def test_the_agents_own_patterns_are_read_and_bad_lines_named(tmp_path: Path):
+    (tmp_path / ".mirrorignore").write_bytes(
+        b"# mine\n\n*.tmp\r\n!\n" + b"*a" * 9 + b"\n\xff\n/data/"
+    )
+    found = read_ignore_file(tmp_path)
+    assert found.patterns == ("*.tmp", "\udcff", "/data/")
+    assert [text.partition(": ")[0] for text in found.problems] == [
+        ".mirrorignore:4",
+        ".mirrorignore:5",
+    ]
+    root = os.open(tmp_path, os.O_RDONLY)
+    assert read_ignore_file(root) == found
+    os.close(root)
+
+
+def test_an_ignore_file_that_is_a_link_a_fifo_or_too_large_is_not_read(tmp_path: Path):
+    secret, path = tmp_path / "secret", tmp_path / ".mirrorignore"
+    secret.write_text("key")
+    path.symlink_to(secret)
+    assert read_ignore_file(tmp_path).patterns == ()
+    assert "cannot be read" in read_ignore_file(tmp_path).problems[0]
+    path.unlink()
+    os.mkfifo(path)
+    assert "no regular file" in read_ignore_file(tmp_path).problems[0]
+    path.unlink()
+    path.write_bytes(b"a\n" * MAX_BYTES)
+    assert read_ignore_file(tmp_path).patterns == ()
+    assert "larger" in read_ignore_file(tmp_path).problems[0]
+
+
+def test_patterns_beyond_the_limits_are_refused_one_by_one():
+    many = judge([f"file-{number}" for number in range(MAX_PATTERNS + 5)])
+    assert len(many.patterns) == MAX_PATTERNS
+    assert len(many.problems) == 1
+    long = judge(["x" * (MAX_LENGTH + 1), "x"])
+    assert (long.patterns, len(long.problems)) == (("x",), 1)

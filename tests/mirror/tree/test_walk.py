@@ -1,0 +1,261 @@
+"""The walk sees what is there, enters no link, and outlives whatever it meets."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.tree import walk as walking
+from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
+from reconcile.mirror.tree.links import hard_links
+from reconcile.mirror.tree.walk import StoppedError, walk
+from tests.mirror.tree.nobody import as_nobody, open_folder
+
+NOTHING = Excludes(())
+
+
+class Swapping(Excludes):
+    """Excludes nothing; at the given path it does something to the tree, once."""
+
+    def __init__(self, at: str, deed) -> None:
+        super().__init__(())
+        self._at = at
+        self._deed = deed
+
+    def match(self, path: str, name: str, *, directory: bool) -> bool:
+        if path == self._at:
+            self._deed()
+            self._at = ""
+        return super().match(path, name, directory=directory)
+
+
+def paths(root: Path, excludes: Excludes = NOTHING, **options) -> list[str]:
+    return [entry.path for entry in walk(root, excludes, **options)[0]]
+
+
+def test_entries_come_in_the_order_of_paths_with_what_lstat_says(tmp_path: Path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/x").write_bytes(b"12345")
+    (tmp_path / "b-a").symlink_to("b")
+    (tmp_path / "a").touch()
+    seen, skipped = walk(tmp_path, NOTHING)
+    assert [entry.path for entry in seen] == ["a", "b", "b-a", "b/x"]
+    status = (tmp_path / "b/x").lstat()
+    found = seen[-1]
+    assert (found.size, found.mtime, found.ctime) == (5, status.st_mtime_ns, status.st_ctime_ns)
+    assert (found.inode, found.device, found.links) == (status.st_ino, status.st_dev, 1)
+    assert stat.S_ISLNK(seen[2].mode)
+    assert skipped == walking.Skipped()
+
+
+def test_a_descriptor_of_the_root_serves_as_well_and_stays_open(tmp_path: Path):
+    (tmp_path / "a").touch()
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert [entry.path for entry in walk(root, NOTHING)[0]] == ["a"]
+        assert os.fstat(root).st_ino == tmp_path.stat().st_ino
+    finally:
+        os.close(root)
+
+
+def test_no_link_is_entered_wherever_it_leads(tmp_path: Path):
+    outside, inside = tmp_path / "mirror-state", tmp_path / "workspace"
+    outside.mkdir()
+    inside.mkdir()
+    (outside / "credentials").write_text("secret")
+    (inside / "state").symlink_to(outside)
+    (inside / "key").symlink_to(outside / "credentials")
+    (inside / "self").symlink_to(".")
+    (inside / "process").symlink_to("/proc/self")
+    assert paths(inside) == ["key", "process", "self", "state"]
+
+
+def test_a_directory_swapped_for_a_link_before_it_is_entered_is_not_entered(tmp_path: Path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    (outside / "secret").touch()
+    (inside / "a/b").mkdir(parents=True)
+    (inside / "a/b/mine").touch()
+    (inside / "z").touch()
+
+    def swap() -> None:
+        (inside / "a/b").rename(tmp_path / "gone")
+        (inside / "a/b").symlink_to(outside)
+
+    seen, skipped = walk(inside, NOTHING, stop=_once_at(3, swap))
+    assert [entry.path for entry in seen] == ["a", "a/b", "z"]
+    assert (skipped.vanished, skipped.unknown) == (1, ["a/b"])
+
+
+def _once_at(call: int, deed):
+    """Return a `stop` that never stops, but does something when it is asked for the nth time."""
+    calls = iter(range(1, 1000))
+
+    def stop() -> bool:
+        if next(calls) == call:
+            deed()
+        return False
+
+    return stop
+
+
+def test_the_parent_swapped_for_a_link_is_not_entered_either(tmp_path: Path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    (outside / "b").mkdir(parents=True)
+    (outside / "b/secret").touch()
+    (inside / "a/b").mkdir(parents=True)
+    swap = Swapping(
+        "a", lambda: ((inside / "a").rename(tmp_path / "gone"), (inside / "a").symlink_to(outside))
+    )
+    seen, _ = walk(inside, swap)
+    assert [entry.path for entry in seen] == ["a"]
+
+
+def test_an_entry_that_goes_while_it_is_listed_is_no_error(tmp_path: Path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    seen, skipped = walk(tmp_path, Swapping("b", (tmp_path / "b").unlink))
+    assert [entry.path for entry in seen] == ["a"]
+    assert skipped.vanished == 1
+
+
+def test_sockets_fifos_and_devices_are_counted_and_left_out(tmp_path: Path):
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{folder}/socket")
+        os.close(folder)
+        (tmp_path / "file").touch()
+        seen, skipped = walk(tmp_path, NOTHING)
+    assert [entry.path for entry in seen] == ["file"]
+    assert skipped.sockets == 2
+    assert sorted(skipped.examples["sockets"]) == ["fifo", "socket"]
+
+
+def test_devices_are_counted_by_themselves():
+    seen, skipped = walk(Path("/dev"), NOTHING)
+    assert skipped.devices > 0
+    assert "null" not in [entry.path for entry in seen]
+
+
+def test_what_is_on_another_device_is_not_entered():
+    if not os.path.ismount("/dev/shm"):
+        pytest.fail("this machine has no /dev/shm to be told from /dev")
+    seen, skipped = walk(Path("/dev"), NOTHING)
+    assert skipped.mounts > 0
+    assert not [entry.path for entry in seen if entry.path.startswith("shm")]
+
+
+def test_a_closed_directory_is_counted_and_the_rest_goes_on():
+    with open_folder() as folder:
+
+        def check() -> None:
+            (folder / "closed").mkdir()
+            (folder / "closed/inside").touch()
+            (folder / "listed").mkdir()
+            (folder / "listed/inside").touch()
+            (folder / "z").touch()
+            (folder / "closed").chmod(0)
+            (folder / "listed").chmod(0o400)
+            seen, skipped = walk(folder, NOTHING)
+            assert [entry.path for entry in seen] == ["closed", "listed", "z"]
+            assert skipped.unreadable == 2
+            assert sorted(skipped.unknown) == ["closed", "listed/inside"]
+
+        as_nobody(check)
+
+
+def test_a_root_that_is_none_is_an_error_that_says_so(tmp_path: Path):
+    (tmp_path / "link").symlink_to("/")
+    for name in ("missing", "link"):
+        with pytest.raises(WorkspaceError, match="the workspace cannot be read"):
+            walk(tmp_path / name, NOTHING)
+
+
+def test_names_of_any_bytes_are_seen(tmp_path: Path):
+    names = [b"\xff\xfe", b"new\nline", b"x" * 255, b"-rf", b"%0A", "é".encode()]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).touch()
+    assert sorted(map(os.fsencode, paths(tmp_path))) == sorted(names)
+
+
+def test_hard_links_are_told_by_device_and_inode(tmp_path: Path):
+    (tmp_path / "b").touch()
+    (tmp_path / "c").hardlink_to(tmp_path / "b")
+    (tmp_path / "a").hardlink_to(tmp_path / "b")
+    (tmp_path / "d").touch()
+    seen, _ = walk(tmp_path, NOTHING)
+    assert hard_links(seen) == {"b": "a", "c": "a"}
+
+
+def test_a_file_whose_other_name_is_elsewhere_is_no_link(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a").touch()
+    (tmp_path / "out").hardlink_to(tmp_path / "in/a")
+    assert hard_links(walk(tmp_path / "in", NOTHING)[0]) == {}
+
+
+def test_the_walk_stops_when_it_is_asked_to(tmp_path: Path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    with pytest.raises(StoppedError):
+        walk(tmp_path, NOTHING, stop=lambda: True)
+
+
+def test_beyond_the_limit_entries_are_counted_and_the_largest_directory_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(walking, "CROWD", 10)
+    (tmp_path / "a-flood").mkdir()
+    for number in range(35):
+        (tmp_path / f"a-flood/{number:02}").touch()
+    (tmp_path / "work").mkdir()
+    for number in range(5):
+        (tmp_path / f"work/{number}").touch()
+    seen, skipped = walk(tmp_path, NOTHING, limit=20)
+    found = [entry.path for entry in seen]
+    assert len(found) == 20
+    assert skipped.beyond == 35 + 5 + 2 - 20
+    assert [path for path in found if path.startswith("work/")] == [f"work/{n}" for n in range(5)]
+    assert paths(tmp_path, limit=1000)[-1] == "work/4"
+    assert len(paths(tmp_path, limit=1000)) == 42
+
+
+def test_a_directory_too_deep_to_be_named_is_counted_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(walking, "MAX_PATH", 10)
+    (tmp_path / "four/four/four/four").mkdir(parents=True)
+    seen, skipped = walk(tmp_path, NOTHING)
+    assert [entry.path for entry in seen] == ["four", "four/four", "four/four/four"]
+    assert (skipped.too_deep, skipped.unknown) == (1, ["four/four/four"])
+
+
+def test_what_refs_name_is_listed_after_the_refs(tmp_path: Path):
+    git = tmp_path / "repo/.git"
+    for folder in ("objects/aa", "refs/heads", "worktrees/w"):
+        (git / folder).mkdir(parents=True)
+    (git / "HEAD").touch()
+    (git / "packed-refs").touch()
+    (git / "refs/heads/main").touch()
+
+    def commit_and_pack() -> None:
+        (git / "objects/aa/new").touch()
+        (git / "refs/heads/main").unlink()
+        (git / "packed-refs").write_text("main")
+
+    seen, _ = walk(tmp_path, Swapping("repo/.git/refs/heads/main", commit_and_pack))
+    found = {entry.path: entry for entry in seen}
+    assert "repo/.git/objects/aa/new" in found
+    assert "repo/.git/refs/heads/main" not in found
+    assert found["repo/.git/packed-refs"].size == 4
+
+
+def test_excluded_directories_are_not_entered(tmp_path: Path):
+    (tmp_path / "a/__pycache__/deep").mkdir(parents=True)
+    (tmp_path / "a/keep").touch()
+    seen, skipped = walk(tmp_path, Excludes(DEFAULTS))
+    assert [entry.path for entry in seen] == ["a", "a/keep"]
+    assert (skipped.excluded, skipped.examples["excluded"]) == (1, ["a/__pycache__"])
