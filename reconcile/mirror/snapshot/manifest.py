@@ -131,11 +131,10 @@ class _Reader:
 
     def take(self, line: bytes) -> None:
         """Take one line; ValueError, DamagedError or UnknownFormatError if it is malformed."""
-        value = parse_object(line)
         if self._header is None:
-            self._header = parse_header(value)
+            self._header = parse_header(parse_object(line))
         else:
-            self._add(self._header, parse_line(value))
+            self._add(self._header, parse_line(line))
         self.line += 1
 
     def manifest(self) -> Manifest:

@@ -40,6 +40,14 @@ MIN_PACK: Final = 2 * BLOCK + len(END)
 _ALONE_PLACE: Final = Alone()
 
 
+# A packed file with a name in ASCII, just as it is written; group by group its fields.
+_USUAL: Final = re.compile(
+    rb'\{"kind":"file","path":"([ !#$&-\[\]-~]+)","size":([1-9][0-9]{0,7}),"mode":"([0-7]{4})",'
+    rb'"mtime":"(0|[1-9][0-9]{0,17})\.([0-9]{9})","blobs":\["([0-9a-f]{64})"\],'
+    rb'"pack":(0|[1-9][0-9]{0,8}),"at":([1-9][0-9]{0,8})\}'
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Gone:
     """An entry of the generation before is no more."""
@@ -50,8 +58,25 @@ class Gone:
 Line: TypeAlias = Entry | Gone | Pack
 
 
-def parse_line(value: Json) -> Line:
+def parse_line(line: bytes) -> Line:
     """Return what a line below the header says; ValueError, which says why, if it is malformed."""
+    usual = _USUAL.fullmatch(line)
+    return _parse_any(fields.parse_object(line)) if usual is None else _usual_file(usual)
+
+
+def _usual_file(found: re.Match[bytes]) -> File:
+    """Read the line of nearly every file, in half the time; the same as `_file` of its JSON."""
+    raw, size, mode, seconds, rest, digest, pack, at = found.groups()
+    path = raw.decode("ascii")
+    fields.checked("path", check_path, path)
+    place = Packed(int(pack), int(at))
+    length = int(size)
+    check_file(length, 1, place)
+    mtime = int(seconds + rest)
+    return File(path, int(mode, 8), mtime, length, (digest.decode("ascii"),), place)
+
+
+def _parse_any(value: Json) -> Line:
     kind = value.get("kind")
     parse = _KINDS.get(kind) if isinstance(kind, str) else None
     if parse is None:

@@ -1,0 +1,63 @@
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.mirror.snapshot.parsing import parse_line
+from reconcile.mirror.snapshot.paths import check_path
+from reconcile.mirror.snapshot.writing import entry_line
+from tests.mirror.snapshot import trees
+
+NUMBERS = ["0", "1", "99999999", "999999999", "999999999999999999", "00", "-1", "1.0", "512", "513", "8388608", "8388609"]
+PATHS = [*["a", "a/b", "/a", "a//b", "..", "a/..", "a/.", "...", ".a", "a/", "%41"], "x" * 64, "x" * 256]
+LINE = (
+    b'{"kind":"file","path":"%b","size":%b,"mode":"%b","mtime":"%b",'
+    b'"blobs":["%b"],"pack":%b,"at":%b}'
+)
+values = st.tuples(
+    st.sampled_from(PATHS),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(["0644", "7777", "0888"]),
+    st.sampled_from(["0.000000000", "1700000000.123456789", "01.000000000", "-5.000000000"]),
+    st.sampled_from(["a" * 64, "A" * 64]),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(NUMBERS),
+)
+
+
+def outcome(line):
+    try:
+        return parse_line(line)
+    except ValueError as error:
+        return str(error)
+
+
+@given(values)
+def test_the_short_way_to_read_a_file_gives_what_the_long_way_gives(given_values):
+    line = LINE % tuple(value.encode() for value in given_values)
+    assert outcome(line) == outcome(line.replace(b'{"kind"', b'{ "kind"'))
+
+
+@given(trees.files("name").filter(lambda file: file.blobs))
+def test_every_file_is_read_as_it_was_written(file):
+    line = entry_line(file).rstrip()
+    assert parse_line(line) == file
+    assert parse_line(orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)) == file
+
+
+@pytest.mark.parametrize(
+    "path", ["a", "a/b", "...", "..a/.b", "ü" * 127, "a/" * 2047 + "b", "\udcff"]
+)
+def test_plain_paths_are_accepted(path):
+    check_path(path)
+
+
+@given(st.text("./a\0ü", max_size=8))
+def test_just_paths_below_the_root_are_accepted(path):
+    plain = "\0" not in path and all(name not in {"", ".", ".."} for name in path.split("/"))
+    try:
+        check_path(path)
+    except ValueError:
+        assert not plain
+    else:
+        assert plain
