@@ -8,8 +8,22 @@ from reconcile.mirror.snapshot.paths import check_path
 from reconcile.mirror.snapshot.writing import entry_line
 from tests.mirror.snapshot import trees
 
-NUMBERS = ["0", "1", "99999999", "999999999", "999999999999999999", "00", "-1", "1.0", "512", "513", "8388608", "8388609"]
-PATHS = [*["a", "a/b", "/a", "a//b", "..", "a/..", "a/.", "...", ".a", "a/", "%41"], "x" * 64, "x" * 256]
+NUMBERS = ["0", "1", "99999999", "999999999", "9" * 18, "00", "-1", "1.0", "512", "8388608"]
+PATHS = [
+    "a",
+    "a/b",
+    "/a",
+    "a//b",
+    "..",
+    "a/..",
+    "a/.",
+    "...",
+    ".a",
+    "a/",
+    "x" * 64,
+    "x" * 256,
+    "%41",
+]
 LINE = (
     b'{"kind":"file","path":"%b","size":%b,"mode":"%b","mtime":"%b",'
     b'"blobs":["%b"],"pack":%b,"at":%b}'
@@ -28,8 +42,8 @@ values = st.tuples(
 def outcome(line):
     try:
         return parse_line(line)
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return "refused"
 
 
 @given(values)
