@@ -15,7 +15,7 @@ END: Final = bytes(2 * BLOCK)
 """What closes a tar file: two empty blocks."""
 
 TARGET: Final = 8 << 20
-"""A pack is closed once it has so many bytes; it never has twice as many."""
+"""A pack is closed once it has so many bytes; it has less than one blob more."""
 
 _FIXED: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
