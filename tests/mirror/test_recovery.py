@@ -60,26 +60,37 @@ def empty_workspace() -> Workshop:
     return shop
 
 
-def recover(shop: Workshop, folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the page's script in a folder."""
+def configuration(region: str, key: str, secret: str) -> str:
+    """Return the page's curl.conf with what stands for region and keys filled in."""
+    page = PAGE.read_text(encoding="utf-8")
+    [text] = re.findall(r"cat > curl.conf\)\n(.*?)```", page, re.DOTALL)
+    return text.replace("<region>", region).replace("<key>", key).replace("<secret>", secret)
+
+
+def recover(folder: Path, base: str, conf: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the page's script in a folder, against the objects below an address."""
     tools = toolbox(folder / "tools")
-    (folder / "curl.conf").touch()
-    with serving(shop.objects) as base:
-        return subprocess.run(
-            [tools / "bash", "-c", SCRIPT],
-            cwd=folder,
-            env=environment(tools, base),
-            capture_output=True,
-            check=False,
-        )
+    (folder / "curl.conf").write_text(conf)
+    return subprocess.run(
+        [tools / "bash", "-c", SCRIPT],
+        cwd=folder,
+        env=environment(tools, base),
+        capture_output=True,
+        check=False,
+    )
 
 
+KEYS = configuration("us-east-1", "key", "secret")
+
+
+@pytest.mark.parametrize("conf", [KEYS, ""], ids=["with keys", "without keys"])
 @pytest.mark.parametrize("make", [example, odd_workspace, empty_workspace])
-def test_a_workspace_comes_back_with_tar_jq_and_curl_alone(make, tmp_path):
+def test_a_workspace_comes_back_with_tar_jq_and_curl_alone(make, conf, tmp_path):
     shop = make()
-    done = recover(shop, tmp_path)
+    with serving(shop.objects) as base:
+        done = recover(tmp_path, base, conf)
     assert (done.returncode, done.stderr) == (0, b"")
-    _assert_is(shop, tmp_path / "workspace")
+    assert_is(shop, tmp_path / "workspace")
 
 
 def test_a_flipped_byte_in_a_pack_stops_the_recovery(tmp_path):
@@ -88,13 +99,15 @@ def test_a_flipped_byte_in_a_pack_stops_the_recovery(tmp_path):
     flipped = bytearray(shop.objects[key])
     flipped[600] ^= 1
     shop.objects[key] = bytes(flipped)
-    done = recover(shop, tmp_path)
+    with serving(shop.objects) as base:
+        done = recover(tmp_path, base, KEYS)
     assert done.returncode != 0
     assert b"pack.tar: FAILED" in done.stdout
     assert not (tmp_path / "workspace").exists()
 
 
-def _assert_is(shop, workspace):
+def assert_is(shop: Workshop, workspace: Path) -> None:
+    """Compare a workspace with the tree that was committed last."""
     found = {str(path.relative_to(workspace)): path.lstat() for path in workspace.rglob("*")}
     assert found.keys() == shop.tree.entries.keys()
     for path, entry in shop.tree.entries.items():
