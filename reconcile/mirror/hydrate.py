@@ -18,11 +18,15 @@ from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import File, Generation, Missing, Tree
 from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
-from reconcile.mirror.protocol import Claimant, Found, same_writer
+from reconcile.mirror.protocol import Claimant, same_writer
+from reconcile.mirror.protocol import Found as FoundHead
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.tree.restoring import Found, Restorer
+
+_NOBODYS = frozenset({"lost+found"})
+"""What a volume has that is empty."""
 
 
 class PartialPolicy(Enum):
@@ -126,7 +130,7 @@ def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
 
 def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
     tree = read_tree(means.store, volume.state, generation)
-    restorer = Restorer(volume.root, tree.entries.values())
+    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
     limit = Limit(means.clock)
     files: list[File] = []
     if tree.entries:
@@ -141,6 +145,20 @@ def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
     return Restored(generation, len(files), sum(file.size for file in files))
 
 
+def _whose(volume: Volume) -> Found:
+    """Tell whether what the volume holds comes from an earlier attempt of ours alone.
+
+    That is noted before the first byte is written, and only if the volume is empty then.
+    """
+    this = volume_of(volume.root)
+    note = b"%d %d\n" % (this.device, this.inode)
+    if volume.state.read(volume.state.attempt) == note:
+        return Found.OURS
+    if {path.name for path in volume.root.iterdir()} <= _NOBODYS:
+        volume.state.write(volume.state.attempt, note)
+    return Found.STRANGERS
+
+
 def _remember(volume: Volume, tree: Tree, generation: Generation, limit: Limit) -> None:
     """Write the index, so that the first sync reads only what the snapshot has not."""
     seen = survey(volume.root, volume.excludes, limit).seen
@@ -148,6 +166,7 @@ def _remember(volume: Volume, tree: Tree, generation: Generation, limit: Limit) 
     save_index(volume.state, index_of(last_manifest(generation), seen, strange))
 
 
-def _finish(volume: Volume, found: Found) -> None:
+def _finish(volume: Volume, found: FoundHead) -> None:
     mark = Mark(found.head.writer, found.head.generation.number, volume_of(volume.root))
     write_mark(volume.state, mark)
+    volume.state.remove(volume.state.attempt)

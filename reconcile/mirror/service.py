@@ -1,5 +1,7 @@
 """The mirror's HTTP door inside the pod: is it alive, is the snapshot fresh, what are the facts."""
 
+import contextlib
+import socket
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -123,7 +125,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         # What a client sends slowly, byte by byte, must end as well: time-outs are for each byte.
-        watch = threading.Timer(PATIENCE, self.shutdown_request, (request,))
+        watch = threading.Timer(PATIENCE, _hang_up, (request,))
         watch.daemon = True
         watch.start()
         try:
@@ -134,6 +136,12 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no event."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    """Wake whoever reads or writes it; closing it is the business of its own thread."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -33,6 +33,11 @@ class StateDirectory:
         return self.path / "index"
 
     @property
+    def attempt(self) -> Path:
+        """Where hydrate notes on which volume it has begun."""
+        return self.path / "attempt"
+
+    @property
     def ending(self) -> Path:
         """What `prestop` leaves for the running sync."""
         return self.path / "ending"

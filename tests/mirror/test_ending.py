@@ -112,7 +112,7 @@ def test_a_fenced_pod_says_so_and_writes_nothing(stage, successor):
     assert exit_of_farewell(farewell.outcome) is Exit.FENCED
 
 
-def test_without_a_native_sidecar_the_runner_is_waited_for(stage, tmp_path, successor):
+def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
     done = stage.pod.root / "done"
 
     def later():

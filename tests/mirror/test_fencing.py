@@ -209,11 +209,14 @@ class Pods(RuleBasedStateMachine):
         except StoreAwayError:
             assert not certain
         else:
-            pod.position = answer.found
-            if isinstance(answer, Landed):
-                self.acknowledged.append(attempted.generation.chain[-1])
+            self._answered(pod, attempted, answer)
         finally:
             self._look()
+
+    def _answered(self, pod, attempted, answer):
+        pod.position = answer.found
+        if isinstance(answer, Landed):
+            self.acknowledged.append(attempted.generation.chain[-1])
 
     def _stand(self, pod):
         if pod.position is None:

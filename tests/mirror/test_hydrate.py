@@ -56,7 +56,8 @@ def test_only_a_clean_404_means_new(successor, memory, script):
     assert "put_if HEAD" not in requests(memory)
 
 
-def test_the_claim_comes_before_the_restore(stored, successor, memory):
+@pytest.mark.usefixtures("stored")
+def test_the_claim_comes_before_the_restore(successor, memory):
     memory.bucket.requests.clear()
     successor.hydrate()
     asked = requests(memory)
@@ -74,23 +75,26 @@ def test_what_a_predecessor_commits_before_the_claim_is_restored(stored, success
         stored.sync()
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("kind", ["packs/", "blobs/", "manifests/"])
-def test_an_altered_object_is_named_and_leaves_no_mark(stored, successor, memory, kind):
+def test_an_altered_object_is_named_and_leaves_no_mark(successor, memory, kind):
     key = _damage(memory, kind)
     with pytest.raises(DamagedError, match=key.rpartition("/")[2]):
         successor.hydrate()
     assert find_mark(successor.state) is None
 
 
+@pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("kind", ["packs/", "blobs/", "manifests/"])
-def test_a_missing_object_is_named(stored, successor, memory, kind):
+def test_a_missing_object_is_named(successor, memory, kind):
     key = _key(memory, kind)
     del memory.bucket.objects[key]
     with pytest.raises(DamagedError, match=f"{key}.* is missing"):
         successor.hydrate()
 
 
-def test_a_newer_format_is_refused_by_name(stored, successor, memory):
+@pytest.mark.usefixtures("stored")
+def test_a_newer_format_is_refused_by_name(successor, memory):
     body, written = memory.bucket.objects["HEAD"]
     memory.bucket.objects["HEAD"] = (body.replace(b"mirror/1", b"mirror/9"), written)
     with pytest.raises(UnknownFormatError, match="mirror/9"):
@@ -108,7 +112,8 @@ def test_an_attempt_that_failed_is_completed_by_the_next(stored, successor, memo
     assert listing(successor.root) == listing(stored.root)
 
 
-def test_a_container_that_starts_again_keeps_what_is_there(stored, successor):
+@pytest.mark.usefixtures("stored")
+def test_a_container_that_starts_again_keeps_what_is_there(successor):
     successor.hydrate()
     successor.write("a", b"newer than the snapshot")
     old = find_mark(successor.state).writer

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -14,10 +13,16 @@ import pytest
 
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.exits import Exit
+from reconcile.mirror.fetch import Fetch
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.position import read_tree
+from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.retrying import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
+from reconcile.mirror.tree.restoring import Restorer
 from reconcile.runtime.clock import SystemClock
-from tests.mirror.worlds import listing
+from tests.mirror.worlds import FakeClock, listing
 from tests.s3 import buckets
 
 PROGRAM = Path(sys.executable).parent / "reconcile-mirror"
@@ -140,6 +145,7 @@ def test_a_store_that_is_not_there_ends_hydrate_with_its_reason(site):
 
 def test_term_while_the_store_is_away_ends_within_the_deadline(site, tmp_path):
     site.hydrate("one")
+    (site.root("one") / "a").write_bytes(b"a")
     (site.secret / "S3_ENDPOINT").write_text("http://127.0.0.1:9")
     log = tmp_path / "termination"
     options = (f"--termination-log={log}", "--flush-seconds=2")
@@ -195,14 +201,6 @@ def _restored(site, number):
     target.mkdir()
     if not head.generation.chain:
         return 0
-    from reconcile.mirror.fetch import Fetch
-    from reconcile.mirror.lanes import Lanes
-    from reconcile.mirror.limit import Limit
-    from reconcile.mirror.position import read_tree
-    from reconcile.mirror.state import StateDirectory
-    from reconcile.mirror.tree.restoring import Restorer
-    from tests.mirror.worlds import FakeClock
-
     store = site.store()
     tree = read_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
     restorer = Restorer(target, tree.entries.values())
@@ -211,5 +209,5 @@ def _restored(site, number):
     fetch.run(tree, restorer.files, Lanes(2, "fetch"), Limit(FakeClock()))
     restorer.finish()
     [only] = {path.read_text() for path in target.iterdir()}
-    assert len(os.listdir(target)) == 20
+    assert len(list(target.iterdir())) == 20
     return int(only)

@@ -1,5 +1,6 @@
 """What the HTTP door says, and that nobody can hold it shut."""
 
+import contextlib
 import json
 import socket
 import urllib.error
@@ -90,7 +91,7 @@ def test_other_paths_are_told_what_there_is(door):
     assert b"/readyz" in body
 
 
-def test_clients_that_say_nothing_keep_nobody_out(door, monkeypatch):
+def test_clients_that_say_nothing_keep_nobody_out(door):
     silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(4)]
     try:
         assert _get(door, "/healthz")[0] == 200
@@ -108,11 +109,19 @@ def test_more_clients_than_are_answered_are_turned_away_and_the_door_stays_open(
         for each in silent:
             each.settimeout(30)
             assert each.recv(1) == b""
-        assert _get(opened, "/healthz")[0] == 200
+        assert _patiently(opened) == 200
     finally:
         for each in silent:
             each.close()
         opened.close()
+
+
+def _patiently(door):
+    """A place becomes free a moment after its client was turned away."""
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            return _get(door, "/healthz")[0]
+    raise AssertionError("the door stays shut")
 
 
 def test_a_port_that_is_taken_is_a_setting_that_is_wrong(door):

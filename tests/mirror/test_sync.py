@@ -7,11 +7,12 @@ import pytest
 
 from reconcile.mirror import gather
 from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
-from reconcile.mirror.limit import OverError
+from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.sync import Done, Unchanged
 from reconcile.mirror.tree.reading import Changed, ChangedError
-from tests.mirror.worlds import Interrupted, listing, requests
+from reconcile.mirror.uploads import Uploads
+from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
 
 
 def _fill(pod):
@@ -21,7 +22,7 @@ def _fill(pod):
     pod.write("big.log", bytes(range(256)) * 4096 * 20)
     pod.write(os.fsdecode(b"odd\xff\nname%"), b"odd")
     (pod.root / "nothing").mkdir(mode=0o700)
-    os.symlink("nowhere", pod.root / "link")
+    (pod.root / "link").symlink_to("nowhere")
     os.link(pod.root / "src/main.py", pod.root / "zz")
 
 
@@ -173,10 +174,10 @@ def test_sockets_are_skipped_and_excludes_left_out(pod, successor):
 
 def test_a_link_to_the_mirrors_own_files_is_stored_as_a_link(pod, successor):
     pod.write("a")
-    os.symlink(pod.state.mark, pod.root / "trap")
+    (pod.root / "trap").symlink_to(pod.state.mark)
     pod.sync()
     successor.hydrate()
-    assert os.readlink(successor.root / "trap") == str(pod.state.mark)
+    assert (successor.root / "trap").readlink() == pod.state.mark
 
 
 def test_without_a_mark_nothing_is_sent(pod, memory):
@@ -256,45 +257,35 @@ def test_a_pass_that_is_interrupted_commits_nothing(pod, memory):
     assert requests(memory) == []
 
 
-def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, successor):
+def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, successor, monkeypatch):
     pod.write("committed", b"old")
     pod.sync()
-    for number in range(5):
-        path = pod.write(f"f{number}", b"%d" % number * (2 << 20))
-        os.utime(path, ns=(10**18 * number, 4 * 10**18 + number))
     pod.write("committed", b"new")
-    os.utime(pod.root / "committed", ns=(1, 1))
+    for number in range(5):
+        pod.write(f"f{number}", b"%d" % number * 1000)
     reads = []
-
-    def over():
-        return len(reads) >= 2
-
-    syncer = pod.syncer()
-    effort = pod.effort(final=True)
-    effort.limit.over = over
     real = gather.Gatherer.take_file
 
-    def counted(self, seen):
-        real(self, seen)
+    def take_file(self, seen):
         reads.append(seen.path)
+        real(self, seen)
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gather.Gatherer, "take_file", counted)
-        reads.clear()
-        done = syncer.run(_walkable(effort, reads))
-    assert done.committed
-    assert isinstance(done.generation.completeness, Missing)
-    assert len(reads) == 2
+    monkeypatch.setattr(gather.Gatherer, "take_file", take_file)
+    effort = pod.effort(final=True, asked=lambda: len(reads) == 2)
+    monkeypatch.setattr(Uploads, "close_pack", _whatever_the_limit(Uploads.close_pack))
+    monkeypatch.setattr(Uploads, "drain", _whatever_the_limit(Uploads.drain))
+    done = pod.syncer().run(effort)
+    assert reads == ["f4", "f3"]
+    assert done.generation.completeness == Missing(4, 3003)
+    monkeypatch.undo()
     successor.hydrate()
-    kept = {path.name for path in successor.root.iterdir()}
-    assert (successor.root / "committed").read_bytes() == b"old"
-    assert kept <= {"committed", *reads}
+    found = {path.name: path.read_bytes() for path in successor.root.iterdir()}
+    assert found == {"committed": b"old", "f4": b"4" * 1000, "f3": b"3" * 1000}
 
 
-def _walkable(effort, reads):
-    """The walk itself is let through: nothing has been read then."""
-    assert not reads
-    return effort
+def _whatever_the_limit(method):
+    """As if the deadline for reading left enough time for what was read."""
+    return lambda self, _limit: method(self, Limit(FakeClock()))
 
 
 def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
@@ -310,7 +301,7 @@ def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod, successor):
+def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod):
     pod.write("shut/in/side", b"kept")
     pod.sync()
     (pod.root / "shut").chmod(0)

@@ -1,7 +1,6 @@
 """What tests of the mirror share: a clock that they move, and a script of what goes wrong."""
 
 import math
-import os
 import stat
 
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
@@ -145,7 +144,7 @@ def listing(root):
         status = path.lstat()
         facts = [stat.S_IFMT(status.st_mode), status.st_mtime_ns]
         if path.is_symlink():
-            facts.append(os.readlink(path))
+            facts.append(str(path.readlink()))
         else:
             facts.append(status.st_mode)
         if path.is_file() and not path.is_symlink():
