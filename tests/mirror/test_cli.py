@@ -1,0 +1,145 @@
+"""The command line of `reconcile-mirror`, and that the documents say the same."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from reconcile.mirror import errors
+from reconcile.mirror.cli import program, run, variable
+from reconcile.mirror.exits import MEANINGS, Exit, exit_for, exit_of_farewell
+from reconcile.mirror.metrics import COUNTERS, GAUGES
+from reconcile.runtime.settings import Settings
+
+DOCS = (Path(__file__).parents[2] / "docs" / "mirror.md").read_text(encoding="utf-8")
+
+
+def _run(*arguments, **environ):
+    return run(list(arguments), Settings(no_color=True, environ=environ))
+
+
+def _options():
+    for name, command in program.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                for flag in (*parameter.opts, *parameter.secondary_opts):
+                    yield name, flag
+
+
+@pytest.mark.parametrize("name", sorted(program.commands))
+def test_every_command_is_documented_and_has_help(name):
+    assert f"`reconcile-mirror {name}" in DOCS
+    assert program.commands[name].help
+
+
+@pytest.mark.parametrize(("command", "flag"), sorted(set(_options())))
+def test_every_option_is_documented_with_its_command(command, flag):
+    rows = [line for line in DOCS.splitlines() if line.startswith("| `-") and f"`{flag}" in line]
+    assert any(f"`{command}`" in row for row in rows), f"{command} {flag}"
+
+
+def test_the_table_of_exit_codes_is_that_of_the_program():
+    documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", DOCS, re.MULTILINE))
+    assert documented == {str(code.value): meaning for code, meaning in MEANINGS.items()}
+    assert set(MEANINGS) == set(Exit)
+
+
+def test_every_metric_is_documented():
+    documented = set(re.findall(r"^\| `(reconcile_mirror_\w+)` \|", DOCS, re.MULTILINE))
+    assert documented == {*GAUGES, *(f"{name}_total" for name in COUNTERS)}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SettingsError, Exit.SETTINGS),
+        (errors.DeniedError, Exit.STORE),
+        (errors.StoreAwayError, Exit.STORE),
+        (errors.DamagedError, Exit.SNAPSHOT),
+        (errors.UnknownFormatError, Exit.SNAPSHOT),
+        (errors.PartialError, Exit.SNAPSHOT),
+        (errors.FencedError, Exit.FENCED),
+        (errors.MarkError, Exit.WORKSPACE),
+        (errors.WorkspaceError, Exit.WORKSPACE),
+        (errors.MirrorError, Exit.BUG),
+    ],
+)
+def test_each_error_has_its_exit_code(error, code):
+    assert exit_for(error("x")) is code
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ("flushed", Exit.OK),
+        ("fenced", Exit.FENCED),
+        ("partial", Exit.LOST),
+        ("failed", Exit.LOST),
+        ("late", Exit.LOST),
+    ],
+)
+def test_each_end_has_its_exit_code(outcome, code):
+    assert exit_of_farewell(outcome) is code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("sync", "--nothing"), Exit.USAGE),
+        (("sync", "--lanes=0"), Exit.USAGE),
+        (("status",), Exit.USAGE),
+        (("hydrate",), Exit.SETTINGS),
+        (("hydrate", "--pod-uid=u"), Exit.SETTINGS),
+        (("hydrate", "--pod-uid=u", "--prefix=a/../b"), Exit.SETTINGS),
+        (("sync", "--runner-port=1", "--runner-done=x"), Exit.SETTINGS),
+        (("sync", "--exclude=a\nb"), Exit.SETTINGS),
+    ],
+)
+def test_what_makes_no_sense_is_said_without_a_traceback(arguments, code, capsys, tmp_path):
+    given = [*arguments, f"--state={tmp_path}"] if arguments[0] != "status" else list(arguments)
+    ended = _run(*given, RECONCILE_MIRROR_WORKSPACE=str(tmp_path))
+    if "--exclude=a\nb" in arguments:
+        assert ended in {Exit.WORKSPACE, code}
+    else:
+        assert ended == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_environment_gives_what_the_command_line_does_not(tmp_path):
+    state = tmp_path / "by-environment"
+    assert _run("prestop", RECONCILE_MIRROR_STATE=str(state)) == Exit.OK
+    assert (state / "ending").exists()
+    other = tmp_path / "by-option"
+    assert _run("prestop", f"--state={other}", RECONCILE_MIRROR_STATE=str(state)) == Exit.OK
+    assert (other / "ending").exists()
+
+
+def test_each_option_has_a_variable_of_its_own():
+    for command in program.commands.values():
+        names = [variable(each) for each in command.params if isinstance(each, click.Option)]
+        assert len(names) == len(set(names))
+        assert all(re.fullmatch(r"RECONCILE_MIRROR_[A-Z_]+", name) for name in names)
+
+
+def test_a_bad_value_in_the_environment_is_a_wrong_command_line(capsys):
+    assert _run("sync", RECONCILE_MIRROR_LANES="many") == Exit.USAGE
+    assert "many" in capsys.readouterr().err
+
+
+def test_a_pass_loads_neither_the_cluster_client_nor_what_it_does_not_need(tmp_path):
+    code = (
+        "import sys\n"
+        "from reconcile.mirror.cli import run\n"
+        "from reconcile.runtime.settings import Settings\n"
+        f"run(['sync', '--once', '--prefix=a/b', '--state={tmp_path}', '--workspace={tmp_path}'],"
+        " Settings(no_color=True, environ={}))\n"
+        "print([n for n in ('pykube', 'minio', 'prometheus_client', 'jinja2', 'requests')"
+        " if n in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
