@@ -16,6 +16,7 @@ from reconcile.mirror.tree.reading import (
     read_file,
     read_link,
 )
+from reconcile.mirror.tree.sqlite import Database, read_database
 from reconcile.mirror.tree.walk import Seen
 from reconcile.mirror.uploads import Uploads
 
@@ -24,11 +25,13 @@ from reconcile.mirror.uploads import Uploads
 class Gathered:
     """What was read, by path; what is missing here keeps the version that it had.
 
+    `seen` has what is to be taken for the walk's own: it was looked at again while it was read.
     `restless` changed while they were read, `unreadable` could not be; `size` is what was read.
     """
 
     blobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     restless: int = 0
     unreadable: int = 0
     size: int = 0
@@ -61,13 +64,36 @@ class Gatherer:
         else:
             self._take_small(seen)
 
+    def take_database(self, database: Database) -> None:
+        """Read a database with its log, both or neither; raises as `take_file`."""
+        blobs: dict[str, list[str]] = {database.main.path: [], database.log.path: []}
+        seen: dict[str, Seen] = {}
+        try:
+            for piece in read_database(self._directories, database, CHUNK):
+                self._limit.check()
+                seen[piece.seen.path] = piece.seen
+                blobs[piece.seen.path].append(self._send(piece.seen, piece.data))
+        except ChangedError:
+            self.found.restless += 1
+        except UnreadableError:
+            self.found.unreadable += 1
+        else:
+            self.found.seen.update(seen)
+            self.found.blobs.update((path, tuple(digests)) for path, digests in blobs.items())
+
+    def _send(self, seen: Seen, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        if seen.size > LARGE:
+            self._uploads.add_alone(digest, data, self._limit)
+        else:
+            self._uploads.add(digest, data, self._limit)
+        self.found.size += len(data)
+        return digest
+
     def _take_small(self, seen: Seen) -> None:
         match read_file(self._directories, seen):
             case Content(data):
-                digest = hashlib.sha256(data).hexdigest()
-                self._uploads.add(digest, data, self._limit)
-                self.found.blobs[seen.path] = (digest,)
-                self.found.size += len(data)
+                self.found.blobs[seen.path] = (self._send(seen, data),)
             case Changed():
                 self.found.restless += 1
             case Unreadable():
@@ -78,10 +104,7 @@ class Gatherer:
         try:
             for data in read_chunks(self._directories, seen, CHUNK):
                 self._limit.check()
-                digest = hashlib.sha256(data).hexdigest()
-                self._uploads.add_alone(digest, data, self._limit)
-                digests.append(digest)
-                self.found.size += len(data)
+                digests.append(self._send(seen, data))
         except ChangedError:
             self.found.restless += 1
         except UnreadableError:

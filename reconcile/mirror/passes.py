@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from reconcile.mirror.building import Built, Sight, build
 from reconcile.mirror.gather import Gathered, Gatherer
@@ -13,6 +14,15 @@ from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.git import git_directories, held_back
+from reconcile.mirror.tree.sqlite import (
+    JOURNAL,
+    SHARED_MEMORY,
+    WAL,
+    Database,
+    databases,
+    shared_memory,
+)
 from reconcile.mirror.tree.walk import Seen, Skipped, StoppedError, walk
 from reconcile.mirror.uploads import Uploads
 
@@ -28,8 +38,12 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A tree whose bytes are all stored, and what it could not take; not committed yet."""
+    """A tree whose bytes are all stored, and what it could not take; not committed yet.
 
+    `seen` is the walk, but for what was looked at again while it was read.
+    """
+
+    seen: list[Seen]
     built: Built
     gathered: Gathered
     cut: bool
@@ -58,8 +72,26 @@ def survey(root: Path, excludes: Excludes, limit: Limit) -> Survey:
         seen, skipped = walk(root, excludes, stop=limit.over)
     except StoppedError:
         raise OverError from None
+    if any(one.path.endswith(SHARED_MEMORY) for one in seen):
+        hidden = shared_memory(seen)
+        seen = [one for one in seen if one.path not in hidden]
     newest = max((max(one.mtime, one.ctime) for one in seen), default=0)
     return Survey(seen, skipped, newest)
+
+
+Task: TypeAlias = Seen | Database
+
+
+def _todo(seen: Sequence[Seen], todo: Sequence[Seen]) -> list[Task]:
+    """Put databases that are in use first, each with its log as one task."""
+    if not any(one.path.endswith((WAL, JOURNAL)) for one in seen):
+        return list(todo)
+    changed = {one.path for one in todo}
+    pairs = [
+        pair for pair in databases(seen) if pair.main.path in changed or pair.log.path in changed
+    ]
+    together = {path for pair in pairs for path in (pair.main.path, pair.log.path)}
+    return [*pairs, *(one for one in todo if one.path not in together)]
 
 
 class Capture:
@@ -83,11 +115,29 @@ class Capture:
         todo = list(self._unread(seen, unchanged))
         if effort.final:
             todo.sort(key=lambda one: max(one.mtime, one.ctime), reverse=True)
-        gathered, cut = self._gather(todo, effort)
+        gathered, cut = self._gather(_todo(seen, todo), effort)
+        self._hold_back(seen, todo, gathered)
+        seen = [gathered.seen.get(one.path, one) for one in seen] if gathered.seen else seen
         complete = not survey.skipped.beyond
         sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, complete)
         built = build(self._before, sight, self._uploads.place, self._uploads.packs)
-        return Captured(built, gathered, cut)
+        return Captured(seen, built, gathered, cut)
+
+    def _hold_back(self, seen: Sequence[Seen], todo: Sequence[Seen], gathered: Gathered) -> None:
+        """Let go of what names objects of git that could not be taken."""
+        missing = [one.path for one in todo if not self._is_stored(one.path, gathered)]
+        if not missing:
+            return
+        repositories = git_directories({one.path for one in seen})
+        for path in held_back([one.path for one in todo], missing, repositories):
+            gathered.blobs.pop(path, None)
+            gathered.targets.pop(path, None)
+
+    def _is_stored(self, path: str, gathered: Gathered) -> bool:
+        blobs = gathered.blobs.get(path)
+        if blobs is None:
+            return path in gathered.targets
+        return self._uploads.place(blobs) is not None
 
     def _unread(self, seen: Sequence[Seen], unchanged: bytearray) -> Iterable[Seen]:
         inodes: set[tuple[int, int]] = set()
@@ -101,17 +151,19 @@ class Capture:
                 inodes.add(inode)
             yield one
 
-    def _gather(self, todo: Iterable[Seen], effort: Effort) -> tuple[Gathered, bool]:
+    def _gather(self, todo: Iterable[Task], effort: Effort) -> tuple[Gathered, bool]:
         with Directories(self._root) as directories:
             gatherer = Gatherer(directories, self._uploads, effort.limit)
             cut = self._until_over(lambda: self._take_all(gatherer, todo, effort.limit), effort)
             cut = self._until_over(lambda: self._send_rest(effort.limit), effort) or cut
         return gatherer.found, cut
 
-    def _take_all(self, gatherer: Gatherer, todo: Iterable[Seen], limit: Limit) -> None:
+    def _take_all(self, gatherer: Gatherer, todo: Iterable[Task], limit: Limit) -> None:
         for one in todo:
             limit.check()
-            if stat.S_ISLNK(one.mode):
+            if isinstance(one, Database):
+                gatherer.take_database(one)
+            elif stat.S_ISLNK(one.mode):
                 gatherer.take_link(one)
             else:
                 gatherer.take_file(one)

@@ -125,7 +125,7 @@ class Syncer:
             if landed is None:
                 return None
             generation = landed
-        self._remember(seen, captured, generation)
+        self._remember(captured, generation)
         committed = generation != position.found.head.generation
         return Done(seen, captured, generation, committed, uploads.sent - before)
 
@@ -186,8 +186,8 @@ class Syncer:
                 "before stays as it is"
             ) from error
 
-    def _remember(self, seen: Survey, captured: Captured, generation: Generation) -> None:
-        self._index = index_of(last_manifest(generation), seen.seen, captured.built.unsettled)
+    def _remember(self, captured: Captured, generation: Generation) -> None:
+        self._index = index_of(last_manifest(generation), captured.seen, captured.built.unsettled)
         save_index(self._workspace.state, self._index)
 
 

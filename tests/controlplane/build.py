@@ -48,7 +48,7 @@ def current_kubectl() -> Path:
     return made(name, recipe.fetch_kubectl, ADVICE) / "kubectl"
 
 
-def made(name: str, make: Callable[[Path, Path], None], advice: str) -> Path:
+def made(name: str, make: Callable[[Path, Path], None], advice: str = ADVICE) -> Path:
     """Return a folder of the cache, which `make` fills if it is not there yet.
 
     Args:

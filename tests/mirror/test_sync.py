@@ -1,7 +1,9 @@
 """Passes over real directories: what is sent, what is kept, what a restore gives."""
 
+import contextlib
 import os
 import socket
+import sqlite3
 
 import pytest
 
@@ -324,3 +326,59 @@ def test_a_process_that_died_between_commit_and_index_reads_all_once(pod, succes
     assert pod.sync().generation.number == 3
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
+
+
+def test_a_database_in_use_is_restored_with_all_that_was_committed(pod, successor):
+    with contextlib.closing(sqlite3.connect(pod.root / "notes.db")) as base:
+        base.execute("pragma journal_mode=wal")
+        base.execute("create table notes(text)")
+        base.commit()
+        pod.sync()
+        base.execute("insert into notes values ('kept')")
+        base.commit()
+        done = pod.sync()
+        assert done.committed
+        assert "notes.db-shm" not in done.captured.built.tree.entries
+        successor.hydrate()
+    with contextlib.closing(sqlite3.connect(successor.root / "notes.db")) as copy:
+        assert copy.execute("select text from notes").fetchall() == [("kept",)]
+
+
+def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(pod, monkeypatch):
+    pod.write("a.db", b"main")
+    pod.write("a.db-wal", b"l" * 64)
+    before = pod.sync().captured.built.tree.entries
+    pod.write("a.db", b"newer main")
+
+    def torn(*_arguments):
+        raise ChangedError("a.db")
+        yield
+
+    monkeypatch.setattr(gather, "read_database", torn)
+    done = pod.sync()
+    assert done.captured.gathered.restless == 1
+    assert not done.committed
+    assert done.captured.built.tree.entries == before
+    monkeypatch.undo()
+    assert pod.sync().committed
+
+
+def test_refs_wait_for_objects_that_could_not_be_taken(pod, monkeypatch):
+    for name in (".git/HEAD", ".git/refs/heads/main", ".git/objects/aa/old", "other"):
+        pod.write(name, b"old")
+    before = pod.sync().captured.built.tree.entries
+    for name in (".git/refs/heads/main", ".git/objects/bb/new", "other"):
+        pod.write(name, b"new")
+    real = gather.read_file
+    monkeypatch.setattr(
+        gather,
+        "read_file",
+        lambda root, seen: Changed("x") if seen.path.endswith("bb/new") else real(root, seen),
+    )
+    after = pod.sync().captured.built.tree.entries
+    assert after[".git/refs/heads/main"] == before[".git/refs/heads/main"]
+    assert after["other"] != before["other"]
+    monkeypatch.undo()
+    settled = pod.sync().captured.built.tree.entries
+    assert settled[".git/refs/heads/main"] != before[".git/refs/heads/main"]
+    assert ".git/objects/bb/new" in settled
