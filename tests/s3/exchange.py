@@ -24,10 +24,12 @@ async def converse(
 ) -> None:
     """Serve a client until it or the plan ends the connection."""
     link = Link(front, reader, writer)
-    with contextlib.suppress(*BROKEN, CutError):
-        while True:
-            await link.exchange(await http.read_head(reader))
-    await link.close()
+    try:
+        with contextlib.suppress(*BROKEN, CutError):
+            while True:
+                await link.exchange(await http.read_head(reader))
+    finally:
+        link.close()
 
 
 class Link:
@@ -41,10 +43,11 @@ class Link:
         self._writer = writer
         self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def close(self) -> None:
-        """End the connection to the server."""
+    def close(self) -> None:
+        """End both connections; what the client has not got yet, it still gets."""
+        self._writer.close()
         if self._server:
-            self._server[1].close()
+            self._server[1].transport.abort()
 
     async def exchange(self, head: Head) -> None:
         """Pass one request on, and its answer back."""

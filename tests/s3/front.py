@@ -69,24 +69,30 @@ def running(server: S3Server, *, port: int = 0) -> Iterator[Front]:
 
 
 async def _serve(front: Front, port: int, ready: threading.Event, ended: asyncio.Event) -> None:
-    tasks: set[asyncio.Task[None]] = set()
+    open_now: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
-        tasks.add(task)
+        open_now[task] = writer
         try:
-            await exchange.converse(front, reader, writer)
-        except asyncio.CancelledError:
-            pass
+            with contextlib.suppress(asyncio.CancelledError):
+                await exchange.converse(front, reader, writer)
+                await writer.wait_closed()
+        except OSError:
+            pass  # the client was faster
         finally:
-            tasks.discard(task)
-            writer.close()
+            del open_now[task]
 
     listener = await asyncio.start_server(accepted, "127.0.0.1", port, limit=1 << 20)
     ready.set()
     await ended.wait()
     listener.close()
-    for task in tasks:
+    tasks = list(open_now)
+    for task, writer in open_now.items():
         task.cancel()
+        writer.transport.abort()
     await asyncio.gather(*tasks, return_exceptions=True)
+    # Transports say goodbye in the loop's next rounds.
+    for _ in range(3):
+        await asyncio.sleep(0)

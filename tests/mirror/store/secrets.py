@@ -1,0 +1,22 @@
+"""A mounted Secret, as the kubelet lays it out and swaps it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def mount(folder: Path, values: Mapping[str, str]) -> Path:
+    """Write a version of a Secret, and make it the current one all at once."""
+    version = folder / f"..version-{len(list(folder.glob('..version-*')))}"
+    version.mkdir(parents=True)
+    for name, value in values.items():
+        (version / name).write_text(value)
+    fresh = folder / "..data_tmp"
+    fresh.symlink_to(version.name)
+    fresh.replace(folder / "..data")
+    for name in values:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+    for path in folder.iterdir():
+        if not path.name.startswith("..") and path.name not in values:
+            path.unlink()
+    return folder
