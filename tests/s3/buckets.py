@@ -1,5 +1,6 @@
 """Buckets on a test server: the mirror itself never makes one."""
 
+import hashlib
 import uuid
 
 from reconcile.mirror.store.wire import Request, Wire
@@ -16,3 +17,18 @@ def fresh(server: S3Server) -> str:
     name = f"test-{uuid.uuid4().hex[:16]}"
     make(server, name)
     return name
+
+
+def allow(server: S3Server, bucket: str, policy: str) -> None:
+    """Set the policy of a bucket."""
+    body = policy.encode()
+    Wire(server.location(bucket), server.credentials).fetch(
+        Request(
+            "PUT",
+            "s3:PutBucketPolicy",
+            "",
+            query={"policy": ""},
+            parts=(body,),
+            digest=hashlib.sha256(body).hexdigest(),
+        )
+    )

@@ -15,7 +15,18 @@ from tests.s3 import cephconf, cephrecipe, monitor
 from tests.s3.access import S3Server
 from tests.s3.errors import S3ServerError
 
-KEYS = Keys("AKIATESTTESTTESTTEST", "a/secret+for=tests")
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with keys."""
+
+    user: str
+    keys: Keys
+
+
+OWNER = User("test", Keys("AKIATESTTESTTESTTEST", "a/secret+for=tests"))
+OTHER = User("other", Keys("AKIAOTHEROTHEROTHERO", "another/secret+for=tests"))
+"""May nothing but what a bucket's policy says."""
 ATTEMPTS = 3
 
 
@@ -69,10 +80,11 @@ class _Launch:
     def start(self) -> S3Server:
         (self.state / "ceph.conf").write_text(cephconf.text(self.programs, self.state, self.ports))
         self.start_cluster()
-        self.make_user()
+        self.make_user(OWNER)
+        self.make_user(OTHER)
         gateway = self.spawn("radosgw", "-n", "client.rgw")
         waiting.until("Ceph's gateway", lambda: _listens(gateway, self.ports.gateway))
-        return S3Server(f"http://127.0.0.1:{self.ports.gateway}", KEYS, checks_keys=True)
+        return S3Server(f"http://127.0.0.1:{self.ports.gateway}", OWNER.keys, checks_keys=True)
 
     def start_cluster(self) -> None:
         """Make and start one monitor and one OSD."""
@@ -90,10 +102,11 @@ class _Launch:
         self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", cephconf.OSD)
         self.spawn("ceph-osd", "-i", "0")
 
-    def make_user(self) -> None:
-        """Make a user with the keys of all tests; this also makes the gateway's pools."""
-        keys = ("--access-key", KEYS.access, "--secret-key", KEYS.secret)
-        self.run("radosgw-admin", "user", "create", "--uid=test", "--display-name=test", *keys)
+    def make_user(self, user: User) -> None:
+        """Make a user; the first one also makes the gateway's pools."""
+        name = (f"--uid={user.user}", f"--display-name={user.user}")
+        keys = ("--access-key", user.keys.access, "--secret-key", user.keys.secret)
+        self.run("radosgw-admin", "user", "create", *name, *keys)
 
     def command(self, *commands: Mapping[str, object]) -> None:
         """Tell the monitor something, as JSON."""

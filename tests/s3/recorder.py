@@ -66,7 +66,7 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[Recorder]:
             self.end_headers()
             self.wfile.write(said.body)
 
-        do_GET = do_PUT = do_POST = answer  # noqa: N815 - http.server's names
+        do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             """Say nothing."""

@@ -17,6 +17,10 @@ class BeyondError(StoreError):
     """The range asked for begins after the object's end."""
 
 
+class UnknownFunctionError(StoreError):
+    """The store does not know this kind of request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer that is no success.
@@ -180,7 +184,7 @@ def _changed(refusal: Refusal, asked: Asked) -> StoreError:
 
 
 def _unknown(refusal: Refusal, asked: Asked) -> StoreError:
-    return StoreError(f"the store has no such function: {_words(refusal)} at {asked}")
+    return UnknownFunctionError(f"the store has no such function: {_words(refusal)} at {asked}")
 
 
 _BY_CODE: Mapping[str, _Wording] = {

@@ -1,5 +1,6 @@
 """A Store on S3: each method is one request (a list is one a page), and none is made twice."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.mirror.errors import (
     DamagedError,
+    DeniedError,
     MissingObjectError,
     PreconditionError,
     StoreAwayError,
@@ -15,7 +17,7 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.store import pages
 from reconcile.mirror.store.location import Credentials, Location
 from reconcile.mirror.store.port import Absent, Listed, Store, Stored
-from reconcile.mirror.store.refusals import BeyondError, Refusal, error_of
+from reconcile.mirror.store.refusals import BeyondError, Refusal, UnknownFunctionError, error_of
 from reconcile.mirror.store.wire import Request, Wire
 
 OK = 200
@@ -30,6 +32,7 @@ class S3Store:
     def __init__(self, location: Location, credentials: Credentials) -> None:
         self._wire = Wire(location, credentials)
         self._prefix = location.prefix
+        self._one_by_one = False
 
     def get(self, key: str) -> Stored:
         answer = self._wire.fetch(Request("GET", "s3:GetObject", self._prefix + key))
@@ -95,19 +98,36 @@ class S3Store:
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
         while batch := [self._prefix + key for key in islice(waiting, AT_ONCE)]:
-            body = pages.deletion(batch)
-            request = Request(
-                "POST",
-                "s3:DeleteObject",
-                "",
-                headers={"Content-MD5": pages.md5(body)},
-                query={"delete": ""},
-                parts=(body,),
-                digest=hashlib.sha256(body).hexdigest(),
-            )
-            for kept in pages.kept(self._wire.fetch(request)):
-                refusal = Refusal(OK, kept.code, kept.message)
-                raise error_of(refusal, replace(self._wire.asked(request), key=kept.key))
+            if self._one_by_one or not self._deleted_at_once(batch):
+                for key in batch:
+                    self._delete(key)
+
+    def _deleted_at_once(self, batch: Sequence[str]) -> bool:
+        """Tell whether the store took the request; what it says of single keys is raised."""
+        body = pages.deletion(batch)
+        request = Request(
+            "POST",
+            "s3:DeleteObject",
+            "",
+            headers={"Content-MD5": pages.md5(body)},
+            query={"delete": ""},
+            parts=(body,),
+            digest=hashlib.sha256(body).hexdigest(),
+        )
+        try:
+            answer = self._wire.fetch(request)
+        except (DeniedError, UnknownFunctionError):
+            # Some servers lack it, and Ceph 16 wants the right for the bucket, not for the keys.
+            self._one_by_one = True
+            return False
+        for kept in pages.kept(answer):
+            refusal = Refusal(OK, kept.code, kept.message)
+            raise error_of(refusal, replace(self._wire.asked(request), key=kept.key))
+        return True
+
+    def _delete(self, full: str) -> None:
+        with contextlib.suppress(MissingObjectError):
+            self._wire.fetch(Request("DELETE", "s3:DeleteObject", full))
 
     def close(self) -> None:
         """Close what connections are idle."""

@@ -10,7 +10,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.store.location import Location
-from reconcile.mirror.store.refusals import Asked, Refusal, error_of
+from reconcile.mirror.store.refusals import Asked, Refusal, UnknownFunctionError, error_of
 
 ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
 
@@ -43,7 +43,7 @@ ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/
         (429, "", StoreAwayError, "HTTP 429"),
         (500, "InternalError", StoreAwayError, "failed at"),
         (502, "", StoreAwayError, "HTTP 502"),
-        (501, "NotImplemented", StoreError, "no such function"),
+        (501, "NotImplemented", UnknownFunctionError, "no such function"),
         (400, "Odd", StoreError, "HTTP 400, Odd: because"),
     ],
 )

@@ -129,6 +129,21 @@ def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
     assert "very-secret" not in repr(KEYS)
 
 
+def test_a_server_without_deletes_of_many_is_asked_for_one_after_the_other(
+    wire: Recorder, store: S3Store
+) -> None:
+    said = b"<Error><Code>NotImplemented</Code></Error>"
+    wire.answer = lambda asked: Said(501, body=said) if asked.method == "POST" else Said(204)
+    store.delete(["a", "b"])
+    store.delete(["c"])
+    assert [(each.method, each.path) for each in wire.received] == [
+        ("POST", "/bucket?delete="),
+        ("DELETE", "/bucket/team/one/a"),
+        ("DELETE", "/bucket/team/one/b"),
+        ("DELETE", "/bucket/team/one/c"),
+    ]
+
+
 def test_nobody_listening_is_said_with_the_address() -> None:
     [port] = ports.free(1)
     store = S3Store(Location(f"http://127.0.0.1:{port}", "bucket"), KEYS)
