@@ -20,13 +20,14 @@ $(VENV)/.ready: pyproject.toml
 demo: venv ## Run the main job once, on an embedded cluster
 	@$(BIN)/python docs/demo.py
 
-test: venv ## Run all tests; starts the real API server by itself
+test: venv ## Run all tests; starts the real API and S3 servers by itself
 	$(BIN)/python -m tests.controlplane build > /dev/null
+	$(BIN)/python -m tests.s3 build > /dev/null
 	$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal --cov --cov-report=
 	$(BIN)/coverage report --include='reconcile/core/*,reconcile/engine/*' --fail-under=100
 
 fast: venv ## Run the tests that need no real server
-	$(BIN)/python -m pytest -m 'not cluster'
+	$(BIN)/python -m pytest -m 'not cluster and not s3'
 
 check: fmt-check lint types imports docs-test ## Check style, types, layers and docs
 

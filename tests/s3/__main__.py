@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import signal
 import sys
 import tempfile
@@ -48,15 +49,14 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with _server(options) as server:
+    with _server(options) as server, contextlib.suppress(KeyboardInterrupt):
         sys.stdout.write(
             f"export S3_ENDPOINT={server.url}\n"
             f"export S3_ACCESS_KEY={server.keys.access}\n"
             f"export S3_SECRET_KEY={server.keys.secret}\n"
         )
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 @contextlib.contextmanager
@@ -71,18 +71,22 @@ def _server(options: argparse.Namespace) -> Iterator[S3Server]:
 
 
 def _front(options: argparse.Namespace) -> None:
-    """Print the front's URL when it serves, and what it counted when it ends."""
+    """Print the front's URL when it serves, and as JSON what it counted when it ends."""
     server = S3Server(options.to, Keys("", ""), checks_keys=False)
-    with front.running(server, port=options.port) as running:
+    with (
+        front.running(server, port=options.port) as running,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         running.latency = options.latency
         sys.stdout.write(f"{running.server.url}\n")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
-    sys.stdout.write(
-        f"{len(running.received)} requests, {running.sent_bytes} bytes sent, "
-        f"{running.got_bytes} bytes got\n"
-    )
+        signal.pause()
+    counted = {
+        "requests": len(running.received),
+        "sent": running.sent_bytes,
+        "got": running.got_bytes,
+    }
+    sys.stdout.write(f"{json.dumps(counted)}\n")
 
 
 if __name__ == "__main__":
