@@ -1,163 +1,134 @@
 """One connection of a front: request by request, each with what the plan does to it."""
 
-import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from tests.s3 import http
-from tests.s3.faults import PASS, Answer, Asked, Cut, Fault, Flip, Hang, Slow, Strip, When
-from tests.s3.http import Head
+from tests.s3.faults import PASS, Answer, Cut, Fault, Flip, Hang, Slow, Strip, When
+from tests.s3.http import EndError, Head, Stream
 
 if TYPE_CHECKING:
     from tests.s3.front import Front
-
-BROKEN = (OSError, asyncio.IncompleteReadError)
 
 
 class CutError(Exception):
     """The plan wants the connection to end here."""
 
 
-async def converse(
-    front: "Front", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Serve a client until it or the plan ends the connection."""
-    link = Link(front, reader, writer)
-    try:
-        with contextlib.suppress(*BROKEN, CutError):
-            while True:
-                await link.exchange(await http.read_head(reader))
-    finally:
-        link.close()
+def converse(front: "Front", client: socket.socket) -> None:
+    """Serve a client until it, the server, the plan or the front's end ends the connection."""
+    with contextlib.suppress(OSError, EndError, CutError), front.connected() as server:
+        link = Link(front, Stream(client), Stream(server))
+        while True:
+            link.exchange()
+
+
+class DeafError(Exception):
+    """The server does not listen to the rest of the body."""
 
 
 class Link:
     """A client's connection and the one to the server that belongs to it."""
 
-    def __init__(
-        self, front: "Front", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, front: "Front", client: Stream, server: Stream) -> None:
         self._front = front
-        self._reader = reader
-        self._writer = writer
-        self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._client = client
+        self._server = server
 
-    def close(self) -> None:
-        """End both connections; what the client has not got yet, it still gets."""
-        self._writer.close()
-        if self._server:
-            self._server[1].transport.abort()
-
-    async def exchange(self, head: Head) -> None:
+    def exchange(self) -> None:
         """Pass one request on, and its answer back."""
+        head = self._client.head()
         method, path, _ = head.first.split(" ", 2)
-        asked = Asked(len(self._front.received) + 1, method, path)
-        self._front.received.append(asked)
-        fault = self._front.plan(asked)
-        if self._front.latency:
-            await asyncio.sleep(self._front.latency)
+        fault = self._front.asked(method, path)
         match fault:
             case Answer():
-                await self._answer(head, fault)
+                self._answer(head, fault)
             case Cut(When.BEFORE):
                 raise CutError
             case Strip(prefix):
-                await self._relay(head.without(prefix), method, PASS)
+                self._relay(head.without(prefix), method, PASS)
             case _:
-                await self._relay(head, method, fault)
+                self._relay(head, method, fault)
 
-    async def _answer(self, head: Head, fault: Answer) -> None:
-        if head.header("Expect"):
-            # The client waits for a word before it sends the body, and takes this one.
-            pass
-        else:
-            await http.pass_body(self._reader, head, _nowhere)
+    def _answer(self, head: Head, fault: Answer) -> None:
+        # A client that expects a word before it sends the body takes this one.
+        if not head.header("Expect"):
+            self._client.pass_body(head, _nowhere)
         code = escape(fault.code)
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>front</Message></Error>"
         wish = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
-        self._writer.write(
+        self._client.end.sendall(
             f"HTTP/1.1 {fault.status} Front\r\nContent-Type: application/xml\r\n{wish}"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
-        await self._writer.drain()
 
-    async def _relay(self, head: Head, method: str, fault: Fault) -> None:
-        reader, writer = await self._connected()
-        writer.write(head.encoded())
-        upload = asyncio.create_task(self._upload(head, writer, fault))
-        try:
-            await self._download(reader, method, fault)
-            await upload
-        finally:
-            upload.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *BROKEN, CutError):
-                await upload
+    def _relay(self, head: Head, method: str, fault: Fault) -> None:
+        self._server.end.sendall(head.encoded())
+        answer = self._server.head() if head.header("Expect") else None
+        if answer is not None and answer.status == 100:
+            self._client.end.sendall(answer.encoded())
+            answer = None
+        if answer is None:
+            # A server that refuses early answers before it has read everything, and hangs up.
+            with contextlib.suppress(DeafError):
+                self._upload(head, fault)
+            answer = self._server.head()
+        self._download(answer, method, fault)
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._server is None:
-            host, port = self._front.behind
-            self._server = await asyncio.open_connection(host, port, limit=1 << 20)
-        return self._server
+    def _upload(self, head: Head, fault: Fault) -> None:
+        left = head.size
 
-    async def _upload(self, head: Head, writer: asyncio.StreamWriter, fault: Fault) -> None:
-        left = int(head.header("Content-Length") or 0)
-
-        async def emit(piece: bytes) -> None:
+        def emit(piece: memoryview) -> None:
             nonlocal left
             left -= len(piece)
-            self._front.sent_bytes += len(piece)
+            self._front.count(sent=len(piece))
             if fault == Flip(request=True) and left == 0:
                 piece = _flipped(piece)
             if fault == Cut(When.BODY):
-                writer.close()
                 raise CutError
-            writer.write(piece)
-            await writer.drain()
+            try:
+                self._server.end.sendall(piece)
+            except ConnectionError as error:
+                raise DeafError from error
 
-        await http.pass_body(self._reader, head, emit)
+        self._client.pass_body(head, emit)
 
-    async def _download(self, reader: asyncio.StreamReader, method: str, fault: Fault) -> None:
-        head = await http.read_head(reader)
-        while head.status < 200:
-            self._writer.write(head.encoded())
-            head = await http.read_head(reader)
+    def _download(self, head: Head, method: str, fault: Fault) -> None:
         if fault == Cut(When.AFTER):
             raise CutError
         if fault == Hang():
-            await asyncio.Event().wait()
-        self._writer.write(head.encoded())
+            self._front.ended.wait()
+            raise CutError
+        self._client.end.sendall(head.encoded())
         if method != "HEAD" and head.status not in {204, 304}:
-            await self._body(reader, head, fault)
-        await self._writer.drain()
+            self._body(head, fault)
 
-    async def _body(self, reader: asyncio.StreamReader, head: Head, fault: Fault) -> None:
-        left = int(head.header("Content-Length") or 0)
+    def _body(self, head: Head, fault: Fault) -> None:
+        left = head.size
 
-        async def emit(piece: bytes) -> None:
+        def emit(piece: memoryview) -> None:
             nonlocal left
             left -= len(piece)
-            self._front.got_bytes += len(piece)
+            self._front.count(got=len(piece))
             match fault:
                 case Flip(False) if left == 0:
                     piece = _flipped(piece)
                 case Cut(When.ANSWER):
-                    self._writer.write(piece[: len(piece) // 2])
-                    await self._writer.drain()
+                    self._client.end.sendall(piece[: len(piece) // 2])
                     raise CutError
                 case Slow(seconds):
-                    await asyncio.sleep(seconds)
+                    self._front.ended.wait(seconds)
                 case _:
                     pass
-            self._writer.write(piece)
-            await self._writer.drain()
+            self._client.end.sendall(piece)
 
-        await http.pass_body(reader, head, emit)
+        self._server.pass_body(head, emit)
 
 
-async def _nowhere(_piece: bytes) -> None:
+def _nowhere(_piece: memoryview) -> None:
     return
 
 
-def _flipped(piece: bytes) -> bytes:
-    return piece[:-1] + bytes([piece[-1] ^ 1])
+def _flipped(piece: memoryview) -> memoryview:
+    return memoryview(bytes(piece[:-1]) + bytes([piece[-1] ^ 1]))

@@ -1,11 +1,15 @@
 """As much HTTP/1.1 as a front needs that passes bodies on unread."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
-PIECE = 1 << 18
-Emit = Callable[[bytes], Awaitable[None]]
+PIECE = 1 << 20
+Emit = Callable[[memoryview], None]
+
+
+class EndError(Exception):
+    """The peer has ended the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +42,61 @@ class Head:
         """Of an answer."""
         return int(self.first.split(" ", 2)[1])
 
-
-async def read_head(reader: asyncio.StreamReader) -> Head:
-    """Read up to the empty line.
-
-    Raises:
-        asyncio.IncompleteReadError: The peer has ended the connection.
-    """
-    first, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
-    return Head(first.decode("latin-1"), tuple(lines))
+    @property
+    def size(self) -> int:
+        """Of the body, if it is told."""
+        return int(self.header("Content-Length") or 0)
 
 
-async def pass_body(reader: asyncio.StreamReader, head: Head, emit: Emit) -> None:
-    """Pass a body on as it comes, whichever way its end is told."""
-    if "chunked" in head.header("Transfer-Encoding").lower():
-        await _pass_chunks(reader, emit)
-    else:
-        await _pass_bytes(reader, int(head.header("Content-Length") or 0), emit)
+class Stream:
+    """One side of a connection: heads are parsed, bodies are passed on through one buffer."""
 
+    def __init__(self, end: socket.socket) -> None:
+        self.end = end
+        self._buffer = memoryview(bytearray(PIECE))
+        self._early = b""
 
-async def _pass_bytes(reader: asyncio.StreamReader, left: int, emit: Emit) -> None:
-    while left:
-        piece = await reader.read(min(left, PIECE))
-        if not piece:
-            raise asyncio.IncompleteReadError(b"", left)
-        left -= len(piece)
-        await emit(piece)
+    def head(self) -> Head:
+        """Read up to the empty line."""
+        first, *lines = self._until(b"\r\n\r\n")[:-4].split(b"\r\n")
+        return Head(first.decode("latin-1"), tuple(lines))
 
+    def pass_body(self, head: Head, emit: Emit) -> None:
+        """Pass a body on as it comes, whichever way its end is told."""
+        if "chunked" in head.header("Transfer-Encoding").lower():
+            self._pass_chunks(emit)
+        else:
+            self._pass_bytes(head.size, emit)
 
-async def _pass_chunks(reader: asyncio.StreamReader, emit: Emit) -> None:
-    while True:
-        line = await reader.readuntil(b"\r\n")
-        await emit(line)
-        size = int(line.split(b";")[0], 16)
-        if size == 0:
-            break
-        await _pass_bytes(reader, size + 2, emit)
-    while line != b"\r\n":
-        line = await reader.readuntil(b"\r\n")
-        await emit(line)
+    def _pass_chunks(self, emit: Emit) -> None:
+        while True:
+            line = self._until(b"\r\n")
+            emit(memoryview(line))
+            size = int(line.split(b";")[0], 16)
+            if size == 0:
+                break
+            self._pass_bytes(size + 2, emit)
+        while line != b"\r\n":
+            line = self._until(b"\r\n")
+            emit(memoryview(line))
+
+    def _pass_bytes(self, left: int, emit: Emit) -> None:
+        if left and self._early:
+            early, self._early = self._early[:left], self._early[left:]
+            left -= len(early)
+            emit(memoryview(early))
+        while left:
+            got = self.end.recv_into(self._buffer, min(left, PIECE))
+            if not got:
+                raise EndError
+            left -= got
+            emit(self._buffer[:got])
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._early:
+            more = self.end.recv(1 << 16)
+            if not more:
+                raise EndError
+            self._early += more
+        found, mark, self._early = self._early.partition(mark)
+        return found + mark

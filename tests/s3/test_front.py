@@ -3,16 +3,19 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from reconcile.mirror.store.location import Location
 from reconcile.mirror.store.s3 import S3Store
+from tests.controlplane import ports
 from tests.s3 import buckets, front, recorder
 from tests.s3.access import S3Server
 from tests.s3.recorder import Recorder, Said
@@ -59,6 +62,24 @@ def test_what_is_sent_in_chunks_arrives(behind: Recorder, moto_server: S3Server)
     assert done.stdout == "b'done'\n"
     [received] = behind.received
     assert (received.headers["transfer-encoding"], received.body) == ("chunked", b"abcd")
+
+
+def test_a_client_that_hangs_up_in_a_body_ends_its_connection_to_the_server(
+    moto_server: S3Server,
+) -> None:
+    with socket.create_server(("127.0.0.1", ports.free(1)[0])) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with front.running(S3Server(url, moto_server.keys, checks_keys=False)) as before:
+            address = urlsplit(before.server.url)
+            with socket.create_connection((address.hostname, address.port)) as client:
+                client.sendall(b"PUT /x HTTP/1.1\r\nContent-Length: 100\r\n\r\nsome")
+                server, _ = listener.accept()
+                with server:
+                    received = b""
+                    while not received.endswith(b"some"):
+                        received += server.recv(1000)
+                    client.close()
+                    assert server.recv(1000) == b""
 
 
 def test_it_runs_alone_and_tells_what_it_counted(moto_server: S3Server) -> None:
