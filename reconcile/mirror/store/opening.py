@@ -1,4 +1,4 @@
-"""From mounted Secrets to a Store."""
+"""From mounted Secrets to a Store. Import it late: minio-py takes as long as a whole no-op pass."""
 
 import re
 from dataclasses import dataclass, field, replace
