@@ -6,13 +6,13 @@ Commands import what they need when they run: a pass that has nothing to do must
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconcile import __version__
+from reconcile.mirror.clioptions import FOLDER, door_options, side_options, state_option
 from reconcile.mirror.exits import Exit
 from reconcile.runtime.settings import Settings, settings
 from reconcile.runtime.signals import TerminatedError, end_on_terminate
@@ -21,94 +21,7 @@ if TYPE_CHECKING:
     from reconcile.mirror.running import Door
     from reconcile.mirror.starting import Where
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _ENVIRONMENT = "RECONCILE_MIRROR_"
-_FOLDER = click.Path(path_type=Path)
-
-
-def _together(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    def decorate(command: _F) -> _F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_state = click.option(
-    "--state",
-    type=_FOLDER,
-    default=Path("/var/lib/reconcile-mirror"),
-    show_default=True,
-    help="The mirror's own directory, in a volume that the agent does not mount.",
-)
-
-_sides = _together(
-    click.option(
-        "--workspace",
-        type=_FOLDER,
-        default=Path("/workspace"),
-        show_default=True,
-        help="The directory that is mirrored.",
-    ),
-    _state,
-    click.option(
-        "--prefix", default="", help="Where in the bucket: NAMESPACE/SESSION. Must be given."
-    ),
-    click.option("--project-secret", default="", help="Folder of the project's mounted Secret."),
-    click.option("--shared-secret", default="", help="Folder of the installation's Secret."),
-    click.option("--token-file", default="", help="The pod's projected token, for web identity."),
-    click.option("--ca-file", default="", help="Authorities to trust instead of the public ones."),
-    click.option(
-        "--single-writer",
-        is_flag=True,
-        help="Use a store without conditional writes: you make sure that there is one pod only.",
-    ),
-    click.option(
-        "--lanes",
-        type=click.IntRange(1, 64),
-        default=4,
-        show_default=True,
-        help="How many packs are on their way at a time: memory and bandwidth.",
-    ),
-    click.option(
-        "--patience",
-        type=click.FloatRange(0, 3600),
-        default=120.0,
-        show_default=True,
-        help="Seconds for which a request that failed is tried again.",
-    ),
-    click.option(
-        "--exclude",
-        "excludes",
-        multiple=True,
-        help="A pattern in gitignore's syntax of what is left out; may be repeated.",
-    ),
-    click.option(
-        "--default-excludes/--no-default-excludes",
-        default=True,
-        show_default=True,
-        help="Leave out caches and the like.",
-    ),
-)
-
-_door = _together(
-    click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
-    click.option(
-        "--port",
-        type=click.IntRange(0, 65535),
-        default=0,
-        show_default=True,
-        help="Port of /healthz, /readyz, /status and /metrics; 0 for none.",
-    ),
-    click.option(
-        "--stale-after",
-        type=click.FloatRange(0),
-        default=90.0,
-        show_default=True,
-        help="Not ready when something is not committed for so many seconds.",
-    ),
-)
 
 
 def _where(options: dict[str, Any]) -> "Where":
@@ -136,8 +49,8 @@ def program() -> None:
 
 
 @program.command()
-@_sides
-@_door
+@side_options
+@door_options
 @click.option("--pod-uid", default="", help="The pod's UID: who may write. Must be given.")
 @click.option("--pod-name", default="", help="The pod's name, for people.")
 @click.option(
@@ -161,8 +74,8 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, **options: Any) -> int:
 
 
 @program.command()
-@_sides
-@_door
+@side_options
+@door_options
 @click.option("--once", is_flag=True, help="Make one pass and end.")
 @click.option(
     "--interval",
@@ -198,7 +111,7 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, **options: Any) -> int:
 )
 @click.option(
     "--termination-log",
-    type=_FOLDER,
+    type=FOLDER,
     default=Path("/dev/termination-log"),
     show_default=True,
     help="Where to leave one line of JSON about the last flush.",
@@ -236,7 +149,7 @@ def _course(options: dict[str, Any]) -> Any:
 
 
 @program.command()
-@_state
+@state_option
 def prestop(state: Path) -> int:
     """Tell the running sync that the end is near: it syncs without rest until TERM."""
     from reconcile.mirror.state import StateDirectory  # noqa: PLC0415 - see above

@@ -1,0 +1,217 @@
+"""Passes that are fenced, interrupted, cut short or disturbed: nothing is lost, nothing torn."""
+
+import contextlib
+import sqlite3
+
+import pytest
+
+from reconcile.mirror import gather
+from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
+from reconcile.mirror.limit import Limit, OverError
+from reconcile.mirror.model import Missing, Whole
+from reconcile.mirror.sync import Done
+from reconcile.mirror.tree.reading import Changed, ChangedError
+from reconcile.mirror.uploads import Uploads
+from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
+
+
+def test_without_a_mark_nothing_is_sent(pod, memory):
+    pod.state.remove(pod.state.mark)
+    with pytest.raises(MarkError, match="hydrate"):
+        pod.sync()
+    assert requests(memory) == []
+
+
+def test_the_mark_of_another_volume_does_not_count(pod, successor):
+    successor.state.write(successor.state.mark, pod.state.read(pod.state.mark))
+    with pytest.raises(MarkError, match="another volume"):
+        successor.sync()
+
+
+def test_a_fenced_writer_sends_nothing_and_says_who_has_it(pod, successor, memory):
+    pod.write("a")
+    pod.sync()
+    syncer = pod.syncer()
+    successor.hydrate()
+    memory.bucket.requests.clear()
+    pod.write("b")
+    with pytest.raises(FencedError, match="two"):
+        syncer.run(pod.effort())
+    assert requests(memory) == ["get HEAD"]
+
+
+def test_a_writer_that_is_fenced_during_a_pass_does_not_commit(pod, successor, memory):
+    pod.write("a")
+    pod.store = Interrupted(memory, successor.hydrate)
+    with pytest.raises(FencedError):
+        pod.sync()
+    assert successor.sync() is not None
+    assert list(successor.root.iterdir()) == []
+
+
+def test_a_store_that_is_away_costs_one_pass_and_no_bytes_twice(pod, memory, script):
+    pod.write("a", b"a" * 1000)
+    script.lose_before("put_if", times=2)
+    syncer = pod.syncer()
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())
+    memory.bucket.requests.clear()
+    done = syncer.run(pod.effort())
+    assert done.committed
+    assert done.sent == 0
+
+
+def test_a_commit_whose_answer_was_lost_for_good_is_found_by_the_next_pass(pod, successor, script):
+    pod.write("a", b"a")
+    syncer = pod.syncer()
+    script.lose_after("put_if")
+    script.fail("get", StoreAwayError("no answer"), times=2)
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())  # HEAD itself could not be read before it began
+    with pytest.raises(StoreAwayError):
+        syncer.run(pod.effort())
+    script.left.clear()
+    pod.write("b", b"b")
+    syncer.run(pod.effort())
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_an_upload_that_fails_is_the_pass_that_fails(pod, script):
+    pod.write("a", b"a")
+    script.fail("put", StoreError("the bucket is full"))
+    with pytest.raises(StoreError, match="full"):
+        pod.sync()
+    assert isinstance(pod.sync(), Done)
+
+
+def test_a_pass_that_is_interrupted_commits_nothing(pod, memory):
+    pod.write("a", b"a")
+    with pytest.raises(OverError):
+        pod.sync(asked=lambda: True)
+    assert requests(memory) == []
+
+
+def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, successor, monkeypatch):
+    pod.write("committed", b"old")
+    pod.sync()
+    pod.write("committed", b"new")
+    for number in range(5):
+        pod.write(f"f{number}", b"%d" % number * 1000)
+    reads = []
+    real = gather.Gatherer.take_file
+
+    def take_file(self, seen):
+        reads.append(seen.path)
+        real(self, seen)
+
+    monkeypatch.setattr(gather.Gatherer, "take_file", take_file)
+    effort = pod.effort(final=True, asked=lambda: len(reads) == 2)
+    monkeypatch.setattr(Uploads, "close_pack", _whatever_the_limit(Uploads.close_pack))
+    monkeypatch.setattr(Uploads, "drain", _whatever_the_limit(Uploads.drain))
+    done = pod.syncer().run(effort)
+    assert reads == ["f4", "f3"]
+    assert done.generation.completeness == Missing(4, 3003)
+    monkeypatch.undo()
+    successor.hydrate()
+    found = {path.name: path.read_bytes() for path in successor.root.iterdir()}
+    assert found == {"committed": b"old", "f4": b"4" * 1000, "f3": b"3" * 1000}
+
+
+def _whatever_the_limit(method):
+    """As if the deadline for reading left enough time for what was read."""
+    return lambda self, _limit: method(self, Limit(FakeClock()))
+
+
+def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
+    pod.write("a", b"a")
+    real = gather.read_file
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gather, "read_file", lambda _root, seen: Changed(seen.path))
+        done = pod.sync(final=True)
+    assert done.generation.completeness == Missing(1, 1)
+    assert gather.read_file is real
+    assert pod.sync().generation.completeness == Whole()
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod):
+    pod.write("shut/in/side", b"kept")
+    pod.sync()
+    (pod.root / "shut").chmod(0)
+    try:
+        pod.write("other", b"o")
+        done = pod.sync()
+    finally:
+        (pod.root / "shut").chmod(0o755)
+    assert "shut/in/side" in done.captured.built.tree.entries
+
+
+def test_a_process_that_died_between_commit_and_index_reads_all_once(pod, successor):
+    pod.write("a", b"a")
+    pod.sync()
+    index = pod.state.read(pod.state.index)
+    pod.write("b", b"b")
+    pod.sync()
+    pod.state.write(pod.state.index, index)
+    pod.write("c", b"c")
+    assert pod.sync().generation.number == 3
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_a_database_in_use_is_restored_with_all_that_was_committed(pod, successor):
+    with contextlib.closing(sqlite3.connect(pod.root / "notes.db")) as base:
+        base.execute("pragma journal_mode=wal")
+        base.execute("create table notes(text)")
+        base.commit()
+        pod.sync()
+        base.execute("insert into notes values ('kept')")
+        base.commit()
+        done = pod.sync()
+        assert done.committed
+        assert "notes.db-shm" not in done.captured.built.tree.entries
+        successor.hydrate()
+    with contextlib.closing(sqlite3.connect(successor.root / "notes.db")) as copy:
+        assert copy.execute("select text from notes").fetchall() == [("kept",)]
+
+
+def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(pod, monkeypatch):
+    pod.write("a.db", b"main")
+    pod.write("a.db-wal", b"l" * 64)
+    before = pod.sync().captured.built.tree.entries
+    pod.write("a.db", b"newer main")
+
+    def torn(*_arguments):
+        raise ChangedError("a.db")
+        yield
+
+    monkeypatch.setattr(gather, "read_database", torn)
+    done = pod.sync()
+    assert done.captured.gathered.restless == 1
+    assert not done.committed
+    assert done.captured.built.tree.entries == before
+    monkeypatch.undo()
+    assert pod.sync().committed
+
+
+def test_refs_wait_for_objects_that_could_not_be_taken(pod, monkeypatch):
+    for name in (".git/HEAD", ".git/refs/heads/main", ".git/objects/aa/old", "other"):
+        pod.write(name, b"old")
+    before = pod.sync().captured.built.tree.entries
+    for name in (".git/refs/heads/main", ".git/objects/bb/new", "other"):
+        pod.write(name, b"new")
+    real = gather.read_file
+    monkeypatch.setattr(
+        gather,
+        "read_file",
+        lambda root, seen: Changed("x") if seen.path.endswith("bb/new") else real(root, seen),
+    )
+    after = pod.sync().captured.built.tree.entries
+    assert after[".git/refs/heads/main"] == before[".git/refs/heads/main"]
+    assert after["other"] != before["other"]
+    monkeypatch.undo()
+    settled = pod.sync().captured.built.tree.entries
+    assert settled[".git/refs/heads/main"] != before[".git/refs/heads/main"]
+    assert ".git/objects/bb/new" in settled
