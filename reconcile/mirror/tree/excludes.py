@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from reconcile.mirror.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+    import re
+
+    from pathspec import RegexPattern
 
 DEFAULTS: tuple[str, ...] = (
     "/lost+found/",
@@ -55,7 +57,7 @@ class Excludes:
         for pattern in self._patterns:
             self._admit(pattern)
         self._excluded = lru_cache(maxsize=20_000)(self._ask)
-        self._spec: GitIgnoreSpec | None = None
+        self._compiled: tuple[RegexPattern, ...] | None = None
 
     def match(self, path: str, name: str, *, directory: bool) -> bool:
         """Tell whether `path`, whose last part is `name`, is left out.
@@ -87,22 +89,33 @@ class Excludes:
             self._any = True
 
     def _ask(self, path: str) -> bool:
-        spec = self._spec
-        if spec is None:
-            spec = self._spec = compiled(self._patterns)
+        if self._compiled is None:
+            self._compiled = tuple(reversed(compiled(self._patterns)))
         # `.` and `$` of regular expressions treat a newline apart; here it is a letter.
-        return spec.match_file(path.replace("\n", "\ufffe") if "\n" in path else path)
+        path = path.replace("\n", "\ufffe") if "\n" in path else path
+        for pattern in self._compiled:
+            found = pattern.match_file(path)
+            if found is not None and _is_itself(found.match, path):
+                return bool(pattern.include)
+        return False
+
+
+def _is_itself(match: "re.Match[str]", path: str) -> bool:
+    """Tell a match of the entry from one of a directory above it, which was asked for before."""
+    mark = match.re.groupindex.get("ps_d")
+    return mark is None or match.start(mark) in {-1, len(path) - 1}
 
 
 def _special(text: str) -> bool:
     return any(letter in text for letter in "*?[\\ ")
 
 
-def compiled(patterns: Sequence[str]) -> "GitIgnoreSpec":
-    """Compile patterns; ValueError for one that makes no sense."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - it is slow to import, and rarely needed
+def compiled(patterns: Sequence[str]) -> "list[RegexPattern]":
+    """Compile patterns, those that say anything; ValueError for one that makes no sense."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow, and rarely needed
 
-    return GitIgnoreSpec.from_lines(patterns)
+    spec = GitIgnoreSpec.from_lines(patterns)
+    return [pattern for pattern in spec.patterns if pattern.include is not None]
 
 
 def check_all(patterns: Sequence[str]) -> None:

@@ -59,13 +59,27 @@ def read_file(root: int | Directories, seen: Seen) -> Reading:
     Give a `Directories` for many files: it holds their directories open.
     """
     try:
-        with _opened(root, seen) as descriptor:
-            data = _read(descriptor, seen.size)
-            _same(os.fstat(descriptor), seen)
+        if isinstance(root, Directories):
+            return _whole(root, seen)
+        with Directories(root) as directories:
+            return _whole(directories, seen)
+    except OSError as error:
+        if error.errno in _CHANGED:
+            return Changed(seen.path)
+        return Unreadable(seen.path, str(error.strerror))
     except ChangedError:
         return Changed(seen.path)
-    except UnreadableError as error:
-        return Unreadable(seen.path, str(error))
+
+
+def _whole(directories: Directories, seen: Seen) -> Reading:
+    descriptor = _open(directories, seen)
+    try:
+        _same(os.fstat(descriptor), seen)
+        _let_tick_pass(seen)
+        data = _read(descriptor, seen.size)
+        _same(os.fstat(descriptor), seen)
+    finally:
+        os.close(descriptor)
     return Content(data) if len(data) == seen.size else Changed(seen.path)
 
 
@@ -157,7 +171,7 @@ def _worded(seen: Seen) -> Iterator[None]:
     except OSError as error:
         if error.errno in _CHANGED:
             raise ChangedError(seen.path) from error
-        raise UnreadableError(error.strerror) from error
+        raise UnreadableError(str(error.strerror)) from error
 
 
 def _let_tick_pass(seen: Seen) -> None:
@@ -170,7 +184,14 @@ def _let_tick_pass(seen: Seen) -> None:
 
 
 def _same(status: os.stat_result, seen: Seen) -> None:
-    if as_seen(seen.path, status) != seen:
+    if (
+        status.st_ctime_ns != seen.ctime
+        or status.st_mtime_ns != seen.mtime
+        or status.st_size != seen.size
+        or status.st_ino != seen.inode
+        or status.st_dev != seen.device
+        or status.st_mode != seen.mode
+    ):
         raise ChangedError(seen.path)
 
 

@@ -107,6 +107,11 @@ def test_a_pattern_that_makes_no_sense_is_named(pattern: str):
     assert repr(pattern) in str(caught.value)
 
 
+def test_a_pattern_speaks_of_what_it_names_and_not_of_what_is_below():
+    assert excluded(["*.pyc", "!kept"], "kept/a.pyc")
+    assert excluded(["!*", "/data/"], "data", directory=True)
+
+
 segments = st.sampled_from(["a", "b", "ab", "a.b", "b.log", "*", "*.log", "a*", "?", "[ab]", "**"])
 patterns = st.lists(
     st.builds(

@@ -1,0 +1,222 @@
+"""`python -m bench.workspace [--million]`: what walking, reading and restoring cost, beside tar.
+
+Everything is done on /dev/shm where there is one, so that the program is measured and not the disk.
+"""
+
+import argparse
+import gc
+import hashlib
+import multiprocessing
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.measure import Cost, function
+from bench.trees import w1, w2
+from reconcile.mirror.model import Alone, Directory, Entry, File, Symlink
+from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
+from reconcile.mirror.tree.index import Index
+from reconcile.mirror.tree.reading import Content, read_chunks, read_file, read_link
+from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.tree.walk import Seen, walk
+
+CHUNK = 8 << 20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.workspace", description=__doc__)
+    parser.add_argument("--million", action="store_true", help="walk a million files as well")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=_memory()) as folder:
+        for name, make in (("W1", w1), ("W2", w2)):
+            (Path(folder) / name).mkdir()
+            make(Path(folder) / name)
+            measure(name, Path(folder))
+        if options.million:
+            million(Path(folder) / "million")
+
+
+def measure(name: str, folder: Path) -> None:
+    """Print one table."""
+    root, index = folder / name, Index()
+    seen, _ = walk(root, Excludes(DEFAULTS))
+    entries, blobs = take(root, seen, index)
+    print(f"\n{name}: {len(entries)} entries\n{'':<34}{'wall s':>8}{'CPU s':>8}")
+    show("walk", function(lambda: walk(root, Excludes(DEFAULTS)), times=3))
+    index.save(folder / "index", seen, time.time_ns())
+    show("load the index, look up all", function(lambda: look_up(folder, seen), times=3))
+    show("read and hash all, one thread", function(lambda: take(root, seen, Index())[0]))
+    tar = folder / f"{name}.tar"
+    show("tar c", command("tar", "cf", str(tar), "-C", str(root), "."))
+    for label, write in WAYS.items():
+        with room(folder) as target:
+            show(
+                f"restore, {label}", timed(lambda t=target, w=write: restore(t, entries, blobs, w))
+            )
+    with room(folder) as target:
+        show("tar x", command("tar", "xpf", str(tar), "-C", str(target), "--warning=no-timestamp"))
+    tar.unlink()
+
+
+def take(
+    root: Path, seen: Sequence[Seen], index: Index
+) -> tuple[list[Entry], dict[str, list[bytes]]]:
+    """Read everything into memory."""
+    entries: list[Entry] = []
+    blobs: dict[str, list[bytes]] = {}
+    with Directories(root) as directories:
+        for entry in seen:
+            mode = stat.S_IMODE(entry.mode)
+            if stat.S_ISDIR(entry.mode):
+                entries.append(Directory(entry.path, mode, entry.mtime))
+            elif stat.S_ISLNK(entry.mode):
+                entries.append(Symlink(entry.path, read_link(directories, entry), entry.mtime))
+            else:
+                pieces = _pieces(directories, entry)
+                names = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
+                entries.append(File(entry.path, mode, entry.mtime, entry.size, names, Alone()))
+                blobs[entry.path] = pieces
+                index.put(entry, names)
+    return entries, blobs
+
+
+def _pieces(directories: Directories, seen: Seen) -> list[bytes]:
+    if seen.size > CHUNK:
+        return list(read_chunks(directories, seen, CHUNK))
+    match read_file(directories, seen):
+        case Content(data):
+            return [data] if data else []
+        case other:
+            raise RuntimeError(f"{other}: the tree does not hold still")
+
+
+def look_up(folder: Path, seen: Sequence[Seen]) -> None:
+    """Do what a pass without changes does after its walk."""
+    index = Index.load(folder / "index")
+    known = sum(index.blobs(entry) is not None for entry in seen if stat.S_ISREG(entry.mode))
+    if known != len(index):
+        raise RuntimeError("the index has forgotten something")
+
+
+Write = Callable[[Restorer, Sequence[File], dict[str, list[bytes]]], None]
+
+
+def restore(
+    target: Path, entries: Sequence[Entry], blobs: dict[str, list[bytes]], write: Write
+) -> None:
+    """Restore into an empty folder."""
+    restorer = Restorer(target, entries)
+    restorer.begin()
+    write(restorer, restorer.files, blobs)
+    restorer.finish()
+
+
+def here(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
+    """Write from this thread."""
+    for file in files:
+        pieces = blobs[file.path]
+        if len(pieces) == 1:
+            restorer.write(file, pieces[0])
+        else:
+            for number, piece in enumerate(pieces):
+                restorer.write_at(file, number * CHUNK, piece)
+
+
+def two_threads(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
+    """Write from two threads, half and half."""
+    half = len(files) // 2
+    other = threading.Thread(target=here, args=(restorer, files[:half], blobs))
+    other.start()
+    here(restorer, files[half:], blobs)
+    other.join()
+
+
+def a_fork(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
+    """Write one half from a forked process that has its bytes already."""
+    half = len(files) // 2
+    child = os.fork()
+    if not child:
+        here(restorer, files[:half], blobs)
+        os._exit(0)
+    here(restorer, files[half:], blobs)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError("the helper failed")
+    restorer.trust(files[:half])
+
+
+WAYS: dict[str, Write] = {"one thread": here, "two threads": two_threads, "two processes": a_fork}
+
+
+def million(root: Path, folders: int = 1000, files: int = 1000) -> None:
+    """Print what a walk over a million files costs, in a process of its own."""
+    for folder in range(folders):
+        (root / f"{folder:03}").mkdir(parents=True)
+        for file in range(files):
+            (root / f"{folder:03}/{file:03}").touch()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for limit in (500_000, 2_000_000):
+            found, beyond, mib, cost = pool.apply(_walk_million, (root, limit))
+            print(f"\na million files, limit {limit}: {found} seen, {beyond} beyond, {mib:.0f} MiB")
+            show("walk", cost)
+
+
+def _walk_million(root: Path, limit: int) -> tuple[int, int, float, Cost]:
+    before = _resident()
+    results = []
+    cost = timed(lambda: results.append(walk(root, Excludes(DEFAULTS), limit=limit)))
+    seen, skipped = results[0]
+    return len(seen), skipped.beyond, _resident() - before, cost
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / (1 << 20)
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    """Measure one call, with no garbage of earlier ones."""
+    gc.collect()
+    return function(work)
+
+
+def command(*arguments: str) -> Cost:
+    """Measure one program."""
+    began = time.perf_counter()
+    with subprocess.Popen(arguments) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
+    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[Path]:
+    """Give a folder, and remove it."""
+    target = folder / "target"
+    target.mkdir()
+    yield target
+    shutil.rmtree(target)
+
+
+def show(what: str, cost: Cost) -> None:
+    """Print one line."""
+    print(f"{what:<34}{cost.wall:>8.2f}{cost.cpu:>8.2f}", flush=True)
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+if __name__ == "__main__":
+    main()
