@@ -1,4 +1,4 @@
-"""Workspaces for the mirror's benchmarks, the same on every machine; W1 to W5 of docs/format.md.
+"""Workspaces for the benchmarks of the mirror, W1 to W5, the same on every machine.
 
 `python -m bench.trees W2 DIR` writes one of them. What git adds (the index) differs in times and
 inodes only.
