@@ -24,7 +24,6 @@ from bench.trees import w1, w2
 from reconcile.mirror.model import Alone, Directory, Entry, File, Symlink
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.index import Index
 from reconcile.mirror.tree.reading import Content, read_chunks, read_file, read_link
 from reconcile.mirror.tree.restoring import Restorer
 from reconcile.mirror.tree.walk import Seen, walk
@@ -48,14 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(name: str, folder: Path) -> None:
     """Print one table."""
-    root, index = folder / name, Index()
+    root = folder / name
     seen, _ = walk(root, Excludes(DEFAULTS))
-    entries, blobs = take(root, seen, index)
+    entries, blobs = take(root, seen)
     print(f"\n{name}: {len(entries)} entries\n{'':<34}{'wall s':>8}{'CPU s':>8}")
     show("walk", function(lambda: walk(root, Excludes(DEFAULTS)), times=3))
-    index.save(folder / "index", seen, time.time_ns())
-    show("load the index, look up all", function(lambda: look_up(folder, seen), times=3))
-    show("read and hash all, one thread", function(lambda: take(root, seen, Index())[0]))
+    show("read and hash all, one thread", function(lambda: take(root, seen)[0]))
     tar = folder / f"{name}.tar"
     show("tar c", command("tar", "cf", str(tar), "-C", str(root), "."))
     for label, write in WAYS.items():
@@ -68,9 +65,7 @@ def measure(name: str, folder: Path) -> None:
     tar.unlink()
 
 
-def take(
-    root: Path, seen: Sequence[Seen], index: Index
-) -> tuple[list[Entry], dict[str, list[bytes]]]:
+def take(root: Path, seen: Sequence[Seen]) -> tuple[list[Entry], dict[str, list[bytes]]]:
     """Read everything into memory."""
     entries: list[Entry] = []
     blobs: dict[str, list[bytes]] = {}
@@ -86,7 +81,6 @@ def take(
                 names = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
                 entries.append(File(entry.path, mode, entry.mtime, entry.size, names, Alone()))
                 blobs[entry.path] = pieces
-                index.put(entry, names)
     return entries, blobs
 
 
@@ -98,14 +92,6 @@ def _pieces(directories: Directories, seen: Seen) -> list[bytes]:
             return [data] if data else []
         case other:
             raise RuntimeError(f"{other}: the tree does not hold still")
-
-
-def look_up(folder: Path, seen: Sequence[Seen]) -> None:
-    """Do what a pass without changes does after its walk."""
-    index = Index.load(folder / "index")
-    known = sum(index.blobs(entry) is not None for entry in seen if stat.S_ISREG(entry.mode))
-    if known != len(index):
-        raise RuntimeError("the index has forgotten something")
 
 
 Write = Callable[[Restorer, Sequence[File], dict[str, list[bytes]]], None]

@@ -13,9 +13,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.controlplane import fetching, recipe
+from tests.controlplane import recipe
 from tests.controlplane.errors import ControlPlaneError, ControlPlaneMissing
-from tests.controlplane.steps import Steps
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 ADVICE = (
@@ -74,24 +73,6 @@ def _checked(folder: Path) -> Path:
             f"KUBEBUILDER_ASSETS={folder} has no {', '.join(missing)}. {ADVICE}"
         )
     return folder
-
-
-def unpacked(*packages: str) -> Path:
-    """Return a folder with Debian packages unpacked in it, from the machine's own mirrors.
-
-    Nothing is installed: what the packages depend on must be among them or on the machine.
-
-    Raises:
-        ControlPlaneMissing: They cannot be had; the message says why.
-    """
-
-    def make(work: Path, into: Path) -> None:
-        steps = Steps(work)
-        fetching.fetch(steps, packages=packages)
-        for package in sorted(work.glob("*.deb")):
-            steps.run(f"unpack {package.name}", ["dpkg", "-x", str(package), str(into)])
-
-    return made(f"{'+'.join(packages)}-{fetching.RELEASE}-{platform.machine()}", make)
 
 
 def _cache() -> Path:
