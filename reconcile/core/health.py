@@ -4,7 +4,7 @@ A bare pod with `restartPolicy: Never` is what generic health rules get wrong: h
 failed and a ready one is healthy. Whatever is missing or odd in a status is taken as not there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -57,6 +57,8 @@ class _Container:
 
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _NODE_LOST: Final = "NodeLost"
+_RUNNER: Final = "runner"
+"""The container whose end is the session's end, whatever else runs beside it."""
 
 
 def health(pod: KubeObject | None, state: State) -> Health:
@@ -69,6 +71,8 @@ def health(pod: KubeObject | None, state: State) -> Health:
     since = _text(_mapping(pod.get("metadata")).get("deletionTimestamp"))
     if since:
         return Health(Phase.STOPPING, "Terminating", f"is to be gone by {since}")
+    if _text(status.get("phase")) in {"Running", "Failed"} and not _text(status.get("reason")):
+        return _runners_end(pod, status) or _in_phase(_text(status.get("phase")), status)
     return _in_phase(_text(status.get("phase")), status)
 
 
@@ -113,6 +117,23 @@ def _in_phase(phase: str, status: Mapping[str, Any]) -> Health:
             return Health(Phase.UNKNOWN, phase, _message(status, "the node does not answer"))
 
 
+def _runners_end(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
+    """How the session has ended, where its runner has ended for good; None where it has not.
+
+    A sidecar beside it may go on, or fail: neither makes the runner's work run or fail.
+    """
+    if _text(_mapping(pod.get("spec")).get("restartPolicy")) != "Never":
+        return None
+    for container in _containers(status, "containerStatuses"):
+        if container.name == _RUNNER and container.terminated:
+            ended = _how([container])
+            if ended.reason:
+                return ended
+            beside = _ended(status)
+            return Health(Phase.COMPLETED, beside.reason, beside.message)
+    return None
+
+
 def _failed(status: Mapping[str, Any]) -> Health:
     ended = _ended(status)
     reason = _text(status.get("reason"))
@@ -130,8 +151,8 @@ def _running(status: Mapping[str, Any]) -> Health:
     ended = _ended(status)
     if ended.reason:
         return Health(Phase.RUNNING, ended.reason, ended.message)
-    mains = _containers(status, "containerStatuses")
-    unready = ", ".join(container.name for container in mains if not container.ready)
+    living = (each for each in _all_containers(status) if not (each.init and each.terminated))
+    unready = ", ".join(container.name for container in living if not container.ready)
     return Health(Phase.RUNNING, "NotReady", f"not ready: {unready}" if unready else "")
 
 
@@ -173,7 +194,11 @@ def _waiting(status: Mapping[str, Any], phase: Phase) -> Health | None:
 
 def _ended(status: Mapping[str, Any]) -> Health:
     """How the first container that failed has ended; without a reason where none has."""
-    for container in _all_containers(status):
+    return _how(_all_containers(status))
+
+
+def _how(containers: Iterable[_Container]) -> Health:
+    for container in containers:
         reason = _text(container.terminated.get("reason"))
         if container.exit_code or reason == "OOMKilled":
             said = f"{_role(container)} {container.name} ended with exit code {container.exit_code}"

@@ -67,7 +67,25 @@ SHARED: Mapping[str, Any] = {
         "bucket": "my-bucket",
         "endpoint": "https://s3.example",
         "region": "eu-central-1",
+        "sharedSecretName": "s3-shared",
+        "tokenAudience": "sts.example",
+        "caConfigMapName": "authorities",
         "size": "0.5Gi",
+    },
+    "mirror": {
+        "image": "registry.example/team/mirror:1",
+        "port": 9100,
+        "resources": {
+            "requests": {"cpu": "0.1", "memory": "131072Ki"},
+            "limits": {"cpu": "1000m", "memory": "0.25Gi"},
+        },
+        "intervalSeconds": 10,
+        "staleSeconds": 60,
+        "flushSeconds": 90,
+        "partial": "refuse",
+        "exclude": ["*.o", "/big file/", "# no comment"],
+        "defaultExcludes": False,
+        "singleWriter": True,
     },
     "network": {
         "allowFrom": [

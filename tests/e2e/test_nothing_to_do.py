@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
+from reconcile.cli.exitcodes import Exit
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
 from tests.e2e import fullest
-from tests.e2e.site import IMAGE, SHIPPED, Site, session_document
+from tests.e2e.site import API, IMAGE, SHIPPED, Site, session_document
 
 pytestmark = pytest.mark.cluster
 
+STORED = {"storage": {"sharedSecretName": "s3-shared"}, "mirror": {"image": "mirror:1"}}
+CUSTOM = {"mode": "custom", "secretName": "s3", "bucket": "my-bucket", "tokenAudience": "sts"}
 OVERLAYS = {
     "pvc": """
 apiVersion: v1
@@ -63,7 +66,16 @@ def test_every_shipped_template_makes_an_object_that_stays_as_it_is(site: Site) 
     site.apply()
     made = {item["kind"] for item in site.ours().values()}
     assert made == SHIPPED.keys()
-    assert len(list(shipped_templates().glob("*.yaml.j2"))) == len(made)
+    site.is_settled()
+
+
+def test_every_shipped_template_is_used(site: Site) -> None:
+    site.write("defaults.yaml", _defaults(STORED))
+    site.session("one", storage=CUSTOM)
+    site.apply()
+    templates = len(list(shipped_templates().glob("*.yaml.j2")))
+    # Record and inventory come from no template.
+    assert len(site.ours()) == templates + 2
     site.is_settled()
 
 
@@ -103,6 +115,35 @@ def test_sessions_that_use_one_field_each(site: Site) -> None:
     site.is_settled()
 
 
+@pytest.mark.parametrize("storage", [{"mode": "shared"}, CUSTOM], ids=lambda each: each["mode"])
+def test_a_mirrored_session_stays_as_it_is_and_gives_it_up_again(
+    site: Site, storage: dict[str, Any]
+) -> None:
+    site.write("defaults.yaml", _defaults(STORED))
+    site.session("one", storage=storage)
+    site.apply()
+    pod = site.get("Pod", "one-runner")["spec"]
+    assert [each["name"] for each in pod["initContainers"]] == ["hydrate"]
+    assert [each["name"] for each in pod["containers"]] == ["runner", "sync"]
+    site.is_settled()
+    site.session("one", storage={"mode": "none"})
+    site.apply()
+    assert "initContainers" not in site.get("Pod", "one-runner")["spec"]
+    assert "ConfigMap/one-storage" not in site.ours()
+    site.is_settled()
+
+
+def test_a_server_without_native_sidecars_says_what_to_declare(site: Site) -> None:
+    site.write("defaults.yaml", _defaults({**STORED, "capabilities": {"sidecar": "native"}}))
+    site.session("one", storage={"mode": "shared"})
+    ended = site.apply(expect=Exit.PARTLY)
+    assert "set `capabilities.sidecar: plain` in defaults.yaml" in ended.out + ended.err
+    assert "Pod/one-runner" not in site.ours()
+    site.write("defaults.yaml", _defaults(STORED))
+    site.apply()
+    site.is_settled()
+
+
 def test_templates_of_ones_own_for_kinds_that_are_not_shipped(site: Site) -> None:
     for name, text in OVERLAYS.items():
         site.template(name, text)
@@ -122,6 +163,10 @@ def test_what_the_cluster_itself_adds_is_no_difference(site: Site) -> None:
     secrets = {"secrets": [{"name": "one-token-x"}], "imagePullSecrets": [{"name": "registry"}]}
     site.merge("ServiceAccount", "session-one", secrets)
     site.is_settled()
+
+
+def _defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API, "kind": DEFAULTS, "spec": spec}
 
 
 def _session(name: str, spec: dict[str, Any]) -> dict[str, Any]:

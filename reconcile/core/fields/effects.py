@@ -26,15 +26,29 @@ def effect_of(kind: Kind, difference: Difference, live: KubeObject) -> Effect:
     if difference.is_release or difference.path[:1] == ("metadata",):
         return Metadata()
     rule = _RULES.get((kind.group, kind.name))
-    return ForcesReplace() if rule is not None and rule(difference, live) else _change(difference)
+    return (
+        ForcesReplace()
+        if rule is not None and rule(difference, live)
+        else _change(difference, live)
+    )
 
 
-def _change(difference: Difference) -> Effect:
+def _change(difference: Difference, live: KubeObject) -> Effect:
     match difference.path:
         case ("spec", "containers", Item(((_, name),)), "image"):
             return RestartsContainer(str(name))
+        case ("spec", "initContainers", Item(((_, name),)), "image") if _is_sidecar(live, name):
+            return RestartsContainer(str(name))
         case _:
             return InPlace()
+
+
+def _is_sidecar(pod: KubeObject, name: str) -> bool:
+    """Tell whether an init container is a native sidecar: it runs as long as the pod does."""
+    return any(
+        container.get("name") == name and container.get("restartPolicy") == "Always"
+        for container in pod.get("spec", {}).get("initContainers", ())
+    )
 
 
 def _pod_is_replaced(difference: Difference, _: KubeObject) -> bool:

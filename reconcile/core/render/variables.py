@@ -66,5 +66,6 @@ def _names(name: str) -> dict[str, str]:
         "service": prefixed,
         "networkPolicy": prefixed,
         "inputs": f"{name}-inputs",
+        "storage": f"{name}-storage",
         "pod": f"{name}-runner",
     }

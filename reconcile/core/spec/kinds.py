@@ -16,7 +16,6 @@ from reconcile.core.spec.syntax import (
 )
 from reconcile.core.spec.types import (
     BOOL,
-    NO_EFFECT_YET,
     PLATFORM_ONLY,
     Anything,
     Entries,
@@ -125,8 +124,6 @@ CAPABILITIES: Final = Fields(
             choice("native", "plain"),
             "How sidecars run: native needs Kubernetes 1.29.",
             "plain",
-            warning=NO_EFFECT_YET,
-            unless=("plain",),
         ),
     )
 )

@@ -15,7 +15,7 @@ from reconcile.core.spec.syntax import (
 )
 from reconcile.core.spec.types import BOOL, Entries, Field, Fields, Items, choice, same, whole
 
-_PORT: Final = whole(1, 65_535)
+PORT: Final = whole(1, 65_535)
 _AMOUNTS: Final = Entries(KEY, QUANTITY)
 
 
@@ -72,12 +72,18 @@ _TOLERATION: Final = Fields(
     as_written=True,
 )
 
-_RESOURCES: Final = Fields(
-    (
-        Field("requests", _AMOUNTS, "What is set aside.", {"cpu": "500m", "memory": "512Mi"}),
-        Field("limits", _AMOUNTS, "What is the most.", {"cpu": "2", "memory": "8Gi"}),
+
+def resources(requests: Mapping[str, str], limits: Mapping[str, str]) -> Fields:
+    """A container's resources, with what holds where nothing is set."""
+    return Fields(
+        (
+            Field("requests", _AMOUNTS, "What is set aside.", requests),
+            Field("limits", _AMOUNTS, "What is the most.", limits),
+        )
     )
-)
+
+
+_RESOURCES: Final = resources({"cpu": "500m", "memory": "512Mi"}, {"cpu": "2", "memory": "8Gi"})
 
 RUNNER: Final = Fields(
     (
@@ -89,7 +95,7 @@ RUNNER: Final = Fields(
         ),
         Field("command", Items(FREE_TEXT), "What is run in place of the image's entry point."),
         Field("args", Items(FREE_TEXT), "The arguments in place of the image's."),
-        Field("port", _PORT, "The port that the runner listens on.", 8001),
+        Field("port", PORT, "The port that the runner listens on.", 8001),
         Field("resources", _RESOURCES, "CPU, memory and other resources."),
         Field("envFrom", Items(_ENV_FROM), "Secrets and ConfigMaps that become variables."),
         Field("imagePullSecrets", Items(OBJECT_NAME, same), "Secrets to pull the image with."),
@@ -117,7 +123,7 @@ _PEER: Final = Fields(
         Field("namespace", LABEL_NAME, "A namespace; the session's own where none is given."),
         Field("namespaceLabels", Entries(KEY, LABEL_VALUE), "Labels of namespaces."),
         Field("podLabels", Entries(KEY, LABEL_VALUE), "Labels of pods; all pods where unset."),
-        Field("port", _PORT, "The port; the runner's where unset."),
+        Field("port", PORT, "The port; the runner's where unset."),
     ),
     _peer_reason,
 )

@@ -5,16 +5,12 @@ from typing import Final
 from reconcile.core.model import State, Strategy
 from reconcile.core.spec.gitnames import BRANCH, GIT_URL, REPOSITORY_PATH
 from reconcile.core.spec.podfields import NETWORK, RUNNER
+from reconcile.core.spec.storagefields import MIRROR, STORAGE
 from reconcile.core.spec.syntax import (
-    BUCKET,
     DURATION,
-    ENDPOINT,
     FREE_TEXT,
     LINE,
     MODEL,
-    OBJECT_NAME,
-    QUANTITY,
-    REGION,
     VARIABLE,
 )
 from reconcile.core.spec.types import (
@@ -65,25 +61,6 @@ _USER: Final = Fields(
     )
 )
 
-
-_STORAGE: Final = Fields(
-    (
-        Field(
-            "mode",
-            choice("shared", "custom", "none"),
-            "Where the workspace is kept: the installation's bucket, one's own, or nowhere.",
-            "none",
-            warning=NO_EFFECT_YET,
-            unless=("none",),
-        ),
-        Field("secretName", OBJECT_NAME, "The Secret with S3 keys.", warning=NO_EFFECT_YET),
-        Field("bucket", BUCKET, "The S3 bucket.", warning=NO_EFFECT_YET),
-        Field("endpoint", ENDPOINT, "The S3 server's URL.", warning=NO_EFFECT_YET),
-        Field("region", REGION, "The S3 region.", warning=NO_EFFECT_YET),
-        Field("size", QUANTITY, "The most that the workspace may hold.", "10Gi"),
-    )
-)
-
 _UPDATE: Final = Fields(
     (
         Field(
@@ -119,7 +96,8 @@ SHARED: Final = (
     Field("environmentVariables", Entries(VARIABLE, FREE_TEXT), "Variables for the runner."),
     Field("autoPushOnComplete", BOOL, "Whether changes are pushed at the end.", default=False),
     Field("runner", RUNNER, "The container in which the agent runs, and its pod."),
-    Field("storage", _STORAGE, "The workspace and where it is kept."),
+    Field("storage", STORAGE, "The workspace and where it is kept."),
+    Field("mirror", MIRROR, "What restores and stores the workspace, where it is kept."),
     Field("network", NETWORK, "Who may reach the session."),
     Field("update", _UPDATE, "How changes reach a running session."),
 )

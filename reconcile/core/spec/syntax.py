@@ -164,6 +164,9 @@ ENDPOINT: Final = form(
     "https?://(?:[A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?/?",
     LONGEST_LINE,
 )
+AUDIENCE: Final = form(
+    "an audience such as sts.amazonaws.com", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", LONGEST_LINE
+)
 MODEL: Final = form("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
 PATTERN: Final = form("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
 DURATION: Final = Scalar(

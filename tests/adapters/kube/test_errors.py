@@ -113,6 +113,20 @@ def test_a_body_unlike_the_schema_is_invalid_although_it_is_a_500():
     assert "7" not in str(error).partition("expected string")[2]
 
 
+def test_a_server_without_native_sidecars_is_told_with_the_way_out():
+    words = (
+        "failed to create typed patch object (team-a/one; v1, Kind=Pod): "
+        '.spec.initContainers[name="sync"].restartPolicy: field not declared in schema'
+    )
+    error = error_of(status(500, "InternalError", words))
+    assert type(error) is InvalidError
+    assert str(error).endswith(
+        "this server has no native sidecars: set `capabilities.sidecar: plain` in defaults.yaml"
+    )
+    other = error_of(status(500, "InternalError", words.replace("restartPolicy", "image")))
+    assert "sidecar:" not in str(other)
+
+
 def test_a_dump_of_the_object_after_the_reason_is_not_shown():
     words = "spec: Forbidden: pod updates may not change fields\n core.PodSpec{ Value: hunter2 }"
     assert "hunter2" not in str(error_of(status(422, "Invalid", words)))

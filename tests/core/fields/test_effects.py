@@ -43,6 +43,15 @@ def test_a_new_image_of_an_init_container_restarts_nothing():
     assert effect(POD, path, "a:1", "a:2") == InPlace()
 
 
+def test_a_new_image_of_a_native_sidecar_restarts_it():
+    path = ("spec", "initContainers", Item((("name", "sync"),)), "image")
+    hydrate, sync = {"name": "hydrate"}, {"name": "sync", "restartPolicy": "Always"}
+    native = {"spec": {"initContainers": [hydrate, sync]}}
+    assert effect(POD, path, "a:1", "a:2", native) == RestartsContainer("sync")
+    plain = {"spec": {"initContainers": [sync | {"name": "other"}, {"name": "sync"}]}}
+    assert effect(POD, path, "a:1", "a:2", plain) == InPlace()
+
+
 IN_PLACE = [
     (POD, ("spec", "activeDeadlineSeconds"), 600, 60, {}),
     (POD, ("spec", "activeDeadlineSeconds"), ABSENT, 60, {}),

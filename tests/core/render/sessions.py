@@ -46,6 +46,7 @@ EVERY_FIELD = {
         "serviceAccountToken": True,
     },
     "storage": {"mode": "custom", "secretName": "s3", "size": "1Gi"},
+    "mirror": {"image": "example.com/mirror:1", "flushSeconds": 40},
     "network": {
         "allowFrom": [
             {"namespace": "ui", "podLabels": {"app": "ui"}},

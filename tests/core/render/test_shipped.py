@@ -46,8 +46,7 @@ def bodies(one):
 
 
 def runner(one):
-    (container,) = bodies(one)["pod"]["spec"]["containers"]
-    return container
+    return bodies(one)["pod"]["spec"]["containers"][0]
 
 
 def variables(one):
@@ -76,10 +75,12 @@ def test_the_pod_meets_the_restricted_profile(spec):
 @pytest.mark.parametrize("spec", [{}, EVERY_FIELD])
 def test_the_pod_is_bounded(spec):
     pod = bodies(session(spec))["pod"]["spec"]
-    (container,) = pod["containers"]
-    assert container["resources"]["requests"]
-    assert container["resources"]["limits"]["memory"]
-    assert pod["volumes"][0]["emptyDir"]["sizeLimit"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        assert container["resources"]["requests"]
+        assert container["resources"]["limits"]["memory"]
+    volumes = [volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume]
+    assert volumes
+    assert all(volume["sizeLimit"] for volume in volumes)
     assert pod["restartPolicy"] == "Never"
     assert pod["enableServiceLinks"] is False
 
@@ -105,9 +106,9 @@ def test_a_token_is_mounted_only_where_it_is_asked_for():
 
 def test_every_field_of_the_runner_reaches_the_pod():
     pod = bodies(session(EVERY_FIELD))["pod"]["spec"]
-    (container,) = pod["containers"]
+    container = pod["containers"][0]
     assert pod["activeDeadlineSeconds"] == 3600
-    assert pod["terminationGracePeriodSeconds"] == 30
+    assert pod["terminationGracePeriodSeconds"] == 30 + 40 + 5
     assert pod["priorityClassName"] == "high"
     assert pod["nodeSelector"] == {"disk": "ssd"}
     assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]

@@ -73,10 +73,28 @@ def test_the_built_in_settings_hold_where_nothing_else_is_said():
         "storage": {
             "mode": "none",
             "secretName": None,
+            "sharedSecretName": None,
             "bucket": None,
             "endpoint": None,
             "region": None,
+            "tokenAudience": None,
+            "caConfigMapName": None,
             "size": "10Gi",
+        },
+        "mirror": {
+            "image": None,
+            "port": 8091,
+            "resources": {
+                "requests": {"cpu": "100m", "memory": "128Mi"},
+                "limits": {"cpu": "1", "memory": "256Mi"},
+            },
+            "intervalSeconds": 30,
+            "staleSeconds": 90,
+            "flushSeconds": 60,
+            "partial": "use",
+            "exclude": [],
+            "defaultExcludes": True,
+            "singleWriter": False,
         },
         "network": {"allowFrom": []},
         "update": {"strategy": "WhenStopped"},
@@ -296,6 +314,82 @@ def test_a_request_above_the_limit_that_holds_is_refused():
             "team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: "
             "is more than the limit that holds here"
         )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        (
+            "storage: {mode: shared}\nmirror: {image: m}",
+            "storage.sharedSecretName",
+            "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
+        ),
+        (
+            "storage: {mode: custom, sharedSecretName: ours}\nmirror: {image: m}",
+            "storage.secretName",
+            "is missing: `mode: custom` needs a Secret of one's own; the shared one is not used",
+        ),
+        (
+            "storage: {mode: custom, secretName: a, sharedSecretName: a}\nmirror: {image: m}",
+            "storage.secretName",
+            "is the installation's Secret: write `mode: shared`",
+        ),
+        (
+            "storage: {mode: shared, sharedSecretName: ours}",
+            "mirror.image",
+            "is missing: a workspace that is kept needs the image with `reconcile-mirror`",
+        ),
+        (
+            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m, port: 8001}",
+            "mirror.port",
+            "is the runner's port, too: choose another one",
+        ),
+        (
+            "storage: {mode: shared, sharedSecretName: ours}\n"
+            "mirror: {image: m, resources: {requests: {memory: 1Gi}}}",
+            "mirror.resources.requests.memory",
+            "is more than the limit that holds here",
+        ),
+    ],
+)
+def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, message):
+    found = tree(team_a__x=session(spec), team_a__y=session("timeout: 1", name="y"))
+    assert names(found) == ["team-a/y"]
+    assert [str(problem) for problem in found.problems] == [
+        f"team-a/x.yaml:1:1: spec.{field}: {message}"
+    ]
+
+
+def test_storage_of_one_session_may_be_told_by_installation_and_project():
+    found = tree(
+        defaults=document(
+            "SessionDefaults",
+            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: 'm:1'}",
+        ),
+        team_b__project=document("ProjectSettings", "storage: {mode: custom, secretName: mine}"),
+        team_a__x=session("timeout: 1", name="a"),
+        team_b__x=session("timeout: 1", name="b"),
+    )
+    assert found.problems == ()
+    assert [one.spec["storage"]["mode"] for one in found.sessions] == ["shared", "custom"]
+
+
+def test_what_a_mirror_would_need_is_of_no_account_without_one():
+    found = tree(team_a__x=session("mirror: {port: 8001, resources: {requests: {cpu: 9}}}"))
+    assert found.problems == ()
+    assert names(found) == ["team-a/fix-login"]
+
+
+@pytest.mark.parametrize("mode", ["none", "shared"])
+def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
+    spec = (
+        f"storage: {{mode: {mode}, sharedSecretName: ours, secretName: x, bucket: abc}}\n"
+        "mirror: {image: m}"
+    )
+    assert [str(warning) for warning in tree(team_a__x=session(spec)).warnings] == [
+        f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
+        f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
     ]
 
 

@@ -197,6 +197,18 @@ def test_the_messages_never_repeat_a_value():
         ("storage: {size: 1Gb}", "storage.size", QUANTITY),
         ("storage: {size: true}", "storage.size", "must be a quantity, not true or false"),
         ("storage: {bucket: A_b}", "storage.bucket", BUCKET),
+        (
+            "storage: {tokenAudience: ''}",
+            "storage.tokenAudience",
+            "must be an audience such as sts.amazonaws.com",
+        ),
+        (
+            "mirror: {partial: no}",
+            "mirror.partial",
+            "must be use or refuse",
+        ),
+        ("mirror: {flushSeconds: 0}", "mirror.flushSeconds", "must be from 1 to 3600"),
+        ("mirror: {port: 0}", "mirror.port", "must be from 1 to 65535"),
         ("storage: {bucket: ab}", "storage.bucket", BUCKET),
         ("storage: {bucket: a..b}", "storage.bucket", BUCKET),
         ("storage: {bucket: 10.0.0.1}", "storage.bucket", BUCKET),
@@ -335,8 +347,6 @@ def test_an_unknown_field_is_named_with_the_nearest_known_one(spec, field, hint)
     [
         ("inactivityTimeout: 60", "inactivityTimeout"),
         ("stopOnRunFinished: true", "stopOnRunFinished"),
-        ("storage: {mode: shared}", "storage.mode"),
-        ("storage: {secretName: x}", "storage.secretName"),
         ("userContext: {groups: [a]}", "userContext.groups"),
     ],
 )

@@ -55,7 +55,11 @@ runner:
   serviceAccountToken: true
 storage:
   {mode: custom, secretName: s3, bucket: my.bucket-1, endpoint: 'https://s3:9000', region: eu,
-   size: 5Gi}
+   sharedSecretName: ours, tokenAudience: sts.example, caConfigMapName: ca, size: 5Gi}
+mirror:
+  {image: 'mirror:1', port: 9001, intervalSeconds: 10, staleSeconds: 20, flushSeconds: 30,
+   partial: refuse, exclude: ['*.o'], defaultExcludes: false, singleWriter: true,
+   resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}}
 network:
   allowFrom:
   - {namespace: gateway, podLabels: {app: ui}, port: 80}

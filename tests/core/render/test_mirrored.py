@@ -1,0 +1,237 @@
+"""The shipped pod with a mirror beside the runner: both shapes, and who may read what."""
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from reconcile.core.model import Wanted
+from reconcile.core.render.rendering import render
+from reconcile.core.render.templates import compile_templates
+from reconcile.core.render.variables import Surroundings
+from tests.core.render.sessions import SHIPPED, session
+from tests.podsecurity import violations
+
+TEMPLATES = compile_templates(SHIPPED)
+MIRROR = {"image": "mirror:1"}
+SHARED = {"storage": {"mode": "shared", "sharedSecretName": "ours"}, "mirror": MIRROR}
+CUSTOM = {
+    "storage": {
+        "mode": "custom",
+        "secretName": "theirs",
+        "sharedSecretName": "ours",
+        "bucket": "a-bucket",
+        "endpoint": "https://s3.example",
+        "tokenAudience": "sts.example",
+        "caConfigMapName": "authorities",
+    },
+    "mirror": {
+        **MIRROR,
+        "port": 9999,
+        "partial": "refuse",
+        "exclude": ["*.o", "/big file"],
+        "defaultExcludes": False,
+        "singleWriter": True,
+        "flushSeconds": 100,
+        "intervalSeconds": 7,
+        "staleSeconds": 8,
+        "resources": {"limits": {"memory": "1Gi"}},
+    },
+    "runner": {"terminationGracePeriodSeconds": 30, "port": 9000},
+}
+SHAPES = ["native", "plain"]
+MIRRORS_OWN = {"mirror-state", "store-keys", "store-token", "store-ca"}
+
+UNMIRRORED = "f0895bf06e711c213d702274db91d3919957be94e50dce806050360eb92f29f3"
+"""The digest of a pod without a mirror; another one would restart every session there is."""
+
+
+def bodies(spec, shape="plain"):
+    result = render(session(spec), TEMPLATES, Surroundings("default", {"sidecar": shape}))
+    assert isinstance(result, Wanted), result.problems
+    return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
+
+
+def pod(spec, shape="plain"):
+    return bodies(spec, shape)["pod"]["spec"]
+
+
+def mirrors(spec, shape):
+    """The mirror's two containers."""
+    body = pod(spec, shape)
+    found = [*body["initContainers"], *body["containers"]]
+    return {each["name"]: each for each in found if each["name"] != "runner"}
+
+
+def variables(container):
+    return {
+        entry["name"].removeprefix("RECONCILE_MIRROR_"): entry.get("value")
+        or entry["valueFrom"]["fieldRef"]["fieldPath"]
+        for entry in container["env"]
+    }
+
+
+def mounts(container):
+    return {mount["name"] for mount in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_without_storage_nothing_is_rendered_otherwise_than_before(shape):
+    made = bodies({"mirror": CUSTOM["mirror"]}, shape)
+    text = json.dumps(made, sort_keys=True)
+    assert "mirror" not in text
+    assert "storage" not in made
+    digest = sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+    assert digest == UNMIRRORED
+
+
+def test_a_native_mirror_is_two_init_containers_of_which_one_stays():
+    body = pod(SHARED, "native")
+    hydrate, sync = body["initContainers"]
+    assert [each["name"] for each in body["containers"]] == ["runner"]
+    assert (hydrate["name"], sync["name"]) == ("hydrate", "sync")
+    assert "restartPolicy" not in hydrate
+    assert sync["restartPolicy"] == "Always"
+    assert sync["lifecycle"]["preStop"] == {"exec": {"command": ["reconcile-mirror", "prestop"]}}
+    probed = {
+        kind: sync[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")
+    }
+    assert probed == {
+        "startup": {"path": "/healthz", "port": "mirror"},
+        "readiness": {"path": "/readyz", "port": "mirror"},
+        "liveness": {"path": "/healthz", "port": "mirror"},
+    }
+    assert not variables(sync).keys() & {"RUNNER_PORT", "RUNNER_SECONDS"}
+
+
+def test_a_plain_mirror_runs_beside_the_runner_and_sees_its_port_close():
+    body = pod(CUSTOM, "plain")
+    assert [each["name"] for each in body["initContainers"]] == ["hydrate"]
+    runner, sync = body["containers"]
+    assert (runner["name"], sync["name"]) == ("runner", "sync")
+    found = variables(sync)
+    assert (found["RUNNER_PORT"], found["RUNNER_SECONDS"]) == ("9000", "30")
+    assert not sync.keys() & {"restartPolicy", "startupProbe", "livenessProbe", "lifecycle"}
+    assert sync["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spec", [SHARED, CUSTOM])
+def test_a_mirrored_pod_meets_the_restricted_profile(spec, shape):
+    body = pod(spec, shape)
+    assert violations(body) == []
+    assert "shareProcessNamespace" not in body
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_runner_and_mirror_are_one_user_and_the_mirror_writes_to_volumes_only(shape):
+    body = pod(CUSTOM, shape)
+    assert body["securityContext"]["runAsUser"] == body["securityContext"]["fsGroup"] == 1001
+    for container in mirrors(CUSTOM, shape).values():
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert not container["securityContext"].keys() & {"runAsUser", "runAsGroup"}
+    assert "runAsUser" not in body["containers"][0]["securityContext"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keys_token_and_state_are_the_mirrors_alone(shape):
+    body = pod(CUSTOM, shape)
+    runner = body["containers"][0]
+    assert mounts(runner) == {"workspace", "inputs"}
+    for container in mirrors(CUSTOM, shape).values():
+        assert mounts(container) == MIRRORS_OWN | {"workspace"}
+        for mount in container["volumeMounts"]:
+            assert mount.get("readOnly", False) is mount["name"].startswith("store-")
+        assert "envFrom" not in container
+        assert "secretKeyRef" not in json.dumps(container)
+    assert not any(name.startswith("RECONCILE_MIRROR") for name in variables(runner_of(SHARED)))
+
+
+def runner_of(spec):
+    runner = pod(spec)["containers"][0]
+    return {**runner, "env": [entry for entry in runner["env"] if entry.get("value")]}
+
+
+def sources(spec):
+    volumes = {volume["name"]: volume for volume in pod(spec)["volumes"]}
+    return volumes["store-keys"]["projected"]["sources"]
+
+
+def test_each_mode_mounts_its_own_secret_and_never_the_others():
+    assert sources(SHARED) == [{"secret": {"name": "ours"}}]
+    assert sources(CUSTOM) == [
+        {"secret": {"name": "theirs"}},
+        {"configMap": {"name": "fix-storage"}},
+    ]
+    shared, custom = mirrors(SHARED, "plain")["sync"], mirrors(CUSTOM, "plain")["sync"]
+    assert "PROJECT_SECRET" not in variables(shared)
+    assert variables(shared)["SHARED_SECRET"] == "/etc/mirror/keys"
+    assert "SHARED_SECRET" not in variables(custom)
+    assert variables(custom)["PROJECT_SECRET"] == "/etc/mirror/keys"
+
+
+def test_where_the_store_is_replaces_what_the_secret_says_and_shows_in_the_pod():
+    assert bodies(CUSTOM)["storage"]["data"] == {
+        "S3_BUCKET": "a-bucket",
+        "S3_ENDPOINT": "https://s3.example",
+    }
+    other = {**CUSTOM, "storage": {**CUSTOM["storage"], "bucket": "b-bucket"}}
+    before, after = (variables(mirrors(spec, "plain")["sync"]) for spec in (CUSTOM, other))
+    assert {name for name in before if before[name] != after[name]} == {"STORAGE_DIGEST"}
+
+
+def test_a_shared_store_is_where_its_secret_says():
+    spec = {**SHARED, "storage": {**SHARED["storage"], "bucket": "a-bucket"}}
+    assert bodies(spec) == bodies(SHARED)
+    assert "storage" not in bodies(spec)
+
+
+def test_web_identity_is_a_token_of_its_own_audience():
+    volumes = {volume["name"]: volume for volume in pod(CUSTOM)["volumes"]}
+    assert volumes["store-token"]["projected"]["sources"] == [
+        {
+            "serviceAccountToken": {
+                "audience": "sts.example",
+                "expirationSeconds": 3600,
+                "path": "token",
+            }
+        }
+    ]
+    assert pod(CUSTOM)["automountServiceAccountToken"] is False
+    assert "store-token" not in {volume["name"] for volume in pod(SHARED)["volumes"]}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_grace_period_has_room_for_runner_and_flush(shape):
+    assert pod(CUSTOM, shape)["terminationGracePeriodSeconds"] > 30 + 100
+    assert variables(mirrors(CUSTOM, shape)["sync"])["FLUSH_SECONDS"] == "100"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_setting_reaches_the_containers_that_it_is_for(shape):
+    hydrate, sync = (variables(mirrors(CUSTOM, shape)[name]) for name in ("hydrate", "sync"))
+    both = {
+        "CA_FILE": "/etc/mirror/ca/ca.crt",
+        "DEFAULT_EXCLUDES": "false",
+        "EXCLUDE": "*.o\n/big file",
+        "HOST": "status.podIP",
+        "PORT": "9999",
+        "PREFIX": "team-a/fix",
+        "SINGLE_WRITER": "true",
+        "STALE_AFTER": "8",
+        "TOKEN_FILE": "/etc/mirror/token/token",
+        "WORKSPACE": "/workspace",
+    }
+    assert both.items() <= hydrate.items()
+    assert both.items() <= sync.items()
+    assert hydrate["PARTIAL"] == "refuse"
+    assert (hydrate["POD_UID"], hydrate["POD_NAME"]) == ("metadata.uid", "metadata.name")
+    assert sync["INTERVAL"] == "7"
+    for container in mirrors(CUSTOM, shape).values():
+        assert container["image"] == "mirror:1"
+        assert container["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
+
+
+def test_people_reach_a_runner_whose_snapshot_is_stale():
+    assert bodies(SHARED)["service"]["spec"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in bodies({})["service"]["spec"]
