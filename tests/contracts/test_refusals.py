@@ -67,6 +67,14 @@ def test_a_pod_refuses_a_change_and_names_the_field(cluster, namespace, case):
     assert cluster.get(POD, namespace, "one") == applied
 
 
+@pytest.mark.parametrize("name", ["livenessProbe", "readinessProbe", "startupProbe"])
+def test_an_init_container_has_no_probes(cluster, namespace, name):
+    first = {"name": "first", "image": "first:1", name: {"tcpSocket": {"port": 80}}}
+    with pytest.raises(InvalidError) as refused:
+        cluster.apply(pod(namespace, initContainers=[first]), OURS)
+    assert refused.value.fields == (f"spec.initContainers[0].{name}",)
+
+
 ALLOWED = {
     "an image": ({"image": "registry.example/runner:2"}, {}),
     "a shorter deadline": ({}, {"activeDeadlineSeconds": 99}),

@@ -16,6 +16,7 @@ from reconcile.core.fields.quantity import parse_quantity
 
 _POLICIES: Final = ("Always", "OnFailure", "Never")
 _LAST_PORT: Final = 65535
+_RUNNING_ONLY: Final = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 
 
 def pod_flaws(obj: Json) -> Iterator[Flaw]:
@@ -25,6 +26,8 @@ def pod_flaws(obj: Json) -> Iterator[Flaw]:
         yield "spec.containers", REQUIRED
     if spec["restartPolicy"] not in _POLICIES:
         yield "spec.restartPolicy", unsupported(spec["restartPolicy"], _POLICIES)
+    for index, container in enumerate(spec.get("initContainers", ())):
+        yield from _initial(f"spec.initContainers[{index}]", container)
     volumes = {volume.get("name") for volume in spec.get("volumes", ())}
     for kind in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(kind, ())):
@@ -44,6 +47,16 @@ def _container(field: str, container: Json, volumes: set[Any]) -> Iterator[Flaw]
         if mount.get("name") not in volumes:
             yield f"{field}.volumeMounts[{index}].name", f'Not found: "{mount.get("name", "")}"'
     yield from _resources(f"{field}.resources", container["resources"])
+
+
+def _initial(field: str, container: Json) -> Iterator[Flaw]:
+    """What is waited for has neither probes nor hooks; a native sidecar may have them."""
+    policy = container.get("restartPolicy")
+    if policy not in (None, "Always"):
+        yield f"{field}.restartPolicy", unsupported(policy, ("Always",))
+    for name in _RUNNING_ONLY:
+        if policy is None and name in container:
+            yield f"{field}.{name}", invalid(name, "must not be set for init containers")
 
 
 def _names(field: str, container: Json) -> Iterator[Flaw]:

@@ -3,8 +3,10 @@
 from typing import Any, Final
 
 from reconcile.adapters.embedded.store import Json
+from reconcile.core.defaults.pods import containers_of
 
 _READY: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+_STATUSES: Final = frozenset({"containerStatuses", "initContainerStatuses"})
 NODE: Final = "embedded"
 
 
@@ -31,11 +33,14 @@ def running(pod: Json, time: str) -> Json:
 def with_new_images(pod: Json, time: str) -> Json:
     """Containers whose image is another one than what runs start again; the rest stays."""
     status = dict(pod["status"])
-    images = {each["name"]: each["image"] for each in pod["spec"]["containers"]}
-    status["containerStatuses"] = [
-        each if images[each["name"]] == each["image"] else _again(each, images[each["name"]], time)
-        for each in status["containerStatuses"]
-    ]
+    images = {each["name"]: each["image"] for each in containers_of(pod["spec"])}
+    for field in _STATUSES & status.keys():
+        status[field] = [
+            _again(each, images[each["name"]], time)
+            if "running" in each["state"] and images[each["name"]] != each["image"]
+            else each
+            for each in status[field]
+        ]
     return status
 
 
@@ -59,16 +64,25 @@ def overdue(pod: Json, time: str) -> Json:
 
 
 def _over(pod: Json, phase: str, exit_code: int, time: str) -> Json:
-    statuses = pod["status"].get("containerStatuses", ())
+    """Native sidecars end after the others, and well."""
+    codes = {"containerStatuses": exit_code, "initContainerStatuses": 0}
     return {
         **pod["status"],
         "phase": phase,
         "conditions": _conditions(time, ended=True),
-        "containerStatuses": [
-            {**each, "ready": False, "started": False, "state": _terminated(each, exit_code, time)}
-            for each in statuses
-        ],
+        **{
+            field: [_stopped(each, code, time) for each in pod["status"][field]]
+            for field, code in codes.items()
+            if field in pod["status"]
+        },
     }
+
+
+def _stopped(status: Json, exit_code: int, time: str) -> Json:
+    if "terminated" in status["state"]:
+        return status
+    ended = _terminated(status, exit_code, time)
+    return {**status, "ready": False, "started": False, "state": ended}
 
 
 def _conditions(time: str, *, ended: bool) -> list[Json]:

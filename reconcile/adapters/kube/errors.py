@@ -22,6 +22,11 @@ _VALUE: Final = re.compile(r", got &.*")
 _UNTYPED: Final = ("failed to create typed patch object", "failed to convert new object")
 # All that a server says of a JSON Patch whose `test` fails or whose path is not there.
 _UNFIT: Final = "the server rejected our request due to an error in our request"
+_NO_SIDECARS: Final = re.compile(
+    r"initContainers\[[^\]]*\]\.restartPolicy: field not declared in schema"
+)
+"""What a server says of a native sidecar that is older than they are."""
+
 _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 _RIGHT: Final = re.compile(r"\bcannot ([a-z]+) (?:resource|path) ")
 """How the server words a right that is missing, whatever authorizer it asks."""
@@ -124,6 +129,8 @@ def _hint(answer: Answer, status: Status | None) -> str:
             return "the server does not serve this kind at this address"
         case code if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
             return "a redirect is not followed; the kubeconfig must name the API server itself"
+        case 500 if status and _NO_SIDECARS.search(status.message):
+            return "it has no native sidecars: set `capabilities.sidecar: plain` in defaults.yaml"
         case _:
             return ""
 

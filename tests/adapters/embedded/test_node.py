@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.core.errors import ConflictError, NotFoundError
+from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.fieldset import owners
 from tests.contracts.bodies import OURS, POD, config_map, exists, kind_of, owner, pod, ref, uid
 
@@ -54,6 +54,49 @@ def test_a_native_sidecar_keeps_running(cluster):
     cluster.tick()
     status = cluster.get(POD, "n", "one")["status"]["initContainerStatuses"][0]
     assert "running" in status["state"]
+
+
+def test_a_native_sidecar_restarts_for_another_image_and_ends_with_the_pod(cluster):
+    def declared(image):
+        first = {"name": "hydrate", "image": image}
+        sidecar = {"name": "mirror", "image": image, "restartPolicy": "Always"}
+        return pod("n", restartPolicy="Never", initContainers=[first, sidecar])
+
+    def statuses():
+        return cluster.get(POD, "n", "one")["status"]["initContainerStatuses"]
+
+    applied = cluster.apply(declared("mirror:1"), OURS)
+    cluster.tick()
+    cluster.apply(declared("mirror:2"), OURS)
+    cluster.tick(60)
+    hydrate, mirror = statuses()
+    assert (mirror["image"], mirror["restartCount"]) == ("mirror:2", 1)
+    assert hydrate["restartCount"] == container(cluster)["restartCount"] == 0
+    cluster.finish(ref(applied), 3)
+    hydrate, mirror = statuses()
+    assert mirror["state"]["terminated"]["exitCode"] == 0
+    assert hydrate["state"]["terminated"]["reason"] == "Completed"
+    assert phase(cluster) == "Failed"
+
+
+def test_an_init_container_is_started_again_always_or_not_at_all(cluster):
+    odd = {"name": "mirror", "image": "mirror:1", "restartPolicy": "OnFailure"}
+    with pytest.raises(InvalidError) as refused:
+        cluster.apply(pod("n", initContainers=[odd]), OURS)
+    assert refused.value.fields == ("spec.initContainers[0].restartPolicy",)
+
+
+def test_a_native_sidecar_may_be_probed(cluster):
+    probe = {"tcpSocket": {"port": 80}}
+    sidecar = {
+        "name": "mirror",
+        "image": "mirror:1",
+        "restartPolicy": "Always",
+        "startupProbe": probe,
+        "lifecycle": {"preStop": {"exec": {"command": ["true"]}}},
+    }
+    made = cluster.apply(pod("n", initContainers=[sidecar]), OURS)
+    assert made["spec"]["initContainers"][0]["startupProbe"]["failureThreshold"] == 3
 
 
 def test_what_the_kubelet_reports_is_its_own_and_a_subresource(cluster):

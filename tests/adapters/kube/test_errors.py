@@ -121,7 +121,7 @@ def test_a_server_without_native_sidecars_is_told_with_the_way_out():
     error = error_of(status(500, "InternalError", words))
     assert type(error) is InvalidError
     assert str(error).endswith(
-        "this server has no native sidecars: set `capabilities.sidecar: plain` in defaults.yaml"
+        "it has no native sidecars: set `capabilities.sidecar: plain` in defaults.yaml"
     )
     other = error_of(status(500, "InternalError", words.replace("restartPolicy", "image")))
     assert "sidecar:" not in str(other)
