@@ -346,8 +346,10 @@ def test_a_request_above_the_limit_that_holds_is_refused():
             "is the runner's port, too: choose another one",
         ),
         (
-            "storage: {mode: shared, sharedSecretName: ours}\n"
-            "mirror: {image: m, resources: {requests: {memory: 1Gi}}}",
+            (
+                "storage: {mode: shared, sharedSecretName: ours}\n"
+                "mirror: {image: m, resources: {requests: {memory: 1Gi}}}"
+            ),
             "mirror.resources.requests.memory",
             "is more than the limit that holds here",
         ),
