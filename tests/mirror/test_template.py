@@ -1,0 +1,35 @@
+"""The pod's template and the mirror's command line use the same names, unseen by each other."""
+
+import click
+import pytest
+
+from reconcile.mirror.cli import program, variable
+from tests.core.render.test_mirrored import CUSTOM, SHAPES, SHARED, mirrors
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spec", [SHARED, CUSTOM], ids=["shared", "custom"])
+def test_each_variable_that_the_pod_sets_is_an_option_of_the_command_that_reads_it(spec, shape):
+    for container in mirrors(spec, shape).values():
+        command = program.commands[container["command"][1]]
+        known = {variable(each) for each in command.params if isinstance(each, click.Option)}
+        given = {entry["name"] for entry in container["env"]}
+        assert {name for name in given if name.startswith("RECONCILE_MIRROR_")} <= known
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_value_that_the_pod_sets_is_one_that_the_command_takes(shape):
+    for container in mirrors(CUSTOM, shape).values():
+        command = program.commands[container["command"][1]]
+        options = {variable(each): each for each in command.params}
+        for entry in container["env"]:
+            if "value" in entry and (option := options.get(entry["name"])) is not None:
+                value = entry["value"].splitlines() if option.multiple else entry["value"]
+                option.type_cast_value(click.Context(command), value)
+
+
+def test_the_pod_runs_only_commands_that_there_are():
+    native = mirrors(SHARED, "native")["sync"]
+    hook = native["lifecycle"]["preStop"]["exec"]["command"]
+    assert hook[0] == "reconcile-mirror"
+    assert hook[1] in program.commands
