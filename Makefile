@@ -17,8 +17,8 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: venv ## Run the main job once, on an embedded cluster
-	@$(BIN)/python docs/demo.py
+demo: venv ## Run the main job once, on an embedded cluster and an embedded S3 server
+	@$(BIN)/python -m docs.demo
 
 test: venv ## Run all tests; starts the real API and S3 servers by itself
 	$(BIN)/python -m tests.controlplane build > /dev/null

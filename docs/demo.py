@@ -1,4 +1,4 @@
-"""Shows the main job on an embedded cluster: `make demo`.
+"""Shows the main job on an embedded cluster and an embedded S3 server: `make demo`.
 
 Every step is a command that a user would type; what the command prints is what you see.
 """
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from docs.demo_mirror import survive
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.model import ObjectRef
 
@@ -171,6 +172,7 @@ def main() -> int:
         demo = Demo(Path(folder))
         for part in (first_steps, running_work, endings):
             part(demo)
+        demo.failed |= not survive(demo.home)
     print("\nThe demo failed." if demo.failed else "\nThat was the main job.")
     return int(demo.failed)
 

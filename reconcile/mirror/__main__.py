@@ -1,0 +1,5 @@
+"""`python -m reconcile.mirror`."""
+
+from reconcile.mirror.cli import main
+
+main()
