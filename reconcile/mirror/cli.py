@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconcile import __version__
+from reconcile.mirror.clihistory import COMMANDS
 from reconcile.mirror.clioptions import FOLDER, door_options, side_options, state_option
 from reconcile.mirror.exits import Exit
 from reconcile.runtime.settings import Settings, settings
@@ -43,8 +44,9 @@ def _door_of(options: dict[str, Any]) -> "Door":
 def program() -> None:
     """Keep a workspace and its snapshot in S3 equal.
 
-    `hydrate` restores it before the agent starts, `sync` keeps it until the pod ends. Every option
-    can be given in the environment: --flush-seconds is $RECONCILE_MIRROR_FLUSH_SECONDS.
+    `hydrate` restores it before the agent starts, `sync` keeps it until the pod ends. The other
+    commands look at what is kept, bring it back, and take away what nothing needs. Every option can
+    be given in the environment: --flush-seconds is $RECONCILE_MIRROR_FLUSH_SECONDS.
     """
 
 
@@ -170,6 +172,10 @@ def status(host: str, port: int) -> int:
     return Exit.OK
 
 
+for _command in COMMANDS:
+    program.add_command(_command)
+
+
 def main() -> None:
     """Run the program and exit."""
     end_on_terminate()
@@ -199,8 +205,10 @@ def _defaults(given: Settings) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, command in program.commands.items():
         for parameter in command.params:
+            if not isinstance(parameter, click.Option) or not parameter.name:
+                continue
             said = given.environ.get(variable(parameter))
-            if isinstance(parameter, click.Option) and said is not None and parameter.name:
+            if said is not None:
                 value = said.splitlines() if parameter.multiple else said
                 found.setdefault(name, {})[parameter.name] = value
     return found

@@ -29,15 +29,7 @@ state_option = click.option(
     help="The mirror's own directory, in a volume that the agent does not mount.",
 )
 
-side_options = together(
-    click.option(
-        "--workspace",
-        type=FOLDER,
-        default=Path("/workspace"),
-        show_default=True,
-        help="The directory that is mirrored.",
-    ),
-    state_option,
+secret_options = together(
     click.option(
         "--prefix", default="", help="Where in the bucket: NAMESPACE/SESSION. Must be given."
     ),
@@ -45,11 +37,9 @@ side_options = together(
     click.option("--shared-secret", default="", help="Folder of the installation's Secret."),
     click.option("--token-file", default="", help="The pod's projected token, for web identity."),
     click.option("--ca-file", default="", help="Authorities to trust instead of the public ones."),
-    click.option(
-        "--single-writer",
-        is_flag=True,
-        help="Use a store without conditional writes: you make sure that there is one pod only.",
-    ),
+)
+
+effort_options = together(
     click.option(
         "--lanes",
         type=click.IntRange(1, 64),
@@ -64,6 +54,24 @@ side_options = together(
         show_default=True,
         help="Seconds for which a request that failed is tried again.",
     ),
+)
+
+side_options = together(
+    click.option(
+        "--workspace",
+        type=FOLDER,
+        default=Path("/workspace"),
+        show_default=True,
+        help="The directory that is mirrored.",
+    ),
+    state_option,
+    secret_options,
+    click.option(
+        "--single-writer",
+        is_flag=True,
+        help="Use a store without conditional writes: you make sure that there is one pod only.",
+    ),
+    effort_options,
     click.option(
         "--exclude",
         "excludes",
@@ -76,6 +84,17 @@ side_options = together(
         show_default=True,
         help="Leave out caches and the like.",
     ),
+)
+
+bucket_options = together(secret_options, effort_options)
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="The form of what is printed.",
 )
 
 door_options = together(

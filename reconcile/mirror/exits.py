@@ -26,6 +26,7 @@ class Exit(IntEnum):
     FENCED = 6
     WORKSPACE = 7
     LOST = 8
+    DAMAGED = 9
     BUG = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -40,6 +41,7 @@ MEANINGS = {
     Exit.FENCED: "another pod has taken the workspace over: nothing was written any more",
     Exit.WORKSPACE: "the workspace or the state directory cannot be used, or has no mark",
     Exit.LOST: "`sync` only: the deadline came before everything was stored",
+    Exit.DAMAGED: "`verify`, `log`: something is damaged, and was told",
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",

@@ -10,11 +10,14 @@ from reconcile.mirror.commit import commit
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.index import Index, index_of, load_index, save_index
 from reconcile.mirror.lanes import Lanes
-from reconcile.mirror.model import Completeness, Generation, Missing, Whole, Writer
+from reconcile.mirror.model import Completeness, Generation, Missing, Tree, Whole, Writer
+from reconcile.mirror.noticing import ContestedError, check_notices
 from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
 from reconcile.mirror.position import Position, last_manifest, read_own_head, read_tree
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, next_manifest
+from reconcile.mirror.snapshot.notices import named_anew
+from reconcile.mirror.snapshot.times import SECOND
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import Excludes
@@ -22,6 +25,9 @@ from reconcile.mirror.uploads import Uploads
 
 ROUNDS = 3
 """How often one pass begins again where a late write of its own writer came in between."""
+
+_TRUSTED = 3600.0
+"""Seconds for which a pass relies on what an earlier one has stored but not committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Syncer:
         self._position: Position | None = None
         self._sure = False
         self._uploads: Uploads | None = None
+        self._since = 0.0
         self._attempted = 0
 
     def look(self, effort: Effort) -> tuple[Survey, bool]:
@@ -109,6 +116,7 @@ class Syncer:
 
     def _capture_and_commit(self, seen: Survey, effort: Effort) -> Done | None:
         position = self._stand()
+        self._forget_old_uploads()
         uploads = self._uploads_for(position)
         before = uploads.sent
         index = self._index
@@ -145,9 +153,24 @@ class Syncer:
 
     def _uploads_for(self, position: Position) -> Uploads:
         if self._uploads is None:
+            self._since = self._clock.time_ns() / SECOND
             self._uploads = Uploads(self._store, self._lanes, position.tree)
         self._lanes.forget_errors()
         return self._uploads
+
+    def _forget_old_uploads(self) -> None:
+        """What was stored long ago but never committed may be collected as garbage by now."""
+        if self._clock.time_ns() / SECOND - self._since > _TRUSTED:
+            self._uploads = None
+
+    def _heed_notices(self, before: Tree, after: Tree) -> None:
+        """Commit nothing that garbage collection is deleting; store it anew instead."""
+        now = self._clock.time_ns() / SECOND
+        try:
+            check_notices(self._store(), lambda: named_anew(before, after), self._since, now)
+        except ContestedError:
+            self._uploads = None
+            raise
 
     def _commit(
         self, position: Position, captured: Captured, lacks: Completeness
@@ -157,6 +180,7 @@ class Syncer:
         uploads = self._uploads_for(position)
         self._store().put(written.ref.key, [written.body], written.ref.digest)
         self._attempted = written.generation.number
+        self._heed_notices(position.tree, written.tree)
         self._sure = False
         head = successor(
             position.found.head, written.generation.chain, written.generation.time, lacks
@@ -166,8 +190,8 @@ class Syncer:
             return None
         self._sure = True
         self._position = Position(answer.found, written.tree)
-        # What is on its way or in packs that were let go may not be named by later manifests.
-        if captured.cut or uploads.packs.keys() != written.tree.packs.keys():
+        # What is on its way, or what a new base lets go, may not be named by later manifests.
+        if captured.cut or uploads.packs.keys() != written.tree.packs.keys() or _is_base(written):
             self._uploads = None
         state = self._workspace.state
         state.keep_manifest(written.ref.digest, written.body)
@@ -189,6 +213,10 @@ class Syncer:
     def _remember(self, captured: Captured, generation: Generation) -> None:
         self._index = index_of(last_manifest(generation), captured.seen, captured.built.unsettled)
         save_index(self._workspace.state, self._index)
+
+
+def _is_base(written: Written) -> bool:
+    return len(written.generation.chain) == 1
 
 
 def _differs(position: Position, captured: Captured, lacks: Missing | Whole) -> bool:

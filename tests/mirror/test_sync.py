@@ -47,13 +47,19 @@ def test_the_first_sync_after_a_hydrate_has_nothing_to_do(pod, successor, memory
     assert requests(memory) == []
 
 
-def test_a_small_change_takes_four_requests(pod, memory):
+def test_a_small_change_takes_five_requests(pod, memory):
     _fill(pod)
     pod.sync()
     memory.bucket.requests.clear()
     pod.write("src/main.py", b"print(1)\n")
     done = pod.sync()
-    assert requests(memory) == ["get HEAD", "put packs", "put manifests", "put_if HEAD"]
+    assert requests(memory) == [
+        "get HEAD",
+        "put packs",
+        "put manifests",
+        "list sweep",
+        "put_if HEAD",
+    ]
     assert done.sent < 4096
 
 

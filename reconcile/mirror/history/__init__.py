@@ -1,0 +1,1 @@
+"""What was committed before: told, listed, restored, verified, and in the end collected."""

@@ -1,0 +1,206 @@
+"""Reads which generations a prefix holds; nothing here writes, and no claim is needed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from reconcile.mirror.errors import DamagedError, MissingObjectError, UnknownFormatError
+from reconcile.mirror.exchange import read_head
+from reconcile.mirror.model import Generation, ManifestRef, Tree
+from reconcile.mirror.protocol import Found
+from reconcile.mirror.snapshot import gzipped, keys
+from reconcile.mirror.snapshot.chain import assemble
+from reconcile.mirror.snapshot.fields import parse_object
+from reconcile.mirror.snapshot.header import Header, parse_header
+from reconcile.mirror.snapshot.history import committed, generation_of
+from reconcile.mirror.snapshot.records import Record, decode_record
+from reconcile.mirror.store.port import Listed, Store
+
+_HEAD_OF_MANIFEST: Final = 64 << 10
+"""Bytes in which the first line of a manifest ends, even if it stands on the longest chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record of garbage collection, where it lies, and the store's own time of it."""
+
+    listed: Listed
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a prefix holds.
+
+    Attributes:
+        found: HEAD.
+        headers: Of all manifests that could be read, by key.
+        sizes: Of these manifests in bytes, by key.
+        records: What earlier garbage collections left.
+        troubles: Objects that could not be read as what they must be, by key, with the reason.
+    """
+
+    found: Found
+    headers: Mapping[str, Header]
+    sizes: Mapping[str, int]
+    records: tuple[Kept, ...]
+    troubles: Mapping[str, str]
+
+    def generations(self) -> dict[int, Generation]:
+        """Return the committed generations by number, newest first; not the empty one."""
+        current = self.found.head.generation
+        remembered = (ref for kept in self.records for ref in kept.record.history)
+        refs = committed(current, self.headers, remembered).values()
+        found = {ref.generation: generation_of(ref, self.headers[ref.key]) for ref in refs}
+        if current.number:
+            found[current.number] = current
+        return dict(sorted(found.items(), reverse=True))
+
+    def unproven(self) -> dict[int, Generation]:
+        """Return what may have been committed but is cut off from HEAD, by number, newest first.
+
+        That is so where a manifest after it is damaged or missing. Of two with one number only one
+        can have been committed, so neither is named.
+        """
+        current = self.found.head.generation
+        proven = self.generations()
+        last = current.chain[-1].key if current.chain else ""
+        if not self.troubles and (not last or last in self.headers):
+            return {}
+        found: dict[int, list[Generation]] = {}
+        for key, header in self.headers.items():
+            if header.generation < current.number and header.generation not in proven:
+                ref = ref_of(key, self.sizes[key])
+                found.setdefault(ref.generation, []).append(generation_of(ref, header))
+        return {
+            number: both[0]
+            for number, both in sorted(found.items(), reverse=True)
+            if len(both) == 1
+        }
+
+    def history(self) -> tuple[ManifestRef, ...]:
+        """Return the last manifest of each committed generation."""
+        return tuple(each.chain[-1] for each in self.generations().values())
+
+
+def ref_of(key: str, size: int) -> ManifestRef:
+    """Return the reference to a manifest of this key and size in bytes."""
+    generation = keys.manifest_generation(key) or 0
+    return ManifestRef(generation, key, key.partition("-")[2].partition(".")[0], size)
+
+
+def require_head(store: Store) -> Found:
+    """Read HEAD.
+
+    Raises:
+        DamagedError: There is none, or it is none of ours.
+        UnknownFormatError: Another version wrote it.
+        StoreError: It could not be read.
+    """
+    found = read_head(store)
+    if found is None:
+        raise DamagedError(
+            "there is no HEAD, so nothing was ever committed here: is --prefix right?"
+        )
+    return found
+
+
+ReadHeader: TypeAlias = Callable[[Listed], Header]
+"""Reads the header of a manifest; raises MissingObjectError, DamagedError or ValueError."""
+
+
+def read_past(store: Store, read_header: ReadHeader | None = None) -> Past:
+    """Read HEAD, the first line of each manifest, and what garbage collection has noted.
+
+    Args:
+        store: The session's prefix.
+        read_header: How to read headers; without it the beginning of each object is read, whose
+            digest nobody can check.
+
+    Raises:
+        DamagedError: There is no HEAD, or it is none of ours.
+        UnknownFormatError: Another version wrote HEAD.
+        StoreError: Something could not be asked for.
+    """
+    found = require_head(store)
+    reader = _Reader(store, read_header or QuickHeaders(store).read)
+    for listed in store.list(keys.MANIFESTS):
+        reader.header(listed)
+    for listed in store.list(keys.GC):
+        reader.record(listed)
+    return Past(found, reader.headers, reader.sizes, tuple(reader.records), reader.troubles)
+
+
+def read_tree(store: Store, generation: Generation) -> Tree:
+    """Read the tree of a generation.
+
+    Raises:
+        DamagedError: A manifest is missing, altered or malformed; names it.
+        UnknownFormatError: Another version wrote one.
+        StoreError: One could not be read.
+    """
+    return assemble((ref, read_object(store, ref.key)) for ref in generation.chain)
+
+
+def read_object(store: Store, key: str) -> bytes:
+    """Read an object that is needed; DamagedError, which names it, if it is missing."""
+    try:
+        return store.get(key).body
+    except MissingObjectError:
+        raise DamagedError(f"{key} is missing though it is needed") from None
+
+
+class QuickHeaders:
+    """Reads no more of a manifest than its first line."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def read(self, listed: Listed) -> Header:
+        """Read a header; ValueError or DamagedError where it is malformed."""
+        size = min(listed.size, _HEAD_OF_MANIFEST)
+        line = _first_line(self._store.get_range(listed.key, 0, size) if size else b"")
+        header = parse_header(parse_object(line))
+        if header.generation != keys.manifest_generation(listed.key):
+            raise ValueError(f"it says generation {header.generation}")
+        return header
+
+
+class _Reader:
+    def __init__(self, store: Store, read_header: ReadHeader) -> None:
+        self._store = store
+        self._read_header = read_header
+        self.headers: dict[str, Header] = {}
+        self.sizes: dict[str, int] = {}
+        self.records: list[Kept] = []
+        self.troubles: dict[str, str] = {}
+
+    def header(self, listed: Listed) -> None:
+        try:
+            _check_name(listed.key)
+            self.headers[listed.key] = self._read_header(listed)
+            self.sizes[listed.key] = listed.size
+        except MissingObjectError:
+            return  # Somebody collects garbage at this moment.
+        except (DamagedError, UnknownFormatError, ValueError) as error:
+            self.troubles[listed.key] = str(error)
+
+    def record(self, listed: Listed) -> None:
+        try:
+            data = self._store.get(listed.key).body
+            self.records.append(Kept(listed, decode_record(data)))
+        except MissingObjectError:
+            return
+        except (DamagedError, UnknownFormatError) as error:
+            self.troubles[listed.key] = str(error)
+
+
+def _check_name(key: str) -> None:
+    if keys.manifest_generation(key) is None:
+        raise ValueError("its name is none that a manifest has")
+
+
+def _first_line(start: bytes) -> bytes:
+    for line in gzipped.lines(start):
+        return line
+    raise ValueError("there is no header")

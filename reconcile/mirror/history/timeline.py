@@ -1,0 +1,112 @@
+"""What each generation brought: how many files it has, and what changed since the one before."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from reconcile.mirror.errors import DamagedError
+from reconcile.mirror.history.past import Past, read_object
+from reconcile.mirror.model import Completeness, Entry, File, Generation, HardLink, Writer
+from reconcile.mirror.snapshot.chain import read_manifest
+from reconcile.mirror.snapshot.manifest import Manifest
+from reconcile.mirror.store.port import Store
+
+_CUT_OFF: Final = "cut off from HEAD by a damaged manifest; --at with its number takes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one generation differs from the one before it that is kept; sizes are in bytes."""
+
+    files: int
+    size: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One generation as `log` shows it: what it holds, and what changed.
+
+    `writer` is who committed it.
+    """
+
+    number: int
+    time: int
+    completeness: Completeness
+    writer: Writer
+    files: int
+    size: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A generation that cannot be read, and why."""
+
+    number: int
+    time: int
+    reason: str
+
+
+class Timeline:
+    """Reads generations one after the other, the oldest first; shares what follows each other."""
+
+    def __init__(self, store: Store, past: Past) -> None:
+        self._store = store
+        self._past = past
+        self._chain: tuple[str, ...] = ()
+        self._entries: dict[str, Entry] = {}
+
+    def tell(self) -> Iterator[Told | Untold]:
+        """Yield all committed generations, the oldest first; StoreError if the store fails."""
+        for number, generation in reversed(self._past.unproven().items()):
+            yield Untold(number, generation.time, _CUT_OFF)
+        for generation in reversed(self._past.generations().values()):
+            try:
+                yield self._told(generation)
+            except DamagedError as error:
+                self._chain = ()
+                yield Untold(generation.number, generation.time, str(error))
+
+    def _told(self, generation: Generation) -> Told:
+        before = dict(self._entries)
+        manifest = self._advance(generation)
+        files = [each for each in self._entries.values() if isinstance(each, File | HardLink)]
+        size = sum(each.size for each in files if isinstance(each, File))
+        return Told(
+            generation.number,
+            generation.time,
+            generation.completeness,
+            manifest.header.writer,
+            len(files),
+            size,
+            _change(before, self._entries),
+        )
+
+    def _advance(self, generation: Generation) -> Manifest:
+        """Make the entries those of a generation; return its last manifest."""
+        chain = tuple(ref.key for ref in generation.chain)
+        known = len(self._chain)
+        fresh = not known or chain[:known] != self._chain
+        todo = generation.chain if fresh else generation.chain[known:]
+        entries = {} if fresh else dict(self._entries)
+        manifest: Manifest | None = None
+        for ref in todo:
+            manifest = read_manifest(ref, read_object(self._store, ref.key))
+            for path in manifest.gone:
+                entries.pop(path, None)
+            entries.update(manifest.entries)
+        assert manifest is not None
+        self._chain, self._entries = chain, entries
+        return manifest
+
+
+def _change(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Change:
+    changed = [entry for path, entry in after.items() if before.get(path) != entry]
+    files = [entry for entry in changed if isinstance(entry, File)]
+    size = sum(file.size for file in files if _blobs(before.get(file.path)) != file.blobs)
+    return Change(len(files), size, sum(path not in after for path in before))
+
+
+def _blobs(entry: Entry | None) -> tuple[str, ...] | None:
+    return entry.blobs if isinstance(entry, File) else None

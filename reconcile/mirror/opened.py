@@ -1,0 +1,28 @@
+"""What a command on a bucket needs: its store, threads, and a clock."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.journal import JsonJournal
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.starting import StoreClock, Where, store_opener
+from reconcile.mirror.store.port import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session's prefix, ready for requests."""
+
+    store: Store
+    lanes: Lanes
+    clock: Clock
+
+
+def open_bucket(options: dict[str, Any]) -> Opened:
+    """Open the store that command-line options name; SettingsError if they make no sense."""
+    clock = StoreClock()
+    where = Where(workspace=Path(), state=Path(), **options)
+    store = store_opener(where, clock, JsonJournal(clock))()
+    return Opened(store, Lanes(where.lanes, "bucket"), clock)

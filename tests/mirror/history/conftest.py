@@ -1,0 +1,68 @@
+"""A bucket on a server, and the program as a user types it."""
+
+import pytest
+
+from reconcile.mirror.cli import run
+from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.s3 import S3Store
+from reconcile.runtime.clock import SystemClock
+from reconcile.runtime.settings import Settings
+from tests.mirror.history.yard import Yard
+from tests.mirror.worlds import Pod
+from tests.s3 import buckets
+
+
+class Desk:
+    """Commands against one bucket; `said` is what the last one printed."""
+
+    def __init__(self, server, folder, capsys):
+        self.server = server
+        self.bucket = buckets.fresh(server)
+        self.secret = folder / "secret"
+        self.folder = folder
+        self._capsys = capsys
+        self.said = ""
+        self.errors = ""
+        self.secret.mkdir()
+        values = {
+            "STORAGE_MODE": "custom",
+            "S3_ENDPOINT": server.url,
+            "S3_BUCKET": self.bucket,
+            "S3_ACCESS_KEY": server.keys.access,
+            "S3_SECRET_KEY": server.keys.secret,
+        }
+        for name, value in values.items():
+            (self.secret / name).write_text(value)
+
+    def store(self, prefix="ns/s/"):
+        plain = S3Store(self.server.location(self.bucket, prefix), self.server.credentials)
+        return RetryingStore(plain, SystemClock(), Backoff(10))
+
+    def run(self, verb, *more):
+        self._capsys.readouterr()
+        options = ["--prefix=ns/s", f"--project-secret={self.secret}", "--patience=5"]
+        code = run([verb, *options, *map(str, more)], Settings(no_color=True, environ={}))
+        self.said, self.errors = self._capsys.readouterr()
+        assert "Traceback" not in self.errors
+        return code
+
+
+@pytest.fixture
+def desk(moto_server, tmp_path, capsys):
+    return Desk(moto_server, tmp_path, capsys)
+
+
+@pytest.fixture
+def author(desk, tmp_path):
+    """A pod with three generations, each with one more file."""
+    pod = Pod(tmp_path, "author", desk.store(), SystemClock())
+    pod.hydrate()
+    for number in (1, 2, 3):
+        pod.write(f"docs/{number}", str(number).encode() * 100 * number)
+        pod.sync()
+    return pod
+
+
+@pytest.fixture
+def yard(tmp_path):
+    return Yard(tmp_path)

@@ -1,0 +1,46 @@
+"""A pod and a garbage collection before one store in memory, whose clock a test moves."""
+
+import hashlib
+
+from reconcile.mirror.history.collect import Collector, Rules
+from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.verify import Verifier
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.snapshot.retention import Policy
+from reconcile.mirror.store.memory import MemoryBucket
+from tests.mirror.worlds import FakeClock, Pod
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+BIG = b"0123456789abcdef" * (5 << 16)
+
+
+class Yard:
+    """A pod and a garbage collection that share a clock with the store."""
+
+    def __init__(self, folder):
+        self.clock = FakeClock(1_800_000_000.0)
+        self.bucket = MemoryBucket(lambda: self.clock.seconds)
+        self.store = self.bucket.below("ns/s/")
+        self.pod = Pod(folder, "one", self.store, self.clock)
+        self.pod.hydrate()
+
+    def commit(self, path, data=b"x"):
+        self.pod.write(path, data)
+        self.clock.seconds += 1
+        return self.pod.sync()
+
+    def collect(self, last=1, hourly=0, daily=0):
+        rules = Rules(Policy(last, hourly, daily), 2 * HOUR)
+        return Collector(self.store, rules, self.clock).collect()
+
+    def keys(self, prefix=""):
+        return [each.key for each in self.store.list(prefix)]
+
+    def put(self, key, body):
+        self.store.put(key, [body], hashlib.sha256(body).hexdigest())
+
+    def verify(self):
+        verifier = Verifier(self.store, Lanes(1, "verify"), Limit(self.clock))
+        return verifier.verify(read_past(self.store).generations().values())
