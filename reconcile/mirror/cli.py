@@ -13,6 +13,7 @@ import click
 
 from reconcile import __version__
 from reconcile.mirror.clihistory import COMMANDS
+from reconcile.mirror.climoving import COMMANDS as MOVING
 from reconcile.mirror.clioptions import FOLDER, door_options, side_options, state_option
 from reconcile.mirror.exits import Exit
 from reconcile.runtime.settings import Settings, settings
@@ -172,7 +173,7 @@ def status(host: str, port: int) -> int:
     return Exit.OK
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *MOVING):
     program.add_command(_command)
 
 

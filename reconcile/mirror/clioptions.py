@@ -56,6 +56,21 @@ effort_options = together(
     ),
 )
 
+exclude_options = together(
+    click.option(
+        "--exclude",
+        "excludes",
+        multiple=True,
+        help="A pattern in gitignore's syntax of what is left out; may be repeated.",
+    ),
+    click.option(
+        "--default-excludes/--no-default-excludes",
+        default=True,
+        show_default=True,
+        help="Leave out caches and the like.",
+    ),
+)
+
 side_options = together(
     click.option(
         "--workspace",
@@ -72,18 +87,7 @@ side_options = together(
         help="Use a store without conditional writes: you make sure that there is one pod only.",
     ),
     effort_options,
-    click.option(
-        "--exclude",
-        "excludes",
-        multiple=True,
-        help="A pattern in gitignore's syntax of what is left out; may be repeated.",
-    ),
-    click.option(
-        "--default-excludes/--no-default-excludes",
-        default=True,
-        show_default=True,
-        help="Leave out caches and the like.",
-    ),
+    exclude_options,
 )
 
 bucket_options = together(secret_options, effort_options)

@@ -27,6 +27,7 @@ class Exit(IntEnum):
     WORKSPACE = 7
     LOST = 8
     DAMAGED = 9
+    INCOMPLETE = 10
     BUG = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -42,6 +43,7 @@ MEANINGS = {
     Exit.WORKSPACE: "the workspace or the state directory cannot be used, or has no mark",
     Exit.LOST: "`sync` only: the deadline came before everything was stored",
     Exit.DAMAGED: "`verify`, `log`: something is damaged, and was told",
+    Exit.INCOMPLETE: "`import`, `export`: done, but for what was told",
     Exit.BUG: "a defect of the program: please report it",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",

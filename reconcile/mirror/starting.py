@@ -39,8 +39,12 @@ class Where:
 
     def patterns(self) -> Excludes:
         """Return what is left out; SettingsError for a pattern that makes no sense."""
-        defaults = DEFAULTS if self.default_excludes else ()
-        return Excludes((*defaults, *self.excludes))
+        return patterns_of(self.excludes, default=self.default_excludes)
+
+
+def patterns_of(given: tuple[str, ...], *, default: bool) -> Excludes:
+    """Return what is left out; SettingsError for a pattern that makes no sense."""
+    return Excludes((*(DEFAULTS if default else ()), *given))
 
 
 class StoreClock(SystemClock):

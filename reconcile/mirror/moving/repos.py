@@ -1,0 +1,185 @@
+"""Puts repositories together again from what the platform kept of them.
+
+Of each it kept a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff --cached`
+as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where it was, as files.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from reconcile.mirror.moving import patches
+from reconcile.mirror.moving.gitdoor import Git, GitError
+from reconcile.mirror.moving.layout import REPO_STATE, repositories
+
+REPOS: Final = "repos"
+_REJECTED: Final = "rejected.patch"
+_BRANCH: Final = re.compile(r"(?!-)[^\s\x00-\x20~^:?*\[\\]{1,255}")
+_REMOTE: Final = re.compile(r"(https?|ssh|git)://[^\s\x00-\x20]+|[\w.-]+@[\w.-]+:[^\s\x00-\x20]+")
+_USERINFO: Final = re.compile(r"^(https?://)[^/@]*@")
+_DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(slots=True)
+class Repository:
+    """What became of one repository: `problems` is empty if everything was applied."""
+
+    name: str
+    problems: list[str] = field(default_factory=list)
+
+
+def restore_all(root: Path) -> list[Repository]:
+    """Restore each repository of `repo-state/` in a workspace into `repos/`."""
+    state = root / REPO_STATE
+    if not state.is_dir():
+        return []
+    paths = [str(path.relative_to(root)) for path in state.rglob("*") if path.is_file()]
+    done = [_restore(root, name) for name in repositories(paths)]
+    if not any(state.iterdir()):
+        state.rmdir()
+    return done
+
+
+def _restore(root: Path, name: str) -> Repository:
+    found = Repository(name)
+    kept, target = root / REPO_STATE / name, root / REPOS / name
+    if target.exists() or target.is_symlink():
+        found.problems.append(f"{REPOS}/{name} exists already: nothing of it was touched")
+        return found
+    target.mkdir(parents=True)
+    try:
+        _Restoring(kept, target, found).run()
+    except GitError as error:
+        found.problems.append(f"its bundle cannot be restored: {error}")
+        shutil.rmtree(target)
+    if not found.problems:
+        shutil.rmtree(kept)
+    return found
+
+
+class _Restoring:
+    def __init__(self, kept: Path, target: Path, found: Repository) -> None:
+        self._kept = kept
+        self._git = Git(target)
+        self._found = found
+        self._metadata = self._read_metadata()
+
+    def run(self) -> None:
+        """Restore; GitError if there is no history to restore."""
+        bundles = sorted(self._kept.glob("*.bundle"))
+        if not bundles:
+            raise GitError("there is none")
+        self._git.run("init", "--quiet", "--template=", "--initial-branch=main")
+        for bundle in bundles:
+            self._git.run(
+                "fetch", "--quiet", "--update-head-ok", str(bundle.absolute()), "+refs/*:refs/*"
+            )
+        self._check_out(bundles[0])
+        self._keep_stash()
+        self._add_remote()
+        self._apply("uncommitted.patch")
+        self._apply("staged.patch", "--cached")
+        known = {"uncommitted.patch", "staged.patch", "metadata.json", *(b.name for b in bundles)}
+        known |= {f"{name}.{_REJECTED}" for name in known}
+        strange = sorted(path.name for path in self._kept.iterdir() if path.name not in known)
+        if strange:
+            self._found.problems.append(f"nobody knows what to do with {', '.join(strange)}")
+
+    def _read_metadata(self) -> dict[str, Any]:
+        path = self._kept / "metadata.json"
+        try:
+            found = orjson.loads(path.read_bytes())
+        except FileNotFoundError:
+            self._found.problems.append("there is no metadata.json: branch and remote are guessed")
+            return {}
+        except (OSError, ValueError):
+            found = None
+        if not isinstance(found, dict):
+            self._found.problems.append("its metadata.json cannot be read")
+            return {}
+        return found
+
+    def _said(self, name: str, form: re.Pattern[str]) -> str:
+        """Return a text of the metadata, empty if there is none of that form."""
+        value = self._metadata.get(name)
+        if isinstance(value, str) and form.fullmatch(value):
+            return value
+        if value:
+            self._found.problems.append(f"its {name} makes no sense: {str(value)[:100]!r}")
+        return ""
+
+    def _check_out(self, bundle: Path) -> None:
+        branch = self._said("currentBranch", _BRANCH)
+        commit = self._said("headSha", _DIGEST) or self._head_of(bundle)
+        if branch and branch != "HEAD" and self._has(f"refs/heads/{branch}"):
+            self._git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+            tip = self._git.run("rev-parse", "HEAD").decode().strip()
+            if commit and commit != tip:
+                self._found.problems.append(f"{branch} is at {tip}, but was said to be at {commit}")
+        elif commit and self._has(f"{commit}^{{commit}}"):
+            self._git.run("update-ref", "--no-deref", "HEAD", commit)
+            if branch and branch != "HEAD":
+                self._found.problems.append(f"there is no branch {branch}: HEAD is detached")
+        else:
+            raise GitError("it has neither the branch nor the commit that was checked out")
+        self._git.run("reset", "--quiet", "--hard")
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._git.run("rev-parse", "--verify", "--quiet", name)
+        except GitError:
+            return False
+        return True
+
+    def _head_of(self, bundle: Path) -> str:
+        for line in self._git.run("bundle", "list-heads", str(bundle.absolute())).splitlines():
+            digest, _, name = line.decode(errors="replace").partition(" ")
+            if name == "HEAD":
+                return digest
+        return ""
+
+    def _keep_stash(self) -> None:
+        """List the last stash again: a bundle has its commit, but not the log that names it."""
+        if self._has("refs/stash"):
+            stash = self._git.run("rev-parse", "refs/stash").decode().strip()
+            self._git.run("update-ref", "-d", "refs/stash")
+            self._git.run("stash", "store", "--message", "imported", stash)
+
+    def _add_remote(self) -> None:
+        remote = _USERINFO.sub(r"\1", self._said("remoteUrl", _REMOTE))
+        if remote:
+            self._git.run("remote", "add", "origin", remote)
+
+    def _apply(self, name: str, *options: str) -> None:
+        """Apply a patch, or as much of it as fits; the rest is kept in a file of its own."""
+        path = self._kept / name
+        if not path.is_file():
+            return
+        patch = path.read_bytes()
+        if not patch.strip() or self._fits(patch, options) is None:
+            return
+        rejected: list[bytes] = []
+        reasons: list[str] = []
+        for part in patches.split(patch):
+            reason = self._fits(part, options)
+            if reason is not None:
+                rejected.append(part)
+                reasons.append("binary files are not in it" if patches.is_binary(part) else reason)
+        if rejected:
+            (self._kept / f"{name}.{_REJECTED}").write_bytes(b"".join(rejected))
+            self._found.problems.append(
+                f"{len(rejected)} parts of {name} do not apply ({reasons[0]}): they are in "
+                f"{REPO_STATE}/{self._found.name}/{name}.{_REJECTED}"
+            )
+
+    def _fits(self, patch: bytes, options: tuple[str, ...]) -> str | None:
+        """Apply a patch whole or not at all; returns why it does not fit."""
+        try:
+            self._git.run("apply", "--whitespace=nowarn", *options, "-", stdin=patch)
+        except GitError as error:
+            return str(error)
+        return None

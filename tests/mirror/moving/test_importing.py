@@ -1,0 +1,198 @@
+"""`import` as a user types it, from directories and from the platform's layout."""
+
+import hashlib
+import json
+import socket
+
+import pytest
+
+from reconcile.mirror.exits import Exit
+from tests.mirror.moving.conftest import git
+from tests.mirror.worlds import Pod, listing
+
+
+def _objects(desk, objects, prefix="old/session/"):
+    store = desk.store(prefix)
+    for key, body in objects.items():
+        store.put(key, [body], hashlib.sha256(body).hexdigest())
+
+
+def _restored(desk, tmp_path):
+    assert desk.run("restore", tmp_path / "restored") == Exit.OK
+    return tmp_path / "restored"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "volume"
+    (root / "a" / "empty").mkdir(parents=True)
+    (root / "a" / "file").write_bytes(b"x" * 5000)
+    (root / "a" / "file").chmod(0o751)
+    (root / "link").symlink_to("a/file")
+    (root / "twin").hardlink_to(root / "a" / "file")
+    (root / "odd\nname%").touch()
+    return root
+
+
+def test_a_directory_becomes_generation_one_as_it_is(desk, folder, tmp_path):
+    assert desk.run("import", f"--from-directory={folder}") == Exit.OK
+    assert "generation 1" in desk.said
+    assert listing(_restored(desk, tmp_path)) == listing(folder)
+    pod = Pod(tmp_path, "next", desk.store())
+    assert pod.hydrate().generation.number == 1
+    assert listing(pod.root) == listing(folder)
+
+
+def test_a_session_that_exists_is_not_touched_without_replace(desk, folder, tmp_path):
+    pod = Pod(tmp_path, "pod", desk.store())
+    pod.hydrate()
+    assert desk.run("import", f"--from-directory={folder}") == Exit.SETTINGS
+    assert "pod" in desk.errors
+    assert "--replace" in desk.errors
+    pod.write("mine")
+    pod.sync()
+    assert desk.run("import", f"--from-directory={folder}", "--replace") == Exit.OK
+    assert "generation 2" in desk.said
+    assert listing(_restored(desk, tmp_path)) == listing(folder)
+    assert desk.run("ls", "--at=1") == Exit.OK
+    assert "mine" in desk.said
+
+
+def test_an_import_that_came_no_further_than_its_claim_is_begun_again(desk, folder, tmp_path):
+    assert desk.run("import", f"--from-directory={tmp_path / 'none'}") == Exit.WORKSPACE
+    (tmp_path / "nothing").mkdir()
+    assert desk.run("import", f"--from-directory={tmp_path / 'nothing'}") == Exit.WORKSPACE
+    assert desk.run("import", f"--from-directory={folder}") == Exit.OK
+
+
+def test_what_is_excluded_or_no_file_is_counted(desk, folder):
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x").touch()
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind(str(folder / "s"))
+        assert desk.run("import", f"--from-directory={folder}", "--exclude=odd*") == Exit.OK
+    assert "left out: " in desk.said
+    desk.run("ls")
+    assert "odd" not in desk.said
+    assert "__pycache__" not in desk.said
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--from-directory=x", "--from-prefix=a/b"], ["--from-prefix=../x"]]
+)
+def test_one_source_must_be_given(desk, options):
+    assert desk.run("import", *options) == Exit.SETTINGS
+
+
+def test_the_platforms_layout_becomes_a_workspace(desk, state, repository, tmp_path):
+    files = {
+        ".claude/history.jsonl": b"{}\n",
+        "artifacts/r/report.md": b"# r",
+        "file-uploads/u": b"",
+    }
+    _objects(desk, files | {f"repo-state/work/{name}": body for name, body in state.items()})
+    assert desk.run("import", "--from-prefix=old/session") == Exit.OK
+    root = _restored(desk, tmp_path)
+    for path, body in files.items():
+        assert (root / path).read_bytes() == body
+    work = root / "repos" / "work"
+    assert git(work, "status", "--porcelain") == git(repository, "status", "--porcelain")
+    assert git(work, "diff") == git(repository, "diff")
+    assert git(work, "diff", "--cached") == state["staged.patch"]
+    assert git(work, "rev-parse", "HEAD", "other", "main") == git(
+        repository, "rev-parse", "HEAD", "other", "main"
+    )
+    assert git(work, "symbolic-ref", "HEAD") == b"refs/heads/work\n"
+    assert git(work, "remote", "get-url", "origin") == b"https://example.com/a/work.git\n"
+    assert b"imported" in git(work, "stash", "list")
+    git(work, "fsck", "--strict")
+    assert not (root / "repo-state").exists()
+
+
+def _conflict(state):
+    state["uncommitted.patch"] = state["uncommitted.patch"].replace(b" staged\n", b" never was\n")
+
+
+def _binary(state):
+    state["uncommitted.patch"] += (
+        b"diff --git a/pic.png b/pic.png\nindex 0000001..0000002 100644\n"
+        b"Binary files a/pic.png and b/pic.png differ\n"
+    )
+
+
+def _escape(state):
+    state["uncommitted.patch"] += (
+        b"diff --git a/../../evil b/../../evil\nnew file mode 100644\n--- /dev/null\n"
+        b"+++ b/../../evil\n@@ -0,0 +1 @@\n+evil\n"
+    )
+
+
+def _no_metadata(state):
+    del state["metadata.json"]
+
+
+def _bad_metadata(state):
+    state["metadata.json"] = b"[]"
+
+
+def _hostile_metadata(state):
+    said = json.loads(state["metadata.json"])
+    said |= {"remoteUrl": "ext::sh -c evil", "currentBranch": "--upload-pack=evil"}
+    state["metadata.json"] = json.dumps(said).encode()
+
+
+def _stranger(state):
+    state["notes.txt"] = b"?"
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        (_conflict, "1 parts of uncommitted.patch"),
+        (_binary, "binary files are not in it"),
+        (_escape, "1 parts of uncommitted.patch"),
+        (_no_metadata, "no metadata.json"),
+        (_bad_metadata, "metadata.json cannot be read"),
+        (_hostile_metadata, "makes no sense"),
+        (_stranger, "notes.txt"),
+    ],
+)
+def test_what_cannot_be_applied_is_kept_as_files_and_told(desk, state, tmp_path, deed, said):
+    deed(state)
+    _objects(desk, {f"repo-state/work/{name}": body for name, body in state.items()})
+    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    assert said in desk.said
+    assert "secret" not in desk.said
+    root = _restored(desk, tmp_path)
+    kept = root / "repo-state" / "work"
+    for name, body in state.items():
+        assert (kept / name).read_bytes() == body
+    assert (root / "repos" / "work" / "added").read_text() == "added\n"
+    assert not (root / "evil").exists()
+    if "parts of" in said:
+        assert (kept / "uncommitted.patch.rejected.patch").read_bytes() in state[
+            "uncommitted.patch"
+        ]
+
+
+def test_a_bundle_that_is_none_stays_a_file(desk, tmp_path):
+    _objects(desk, {"repo-state/work/work.bundle": b"no bundle", "repo-state/work/x": b""})
+    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    assert "its bundle cannot be restored" in desk.said
+    root = _restored(desk, tmp_path)
+    assert (root / "repo-state" / "work" / "work.bundle").read_bytes() == b"no bundle"
+    assert not (root / "repos" / "work").exists()
+
+
+def test_a_repository_that_is_there_already_is_not_overwritten(desk, state, tmp_path):
+    objects = {f"repo-state/work/{name}": body for name, body in state.items()}
+    _objects(desk, objects | {"repos/work/mine": b"mine"})
+    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    root = _restored(desk, tmp_path)
+    assert (root / "repos" / "work" / "mine").read_bytes() == b"mine"
+    assert (root / "repo-state" / "work" / "work.bundle").exists()
+
+
+def test_an_empty_prefix_claims_nothing(desk):
+    assert desk.run("import", "--from-prefix=old/session") == Exit.SETTINGS
+    assert list(desk.store().list("")) == []

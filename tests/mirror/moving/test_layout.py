@@ -1,0 +1,85 @@
+"""Keys are somebody else's text: what becomes of them."""
+
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.mirror.moving.layout import BESIDE, lay_out, repositories
+from reconcile.mirror.moving.patches import is_binary, split
+from reconcile.mirror.snapshot.paths import check_path
+from reconcile.mirror.store.port import Listed
+
+
+def _laid(*keys):
+    return lay_out(Listed(key, 1, 0.0) for key in keys)
+
+
+def _paths(layout):
+    return {placed.listed.key: placed.path for placed in layout.files}
+
+
+@pytest.mark.parametrize(
+    "key", ["../a", "a/../b", "/a", "a//b", "./a", "a/.", "", "a\0b", "x" * 256, "a/", "\ud800"]
+)
+def test_a_key_that_is_no_path_is_refused_with_a_reason(key):
+    layout = _laid(key, "good")
+    assert _paths(layout) == {"good": "good"}
+    assert layout.refused[key]
+
+
+def test_an_object_that_stands_for_a_directory_becomes_one():
+    layout = lay_out([Listed("a/b/", 0, 0.0)])
+    assert layout.directories == ("a/b",)
+    assert layout.files == ()
+
+
+def test_a_file_with_the_name_of_a_directory_is_put_beside():
+    layout = _laid("a", "a/b", f"a{BESIDE}")
+    assert _paths(layout) == {"a/b": "a/b", f"a{BESIDE}": f"a{BESIDE}", "a": f"a{BESIDE}{BESIDE}"}
+    assert layout.renamed == {"a": f"a{BESIDE}{BESIDE}"}
+
+
+def test_where_there_is_no_room_beside_it_is_refused():
+    name = "x" * 255
+    assert list(_laid(name, f"{name}/b").refused) == [name]
+
+
+KEYS = st.lists(st.text("ab/.~file\0\n", max_size=12), unique=True)
+
+
+@given(KEYS)
+def test_whatever_the_keys_are_all_files_fit_into_one_tree_and_none_is_dropped(keys):
+    layout = _laid(*keys)
+    paths = [placed.path for placed in layout.files]
+    assert len(set(paths)) == len(paths)
+    directories = set(layout.directories)
+    for path in (*paths, *layout.directories):
+        check_path(path)
+        above = posixpath.dirname(path)
+        while above:
+            directories.add(above)
+            above = posixpath.dirname(above)
+    assert not directories & set(paths)
+    assert {*_paths(layout), *layout.refused} == set(keys)
+
+
+def test_repositories_are_those_with_files_of_their_own():
+    paths = ["repo-state/b/x", "repo-state/a/y/z", "repo-state/loose", "repos/c/x"]
+    assert repositories(paths) == ["a", "b"]
+
+
+@given(st.lists(st.sampled_from([b"diff --git a/x b/x\n", b"+diff --git\n", b" x\n", b"-y\n"])))
+def test_a_patch_in_parts_has_all_its_lines(lines):
+    patch = b"".join(lines)
+    parts = split(patch)
+    assert b"".join(parts) == patch
+    assert sum(part.startswith(b"diff --git ") for part in parts) == lines.count(
+        b"diff --git a/x b/x\n"
+    )
+
+
+def test_a_part_without_its_bytes_is_known():
+    assert is_binary(b"diff --git a/x b/x\nBinary files a/x and b/x differ\n")
+    assert not is_binary(b"diff --git a/x b/x\n+Binary files a/x and b/x differ\n")
