@@ -1,22 +1,33 @@
-"""`python -m bench [cluster|scale|pull_request]`: prints the tables, exits 1 if a promise fails."""
+"""`python -m bench [WHAT]`: prints tables, exits 1 if a promise fails.
+
+WHAT is cluster, scale, pull_request, mirror or ending; all but the last two where it is left out.
+"""
 
 import argparse
 import os
 import platform
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench.pull_request
 from bench.cluster import Claim, ClusterBench, Row, claims
+from bench.mirror import __main__ as mirror
 from bench.scale import ScaleRow, measure
 from tests.controlplane.server import running
+
+ROOMS: dict[str, Callable[[Sequence[str]], int]] = {"mirror": mirror.main}
+"""Benchmarks that have options of their own."""
 
 SIZES = (100, 1_000, 10_000)
 
 
 def main() -> int:
     """Measure and print."""
+    what, *rest = sys.argv[1:] or ["all"]
+    if what in ROOMS:
+        return ROOMS[what](rest)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     choices = ("all", "cluster", "scale", "pull_request")
     parser.add_argument("what", nargs="?", choices=choices, default="all")

@@ -1,0 +1,248 @@
+"""What the S3 in memory answers: objects, and one function for each kind of request."""
+
+import hashlib
+import time
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Self
+from urllib.parse import parse_qsl, unquote
+
+from bench.mirror import pages
+
+HASHED = 1 << 20
+"""Larger bodies get an ETag that is no MD5, so that hashing them does not slow the server."""
+
+OTHER = frozenset({"content-type", "content-encoding", "cache-control", "content-disposition"})
+REASONS = {200: "OK", 204: "No Content", 206: "Partial Content", 304: "Not Modified"}
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request; header names are in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: memoryview = field(default_factory=lambda: memoryview(b""))
+
+    @classmethod
+    def parse(cls, head: bytes) -> Self:
+        """Read what comes before the body."""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ", 2)
+        path, _, query = target.partition("?")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        return cls(method, path, query, headers)
+
+    def unchunk(self) -> None:
+        """Take the signed pieces of `aws-chunked` apart."""
+        if not self.headers.get("x-amz-content-sha256", "").startswith("STREAMING"):
+            return
+        data, at, pieces = self.body, 0, []
+        while True:
+            line = bytes(data[at : at + 200]).partition(b"\r\n")[0]
+            size = int(line.partition(b";")[0], 16)
+            at += len(line) + 2
+            if not size:
+                break
+            pieces.append(data[at : at + size])
+            at += size + 2
+        self.body = memoryview(b"".join(pieces))
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, headers and a body in parts."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    parts: list[memoryview] = field(default_factory=list)
+    length: int = -1
+    """What HEAD says of a body that it does not send."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.parts))
+
+    def head(self) -> bytes:
+        """Return the answer's head."""
+        length = self.size if self.length < 0 else self.length
+        lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Error')}"]
+        lines.extend(f"{name}: {value}" for name, value in self.headers.items())
+        return "\r\n".join((*lines, f"Content-Length: {length}", "\r\n")).encode("latin-1")
+
+    def pieces(self, size: int) -> list[memoryview]:
+        """Return the body in pieces of at most that many bytes."""
+        return [part[at : at + size] for part in self.parts for at in range(0, len(part), size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object; a multipart upload's has several parts."""
+
+    parts: tuple[memoryview, ...]
+    etag: str
+    headers: Mapping[str, str]
+    modified: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(map(len, self.parts))
+
+    def cut(self, start: int, end: int) -> list[memoryview]:
+        """Return the bytes from `start` to before `end`."""
+        found, at = [], 0
+        for part in self.parts:
+            piece = part[max(start - at, 0) : max(end - at, 0)]
+            at += len(part)
+            if piece:
+                found.append(piece)
+        return found
+
+
+class Objects:
+    """All buckets in one mapping by `bucket/key`, and uploads that are not complete."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Object] = {}
+        self.names: list[str] = []
+        self.uploads: dict[str, tuple[dict[str, str], dict[int, tuple[memoryview, str]]]] = {}
+        self._count = 0
+
+    def number(self) -> int:
+        """Return a number that was never used."""
+        self._count += 1
+        return self._count
+
+    def put(self, name: str, thing: Object) -> None:
+        """Keep an object."""
+        if name not in self.by_name:
+            insort(self.names, name)
+        self.by_name[name] = thing
+
+    def delete(self, name: str) -> None:
+        """Let an object go, if it is there."""
+        if self.by_name.pop(name, None) is not None:
+            del self.names[bisect_left(self.names, name)]
+
+
+def answer(objects: Objects, asked: Asked) -> Answer:
+    """Answer any request."""
+    query = dict(parse_qsl(asked.query, keep_blank_values=True))
+    name = unquote(asked.path[1:], errors="surrogateescape")
+    bucket, _, key = name.partition("/")
+    if not key:
+        return pages.bucket(objects, asked, bucket, query)
+    match asked.method:
+        case "PUT" if "partNumber" in query:
+            return _put_part(objects, asked, query)
+        case "PUT" if "x-amz-copy-source" in asked.headers:
+            return _copy(objects, asked, name)
+        case "PUT":
+            return _put(objects, asked, name)
+        case "GET" | "HEAD":
+            return _get(objects, asked, name)
+        case "DELETE":
+            objects.delete(name)
+            return Answer(204)
+        case "POST" if "uploads" in query:
+            return _begin_upload(objects, asked, name)
+        case "POST" if "uploadId" in query:
+            return _end_upload(objects, asked, name, query["uploadId"])
+        case _:
+            return pages.error(501, "NotImplemented")
+
+
+def _put(objects: Objects, asked: Asked, name: str) -> Answer:
+    known = objects.by_name.get(name)
+    wanted, unwanted = asked.headers.get("if-match"), asked.headers.get("if-none-match")
+    if (unwanted == "*" and known) or (
+        wanted and (known is None or known.etag != wanted.strip('"'))
+    ):
+        return pages.error(412, "PreconditionFailed")
+    etag = _etag(objects, asked.body)
+    objects.put(name, Object((asked.body,), etag, _kept(asked.headers), time.time()))
+    return Answer(200, {"ETag": f'"{etag}"'})
+
+
+def _get(objects: Objects, asked: Asked, name: str) -> Answer:
+    known = objects.by_name.get(name)
+    if known is None:
+        return pages.error(404, "NoSuchKey")
+    headers = {
+        "ETag": f'"{known.etag}"',
+        "Last-Modified": formatdate(known.modified, usegmt=True),
+        "Accept-Ranges": "bytes",
+        **known.headers,
+    }
+    size = known.size
+    if "range" not in asked.headers:
+        parts = list(known.parts) if asked.method == "GET" else []
+        return Answer(200, headers, parts, size)
+    first, _, last = asked.headers["range"].removeprefix("bytes=").partition("-")
+    start = int(first) if first else size - int(last)
+    end = min(int(last) + 1 if last and first else size, size)
+    if start >= size:
+        return pages.error(416, "InvalidRange")
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return Answer(206, headers, known.cut(start, end))
+
+
+def _copy(objects: Objects, asked: Asked, name: str) -> Answer:
+    source = objects.by_name.get(unquote(asked.headers["x-amz-copy-source"]).lstrip("/"))
+    if source is None:
+        return pages.error(404, "NoSuchKey")
+    replaced = asked.headers.get("x-amz-metadata-directive") == "REPLACE"
+    headers = _kept(asked.headers) if replaced else source.headers
+    objects.put(name, Object(source.parts, source.etag, headers, time.time()))
+    return pages.copied(source.etag)
+
+
+def _begin_upload(objects: Objects, asked: Asked, name: str) -> Answer:
+    number = f"upload-{objects.number()}"
+    objects.uploads[number] = (_kept(asked.headers), {})
+    return pages.upload(name, number)
+
+
+def _put_part(objects: Objects, asked: Asked, query: Mapping[str, str]) -> Answer:
+    etag = _etag(objects, asked.body, asked.headers.get("content-md5", ""))
+    objects.uploads[query["uploadId"]][1][int(query["partNumber"])] = (asked.body, etag)
+    return Answer(200, {"ETag": f'"{etag}"'})
+
+
+def _end_upload(objects: Objects, asked: Asked, name: str, number: str) -> Answer:
+    del asked
+    headers, parts = objects.uploads.pop(number)
+    ordered = [parts[place] for place in sorted(parts)]
+    etag = f"{_of_all(etag for _, etag in ordered)}-{len(ordered)}"
+    objects.put(name, Object(tuple(body for body, _ in ordered), etag, headers, time.time()))
+    return pages.completed(name, etag)
+
+
+def _etag(objects: Objects, body: memoryview, said: str = "") -> str:
+    if said:
+        return pages.hexadecimal(said)
+    if len(body) <= HASHED:
+        return hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return f"{objects.number():032x}-1"
+
+
+def _of_all(etags: Iterable[str]) -> str:
+    joined = b"".join(bytes.fromhex(etag.partition("-")[0]) for etag in etags)
+    return hashlib.md5(joined, usedforsecurity=False).hexdigest()
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if (name.startswith("x-amz-meta-") or name in OTHER) and value != "aws-chunked"
+    }

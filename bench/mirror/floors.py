@@ -1,0 +1,97 @@
+"""What issue and README promise, checked against the cells of this very run."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.cluster import Claim
+from bench.mirror.run import Cell
+
+OURS, FASTEST, RCLONE = "reconcile-mirror", "rclone, fastest", "rclone"
+S5CMD, RESTIC, AWS = "s5cmd", "restic", "aws s3 sync"
+
+RATIOS: Sequence[tuple[float, str, str, str, float]] = (
+    (0.0, "W1", "cold", FASTEST, 8),
+    (0.0, "W1", "cold", S5CMD, 6),
+    (0.0, "W1", "cold", RESTIC, 1),
+    (0.0, "W2", "cold", FASTEST, 4),
+    (0.0, "W2", "cold", S5CMD, 6),
+    (0.0, "W2", "cold", RESTIC, 1),
+    (0.0, "W1", "hydrate", FASTEST, 7),
+    (0.0, "W1", "hydrate", S5CMD, 2),
+    (0.0, "W1", "hydrate", RESTIC, 2),
+    (0.0, "W2", "hydrate", FASTEST, 3),
+    (0.0, "W2", "hydrate", S5CMD, 2),
+    (0.0, "W2", "hydrate", RESTIC, 2),
+    (0.02, "W1", "cold", RCLONE, 20),
+    (0.02, "W1", "cold", AWS, 20),
+    (0.02, "W1", "cold", S5CMD, 8),
+    (0.02, "W2", "cold", RCLONE, 20),
+    (0.02, "W2", "cold", AWS, 20),
+    (0.02, "W2", "cold", S5CMD, 8),
+    (0.02, "W1", "hydrate", FASTEST, 7),
+    (0.02, "W1", "hydrate", S5CMD, 2),
+    (0.02, "W1", "hydrate", RESTIC, 2),
+    (0.02, "W2", "hydrate", FASTEST, 7),
+    (0.02, "W2", "hydrate", S5CMD, 2),
+    (0.02, "W2", "hydrate", RESTIC, 2),
+)
+"""Latency, tree, operation, rival, and how many times faster than it we are at least."""
+
+MB = 1e6
+
+
+def floors(cells: Sequence[Cell], changed: float = 0.0) -> Iterator[Claim]:
+    """Yield each promise that these cells can tell.
+
+    Args:
+        cells: What was measured.
+        changed: Bytes that W4 changes.
+    """
+    found = {(cell.latency, cell.tree, cell.operation, cell.tool): cell for cell in cells}
+    for latency, tree, operation, rival, least in RATIOS:
+        ours = found.get((latency, tree, operation, OURS))
+        theirs = found.get((latency, tree, operation, rival))
+        if ours and theirs:
+            text = f"{tree} {operation}, {1000 * latency:.0f} ms: {rival} / ours"
+            yield Claim(text, theirs.cost.wall / ours.cost.wall, least, at_least=True)
+    for latency in sorted({cell.latency for cell in cells}):
+        yield from _quiet(cells, latency)
+        yield from _small(found, latency, changed)
+        yield from _large(cells, latency)
+
+
+def _quiet(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
+    for tree in ("W1", "W2"):
+        same = [c for c in cells if (c.latency, c.tree, c.operation) == (latency, tree, "no-op")]
+        ours = [cell for cell in same if cell.tool == OURS]
+        others = [cell.cost.wall for cell in same if cell.tool != OURS]
+        where = f"{tree} no-op, {1000 * latency:.0f} ms"
+        if ours:
+            yield Claim(f"{where}: requests", ours[0].counts.requests, 1, at_least=False)
+        if ours and others:
+            value = min(others) / ours[0].cost.wall
+            yield Claim(f"{where}: fastest rival / ours", value, 1, at_least=True)
+
+
+def _small(
+    found: dict[tuple[float, str, str, str], Cell], latency: float, changed: float
+) -> Iterator[Claim]:
+    where = f"{1000 * latency:.0f} ms"
+    if w4 := found.get((latency, "W2", "incremental", OURS)):
+        yield Claim(f"W4, {where}: requests", w4.counts.requests, 6, at_least=False)
+        beyond = (w4.counts.sent + w4.counts.got - changed) / MB
+        yield Claim(f"W4, {where}: MB beyond what changed", beyond, 3, at_least=False)
+    if w5 := found.get((latency, "W5", "incremental", OURS)):
+        mib = (w5.counts.sent + w5.counts.got) / (1 << 20)
+        yield Claim(f"W5, {where}: MiB", mib, 20, at_least=False)
+
+
+def _large(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
+    if latency:
+        return
+    for operation in ("cold", "hydrate"):
+        same = [c for c in cells if (c.latency, c.tree, c.operation) == (latency, "W3", operation)]
+        ours = [cell.cost.wall for cell in same if cell.tool == OURS]
+        others = [cell.cost.wall for cell in same if cell.tool != OURS]
+        if ours and others:
+            text = f"W3 {operation}, 0 ms: ours / fastest rival"
+            yield Claim(text, ours[0] / min(others), 1.3, at_least=False)

@@ -1,0 +1,57 @@
+"""What no tool can be faster than: one pass over the bytes by tar, and one PUT of them."""
+
+import http.client
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import command, function
+from bench.mirror.server import Measured, host
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One line below the table."""
+
+    tree: str
+    text: str
+    wall: float
+
+
+def limits(name: str, make: Callable[[Path], None], server: Measured, home: Path) -> list[Limit]:
+    """Measure the limits of one tree."""
+    folder = home / "limits"
+    tree, archive, back = folder / "tree", folder / "archive.tar", folder / "back"
+    shutil.rmtree(folder, ignore_errors=True)
+    tree.mkdir(parents=True)
+    make(tree)
+    pack = ("tar", "-C", str(tree), "-cf", str(archive), ".")
+    command(pack, log=home / "log")
+    # GNU tar reads nothing when it sees that it writes to /dev/null.
+    read = ("sh", "-c", f"tar -C '{tree}' -cf - . | cat > /dev/null")
+    reading = min(command(read, log=home / "log").wall for _ in range(3))
+    writing = min(_unpacked(archive, back, home) for _ in range(3))
+    size = archive.stat().st_size
+    sending = function(lambda: _put(server, archive), times=2).wall
+    shutil.rmtree(folder)
+    return [
+        Limit(name, "tar c, reading the tree", reading),
+        Limit(name, "tar x, writing the tree", writing),
+        Limit(name, f"one PUT of {size / 1e6:.0f} MB", sending),
+    ]
+
+
+def _unpacked(archive: Path, back: Path, home: Path) -> float:
+    shutil.rmtree(back, ignore_errors=True)
+    back.mkdir()
+    return command(("tar", "-C", str(back), "-xpf", str(archive)), log=home / "log").wall
+
+
+def _put(server: Measured, archive: Path) -> None:
+    connection = http.client.HTTPConnection(host(server), blocksize=1 << 20)
+    headers = {"Content-Length": str(archive.stat().st_size)}
+    with archive.open("rb") as body:
+        connection.request("PUT", f"/{server.bucket()}/archive", body, headers)
+        connection.getresponse().read()
+    connection.close()

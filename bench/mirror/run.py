@@ -1,0 +1,160 @@
+"""Runs every tool over the same trees, one after the other, on the same server."""
+
+import shutil
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import trees
+from bench.measure import Cost, command, say
+from bench.mirror.server import Counts, Measured
+from bench.mirror.tools import Place, Step, Tool, root_of
+from tests.mirror.comparing import differences
+
+PATIENT = 15.0
+"""Seconds: what takes longer is measured once, all else as often as asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One operation of one tool over one tree; the fastest of its runs."""
+
+    tree: str
+    operation: str
+    tool: str
+    cost: Cost
+    counts: Counts
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A tree, how it is made, and what happens to it between two uploads."""
+
+    name: str
+    make: Callable[[Path], None]
+    change: Callable[[Path], None] | None = None
+    comes_back: bool = True
+    unchanged: bool = True
+
+
+def scenes(*, quick: bool) -> list[Scene]:
+    """Return W1, W2 with W4, W3, W5."""
+    if quick:
+        return [
+            Scene("W1", lambda root: trees.w1(root, 1000)),
+            Scene("W2", lambda root: trees.w2(root, 0.05), trees.w4),
+            Scene("W3", lambda root: trees.w3(root, 64 << 20), unchanged=False),
+            Scene("W5", lambda root: trees.w5(root, 64 << 20), trees.append, comes_back=False),
+        ]
+    return [
+        Scene("W1", trees.w1),
+        Scene("W2", trees.w2, trees.w4),
+        Scene("W3", trees.w3, unchanged=False),
+        Scene("W5", trees.w5, trees.append, comes_back=False, unchanged=False),
+    ]
+
+
+class Bench:
+    """Measures; `home` takes trees, notes and logs."""
+
+    def __init__(self, server: Measured, home: Path, times: int) -> None:
+        self._server = server
+        self._home = home
+        self._times = times
+        self._latency = 0.0
+        self.cells: list[Cell] = []
+        self.losses: dict[str, list[str]] = {}
+        self.changed = 0
+
+    def run(self, scene: Scene, tools: Sequence[Tool], latency: float) -> None:
+        """Measure one tree with all tools."""
+        self._latency = latency
+        for tool in tools:
+            say(f"{scene.name}, {1000 * latency:.0f} ms: {tool.name}")
+            self._measure(scene, tool)
+
+    def _measure(self, scene: Scene, tool: Tool) -> None:
+        folder = self._home / "scene"
+        tree = folder / "tree"
+        shutil.rmtree(folder, ignore_errors=True)
+        tree.mkdir(parents=True)
+        scene.make(tree)
+        place = self._cold(scene, tool, tree)
+        if scene.unchanged:
+            self._times_over(scene, tool, "no-op", lambda: tool.up(place, tree))
+        if scene.change is not None:
+            began = time.time_ns()
+            scene.change(tree)
+            if scene.name == "W2":
+                self.changed = _written_since(tree, began)
+            step = tool.up(place, tree)
+            self._keep(scene, tool, "incremental", [self._once(step)])
+        if scene.comes_back:
+            self._down(scene, tool, place, tree)
+        shutil.rmtree(folder)
+
+    def _cold(self, scene: Scene, tool: Tool, tree: Path) -> Place:
+        runs = []
+        while True:
+            place = self._place(tool, tree)
+            runs.append(self._once(tool.up(place, tree)))
+            if len(runs) == self._times or runs[-1][0].wall > PATIENT:
+                self._keep(scene, tool, "cold", runs)
+                return place
+
+    def _down(self, scene: Scene, tool: Tool, place: Place, tree: Path) -> None:
+        into = self._home / "scene" / "back"
+
+        def step() -> Step:
+            shutil.rmtree(into, ignore_errors=True)
+            into.mkdir()
+            return tool.down(place, into)
+
+        self._times_over(scene, tool, "hydrate", step)
+        if scene.name == "W2" and tool.name not in self.losses:
+            self.losses[tool.name] = differences(tree, root_of(tool, into, tree))
+
+    def _times_over(
+        self, scene: Scene, tool: Tool, operation: str, step: Callable[[], Step]
+    ) -> None:
+        runs = []
+        while not runs or (len(runs) < self._times and runs[-1][0].wall <= PATIENT):
+            runs.append(self._once(step()))
+        self._keep(scene, tool, operation, runs)
+
+    def _place(self, tool: Tool, tree: Path) -> Place:
+        notes = self._home / "scene" / "notes"
+        shutil.rmtree(notes, ignore_errors=True)
+        notes.mkdir()
+        place = Place(self._server.access, self._server.bucket(), notes)
+        self._server.delay(0)
+        for step in tool.prepare(place, tree):
+            self._once(step)
+        return place
+
+    def _once(self, step: Step) -> tuple[Cost, Counts]:
+        self._server.delay(self._latency)
+        self._server.counts()
+        log = self._home / "log"
+        cost = command(step.command, log=log, codes=step.codes, env=step.env)
+        return cost, self._server.counts()
+
+    def _keep(
+        self, scene: Scene, tool: Tool, operation: str, runs: Sequence[tuple[Cost, Counts]]
+    ) -> None:
+        cost, counts = min(runs, key=lambda run: run[0].wall)
+        self.cells.append(Cell(scene.name, operation, tool.name, cost, counts, self._latency))
+
+
+def _written_since(tree: Path, began: int) -> int:
+    """Return the bytes of the files below `tree` that were written since then."""
+    statuses = (path.lstat() for path in tree.rglob("*"))
+    tick = 10**7
+    return sum(
+        status.st_size
+        for status in statuses
+        if stat.S_ISREG(status.st_mode) and status.st_ctime_ns >= began - tick
+    )
