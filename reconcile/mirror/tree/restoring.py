@@ -2,18 +2,19 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from reconcile.mirror.errors import DamagedError, WorkspaceError
-from reconcile.mirror.model import Directory, Entry, File, HardLink
+from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories, checked
 from reconcile.mirror.tree.placing import dress, dress_file, dress_last, is_hole, link, write
 from reconcile.mirror.tree.removing import open_up, remove
 from reconcile.mirror.tree.sites import ASIDE, Empty, Partial, Site
 from reconcile.mirror.tree.verifying import Verdict, verify
-from reconcile.mirror.tree.wording import worded
+from reconcile.mirror.tree.wording import refusal, worded
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -78,21 +79,26 @@ class Restorer:
             os.mkdir(ASIDE, 0o700, dir_fd=visible.root)
             self._site = Partial(self._root) if there else Empty(self._root)
         self._left = {file.path: file.size for file in self.files}
-        for entry in self._entries.values():
-            if entry.path not in self._right or isinstance(entry, Directory):
-                with worded(self._root, entry.path):
-                    self._prepare(entry)
+        wanted = (
+            entry
+            for entry in self._entries.values()
+            if entry.path not in self._right or isinstance(entry, Directory)
+        )
+        self._for_each(wanted, self._prepare)
 
     def write(self, file: File, data: bytes) -> None:
         """Write a file whole that has one blob."""
         self._written(file, data)
-        with worded(self._root, file.path):
+        # A context manager would cost as much as two calls of the system.
+        try:
             descriptor = self._create(file)
             try:
                 write(descriptor, data, 0)
                 dress(descriptor, file)
             finally:
                 os.close(descriptor)
+        except OSError as error:
+            raise refusal(self._root, file.path, error) from error
 
     def write_at(self, file: File, offset: int, data: bytes) -> None:
         """Write one blob of a file that has several, at `offset` bytes from its start."""
@@ -117,9 +123,7 @@ class Restorer:
             missing = [path for path, left in self._left.items() if left]
             raise DamagedError(f"{len(missing)} files were not restored, such as {missing[0]!r}")
         site = self._ready()
-        for file in self._unwhole():
-            with worded(self._root, file.path):
-                self._dress_later(file)
+        self._for_each(self._unwhole(), self._dress_later)
         with worded(self._root, ""), Directories(self._root) as visible:
             site.show(self._entries.values())
             remove(visible, ASIDE)
@@ -134,17 +138,28 @@ class Restorer:
 
     def _complete(self, visible: Directories) -> None:
         """Make links, then set what making them has spoilt: a directory's content comes first."""
-        for path, entry in self._entries.items():
-            if path not in self._right:
-                with worded(self._root, path):
-                    link(visible, entry)
-        for path, entry in reversed(self._entries.items()):
-            with worded(self._root, path):
-                if isinstance(entry, File):
-                    if path in self._right:
-                        dress_file(visible, entry)
-                else:
-                    dress_last(visible, entry)
+        links = (
+            entry
+            for entry in self._entries.values()
+            if isinstance(entry, Symlink | HardLink) and entry.path not in self._right
+        )
+        self._for_each(links, partial(link, visible))
+        spoilt = (
+            entry
+            for entry in reversed(self._entries.values())
+            if not isinstance(entry, File) or entry.path in self._right
+        )
+        self._for_each(spoilt, partial(_dress_last, visible))
+
+    def _for_each(self, entries: Iterable[Entry], work: Callable[[Entry], None]) -> None:
+        """Do something to many entries; errors name the one at which it failed."""
+        path = ""
+        try:
+            for entry in entries:
+                path = entry.path
+                work(entry)
+        except OSError as error:
+            raise refusal(self._root, path, error) from error
 
     def _ready(self) -> Site:
         if self._site is None:
@@ -218,12 +233,20 @@ class Restorer:
             if isinstance(entry, File) and not _is_whole(entry) and entry.path not in self._right:
                 yield entry
 
-    def _dress_later(self, file: File) -> None:
+    def _dress_later(self, file: Entry) -> None:
+        assert isinstance(file, File)
         descriptor = self._open(file)
         try:
             dress(descriptor, file)
         finally:
             os.close(descriptor)
+
+
+def _dress_last(visible: Directories, entry: Entry) -> None:
+    if isinstance(entry, File):
+        dress_file(visible, entry)
+    else:
+        dress_last(visible, entry)
 
 
 def _is_whole(file: File) -> bool:

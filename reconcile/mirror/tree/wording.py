@@ -28,6 +28,11 @@ def worded(root: Path, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, error.strerror)
-        what = f"{root}: {path!r}" if path else str(root)
-        raise WorkspaceError(f"{what} cannot be restored: {advice}") from error
+        raise refusal(root, path, error) from error
+
+
+def refusal(root: Path, path: str, error: OSError) -> WorkspaceError:
+    """Say what an OSError at `path` below `root` means, and what to do."""
+    advice = _ADVICE.get(error.errno or 0, error.strerror)
+    what = f"{root}: {path!r}" if path else str(root)
+    return WorkspaceError(f"{what} cannot be restored: {advice}")
