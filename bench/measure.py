@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
+_LAUNCH = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,17 @@ def command(
     arguments: Sequence[str], *, log: Path, codes: Sequence[int] = (0,), env: Mapping[str, str] = {}
 ) -> Cost:
     """Run a program to its end; its output goes to `log`. RuntimeError for any other exit code."""
+    result = log.with_name(f"{log.name}.cost")
+    launch = (sys.executable, "-I", "-S", str(_LAUNCH), str(result), *arguments)
     with log.open("wb") as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            arguments, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
+        subprocess.run(
+            launch, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}, check=True
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in codes:
+    wall, cpu, kib, code = result.read_text().split()
+    if int(code) not in codes:
         tail = log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}:\n{tail}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        raise RuntimeError(f"{arguments[0]} ended with {code}:\n{tail}")
+    return Cost(float(wall), float(cpu), int(kib) / 1024)
 
 
 def function(work: Callable[[], object], *, times: int = 1) -> Cost:

@@ -142,12 +142,8 @@ def answer(objects: Objects, asked: Asked) -> Answer:
     if not key:
         return pages.bucket(objects, asked, bucket, query)
     match asked.method:
-        case "PUT" if "partNumber" in query:
-            return _put_part(objects, asked, query)
-        case "PUT" if "x-amz-copy-source" in asked.headers:
-            return _copy(objects, asked, name)
         case "PUT":
-            return _put(objects, asked, name)
+            return _any_put(objects, asked, name, query)
         case "GET" | "HEAD":
             return _get(objects, asked, name)
         case "DELETE":
@@ -155,10 +151,16 @@ def answer(objects: Objects, asked: Asked) -> Answer:
             return Answer(204)
         case "POST" if "uploads" in query:
             return _begin_upload(objects, asked, name)
-        case "POST" if "uploadId" in query:
-            return _end_upload(objects, asked, name, query["uploadId"])
         case _:
-            return pages.error(501, "NotImplemented")
+            return _end_upload(objects, name, query["uploadId"])
+
+
+def _any_put(objects: Objects, asked: Asked, name: str, query: Mapping[str, str]) -> Answer:
+    if "partNumber" in query:
+        return _put_part(objects, asked, query)
+    if "x-amz-copy-source" in asked.headers:
+        return _copy(objects, asked, name)
+    return _put(objects, asked, name)
 
 
 def _put(objects: Objects, asked: Asked, name: str) -> Answer:
@@ -218,8 +220,7 @@ def _put_part(objects: Objects, asked: Asked, query: Mapping[str, str]) -> Answe
     return Answer(200, {"ETag": f'"{etag}"'})
 
 
-def _end_upload(objects: Objects, asked: Asked, name: str, number: str) -> Answer:
-    del asked
+def _end_upload(objects: Objects, name: str, number: str) -> Answer:
     headers, parts = objects.uploads.pop(number)
     ordered = [parts[place] for place in sorted(parts)]
     etag = f"{_of_all(etag for _, etag in ordered)}-{len(ordered)}"

@@ -62,9 +62,7 @@ def completed(name: str, etag: str) -> "Answer":
     )
 
 
-def bucket(
-    objects: "Objects", asked: "Asked", name: str, query: Mapping[str, str]
-) -> "Answer":
+def bucket(objects: "Objects", asked: "Asked", name: str, query: Mapping[str, str]) -> "Answer":
     """Answer what concerns a bucket itself: every bucket is there."""
     from bench.mirror.answers import Answer  # noqa: PLC0415 - each needs the other
 
