@@ -5,7 +5,7 @@ import socket
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from tests.s3.faults import PASS, Answer, Cut, Fault, Flip, Hang, Slow, Strip, When
+from tests.s3.faults import PASS, Answer, Cut, Fault, Flip, Hang, Meanwhile, Slow, Strip, When
 from tests.s3.http import EndError, Head, Stream
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class Link:
                 raise CutError
             case Strip(prefix):
                 self._relay(head.without(prefix), method, PASS)
+            case Meanwhile(When.BEFORE, deed):
+                deed()
+                self._relay(head, method, PASS)
             case _:
                 self._relay(head, method, fault)
 
@@ -95,11 +98,16 @@ class Link:
         self._client.pass_body(head, emit)
 
     def _download(self, head: Head, method: str, fault: Fault) -> None:
-        if fault == Cut(When.AFTER):
-            raise CutError
-        if fault == Hang():
-            self._front.ended.wait()
-            raise CutError
+        match fault:
+            case Cut(When.AFTER):
+                raise CutError
+            case Hang():
+                self._front.ended.wait()
+                raise CutError
+            case Meanwhile(When.AFTER, deed):
+                deed()
+            case _:
+                pass
         self._client.end.sendall(head.encoded())
         if method != "HEAD" and head.status not in {204, 304}:
             self._body(head, fault)

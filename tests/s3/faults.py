@@ -75,7 +75,18 @@ class Strip:
     prefix: str
 
 
-Fault: TypeAlias = Pass | Answer | Cut | Flip | Slow | Hang | Strip
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """Something else happens BEFORE the server hears of it, or AFTER it has done it.
+
+    The client gets the server's answer, if it is still there to get it.
+    """
+
+    when: When
+    deed: Callable[[], object]
+
+
+Fault: TypeAlias = Pass | Answer | Cut | Flip | Slow | Hang | Strip | Meanwhile
 Plan: TypeAlias = Callable[[Asked], Fault]
 PASS = Pass()
 

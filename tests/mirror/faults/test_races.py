@@ -1,0 +1,135 @@
+"""Two pods at once, answers that get lost, and a server that dies: real programs, real requests."""
+
+import threading
+
+import pytest
+
+from reconcile.mirror.exits import Exit
+from tests.mirror.comparing import differences, facts
+from tests.mirror.faults.sessions import meanwhile, once
+from tests.s3.faults import Answer, Cut, Hang, When, first
+
+
+@pytest.fixture
+def pods(session):
+    """A pod whose first generation is stored, and one that has done nothing yet."""
+    old, new = session.pod("old"), session.pod("new")
+    old.write("first", b"1")
+    old.hydrate()
+    old.sync()
+    return old, new
+
+
+def fresh_copy(session):
+    """What a pod that comes later gets."""
+    later = session.pod("later")
+    later.hydrate()
+    return later.root
+
+
+def test_a_commit_before_the_successors_claim_is_in_what_it_restores(session, pods):
+    old, new = pods
+    old.write("second", b"2")
+    commits = lambda: old.sync()
+    session.front.plan = meanwhile(When.BEFORE, commits, of="/HEAD", method="PUT")
+    assert session.run("hydrate", new).code == Exit.OK
+    assert differences(old.root, new.root) == []
+    assert session.head().writer.uid == new.claimant.uid
+
+
+def test_a_commit_after_the_successors_claim_is_refused_and_says_by_whom(session, pods):
+    old, new = pods
+    before = facts(old.root)
+    old.write("second", b"2")
+    ended = []
+    commits = lambda: ended.append(session.run("sync", old, "--once"))
+    session.front.plan = meanwhile(When.AFTER, commits, of="/HEAD", method="PUT")
+    assert session.run("hydrate", new).code == Exit.OK
+    [zombie] = ended
+    assert zombie.code == Exit.FENCED
+    assert new.claimant.uid in zombie.said
+    assert facts(new.root) == before
+    assert facts(fresh_copy(session)) == before
+
+
+def test_a_claim_just_before_the_zombies_commit_fences_it(session, pods):
+    old, new = pods
+    before = facts(old.root)
+    old.write("second", b"2")
+    claims = lambda: new.hydrate()
+    session.front.plan = meanwhile(When.BEFORE, claims, of="/HEAD", method="PUT")
+    zombie = session.run("sync", old, "--once")
+    assert zombie.code == Exit.FENCED
+    assert facts(new.root) == before
+    assert facts(fresh_copy(session)) == before
+
+
+def test_a_claim_just_after_the_zombies_commit_finds_it(session, pods):
+    old, new = pods
+    old.write("second", b"2")
+    claims = lambda: new.hydrate()
+    session.front.plan = meanwhile(When.AFTER, claims, of="/HEAD", method="PUT")
+    assert session.run("sync", old, "--once").code == Exit.OK
+    assert differences(old.root, new.root) == []
+    assert session.run("sync", old, "--once").code in {Exit.OK, Exit.FENCED}
+
+
+def test_a_zombie_that_wakes_while_its_successor_works_never_writes_again(session, pods):
+    old, new = pods
+    with session.start("sync", old, "--interval=0.1", f"--termination-log={old.root}.log") as zombie:
+        zombie.until("sync begins")
+        new.hydrate()
+        new.write("newer", b"3")
+        new.sync()
+        old.write("second", b"2")
+        ended = zombie.ended()
+    assert ended.code == Exit.FENCED
+    assert differences(new.root, fresh_copy(session)) == []
+
+
+@pytest.mark.parametrize("fault", [Cut(When.AFTER), Answer(503, "SlowDown")], ids=str)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_commit_whose_answer_is_lost_is_one_generation(session, pods, fault, times):
+    old, _ = pods
+    old.write("second", b"2")
+    session.front.plan = first(times, fault, lambda asked: asked.is_write_of("/HEAD"))
+    code = session.run("sync", old, "--once").code
+    session.front.reset()
+    # A store that twice did not even hear of it is away: the next pass makes it good.
+    refused = times == 2 and isinstance(fault, Answer)
+    assert code == (Exit.STORE if refused else Exit.OK)
+    assert session.run("sync", old, "--once").code == Exit.OK
+    assert session.head().generation.number == 2
+    assert differences(old.root, fresh_copy(session)) == []
+
+
+def test_a_claim_whose_answer_is_lost_is_recognised(session, pods):
+    old, new = pods
+    session.front.plan = once(Cut(When.AFTER), of="/HEAD", method="PUT")
+    assert session.run("hydrate", new).code == Exit.OK
+    assert differences(old.root, new.root) == []
+    assert session.head().writer.epoch == 2
+
+
+def test_a_successor_takes_over_from_a_commit_that_hangs(session, pods):
+    """The old pod's node is cut off in the middle of a commit, and comes back much later."""
+    old, new = pods
+    old.write("second", b"2")
+    reached = threading.Event()
+
+    def plan(asked):
+        if asked.is_write_of("/HEAD") and not reached.is_set():
+            reached.set()
+            return Hang()
+        return once(Cut(When.BEFORE), 0)(asked)
+
+    session.front.plan = plan
+    with session.start("sync", old, "--once") as zombie:
+        assert reached.wait(60)
+        zombie.process.send_signal(19)
+        number = new.hydrate().generation.number
+        new.write("newer", b"3")
+        new.sync()
+        zombie.process.send_signal(18)
+    assert number in {1, 2}
+    assert differences(new.root, fresh_copy(session)) == []
