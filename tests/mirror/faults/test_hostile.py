@@ -1,0 +1,369 @@
+"""An agent that means harm: it gets nothing, spoils nobody else's mirror, and stops not its own."""
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.exits import Exit
+from reconcile.mirror.model import Directory
+from reconcile.mirror.snapshot import gzipped
+from reconcile.mirror.tree import reading
+from reconcile.mirror.tree.sites import ASIDE
+from tests.mirror.comparing import differences, facts
+from tests.mirror.worlds import Pod
+
+SECRET = b"a/secret+for=tests"
+
+
+@contextlib.contextmanager
+def small_disk(folder, size="1m"):
+    """A file system that is soon full, or that takes any size and time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes=100k", "tmpfs", str(folder)],
+        capture_output=True, check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no real server of disks: {done.stderr.decode()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def restored(pod, name="later"):
+    later = Pod(pod.root.parents[1], name, pod.store, pod.clock)
+    later.hydrate()
+    return later
+
+
+def goes_on(pod):
+    """The mirror still stores what is harmless beside all the harm."""
+    pod.write("harmless", b"work")
+    pod.sync()
+    assert (restored(pod).root / "harmless").read_bytes() == b"work"
+
+
+def test_links_to_what_the_mirror_keeps_are_stored_as_links_and_no_byte_of_it(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("work", b"work")
+    pod.sync()
+    for number, target in enumerate((session.secret, pod.state.path, pod.state.mark, "/proc/self")):
+        (pod.root / f"link{number}").symlink_to(target)
+        (pod.root / f"deep{number}").mkdir()
+        (pod.root / f"deep{number}" / "up").symlink_to(target, target_is_directory=True)
+    (pod.root / ASIDE).symlink_to(session.secret)
+    assert session.run("sync", pod, "--once").code == Exit.OK
+    no_secret_in_any_object(session, pod)
+    later = session.pod("later")
+    assert session.run("hydrate", later).code == Exit.OK
+    assert os.readlink(later.root / "link0") == str(session.secret)
+
+
+def test_directories_that_are_swapped_for_links_all_the_time_lead_nowhere(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    names = os.listdir(session.secret)
+    over = threading.Event()
+
+    def swap():
+        while not over.is_set():
+            for name in names:
+                pod.write(f"d/{name}", b"bait" * 10)
+            (pod.root / "d").rename(pod.root / "aside")
+            (pod.root / "d").symlink_to(session.secret)
+            (pod.root / "d").unlink()
+            (pod.root / "aside").rename(pod.root / "d")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        for _ in range(3):
+            assert session.run("sync", pod, "--once").code == Exit.OK
+    finally:
+        over.set()
+        swapper.join()
+    no_secret_in_any_object(session, pod)
+
+
+def no_secret_in_any_object(session, pod):
+    store = session.store("")
+    kept = {pod.state.mark.read_bytes(), (session.secret / "S3_ENDPOINT").read_bytes()}
+    words = {session.server.keys.secret.encode() + b"\0", *kept}
+    if len(session.server.keys.secret) > 8:
+        words.add(session.server.keys.secret.encode())
+    keys = [listed.key for listed in store.list("")]
+    assert keys
+    for key in keys:
+        body = store.get(key).body
+        body = gzipped.unpack(body) if key.endswith(".gz") else body
+        assert not [word for word in words if word in body], key
+
+
+def test_names_that_lead_out_stay_inside(pod, successor):
+    hard = ["..a", "...", "new\nline", "a\n../../b", "%2e%2e", "\x1b[31m", "-rf", "\udcff", "HEAD"]
+    for name in hard:
+        pod.write(f"{name}/x", name.encode(errors="surrogateescape"))
+        (pod.root / f"{name}.link").symlink_to("../../../../etc/passwd")
+    pod.sync()
+    successor.hydrate()
+    assert differences(pod.root, successor.root) == []
+    assert set(os.listdir(successor.root.parent)) == {"workspace", "state"}
+
+
+def test_closed_files_and_directories_stop_nothing_else(session):
+    """As a user without rights: root may read everything."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        pod = Pod(folder, "one", session.store())
+        pod.hydrate()
+        pod.write("closed", b"x").chmod(0)
+        pod.write("shut/in", b"x")
+        (pod.root / "shut").chmod(0)
+        pod.write("open", b"x")
+        for path in (folder / "one", pod.root, pod.state.path, *pod.state.path.rglob("*")):
+            os.chown(path, 65534, 65534)
+        for path in pod.root.rglob("*"):
+            os.chown(path, 65534, 65534)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run(
+            [*command, *session.command("sync", pod, "--once")],
+            capture_output=True, text=True, check=False,
+        )
+        if "Permission denied" in done.stderr and "pyvenv" in done.stderr:
+            pytest.skip("no real server for a user without rights")
+        assert done.returncode == Exit.OK, done.stderr
+        assert '"unreadable":1' in done.stderr
+        assert set(os.listdir(restored(pod).root)) == {"open", "shut"}
+
+
+def test_a_fifo_never_blocks_a_pass(pod):
+    os.mkfifo(pod.root / "pipe")
+    os.mkfifo(pod.root / "runner-done")
+    goes_on(pod)
+
+
+def test_a_file_that_becomes_a_fifo_before_it_is_read_never_blocks(pod, monkeypatch):
+    pod.write("file", b"x")
+    real = reading._open
+
+    def swapped(directories, seen):
+        if seen.path == "file":
+            (pod.root / "file").unlink()
+            os.mkfifo(pod.root / "file")
+        return real(directories, seen)
+
+    monkeypatch.setattr(reading, "_open", swapped)
+    pod.sync()
+    monkeypatch.undo()
+    goes_on(pod)
+
+
+@pytest.mark.parametrize("size", [1 << 40, (1 << 63) - 1], ids=["a TiB", "all there is"])
+def test_a_huge_sparse_file_neither_fills_the_store_nor_keeps_the_rest_out(tmp_path, memory, size):
+    with small_disk(tmp_path / "one"):
+        pod = Pod(tmp_path, "one", memory)
+        pod.hydrate()
+        with (pod.root / "huge").open("wb") as file:
+            os.truncate(file.fileno(), size)
+        pod.write("small", b"s")
+        done = pod.sync()
+        assert done.sent < 20 << 20
+        assert "small" in restored(pod).syncer()._stand().tree.entries
+
+
+def test_times_that_no_clock_has_come_back_or_are_left_out(tmp_path, memory):
+    with small_disk(tmp_path / "one"):
+        pod = Pod(tmp_path, "one", memory)
+        pod.hydrate()
+        for number, seconds in enumerate((-(1 << 62), -1, 0, 1 << 40, (1 << 62))):
+            path = pod.write(f"f{number}", b"x")
+            os.utime(path, (seconds, seconds))
+        goes_on(pod)
+
+
+def test_a_path_longer_than_the_format_takes_stops_nothing_else(pod):
+    here = os.open(pod.root, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 250, dir_fd=here)
+        deeper = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    goes_on(pod)
+
+
+def test_a_deep_tree_and_many_names_of_one_file_come_back(pod, successor):
+    (pod.root / "/".join("d" * 1000)).mkdir(parents=True)
+    pod.write("one", b"1")
+    for number in range(2000):
+        os.link(pod.root / "one", pod.root / f"name{number}")
+    pod.sync()
+    successor.hydrate()
+    assert differences(pod.root, successor.root) == []
+    assert (successor.root / "one").stat().st_nlink == 2001
+
+
+def test_a_workspace_that_is_deleted_is_an_empty_generation_and_the_one_before_stays(
+    pod, successor, memory
+):
+    pod.write("a/b", b"x")
+    pod.sync()
+    kept = dict(memory.bucket.objects)
+    (pod.root / "a/b").unlink()
+    (pod.root / "a").rmdir()
+    assert pod.sync().generation.number == 2
+    assert successor.hydrate().files == 0
+    assert list(successor.root.iterdir()) == []
+    del kept["HEAD"]
+    assert kept.items() <= memory.bucket.objects.items()
+
+
+def test_a_workspace_that_is_swapped_for_a_link_is_not_followed(pod, memory, tmp_path):
+    pod.write("a", b"x")
+    pod.sync()
+    memory.bucket.requests.clear()
+    syncer = pod.syncer()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "secret").write_bytes(SECRET)
+    pod.root.rename(tmp_path / "gone")
+    pod.root.symlink_to(other)
+    with pytest.raises(Exception, match="workspace"):
+        syncer.run(pod.effort())
+    assert not [request for request in memory.bucket.requests if request.method != "get"]
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+def test_names_that_the_mirror_itself_uses_never_keep_the_next_pod_out(pod, successor, what):
+    for name in (ASIDE, "lost+found"):
+        path = pod.root / name
+        match what:
+            case "file":
+                path.write_bytes(b"x")
+            case "folder":
+                path.mkdir()
+                (path / "inside").write_bytes(b"x")
+            case _:
+                path.symlink_to("/")
+    pod.write("work", b"w")
+    pod.sync()
+    (successor.root / "lost+found").mkdir()
+    successor.hydrate()
+    assert (successor.root / "work").read_bytes() == b"w"
+
+
+def test_a_file_that_is_renamed_and_one_that_is_written_all_the_time_starve_nobody(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("x0", b"renamed")
+    over = threading.Event()
+
+    def bother():
+        turn = 0
+        while not over.is_set():
+            (pod.root / f"x{turn % 7}").rename(pod.root / f"x{(turn + 1) % 7}")
+            with (pod.root / "log").open("ab") as log:
+                log.write(b"%0100d\n" % turn)
+            (pod.root / "whole").write_bytes(b"%d" % (turn % 10) * 3000)
+            turn += 1
+
+    thread = threading.Thread(target=bother)
+    thread.start()
+    try:
+        with session.start("sync", pod, "--interval=0.1", f"--termination-log={pod.root}.log") as run:
+            run.until("committed")
+            pod.write("calm", b"calm")
+            stored = threading.Event()
+            for count in range(2, 60):
+                run.until("committed", count)
+                if "calm" in _tree(session):
+                    stored.set()
+                    break
+            assert stored.is_set()
+    finally:
+        over.set()
+        thread.join()
+    later = restored(pod)
+    assert (later.root / "calm").read_bytes() == b"calm"
+    if (later.root / "whole").exists():
+        assert len(set((later.root / "whole").read_bytes())) <= 1
+    if (later.root / "log").exists():
+        lines = (later.root / "log").read_bytes().splitlines()
+        assert [int(line) for line in lines] == list(range(len(lines)))
+
+
+def _tree(session):
+    from reconcile.mirror.position import read_tree
+    from reconcile.mirror.state import StateDirectory
+
+    return read_tree(
+        session.store(), StateDirectory(session.folder / "looked"), session.head().generation
+    ).entries
+
+
+def test_a_full_state_directory_stops_no_commit(tmp_path, memory):
+    pod = Pod(tmp_path, "one", memory)
+    pod.hydrate()
+    for number in range(300):
+        pod.write(f"f{number:0200}", b"%d" % number)
+    saved = {path: path.read_bytes() for path in pod.state.path.rglob("*") if path.is_file()}
+    with small_disk(pod.state.path, "64k"):
+        for path, data in saved.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        filler = pod.state.path / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+        pod.sync()
+        assert restored(pod).root.joinpath(f"f{7:0200}").read_bytes() == b"7"
+
+
+def test_a_full_volume_ends_hydrate_with_its_reason_and_room_lets_it_end_well(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("large", os.urandom(3 << 20))
+    for number in range(40):
+        pod.write(f"f{number}", os.urandom(10_000))
+    pod.sync()
+    small = session.pod("small")
+    with small_disk(small.root):
+        ended = session.run("hydrate", small)
+        assert ended.code == Exit.WORKSPACE
+        assert "No space left" in ended.said
+        assert session.run("sync", small, "--once").code == Exit.WORKSPACE
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small.root)], check=True)
+        assert session.run("hydrate", small).code == Exit.OK
+        assert differences(pod.root, small.root) == []
+
+
+def test_one_agents_harm_is_no_business_of_another_mirror(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("x", b"x")
+    pod.sync()
+    everything = [listed.key for listed in session.store("").list("")]
+    assert all(key.startswith("team/fix-login/") for key in everything)
+
+
+def test_many_small_files_in_one_directory_are_one_pass(pod):
+    folder = pod.root / "many"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    for number in range(30_000):
+        os.close(os.open(f"{number}", os.O_CREAT, dir_fd=descriptor))
+    os.close(descriptor)
+    done = pod.sync()
+    assert len(done.survey.seen) == 30_001
+    goes_on(pod)
