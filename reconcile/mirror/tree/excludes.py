@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathspec import RegexPattern
 
 DEFAULTS: tuple[str, ...] = (
-    "/lost+found/",
     "__pycache__/",
     ".cache/",
     ".mypy_cache/",
@@ -36,8 +35,9 @@ DEFAULTS: tuple[str, ...] = (
     "**/.git/objects/pack/tmp_*",
 )
 
-OURS = "/.reconcile-mirror-restoring/"
-"""Always left out, last: what an unfinished restore has put together."""
+NEVER = frozenset({".reconcile-mirror-restoring", "lost+found"})
+"""Left out at the root, whatever they are and whatever patterns say: what an unfinished restore
+has put together, and what a new volume may hold. A restore could not put anything there."""
 
 
 class Excludes:
@@ -48,7 +48,7 @@ class Excludes:
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = (*patterns, OURS)
+        self._patterns = tuple(patterns)
         check_all(patterns)
         self._names = frozenset[str]()
         self._heads: tuple[str, ...] = ()
@@ -65,6 +65,8 @@ class Excludes:
         What is below an excluded directory is not asked for. Most names are told apart from every
         pattern by their last part alone, without a regular expression.
         """
+        if path in NEVER:
+            return True
         if (
             name in self._names
             or name.startswith(self._heads)

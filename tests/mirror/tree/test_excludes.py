@@ -34,7 +34,6 @@ def excluded(patterns, path: str, *, directory: bool = False) -> bool:
         ".cache",
         "a/node_modules/.cache",
         ".npm/_cacache",
-        "lost+found",
     ],
 )
 def test_caches_are_left_out_by_default(path: str):
@@ -89,10 +88,30 @@ def test_a_later_pattern_takes_in_again_what_an_earlier_one_left_out():
     assert not excluded(patterns, "a/keep.log")
 
 
-def test_the_mirrors_own_directory_is_always_left_out():
-    patterns = ("!.reconcile-mirror-restoring/",)
-    assert excluded(patterns, ".reconcile-mirror-restoring", directory=True)
-    assert not excluded(patterns, "a/.reconcile-mirror-restoring", directory=True)
+@pytest.mark.parametrize("name", [".reconcile-mirror-restoring", "lost+found"])
+@pytest.mark.parametrize("directory", [True, False])
+@pytest.mark.parametrize("pattern", ["!*", "!.reconcile-mirror-restoring", "!/lost+found/"])
+def test_what_a_restore_could_not_put_back_is_always_left_out(name, directory, pattern):
+    assert excluded((pattern,), name, directory=directory)
+    assert not excluded((pattern,), f"a/{name}", directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "directory", "out"),
+    [
+        (["!*", "a/"], "a", True, True),
+        (["!*", "a/"], "a", False, False),
+        (["*/", "!/a/"], "a/b", True, True),
+        (["b", "!a"], "a/b", False, True),
+        (["a", "!a/"], "a/b", False, False),
+        (["a/ "], "a", True, True),
+        (["/", ""], "a", True, False),
+    ],
+)
+def test_the_last_pattern_for_the_very_path_counts_as_it_does_for_git(
+    patterns, path, directory, out
+):
+    assert excluded(patterns, path, directory=directory) is out
 
 
 def test_a_newline_in_a_name_is_a_letter_like_others():
