@@ -12,6 +12,7 @@ from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.tree.holes import hole, hole_digest
 from reconcile.mirror.tree.restoring import Restorer
 
 
@@ -63,7 +64,10 @@ class Fetch:
 
     def _chunks(self, file: File) -> Iterable[Job]:
         for place, digest in enumerate(file.blobs):
-            yield self._chunk(file, place, digest)
+            if len(file.blobs) > 1 and digest == hole_digest():
+                self._restorer.write_at(file, place * CHUNK, hole())
+            else:
+                yield self._chunk(file, place, digest)
 
     def _chunk(self, file: File, place: int, digest: str) -> Job:
         def get() -> None:

@@ -1,11 +1,11 @@
 """Reads what may have changed in a workspace and hands its bytes to the uploads."""
 
-import hashlib
 from dataclasses import dataclass, field
 
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
 from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.holes import digest_of
 from reconcile.mirror.tree.reading import (
     Changed,
     ChangedError,
@@ -82,7 +82,7 @@ class Gatherer:
             self.found.blobs.update((path, tuple(digests)) for path, digests in blobs.items())
 
     def _send(self, seen: Seen, data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
+        digest = digest_of(data)
         if seen.size > LARGE:
             self._uploads.add_alone(digest, data, self._limit)
         else:

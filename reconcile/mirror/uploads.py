@@ -24,6 +24,7 @@ class Uploads:
         self._writer = PackWriter(first=max(tree.packs, default=0) + 1)
         self._lock = threading.Lock()
         self._alone: set[str] = set()
+        self._going: set[str] = set()
         self._packed: dict[str, Packed] = {}
         self._pending: set[str] = set()
         self.packs: dict[int, Pack] = dict(tree.packs)
@@ -58,16 +59,26 @@ class Uploads:
     def add_alone(self, digest: str, data: bytes, limit: Limit) -> None:
         """Store a chunk as an object, unless it is known as one; raises as `Lanes.run`."""
         with self._lock:
-            if digest in self._alone:
+            if digest in self._alone or digest in self._going:
                 return
+            self._going.add(digest)
 
         def send() -> None:
-            self._store().put(blob_key(digest), [data], digest)
-            with self._lock:
-                self._alone.add(digest)
-                self.sent += len(data)
+            try:
+                self._store().put(blob_key(digest), [data], digest)
+                with self._lock:
+                    self._alone.add(digest)
+                    self.sent += len(data)
+            finally:
+                with self._lock:
+                    self._going.discard(digest)
 
-        self._lanes.run(send, limit)
+        try:
+            self._lanes.run(send, limit)
+        except BaseException:
+            with self._lock:
+                self._going.discard(digest)
+            raise
 
     def close_pack(self, limit: Limit) -> None:
         """Send what is in the open pack; raises as `Lanes.run`."""

@@ -4,6 +4,7 @@ import os
 
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.holes import hole
 
 _ZEROS = bytes(1 << 20)
 
@@ -18,7 +19,7 @@ def write(descriptor: int, data: bytes, offset: int) -> None:
 
 def is_hole(data: bytes) -> bool:
     """Tell whether these are only zeros, which need no room on the disk."""
-    return all(
+    return data is hole() or all(
         data[start : start + len(_ZEROS)] == _ZEROS[: len(data) - start]
         for start in range(0, len(data), len(_ZEROS))
     )

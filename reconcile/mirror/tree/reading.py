@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from reconcile.mirror.errors import MirrorError
 from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.tree.holes import data_from, zeros
 from reconcile.mirror.tree.quiet import TICK, fresh_for
 from reconcile.mirror.tree.walk import Seen, as_seen
 
@@ -128,13 +129,29 @@ def look(directories: Directories, path: str) -> Seen:
 
 
 def _pieces(descriptor: int, seen: Seen, size: int) -> Iterator[bytes]:
-    left = seen.size
-    while left:
-        data = _read(descriptor, min(size, left))
-        if len(data) != min(size, left):
-            raise ChangedError(seen.path)
-        left -= len(data)
-        yield data
+    at = 0
+    data_at: int | None = 0
+    while at < seen.size:
+        length = min(size, seen.size - at)
+        if data_at is not None and data_at <= at:
+            data_at = _data_from(descriptor, at, seen)
+        if data_at is None or data_at >= at + length:
+            yield zeros(length)
+        else:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            data = _read(descriptor, length)
+            if len(data) != length:
+                raise ChangedError(seen.path)
+            yield data
+        at += length
+
+
+def _data_from(descriptor: int, at: int, seen: Seen) -> int | None:
+    """Find the next data; what is beyond the end of the file is no hole."""
+    found = data_from(descriptor, at)
+    if found is None and os.fstat(descriptor).st_size < seen.size:
+        raise ChangedError(seen.path)
+    return found
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Compares what a volume holds already with a snapshot, by digests."""
 
-import hashlib
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import assert_never
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.holes import digest_of
 from reconcile.mirror.tree.reading import (
     CHUNK,
     ChangedError,
@@ -101,7 +101,7 @@ class _Judge:
             return False
         try:
             pieces = read_chunks(self._directories, there, self._chunk)
-            found = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
+            found = tuple(digest_of(piece) for piece in pieces)
         except (ChangedError, UnreadableError):
             return False
         return found == wanted.blobs
