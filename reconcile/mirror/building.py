@@ -34,6 +34,7 @@ class Sight:
         blobs: Of files that were read.
         targets: Of symbolic links that were read.
         complete: Whether the walk was the whole tree: what it lacks is deleted.
+        unknown: Paths at and below which the walk could learn nothing.
     """
 
     seen: Sequence[Seen]
@@ -41,6 +42,7 @@ class Sight:
     blobs: Mapping[str, tuple[str, ...]]
     targets: Mapping[str, str]
     complete: bool
+    unknown: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,14 @@ class _Builder:
 
     def keep_what_was_hidden(self) -> None:
         """Keep what the walk could not see: below what it may not enter, or beyond its limit."""
-        if self._sight.complete and not self._blind:
+        unknown = frozenset(self._sight.unknown)
+        if self._sight.complete and not self._blind and not unknown:
             return
-        blind = tuple(self._blind)
+        blind = (*self._blind, *(f"{path}/" for path in unknown))
         for path in self._before:
-            if path in self.entries or (self._sight.complete and not path.startswith(blind)):
-                continue
-            self._keep(path)
+            hidden = path in unknown or path.startswith(blind)
+            if path not in self.entries and (hidden or not self._sight.complete):
+                self._keep(path)
         self.entries = dict(sorted(self.entries.items()))
 
     def _keep(self, path: str) -> None:

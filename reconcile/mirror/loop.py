@@ -100,7 +100,7 @@ class Passes:
             behind_since=0,
             files=len(outcome.survey.seen),
             seconds=seconds,
-            skipped=skipped.sockets + skipped.devices + skipped.unreadable + skipped.beyond,
+            skipped=skipped.total,
         )
         if isinstance(outcome, Done):
             self._compared(outcome, started)
@@ -132,6 +132,8 @@ class Passes:
             restless=gathered.restless,
             unreadable=gathered.unreadable,
         )
+        if done.unkept:
+            self._room.journal.warn("state not kept", error=done.unkept)
 
     def _now(self) -> int:
         return self._room.clock.time_ns()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from reconcile.mirror.building import Built, Sight, build
+from reconcile.mirror.fits import fitting
 from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
 from reconcile.mirror.limit import Limit, OverError
@@ -75,6 +76,7 @@ def survey(root: Path, excludes: Excludes, limit: Limit) -> Survey:
     if any(one.path.endswith(SHARED_MEMORY) for one in seen):
         hidden = shared_memory(seen)
         seen = [one for one in seen if one.path not in hidden]
+    seen = fitting(seen, skipped)
     newest = max((max(one.mtime, one.ctime) for one in seen), default=0)
     return Survey(seen, skipped, newest)
 
@@ -118,8 +120,8 @@ class Capture:
         gathered, cut = self._gather(_todo(seen, todo), effort)
         self._hold_back(seen, todo, gathered)
         seen = [gathered.seen.get(one.path, one) for one in seen] if gathered.seen else seen
-        complete = not survey.skipped.beyond
-        sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, complete)
+        complete, unknown = not survey.skipped.beyond, survey.skipped.unknown
+        sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, complete, unknown)
         built = build(self._before, sight, self._uploads.place, self._uploads.packs)
         return Captured(seen, built, gathered, cut)
 

@@ -56,10 +56,17 @@ class Skipped:
     excluded: int = 0
     mounts: int = 0
     too_deep: int = 0
+    too_large: int = 0
     vanished: int = 0
     beyond: int = 0
     unknown: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many should perhaps have been taken: all but what is excluded or gone."""
+        special = self.sockets + self.devices + self.mounts
+        return special + self.unreadable + self.too_deep + self.too_large + self.beyond
 
     def add(self, reason: str, path: str) -> None:
         """Count one more for `reason`, which is the name of a field."""
