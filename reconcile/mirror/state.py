@@ -8,6 +8,7 @@ Everything is written under another name first, so that a crash leaves the old o
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from reconcile.mirror.errors import WorkspaceError
@@ -92,16 +93,18 @@ class StateDirectory:
         return data
 
     def keep_manifest(self, digest: str, data: bytes) -> None:
-        """Keep a manifest for the next start."""
-        self.write(self._manifests / digest, data)
+        """Keep a manifest for the next start; where that fails, it is downloaded then."""
+        with suppress(WorkspaceError):
+            self.write(self._manifests / digest, data)
 
     def forget_manifests(self, chain: Iterable[ManifestRef]) -> None:
-        """Remove the kept manifests that are not in the chain."""
+        """Remove the kept manifests that are not in the chain, as far as they let it."""
         wanted = {ref.digest for ref in chain}
         if self._manifests.is_dir():
             for path in self._manifests.iterdir():
                 if path.name not in wanted:
-                    self.remove(path)
+                    with suppress(WorkspaceError):
+                        self.remove(path)
 
     @property
     def _manifests(self) -> Path:

@@ -51,7 +51,8 @@ class Unchanged:
 class Done:
     """A pass that compared everything; `committed` tells whether it made a new generation.
 
-    `sent` counts the bytes of packs and blobs that were stored.
+    `sent` counts the bytes of packs and blobs that were stored. `unkept` says why what was seen
+    could not be kept in the state directory, where the next process would read everything again.
     """
 
     survey: Survey
@@ -59,6 +60,7 @@ class Done:
     generation: Generation
     committed: bool
     sent: int
+    unkept: str = ""
 
 
 Outcome: TypeAlias = Unchanged | Done
@@ -133,9 +135,9 @@ class Syncer:
             if landed is None:
                 return None
             generation = landed
-        self._remember(captured, generation)
+        unkept = self._remember(captured, generation)
         committed = generation != position.found.head.generation
-        return Done(seen, captured, generation, committed, uploads.sent - before)
+        return Done(seen, captured, generation, committed, uploads.sent - before, unkept)
 
     def _stand(self) -> Position:
         """Return what is committed; HEAD is read where that is not known for sure."""
@@ -210,9 +212,14 @@ class Syncer:
                 "before stays as it is"
             ) from error
 
-    def _remember(self, captured: Captured, generation: Generation) -> None:
+    def _remember(self, captured: Captured, generation: Generation) -> str:
+        """Keep what was seen; says why it could not be kept, which undoes no commit."""
         self._index = index_of(last_manifest(generation), captured.seen, captured.built.unsettled)
-        save_index(self._workspace.state, self._index)
+        try:
+            save_index(self._workspace.state, self._index)
+        except WorkspaceError as error:
+            return str(error)
+        return ""
 
 
 def _is_base(written: Written) -> bool:
