@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconcile.mirror.model import Head
 from reconcile.mirror.exchange import read_head
+from reconcile.mirror.model import Head
 from reconcile.mirror.store.retrying import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.worlds import Pod
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
-from tests.s3.faults import Asked, Fault, Meanwhile, Plan, When
-from tests.s3.faults import PASS
+from tests.s3.faults import PASS, Asked, Fault, Meanwhile, Plan, When
 
 PROGRAM = Path(sys.executable).parent / "reconcile-mirror"
 PREFIX = "team/fix-login/"
@@ -154,6 +153,11 @@ class Running:
         with self._news:
             self._over = True
             self._news.notify_all()
+
+
+def quick(pod: Pod, *more: str) -> tuple[str, ...]:
+    """Return options of a sync that need no minute to show what it does."""
+    return ("--interval=0.1", f"--termination-log={pod.root.parent / 'termination'}", *more)
 
 
 @contextlib.contextmanager

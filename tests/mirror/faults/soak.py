@@ -26,7 +26,10 @@ def main() -> int:
     seed: int = options.seed if options.seed is not None else secrets.randbelow(10**9)
     sys.stdout.write(f"{options.points} points with --seed {seed}\n")
     killed: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory(prefix="soak-") as name, ceph.running(Path(name) / "ceph") as s3:
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as name,
+        ceph.running(Path(name) / "ceph") as s3,
+    ):
         for first in range(0, options.points, ROUND):
             count = min(ROUND, options.points - first)
             killed += _round(s3, Path(name) / f"from-{first}", seed + first, count)

@@ -27,15 +27,18 @@ def open_folder() -> Iterator[Path]:
             remove(directories, folder.name)
 
 
-def as_nobody(check: Callable[[], None]) -> None:
-    """Call `check` in a process of a user without rights; AssertionError shows how it failed."""
+def as_nobody(check: Callable[[], None], who: int = NOBODY) -> None:
+    """Call `check` in a process of a user without rights; AssertionError shows how it failed.
+
+    `who` may be another user.
+    """
     compiled(["loaded before the rights to read the library go"])
     source, sink = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child starts no threads
         child = os.fork()
     if not child:
-        os._exit(_child(check, sink))
+        os._exit(_child(check, sink, who))
     os.close(sink)
     with os.fdopen(source) as told:
         text = told.read()
@@ -43,12 +46,12 @@ def as_nobody(check: Callable[[], None]) -> None:
     assert os.waitstatus_to_exitcode(status) == 0, text
 
 
-def _child(check: Callable[[], None], sink: int) -> int:
+def _child(check: Callable[[], None], sink: int, who: int) -> int:
     try:
-        if os.getuid() == 0:
+        if os.getuid() == 0 and who:
             os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(who)
+            os.setuid(who)
         check()
     except BaseException:  # noqa: BLE001 - told to the parent
         os.write(sink, traceback.format_exc().encode())
