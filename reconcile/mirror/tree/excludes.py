@@ -5,16 +5,16 @@ themselves, what a killed git leaves behind, and what file systems put beside fi
 (`node_modules`, `.venv`), build output and `.git` are kept: they are work, or slow to have again.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconcile.mirror.errors import SettingsError
 
 if TYPE_CHECKING:
-    import re
-
-    from pathspec import RegexPattern
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 DEFAULTS: tuple[str, ...] = (
     "__pycache__/",
@@ -34,6 +34,8 @@ DEFAULTS: tuple[str, ...] = (
     "**/.git/objects/**/tmp_obj_*",
     "**/.git/objects/pack/tmp_*",
 )
+
+_TRAILING = re.compile(r"(?<!\\)[ \t]+$")
 
 NEVER = frozenset({".reconcile-mirror-restoring", "lost+found"})
 """Left out at the root, whatever they are and whatever patterns say: what an unfinished restore
@@ -57,7 +59,7 @@ class Excludes:
         for pattern in self._patterns:
             self._admit(pattern)
         self._excluded = lru_cache(maxsize=20_000)(self._ask)
-        self._compiled: tuple[RegexPattern, ...] | None = None
+        self._rules: list[Rule] | None = None
 
     def match(self, path: str, name: str, *, directory: bool) -> bool:
         """Tell whether `path`, whose last part is `name`, is left out.
@@ -91,33 +93,49 @@ class Excludes:
             self._any = True
 
     def _ask(self, path: str) -> bool:
-        if self._compiled is None:
-            self._compiled = tuple(reversed(compiled(self._patterns)))
+        if self._rules is None:
+            self._rules = compiled(self._patterns)
         # `.` and `$` of regular expressions treat a newline apart; here it is a letter.
-        path = path.replace("\n", "\ufffe") if "\n" in path else path
-        for pattern in self._compiled:
-            found = pattern.match_file(path)
-            if found is not None and _is_itself(found.match, path):
-                return bool(pattern.include)
+        name = path.rstrip("/").replace("\n", "\ufffe")
+        directory = path.endswith("/")
+        for rule in reversed(self._rules):
+            if (directory or not rule.directories) and rule.matches(name):
+                return bool(rule.pattern.include)
         return False
-
-
-def _is_itself(match: "re.Match[str]", path: str) -> bool:
-    """Tell a match of the entry from one of a directory above it, which was asked for before."""
-    mark = match.re.groupindex.get("ps_d")
-    return mark is None or match.start(mark) in {-1, len(path) - 1}
 
 
 def _special(text: str) -> bool:
     return any(letter in text for letter in "*?[\\ ")
 
 
-def compiled(patterns: Sequence[str]) -> "list[RegexPattern]":
-    """Compile patterns, those that say anything; ValueError for one that makes no sense."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow, and rarely needed
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One pattern, without the slash at its end if it is for `directories` alone."""
 
-    spec = GitIgnoreSpec.from_lines(patterns)
-    return [pattern for pattern in spec.patterns if pattern.include is not None]
+    pattern: "GitIgnoreSpecPattern"
+    directories: bool
+
+    def matches(self, path: str) -> bool:
+        """Tell whether it is for this very path, not for a directory above."""
+        found: Any = self.pattern.match_file(path)
+        return found is not None and not found.match.groupdict().get("ps_d")
+
+
+def compiled(patterns: Sequence[str]) -> list[Rule]:
+    """Compile patterns, of which the last that matches counts; ValueError for one without sense.
+
+    The library's own order prefers what matches a file to what matches a directory, git does not.
+    """
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - it is slow to import, and rarely needed
+
+    rules = []
+    for line in patterns:
+        text = _TRAILING.sub("", line)
+        directories = text.endswith("/")
+        bare = text.rstrip("/")
+        found = GitIgnoreSpec.from_lines([bare]).patterns if bare else ()
+        rules += [Rule(one, directories) for one in found if one.include is not None]
+    return rules
 
 
 def check_all(patterns: Sequence[str]) -> None:
