@@ -1,5 +1,6 @@
 """The log: one line of JSON for each event, on standard error."""
 
+import os
 import sys
 import threading
 from typing import Any, Protocol, TextIO
@@ -9,7 +10,8 @@ import orjson
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.snapshot.times import stamp_text
 
-_LOCK = threading.Lock()
+# A signal may come while the main thread itself is writing.
+_LOCK = threading.RLock()
 
 
 class Journal(Protocol):
@@ -43,11 +45,23 @@ class JsonJournal:
         stream = self._stream or sys.stderr
         try:
             with _LOCK:
-                stream.write(f"{line}\n")
-                stream.flush()
+                _put(stream, f"{line}\n")
         except (OSError, ValueError):
             # Nobody reads the log any more: no reason to stop saving work.
             return
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write past the stream's buffer, which no signal handler may enter twice."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+        return
+    left = memoryview(text.encode())
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _dumps(value: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ GAUGES = {
     "reconcile_mirror_entries": "Entries of the workspace in the last pass.",
     "reconcile_mirror_restless_files": "Files that changed while they were read, last time.",
     "reconcile_mirror_unreadable_files": "Files that may not be read, last time.",
-    "reconcile_mirror_skipped_entries": "Entries that no snapshot takes (sockets and the like), last time.",
+    "reconcile_mirror_skipped_entries": "Entries that no snapshot takes, last time.",
     "reconcile_mirror_pass_seconds": "How long the last pass took.",
 }
 COUNTERS = {

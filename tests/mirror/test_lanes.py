@@ -22,8 +22,10 @@ def test_all_jobs_are_done_when_it_is_drained():
 
 def test_no_more_jobs_are_open_than_there_are_lanes():
     gate, most, lock = threading.Event(), [0, 0], threading.Lock()
+    begun = threading.Semaphore(0)
 
     def job():
+        begun.release()
         with lock:
             most[0] += 1
             most[1] = max(most)
@@ -34,6 +36,8 @@ def test_no_more_jobs_are_open_than_there_are_lanes():
     lanes = Lanes(2, "test")
     lanes.run(job, FREE)
     lanes.run(job, FREE)
+    assert begun.acquire(timeout=30)
+    assert begun.acquire(timeout=30)
     with pytest.raises(OverError):
         lanes.run(job, Limit(FakeClock(), asked=lambda: True))
     gate.set()

@@ -1,6 +1,8 @@
 """An agent that means harm: it gets nothing, spoils nobody else's mirror, and stops not its own."""
 
+import contextlib
 import gzip
+import itertools
 import os
 import threading
 
@@ -28,6 +30,10 @@ def restored(pod, name="later"):
     return later
 
 
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
 def goes_on(pod):
     """The mirror still stores what is harmless beside all the harm."""
     pod.write("harmless", b"work")
@@ -49,32 +55,25 @@ def test_links_to_what_the_mirror_keeps_are_stored_as_links_and_no_byte_of_it(se
     no_secret_in_any_object(session, pod)
     later = session.pod("later")
     assert session.run("hydrate", later).code == Exit.OK
-    assert os.readlink(later.root / "link0") == str(session.secret)
+    assert (later.root / "link0").readlink() == session.secret
 
 
 def test_directories_that_are_swapped_for_links_all_the_time_lead_nowhere(session):
     pod = session.pod("one")
     pod.hydrate()
-    names = os.listdir(session.secret)
-    over = threading.Event()
+    names = names_in(session.secret)
 
-    def swap():
-        while not over.is_set():
-            for name in names:
-                pod.write(f"d/{name}", b"bait" * 10)
-            (pod.root / "d").rename(pod.root / "aside")
-            (pod.root / "d").symlink_to(session.secret)
-            (pod.root / "d").unlink()
-            (pod.root / "aside").rename(pod.root / "d")
+    def swap(_turn):
+        for name in names:
+            pod.write(f"d/{name}", b"bait" * 10)
+        (pod.root / "d").rename(pod.root / "aside")
+        (pod.root / "d").symlink_to(session.secret)
+        (pod.root / "d").unlink()
+        (pod.root / "aside").rename(pod.root / "d")
 
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    try:
+    with all_the_time(swap):
         for _ in range(3):
             assert session.run("sync", pod, "--once").code == Exit.OK
-    finally:
-        over.set()
-        swapper.join()
     no_secret_in_any_object(session, pod)
 
 
@@ -100,7 +99,7 @@ def test_names_that_lead_out_stay_inside(pod, successor):
     pod.sync()
     successor.hydrate()
     assert differences(pod.root, successor.root) == []
-    assert set(os.listdir(successor.root.parent)) == {"workspace", "state"}
+    assert names_in(successor.root.parent) == {"workspace", "state"}
 
 
 def test_closed_files_and_directories_stop_nothing_else(memory):
@@ -118,7 +117,7 @@ def test_closed_files_and_directories_stop_nothing_else(memory):
             assert done.captured.gathered.unreadable == 1
             assert done.survey.skipped.unreadable == 1
             later = restored(pod)
-            assert set(os.listdir(later.root)) == {"open", "shut"}
+            assert names_in(later.root) == {"open", "shut"}
             (pod.root / "shut").chmod(0o700)
 
         as_nobody(check)
@@ -189,7 +188,7 @@ def test_many_huge_files_end_at_a_limit(monkeypatch, pod):
         os.truncate(pod.write(f"f{number}"), (number + 1) * 16 << 20)
     done = pod.sync()
     assert done.survey.skipped.too_large == 6
-    assert set(os.listdir(restored(pod).root)) == {"f0", "f1"}
+    assert names_in(restored(pod).root) == {"f0", "f1"}
 
 
 def test_the_ends_of_holes_are_where_they_were(pod, successor):
@@ -292,44 +291,54 @@ def test_names_that_the_mirror_itself_uses_never_keep_the_next_pod_out(pod, succ
     assert (successor.root / "work").read_bytes() == b"w"
 
 
+def bother(root, turn):
+    (root / f"x{turn % 7}").rename(root / f"x{(turn + 1) % 7}")
+    with (root / "log").open("ab") as log:
+        log.write(b"%0100d\n" % turn)
+    (root / "whole").write_bytes(b"%d" % (turn % 10) * 3000)
+
+
+@contextlib.contextmanager
+def all_the_time(deed):
+    """Do something in a thread, again and again, counting from 0."""
+    over = threading.Event()
+
+    def work():
+        for turn in itertools.takewhile(lambda _: not over.is_set(), itertools.count()):
+            deed(turn)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_a_file_that_is_renamed_and_one_that_is_written_all_the_time_starve_nobody(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("x0", b"renamed")
-    over = threading.Event()
-
-    def bother():
-        turn = 0
-        while not over.is_set():
-            (pod.root / f"x{turn % 7}").rename(pod.root / f"x{(turn + 1) % 7}")
-            with (pod.root / "log").open("ab") as log:
-                log.write(b"%0100d\n" % turn)
-            (pod.root / "whole").write_bytes(b"%d" % (turn % 10) * 3000)
-            turn += 1
-
-    thread = threading.Thread(target=bother)
-    thread.start()
-    try:
-        with session.start("sync", pod, *quick(pod)) as run:
-            run.until("committed")
-            pod.write("calm", b"calm")
-            stored = threading.Event()
-            for count in range(2, 60):
-                run.until("committed", count)
-                if "calm" in _tree(session):
-                    stored.set()
-                    break
-            assert stored.is_set()
-    finally:
-        over.set()
-        thread.join()
+    with (
+        all_the_time(lambda turn: bother(pod.root, turn)),
+        session.start("sync", pod, *quick(pod)) as running,
+    ):
+        running.until("committed")
+        pod.write("calm", b"calm")
+        more = itertools.count(2)
+        while "calm" not in _tree(session):
+            running.until("committed", next(more))
     later = restored(pod)
     assert (later.root / "calm").read_bytes() == b"calm"
-    if (later.root / "whole").exists():
-        assert len(set((later.root / "whole").read_bytes())) <= 1
-    if (later.root / "log").exists():
-        lines = (later.root / "log").read_bytes().splitlines()
-        assert [int(line) for line in lines] == list(range(len(lines)))
+    assert_not_torn(later.root)
+
+
+def assert_not_torn(root):
+    whole, log = root / "whole", root / "log"
+    assert not whole.exists() or len(set(whole.read_bytes())) <= 1
+    lines = log.read_bytes().splitlines() if log.exists() else []
+    assert [int(line) for line in lines] == list(range(len(lines)))
 
 
 def _tree(session):

@@ -1,0 +1,173 @@
+"""The store is away, slow, full or lies: the pod works on, the mirror says so and catches up."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from reconcile.mirror.exits import Exit
+from tests.controlplane import ports, waiting
+from tests.mirror.comparing import differences
+from tests.mirror.faults import sessions
+from tests.mirror.faults.sessions import quick
+from tests.s3 import motoserver
+from tests.s3.faults import PASS, Answer, Cut, Flip, Slow, When, always, first
+
+
+@pytest.fixture
+def pod(session):
+    """A pod that has claimed a new session, with some work."""
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("work", b"work" * 1000)
+    pod.write("large", bytes(5 << 20))
+    return pod
+
+
+def later(session):
+    new = session.pod("later")
+    new.hydrate()
+    return new.root
+
+
+def every_third(fault):
+    return lambda asked: fault if asked.number % 3 == 1 else PASS
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(503, "SlowDown", retry_after=1),
+        Answer(500, "InternalError"),
+        Cut(When.BEFORE),
+        Cut(When.BODY),
+        Cut(When.AFTER),
+    ],
+    ids=str,
+)
+def test_what_passes_is_survived_by_a_pass_and_by_a_restore(session, pod, fault):
+    session.front.plan = every_third(fault)
+    code = session.run("sync", pod, "--once").code
+    session.front.reset()
+    if code != Exit.OK:
+        # The one request that is never repeated was hit twice, or a lie was told about it.
+        assert code == Exit.STORE
+        assert session.run("sync", pod, "--once").code == Exit.OK
+    session.front.reset()
+    session.front.plan = first(2, fault, lambda asked: asked.method == "GET")
+    new = session.pod("new")
+    assert session.run("hydrate", new).code == Exit.OK
+    assert differences(pod.root, new.root) == []
+
+
+@pytest.mark.parametrize("fault", [Cut(When.ANSWER), Slow(0.01)], ids=str)
+def test_answers_that_break_off_or_trickle_are_survived_by_a_restore(session, pod, fault):
+    pod.sync()
+    session.front.plan = first(3, fault, lambda asked: asked.method == "GET")
+    new = session.pod("new")
+    assert session.run("hydrate", new).code == Exit.OK
+    assert differences(pod.root, new.root) == []
+
+
+REFUSALS = [
+    (Answer(403, "RequestTimeTooSkewed"), "clock"),
+    (Answer(403, "QuotaExceeded"), "room"),
+    (Answer(507, "InsufficientStorage"), "room"),
+    (Answer(403, "AccessDenied"), "may not"),
+    (Answer(403, "InvalidAccessKeyId"), "access key"),
+]
+
+
+@pytest.mark.parametrize(("answer", "word"), REFUSALS, ids=str)
+def test_what_the_store_refuses_is_named_and_made_good_by_a_later_pass(session, pod, answer, word):
+    session.front.plan = always(answer, lambda asked: asked.method == "PUT")
+    with session.start("sync", pod, *quick(pod, "--patience=0.5")) as running:
+        assert word in running.until("pass failed")["error"]
+        session.front.reset()
+        running.until("committed")
+        running.process.terminate()
+        assert running.ended().code == Exit.OK
+    assert differences(pod.root, later(session)) == []
+
+
+@pytest.mark.parametrize(("answer", "word"), REFUSALS, ids=str)
+def test_what_the_store_refuses_ends_a_hydrate_with_its_reason(session, pod, answer, word):
+    pod.sync()
+    session.front.plan = always(answer)
+    ended = session.run("hydrate", session.pod("new"), "--patience=0.5")
+    assert ended.code == Exit.STORE
+    assert word in ended.events[-1]["error"]
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("key", ["/packs/", "/blobs/", "/manifests/", "/HEAD"])
+def test_a_wrong_checksum_never_becomes_an_object(real, key):
+    pod = real.pod("one")
+    pod.hydrate()
+    pod.write("work", b"work" * 1000)
+    pod.write("large", bytes(5 << 20))
+    lies = lambda asked: asked.method == "PUT" and key in asked.path  # noqa: E731
+    real.front.plan = first(1, Flip(request=True), lies)
+    assert real.run("sync", pod, "--once").code in {Exit.OK, Exit.STORE}
+    real.front.reset()
+    assert real.run("sync", pod, "--once").code == Exit.OK
+    assert differences(pod.root, later(real)) == []
+
+
+def test_a_server_that_dies_and_comes_back_gets_what_it_has_missed(tmp_path):
+    """moto forgets everything: what was stored is gone with it, which must not look like new."""
+    with motoserver.running() as server, sessions.session(server, tmp_path) as session:
+        pod = session.pod("one")
+        pod.hydrate()
+        with session.start("sync", pod, *quick(pod, "--patience=0.2")) as running:
+            running.until("sync begins")
+            pod.write("work", b"work")
+            running.until("committed")
+            behind = session.front.behind
+            session.front.behind = ("127.0.0.1", 9)
+            pod.write("more", b"more")
+            running.until("pass failed")
+            session.front.behind = behind
+            running.until("committed", 2)
+            running.process.terminate()
+            assert running.ended().code == Exit.OK
+        assert differences(pod.root, later(session)) == []
+
+
+def ask(port, path):
+    """Status and body of the door."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_while_the_store_is_away_metric_readiness_and_log_say_so_and_then_it_catches_up(
+    session, pod
+):
+    [port] = ports.free(1)
+    options = quick(pod, "--patience=0.2", f"--port={port}", "--stale-after=0")
+    with session.start("sync", pod, *options) as running:
+        running.until("committed")
+        waiting.until("readiness", lambda: ask(port, "/readyz")[0] == 200)
+        session.front.plan = always(Cut(When.BEFORE))
+        pod.write("more", b"m")
+        reason = running.until("pass failed")["error"]
+        status, body = ask(port, "/readyz")
+        assert status == 503
+        detail = json.loads(body)
+        assert detail["storeReachable"] is False
+        assert reason == detail["error"]
+        assert "reconcile_mirror_store_reachable 0.0" in ask(port, "/metrics")[1]
+        assert "reconcile_mirror_fresh 0.0" in ask(port, "/metrics")[1]
+        assert ask(port, "/healthz")[0] == 200
+        session.front.reset()
+        running.until("committed", 2)
+        waiting.until("readiness", lambda: ask(port, "/readyz")[0] == 200)
+        assert "reconcile_mirror_store_reachable 1.0" in ask(port, "/metrics")[1]
+        running.process.terminate()
+        assert running.ended().code == Exit.OK
+    assert differences(pod.root, later(session)) == []
