@@ -55,6 +55,11 @@ class Tool(Protocol):
         """What the table calls it."""
         ...
 
+    @property
+    def takes_hard_names(self) -> bool:
+        """Whether it gets past the names below `odd` in W2."""
+        ...
+
     def prepare(self, place: Place, tree: Path) -> list[Step]:
         """Return what comes before the first upload and is not measured."""
         ...
@@ -72,6 +77,7 @@ class Ours:
     """reconcile-mirror."""
 
     name = "reconcile-mirror"
+    takes_hard_names = True
 
     def prepare(self, place: Place, tree: Path) -> list[Step]:
         secret = place.notes / "secret"
@@ -109,6 +115,8 @@ class Ours:
 class Rclone:
     """rclone, by its defaults or with flags."""
 
+    takes_hard_names = True
+
     def __init__(self, program: Path, name: str, flags: Sequence[str] = ()) -> None:
         self._program = str(program)
         self.name = name
@@ -138,6 +146,8 @@ class Rclone:
 class S5cmd:
     """s5cmd by its defaults, but for links."""
 
+    takes_hard_names = False
+
     def __init__(self, program: Path) -> None:
         self._program = str(program)
         self.name = "s5cmd"
@@ -161,6 +171,8 @@ class S5cmd:
 class Aws:
     """The AWS command line by its defaults, but for links."""
 
+    takes_hard_names = False
+
     def __init__(self, program: Path) -> None:
         self._program = str(program)
         self.name = "aws s3 sync"
@@ -183,6 +195,8 @@ class Aws:
 
 class Restic:
     """restic by its defaults."""
+
+    takes_hard_names = True
 
     def __init__(self, program: Path) -> None:
         self._program = str(program)
