@@ -14,10 +14,14 @@ from pathlib import Path
 import bench.pull_request
 from bench.cluster import Claim, ClusterBench, Row, claims
 from bench.mirror import __main__ as mirror
+from bench.mirror import ending
 from bench.scale import ScaleRow, measure
 from tests.controlplane.server import running
 
-ROOMS: dict[str, Callable[[Sequence[str]], int]] = {"mirror": mirror.main}
+ROOMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "mirror": mirror.main,
+    "ending": ending.main,
+}
 """Benchmarks that have options of their own."""
 
 SIZES = (100, 1_000, 10_000)

@@ -68,12 +68,12 @@ def write(path: Path, data: bytes, *, time: int, mode: int = 0o644) -> None:
         os.utime(file.fileno(), ns=(time, time))
 
 
-def w1(root: Path, files: int = 10_000) -> None:
+def w1(root: Path, files: int = 10_000, size: int = 4096) -> None:
     """Write 10,000 files of 4 KiB in 500 folders."""
     material = Material(1)
     for number in range(files):
         path = root / f"folder-{number % 500:03}" / f"file-{number // 500:02}.txt"
-        write(path, material.text(4096), time=material.time())
+        write(path, material.text(size), time=material.time())
 
 
 def w2(root: Path, scale: float = 1.0) -> None:

@@ -1,0 +1,120 @@
+"""`python -m bench ending`: memory with 100,000 files, and what TERM does to a pass over them."""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.cluster import Claim
+from bench.measure import command
+from bench.mirror.server import Measured, running
+from bench.mirror.show import show_claims
+from bench.mirror.startup import measure as measure_start
+from bench.mirror.tools import Ours, Place
+from bench.trees import w1
+
+FILES = 100_000
+FLUSH = 10
+START = 0.3
+"""Seconds that the interpreter gets before a pass can have begun."""
+
+MOMENTS = (0.2, 0.6, 1.2, 2.0, 4.0)
+"""Seconds after its start at which a sync is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How one sync ended: seconds from TERM until each."""
+
+    heard: float
+    flush: float
+    exit: float
+    outcome: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; exits 1 if a promise is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench ending", description=__doc__)
+    parser.add_argument("--files", type=int, default=FILES)
+    files = parser.parse_args(arguments).files
+    with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
+        home = Path(folder)
+        with running("memory", home) as server:
+            claims = [*_memory(server, home, files), *_ends(server, home)]
+    print(f"\n{files} files of 1 KiB; TERM comes {', '.join(map(str, MOMENTS))} s after the start")
+    show_claims(claims)
+    return 0 if measure_start() and all(claim.holds for claim in claims) else 1
+
+
+def _memory(server: Measured, home: Path, files: int) -> list[Claim]:
+    tree = home / "tree"
+    w1(tree, files, 1024)
+    ours, place = Ours(), _place(server, home)
+    log = home / "log"
+    for step in ours.prepare(place, tree):
+        command(step.command, log=log)
+    cold = command(ours.up(place, tree).command, log=log)
+    again = command(ours.up(place, tree).command, log=log)
+    (tree / "one-more").write_bytes(b"1")
+    change = command(ours.up(place, tree).command, log=log)
+    into = home / "back"
+    into.mkdir()
+    back = command(ours.down(place, into).command, log=log)
+    shutil.rmtree(into)
+    runs = {"first sync": cold, "no-op": again, "one new file": change, "hydrate": back}
+    return [
+        Claim(f"{name}: peak MiB ({cost.wall:.1f} s)", cost.peak_mib, 150, at_least=False)
+        for name, cost in runs.items()
+    ]
+
+
+def _place(server: Measured, home: Path) -> Place:
+    notes = home / "notes"
+    shutil.rmtree(notes, ignore_errors=True)
+    notes.mkdir()
+    return Place(server.access, server.bucket(), notes)
+
+
+def _ends(server: Measured, home: Path) -> list[Claim]:
+    ends = [_end(server, home, moment) for moment in MOMENTS]
+    for moment, end in zip(MOMENTS, ends, strict=True):
+        print(f"# TERM after {moment} s: {end.outcome}, ended {end.exit:.2f} s later")
+    return [
+        Claim("ms until TERM is heard", 1000 * max(e.heard for e in ends), 100, at_least=False),
+        Claim("seconds until the flush begins", max(e.flush for e in ends), 1, at_least=False),
+        Claim("seconds until the end", max(e.exit for e in ends), FLUSH, at_least=False),
+    ]
+
+
+def _end(server: Measured, home: Path, moment: float) -> End:
+    tree, ours, place = home / "tree", Ours(), _place(server, home)
+    for step in ours.prepare(place, tree):
+        command(step.command, log=home / "log")
+    once = ours.up(place, tree).command
+    farewell = home / "farewell"
+    farewell.unlink(missing_ok=True)
+    options = (f"--flush-seconds={FLUSH}", f"--termination-log={farewell}")
+    program = [part for part in once if part != "--once"]
+    with subprocess.Popen([*program, *options], stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(moment + START)
+        sent = time.time()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        events = {said["event"]: _time(said["time"]) for said in map(json.loads, process.stderr)}
+        process.wait()
+        ended = time.time()
+    heard = events["end asked for"] - sent
+    outcome = json.loads(farewell.read_text())["outcome"]
+    return End(heard, events.get("flush begins", sent) - sent, ended - sent, outcome)
+
+
+def _time(text: str) -> float:
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{rest}")

@@ -1,0 +1,68 @@
+"""What the program imports: starting must be quick, and a pass with nothing to do quicker still."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.mirror.server import running
+from bench.mirror.tools import Ours, Place
+
+RUN = """
+import sys
+from reconcile.mirror.cli import run
+from reconcile.runtime.settings import settings
+code = run(sys.argv[1:], settings())
+print(code, *sys.modules)
+"""
+CLUSTER = {"pykube", "jinja2", "deepdiff", "requests", "ruamel", "reconcile.core"}
+STORE = {"minio", "urllib3", "certifi", "prometheus_client"}
+
+
+def modules_after(*arguments):
+    """Run the program in a fresh interpreter; return its exit code and what was imported."""
+    command = [sys.executable, "-c", RUN, *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    code, *names = told.stdout.splitlines()[-1].split()
+    return code, set(names)
+
+
+@pytest.fixture
+def committed(tmp_path):
+    """A workspace that is stored already; returns the command for one more pass over it."""
+    tree, notes = tmp_path / "tree", tmp_path / "notes"
+    tree.mkdir()
+    notes.mkdir()
+    (tree / "file").write_bytes(b"content")
+    ours = Ours()
+    with running("memory", tmp_path) as server:
+        place = Place(server.access, server.bucket(), notes)
+        for step in (*ours.prepare(place, tree), ours.up(place, tree)):
+            subprocess.run(step.command, check=True, capture_output=True, timeout=60)
+    return ours.up(place, tree).command[1:]
+
+
+@pytest.mark.parametrize("command", ["hydrate", "sync", "prestop", "status"])
+def test_help_imports_neither_the_cluster_nor_the_store(command):
+    _, names = modules_after(command, "--help")
+    assert not names & (CLUSTER | STORE)
+
+
+def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
+    _, names = modules_after("sync", "--once", "--workspace=/nowhere", "--prefix=ns/session")
+    everything = "import reconcile.mirror.running, reconcile.mirror.store.opening, sys"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{everything}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert not (names | set(told.stdout.split())) & CLUSTER
+
+
+def test_a_pass_with_nothing_to_do_asks_and_imports_nothing_of_the_store(committed):
+    code, names = modules_after(*committed)
+    assert code == "0"
+    assert "reconcile.mirror.sync" in names
+    assert not names & (CLUSTER | STORE)
