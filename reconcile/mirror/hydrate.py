@@ -6,10 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
-from reconcile.mirror.claim import claim, fenced
+from reconcile.mirror.claim import ROUNDS, claim, fenced
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.errors import DamagedError, PartialError
-from reconcile.mirror.exchange import read_head
+from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
+from reconcile.mirror.exchange import exchange, read_head
 from reconcile.mirror.fetch import Fetch, Heard
 from reconcile.mirror.index import index_of, save_index
 from reconcile.mirror.lanes import Lanes
@@ -18,7 +18,7 @@ from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import File, Generation, Missing, Tree
 from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
-from reconcile.mirror.protocol import Claimant, same_writer
+from reconcile.mirror.protocol import Claimant, Landed, Moved, Taken, claimed
 from reconcile.mirror.protocol import Found as FoundHead
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
@@ -102,20 +102,34 @@ def hydrate(volume: Volume, means: Means, claimant: Claimant, policy: PartialPol
 
 
 def _keep(volume: Volume, means: Means, claimant: Claimant, mark: Mark) -> Kept:
-    """Claim anew, if nobody else has: a container that starts again must not undo what was done."""
-    found = read_head(means.store)
+    """Claim anew, if nobody else has: a container that starts again must not undo what was done.
+
+    It claims over what is this volume's own and over nothing else. So a later epoch of its own is
+    that of a start that was cut off before it left its mark.
+    """
+    found = _own(read_head(means.store), claimant, mark)
+    for _ in range(ROUNDS):
+        attempted = claimed(found, claimant, means.clock.time_ns())
+        match exchange(means.store, attempted, found):
+            case Landed(landed):
+                _finish(volume, landed)
+                return Kept(landed.head.generation)
+            case Moved(other) | Taken(other):
+                found = _own(other, claimant, mark)
+    raise StoreAwayError(f"HEAD changed {ROUNDS} times while it was being claimed anew")
+
+
+def _own(found: FoundHead | None, claimant: Claimant, mark: Mark) -> FoundHead:
+    """Return HEAD if whoever wrote it wrote from this volume."""
     if found is None:
         raise DamagedError(
             "HEAD is gone though this pod has claimed it: somebody deleted it, or the bucket or "
             "prefix has changed"
         )
-    if not same_writer(found.head.writer, mark.writer):
-        raise fenced(found.head.writer)
-    claimed = claim(means.store, claimant, means.clock)
-    if claimed.head.writer.epoch != found.head.writer.epoch + 1:
-        raise fenced(found.head.writer)
-    _finish(volume, claimed)
-    return Kept(claimed.head.generation)
+    writer = found.head.writer
+    if writer.uid not in {mark.writer.uid, claimant.uid} or writer.epoch < mark.writer.epoch:
+        raise fenced(writer)
+    return found
 
 
 def _check_whole(generation: Generation, policy: PartialPolicy) -> None:

@@ -10,6 +10,7 @@ from reconcile.mirror.errors import (
     DeniedError,
     FencedError,
     PartialError,
+    StoreAwayError,
     StoreError,
     UnknownFormatError,
 )
@@ -127,6 +128,27 @@ def test_a_pod_that_was_replaced_does_not_take_the_workspace_back(stored, succes
     successor.hydrate()
     with pytest.raises(FencedError, match="two"):
         stored.hydrate()
+
+
+def test_a_start_whose_claim_was_not_answered_is_made_good_by_the_next(stored, script):
+    stored.write("newer", b"not stored yet")
+    script.lose_after("put_if")
+    script.fail("get", StoreAwayError("no answer"))
+    script.left.insert(0, ("get", False, lambda: None))
+    with pytest.raises(StoreAwayError):
+        stored.hydrate()
+    assert isinstance(stored.hydrate(), Kept)
+    assert stored.sync().committed
+
+
+def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, successor, memory):
+    stored.store = Interrupted(memory, successor.hydrate)
+    with pytest.raises(FencedError, match="two"):
+        stored.hydrate()
+    with pytest.raises(FencedError, match="two"):
+        stored.hydrate()
+    successor.write("goes on")
+    assert successor.sync().committed
 
 
 def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, memory):
