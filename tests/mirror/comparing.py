@@ -1,12 +1,13 @@
 """Compares two trees as `rsync -naiH --delete` does: names, kinds, modes, times, links, bytes."""
 
 import os
-import shutil
 import stat
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.mirror.tools import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,11 @@ def facts(root: Path) -> dict[bytes, Fact]:
     }
 
 
-def rsync_differences(left: Path, right: Path) -> list[str] | None:
-    """Ask rsync itself; None where there is no rsync."""
-    if shutil.which("rsync") is None:
-        return None
+def rsync_differences(left: Path, right: Path) -> list[str]:
+    """Ask rsync itself what it would do to make the right tree equal to the left one."""
+    rsync = command("rsync", "rsync", "libpopt0", "libxxhash0")
     told = subprocess.run(
-        ("rsync", "-naiHc", "--delete", f"{left}/", f"{right}/"),
-        check=True,
-        capture_output=True,
+        [*rsync, "-naiHc", "--delete", f"{left}/", f"{right}/"], check=True, capture_output=True
     )
     return [line for line in os.fsdecode(told.stdout).splitlines() if not line.endswith(" ./")]
 

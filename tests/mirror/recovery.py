@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.controlplane import build, ports
+from tests.controlplane import ports
+from tests.mirror.tools import command
 
 COREUTILS = ("cat", "chmod", "ln", "ls", "mkdir", "sha256sum", "sort", "touch")
 """What the page uses of GNU coreutils."""
@@ -27,15 +28,8 @@ def toolbox(into: Path) -> Path:
 
 
 def _add_jq(into: Path) -> None:
-    """Take the machine's jq, or Debian's without installing it."""
-    found = shutil.which("jq")
-    if found:
-        (into / "jq").symlink_to(found)
-        return
-    root = build.unpacked("jq", "libjq1", "libonig5") / "usr"
-    [library] = root.glob("lib/*/libjq.so.1")
-    wrapper = f'#!{into}/bash\nLD_LIBRARY_PATH={library.parent} exec {root}/bin/jq "$@"\n'
-    (into / "jq").write_text(wrapper)
+    words = " ".join(command("jq", "jq", "libjq1", "libonig5"))
+    (into / "jq").write_text(f'#!{into}/bash\nexec {words} "$@"\n')
     (into / "jq").chmod(0o755)
 
 

@@ -21,8 +21,19 @@ def test_an_agents_workspace_comes_back_as_it_was(tmp_path: Path):
     trees.w2(before, scale=0.01)
     put(take(before), after)
     assert differences(before, after) == []
-    assert not rsync_differences(before, after)
+    assert rsync_differences(before, after) == []
     assert len(list(after.rglob("*"))) > 1000
+
+
+def test_rsync_sees_a_loss_too(tmp_path: Path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    after.mkdir()
+    (before / "a").write_bytes(b"one")
+    put(take(before), after)
+    (after / "a").chmod(0o600)
+    (after / "b").touch()
+    assert len(rsync_differences(before, after)) == 2
 
 
 def test_the_comparison_sees_every_kind_of_loss(tmp_path: Path):
