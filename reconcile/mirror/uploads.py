@@ -43,10 +43,12 @@ class Uploads:
 
     def place(self, blobs: Sequence[str]) -> Place | None:
         """Say where these blobs of one file are stored; None where one is not, or not yet."""
+        if len(blobs) == 1:  # Nearly always; one look is one step, which needs no lock.
+            packed = self._packed.get(blobs[0])
+            if packed is not None and blobs[0] not in self._alone:
+                return packed
         with self._lock:
-            if all(digest in self._alone for digest in blobs):
-                return Alone()
-            return self._packed.get(blobs[0]) if len(blobs) == 1 else None
+            return Alone() if all(digest in self._alone for digest in blobs) else None
 
     def add(self, digest: str, data: bytes, limit: Limit) -> None:
         """Put a small file's bytes into a pack, unless they are known; raises as `Lanes.run`."""

@@ -17,6 +17,9 @@ END: Final = bytes(2 * BLOCK)
 TARGET: Final = 8 << 20
 """A pack is closed once it has so many bytes; it has less than one blob more."""
 
+JOINED: Final = 1 << 16
+"""Up to this size a copy is cheaper than three pieces."""
+
 _FIXED: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
 _AFTER: Final = b"0" + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" + b"0000000\0"
@@ -81,9 +84,12 @@ class PackWriter:
             raise ValueError(f"a blob of {len(data)} bytes does not belong into a pack")
         if digest not in self._offsets:
             self._offsets[digest] = self._size + BLOCK
-            self._append(member_header(digest, len(data)))
-            self._append(data)
-            if len(data) % BLOCK:
+            header = member_header(digest, len(data))
+            if len(data) <= JOINED:
+                self._append(b"".join((header, data, padding(len(data)))))
+            else:
+                self._append(header)
+                self._append(data)
                 self._append(padding(len(data)))
         return self.finish() if self._size >= self._target else []
 
