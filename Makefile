@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check fmt lint types imports docs-test fast bench image clean
+.PHONY: help venv demo test soak check fmt lint types imports docs-test fast bench bench-mirror image clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.ready ## Create the virtual environment with everything in it
 
@@ -57,6 +57,10 @@ docs-test: venv
 bench: venv ## Print the table of figures that the README quotes (real API server, minutes)
 	$(BIN)/python -m tests.controlplane build > /dev/null
 	$(BIN)/python -m bench
+
+bench-mirror: venv ## Print the mirror's table beside rclone, s5cmd, restic and awscli (half an hour)
+	$(BIN)/python -m bench mirror
+	$(BIN)/python -m bench ending
 
 image: ## Build the container image with buildah
 	buildah bud --file Containerfile --tag reconcile:$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml","rb"))["project"]["version"])') .
