@@ -155,6 +155,7 @@ class Bench:
         self, scene: Scene, tool: Tool, operation: str, runs: Sequence[tuple[Cost, Counts]]
     ) -> None:
         cost, counts = min(runs, key=lambda run: run[0].wall)
+        say(f"  {operation}: {cost.wall:.2f} s, {counts.requests} requests")
         self.cells.append(Cell(scene.name, operation, tool.name, cost, counts, self._latency))
 
 

@@ -36,6 +36,10 @@ class Gathered:
     unreadable: int = 0
     size: int = 0
 
+    def forget(self) -> None:
+        """Let go of all but the counts, once the tree is built."""
+        self.blobs, self.targets = {}, {}
+
 
 class Gatherer:
     """Reads one entry after the other; not for several threads at once."""

@@ -15,7 +15,7 @@ from reconcile.mirror.index import index_of, save_index
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
-from reconcile.mirror.model import File, Generation, Missing, Tree
+from reconcile.mirror.model import Generation, Missing, Tree
 from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
 from reconcile.mirror.protocol import Claimant, Landed, Moved, Taken, claimed
@@ -144,18 +144,23 @@ def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
 
 def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
     tree = read_tree(means.store, volume.state, generation)
-    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
-    limit = Limit(means.clock)
-    files: list[File] = []
+    restored = Restored(generation, 0, 0)
     if tree.entries:
-        restorer.begin()
-        files = restorer.files
-        try:
-            Fetch(means.store, restorer, means.heard).run(tree, files, means.lanes, limit)
-            restorer.finish()
-        finally:
-            restorer.close()
-    _remember(volume, tree, generation, limit)
+        restored = _write(volume, means, tree, generation)
+    _remember(volume, tree, generation, Limit(means.clock))
+    return restored
+
+
+def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> Restored:
+    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
+    restorer.begin()
+    files = restorer.files
+    try:
+        fetch = Fetch(means.store, restorer, means.heard)
+        fetch.run(tree, files, means.lanes, Limit(means.clock))
+        restorer.finish()
+    finally:
+        restorer.close()
     return Restored(generation, len(files), sum(file.size for file in files))
 
 

@@ -123,6 +123,7 @@ class Capture:
         complete, unknown = not survey.skipped.beyond, survey.skipped.unknown
         sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, complete, unknown)
         built = build(self._before, sight, self._uploads.place, self._uploads.packs)
+        gathered.forget()
         return Captured(seen, built, gathered, cut)
 
     def _hold_back(self, seen: Sequence[Seen], todo: Sequence[Seen], gathered: Gathered) -> None:

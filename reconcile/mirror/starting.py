@@ -99,6 +99,9 @@ def store_opener(where: Where, clock: StoreClock, journal: Journal) -> Callable[
             Setback,
         )
         from reconcile.mirror.store.single import SingleWriterStore  # noqa: PLC0415
+        from reconcile.runtime.memory import give_back_large  # noqa: PLC0415
+
+        give_back_large()
 
         def tell(setback: Setback) -> None:
             journal.warn(

@@ -56,7 +56,7 @@ class StateDirectory:
         except OSError as error:
             raise WorkspaceError(f"cannot read the mirror's state {path}: {error}") from error
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, *pieces: bytes | memoryview) -> None:
         """Write one of the files as a whole, durably.
 
         Raises:
@@ -67,7 +67,7 @@ class StateDirectory:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh.touch(mode=_PRIVATE)
             with fresh.open("wb") as out:
-                out.write(data)
+                out.writelines(pieces)
                 out.flush()
                 os.fsync(out.fileno())
             fresh.replace(path)

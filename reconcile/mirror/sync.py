@@ -214,6 +214,7 @@ class Syncer:
 
     def _remember(self, captured: Captured, generation: Generation) -> str:
         """Keep what was seen; says why it could not be kept, which undoes no commit."""
+        self._index = None  # Two of them at once would be the most memory that a pass takes.
         self._index = index_of(last_manifest(generation), captured.seen, captured.built.unsettled)
         try:
             save_index(self._workspace.state, self._index)

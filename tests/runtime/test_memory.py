@@ -1,0 +1,31 @@
+"""Large buffers go back to the system when they are free, whichever thread had them."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import threading
+from reconcile.runtime.memory import give_back_large
+
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096
+
+def work():
+    for _ in range(3):
+        bytearray(8 << 20)
+
+give_back_large()
+before = resident()
+for _ in range(4):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+print(resident() - before)
+"""
+
+
+def test_threads_keep_no_buffers_that_they_have_freed():
+    told = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(told.stdout) < 4 << 20
