@@ -1,5 +1,6 @@
 """A workspace comes back by what docs/format.md says, with tar, jq and curl alone."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -10,8 +11,10 @@ import pytest
 
 from reconcile.mirror.model import Directory, File, HardLink, Symlink
 from reconcile.mirror.snapshot import chain
+from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.recovery import environment, serving, toolbox
 from tests.mirror.snapshot.example import NOON, PAGE, Bytes, Workshop, example
+from tests.s3 import buckets
 
 STEPS = re.compile(r"<!-- recover -->\n```bash\n(.*?)```", re.DOTALL)
 SCRIPT = "".join(STEPS.findall(PAGE.read_text(encoding="utf-8")))
@@ -103,6 +106,29 @@ def test_a_flipped_byte_in_a_pack_stops_the_recovery(tmp_path):
         done = recover(tmp_path, base, KEYS)
     assert done.returncode != 0
     assert b"pack.tar: FAILED" in done.stdout
+    assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.s3
+def test_the_page_recovers_a_workspace_from_a_real_server_that_checks_keys(s3_server, tmp_path):
+    shop = odd_workspace()
+    bucket = buckets.fresh(s3_server)
+    store = S3Store(s3_server.location(bucket, "team-a/fix-login/"), s3_server.credentials)
+    for key, body in shop.objects.items():
+        store.put(key, [body], hashlib.sha256(body).hexdigest())
+    keys = configuration("us-east-1", s3_server.keys.access, s3_server.keys.secret)
+    done = recover(tmp_path, f"{s3_server.url}/{bucket}/team-a/fix-login", keys)
+    assert done.returncode == 0, done.stderr.decode()
+    assert_is(shop, tmp_path / "workspace")
+
+
+@pytest.mark.s3
+def test_a_wrong_key_recovers_nothing(s3_server, tmp_path):
+    bucket = buckets.fresh(s3_server)
+    keys = configuration("us-east-1", s3_server.keys.access, "wrong")
+    done = recover(tmp_path, f"{s3_server.url}/{bucket}/team-a/fix-login", keys)
+    assert done.returncode != 0
+    assert b"403" in done.stderr
     assert not (tmp_path / "workspace").exists()
 
 

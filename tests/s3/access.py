@@ -18,17 +18,20 @@ class S3Server:
         url: Where it listens.
         keys: Those of a user who may do everything.
         checks_keys: Whether it refuses wrong ones.
+        state: Folder of its files; empty where it has none.
     """
 
     url: str
     keys: Keys
     checks_keys: bool
+    state: str = ""
 
     @classmethod
     def attach(cls, handle: Path) -> Self:
         """Return the server that another process runs and has saved."""
         said = json.loads(handle.read_text())
-        return cls(said["url"], Keys(said["access"], said["secret"]), said["checks_keys"])
+        keys = Keys(said["access"], said["secret"])
+        return cls(said["url"], keys, said["checks_keys"], said["state"])
 
     def save(self, handle: Path) -> None:
         """Write what `attach` reads, all at once."""
@@ -37,6 +40,7 @@ class S3Server:
             "access": self.keys.access,
             "secret": self.keys.secret,
             "checks_keys": self.checks_keys,
+            "state": self.state,
         }
         credentials.write_private(handle, json.dumps(said).encode())
 

@@ -82,9 +82,16 @@ class _Launch:
         self.start_cluster()
         self.make_user(OWNER)
         self.make_user(OTHER)
-        gateway = self.spawn("radosgw", "-n", "client.rgw")
+        self.start_gateway()
+        url = f"http://127.0.0.1:{self.ports.gateway}"
+        return S3Server(url, OWNER.keys, checks_keys=True, state=str(self.state))
+
+    def start_gateway(self) -> processes.Component:
+        """Start what speaks S3, and wait until it does."""
+        front = f"beast endpoint=127.0.0.1:{self.ports.gateway}"
+        gateway = self.spawn("radosgw", "-n", "client.rgw", "--rgw-frontends", front)
         waiting.until("Ceph's gateway", lambda: _listens(gateway, self.ports.gateway))
-        return S3Server(f"http://127.0.0.1:{self.ports.gateway}", OWNER.keys, checks_keys=True)
+        return gateway
 
     def start_cluster(self) -> None:
         """Make and start one monitor and one OSD."""
@@ -136,6 +143,15 @@ class _Launch:
             "CEPH_CONF": str(self.state / "ceph.conf"),
             "LD_LIBRARY_PATH": f"{library}:{library / 'ceph'}",
         }
+
+
+@contextlib.contextmanager
+def gateway(server: S3Server, port: int) -> Iterator[processes.Component]:
+    """Run one more gateway to the same objects, which the caller may kill."""
+    with contextlib.ExitStack() as stack:
+        places = cephconf.Ports(0, port)
+        launch = _Launch(cephrecipe.programs(), Path(server.state), places, stack)
+        yield launch.start_gateway()
 
 
 def _listens(component: processes.Component, port: int) -> bool:

@@ -1,8 +1,12 @@
 """The store is away, slow, full or lies: the pod works on, the mirror says so and catches up."""
 
+import contextlib
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +15,7 @@ from tests.controlplane import ports, waiting
 from tests.mirror.comparing import differences
 from tests.mirror.faults import sessions
 from tests.mirror.faults.sessions import quick
-from tests.s3 import motoserver
+from tests.s3 import ceph, motoserver
 from tests.s3.faults import PASS, Answer, Cut, Flip, Slow, When, always, first
 
 
@@ -115,8 +119,30 @@ def test_a_wrong_checksum_never_becomes_an_object(real, key):
     assert differences(pod.root, later(real)) == []
 
 
-def test_a_server_that_dies_and_comes_back_gets_what_it_has_missed(tmp_path):
-    """moto forgets everything: what was stored is gone with it, which must not look like new."""
+@pytest.mark.s3
+def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_server, tmp_path):
+    [port] = ports.free(1)
+    own = replace(s3_server, url=f"http://127.0.0.1:{port}")
+    with contextlib.ExitStack() as stack:
+        first_life = stack.enter_context(ceph.gateway(s3_server, port))
+        session = stack.enter_context(sessions.session(own, tmp_path))
+        pod = session.pod("one")
+        pod.hydrate()
+        running = stack.enter_context(session.start("sync", pod, *quick(pod, "--patience=0.2")))
+        running.until("sync begins")
+        pod.write("work", b"work")
+        running.until("committed")
+        os.kill(first_life.process.pid, signal.SIGKILL)
+        pod.write("more", b"more")
+        running.until("pass failed")
+        stack.enter_context(ceph.gateway(s3_server, port))
+        running.until("committed", 2)
+        running.process.terminate()
+        assert running.ended().code == Exit.OK
+        assert differences(pod.root, later(session)) == []
+
+
+def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp_path):
     with motoserver.running() as server, sessions.session(server, tmp_path) as session:
         pod = session.pod("one")
         pod.hydrate()
