@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tests.mirror.comparing import facts
+from tests.mirror.faults.collecting import collect
 from tests.mirror.faults.edits import edit
 from tests.mirror.faults.sessions import Running, Session, once
 from tests.mirror.worlds import Pod
@@ -26,6 +27,7 @@ class Deed(Enum):
     SYNC = "one pass"
     FLUSH = "the last flush"
     HYDRATE = "hydrate"
+    COLLECT = "garbage collection"
 
 
 class Moment(Enum):
@@ -119,6 +121,9 @@ class Trial:
         if deed is Deed.HYDRATE:
             self._hand_over()
             verb, more = "hydrate", ()
+        if deed is Deed.COLLECT:
+            self._settle()
+            verb, more = "collect", ()
         with self._session.start(verb, self._pod, *more) as running:
             aim(running)
             if deed is Deed.FLUSH:
@@ -126,10 +131,13 @@ class Trial:
                 running.process.terminate()
             return running.ended().code
 
-    def _hand_over(self) -> None:
-        """Store what there is, for the hydrate that is to be killed."""
+    def _settle(self) -> None:
+        """Store what there is, before something that must not change it is killed."""
         self._pod.sync()
         self._acknowledge(self._pod.root)
+
+    def _hand_over(self) -> None:
+        self._settle()
         self._retire(self._next_pod())
 
     def _aim(self, point: Point, running: Running) -> None:
@@ -155,7 +163,9 @@ class Trial:
         """Let the kubelet start the container again, in half of the cases."""
         self._session.front.reset()
         if code == KILLED and point.resumes:
-            if point.deed is Deed.HYDRATE:
+            if point.deed is Deed.COLLECT:
+                collect(self._session.store())
+            elif point.deed is Deed.HYDRATE:
                 self._pod.hydrate()
                 assert facts(self._pod.root) == self._acknowledged, point
             else:
@@ -169,7 +179,7 @@ class Trial:
         new = self._next_pod()
         number = new.hydrate().generation.number
         found = facts(new.root)
-        if point.deed is Deed.HYDRATE or (code and found == self._acknowledged):
+        if point.deed in {Deed.HYDRATE, Deed.COLLECT} or (code and found == self._acknowledged):
             assert (found, number) == (self._acknowledged, self._number), point
         else:
             assert found == wanted, point

@@ -14,6 +14,7 @@ from reconcile.mirror.model import Head
 from reconcile.mirror.store.retrying import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
+from tests.mirror.faults import collecting
 from tests.mirror.worlds import Pod
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
@@ -77,7 +78,9 @@ class Session:
         return Pod(self.folder, name, self.store(), SystemClock())
 
     def command(self, verb: str, pod: Pod, *more: str) -> list[str]:
-        """Return the command line of a pod's container."""
+        """Return the command line of a pod's container, or of a garbage collection."""
+        if verb == "collect":
+            return [sys.executable, collecting.__file__, str(self.secret), PREFIX]
         who = (f"--pod-uid={pod.claimant.uid}", f"--pod-name={pod.claimant.name}")
         return [
             str(PROGRAM),

@@ -1,0 +1,25 @@
+"""`python collecting.py SECRET PREFIX`: one garbage collection that finds nothing too young.
+
+A program of its own, so that it can be killed; the command line asks for an hour of grace.
+"""
+
+import sys
+
+from reconcile.mirror.history.collect import Collector, Rules
+from reconcile.mirror.snapshot.retention import Policy
+from reconcile.mirror.store.opening import Mounts, Place, open_store
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.runtime.clock import SystemClock
+
+RULES = Rules(Policy(1, 0, 0), grace=0.0, skew=0.0)
+
+
+def collect(store: Store) -> None:
+    """Keep nothing but the last generation."""
+    Collector(store, RULES, SystemClock()).collect()
+
+
+if __name__ == "__main__":
+    mounts, place = Mounts(sys.argv[1], "", "", ""), Place(sys.argv[2], "test")
+    collect(RetryingStore(open_store(mounts, place), SystemClock(), Backoff(30)))
