@@ -1,0 +1,20 @@
+"""What shows that harm has stopped nothing else."""
+
+from tests.mirror.worlds import Pod
+
+
+def restored(pod, name="later"):
+    later = Pod(pod.root.parents[1], name, pod.store, pod.clock)
+    later.hydrate()
+    return later
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def goes_on(pod):
+    """The mirror still stores what is harmless beside all the harm."""
+    pod.write("harmless", b"work")
+    pod.sync()
+    assert (restored(pod).root / "harmless").read_bytes() == b"work"
