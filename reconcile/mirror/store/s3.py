@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from time import time
 from typing import TYPE_CHECKING
 
 from reconcile.mirror.errors import (
@@ -29,8 +30,13 @@ AT_ONCE = 1000
 class S3Store:
     """One prefix of one bucket; retries are the business of `RetryingStore`."""
 
-    def __init__(self, location: Location, credentials: Credentials) -> None:
-        self._wire = Wire(location, credentials)
+    def __init__(
+        self,
+        location: Location,
+        credentials: Credentials,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self._wire = Wire(location, credentials, now)
         self._prefix = location.prefix
         self._one_by_one = False
 

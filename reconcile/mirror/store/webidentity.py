@@ -4,19 +4,17 @@ The token is read anew for each exchange, since the kubelet renews its file.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
-from xml.etree import ElementTree as ET
 
 import urllib3
-from minio.time import from_iso8601utc
-from minio.xml import find, findtext
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, StoreError
 from reconcile.mirror.store import broken
+from reconcile.mirror.store.answers import complaint, parsed, text_of, time_of
 from reconcile.mirror.store.location import Keys, Location
 from reconcile.mirror.store.refusals import Asked
 from reconcile.mirror.store.wire import pool
@@ -94,7 +92,7 @@ class WebIdentity:
             raise self._refused(answer)
         try:
             keys, ends = _read(answer.data)
-        except (SyntaxError, ValueError) as error:
+        except ValueError as error:
             raise StoreAwayError(f"the answer of {self._endpoint} cannot be read") from error
         left = ends - self._now()
         return _Held(keys, ends - min(LEAD, left / 2), ends)
@@ -138,7 +136,7 @@ class WebIdentity:
         return self._location.endpoint.rstrip("/")
 
     def _refused(self, answer: BaseHTTPResponse) -> StoreError:
-        code, message = _said(answer.data)
+        code, message = complaint(answer.data)
         said = ": ".join(part for part in (f"HTTP {answer.status}", code, message) if part)
         where = f"{self._endpoint} (sts:AssumeRoleWithWebIdentity)"
         if answer.status >= 500 or answer.status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
@@ -155,27 +153,11 @@ class WebIdentity:
 
 
 def _read(body: bytes) -> tuple[Keys, float]:
-    root = ET.fromstring(body.decode())  # noqa: S314 - expat refuses bombs
-    result = find(root, "AssumeRoleWithWebIdentityResult", strict=True)
-    assert result is not None
-    given = find(result, "Credentials", strict=True)
-    assert given is not None
-    values: Mapping[str, str] = {
-        name: findtext(given, name, strict=True) or ""
+    root = parsed(body, "AssumeRoleWithWebIdentityResponse")
+    access, secret, token, ends = (
+        text_of(root, "AssumeRoleWithWebIdentityResult", "Credentials", name)
         for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
-    }
-    ends = from_iso8601utc(values["Expiration"])
-    if ends is None:
-        raise ValueError("no expiration")
-    keys = Keys(values["AccessKeyId"], values["SecretAccessKey"], values["SessionToken"])
-    return keys, ends.timestamp()
-
-
-def _said(body: bytes) -> tuple[str, str]:
-    try:
-        root = ET.fromstring(body.decode())  # noqa: S314 - expat refuses bombs
-    except (SyntaxError, ValueError):
-        return "", ""
-    error = find(root, "Error")
-    error = root if error is None else error
-    return findtext(error, "Code") or "", findtext(error, "Message") or ""
+    )
+    if not access or not secret:
+        raise ValueError("no keys")
+    return Keys(access, secret, token), time_of(ends)

@@ -1,33 +1,28 @@
-"""One signed request to S3 and its answer: what only minio-py and urllib3 need to know."""
+"""One signed request to S3 and its answer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import Any, TypeAlias
-from urllib.parse import SplitResult, urlunsplit
+from time import time
+from typing import Any
 
 import certifi
 import urllib3
-from minio import time as minio_time
-from minio.credentials.credentials import Credentials as Signer
-from minio.error import S3Error
-from minio.helpers import BaseURL
-from minio.signer import sign_v4_s3
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
 from reconcile.mirror.errors import DeniedError, SettingsError
-from reconcile.mirror.store import broken, refusals
-from reconcile.mirror.store.location import Credentials, Keys, Location, Style
+from reconcile.mirror.store import answers, broken, refusals
+from reconcile.mirror.store.addressing import address_of, query_of
+from reconcile.mirror.store.location import Credentials, Keys, Location
 from reconcile.mirror.store.refusals import Asked, Refusal
+from reconcile.mirror.store.signing import Draft, signed
 
 SUCCESS = frozenset({200, 204, 206})
 EMPTY = sha256(b"").hexdigest()
 PIECE = 256 * 1024
 """Small parts of a body are put together up to this many bytes, to save calls of the system."""
-
-Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +49,24 @@ class Request:
 
 
 class Wire:
-    """Signs requests and sends them, each once; safe for many threads."""
+    """Signs requests and sends them, each once; safe for many threads.
 
-    def __init__(self, location: Location, credentials: Credentials) -> None:
+    Args:
+        location: Where to.
+        credentials: Whose requests they are.
+        now: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        credentials: Credentials,
+        now: Callable[[], float] = time,
+    ) -> None:
         self.location = location
         self._credentials = credentials
-        self._base = BaseURL(location.endpoint, location.region)
-        if location.style is not Style.AUTO:
-            self._base.virtual_style_flag = location.style is Style.VIRTUAL_HOST
+        self._now = now
+        self._address = address_of(location)
         self._http = pool(location)
 
     def send(self, request: Request) -> BaseHTTPResponse:
@@ -111,14 +116,13 @@ class Wire:
         return replace(refusal, message=_without(refusal.message, keys))
 
     def _once(self, request: Request, keys: Keys) -> BaseHTTPResponse:
-        url = self._url(request)
-        headers = self._signed(request, url, keys)
+        draft = self._draft(request)
         try:
             return self._http.urlopen(
                 request.method,
-                urlunsplit(url),
+                self._address.url(draft.path, draft.query),
                 body=_body(request.parts),
-                headers=headers,
+                headers=signed(draft, keys, self.location.region, self._now()),
                 preload_content=False,
                 redirect=False,
                 retries=False,
@@ -126,53 +130,48 @@ class Wire:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise broken.error_of(error, self.asked(request)) from error
 
-    def _url(self, request: Request) -> SplitResult:
-        return self._base.build(
-            method=request.method,
-            region=self.location.region,
-            bucket_name=self.location.bucket,
-            object_name=request.key or None,
-            query_params=dict(request.query),
-        )
-
-    def _signed(self, request: Request, url: SplitResult, keys: Keys) -> Mapping[str, str]:
-        now = minio_time.utcnow()
-        headers: Headers = {
-            "Host": url.netloc,
-            "x-amz-content-sha256": request.digest,
-            "x-amz-date": minio_time.to_amz_date(now),
-            **request.headers,
-        }
+    def _draft(self, request: Request) -> Draft:
+        headers = dict(request.headers)
         if request.parts or request.method in {"PUT", "POST"}:
             headers["Content-Length"] = str(sum(map(len, request.parts)))
-        if keys.token:
-            headers["x-amz-security-token"] = keys.token
-        signed = sign_v4_s3(
+        return Draft(
             method=request.method,
-            url=url,
-            region=self.location.region,
+            host=self._address.host,
+            path=self._address.of(request.key),
+            query=query_of(request.query),
             headers=headers,
-            credentials=Signer(keys.access, keys.secret, keys.token or None),
-            content_sha256=request.digest,
-            date=now,
+            digest=request.digest,
         )
-        return {name: str(value) for name, value in signed.items()}
 
     def _refusal(self, answer: BaseHTTPResponse, request: Request) -> Refusal:
         try:
             answer.read(cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise broken.error_of(error, self.asked(request)) from error
-        code, message = _said(answer)
+        code, message = answers.complaint(answer.data)
         headers = answer.headers
         return Refusal(
             status=answer.status,
             code=code,
             message=message,
             region=headers.get("x-amz-bucket-region", ""),
-            retry_after=_seconds(headers.get("Retry-After", "")),
-            skew=_skew(headers.get("Date", "")),
+            retry_after=self._seconds(headers.get("Retry-After", "")),
+            skew=self._skew(headers.get("Date", "")),
         )
+
+    def _seconds(self, text: str) -> float:
+        """Read a Retry-After: seconds or a date."""
+        try:
+            return max(0.0, float(text))
+        except ValueError:
+            return max(0.0, -self._skew(text))
+
+    def _skew(self, date: str) -> float:
+        """Seconds from an HTTP date until now; 0 where there is none."""
+        try:
+            return self._now() - parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError):
+            return 0.0
 
 
 def pool(location: Location) -> urllib3.PoolManager:
@@ -209,33 +208,8 @@ def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _said(answer: BaseHTTPResponse) -> tuple[str, str]:
-    """Return S3's code and message; empty where the answer is somebody else's."""
-    try:
-        said = S3Error.fromxml(answer)
-    except (SyntaxError, ValueError):
-        return "", ""
-    return said.code or "", said.message or ""
-
-
 def _without(text: str, keys: Keys) -> str:
     """Take secrets out of what a server said, should it repeat them."""
     for secret in filter(None, (keys.secret, keys.token)):
         text = text.replace(secret, "…")
     return text
-
-
-def _seconds(text: str) -> float:
-    """Read a Retry-After: seconds or a date."""
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return max(0.0, -_skew(text))
-
-
-def _skew(date: str) -> float:
-    """Seconds from an HTTP date until now; 0 where there is none."""
-    try:
-        return (minio_time.utcnow() - parsedate_to_datetime(date)).total_seconds()
-    except (TypeError, ValueError):
-        return 0.0
