@@ -2,8 +2,10 @@
 
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.model import (
     Directory,
@@ -24,8 +26,7 @@ Placed: TypeAlias = Callable[[Sequence[str]], Place | None]
 _USABLE = 0o500
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """A walk, and what is known of it.
 
     Attributes:
@@ -45,8 +46,7 @@ class Sight:
     unknown: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """The next tree; `unsettled` are positions of what it has not as it was seen."""
 
     tree: Tree

@@ -27,11 +27,9 @@ _ENVIRONMENT = "RECONCILE_MIRROR_"
 
 
 def _where(options: dict[str, Any]) -> "Where":
-    from dataclasses import fields  # noqa: PLC0415 - see above
-
     from reconcile.mirror.starting import Where  # noqa: PLC0415 - see above
 
-    return Where(**{field.name: options.pop(field.name) for field in fields(Where)})
+    return Where(**{name: options.pop(name) for name in Where.__struct_fields__})
 
 
 def _door_of(options: dict[str, Any]) -> "Door":

@@ -3,9 +3,10 @@
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, assert_never
+
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.state import StateDirectory
@@ -13,20 +14,17 @@ from reconcile.mirror.state import StateDirectory
 _PATIENCE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class NoRunner:
+class NoRunner(Struct, frozen=True):
     """TERM comes when the runner has ended: as a native sidecar."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerPort:
+class RunnerPort(Struct, frozen=True):
     """The runner listens on this port of the pod until it ends."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerFile:
+class RunnerFile(Struct, frozen=True):
     """The runner's wrapper makes this file when it has ended."""
 
     path: Path
@@ -66,8 +64,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """Seconds from TERM: `runner` for the runner's end, if it is waited for, then `flush`."""
 
     runner: float = 0.0

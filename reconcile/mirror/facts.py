@@ -1,12 +1,13 @@
 """What the mirror tells others about itself, as it is now; one writer, many readers."""
 
 import threading
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+
+class Facts(Struct, frozen=True):
     """One consistent view; times in nanoseconds since 1970, 0 for never.
 
     Attributes:
@@ -68,8 +69,7 @@ class FactBook:
             self._facts = replace(self._facts, **sums)
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(Struct, frozen=True):
     """How old the snapshot and the last write are, in seconds; None for what never was."""
 
     commit_age: float | None

@@ -4,7 +4,8 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
 from reconcile.mirror.lanes import Job, Lanes
@@ -16,8 +17,7 @@ from reconcile.mirror.tree.holes import hole, hole_digest
 from reconcile.mirror.tree.restoring import Restorer
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """What one request has brought: so many files that are done, and bytes."""
 
     files: int

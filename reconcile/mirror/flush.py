@@ -1,6 +1,6 @@
 """The end: the last changes are stored, as far as the deadline lets them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconcile.mirror.ending import Ending, Runner, Times, runner_gone
 from reconcile.mirror.errors import FencedError, MirrorError
@@ -15,8 +15,7 @@ _AGAIN = 0.5
 _FOLLOW = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How the pod ends: whom to wait for, and how long everything may take."""
 
     runner: Runner

@@ -1,6 +1,6 @@
 """Reads what may have changed in a workspace and hands its bytes to the uploads."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
@@ -21,8 +21,7 @@ from reconcile.mirror.tree.walk import Seen
 from reconcile.mirror.uploads import Uploads
 
 
-@dataclass(slots=True)
-class Gathered:
+class Gathered(Struct):
     """What was read, by path; what is missing here keeps the version that it had.
 
     `seen` has what is to be taken for the walk's own: it was looked at again while it was read.

@@ -1,10 +1,11 @@
 """Makes a volume what the last committed generation is, and this pod the writer of the next."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from reconcile.mirror.claim import ROUNDS, claim, fenced
 from reconcile.mirror.clock import Clock
@@ -36,8 +37,7 @@ class PartialPolicy(Enum):
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """Where to restore to, and where the mirror keeps its own notes."""
 
     root: Path
@@ -45,8 +45,7 @@ class Volume:
     excludes: Excludes
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """How to restore; `trusted` raises a StoreError where the store is not fit for more."""
 
     store: Store
@@ -56,8 +55,7 @@ class Means:
     trusted: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """The volume is this generation, which may be the empty one of a new session."""
 
     generation: Generation
@@ -65,8 +63,7 @@ class Restored:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The volume was this pod's already and is left as it is: it may be ahead of the snapshot."""
 
     generation: Generation

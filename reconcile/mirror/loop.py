@@ -1,7 +1,8 @@
 """Syncs until the pod ends; nothing that the agent or the store does ends it before."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.ending import Ending
@@ -25,8 +26,7 @@ FATAL = (FencedError, DamagedError, UnknownFormatError)
 """What no later pass can make good: the process says so and ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(Struct, frozen=True):
     """What a loop works with."""
 
     clock: Clock

@@ -1,10 +1,10 @@
 """The mark that hydrate leaves when it is done, without which sync refuses to run."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.errors import MarkError, WorkspaceError
 from reconcile.mirror.model import Writer
@@ -13,16 +13,14 @@ from reconcile.mirror.state import StateDirectory
 _FORMAT = "reconcile-mirror-mark/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """Which directory it is, by what the kernel calls it, so that another is not taken for it."""
 
     device: int
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """This volume was restored completely, from this generation, by this writer."""
 
     writer: Writer

@@ -5,17 +5,16 @@ Times are nanoseconds since 1970. Digests are SHA-256 in lower-case hexadecimal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Alone:
+
+class Alone(Struct, frozen=True):
     """Each blob of the file is an object of its own, named by its digest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(Struct, frozen=True):
     """The file's only blob is a member of a pack, by its number; its data begins at `offset`."""
 
     pack: int
@@ -25,8 +24,7 @@ class Packed:
 Place: TypeAlias = Alone | Packed
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A regular file: its bytes are those of `blobs`, one after the other; none if it is empty."""
 
     path: str
@@ -37,8 +35,7 @@ class File:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """A directory; those that are not empty are listed too, for their mode and time."""
 
     path: str
@@ -46,8 +43,7 @@ class Directory:
     mtime: int
 
 
-@dataclass(frozen=True, slots=True)
-class Symlink:
+class Symlink(Struct, frozen=True):
     """A symbolic link, whatever its target is; nothing ever follows it."""
 
     path: str
@@ -55,8 +51,7 @@ class Symlink:
     mtime: int
 
 
-@dataclass(frozen=True, slots=True)
-class HardLink:
+class HardLink(Struct, frozen=True):
     """Another name of the file at `target`, which comes earlier in the order of paths."""
 
     path: str
@@ -66,8 +61,7 @@ class HardLink:
 Entry: TypeAlias = File | Directory | Symlink | HardLink
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(Struct, frozen=True):
     """A tar file that is one object; `number` is what entries call it within one chain."""
 
     number: int
@@ -75,32 +69,28 @@ class Pack:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """One state of a workspace: entries by path, in the order of paths, and the packs they need."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     packs: Mapping[int, Pack] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """What a generation marked `partial` lacks: how many files of the tree, and their bytes."""
 
     files: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """The generation is the tree as it was seen."""
 
 
 Completeness: TypeAlias = Whole | Missing
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(Struct, frozen=True):
     """Who may commit: a pod, by UID, in its `epoch`, which grows with each claim.
 
     `name` is for people.
@@ -111,8 +101,7 @@ class Writer:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRef:
+class ManifestRef(Struct, frozen=True):
     """One manifest object: a base, or a delta on what stands before it in its chain."""
 
     generation: int
@@ -121,8 +110,7 @@ class ManifestRef:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(Struct, frozen=True):
     """One committed state: `chain` has its base first, then the deltas in order.
 
     `time` is when it was committed. Generation 0 is the empty workspace; its chain is empty.
@@ -134,8 +122,7 @@ class Generation:
     completeness: Completeness = Whole()
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What the object HEAD says: the last generation and who may commit the next."""
 
     generation: Generation

@@ -1,8 +1,9 @@
 """What a command on a bucket needs: its store, threads, and a clock."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.journal import JsonJournal
@@ -11,8 +12,7 @@ from reconcile.mirror.starting import StoreClock, Where, store_opener
 from reconcile.mirror.store.port import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A session's prefix, ready for requests."""
 
     store: Store

@@ -3,9 +3,10 @@
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from reconcile.mirror.building import Built, Sight, build
 from reconcile.mirror.fits import fitting
@@ -28,8 +29,7 @@ from reconcile.mirror.tree.walk import Seen, Skipped, StoppedError, walk
 from reconcile.mirror.uploads import Uploads
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """What a walk has seen; `newest` is the time of the last write, 0 if there is nothing."""
 
     seen: list[Seen]
@@ -37,8 +37,7 @@ class Survey:
     newest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """A tree whose bytes are all stored, and what it could not take; not committed yet.
 
     `seen` is the walk, but for what was looked at again while it was read.
@@ -50,8 +49,7 @@ class Captured:
     cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
+class Effort(Struct, frozen=True):
     """How far a pass may go.
 
     A pass that is `final` ends at its limit with what it has, newest files first; any other is

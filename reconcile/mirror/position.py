@@ -1,6 +1,6 @@
 """Which generation a workspace stands upon: HEAD as it was committed last, and its tree."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconcile.mirror.claim import fenced
 from reconcile.mirror.errors import DamagedError, MissingObjectError
@@ -12,8 +12,7 @@ from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """HEAD, and the tree that its generation is."""
 
     found: Found

@@ -1,41 +1,38 @@
 """Who may commit, and what HEAD says after a conditional write whose answer left doubt. Pure."""
 
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.model import Completeness, Generation, Head, ManifestRef, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """HEAD as it was read or written; `etag` is what the next conditional write refers to."""
 
     head: Head
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claimant:
+class Claimant(Struct, frozen=True):
     """A pod that wants to write: its UID, and its name for people."""
 
     uid: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Struct, frozen=True):
     """The write is what HEAD says now."""
 
     found: Found
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True):
     """HEAD is still what it was before: the write did not arrive, or not yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """The writer's own epoch stands in HEAD with another generation: a late write of his arrived.
 
     What was attempted is void. The writer may begin again from what was found.
@@ -44,8 +41,7 @@ class Moved:
     found: Found
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """HEAD belongs to another writer, or to another epoch of the same pod."""
 
     found: Found

@@ -1,15 +1,14 @@
 """What the mirror says when it ends: one line of JSON for the pod's status."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.model import Missing, Whole
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(Struct, frozen=True):
     """How the last flush went.
 
     Attributes:

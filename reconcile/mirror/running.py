@@ -3,9 +3,10 @@
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from msgspec import Struct
 
 from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import FencedError, MirrorError
@@ -31,8 +32,7 @@ _GRACE = 0.5
 """Seconds that the worker gets to say by itself that the deadline came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
 
     host: str
@@ -40,8 +40,7 @@ class Door:
     stale_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """How a sync goes on and ends."""
 
     tempo: Tempo

@@ -3,11 +3,11 @@
 import contextlib
 import socket
 import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import SettingsError
@@ -25,8 +25,7 @@ _JSON = "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What is sent back."""
 
     status: int

@@ -3,9 +3,10 @@
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from reconcile.mirror.errors import MirrorError, SettingsError
 from reconcile.mirror.journal import Journal
@@ -15,8 +16,7 @@ from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
 from reconcile.runtime.clock import SystemClock
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """The two sides, as the command line names them; empty texts are not given."""
 
     workspace: Path

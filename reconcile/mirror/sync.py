@@ -1,9 +1,11 @@
 """Keeps the snapshot equal to the workspace, one pass at a time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.commit import commit
@@ -30,8 +32,7 @@ _TRUSTED = 3600.0
 """Seconds for which a pass relies on what an earlier one has stored but not committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """What is mirrored, by whom, and where the mirror keeps its own notes."""
 
     root: Path
@@ -40,15 +41,13 @@ class Workspace:
     writer: Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True):
     """The snapshot is what the workspace is; nothing was asked of the store."""
 
     survey: Survey
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A pass that compared everything; `committed` tells whether it made a new generation.
 
     `sent` counts the bytes of packs and blobs that were stored. `unkept` says why what was seen

@@ -1,13 +1,12 @@
 """When to look at the workspace again, and when to sync it. Pure."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 SHARE = 50
 """A look may take one part in so many of the time, whatever the size of the tree."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tempo:
+class Tempo(Struct, frozen=True):
     """Seconds: a sync at least each `interval`, looks for the end of a burst each `look`.
 
     While the end is near, syncs follow each other with `pause` between them.
@@ -18,8 +17,7 @@ class Tempo:
     pause: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """What a look has found.
 
     `print` changes with the tree; `differs` says whether it is other than what is committed.

@@ -1,11 +1,11 @@
 """What was seen is known again, and nothing else is taken for it."""
 
 from array import array
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconcile.mirror.index import index_of, load_index, save_index
 from reconcile.mirror.state import StateDirectory

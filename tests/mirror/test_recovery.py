@@ -4,10 +4,10 @@ import hashlib
 import os
 import re
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconcile.mirror.model import Directory, File, HardLink, Symlink
 from reconcile.mirror.snapshot import chain

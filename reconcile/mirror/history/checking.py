@@ -1,6 +1,6 @@
 """Which generations a `verify` is about, and what it finds."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconcile.mirror.history.choosing import choose
 from reconcile.mirror.history.past import read_past

@@ -11,8 +11,9 @@ It is safe beside writers, other collections and its own death at any point:
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.history.past import Kept
@@ -34,8 +35,7 @@ _DELETE_WITHIN: Final = 60.0
 """Seconds after a notice in which a delete may still begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What to keep, and for how long things must have been unneeded; times are in seconds."""
 
     policy: Policy
@@ -47,8 +47,7 @@ class Rules:
         return Ages(now, self.grace, self.skew)
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """What a collection did, or would do.
 
     Attributes:

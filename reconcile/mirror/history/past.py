@@ -1,8 +1,9 @@
 """Reads which generations a prefix holds; nothing here writes, and no claim is needed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, UnknownFormatError
 from reconcile.mirror.exchange import read_head
@@ -20,16 +21,14 @@ _HEAD_OF_MANIFEST: Final = 64 << 10
 """Bytes in which the first line of a manifest ends, even if it stands on the longest chain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A record of garbage collection, where it lies, and the store's own time of it."""
 
     listed: Listed
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What a prefix holds.
 
     Attributes:

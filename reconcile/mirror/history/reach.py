@@ -1,7 +1,8 @@
 """One look at a whole prefix: what is there, and what of it is needed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.history.past import Past, read_past, ref_of
@@ -14,8 +15,7 @@ from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.port import Listed, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What was found.
 
     Attributes:

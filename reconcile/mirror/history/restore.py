@@ -1,7 +1,8 @@
 """Writes a generation into an empty directory; nobody's claim is touched, nothing is marked."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import WorkspaceError
@@ -14,8 +15,7 @@ from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.restoring import Restorer
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """What was written: so many files with so many bytes."""
 
     files: int

@@ -1,8 +1,9 @@
 """What each generation brought: how many files it has, and what changed since the one before."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.history.past import Past, read_object
@@ -14,8 +15,7 @@ from reconcile.mirror.store.port import Store
 _CUT_OFF: Final = "cut off from HEAD by a damaged manifest; --at with its number takes it"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """How one generation differs from the one before it that is kept; sizes are in bytes."""
 
     files: int
@@ -23,8 +23,7 @@ class Change:
     gone: int
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """One generation as `log` shows it: what it holds, and what changed.
 
     `writer` is who committed it.
@@ -39,8 +38,7 @@ class Told:
     change: Change
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
+class Untold(Struct, frozen=True):
     """A generation that cannot be read, and why."""
 
     number: int

@@ -4,7 +4,8 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.history.past import read_object, read_tree
@@ -16,8 +17,7 @@ from reconcile.mirror.snapshot.unpacking import Member, read_member, verify_pack
 from reconcile.mirror.store.port import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True):
     """An object that is missing, altered or malformed, and what that takes away.
 
     `paths` are those that cannot be restored, in order; none where a manifest is damaged, which
@@ -30,8 +30,7 @@ class Damage:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What was read, and what of it is damaged."""
 
     generations: tuple[int, ...]

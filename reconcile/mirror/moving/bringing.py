@@ -2,9 +2,10 @@
 
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, assert_never
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError, WorkspaceError
 from reconcile.mirror.moving.fetching import Fetched, fetch
@@ -16,15 +17,13 @@ from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import Excludes
 
 
-@dataclass(frozen=True, slots=True)
-class FromDirectory:
+class FromDirectory(Struct, frozen=True):
     """A directory, which is only read."""
 
     root: Path
 
 
-@dataclass(frozen=True, slots=True)
-class FromPrefix:
+class FromPrefix(Struct, frozen=True):
     """The platform's layout in a bucket; `staging` is where objects become files first."""
 
     store: Store
@@ -34,8 +33,7 @@ class FromPrefix:
 Source: TypeAlias = FromDirectory | FromPrefix
 
 
-@dataclass(frozen=True, slots=True)
-class Brought:
+class Brought(Struct, frozen=True):
     """What became a generation, and what became of objects and repositories on the way."""
 
     imported: Imported

@@ -1,9 +1,10 @@
 """Brings the objects of an old prefix into a directory, as files."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import MissingObjectError, WorkspaceError
 from reconcile.mirror.moving.layout import Layout, Placed, lay_out
@@ -13,8 +14,7 @@ _CHUNK: Final = 8 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """What was brought; `vanished` are keys that were listed and are gone."""
 
     layout: Layout

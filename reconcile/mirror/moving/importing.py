@@ -2,9 +2,11 @@
 
 import tempfile
 import uuid
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from reconcile.mirror.errors import SettingsError, WorkspaceError
 from reconcile.mirror.exchange import exchange, read_head
@@ -21,8 +23,7 @@ from reconcile.mirror.tree.excludes import Excludes
 NAME: Final = "import"
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """What became a generation, and what could not be read.
 
     `missing` counts files that changed while they were read or that may not be read: the generation

@@ -6,8 +6,9 @@ what `git` had of each repository in `repo-state/<repository>/`.
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.snapshot.paths import MAX_NAME, check_path
 from reconcile.mirror.store.port import Listed
@@ -17,16 +18,14 @@ BESIDE: Final = "~file"
 """What is put behind the name of a file where a directory has the same one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """An object and the path that it gets."""
 
     listed: Listed
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """What is to be made of all objects.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 import hashlib
 import posixpath
-from dataclasses import dataclass, field
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink, Tree
@@ -21,8 +22,7 @@ MAX_KEY = 1024
 _USUAL = 0o644
 
 
-@dataclass(slots=True)
-class Exported:
+class Exported(Struct):
     """What was written, and what an object cannot say.
 
     Attributes:

@@ -6,11 +6,11 @@ as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where i
 
 import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from reconcile.mirror.moving import patches
 from reconcile.mirror.moving.gitdoor import Git, GitError
@@ -24,8 +24,7 @@ _USERINFO: Final = re.compile(r"^(https?://)[^/@]*@")
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
-@dataclass(slots=True)
-class Repository:
+class Repository(Struct):
     """What became of one repository: `problems` is empty if everything was applied."""
 
     name: str

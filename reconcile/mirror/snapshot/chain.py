@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import (
@@ -33,8 +34,7 @@ MAX_DELTAS: Final = 24
 _WHOLE: Final = Whole()
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """What the next generation says of itself: when, by whom, and whether it is whole."""
 
     time: int
@@ -42,8 +42,7 @@ class Stamp:
     completeness: Completeness = _WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A manifest to be stored at `ref.key`, and the generation that it makes.
 
     `tree` is what a reader of the chain gets: the same entries, and the packs that it lists.

@@ -1,12 +1,11 @@
 """What one tree has that another has not."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconcile.mirror.model import Entry, Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Differences:
+class Differences(Struct, frozen=True):
     """What leads from one tree to another, each in the order of paths."""
 
     added: tuple[Entry, ...]

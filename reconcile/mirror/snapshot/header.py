@@ -1,9 +1,9 @@
 """The first line of a manifest: which generation it is, and what it stands upon."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.model import Completeness, ManifestRef, Whole, Writer
 from reconcile.mirror.snapshot import fields, refs, times
@@ -16,8 +16,7 @@ _FIELDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What a manifest says of itself.
 
     Attributes:

@@ -5,9 +5,10 @@ Reading is strict: what it accepts can be restored without a second look.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from heapq import merge
 from itertools import chain as chained
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
@@ -19,8 +20,7 @@ from reconcile.mirror.snapshot.header import Header, check_header, header_line, 
 from reconcile.mirror.snapshot.parsing import Gone, Line, parse_line
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What a manifest says; in a base nothing is gone and the entries are the whole tree."""
 
     header: Header

@@ -7,10 +7,10 @@ deleted is never taken for one that is there.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Alone, File, Tree
@@ -32,8 +32,7 @@ OLDEST: Final = KEPT / 2
 _FIELDS: Final = frozenset({"format", "time", "keys"})
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What is being deleted; `time` is that of the garbage collection, in nanoseconds."""
 
     time: int

@@ -4,8 +4,9 @@ Equal blobs in equal order give equal bytes: members have no owner, time or mode
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.model import Pack
 from reconcile.mirror.snapshot.keys import CHUNK
@@ -29,8 +30,7 @@ _NAME_REST: Final = bytes(100 - 64) + b"".join(_FIXED)
 _SUM: Final = sum(_NAME_REST) + sum(_MTIME) + sum(_TAIL) + 8 * ord(" ")
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedPack:
+class FinishedPack(Struct, frozen=True):
     """A pack to be stored: its bytes in `parts`; `offsets` says where each blob's data begins."""
 
     number: int

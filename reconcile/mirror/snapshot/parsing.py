@@ -5,8 +5,9 @@ What is judged here needs no other line; how entries fit together is judged in `
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from reconcile.mirror.model import (
     Alone,
@@ -48,8 +49,7 @@ _USUAL: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """An entry of the generation before is no more."""
 
     path: str

@@ -1,8 +1,9 @@
 """Where the bytes of a tree lie already, so that only new bytes are uploaded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.model import Alone, File, Packed, Place, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
@@ -10,8 +11,7 @@ from reconcile.mirror.snapshot.keys import blob_key, pack_key
 _ALONE: Final = Alone()
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where blobs lie, by digest: as members of packs, as objects of their own, or both."""
 
     packed: Mapping[str, Packed]

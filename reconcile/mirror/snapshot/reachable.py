@@ -6,8 +6,9 @@ itself lets pass, so everything is taken to be that much younger.
 """
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.model import Alone, File, Generation
 from reconcile.mirror.snapshot import keys
@@ -18,8 +19,7 @@ SKEW: Final = 900.0
 """Seconds: S3 refuses requests of clocks that differ by more from its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ages:
+class Ages(Struct, frozen=True):
     """What the time is and how long something must have been unneeded before it goes, in seconds.
 
     `now` is counted since 1970; `skew` is how wrong it may be.
@@ -34,8 +34,7 @@ class Ages:
         return self.now - modified < self.grace + self.skew
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What nothing needed once; `written` is the store's own time of the record that says so."""
 
     written: float

@@ -1,9 +1,9 @@
 """The records that garbage collection leaves below `gc/`, as JSON and back."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import ManifestRef
@@ -16,8 +16,7 @@ _FIELDS: Final = frozenset({"format", "time", "history", "dead"})
 _DEAD: Final = frozenset({"key", "size", "modified"})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What one garbage collection found.
 
     Attributes:

@@ -1,8 +1,10 @@
 """When packs hold little that is still needed: what to pack anew, and the tree that follows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.packing import BLOCK
@@ -14,8 +16,7 @@ LEAST_FREED: Final = 64 << 20
 """Bytes that repacking must free before it is worth its requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """One blob that is to be packed anew: where it lies now, and its size in bytes."""
 
     digest: str

@@ -1,9 +1,10 @@
 """Which generations are kept: the last ones, and one for each of the last hours and days."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from reconcile.mirror.model import Generation, Missing, Whole
 from reconcile.mirror.snapshot.times import SECOND
@@ -12,8 +13,7 @@ HOUR: Final = 3600 * SECOND
 DAY: Final = 24 * HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """How many to keep: of the last generations, and one each of the last hours and days (UTC).
 
     Hours and days without a generation are not counted, so that a session that rested for a month

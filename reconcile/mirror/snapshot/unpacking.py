@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
@@ -10,8 +11,7 @@ from reconcile.mirror.snapshot.keys import is_digest, pack_key
 from reconcile.mirror.snapshot.packing import BLOCK, END, member_header, padding
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A blob in a pack: its data begins at `offset`."""
 
     digest: str

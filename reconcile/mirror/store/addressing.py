@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.location import Location, Style
@@ -12,8 +13,7 @@ _PROVIDERS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
 """Whose host names have rules of their own, which minio-py knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A bucket's scheme, its host with the port, and the path in front of keys."""
 
     scheme: str

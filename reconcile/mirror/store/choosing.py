@@ -6,10 +6,11 @@ Pure.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.location import Location, Style
@@ -37,13 +38,11 @@ class Mode(Enum):
     CUSTOM = "custom"
 
 
-@dataclass(frozen=True, slots=True)
-class StaticAccess:
+class StaticAccess(Struct, frozen=True):
     """The Secret has keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityAccess:
+class IdentityAccess(Struct, frozen=True):
     """The pod's own identity is exchanged for keys at this STS endpoint."""
 
     role: str
@@ -53,8 +52,7 @@ class IdentityAccess:
 Access: TypeAlias = StaticAccess | IdentityAccess
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """A store and how one gets into it.
 
     The location has neither prefix nor authority file: those are the process's own business.

@@ -1,7 +1,8 @@
 """Static keys: fixed ones, and those of a mounted Secret, which may rotate."""
 
 import threading
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.location import Keys
@@ -12,8 +13,7 @@ SECRET = "S3_SECRET_KEY"  # noqa: S105 - the name of the setting
 TOKEN = "S3_SESSION_TOKEN"  # noqa: S105 - the name of the setting
 
 
-@dataclass(frozen=True, slots=True)
-class StaticKeys:
+class StaticKeys(Struct, frozen=True):
     """The same keys for ever."""
 
     held: Keys

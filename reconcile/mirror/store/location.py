@@ -1,8 +1,9 @@
 """Where a store is, as values: endpoint, bucket, prefix, and how to speak with it."""
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class Style(Enum):
@@ -14,16 +15,14 @@ class Style(Enum):
     VIRTUAL_HOST = "virtual-host"
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long one request may wait, in seconds: for a connection, and for each piece of answer."""
 
     connect: float = 10.0
     read: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """One prefix of one bucket at one endpoint.
 
     Attributes:
@@ -49,8 +48,7 @@ class Location:
     patience: Patience = Patience()
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """What requests are signed with; `token` belongs to keys that expire, else it is empty."""
 
     access: str

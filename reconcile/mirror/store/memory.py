@@ -3,9 +3,10 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, PreconditionError, StoreError
 from reconcile.mirror.store.port import Absent, Listed, Store, Stored
@@ -13,8 +14,7 @@ from reconcile.mirror.store.port import Absent, Listed, Store, Stored
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a fault is asked about: a method of the port and the key, from the bucket's root on.
 
     `done` tells whether the store has already carried it out: a fault then loses the answer.

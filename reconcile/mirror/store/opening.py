@@ -1,10 +1,12 @@
 """From mounted Secrets to a Store. Import it late: minio-py takes as long as a whole no-op pass."""
 
 import re
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time
 from typing import assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.choosing import (
@@ -22,8 +24,7 @@ from reconcile.mirror.store.secretdir import SecretDirectory
 from reconcile.mirror.store.webidentity import Role, WebIdentity
 
 
-@dataclass(frozen=True, slots=True)
-class Mounts:
+class Mounts(Struct, frozen=True):
     """Where the pod has what it was given; an empty path means that it was not.
 
     Attributes:
@@ -39,8 +40,7 @@ class Mounts:
     ca_file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """What of the bucket a process wants.
 
     Attributes:

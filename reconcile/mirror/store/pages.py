@@ -3,10 +3,10 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
+from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import StoreAwayError
@@ -14,16 +14,14 @@ from reconcile.mirror.store.answers import children, parsed, text_of, time_of
 from reconcile.mirror.store.port import Listed
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A part of a listing; `token` asks for the next, empty after the last."""
 
     objects: tuple[Listed, ...]
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """An object that could not be deleted, and why."""
 
     key: str

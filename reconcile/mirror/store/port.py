@@ -1,9 +1,10 @@
 """The object store as the mirror sees it; every implementation passes one contract suite."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class Absent(Enum):
@@ -15,16 +16,14 @@ class Absent(Enum):
 ABSENT = Absent.ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An object that was read whole; `etag` is what a conditional write refers to."""
 
     body: bytes
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """An object in a listing; `modified` is the store's own time in seconds since 1970."""
 
     key: str

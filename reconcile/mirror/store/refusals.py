@@ -1,7 +1,8 @@
 """What a refusal of the store means, as an error whose message a person can act on. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import (
     DeniedError,
@@ -21,8 +22,7 @@ class UnknownFunctionError(StoreError):
     """The store does not know this kind of request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An answer that is no success.
 
     Attributes:
@@ -47,8 +47,7 @@ class Refusal:
         return self.status in {401, 403} or self.code in {"ExpiredToken", "InvalidToken"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the request wanted: the right that it needs, and the key from the bucket's root on."""
 
     where: Location

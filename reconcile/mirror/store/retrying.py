@@ -5,9 +5,10 @@ by their content. A conditional write is sent once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.store.port import Absent, Listed, Store, Stored
@@ -32,8 +33,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """How long to go on: waits double from `first` to `longest`, `budget` in all, in seconds.
 
     What the server itself wishes for is obeyed if it fits into the budget.
@@ -49,8 +49,7 @@ class Backoff:
         return max(wish, ceiling * (0.5 + jitter / 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Setback:
+class Setback(Struct, frozen=True):
     """A request that failed and is made again after `pause` seconds."""
 
     error: StoreAwayError

@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from reconcile.mirror.errors import (
     DamagedError,

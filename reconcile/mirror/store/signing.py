@@ -7,10 +7,11 @@ pass over thousands of files. Tests hold every signature against minio-py's.
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from time import gmtime, strftime
+
+from msgspec import Struct
 
 from reconcile.mirror.store.location import Keys
 
@@ -18,8 +19,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _SPACES = re.compile(" +")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A request to be signed.
 
     Attributes:

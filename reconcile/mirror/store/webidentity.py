@@ -5,11 +5,11 @@ The token is read anew for each exchange, since the kubelet renews its file.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import urllib3
+from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, StoreError
@@ -23,8 +23,7 @@ LEAD = 300.0
 """Seconds before their end at which keys are exchanged for new ones; at most half their life."""
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """Who the pod wants to be.
 
     Attributes:
@@ -40,8 +39,7 @@ class Role:
     seconds: int = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     keys: Keys
     renew: float
     ends: float

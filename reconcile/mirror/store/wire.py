@@ -1,7 +1,6 @@
 """One signed request to S3 and its answer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from time import time
@@ -9,6 +8,8 @@ from typing import Any
 
 import certifi
 import urllib3
+from msgspec import Struct, field
+from msgspec.structs import replace
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
@@ -25,8 +26,7 @@ PIECE = 256 * 1024
 """Small parts of a body are put together up to this many bytes, to save calls of the system."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request; `key` is from the bucket's root on, and empty for the bucket itself.
 
     Attributes:

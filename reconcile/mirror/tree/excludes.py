@@ -7,9 +7,10 @@ themselves, what a killed git leaves behind, and what file systems put beside fi
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError
 
@@ -108,8 +109,7 @@ def _special(text: str) -> bool:
     return any(letter in text for letter in "*?[\\ ")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One pattern, without the slash at its end if it is for `directories` alone."""
 
     pattern: "GitIgnoreSpecPattern"

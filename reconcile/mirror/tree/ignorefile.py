@@ -4,8 +4,9 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from reconcile.mirror.tree.excludes import problem
 
@@ -19,8 +20,7 @@ MAX_LENGTH = 255
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoreFile:
+class IgnoreFile(Struct, frozen=True):
     """Patterns that may be used, and one message for each that may not."""
 
     patterns: tuple[str, ...] = ()

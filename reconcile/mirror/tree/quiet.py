@@ -1,9 +1,10 @@
 """When a file or a whole workspace is quiet, told from times and numbers alone."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 TICK = 20_000_000
 """Nanoseconds; the kernel's file times advance every 1 to 10 ms, and so two writes may look one."""
@@ -38,8 +39,7 @@ class Stat(Protocol):
     def inode(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(Struct, frozen=True):
     """One walk in a few numbers: two walks with the same saw the same workspace."""
 
     newest: int = 0

@@ -14,7 +14,9 @@ would parse what the agent wrote. What is copied is what SQLite recovers from af
 
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.reading import CHUNK, ChangedError, look, read_chunks, read_growing
@@ -24,8 +26,7 @@ WAL, JOURNAL, SHARED_MEMORY = "-wal", "-journal", "-shm"
 _WAL_HEADER = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """A database with a log beside it; the two are taken together or not at all."""
 
     main: Seen
@@ -37,8 +38,7 @@ class Database:
         return self.log.path.endswith(WAL)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Bytes of one of the two files; `seen` is what it was when the copy began."""
 
     seen: Seen

@@ -2,9 +2,10 @@
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories
@@ -20,8 +21,7 @@ from reconcile.mirror.tree.reading import (
 from reconcile.mirror.tree.walk import Seen, Skipped, walk
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(Struct):
     """What is there and right, there and wrong, and there without being in the snapshot.
 
     Modes and times do not count: they are set anyway. What is neither is missing.

@@ -4,10 +4,11 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree.directories import Directories
@@ -31,8 +32,7 @@ _COMMON: dict[int, int] = {}
 """Modes and devices, of which there are few: equal numbers of 100,000 entries share memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What `lstat` says of one entry; times in nanoseconds since 1970, `mode` with the type."""
 
     path: str
@@ -45,8 +45,7 @@ class Seen:
     links: int
 
 
-@dataclass(slots=True)
-class Skipped:
+class Skipped(Struct):
     """How many entries were left out, by reason, and some of their paths by reason.
 
     `sockets` counts fifos too. `beyond` is how many more there are than the limit, at least.

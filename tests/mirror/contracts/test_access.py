@@ -1,10 +1,10 @@
 """What a real server says to a wrong key, a wrong bucket, a wrong clock: the words people get."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
 from reconcile.mirror.store.credentials import SecretKeys, StaticKeys

@@ -1,9 +1,9 @@
 """Lines of manifests as JSON values, for tests that change them."""
 
 import gzip
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from reconcile.mirror.model import ManifestRef, Tree, Writer
 from reconcile.mirror.snapshot.header import Header

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 from hypothesis import given
+from msgspec.structs import replace
 
 from reconcile.mirror.model import Alone, File, Packed, Tree
 from reconcile.mirror.snapshot.differences import compare

@@ -2,11 +2,12 @@
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconcile.mirror.model import Alone, Directory, File, Generation, Packed, Tree, Writer
 from reconcile.mirror.snapshot import chain, keys

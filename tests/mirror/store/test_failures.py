@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, StoreError
 from reconcile.mirror.store.location import Patience

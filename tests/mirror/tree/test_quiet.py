@@ -1,8 +1,7 @@
 """Bursts are told by walks that follow each other."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconcile.mirror.tree.quiet import CALM, COARSE, TICK, Burst, Pulse, burst, fresh_for, pulse
 from reconcile.mirror.tree.walk import Seen

@@ -4,10 +4,10 @@ import errno
 import os
 import resource
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.trees import w1, write_hard_names
 from reconcile.mirror.errors import DamagedError, WorkspaceError
