@@ -14,7 +14,7 @@ class Alone(Struct, frozen=True):
     """Each blob of the file is an object of its own, named by its digest."""
 
 
-class Packed(Struct, frozen=True):
+class Packed(Struct, frozen=True, gc=False):
     """The file's only blob is a member of a pack, by its number; its data begins at `offset`."""
 
     pack: int
@@ -24,7 +24,7 @@ class Packed(Struct, frozen=True):
 Place: TypeAlias = Alone | Packed
 
 
-class File(Struct, frozen=True):
+class File(Struct, frozen=True, gc=False):
     """A regular file: its bytes are those of `blobs`, one after the other; none if it is empty."""
 
     path: str
@@ -35,7 +35,7 @@ class File(Struct, frozen=True):
     place: Place
 
 
-class Directory(Struct, frozen=True):
+class Directory(Struct, frozen=True, gc=False):
     """A directory; those that are not empty are listed too, for their mode and time."""
 
     path: str
@@ -43,7 +43,7 @@ class Directory(Struct, frozen=True):
     mtime: int
 
 
-class Symlink(Struct, frozen=True):
+class Symlink(Struct, frozen=True, gc=False):
     """A symbolic link, whatever its target is; nothing ever follows it."""
 
     path: str
@@ -51,7 +51,7 @@ class Symlink(Struct, frozen=True):
     mtime: int
 
 
-class HardLink(Struct, frozen=True):
+class HardLink(Struct, frozen=True, gc=False):
     """Another name of the file at `target`, which comes earlier in the order of paths."""
 
     path: str

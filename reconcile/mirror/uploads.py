@@ -97,7 +97,9 @@ class Uploads:
     def _send_pack(self, pack: FinishedPack, limit: Limit) -> None:
         def send() -> None:
             try:
-                self._store().put(pack_key(pack.digest), pack.parts, pack.digest)
+                # Here, since hashing millions of bytes lets other threads go on.
+                stored = pack.described()
+                self._store().put(pack_key(stored.digest), [pack.body], stored.digest)
             except BaseException:
                 with self._lock:
                     self._pending.difference_update(pack.offsets)
@@ -106,8 +108,8 @@ class Uploads:
                 for digest, offset in pack.offsets.items():
                     self._packed[digest] = Packed(pack.number, offset)
                 self._pending.difference_update(pack.offsets)
-                self.packs[pack.number] = pack.pack
-                self.sent += pack.size
+                self.packs[pack.number] = stored
+                self.sent += stored.size
 
         try:
             self._lanes.run(send, limit)

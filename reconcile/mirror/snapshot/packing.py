@@ -15,11 +15,10 @@ BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
 """What closes a tar file: two empty blocks."""
 
+_ZEROS: Final = bytes(BLOCK)
+
 TARGET: Final = 8 << 20
 """A pack is closed once it has so many bytes; it has less than one blob more."""
-
-JOINED: Final = 1 << 16
-"""Up to this size a copy is cheaper than three pieces."""
 
 _FIXED: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
@@ -31,18 +30,15 @@ _SUM: Final = sum(_NAME_REST) + sum(_MTIME) + sum(_TAIL) + 8 * ord(" ")
 
 
 class FinishedPack(Struct, frozen=True):
-    """A pack to be stored: its bytes in `parts`; `offsets` says where each blob's data begins."""
+    """A pack to be stored: all its bytes; `offsets` says where each blob's data begins."""
 
     number: int
-    digest: str
-    size: int
-    parts: list[bytes]
+    body: bytearray
     offsets: dict[str, int]
 
-    @property
-    def pack(self) -> Pack:
-        """What manifests say of it."""
-        return Pack(self.number, self.digest, self.size)
+    def described(self) -> Pack:
+        """Return what manifests say of it; this hashes its bytes, so call it once."""
+        return Pack(self.number, hashlib.sha256(self.body).hexdigest(), len(self.body))
 
 
 def member_header(digest: str, size: int) -> bytes:
@@ -55,7 +51,7 @@ def member_header(digest: str, size: int) -> bytes:
 
 def padding(size: int) -> bytes:
     """Return the zeros that follow the data of a member of this size."""
-    return bytes(-size % BLOCK)
+    return _ZEROS[: -size % BLOCK]
 
 
 class PackWriter:
@@ -83,34 +79,23 @@ class PackWriter:
         if not 0 < len(data) <= CHUNK:
             raise ValueError(f"a blob of {len(data)} bytes does not belong into a pack")
         if digest not in self._offsets:
-            self._offsets[digest] = self._size + BLOCK
-            header = member_header(digest, len(data))
-            if len(data) <= JOINED:
-                self._append(b"".join((header, data, padding(len(data)))))
-            else:
-                self._append(header)
-                self._append(data)
-                self._append(padding(len(data)))
-        return self.finish() if self._size >= self._target else []
+            body = self._body
+            body += member_header(digest, len(data))
+            self._offsets[digest] = len(body)
+            body += data
+            body += padding(len(data))
+        return self.finish() if len(self._body) >= self._target else []
 
     def finish(self) -> list[FinishedPack]:
         """Close the open pack and return it, if there is anything in it."""
         if not self._offsets:
             return []
-        self._append(END)
-        digest = self._hash.hexdigest()
-        pack = FinishedPack(self._number, digest, self._size, self._parts, self._offsets)
+        self._body += END
+        pack = FinishedPack(self._number, self._body, self._offsets)
         self._number += 1
         self._begin()
         return [pack]
 
     def _begin(self) -> None:
-        self._parts: list[bytes] = []
+        self._body = bytearray()
         self._offsets: dict[str, int] = {}
-        self._size = 0
-        self._hash = hashlib.sha256()
-
-    def _append(self, piece: bytes) -> None:
-        self._parts.append(piece)
-        self._hash.update(piece)
-        self._size += len(piece)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, PreconditionError, StoreError
-from reconcile.mirror.store.port import Absent, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
 
 _Result = TypeVar("_Result")
 
@@ -69,7 +69,7 @@ class MemoryStore:
             raise DamagedError(f"{key} ends before byte {offset + size}")
         return part
 
-    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
         body = b"".join(parts)
         if hashlib.sha256(body).hexdigest() != digest:
             raise StoreError(f"{key}: the body is not what its digest says")

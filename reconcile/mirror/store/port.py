@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
+
+Bytes: TypeAlias = bytes | bytearray
+"""What is stored; nobody changes it any more."""
 
 
 class Absent(Enum):
@@ -50,7 +53,7 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
         """Write an object, the parts one after the other; `digest` is the SHA-256 of all of them.
 
         Keys are named by content, so writing one twice is the same as once.

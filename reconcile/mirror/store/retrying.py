@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Struct
 
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.store.port import Absent, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
 
 _Result = TypeVar("_Result")
 DELETED_AT_ONCE = 1000
@@ -82,7 +82,7 @@ class RetryingStore:
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._call(lambda: self._inner.get_range(key, offset, size))
 
-    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
         return self._call(lambda: self._inner.put(key, parts, digest))
 
     def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:

@@ -18,7 +18,7 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.store import pages
 from reconcile.mirror.store.location import Credentials, Location
-from reconcile.mirror.store.port import Absent, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
 from reconcile.mirror.store.refusals import BeyondError, Refusal, UnknownFunctionError, error_of
 from reconcile.mirror.store.wire import Request, Wire
 
@@ -61,7 +61,7 @@ class S3Store:
             raise DamagedError(f"{key} ends at byte {offset + len(data)}, not {offset + size}")
         return data
 
-    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
         self._wire.fetch(
             Request("PUT", "s3:PutObject", self._prefix + key, parts=parts, digest=digest)
         )

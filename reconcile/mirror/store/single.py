@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reconcile.mirror.errors import MissingObjectError, PreconditionError
-from reconcile.mirror.store.port import Absent, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
 
 
 class SingleWriterStore:
@@ -23,7 +23,7 @@ class SingleWriterStore:
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._inner.get_range(key, offset, size)
 
-    def put(self, key: str, parts: Sequence[bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
         self._inner.put(key, parts, digest)
 
     def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:

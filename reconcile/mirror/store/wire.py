@@ -17,6 +17,7 @@ from reconcile.mirror.errors import DeniedError, SettingsError
 from reconcile.mirror.store import answers, broken, refusals
 from reconcile.mirror.store.addressing import address_of, query_of
 from reconcile.mirror.store.location import Credentials, Keys, Location
+from reconcile.mirror.store.port import Bytes
 from reconcile.mirror.store.refusals import Asked, Refusal
 from reconcile.mirror.store.signing import Draft, signed
 
@@ -44,7 +45,7 @@ class Request(Struct, frozen=True):
     key: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[bytes] = ()
+    parts: Sequence[Bytes] = ()
     digest: str = EMPTY
 
 
@@ -188,15 +189,15 @@ def pool(location: Location) -> urllib3.PoolManager:
     return urllib3.PoolManager(num_pools=2, **settings)
 
 
-def _body(parts: Sequence[bytes]) -> bytes | Iterator[bytes] | None:
+def _body(parts: Sequence[Bytes]) -> Bytes | Iterator[Bytes] | None:
     if len(parts) <= 1:
         return parts[0] if parts else None
     return _pieces(parts)
 
 
-def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
+def _pieces(parts: Sequence[Bytes]) -> Iterator[Bytes]:
     """Put small parts together; a large one is never copied."""
-    waiting: list[bytes] = []
+    waiting: list[Bytes] = []
     size = 0
     for part in parts:
         if size + len(part) > PIECE and waiting:

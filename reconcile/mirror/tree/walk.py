@@ -32,7 +32,7 @@ _COMMON: dict[int, int] = {}
 """Modes and devices, of which there are few: equal numbers of 100,000 entries share memory."""
 
 
-class Seen(Struct, frozen=True):
+class Seen(Struct, frozen=True, gc=False):
     """What `lstat` says of one entry; times in nanoseconds since 1970, `mode` with the type."""
 
     path: str

@@ -69,8 +69,8 @@ class Workshop:
         fresh: dict[str, Packed] = {}
         found = dict(self.tree.packs)
         for pack in packs.finish():
-            self.objects[keys.pack_key(pack.digest)] = b"".join(pack.parts)
-            found[pack.number] = pack.pack
+            self.objects[keys.pack_key(pack.described().digest)] = bytes(pack.body)
+            found[pack.number] = pack.described()
             fresh |= {digest: Packed(pack.number, at) for digest, at in pack.offsets.items()}
         after = Tree({each.path: _placed(each, fresh) for each in sorted(entries, key=PATH)}, found)
         stamp = chain.Stamp(NOON + 30 * SECOND * (self.generation.number + 1), WRITER)

@@ -34,13 +34,13 @@ def packed(datas, target=1 << 20):
 
 def one(datas):
     [pack] = packed(datas)
-    return pack, b"".join(pack.parts)
+    return pack, bytes(pack.body)
 
 
 @given(blobs)
 def test_a_pack_is_read_back_member_by_member(datas):
     pack, data = one(datas)
-    verify_pack(pack.pack, data)
+    verify_pack(pack.described(), data)
     found = {member.digest: member for member in members(data)}
     assert {name: member.offset for name, member in found.items()} == pack.offsets
     assert {extract(data, member) for member in found.values()} == set(datas)
@@ -53,9 +53,9 @@ def test_packs_are_numbered_on_and_every_blob_is_in_one(datas, target):
     assert [pack.number for pack in packs] == list(range(7, 7 + len(packs)))
     assert set().union(*(pack.offsets for pack in packs)) == {digest(data) for data in datas}
     for pack in packs:
-        data = b"".join(pack.parts)
-        assert pack.pack == Pack(pack.number, digest(data), len(data))
-        assert pack.size >= target or pack is packs[-1]
+        data = bytes(pack.body)
+        assert pack.described() == Pack(pack.number, digest(data), len(data))
+        assert len(pack.body) >= target or pack is packs[-1]
 
 
 @given(blobs)
@@ -100,7 +100,7 @@ def test_what_does_not_belong_into_a_pack_is_refused(data):
 
 def test_no_pack_is_much_larger_than_its_target():
     packs = packed([bytes([n]) * (4 << 20) for n in range(5)], 8 << 20)
-    assert all(pack.size <= 16 << 20 for pack in packs)
+    assert all(len(pack.body) <= 16 << 20 for pack in packs)
 
 
 @given(blobs, st.data())
@@ -110,7 +110,7 @@ def test_any_changed_byte_is_noticed(datas, data):
     damaged = bytearray(whole)
     damaged[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(DamagedError, match="is damaged: it has"):
-        verify_pack(pack.pack, bytes(damaged))
+        verify_pack(pack.described(), bytes(damaged))
     with pytest.raises(DamagedError, match="at byte"):
         list(members(bytes(damaged)))
 
@@ -121,7 +121,7 @@ def test_a_pack_that_is_cut_off_or_goes_on_is_noticed(datas, data):
     at = data.draw(st.integers(0, len(whole) - 1))
     for damaged in (whole[:at], whole + whole[:512], whole + bytes(512)):
         with pytest.raises(DamagedError, match="is damaged"):
-            verify_pack(pack.pack, damaged)
+            verify_pack(pack.described(), damaged)
         with pytest.raises(DamagedError, match="at byte"):
             list(members(damaged))
 

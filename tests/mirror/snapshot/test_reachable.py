@@ -52,8 +52,8 @@ class Session:
         entries = {f"l{n}": self._large(f"l{n}", n) for n in names if n % 2}
         found = dict(self.tree.packs)
         if pack:
-            self.put(keys.pack_key(pack.digest), b"".join(pack.parts))
-            found[pack.number] = pack.pack
+            self.put(keys.pack_key(pack.described().digest), bytes(pack.body))
+            found[pack.number] = pack.described()
             for name in names:
                 digest = sha(f"small {name}")
                 place = Packed(pack.number, pack.offsets[digest])
