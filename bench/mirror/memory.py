@@ -1,6 +1,6 @@
 """A fast S3 in memory, as a process of its own: `python -m bench.mirror.memory --port N`.
 
-It checks no signature and keeps nothing, so that clients are what is measured. Conditional writes,
+It keeps nothing on a disk, so that clients are what is measured. Signatures, conditional writes,
 ranges, copies, multipart uploads and both kinds of lists are honoured. `/-/` is for the benchmark:
 `counts` says what was asked since the last time, `latency?seconds=` delays each request from then
 on, `forget` drops every object.
@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl
 
 import uvloop
 
+from bench.mirror import pages
 from bench.mirror.answers import Answer, Asked, Objects, answer
+from bench.mirror.signatures import refusal
 
 HEAD_ROOM = 1 << 16
 PIECE = 1 << 20
@@ -33,7 +35,9 @@ class Server:
 
     def answer(self, asked: Asked) -> Answer:
         """Answer one request and count it."""
-        found = answer(self.objects, asked)
+        refused = refusal(asked)
+        asked.unchunk()
+        found = pages.error(403, refused) if refused else answer(self.objects, asked)
         self.counts["requests"] += 1
         self.counts["sent"] += len(asked.body)
         if asked.method != "HEAD":
@@ -108,7 +112,6 @@ class Connection(asyncio.BufferedProtocol):
     def _complete(self) -> None:
         asked, self._asked = self._asked, None
         assert asked is not None
-        asked.unchunk()
         self._body = memoryview(b"")
         if asked.path.startswith(CONTROL):
             self._send(asked, self._server.control(asked))

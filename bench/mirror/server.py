@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from bench.mirror.signatures import ACCESS, SECRET
 from reconcile.mirror.store.location import Keys
 from tests.controlplane import ports
 from tests.s3 import buckets, ceph, front
@@ -51,7 +52,7 @@ class Memory:
     """The S3 in memory, see `memory.py`."""
 
     def __init__(self, port: int) -> None:
-        self.access = S3Server(f"http://127.0.0.1:{port}", Keys("bench", "benchbench"), False)  # noqa: FBT003
+        self.access = S3Server(f"http://127.0.0.1:{port}", Keys(ACCESS, SECRET), False)  # noqa: FBT003
         self._at = ("127.0.0.1", port)
         self._buckets = 0
 

@@ -66,3 +66,18 @@ def test_a_pass_with_nothing_to_do_asks_and_imports_nothing_of_the_store(committ
     assert code == "0"
     assert "reconcile.mirror.sync" in names
     assert not names & (CLUSTER | STORE)
+
+
+def test_a_first_pass_that_stores_something_does_without_minio(tmp_path):
+    tree, notes = tmp_path / "tree", tmp_path / "notes"
+    tree.mkdir()
+    notes.mkdir()
+    (tree / "file").write_bytes(b"content")
+    ours = Ours()
+    with running("memory", tmp_path) as server:
+        place = Place(server.access, server.bucket(), notes)
+        for step in (*ours.prepare(place, tree), ours.up(place, tree)):
+            code, names = modules_after(*step.command[1:])
+            assert code == "0"
+            assert "urllib3" in names
+            assert not names & {*CLUSTER, "minio"}

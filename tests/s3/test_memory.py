@@ -5,7 +5,14 @@ from hashlib import sha256
 import pytest
 
 from bench.mirror.server import running
-from reconcile.mirror.errors import MissingObjectError, PreconditionError
+from reconcile.mirror.errors import (
+    DeniedError,
+    MissingObjectError,
+    PreconditionError,
+    StoreError,
+)
+from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.location import Keys
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 
@@ -70,6 +77,16 @@ def test_requests_and_bytes_are_counted(server, store):
     assert server.counts().requests == 0
 
 
-def _digest(data):
+def test_a_wrong_key_and_a_wrong_digest_are_refused(server, store):
+    where = server.access.location(server.bucket(), "ns/s/")
+    with pytest.raises(DeniedError, match="the secret key does not fit"):
+        S3Store(where, StaticKeys(Keys("bench", "wrong"))).get("key")
+    with pytest.raises(DeniedError, match="access key"):
+        S3Store(where, StaticKeys(Keys("nobody", "wrong"))).get("key")
+    with pytest.raises(StoreError, match="is not what was sent"):
+        store.put("key", [b"body"], "0" * 64)
+    assert list(store.list("")) == []
 
+
+def _digest(data):
     return sha256(data).hexdigest()
