@@ -37,6 +37,7 @@ class Fetch:
         # Threads that all write small files hand the interpreter to and fro at each call of the
         # system, which costs more than the calls: one writes while the others fetch.
         self._writing = threading.Lock()
+        self._local = threading.local()
 
     def run(self, tree: Tree, files: Iterable[File], lanes: Lanes, limit: Limit) -> None:
         """Write all these files of a tree.
@@ -71,7 +72,8 @@ class Fetch:
 
     def _chunk(self, file: File, place: int, digest: str) -> Job:
         def get() -> None:
-            data = self._object(blob_key(digest), file.path)
+            size = min(CHUNK, file.size - place * CHUNK)
+            data = self._object(blob_key(digest), file.path, size)
             if hashlib.sha256(data).hexdigest() != digest:
                 raise _altered(blob_key(digest), file.path)
             if len(file.blobs) == 1:
@@ -84,7 +86,7 @@ class Fetch:
 
     def _pack(self, pack: Pack, files: list[File]) -> Job:
         def get() -> None:
-            data = memoryview(self._object(pack_key(pack.digest), files[0].path))
+            data = self._object(pack_key(pack.digest), files[0].path, pack.size)
             with self._writing:
                 for file in files:
                     self._member(pack, data, file)
@@ -94,19 +96,33 @@ class Fetch:
 
     def _member(self, pack: Pack, data: memoryview, file: File) -> None:
         assert isinstance(file.place, Packed)
-        member = bytes(data[file.place.offset : file.place.offset + file.size])
+        member = data[file.place.offset : file.place.offset + file.size]
         if hashlib.sha256(member).hexdigest() != file.blobs[0]:
             raise _altered(pack_key(pack.digest), file.path)
         self._restorer.write(file, member)
 
-    def _object(self, key: str, path: str) -> bytes:
+    def _object(self, key: str, path: str, size: int) -> memoryview:
+        """Return an object of this size, in the calling thread's buffer until its next call."""
+        buffer = self._buffer(size)
         try:
-            return self._store.get(key).body
+            found = self._store.get_into(key, buffer)
         except MissingObjectError:
             raise DamagedError(
                 f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
                 "earlier generation"
             ) from None
+        except DamagedError:
+            raise _altered(key, path) from None
+        if found != size:
+            raise _altered(key, path)
+        return buffer
+
+    def _buffer(self, size: int) -> memoryview:
+        """Memory that is used again costs half of what new memory costs."""
+        known: bytearray = getattr(self._local, "buffer", bytearray())
+        if len(known) < size:
+            known = self._local.buffer = bytearray(max(size, CHUNK))
+        return memoryview(known)[:size]
 
 
 def _altered(key: str, path: str) -> DamagedError:

@@ -63,6 +63,13 @@ class MemoryStore:
     def get(self, key: str) -> Stored:
         return self._done("get", key, lambda full: Stored(self._body(full), self._etag(full)))
 
+    def get_into(self, key: str, buffer: memoryview) -> int:
+        body = self._done("get", key, self._body)
+        if len(body) > len(buffer):
+            raise DamagedError(f"{key} has more than {len(buffer)} bytes")
+        buffer[: len(body)] = body
+        return len(body)
+
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         part = self._done("get_range", key, lambda full: self._body(full)[offset : offset + size])
         if len(part) != size:

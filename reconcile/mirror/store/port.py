@@ -46,6 +46,14 @@ class Store(Protocol):
         """Read an object whole; MissingObjectError only where the store says 404 NoSuchKey."""
         ...
 
+    def get_into(self, key: str, buffer: memoryview) -> int:
+        """Read an object whole into a buffer, and return how many bytes it has.
+
+        What the buffer held is lost, even where this fails. Errors as for `get`, and DamagedError
+        where the object has more bytes than the buffer.
+        """
+        ...
+
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         """Read exactly `size` bytes; DamagedError where the object is shorter.
 

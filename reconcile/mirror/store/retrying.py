@@ -79,6 +79,9 @@ class RetryingStore:
     def get(self, key: str) -> Stored:
         return self._call(lambda: self._inner.get(key))
 
+    def get_into(self, key: str, buffer: memoryview) -> int:
+        return self._call(lambda: self._inner.get_into(key, buffer))
+
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._call(lambda: self._inner.get_range(key, offset, size))
 

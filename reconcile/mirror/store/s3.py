@@ -45,6 +45,12 @@ class S3Store:
         answer = self._wire.fetch(Request("GET", "s3:GetObject", self._prefix + key))
         return Stored(answer.data, _etag(answer.headers.get("ETag", "")))
 
+    def get_into(self, key: str, buffer: memoryview) -> int:
+        size = self._wire.fetch_into(Request("GET", "s3:GetObject", self._prefix + key), buffer)
+        if size > len(buffer):
+            raise DamagedError(f"{key} has more than {len(buffer)} bytes")
+        return size
+
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         if size == 0:
             return b""

@@ -24,7 +24,7 @@ from reconcile.mirror.store.signing import Draft, signed
 SUCCESS = frozenset({200, 204, 206})
 EMPTY = sha256(b"").hexdigest()
 PIECE = 256 * 1024
-"""Small parts of a body are put together up to this many bytes, to save calls of the system."""
+"""Bytes that are sent or read at a time: enough to save calls, and little enough for caches."""
 
 
 class Request(Struct, frozen=True):
@@ -100,6 +100,27 @@ class Wire:
             answer.close()
             raise broken.error_of(error, self.asked(request)) from error
         return answer
+
+    def fetch_into(self, request: Request, buffer: memoryview) -> int:
+        """Send a request and read the answer's body into a buffer, as far as there is room.
+
+        Returns:
+            How many bytes the body has; at most one more than there is room for is counted.
+        """
+        answer, at = self.send(request), 0
+        try:
+            while at <= len(buffer):
+                piece = answer.read(min(PIECE, len(buffer) + 1 - at), decode_content=False)
+                if not piece:
+                    answer.release_conn()
+                    return at
+                buffer[at : at + len(piece)] = piece[: len(buffer) - at]
+                at += len(piece)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            answer.close()
+            raise broken.error_of(error, self.asked(request)) from error
+        answer.close()
+        return at
 
     def asked(self, request: Request) -> Asked:
         """Return what an error says about a request."""

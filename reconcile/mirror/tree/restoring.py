@@ -86,7 +86,7 @@ class Restorer:
         )
         self._for_each(wanted, self._prepare)
 
-    def write(self, file: File, data: bytes) -> None:
+    def write(self, file: File, data: bytes | memoryview) -> None:
         """Write a file whole that has one blob."""
         self._written(file, data)
         # A context manager would cost as much as two calls of the system.
@@ -100,7 +100,7 @@ class Restorer:
         except OSError as error:
             raise refusal(self._root, file.path, error) from error
 
-    def write_at(self, file: File, offset: int, data: bytes) -> None:
+    def write_at(self, file: File, offset: int, data: bytes | memoryview) -> None:
         """Write one blob of a file that has several, at `offset` bytes from its start."""
         self._written(file, data)
         if is_hole(data):
@@ -213,7 +213,7 @@ class Restorer:
             if path not in self._right:
                 raise
 
-    def _written(self, file: File, data: bytes) -> None:
+    def _written(self, file: File, data: bytes | memoryview) -> None:
         with self._lock:
             left = self._left.get(file.path, 0) - len(data)
             if left < 0:

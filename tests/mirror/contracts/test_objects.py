@@ -53,11 +53,30 @@ def test_a_key_may_have_odd_characters(store: Store, key: str) -> None:
     assert list(store.list("")) == []
 
 
+@pytest.mark.parametrize("size", [0, 1, 4096, (3 << 20) + 7])
+def test_an_object_is_read_into_a_buffer_that_has_room_for_it(store: Store, size: int) -> None:
+    data = bytes(range(251)) * (size // 251 + 1)
+    put(store, "key", data[:size])
+    buffer = bytearray(b"old" * (size + 1))
+    assert store.get_into("key", memoryview(buffer)) == size
+    assert buffer[:size] == data[:size]
+    assert store.get_into("key", memoryview(buffer)[:size]) == size
+
+
+def test_an_object_that_is_larger_than_the_buffer_is_damaged(store: Store) -> None:
+    put(store, "key", b"too much")
+    with pytest.raises(DamagedError, match="more than 7 bytes"):
+        store.get_into("key", memoryview(bytearray(7)))
+    assert store.get("key").body == b"too much"
+
+
 def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
     with pytest.raises(MissingObjectError, match="no-such"):
         store.get("no-such")
     with pytest.raises(MissingObjectError, match="no-such"):
         store.get_range("no-such", 0, 1)
+    with pytest.raises(MissingObjectError, match="no-such"):
+        store.get_into("no-such", memoryview(bytearray(1)))
 
 
 def test_putting_again_replaces(store: Store) -> None:

@@ -6,9 +6,9 @@ import os
 import signal
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
-from msgspec.structs import replace
 
 from reconcile.mirror.exits import Exit
 from tests.controlplane import ports, waiting

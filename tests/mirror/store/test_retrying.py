@@ -39,6 +39,7 @@ def opened(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get("a").body,
+    "get_into": lambda store: store.get_into("a", memoryview(bytearray(1))),
     "get_range": lambda store: store.get_range("a", 0, 1),
     "put": lambda store: store.put("d", [b"d"], hashlib.sha256(b"d").hexdigest()),
     "list": lambda store: [each.key for each in store.list("")],
