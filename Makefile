@@ -26,8 +26,9 @@ test: venv ## Run all tests; starts the real API and S3 servers by itself
 	$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal --cov --cov-report=
 	$(BIN)/coverage report --include='reconcile/core/*,reconcile/engine/*' --fail-under=100
 
-soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n for the same ones again)
+soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n: the same again), flood it with 1,000,000 files
 	$(BIN)/python -m tests.s3 build > /dev/null
+	$(BIN)/python -m tests.mirror.faults.million
 	$(BIN)/python -m tests.mirror.faults.soak --points $(or $(POINTS),1000) $(if $(SEED),--seed $(SEED))
 
 fast: venv ## Run the tests that need no real server

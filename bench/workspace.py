@@ -26,7 +26,8 @@ from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
 from reconcile.mirror.tree.reading import Content, read_chunks, read_file, read_link
 from reconcile.mirror.tree.restoring import Restorer
-from reconcile.mirror.tree.walk import Seen, walk
+from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.tree.walk import walk
 
 CHUNK = 8 << 20
 

@@ -1,5 +1,6 @@
 """The next tree out of what was seen, what was read, and the tree before it. Pure."""
 
+import math
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -18,7 +19,8 @@ from reconcile.mirror.model import (
     Symlink,
     Tree,
 )
-from reconcile.mirror.tree.walk import Seen
+from reconcile.mirror.tree.below import Below
+from reconcile.mirror.tree.seen import Seen
 
 Placed: TypeAlias = Callable[[Sequence[str]], Place | None]
 """Says where the blobs of one file are stored; None where they are not."""
@@ -34,16 +36,17 @@ class Sight(Struct, frozen=True):
         unchanged: For each a 1 if it is what the tree before has.
         blobs: Of files that were read.
         targets: Of symbolic links that were read.
-        complete: Whether the walk was the whole tree: what it lacks is deleted.
-        unknown: Paths at and below which the walk could learn nothing.
+        unknown: Paths at and below which the walk could learn nothing. What it lacks elsewhere is
+            deleted.
+        most: How many entries the next tree has at most; what is seen has all of them.
     """
 
     seen: Sequence[Seen]
     unchanged: bytearray
     blobs: Mapping[str, tuple[str, ...]]
     targets: Mapping[str, str]
-    complete: bool
     unknown: Sequence[str] = ()
+    most: float = math.inf
 
 
 class Built(Struct, frozen=True):
@@ -92,7 +95,7 @@ class _Builder:
         known = self._before.get(seen.path)
         if stat.S_ISDIR(seen.mode):
             if seen.mode & _USABLE != _USABLE:
-                self._blind.append(f"{seen.path}/")
+                self._blind.append(seen.path)
             return Directory(seen.path, seen.mode & 0o7777, seen.mtime)
         unchanged = bool(self._sight.unchanged[position])
         if stat.S_ISLNK(seen.mode):
@@ -141,14 +144,15 @@ class _Builder:
                 return None
 
     def keep_what_was_hidden(self) -> None:
-        """Keep what the walk could not see: below what it may not enter, or beyond its limit."""
+        """Keep what the walk could not see: below what it may not enter, say."""
         unknown = frozenset(self._sight.unknown)
-        if self._sight.complete and not self._blind and not unknown:
+        if not self._blind and not unknown:
             return
-        blind = (*self._blind, *(f"{path}/" for path in unknown))
+        hidden = Below((*self._blind, *unknown))
         for path in self._before:
-            hidden = path in unknown or path.startswith(blind)
-            if path not in self.entries and (hidden or not self._sight.complete):
+            if (path in hidden or path in unknown) and path not in self.entries:
+                if len(self.entries) >= self._sight.most:
+                    break
                 self._keep(path)
         self.entries = dict(sorted(self.entries.items()))
 

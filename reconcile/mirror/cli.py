@@ -86,6 +86,13 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, **options: Any) -> int:
     help="Seconds after which what keeps changing is stored; sooner when a burst ends.",
 )
 @click.option(
+    "--max-files",
+    type=click.IntRange(1),
+    default=250_000,
+    show_default=True,
+    help="How many files, directories and links are stored at most: memory.",
+)
+@click.option(
     "--flush-seconds",
     type=click.FloatRange(1),
     default=25.0,
@@ -146,7 +153,8 @@ def _course(options: dict[str, Any]) -> Any:
         runner = RunnerFile(Path(done))
     times = Times(options["runner_seconds"], options["flush_seconds"])
     tempo = Tempo(interval=options["interval"])
-    return Course(tempo, Plan(runner, times), options["termination_log"], _door_of(options))
+    plan, farewell, limit = Plan(runner, times), options["termination_log"], options["max_files"]
+    return Course(tempo, plan, farewell, _door_of(options), limit)
 
 
 @program.command()

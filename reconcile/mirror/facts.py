@@ -19,7 +19,7 @@ class Facts(Struct, frozen=True):
         behind_since: When a walk first saw what is not committed yet; 0 if all is.
         reachable: Whether the store answered last time; True before the first request.
         error: Why the last pass failed, without secrets; empty if it did not.
-        files, restless, unreadable, skipped: Counts of the last pass.
+        files, restless, unreadable, skipped, beyond: Counts of the last pass.
         passes, commits, failures, sent, restored, restored_files: Sums since the start.
         seconds: How long the last pass took.
     """
@@ -36,6 +36,7 @@ class Facts(Struct, frozen=True):
     restless: int = 0
     unreadable: int = 0
     skipped: int = 0
+    beyond: int = 0
     passes: int = 0
     commits: int = 0
     failures: int = 0

@@ -62,10 +62,13 @@ def _farewell(room: Room, ending: Ending, best: Outcome | None) -> Farewell:
     if best is None:
         reason = room.facts.now.error or "the time was over before the workspace could be walked"
         return Farewell("failed", generation, Whole(), seconds, reason)
+    beyond = room.facts.now.beyond
     if isinstance(best, Done) and isinstance(best.generation.completeness, Missing):
         reason = "the time was over" if best.captured.cut else "files kept changing while read"
-        return Farewell("partial", generation, best.generation.completeness, seconds, reason)
-    return Farewell("flushed", generation, Whole(), seconds)
+        lacks = best.generation.completeness
+        return Farewell("partial", generation, lacks, seconds, reason, beyond)
+    reason = f"{beyond} files or more are beyond --max-files" if beyond else ""
+    return Farewell("flushed", generation, Whole(), seconds, reason, beyond)
 
 
 def failed(room: Room, ending: Ending, error: MirrorError) -> Farewell:

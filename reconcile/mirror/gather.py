@@ -16,8 +16,8 @@ from reconcile.mirror.tree.reading import (
     read_file,
     read_link,
 )
+from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.tree.sqlite import Database, read_database
-from reconcile.mirror.tree.walk import Seen
 from reconcile.mirror.uploads import Uploads
 
 

@@ -1,5 +1,6 @@
 """Makes a volume what the last committed generation is, and this pod the writer of the next."""
 
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -25,6 +26,7 @@ from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.restoring import Found, Restorer
+from reconcile.mirror.tree.sharing import Bounds
 
 _NOBODYS = frozenset({"lost+found"})
 """What a volume has that is empty."""
@@ -177,7 +179,8 @@ def _whose(volume: Volume) -> Found:
 
 def _remember(volume: Volume, tree: Tree, generation: Generation, limit: Limit) -> None:
     """Write the index, so that the first sync reads only what the snapshot has not."""
-    seen = survey(volume.root, volume.excludes, limit).seen
+    bounds = Bounds(sys.maxsize, lambda: tree.entries)
+    seen = survey(volume.root, volume.excludes, bounds, limit).seen
     strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
     save_index(volume.state, index_of(last_manifest(generation), seen, strange))
 

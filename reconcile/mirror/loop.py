@@ -79,6 +79,7 @@ class Passes:
         now = self._room.clock.time_ns()
         since = (facts.now.behind_since or now) if differs else 0
         facts.set(written=seen.newest, behind_since=since)
+        self._weighed(seen)
 
     def failed(self, error: MirrorError) -> None:
         """Note that the store or the workspace could not be used this time."""
@@ -102,11 +103,13 @@ class Passes:
             seconds=seconds,
             skipped=skipped.total,
         )
+        self._weighed(outcome.survey)
         if isinstance(outcome, Done):
             self._compared(outcome, started)
 
     def tell(self, outcome: Outcome) -> None:
         """Log a pass that was made outside of the loop."""
+        self._weighed(outcome.survey)
         if isinstance(outcome, Done):
             self._compared(outcome, self._now())
         else:
@@ -134,6 +137,17 @@ class Passes:
         )
         if done.unkept:
             self._room.journal.warn("state not kept", error=done.unkept)
+
+    def _weighed(self, seen: Survey) -> None:
+        """Say when there begin to be more entries than are taken, and when that is over."""
+        beyond, before = seen.skipped.beyond, self._room.facts.now.beyond
+        self._room.facts.set(beyond=beyond)
+        if beyond and not before:
+            examples = seen.skipped.examples.get("beyond", [])
+            taken = len(seen.seen)
+            self._room.journal.warn("too many files", taken=taken, beyond=beyond, such_as=examples)
+        elif before and not beyond:
+            self._room.journal.info("all files have room again", entries=len(seen.seen))
 
     def _now(self) -> int:
         return self._room.clock.time_ns()

@@ -21,6 +21,7 @@ GAUGES = {
     "reconcile_mirror_restless_files": "Files that changed while they were read, last time.",
     "reconcile_mirror_unreadable_files": "Files that may not be read, last time.",
     "reconcile_mirror_skipped_entries": "Entries that no snapshot takes, last time.",
+    "reconcile_mirror_beyond_entries": "Entries beyond --max-files that are not stored, at least.",
     "reconcile_mirror_pass_seconds": "How long the last pass took.",
 }
 COUNTERS = {
@@ -49,6 +50,7 @@ def values(facts: Facts, now: int, stale_after: float) -> dict[str, float]:
         "reconcile_mirror_restless_files": facts.restless,
         "reconcile_mirror_unreadable_files": facts.unreadable,
         "reconcile_mirror_skipped_entries": facts.skipped,
+        "reconcile_mirror_beyond_entries": facts.beyond,
         "reconcile_mirror_pass_seconds": facts.seconds,
         "reconcile_mirror_passes": facts.passes,
         "reconcile_mirror_failures": facts.failures,

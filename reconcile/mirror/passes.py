@@ -4,7 +4,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -17,6 +17,8 @@ from reconcile.mirror.model import Tree
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.git import git_directories, held_back
+from reconcile.mirror.tree.seen import Seen, Skipped
+from reconcile.mirror.tree.sharing import Bounds, walk_within
 from reconcile.mirror.tree.sqlite import (
     JOURNAL,
     SHARED_MEMORY,
@@ -25,16 +27,23 @@ from reconcile.mirror.tree.sqlite import (
     databases,
     shared_memory,
 )
-from reconcile.mirror.tree.walk import Seen, Skipped, StoppedError, walk
+from reconcile.mirror.tree.walk import StoppedError
 from reconcile.mirror.uploads import Uploads
+
+HIDDEN: Final = 1.5
+"""How many times its limit a tree may have, with what is there but cannot be seen this time."""
 
 
 class Survey(Struct, frozen=True):
-    """What a walk has seen; `newest` is the time of the last write, 0 if there is nothing."""
+    """What a walk has seen; `newest` is the time of the last write, 0 if there is nothing.
+
+    `limit` is how much its entries might have weighed.
+    """
 
     seen: list[Seen]
     skipped: Skipped
     newest: int
+    limit: int
 
 
 class Captured(Struct, frozen=True):
@@ -60,7 +69,7 @@ class Effort(Struct, frozen=True):
     final: bool = False
 
 
-def survey(root: Path, excludes: Excludes, limit: Limit) -> Survey:
+def survey(root: Path, excludes: Excludes, bounds: Bounds, limit: Limit) -> Survey:
     """Walk the workspace.
 
     Raises:
@@ -68,7 +77,7 @@ def survey(root: Path, excludes: Excludes, limit: Limit) -> Survey:
         WorkspaceError: The workspace itself cannot be read.
     """
     try:
-        seen, skipped = walk(root, excludes, stop=limit.over)
+        seen, skipped = walk_within(root, excludes, bounds, limit.over)
     except StoppedError:
         raise OverError from None
     if any(one.path.endswith(SHARED_MEMORY) for one in seen):
@@ -76,7 +85,7 @@ def survey(root: Path, excludes: Excludes, limit: Limit) -> Survey:
         seen = [one for one in seen if one.path not in hidden]
     seen = fitting(seen, skipped)
     newest = max((max(one.mtime, one.ctime) for one in seen), default=0)
-    return Survey(seen, skipped, newest)
+    return Survey(seen, skipped, newest, bounds.limit)
 
 
 Task: TypeAlias = Seen | Database
@@ -118,8 +127,9 @@ class Capture:
         gathered, cut = self._gather(_todo(seen, todo), effort)
         self._hold_back(seen, todo, gathered)
         seen = [gathered.seen.get(one.path, one) for one in seen] if gathered.seen else seen
-        complete, unknown = not survey.skipped.beyond, survey.skipped.unknown
-        sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, complete, unknown)
+        unknown = survey.skipped.unknown
+        most = HIDDEN * survey.limit
+        sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, unknown, most)
         built = build(self._before, sight, self._uploads.place, self._uploads.packs)
         gathered.forget()
         return Captured(seen, built, gathered, cut)

@@ -15,6 +15,7 @@ class Farewell(Struct, frozen=True):
         outcome: `flushed`, `partial`, `failed`, `late` or `fenced`.
         generation: The last that is committed.
         missing: What it lacks; for `failed` and `late` what was seen and is not in it.
+        beyond: How many entries there was no room for, at least.
         seconds: From TERM to the end.
         reason: Why not everything is stored; empty where it is.
     """
@@ -24,6 +25,7 @@ class Farewell(Struct, frozen=True):
     missing: Missing | Whole
     seconds: float
     reason: str = ""
+    beyond: int = 0
 
 
 def farewell_line(farewell: Farewell) -> bytes:
@@ -35,6 +37,7 @@ def farewell_line(farewell: Farewell) -> bytes:
         "partial": farewell.outcome == "partial",
         "missingFiles": lacks.files,
         "missingBytes": lacks.size,
+        "beyondEntries": farewell.beyond,
         "seconds": round(farewell.seconds, 3),
         "reason": farewell.reason[:1000],
     }

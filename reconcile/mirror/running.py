@@ -41,12 +41,13 @@ class Door(Struct, frozen=True):
 
 
 class Course(Struct, frozen=True):
-    """How a sync goes on and ends."""
+    """How a sync goes on and ends, and how many files it takes."""
 
     tempo: Tempo
     plan: Plan
     farewell: Path
     door: Door
+    max_files: int
 
 
 def run_hydrate(where: Where, claimant: Claimant, policy: PartialPolicy, door: Door) -> Exit:
@@ -112,7 +113,9 @@ class SyncProcess:
         self._room = Room(self._clock, self._facts, self._journal)
         mark = require_mark(where.directory, where.workspace)
         self._facts.set(generation=mark.generation)
-        workspace = Workspace(where.workspace, where.patterns(), where.directory, mark.writer)
+        workspace = Workspace(
+            where.workspace, where.patterns(), where.directory, mark.writer, course.max_files
+        )
         opener = store_opener(where, self._clock, self._journal)
         self._syncer = Syncer(workspace, opener, Lanes(where.lanes, "upload"), self._clock)
         self._passes = Passes(self._syncer, self._room)

@@ -73,6 +73,7 @@ class Answers:
             "restlessFiles": facts.restless,
             "unreadableFiles": facts.unreadable,
             "skippedEntries": facts.skipped,
+            "beyondEntries": facts.beyond,
         }
 
     def _values(self) -> dict[str, float]:

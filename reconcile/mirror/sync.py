@@ -1,6 +1,6 @@
 """Keeps the snapshot equal to the workspace, one pass at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ from reconcile.mirror.snapshot.times import SECOND
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.sharing import MAX_FILES, Bounds
 from reconcile.mirror.uploads import Uploads
 
 ROUNDS = 3
@@ -33,12 +34,16 @@ _TRUSTED = 3600.0
 
 
 class Workspace(Struct, frozen=True):
-    """What is mirrored, by whom, and where the mirror keeps its own notes."""
+    """What is mirrored, by whom, and where the mirror keeps its own notes.
+
+    `limit` is the most that its entries may weigh, see `tree.walk.weight`.
+    """
 
     root: Path
     excludes: Excludes
     state: StateDirectory
     writer: Writer
+    limit: int = MAX_FILES
 
 
 class Unchanged(Struct, frozen=True):
@@ -85,8 +90,16 @@ class Syncer:
 
     def look(self, effort: Effort) -> tuple[Survey, bool]:
         """Walk the workspace; tell whether it differs from what was committed last."""
-        seen = survey(self._workspace.root, self._workspace.excludes, effort.limit)
+        workspace = self._workspace
+        bounds = Bounds(workspace.limit, self._known)
+        seen = survey(workspace.root, workspace.excludes, bounds, effort.limit)
         return seen, self._index is None or not self._index.same(seen.seen)
+
+    def _known(self) -> Collection[str]:
+        """Return the paths that the last snapshot has, or at the start those it was made of."""
+        if self._position is not None:
+            return self._position.tree.entries
+        return frozenset(self._index.paths()) if self._index else ()
 
     def check(self) -> Found:
         """Read HEAD, and see that this process may commit; raises as `read_own_head`."""
@@ -103,6 +116,8 @@ class Syncer:
             DamagedError: What the workspace stands upon cannot be read.
             WorkspaceError: The workspace cannot be read.
         """
+        if self._index is None:
+            self._stand()
         seen, differs = self.look(effort)
         if not differs:
             return Unchanged(seen)

@@ -86,6 +86,7 @@ SHARED: Mapping[str, Any] = {
         "exclude": ["*.o", "/big file/", "# no comment"],
         "defaultExcludes": False,
         "singleWriter": True,
+        "maxFiles": 50_000,
     },
     "network": {
         "allowFrom": [

@@ -165,6 +165,7 @@ def test_the_termination_message_is_one_line_of_json(tmp_path):
         "partial": True,
         "missingFiles": 2,
         "missingBytes": 30,
+        "beyondEntries": 0,
         "seconds": 1.235,
     }
 

@@ -7,6 +7,10 @@ from typing import Any, Final
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.gitnames import folder
 
+_MIRROR_BASE: Final = 128 * 2**20
+_MIRROR_FILE: Final = 1536
+"""Bytes of memory that a mirror takes, and for each file: measured, with names of 100 letters."""
+
 _OWN_STORAGE: Final = ("secretName", "bucket", "endpoint", "region")
 
 
@@ -20,7 +24,10 @@ def contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def doubts(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every field of a merged `spec` that will not do what its author may believe."""
-    return [*_same_folders(spec["repos"]), *_unused_storage(spec["storage"])]
+    found = [*_same_folders(spec["repos"]), *_unused_storage(spec["storage"])]
+    if spec["storage"]["mode"] != "none":
+        found += _too_little_memory(spec["mirror"])
+    return found
 
 
 def _beyond_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:
@@ -58,6 +65,14 @@ def _mirror(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if mirror["port"] == spec["runner"]["port"]:
         yield "spec.mirror.port", "is the runner's port, too: choose another one"
+
+
+def _too_little_memory(mirror: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    files, limit = mirror["maxFiles"], mirror["resources"]["limits"]["memory"]
+    needed = _MIRROR_BASE + files * _MIRROR_FILE
+    if _value(limit) < needed:
+        said = f"a workspace of so many may need {-(-needed // 2**20)}Mi of memory"
+        yield "spec.mirror.maxFiles", f"is {files}: {said}, and the limit is {limit}"
 
 
 def _same_folders(repos: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ MIRROR: Final = Fields(
         Field("port", PORT, "The port of its health, status and metrics.", 8091),
         Field(
             "resources",
-            resources({"cpu": "100m", "memory": "128Mi"}, {"cpu": "1", "memory": "256Mi"}),
+            resources({"cpu": "100m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
             "CPU and memory of each of its containers.",
         ),
         Field(
@@ -82,6 +82,12 @@ MIRROR: Final = Fields(
             choice("use", "refuse"),
             "Whether a session goes on from a last snapshot that lacks files.",
             "use",
+        ),
+        Field(
+            "maxFiles",
+            whole(1000, 10_000_000),
+            "How many files, directories and links are stored at most; each costs memory.",
+            250_000,
         ),
         Field("exclude", Items(LINE), "What is not stored, in gitignore's syntax."),
         Field(

@@ -1,5 +1,6 @@
 """Makes a directory the next generation of a session that nobody uses."""
 
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -74,7 +75,7 @@ def import_directory(
         raise WorkspaceError(f"{root} is no directory")
     writer = _claim(means, before)
     with tempfile.TemporaryDirectory(prefix="reconcile-mirror-") as folder:
-        workspace = Workspace(root, excludes, StateDirectory(Path(folder)), writer)
+        workspace = Workspace(root, excludes, StateDirectory(Path(folder)), writer, sys.maxsize)
         syncer = Syncer(workspace, lambda: means.store, means.lanes, means.clock)
         outcome = syncer.run(Effort(Limit(means.clock), final=True))
     if not isinstance(outcome, Done) or not outcome.generation.number:

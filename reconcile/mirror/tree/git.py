@@ -5,7 +5,7 @@ reader must go the other way: refs and index, then `packed-refs`, and the object
 across repositories too, since one may borrow another's objects.
 """
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterator, Set
 
 REQUIRED = frozenset({"HEAD", "objects", "refs"})
 """What git itself looks for in a repository's directory: `.git`, a bare one, a submodule's."""
@@ -43,19 +43,24 @@ def held_back(
     Returns:
         every changed path in a repository that lacks objects, but for the objects themselves.
     """
-    lacking = [
-        repository
-        for repository in repositories
-        if any(path.startswith(_join(repository, f"{OBJECTS}/")) for path in missing)
-    ]
+    known = frozenset(repositories)
+    lacking = {above for path in missing for above, inner in _inside(path, known) if inner}
     return frozenset(
-        path for path in changed if any(_names_objects(path, repository) for repository in lacking)
+        path
+        for path in changed
+        if any(above in lacking and not inner for above, inner in _inside(path, known))
     )
 
 
-def _names_objects(path: str, repository: str) -> bool:
-    inside = _join(repository, "")
-    return path.startswith(inside) and not path.startswith(_join(repository, f"{OBJECTS}/"))
+def _inside(path: str, repositories: Set[str]) -> Iterator[tuple[str, bool]]:
+    """Give the repositories that a path is in, each with whether it is one of its objects."""
+    above, _, name = path.rpartition("/")
+    while True:
+        if above in repositories:
+            yield above, name == OBJECTS and path != _join(above, OBJECTS)
+        if not above:
+            return
+        above, _, name = above.rpartition("/")
 
 
 def _join(above: str, name: str) -> str:

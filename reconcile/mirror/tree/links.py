@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Iterable
 
-from reconcile.mirror.tree.walk import Seen
+from reconcile.mirror.tree.seen import Seen
 
 
 def hard_links(seen: Iterable[Seen]) -> dict[str, str]:

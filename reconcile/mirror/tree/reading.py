@@ -14,7 +14,7 @@ from reconcile.mirror.errors import MirrorError
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.holes import data_from, zeros
 from reconcile.mirror.tree.quiet import TICK, fresh_for
-from reconcile.mirror.tree.walk import Seen, as_seen
+from reconcile.mirror.tree.seen import Seen, as_seen
 
 CHUNK = 8 << 20
 

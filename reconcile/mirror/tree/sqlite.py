@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.reading import CHUNK, ChangedError, look, read_chunks, read_growing
-from reconcile.mirror.tree.walk import Seen
+from reconcile.mirror.tree.seen import Seen
 
 WAL, JOURNAL, SHARED_MEMORY = "-wal", "-journal", "-shm"
 _WAL_HEADER = 32

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from msgspec import Struct, field
 
+from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
@@ -18,7 +19,11 @@ from reconcile.mirror.tree.reading import (
     read_chunks,
     read_link,
 )
-from reconcile.mirror.tree.walk import Seen, Skipped, walk
+from reconcile.mirror.tree.seen import Seen, Skipped, weight
+from reconcile.mirror.tree.walk import TooManyError, walk
+
+FOREIGN = 100_000
+"""About how many entries a volume may hold that the snapshot has not: each costs memory."""
 
 
 class Verdict(Struct):
@@ -43,7 +48,13 @@ def verify(root: Path, entries: Mapping[str, Entry], chunk: int = CHUNK) -> Verd
     Raises:
         WorkspaceError: the volume cannot be read.
     """
-    seen, skipped = walk(root, Excludes(()), limit=len(entries) + 1_000_000)
+    try:
+        seen, skipped = walk(root, Excludes(()), limit=sum(map(weight, entries)) + FOREIGN)
+    except TooManyError:
+        raise WorkspaceError(
+            f"the volume holds more than {FOREIGN:,} files that its snapshot has not: give the pod "
+            "an empty volume"
+        ) from None
     verdict = Verdict()
     with Directories(root) as directories:
         judge = _Judge(directories, verdict, chunk)

@@ -1,6 +1,7 @@
 """Walks a workspace: what is there, by descriptors of directories, never through a link."""
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -8,18 +9,14 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
-from msgspec import Struct, field
-
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.git import OBJECTS, PACKED_REFS, is_git_directory
-
-LIMIT = 500_000
-"""How many entries a walk returns at most, see `Skipped.beyond`; each costs about 280 bytes."""
+from reconcile.mirror.tree.seen import Seen, Skipped, as_seen, weight
 
 CROWD = 20_000
-"""A directory with more entries than this comes last, so that it drowns nothing else."""
+"""A directory with more entries than this is read in pieces, after the others."""
 
 MAX_PATH = 16_384
 """The longest path in bytes; Linux takes 4,096 at once, deeper ones are made step by step."""
@@ -28,59 +25,12 @@ MAX_PATH = 16_384
 _PIPES = {stat.S_IFSOCK, stat.S_IFIFO}
 
 
-_COMMON: dict[int, int] = {}
-"""Modes and devices, of which there are few: equal numbers of 100,000 entries share memory."""
-
-
-class Seen(Struct, frozen=True, gc=False):
-    """What `lstat` says of one entry; times in nanoseconds since 1970, `mode` with the type."""
-
-    path: str
-    mode: int
-    size: int
-    mtime: int
-    ctime: int
-    inode: int
-    device: int
-    links: int
-
-
-class Skipped(Struct):
-    """How many entries were left out, by reason, and some of their paths by reason.
-
-    `sockets` counts fifos too. `beyond` is how many more there are than the limit, at least.
-    `unknown` has the paths at and below which nothing could be learned this time: what an earlier
-    walk saw there must not be taken for deleted. Where `beyond` is not 0, that holds everywhere.
-    """
-
-    sockets: int = 0
-    devices: int = 0
-    unreadable: int = 0
-    excluded: int = 0
-    mounts: int = 0
-    too_deep: int = 0
-    too_large: int = 0
-    vanished: int = 0
-    beyond: int = 0
-    unknown: list[str] = field(default_factory=list)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        """How many should perhaps have been taken: all but what is excluded or gone."""
-        special = self.sockets + self.devices + self.mounts
-        return special + self.unreadable + self.too_deep + self.too_large + self.beyond
-
-    def add(self, reason: str, path: str) -> None:
-        """Count one more for `reason`, which is the name of a field."""
-        setattr(self, reason, getattr(self, reason) + 1)
-        known = self.examples.setdefault(reason, [])
-        if len(known) < 3:  # noqa: PLR2004 - enough to know what is meant
-            known.append(path)
-
-
 class StoppedError(Exception):
     """The walk was asked to stop; it has no result."""
+
+
+class TooManyError(Exception):
+    """There is more than the walk was allowed to take; it has no result."""
 
 
 def never() -> bool:
@@ -93,7 +43,7 @@ def walk(
     excludes: Excludes,
     *,
     stop: Callable[[], bool] = never,
-    limit: int = LIMIT,
+    limit: float = math.inf,
 ) -> tuple[list[Seen], Skipped]:
     """List everything below `root`, in the order of paths.
 
@@ -103,30 +53,37 @@ def walk(
     Raises:
         WorkspaceError: the root itself cannot be read.
         StoppedError: `stop` said so.
+        TooManyError: All entries together weigh more than `limit`.
     """
     try:
         with Directories(root) as directories:
-            found = _Walk(directories, excludes, stop, limit).run()
+            found = Walk(directories, excludes, stop, limit).run()
     except OSError as error:
-        raise WorkspaceError(
-            f"the workspace cannot be read: {error.strerror}: check its volume and its rights"
-        ) from error
-    found.seen.sort(key=attrgetter("path"))
-    return found.seen, found.skipped
+        raise unreadable_root(error) from error
+    return found.sorted()
 
 
-class _Walk:
+def unreadable_root(error: OSError) -> WorkspaceError:
+    """Say that there is nothing to walk."""
+    return WorkspaceError(
+        f"the workspace cannot be read: {error.strerror}: check its volume and its rights"
+    )
+
+
+class Walk:
+    """One walk; `room` is what it may still take."""
+
     def __init__(
         self,
         directories: Directories,
         excludes: Excludes,
         stop: Callable[[], bool],
-        limit: int,
+        room: float,
     ) -> None:
         self._directories = directories
         self._excludes = excludes
         self._stop = stop
-        self._limit = limit
+        self.room = room
         self._device = os.fstat(directories.root).st_dev
         self._todo = [""]
         self._crowded: list[str] = []
@@ -136,14 +93,25 @@ class _Walk:
         self.seen: list[Seen] = []
         self.skipped = Skipped()
 
-    def run(self) -> "_Walk":
+    def run(self) -> "Walk":
+        """Take everything; raises OSError where the root itself cannot be read."""
         os.scandir(self._directories.root).close()
-        self._descend()
-        for path in self._packed_refs:
-            self._packed(path)
-        self._todo.extend(self._objects)
-        self._descend()
+        self._finish()
         return self
+
+    def sorted(self) -> tuple[list[Seen], Skipped]:
+        """Return what was found, in the order of paths."""
+        self.seen.sort(key=attrgetter("path"))
+        return self.seen, self.skipped
+
+    def _finish(self) -> None:
+        """Take all that is to do, and what refs of git name after the refs."""
+        self._descend()
+        packed, self._packed_refs = self._packed_refs, []
+        for path in packed:
+            self._packed(path)
+        self._todo, self._objects = self._objects, []
+        self._descend()
 
     def _descend(self) -> None:
         while self._todo or self._crowded:
@@ -185,6 +153,7 @@ class _Walk:
         prefix = f"{path}/" if path else ""
         match = self._excludes.match
         self._in_repository = is_git_directory({entry.name for entry in entries})
+        entries = self._chosen(prefix, entries)
         if self._in_repository:
             entries = self._postpone(prefix, entries)
         for entry in entries:
@@ -192,10 +161,26 @@ class _Walk:
             inner = prefix + name
             if match(inner, name, directory=entry.is_dir(follow_symlinks=False)):
                 self.skipped.add("excluded", inner)
-            elif len(self.seen) >= self._limit:
-                self.skipped.add("beyond", inner)
             else:
                 self._stat(inner, entry)
+
+    def _chosen(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
+        """Return what is to be taken up of one directory."""
+        del prefix
+        return entries
+
+    def _add(self, path: str, status: os.stat_result) -> bool:
+        heavy = weight(path)
+        if heavy > self.room:
+            self._refuse(path)
+            return False
+        self.room -= heavy
+        self.seen.append(as_seen(path, status))
+        return True
+
+    def _refuse(self, path: str) -> None:
+        del path
+        raise TooManyError
 
     def _postpone(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
         """Keep what refs name for the end; see `git.py` for the order."""
@@ -211,9 +196,6 @@ class _Walk:
         if self._excludes.match(path, PACKED_REFS, directory=False):
             self.skipped.add("excluded", path)
             return
-        if len(self.seen) >= self._limit:
-            self.skipped.add("beyond", path)
-            return
         try:
             parent, name = self._directories.parent(path)
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -221,7 +203,7 @@ class _Walk:
             self._lost(path, error)
             return
         if stat.S_ISREG(status.st_mode):
-            self.seen.append(as_seen(path, status))
+            self._add(path, status)
 
     def _lost(self, path: str, error: OSError) -> None:
         gone = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
@@ -236,7 +218,7 @@ class _Walk:
             return
         kind = stat.S_IFMT(status.st_mode)
         if kind in {stat.S_IFREG, stat.S_IFLNK}:
-            self.seen.append(as_seen(path, status))
+            self._add(path, status)
         elif kind == stat.S_IFDIR:
             self._directory(path, status)
         else:
@@ -246,7 +228,8 @@ class _Walk:
         if status.st_dev != self._device:
             self.skipped.add("mounts", path)
             return
-        self.seen.append(as_seen(path, status))
+        if not self._add(path, status):
+            return
         if len(path) > MAX_PATH:
             self.skipped.add("too_deep", path[:200])
             self.skipped.unknown.append(path)
@@ -254,19 +237,3 @@ class _Walk:
             self._objects.append(path)
         else:
             self._todo.append(path)
-
-
-def as_seen(path: str, status: os.stat_result) -> Seen:
-    """Return what `lstat` said as a value."""
-    mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
-    mode, device = status.st_mode, status.st_dev
-    return Seen(
-        path,
-        _COMMON.setdefault(mode, mode),
-        status.st_size,
-        mtime,
-        mtime if mtime == ctime else ctime,
-        status.st_ino,
-        _COMMON.setdefault(device, device),
-        status.st_nlink,
-    )

@@ -32,6 +32,7 @@ CUSTOM = {
         "exclude": ["*.o", "/big file"],
         "defaultExcludes": False,
         "singleWriter": True,
+        "maxFiles": 20_000,
         "flushSeconds": 100,
         "intervalSeconds": 7,
         "staleSeconds": 8,
@@ -227,6 +228,7 @@ def test_every_setting_reaches_the_containers_that_it_is_for(shape):
     assert hydrate["PARTIAL"] == "refuse"
     assert (hydrate["POD_UID"], hydrate["POD_NAME"]) == ("metadata.uid", "metadata.name")
     assert sync["INTERVAL"] == "7"
+    assert sync["MAX_FILES"] == "20000"
     for container in mirrors(CUSTOM, shape).values():
         assert container["image"] == "mirror:1"
         assert container["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}

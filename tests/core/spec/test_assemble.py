@@ -86,12 +86,13 @@ def test_the_built_in_settings_hold_where_nothing_else_is_said():
             "port": 8091,
             "resources": {
                 "requests": {"cpu": "100m", "memory": "128Mi"},
-                "limits": {"cpu": "1", "memory": "256Mi"},
+                "limits": {"cpu": "1", "memory": "512Mi"},
             },
             "intervalSeconds": 30,
             "staleSeconds": 90,
             "flushSeconds": 60,
             "partial": "use",
+            "maxFiles": 250_000,
             "exclude": [],
             "defaultExcludes": True,
             "singleWriter": False,
@@ -393,6 +394,21 @@ def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
         f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
         f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "memory", "warned"),
+    [(250_000, "512Mi", False), (250_000, "256Mi", True), (1_000_000, "1Gi", True)],
+)
+def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, memory, warned):
+    spec = (
+        "storage: {mode: shared, sharedSecretName: ours}\n"
+        f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
+    )
+    text = f"is {files}: a workspace of so many may need {128 + -(-files * 3 // 2048)}Mi of memory"
+    line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
+    found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
+    assert found == [line] * warned
 
 
 def test_repositories_that_share_a_folder_are_warned_about():

@@ -1,6 +1,7 @@
 """One session on a server: its prefix, a front before it, and pods whose programs are processes."""
 
 import contextlib
+import copy
 import json
 import subprocess
 import sys
@@ -45,6 +46,8 @@ class Ended:
 class Session:
     """A new bucket; `front` is what the processes see, `store` goes past it."""
 
+    prefix = PREFIX
+
     def __init__(self, server: S3Server, before: front.Front, folder: Path) -> None:
         self.server = server
         self.front = before
@@ -62,8 +65,15 @@ class Session:
         """Write one key of the mounted Secret."""
         (self.secret / name).write_text(value)
 
-    def store(self, prefix: str = PREFIX) -> RetryingStore:
+    def beside(self, prefix: str) -> "Session":
+        """Return another session in the same bucket."""
+        other = copy.copy(self)
+        other.prefix = prefix
+        return other
+
+    def store(self, prefix: str | None = None) -> RetryingStore:
         """Return a store that no fault of the front reaches."""
+        prefix = self.prefix if prefix is None else prefix
         plain = S3Store(self.server.location(self.bucket, prefix), self.server.credentials)
         return RetryingStore(plain, SystemClock(), Backoff(30))
 
@@ -80,14 +90,14 @@ class Session:
     def command(self, verb: str, pod: Pod, *more: str) -> list[str]:
         """Return the command line of a pod's container, or of a garbage collection."""
         if verb == "collect":
-            return [sys.executable, collecting.__file__, str(self.secret), PREFIX]
+            return [sys.executable, collecting.__file__, str(self.secret), self.prefix]
         who = (f"--pod-uid={pod.claimant.uid}", f"--pod-name={pod.claimant.name}")
         return [
             str(PROGRAM),
             verb,
             f"--workspace={pod.root}",
             f"--state={pod.state.path}",
-            f"--prefix={PREFIX}",
+            f"--prefix={self.prefix}",
             f"--project-secret={self.secret}",
             *(who if verb == "hydrate" else ()),
             *more,

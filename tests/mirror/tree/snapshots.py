@@ -12,7 +12,8 @@ from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.links import hard_links
 from reconcile.mirror.tree.reading import read_chunks, read_link
 from reconcile.mirror.tree.restoring import Found, Restorer
-from reconcile.mirror.tree.walk import Seen, walk
+from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.tree.walk import walk
 
 CHUNK = 8 << 20
 

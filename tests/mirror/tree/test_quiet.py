@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.tree.quiet import CALM, COARSE, TICK, Burst, Pulse, burst, fresh_for, pulse
-from reconcile.mirror.tree.walk import Seen
+from reconcile.mirror.tree.seen import Seen
 
 T = 1_700_000_000_000_000_001
 FILE = Seen("a", 0o100644, 5, T, T, 77, 1, 1)

@@ -21,7 +21,8 @@ from reconcile.mirror.tree.reading import (
     read_growing,
     read_link,
 )
-from reconcile.mirror.tree.walk import Seen, walk
+from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.tree.walk import walk
 from tests.mirror.tree.nobody import as_nobody, open_folder
 
 

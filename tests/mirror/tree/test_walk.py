@@ -11,7 +11,7 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree import walk as walking
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
 from reconcile.mirror.tree.links import hard_links
-from reconcile.mirror.tree.walk import StoppedError, walk
+from reconcile.mirror.tree.walk import StoppedError, TooManyError, walk
 from tests.mirror.tree.nobody import as_nobody, open_folder
 
 NOTHING = Excludes(())
@@ -204,23 +204,20 @@ def test_the_walk_stops_when_it_is_asked_to(tmp_path: Path):
         walk(tmp_path, NOTHING, stop=lambda: True)
 
 
-def test_beyond_the_limit_entries_are_counted_and_the_largest_directory_is_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(walking, "CROWD", 10)
-    (tmp_path / "a-flood").mkdir()
-    for number in range(35):
-        (tmp_path / f"a-flood/{number:02}").touch()
-    (tmp_path / "work").mkdir()
+def test_a_walk_that_may_not_take_everything_has_no_result(tmp_path: Path):
     for number in range(5):
-        (tmp_path / f"work/{number}").touch()
-    seen, skipped = walk(tmp_path, NOTHING, limit=20)
-    found = [entry.path for entry in seen]
-    assert len(found) == 20
-    assert skipped.beyond == 35 + 5 + 2 - 20
-    assert [path for path in found if path.startswith("work/")] == [f"work/{n}" for n in range(5)]
-    assert paths(tmp_path, limit=1000)[-1] == "work/4"
-    assert len(paths(tmp_path, limit=1000)) == 42
+        (tmp_path / f"{number}").touch()
+    assert len(walk(tmp_path, NOTHING, limit=5)[0]) == 5
+    with pytest.raises(TooManyError):
+        walk(tmp_path, NOTHING, limit=4)
+
+
+def test_a_crowded_directory_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(walking, "CROWD", 10)
+    (tmp_path / "crowd").mkdir()
+    for number in range(35):
+        (tmp_path / f"crowd/{number:02}").touch()
+    assert paths(tmp_path) == ["crowd", *(f"crowd/{number:02}" for number in range(35))]
 
 
 def test_a_directory_too_deep_to_be_named_is_counted_not_entered(

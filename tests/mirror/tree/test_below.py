@@ -1,0 +1,21 @@
+"""What lies below a directory is told by names, not by how texts begin."""
+
+import pytest
+
+from reconcile.mirror.tree.below import Below
+
+
+@pytest.mark.parametrize(
+    ("roots", "inside"),
+    [
+        ([], set()),
+        (["a"], {"a/b", "a/b/c"}),
+        (["a/b"], {"a/b/c"}),
+        ([""], {"a", "a/b", "a/b/c", "a-b", "a-b/c"}),
+        (["a", "a-b"], {"a/b", "a/b/c", "a-b/c"}),
+    ],
+)
+def test_paths_below_roots_are_told_from_others(roots, inside):
+    below = Below(roots)
+    paths = ["a", "a-b", "a-b/c", "a/b", "a/b/c"]
+    assert {path for path in paths if path in below} == inside
