@@ -14,6 +14,10 @@ class Clock(Protocol):
         """Return nanoseconds since 1970; they may jump when the machine's clock is set."""
         ...
 
+    def steady_ns(self) -> int:
+        """Return nanoseconds since 1970 as they were told at the start, without later jumps."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
@@ -21,3 +25,21 @@ class Clock(Protocol):
     def jitter(self) -> float:
         """Return a random number from 0 up to 1."""
         ...
+
+
+class Since:
+    """A moment from which on something is timed, whatever happens to the machine's clock.
+
+    The clock may be set back, and monotonic time stands still while a machine sleeps. So what
+    counts is whichever says that more time has gone by.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wall = clock.time_ns()
+        self._steady = clock.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long ago that was, at least."""
+        wall = (self._clock.time_ns() - self._wall) / 1e9
+        return max(wall, self._clock.monotonic() - self._steady)

@@ -10,6 +10,9 @@ from msgspec.structs import replace
 class Facts(Struct, frozen=True):
     """One consistent view; times in nanoseconds since 1970, 0 for never.
 
+    All but `written` are of the clock's steady time, so that nothing looks fresh or stale because
+    somebody has set the machine's clock.
+
     Attributes:
         phase: `hydrating`, `syncing`, `following`, `flushing`, `ended` or `fenced`.
         generation: The last one that was committed.

@@ -49,7 +49,7 @@ class Passes:
             FencedError, DamagedError, UnknownFormatError: There is nothing more to do.
         """
         began = self._room.clock.monotonic()
-        started = self._room.clock.time_ns()
+        started = self._now()
         try:
             outcome = self._syncer.run(effort)
         except FATAL:
@@ -76,7 +76,7 @@ class Passes:
     def saw(self, seen: Survey, *, differs: bool) -> None:
         """Note when something was first seen that is not committed."""
         facts = self._room.facts
-        now = self._room.clock.time_ns()
+        now = self._now()
         since = (facts.now.behind_since or now) if differs else 0
         facts.set(written=seen.newest, behind_since=since)
         self._weighed(seen)
@@ -150,7 +150,7 @@ class Passes:
             self._room.journal.info("all files have room again", entries=len(seen.seen))
 
     def _now(self) -> int:
-        return self._room.clock.time_ns()
+        return self._room.clock.steady_ns()
 
 
 class Loop:

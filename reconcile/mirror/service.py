@@ -60,7 +60,7 @@ class Answers:
     def status(self) -> dict[str, Any]:
         """Return the detail: all that the reconciler needs to know."""
         facts = self._facts.now
-        found = freshness(facts, self._clock.time_ns(), self._stale_after)
+        found = freshness(facts, self._clock.steady_ns(), self._stale_after)
         return {
             "phase": facts.phase,
             "fresh": found.fresh,
@@ -77,7 +77,7 @@ class Answers:
         }
 
     def _values(self) -> dict[str, float]:
-        return values(self._facts.now, self._clock.time_ns(), self._stale_after)
+        return values(self._facts.now, self._clock.steady_ns(), self._stale_after)
 
 
 def _line(value: dict[str, Any]) -> bytes:

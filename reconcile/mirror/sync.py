@@ -7,7 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.clock import Clock
+from reconcile.mirror.clock import Clock, Since
 from reconcile.mirror.commit import commit
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.index import Index, index_of, load_index, save_index
@@ -85,7 +85,7 @@ class Syncer:
         self._position: Position | None = None
         self._sure = False
         self._uploads: Uploads | None = None
-        self._since = 0.0
+        self._since = Since(clock)
         self._attempted = 0
 
     def look(self, effort: Effort) -> tuple[Survey, bool]:
@@ -169,21 +169,22 @@ class Syncer:
 
     def _uploads_for(self, position: Position) -> Uploads:
         if self._uploads is None:
-            self._since = self._clock.time_ns() / SECOND
+            self._since = Since(self._clock)
             self._uploads = Uploads(self._store, self._lanes, position.tree)
         self._lanes.forget_errors()
         return self._uploads
 
     def _forget_old_uploads(self) -> None:
         """What was stored long ago but never committed may be collected as garbage by now."""
-        if self._clock.time_ns() / SECOND - self._since > _TRUSTED:
+        if self._since.seconds() > _TRUSTED:
             self._uploads = None
 
     def _heed_notices(self, before: Tree, after: Tree) -> None:
         """Commit nothing that garbage collection is deleting; store it anew instead."""
         now = self._clock.time_ns() / SECOND
         try:
-            check_notices(self._store(), lambda: named_anew(before, after), self._since, now)
+            since = now - self._since.seconds()
+            check_notices(self._store(), lambda: named_anew(before, after), since, now)
         except ContestedError:
             self._uploads = None
             raise

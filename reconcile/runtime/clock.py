@@ -11,6 +11,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
+        self._began = time.time_ns() - time.monotonic_ns()
 
     def stop(self) -> None:
         """End every wait, now and later."""
@@ -21,6 +22,9 @@ class SystemClock:
 
     def time_ns(self) -> int:
         return time.time_ns()
+
+    def steady_ns(self) -> int:
+        return self._began + time.monotonic_ns()
 
     def now(self) -> str:
         return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,10 +16,11 @@ from reconcile.mirror.tree.excludes import Excludes
 
 
 class FakeClock:
-    """Time that moves only by waits."""
+    """Time that moves only by waits; `ahead` is by how much the wall clock was set."""
 
     def __init__(self, start=1_000.0):
         self.seconds = start
+        self.ahead = 0.0
         self.waits = []
         self.during = lambda: None
 
@@ -27,6 +28,9 @@ class FakeClock:
         return self.seconds
 
     def time_ns(self):
+        return int((self.seconds + self.ahead) * 1e9)
+
+    def steady_ns(self):
         return int(self.seconds * 1e9)
 
     def sleep(self, seconds):

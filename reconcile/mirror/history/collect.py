@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconcile.mirror.clock import Clock
+from reconcile.mirror.clock import Clock, Since
 from reconcile.mirror.history.past import Kept
 from reconcile.mirror.history.proof import PROBE, prove, store_time
 from reconcile.mirror.history.reach import Look, Reach
@@ -119,21 +119,17 @@ class Collector:
 
     def _sweep(self, due: Sequence[Listed]) -> list[Listed]:
         """Announce deletes, look once more, and delete what is due still."""
-        began = self._moment()
+        began = Since(self._clock)
         names = tuple(each.key for each in due)
         self._put(SWEEP, encode_notice(Notice(self._clock.time_ns(), names)))
         ages = self._ages()
         look = self._reach.look(ages)
         announced = set(names)
         still = [each for each in _due(look, ages) if each.key in announced]
-        if self._moment() - began > _DELETE_WITHIN:
+        if began.seconds() > _DELETE_WITHIN:
             return []
         self._store.delete([each.key for each in still])
         return still
-
-    def _moment(self) -> float:
-        """Return seconds that also pass while this machine sleeps."""
-        return self._clock.time_ns() / SECOND
 
     def _tidy(self, ages: Ages, deleted: Sequence[Listed]) -> None:
         """Take away old notices and scratch objects, and records of which nothing is left."""

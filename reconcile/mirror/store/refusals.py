@@ -150,9 +150,11 @@ def _no_right(_refusal: Refusal, asked: Asked) -> StoreError:
 
 def _skewed(refusal: Refusal, asked: Asked) -> StoreError:
     side = "ahead of" if refusal.skew > 0 else "behind"
-    return DeniedError(
+    return StoreAwayError(
         f"the clocks of this node and of {asked.where.endpoint} differ too much: this one is "
-        f"{abs(refusal.skew):.0f} s {side} the store's. Set the node's clock (NTP)"
+        f"{abs(refusal.skew):.0f} s {side} the store's. Set the node's clock (NTP); until then the "
+        "store takes nothing",
+        refusal.retry_after,
     )
 
 

@@ -28,7 +28,7 @@ ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/
         (403, "AccessDenied", DeniedError, "may not s3:GetObject on work/team/one/HEAD"),
         (403, "", DeniedError, "refused s3:GetObject"),
         (401, "", DeniedError, "HTTP 401"),
-        (403, "RequestTimeTooSkewed", DeniedError, "behind the store's"),
+        (403, "RequestTimeTooSkewed", StoreAwayError, "behind the store's"),
         (400, "AuthorizationHeaderMalformed", StoreError, "correct S3_REGION"),
         (301, "PermanentRedirect", StoreError, "is in another region, requests were made for us-"),
         (403, "QuotaExceeded", StoreError, "raise the quota"),
