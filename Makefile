@@ -28,6 +28,7 @@ test: venv ## Run all tests; starts the real API and S3 servers by itself
 
 soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n: the same again), flood it with 1,000,000 files
 	$(BIN)/python -m tests.s3 build > /dev/null
+	$(BIN)/python -m tests.mirror.faults.whole
 	$(BIN)/python -m tests.mirror.faults.million
 	$(BIN)/python -m tests.mirror.faults.soak --points $(or $(POINTS),1000) $(if $(SEED),--seed $(SEED))
 
