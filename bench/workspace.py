@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench.measure import Cost, function
@@ -58,9 +59,8 @@ def measure(name: str, folder: Path) -> None:
     show("tar c", command("tar", "cf", str(tar), "-C", str(root), "."))
     for label, write in WAYS.items():
         with room(folder) as target:
-            show(
-                f"restore, {label}", timed(lambda t=target, w=write: restore(t, entries, blobs, w))
-            )
+            took = timed(partial(restore, target, entries, blobs, write))
+            show(f"restore, {label}", took)
     with room(folder) as target:
         show("tar x", command("tar", "xpf", str(tar), "-C", str(target), "--warning=no-timestamp"))
     tar.unlink()

@@ -1,12 +1,13 @@
 """The restricted profile itself: each rule is broken by one pod, and by it alone."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
 from tests.podsecurity import violations
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "securityContext": {
         "runAsNonRoot": True,
         "runAsUser": 1001,
@@ -110,7 +111,7 @@ def test_a_containers_own_rights_are_judged(change, reason):
 
 def test_a_container_may_bind_low_ports():
     capabilities = {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
-    container = {"securityContext": {"allowPrivilegeEscalation": False}}
+    container: dict[str, Any] = {"securityContext": {"allowPrivilegeEscalation": False}}
     container["securityContext"]["capabilities"] = capabilities
     assert violations(pod(container)) == []
 

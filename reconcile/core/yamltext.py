@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from ruamel.yaml import events
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
+from ruamel.yaml.cyaml import CParser
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reconcile.core.errors import Problem, SpecError

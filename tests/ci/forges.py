@@ -38,6 +38,14 @@ class Forge:
     """What both have in common: comments by id, tokens, and what goes wrong next."""
 
     page_size = 100
+    base = ""
+    who = ""
+
+    def token(self, headers):
+        raise NotImplementedError
+
+    def usual(self, method, url, token, content):
+        raise NotImplementedError
 
     def __init__(self):
         self.comments: dict[int, dict[str, Any]] = {}

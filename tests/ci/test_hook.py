@@ -37,7 +37,7 @@ def commit(folder, path="desired/team-a/one.yaml", text=""):
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PRE_COMMIT_HOME": str(folder.parent / "cache"),
     }
-    command = [BIN / "pre-commit", "run", "--color=never"]
+    command = [str(BIN / "pre-commit"), "run", "--color=never"]
     return subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, check=False
     )
@@ -65,7 +65,7 @@ def test_a_commit_of_other_files_is_not_looked_at(repository):
 def test_what_is_installed_on_commit_is_the_hook(repository):
     environ = {**ENVIRON, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     environ["PRE_COMMIT_HOME"] = str(repository.parent / "cache")
-    install = [BIN / "pre-commit", "install"]
+    install = [str(BIN / "pre-commit"), "install"]
     subprocess.run(install, cwd=repository, env=environ, check=True, capture_output=True)
     (repository / "desired/team-a/one.yaml").write_text("kind: Unknown\n")
     git(repository, "add", "-A")

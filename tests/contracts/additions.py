@@ -1,5 +1,8 @@
 """What servers add to each kind that we ship, and to the forms of a pod that we render."""
 
+from typing import Any
+
+from reconcile.core.model import Kind
 from tests.contracts.bodies import (
     ACCOUNT,
     BINDING,
@@ -58,7 +61,7 @@ def without(mapping, *keys):
     return {key: value for key, value in mapping.items() if key not in keys}
 
 
-CASES = {
+CASES: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
     "ConfigMap": (CONFIG_MAP, {"data": {"a": "", "b": "x"}}, {}),
     "ServiceAccount": (ACCOUNT, {"automountServiceAccountToken": False}, {}),
     "Secret": (SECRET, {"data": {"a": "eA=="}}, {".type": "Opaque"}),

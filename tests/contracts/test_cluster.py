@@ -1,5 +1,7 @@
 """The `Cluster` port: reading, preconditions, dry runs, patches."""
 
+from typing import Any
+
 import pytest
 
 from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -235,7 +237,9 @@ def test_what_an_error_is_about_is_named(cluster, namespace):
     with pytest.raises(InvalidError, match=f"apply ConfigMap {namespace}/Wrong") as refused:
         cluster.apply(config_map(namespace, "Wrong"), OURS)
     assert refused.value.fields == ("metadata.name",)
-    binding = {"roleRef": {"kind": "Role", "name": "r", "apiGroup": RBAC.partition("/")[0]}}
+    binding: dict[str, Any] = {
+        "roleRef": {"kind": "Role", "name": "r", "apiGroup": RBAC.partition("/")[0]}
+    }
     assert exists(cluster, cluster.apply(body(Kind(RBAC, "Role"), namespace, "r"), OURS))
     assert exists(
         cluster, cluster.apply(body(Kind(RBAC, "RoleBinding"), namespace, **binding), OURS)

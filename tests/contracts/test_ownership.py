@@ -64,6 +64,7 @@ def test_an_apply_owns_what_it_declares(cluster, namespace):
 def test_an_empty_map_may_be_owned_but_is_never_given_up_by_mistake(cluster, namespace):
     declared = pod(namespace, volumes=[{"name": "work", "emptyDir": {}}])
     owned = manager_entry(cluster.apply(declared, OURS), "reconcile")
+    assert owned is not None
     assert released(owned, fields_of(declared, schema_of(kind_of(declared)))) == {}
 
 

@@ -1,8 +1,11 @@
 """The `Cluster` port: what can be changed no more, and what can never be."""
 
+from typing import Any
+
 import pytest
 
 from reconcile.core.errors import InvalidError
+from reconcile.core.model import Kind
 from tests.contracts.bodies import (
     BINDING,
     CLAIM,
@@ -103,7 +106,7 @@ CLAIM_SPEC = {
     "accessModes": ["ReadWriteOnce"],
     "resources": {"requests": {"storage": "1Gi"}},
 }
-IMMUTABLE = {
+IMMUTABLE: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
     "data": (CONFIG_MAP, {"data": {"a": "1"}, "immutable": True}, {"data": {"a": "2"}}),
     "immutable": (CONFIG_MAP, {"immutable": True}, {"immutable": False}),
     "type": (SECRET, {"type": "a/b"}, {"type": "a/c"}),
@@ -221,7 +224,7 @@ def test_what_cannot_be_is_refused_by_name(cluster, namespace, case):
     assert set(refused.value.fields) == fields
 
 
-UNTYPED = {
+UNTYPED: dict[str, dict[str, Any]] = {
     "a field that is not in the schema": {"dat": {"a": "b"}},
     "a number where text belongs": {"data": {"a": 1}},
 }

@@ -1,5 +1,7 @@
 """Field changes and JSON Patch operations: where a path, not an object, says what is a secret."""
 
+from typing import Any
+
 import pytest
 
 from reconcile.core.changes import ABSENT, Commit, Drift, FieldChange, InPlace
@@ -65,9 +67,10 @@ def test_the_data_of_a_secret_that_changed_is_hidden():
 
 
 def test_a_change_that_hiding_would_make_invisible_still_shows():
-    before, after = ({"credentials": {"a": 1.0}}, {"credentials": {"a": 1.0}})
+    before: dict[str, Any] = {"credentials": {"a": 1.0}}
+    after: dict[str, Any] = {"credentials": {"a": 1.0}}
     for side, leaf in ((before, "x"), (after, "y")):
-        deep = {"leaf": leaf}
+        deep: dict[str, Any] = {"leaf": leaf}
         for _ in range(_DEEPEST * 2):
             deep = {"a": deep}
         side["deep"] = deep

@@ -52,8 +52,8 @@ def _made(plane: ControlPlane, home: str, rules: Rules, scope: str, resource: st
     name = f"reader-{uuid.uuid4().hex[:8]}"
     subject = {"kind": "ServiceAccount", "name": name, "namespace": home}
     metadata = {"name": name} if scope else {"name": name, "namespace": home}
-    role = {"kind": f"{scope}Role", "rules": rules}
-    binding = {
+    role: dict[str, Any] = {"kind": f"{scope}Role", "rules": rules}
+    binding: dict[str, Any] = {
         "kind": f"{scope}RoleBinding",
         "roleRef": {"apiGroup": api, "kind": f"{scope}Role", "name": name},
         "subjects": [subject],

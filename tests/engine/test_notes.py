@@ -1,6 +1,7 @@
 """What a pass leaves in a session's Record, and when it leaves the Record alone."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.engine.worlds import is_quiet, settled
 
 NO = ForbiddenError("no such right")
 PENDING = ["Replace Pod team-a/one-runner: RUNNING_WORK"]
-RECORD = {"verb": "apply", "kind": "ConfigMap", "name": "session-one"}
+RECORD: dict[str, Any] = {"verb": "apply", "kind": "ConfigMap", "name": "session-one"}
 
 
 def note(world):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.health import Phase
 from reconcile.core.model import State
@@ -85,10 +86,11 @@ def record(**metadata):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-class Shown:
+class Shown(EmbeddedCluster):
     """A cluster that shows these ConfigMaps and no pods."""
 
     def __init__(self, *bodies):
+        super().__init__()
         self._bodies = bodies
 
     def list(self, kind, _namespace, _labels):

@@ -1,6 +1,7 @@
 """What was seen is known again, and nothing else is taken for it."""
 
 from array import array
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,8 @@ def test_a_walk_is_known_again_after_it_was_kept(tmp_path_factory, seen):
 )
 def test_each_thing_that_differs_is_a_change(field):
     index = index_of("", [ONE])
-    other = replace(ONE, **{field: "b" if field == "path" else 99})
+    changed: dict[str, Any] = {field: "b" if field == "path" else 99}
+    other = replace(ONE, **changed)
     assert not index.same([other])
     assert list(index.unchanged([other])) == [0]
 

@@ -1,6 +1,7 @@
 """Jobs on a few threads: bounded, ended by a limit, and never silent about an error."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_all_jobs_are_done_when_it_is_drained():
     done = []
     lanes = Lanes(3, "test")
     for number in range(50):
-        lanes.run(lambda number=number: done.append(number), FREE)
+        lanes.run(partial(done.append, number), FREE)
     lanes.drain(FREE)
     assert sorted(done) == list(range(50))
 
@@ -76,7 +77,12 @@ def test_an_error_that_nobody_came_for_can_be_forgotten():
 def test_a_limit_that_is_reached_ends_the_wait_and_not_the_job():
     gate, done = threading.Event(), threading.Event()
     lanes = Lanes(1, "test")
-    lanes.run(lambda: (gate.wait(30), done.set()), FREE)
+
+    def work():
+        gate.wait(30)
+        done.set()
+
+    lanes.run(work, FREE)
     clock = FakeClock()
     with pytest.raises(OverError):
         lanes.drain(Limit(clock, ends=clock.monotonic()))

@@ -141,7 +141,7 @@ def assert_is(shop: Workshop, workspace: Path) -> None:
         match entry:
             case File(_, mode, mtime, size, blobs, _):
                 assert (stat.st_mode & 0o7777, stat.st_mtime_ns) == (mode, mtime), path
-                assert place.read_bytes() == b"".join(map(shop.blobs.get, blobs))
+                assert place.read_bytes() == b"".join(shop.blobs[blob] for blob in blobs)
                 assert stat.st_size == size
             case Directory(_, mode, mtime):
                 assert (stat.st_mode & 0o7777, stat.st_mtime_ns) == (mode, mtime), path

@@ -110,7 +110,8 @@ def changes(draw):
         )
     )
     wanted = manifest(kind, body)
-    fields = (FieldChange(*field, ForcesReplace(), Commit()),)
+    path, before, after = field
+    fields = (FieldChange(path, before, after, ForcesReplace(), Commit()),)
     operation = {"op": "add", "path": pointer[0], "value": pointer[1]}
     change = draw(
         st.sampled_from(

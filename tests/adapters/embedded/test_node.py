@@ -1,6 +1,7 @@
 """The simulated node: what becomes of pods as time goes by."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -207,7 +208,8 @@ def test_a_pod_takes_its_time_to_end_but_no_more_than_its_grace(
 
 
 def test_a_pod_without_grace_or_that_has_ended_goes_at_once(cluster):
-    for name, spec in {"a": {"terminationGracePeriodSeconds": 0}, "b": {}}.items():
+    specs: dict[str, dict[str, Any]] = {"a": {"terminationGracePeriodSeconds": 0}, "b": {}}
+    for name, spec in specs.items():
         body = pod("n", restartPolicy="Never", **spec)
         body["metadata"]["name"] = name
         applied = cluster.apply(body, OURS)

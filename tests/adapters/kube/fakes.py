@@ -58,7 +58,7 @@ class FakeServer(HTTPAdapter):
         self.script: Sequence[Script] = script
         self.seen: list[Seen] = []
 
-    def send(self, request, **sent_with):
+    def send(self, request, *_, **sent_with):
         url = urlsplit(request.url)
         body = request.body or b""
         query = dict(parse_qsl(url.query, keep_blank_values=True))

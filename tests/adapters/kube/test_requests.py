@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
 POD, CONFIG_MAP = Kind("v1", "Pod"), Kind("v1", "ConfigMap")
 REF = ObjectRef("", "ConfigMap", "team-a", "one")
 OPTIONS = ApplyOptions("reconcile")
-BODY = {
+BODY: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
     "metadata": {"name": "one", "namespace": "team-a"},

@@ -244,7 +244,9 @@ def test_selectors_pick_this_sessions_pod_and_no_label_of_the_authors():
 )
 def test_sessions_with_similar_names_share_no_object_or_are_told(names, clashing):
     surroundings = Surroundings("default")
-    wanted = [render(session(name=name), TEMPLATES, surroundings) for name in names]
+    rendered = [render(session(name=name), TEMPLATES, surroundings) for name in names]
+    wanted = [one for one in rendered if isinstance(one, Wanted)]
+    assert len(wanted) == len(names)
     assert [one.name for one in find_clashes(wanted)] == clashing
 
 

@@ -115,7 +115,8 @@ class Trial:
     def _do(self, deed: Deed, aim: Callable[[Running], None]) -> int:
         """Start what the deed is in a process, aim at it, and return its code."""
         self._session.front.reset()
-        verb, more = "sync", ("--termination-log", str(self._session.folder / "log"))
+        verb = "sync"
+        more: tuple[str, ...] = ("--termination-log", str(self._session.folder / "log"))
         if deed is Deed.SYNC:
             more = ("--once",)
         if deed is Deed.HYDRATE:

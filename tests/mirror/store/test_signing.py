@@ -45,7 +45,7 @@ BUCKETS = ("sessions", "sessions.of.teams")
 
 def by_minio(draft: Draft, keys: Keys, region: str, now: int) -> str:
     date = datetime.fromtimestamp(now, UTC)
-    headers = {
+    headers: dict[str, str | list[str] | tuple[str]] = {
         "Host": draft.host,
         "x-amz-content-sha256": draft.digest,
         "x-amz-date": date.strftime("%Y%m%dT%H%M%SZ"),

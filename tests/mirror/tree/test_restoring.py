@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bench.trees import w1, write_hard_names
 from reconcile.mirror.errors import DamagedError, WorkspaceError
-from reconcile.mirror.model import Alone, Directory, File, HardLink, Symlink
+from reconcile.mirror.model import Alone, Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree import placing, restoring
 from reconcile.mirror.tree.restoring import Found, Restorer
 from reconcile.mirror.tree.sites import ASIDE
@@ -358,7 +358,7 @@ def test_a_restorer_that_has_not_begun_says_so(after: Path):
 
 
 def test_special_bits_come_back(after: Path):
-    entries = [Directory("d", 0o3775, T), replace(file("f", b""), mode=0o6711)]
+    entries: list[Entry] = [Directory("d", 0o3775, T), replace(file("f", b""), mode=0o6711)]
     put(Memory(entries), after)
     assert (after / "d").stat().st_mode & 0o7777 == 0o3775
     assert (after / "f").stat().st_mode & 0o7777 == 0o6711
