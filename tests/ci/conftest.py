@@ -1,8 +1,12 @@
 """Forges on loopback, and a clock that does not wait."""
 
+import json
+
 import pytest
 
-from tests.ci.forges import GitHub, GitLab, serving
+from reconcile.ci.platform import TOKEN, job_of
+from tests.ci.forges import WRITER, GitHub, GitLab, serving
+from tests.ci.scenes import BASE, Scene
 from tests.engine.fakes import FakeClock
 
 
@@ -27,3 +31,30 @@ def forge(request):
 @pytest.fixture
 def clock():
     return FakeClock()
+
+
+@pytest.fixture
+def scene(tmp_path, clock):
+    return Scene(tmp_path, clock)
+
+
+@pytest.fixture
+def job(github, tmp_path):
+    def made(token=WRITER, head_repo=1):
+        pull = {"number": 5, "base": {"sha": BASE, "repo": {"id": 1}}}
+        pull["head"] = {"repo": {"id": head_repo}}
+        event = tmp_path / "event.json"
+        event.write_text(json.dumps({"pull_request": pull}))
+        return job_of(
+            {
+                "GITHUB_ACTIONS": "true",
+                "GITHUB_EVENT_NAME": "pull_request",
+                "GITHUB_EVENT_PATH": str(event),
+                "GITHUB_REPOSITORY": "acme/sessions",
+                "GITHUB_API_URL": github.url,
+                "GITHUB_GRAPHQL_URL": f"{github.url}/graphql",
+                TOKEN: token,
+            }
+        )
+
+    return made

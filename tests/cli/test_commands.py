@@ -1,109 +1,19 @@
 """What each command says and how it ends, on files and an embedded cluster."""
 
-import json
-
-import jsonschema
-import pytest
-
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.names import ANNOTATION_ADOPT
-from reconcile.core.yamltext import load_documents
+from tests.cli.trees import BROKEN
 from tests.engine.worlds import GENEROUS, policy_text
 
 NOTHING = "Nothing to do.\n"
 RECREATE = "update: {strategy: Recreate}"
-BROKEN = "initialPromt: work"
 FAILING = "{% if session.name == 'two' %}{{ session.spec.nonsense }}{% endif %}"
 
 
 def summary(ended):
     words = ("Plan: ", "Applied: ")
     return [line for line in ended.out.splitlines() if line.startswith(words)][-1]
-
-
-# validate, render, schema
-
-
-def test_validate_has_nothing_to_say_of_good_files(tree):
-    ended = tree.go("validate")
-    assert (ended.code, ended.out, ended.err) == (0, "", "1 session can be used.\n")
-
-
-def test_validate_tells_every_reason_with_its_place(tree):
-    tree.add("two", BROKEN).write("team-a/three.yaml", "a: [\n").add("four")
-    ended = tree.go("validate")
-    assert ended.code == 3
-    assert "team-a/two.yaml:5:3: spec.initialPromt: " in ended.err
-    assert "initialPrompt" in ended.err
-    assert "team-a/three.yaml:" in ended.err
-    assert "2 sessions can be used." in ended.err
-
-
-def test_validate_counts_no_session_where_the_policy_is_broken(tree):
-    tree.write("policy.yaml", "kind: Nonsense\n")
-    ended = tree.go("validate")
-    assert ended.code == 3
-    assert "policy.yaml" in ended.err
-    assert "0 sessions can be used." in ended.err
-
-
-def test_validate_gives_its_findings_as_json(tree):
-    tree.add("two", BROKEN).add("three", "inactivityTimeout: 60")
-    ended = tree.go("validate", "-o", "json")
-    assert ended.code == 3
-    assert [problem["path"] for problem in ended.json["problems"]] == ["team-a/two.yaml"]
-    assert [problem["path"] for problem in ended.json["warnings"]] == ["team-a/three.yaml"]
-    assert ended.err == ""
-
-
-def test_a_warning_is_no_error(tree):
-    tree.add("two", "inactivityTimeout: 60")
-    ended = tree.go("validate")
-    assert ended.code == 0
-    assert "warning" in ended.err
-
-
-def test_render_prints_every_object_as_yaml(tree):
-    ended = tree.go("render")
-    assert ended.code == 0
-    kinds = [document.value["kind"] for document in load_documents(ended.out)]
-    assert kinds == [
-        "ConfigMap",
-        "ServiceAccount",
-        "ConfigMap",
-        "NetworkPolicy",
-        "Service",
-        "Pod",
-    ]
-
-
-def test_render_prints_what_can_be_rendered_and_tells_of_the_rest(tree):
-    ended = tree.add("two", BROKEN).go("render")
-    assert ended.code == 3
-    assert 'kind: "Pod"' in ended.out
-    assert "team-a/two.yaml" in ended.err
-
-
-def test_own_templates_are_added_to_the_shipped(tree, tmp_path):
-    own = tmp_path / "templates"
-    own.mkdir()
-    claim = (
-        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: '{{ session.name }}-data'}\n"
-        "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
-    )
-    (own / "pvc.yaml.j2").write_text(claim)
-    ended = tree.go("apply", "--templates", str(own))
-    assert ended.code == 0
-    assert "PersistentVolumeClaim team-a/one-data created" in ended.out
-    assert tree.go("diff", "--templates", str(own)).code == 0
-
-
-@pytest.mark.parametrize("kind", [(), ("--kind", "AgenticSession"), ("--kind", "Policy")])
-def test_schema_prints_a_json_schema(tree, kind):
-    ended = tree.run("schema", *kind)
-    assert ended.code == 0
-    jsonschema.Draft202012Validator.check_schema(json.loads(ended.out))
 
 
 # diff and apply
@@ -308,39 +218,3 @@ def test_what_was_done_is_told_although_the_inventory_could_not_be_narrowed(tree
     assert ended.code == 5
     assert "Pod team-b/two-runner deleted" in ended.out
     assert "the inventory could not be deleted: no such right" in ended.err
-
-
-# status
-
-
-def test_status_shows_what_the_sessions_are_doing(tree):
-    tree.add("two", "state: Stopped").go("apply")
-    ended = tree.go("status")
-    assert ended.code == 0
-    lines = ended.out.splitlines()
-    assert lines[0].split()[:4] == ["NAMESPACE", "SESSION", "WANTED", "PHASE"]
-    assert lines[1].split()[:4] == ["team-a", "one", "Running", "Running"]
-    assert lines[2].split()[:4] == ["team-a", "two", "Stopped", "Stopped"]
-
-
-def test_status_is_given_as_json_and_wide(tree):
-    tree.go("apply")
-    tree.add("one", "initialPrompt: changed").go("apply")
-    (session,) = tree.go("status", "-o", "json").json["sessions"]
-    assert session["held"] == ["Replace Pod team-a/one-runner: RUNNING_WORK"]
-    wide = tree.go("status", "-o", "wide").out
-    assert "DIGEST" in wide
-    assert "! Replace Pod team-a/one-runner: RUNNING_WORK" in wide
-
-
-def test_status_of_one_namespace(tree):
-    tree.add("two", namespace="team-b").go("apply")
-    ended = tree.go("status", "-n", "team-b")
-    assert "two" in ended.out
-    assert "team-a" not in ended.out
-    both = tree.go("status", "-n", "team-b", "-n", "team-a")
-    assert "team-a" in both.out
-
-
-def test_status_of_nothing_says_so(tree):
-    assert tree.go("status").out == "No sessions.\n"

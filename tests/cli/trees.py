@@ -11,6 +11,9 @@ from reconcile.cli.main import run
 from reconcile.core.report.schema import report_schema
 from tests.engine.worlds import policy_text, ref_of, session_text
 
+ON_CLUSTERS = ["diff", "apply", "status"]
+BROKEN = "initialPromt: work"
+
 
 @dataclass(frozen=True)
 class Ended:

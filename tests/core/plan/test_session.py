@@ -15,7 +15,6 @@ from reconcile.core.changes import (
     Replace,
 )
 from reconcile.core.model import Policy, State, Strategy
-from reconcile.core.names import ANNOTATION_ADOPT
 from reconcile.core.plan.owners import UNKNOWN_UID, owner_reference
 from reconcile.core.plan.strangers import Strangers
 from tests.builders import (
@@ -23,21 +22,19 @@ from tests.builders import (
     body,
     config_map,
     container,
-    desired,
     in_phase,
     live_ref,
     live_session,
-    plan,
     pod,
     service,
     session,
     session_id,
-    stranger,
     taken_over,
     terminating,
     uid_of,
     wanted,
 )
+from tests.core.plan.sessions import RECREATE, changes
 
 SECRET = body("Secret", "keys", data={"a": "MQ=="})
 ACCOUNT = body("ServiceAccount", NAME)
@@ -46,7 +43,6 @@ CLAIM = body("PersistentVolumeClaim", NAME, spec={"accessModes": ["ReadWriteOnce
 ROUTE = body("Route", NAME, "route.example.com/v1", spec={})
 GRANT = body("Grant", NAME, "grants.example.com/v1", spec={})
 ALL = (pod(), ROUTE, GRANT, service(), POLICY, CLAIM, config_map(), SECRET, ACCOUNT)
-RECREATE = session(strategy=Strategy.RECREATE)
 
 
 def shown(changes):
@@ -56,10 +52,6 @@ def shown(changes):
 def only(changes, kind):
     (change,) = (each for each in changes if each.ref.kind == kind)
     return change
-
-
-def changes(of, objects=(), strangers=None, **fields):
-    return plan(desired(*of, **fields), objects, strangers).changes
 
 
 def test_a_new_session_is_created_record_first_and_pod_last():
@@ -248,57 +240,3 @@ def test_what_is_no_longer_wanted_does_not_wait_for_what_is_held():
         "Hold Pod fix-login-runner",
         "Delete Service fix-login",
     ]
-
-
-def adopt(of, theirs, **fields):
-    manifest = of.manifests[-1]
-    given = stranger(theirs.manifests[-1], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = Strangers(adoptable={manifest.ref: given})
-    return changes([of], live_session(of)[:1], strangers, **fields)[-1]
-
-
-def test_an_adopted_object_is_patched_by_force_and_gets_labels_and_an_owner():
-    patch = adopt(wanted(service(type="NodePort")), wanted(service()))
-    assert isinstance(patch, Patch)
-    assert (patch.force, patch.adopts) == (True, True)
-    assert patch.live == live_ref(patch.ref)
-    assert {field.path for field in patch.fields} == {
-        "metadata.labels[reconcile.ambient-code.io/installation]",
-        "metadata.labels[reconcile.ambient-code.io/session]",
-        "metadata.ownerReferences",
-        "spec.type",
-    }
-
-
-def test_an_object_that_can_only_be_replaced_is_not_adopted():
-    held = adopt(wanted(pod(nodeName="n")), wanted(pod()))
-    assert isinstance(held, Hold)
-    assert isinstance(held.change, Replace)
-    assert held.reason is HoldReason.CANNOT_ADOPT
-
-
-def test_adopting_a_pod_does_not_restart_it_unasked():
-    image = pod(containers=[container(image="runner:2")])
-    held = adopt(wanted(image), wanted(pod()))
-    assert isinstance(held, Hold)
-    assert held.reason is HoldReason.RUNNING_WORK
-    assert isinstance(adopt(wanted(image, of=RECREATE), wanted(pod(), of=RECREATE)), Patch)
-
-
-def test_an_adopted_record_has_no_owner():
-    of = wanted(config_map())
-    record = stranger(of.manifests[0], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = Strangers(adoptable={of.manifests[0].ref: record})
-    adopted, create = changes([of], [], strangers)
-    assert isinstance(adopted, Patch)
-    assert "metadata.ownerReferences" not in {field.path for field in adopted.fields}
-    assert create == Create(of.manifests[1])
-
-
-def test_what_became_ours_while_it_was_looked_at_is_adopted_with_nothing_to_change():
-    of = wanted(config_map())
-    record = live_session(of)[0]
-    adopted, _ = changes([of], [], Strangers(adoptable={of.manifests[0].ref: record}))
-    assert adopted == Patch(
-        of.manifests[0], live_ref(of.manifests[0].ref), (), (), force=True, adopts=True
-    )

@@ -1,6 +1,7 @@
 """Short ways to write documents and to read what is said of them."""
 
 from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.results import Sessions
 
 HEAD = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\n"
 PATH = "team-a/x.yaml"
@@ -28,3 +29,11 @@ def problems(text, path=PATH):
 
 def warnings(text, path=PATH):
     return [str(warning) for warning in read(text, path).warnings]
+
+
+def only(text):
+    """The one document of a file that has no problems."""
+    content = read(text).content
+    assert isinstance(content, Sessions)
+    (declared,) = content.declared
+    return declared

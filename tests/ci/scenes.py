@@ -1,0 +1,68 @@
+"""A job of a pull request, with programs that say what a test wants."""
+
+from reconcile.ci.body import LIMIT
+from reconcile.ci.outlets import Outlets
+from reconcile.ci.platform import TOKEN
+from reconcile.ci.ports import Ended, Surroundings
+from reconcile.ci.program import Offline
+from reconcile.ci.review import Asked, FailOn, Review
+from tests.ci.forges import WRITER
+from tests.ci.repositories import ENVIRON
+
+BASE = "b" * 40
+DIGEST = f"sha256:{'a' * 64}"
+CHANGES = Ended(1, f"### changes\n\nPlan digest: `{DIGEST}`\n", "")
+FINE = Ended(0, "", "2 sessions can be used.")
+
+
+class Programs:
+    """Stands for the program and for git; keeps what they were asked."""
+
+    def __init__(self, validated=FINE, diffed=CHANGES):
+        self.ends = {"validate": validated, "diff": diffed}
+        self.calls = []
+
+    def __call__(self, command, environ, folder):
+        if command[0] == "git":
+            return Ended(0, "", "")
+        self.calls.append((list(command), dict(environ), folder))
+        return self.ends[command[4]]
+
+    def asked(self, name):
+        return next(command[5:] for command, _, _ in self.calls if command[4] == name)
+
+
+class Scene:
+    """One review in one job, and all that it leaves."""
+
+    def __init__(self, folder, clock):
+        self.folder = folder
+        self.clock = clock
+        self.said = []
+        self.environ = {
+            **ENVIRON,
+            TOKEN: WRITER,
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+        }
+        self.asked = {"against": Offline(BASE), "comment": True, "fail_on": FailOn.ERROR}
+
+    def review(self, programs, job, **asked):
+        around = Surroundings(self.environ, self.folder, programs)
+        outlets = Outlets(job.forge, self.environ, self.said.append, lambda text: text)
+        defaults = {"folder": "desired", "templates": "", "limit": LIMIT, "report": ""}
+        whole = Asked(**{**defaults, **self.asked, **asked})
+        return Review(whole, job, around, outlets).run(self.clock)
+
+    @property
+    def outputs(self):
+        lines = (self.folder / "output").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def summary(self):
+        return (self.folder / "summary").read_text()
+
+    @property
+    def log(self):
+        return "\n".join(self.said)

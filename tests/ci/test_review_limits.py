@@ -1,0 +1,142 @@
+"""What a review does without the rights, and with what it must not trust."""
+
+import pytest
+
+from reconcile.ci.body import LIMIT, SMALLEST, marker_of
+from reconcile.ci.platform import Exactly, Job, job_of
+from reconcile.ci.ports import Ended
+from reconcile.ci.processes import run_process
+from reconcile.ci.program import Live
+from reconcile.core.errors import SourceError
+from tests.ci.forges import READER, WRITER
+from tests.ci.scenes import BASE, CHANGES, Programs
+
+
+def test_a_fork_gets_a_notice_and_the_summary(scene, job, github):
+    reviewed = scene.review(Programs(), job(READER, head_repo=2))
+    assert github.comments == {}
+    assert "::notice title=reconcile::No comment: the change comes from a fork" in scene.log
+    assert CHANGES.out.strip() in scene.summary
+    assert (reviewed.fails, reviewed.uncommented) == (False, False)
+
+
+def test_a_token_without_the_right_fails_and_names_it(scene, job):
+    reviewed = scene.review(Programs(), job(READER))
+    assert "::error title=reconcile::No comment:" in scene.log
+    assert "`permissions: pull-requests: write`" in scene.log
+    assert (reviewed.fails, reviewed.uncommented) == (False, True)
+
+
+def test_a_comment_that_fails_otherwise_is_an_error(scene, job):
+    reviewed = scene.review(Programs(), job("wrong"))
+    assert "401 Bad credentials" in scene.log
+    assert reviewed.uncommented
+
+
+def test_without_a_token_there_is_a_notice(scene, job, github):
+    assert not scene.review(Programs(), job("")).uncommented
+    assert "No comment: there is no token in $RECONCILE_TOKEN." in scene.log
+    assert github.requests == []
+
+
+def test_no_comment_is_written_where_none_is_wanted(scene, job, github):
+    scene.review(Programs(), job(), comment=False)
+    assert github.requests == []
+    assert "comment" not in scene.outputs
+
+
+def test_nothing_that_reads_the_change_gets_the_token(scene, job):
+    scene.environ["GITHUB_TOKEN"] = "another"
+    programs = Programs()
+    scene.review(programs, job())
+    assert len(programs.calls) == 2
+    for command, environ, _ in programs.calls:
+        assert WRITER not in " ".join(command)
+        assert WRITER not in environ.values()
+        assert "another" not in environ.values()
+
+
+def test_a_folder_of_the_checkout_is_not_taken_for_the_program(scene, job):
+    trap = scene.folder / "reconcile"
+    trap.mkdir()
+    (trap / "__main__.py").write_text("raise SystemExit(99)")
+    (trap / "__init__.py").write_text("")
+    assert scene.review(run_process, job(), against=None).code != 99
+
+
+def test_the_diff_is_offline_and_within_the_comments_room(scene, job):
+    programs = Programs()
+    scene.review(programs, job(), limit=SMALLEST, templates="more")
+    against, form, limit, *rest = programs.asked("diff")
+    room = SMALLEST - len(marker_of("desired", live=False)) - 1
+    assert [against, form, limit] == [f"--against={BASE}", "--output=markdown", f"--limit={room}"]
+    assert rest == ["--templates=more", "--", "desired"]
+
+
+def test_a_live_diff_has_a_comment_of_its_own(scene, job, github):
+    programs = Programs()
+    scene.review(programs, job())
+    scene.review(programs, job(), against=Live("/secrets/config"))
+    assert len(github.bodies()) == 2
+    assert "--kubeconfig=/secrets/config" in programs.calls[-1][0]
+
+
+def test_a_fork_is_never_compared_with_the_cluster(scene, job):
+    programs = Programs()
+    forked = job(READER, head_repo=2)
+    from_base = Job("github", Exactly(BASE), forked.comments, "", forked=True)
+    scene.review(programs, from_base, against=Live("/secrets/config"))
+    assert programs.asked("diff")[0] == f"--against={BASE}"
+    assert "gets no credentials of the cluster" in scene.log
+
+
+def test_paths_are_named_from_the_top_of_the_repository(scene, job, github):
+    (scene.folder / ".git").mkdir()
+    top, scene.folder = scene.folder, scene.folder / "inner"
+    scene.folder.mkdir()
+    programs = Programs()
+    scene.review(programs, job(), templates="../shared")
+    assert programs.asked("validate") == [
+        "--output=github",
+        "--templates=shared",
+        "--",
+        "inner/desired",
+    ]
+    assert {folder for _, _, folder in programs.calls} == {top}
+    assert github.bodies()[0].startswith(marker_of("inner/desired", live=False))
+
+
+def test_what_is_only_shown_is_no_command_to_the_runner(scene, job):
+    scene.review(Programs(diffed=Ended(3, "### x", "::set-output name=x::y")), job())
+    said = next(text for text in scene.said if "set-output" in text)
+    first, shown, last = said.splitlines()
+    assert shown == "::set-output name=x::y"
+    assert first == f"::stop-commands::{last.strip(':')}"
+    assert len(last) > 16
+
+
+def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, github):
+    scene.review(Programs(diffed=Ended(1, "x" * LIMIT, "")), job())
+    assert "longer than a comment may be" in github.bodies()[0]
+
+
+def test_a_report_that_cannot_be_written_is_told(scene, job):
+    with pytest.raises(SourceError, match="report /nowhere/x cannot be written: No such file"):
+        scene.review(Programs(), job(), report="/nowhere/x")
+
+
+def test_outside_of_a_forge_the_log_has_everything(scene):
+    reviewed = scene.review(Programs(), job_of({}))
+    assert CHANGES.out.strip() in scene.log
+    assert "::" not in scene.log
+    assert "this is neither a GitHub nor a GitLab job" in scene.log
+    assert not reviewed.fails
+
+
+@pytest.mark.parametrize("folder", ["a-->b", "a\nb", "x" * 999, "ünï"])
+def test_no_name_of_a_folder_breaks_the_marker(folder):
+    marker = marker_of(folder, live=False)
+    assert marker.count("-->") == 1
+    assert marker.isascii()
+    assert len(marker.splitlines()) == 1
+    assert len(marker) < 300

@@ -1,0 +1,14 @@
+"""One session's plan, for tests of its changes."""
+
+from reconcile.core.model import Strategy
+from tests.builders import (
+    desired,
+    plan,
+    session,
+)
+
+RECREATE = session(strategy=Strategy.RECREATE)
+
+
+def changes(of, objects=(), strangers=None, **fields):
+    return plan(desired(*of, **fields), objects, strangers).changes

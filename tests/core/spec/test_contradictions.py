@@ -1,0 +1,130 @@
+"""Settings that are good alone and no good together."""
+
+import pytest
+
+from reconcile.core.model import SessionId
+from tests.core.spec.support import document, session
+from tests.core.spec.trees import names, tree
+
+
+def test_a_request_above_the_limit_that_holds_is_refused():
+    found = tree(
+        defaults=document("SessionDefaults", "runner: {resources: {limits: {cpu: 1}}}"),
+        team_a__x=session("runner: {resources: {requests: {cpu: 1500m, gpu: 1}}}"),
+        team_a__y=session("runner: {resources: {requests: {cpu: 1000m}}}", name="y"),
+    )
+    assert names(found) == ["team-a/y"]
+    assert found.broken == {SessionId("team-a", "fix-login")}
+    assert found.unreadable == {"team-a"}
+    assert [str(problem) for problem in found.problems] == [
+        (
+            "team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: "
+            "is more than the limit that holds here"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        (
+            "storage: {mode: shared}\nmirror: {image: m}",
+            "storage.sharedSecretName",
+            "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
+        ),
+        (
+            "storage: {mode: custom, sharedSecretName: ours}\nmirror: {image: m}",
+            "storage.secretName",
+            "is missing: `mode: custom` needs a Secret of one's own; the shared one is not used",
+        ),
+        (
+            "storage: {mode: custom, secretName: a, sharedSecretName: a}\nmirror: {image: m}",
+            "storage.secretName",
+            "is the installation's Secret: write `mode: shared`",
+        ),
+        (
+            "storage: {mode: shared, sharedSecretName: ours}",
+            "mirror.image",
+            "is missing: a workspace that is kept needs the image with `reconcile-mirror`",
+        ),
+        (
+            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m, port: 8001}",
+            "mirror.port",
+            "is the runner's port, too: choose another one",
+        ),
+        (
+            (
+                "storage: {mode: shared, sharedSecretName: ours}\n"
+                "mirror: {image: m, resources: {requests: {memory: 1Gi}}}"
+            ),
+            "mirror.resources.requests.memory",
+            "is more than the limit that holds here",
+        ),
+    ],
+)
+def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, message):
+    found = tree(team_a__x=session(spec), team_a__y=session("timeout: 1", name="y"))
+    assert names(found) == ["team-a/y"]
+    assert [str(problem) for problem in found.problems] == [
+        f"team-a/x.yaml:1:1: spec.{field}: {message}"
+    ]
+
+
+def test_storage_of_one_session_may_be_told_by_installation_and_project():
+    found = tree(
+        defaults=document(
+            "SessionDefaults",
+            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: 'm:1'}",
+        ),
+        team_b__project=document("ProjectSettings", "storage: {mode: custom, secretName: mine}"),
+        team_a__x=session("timeout: 1", name="a"),
+        team_b__x=session("timeout: 1", name="b"),
+    )
+    assert found.problems == ()
+    assert [one.spec["storage"]["mode"] for one in found.sessions] == ["shared", "custom"]
+
+
+def test_what_a_mirror_would_need_is_of_no_account_without_one():
+    found = tree(team_a__x=session("mirror: {port: 8001, resources: {requests: {cpu: 9}}}"))
+    assert found.problems == ()
+    assert names(found) == ["team-a/fix-login"]
+
+
+@pytest.mark.parametrize("mode", ["none", "shared"])
+def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
+    spec = (
+        f"storage: {{mode: {mode}, sharedSecretName: ours, secretName: x, bucket: abc}}\n"
+        "mirror: {image: m}"
+    )
+    assert [str(warning) for warning in tree(team_a__x=session(spec)).warnings] == [
+        f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
+        f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "memory", "warned"),
+    [(250_000, "512Mi", False), (250_000, "256Mi", True), (1_000_000, "1Gi", True)],
+)
+def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, memory, warned):
+    spec = (
+        "storage: {mode: shared, sharedSecretName: ours}\n"
+        f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
+    )
+    text = f"is {files}: a workspace of so many may need {128 + -(-files * 3 // 2048)}Mi of memory"
+    line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
+    found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
+    assert found == [line] * warned
+
+
+def test_repositories_that_share_a_folder_are_warned_about():
+    found = tree(
+        team_a__x=session(
+            "repos:\n- url: https://h/a/x\n- url: https://h/y\n- url: git@h:b/x.git\n- url: git@h:x"
+        )
+    )
+    assert [str(warning) for warning in found.warnings] == [
+        "team-a/x.yaml:1:1: spec.repos[2].url: is cloned into the same folder as spec.repos[0]",
+        "team-a/x.yaml:1:1: spec.repos[3].url: is cloned into the same folder as spec.repos[0]",
+    ]
+    assert found.problems == ()

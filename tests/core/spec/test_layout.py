@@ -1,0 +1,97 @@
+"""What a file is for, told from its path."""
+
+import pytest
+
+from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.layout import Role
+from reconcile.core.spec.results import Ignored, Unusable
+from tests.core.spec.support import document, problems, session
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        ("policy.yaml", Role.POLICY),
+        ("defaults.yaml", Role.DEFAULTS),
+        ("a/project.yaml", Role.PROJECT),
+        ("a/x.yaml", Role.SESSIONS),
+        ("a/b/c.YML", Role.SESSIONS),
+        ("a/policy.yaml", Role.SESSIONS),
+        ("x.yaml", Role.MISPLACED),
+        ("README.md", Role.IGNORED),
+        (".x.yaml", Role.IGNORED),
+        (".git/x.yaml", Role.IGNORED),
+        ("a/.b/x.yaml", Role.IGNORED),
+        ("a/notes.txt", Role.IGNORED),
+    ],
+)
+def test_the_path_tells_what_a_file_is_for(path, role):
+    result = read_file(path, b"")
+    assert result.role is role
+    assert isinstance(result.content, Ignored) is (role is Role.IGNORED)
+    assert bool(result.problems) is (role is not Role.IGNORED)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "x.yaml",
+            "x.yaml: is not read here: sessions belong in a folder named like their namespace",
+        ),
+        (
+            "policy.yml",
+            (
+                "policy.yml: is not read here: "
+                "sessions belong in a folder named like their namespace"
+                "; did you mean `policy.yaml`?"
+            ),
+        ),
+        (
+            "Team_A/x.yaml",
+            (
+                "Team_A/x.yaml: the folder `Team_A` is no namespace: "
+                "the name must be lower-case letters, digits and `-`"
+            ),
+        ),
+        (
+            "a" * 64 + "/x.yaml",
+            (
+                f"{'a' * 64}/x.yaml: the folder `{'a' * 57}...` is no namespace: "
+                "the name is longer than 63 characters"
+            ),
+        ),
+    ],
+)
+def test_a_file_in_the_wrong_place_is_refused(path, expected):
+    assert problems(session("timeout: 1"), path) == [expected]
+
+
+def test_what_could_not_be_read_is_refused_with_the_reason():
+    for path in ("team-a/x.yaml", "team-a/sub", "README.md", "policy.yaml"):
+        result = read_file(path, b"", "is a link that leaves the tree")
+        assert [str(one) for one in result.problems] == [f"{path}: is a link that leaves the tree"]
+        assert result.content == Unusable(frozenset())
+    assert read_file(".x/y", b"", "is a link that leaves the tree").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "place"),
+    [
+        ("policy.yaml", "AgenticSession", "<namespace>/<any name>.yaml"),
+        ("defaults.yaml", "Policy", "policy.yaml"),
+        ("team-a/project.yaml", "SessionDefaults", "defaults.yaml"),
+        ("team-a/sub/project.yaml", "ProjectSettings", "<namespace>/project.yaml"),
+    ],
+)
+def test_a_kind_in_the_wrong_file_is_refused(path, kind, place):
+    (found,) = problems(document(kind, "timeout: 1"), path)
+    assert f"{kind} belongs in {place}" in found
+    assert found.startswith(f"{path}:2:7: kind: must be ")
+
+
+def test_a_settings_file_holds_one_document_only():
+    text = document("SessionDefaults", "timeout: 1")
+    assert problems(f"{text}---\n{text}", "defaults.yaml") == [
+        "defaults.yaml:6:1: may hold one document only"
+    ]

@@ -1,0 +1,20 @@
+"""Trees of files that are put together."""
+
+from reconcile.core.spec.assemble import assemble
+from reconcile.core.spec.documents import read_file
+from tests.core.spec.support import session
+
+GOOD = session("timeout: 1", name="good")
+
+
+def tree(folders=(), **files):
+    """Assemble files whose paths are the keyword's with `__` for `/`, all ending in `.yaml`."""
+    results = [
+        read_file(f"{name.replace('__', '/').replace('_', '-')}.yaml", text.encode())
+        for name, text in files.items()
+    ]
+    return assemble(results, folders)
+
+
+def names(found):
+    return [str(one.id) for one in found.sessions]

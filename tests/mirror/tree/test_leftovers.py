@@ -1,0 +1,122 @@
+"""A volume that holds something already: our own leftovers, and a stranger's."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.tree import restoring
+from reconcile.mirror.tree.restoring import Found, Restorer
+from reconcile.mirror.tree.sites import ASIDE
+from tests.mirror.comparing import differences
+from tests.mirror.tree.snapshots import put, take, write
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_an_attempt_that_was_cut_off_is_completed(
+    before: Path, after: Path, stage: int, monkeypatch
+):
+    memory = take(before)
+    first = Restorer(after, memory.entries)
+    first.begin()
+    if stage > 0:
+        write(memory, first, first.files[: len(first.files) // 2])
+    if stage > 1:
+        write(memory, first, first.files[len(first.files) // 2 :])
+        monkeypatch.setattr(restoring, "link" if stage == 2 else "dress_last", _fail)
+        with pytest.raises(WorkspaceError):
+            first.finish()
+    first.close()
+    monkeypatch.undo()
+    second = put(memory, after)
+    assert differences(before, after) == []
+    assert (after / ASIDE).exists() is False
+    if stage > 1:
+        assert second.files == []
+
+
+def _fail(*_arguments: object) -> None:
+    raise OSError(errno.EIO, "the plug was pulled")
+
+
+def test_only_what_is_missing_is_asked_for_again(before: Path, after: Path):
+    memory = take(before)
+    put(memory, after)
+    (after / "folder-001/file-00.txt").unlink()
+    (after / "odd/linked/dangling").unlink()
+    (after / "odd/linked/three").unlink()
+    assert [entry.path for entry in put(memory, after).files] == ["folder-001/file-00.txt"]
+    assert differences(before, after) == []
+
+
+def test_wrong_modes_and_times_of_a_leftover_are_set_right(before: Path, after: Path):
+    memory = take(before)
+    put(memory, after)
+    (after / "folder-001/file-00.txt").chmod(0o777)
+    os.utime(after / "folder-001/file-00.txt", ns=(1, 1))
+    (after / "folder-001").chmod(0o700)
+    put(memory, after)
+    assert differences(before, after) == []
+
+
+SPOILT = {
+    "folder-001/file-00.txt": lambda path: path.write_bytes(b"x" * 4096),
+    "folder-002/file-00.txt": lambda path: path.write_bytes(b"short"),
+    "folder-003": lambda path: (path / "file-00.txt").unlink() or path.rmdir() or path.touch(),
+    "folder-004/file-00.txt": lambda path: path.unlink() or path.mkdir() or (path / "x").touch(),
+    "folder-005/file-00.txt": lambda path: path.unlink() or path.symlink_to("/etc/passwd"),
+    "odd/linked/dangling": lambda path: path.unlink() or path.symlink_to("elsewhere"),
+    "odd/linked/up": lambda path: path.unlink() or path.write_text("no link"),
+    "odd/linked/three": lambda path: path.unlink() or path.write_bytes(b"one of three names\n"),
+    "foreign": lambda path: path.touch(),
+    "folder-006/foreign/deeper": lambda path: path.mkdir(parents=True) or os.mkfifo(path / "fifo"),
+    "fifo": os.mkfifo,
+    "folder-007": lambda path: (path.rename(path.with_name("m")), path.symlink_to("m")),
+}
+
+
+@pytest.mark.parametrize("path", SPOILT)
+def test_our_own_leftovers_are_set_right_and_a_strangers_are_left_alone(
+    before: Path, after: Path, path: str
+):
+    memory = take(before)
+    put(memory, after)
+    SPOILT[path](after / path)
+    spoilt = differences(before, after)
+    with pytest.raises(WorkspaceError, match="they may be newer work") as caught:
+        put(memory, after)
+    assert "--force" in str(caught.value)
+    assert path.partition("/")[0] in str(caught.value)
+    assert differences(before, after) == spoilt
+    put(memory, after, Found.OURS)
+    assert differences(before, after) == []
+
+
+def test_two_files_that_became_one_are_parted_again(before: Path, after: Path):
+    (before / "a").write_bytes(b"same")
+    (before / "b").write_bytes(b"same")
+    memory = take(before)
+    put(memory, after)
+    (after / "b").unlink()
+    (after / "b").hardlink_to(after / "a")
+    put(memory, after, Found.OURS)
+    assert (after / "a").stat().st_ino != (after / "b").stat().st_ino
+    assert differences(before, after) == []
+
+
+def test_links_that_a_stranger_planted_in_the_volume_are_never_followed(
+    before: Path, after: Path, tmp_path: Path
+):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    (after / ASIDE).symlink_to(outside)
+    (after / "odd").symlink_to(outside)
+    (after / "folder-001").mkdir()
+    (after / "folder-001/file-00.txt").symlink_to(outside / "precious")
+    put(take(before), after, Found.OURS)
+    assert differences(before, after) == []
+    assert [path.name for path in outside.iterdir()] == ["precious"]
+    assert (outside / "precious").read_text() == "precious"

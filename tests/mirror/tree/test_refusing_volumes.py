@@ -1,0 +1,121 @@
+"""What cannot be restored is said, with the file and what to do."""
+
+import errno
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.errors import DamagedError, WorkspaceError
+from reconcile.mirror.model import Directory, HardLink, Symlink
+from reconcile.mirror.tree import placing
+from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.tree.sites import ASIDE
+from tests.mirror.tree.files import T, file
+from tests.mirror.tree.nobody import as_nobody, open_folder
+
+FORGED = [
+    [file("../escaped")],
+    [file("..")],
+    [file(".")],
+    [file("")],
+    [file("/etc/escaped")],
+    [Directory("a", 0o755, T), file("a/../../escaped")],
+    [Directory("a", 0o755, T), file("a//b")],
+    [file("a\0b")],
+    [file("a/b")],
+    [Symlink("a", "/etc", T), file("a/b")],
+    [file("a"), file("a/b")],
+    [HardLink("a", "/etc/passwd")],
+    [HardLink("a", "../escaped")],
+    [Symlink("a", "/etc/passwd", T), HardLink("b", "a")],
+    [Directory(ASIDE, 0o755, T)],
+]
+
+
+@pytest.mark.parametrize("entries", FORGED)
+def test_a_forged_snapshot_is_refused_before_anything_is_written(after: Path, entries):
+    with pytest.raises(DamagedError):
+        Restorer(after, entries).begin()
+    assert list(after.iterdir()) == []
+    assert [path.name for path in after.parent.iterdir()] == ["after"]
+
+
+def test_a_file_of_another_length_is_refused(after: Path):
+    restorer = Restorer(after, [file("a"), file("b")])
+    restorer.begin()
+    with pytest.raises(DamagedError, match="longer"):
+        restorer.write(file("a"), b"too much data")
+    restorer.write(file("b"), b"data")
+    with pytest.raises(DamagedError, match="1 files were not restored, such as 'a'"):
+        restorer.finish()
+    restorer.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the volume is full: make it larger"),
+        (errno.EDQUOT, "the volume's quota is used up: raise it"),
+        (errno.EACCES, "must run as the runner's user"),
+        (errno.EROFS, "the volume is read-only: mount it writable"),
+        (errno.ENOTTY, os.strerror(errno.ENOTTY)),
+    ],
+)
+def test_what_the_volume_refuses_is_said_with_the_file_and_what_to_do(
+    after: Path, monkeypatch, number: int, advice: str
+):
+    restorer = Restorer(after, [file("a")])
+    restorer.begin()
+
+    def refuse(*_arguments: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(placing.os, "pwrite", refuse)
+    with pytest.raises(WorkspaceError, match="'a' cannot be restored") as caught:
+        restorer.write(file("a"), b"data")
+    assert advice in str(caught.value)
+    restorer.close()
+
+
+def test_a_real_limit_on_the_size_of_files_is_said(after: Path):
+    data = bytes(range(256)) * 4096
+    restorer = Restorer(after, [file("a", data)])
+    restorer.begin()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    try:
+        with pytest.raises(WorkspaceError, match="larger than the volume or a limit allows"):
+            restorer.write(file("a", data), data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    restorer.close()
+
+
+def test_a_volume_that_may_not_be_written_is_said():
+    with open_folder() as folder:
+
+        def check() -> None:
+            (folder / "volume").mkdir()
+            (folder / "volume").chmod(0o555)
+            with pytest.raises(WorkspaceError, match="must run as the runner's user"):
+                Restorer(folder / "volume", [file("a")]).begin()
+
+        as_nobody(check)
+
+
+def test_a_volume_that_is_not_there_or_a_link_is_said(tmp_path: Path):
+    with pytest.raises(WorkspaceError, match="there is no such folder: mount the volume there"):
+        Restorer(tmp_path / "missing", []).begin()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(WorkspaceError):
+        Restorer(tmp_path / "link", []).begin()
+
+
+def test_a_name_that_the_file_system_does_not_take_is_said(after: Path):
+    restorer = Restorer(after, [file("x" * 256)])
+    restorer.begin()
+    with pytest.raises(WorkspaceError, match="takes no name as long as this"):
+        restorer.write(file("x" * 256), b"data")
+    restorer.close()
