@@ -56,6 +56,12 @@ effort_options = together(
     ),
 )
 
+bandwidth_option = click.option(
+    "--bandwidth",
+    default="",
+    help="Bytes a second, in both directions together, such as 20MiB; no bound if not given.",
+)
+
 exclude_options = together(
     click.option(
         "--exclude",
@@ -87,6 +93,7 @@ side_options = together(
         help="Use a store without conditional writes: you make sure that there is one pod only.",
     ),
     effort_options,
+    bandwidth_option,
     exclude_options,
 )
 

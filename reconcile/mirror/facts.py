@@ -25,6 +25,7 @@ class Facts(Struct, frozen=True):
         files, restless, unreadable, skipped, beyond: Counts of the last pass.
         passes, commits, failures, sent, restored, restored_files: Sums since the start.
         seconds: How long the last pass took.
+        held: Seconds that requests have waited for the bandwidth, all of them together.
     """
 
     phase: str = "syncing"
@@ -47,6 +48,7 @@ class Facts(Struct, frozen=True):
     restored: int = 0
     restored_files: int = 0
     seconds: float = 0.0
+    held: float = 0.0
 
 
 class FactBook:
@@ -66,7 +68,7 @@ class FactBook:
         with self._lock:
             self._facts = replace(self._facts, **values)
 
-    def count(self, **more: int) -> None:
+    def count(self, **more: float) -> None:
         """Add to sums."""
         with self._lock:
             sums = {name: getattr(self._facts, name) + by for name, by in more.items()}

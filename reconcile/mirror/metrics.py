@@ -31,6 +31,7 @@ COUNTERS = {
     "reconcile_mirror_sent_bytes": "Bytes of packs and blobs that were stored.",
     "reconcile_mirror_restored_bytes": "Bytes that hydrate has brought.",
     "reconcile_mirror_restored_files": "Files that hydrate has written.",
+    "reconcile_mirror_held_seconds": "Seconds that requests waited for --bandwidth, all together.",
 }
 
 
@@ -58,6 +59,7 @@ def values(facts: Facts, now: int, stale_after: float) -> dict[str, float]:
         "reconcile_mirror_sent_bytes": facts.sent,
         "reconcile_mirror_restored_bytes": facts.restored,
         "reconcile_mirror_restored_files": facts.restored_files,
+        "reconcile_mirror_held_seconds": facts.held,
     }
 
 

@@ -24,7 +24,7 @@ from reconcile.mirror.model import Whole
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.report import Farewell, write_farewell
-from reconcile.mirror.starting import Probing, StoreClock, Where, store_opener
+from reconcile.mirror.starting import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tempo import Tempo
 
@@ -57,7 +57,8 @@ def run_hydrate(where: Where, claimant: Claimant, policy: PartialPolicy, door: D
     facts = FactBook(Facts(phase="hydrating"))
     serve(door, facts, clock)
     volume = Volume(where.workspace, where.directory, where.patterns())
-    store = store_opener(where, clock, journal)()
+    holding = Holding(_never, lambda seconds: facts.count(held=seconds))
+    store = store_opener(where, clock, journal, holding)()
     probing = Probing(store, single_writer=where.single_writer)
     began = clock.monotonic()
 
@@ -116,7 +117,8 @@ class SyncProcess:
         workspace = Workspace(
             where.workspace, where.patterns(), where.directory, mark.writer, course.max_files
         )
-        opener = store_opener(where, self._clock, self._journal)
+        holding = Holding(self._ends, lambda seconds: self._facts.count(held=seconds))
+        opener = store_opener(where, self._clock, self._journal, holding)
         self._syncer = Syncer(workspace, opener, Lanes(where.lanes, "upload"), self._clock)
         self._passes = Passes(self._syncer, self._room)
         self._farewell: Farewell | None = None
@@ -198,6 +200,10 @@ class SyncProcess:
         self._ending.terminate()
         self._clock.interrupt()
         self._journal.info("end asked for", signal=signal.Signals(number).name)
+
+    def _ends(self) -> bool:
+        """Tell whether time is what is short now, and bandwidth no matter any more."""
+        return self._ending.asked() or self._ending.near()
 
     def _late(self) -> bool:
         return self._clock.monotonic() > hard_deadline(self._ending, self._course.plan) + _GRACE

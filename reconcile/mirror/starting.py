@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from reconcile.mirror.errors import MirrorError, SettingsError
 from reconcile.mirror.journal import Journal
+from reconcile.mirror.rates import bytes_per_second
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
@@ -29,6 +30,7 @@ class Where(Struct, frozen=True):
     single_writer: bool = False
     lanes: int = 4
     patience: float = 120.0
+    bandwidth: str = ""
     excludes: tuple[str, ...] = field(default=())
     default_excludes: bool = True
 
@@ -40,6 +42,24 @@ class Where(Struct, frozen=True):
     def patterns(self) -> Excludes:
         """Return what is left out; SettingsError for a pattern that makes no sense."""
         return patterns_of(self.excludes, default=self.default_excludes)
+
+
+class Holding(Struct, frozen=True):
+    """When the bandwidth is bounded no more, and who is told how many seconds a request waited."""
+
+    freed: Callable[[], bool]
+    heard: Callable[[float], None]
+
+
+def _never() -> bool:
+    return False
+
+
+def _unheard(_seconds: float) -> None:
+    """Tell nobody."""
+
+
+FOREVER = Holding(_never, _unheard)
 
 
 def patterns_of(given: tuple[str, ...], *, default: bool) -> Excludes:
@@ -78,13 +98,16 @@ def prefix_of(text: str) -> str:
     return "/".join(parts) + "/"
 
 
-def store_opener(where: Where, clock: StoreClock, journal: Journal) -> Callable[[], Store]:
+def store_opener(
+    where: Where, clock: StoreClock, journal: Journal, holding: Holding = FOREVER
+) -> Callable[[], Store]:
     """Return what opens the store when it is first needed; importing minio is slow.
 
     Raises:
-        SettingsError: The prefix makes no sense.
+        SettingsError: The prefix or the bandwidth makes no sense.
     """
     prefix = prefix_of(where.prefix)
+    rate = bytes_per_second(where.bandwidth)
 
     @cache
     def opened() -> Store:
@@ -92,6 +115,11 @@ def store_opener(where: Where, clock: StoreClock, journal: Journal) -> Callable[
             Mounts,
             Place,
             open_store,
+        )
+        from reconcile.mirror.store.pacing import (  # noqa: PLC0415
+            Pace,
+            PacedStore,
+            PatientClock,
         )
         from reconcile.mirror.store.retrying import (  # noqa: PLC0415
             Backoff,
@@ -113,7 +141,9 @@ def store_opener(where: Where, clock: StoreClock, journal: Journal) -> Callable[
 
         mounts = Mounts(where.project_secret, where.shared_secret, where.token_file, where.ca_file)
         plain = open_store(mounts, Place(prefix, prefix.strip("/")))
-        store = RetryingStore(plain, clock, Backoff(where.patience), tell)
+        pace = Pace(rate, clock, holding.freed, holding.heard)
+        patient = PatientClock(clock, pace)
+        store = RetryingStore(PacedStore(plain, pace), patient, Backoff(where.patience), tell)
         return SingleWriterStore(store) if where.single_writer else store
 
     lock = threading.Lock()

@@ -5,6 +5,7 @@ from typing import Final
 from reconcile.core.spec.podfields import PORT, resources
 from reconcile.core.spec.syntax import (
     AUDIENCE,
+    BANDWIDTH,
     BUCKET,
     ENDPOINT,
     IMAGE,
@@ -76,6 +77,12 @@ MIRROR: Final = Fields(
             whole(1, 3600),
             "Time for the last flush; the pod's grace period is the runner's time and this.",
             60,
+        ),
+        Field(
+            "bandwidth",
+            BANDWIDTH,
+            "The most that it sends and fetches, such as `20MiB` a second, until the pod ends; "
+            "no bound if unset.",
         ),
         Field(
             "partial",

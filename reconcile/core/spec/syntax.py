@@ -167,6 +167,11 @@ ENDPOINT: Final = form(
 AUDIENCE: Final = form(
     "an audience such as sts.amazonaws.com", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", LONGEST_LINE
 )
+BANDWIDTH: Final = form(
+    "bytes a second, at least 100kB, such as 20MiB",
+    "([1-9][0-9]{2,8}(k|Ki)|[1-9][0-9]{0,5}(M|Mi|G|Gi))B?",
+    16,
+)
 MODEL: Final = form("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
 PATTERN: Final = form("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
 DURATION: Final = Scalar(

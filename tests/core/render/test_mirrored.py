@@ -34,6 +34,7 @@ CUSTOM = {
         "singleWriter": True,
         "maxFiles": 20_000,
         "flushSeconds": 100,
+        "bandwidth": "20MiB",
         "intervalSeconds": 7,
         "staleSeconds": 8,
         "resources": {"limits": {"memory": "1Gi"}},
@@ -212,6 +213,7 @@ def test_the_grace_period_has_room_for_runner_and_flush(shape):
 def test_every_setting_reaches_the_containers_that_it_is_for(shape):
     hydrate, sync = (variables(mirrors(CUSTOM, shape)[name]) for name in ("hydrate", "sync"))
     both = {
+        "BANDWIDTH": "20MiB",
         "CA_FILE": "/etc/mirror/ca/ca.crt",
         "DEFAULT_EXCLUDES": "false",
         "EXCLUDE": "*.o\n/big file",

@@ -76,6 +76,7 @@ def test_the_built_in_settings_hold_where_nothing_else_is_said():
             "intervalSeconds": 30,
             "staleSeconds": 90,
             "flushSeconds": 60,
+            "bandwidth": None,
             "partial": "use",
             "maxFiles": 250_000,
             "exclude": [],

@@ -7,6 +7,7 @@ from tests.core.spec.support import problems, session, warnings
 DURATION = "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
 QUANTITY = "must be a quantity such as 500m, 2 or 8Gi"
 IMAGE = "must be an image reference such as quay.io/team/runner:1.2"
+BANDWIDTH = "must be bytes a second, at least 100kB, such as 20MiB"
 BUCKET = "must be a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`"
 VARIABLE = "must be letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`"
 ENDPOINT = "must be a URL such as https://s3.example.com:9000, without user, password and query"
@@ -81,6 +82,9 @@ def test_the_messages_never_repeat_a_value():
             "must be use or refuse",
         ),
         ("mirror: {flushSeconds: 0}", "mirror.flushSeconds", "must be from 1 to 3600"),
+        ("mirror: {bandwidth: 99kB}", "mirror.bandwidth", BANDWIDTH),
+        ("mirror: {bandwidth: 20 MiB}", "mirror.bandwidth", BANDWIDTH),
+        ("mirror: {bandwidth: 20}", "mirror.bandwidth", "must be text, not a number: quote it"),
         ("mirror: {port: 0}", "mirror.port", "must be from 1 to 65535"),
         ("storage: {bucket: ab}", "storage.bucket", BUCKET),
         ("storage: {bucket: a..b}", "storage.bucket", BUCKET),

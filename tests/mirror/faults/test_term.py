@@ -130,6 +130,46 @@ def test_a_second_term_changes_nothing(session):
     assert differences(pod.root, _later(session)) == []
 
 
+@pytest.mark.parametrize("end", ["prestop", "TERM"])
+def test_what_the_bandwidth_holds_back_goes_at_once_when_the_pod_ends(session, end):
+    """At this rate it would take four minutes, and the deadline is sooner."""
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("large", os.urandom(24 << 20))
+    sent = threading.Event()
+    session.front.plan = meanwhile(When.AFTER, sent.set, of="/blobs/", method="PUT")
+    options = quick(pod, "--bandwidth=100kB", "--flush-seconds=60")
+    with session.start("sync", pod, *options) as running:
+        assert sent.wait(60)
+        assert session.head().generation.number == 0
+        if end == "prestop":
+            pod.state.write(pod.state.ending, b"")
+            running.until("committed")
+        running.process.terminate()
+        ended = running.ended()
+    assert ended.code == Exit.OK
+    assert_in_order(ended)
+    assert message(pod)["outcome"] == "flushed"
+    assert differences(pod.root, _later(session)) == []
+
+
+def test_term_ends_a_hydrate_that_the_bandwidth_holds_back(session):
+    pod = session.pod("one")
+    pod.hydrate()
+    pod.write("large", os.urandom(24 << 20))
+    pod.sync()
+    new = session.pod("new")
+    got = threading.Event()
+    session.front.plan = meanwhile(When.AFTER, got.set, of="/blobs/", method="GET")
+    with session.start("hydrate", new, "--bandwidth=100kB", "--lanes=1") as running:
+        assert got.wait(60)
+        running.process.terminate()
+        ended = running.ended()
+    assert ended.code == Exit.TERMINATED
+    assert session.run("hydrate", new).code == Exit.OK
+    assert differences(pod.root, new.root) == []
+
+
 @pytest.mark.parametrize("key", ["/HEAD", "/manifests/", "/packs/"])
 def test_term_during_hydrate_ends_it_and_the_next_start_completes_it(session, key):
     pod = session.pod("one")

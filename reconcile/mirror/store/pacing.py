@@ -1,0 +1,154 @@
+"""A Store that keeps to a bandwidth: each request waits until those before it have had their time.
+
+An object is sent or fetched in one go, and the time that it should have taken is waited for. So
+the bound holds on average; what is on its way at a time, a pack for each lane at most, is faster.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+
+BURST: Final = 1.0
+"""Seconds whose bytes may come at once after a rest: small requests wait for nothing."""
+
+_LOOK: Final = 0.5
+"""Seconds between two looks whether the bound still holds."""
+
+
+class Clock(Protocol):
+    """Time, and the wish not to wait."""
+
+    def monotonic(self) -> float:
+        """Seconds from some point on."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; True, at once, where nothing is to wait any longer."""
+        ...
+
+    def jitter(self) -> float:
+        """A random number from 0 to 1."""
+        ...
+
+
+class Pace:
+    """A token bucket that all threads and both directions share.
+
+    It may go into debt: what comes must be counted even where nobody knew its size before.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Clock,
+        freed: Callable[[], bool],
+        heard: Callable[[float], None],
+    ) -> None:
+        """Begin with a full bucket.
+
+        Args:
+            rate: Bytes a second; infinite for no bound.
+            clock: Whose time counts.
+            freed: Whether the bound holds no more; asked often while something waits.
+            heard: Told how many seconds a request has waited.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._freed = freed
+        self._heard = heard
+        self._lock = threading.Lock()
+        self._next = clock.monotonic() - BURST
+        self._mine = threading.local()
+
+    def take(self, size: int) -> None:
+        """Wait for one's turn, and have the next one wait for so many bytes."""
+        self._until(self._reserve(size))
+
+    def count(self, size: int) -> None:
+        """Have the next turn wait for bytes that are here already."""
+        self._reserve(size)
+
+    def waited(self) -> float:
+        """Return how many seconds the calling thread has waited in all."""
+        return getattr(self._mine, "seconds", 0.0)
+
+    def _reserve(self, size: int) -> float:
+        with self._lock:
+            turn = max(self._next, self._clock.monotonic() - BURST)
+            self._next = turn + size / self._rate
+        return turn
+
+    def _until(self, turn: float) -> None:
+        began = self._clock.monotonic()
+        if turn <= began:
+            return
+        while not self._freed() and (left := turn - self._clock.monotonic()) > 0:
+            if self._clock.wait(min(left, _LOOK)):
+                break
+        seconds = self._clock.monotonic() - began
+        self._mine.seconds = self.waited() + seconds
+        self._heard(seconds)
+
+
+class PatientClock:
+    """A clock for retries, whose budget is not spent by what the pace has held back."""
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() - self._pace.waited()
+
+    def wait(self, seconds: float) -> bool:
+        return self._clock.wait(seconds)
+
+    def jitter(self) -> float:
+        return self._clock.jitter()
+
+
+class PacedStore:
+    """Wraps a Store, below its retries, so that what is sent again counts again.
+
+    A conditional write never waits: what is stored already is to count as soon as it can.
+    """
+
+    def __init__(self, inner: Store, pace: Pace) -> None:
+        self._inner = inner
+        self._pace = pace
+
+    def get(self, key: str) -> Stored:
+        self._pace.take(0)
+        found = self._inner.get(key)
+        self._pace.count(len(found.body))
+        return found
+
+    def get_into(self, key: str, buffer: memoryview) -> int:
+        self._pace.take(0)
+        size = self._inner.get_into(key, buffer)
+        self._pace.count(size)
+        return size
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        self._pace.take(size)
+        return self._inner.get_range(key, offset, size)
+
+    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
+        self._pace.take(sum(map(len, parts)))
+        self._inner.put(key, parts, digest)
+
+    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+        self._pace.count(len(body))
+        return self._inner.put_if(key, body, etag)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        return self._inner.list(prefix, after)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._inner.delete(keys)
+
+
+if TYPE_CHECKING:
+    _conforms: type[Store] = PacedStore

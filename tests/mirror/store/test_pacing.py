@@ -1,0 +1,182 @@
+"""Requests keep to a bandwidth, by a clock that waits for nobody, until time is what is short."""
+
+import hashlib
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.mirror.errors import SettingsError, StoreAwayError
+from reconcile.mirror.rates import bytes_per_second
+from reconcile.mirror.store.memory import MemoryStore, Request
+from reconcile.mirror.store.pacing import BURST, Pace, PacedStore, PatientClock
+from reconcile.mirror.store.port import ABSENT
+from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from tests.mirror.store.clocks import FakeClock
+
+MIB = 1 << 20
+PACK = bytes(16 * MIB)
+DIGEST = hashlib.sha256(PACK).hexdigest()
+
+
+class World:
+    """A paced store, and what it says and hears."""
+
+    def __init__(self, rate: float = MIB) -> None:
+        self.clock = FakeClock()
+        self.free = False
+        self.heard: list[float] = []
+        self.pace = Pace(rate, self.clock, lambda: self.free, self.heard.append)
+        self.memory = MemoryStore()
+        self.store = PacedStore(self.memory, self.pace)
+
+    def put(self, body: bytes = PACK) -> None:
+        self.store.put("packs/one", [body[:7], body[7:]], hashlib.sha256(body).hexdigest())
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: World) -> None:
+    world.put()
+    assert world.clock.time == 0
+    world.put()
+    assert world.clock.time == 16 - BURST
+    world.put()
+    assert world.clock.time == 32 - BURST
+
+
+def test_what_was_got_counts_as_what_was_sent(world: World) -> None:
+    world.put()
+    assert world.store.get("packs/one").body == PACK
+    assert world.clock.time == 16 - BURST
+    assert world.store.get_range("packs/one", 5, MIB) == PACK[:MIB]
+    assert world.clock.time == 32 - BURST
+    assert world.store.get_into("packs/one", memoryview(bytearray(PACK))) == len(PACK)
+    assert world.clock.time == 33 - BURST
+    world.put(b"next")
+    assert world.clock.time == 49 - BURST
+
+
+def test_small_requests_after_a_rest_wait_for_nothing(world: World) -> None:
+    world.clock.time += 100
+    for _ in range(9):
+        world.put(bytes(MIB // 10))
+    assert world.clock.waits == []
+    world.put(bytes(MIB))
+    world.put(bytes(MIB))
+    assert world.clock.waits != []
+
+
+def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: World) -> None:
+    world.put()
+    etag = world.store.put_if("HEAD", bytes(MIB), ABSENT)
+    assert world.clock.waits == []
+    assert world.memory.get("HEAD").etag == etag
+    world.put()
+    assert world.clock.time == 17 - BURST
+
+
+def test_lists_and_deletes_wait_for_nothing(world: World) -> None:
+    world.put()
+    assert [each.key for each in world.store.list("")] == ["packs/one"]
+    world.store.delete(["packs/one"])
+    assert list(world.memory.list("")) == []
+    assert world.clock.waits == []
+
+
+def test_without_a_bound_nothing_waits() -> None:
+    world = World(math.inf)
+    for _ in range(3):
+        world.put()
+        world.store.get("packs/one")
+    assert (world.clock.waits, world.heard) == ([], [])
+
+
+def test_what_waits_goes_at_once_when_the_end_begins(world: World) -> None:
+    world.put()
+
+    class Ending(FakeClock):
+        """The end begins while somebody waits."""
+
+        def wait(self, seconds: float) -> bool:
+            world.free = True
+            return super().wait(seconds)
+
+    world.pace._clock = clock = Ending()
+    world.put()
+    assert len(clock.waits) == 1
+    assert clock.time < 1
+    world.put()
+    assert len(clock.waits) == 1
+    assert world.memory.get("packs/one").body == PACK
+
+
+def test_what_waits_goes_at_once_when_the_clock_is_cut_short(world: World) -> None:
+    world.put()
+    world.clock.stops = 3
+    world.put()
+    assert len(world.clock.waits) == 3
+    assert world.clock.time < 15
+
+
+def test_the_seconds_that_were_waited_are_told(world: World) -> None:
+    world.put()
+    world.put()
+    world.put()
+    assert world.heard == [16 - BURST, 16]
+    assert world.pace.waited() == 32 - BURST
+
+
+def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(world: World) -> None:
+    left = [3]
+
+    def fault(request: Request) -> StoreAwayError | None:
+        if request.done or not left[0]:
+            return None
+        left[0] -= 1
+        return StoreAwayError("503")
+
+    world.memory.bucket.fault = fault
+    patient = PatientClock(world.clock, world.pace)
+    store = RetryingStore(world.store, patient, Backoff(budget=10, first=1))
+    store.put("packs/one", [PACK], DIGEST)
+    assert left == [0]
+    assert world.clock.time >= 3 * 16 - BURST
+    assert patient.monotonic() == 1 + 2 + 4
+
+
+@given(st.lists(st.integers(0, 20 * MIB), max_size=30), st.integers(10, 200))
+def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) -> None:
+    world = World(rate * MIB)
+    sent = 0
+    for size in sizes:
+        world.pace.take(size)
+        assert sent <= rate * MIB * (world.clock.time + BURST) + MIB / 1000
+        sent += size
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("", math.inf),
+        ("100kB", 1e5),
+        ("500Ki", 500 * 1024),
+        ("20MiB", 20 * MIB),
+        ("3M", 3e6),
+        ("1GiB", 1 << 30),
+    ],
+)
+def test_bandwidths_are_read_as_people_write_them(text: str, rate: float) -> None:
+    assert bytes_per_second(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["20", "99kB", "0M", "-1M", "1.5MiB", "20 MiB", "20mb", "20MiB/s", "٣M", "inf", "1TB"]
+)
+def test_a_bandwidth_that_makes_no_sense_is_refused_with_a_good_one(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"no bandwidth: write bytes a second.*such as 20MiB"):
+        bytes_per_second(text)
