@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.history.past import Past, read_object
@@ -100,10 +101,17 @@ class Timeline:
 
 
 def _change(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Change:
-    changed = [entry for path, entry in after.items() if before.get(path) != entry]
+    changed = [entry for path, entry in after.items() if not _same(before.get(path), entry)]
     files = [entry for entry in changed if isinstance(entry, File)]
     size = sum(file.size for file in files if _blobs(before.get(file.path)) != file.blobs)
     return Change(len(files), size, sum(path not in after for path in before))
+
+
+def _same(one: Entry | None, other: Entry) -> bool:
+    """Compare what a workspace has, wherever its bytes lie."""
+    if isinstance(one, File) and isinstance(other, File):
+        return replace(one, place=other.place) == other
+    return one == other
 
 
 def _blobs(entry: Entry | None) -> tuple[str, ...] | None:
