@@ -39,6 +39,11 @@ class Limit:
         if self.over():
             raise OverError
 
+    def within(self, seconds: float) -> "Limit":
+        """Return the same limit, or one so many seconds from now if that is earlier."""
+        ends = min(self.ends, self._clock.monotonic() + seconds)
+        return Limit(self._clock, ends, self._asked)
+
     def less(self, seconds: float) -> "Limit":
         """Return the same limit that much earlier: to leave time for what comes after."""
         return Limit(self._clock, self.ends - seconds, self._asked)

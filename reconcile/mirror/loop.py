@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.ending import Ending
@@ -19,6 +20,7 @@ from reconcile.mirror.journal import Journal
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing
 from reconcile.mirror.passes import Effort, Survey
+from reconcile.mirror.snapshot.repacking import NEVER
 from reconcile.mirror.sync import Done, Outcome, Syncer, Unchanged
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 
@@ -132,9 +134,12 @@ class Passes:
             generation=done.generation.number,
             entries=len(done.survey.seen),
             sent=done.sent,
+            repacked=done.repacked,
             restless=gathered.restless,
             unreadable=gathered.unreadable,
         )
+        if done.unpacked:
+            self._room.journal.warn("packs stay as they are", error=done.unpacked)
         if done.unkept:
             self._room.journal.warn("state not kept", error=done.unkept)
 
@@ -176,7 +181,7 @@ class Loop:
     def _turn(self, effort: Effort) -> None:
         if self._ending.near():
             self._room.facts.set(phase="following")
-            self._sync(effort)
+            self._sync(replace(effort, thrift=NEVER))
             self._ending.wait(self._tempo.pause, _never)
             return
         looked = self._passes.look(effort)
@@ -197,7 +202,7 @@ class Loop:
 
 def follow(passes: Passes, room: Room, gone: Callable[[], bool], ends: float, pause: float) -> None:
     """Sync without rest until the runner is gone, or the time for that is over."""
-    effort = Effort(Limit(room.clock, ends, gone))
+    effort = Effort(Limit(room.clock, ends, gone), thrift=NEVER)
     while not effort.limit.over():
         try:
             passes.attempt(effort)

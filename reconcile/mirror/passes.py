@@ -14,6 +14,7 @@ from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
+from reconcile.mirror.snapshot.repacking import THRIFT, Thrift
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.git import git_directories, held_back
@@ -62,11 +63,12 @@ class Effort(Struct, frozen=True):
     """How far a pass may go.
 
     A pass that is `final` ends at its limit with what it has, newest files first; any other is
-    given up there.
+    given up there. `thrift` says what is packed anew beside a commit.
     """
 
     limit: Limit
     final: bool = False
+    thrift: Thrift = THRIFT
 
 
 def survey(root: Path, excludes: Excludes, bounds: Bounds, limit: Limit) -> Survey:

@@ -17,11 +17,13 @@ from reconcile.mirror.noticing import ContestedError, check_notices
 from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
 from reconcile.mirror.position import Position, last_manifest, read_own_head, read_tree
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
-from reconcile.mirror.snapshot.chain import Stamp, Written, next_manifest
+from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.notices import named_anew
+from reconcile.mirror.snapshot.repacking import NEVER
 from reconcile.mirror.snapshot.times import SECOND
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.tidying import Tidied, tidy
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.sharing import MAX_FILES, Bounds
 from reconcile.mirror.uploads import Uploads
@@ -53,10 +55,18 @@ class Unchanged(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """A pass that compared everything; `committed` tells whether it made a new generation.
+    """A pass that compared everything.
 
-    `sent` counts the bytes of packs and blobs that were stored. `unkept` says why what was seen
-    could not be kept in the state directory, where the next process would read everything again.
+    Attributes:
+        survey: What was seen.
+        captured: What was made of it.
+        generation: The last one that is committed.
+        committed: Whether this pass did that.
+        sent: Bytes of packs and blobs that were stored.
+        repacked: How many packs were packed anew.
+        unkept: Why what was seen could not be kept in the state directory, where the next process
+            would read everything again.
+        unpacked: Why packs that are worth it could not be packed anew, which costs requests alone.
     """
 
     survey: Survey
@@ -64,7 +74,9 @@ class Done(Struct, frozen=True):
     generation: Generation
     committed: bool
     sent: int
+    repacked: int = 0
     unkept: str = ""
+    unpacked: str = ""
 
 
 Outcome: TypeAlias = Unchanged | Done
@@ -143,15 +155,23 @@ class Syncer:
         lacks: Completeness = Whole()
         if effort.final and captured.built.missing.files:
             lacks = captured.built.missing
-        generation = position.found.head.generation
+        old = position.found.head.generation
+        landing: _Landing | None = _Landing(old, Tidied(position.tree))
         if _differs(position, captured, lacks):
-            landed = self._commit(position, captured, lacks)
-            if landed is None:
-                return None
-            generation = landed
-        unkept = self._remember(captured, generation)
-        committed = generation != position.found.head.generation
-        return Done(seen, captured, generation, committed, uploads.sent - before, unkept)
+            landing = self._commit(position, captured, lacks, effort)
+        if landing is None:
+            return None
+        tidied = landing.tidied
+        return Done(
+            seen,
+            captured,
+            landing.generation,
+            committed=landing.generation != old,
+            sent=uploads.sent - before + tidied.sent,
+            repacked=tidied.packs,
+            unkept=self._remember(captured, landing.generation),
+            unpacked=tidied.problem,
+        )
 
     def _stand(self) -> Position:
         """Return what is committed; HEAD is read where that is not known for sure."""
@@ -190,14 +210,11 @@ class Syncer:
             raise
 
     def _commit(
-        self, position: Position, captured: Captured, lacks: Completeness
-    ) -> Generation | None:
+        self, position: Position, captured: Captured, lacks: Completeness, effort: Effort
+    ) -> "_Landing | None":
         """Commit; None where a late write came in between, from which to begin again."""
-        written = self._write(position, captured, lacks)
         uploads = self._uploads_for(position)
-        self._store().put(written.ref.key, [written.body], written.ref.digest)
-        self._attempted = written.generation.number
-        self._heed_notices(position.tree, written.tree)
+        written, tidied = self._announce(position, captured.built.tree, lacks, effort)
         self._sure = False
         head = successor(
             position.found.head, written.generation.chain, written.generation.time, lacks
@@ -213,14 +230,36 @@ class Syncer:
         state = self._workspace.state
         state.keep_manifest(written.ref.digest, written.body)
         state.forget_manifests(written.generation.chain)
-        return written.generation
+        return _Landing(written.generation, tidied)
 
-    def _write(self, position: Position, captured: Captured, lacks: Completeness) -> Written:
+    def _announce(
+        self, position: Position, tree: Tree, lacks: Completeness, effort: Effort
+    ) -> tuple[Written, Tidied]:
+        """Store the manifest of the next generation, so that only HEAD is missing."""
+        written, tidied = self._write(position, tree, lacks, effort)
+        self._store().put(written.ref.key, [written.body], written.ref.digest)
+        self._attempted = written.generation.number
+        try:
+            self._heed_notices(position.tree, written.tree)
+        except ContestedError:
+            if tidied.tree is tree:
+                raise
+            # What was packed anew may be what is being deleted: the commit needs none of it.
+            return self._announce(position, tree, lacks, replace(effort, thrift=NEVER))
+        return written, tidied
+
+    def _write(
+        self, position: Position, tree: Tree, lacks: Completeness, effort: Effort
+    ) -> tuple[Written, Tidied]:
         head = position.found.head
         last = replace(head.generation, number=next_number(head, self._attempted) - 1)
         stamp = Stamp(self._clock.time_ns(), head.writer, lacks)
         try:
-            return next_manifest(last, stamp, position.tree, captured.built.tree)
+            delta = next_delta(last, stamp, position.tree, tree)
+            if delta is not None:
+                return delta, Tidied(tree)
+            tidied = tidy(self._store, tree, effort) if last.chain else Tidied(tree)
+            return new_base(last, stamp, tidied.tree), tidied
         except ValueError as error:
             raise WorkspaceError(
                 f"this state of the workspace cannot be written down: {error}; what was committed "
@@ -236,6 +275,13 @@ class Syncer:
         except WorkspaceError as error:
             return str(error)
         return ""
+
+
+class _Landing(Struct, frozen=True):
+    """What a commit has made."""
+
+    generation: Generation
+    tidied: Tidied
 
 
 def _is_base(written: Written) -> bool:

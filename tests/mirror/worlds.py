@@ -10,6 +10,7 @@ from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import require_mark
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant
+from reconcile.mirror.snapshot.repacking import THRIFT
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tree.excludes import Excludes
@@ -126,8 +127,8 @@ class Pod:
         workspace = Workspace(self.root, self.excludes, self.state, writer)
         return Syncer(workspace, lambda: self.store, Lanes(2, "upload"), self.clock)
 
-    def effort(self, *, final=False, ends=math.inf, asked=lambda: False):
-        return Effort(Limit(self.clock, ends, asked), final)
+    def effort(self, *, final=False, ends=math.inf, asked=lambda: False, thrift=THRIFT):
+        return Effort(Limit(self.clock, ends, asked), final, thrift)
 
     def sync(self, **effort):
         """One pass of a new process."""

@@ -94,8 +94,10 @@ def assemble(manifests: Iterable[tuple[ManifestRef, bytes]]) -> Tree:
     return chain.tree()
 
 
-def next_manifest(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written:
-    """Write the generation after `last`: as a delta, or as a base where deltas have become many.
+def next_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written | None:
+    """Write the generation after `last` as a delta; None where deltas have become many.
+
+    Then a base is due, by `new_base`.
 
     Args:
         last: The generation that `before` is.
@@ -111,11 +113,11 @@ def next_manifest(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> 
         base, *deltas = delta.generation.chain
         if 2 * sum(ref.size for ref in deltas) <= base.size:
             return delta
-    return new_base(last, stamp, after)
+    return None
 
 
 def new_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written:
-    """Write the generation after `last` as a delta; arguments and errors as for `next_manifest`."""
+    """Write the generation after `last` as a delta; arguments and errors as for `next_delta`."""
     header = _header(last, stamp, last.chain)
     return _written(header, encode_delta(header, before, after), after)
 

@@ -1,6 +1,11 @@
-"""When packs hold little that is still needed: what to pack anew, and the tree that follows."""
+"""When packs are too many or hold too little: what to pack anew, and the tree that follows.
 
-from collections.abc import Iterable, Mapping
+Each commit adds a pack, however small, and each pack is a request of every restore. What is packed
+anew keeps its digest, so nothing but places changes; the old packs stay for garbage collection.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -9,11 +14,31 @@ from msgspec.structs import replace
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.packing import BLOCK
 
-LEAST_LIVE: Final = 0.5
-"""A pack of which less is needed is worth packing anew."""
 
-LEAST_FREED: Final = 64 << 20
-"""Bytes that repacking must free before it is worth its requests."""
+class Thrift(Struct, frozen=True):
+    """When packing anew is worth its requests, and how much of it is done at once.
+
+    Attributes:
+        small: Bytes below which a pack costs more by its request than by its bytes.
+        most_small: How many of those may lie about: they are packed anew when there are more, and
+            each time for fewer would be to send the same bytes again and again.
+        least_live: The part of a pack that must be needed; one with less is sparse.
+        least_freed: Bytes that sparse packs must waste before they are packed anew.
+        most_read: Bytes of packs that are read at a time, the smallest first.
+        most_packs: How many packs are read at a time.
+    """
+
+    small: int = 1 << 20
+    most_small: int = 32
+    least_live: float = 0.5
+    least_freed: int = 64 << 20
+    most_read: int = 64 << 20
+    most_packs: int = 256
+
+
+THRIFT: Final = Thrift()
+NEVER: Final = Thrift(most_small=sys.maxsize, least_freed=sys.maxsize)
+"""Nothing is packed anew."""
 
 
 class Move(Struct, frozen=True):
@@ -28,24 +53,28 @@ class Move(Struct, frozen=True):
 def live_bytes(tree: Tree) -> dict[int, int]:
     """Return how many bytes of each pack are members that the tree needs, by pack number."""
     live = dict.fromkeys(tree.packs, 0)
-    for member in _members(tree).values():
-        live[member.pack.number] += BLOCK + member.size + -member.size % BLOCK
+    for place, file in _members(tree):
+        live[place.pack] += BLOCK + file.size + -file.size % BLOCK
     return live
 
 
-def moves(tree: Tree, least_freed: int = LEAST_FREED) -> tuple[Move, ...]:
-    """Return what is to be packed anew, in the order of packs; nothing if too little is freed.
+def moves(tree: Tree, thrift: Thrift = THRIFT) -> tuple[Move, ...]:
+    """Return what is to be packed anew, in the order of packs; nothing if it is not worth it.
 
     Packs in which nothing is needed cost nothing: the next base lets go of them.
     """
     live = live_bytes(tree)
-    sparse = {
-        number: pack for number, pack in tree.packs.items() if live[number] < LEAST_LIVE * pack.size
-    }
-    if sum(pack.size - live[number] for number, pack in sparse.items()) < least_freed:
+    needed = [pack for number, pack in tree.packs.items() if live[number]]
+    many, sparse = _small(needed, thrift), _sparse(needed, live, thrift)
+    chosen = {pack.number: pack for pack in _affordable({*many, *sparse}, thrift)}
+    if not chosen:
         return ()
-    members = sorted(_members(tree).items())
-    return tuple(move for _, move in members if move.pack.number in sparse)
+    found = (
+        Move(file.blobs[0], chosen[place.pack], place.offset, file.size)
+        for place, file in _members(tree)
+        if place.pack in chosen
+    )
+    return tuple(sorted(found, key=lambda move: (move.pack.number, move.offset)))
 
 
 def moved(tree: Tree, places: Mapping[str, Packed], packs: Iterable[Pack]) -> Tree:
@@ -60,6 +89,28 @@ def moved(tree: Tree, places: Mapping[str, Packed], packs: Iterable[Pack]) -> Tr
     return Tree(entries, {**tree.packs, **{pack.number: pack for pack in packs}})
 
 
+def _small(needed: Iterable[Pack], thrift: Thrift) -> list[Pack]:
+    small = [pack for pack in needed if pack.size < thrift.small]
+    return small if len(small) > thrift.most_small else []
+
+
+def _sparse(needed: Iterable[Pack], live: Mapping[int, int], thrift: Thrift) -> list[Pack]:
+    sparse = [pack for pack in needed if live[pack.number] < thrift.least_live * pack.size]
+    freed = sum(pack.size - live[pack.number] for pack in sparse)
+    return sparse if freed >= thrift.least_freed else []
+
+
+def _affordable(packs: Iterable[Pack], thrift: Thrift) -> list[Pack]:
+    chosen: list[Pack] = []
+    left = thrift.most_read
+    for pack in sorted(packs, key=lambda pack: (pack.size, pack.number)):
+        left -= pack.size
+        if left < 0 or len(chosen) == thrift.most_packs:
+            break
+        chosen.append(pack)
+    return chosen
+
+
 def _moved(entry: Entry, places: Mapping[str, Packed]) -> Entry:
     if not isinstance(entry, File) or not isinstance(entry.place, Packed):
         return entry
@@ -67,12 +118,13 @@ def _moved(entry: Entry, places: Mapping[str, Packed]) -> Entry:
     return entry if place is None else replace(entry, place=place)
 
 
-def _members(tree: Tree) -> dict[tuple[int, int], Move]:
-    """Return what the tree needs of its packs, once each, by pack number and offset."""
-    return {
-        (entry.place.pack, entry.place.offset): Move(
-            entry.blobs[0], tree.packs[entry.place.pack], entry.place.offset, entry.size
-        )
-        for entry in tree.entries.values()
-        if isinstance(entry, File) and isinstance(entry.place, Packed)
-    }
+def _members(tree: Tree) -> Iterator[tuple[Packed, File]]:
+    """Yield what the tree needs of its packs, each member once."""
+    known: set[int] = set()
+    for entry in tree.entries.values():
+        if isinstance(entry, File) and isinstance(entry.place, Packed):
+            # One number needs less memory than a pair, and there may be 100,000 of them.
+            member = entry.place.pack << 64 | entry.place.offset
+            if member not in known:
+                known.add(member)
+                yield entry.place, entry

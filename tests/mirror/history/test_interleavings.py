@@ -18,6 +18,7 @@ from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
+from reconcile.mirror.snapshot.repacking import Thrift
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.memory import MemoryBucket
 from tests.mirror.history.turns import Turns, TurnStore
@@ -71,9 +72,13 @@ class Stage:
         if content == 3:
             target.unlink(missing_ok=True)
         elif content == 2:
-            target.write_bytes(b"small" * 9)
+            target.write_bytes(b"small %d" % name)
         else:
             target.write_bytes(LARGE[content])
+
+    def effort(self):
+        """Pack anew whenever there are two packs."""
+        return self.pod.effort(thrift=Thrift(most_small=1))
 
     def name(self, actor):
         return f"pod{self.pods}" if actor == "pod" else actor
@@ -83,7 +88,7 @@ class Stage:
         if name in self.running:
             return name
         if actor == "pod":
-            self.turns.start(name, self.caught(lambda: self.syncer.run(self.pod.effort())))
+            self.turns.start(name, self.caught(lambda: self.syncer.run(self.effort())))
         else:
             store = TurnStore(self.store, self.turns, name)
             collector = Collector(store, RULES, self.clock)

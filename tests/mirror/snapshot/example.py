@@ -32,6 +32,7 @@ from reconcile.mirror.snapshot import chain, gzipped, heads, keys
 from reconcile.mirror.snapshot.packing import PackWriter
 from reconcile.mirror.snapshot.places import places
 from reconcile.mirror.snapshot.times import SECOND
+from tests.mirror.snapshot.manifests import next_manifest
 
 PAGE = Path(__file__).parents[3] / "docs" / "format.md"
 NOON = 1_769_860_800_123_456_789
@@ -62,7 +63,7 @@ class Workshop:
     tree: Tree = field(default_factory=Tree)
     blobs: dict[str, bytes] = field(default_factory=dict)
 
-    def commit(self, given: list[Given], write: Write = chain.next_manifest) -> chain.Written:
+    def commit(self, given: list[Given], write: Write = next_manifest) -> chain.Written:
         """Store a tree; files are given with their bytes."""
         packs = PackWriter(chain.next_pack(self.tree))
         entries = [self._entry(each, packs) for each in given]

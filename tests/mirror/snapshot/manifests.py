@@ -1,4 +1,4 @@
-"""Lines of manifests as JSON values, for tests that change them."""
+"""Manifests for tests: the next of a chain, and lines as JSON values that a test changes."""
 
 import gzip
 
@@ -6,6 +6,7 @@ import orjson
 from msgspec.structs import replace
 
 from reconcile.mirror.model import ManifestRef, Tree, Writer
+from reconcile.mirror.snapshot.chain import new_base, next_delta
 from reconcile.mirror.snapshot.header import Header
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import encode_base, encode_delta
@@ -32,6 +33,11 @@ DIRECTORY = {"kind": "directory", "path": "d", "mode": "0755", "mtime": "0.00000
 SYMLINK = {"kind": "symlink", "path": "s", "target": "t", "mtime": "0.000000000"}
 PACK = {"kind": "pack", "number": 1, "sha256": sha("p"), "size": 4096}
 PACKED = {**FILE, "size": 512, "blobs": [BLOB], "pack": 1, "at": 512}
+
+
+def next_manifest(last, stamp, before, after):
+    """A delta where one may follow, else a base."""
+    return next_delta(last, stamp, before, after) or new_base(last, stamp, after)
 
 
 def gone(path):

@@ -15,10 +15,11 @@ from reconcile.mirror.model import (
     Writer,
 )
 from reconcile.mirror.snapshot import chain, gzipped
-from reconcile.mirror.snapshot.chain import Stamp, assemble, next_manifest, read_manifest
+from reconcile.mirror.snapshot.chain import Stamp, assemble, read_manifest
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import decode, needed_packs
 from tests.mirror.snapshot import trees
+from tests.mirror.snapshot.manifests import next_manifest
 from tests.mirror.snapshot.trees import pack, sha
 
 NOTHING = Generation(0, 0, ())
@@ -26,7 +27,7 @@ STAMP = Stamp(17, Writer("uid", 1, "pod"))
 D = Directory("d", 0o755, 0)
 F = File("d/f", 0o644, 0, 0, (), Alone())
 WRITES = st.sampled_from(
-    [chain.next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
+    [next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
 )
 
 
@@ -40,7 +41,7 @@ def chained(*steps):
     generation, tree, bodies = NOTHING, Tree(), {}
     for after, write in steps:
         numbers = {number: p for number, p in after.packs.items() if number not in tree.packs}
-        how = write if generation.chain else chain.next_manifest
+        how = write if generation.chain else next_manifest
         written = how(generation, STAMP, tree, Tree(after.entries, {**tree.packs, **numbers}))
         generation, tree = written.generation, written.tree
         bodies[written.ref] = written.body
@@ -207,7 +208,7 @@ def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
 def test_a_directory_may_become_a_link_when_what_was_below_is_gone():
     before = Tree({"d": D, "d/f": F, "h": HardLink("h", "d/f")})
     after = Tree({"d": Symlink("d", "elsewhere", 0)})
-    generation, tree, bodies = chained((before, chain.next_manifest), (after, chain.new_delta))
+    generation, tree, bodies = chained((before, next_manifest), (after, chain.new_delta))
     assert read(generation, bodies) == tree == after
 
 

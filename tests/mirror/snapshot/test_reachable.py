@@ -19,6 +19,7 @@ from reconcile.mirror.snapshot.reachable import Ages, Mark, needs, roots, sweep,
 from reconcile.mirror.snapshot.records import Record, decode_record, encode_record
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.port import Listed
+from tests.mirror.snapshot.manifests import next_manifest
 from tests.mirror.snapshot.trees import sha
 
 WRITER = Writer("uid", 1, "pod")
@@ -61,7 +62,7 @@ class Session:
         kept_entries = {p: e for p, e in self.tree.entries.items() if zlib.crc32(p.encode()) % 3}
         entries = dict(sorted({**kept_entries, **entries}.items()))
         stamp = chain.Stamp(int(self.now * 10**9), WRITER)
-        how = write if self.generation.chain else chain.next_manifest
+        how = write if self.generation.chain else next_manifest
         written = how(self.generation, stamp, self.tree, Tree(entries, found))
         self.put(written.ref.key, written.body)
         return written
@@ -122,7 +123,7 @@ class Session:
 
 
 WRITES = st.sampled_from(
-    [chain.next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
+    [next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
 )
 names = st.lists(st.integers(0, 9), max_size=4, unique=True)
 steps = st.one_of(
@@ -162,7 +163,7 @@ def aged(session, policy):
 
 def test_what_nothing_needs_is_gone_after_two_collections():
     session = Session()
-    session.write([1, 2, 3], chain.next_manifest)
+    session.write([1, 2, 3], next_manifest)
     for number in range(4):
         session.now += 1
         session.commit([number], lambda g, s, _, t: chain.new_base(g, s, t))
@@ -225,7 +226,7 @@ def test_a_young_manifest_counts_whoever_wrote_it():
 
 
 def test_a_directory_alone_needs_nothing():
-    written = chain.next_manifest(
+    written = next_manifest(
         Generation(0, 0, ()), chain.Stamp(0, WRITER), Tree(), Tree({"d": Directory("d", 0, 0)})
     )
     assert list(needs(decode(written.body))) == []

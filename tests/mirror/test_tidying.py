@@ -1,0 +1,221 @@
+"""Many small packs become few beside a commit, and whatever goes wrong, the commit does not."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.mirror.errors import DeniedError, StoreAwayError
+from reconcile.mirror.exchange import read_head
+from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.timeline import Change, Timeline
+from reconcile.mirror.position import read_tree
+from reconcile.mirror.snapshot.chain import MAX_DELTAS
+from reconcile.mirror.snapshot.notices import SWEEP, Notice, encode_notice
+from reconcile.mirror.snapshot.repacking import THRIFT, Thrift, live_bytes
+from reconcile.mirror.store.memory import MemoryStore
+from reconcile.mirror.tidying import RESERVE
+from tests.mirror.worlds import Pod, listing, requests
+
+EAGER = Thrift(most_small=1, least_freed=1)
+"""Packs anew at each base."""
+
+
+def needed(pod):
+    """The packs that the committed tree lies in."""
+    generation = read_head(pod.store).head.generation
+    tree = read_tree(pod.store, pod.state, generation)
+    return [tree.packs[number] for number, live in live_bytes(tree).items() if live]
+
+
+def objects(memory, prefix="packs/"):
+    return {key for key in memory.bucket.objects if key.startswith(prefix)}
+
+
+@pytest.fixture
+def due(pod, memory):
+    """A pod with 40 packs, in which so much is changed that a base is due."""
+    syncer = pod.syncer()
+    for number in range(40):
+        pod.write(f"f{number:02}", b"%d" % number)
+        syncer.run(pod.effort(thrift=Thrift(most_small=1000)))
+    assert len(needed(pod)) == 40
+    for path in pod.root.iterdir():
+        os.utime(path, (1, 1))
+    pod.write("last", b"last")
+    memory.bucket.requests.clear()
+    return pod
+
+
+def test_packs_and_requests_of_a_restore_stay_bounded_over_many_small_commits(
+    pod, successor, memory
+):
+    syncer = pod.syncer()
+    most = 0
+    for number in range(300):
+        pod.write(f"d{number % 7}/f{number}", b"%d" % number * 20)
+        assert syncer.run(pod.effort()).committed
+        most = max(most, len(needed(pod)))
+    bound = THRIFT.most_small + 1 + MAX_DELTAS + 1
+    assert most <= bound
+    memory.bucket.requests.clear()
+    successor.hydrate()
+    assert len(requests(memory)) <= bound + MAX_DELTAS + 1 + 2
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_a_due_base_names_few_packs_and_what_was_is_still_there(due, successor, memory):
+    before = objects(memory)
+    done = due.sync()
+    assert done.repacked >= 40
+    assert done.unpacked == ""
+    assert len(needed(due)) == 1
+    assert before < objects(memory)
+    assert "delete" not in {request.method for request in memory.bucket.requests}
+    assert done.sent == sum(len(memory.bucket.objects[key][0]) for key in objects(memory) - before)
+    successor.hydrate()
+    assert listing(successor.root) == listing(due.root)
+
+
+def test_after_that_a_change_costs_what_it_did(due, memory):
+    syncer = due.syncer()
+    syncer.run(due.effort())
+    memory.bucket.requests.clear()
+    due.write("more", b"other")
+    syncer.run(due.effort())
+    assert requests(memory) == ["put packs", "put manifests", "list sweep", "put_if HEAD"]
+    due.write("again", b"last")
+    memory.bucket.requests.clear()
+    assert syncer.run(due.effort()).sent == 0
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+@pytest.mark.parametrize("error", [StoreAwayError("away"), DeniedError("403")])
+def test_a_store_that_fails_meanwhile_costs_the_packing_and_not_the_commit(
+    due, successor, script, method, error
+):
+    # The first get is HEAD's, the first put that of the new file.
+    script.left += [(method, False, lambda: None), (method, False, lambda: error)]
+    done = due.sync()
+    assert done.committed
+    assert done.unpacked == str(error)
+    assert done.repacked == 0
+    successor.hydrate()
+    assert listing(successor.root) == listing(due.root)
+
+
+def test_a_pack_that_is_damaged_or_gone_stays_and_the_others_are_packed_anew(due, memory):
+    altered, gone, *others = [f"packs/{pack.digest}.tar" for pack in needed(due)]
+    body, written = memory.bucket.objects[altered]
+    flipped = body[:512] + bytes([body[512] ^ 1]) + body[513:]
+    memory.bucket.objects[altered] = (flipped, written)
+    del memory.bucket.objects[gone]
+    done = due.sync()
+    assert done.committed
+    assert done.unpacked
+    assert done.repacked == len(others) + 1
+    left = {f"packs/{pack.digest}.tar" for pack in needed(due)}
+    assert len(left) == 3
+    assert {altered, gone} < left
+
+
+@pytest.mark.parametrize(
+    "effort",
+    [{"final": True}, {"ends": 1000 + RESERVE - 1}, {"asked": None}],
+    ids=["final", "limit near", "asked to end meanwhile"],
+)
+def test_who_is_about_to_end_packs_nothing_anew(due, successor, script, effort):
+    before = len(needed(due))
+    if "asked" in effort:
+        asked = []
+        script.left += [("get", False, lambda: None), ("get", False, lambda: asked.append(1))]
+        effort = {"asked": lambda: bool(asked)}
+    done = due.sync(**effort)
+    assert done.committed
+    assert (done.repacked, done.unpacked) == (0, "")
+    assert len(needed(due)) == before + 1
+    successor.hydrate()
+    assert listing(successor.root) == listing(due.root)
+
+
+def test_what_there_was_time_for_is_kept(due, script, successor):
+    gets = []
+    script.always_before("get", lambda: (gets.append(1), due.clock.sleep(5)))
+    done = due.sync()
+    assert 0 < done.repacked < 10
+    assert done.unpacked == ""
+    successor.hydrate()
+    assert listing(successor.root) == listing(due.root)
+
+
+def test_a_new_pack_that_is_being_deleted_is_not_used_and_the_commit_lands(
+    due, successor, memory, script
+):
+    """A packing that failed before may have left the same pack, which is garbage by now."""
+
+    def announce():
+        key = [r.key for r in memory.bucket.requests if r.key.startswith("packs/")][-1]
+        notice = encode_notice(Notice(due.clock.time_ns(), (key,)))
+        memory.bucket.objects[f"{SWEEP}x.json"] = (notice, due.clock.seconds)
+
+    memory.bucket.now = lambda: due.clock.seconds
+    script.before("list", announce)
+    before = len(needed(due))
+    done = due.sync()
+    assert done.committed
+    assert done.repacked == 0
+    assert len(needed(due)) == before + 1
+    successor.hydrate()
+    assert listing(successor.root) == listing(due.root)
+
+
+def test_the_log_does_not_take_new_places_for_changes(pod, memory):
+    for name in ("a", "b", "c"):
+        pod.write(name, name.encode() * 50)
+        done = pod.sync(thrift=EAGER)
+    assert done.repacked
+    told = [one.change for one in Timeline(memory, read_past(memory)).tell()]
+    assert told == [Change(1, 50, 0)] * 3
+
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "d/e", "d/f", "d/g"]),
+        st.one_of(st.none(), st.integers(0, 5), st.just(5 << 20)),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+def edit(pod, path, content):
+    """Write a small file with few possible contents, a large one, or none."""
+    target = pod.root / path
+    if content is None:
+        target.unlink(missing_ok=True)
+    elif content <= 5:
+        pod.write(path, b"%d" % content * 100)
+    else:
+        pod.write(path, bytes(content))
+
+
+@settings(deadline=None, max_examples=60)
+@given(EDITS, st.sampled_from([EAGER, Thrift(most_small=2), THRIFT]))
+def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, thrift):
+    with tempfile.TemporaryDirectory() as folder:
+        memory = MemoryStore()
+        pod = Pod(Path(folder), "one", memory)
+        pod.hydrate()
+        syncer = pod.syncer()
+        for number, (path, content) in enumerate(edits):
+            edit(pod, path, content)
+            syncer.run(pod.effort(thrift=thrift))
+            if not number % 5:
+                syncer = pod.syncer()
+        assert len(needed(pod)) <= thrift.most_small + 1 + MAX_DELTAS + 1
+        new = Pod(Path(folder), "two", memory)
+        new.hydrate()
+        assert listing(new.root) == listing(pod.root)
