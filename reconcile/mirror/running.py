@@ -58,7 +58,7 @@ def run_hydrate(where: Where, claimant: Claimant, policy: PartialPolicy, door: D
     serve(door, facts, clock)
     volume = Volume(where.workspace, where.directory, where.patterns())
     holding = Holding(_never, lambda seconds: facts.count(held=seconds))
-    store = store_opener(where, clock, journal, holding)()
+    store = store_opener(where, clock, journal, holding, refusals=True)()
     probing = Probing(store, single_writer=where.single_writer)
     began = clock.monotonic()
 

@@ -99,9 +99,16 @@ def prefix_of(text: str) -> str:
 
 
 def store_opener(
-    where: Where, clock: StoreClock, journal: Journal, holding: Holding = FOREVER
+    where: Where,
+    clock: StoreClock,
+    journal: Journal,
+    holding: Holding = FOREVER,
+    *,
+    refusals: bool = False,
 ) -> Callable[[], Store]:
     """Return what opens the store when it is first needed; importing minio is slow.
+
+    With `refusals` what the store refuses is tried again too, as long as what it does not answer.
 
     Raises:
         SettingsError: The prefix or the bandwidth makes no sense.
@@ -143,7 +150,8 @@ def store_opener(
         plain = open_store(mounts, Place(prefix, prefix.strip("/")))
         pace = Pace(rate, clock, holding.freed, holding.heard)
         patient = PatientClock(clock, pace)
-        store = RetryingStore(PacedStore(plain, pace), patient, Backoff(where.patience), tell)
+        backoff = Backoff(where.patience, refusals=refusals)
+        store = RetryingStore(PacedStore(plain, pace), patient, backoff, tell)
         return SingleWriterStore(store) if where.single_writer else store
 
     lock = threading.Lock()

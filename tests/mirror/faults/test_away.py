@@ -104,6 +104,74 @@ def test_what_the_store_refuses_ends_a_hydrate_with_its_reason(session, pod, ans
     assert word in ended.events[-1]["error"]
 
 
+ANSWERS = [
+    (Answer(403, "AccessDenied"), "the key may not s3:GetObject"),
+    (Answer(400, "Odd"), "HTTP 400, Odd"),
+    (Answer(500, "InternalError"), "HTTP 500, InternalError"),
+    (Answer(404, "NoSuchBucket"), "there is no bucket"),
+]
+
+
+def reads_head(asked):
+    return asked.method == "GET" and asked.path.endswith("/HEAD")
+
+
+@pytest.mark.parametrize("answer", [answer for answer, _ in ANSWERS], ids=str)
+def test_a_refusal_of_head_that_passes_is_waited_for_by_a_hydrate(session, pod, answer):
+    pod.sync()
+    session.front.plan = first(2, answer, reads_head)
+    new = session.pod("new")
+    ended = session.run("hydrate", new)
+    assert ended.code == Exit.OK
+    again = [event for event in ended.events if event["event"] == "store asked again"]
+    assert [event["failures"] for event in again] == [1, 2]
+    assert differences(pod.root, new.root) == []
+
+
+@pytest.mark.parametrize(("answer", "words"), ANSWERS, ids=str)
+def test_a_refusal_of_head_that_stays_never_means_a_new_session(session, pod, answer, words):
+    pod.sync()
+    before = session.head()
+    session.front.plan = always(answer, reads_head)
+    new = session.pod("new")
+    ended = session.run("hydrate", new, "--patience=0.5")
+    assert ended.code == Exit.STORE
+    assert words in ended.events[-1]["error"]
+    assert "given up after" in ended.events[-1]["error"]
+    assert session.head() == before
+    assert session.run("sync", new, "--once").code == Exit.WORKSPACE
+
+
+def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(session, pod):
+    pod.sync()
+    writes = lambda asked: asked.is_write_of("HEAD")  # noqa: E731
+    session.front.plan = first(2, Answer(403, "AccessDenied"), writes)
+    new = session.pod("new")
+    assert session.run("hydrate", new).code == Exit.OK
+    assert session.head().writer.uid == new.claimant.uid
+
+
+@pytest.mark.s3
+def test_a_wrong_key_fails_with_its_own_message_when_the_patience_is_over(real):
+    pod = real.pod("one")
+    real.tell("S3_ACCESS_KEY", "nobody")
+    ended = real.run("hydrate", pod, "--patience=0.5")
+    assert ended.code == Exit.STORE
+    assert "does not know the access key" in ended.events[-1]["error"]
+    assert "given up after" in ended.events[-1]["error"]
+
+
+@pytest.mark.s3
+def test_a_key_that_is_corrected_meanwhile_is_used(real):
+    pod = real.pod("one")
+    real.tell("S3_SECRET_KEY", "not yet")
+    with real.start("hydrate", pod) as running:
+        assert "secret key" in running.until("store asked again")["error"]
+        real.tell("S3_SECRET_KEY", real.server.keys.secret)
+        assert running.ended().code == Exit.OK
+    assert real.head().writer.uid == pod.claimant.uid
+
+
 @pytest.mark.s3
 @pytest.mark.parametrize("key", ["/packs/", "/blobs/", "/manifests/", "/HEAD"])
 def test_a_wrong_checksum_never_becomes_an_object(real, key):

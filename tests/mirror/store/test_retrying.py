@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.errors import DeniedError, MissingObjectError, StoreAwayError, StoreError
+from reconcile.mirror.errors import (
+    DeniedError,
+    MissingObjectError,
+    PreconditionError,
+    StoreAwayError,
+    StoreError,
+)
 from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retrying import Backoff, RetryingStore, Setback
@@ -74,6 +80,73 @@ def test_a_clear_answer_is_not_asked_for_again(error: StoreError) -> None:
     with pytest.raises(type(error)):
         store.get("a")
     assert len(bucket.requests) == 1
+
+
+REFUSALS = [
+    DeniedError("403"),
+    StoreError("400"),
+    StoreError("301"),
+    StoreAwayError("500"),
+]
+PATIENT = Backoff(budget=60, first=1, longest=8, refusals=True)
+
+
+def patient(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
+    bucket, _ = opened(fault, clock)
+    return bucket, RetryingStore(bucket.below(""), clock, PATIENT)
+
+
+@pytest.mark.parametrize("call", ["get", "get_into", "get_range", "put"])
+@pytest.mark.parametrize("error", REFUSALS, ids=str)
+def test_who_hopes_for_a_key_or_a_right_asks_again_after_any_refusal(
+    call: str, error: StoreError
+) -> None:
+    clock = FakeClock()
+    _, store = patient(failing(2, error), clock)
+    assert CALLS[call](store) == CALLS[call](opened(failing(0), FakeClock())[1])
+    assert clock.waits == [1, 2]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=str)
+def test_a_refusal_that_does_not_pass_keeps_its_kind_and_its_words(error: StoreError) -> None:
+    clock = FakeClock()
+    _, store = patient(failing(1000, error), clock)
+    with pytest.raises(
+        type(error), match=rf"^{error} \(given up after 10 tries in 55 s\)"
+    ) as caught:
+        store.get("a")
+    assert type(caught.value) is type(error)
+    assert clock.time <= PATIENT.budget
+
+
+def test_whoever_hopes_takes_a_clear_absence_for_what_it_is() -> None:
+    clock = FakeClock()
+    bucket, store = patient(failing(0), clock)
+    with pytest.raises(MissingObjectError):
+        store.get("nothing")
+    with pytest.raises(PreconditionError):
+        store.put_if("a", b"", ABSENT)
+    assert (clock.waits, len(bucket.requests)) == ([], 2)
+
+
+def test_a_conditional_write_is_sent_again_only_where_the_key_was_refused() -> None:
+    clock = FakeClock()
+    bucket, store = patient(failing(2, DeniedError("403")), clock)
+    store.put_if("HEAD", b"new", ABSENT)
+    assert (bucket.objects["HEAD"][0], clock.waits) == (b"new", [1, 2])
+    for error in (StoreAwayError("500"), StoreError("400"), PreconditionError("412")):
+        bucket.fault = failing(1, error)
+        with pytest.raises(type(error)):
+            store.put_if("HEAD", b"newer", ABSENT)
+    assert clock.waits == [1, 2]
+
+
+def test_a_right_to_delete_that_is_missing_is_not_hoped_for() -> None:
+    clock = FakeClock()
+    _, store = patient(failing(1, DeniedError("403")), clock)
+    with pytest.raises(DeniedError):
+        store.delete(["a"])
+    assert clock.waits == []
 
 
 def test_waits_grow_and_end_with_the_budget() -> None:
