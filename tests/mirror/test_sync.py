@@ -106,6 +106,16 @@ def test_hard_links_follow_a_directory_that_moved(pod, successor):
     assert listing(successor.root) == listing(pod.root)
 
 
+def test_a_file_whose_other_name_is_outside_of_the_workspace_is_a_file(pod, successor):
+    outside = pod.root.parent / "outside"
+    outside.write_bytes(b"shared")
+    os.link(outside, pod.root / "inside")
+    pod.sync()
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+    assert (successor.root / "inside").stat().st_nlink == 1
+
+
 def test_a_changed_mode_or_time_is_a_change_of_few_bytes(pod, successor):
     path = pod.write("a", b"a")
     pod.sync()

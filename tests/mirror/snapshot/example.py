@@ -24,13 +24,13 @@ from reconcile.mirror.model import (
     Head,
     ManifestRef,
     Packed,
+    Place,
     Symlink,
     Tree,
     Writer,
 )
 from reconcile.mirror.snapshot import chain, gzipped, heads, keys
 from reconcile.mirror.snapshot.packing import PackWriter
-from reconcile.mirror.snapshot.places import places
 from reconcile.mirror.snapshot.times import SECOND
 from tests.mirror.snapshot.manifests import next_manifest
 
@@ -87,13 +87,20 @@ class Workshop:
         chunks = [given.data[at : at + keys.CHUNK] for at in range(0, len(given.data), keys.CHUNK)]
         blobs = tuple(hashlib.sha256(chunk).hexdigest() for chunk in chunks)
         self.blobs |= dict(zip(blobs, chunks, strict=True))
-        place = places(self.tree).find(blobs)
+        place = self._place(blobs)
         if len(given.data) > keys.LARGE:
             self.objects |= dict(zip(map(keys.blob_key, blobs), chunks, strict=True))
         elif place is None:
             assert packs.add(blobs[0], given.data) == []
         size = len(given.data)
         return File(given.path, given.mode, given.mtime, size, blobs, place or Alone())
+
+    def _place(self, blobs: tuple[str, ...]) -> Place | None:
+        """Return where bytes lie that an earlier generation has."""
+        if not blobs:
+            return Alone()
+        files = (each for each in self.tree.entries.values() if isinstance(each, File))
+        return next((file.place for file in files if file.blobs == blobs), None)
 
 
 def _placed(entry: Entry, fresh: dict[str, Packed]) -> Entry:

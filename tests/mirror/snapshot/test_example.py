@@ -6,9 +6,9 @@ import pytest
 
 from reconcile.mirror.snapshot import heads, keys
 from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.snapshot.places import object_keys
 from reconcile.mirror.snapshot.unpacking import members
 from tests.mirror.snapshot.example import PAGE, blocks, example, page_blocks
+from tests.mirror.snapshot.trees import object_keys
 
 AGAIN = "run: python -m tests.mirror.snapshot.example"
 

@@ -3,7 +3,6 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import pack_key
-from reconcile.mirror.snapshot.places import object_keys
 from reconcile.mirror.snapshot.repacking import (
     NEVER,
     THRIFT,
@@ -14,7 +13,7 @@ from reconcile.mirror.snapshot.repacking import (
     moves,
 )
 from tests.mirror.snapshot import trees
-from tests.mirror.snapshot.trees import PACK_SIZE, pack, sha
+from tests.mirror.snapshot.trees import PACK_SIZE, object_keys, pack, sha
 
 
 def small(path, number, offset, size=512):

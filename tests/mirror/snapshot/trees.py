@@ -19,7 +19,7 @@ from reconcile.mirror.model import (
     Whole,
     Writer,
 )
-from reconcile.mirror.snapshot.keys import CHUNK
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.packing import BLOCK, END
 
 PACK_SIZE = 64 * BLOCK + len(END)
@@ -33,6 +33,18 @@ def sha(text: str) -> str:
 def pack(number: int) -> Pack:
     """Return a pack of a number, always the same."""
     return Pack(number, sha(f"pack {number}"), PACK_SIZE)
+
+
+def object_keys(tree: Tree) -> frozenset[str]:
+    """Return the keys of all packs and blobs that restoring a tree takes."""
+    found: set[str] = set()
+    for entry in tree.entries.values():
+        match entry:
+            case File(place=Packed(number, _)):
+                found.add(pack_key(tree.packs[number].digest))
+            case File(blobs=blobs):
+                found.update(map(blob_key, blobs))
+    return frozenset(found)
 
 
 names = st.one_of(

@@ -9,7 +9,6 @@ from pathlib import Path
 from reconcile.mirror.model import Alone, Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.links import hard_links
 from reconcile.mirror.tree.reading import read_chunks, read_link
 from reconcile.mirror.tree.restoring import Found, Restorer
 from reconcile.mirror.tree.seen import Seen
@@ -38,6 +37,14 @@ def take(root: Path, patterns: Sequence[str] = (), chunk: int = CHUNK) -> Memory
             else:
                 memory.entries.append(_entry(directories, entry, memory, chunk))
     return memory
+
+
+def hard_links(seen: Sequence[Seen]) -> dict[str, str]:
+    """Map each further name of a file to its first one."""
+    first: dict[tuple[int, int], str] = {}
+    files = [one for one in seen if one.links > 1 and stat.S_ISREG(one.mode)]
+    named = [(first.setdefault((one.device, one.inode), one.path), one.path) for one in files]
+    return {path: target for target, path in named if path != target}
 
 
 def put(memory: Memory, root: Path, found: Found = Found.STRANGERS, chunk: int = CHUNK) -> Restorer:

@@ -11,14 +11,6 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.ignorefile import (
-    MAX_BYTES,
-    MAX_LENGTH,
-    MAX_PATTERNS,
-    IgnoreFile,
-    judge,
-    read_ignore_file,
-)
 from reconcile.mirror.tree.walk import walk
 
 
@@ -178,45 +170,3 @@ def test_the_walk_leaves_out_what_git_ignores(lines, paths):
         seen, _ = walk(root, Excludes((*lines, "/.git/")))
         ours = {entry.path for entry in seen if (root / entry.path).is_file()}
         assert ours == kept
-
-
-def test_no_ignore_file_is_no_problem(tmp_path: Path):
-    assert read_ignore_file(tmp_path) == IgnoreFile()
-
-
-def test_the_agents_own_patterns_are_read_and_bad_lines_named(tmp_path: Path):
-    (tmp_path / ".mirrorignore").write_bytes(
-        b"# mine\n\n*.tmp\r\n!\n" + b"*a" * 9 + b"\n\xff\n/data/"
-    )
-    found = read_ignore_file(tmp_path)
-    assert found.patterns == ("*.tmp", "\udcff", "/data/")
-    assert [text.partition(": ")[0] for text in found.problems] == [
-        ".mirrorignore:4",
-        ".mirrorignore:5",
-    ]
-    root = os.open(tmp_path, os.O_RDONLY)
-    assert read_ignore_file(root) == found
-    os.close(root)
-
-
-def test_an_ignore_file_that_is_a_link_a_fifo_or_too_large_is_not_read(tmp_path: Path):
-    secret, path = tmp_path / "secret", tmp_path / ".mirrorignore"
-    secret.write_text("key")
-    path.symlink_to(secret)
-    assert read_ignore_file(tmp_path).patterns == ()
-    assert "cannot be read" in read_ignore_file(tmp_path).problems[0]
-    path.unlink()
-    os.mkfifo(path)
-    assert "no regular file" in read_ignore_file(tmp_path).problems[0]
-    path.unlink()
-    path.write_bytes(b"a\n" * MAX_BYTES)
-    assert read_ignore_file(tmp_path).patterns == ()
-    assert "larger" in read_ignore_file(tmp_path).problems[0]
-
-
-def test_patterns_beyond_the_limits_are_refused_one_by_one():
-    many = judge([f"file-{number}" for number in range(MAX_PATTERNS + 5)])
-    assert len(many.patterns) == MAX_PATTERNS
-    assert len(many.problems) == 1
-    long = judge(["x" * (MAX_LENGTH + 1), "x"])
-    assert (long.patterns, len(long.problems)) == (("x",), 1)

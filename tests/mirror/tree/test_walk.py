@@ -10,7 +10,6 @@ import pytest
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.tree import walk as walking
 from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.links import hard_links
 from reconcile.mirror.tree.walk import StoppedError, TooManyError, walk
 from tests.mirror.tree.nobody import as_nobody, open_folder
 
@@ -182,20 +181,15 @@ def test_names_of_any_bytes_are_seen(tmp_path: Path):
     assert sorted(map(os.fsencode, paths(tmp_path))) == sorted(names)
 
 
-def test_hard_links_are_told_by_device_and_inode(tmp_path: Path):
+def test_names_of_one_file_have_one_device_and_inode_and_all_their_number(tmp_path: Path):
     (tmp_path / "b").touch()
     (tmp_path / "c").hardlink_to(tmp_path / "b")
     (tmp_path / "a").hardlink_to(tmp_path / "b")
     (tmp_path / "d").touch()
-    seen, _ = walk(tmp_path, NOTHING)
-    assert hard_links(seen) == {"b": "a", "c": "a"}
-
-
-def test_a_file_whose_other_name_is_elsewhere_is_no_link(tmp_path: Path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/a").touch()
-    (tmp_path / "out").hardlink_to(tmp_path / "in/a")
-    assert hard_links(walk(tmp_path / "in", NOTHING)[0]) == {}
+    a, b, c, d = walk(tmp_path, NOTHING)[0]
+    assert len({(one.device, one.inode) for one in (a, b, c)}) == 1
+    assert (a.links, b.links, c.links, d.links) == (3, 3, 3, 1)
+    assert d.inode != a.inode
 
 
 def test_the_walk_stops_when_it_is_asked_to(tmp_path: Path):
