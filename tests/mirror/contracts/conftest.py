@@ -7,11 +7,11 @@ from tests.mirror.contracts import worlds
 from tests.mirror.contracts.worlds import World
 
 
-@pytest.fixture(params=["memory", "moto", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=["memory", "wrapped", "moto", pytest.param("s3", marks=pytest.mark.s3)])
 def world(request: pytest.FixtureRequest) -> World:
     """A bucket of its own for each test."""
-    if request.param == "memory":
-        return worlds.memory()
+    if request.param in {"memory", "wrapped"}:
+        return worlds.wrapped() if request.param == "wrapped" else worlds.memory()
     return worlds.on(request.getfixturevalue(f"{request.param}_server"))
 
 

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconcile.mirror.store.memory import MemoryBucket
+from reconcile.mirror.store.pacing import Pace, PacedStore, PatientClock
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.store.retrying import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
+from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets
 from tests.s3.access import S3Server
 
@@ -20,6 +23,19 @@ class World:
 def memory() -> World:
     """Return a bucket in this process."""
     return World(MemoryBucket().below)
+
+
+def wrapped() -> World:
+    """Return a bucket in this process behind all that a program puts before one."""
+    clock = FakeClock()
+    pace = Pace(1000.0, clock, lambda: False, lambda _seconds: None)
+    bucket = MemoryBucket()
+
+    def below(prefix: str) -> Store:
+        paced = PacedStore(bucket.below(prefix), pace)
+        return RetryingStore(paced, PatientClock(clock, pace), Backoff(refusals=True))
+
+    return World(below)
 
 
 def on(server: S3Server) -> World:
