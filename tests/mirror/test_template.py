@@ -2,8 +2,13 @@
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reconcile.core.spec.syntax import BANDWIDTH
 from reconcile.mirror.cli import program, variable
+from reconcile.mirror.errors import SettingsError
+from reconcile.mirror.rates import bytes_per_second
 from tests.core.render.test_mirrored import CUSTOM, SHAPES, SHARED, mirrors
 
 
@@ -33,3 +38,19 @@ def test_the_pod_runs_only_commands_that_there_are():
     hook = native["lifecycle"]["preStop"]["exec"]["command"]
     assert hook[0] == "reconcile-mirror"
     assert hook[1] in program.commands
+
+
+@given(
+    st.one_of(
+        st.from_regex(r"[0-9]{1,4}(k|K|M|G|T)?i?B?", fullmatch=True),
+        st.from_regex(BANDWIDTH.schema["pattern"][1:-1], fullmatch=True),
+        st.text(min_size=1, max_size=6),
+    )
+)
+def test_a_session_file_takes_the_bandwidths_that_the_mirror_takes(text):
+    try:
+        bytes_per_second(text)
+    except SettingsError:
+        assert BANDWIDTH.reason(text) != ""
+    else:
+        assert BANDWIDTH.reason(text) == ""
