@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 SERVERS = {
     "memory": "an S3 in memory (bench/mirror/memory.py), which checks signatures",
-    "ceph": "Ceph RGW on memstore behind a counting front",
+    "ceph": "Ceph RGW on memstore, with latency behind a front",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.cluster import Claim
 from bench.mirror.run import Cell
+from bench.mirror.server import UNCOUNTED
 
 OURS, FASTEST, RCLONE = "reconcile-mirror", "rclone, fastest", "rclone"
 S5CMD, RESTIC, AWS = "s5cmd", "restic", "aws s3 sync"
@@ -65,7 +66,7 @@ def _quiet(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
         ours = [cell for cell in same if cell.tool == OURS]
         others = [cell.cost.wall for cell in same if cell.tool != OURS]
         where = f"{tree} no-op, {1000 * latency:.0f} ms"
-        if ours:
+        if ours and ours[0].counts != UNCOUNTED:
             yield Claim(f"{where}: requests", ours[0].counts.requests, 1, at_least=False)
         if ours and others:
             value = min(others) / ours[0].cost.wall
@@ -76,6 +77,7 @@ def _small(
     found: dict[tuple[float, str, str, str], Cell], latency: float, changed: float
 ) -> Iterator[Claim]:
     where = f"{1000 * latency:.0f} ms"
+    found = {key: cell for key, cell in found.items() if cell.counts != UNCOUNTED}
     if w4 := found.get((latency, "W2", "incremental", OURS)):
         yield Claim(f"W4, {where}: requests", w4.counts.requests, 6, at_least=False)
         beyond = (w4.counts.sent + w4.counts.got - changed) / MB

@@ -2,12 +2,14 @@
 
 import http.client
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import command, function
 from bench.mirror.server import Measured, host
+from reconcile.mirror.store.signing import Draft, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,15 @@ def _unpacked(archive: Path, back: Path, home: Path) -> float:
 
 
 def _put(server: Measured, archive: Path) -> None:
+    access, path = server.access, f"/{server.bucket()}/archive"
+    length = {"Content-Length": str(archive.stat().st_size)}
+    draft = Draft("PUT", host(server), path, "", length, "UNSIGNED-PAYLOAD")
+    headers = signed(draft, access.keys, "us-east-1", time.time())
     connection = http.client.HTTPConnection(host(server), blocksize=1 << 20)
-    headers = {"Content-Length": str(archive.stat().st_size)}
     with archive.open("rb") as body:
-        connection.request("PUT", f"/{server.bucket()}/archive", body, headers)
-        connection.getresponse().read()
+        connection.request("PUT", path, body, headers)
+        answer = connection.getresponse()
+        answer.read()
     connection.close()
+    if answer.status != 200:
+        raise RuntimeError(f"the server refuses one PUT of {archive.name}: {answer.status}")

@@ -27,6 +27,10 @@ class Counts:
     got: int
 
 
+UNCOUNTED = Counts(-1, -1, -1)
+"""Where clients speak with a real server itself, which counting would slow."""
+
+
 class Measured(Protocol):
     """A server that counts and delays."""
 
@@ -77,17 +81,23 @@ class Memory:
 
 
 class Ceph:
-    """Ceph RGW on memstore, behind a front that counts and delays."""
+    """Ceph RGW on memstore; with latency behind a front that delays, and counts."""
 
-    def __init__(self, before: front.Front) -> None:
+    def __init__(self, server: S3Server, before: front.Front) -> None:
+        self._server = server
         self._front = before
-        self.access = before.server
+
+    @property
+    def access(self) -> S3Server:
+        return self._front.server if self._front.latency else self._server
 
     def bucket(self) -> str:
-        return buckets.fresh(self.access)
+        return buckets.fresh(self._server)
 
     def counts(self) -> Counts:
         before = self._front
+        if not before.latency:
+            return UNCOUNTED
         found = Counts(len(before.received), before.sent_bytes, before.got_bytes)
         before.reset()
         return found
@@ -101,7 +111,7 @@ def running(kind: str, home: Path) -> Iterator[Measured]:
     """Run `memory` or `ceph` for as long as the block lasts."""
     if kind == "ceph":
         with ceph.running(home / "ceph") as server, front.running(server) as before:
-            yield Ceph(before)
+            yield Ceph(server, before)
         return
     [port] = ports.free(1)
     command = [sys.executable, "-m", "bench.mirror.memory", "--port", str(port)]

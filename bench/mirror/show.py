@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.cluster import Claim
 from bench.mirror.limits import Limit
 from bench.mirror.run import Cell
+from bench.mirror.server import UNCOUNTED
 
 
 def show_cells(cells: Sequence[Cell], latency: float) -> None:
@@ -26,10 +27,10 @@ def show_cells(cells: Sequence[Cell], latency: float) -> None:
 
 def _figures(cell: Cell) -> str:
     cost, counts = cell.cost, cell.counts
-    return (
-        f"{cost.wall:>9.2f}{cost.cpu:>8.2f}{cost.peak_mib:>10.0f}{counts.requests:>10}"
-        f"{counts.sent / 1e6:>9.2f}{counts.got / 1e6:>9.2f}"
-    )
+    spent = f"{cost.wall:>9.2f}{cost.cpu:>8.2f}{cost.peak_mib:>10.0f}"
+    if counts == UNCOUNTED:
+        return f"{spent}{'-':>10}{'-':>9}{'-':>9}"
+    return f"{spent}{counts.requests:>10}{counts.sent / 1e6:>9.2f}{counts.got / 1e6:>9.2f}"
 
 
 def show_limits(found: Sequence[Limit]) -> None:
