@@ -11,10 +11,9 @@ _FIRST = 512
 
 def write(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data`."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+    written = os.pwrite(descriptor, data, offset)
+    while written < len(data):
+        written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
 
 
 def is_hole(data: bytes | memoryview) -> bool:
