@@ -58,7 +58,8 @@ storage:
    sharedSecretName: ours, tokenAudience: sts.example, caConfigMapName: ca, size: 5Gi}
 mirror:
   {image: 'mirror:1', port: 9001, intervalSeconds: 10, staleSeconds: 20, flushSeconds: 30,
-   bandwidth: 20MiB, partial: refuse, maxFiles: 5000, exclude: ['*.o'], defaultExcludes: false, singleWriter: true,
+   bandwidth: 20MiB, partial: refuse, maxFiles: 5000, exclude: ['*.o'], defaultExcludes: false,
+   singleWriter: true,
    resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}}
 network:
   allowFrom:
