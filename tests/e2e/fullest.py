@@ -74,6 +74,7 @@ SHARED: Mapping[str, Any] = {
     },
     "mirror": {
         "image": "registry.example/team/mirror:1",
+        "bandwidth": "20MiB",
         "port": 9100,
         "resources": {
             "requests": {"cpu": "0.1", "memory": "131072Ki"},

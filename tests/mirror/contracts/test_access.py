@@ -51,7 +51,7 @@ def test_a_wrong_secret_key_is_named(s3_server: S3Server, where: Location) -> No
 
 def test_a_wrong_clock_is_said_with_the_seconds(s3_server: S3Server, where: Location) -> None:
     store = S3Store(where, s3_server.credentials, lambda: time.time() + 3600)
-    with pytest.raises(DeniedError, match=r"this one is 3[56]\d\d s ahead of the store's"):
+    with pytest.raises(StoreAwayError, match=r"this one is 3[56]\d\d s ahead of the store's"):
         store.get("HEAD")
 
 
