@@ -20,6 +20,9 @@ _ZEROS: Final = bytes(BLOCK)
 TARGET: Final = 8 << 20
 """A pack is closed once it has so many bytes; it has less than one blob more."""
 
+SIZE: Final = slice(124, 136)
+"""Where a header has the size."""
+
 _FIXED: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
 _AFTER: Final = b"0" + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" + b"0000000\0"
@@ -44,9 +47,14 @@ class FinishedPack(Struct, frozen=True):
 def member_header(digest: str, size: int) -> bytes:
     """Return the one header that a member with this name and size has."""
     name = digest.encode()
-    length = b"%011o\0" % size
+    length = size_field(size)
     checksum = _SUM + sum(name) + sum(length)
     return b"".join((name, _NAME_REST, length, _MTIME, b"%06o\0 " % checksum, _TAIL))
+
+
+def size_field(size: int) -> bytes:
+    """Return what stands at `SIZE` in the header of a member."""
+    return b"%011o\0" % size
 
 
 def padding(size: int) -> bytes:
