@@ -6,7 +6,7 @@ from bench.cluster import Claim
 from bench.mirror.run import Cell
 from bench.mirror.server import UNCOUNTED
 
-OURS, FASTEST, RCLONE = "reconcile-mirror", "rclone, fastest", "rclone"
+OURS, FASTEST, RCLONE = "reconcile-mirror", "rclone fastest", "rclone"
 S5CMD, RESTIC, AWS = "s5cmd", "restic", "aws s3 sync"
 
 RATIOS: Sequence[tuple[float, str, str, str, float]] = (

@@ -224,7 +224,7 @@ def tools(found: Programs) -> list[Tool]:
     more = ("--transfers=16", "--checkers=16")
     return [
         Ours(),
-        Rclone(found.rclone, "rclone, fastest", (*FAST, *more)),
+        Rclone(found.rclone, "rclone fastest", (*FAST, *more)),
         Rclone(found.rclone, "rclone"),
         S5cmd(found.s5cmd),
         Restic(found.restic),

@@ -34,6 +34,13 @@ def _key(memory, kind):
     return next(key for key in memory.bucket.objects if key.startswith(kind))
 
 
+def _replace(memory, kind, old, new):
+    key = _key(memory, kind)
+    body, written = memory.bucket.objects[key]
+    memory.bucket.objects[key] = (body.replace(old, new, 1), written)
+    return key
+
+
 def _damage(memory, kind):
     key = _key(memory, kind)
     body, written = memory.bucket.objects[key]
@@ -41,6 +48,28 @@ def _damage(memory, kind):
     flipped = bytes([body[middle] ^ 1])
     memory.bucket.objects[key] = (body[:middle] + flipped + body[middle + 1 :], written)
     return key
+
+
+def _stored_two_and_deleted_one(pod):
+    pod.write("gone", b"once needed" * 100)
+    pod.write("kept", b"still needed" * 100)
+    pod.sync()
+    (pod.root / "gone").unlink()
+    pod.sync()
+
+
+def test_damage_in_a_pack_where_nobody_needs_it_stops_no_restore(pod, memory, successor):
+    _stored_two_and_deleted_one(pod)
+    _replace(memory, "packs/", b"once needed", b"once heeded")
+    assert isinstance(successor.hydrate(), Restored)
+    assert (successor.root / "kept").read_bytes() == b"still needed" * 100
+
+
+def test_damage_in_a_pack_names_the_file_that_needs_it(pod, memory, successor):
+    _stored_two_and_deleted_one(pod)
+    key = _replace(memory, "packs/", b"still needed", b"still heeded")
+    with pytest.raises(DamagedError, match=f"{key} was altered.*'kept'"):
+        successor.hydrate()
 
 
 def test_a_new_session_is_empty_and_marked(pod):
