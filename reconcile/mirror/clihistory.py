@@ -52,7 +52,7 @@ retention_options = together(
 
 def opened(options: dict[str, Any]) -> "Opened":
     """Open the store that the options name."""
-    from reconcile.mirror.opened import open_bucket  # noqa: PLC0415 - minio is slow to import
+    from reconcile.mirror.opened import open_bucket  # noqa: PLC0415 - slow to import
 
     return open_bucket(options)
 

@@ -42,7 +42,7 @@ def bring_in(
     **options: Any,
 ) -> int:
     """Make a directory or an old prefix the first generation of a session."""
-    from reconcile.mirror.moving.bringing import bring, told  # noqa: PLC0415 - minio is slow
+    from reconcile.mirror.moving.bringing import bring, told  # noqa: PLC0415 - slow
     from reconcile.mirror.starting import patterns_of  # noqa: PLC0415 - see above
 
     source = _source(from_directory, from_prefix, options)

@@ -106,7 +106,7 @@ def store_opener(
     *,
     refusals: bool = False,
 ) -> Callable[[], Store]:
-    """Return what opens the store when it is first needed; importing minio is slow.
+    """Return what opens the store when it is first needed; importing it is slow.
 
     With `refusals` what the store refuses is tried again too, as long as what it does not answer.
 

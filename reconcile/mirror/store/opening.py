@@ -1,4 +1,4 @@
-"""From mounted Secrets to a Store. Import it late: minio-py takes as long as a whole no-op pass."""
+"""From mounted Secrets to a Store. Import it late: HTTP takes as long as a no-op pass."""
 
 import re
 from pathlib import Path
