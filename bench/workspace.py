@@ -1,4 +1,4 @@
-"""`python -m bench.workspace [--million]`: what walking, reading and restoring cost, beside tar.
+"""`python -m bench.workspace`: what walking, reading and restoring cost, beside tar.
 
 Everything is done on /dev/shm where there is one, so that the program is measured and not the disk.
 """
@@ -6,9 +6,7 @@ Everything is done on /dev/shm where there is one, so that the program is measur
 import argparse
 import gc
 import hashlib
-import multiprocessing
 import os
-import resource
 import shutil
 import stat
 import subprocess
@@ -35,16 +33,14 @@ CHUNK = 8 << 20
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.workspace", description=__doc__)
-    parser.add_argument("--million", action="store_true", help="walk a million files as well")
-    options = parser.parse_args(arguments)
+    argparse.ArgumentParser(prog="python -m bench.workspace", description=__doc__).parse_args(
+        arguments
+    )
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_memory()) as folder:
         for name, make in (("W1", w1), ("W2", w2)):
             (Path(folder) / name).mkdir()
             make(Path(folder) / name)
             measure(name, Path(folder))
-        if options.million:
-            million(Path(folder) / "million")
 
 
 def measure(name: str, folder: Path) -> None:
@@ -142,32 +138,6 @@ def a_fork(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[byte
 
 
 WAYS: dict[str, Write] = {"one thread": here, "two threads": two_threads, "two processes": a_fork}
-
-
-def million(root: Path, folders: int = 1000, files: int = 1000) -> None:
-    """Print what a walk over a million files costs, in a process of its own."""
-    for folder in range(folders):
-        (root / f"{folder:03}").mkdir(parents=True)
-        for file in range(files):
-            (root / f"{folder:03}/{file:03}").touch()
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        for limit in (500_000, 2_000_000):
-            found, beyond, mib, cost = pool.apply(_walk_million, (root, limit))
-            print(f"\na million files, limit {limit}: {found} seen, {beyond} beyond, {mib:.0f} MiB")
-            show("walk", cost)
-
-
-def _walk_million(root: Path, limit: int) -> tuple[int, int, float, Cost]:
-    before = _resident()
-    results = []
-    cost = timed(lambda: results.append(walk(root, Excludes(DEFAULTS), limit=limit)))
-    seen, skipped = results[0]
-    return len(seen), skipped.beyond, _resident() - before, cost
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / (1 << 20)
 
 
 def timed(work: Callable[[], object]) -> Cost:

@@ -124,3 +124,17 @@ def test_special_bits_come_back(after: Path):
     put(Memory(entries), after)
     assert (after / "d").stat().st_mode & 0o7777 == 0o3775
     assert (after / "f").stat().st_mode & 0o7777 == 0o6711
+
+
+def test_files_that_a_forked_helper_has_written_count_as_written(after: Path):
+    restorer = Restorer(after, [file("a"), file("b")])
+    restorer.begin()
+    child = os.fork()
+    if not child:
+        restorer.write(file("a"), b"data")
+        os._exit(0)
+    restorer.write(file("b"), b"data")
+    assert os.waitpid(child, 0)[1] == 0
+    restorer.trust([file("a")])
+    restorer.finish()
+    assert (after / "a").read_bytes() == b"data"
