@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.controlplane.access import HANDLE, ControlPlane
 from tests.controlplane.errors import ControlPlaneMissing
 from tests.s3 import ceph, motoserver
 from tests.s3.access import S3Server
+
+# Whoever starts a run in the background has it, and all that it starts, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _Server = TypeVar("_Server")
 WITHOUT_SERVER = "no real server"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import trees
 from bench.measure import Cost, command, say
-from bench.mirror.server import Counts, Measured
+from bench.mirror.server import UNCOUNTED, Counts, Measured
 from bench.mirror.tools import Place, Step, Tool, root_of
 from tests.mirror.comparing import differences, facts
 
@@ -155,7 +155,8 @@ class Bench:
         self, scene: Scene, tool: Tool, operation: str, runs: Sequence[tuple[Cost, Counts]]
     ) -> None:
         cost, counts = min(runs, key=lambda run: run[0].wall)
-        say(f"  {operation}: {cost.wall:.2f} s, {counts.requests} requests")
+        asked = "" if counts == UNCOUNTED else f", {counts.requests} requests"
+        say(f"  {operation}: {cost.wall:.2f} s{asked}")
         self.cells.append(Cell(scene.name, operation, tool.name, cost, counts, self._latency))
 
 

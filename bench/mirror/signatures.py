@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import re
-from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from bench.mirror.answers import HASHED, Asked
+from reconcile.mirror.store.signing import signature
 
 ACCESS, SECRET = "bench", "benchbench"
 
@@ -27,15 +27,13 @@ def refusal(asked: Asked) -> str:
     said = _SAID.fullmatch(asked.headers.get("authorization", ""))
     if said is None:
         return "AccessDenied"
-    access, day, region, names, signature = said.groups()
+    access, day, region, names, proof = said.groups()
     if access != ACCESS:
         return "InvalidAccessKeyId"
     time = asked.headers.get("x-amz-date", "")
     digest = asked.headers.get("x-amz-content-sha256", "")
-    scope = f"{day}/{region}/s3/aws4_request"
-    request = hashlib.sha256(_canonical(asked, names, digest)).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{request}"
-    if not hmac.compare_digest(_hmac(_key(SECRET, day, region), text).hex(), signature):
+    expected = signature(SECRET, time, region, _canonical(asked, names, digest))
+    if not time.startswith(day) or not hmac.compare_digest(expected, proof):
         return "SignatureDoesNotMatch"
     if _HEXADECIMAL.fullmatch(digest) and len(asked.body) <= HASHED:
         found = hashlib.sha256(asked.body).hexdigest()
@@ -63,15 +61,3 @@ def _query(query: str) -> str:
 
 def _escaped(text: str) -> str:
     return quote(unquote(text, "latin-1"), safe="", encoding="latin-1")
-
-
-@lru_cache(maxsize=16)
-def _key(secret: str, day: str, region: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = _hmac(key, part)
-    return key
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")

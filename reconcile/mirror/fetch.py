@@ -115,7 +115,7 @@ class Fetch:
         return buffer
 
     def _buffer(self, size: int) -> memoryview:
-        """Memory that is used again costs half of what new memory costs."""
+        """Return memory that is used again: new memory costs the system a page at a time."""
         known: bytearray = getattr(self._local, "buffer", bytearray())
         if len(known) < size:
             known = self._local.buffer = bytearray(max(size, CHUNK))

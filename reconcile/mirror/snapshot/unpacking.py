@@ -57,7 +57,7 @@ def read_member(data: bytes | memoryview, member: Member) -> memoryview:
     view = memoryview(data)
     header = bytes(view[max(offset - BLOCK, 0) : offset])
     found = view[offset : offset + size]
-    # Making the whole header to compare would take longer than hashing a small member.
+    # Making the whole header to compare would take as long as hashing a small member.
     if (
         not header.startswith(member.digest.encode() + b"\0")
         or header[SIZE] != size_field(size)

@@ -49,7 +49,6 @@ def signed(draft: Draft, keys: Keys, region: str, now: float) -> dict[str, str]:
         now: Seconds since 1970: servers refuse what is off by more than 15 minutes.
     """
     time = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
-    day = time[:8]
     headers = {
         "Host": draft.host,
         "x-amz-content-sha256": draft.digest,
@@ -59,14 +58,29 @@ def signed(draft: Draft, keys: Keys, region: str, now: float) -> dict[str, str]:
     if keys.token:
         headers["x-amz-security-token"] = keys.token
     names, canonical = _canonical(draft, headers)
-    scope = f"{day}/{region}/s3/aws4_request"
-    said = "\n".join((_ALGORITHM, time, scope, sha256(canonical.encode()).hexdigest()))
-    signature = _hmac(_key(keys.secret, day, region), said).hex()
+    proof = signature(keys.secret, time, region, canonical.encode())
     headers["Authorization"] = (
-        f"{_ALGORITHM} Credential={keys.access}/{scope}, SignedHeaders={names}, "
-        f"Signature={signature}"
+        f"{_ALGORITHM} Credential={keys.access}/{_scope(time, region)}, SignedHeaders={names}, "
+        f"Signature={proof}"
     )
     return headers
+
+
+def signature(secret: str, time: str, region: str, canonical: bytes) -> str:
+    """Return what proves that whoever sends a request knows the secret.
+
+    Args:
+        secret: The secret key.
+        time: As in `x-amz-date`.
+        region: Where the store says that it is.
+        canonical: The request in the form that both sides hash.
+    """
+    said = (_ALGORITHM, time, _scope(time, region), sha256(canonical).hexdigest())
+    return _hmac(_key(secret, time[:8], region), "\n".join(said)).hex()
+
+
+def _scope(time: str, region: str) -> str:
+    return f"{time[:8]}/{region}/s3/aws4_request"
 
 
 def _canonical(draft: Draft, headers: Mapping[str, str]) -> tuple[str, str]:
