@@ -30,7 +30,8 @@ def measure() -> bool:
 
 
 _EVERYTHING = (
-    "import reconcile.mirror.cli, reconcile.mirror.running, reconcile.mirror.store.opening"
+    "import reconcile.mirror.cli, reconcile.mirror.running, reconcile.mirror.hydrating, "
+    "reconcile.mirror.store.opening"
 )
 
 

@@ -20,7 +20,8 @@ from reconcile.runtime.settings import Settings, settings
 from reconcile.runtime.signals import TerminatedError, end_on_terminate
 
 if TYPE_CHECKING:
-    from reconcile.mirror.running import Door
+    from reconcile.mirror.door import Door
+    from reconcile.mirror.errors import MirrorError
     from reconcile.mirror.starting import Where
 
 _ENVIRONMENT = "RECONCILE_MIRROR_"
@@ -33,7 +34,7 @@ def _where(options: dict[str, Any]) -> "Where":
 
 
 def _door_of(options: dict[str, Any]) -> "Door":
-    from reconcile.mirror.running import Door  # noqa: PLC0415 - see above
+    from reconcile.mirror.door import Door  # noqa: PLC0415 - see above
 
     return Door(options.pop("host"), options.pop("port"), options.pop("stale_after"))
 
@@ -61,17 +62,26 @@ def program() -> None:
     show_default=True,
     help="Whether to go on from a last generation that lacks files.",
 )
-def hydrate(pod_uid: str, pod_name: str, partial: str, **options: Any) -> int:
+@click.option(
+    "--helper",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether a second process restores one half; auto: where there are many files.",
+)
+def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; to be run before the agent starts."""
     from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
+    from reconcile.mirror.helper import When  # noqa: PLC0415 - see above
     from reconcile.mirror.hydrate import PartialPolicy  # noqa: PLC0415 - see above
+    from reconcile.mirror.hydrating import run_hydrate  # noqa: PLC0415 - see above
     from reconcile.mirror.protocol import Claimant  # noqa: PLC0415 - see above
-    from reconcile.mirror.running import run_hydrate  # noqa: PLC0415 - see above
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
     claimant = Claimant(pod_uid, pod_name)
-    return run_hydrate(_where(options), claimant, PartialPolicy(partial), _door_of(options))
+    where, door = _where(options), _door_of(options)
+    return run_hydrate(where, claimant, PartialPolicy(partial), door, When(helper))
 
 
 @program.command()
@@ -227,6 +237,16 @@ def variable(option: click.Parameter) -> str:
     return _ENVIRONMENT + flag.removeprefix("--").replace("-", "_").upper()
 
 
+def _complain(error: "MirrorError") -> Exit:
+    """Log what ended the program."""
+    from reconcile.mirror.exits import exit_for  # noqa: PLC0415 - see above
+    from reconcile.mirror.journal import JsonJournal  # noqa: PLC0415 - see above
+    from reconcile.runtime.clock import SystemClock  # noqa: PLC0415 - see above
+
+    JsonJournal(SystemClock()).warn("failed", error=str(error), reason=type(error).__name__)
+    return exit_for(error)
+
+
 def _ended(error: BaseException) -> int:
     """Tell people why the program ends, and give its exit code."""
     from reconcile.mirror.errors import MirrorError  # noqa: PLC0415 - see above
@@ -236,9 +256,7 @@ def _ended(error: BaseException) -> int:
             error.show()
             return Exit.USAGE
         case MirrorError():
-            from reconcile.mirror.running import complain  # noqa: PLC0415 - see above
-
-            return complain(error)
+            return _complain(error)
         case SystemExit(code=int(code)):
             return code
         case TerminatedError():

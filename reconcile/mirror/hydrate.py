@@ -13,6 +13,8 @@ from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
 from reconcile.mirror.exchange import exchange, read_head
 from reconcile.mirror.fetch import Fetch, Heard
+from reconcile.mirror.hands import Hands
+from reconcile.mirror.helper import Helper, Nobody
 from reconcile.mirror.index import index_of, save_index
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
@@ -24,6 +26,7 @@ from reconcile.mirror.protocol import Claimant, Landed, Moved, Taken, claimed
 from reconcile.mirror.protocol import Found as FoundHead
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.tasks import Do, Task, sizes
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.restoring import Found, Restorer
 from reconcile.mirror.tree.sharing import Bounds
@@ -55,6 +58,7 @@ class Means(Struct, frozen=True):
     clock: Clock
     heard: Heard
     trusted: Callable[[], None]
+    helper: Helper = Nobody()
 
 
 class Restored(Struct, frozen=True):
@@ -142,6 +146,7 @@ def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
 
 
 def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
+    means.helper.expect(sum(ref.size for ref in generation.chain))
     tree = read_tree(means.store, volume.state, generation)
     restored = Restored(generation, 0, 0)
     if tree.entries:
@@ -155,12 +160,20 @@ def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> 
     restorer.begin()
     files = restorer.files
     try:
-        fetch = Fetch(means.store, restorer, means.heard)
-        fetch.run(tree, files, means.lanes, Limit(means.clock))
+        do = _with_help(Hands(means.store, restorer).do, restorer, means.helper)
+        Fetch(do, means.heard).run(tree, files, means.lanes, Limit(means.clock))
         restorer.finish()
     finally:
         restorer.close()
     return Restored(generation, len(files), sum(file.size for file in files))
+
+
+def _with_help(own: Do, restorer: Restorer, helper: Helper) -> Do:
+    def done(task: Task) -> None:
+        for path, size in sizes(task):
+            restorer.written(path, size)
+
+    return helper.beside(own, done) if restorer.was_empty else own
 
 
 def _whose(volume: Volume) -> Found:

@@ -10,11 +10,11 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 
-class Alone(Struct, frozen=True):
+class Alone(Struct, frozen=True, tag=True):
     """Each blob of the file is an object of its own, named by its digest."""
 
 
-class Packed(Struct, frozen=True, gc=False):
+class Packed(Struct, frozen=True, gc=False, tag=True):
     """The file's only blob is a member of a pack, by its number; its data begins at `offset`."""
 
     pack: int

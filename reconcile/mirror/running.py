@@ -1,4 +1,4 @@
-"""The processes: what a command does from its start to its exit code."""
+"""The process of `sync`, from its start to its exit code."""
 
 import signal
 import threading
@@ -8,13 +8,12 @@ from types import FrameType
 
 from msgspec import Struct
 
+from reconcile.mirror.door import Door, serve
 from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import FencedError, MirrorError
-from reconcile.mirror.exits import Exit, exit_for, exit_of_farewell
-from reconcile.mirror.facts import FactBook, Facts
-from reconcile.mirror.fetch import Piece
+from reconcile.mirror.exits import Exit, exit_of_farewell
+from reconcile.mirror.facts import FactBook
 from reconcile.mirror.flush import Plan, end, failed, hard_deadline
-from reconcile.mirror.hydrate import Kept, Means, PartialPolicy, Restored, Volume, hydrate
 from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
@@ -22,22 +21,13 @@ from reconcile.mirror.loop import FATAL, Loop, Passes, Room
 from reconcile.mirror.mark import require_mark
 from reconcile.mirror.model import Whole
 from reconcile.mirror.passes import Effort
-from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.report import Farewell, write_farewell
-from reconcile.mirror.starting import Holding, Probing, StoreClock, Where, store_opener
+from reconcile.mirror.starting import Holding, StoreClock, Where, store_opener
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tempo import Tempo
 
 _GRACE = 0.5
 """Seconds that the worker gets to say by itself that the deadline came."""
-
-
-class Door(Struct, frozen=True):
-    """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
-
-    host: str
-    port: int
-    stale_after: float
 
 
 class Course(Struct, frozen=True):
@@ -48,57 +38,6 @@ class Course(Struct, frozen=True):
     farewell: Path
     door: Door
     max_files: int
-
-
-def run_hydrate(where: Where, claimant: Claimant, policy: PartialPolicy, door: Door) -> Exit:
-    """Restore the workspace; raises a MirrorError where that fails."""
-    clock = StoreClock()
-    journal = JsonJournal(clock)
-    facts = FactBook(Facts(phase="hydrating"))
-    serve(door, facts, clock)
-    volume = Volume(where.workspace, where.directory, where.patterns())
-    holding = Holding(_never, lambda seconds: facts.count(held=seconds))
-    store = store_opener(where, clock, journal, holding, refusals=True)()
-    probing = Probing(store, single_writer=where.single_writer)
-    began = clock.monotonic()
-
-    progress = Progress(facts, journal, clock)
-    lanes = Lanes(where.lanes, "fetch")
-    means = Means(store, lanes, clock, progress.heard, probing.demand)
-    done = hydrate(volume, means, claimant, policy)
-    facts.set(phase="ended", generation=done.generation.number)
-    seconds = round(clock.monotonic() - began, 3)
-    match done:
-        case Restored(generation, files, size):
-            journal.info(
-                "restored",
-                generation=generation.number,
-                partial=generation.completeness != Whole(),
-                files=files,
-                bytes=size,
-                seconds=seconds,
-            )
-        case Kept(generation):
-            journal.info("kept", generation=generation.number, seconds=seconds)
-    return Exit.OK
-
-
-class Progress:
-    """Counts what hydrate brings, and says so once a second at most."""
-
-    def __init__(self, facts: FactBook, journal: JsonJournal, clock: StoreClock) -> None:
-        self._facts = facts
-        self._journal = journal
-        self._clock = clock
-        self._said = clock.monotonic()
-
-    def heard(self, piece: Piece) -> None:
-        """Count a piece; called from several threads."""
-        self._facts.count(restored=piece.size, restored_files=piece.files)
-        if self._clock.monotonic() - self._said >= 1.0:
-            self._said = self._clock.monotonic()
-            now = self._facts.now
-            self._journal.info("restoring", files=now.restored_files, bytes=now.restored)
 
 
 class SyncProcess:
@@ -220,24 +159,6 @@ class SyncProcess:
             self._journal.warn("no termination message", error=problem)
         self._journal.info("ended", outcome=farewell.outcome, generation=farewell.generation)
         return exit_of_farewell(farewell.outcome)
-
-
-def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
-    """Open the door if there is to be one; SettingsError where it cannot be listened on."""
-    if door.port:
-        from reconcile.mirror.service import (  # noqa: PLC0415 - not every run has a door
-            Answers,
-            Service,
-        )
-
-        Service((door.host, door.port), Answers(facts, clock, door.stale_after))
-
-
-def complain(error: MirrorError) -> Exit:
-    """Log what ended the program, and return its exit code."""
-    clock = StoreClock()
-    JsonJournal(clock).warn("failed", error=str(error), reason=type(error).__name__)
-    return exit_for(error)
 
 
 def _never() -> bool:

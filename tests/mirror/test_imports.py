@@ -56,7 +56,10 @@ def test_help_imports_neither_the_cluster_nor_the_store(command):
 
 def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
     _, names = modules_after("sync", "--once", "--workspace=/nowhere", "--prefix=ns/session")
-    everything = "import reconcile.mirror.running, reconcile.mirror.store.opening, sys"
+    everything = (
+        "import reconcile.mirror.running, reconcile.mirror.hydrating, "
+        "reconcile.mirror.store.opening, sys"
+    )
     told = subprocess.run(
         [sys.executable, "-c", f"{everything}; print(*sys.modules)"],
         capture_output=True,

@@ -14,6 +14,7 @@ import pytest
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.exits import Exit
 from reconcile.mirror.fetch import Fetch
+from reconcile.mirror.hands import Hands
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.position import read_tree
@@ -205,7 +206,7 @@ def _restored(site, number):
     tree = read_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
     restorer = Restorer(target, tree.entries.values())
     restorer.begin()
-    fetch = Fetch(store, restorer, lambda _piece: None)
+    fetch = Fetch(Hands(store, restorer).do, lambda _piece: None)
     fetch.run(tree, restorer.files, Lanes(2, "fetch"), Limit(FakeClock()))
     restorer.finish()
     [only] = {path.read_text() for path in target.iterdir()}

@@ -6,12 +6,14 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.fetch import Fetch, Piece
+from reconcile.mirror.fetch import Fetch
+from reconcile.mirror.hands import Hands
 from reconcile.mirror.history.past import read_tree
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import Generation
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.tasks import Piece
 from reconcile.mirror.tree.restoring import Restorer
 
 
@@ -40,7 +42,8 @@ def restore(
     restorer.begin()
     files = restorer.files
     try:
-        Fetch(store, restorer, _nobody).run(tree, files, lanes, Limit(clock))
+        fetch = Fetch(Hands(store, restorer).do, _nobody)
+        fetch.run(tree, files, lanes, Limit(clock))
         restorer.finish()
     finally:
         restorer.close()

@@ -7,17 +7,17 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
+
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories, checked
-from reconcile.mirror.tree.placing import dress, dress_file, dress_last, is_hole, link, write
+from reconcile.mirror.tree.filling import Filler
+from reconcile.mirror.tree.placing import dress_file, dress_last, link
 from reconcile.mirror.tree.removing import open_up, remove
 from reconcile.mirror.tree.sites import ASIDE, Empty, Partial, Site
 from reconcile.mirror.tree.verifying import Verdict, verify
 from reconcile.mirror.tree.wording import refusal, worded
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Found(Enum):
@@ -30,6 +30,13 @@ class Found(Enum):
 
     OURS = "ours"
     STRANGERS = "a stranger's"
+
+
+class _Works(Struct, frozen=True):
+    """What there is from `begin` until the end."""
+
+    site: Site
+    filler: Filler
 
 
 class Restorer:
@@ -55,7 +62,12 @@ class Restorer:
         self._right: set[str] = set()
         self._left: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._site: Site | None = None
+        self._works: _Works | None = None
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether `begin` found nothing: then another process may fill files beside this one."""
+        return isinstance(self._ready().site, Empty)
 
     @property
     def files(self) -> list[File]:
@@ -77,7 +89,8 @@ class Restorer:
             if there:
                 self._take_over(visible)
             os.mkdir(ASIDE, 0o700, dir_fd=visible.root)
-            self._site = Partial(self._root) if there else Empty(self._root)
+            site: Site = Partial(self._root) if there else Empty(self._root)
+            self._works = _Works(site, Filler(self._root, site))
         self._left = {file.path: file.size for file in self.files}
         wanted = (
             entry
@@ -88,41 +101,28 @@ class Restorer:
 
     def write(self, file: File, data: bytes | memoryview) -> None:
         """Write a file whole that has one blob."""
-        self._written(file, data)
-        # A context manager would cost as much as two calls of the system.
-        try:
-            descriptor = self._create(file)
-            try:
-                write(descriptor, data, 0)
-                dress(descriptor, file)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise refusal(self._root, file.path, error) from error
+        self.written(file.path, len(data))
+        self._ready().filler.write(file, data)
 
-    def write_at(self, file: File, offset: int, data: bytes | memoryview) -> None:
+    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
         """Write one blob of a file that has several, at `offset` bytes from its start."""
-        self._written(file, data)
-        if is_hole(data):
-            return
-        with worded(self._root, file.path):
-            descriptor = self._open(file)
-            try:
-                write(descriptor, data, offset)
-            finally:
-                os.close(descriptor)
+        self.written(path, len(data))
+        self._ready().filler.write_at(path, offset, data)
 
-    def trust(self, files: Iterable[File]) -> None:
-        """Take it that another process, forked after `begin`, has written these files whole."""
+    def written(self, path: str, size: int) -> None:
+        """Take it that so many bytes more of a file are there, whoever has written them."""
         with self._lock:
-            self._left.update((file.path, 0) for file in files)
+            left = self._left.get(path, 0) - size
+            if left < 0:
+                raise DamagedError(f"{path!r} would be longer than the snapshot says")
+            self._left[path] = left
 
     def finish(self) -> None:
         """Make everything visible, with its links, modes and times; directories come last."""
         if any(self._left.values()):
             missing = [path for path, left in self._left.items() if left]
             raise DamagedError(f"{len(missing)} files were not restored, such as {missing[0]!r}")
-        site = self._ready()
+        site = self._ready().site
         self._for_each(self._unwhole(), self._dress_later)
         with worded(self._root, ""), Directories(self._root) as visible:
             site.show(self._entries.values())
@@ -132,9 +132,9 @@ class Restorer:
 
     def close(self) -> None:
         """Let go of all descriptors."""
-        if self._site is not None:
-            self._site.close()
-            self._site = None
+        if self._works is not None:
+            self._works.site.close()
+            self._works = None
 
     def _complete(self, visible: Directories) -> None:
         """Make links, then set what making them has spoilt: a directory's content comes first."""
@@ -161,10 +161,10 @@ class Restorer:
         except OSError as error:
             raise refusal(self._root, path, error) from error
 
-    def _ready(self) -> Site:
-        if self._site is None:
+    def _ready(self) -> "_Works":
+        if self._works is None:
             raise RuntimeError("a Restorer begins with `begin`, and ends with `finish` or `close`")
-        return self._site
+        return self._works
 
     def _check(self, entry: Entry) -> None:
         """Raise DamagedError for what no walk can have seen, before anything is written."""
@@ -197,36 +197,17 @@ class Restorer:
             case Directory():
                 self._make_directory(entry.path)
             case File() if not _is_whole(entry):
-                descriptor = self._create(entry)
-                try:
-                    os.ftruncate(descriptor, entry.size)
-                finally:
-                    os.close(descriptor)
+                self._ready().filler.make_room(entry)
             case _:
                 pass
 
     def _make_directory(self, path: str) -> None:
-        parent, name = self._ready().inside().parent(path)
+        parent, name = self._ready().site.inside().parent(path)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             if path not in self._right:
                 raise
-
-    def _written(self, file: File, data: bytes | memoryview) -> None:
-        with self._lock:
-            left = self._left.get(file.path, 0) - len(data)
-            if left < 0:
-                raise DamagedError(f"{file.path!r} would be longer than the snapshot says")
-            self._left[file.path] = left
-
-    def _create(self, file: File) -> int:
-        parent, name = self._ready().file(file.path)
-        return os.open(name, _CREATE, 0o600, dir_fd=parent)
-
-    def _open(self, file: File) -> int:
-        parent, name = self._ready().file(file.path)
-        return os.open(name, _OPEN, dir_fd=parent)
 
     def _unwhole(self) -> Iterator[File]:
         for entry in self._entries.values():
@@ -235,11 +216,7 @@ class Restorer:
 
     def _dress_later(self, file: Entry) -> None:
         assert isinstance(file, File)
-        descriptor = self._open(file)
-        try:
-            dress(descriptor, file)
-        finally:
-            os.close(descriptor)
+        self._ready().filler.dress(file)
 
 
 def _dress_last(visible: Directories, entry: Entry) -> None:

@@ -91,7 +91,8 @@ class Session:
         """Return the command line of a pod's container, or of a garbage collection."""
         if verb == "collect":
             return [sys.executable, collecting.__file__, str(self.secret), self.prefix]
-        who = (f"--pod-uid={pod.claimant.uid}", f"--pod-name={pod.claimant.name}")
+        claimant = pod.claimant
+        who = (f"--pod-uid={claimant.uid}", f"--pod-name={claimant.name}", "--helper=always")
         return [
             str(PROGRAM),
             verb,

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.fetch import Fetch
+from reconcile.mirror.hands import Hands
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.position import read_tree
@@ -172,7 +173,7 @@ class Components(RuleBasedStateMachine):
             tree = read_tree(self.store, StateDirectory(Path(name) / "state"), generation)
             restorer = Restorer(root, tree.entries.values())
             restorer.begin()
-            fetch = Fetch(self.store, restorer, lambda _piece: None)
+            fetch = Fetch(Hands(self.store, restorer).do, lambda _piece: None)
             fetch.run(tree, restorer.files, Lanes(1, "fetch"), Limit(FakeClock()))
             restorer.finish()
             return facts(root)

@@ -63,7 +63,7 @@ def write(memory: Memory, restorer: Restorer, files: Sequence[File], chunk: int 
             restorer.write(file, memory.blobs[file.blobs[0]])
         else:
             for number, digest in enumerate(file.blobs):
-                restorer.write_at(file, number * chunk, memory.blobs[digest])
+                restorer.write_at(file.path, number * chunk, memory.blobs[digest])
 
 
 def _entry(directories: Directories, seen: Seen, memory: Memory, chunk: int) -> Entry:

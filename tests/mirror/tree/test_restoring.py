@@ -86,10 +86,10 @@ def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(a
     large = File("large", 0o640, T, size + 3, ("a", "b", "c", "d"), Alone())
     restorer = Restorer(after, [large])
     restorer.begin()
-    restorer.write_at(large, size, b"end")
-    restorer.write_at(large, 0, b"x" * chunk)
-    restorer.write_at(large, 2 * chunk, bytes(chunk))
-    restorer.write_at(large, chunk, bytes(chunk))
+    restorer.write_at(large.path, size, b"end")
+    restorer.write_at(large.path, 0, b"x" * chunk)
+    restorer.write_at(large.path, 2 * chunk, bytes(chunk))
+    restorer.write_at(large.path, chunk, bytes(chunk))
     restorer.finish()
     data, status = (after / "large").read_bytes(), (after / "large").stat()
     assert data == b"x" * chunk + bytes(2 * chunk) + b"end"
@@ -135,6 +135,6 @@ def test_files_that_a_forked_helper_has_written_count_as_written(after: Path):
         os._exit(0)
     restorer.write(file("b"), b"data")
     assert os.waitpid(child, 0)[1] == 0
-    restorer.trust([file("a")])
+    restorer.written("a", 4)
     restorer.finish()
     assert (after / "a").read_bytes() == b"data"

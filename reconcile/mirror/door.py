@@ -1,0 +1,25 @@
+"""Where a running mirror answers questions about itself."""
+
+from msgspec import Struct
+
+from reconcile.mirror.facts import FactBook
+from reconcile.mirror.starting import StoreClock
+
+
+class Door(Struct, frozen=True):
+    """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
+
+    host: str
+    port: int
+    stale_after: float
+
+
+def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
+    """Open the door if there is to be one; SettingsError where it cannot be listened on."""
+    if door.port:
+        from reconcile.mirror.service import (  # noqa: PLC0415 - not every run has a door
+            Answers,
+            Service,
+        )
+
+        Service((door.host, door.port), Answers(facts, clock, door.stale_after))

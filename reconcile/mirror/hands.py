@@ -1,0 +1,118 @@
+"""Brings the bytes of one task from the store into the volume, each of them checked by digest."""
+
+import hashlib
+import threading
+from typing import Protocol, assert_never
+
+from reconcile.mirror.errors import DamagedError, MissingObjectError
+from reconcile.mirror.model import File, Pack, Packed
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
+from reconcile.mirror.snapshot.unpacking import Member, read_member
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
+from reconcile.mirror.tree.holes import hole, hole_digest
+
+
+class Target(Protocol):
+    """Where files are written to; raises WorkspaceError where that fails."""
+
+    def write(self, file: File, data: bytes | memoryview) -> None:
+        """Write a file whole that has one blob."""
+        ...
+
+    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
+        """Write one blob of a file that has several, at `offset` bytes from its start."""
+        ...
+
+
+class Hands:
+    """Performs tasks, several at a time, each in a thread of its own."""
+
+    def __init__(self, store: Store, target: Target) -> None:
+        self._store = store
+        self._target = target
+        # Threads that all write small files hand the interpreter to and fro at each call of the
+        # system, which costs more than the calls: one writes while the others fetch.
+        self._writing = threading.Lock()
+        self._local = threading.local()
+
+    def do(self, task: Task) -> Piece:
+        """Perform a task.
+
+        Raises:
+            DamagedError: An object is missing, or not what its digest says; names it.
+            StoreError: One could not be read.
+            WorkspaceError: The volume does not let it be written.
+        """
+        match task:
+            case PackTask(pack, files):
+                return self._unpack(pack, files)
+            case WholeTask(file):
+                self._target.write(file, self._blob(file.blobs[0], file.path, file.size))
+                return Piece(1, file.size)
+            case ChunkTask(path, offset, size, digest, last):
+                self._target.write_at(path, offset, self._chunk(digest, path, size))
+                return Piece(int(last), size)
+            case _:
+                assert_never(task)
+
+    def _chunk(self, digest: str, path: str, size: int) -> bytes | memoryview:
+        return hole() if digest == hole_digest() else self._blob(digest, path, size)
+
+    def _blob(self, digest: str, path: str, size: int) -> memoryview:
+        data = self._object(blob_key(digest), path, size)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _altered(blob_key(digest), path)
+        return data
+
+    def _unpack(self, pack: Pack, files: tuple[File, ...]) -> Piece:
+        data = self._object(pack_key(pack.digest), files[0].path, pack.size)
+        # Other threads go on while millions of bytes are hashed, and wait for each small blob.
+        whole = hashlib.sha256(data).hexdigest() == pack.digest
+        with self._writing:
+            for file in files:
+                self._target.write(file, _member(pack, data, file, whole=whole))
+        return Piece(len(files), len(data))
+
+    def _object(self, key: str, path: str, size: int) -> memoryview:
+        """Return an object of this size, in the calling thread's buffer until its next call."""
+        buffer = self._buffer(size)
+        try:
+            found = self._store.get_into(key, buffer)
+        except MissingObjectError:
+            raise DamagedError(
+                f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
+                "earlier generation"
+            ) from None
+        except DamagedError:
+            raise _altered(key, path) from None
+        if found != size:
+            raise _altered(key, path)
+        return buffer
+
+    def _buffer(self, size: int) -> memoryview:
+        """Return memory that is used again: new memory costs the system a page at a time."""
+        known: bytearray = getattr(self._local, "buffer", bytearray())
+        if len(known) < size:
+            known = self._local.buffer = bytearray(max(size, CHUNK))
+        return memoryview(known)[:size]
+
+
+def _member(pack: Pack, data: memoryview, file: File, *, whole: bool) -> memoryview:
+    """Return one file's bytes, proven by the digest of the whole pack or by their own."""
+    assert isinstance(file.place, Packed)
+    try:
+        member = read_member(data, Member(file.blobs[0], file.place.offset, file.size))
+    except DamagedError:
+        raise _altered(pack_key(pack.digest), file.path) from None
+    # What was damaged may be what nobody needs.
+    if not whole and hashlib.sha256(member).hexdigest() != file.blobs[0]:
+        raise _altered(pack_key(pack.digest), file.path)
+    return member
+
+
+def _altered(key: str, path: str) -> DamagedError:
+    return DamagedError(
+        f"{key} was altered: what it has of {path!r} is not what its digest says. Restore that "
+        "object, or go back to an earlier generation"
+    )

@@ -1,0 +1,83 @@
+"""What a restore is made of: one object of the store each, and the files that lie in it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, assert_never
+
+from msgspec import Struct
+
+from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
+from reconcile.mirror.snapshot.keys import CHUNK
+
+
+class PackTask(Struct, frozen=True, tag=True):
+    """Write these files, all of which lie in this pack."""
+
+    pack: Pack
+    files: tuple[File, ...]
+
+
+class WholeTask(Struct, frozen=True, tag=True):
+    """Write this file, whose only blob is an object."""
+
+    file: File
+
+
+class ChunkTask(Struct, frozen=True, tag=True):
+    """Write one of a file's blobs; `last` if the file has none after it."""
+
+    path: str
+    offset: int
+    size: int
+    digest: str
+    last: bool
+
+
+Task: TypeAlias = PackTask | WholeTask | ChunkTask
+
+
+class Piece(Struct, frozen=True, tag=True):
+    """What one task has brought: so many files that are done, and bytes."""
+
+    files: int
+    size: int
+
+
+Do: TypeAlias = Callable[[Task], Piece]
+"""Performs a task. Raises DamagedError, StoreError or WorkspaceError."""
+
+
+def tasks(tree: Tree, files: Iterable[File]) -> Iterator[Task]:
+    """Yield what brings these files of a tree; large ones come first, since they take longest."""
+    packed: dict[int, list[File]] = defaultdict(list)
+    for file in files:
+        match file.place:
+            case Packed(number, _):
+                packed[number].append(file)
+            case Alone():
+                yield from _alone(file)
+    for number, members in packed.items():
+        yield PackTask(tree.packs[number], tuple(members))
+
+
+def sizes(task: Task) -> Iterable[tuple[str, int]]:
+    """Return of which files a task writes how many bytes."""
+    match task:
+        case PackTask(_, files):
+            return [(file.path, file.size) for file in files]
+        case WholeTask(file):
+            return [(file.path, file.size)]
+        case ChunkTask(path, _, size, _, _):
+            return [(path, size)]
+        case _:
+            assert_never(task)
+
+
+def _alone(file: File) -> Iterator[Task]:
+    if len(file.blobs) == 1:
+        yield WholeTask(file)
+        return
+    for place, digest in enumerate(file.blobs):
+        offset = place * CHUNK
+        size, last = min(CHUNK, file.size - offset), place == len(file.blobs) - 1
+        yield ChunkTask(file.path, offset, size, digest, last)

@@ -1,0 +1,68 @@
+"""Writes the bytes of files where a restore puts them together; for any thread."""
+
+import os
+from pathlib import Path
+
+from reconcile.mirror.model import File
+from reconcile.mirror.tree.placing import dress, is_hole, write
+from reconcile.mirror.tree.sites import Site
+from reconcile.mirror.tree.wording import refusal, worded
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Filler:
+    """Fills files at a site; `root` is the volume's, for messages."""
+
+    def __init__(self, root: Path, site: Site) -> None:
+        self._root = root
+        self._site = site
+
+    def write(self, file: File, data: bytes | memoryview) -> None:
+        """Write a file whole that has one blob; WorkspaceError where that fails."""
+        # A context manager would cost as much as two calls of the system.
+        try:
+            descriptor = self._create(file)
+            try:
+                write(descriptor, data, 0)
+                dress(descriptor, file)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise refusal(self._root, file.path, error) from error
+
+    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
+        """Write one blob of a file for which there is room; WorkspaceError where that fails."""
+        if is_hole(data):
+            return
+        with worded(self._root, path):
+            descriptor = self._open(path)
+            try:
+                write(descriptor, data, offset)
+            finally:
+                os.close(descriptor)
+
+    def make_room(self, file: File) -> None:
+        """Make a file of the right size; OSError where that fails."""
+        descriptor = self._create(file)
+        try:
+            os.ftruncate(descriptor, file.size)
+        finally:
+            os.close(descriptor)
+
+    def dress(self, file: File) -> None:
+        """Set mode and time of a file whose blobs are all there; OSError where that fails."""
+        descriptor = self._open(file.path)
+        try:
+            dress(descriptor, file)
+        finally:
+            os.close(descriptor)
+
+    def _create(self, file: File) -> int:
+        parent, name = self._site.file(file.path)
+        return os.open(name, _CREATE, 0o600, dir_fd=parent)
+
+    def _open(self, path: str) -> int:
+        parent, name = self._site.file(path)
+        return os.open(name, _OPEN, dir_fd=parent)

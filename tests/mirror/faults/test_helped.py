@@ -1,0 +1,82 @@
+"""A second process restores one half: the same tree, and what becomes of it where one is killed."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bench.trees import w2
+from reconcile.mirror.exits import Exit
+from tests.mirror.comparing import differences
+from tests.mirror.faults.sessions import once
+from tests.s3.faults import PASS, Answer, Meanwhile, When
+
+LARGE = 20 << 20
+
+
+@pytest.fixture
+def stored(session):
+    """A pod with a small workspace of every kind, whose packs are several."""
+    pod = session.pod("one")
+    pod.hydrate()
+    for name in ("first", "second"):
+        (pod.root / name).mkdir()
+        w2(pod.root / name, 0.01)
+        pod.sync()
+    (pod.root / "large").write_bytes(os.urandom(LARGE))
+    with (pod.root / "sparse").open("wb") as sparse:
+        sparse.truncate(LARGE)
+    pod.sync()
+    return pod
+
+
+def _helper_of(process):
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in tasks.read_text().split()]
+
+
+def test_the_tree_is_the_same_with_help_and_without(session, stored):
+    for helper in ("always", "never"):
+        pod = session.pod(helper)
+        ended = session.run("hydrate", pod, f"--helper={helper}")
+        assert ended.code == Exit.OK
+        assert differences(stored.root, pod.root) == []
+        assert ended.events[-1]["bytes"] > 2 * LARGE
+
+
+def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succeeds(session, stored):
+    pod, killed = session.pod("two"), []
+
+    def kill():
+        for pid in _helper_of(running.process):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    # The first objects that are asked for are large ones, and those of the second process's hands.
+    session.front.plan = once(Meanwhile(When.BEFORE, kill), of="/blobs/")
+    with session.start("hydrate", pod, "--helper=always") as running:
+        ended = running.ended()
+    assert len(killed) == 1
+    assert ended.code == Exit.WORKSPACE
+    assert "second process" in ended.events[-1]["error"]
+    assert session.run("hydrate", pod, "--helper=always").code == Exit.OK
+    assert differences(stored.root, pod.root) == []
+
+
+def test_the_second_process_tries_again_and_says_so(session, stored):
+    refused = []
+
+    def plan(asked):
+        if "/packs/" in asked.path and asked.path not in refused:
+            refused.append(asked.path)
+            return Answer(503, "SlowDown")
+        return PASS
+
+    session.front.plan = plan
+    pod = session.pod("three")
+    ended = session.run("hydrate", pod, "--helper=always")
+    assert ended.code == Exit.OK
+    assert len(refused) > 1
+    assert ended.names().count("store asked again") == len(refused)
+    assert differences(stored.root, pod.root) == []

@@ -1,0 +1,166 @@
+"""A program of its own for tests of the second process: pytest's has threads, and is not forked.
+
+`python -m tests.mirror.helped SCENARIO` prints what it saw as one line of JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from reconcile.mirror import errors
+from reconcile.mirror.helper import Helper, When, fork_helper
+from reconcile.mirror.model import Alone, File
+from reconcile.mirror.tasks import ChunkTask, Do, Piece, Task, WholeTask
+
+TASK = ChunkTask("a", 0, 1, "d" * 64, last=True)
+UNSAYABLE = (
+    WholeTask(File("caf\udce9", 0o644, 0, 1, ("d" * 64,), Alone())),
+    WholeTask(File("a", 0o644, 1 << 70, 1, ("d" * 64,), Alone())),
+)
+OWN = -1
+
+
+def own(_task: Task) -> Piece:
+    return Piece(OWN, 0)
+
+
+def pid(_task: Task) -> Piece:
+    return Piece(os.getpid(), 0)
+
+
+def failing(error: BaseException) -> Do:
+    def do(_task: Task) -> Piece:
+        raise error
+
+    return do
+
+
+def ready(make: Callable[[], Do], hands: int = 1) -> Helper:
+    helper = fork_helper(hands, make, When.ALWAYS)
+    helper.expect(1)
+    return helper
+
+
+def asked(make: Callable[[], Do], task: Task = TASK) -> list[object]:
+    """Return what a task came to, and whether it was told as done there."""
+    done: list[Task] = []
+    helper = ready(make)
+    try:
+        return [helper.beside(own, done.append)(task).files, done == [task]]
+    except (errors.MirrorError, RuntimeError) as error:
+        return [type(error).__name__, str(error)]
+    finally:
+        helper.close()
+
+
+def there() -> object:
+    files, done = asked(lambda: pid)
+    return {"elsewhere": files not in {OWN, os.getpid()}, "done": done}
+
+
+def fails() -> object:
+    kinds = (
+        errors.DamagedError("packs/x was altered: 'caf\udce9'"),
+        errors.StoreAwayError("no answer"),
+        errors.WorkspaceError("the volume is full"),
+        KeyError("k"),
+    )
+    return [asked(lambda error=error: failing(error)) for error in kinds]
+
+
+def unmade() -> object:
+    def make() -> Do:
+        raise errors.SettingsError("no key")
+
+    return asked(make)
+
+
+def unsayable() -> object:
+    return [asked(lambda: pid, task) for task in UNSAYABLE]
+
+
+def unwoken() -> object:
+    helper = fork_helper(1, lambda: pid, When.AUTO)
+    helper.expect(1)
+    found = helper.beside(own, lambda _task: None)(TASK).files
+    helper.close()
+    return found
+
+
+def busy() -> object:
+    """Return who does a second task while the only hand waits for a first."""
+    gate, opened = os.pipe()
+
+    def waiting(_task: Task) -> Piece:
+        os.read(gate, 1)
+        return Piece(os.getpid(), 0)
+
+    helper = ready(lambda: waiting)
+    do = helper.beside(own, lambda _task: None)
+    first = threading.Thread(target=do, args=(TASK,))
+    first.start()
+    while (second := do(TASK).files) != OWN:
+        pass
+    os.write(opened, b"x")
+    first.join()
+    helper.close()
+    return second
+
+
+def killed() -> object:
+    """The second process ends in the middle of a task."""
+    return asked(lambda: lambda _task: os.kill(os.getpid(), signal.SIGKILL) or Piece(0, 0))
+
+
+def gone_before() -> object:
+    helper = fork_helper(1, lambda: pid, When.ALWAYS)
+    found = helper._pid
+    os.kill(found, signal.SIGKILL)
+    os.waitid(os.P_PID, found, os.WEXITED | os.WNOWAIT)
+    helper.expect(1)
+    files = helper.beside(own, lambda _task: None)(TASK).files
+    helper.close()
+    return files
+
+
+def threaded() -> object:
+    hold = threading.Event()
+    threading.Thread(target=hold.wait, daemon=True).start()
+    helper = fork_helper(1, lambda: pid, When.ALWAYS)
+    hold.set()
+    return type(helper).__name__
+
+
+def closed_early() -> object:
+    """`close` while a task is on its way there ends both at once."""
+    helper = ready(lambda: lambda _task: threading.Event().wait() or Piece(0, 0))
+    do = helper.beside(own, lambda _task: None)
+    caught: list[str] = []
+
+    def work() -> None:
+        try:
+            do(TASK)
+        except errors.WorkspaceError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not helper._free.empty():
+        pass
+    helper.close()
+    thread.join()
+    return len(caught)
+
+
+def orphaned() -> object:
+    """Say who helps, begin a task that never ends, and wait to be killed."""
+    helper = ready(lambda: lambda _task: threading.Event().wait() or Piece(0, 0))
+    print(json.dumps(helper._pid), flush=True)
+    return helper.beside(own, lambda _task: None)(TASK).files
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]]()), flush=True)
