@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.cluster import Claim
-from bench.measure import command
+from bench.measure import Cost, command, together
 from bench.mirror.server import Measured, running
 from bench.mirror.show import show_claims
 from bench.mirror.startup import measure as measure_start
@@ -64,15 +64,33 @@ def _memory(server: Measured, home: Path, files: int) -> list[Claim]:
     again = command(ours.up(place, tree).command, log=log)
     (tree / "one-more").write_bytes(b"1")
     change = command(ours.up(place, tree).command, log=log)
-    into = home / "back"
-    into.mkdir()
-    back = command(ours.down(place, into).command, log=log)
-    shutil.rmtree(into)
+    back = _back(ours, place, home)
     runs = {"first sync": cold, "no-op": again, "one new file": change, "hydrate": back}
+    half = _half(server, home, files // 2)
+    runs[f"hydrate of {files // 2}, both processes"] = half
     return [
         Claim(f"{name}: peak MiB ({cost.wall:.1f} s)", cost.peak_mib, 150, at_least=False)
         for name, cost in runs.items()
     ]
+
+
+def _half(server: Measured, home: Path, files: int) -> Cost:
+    """Restore as many files as a second process still helps with."""
+    tree = home / "half"
+    w1(tree, files, 1024)
+    ours, place = Ours(), _place(server, home)
+    for step in (*ours.prepare(place, tree), ours.up(place, tree)):
+        command(step.command, log=home / "log")
+    shutil.rmtree(tree)
+    return _back(ours, place, home)
+
+
+def _back(ours: Ours, place: Place, home: Path) -> Cost:
+    into = home / "back"
+    into.mkdir()
+    cost = together(ours.down(place, into).command, log=home / "log")
+    shutil.rmtree(into)
+    return cost
 
 
 def _place(server: Measured, home: Path) -> Place:

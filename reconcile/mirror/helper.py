@@ -9,6 +9,7 @@ import contextlib
 import os
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -23,9 +24,9 @@ from reconcile.mirror.tasks import Do, Piece, Task
 
 Done: TypeAlias = Callable[[Task], None]
 
-
-MANY = 64 << 10
-"""Bytes of manifests from which on a restore takes longer than a second process takes to start."""
+WORTH = range(64 << 10, 3 << 20)
+"""Bytes of manifests from which on a restore takes longer than a second process takes to start, and
+up to which both stay below 150 MB: about 1,000 to 55,000 files."""
 
 
 class When(Enum):
@@ -75,7 +76,7 @@ def fork_helper(hands: int, make: Callable[[], Do], when: When) -> Helper:
     Args:
         hands: How many tasks.
         make: Called in the second process when it is woken; returns what performs tasks there.
-        when: Whether for small restores, too.
+        when: Whether for the smallest and the largest restores, too.
     """
     alone = when is When.NEVER or (when is When.AUTO and _cores() == 1)
     if alone or hands < 1 or threading.active_count() > 1:
@@ -89,19 +90,21 @@ def fork_helper(hands: int, make: Callable[[], Do], when: When) -> Helper:
         serve([Line(each) for each in theirs], make)
     for each in theirs:
         each.close()
-    least = MANY if when is When.AUTO else 1
-    return _Process(pid, [Line(each) for each in ours], least)
+    worth = WORTH if when is When.AUTO else range(1, sys.maxsize)
+    return Process(pid, [Line(each) for each in ours], worth)
 
 
-class _Process:
-    def __init__(self, pid: int, lines: Sequence[Line], least: int) -> None:
-        self._pid = pid
-        self._least = least
+class Process:
+    """A forked one; `pid` is its own."""
+
+    def __init__(self, pid: int, lines: Sequence[Line], worth: range) -> None:
+        self.pid = pid
+        self._worth = worth
         self._control, *self._lines = lines
         self._free: queue.SimpleQueue[Line] = queue.SimpleQueue()
 
     def expect(self, size: int) -> None:
-        if size < self._least:
+        if size not in self._worth:
             return
         with contextlib.suppress(OSError):  # Where it was killed already it is no help.
             self._control.send(WAKE)
@@ -133,7 +136,7 @@ class _Process:
         with contextlib.suppress(
             ChildProcessError
         ):  # Whoever ignores SIGCHLD has none to wait for.
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
     def _ask(self, line: Line, message: bytes) -> Piece:
         try:

@@ -9,9 +9,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from reconcile.mirror import errors
-from reconcile.mirror.helper import Helper, When, fork_helper
+from reconcile.mirror.helper import Process, When, fork_helper
 from reconcile.mirror.model import Alone, File
 from reconcile.mirror.tasks import ChunkTask, Do, Piece, Task, WholeTask
 
@@ -38,8 +39,24 @@ def failing(error: BaseException) -> Do:
     return do
 
 
-def ready(make: Callable[[], Do], hands: int = 1) -> Helper:
-    helper = fork_helper(hands, make, When.ALWAYS)
+def never(_task: Task) -> Piece:
+    threading.Event().wait()
+    return Piece(0, 0)
+
+
+def suicide(_task: Task) -> Piece:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return never(_task)
+
+
+def forked(make: Callable[[], Do]) -> Process:
+    helper = fork_helper(1, make, When.ALWAYS)
+    assert isinstance(helper, Process)
+    return helper
+
+
+def ready(make: Callable[[], Do]) -> Process:
+    helper = forked(make)
     helper.expect(1)
     return helper
 
@@ -68,7 +85,7 @@ def fails() -> object:
         errors.WorkspaceError("the volume is full"),
         KeyError("k"),
     )
-    return [asked(lambda error=error: failing(error)) for error in kinds]
+    return [asked(partial(failing, error)) for error in kinds]
 
 
 def unmade() -> object:
@@ -112,14 +129,13 @@ def busy() -> object:
 
 def killed() -> object:
     """The second process ends in the middle of a task."""
-    return asked(lambda: lambda _task: os.kill(os.getpid(), signal.SIGKILL) or Piece(0, 0))
+    return asked(lambda: suicide)
 
 
 def gone_before() -> object:
-    helper = fork_helper(1, lambda: pid, When.ALWAYS)
-    found = helper._pid
-    os.kill(found, signal.SIGKILL)
-    os.waitid(os.P_PID, found, os.WEXITED | os.WNOWAIT)
+    helper = forked(lambda: pid)
+    os.kill(helper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, helper.pid, os.WEXITED | os.WNOWAIT)
     helper.expect(1)
     files = helper.beside(own, lambda _task: None)(TASK).files
     helper.close()
@@ -136,7 +152,7 @@ def threaded() -> object:
 
 def closed_early() -> object:
     """`close` while a task is on its way there ends both at once."""
-    helper = ready(lambda: lambda _task: threading.Event().wait() or Piece(0, 0))
+    helper = ready(lambda: never)
     do = helper.beside(own, lambda _task: None)
     caught: list[str] = []
 
@@ -157,8 +173,8 @@ def closed_early() -> object:
 
 def orphaned() -> object:
     """Say who helps, begin a task that never ends, and wait to be killed."""
-    helper = ready(lambda: lambda _task: threading.Event().wait() or Piece(0, 0))
-    print(json.dumps(helper._pid), flush=True)
+    helper = ready(lambda: never)
+    print(json.dumps(helper.pid), flush=True)
     return helper.beside(own, lambda _task: None)(TASK).files
 
 
