@@ -1,10 +1,14 @@
 """Brings the bytes of one task from the store into the volume, each of them checked by digest."""
 
 import hashlib
+import os
 import threading
+from array import array
+from collections.abc import Iterable
 from typing import Protocol, assert_never
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
+from reconcile.mirror.index import append_row
 from reconcile.mirror.model import File, Pack, Packed
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.unpacking import Member, read_member
@@ -16,8 +20,8 @@ from reconcile.mirror.tree.holes import hole, hole_digest
 class Target(Protocol):
     """Where files are written to; raises WorkspaceError where that fails."""
 
-    def write(self, file: File, data: bytes | memoryview) -> None:
-        """Write a file whole that has one blob."""
+    def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
+        """Write a file whole that has one blob, and return what it is from then on."""
         ...
 
     def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
@@ -48,8 +52,8 @@ class Hands:
             case PackTask(pack, files):
                 return self._unpack(pack, files)
             case WholeTask(file):
-                self._target.write(file, self._blob(file.blobs[0], file.path, file.size))
-                return Piece(1, file.size)
+                data = self._blob(file.blobs[0], file.path, file.size)
+                return Piece(1, file.size, self._write([(file, data)]))
             case ChunkTask(path, offset, size, digest, last):
                 self._target.write_at(path, offset, self._chunk(digest, path, size))
                 return Piece(int(last), size)
@@ -69,10 +73,16 @@ class Hands:
         data = self._object(pack_key(pack.digest), files[0].path, pack.size)
         # Other threads go on while millions of bytes are hashed, and wait for each small blob.
         whole = hashlib.sha256(data).hexdigest() == pack.digest
+        members = ((file, _member(pack, data, file, whole=whole)) for file in files)
         with self._writing:
-            for file in files:
-                self._target.write(file, _member(pack, data, file, whole=whole))
-        return Piece(len(files), len(data))
+            rows = self._write(members)
+        return Piece(len(files), len(data), rows)
+
+    def _write(self, members: Iterable[tuple[File, memoryview]]) -> bytes:
+        rows = array("q")
+        for file, data in members:
+            append_row(rows, self._target.write(file, data))
+        return rows.tobytes()
 
     def _object(self, key: str, path: str, size: int) -> memoryview:
         """Return an object of this size, in the calling thread's buffer until its next call."""

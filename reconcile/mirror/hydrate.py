@@ -15,7 +15,7 @@ from reconcile.mirror.exchange import exchange, read_head
 from reconcile.mirror.fetch import Fetch, Heard
 from reconcile.mirror.hands import Hands
 from reconcile.mirror.helper import Helper, Nobody
-from reconcile.mirror.index import index_of, save_index
+from reconcile.mirror.index import Index, index_of, save_index
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
@@ -24,9 +24,10 @@ from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
 from reconcile.mirror.protocol import Claimant, Landed, Moved, Taken, claimed
 from reconcile.mirror.protocol import Found as FoundHead
+from reconcile.mirror.recording import Record
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.tasks import Do, Task, sizes
+from reconcile.mirror.tasks import Do, Piece, Task, sizes
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.restoring import Found, Restorer
 from reconcile.mirror.tree.sharing import Bounds
@@ -148,24 +149,38 @@ def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
 def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
     means.helper.expect(sum(ref.size for ref in generation.chain))
     tree = read_tree(means.store, volume.state, generation)
-    restored = Restored(generation, 0, 0)
     if tree.entries:
-        restored = _write(volume, means, tree, generation)
-    _remember(volume, tree, generation, Limit(means.clock))
-    return restored
+        return _write(volume, means, tree, generation)
+    save_index(volume.state, _looked_at(volume, tree, generation, means.clock))
+    return Restored(generation, 0, 0)
 
 
 def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> Restored:
+    """Restore, and write the index, so that the first sync reads only what the snapshot has not."""
     restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
     restorer.begin()
-    files = restorer.files
+    was_empty, files, record = restorer.was_empty, restorer.files, Record()
     try:
-        do = _with_help(Hands(means.store, restorer).do, restorer, means.helper)
+        do = _recorded(_with_help(Hands(means.store, restorer).do, restorer, means.helper), record)
         Fetch(do, means.heard).run(tree, files, means.lanes, Limit(means.clock))
         restorer.finish()
     finally:
         restorer.close()
+    if was_empty:
+        index = record.index(last_manifest(generation), volume.root, tree.entries)
+    else:
+        index = _looked_at(volume, tree, generation, means.clock)
+    save_index(volume.state, index)
     return Restored(generation, len(files), sum(file.size for file in files))
+
+
+def _recorded(do: Do, record: Record) -> Do:
+    def recorded(task: Task) -> Piece:
+        piece = do(task)
+        record.add(task, piece)
+        return piece
+
+    return recorded
 
 
 def _with_help(own: Do, restorer: Restorer, helper: Helper) -> Do:
@@ -190,12 +205,11 @@ def _whose(volume: Volume) -> Found:
     return Found.STRANGERS
 
 
-def _remember(volume: Volume, tree: Tree, generation: Generation, limit: Limit) -> None:
-    """Write the index, so that the first sync reads only what the snapshot has not."""
+def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
     bounds = Bounds(sys.maxsize, lambda: tree.entries)
-    seen = survey(volume.root, volume.excludes, bounds, limit).seen
+    seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen
     strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
-    save_index(volume.state, index_of(last_manifest(generation), seen, strange))
+    return index_of(last_manifest(generation), seen, strange)
 
 
 def _finish(volume: Volume, found: FoundHead) -> None:

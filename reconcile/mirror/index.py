@@ -5,16 +5,20 @@ whether anything has changed at all is told by comparing arrays.
 """
 
 import io
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from reconcile.mirror.model import Entry
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.tree.seen import Seen
 
 _MAGIC: Final = b"reconcile-mirror-index/1\n"
 _COLUMNS: Final = ("size", "mtime", "ctime", "inode", "device", "mode", "links")
-_WIDTH: Final = len(_COLUMNS)
+WIDTH: Final = len(_COLUMNS)
+"""Numbers of one entry."""
+
 _SIGN: Final = 1 << 63
 _NEVER: Final = -1
 """A ctime that no file has: what is remembered with it is read again."""
@@ -38,13 +42,13 @@ class Index:
         self.numbers = numbers
 
     def __len__(self) -> int:
-        return len(self.numbers) // _WIDTH
+        return len(self.numbers) // WIDTH
 
     def same(self, seen: Sequence[Seen]) -> bool:
         """Tell whether the tree is exactly what it was."""
         if len(seen) != len(self):
             return False
-        return _numbers(seen) == self.numbers and _text(seen) == self.text
+        return _numbers(seen) == self.numbers and text_of(seen) == self.text
 
     def unchanged(self, seen: Sequence[Seen]) -> bytearray:
         """Return a 1 for each entry that is as it was, a 0 for every other."""
@@ -55,8 +59,8 @@ class Index:
             while place >= 0 and path < one.path:
                 place, path = next(known, _NOTHING)
             if place >= 0 and path == one.path:
-                now = numbers[position * _WIDTH : (position + 1) * _WIDTH]
-                flags[position] = now == self.numbers[place * _WIDTH : (place + 1) * _WIDTH]
+                now = numbers[position * WIDTH : (position + 1) * WIDTH]
+                flags[position] = now == self.numbers[place * WIDTH : (place + 1) * WIDTH]
         return flags
 
     def paths(self) -> Iterator[str]:
@@ -75,8 +79,8 @@ def index_of(generation: str, seen: Sequence[Seen], unsettled: Iterable[int] = (
     """
     numbers = _numbers(seen)
     for position in unsettled:
-        numbers[position * _WIDTH + _COLUMNS.index("ctime")] = _NEVER
-    return Index(generation, _text(seen), numbers)
+        numbers[position * WIDTH + _COLUMNS.index("ctime")] = _NEVER
+    return Index(generation, text_of(seen), numbers)
 
 
 def save_index(state: StateDirectory, index: Index) -> None:
@@ -103,7 +107,7 @@ def load_index(state: StateDirectory) -> Index | None:
 def _parse(data: bytes) -> Index:
     start = data.index(b"\n", len(_MAGIC)) + 1
     generation, count, length = data[len(_MAGIC) : start].split()
-    middle = start + int(count) * _WIDTH * 8
+    middle = start + int(count) * WIDTH * 8
     if len(data) != middle + int(length):
         raise ValueError("it is cut off")
     numbers = array("q")
@@ -114,7 +118,8 @@ def _parse(data: bytes) -> Index:
     return Index("" if generation == b"-" else generation.decode(), text, numbers)
 
 
-def _text(seen: Sequence[Seen]) -> bytes:
+def text_of(seen: Iterable[Seen | Entry]) -> bytes:
+    """Return the paths as an index keeps them."""
     text = io.BytesIO()
     for one in seen:
         text.write(one.path.encode("utf-8", "surrogateescape"))
@@ -125,16 +130,32 @@ def _text(seen: Sequence[Seen]) -> bytes:
 def _numbers(seen: Iterable[Seen]) -> "array[int]":
     numbers = array("q")
     for one in seen:
-        try:
-            numbers.extend(
-                (one.size, one.mtime, one.ctime, one.inode, one.device, one.mode, one.links)
-            )
-        except OverflowError:
-            # A file system whose inode numbers have 64 bits.
-            del numbers[len(numbers) // _WIDTH * _WIDTH :]
-            numbers.extend(map(_signed, (one.size, one.mtime, one.ctime, one.inode, one.device)))
-            numbers.extend((one.mode, one.links))
+        row = (one.size, one.mtime, one.ctime, one.inode, one.device, one.mode, one.links)
+        _append(numbers, row)
     return numbers
+
+
+def append_row(numbers: "array[int]", status: os.stat_result) -> None:
+    """Append the columns of one entry."""
+    row = (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+        status.st_mode,
+        status.st_nlink,
+    )
+    _append(numbers, row)
+
+
+def _append(numbers: "array[int]", row: tuple[int, ...]) -> None:
+    try:
+        numbers.extend(row)
+    except OverflowError:
+        # A file system whose inode numbers have 64 bits.
+        del numbers[len(numbers) // WIDTH * WIDTH :]
+        numbers.extend(map(_signed, row))
 
 
 def _signed(number: int) -> int:

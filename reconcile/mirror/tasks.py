@@ -37,10 +37,14 @@ Task: TypeAlias = PackTask | WholeTask | ChunkTask
 
 
 class Piece(Struct, frozen=True, tag=True):
-    """What one task has brought: so many files that are done, and bytes."""
+    """What one task has brought: so many files that are done, and bytes.
+
+    `rows` are those of an index, as bytes, for the task's files one by one; none for a chunk.
+    """
 
     files: int
     size: int
+    rows: bytes = b""
 
 
 Do: TypeAlias = Callable[[Task], Piece]

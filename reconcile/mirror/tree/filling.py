@@ -19,14 +19,19 @@ class Filler:
         self._root = root
         self._site = site
 
-    def write(self, file: File, data: bytes | memoryview) -> None:
-        """Write a file whole that has one blob; WorkspaceError where that fails."""
+    def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
+        """Write a file whole that has one blob; WorkspaceError where that fails.
+
+        Returns:
+            What it is from then on.
+        """
         # A context manager would cost as much as two calls of the system.
         try:
             descriptor = self._create(file)
             try:
                 write(descriptor, data, 0)
                 dress(descriptor, file)
+                return os.fstat(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:

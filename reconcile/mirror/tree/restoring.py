@@ -99,10 +99,10 @@ class Restorer:
         )
         self._for_each(wanted, self._prepare)
 
-    def write(self, file: File, data: bytes | memoryview) -> None:
-        """Write a file whole that has one blob."""
+    def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
+        """Write a file whole that has one blob, and return what it is from then on."""
         self.written(file.path, len(data))
-        self._ready().filler.write(file, data)
+        return self._ready().filler.write(file, data)
 
     def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
         """Write one blob of a file that has several, at `offset` bytes from its start."""

@@ -8,6 +8,9 @@ import pytest
 
 from bench.trees import w2
 from reconcile.mirror.exits import Exit
+from reconcile.mirror.index import load_index
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.walk import walk
 from tests.mirror.comparing import differences
 from tests.mirror.faults.sessions import once
 from tests.s3.faults import PASS, Answer, Meanwhile, When
@@ -43,6 +46,9 @@ def test_the_tree_is_the_same_with_help_and_without(session, stored):
         assert ended.code == Exit.OK
         assert differences(stored.root, pod.root) == []
         assert ended.events[-1]["bytes"] > 2 * LARGE
+        index = load_index(pod.state)
+        assert index is not None
+        assert index.same(walk(pod.root, Excludes(()))[0])
 
 
 def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succeeds(session, stored):

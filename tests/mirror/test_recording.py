@@ -1,0 +1,98 @@
+"""The index of a restore says of each entry what a look at the volume would have said."""
+
+import os
+from array import array
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.trees import w1, write_hard_names
+from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.hydrate import Restored
+from reconcile.mirror.index import WIDTH, append_row, load_index
+from reconcile.mirror.model import Directory, Entry, File, Pack, Packed
+from reconcile.mirror.recording import Record
+from reconcile.mirror.tasks import PackTask, Piece
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.walk import walk
+from tests.mirror.tree.files import T
+from tests.mirror.worlds import requests
+
+FIELDS = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev", "st_mode", "st_nlink")
+
+
+@pytest.fixture
+def stored(pod):
+    """A pod with every kind of entry: links of both kinds, holes, nothing, odd names, its own."""
+    w1(pod.root, 60)
+    write_hard_names(pod.root / "odd", lambda: T)
+    pod.write("at-the-top", b"x")
+    pod.write("dir/large", os.urandom(9 << 20))
+    pod.write("dir/middle", os.urandom(2 << 20))
+    pod.write("dir/empty", b"")
+    (pod.root / "dir/sparse").touch()
+    os.truncate(pod.root / "dir/sparse", 20 << 20)
+    os.link(pod.root / "dir/middle", pod.root / "second-name")
+    os.link(pod.root / "at-the-top", pod.root / "dir/third-name")
+    (pod.root / "link").symlink_to("dir")
+    pod.sync()
+    return pod
+
+
+def _index(pod):
+    found = load_index(pod.state)
+    assert found is not None
+    return found
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_index_of_a_restore_is_what_a_walk_sees(successor):
+    assert isinstance(successor.hydrate(), Restored)
+    seen, _ = walk(successor.root, Excludes(()))
+    assert len(_index(successor)) == len(seen) > 60
+    assert _index(successor).same(seen)
+
+
+@pytest.mark.usefixtures("stored")
+def test_so_it_is_where_the_volume_held_a_part(successor):
+    (successor.root / "at-the-top").write_bytes(b"x")
+    (successor.root / "dir").mkdir()
+    successor.hydrate()
+    assert _index(successor).same(walk(successor.root, Excludes(()))[0])
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_first_sync_after_a_restore_asks_for_nothing(successor, memory):
+    successor.hydrate()
+    memory.bucket.requests.clear()
+    successor.sync()
+    assert requests(memory) == []
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_file_that_is_changed_after_the_restore_is_no_longer_what_was_recorded(successor):
+    successor.hydrate()
+    path = successor.root / "dir/middle"
+    status = path.stat()
+    path.write_bytes(os.urandom(2 << 20))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not _index(successor).same(walk(successor.root, Excludes(()))[0])
+
+
+def test_inode_numbers_of_64_bits_have_room():
+    row = array("q")
+    status: Any = SimpleNamespace(**dict.fromkeys(FIELDS, 5))
+    status.st_ino = 2**64 - 1
+    append_row(row, status)
+    assert len(row) == WIDTH
+    assert row.tolist() == [5, 5, 5, -1, 5, 5, 5]
+
+
+def test_what_vanishes_before_it_was_looked_at_is_an_error(tmp_path):
+    record = Record()
+    file = File("dir/a", 0o644, 0, 1, ("d" * 64,), Packed(1, 512))
+    record.add(PackTask(Pack(1, "d" * 64, 1536), (file,)), Piece(1, 1, bytes(8 * WIDTH)))
+    entries: dict[str, Entry] = {"dir": Directory("dir", 0o755, 0), "dir/a": file}
+    with pytest.raises(WorkspaceError, match="cannot be restored"):
+        record.index("", tmp_path, entries)
