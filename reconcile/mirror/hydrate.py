@@ -1,39 +1,17 @@
 """Makes a volume what the last committed generation is, and this pod the writer of the next."""
 
-import sys
-from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from reconcile.mirror.claim import ROUNDS, claim, fenced
-from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
 from reconcile.mirror.exchange import exchange, read_head
-from reconcile.mirror.fetch import Fetch, Heard
-from reconcile.mirror.hands import Hands
-from reconcile.mirror.helper import Helper, Nobody
-from reconcile.mirror.index import Index, index_of, save_index
-from reconcile.mirror.lanes import Lanes
-from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
-from reconcile.mirror.model import Generation, Missing, Tree
-from reconcile.mirror.passes import survey
-from reconcile.mirror.position import last_manifest, read_tree
-from reconcile.mirror.protocol import Claimant, Landed, Moved, Taken, claimed
-from reconcile.mirror.protocol import Found as FoundHead
-from reconcile.mirror.recording import Record
-from reconcile.mirror.state import StateDirectory
-from reconcile.mirror.store.port import Store
-from reconcile.mirror.tasks import Do, Piece, Task, sizes
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.restoring import Found, Restorer
-from reconcile.mirror.tree.sharing import Bounds
-
-_NOBODYS = frozenset({"lost+found"})
-"""What a volume has that is empty."""
+from reconcile.mirror.model import Generation, Missing
+from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed
+from reconcile.mirror.refilling import Means, Restored, Volume, restore
 
 
 class PartialPolicy(Enum):
@@ -41,33 +19,6 @@ class PartialPolicy(Enum):
 
     USE = "use"
     REFUSE = "refuse"
-
-
-class Volume(Struct, frozen=True):
-    """Where to restore to, and where the mirror keeps its own notes."""
-
-    root: Path
-    state: StateDirectory
-    excludes: Excludes
-
-
-class Means(Struct, frozen=True):
-    """How to restore; `trusted` raises a StoreError where the store is not fit for more."""
-
-    store: Store
-    lanes: Lanes
-    clock: Clock
-    heard: Heard
-    trusted: Callable[[], None]
-    helper: Helper = Nobody()
-
-
-class Restored(Struct, frozen=True):
-    """The volume is this generation, which may be the empty one of a new session."""
-
-    generation: Generation
-    files: int
-    size: int
 
 
 class Kept(Struct, frozen=True):
@@ -99,7 +50,7 @@ def hydrate(volume: Volume, means: Means, claimant: Claimant, policy: PartialPol
     volume.state.remove(volume.state.mark)
     found = claim(means.store, claimant, means.clock)
     _check_whole(found.head.generation, policy)
-    restored = _restore(volume, means, found.head.generation)
+    restored = restore(volume, means, found.head.generation)
     means.trusted()
     _finish(volume, found)
     return restored
@@ -123,7 +74,7 @@ def _keep(volume: Volume, means: Means, claimant: Claimant, mark: Mark) -> Kept:
     raise StoreAwayError(f"HEAD changed {ROUNDS} times while it was being claimed anew")
 
 
-def _own(found: FoundHead | None, claimant: Claimant, mark: Mark) -> FoundHead:
+def _own(found: Found | None, claimant: Claimant, mark: Mark) -> Found:
     """Return HEAD if whoever wrote it wrote from this volume."""
     if found is None:
         raise DamagedError(
@@ -146,73 +97,7 @@ def _check_whole(generation: Generation, policy: PartialPolicy) -> None:
         )
 
 
-def _restore(volume: Volume, means: Means, generation: Generation) -> Restored:
-    means.helper.expect(sum(ref.size for ref in generation.chain))
-    tree = read_tree(means.store, volume.state, generation)
-    if tree.entries:
-        return _write(volume, means, tree, generation)
-    save_index(volume.state, _looked_at(volume, tree, generation, means.clock))
-    return Restored(generation, 0, 0)
-
-
-def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> Restored:
-    """Restore, and write the index, so that the first sync reads only what the snapshot has not."""
-    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
-    restorer.begin()
-    was_empty, files, record = restorer.was_empty, restorer.files, Record()
-    try:
-        do = _recorded(_with_help(Hands(means.store, restorer).do, restorer, means.helper), record)
-        Fetch(do, means.heard).run(tree, files, means.lanes, Limit(means.clock))
-        restorer.finish()
-    finally:
-        restorer.close()
-    if was_empty:
-        index = record.index(last_manifest(generation), volume.root, tree.entries)
-    else:
-        index = _looked_at(volume, tree, generation, means.clock)
-    save_index(volume.state, index)
-    return Restored(generation, len(files), sum(file.size for file in files))
-
-
-def _recorded(do: Do, record: Record) -> Do:
-    def recorded(task: Task) -> Piece:
-        piece = do(task)
-        record.add(task, piece)
-        return piece
-
-    return recorded
-
-
-def _with_help(own: Do, restorer: Restorer, helper: Helper) -> Do:
-    def done(task: Task) -> None:
-        for path, size in sizes(task):
-            restorer.written(path, size)
-
-    return helper.beside(own, done) if restorer.was_empty else own
-
-
-def _whose(volume: Volume) -> Found:
-    """Tell whether what the volume holds comes from an earlier attempt of ours alone.
-
-    That is noted before the first byte is written, and only if the volume is empty then.
-    """
-    this = volume_of(volume.root)
-    note = b"%d %d\n" % (this.device, this.inode)
-    if volume.state.read(volume.state.attempt) == note:
-        return Found.OURS
-    if {path.name for path in volume.root.iterdir()} <= _NOBODYS:
-        volume.state.write(volume.state.attempt, note)
-    return Found.STRANGERS
-
-
-def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
-    bounds = Bounds(sys.maxsize, lambda: tree.entries)
-    seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen
-    strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
-    return index_of(last_manifest(generation), seen, strange)
-
-
-def _finish(volume: Volume, found: FoundHead) -> None:
+def _finish(volume: Volume, found: Found) -> None:
     mark = Mark(found.head.writer, found.head.generation.number, volume_of(volume.root))
     write_mark(volume.state, mark)
     volume.state.remove(volume.state.attempt)

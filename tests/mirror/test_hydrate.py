@@ -14,9 +14,10 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.hydrate import Kept, PartialPolicy, Restored
+from reconcile.mirror.hydrate import Kept, PartialPolicy
 from reconcile.mirror.mark import find_mark
 from reconcile.mirror.model import Missing
+from reconcile.mirror.refilling import Restored
 from reconcile.mirror.tree.reading import Changed
 from tests.mirror.worlds import Interrupted, listing, requests
 

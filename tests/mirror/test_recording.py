@@ -9,10 +9,10 @@ import pytest
 
 from bench.trees import w1, write_hard_names
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.hydrate import Restored
 from reconcile.mirror.index import WIDTH, append_row, load_index
 from reconcile.mirror.model import Directory, Entry, File, Pack, Packed
 from reconcile.mirror.recording import Record
+from reconcile.mirror.refilling import Restored
 from reconcile.mirror.tasks import PackTask, Piece
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.walk import walk

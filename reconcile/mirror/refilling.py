@@ -1,0 +1,130 @@
+"""A generation into a pod's volume, and the index of what is there then."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.fetch import Fetch, Heard
+from reconcile.mirror.hands import Hands
+from reconcile.mirror.helper import Helper, Nobody
+from reconcile.mirror.index import Index, index_of, save_index
+from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.limit import Limit
+from reconcile.mirror.mark import volume_of
+from reconcile.mirror.model import Generation, Tree
+from reconcile.mirror.passes import survey
+from reconcile.mirror.position import last_manifest, read_tree
+from reconcile.mirror.recording import Record
+from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.store.port import Store
+from reconcile.mirror.tasks import Do, Piece, Task, sizes
+from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.tree.restoring import Found, Restorer
+from reconcile.mirror.tree.sharing import Bounds
+
+_NOBODYS = frozenset({"lost+found"})
+"""What a volume has that is empty."""
+
+
+class Volume(Struct, frozen=True):
+    """Where to restore to, and where the mirror keeps its own notes."""
+
+    root: Path
+    state: StateDirectory
+    excludes: Excludes
+
+
+class Means(Struct, frozen=True):
+    """How to restore; `trusted` raises a StoreError where the store is not fit for more."""
+
+    store: Store
+    lanes: Lanes
+    clock: Clock
+    heard: Heard
+    trusted: Callable[[], None]
+    helper: Helper = Nobody()
+
+
+class Restored(Struct, frozen=True):
+    """The volume is this generation, which may be the empty one of a new session."""
+
+    generation: Generation
+    files: int
+    size: int
+
+
+def restore(volume: Volume, means: Means, generation: Generation) -> Restored:
+    """Make the volume what the generation is, and leave the index of it.
+
+    Raises:
+        StoreError: The store could not be read.
+        DamagedError: A manifest or a pack is missing, altered or malformed; names it.
+        UnknownFormatError: Another version wrote them.
+        WorkspaceError: The volume cannot be written, or holds what nobody may overwrite.
+    """
+    means.helper.expect(sum(ref.size for ref in generation.chain))
+    tree = read_tree(means.store, volume.state, generation)
+    if tree.entries:
+        return _write(volume, means, tree, generation)
+    save_index(volume.state, _looked_at(volume, tree, generation, means.clock))
+    return Restored(generation, 0, 0)
+
+
+def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> Restored:
+    """Restore, and write the index, so that the first sync reads only what the snapshot has not."""
+    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
+    restorer.begin()
+    was_empty, files, record = restorer.was_empty, restorer.files, Record()
+    try:
+        do = _recorded(_with_help(Hands(means.store, restorer).do, restorer, means.helper), record)
+        Fetch(do, means.heard).run(tree, files, means.lanes, Limit(means.clock))
+        restorer.finish()
+    finally:
+        restorer.close()
+    if was_empty:
+        index = record.index(last_manifest(generation), volume.root, tree.entries)
+    else:
+        index = _looked_at(volume, tree, generation, means.clock)
+    save_index(volume.state, index)
+    return Restored(generation, len(files), sum(file.size for file in files))
+
+
+def _recorded(do: Do, record: Record) -> Do:
+    def recorded(task: Task) -> Piece:
+        piece = do(task)
+        record.add(task, piece)
+        return piece
+
+    return recorded
+
+
+def _with_help(own: Do, restorer: Restorer, helper: Helper) -> Do:
+    def done(task: Task) -> None:
+        for path, size in sizes(task):
+            restorer.written(path, size)
+
+    return helper.beside(own, done) if restorer.was_empty else own
+
+
+def _whose(volume: Volume) -> Found:
+    """Tell whether what the volume holds comes from an earlier attempt of ours alone.
+
+    That is noted before the first byte is written, and only if the volume is empty then.
+    """
+    this = volume_of(volume.root)
+    note = b"%d %d\n" % (this.device, this.inode)
+    if volume.state.read(volume.state.attempt) == note:
+        return Found.OURS
+    if {path.name for path in volume.root.iterdir()} <= _NOBODYS:
+        volume.state.write(volume.state.attempt, note)
+    return Found.STRANGERS
+
+
+def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
+    bounds = Bounds(sys.maxsize, lambda: tree.entries)
+    seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen
+    strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
+    return index_of(last_manifest(generation), seen, strange)
