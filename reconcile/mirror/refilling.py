@@ -15,7 +15,6 @@ from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.mark import volume_of
 from reconcile.mirror.model import Generation, Tree
-from reconcile.mirror.passes import survey
 from reconcile.mirror.position import last_manifest, read_tree
 from reconcile.mirror.recording import Record
 from reconcile.mirror.state import StateDirectory
@@ -23,7 +22,6 @@ from reconcile.mirror.store.port import Store
 from reconcile.mirror.tasks import Do, Piece, Task, sizes
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.restoring import Found, Restorer
-from reconcile.mirror.tree.sharing import Bounds
 
 _NOBODYS = frozenset({"lost+found"})
 """What a volume has that is empty."""
@@ -124,6 +122,9 @@ def _whose(volume: Volume) -> Found:
 
 
 def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
+    from reconcile.mirror.passes import survey  # noqa: PLC0415 - slow, and seldom needed
+    from reconcile.mirror.tree.sharing import Bounds  # noqa: PLC0415 - see above
+
     bounds = Bounds(sys.maxsize, lambda: tree.entries)
     seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen
     strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
