@@ -70,14 +70,20 @@ class Bench:
         self._latency = 0.0
         self.cells: list[Cell] = []
         self.losses: dict[str, list[str]] = {}
+        self.failures: list[str] = []
         self.changed = 0
 
     def run(self, scene: Scene, tools: Sequence[Tool], latency: float) -> None:
-        """Measure one tree with all tools."""
+        """Measure one tree with all tools; what fails is told, and the others go on."""
         self._latency = latency
         for tool in tools:
-            say(f"{scene.name}, {1000 * latency:.0f} ms: {tool.name}")
-            self._measure(scene, tool)
+            what = f"{scene.name}, {1000 * latency:.0f} ms: {tool.name}"
+            say(what)
+            try:
+                self._measure(scene, tool)
+            except RuntimeError as error:
+                say(str(error))
+                self.failures.append(what)
 
     def _measure(self, scene: Scene, tool: Tool) -> None:
         folder = self._home / "scene"

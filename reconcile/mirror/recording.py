@@ -29,7 +29,7 @@ class Record:
                 pass
 
     def index(self, generation: str, root: Path, entries: Mapping[str, Entry]) -> Index:
-        """Return the index of a volume that holds these entries and nothing else.
+        """Return the index of a volume that holds just these entries; to be called once.
 
         Args:
             generation: The digest of the manifest that holds them.
@@ -41,20 +41,24 @@ class Record:
         """
         places = {path: WIDTH * place for place, path in enumerate(entries)}
         numbers = array("q", bytes(8 * WIDTH * len(entries)))
-        for files, rows in self._brought:
+        while self._brought:
+            files, rows = self._brought.pop()
             known = array("q", rows)
             for place, file in enumerate(files):
                 at = places[file.path]
                 numbers[at : at + WIDTH] = known[WIDTH * place : WIDTH * (place + 1)]
-        for path, row in _looked_at(root, self._unknown(entries)):
+        for path, row in _looked_at(root, _unknown(entries, numbers)):
             numbers[places[path] : places[path] + WIDTH] = row
         return Index(generation, text_of(entries.values()), numbers)
 
-    def _unknown(self, entries: Mapping[str, Entry]) -> Iterator[str]:
-        """Yield what has changed since it was written, or was not written by a task."""
-        known = {file.path for files, _ in self._brought for file in files}
-        known -= {entry.target for entry in entries.values() if type(entry) is HardLink}
-        return (path for path in entries if path not in known or "/" not in path)
+
+def _unknown(entries: Mapping[str, Entry], numbers: "array[int]") -> Iterator[str]:
+    """Yield what was not written by a task, or has changed since: by a link, or by being shown."""
+    linked = {entry.target for entry in entries.values() if type(entry) is HardLink}
+    for place, path in enumerate(entries):
+        row = numbers[WIDTH * place : WIDTH * (place + 1)]
+        if "/" not in path or path in linked or not any(row):
+            yield path
 
 
 def _looked_at(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int]]]":
