@@ -26,7 +26,7 @@ Done: TypeAlias = Callable[[Task], None]
 
 WORTH = range(64 << 10, 3 << 20)
 """Bytes of manifests from which on a restore takes longer than a second process takes to start, and
-up to which both stay below 150 MB: about 1,000 to 55,000 files."""
+up to which both stay below 150 MB: about 1,000 to 45,000 files."""
 
 
 class When(Enum):
@@ -133,9 +133,8 @@ class Process:
     def close(self) -> None:
         for line in (self._control, *self._lines):
             line.close()
-        with contextlib.suppress(
-            ChildProcessError
-        ):  # Whoever ignores SIGCHLD has none to wait for.
+        # Whoever ignores SIGCHLD has no child to wait for.
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
     def _ask(self, line: Line, message: bytes) -> Piece:
@@ -144,8 +143,8 @@ class Process:
             answer = ANSWERS.decode(line.receive())
         except (EOFError, OSError):
             raise errors.WorkspaceError(
-                "the second process of the restore was killed: the pod's memory limit may be too "
-                "low. The next start begins again"
+                "the second process of the restore was killed: raise the pod's memory limit, or "
+                "give `--helper never`. The next start begins again"
             ) from None
         if isinstance(answer, Failed):
             raise _error(answer)

@@ -12,8 +12,8 @@ from tests.controlplane import waiting
 from tests.mirror.helped import OWN, TASK, own
 
 KILLED = (
-    "the second process of the restore was killed: the pod's memory limit may be too low. The next "
-    "start begins again"
+    "the second process of the restore was killed: raise the pod's memory limit, or give "
+    "`--helper never`. The next start begins again"
 )
 
 

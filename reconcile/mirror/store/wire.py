@@ -200,13 +200,12 @@ def _read_into(answer: BaseHTTPResponse, buffer: memoryview) -> int:
     body = getattr(answer, "_fp", None)
     if not isinstance(body, HTTPResponse):
         body = answer
-    at = 0
+    promised, at = answer.length_remaining, 0
     while at < len(buffer) and (size := body.readinto(buffer[at:])):
         at += size
     if at == len(buffer):
         return at + len(body.read(1))
-    promised = int(answer.headers.get("Content-Length", at))
-    if at < promised:
+    if promised is not None and at < promised:
         raise urllib3.exceptions.IncompleteRead(at, promised - at)
     return at
 

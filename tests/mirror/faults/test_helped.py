@@ -70,7 +70,7 @@ def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succee
     assert differences(stored.root, pod.root) == []
 
 
-def test_the_second_process_tries_again_and_says_so(session, stored):
+def test_what_the_store_refuses_to_either_process_is_tried_again_and_told(session, stored):
     refused = []
 
     def plan(asked):
