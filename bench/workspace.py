@@ -112,7 +112,9 @@ def here(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]
             restorer.write(file, pieces[0])
         else:
             for number, piece in enumerate(pieces):
-                restorer.write_at(file.path, number * CHUNK, piece)
+                start = number * CHUNK
+                with restorer.spot(file.path, range(start, start + len(piece))) as spot:
+                    spot.write(piece, 0)
 
 
 def two_threads(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:

@@ -5,16 +5,20 @@ import os
 import threading
 from array import array
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Protocol, assert_never
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
 from reconcile.mirror.index import append_row
 from reconcile.mirror.model import File, Pack, Packed
+from reconcile.mirror.pouring import Pouring
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.unpacking import Member, read_member
-from reconcile.mirror.store.port import Store
+from reconcile.mirror.store.buffer import Buffer
+from reconcile.mirror.store.port import Room, Store
 from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
-from reconcile.mirror.tree.holes import hole, hole_digest
+from reconcile.mirror.tree.filling import Spot
+from reconcile.mirror.tree.holes import hole_digest
 
 
 class Target(Protocol):
@@ -24,8 +28,8 @@ class Target(Protocol):
         """Write a file whole that has one blob, and return what it is from then on."""
         ...
 
-    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
-        """Write one blob of a file that has several, at `offset` bytes from its start."""
+    def spot(self, path: str, place: range) -> AbstractContextManager[Spot]:
+        """Open a file that has several blobs; `place` says which of its bytes one of them is."""
         ...
 
 
@@ -55,13 +59,17 @@ class Hands:
                 data = self._blob(file.blobs[0], file.path, file.size)
                 return Piece(1, file.size, self._write([(file, data)]))
             case ChunkTask(path, offset, size, digest, last):
-                self._target.write_at(path, offset, self._chunk(digest, path, size))
+                with self._target.spot(path, range(offset, offset + size)) as spot:
+                    if digest != hole_digest():
+                        self._pour(digest, path, Pouring(spot, size))
                 return Piece(int(last), size)
             case _:
                 assert_never(task)
 
-    def _chunk(self, digest: str, path: str, size: int) -> bytes | memoryview:
-        return hole() if digest == hole_digest() else self._blob(digest, path, size)
+    def _pour(self, digest: str, path: str, room: Pouring) -> None:
+        self._read(blob_key(digest), path, room, room.size)
+        if room.digest() != digest:
+            raise _altered(blob_key(digest), path)
 
     def _blob(self, digest: str, path: str, size: int) -> memoryview:
         data = self._object(blob_key(digest), path, size)
@@ -87,8 +95,12 @@ class Hands:
     def _object(self, key: str, path: str, size: int) -> memoryview:
         """Return an object of this size, in the calling thread's buffer until its next call."""
         buffer = self._buffer(size)
+        self._read(key, path, Buffer(buffer), size)
+        return buffer
+
+    def _read(self, key: str, path: str, room: Room, size: int) -> None:
         try:
-            found = self._store.get_into(key, buffer)
+            found = self._store.get_into(key, room)
         except MissingObjectError:
             raise DamagedError(
                 f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
@@ -98,7 +110,6 @@ class Hands:
             raise _altered(key, path) from None
         if found != size:
             raise _altered(key, path)
-        return buffer
 
     def _buffer(self, size: int) -> memoryview:
         """Return memory that is used again: new memory costs the system a page at a time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, PreconditionError, StoreError
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
 
 _Result = TypeVar("_Result")
 
@@ -63,12 +63,18 @@ class MemoryStore:
     def get(self, key: str) -> Stored:
         return self._done("get", key, lambda full: Stored(self._body(full), self._etag(full)))
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
+    def get_into(self, key: str, room: Room) -> int:
         body = self._done("get", key, self._body)
-        if len(body) > len(buffer):
-            raise DamagedError(f"{key} has more than {len(buffer)} bytes")
-        buffer[: len(body)] = body
-        return len(body)
+        room.begin()
+        at = 0
+        while at < len(body) and (space := room.space()):
+            piece = body[at : at + len(space)]
+            space[: len(piece)] = piece
+            room.take(len(piece))
+            at += len(piece)
+        if at < len(body):
+            raise DamagedError(f"{key} has more than {at} bytes")
+        return at
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         part = self._done("get_range", key, lambda full: self._body(full)[offset : offset + size])

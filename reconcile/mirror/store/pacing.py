@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
 
 BURST: Final = 1.0
 """Seconds whose bytes may come at once after a rest: small requests wait for nothing."""
@@ -125,9 +125,9 @@ class PacedStore:
         self._pace.count(len(found.body))
         return found
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
+    def get_into(self, key: str, room: Room) -> int:
         self._pace.take(0)
-        size = self._inner.get_into(key, buffer)
+        size = self._inner.get_into(key, room)
         self._pace.count(size)
         return size
 

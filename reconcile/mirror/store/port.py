@@ -34,6 +34,22 @@ class Listed(Struct, frozen=True):
     modified: float
 
 
+class Room(Protocol):
+    """Where an object is read to; its errors come through whoever reads."""
+
+    def begin(self) -> None:
+        """Take what comes from now on as the object from its first byte on."""
+        ...
+
+    def space(self) -> memoryview:
+        """Return where the next bytes may be put; nothing where there is no more room."""
+        ...
+
+    def take(self, size: int) -> None:
+        """Take it that the first `size` bytes of the last space are the next of the object."""
+        ...
+
+
 class Store(Protocol):
     """One prefix of one bucket; keys are relative to it.
 
@@ -46,11 +62,11 @@ class Store(Protocol):
         """Read an object whole; MissingObjectError only where the store says 404 NoSuchKey."""
         ...
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
-        """Read an object whole into a buffer, and return how many bytes it has.
+    def get_into(self, key: str, room: Room) -> int:
+        """Read an object whole, piece by piece, and return how many bytes it has.
 
-        What the buffer held is lost, even where this fails. Errors as for `get`, and DamagedError
-        where the object has more bytes than the buffer.
+        Each attempt begins the room anew, and one that fails leaves a part of the object there.
+        Errors as for `get`, and DamagedError where the object has more bytes than the room.
         """
         ...
 

@@ -18,7 +18,7 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
 
 _Result = TypeVar("_Result")
 DELETED_AT_ONCE = 1000
@@ -104,8 +104,8 @@ class RetryingStore:
     def get(self, key: str) -> Stored:
         return self._call(lambda: self._inner.get(key), self._backoff.hopes)
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
-        return self._call(lambda: self._inner.get_into(key, buffer), self._backoff.hopes)
+    def get_into(self, key: str, room: Room) -> int:
+        return self._call(lambda: self._inner.get_into(key, room), self._backoff.hopes)
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._call(lambda: self._inner.get_range(key, offset, size), self._backoff.hopes)

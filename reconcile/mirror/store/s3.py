@@ -18,7 +18,7 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.store import pages
 from reconcile.mirror.store.location import Credentials, Location
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
 from reconcile.mirror.store.refusals import BeyondError, Refusal, UnknownFunctionError, error_of
 from reconcile.mirror.store.wire import Request, Wire
 
@@ -45,10 +45,11 @@ class S3Store:
         answer = self._wire.fetch(Request("GET", "s3:GetObject", self._prefix + key))
         return Stored(answer.data, _etag(answer.headers.get("ETag", "")))
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
-        size = self._wire.fetch_into(Request("GET", "s3:GetObject", self._prefix + key), buffer)
-        if size > len(buffer):
-            raise DamagedError(f"{key} has more than {len(buffer)} bytes")
+    def get_into(self, key: str, room: Room) -> int:
+        request = Request("GET", "s3:GetObject", self._prefix + key)
+        size, more = self._wire.fetch_into(request, room)
+        if more:
+            raise DamagedError(f"{key} has more than {size} bytes")
         return size
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:

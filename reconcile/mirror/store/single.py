@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reconcile.mirror.errors import MissingObjectError, PreconditionError
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Store, Stored
+from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
 
 
 class SingleWriterStore:
@@ -20,8 +20,8 @@ class SingleWriterStore:
     def get(self, key: str) -> Stored:
         return self._inner.get(key)
 
-    def get_into(self, key: str, buffer: memoryview) -> int:
-        return self._inner.get_into(key, buffer)
+    def get_into(self, key: str, room: Room) -> int:
+        return self._inner.get_into(key, room)
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._inner.get_range(key, offset, size)

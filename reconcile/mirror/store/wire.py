@@ -18,7 +18,7 @@ from reconcile.mirror.errors import DeniedError, SettingsError
 from reconcile.mirror.store import answers, broken, refusals
 from reconcile.mirror.store.addressing import address_of, query_of
 from reconcile.mirror.store.location import Credentials, Keys, Location
-from reconcile.mirror.store.port import Bytes
+from reconcile.mirror.store.port import Bytes, Room
 from reconcile.mirror.store.refusals import Asked, Refusal
 from reconcile.mirror.store.signing import Draft, signed
 
@@ -102,23 +102,26 @@ class Wire:
             raise broken.error_of(error, self.asked(request)) from error
         return answer
 
-    def fetch_into(self, request: Request, buffer: memoryview) -> int:
-        """Send a request and read the answer's body into a buffer, as far as there is room.
+    def fetch_into(self, request: Request, room: Room) -> tuple[int, bool]:
+        """Send a request and read the answer's body, as far as there is room.
 
         Returns:
-            How many bytes the body has; at most one more than there is room for is counted.
+            How many bytes were read, and whether the body has more.
         """
         answer = self.send(request)
         try:
-            size = _read_into(answer, buffer)
+            size, more = _read_into(answer, room)
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             answer.close()
             raise broken.error_of(error, self.asked(request)) from error
-        if size > len(buffer):
+        except BaseException:
+            answer.close()
+            raise
+        if more:
             answer.close()
         else:
             answer.release_conn()
-        return size
+        return size, more
 
     def asked(self, request: Request) -> Asked:
         """Return what an error says about a request."""
@@ -194,20 +197,22 @@ class Wire:
             return 0.0
 
 
-def _read_into(answer: BaseHTTPResponse, buffer: memoryview) -> int:
+def _read_into(answer: BaseHTTPResponse, room: Room) -> tuple[int, bool]:
     """Read a body, and one byte at most of what has no room; IncompleteRead if it is cut off."""
     # urllib3's own `readinto` copies what it has read elsewhere: a tenth of a large restore.
     body = getattr(answer, "_fp", None)
     if not isinstance(body, HTTPResponse):
         body = answer
     promised, at = answer.length_remaining, 0
-    while at < len(buffer) and (size := body.readinto(buffer[at:])):
+    room.begin()
+    while space := room.space():
+        if not (size := body.readinto(space)):
+            if promised is not None and at < promised:
+                raise urllib3.exceptions.IncompleteRead(at, promised - at)
+            return at, False
+        room.take(size)
         at += size
-    if at == len(buffer):
-        return at + len(body.read(1))
-    if promised is not None and at < promised:
-        raise urllib3.exceptions.IncompleteRead(at, promised - at)
-    return at
+    return at, bool(body.read(1))
 
 
 def pool(location: Location) -> urllib3.PoolManager:

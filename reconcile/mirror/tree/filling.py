@@ -1,6 +1,8 @@
 """Writes the bytes of files where a restore puts them together; for any thread."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconcile.mirror.model import File
@@ -10,6 +12,28 @@ from reconcile.mirror.tree.wording import refusal, worded
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Spot:
+    """A file that is being put together, open for one of its blobs."""
+
+    def __init__(self, root: Path, path: str, descriptor: int, start: int) -> None:
+        self._root = root
+        self._path = path
+        self._descriptor = descriptor
+        self._start = start
+        self._reached = 0
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """Write the bytes of the blob from `at` on; WorkspaceError where that fails.
+
+        Zeros take no room on the disk, unless an attempt before has left something else there.
+        """
+        if at >= self._reached and is_hole(data):
+            return
+        with worded(self._root, self._path):
+            write(self._descriptor, data, self._start + at)
+        self._reached = max(self._reached, at + len(data))
 
 
 class Filler:
@@ -37,16 +61,19 @@ class Filler:
         except OSError as error:
             raise refusal(self._root, file.path, error) from error
 
-    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
-        """Write one blob of a file for which there is room; WorkspaceError where that fails."""
-        if is_hole(data):
-            return
+    @contextmanager
+    def spot(self, path: str, place: range) -> Iterator[Spot]:
+        """Open a file for which there is room; `place` says which of its bytes one blob is.
+
+        Raises:
+            WorkspaceError: The volume does not let it be opened.
+        """
         with worded(self._root, path):
             descriptor = self._open(path)
-            try:
-                write(descriptor, data, offset)
-            finally:
-                os.close(descriptor)
+        try:
+            yield Spot(self._root, path, descriptor, place.start)
+        finally:
+            os.close(descriptor)
 
     def make_room(self, file: File) -> None:
         """Make a file of the right size; OSError where that fails."""

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import Struct
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.tree.directories import Directories, checked
-from reconcile.mirror.tree.filling import Filler
+from reconcile.mirror.tree.filling import Filler, Spot
 from reconcile.mirror.tree.placing import dress_file, dress_last, link
 from reconcile.mirror.tree.removing import open_up, remove
 from reconcile.mirror.tree.sites import ASIDE, Empty, Partial, Site
@@ -42,7 +43,7 @@ class _Works(Struct, frozen=True):
 class Restorer:
     """Restores one snapshot into the volume at `root`.
 
-    Call `begin`; then `write`, or `write_at` once for each blob, for each file that `files` names,
+    Call `begin`; then `write`, or `spot` once for each blob, for each file that `files` names,
     from any thread and in any order; then `finish`. Every method raises WorkspaceError where the
     volume does not let it, and DamagedError for entries that no walk can have seen. `close` lets go
     of a restore that cannot be finished; what is put together aside stays for the next attempt.
@@ -104,10 +105,10 @@ class Restorer:
         self.written(file.path, len(data))
         return self._ready().filler.write(file, data)
 
-    def write_at(self, path: str, offset: int, data: bytes | memoryview) -> None:
-        """Write one blob of a file that has several, at `offset` bytes from its start."""
-        self.written(path, len(data))
-        self._ready().filler.write_at(path, offset, data)
+    def spot(self, path: str, place: range) -> AbstractContextManager[Spot]:
+        """Open a file that has several blobs; `place` says which of its bytes one of them is."""
+        self.written(path, len(place))
+        return self._ready().filler.spot(path, place)
 
     def written(self, path: str, size: int) -> None:
         """Take it that so many bytes more of a file are there, whoever has written them."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from reconcile.mirror.errors import DamagedError, MissingObjectError
+from reconcile.mirror.errors import DamagedError, MissingObjectError, WorkspaceError
+from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.port import Store
 from tests.mirror.contracts.worlds import World
 
@@ -58,16 +59,66 @@ def test_an_object_is_read_into_a_buffer_that_has_room_for_it(store: Store, size
     data = bytes(range(251)) * (size // 251 + 1)
     put(store, "key", data[:size])
     buffer = bytearray(b"old" * (size + 1))
-    assert store.get_into("key", memoryview(buffer)) == size
+    assert store.get_into("key", Buffer(memoryview(buffer))) == size
     assert buffer[:size] == data[:size]
-    assert store.get_into("key", memoryview(buffer)[:size]) == size
+    assert store.get_into("key", Buffer(memoryview(buffer)[:size])) == size
 
 
 def test_an_object_that_is_larger_than_the_buffer_is_damaged(store: Store) -> None:
     put(store, "key", b"too much")
     with pytest.raises(DamagedError, match="more than 7 bytes"):
-        store.get_into("key", memoryview(bytearray(7)))
+        store.get_into("key", Buffer(memoryview(bytearray(7))))
     assert store.get("key").body == b"too much"
+
+
+class Pieces:
+    """Room for so many bytes, a thousand at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.got = b"what was there before"
+        self._size = size
+        self._memory = memoryview(bytearray(1000))
+
+    def begin(self) -> None:
+        self.got = b""
+
+    def space(self) -> memoryview:
+        return self._memory[: self._size - len(self.got)]
+
+    def take(self, size: int) -> None:
+        self.got += self._memory[:size]
+
+
+class Full(Pieces):
+    """Room that has less than it promises."""
+
+    def take(self, size: int) -> None:
+        super().take(size)
+        if len(self.got) > 2000:
+            raise WorkspaceError("the volume is full")
+
+
+@pytest.mark.parametrize("size", [0, 999, 1000, 1001, 5000])
+def test_an_object_is_read_piece_by_piece(store: Store, size: int) -> None:
+    data = (bytes(range(251)) * 20)[:size]
+    put(store, "key", data)
+    for more in (0, 1, 3000):
+        room = Pieces(size + more)
+        assert store.get_into("key", room) == size
+        assert room.got == data
+
+
+def test_an_object_that_is_larger_than_its_pieces_is_damaged(store: Store) -> None:
+    put(store, "key", b"x" * 5001)
+    with pytest.raises(DamagedError, match="more than 5000 bytes"):
+        store.get_into("key", Pieces(5000))
+
+
+def test_an_error_of_the_room_comes_through_and_the_store_goes_on(store: Store) -> None:
+    put(store, "key", b"x" * (1 << 20))
+    with pytest.raises(WorkspaceError, match="full"):
+        store.get_into("key", Full(1 << 20))
+    assert store.get("key").body == b"x" * (1 << 20)
 
 
 def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
@@ -76,7 +127,7 @@ def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
     with pytest.raises(MissingObjectError, match="no-such"):
         store.get_range("no-such", 0, 1)
     with pytest.raises(MissingObjectError, match="no-such"):
-        store.get_into("no-such", memoryview(bytearray(1)))
+        store.get_into("no-such", Buffer(memoryview(bytearray(1))))
 
 
 def test_putting_again_replaces(store: Store) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError, StoreAwayError
 from reconcile.mirror.rates import bytes_per_second
+from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.memory import MemoryStore, Request
 from reconcile.mirror.store.pacing import BURST, Pace, PacedStore, PatientClock
 from reconcile.mirror.store.port import ABSENT
@@ -55,7 +56,7 @@ def test_what_was_got_counts_as_what_was_sent(world: World) -> None:
     assert world.clock.time == 16 - BURST
     assert world.store.get_range("packs/one", 5, MIB) == PACK[:MIB]
     assert world.clock.time == 32 - BURST
-    assert world.store.get_into("packs/one", memoryview(bytearray(PACK))) == len(PACK)
+    assert world.store.get_into("packs/one", Buffer(memoryview(bytearray(PACK)))) == len(PACK)
     assert world.clock.time == 33 - BURST
     world.put(b"next")
     assert world.clock.time == 49 - BURST

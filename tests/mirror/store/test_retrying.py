@@ -14,6 +14,7 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
+from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retrying import Backoff, RetryingStore, Setback
@@ -45,7 +46,7 @@ def opened(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get("a").body,
-    "get_into": lambda store: store.get_into("a", memoryview(bytearray(1))),
+    "get_into": lambda store: store.get_into("a", Buffer(memoryview(bytearray(1)))),
     "get_range": lambda store: store.get_range("a", 0, 1),
     "put": lambda store: store.put("d", [b"d"], hashlib.sha256(b"d").hexdigest()),
     "list": lambda store: [each.key for each in store.list("")],

@@ -63,7 +63,9 @@ def write(memory: Memory, restorer: Restorer, files: Sequence[File], chunk: int 
             restorer.write(file, memory.blobs[file.blobs[0]])
         else:
             for number, digest in enumerate(file.blobs):
-                restorer.write_at(file.path, number * chunk, memory.blobs[digest])
+                blob, start = memory.blobs[digest], number * chunk
+                with restorer.spot(file.path, range(start, start + len(blob))) as spot:
+                    spot.write(blob, 0)
 
 
 def _entry(directories: Directories, seen: Seen, memory: Memory, chunk: int) -> Entry:

@@ -86,10 +86,14 @@ def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(a
     large = File("large", 0o640, T, size + 3, ("a", "b", "c", "d"), Alone())
     restorer = Restorer(after, [large])
     restorer.begin()
-    restorer.write_at(large.path, size, b"end")
-    restorer.write_at(large.path, 0, b"x" * chunk)
-    restorer.write_at(large.path, 2 * chunk, bytes(chunk))
-    restorer.write_at(large.path, chunk, bytes(chunk))
+    for offset, data in (
+        (size, b"end"),
+        (0, b"x" * chunk),
+        (2 * chunk, bytes(chunk)),
+        (chunk, bytes(chunk)),
+    ):
+        with restorer.spot(large.path, range(offset, offset + len(data))) as spot:
+            spot.write(data, 0)
     restorer.finish()
     data, status = (after / "large").read_bytes(), (after / "large").stat()
     assert data == b"x" * chunk + bytes(2 * chunk) + b"end"

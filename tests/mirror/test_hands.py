@@ -1,0 +1,113 @@
+"""A blob of a large file is hashed and written piece by piece, whatever happens on the way."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconcile.mirror.errors import DamagedError, StoreAwayError, WorkspaceError
+from reconcile.mirror.hands import Hands
+from reconcile.mirror.model import Alone, File
+from reconcile.mirror.pouring import PIECE
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key
+from reconcile.mirror.store.memory import MemoryStore
+from reconcile.mirror.store.port import Room
+from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.tasks import ChunkTask, Piece
+from reconcile.mirror.tree.restoring import Restorer
+from tests.mirror.store.clocks import FakeClock
+
+END = b"the end of the file"
+BLOB = b"a" * PIECE + bytes(PIECE) + b"b" * (CHUNK - 2 * PIECE)
+"""With a hole in the middle."""
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Cut(MemoryStore):
+    """Sends something else first, as long as `first` is there, and breaks off then."""
+
+    first = b""
+
+    def get_into(self, key: str, room: Room) -> int:
+        if not self.first:
+            return super().get_into(key, room)
+        room.begin()
+        for start in range(0, len(self.first), PIECE):
+            piece = self.first[start : start + PIECE]
+            room.space()[: len(piece)] = piece
+            room.take(len(piece))
+        self.first = b""
+        raise StoreAwayError("cut off")
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Callable[[Cut, bytes], bytes]:
+    def restored(store: Cut, blob: bytes) -> bytes:
+        """Restore a file of one whole blob and a short one, and return its bytes."""
+        file = File("large", 0o644, 0, CHUNK + len(END), (digest(blob), digest(END)), Alone())
+        restorer = Restorer(tmp_path, [file])
+        restorer.begin()
+        hands = Hands(RetryingStore(store, FakeClock(), Backoff(60, 1, 8)), restorer)
+        first = ChunkTask("large", 0, CHUNK, digest(blob), False)  # noqa: FBT003
+        last = ChunkTask("large", CHUNK, len(END), digest(END), True)  # noqa: FBT003
+        assert hands.do(first) == Piece(0, CHUNK)
+        assert hands.do(last) == Piece(1, len(END))
+        restorer.finish()
+        return (tmp_path / "large").read_bytes()
+
+    return restored
+
+
+def stored(*blobs: bytes) -> Cut:
+    store = Cut()
+    for blob in (*blobs, END):
+        store.put(blob_key(digest(blob)), [blob], digest(blob))
+    return store
+
+
+def test_zeros_in_a_blob_become_a_hole(restored, tmp_path):
+    assert restored(stored(BLOB), BLOB) == BLOB + END
+    assert (tmp_path / "large").stat().st_blocks * 512 < CHUNK
+
+
+def test_a_blob_of_zeros_is_not_asked_for(restored, tmp_path):
+    assert restored(stored(), bytes(CHUNK)) == bytes(CHUNK) + END
+    assert (tmp_path / "large").stat().st_blocks * 512 < CHUNK
+
+
+@pytest.mark.parametrize("size", [1, PIECE, 2 * PIECE, 3 * PIECE - 1, CHUNK])
+def test_a_blob_that_was_cut_off_is_read_again_and_nothing_of_before_remains(restored, size):
+    store = stored(BLOB)
+    store.first = b"x" * size
+    assert restored(store, BLOB) == BLOB + END
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(BLOB[:-1] + b"c", id="another byte"),
+        pytest.param(BLOB[:-1], id="too short"),
+        pytest.param(BLOB + b"c", id="too long"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_a_blob_that_was_altered_is_named_and_nothing_becomes_visible(restored, tmp_path, wrong):
+    store = stored(BLOB)
+    key = blob_key(digest(BLOB))
+    store.bucket.objects[key] = (wrong, 0.0)
+    with pytest.raises(DamagedError, match=rf"^{key} was altered: what it has of 'large'"):
+        restored(store, BLOB)
+    assert not (tmp_path / "large").exists()
+
+
+def test_a_full_volume_is_told_and_not_taken_for_a_broken_connection(restored, monkeypatch):
+    def full(*_arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(WorkspaceError, match="'large' cannot be restored: the volume is full"):
+        restored(stored(BLOB), BLOB)
