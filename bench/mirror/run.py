@@ -144,8 +144,9 @@ class Bench:
         notes = self._home / "scene" / "notes"
         shutil.rmtree(notes, ignore_errors=True)
         notes.mkdir()
-        place = Place(self._server.access, self._server.bucket(), notes)
-        self._server.delay(0)
+        self._server.delay(self._latency)
+        bucket = self._server.bucket()
+        place = Place(self._server.access, bucket, notes)
         for step in tool.prepare(place, tree):
             self._once(step)
         return place

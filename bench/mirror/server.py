@@ -40,7 +40,7 @@ class Measured(Protocol):
         ...
 
     def bucket(self) -> str:
-        """Return an empty bucket; the memory of those before may be given back."""
+        """Return an empty bucket; those before may be gone, and `access` another one."""
         ...
 
     def counts(self) -> Counts:
@@ -81,17 +81,25 @@ class Memory:
 
 
 class Ceph:
-    """Ceph RGW on memstore; with latency behind a front that delays, and counts."""
+    """Ceph RGW on memstore; with latency behind a front that delays, and counts.
 
-    def __init__(self, server: S3Server, before: front.Front) -> None:
-        self._server = server
-        self._front = before
+    Each bucket has a server of its own: memstore never gives back what it has taken, which is twice
+    what it stores, and no tool is to find the leavings of another.
+    """
+
+    def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
+        self._home = home
+        self._stack = stack
+        self._latency = 0.0
+        self._server, self._front = self._started()
 
     @property
     def access(self) -> S3Server:
-        return self._front.server if self._front.latency else self._server
+        return self._front.server if self._latency else self._server
 
     def bucket(self) -> str:
+        self._stack.close()
+        self._server, self._front = self._started()
         return buckets.fresh(self._server)
 
     def counts(self) -> Counts:
@@ -103,15 +111,21 @@ class Ceph:
         return found
 
     def delay(self, seconds: float) -> None:
-        self._front.latency = seconds
+        self._latency = self._front.latency = seconds
+
+    def _started(self) -> tuple[S3Server, front.Front]:
+        server = self._stack.enter_context(ceph.running(self._home))
+        before = self._stack.enter_context(front.running(server))
+        before.latency = self._latency
+        return server, before
 
 
 @contextlib.contextmanager
 def running(kind: str, home: Path) -> Iterator[Measured]:
     """Run `memory` or `ceph` for as long as the block lasts."""
     if kind == "ceph":
-        with ceph.running(home / "ceph") as server, front.running(server) as before:
-            yield Ceph(server, before)
+        with contextlib.ExitStack() as stack:
+            yield Ceph(home / "ceph", stack)
         return
     [port] = ports.free(1)
     command = [sys.executable, "-m", "bench.mirror.memory", "--port", str(port)]

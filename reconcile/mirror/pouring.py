@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from reconcile.mirror.store.port import Room
 from reconcile.mirror.tree.filling import Spot
 
-PIECE: Final = 256 << 10
+PIECE: Final = 512 << 10
 """Bytes that are hashed and written together, while they are still in the processor's cache."""
 
 
