@@ -62,7 +62,8 @@ bench: venv ## Print the table of figures that the README quotes (real API serve
 
 bench-mirror: venv ## Print the mirror's table beside rclone, s5cmd, restic and awscli (two hours)
 	$(BIN)/python -m bench ending
-	$(BIN)/python -m bench mirror --server ceph --latency 0 --times 2 --rivals "rclone fastest,s5cmd,restic"
+	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W1,W2 --times 2 --rivals "rclone fastest,s5cmd,restic"
+	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W3,W5 --times 5 --rivals "rclone fastest,s5cmd"
 	$(BIN)/python -m bench mirror --server ceph --latency 20 --times 1
 	$(BIN)/python -m bench mirror
 
