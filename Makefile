@@ -61,11 +61,14 @@ bench: venv ## Print the table of figures that the README quotes (real API serve
 	$(BIN)/python -m bench
 
 bench-mirror: venv ## Print the mirror's table beside rclone, s5cmd, restic and awscli (two hours)
-	$(BIN)/python -m bench ending
-	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W1,W2 --times 2 --rivals "rclone fastest,s5cmd,restic"
-	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W3,W5 --times 5 --rivals "rclone fastest,s5cmd"
-	$(BIN)/python -m bench mirror --server ceph --latency 20 --times 1
-	$(BIN)/python -m bench mirror
+	@# A promise that is missed in one table fails all, but only after the others were printed.
+	@failed=0; \
+	$(BIN)/python -m bench ending || failed=1; \
+	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W1,W2 --times 2 --rivals "rclone fastest,s5cmd,restic" || failed=1; \
+	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W3,W5 --times 5 --rivals "rclone fastest,s5cmd" || failed=1; \
+	$(BIN)/python -m bench mirror --server ceph --latency 20 --only W1,W2 --times 1 || failed=1; \
+	$(BIN)/python -m bench mirror || failed=1; \
+	exit $$failed
 
 image: ## Build the container image with buildah
 	buildah bud --file Containerfile --tag reconcile:$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml","rb"))["project"]["version"])') .

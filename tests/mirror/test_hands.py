@@ -1,5 +1,6 @@
 """A blob of a large file is hashed and written piece by piece, whatever happens on the way."""
 
+import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -104,9 +105,9 @@ def test_a_blob_that_was_altered_is_named_and_nothing_becomes_visible(restored, 
     assert not (tmp_path / "large").exists()
 
 
-def test_a_full_volume_is_told_and_not_taken_for_a_broken_connection(restored, monkeypatch):
+def test_a_full_volume_is_told(restored, monkeypatch):
     def full(*_arguments: object) -> int:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.pwrite", full)
     with pytest.raises(WorkspaceError, match="'large' cannot be restored: the volume is full"):

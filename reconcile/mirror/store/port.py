@@ -66,7 +66,8 @@ class Store(Protocol):
         """Read an object whole, piece by piece, and return how many bytes it has.
 
         Each attempt begins the room anew, and one that fails leaves a part of the object there.
-        Errors as for `get`, and DamagedError where the object has more bytes than the room.
+        Errors as for `get`, DamagedError where the object has more bytes than the room, and what
+        the room raises.
         """
         ...
 
