@@ -1,5 +1,6 @@
 """Runs git on a checkout that is trusted with its files, but not with running programs here."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,12 @@ from typing import Final
 from reconcile.runtime.settings import settings
 
 _TIMEOUT_SECONDS: Final = 30
-_HARMLESS: Final = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=never")
+_HARMLESS: Final = (
+    "safe.bareRepository=explicit",
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "protocol.allow=never",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,9 @@ def git(folder: Path, *arguments: str, stdin: bytes = b"") -> Answer:
     No hook, no file system monitor and no transport is used: a clone that lacks objects does not
     fetch them.
     """
-    # A checkout is often made by another user than the one that reads it (an init container).
-    settled = (f"safe.directory={_top(folder)}", *_HARMLESS)
-    options = [part for setting in settled for part in ("-c", setting)]
-    command = ["git", "--no-optional-locks", *options, "-C", str(folder), *arguments]
+    options = [part for setting in _HARMLESS for part in ("-c", setting)]
+    where = ["-C", str(folder), *_repository(folder)]
+    command = ["git", "--no-optional-locks", *options, *where, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, arguments after options
             command,
@@ -55,8 +60,15 @@ def _environment() -> dict[str, str]:
     return {**kept, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def _top(folder: Path) -> str:
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".git").exists():
-            return str(candidate)
-    return str(folder)
+def _repository(folder: Path) -> list[str]:
+    """Name the repository to use, so that git does not search for one.
+
+    A search would take tracked files that look like a bare repository (HEAD, config, objects, refs)
+    for one, and run the programs that their config names. It would also refuse a checkout that
+    another user has made, as an init container does.
+    """
+    here = Path(os.path.realpath(folder))
+    for top in (here, *here.parents):
+        if (top / ".git").exists():
+            return [f"--git-dir={top / '.git'}", f"--work-tree={top}"]
+    return []

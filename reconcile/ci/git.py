@@ -23,8 +23,10 @@ class Git:
         self._around = around
         above = (around.folder, *around.folder.parents)
         self.top = next((one for one in above if (one / ".git").exists()), around.folder)
-        # A checkout often belongs to another user than a container's, who is trusted with it.
-        self._command = ["git", "-c", f"safe.directory={self.top}"]
+        # Naming the repository keeps git from using tracked files that look like a bare one, and
+        # from refusing a checkout that belongs to another user than a container's.
+        repository = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
+        self._command = ["git", "-c", "safe.bareRepository=explicit", *repository]
         self._environ = {**without_tokens(around.environ), "GIT_TERMINAL_PROMPT": "0"}
 
     def inside(self, path: str) -> str:

@@ -31,3 +31,24 @@ class Repository:
         self.git("add", "--all", "--force", ".")
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
+
+
+def embed_bare_repository(folder: Path, work_tree: Path, config: str) -> None:
+    """Put files into a folder that git takes for a bare repository with that config.
+
+    All of them can be committed, as a pull request's files. The file `trigger.yaml` has the filter
+    `x`, and an index entry that makes `git status` read it again.
+    """
+    for name in ("objects/info", "refs/heads"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "keep").touch()
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    (folder / ".gitattributes").write_text("trigger.yaml filter=x\n")
+    (folder / "trigger.yaml").write_text("a: 1\n")
+    common = f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = {work_tree}\n"
+    (folder / "config").write_text(common)
+    environ = {"PATH": os.environ["PATH"], "GIT_DIR": str(folder), "GIT_WORK_TREE": str(work_tree)}
+    for command in (("add", "-f", str(folder / "trigger.yaml")), ("commit", "-q", "-m", "x")):
+        subprocess.run(["git", *WHO, *command], check=True, cwd=work_tree, env=environ)
+    (folder / "config").write_text(common + config)
+    os.utime(folder / "trigger.yaml", (1, 1))

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from reconcile.adapters.git import revision_of
+from reconcile.adapters.git import checkout_of, revision_of
+from tests.adapters.repositories import embed_bare_repository
 
 
 def git(folder, *arguments):
@@ -125,3 +126,33 @@ def test_nothing_that_the_repository_configures_is_run(repository, tmp_path):
     git(repository, "config", "core.fsmonitor", f"touch {canary}; false")
     assert revision_of(repository / "desired") == head(repository)
     assert not canary.exists()
+
+
+def filter_that_touches(witness):
+    return f'[filter "x"]\n\tclean = "touch {witness}; cat"\n'
+
+
+def test_tracked_files_that_look_like_a_bare_repository_run_nothing(repository, tmp_path):
+    witness = tmp_path / "ran"
+    desired = repository / "desired"
+    embed_bare_repository(desired, desired, filter_that_touches(witness))
+    subprocess.run(["git", "status", "--short"], cwd=desired, check=True, capture_output=True)
+    assert witness.exists(), "git itself runs it, or this test shows nothing"
+    witness.unlink()
+    os.utime(desired / "trigger.yaml", (2, 2))
+    assert revision_of(desired) == f"{head(repository)}-dirty"
+    assert checkout_of(desired).prefix == "desired"
+    assert not witness.exists()
+
+
+def test_a_bare_repository_outside_of_any_checkout_is_not_used(tmp_path):
+    witness = tmp_path / "ran"
+    (tmp_path / "plain").mkdir()
+    embed_bare_repository(tmp_path / "plain", tmp_path / "plain", filter_that_touches(witness))
+    assert revision_of(tmp_path / "plain") == ""
+    assert not witness.exists()
+
+
+def test_a_folder_behind_a_link_is_in_the_repository_that_the_link_leads_to(repository, tmp_path):
+    (tmp_path / "current").symlink_to(repository / "desired")
+    assert revision_of(tmp_path / "current") == head(repository)

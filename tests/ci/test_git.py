@@ -5,6 +5,7 @@ import pytest
 from reconcile.ci.git import Git
 from reconcile.ci.platform import BranchOff, Exactly, Unknown
 from reconcile.core.errors import SourceError
+from tests.adapters.repositories import embed_bare_repository
 from tests.ci.repositories import Upstream, around, git
 
 MERGE, HEAD = "refs/pull/5/merge", "refs/pull/5/head"
@@ -98,3 +99,15 @@ def test_a_path_is_named_as_the_forge_shows_it(upstream, tmp_path):
     assert inner.inside("..") == "."
     assert inner.inside(str(checkout / "desired")) == "desired"
     assert inner.inside("/elsewhere/x") == "/elsewhere/x"
+
+
+def test_a_remote_that_tracked_files_declare_is_not_asked(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", HEAD)
+    witness = tmp_path / "ran"
+    remote = (
+        f'[remote "origin"]\n\turl = "ext::touch {witness}"\n[protocol "ext"]\n\tallow = always\n'
+    )
+    (checkout / "sub").mkdir()
+    embed_bare_repository(checkout / "sub", checkout / "sub", remote)
+    assert Git(around(checkout / "sub")).base(start_of(upstream)) == upstream.root
+    assert not witness.exists()

@@ -8,6 +8,7 @@ from typing import Final
 
 _TIMEOUT: Final = 1800
 _SAFE: Final = (
+    "safe.bareRepository=explicit",
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.autocrlf=false",
