@@ -1,4 +1,4 @@
-# Every target sets up what it needs; `make` alone prints what there is.
+# Every target installs its own dependencies; `make` alone lists the targets.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -10,23 +10,23 @@ JOBS   ?= 2
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(VENV)/.ready ## Create the virtual environment with everything in it
+venv: $(VENV)/.ready ## Create the virtual environment with all dependencies
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: venv ## Run the main job once, on an embedded cluster and an embedded S3 server
+demo: venv ## Run a demo on an embedded cluster and an embedded S3 server
 	@$(BIN)/python -m docs.demo
 
-test: venv ## Run all tests; starts the real API and S3 servers by itself
+test: venv ## Run all tests; starts a real API server and a real S3 server
 	$(BIN)/python -m tests.controlplane build > /dev/null
 	$(BIN)/python -m tests.s3 build > /dev/null
 	$(BIN)/python -m pytest -n $(JOBS) --dist=worksteal --cov --cov-report=
 	$(BIN)/coverage report --include='reconcile/core/*,reconcile/engine/*' --fail-under=100
 
-soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n: the same again), flood it with 1,000,000 files
+soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n repeats a run), store 1,000,000 files
 	$(BIN)/python -m tests.s3 build > /dev/null
 	$(BIN)/python -m tests.mirror.faults.whole
 	$(BIN)/python -m tests.mirror.faults.million
@@ -56,12 +56,12 @@ imports: venv
 docs-test: venv
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: venv ## Print the table of figures that the README quotes (real API server, minutes)
+bench: venv ## Print the performance tables of the README (real API server, takes minutes)
 	$(BIN)/python -m tests.controlplane build > /dev/null
 	$(BIN)/python -m bench
 
-bench-mirror: venv ## Print the mirror's table beside rclone, s5cmd, restic and awscli (two hours)
-	@# A promise that is missed in one table fails all, but only after the others were printed.
+bench-mirror: venv ## Compare the mirror with rclone, s5cmd, restic and awscli (takes two hours)
+	@# A missed target fails the command, but only after all tables are printed.
 	@failed=0; \
 	$(BIN)/python -m bench ending || failed=1; \
 	$(BIN)/python -m bench mirror --server ceph --latency 0 --only W1,W2 --times 2 --rivals "rclone fastest,s5cmd,restic" || failed=1; \
@@ -73,5 +73,5 @@ bench-mirror: venv ## Print the mirror's table beside rclone, s5cmd, restic and 
 image: ## Build the container image with buildah
 	buildah bud --file Containerfile --tag reconcile:$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml","rb"))["project"]["version"])') .
 
-clean: ## Remove what the targets have made here (not the caches outside)
+clean: ## Remove files created by the targets in this directory (not the caches outside)
 	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
