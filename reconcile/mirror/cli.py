@@ -28,13 +28,13 @@ _ENVIRONMENT = "RECONCILE_MIRROR_"
 
 
 def _where(options: dict[str, Any]) -> "Where":
-    from reconcile.mirror.starting import Where  # noqa: PLC0415 - see above
+    from reconcile.mirror.starting import Where
 
     return Where(**{name: options.pop(name) for name in Where.__struct_fields__})
 
 
 def _door_of(options: dict[str, Any]) -> "Door":
-    from reconcile.mirror.door import Door  # noqa: PLC0415 - see above
+    from reconcile.mirror.door import Door
 
     return Door(options.pop("host"), options.pop("port"), options.pop("stale_after"))
 
@@ -71,11 +71,11 @@ def program() -> None:
 )
 def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; to be run before the agent starts."""
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.helper import When  # noqa: PLC0415 - see above
-    from reconcile.mirror.hydrate import PartialPolicy  # noqa: PLC0415 - see above
-    from reconcile.mirror.hydrating import run_hydrate  # noqa: PLC0415 - see above
-    from reconcile.mirror.protocol import Claimant  # noqa: PLC0415 - see above
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.helper import When
+    from reconcile.mirror.hydrate import PartialPolicy
+    from reconcile.mirror.hydrating import run_hydrate
+    from reconcile.mirror.protocol import Claimant
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
@@ -136,24 +136,24 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: A
 )
 def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by name
     """Store what changes in the workspace, until the pod ends."""
-    from reconcile.mirror.running import SyncProcess  # noqa: PLC0415 - see above
+    from reconcile.mirror.running import SyncProcess
 
     process = SyncProcess(_where(options), _course(options))
     return process.once() if once else process.forever()
 
 
 def _course(options: dict[str, Any]) -> Any:
-    from reconcile.mirror.ending import (  # noqa: PLC0415 - see above
+    from reconcile.mirror.ending import (
         NoRunner,
         Runner,
         RunnerFile,
         RunnerPort,
         Times,
     )
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.flush import Plan  # noqa: PLC0415 - see above
-    from reconcile.mirror.running import Course  # noqa: PLC0415 - see above
-    from reconcile.mirror.tempo import Tempo  # noqa: PLC0415 - see above
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.flush import Plan
+    from reconcile.mirror.running import Course
+    from reconcile.mirror.tempo import Tempo
 
     port, done = options["runner_port"], options["runner_done"]
     if port and done:
@@ -171,7 +171,7 @@ def _course(options: dict[str, Any]) -> Any:
 @state_option
 def prestop(state: Path) -> int:
     """Tell the running sync that the end is near: it syncs without rest until TERM."""
-    from reconcile.mirror.state import StateDirectory  # noqa: PLC0415 - see above
+    from reconcile.mirror.state import StateDirectory
 
     directory = StateDirectory(state)
     directory.write(directory.ending, b"")
@@ -183,7 +183,7 @@ def prestop(state: Path) -> int:
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Its port.")
 def status(host: str, port: int) -> int:
     """Show what a running sync says of itself, as JSON."""
-    from reconcile.mirror.asking import ask_status  # noqa: PLC0415 - see above
+    from reconcile.mirror.asking import ask_status
 
     click.echo(ask_status(host, port))
     return Exit.OK
@@ -239,9 +239,9 @@ def variable(option: click.Parameter) -> str:
 
 def _complain(error: "MirrorError") -> Exit:
     """Log what ended the program."""
-    from reconcile.mirror.exits import exit_for  # noqa: PLC0415 - see above
-    from reconcile.mirror.journal import JsonJournal  # noqa: PLC0415 - see above
-    from reconcile.runtime.clock import SystemClock  # noqa: PLC0415 - see above
+    from reconcile.mirror.exits import exit_for
+    from reconcile.mirror.journal import JsonJournal
+    from reconcile.runtime.clock import SystemClock
 
     JsonJournal(SystemClock()).warn("failed", error=str(error), reason=type(error).__name__)
     return exit_for(error)
@@ -249,7 +249,7 @@ def _complain(error: "MirrorError") -> Exit:
 
 def _ended(error: BaseException) -> int:
     """Tell people why the program ends, and give its exit code."""
-    from reconcile.mirror.errors import MirrorError  # noqa: PLC0415 - see above
+    from reconcile.mirror.errors import MirrorError
 
     match error:
         case click.ClickException():

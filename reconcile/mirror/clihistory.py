@@ -52,7 +52,7 @@ retention_options = together(
 
 def opened(options: dict[str, Any]) -> "Opened":
     """Open the store that the options name."""
-    from reconcile.mirror.opened import open_bucket  # noqa: PLC0415 - slow to import
+    from reconcile.mirror.opened import open_bucket
 
     return open_bucket(options)
 
@@ -68,9 +68,9 @@ def say(lines: Iterable[str]) -> None:
 @output_option
 def log(output: str, **options: Any) -> int:
     """List the generations that are kept, the oldest first, and what each has changed."""
-    from reconcile.mirror.history import showing  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.past import read_past  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.timeline import Timeline  # noqa: PLC0415 - see above
+    from reconcile.mirror.history import showing
+    from reconcile.mirror.history.past import read_past
+    from reconcile.mirror.history.timeline import Timeline
 
     store = opened(options).store
     past = read_past(store)
@@ -91,10 +91,10 @@ def log(output: str, **options: Any) -> int:
 @click.argument("path", default="")
 def ls(at: str, path: str, output: str, **options: Any) -> int:
     """List what a generation holds: all of it, or what is at PATH and below."""
-    from reconcile.mirror.history import showing  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.choosing import choose  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.listing import below  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.past import read_tree  # noqa: PLC0415 - see above
+    from reconcile.mirror.history import showing
+    from reconcile.mirror.history.choosing import choose
+    from reconcile.mirror.history.listing import below
+    from reconcile.mirror.history.past import read_tree
 
     store = opened(options).store
     generation = choose(store, at)
@@ -112,8 +112,8 @@ def ls(at: str, path: str, output: str, **options: Any) -> int:
 @click.argument("target", type=FOLDER)
 def restore(at: str, target: Path, **options: Any) -> int:
     """Restore a generation into the directory TARGET, which is new or empty."""
-    from reconcile.mirror.history.choosing import choose  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.restore import restore as write  # noqa: PLC0415 - see above
+    from reconcile.mirror.history.choosing import choose
+    from reconcile.mirror.history.restore import restore as write
 
     means = opened(options)
     generation = choose(means.store, at)
@@ -129,9 +129,9 @@ def restore(at: str, target: Path, **options: Any) -> int:
 @click.option("--all", "everything", is_flag=True, help="All generations that are kept.")
 def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
     """Read every object that a generation needs, and check it by its digest."""
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.history import showing  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.checking import check  # noqa: PLC0415 - see above
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.history import showing
+    from reconcile.mirror.history.checking import check
 
     if at and everything:
         raise SettingsError("--at and --all exclude each other")
@@ -150,7 +150,7 @@ def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # no
 @click.option("--delete", is_flag=True, help="Do it. Without, it is only told what would go.")
 def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
     """Delete what no generation that is kept needs, a grace time after it was found so."""
-    from reconcile.mirror.history import showing  # noqa: PLC0415 - see above
+    from reconcile.mirror.history import showing
 
     found = _collect(_rules(options), delete, opened(options))
     if output == "json":
@@ -161,10 +161,10 @@ def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - clic
 
 
 def _rules(options: dict[str, Any]) -> "Rules":
-    from reconcile.mirror.durations import seconds  # noqa: PLC0415 - see above
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.history.collect import MIN_GRACE, Rules  # noqa: PLC0415 - see above
-    from reconcile.mirror.snapshot.retention import Policy  # noqa: PLC0415 - see above
+    from reconcile.mirror.durations import seconds
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.history.collect import MIN_GRACE, Rules
+    from reconcile.mirror.snapshot.retention import Policy
 
     kept = (options.pop(name) for name in ("keep_last", "keep_hourly", "keep_daily"))
     text = options.pop("grace")
@@ -175,7 +175,7 @@ def _rules(options: dict[str, Any]) -> "Rules":
 
 
 def _collect(rules: "Rules", delete: bool, means: "Opened") -> "Collected":  # noqa: FBT001
-    from reconcile.mirror.history.collect import Collector, preview  # noqa: PLC0415 - see above
+    from reconcile.mirror.history.collect import Collector, preview
 
     if delete:
         return Collector(means.store, rules, means.clock).collect()

@@ -42,8 +42,8 @@ def bring_in(
     **options: Any,
 ) -> int:
     """Make a directory or an old prefix the first generation of a session."""
-    from reconcile.mirror.moving.bringing import bring, told  # noqa: PLC0415 - slow
-    from reconcile.mirror.starting import patterns_of  # noqa: PLC0415 - see above
+    from reconcile.mirror.moving.bringing import bring, told
+    from reconcile.mirror.starting import patterns_of
 
     source = _source(from_directory, from_prefix, options)
     excludes = patterns_of(options.pop("excludes"), default=options.pop("default_excludes"))
@@ -53,8 +53,8 @@ def bring_in(
 
 
 def _source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "Source":
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.moving.bringing import FromDirectory, FromPrefix  # noqa: PLC0415
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.moving.bringing import FromDirectory, FromPrefix
 
     secret, staging = options.pop("from_secret"), options.pop("staging")
     if (directory is None) == (not prefix):
@@ -82,9 +82,9 @@ def _source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "So
 )
 def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
     """Write a generation as a tar file, or as one object for each file."""
-    from reconcile.mirror.errors import SettingsError  # noqa: PLC0415 - see above
-    from reconcile.mirror.moving import taking  # noqa: PLC0415 - see above
-    from reconcile.mirror.starting import prefix_of  # noqa: PLC0415 - see above
+    from reconcile.mirror.errors import SettingsError
+    from reconcile.mirror.moving import taking
+    from reconcile.mirror.starting import prefix_of
 
     if bool(tar) == bool(to_prefix):
         raise SettingsError("give either --tar or --to-prefix")

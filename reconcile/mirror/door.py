@@ -17,7 +17,7 @@ class Door(Struct, frozen=True):
 def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
     """Open the door if there is to be one; SettingsError where it cannot be listened on."""
     if door.port:
-        from reconcile.mirror.service import (  # noqa: PLC0415 - not every run has a door
+        from reconcile.mirror.service import (
             Answers,
             Service,
         )

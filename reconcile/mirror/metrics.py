@@ -70,7 +70,7 @@ class FactCollector:
         self._current = current
 
     def collect(self) -> "Iterable[Metric]":
-        from prometheus_client.core import (  # noqa: PLC0415 - slow to import, and not always used
+        from prometheus_client.core import (
             CounterMetricFamily,
             GaugeMetricFamily,
         )
@@ -84,7 +84,7 @@ class FactCollector:
 
 def exposition(current: Callable[[], dict[str, float]]) -> bytes:
     """Write all metrics in Prometheus' text format."""
-    from prometheus_client import (  # noqa: PLC0415 - slow to import, and not always used
+    from prometheus_client import (
         CollectorRegistry,
         generate_latest,
     )

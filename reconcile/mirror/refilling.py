@@ -122,8 +122,8 @@ def _whose(volume: Volume) -> Found:
 
 
 def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
-    from reconcile.mirror.passes import survey  # noqa: PLC0415 - slow, and seldom needed
-    from reconcile.mirror.tree.sharing import Bounds  # noqa: PLC0415 - see above
+    from reconcile.mirror.passes import survey
+    from reconcile.mirror.tree.sharing import Bounds
 
     bounds = Bounds(sys.maxsize, lambda: tree.entries)
     seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen

@@ -118,23 +118,23 @@ def store_opener(
 
     @cache
     def opened() -> Store:
-        from reconcile.mirror.store.opening import (  # noqa: PLC0415 - see above
+        from reconcile.mirror.store.opening import (
             Mounts,
             Place,
             open_store,
         )
-        from reconcile.mirror.store.pacing import (  # noqa: PLC0415
+        from reconcile.mirror.store.pacing import (
             Pace,
             PacedStore,
             PatientClock,
         )
-        from reconcile.mirror.store.retrying import (  # noqa: PLC0415
+        from reconcile.mirror.store.retrying import (
             Backoff,
             RetryingStore,
             Setback,
         )
-        from reconcile.mirror.store.single import SingleWriterStore  # noqa: PLC0415
-        from reconcile.runtime.memory import give_back_large  # noqa: PLC0415
+        from reconcile.mirror.store.single import SingleWriterStore
+        from reconcile.runtime.memory import give_back_large
 
         give_back_large()
 
@@ -174,7 +174,7 @@ class Probing:
         self._thread.start()
 
     def _run(self) -> None:
-        from reconcile.mirror.store.probe import demand, probe  # noqa: PLC0415 - not always used
+        from reconcile.mirror.store.probe import demand, probe
 
         try:
             verdict = probe(self._store, f"probe/{uuid.uuid4()}")

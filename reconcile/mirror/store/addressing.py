@@ -49,7 +49,7 @@ def address_of(location: Location) -> Address:
 
 
 def _of_provider(location: Location) -> Address:
-    from minio.helpers import BaseURL  # noqa: PLC0415 - takes as long as a whole small pass
+    from minio.helpers import BaseURL
 
     try:
         base = BaseURL(location.endpoint, location.region)

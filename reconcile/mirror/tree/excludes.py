@@ -126,7 +126,7 @@ def compiled(patterns: Sequence[str]) -> list[Rule]:
 
     The library's own order prefers what matches a file to what matches a directory, git does not.
     """
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - it is slow to import, and rarely needed
+    from pathspec import GitIgnoreSpec
 
     rules = []
     for line in patterns:
