@@ -7,8 +7,8 @@ one file, and to the chunks of all of them.
 from collections.abc import Sequence
 from typing import Final
 
+from reconcile.mirror.snapshot.encoding import MAX_PATH
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.snapshot.paths import MAX_PATH
 from reconcile.mirror.tree.seen import Seen, Skipped
 
 MAX_FILE: Final = 1 << 40

@@ -20,7 +20,7 @@ from reconcile.mirror.journal import Journal
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing
 from reconcile.mirror.passes import Effort, Survey
-from reconcile.mirror.snapshot.repacking import NEVER
+from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.sync import Done, Outcome, Syncer, Unchanged
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 

@@ -14,7 +14,7 @@ from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
-from reconcile.mirror.snapshot.repacking import THRIFT, Thrift
+from reconcile.mirror.snapshot.repack import THRIFT, Thrift
 from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.git import git_directories, held_back

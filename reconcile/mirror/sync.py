@@ -19,7 +19,7 @@ from reconcile.mirror.position import Position, last_manifest, read_own_head, re
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.notices import named_anew
-from reconcile.mirror.snapshot.repacking import NEVER
+from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.snapshot.times import SECOND
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store

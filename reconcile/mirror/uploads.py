@@ -10,7 +10,7 @@ from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import Alone, File, Pack, Packed, Place, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.packing import FinishedPack, PackWriter
+from reconcile.mirror.snapshot.pack import FinishedPack, PackWriter
 from reconcile.mirror.store.port import Store
 
 

@@ -11,7 +11,7 @@ from reconcile.mirror.mark import require_mark
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.refilling import Means, Volume
-from reconcile.mirror.snapshot.repacking import THRIFT
+from reconcile.mirror.snapshot.repack import THRIFT
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tree.excludes import Excludes

@@ -20,8 +20,8 @@ from reconcile.mirror.history.past import Kept
 from reconcile.mirror.history.proof import PROBE, prove, store_time
 from reconcile.mirror.history.reach import Look, Reach
 from reconcile.mirror.snapshot import keys
+from reconcile.mirror.snapshot.gc import SKEW, Ages, Mark, sweep, unneeded
 from reconcile.mirror.snapshot.notices import KEPT, SWEEP, Notice, encode_notice
-from reconcile.mirror.snapshot.reachable import SKEW, Ages, Mark, sweep, unneeded
 from reconcile.mirror.snapshot.records import Record, encode_record
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.mirror.snapshot.times import SECOND, stamp_text

@@ -11,10 +11,10 @@ from reconcile.mirror.model import Generation, ManifestRef, Tree
 from reconcile.mirror.protocol import Found
 from reconcile.mirror.snapshot import gzipped, keys
 from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.snapshot.fields import parse_object
 from reconcile.mirror.snapshot.header import Header, parse_header
 from reconcile.mirror.snapshot.history import committed, generation_of
 from reconcile.mirror.snapshot.records import Record, decode_record
+from reconcile.mirror.snapshot.strict_json import parse_object
 from reconcile.mirror.store.port import Listed, Store
 
 _HEAD_OF_MANIFEST: Final = 64 << 10

@@ -9,8 +9,8 @@ from reconcile.mirror.history.past import Past, read_past, ref_of
 from reconcile.mirror.model import Generation, ManifestRef
 from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import read_manifest
+from reconcile.mirror.snapshot.gc import Ages, needs, roots
 from reconcile.mirror.snapshot.header import Header
-from reconcile.mirror.snapshot.reachable import Ages, needs, roots
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.port import Listed, Store
 

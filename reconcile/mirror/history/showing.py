@@ -10,7 +10,7 @@ from reconcile.mirror.history.collect import Collected
 from reconcile.mirror.history.timeline import Told, Untold
 from reconcile.mirror.history.verify import Damage, Verified
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Missing, Symlink
-from reconcile.mirror.snapshot.refs import partial_json, writer_json
+from reconcile.mirror.snapshot.head import partial_json, writer_json
 from reconcile.mirror.snapshot.text import encode_text
 from reconcile.mirror.snapshot.times import mtime_text, stamp_text
 from reconcile.mirror.snapshot.writing import entry_line

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconcile.mirror.snapshot.paths import MAX_NAME, check_path
+from reconcile.mirror.snapshot.encoding import MAX_NAME, check_path
 from reconcile.mirror.store.port import Listed
 
 REPO_STATE: Final = "repo-state"

@@ -14,9 +14,9 @@ from reconcile.mirror.model import (
     Place,
     Symlink,
 )
+from reconcile.mirror.snapshot.encoding import check_path, check_target
 from reconcile.mirror.snapshot.keys import CHUNK
-from reconcile.mirror.snapshot.packing import BLOCK, END
-from reconcile.mirror.snapshot.paths import check_path, check_target
+from reconcile.mirror.snapshot.pack import BLOCK, END
 
 
 def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -6,9 +6,9 @@ import orjson
 from msgspec import Struct
 
 from reconcile.mirror.model import Completeness, ManifestRef, Whole, Writer
-from reconcile.mirror.snapshot import fields, refs, times
-from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot import head, strict_json, times
 from reconcile.mirror.snapshot.keys import FORMAT
+from reconcile.mirror.snapshot.strict_json import Json
 
 _WHOLE: Final = Whole()
 _FIELDS: Final = frozenset(
@@ -49,10 +49,10 @@ def header_line(header: Header) -> bytes:
         "kind": "base" if header.is_base else "delta",
         "generation": header.generation,
         "time": times.stamp_text(header.time),
-        "partial": refs.partial_json(header.completeness),
-        "writer": refs.writer_json(header.writer),
-        "parent": None if parent is None else refs.ref_json(parent),
-        "chain": [refs.ref_json(ref) for ref in header.chain],
+        "partial": head.partial_json(header.completeness),
+        "writer": head.writer_json(header.writer),
+        "parent": None if parent is None else head.ref_json(parent),
+        "chain": [head.ref_json(ref) for ref in header.chain],
     }
     return orjson.dumps(value) + b"\n"
 
@@ -65,16 +65,16 @@ def parse_header(value: Json) -> Header:
         DamagedError: It says no format of ours.
         ValueError: It is malformed.
     """
-    refs.check_format(value)
-    fields.require(value, _FIELDS)
+    head.check_format(value)
+    strict_json.require(value, _FIELDS)
     parent = value["parent"]
     header = Header(
-        fields.integer(value, "generation", 1),
-        fields.converted(value, "time", times.parse_stamp),
-        refs.parse_writer(value["writer"]),
-        None if parent is None else refs.parse_ref(parent),
-        refs.parse_chain(fields.sequence(value, "chain")),
-        refs.parse_partial(value["partial"]),
+        strict_json.integer(value, "generation", 1),
+        strict_json.converted(value, "time", times.parse_stamp),
+        head.parse_writer(value["writer"]),
+        None if parent is None else head.parse_ref(parent),
+        head.parse_chain(strict_json.sequence(value, "chain")),
+        head.parse_partial(value["partial"]),
     )
     check_header(header)
     if value["kind"] != ("base" if header.is_base else "delta"):

@@ -6,9 +6,10 @@ import orjson
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Generation, Head
-from reconcile.mirror.snapshot import fields, refs, times
-from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot import head as refs
+from reconcile.mirror.snapshot import strict_json, times
 from reconcile.mirror.snapshot.keys import FORMAT
+from reconcile.mirror.snapshot.strict_json import Json
 
 MAX_HEAD: Final = 1 << 20
 """A HEAD with more bytes is none of ours."""
@@ -40,7 +41,7 @@ def decode_head(data: bytes) -> Head:
     if len(data) > MAX_HEAD:
         raise DamagedError(f"HEAD is damaged: it has {len(data)} bytes")
     try:
-        value = fields.parse_object(data)
+        value = strict_json.parse_object(data)
         refs.check_format(value)
         return _parse(value)
     except (ValueError, DamagedError) as error:
@@ -48,14 +49,14 @@ def decode_head(data: bytes) -> Head:
 
 
 def _parse(value: Json) -> Head:
-    fields.require(value, _FIELDS)
-    number = fields.integer(value, "generation")
-    chain = refs.parse_chain(fields.sequence(value, "chain"))
+    strict_json.require(value, _FIELDS)
+    number = strict_json.integer(value, "generation")
+    chain = refs.parse_chain(strict_json.sequence(value, "chain"))
     if (chain[-1].generation if chain else 0) != number:
         raise ValueError("`chain` does not end with its generation")
     generation = Generation(
         number,
-        fields.converted(value, "time", times.parse_stamp),
+        strict_json.converted(value, "time", times.parse_stamp),
         chain,
         refs.parse_partial(value["partial"]),
     )

@@ -14,10 +14,10 @@ from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot import gzipped, writing
 from reconcile.mirror.snapshot.differences import compare
-from reconcile.mirror.snapshot.fields import parse_object
+from reconcile.mirror.snapshot.entries import Gone, Line, parse_line
 from reconcile.mirror.snapshot.fitting import check_entry, check_fit, in_order
 from reconcile.mirror.snapshot.header import Header, check_header, header_line, parse_header
-from reconcile.mirror.snapshot.parsing import Gone, Line, parse_line
+from reconcile.mirror.snapshot.strict_json import parse_object
 
 
 class Manifest(Struct, frozen=True):

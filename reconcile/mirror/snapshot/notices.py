@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Alone, File, Tree
-from reconcile.mirror.snapshot import fields, keys, refs, times
-from reconcile.mirror.snapshot.reachable import SKEW
+from reconcile.mirror.snapshot import head, keys, strict_json, times
+from reconcile.mirror.snapshot.gc import SKEW
 
 SWEEP: Final = "sweep/"
 """Where notices lie."""
@@ -57,11 +57,11 @@ def decode_notice(data: bytes) -> Notice:
         DamagedError: It is not what `encode_notice` writes.
     """
     try:
-        value = fields.parse_object(data)
-        refs.check_format(value)
-        fields.require(value, _FIELDS)
-        time = fields.converted(value, "time", times.parse_stamp)
-        return Notice(time, tuple(map(_key, fields.sequence(value, "keys"))))
+        value = strict_json.parse_object(data)
+        head.check_format(value)
+        strict_json.require(value, _FIELDS)
+        time = strict_json.converted(value, "time", times.parse_stamp)
+        return Notice(time, tuple(map(_key, strict_json.sequence(value, "keys"))))
     except UnknownFormatError:
         raise
     except (ValueError, DamagedError) as error:

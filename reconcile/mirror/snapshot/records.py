@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import ManifestRef
-from reconcile.mirror.snapshot import fields, refs, times
-from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot import head, strict_json, times
 from reconcile.mirror.snapshot.keys import FORMAT, is_ours
+from reconcile.mirror.snapshot.strict_json import Json
 from reconcile.mirror.store.port import Listed
 
 _FIELDS: Final = frozenset({"format", "time", "history", "dead"})
@@ -36,7 +36,7 @@ def encode_record(record: Record) -> bytes:
     value: dict[str, Any] = {
         "format": FORMAT,
         "time": times.stamp_text(record.time),
-        "history": [refs.ref_json(ref) for ref in record.history],
+        "history": [head.ref_json(ref) for ref in record.history],
         "dead": [
             {"key": each.key, "size": each.size, "modified": each.modified} for each in record.dead
         ],
@@ -52,13 +52,13 @@ def decode_record(data: bytes) -> Record:
         DamagedError: It is not what `encode_record` writes.
     """
     try:
-        value = fields.parse_object(data)
-        refs.check_format(value)
-        fields.require(value, _FIELDS)
+        value = strict_json.parse_object(data)
+        head.check_format(value)
+        strict_json.require(value, _FIELDS)
         return Record(
-            fields.converted(value, "time", times.parse_stamp),
-            tuple(map(refs.parse_ref, fields.sequence(value, "history"))),
-            tuple(map(_dead, fields.sequence(value, "dead"))),
+            strict_json.converted(value, "time", times.parse_stamp),
+            tuple(map(head.parse_ref, strict_json.sequence(value, "history"))),
+            tuple(map(_dead, strict_json.sequence(value, "dead"))),
         )
     except UnknownFormatError:
         raise
@@ -67,12 +67,12 @@ def decode_record(data: bytes) -> Record:
 
 
 def _dead(value: Any) -> Listed:
-    dead: Json = fields.nested(value, "dead")
-    fields.require(dead, _DEAD)
-    key = fields.text(dead, "key")
+    dead: Json = strict_json.nested(value, "dead")
+    strict_json.require(dead, _DEAD)
+    key = strict_json.text(dead, "key")
     if not is_ours(key):
         raise ValueError(f"`key` {key[:100]!r} is none that may be deleted")
     modified = dead["modified"]
     if type(modified) not in {int, float}:
         raise ValueError("`modified` is no number")
-    return Listed(key, fields.integer(dead, "size"), float(modified))
+    return Listed(key, strict_json.integer(dead, "size"), float(modified))

@@ -8,7 +8,7 @@ from msgspec import Struct
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
 from reconcile.mirror.snapshot.keys import is_digest, pack_key
-from reconcile.mirror.snapshot.packing import BLOCK, END, SIZE, member_header, padding, size_field
+from reconcile.mirror.snapshot.pack import BLOCK, END, SIZE, member_header, padding, size_field
 
 
 class Member(Struct, frozen=True):

@@ -3,7 +3,7 @@
 import os
 
 from reconcile.mirror.exits import Exit
-from reconcile.mirror.snapshot.repacking import NEVER
+from reconcile.mirror.snapshot.repack import NEVER
 from tests.mirror.comparing import differences
 
 COMMITS = 34

@@ -18,7 +18,7 @@ from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
-from reconcile.mirror.snapshot.repacking import Thrift
+from reconcile.mirror.snapshot.repack import Thrift
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.memory import MemoryBucket
 from tests.mirror.history.turns import Turns, TurnStore

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.moving.layout import BESIDE, lay_out, repositories
 from reconcile.mirror.moving.patches import is_binary, split
-from reconcile.mirror.snapshot.paths import check_path
+from reconcile.mirror.snapshot.encoding import check_path
 from reconcile.mirror.store.port import Listed
 
 

@@ -30,9 +30,9 @@ from reconcile.mirror.model import (
     Writer,
 )
 from reconcile.mirror.snapshot import chain, gzipped, heads, keys
-from reconcile.mirror.snapshot.packing import PackWriter
+from reconcile.mirror.snapshot.pack import PackWriter
 from reconcile.mirror.snapshot.times import SECOND
-from tests.mirror.snapshot.manifests import next_manifest
+from tests.mirror.snapshot.manifest_builders import next_manifest
 
 PAGE = Path(__file__).parents[3] / "docs" / "format.md"
 NOON = 1_769_860_800_123_456_789

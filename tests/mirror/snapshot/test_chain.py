@@ -18,9 +18,9 @@ from reconcile.mirror.snapshot import chain, gzipped
 from reconcile.mirror.snapshot.chain import Stamp, assemble, read_manifest
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import decode, needed_packs
-from tests.mirror.snapshot import trees
-from tests.mirror.snapshot.manifests import next_manifest
-from tests.mirror.snapshot.trees import pack, sha
+from tests.mirror.snapshot import random_trees
+from tests.mirror.snapshot.manifest_builders import next_manifest
+from tests.mirror.snapshot.random_trees import pack, sha
 
 NOTHING = Generation(0, 0, ())
 STAMP = Stamp(17, Writer("uid", 1, "pod"))
@@ -56,7 +56,7 @@ def read(generation, bodies):
 def growing(draw):
     """Trees whose packs get ever higher numbers, as those of one chain do."""
     steps, offset = [], 0
-    for tree in draw(st.lists(trees.trees(), min_size=1, max_size=6)):
+    for tree in draw(st.lists(random_trees.trees(), min_size=1, max_size=6)):
         entries = {path: _moved(entry, offset) for path, entry in tree.entries.items()}
         steps.append(
             (Tree(entries, {n + offset: pack(n + offset) for n in range(5)}), draw(WRITES))
@@ -193,7 +193,7 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
 )
 def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
     first = next_manifest(NOTHING, STAMP, Tree(), Tree({"d": D, "d/f": F}))
-    packed = File("p", 0, 0, 1, (sha("b"),), trees.Packed(1, 512))
+    packed = File("p", 0, 0, 1, (sha("b"),), random_trees.Packed(1, 512))
     tree = Tree({"d": D, "d/f": F, "p": packed}, {1: pack(1)})
     first = next_manifest(NOTHING, STAMP, Tree(), tree)
     second = chain.new_delta(first.generation, STAMP, first.tree, first.tree)

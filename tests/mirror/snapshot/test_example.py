@@ -8,7 +8,7 @@ from reconcile.mirror.snapshot import heads, keys
 from reconcile.mirror.snapshot.chain import assemble
 from reconcile.mirror.snapshot.unpacking import members
 from tests.mirror.snapshot.example import PAGE, blocks, example, page_blocks
-from tests.mirror.snapshot.trees import object_keys
+from tests.mirror.snapshot.random_trees import object_keys
 
 AGAIN = "run: python -m tests.mirror.snapshot.example"
 

@@ -5,7 +5,7 @@ import pytest
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.snapshot.keys import CHUNK
 from reconcile.mirror.snapshot.manifest import decode
-from tests.mirror.snapshot.manifests import (
+from tests.mirror.snapshot.manifest_builders import (
     BLOB,
     DIRECTORY,
     FILE,

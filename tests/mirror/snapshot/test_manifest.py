@@ -18,8 +18,8 @@ from reconcile.mirror.model import (
 )
 from reconcile.mirror.snapshot import gzipped
 from reconcile.mirror.snapshot.manifest import decode, encode_base, encode_delta, needed_packs
-from tests.mirror.snapshot import trees
-from tests.mirror.snapshot.manifests import (
+from tests.mirror.snapshot import random_trees
+from tests.mirror.snapshot.manifest_builders import (
     BLOB,
     DELTA,
     DIRECTORY,
@@ -32,10 +32,10 @@ from tests.mirror.snapshot.manifests import (
     SYMLINK,
     text,
 )
-from tests.mirror.snapshot.trees import pack
+from tests.mirror.snapshot.random_trees import pack
 
 
-@given(trees.trees(), trees.writers, trees.completeness)
+@given(random_trees.trees(), random_trees.writers, random_trees.completeness)
 def test_a_base_says_all_of_a_tree_and_the_packs_that_it_needs(tree, writer, completeness):
     header = replace(HEADER, writer=writer, completeness=completeness)
     manifest = decode(encode_base(header, tree))
@@ -45,7 +45,7 @@ def test_a_base_says_all_of_a_tree_and_the_packs_that_it_needs(tree, writer, com
     assert manifest.gone == ()
 
 
-@given(trees.trees(), trees.trees())
+@given(random_trees.trees(), random_trees.trees())
 def test_a_delta_says_exactly_what_differs(before, after):
     manifest = decode(encode_delta(DELTA, before, after))
     entries = {path: entry for path, entry in before.entries.items() if path not in manifest.gone}
@@ -55,7 +55,7 @@ def test_a_delta_says_exactly_what_differs(before, after):
     assert {each.number for each in manifest.packs} == after.packs.keys() - before.packs.keys()
 
 
-@given(trees.trees())
+@given(random_trees.trees())
 def test_equal_trees_give_equal_bytes(tree):
     again = Tree(dict(tree.entries), dict(reversed(tree.packs.items())))
     assert encode_base(HEADER, tree) == encode_base(HEADER, again)
@@ -131,7 +131,7 @@ def test_arbitrary_bytes_are_refused(data):
             decode(each)
 
 
-@given(st.data(), trees.trees())
+@given(st.data(), random_trees.trees())
 def test_a_manifest_with_any_byte_changed_or_cut_off_never_gives_another_tree(data, tree):
     whole = encode_base(HEADER, tree)
     at = data.draw(st.integers(0, len(whole) - 1))

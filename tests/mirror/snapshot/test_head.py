@@ -7,8 +7,8 @@ from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Generation, Head, ManifestRef, Writer
 from reconcile.mirror.snapshot.heads import decode_head, encode_head
 from reconcile.mirror.snapshot.keys import manifest_key
-from tests.mirror.snapshot import trees
-from tests.mirror.snapshot.trees import sha
+from tests.mirror.snapshot import random_trees
+from tests.mirror.snapshot.random_trees import sha
 
 
 def ref(generation):
@@ -26,7 +26,9 @@ def heads(draw):
     chain = draw(chains)
     number = chain[-1].generation if chain else 0
     time = draw(st.integers(0, 2**62))
-    return Head(Generation(number, time, chain, draw(trees.completeness)), draw(trees.writers))
+    return Head(
+        Generation(number, time, chain, draw(random_trees.completeness)), draw(random_trees.writers)
+    )
 
 
 HEAD = Head(Generation(2, 0, (ref(1), ref(2))), Writer("uid", 1, "pod"))

@@ -2,15 +2,15 @@ from hypothesis import given
 
 from reconcile.mirror.model import Tree
 from reconcile.mirror.snapshot.differences import compare
-from tests.mirror.snapshot import trees
+from tests.mirror.snapshot import random_trees
 
 
-@given(trees.trees())
+@given(random_trees.trees())
 def test_a_tree_does_not_differ_from_itself(tree):
     assert not compare(tree, Tree(dict(tree.entries), {}))
 
 
-@given(trees.trees(), trees.trees())
+@given(random_trees.trees(), random_trees.trees())
 def test_differences_lead_from_one_tree_to_the_other(before, after):
     found = compare(before, after)
     entries = {path: entry for path, entry in before.entries.items() if path not in found.gone}

@@ -20,7 +20,7 @@ from reconcile.mirror.model import (
     Writer,
 )
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
-from reconcile.mirror.snapshot.packing import BLOCK, END
+from reconcile.mirror.snapshot.pack import BLOCK, END
 
 PACK_SIZE = 64 * BLOCK + len(END)
 

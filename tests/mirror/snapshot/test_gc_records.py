@@ -7,8 +7,8 @@ from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.snapshot.keys import blob_key, manifest_key, pack_key
 from reconcile.mirror.snapshot.records import Record, decode_record, encode_record
 from reconcile.mirror.store.port import Listed
-from tests.mirror.snapshot.test_heads import chains
-from tests.mirror.snapshot.trees import sha
+from tests.mirror.snapshot.random_trees import sha
+from tests.mirror.snapshot.test_head import chains
 
 DIGEST = st.integers().map(str).map(sha)
 keys = st.one_of(

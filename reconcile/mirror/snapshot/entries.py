@@ -20,12 +20,12 @@ from reconcile.mirror.model import (
     Place,
     Symlink,
 )
-from reconcile.mirror.snapshot import fields, refs
-from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot import head, strict_json
+from reconcile.mirror.snapshot.encoding import check_path, check_target
 from reconcile.mirror.snapshot.fitting import check_file
 from reconcile.mirror.snapshot.keys import is_digest
-from reconcile.mirror.snapshot.packing import BLOCK, END
-from reconcile.mirror.snapshot.paths import check_path, check_target
+from reconcile.mirror.snapshot.pack import BLOCK, END
+from reconcile.mirror.snapshot.strict_json import Json
 from reconcile.mirror.snapshot.text import decode_text
 from reconcile.mirror.snapshot.times import parse_mtime
 
@@ -61,14 +61,14 @@ Line: TypeAlias = Entry | Gone | Pack
 def parse_line(line: bytes) -> Line:
     """Return what a line below the header says; ValueError, which says why, if it is malformed."""
     usual = _USUAL.fullmatch(line)
-    return _parse_any(fields.parse_object(line)) if usual is None else _usual_file(usual)
+    return _parse_any(strict_json.parse_object(line)) if usual is None else _usual_file(usual)
 
 
 def _usual_file(found: re.Match[bytes]) -> File:
     """Read the line of nearly every file, in half the time; the same as `_file` of its JSON."""
     raw, size, mode, seconds, rest, digest, pack, at = found.groups()
     path = raw.decode("ascii")
-    fields.checked("path", check_path, path)
+    strict_json.checked("path", check_path, path)
     place = Packed(int(pack), int(at))
     length = int(size)
     check_file(length, 1, place)
@@ -86,57 +86,57 @@ def _parse_any(value: Json) -> Line:
 
 def _file(value: Json) -> File:
     packed = "pack" in value
-    fields.require(value, _PACKED if packed else _ALONE)
-    size = fields.integer(value, "size")
-    blobs = tuple(map(_digest, fields.sequence(value, "blobs")))
+    strict_json.require(value, _PACKED if packed else _ALONE)
+    size = strict_json.integer(value, "size")
+    blobs = tuple(map(_digest, strict_json.sequence(value, "blobs")))
     place: Place = _ALONE_PLACE
     if packed:
-        place = Packed(fields.integer(value, "pack"), fields.integer(value, "at"))
+        place = Packed(strict_json.integer(value, "pack"), strict_json.integer(value, "at"))
     check_file(size, len(blobs), place)
     return File(_path(value), _mode(value), _mtime(value), size, blobs, place)
 
 
 def _directory(value: Json) -> Directory:
-    fields.require(value, _DIRECTORY)
+    strict_json.require(value, _DIRECTORY)
     return Directory(_path(value), _mode(value), _mtime(value))
 
 
 def _symlink(value: Json) -> Symlink:
-    fields.require(value, _SYMLINK)
-    target = fields.converted(value, "target", decode_text)
-    fields.checked("target", check_target, target)
+    strict_json.require(value, _SYMLINK)
+    target = strict_json.converted(value, "target", decode_text)
+    strict_json.checked("target", check_target, target)
     return Symlink(_path(value), target, _mtime(value))
 
 
 def _hardlink(value: Json) -> HardLink:
-    fields.require(value, _HARDLINK)
-    target = fields.converted(value, "target", decode_text)
-    fields.checked("target", check_path, target)
+    strict_json.require(value, _HARDLINK)
+    target = strict_json.converted(value, "target", decode_text)
+    strict_json.checked("target", check_path, target)
     return HardLink(_path(value), target)
 
 
 def _gone(value: Json) -> Gone:
-    fields.require(value, _GONE)
+    strict_json.require(value, _GONE)
     return Gone(_path(value))
 
 
 def _pack(value: Json) -> Pack:
-    fields.require(value, _PACK)
-    number = fields.integer(value, "number")
-    size = fields.integer(value, "size", MIN_PACK)
+    strict_json.require(value, _PACK)
+    number = strict_json.integer(value, "number")
+    size = strict_json.integer(value, "size", MIN_PACK)
     if size % BLOCK:
         raise ValueError(f"`size` is no multiple of {BLOCK}")
-    return Pack(number, refs.parse_digest(value), size)
+    return Pack(number, head.parse_digest(value), size)
 
 
 def _path(value: Json) -> str:
-    path = fields.converted(value, "path", decode_text)
-    fields.checked("path", check_path, path)
+    path = strict_json.converted(value, "path", decode_text)
+    strict_json.checked("path", check_path, path)
     return path
 
 
 def _mode(value: Json) -> int:
-    return fields.converted(value, "mode", _parse_mode)
+    return strict_json.converted(value, "mode", _parse_mode)
 
 
 def _parse_mode(text: str) -> int:
@@ -146,7 +146,7 @@ def _parse_mode(text: str) -> int:
 
 
 def _mtime(value: Json) -> int:
-    return fields.converted(value, "mtime", parse_mtime)
+    return strict_json.converted(value, "mtime", parse_mtime)
 
 
 def _digest(value: object) -> str:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Completeness, ManifestRef, Missing, Whole, Writer
-from reconcile.mirror.snapshot import fields
-from reconcile.mirror.snapshot.fields import Json
+from reconcile.mirror.snapshot import strict_json
 from reconcile.mirror.snapshot.keys import FORMAT, is_digest, manifest_key
+from reconcile.mirror.snapshot.strict_json import Json
 
 _REF: Final = frozenset({"generation", "key", "sha256", "size"})
 _WRITER: Final = frozenset({"uid", "epoch", "name"})
@@ -46,13 +46,13 @@ def ref_json(ref: ManifestRef) -> dict[str, Any]:
 
 def parse_ref(value: Any) -> ManifestRef:
     """Read the reference to a manifest; ValueError for a bad one."""
-    ref = fields.nested(value, "manifest")
-    fields.require(ref, _REF)
-    generation = fields.integer(ref, "generation", 1)
+    ref = strict_json.nested(value, "manifest")
+    strict_json.require(ref, _REF)
+    generation = strict_json.integer(ref, "generation", 1)
     digest = parse_digest(ref)
-    if fields.text(ref, "key") != manifest_key(generation, digest):
+    if strict_json.text(ref, "key") != manifest_key(generation, digest):
         raise ValueError("`key` is not that of this generation and digest")
-    return ManifestRef(generation, ref["key"], digest, fields.integer(ref, "size", 1))
+    return ManifestRef(generation, ref["key"], digest, strict_json.integer(ref, "size", 1))
 
 
 def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
@@ -65,7 +65,7 @@ def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
 
 def parse_digest(value: Json) -> str:
     """Read the field `sha256`; ValueError for a bad one."""
-    digest = fields.text(value, "sha256")
+    digest = strict_json.text(value, "sha256")
     if not is_digest(digest):
         raise ValueError("`sha256` is no SHA-256 in lower-case hexadecimal")
     return digest
@@ -78,10 +78,12 @@ def writer_json(writer: Writer) -> dict[str, Any]:
 
 def parse_writer(value: Any) -> Writer:
     """Read who may commit; ValueError for a bad one."""
-    writer = fields.nested(value, "writer")
-    fields.require(writer, _WRITER)
+    writer = strict_json.nested(value, "writer")
+    strict_json.require(writer, _WRITER)
     return Writer(
-        fields.text(writer, "uid"), fields.integer(writer, "epoch"), fields.text(writer, "name")
+        strict_json.text(writer, "uid"),
+        strict_json.integer(writer, "epoch"),
+        strict_json.text(writer, "name"),
     )
 
 
@@ -98,6 +100,6 @@ def parse_partial(value: Any) -> Completeness:
     """Read what a generation lacks; ValueError for a bad value."""
     if value is None:
         return Whole()
-    missing = fields.nested(value, "partial")
-    fields.require(missing, _MISSING)
-    return Missing(fields.integer(missing, "files"), fields.integer(missing, "bytes"))
+    missing = strict_json.nested(value, "partial")
+    strict_json.require(missing, _MISSING)
+    return Missing(strict_json.integer(missing, "files"), strict_json.integer(missing, "bytes"))

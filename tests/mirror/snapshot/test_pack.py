@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
-from reconcile.mirror.snapshot.packing import PackWriter
+from reconcile.mirror.snapshot.pack import PackWriter
 from reconcile.mirror.snapshot.unpacking import (
     Member,
     extract,

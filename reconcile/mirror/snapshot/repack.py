@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
-from reconcile.mirror.snapshot.packing import BLOCK
+from reconcile.mirror.snapshot.pack import BLOCK
 
 
 class Thrift(Struct, frozen=True):

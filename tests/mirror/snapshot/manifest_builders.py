@@ -10,7 +10,7 @@ from reconcile.mirror.snapshot.chain import new_base, next_delta
 from reconcile.mirror.snapshot.header import Header
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import encode_base, encode_delta
-from tests.mirror.snapshot.trees import sha
+from tests.mirror.snapshot.random_trees import sha
 
 HEADER = Header(1, 0, Writer("uid", 1, "pod"))
 PARENT = ManifestRef(1, manifest_key(1, sha("m")), sha("m"), 100)

@@ -3,17 +3,9 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import pack_key
-from reconcile.mirror.snapshot.repacking import (
-    NEVER,
-    THRIFT,
-    Move,
-    Thrift,
-    live_bytes,
-    moved,
-    moves,
-)
-from tests.mirror.snapshot import trees
-from tests.mirror.snapshot.trees import PACK_SIZE, object_keys, pack, sha
+from reconcile.mirror.snapshot.repack import NEVER, THRIFT, Move, Thrift, live_bytes, moved, moves
+from tests.mirror.snapshot import random_trees
+from tests.mirror.snapshot.random_trees import PACK_SIZE, object_keys, pack, sha
 
 
 def small(path, number, offset, size=512):
@@ -94,12 +86,12 @@ def test_sparse_packs_wait_until_they_waste_enough_together():
     assert numbers(moves(Tree(found, packs))) == [*range(1, 9)]
 
 
-@given(trees.trees())
+@given(random_trees.trees())
 def test_who_never_packs_anew_moves_nothing(tree):
     assert moves(tree, NEVER) == ()
 
 
-@given(trees.trees(), st.integers(0, 3))
+@given(random_trees.trees(), st.integers(0, 3))
 def test_what_is_moved_is_needed_comes_once_and_in_order(before, most):
     found = moves(before, Thrift(most_small=most, least_freed=0))
     assert [*found] == sorted({*found}, key=lambda move: (move.pack.number, move.offset))
@@ -111,7 +103,7 @@ def packed(entry):
     return isinstance(entry, File) and isinstance(entry.place, Packed)
 
 
-@given(trees.trees())
+@given(random_trees.trees())
 def test_moving_changes_nothing_but_places(before):
     found = moves(before, Thrift(least_freed=0, most_small=0))
     after = moved(before, {move.digest: Packed(9, move.offset) for move in found}, [pack(9)])

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.snapshot.parsing import parse_line
-from reconcile.mirror.snapshot.paths import check_path
+from reconcile.mirror.snapshot.encoding import check_path
+from reconcile.mirror.snapshot.entries import parse_line
 from reconcile.mirror.snapshot.writing import entry_line
-from tests.mirror.snapshot import trees
+from tests.mirror.snapshot import random_trees
 
 NUMBERS = ["0", "1", "99999999", "999999999", "9" * 18, "00", "-1", "1.0", "512", "8388608"]
 PATHS = [
@@ -52,7 +52,7 @@ def test_the_short_way_to_read_a_file_gives_what_the_long_way_gives(given_values
     assert outcome(line) == outcome(line.replace(b'{"kind"', b'{ "kind"'))
 
 
-@given(trees.files("name").filter(lambda file: file.blobs))
+@given(random_trees.files("name").filter(lambda file: file.blobs))
 def test_every_file_is_read_as_it_was_written(file):
     line = entry_line(file).rstrip()
     assert parse_line(line) == file
