@@ -9,7 +9,7 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.model import Head
 from reconcile.mirror.protocol import Decided, Found, Landed, Meaning, Unchanged, judge
-from reconcile.mirror.snapshot.heads import decode_head, encode_head
+from reconcile.mirror.snapshot.head import decode_head, encode_head
 from reconcile.mirror.snapshot.keys import HEAD
 from reconcile.mirror.store.port import ABSENT, Store
 

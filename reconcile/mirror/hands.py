@@ -13,7 +13,7 @@ from reconcile.mirror.index import append_row
 from reconcile.mirror.model import File, Pack, Packed
 from reconcile.mirror.pouring import Pouring
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
-from reconcile.mirror.snapshot.unpacking import Member, read_member
+from reconcile.mirror.snapshot.pack import Member, read_member
 from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.port import Room, Store
 from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask

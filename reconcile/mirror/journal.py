@@ -8,7 +8,7 @@ from typing import Any, Protocol, TextIO
 import orjson
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.snapshot.times import stamp_text
+from reconcile.mirror.snapshot.encoding import stamp_text
 
 # A signal may come while the main thread itself is writing.
 _LOCK = threading.RLock()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from reconcile.mirror.errors import MissingObjectError, StoreAwayError
-from reconcile.mirror.snapshot.notices import OLDEST, SWEEP, concerns, decode_notice
+from reconcile.mirror.snapshot.gc import OLDEST, SWEEP, concerns, decode_notice
 from reconcile.mirror.store.port import Store
 
 NamesAnew = Callable[[], Iterable[str]]

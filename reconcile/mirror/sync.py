@@ -18,9 +18,9 @@ from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
 from reconcile.mirror.position import Position, last_manifest, read_own_head, read_tree
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
-from reconcile.mirror.snapshot.notices import named_anew
+from reconcile.mirror.snapshot.encoding import SECOND
+from reconcile.mirror.snapshot.gc import named_anew
 from reconcile.mirror.snapshot.repack import NEVER
-from reconcile.mirror.snapshot.times import SECOND
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tidying import Tidied, tidy

@@ -16,9 +16,8 @@ from reconcile.mirror.model import Pack, Packed, Tree
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.snapshot.chain import next_pack
 from reconcile.mirror.snapshot.keys import pack_key
-from reconcile.mirror.snapshot.pack import FinishedPack, PackWriter
+from reconcile.mirror.snapshot.pack import FinishedPack, Member, PackWriter, extract
 from reconcile.mirror.snapshot.repack import Move, moved, moves
-from reconcile.mirror.snapshot.unpacking import Member, extract
 from reconcile.mirror.store.port import Store
 
 RESERVE: Final = 60.0

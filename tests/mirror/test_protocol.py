@@ -24,7 +24,7 @@ from reconcile.mirror.protocol import (
     next_number,
     successor,
 )
-from reconcile.mirror.snapshot.heads import encode_head
+from reconcile.mirror.snapshot.head import encode_head
 from reconcile.mirror.snapshot.keys import HEAD, manifest_key
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import ABSENT

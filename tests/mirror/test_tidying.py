@@ -14,7 +14,7 @@ from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.timeline import Change, Timeline
 from reconcile.mirror.position import read_tree
 from reconcile.mirror.snapshot.chain import MAX_DELTAS
-from reconcile.mirror.snapshot.notices import SWEEP, Notice, encode_notice
+from reconcile.mirror.snapshot.gc import SWEEP, Notice, encode_notice
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift, live_bytes
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.tidying import RESERVE

@@ -20,11 +20,21 @@ from reconcile.mirror.history.past import Kept
 from reconcile.mirror.history.proof import PROBE, prove, store_time
 from reconcile.mirror.history.reach import Look, Reach
 from reconcile.mirror.snapshot import keys
-from reconcile.mirror.snapshot.gc import SKEW, Ages, Mark, sweep, unneeded
-from reconcile.mirror.snapshot.notices import KEPT, SWEEP, Notice, encode_notice
-from reconcile.mirror.snapshot.records import Record, encode_record
+from reconcile.mirror.snapshot.encoding import SECOND, stamp_text
+from reconcile.mirror.snapshot.gc import (
+    KEPT,
+    SKEW,
+    SWEEP,
+    Ages,
+    Mark,
+    Notice,
+    Record,
+    encode_notice,
+    encode_record,
+    sweep,
+    unneeded,
+)
 from reconcile.mirror.snapshot.retention import Policy
-from reconcile.mirror.snapshot.times import SECOND, stamp_text
 from reconcile.mirror.store.port import Listed, Store
 
 MIN_GRACE: Final = 3600.0

@@ -2,7 +2,7 @@
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.model import Entry, Tree
-from reconcile.mirror.snapshot.text import encode_text
+from reconcile.mirror.snapshot.encoding import encode_text
 
 
 def below(tree: Tree, path: str) -> list[Entry]:

@@ -9,11 +9,11 @@ from reconcile.mirror.errors import DamagedError, MissingObjectError, UnknownFor
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.model import Generation, ManifestRef, Tree
 from reconcile.mirror.protocol import Found
-from reconcile.mirror.snapshot import gzipped, keys
+from reconcile.mirror.snapshot import keys, manifest
 from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.snapshot.header import Header, parse_header
-from reconcile.mirror.snapshot.history import committed, generation_of
-from reconcile.mirror.snapshot.records import Record, decode_record
+from reconcile.mirror.snapshot.gc import Record, decode_record
+from reconcile.mirror.snapshot.head import Header, parse_header
+from reconcile.mirror.snapshot.retention import committed, generation_of
 from reconcile.mirror.snapshot.strict_json import parse_object
 from reconcile.mirror.store.port import Listed, Store
 
@@ -200,6 +200,6 @@ def _check_name(key: str) -> None:
 
 
 def _first_line(start: bytes) -> bytes:
-    for line in gzipped.lines(start):
+    for line in manifest.lines(start):
         return line
     raise ValueError("there is no header")

@@ -10,7 +10,7 @@ from reconcile.mirror.model import Generation, ManifestRef
 from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import read_manifest
 from reconcile.mirror.snapshot.gc import Ages, needs, roots
-from reconcile.mirror.snapshot.header import Header
+from reconcile.mirror.snapshot.head import Header
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.port import Listed, Store
 

@@ -10,10 +10,9 @@ from reconcile.mirror.history.collect import Collected
 from reconcile.mirror.history.timeline import Told, Untold
 from reconcile.mirror.history.verify import Damage, Verified
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Missing, Symlink
+from reconcile.mirror.snapshot.encoding import encode_text, mtime_text, stamp_text
+from reconcile.mirror.snapshot.entries import entry_line
 from reconcile.mirror.snapshot.head import partial_json, writer_json
-from reconcile.mirror.snapshot.text import encode_text
-from reconcile.mirror.snapshot.times import mtime_text, stamp_text
-from reconcile.mirror.snapshot.writing import entry_line
 from reconcile.mirror.store.port import Listed
 
 _KIBI: Final = 1024

@@ -13,7 +13,7 @@ from reconcile.mirror.lanes import Job, Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import File, Generation, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.unpacking import Member, read_member, verify_pack
+from reconcile.mirror.snapshot.pack import Member, read_member, verify_pack
 from reconcile.mirror.store.port import Store
 
 

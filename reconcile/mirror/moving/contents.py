@@ -9,7 +9,7 @@ from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.history.past import read_object
 from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.unpacking import Member, extract, verify_pack
+from reconcile.mirror.snapshot.pack import Member, extract, verify_pack
 from reconcile.mirror.store.port import Store
 
 _PACKS: Final = 4

@@ -16,7 +16,7 @@ from reconcile.mirror.model import Writer
 from reconcile.mirror.opened import Opened
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant, Found, Landed, claimed
-from reconcile.mirror.snapshot.text import encode_text
+from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Done, Syncer, Workspace
 from reconcile.mirror.tree.excludes import Excludes

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink, Tree
 from reconcile.mirror.moving.contents import Contents
-from reconcile.mirror.snapshot.text import encode_text
+from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
 
 MAX_OBJECT = 1 << 30

@@ -12,7 +12,7 @@ from reconcile.mirror.history.past import read_tree
 from reconcile.mirror.moving.contents import Contents
 from reconcile.mirror.moving.plain import Exported, PlainExport
 from reconcile.mirror.moving.tarring import write_tar
-from reconcile.mirror.snapshot.text import encode_text
+from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import IO, Final, assert_never
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink, Tree
 from reconcile.mirror.moving.contents import Contents
-from reconcile.mirror.snapshot.times import mtime_text
+from reconcile.mirror.snapshot.encoding import mtime_text
 
 _LINK_MODE: Final = 0o777
 

@@ -17,8 +17,8 @@ from reconcile.mirror.model import (
     Whole,
     Writer,
 )
-from reconcile.mirror.snapshot.fitting import check_fit
-from reconcile.mirror.snapshot.header import Header
+from reconcile.mirror.snapshot.entries import check_fit
+from reconcile.mirror.snapshot.head import Header
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import (
     Manifest,

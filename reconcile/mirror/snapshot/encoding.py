@@ -1,7 +1,111 @@
-"""Which names and paths a snapshot may hold, so that it can be restored without a second look."""
+"""Which names and paths a snapshot may hold, so that it can be restored without a second look.
+
+Names as text that any tool can print, and back, without losing a byte.
+
+Times as text, in nanoseconds, and back.
+"""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Final
+
+_SPECIAL: Final = re.compile("[%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_ESCAPE: Final = re.compile(b"%([0-9A-F]{2})")
+
+
+def encode_text(name: str) -> str:
+    """Write `%`, control characters and bytes that are no UTF-8 as `%XX`, byte by byte.
+
+    Args:
+        name: As `os.fsdecode` gives it.
+
+    Returns:
+        Text that is valid UTF-8 and has no control characters.
+
+    Raises:
+        ValueError: The name has surrogates that stand for no byte.
+    """
+    if _SPECIAL.search(name) is None:
+        return name
+    return _SPECIAL.sub(_escaped, name)
+
+
+def decode_text(text: str) -> str:
+    """Return the name that `encode_text` wrote so.
+
+    Raises:
+        ValueError: The text is not in the one form that `encode_text` gives a name.
+    """
+    if _SPECIAL.search(text) is None:
+        return text
+    try:
+        raw = _ESCAPE.sub(_unescaped, text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("has surrogates that stand for no byte") from None
+    name = raw.decode(errors="surrogateescape")
+    if encode_text(name) != text:
+        raise ValueError("is not escaped as format 1 escapes names")
+    return name
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes((int(found[1], 16),))
+
+
+SECOND: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MTIME: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,18})\.([0-9]{9})", re.ASCII)
+_STAMP: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{9})Z", re.ASCII
+)
+_LAST_SECOND: Final = 2**63 - 1
+
+
+def mtime_text(time: int) -> str:
+    """Write nanoseconds since 1970 as seconds with nine decimals, as `touch -d @…` takes them."""
+    sign = "-" if time < 0 else ""
+    seconds, rest = divmod(abs(time), SECOND)
+    return f"{sign}{seconds}.{rest:09d}"
+
+
+def parse_mtime(text: str) -> int:
+    """Return the nanoseconds since 1970 that `mtime_text` wrote so; ValueError for another form."""
+    found = _MTIME.fullmatch(text)
+    if found is None:
+        raise ValueError("is no time in seconds with nine decimals")
+    sign, seconds, rest = found.groups()
+    time = int(seconds) * SECOND + int(rest)
+    if time > _LAST_SECOND * SECOND or (sign and not time):
+        raise ValueError("is no time that a file can have")
+    return -time if sign else time
+
+
+def stamp_text(time: int) -> str:
+    """Write nanoseconds since 1970 in RFC 3339 with nine decimals, in UTC.
+
+    Raises:
+        ValueError: The time is before the year 1 or after 9999.
+    """
+    seconds, rest = divmod(time, SECOND)
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{seconds} s is no time that a generation can have") from None
+    return f"{moment.isoformat().removesuffix('+00:00')}.{rest:09d}Z"
+
+
+def parse_stamp(text: str) -> int:
+    """Return the nanoseconds since 1970 that `stamp_text` wrote so; ValueError for another form."""
+    found = _STAMP.fullmatch(text)
+    if found is None:
+        raise ValueError("is no time such as 2026-01-31T12:00:00.123456789Z")
+    moment = datetime.fromisoformat(f"{found[1]}+00:00")
+    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND + int(found[2])
+
 
 MAX_NAME: Final = 255
 """Bytes of one component: what Linux's file systems allow."""

@@ -3,16 +3,29 @@
 `mark` names what nothing needs; `sweep`, a grace time later and on a fresh listing, says what of it
 may go. Ages are told by the store's own times. A clock may be wrong by the skew, at most what S3
 itself lets pass, so everything is taken to be that much younger.
+
+The records that garbage collection leaves below `gc/`, as JSON and back.
+
+Notices of what garbage collection deletes, as JSON and back.
+
+A notice is written before anything is looked at for the last time, and stays for days. A writer
+reads notices after its manifest is stored and before it commits: either garbage collection sees
+that manifest, or the writer sees the notice. So an object that is written again while it is being
+deleted is never taken for one that is there.
 """
 
 from collections.abc import Iterable, Iterator, Set
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from msgspec import Struct
 
-from reconcile.mirror.model import Alone, File, Generation
-from reconcile.mirror.snapshot import keys
+from reconcile.mirror.errors import DamagedError, UnknownFormatError
+from reconcile.mirror.model import Alone, File, Generation, ManifestRef, Tree
+from reconcile.mirror.snapshot import encoding, head, keys, strict_json
+from reconcile.mirror.snapshot.keys import FORMAT, is_ours
 from reconcile.mirror.snapshot.manifest import Manifest
+from reconcile.mirror.snapshot.strict_json import Json
 from reconcile.mirror.store.port import Listed
 
 SKEW: Final = 900.0
@@ -103,3 +116,152 @@ def sweep(mark: Mark, listing: Iterable[Listed], live: Set[str], ages: Ages) -> 
         and each.key not in live
         and not ages.is_young(each.modified)
     )
+
+
+_RECORD_FIELDS: Final = frozenset({"format", "time", "history", "dead"})
+_DEAD: Final = frozenset({"key", "size", "modified"})
+
+
+class Record(Struct, frozen=True):
+    """What one garbage collection found.
+
+    Attributes:
+        time: When it looked, by its own clock, in nanoseconds since 1970.
+        history: The manifests of all committed generations that it knew and keeps; they are still
+            known when those between them and HEAD are gone.
+        dead: What nothing needed.
+    """
+
+    time: int
+    history: tuple[ManifestRef, ...]
+    dead: tuple[Listed, ...]
+
+
+def encode_record(record: Record) -> bytes:
+    """Write a record."""
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "time": encoding.stamp_text(record.time),
+        "history": [head.ref_json(ref) for ref in record.history],
+        "dead": [
+            {"key": each.key, "size": each.size, "modified": each.modified} for each in record.dead
+        ],
+    }
+    return orjson.dumps(value) + b"\n"
+
+
+def decode_record(data: bytes) -> Record:
+    """Read a record.
+
+    Raises:
+        UnknownFormatError: Another version wrote it.
+        DamagedError: It is not what `encode_record` writes.
+    """
+    try:
+        value = strict_json.parse_object(data)
+        head.check_format(value)
+        strict_json.require(value, _RECORD_FIELDS)
+        return Record(
+            strict_json.converted(value, "time", encoding.parse_stamp),
+            tuple(map(head.parse_ref, strict_json.sequence(value, "history"))),
+            tuple(map(_dead, strict_json.sequence(value, "dead"))),
+        )
+    except UnknownFormatError:
+        raise
+    except (ValueError, DamagedError) as error:
+        raise DamagedError(f"a record of garbage collection is damaged: {error}") from None
+
+
+def _dead(value: Any) -> Listed:
+    dead: Json = strict_json.nested(value, "dead")
+    strict_json.require(dead, _DEAD)
+    key = strict_json.text(dead, "key")
+    if not is_ours(key):
+        raise ValueError(f"`key` {key[:100]!r} is none that may be deleted")
+    modified = dead["modified"]
+    if type(modified) not in {int, float}:
+        raise ValueError("`modified` is no number")
+    return Listed(key, strict_json.integer(dead, "size"), float(modified))
+
+
+SWEEP: Final = "sweep/"
+"""Where notices lie."""
+
+DELETING: Final = 600.0
+"""Seconds after a notice within which all its deletes have ended, those on their way included."""
+
+KEPT: Final = 7 * 86_400.0
+"""Seconds that a notice stays at least."""
+
+OLDEST: Final = KEPT / 2
+"""Seconds after which a writer does not trust any more what it stored but did not commit."""
+
+_FIELDS: Final = frozenset({"format", "time", "keys"})
+
+
+class Notice(Struct, frozen=True):
+    """What is being deleted; `time` is that of the garbage collection, in nanoseconds."""
+
+    time: int
+    keys: tuple[str, ...]
+
+
+def encode_notice(notice: Notice) -> bytes:
+    """Write a notice."""
+    value = {
+        "format": keys.FORMAT,
+        "time": encoding.stamp_text(notice.time),
+        "keys": list(notice.keys),
+    }
+    return orjson.dumps(value) + b"\n"
+
+
+def decode_notice(data: bytes) -> Notice:
+    """Read a notice.
+
+    Raises:
+        UnknownFormatError: Another version wrote it.
+        DamagedError: It is not what `encode_notice` writes.
+    """
+    try:
+        value = strict_json.parse_object(data)
+        head.check_format(value)
+        strict_json.require(value, _FIELDS)
+        time = strict_json.converted(value, "time", encoding.parse_stamp)
+        return Notice(time, tuple(map(_key, strict_json.sequence(value, "keys"))))
+    except UnknownFormatError:
+        raise
+    except (ValueError, DamagedError) as error:
+        raise DamagedError(f"a notice of garbage collection is damaged: {error}") from None
+
+
+def concerns(modified: float, since: float) -> bool:
+    """Tell whether deletes of a notice may hit what a writer has stored since then.
+
+    Args:
+        modified: The store's own time of the notice, in seconds since 1970.
+        since: From when on the writer stored what it has not committed, by its own clock.
+    """
+    return since < modified + DELETING + SKEW
+
+
+def named_anew(before: Tree, after: Tree) -> Iterable[str]:
+    """Yield the keys of packs and blobs that one tree needs and the one before it does not."""
+    old = {pack.digest for pack in before.packs.values()}
+    for pack in after.packs.values():
+        if pack.digest not in old:
+            yield keys.pack_key(pack.digest)
+    known = set(_blobs(before))
+    yield from (keys.blob_key(digest) for digest in _blobs(after) if digest not in known)
+
+
+def _blobs(tree: Tree) -> Iterable[str]:
+    for entry in tree.entries.values():
+        if isinstance(entry, File) and isinstance(entry.place, Alone):
+            yield from entry.blobs
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str) or not keys.is_ours(value):
+        raise ValueError(f"`keys` has {str(value)[:100]!r}, which is none that may be deleted")
+    return value

@@ -1,12 +1,28 @@
-"""What HEAD and the headers of manifests have in common, as JSON and back."""
+"""What HEAD and the headers of manifests have in common, as JSON and back.
+
+The first line of a manifest: which generation it is, and what it stands upon.
+
+The object HEAD as JSON and back.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
+import orjson
+from msgspec import Struct
+
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
-from reconcile.mirror.model import Completeness, ManifestRef, Missing, Whole, Writer
-from reconcile.mirror.snapshot import strict_json
+from reconcile.mirror.model import (
+    Completeness,
+    Generation,
+    Head,
+    ManifestRef,
+    Missing,
+    Whole,
+    Writer,
+)
+from reconcile.mirror.snapshot import encoding, strict_json
 from reconcile.mirror.snapshot.keys import FORMAT, is_digest, manifest_key
 from reconcile.mirror.snapshot.strict_json import Json
 
@@ -103,3 +119,136 @@ def parse_partial(value: Any) -> Completeness:
     missing = strict_json.nested(value, "partial")
     strict_json.require(missing, _MISSING)
     return Missing(strict_json.integer(missing, "files"), strict_json.integer(missing, "bytes"))
+
+
+_WHOLE: Final = Whole()
+_HEADER_FIELDS: Final = frozenset(
+    {"format", "kind", "generation", "time", "partial", "writer", "parent", "chain"}
+)
+
+
+class Header(Struct, frozen=True):
+    """What a manifest says of itself.
+
+    Attributes:
+        generation: Its number, from 1 on.
+        time: When it was made, in nanoseconds since 1970.
+        writer: Who made it.
+        parent: The last manifest of the generation before; None if that is the empty workspace.
+        chain: The manifests before it in its chain, the base first; empty if it is a base.
+        completeness: Whether it is the tree as it was seen.
+    """
+
+    generation: int
+    time: int
+    writer: Writer
+    parent: ManifestRef | None = None
+    chain: tuple[ManifestRef, ...] = ()
+    completeness: Completeness = _WHOLE
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it holds a whole tree; else it holds what has changed since its parent."""
+        return not self.chain
+
+
+def header_line(header: Header) -> bytes:
+    """Write a header; ValueError if its time is none of four-digit years."""
+    parent = header.parent
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": "base" if header.is_base else "delta",
+        "generation": header.generation,
+        "time": encoding.stamp_text(header.time),
+        "partial": partial_json(header.completeness),
+        "writer": writer_json(header.writer),
+        "parent": None if parent is None else ref_json(parent),
+        "chain": [ref_json(ref) for ref in header.chain],
+    }
+    return orjson.dumps(value) + b"\n"
+
+
+def parse_header(value: Json) -> Header:
+    """Read a header.
+
+    Raises:
+        UnknownFormatError: Another version wrote it.
+        DamagedError: It says no format of ours.
+        ValueError: It is malformed.
+    """
+    check_format(value)
+    strict_json.require(value, _HEADER_FIELDS)
+    parent = value["parent"]
+    header = Header(
+        strict_json.integer(value, "generation", 1),
+        strict_json.converted(value, "time", encoding.parse_stamp),
+        parse_writer(value["writer"]),
+        None if parent is None else parse_ref(parent),
+        parse_chain(strict_json.sequence(value, "chain")),
+        parse_partial(value["partial"]),
+    )
+    check_header(header)
+    if value["kind"] != ("base" if header.is_base else "delta"):
+        raise ValueError("`kind` does not fit its `chain`: a base has none, a delta has one")
+    return header
+
+
+def check_header(header: Header) -> None:
+    """Raise ValueError unless generations grow along what a manifest stands upon."""
+    parent = header.parent
+    if parent is not None and parent.generation >= header.generation:
+        raise ValueError("`parent` is no earlier generation")
+    if header.chain and header.chain[-1] != parent:
+        raise ValueError("`chain` does not end with its `parent`")
+
+
+MAX_HEAD: Final = 1 << 20
+"""A HEAD with more bytes is none of ours."""
+
+_FIELDS: Final = frozenset({"format", "generation", "time", "partial", "chain", "writer"})
+
+
+def encode_head(head: Head) -> bytes:
+    """Write HEAD; equal values give equal bytes."""
+    generation = head.generation
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "generation": generation.number,
+        "time": encoding.stamp_text(generation.time),
+        "partial": partial_json(generation.completeness),
+        "chain": [ref_json(ref) for ref in generation.chain],
+        "writer": writer_json(head.writer),
+    }
+    return orjson.dumps(value) + b"\n"
+
+
+def decode_head(data: bytes) -> Head:
+    """Read HEAD.
+
+    Raises:
+        UnknownFormatError: Another version wrote it.
+        DamagedError: It is not what `encode_head` writes.
+    """
+    if len(data) > MAX_HEAD:
+        raise DamagedError(f"HEAD is damaged: it has {len(data)} bytes")
+    try:
+        value = strict_json.parse_object(data)
+        check_format(value)
+        return _parse(value)
+    except (ValueError, DamagedError) as error:
+        raise DamagedError(f"HEAD is damaged: {error}") from None
+
+
+def _parse(value: Json) -> Head:
+    strict_json.require(value, _FIELDS)
+    number = strict_json.integer(value, "generation")
+    chain = parse_chain(strict_json.sequence(value, "chain"))
+    if (chain[-1].generation if chain else 0) != number:
+        raise ValueError("`chain` does not end with its generation")
+    generation = Generation(
+        number,
+        strict_json.converted(value, "time", encoding.parse_stamp),
+        chain,
+        parse_partial(value["partial"]),
+    )
+    return Head(generation, parse_writer(value["writer"]))

@@ -2,22 +2,143 @@
 
 Gzip'd JSON lines: the header, then packs, then paths that are gone, then entries, each in order.
 Reading is strict: what it accepts can be restored without a second look.
+
+Lines into gzip and back, a little at a time and never more than a limit.
+
+What one tree has that another has not.
 """
 
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import chain as chained
+from typing import Final
 
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
-from reconcile.mirror.snapshot import gzipped, writing
-from reconcile.mirror.snapshot.differences import compare
-from reconcile.mirror.snapshot.entries import Gone, Line, parse_line
-from reconcile.mirror.snapshot.fitting import check_entry, check_fit, in_order
-from reconcile.mirror.snapshot.header import Header, check_header, header_line, parse_header
+from reconcile.mirror.snapshot import entries as writing
+from reconcile.mirror.snapshot.entries import (
+    Gone,
+    Line,
+    check_entry,
+    check_fit,
+    in_order,
+    parse_line,
+)
+from reconcile.mirror.snapshot.head import Header, check_header, header_line, parse_header
 from reconcile.mirror.snapshot.strict_json import parse_object
+
+MAX_LINE: Final = 16 << 20
+"""Bytes of one line: a file of more than a tebibyte in chunks has fewer."""
+
+MAX_DECODED: Final = 1 << 30
+"""Bytes of all lines of a manifest: about four million entries."""
+
+MAGIC: Final = b"\x1f\x8b"
+_GZIP: Final = 31
+# Higher levels take twice the time for a twentieth of the bytes: most of them are digests.
+_LEVEL: Final = 3
+_PIECE: Final = 1 << 18
+_FEED: Final = 1 << 16
+
+
+def compress(lines: Iterable[bytes]) -> bytes:
+    """Return all lines in one gzip member; equal lines give equal bytes."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    out: list[bytes] = []
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _PIECE:
+            out.append(packer.compress(b"".join(waiting)))
+            waiting.clear()
+            size = 0
+    out.append(packer.compress(b"".join(waiting)))
+    out.append(packer.flush())
+    return b"".join(out)
+
+
+def lines(data: bytes, limit: int = MAX_DECODED) -> Iterator[bytes]:
+    """Yield the lines of gzip'd or plain text without their ends.
+
+    Raises:
+        ValueError: It is no whole gzip member, has more than `limit` bytes when decoded or too
+            long a line, or does not end with a line's end. The lines before that are yielded.
+    """
+    rest = b""
+    for piece in _pieces(data, limit):
+        found = (rest + piece).split(b"\n")
+        rest = found.pop()
+        yield from found
+        if len(rest) > MAX_LINE:
+            raise ValueError(f"is longer than {MAX_LINE} bytes")
+    if rest:
+        raise ValueError("has no end")
+
+
+def _pieces(data: bytes, limit: int) -> Iterator[bytes]:
+    total = 0
+    for piece in _unzipped(data) if data.startswith(MAGIC) else _plain(data):
+        total += len(piece)
+        if total > limit:
+            raise ValueError(f"comes after more than {limit} bytes, which is too much")
+        yield piece
+
+
+def _plain(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
+
+
+def _unzipped(data: bytes) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(_GZIP)
+    waiting, at = b"", 0
+    try:
+        while not unpacker.eof:
+            if not waiting:
+                waiting, at = data[at : at + _FEED], at + _FEED
+            piece = unpacker.decompress(waiting, _PIECE)
+            waiting = unpacker.unconsumed_tail
+            yield piece
+            if at >= len(data) and not piece and not unpacker.eof:
+                raise ValueError("is cut off: its gzip has no end")
+    except zlib.error:
+        raise ValueError("cannot be unpacked: its gzip is damaged") from None
+    if unpacker.unused_data or at < len(data):
+        raise ValueError("is followed by bytes that belong to no line")
+
+
+class Differences(Struct, frozen=True):
+    """What leads from one tree to another, each in the order of paths."""
+
+    added: tuple[Entry, ...]
+    changed: tuple[Entry, ...]
+    gone: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.added or self.changed or self.gone)
+
+
+def compare(before: Tree, after: Tree) -> Differences:
+    """Return what leads from `before` to `after`; entries that both share cost next to nothing."""
+    old, new = before.entries, after.entries
+    added: list[Entry] = []
+    changed: list[Entry] = []
+    for path, entry in new.items():
+        was = old.get(path)
+        if was is entry:
+            continue
+        if was is None:
+            added.append(entry)
+        elif was != entry:
+            changed.append(entry)
+    gone = tuple(path for path in old if path not in new)
+    return Differences(tuple(added), tuple(changed), gone)
 
 
 class Manifest(Struct, frozen=True):
@@ -39,7 +160,7 @@ def encode_base(header: Header, tree: Tree) -> bytes:
         raise ValueError("a base has no chain before it")
     check_header(header)
     packs = needed_packs(tree)
-    return gzipped.compress(
+    return compress(
         chained(
             (header_line(header),),
             map(writing.pack_line, packs.values()),
@@ -62,7 +183,7 @@ def encode_delta(header: Header, before: Tree, after: Tree) -> bytes:
     found = compare(before, after)
     packs = (pack for number, pack in sorted(after.packs.items()) if number not in before.packs)
     changed = merge(found.added, found.changed, key=lambda entry: entry.path)
-    return gzipped.compress(
+    return compress(
         chained(
             (header_line(header),),
             map(writing.pack_line, packs),
@@ -82,7 +203,7 @@ def needed_packs(tree: Tree) -> dict[int, Pack]:
     return {number: pack for number, pack in sorted(tree.packs.items()) if number in numbers}
 
 
-def decode(data: bytes, limit: int = gzipped.MAX_DECODED) -> Manifest:
+def decode(data: bytes, limit: int = MAX_DECODED) -> Manifest:
     """Read a manifest.
 
     A base is judged whole; the entries of a delta by themselves, since what they stand upon is not
@@ -98,7 +219,7 @@ def decode(data: bytes, limit: int = gzipped.MAX_DECODED) -> Manifest:
     """
     reader = _Reader()
     try:
-        for line in gzipped.lines(data, limit):
+        for line in lines(data, limit):
             reader.take(line)
         return reader.manifest()
     except UnknownFormatError:

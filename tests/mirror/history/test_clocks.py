@@ -12,8 +12,8 @@ from reconcile.mirror.history.past import read_past
 from reconcile.mirror.loop import Passes, Room
 from reconcile.mirror.noticing import ContestedError
 from reconcile.mirror.service import Answers
-from reconcile.mirror.snapshot.notices import Notice, encode_notice
-from reconcile.mirror.snapshot.times import stamp_text
+from reconcile.mirror.snapshot.encoding import stamp_text
+from reconcile.mirror.snapshot.gc import Notice, encode_notice
 from reconcile.mirror.sync import Unchanged
 from tests.mirror.history.yard import BIG, DAY, HOUR
 from tests.mirror.worlds import FakeClock, Silent, listing

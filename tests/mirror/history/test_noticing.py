@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.noticing import ContestedError
-from reconcile.mirror.snapshot.notices import Notice, encode_notice
+from reconcile.mirror.snapshot.gc import Notice, encode_notice
 from tests.mirror.history.yard import BIG, DAY, HOUR
 
 

@@ -29,9 +29,9 @@ from reconcile.mirror.model import (
     Tree,
     Writer,
 )
-from reconcile.mirror.snapshot import chain, gzipped, heads, keys
+from reconcile.mirror.snapshot import chain, head, keys, manifest
+from reconcile.mirror.snapshot.encoding import SECOND
 from reconcile.mirror.snapshot.pack import PackWriter
-from reconcile.mirror.snapshot.times import SECOND
 from tests.mirror.snapshot.manifest_builders import next_manifest
 
 PAGE = Path(__file__).parents[3] / "docs" / "format.md"
@@ -78,7 +78,7 @@ class Workshop:
         written = write(self.generation, stamp, self.tree, after)
         self.objects[written.ref.key] = written.body
         self.generation, self.tree = written.generation, written.tree
-        self.objects[keys.HEAD] = heads.encode_head(Head(self.generation, WRITER))
+        self.objects[keys.HEAD] = head.encode_head(Head(self.generation, WRITER))
         return written
 
     def _entry(self, given: Given, packs: PackWriter) -> Entry:
@@ -135,8 +135,9 @@ def blocks(shop: Workshop) -> dict[str, str]:
     base, delta = shop.generation.chain
     texts = {
         "HEAD": shop.objects[keys.HEAD].decode(),
-        "base": "\n".join(line.decode() for line in gzipped.lines(shop.objects[base.key])) + "\n",
-        "delta": "\n".join(line.decode() for line in gzipped.lines(shop.objects[delta.key])) + "\n",
+        "base": "\n".join(line.decode() for line in manifest.lines(shop.objects[base.key])) + "\n",
+        "delta": "\n".join(line.decode() for line in manifest.lines(shop.objects[delta.key]))
+        + "\n",
     }
     return {name: _without_sizes(text, (base, delta)) for name, text in texts.items()}
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from reconcile.mirror.model import ManifestRef, Tree, Writer
 from reconcile.mirror.snapshot.chain import new_base, next_delta
-from reconcile.mirror.snapshot.header import Header
+from reconcile.mirror.snapshot.head import Header
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import encode_base, encode_delta
 from tests.mirror.snapshot.random_trees import sha

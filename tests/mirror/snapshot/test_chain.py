@@ -14,7 +14,7 @@ from reconcile.mirror.model import (
     Tree,
     Writer,
 )
-from reconcile.mirror.snapshot import chain, gzipped
+from reconcile.mirror.snapshot import chain, manifest
 from reconcile.mirror.snapshot.chain import Stamp, assemble, read_manifest
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import decode, needed_packs
@@ -197,7 +197,7 @@ def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
     tree = Tree({"d": D, "d/f": F, "p": packed}, {1: pack(1)})
     first = next_manifest(NOTHING, STAMP, Tree(), tree)
     second = chain.new_delta(first.generation, STAMP, first.tree, first.tree)
-    header = next(gzipped.lines(second.body))
+    header = next(manifest.lines(second.body))
     ref, body = resigned(second.ref, b"\n".join([header, *lines, b""]))
     with pytest.raises(DamagedError) as refused:
         assemble([(first.ref, first.body), (ref, body)])

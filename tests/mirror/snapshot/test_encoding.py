@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.snapshot.text import decode_text, encode_text
+from reconcile.mirror.snapshot.encoding import decode_text, encode_text
 
 
 @given(st.binary())

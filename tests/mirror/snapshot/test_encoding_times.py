@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.snapshot.times import mtime_text, parse_mtime, parse_stamp, stamp_text
+from reconcile.mirror.snapshot.encoding import mtime_text, parse_mtime, parse_stamp, stamp_text
 
 SECOND = 10**9
 FIRST, LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND - 1

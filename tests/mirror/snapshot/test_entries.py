@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.snapshot.encoding import check_path
-from reconcile.mirror.snapshot.entries import parse_line
-from reconcile.mirror.snapshot.writing import entry_line
+from reconcile.mirror.snapshot.entries import entry_line, parse_line
 from tests.mirror.snapshot import random_trees
 
 NUMBERS = ["0", "1", "99999999", "999999999", "9" * 18, "00", "-1", "1.0", "512", "8388608"]

@@ -4,9 +4,10 @@ import gzip
 
 import pytest
 
-from reconcile.mirror.snapshot import heads, keys
+from reconcile.mirror.snapshot import head as heads
+from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.snapshot.unpacking import members
+from reconcile.mirror.snapshot.pack import members
 from tests.mirror.snapshot.example import PAGE, blocks, example, page_blocks
 from tests.mirror.snapshot.random_trees import object_keys
 

@@ -11,12 +11,20 @@ from msgspec.structs import replace
 
 from reconcile.mirror.model import Alone, Directory, File, Generation, Packed, Tree, Writer
 from reconcile.mirror.snapshot import chain, keys
-from reconcile.mirror.snapshot.gc import Ages, Mark, needs, roots, sweep, unneeded
-from reconcile.mirror.snapshot.history import committed, generation_of
+from reconcile.mirror.snapshot.gc import (
+    Ages,
+    Mark,
+    Record,
+    decode_record,
+    encode_record,
+    needs,
+    roots,
+    sweep,
+    unneeded,
+)
 from reconcile.mirror.snapshot.manifest import decode
 from reconcile.mirror.snapshot.pack import PackWriter
-from reconcile.mirror.snapshot.records import Record, decode_record, encode_record
-from reconcile.mirror.snapshot.retention import Policy, kept
+from reconcile.mirror.snapshot.retention import Policy, committed, generation_of, kept
 from reconcile.mirror.store.port import Listed
 from tests.mirror.snapshot.manifest_builders import next_manifest
 from tests.mirror.snapshot.random_trees import object_keys, sha

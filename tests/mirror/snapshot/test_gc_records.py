@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
+from reconcile.mirror.snapshot.gc import Record, decode_record, encode_record
 from reconcile.mirror.snapshot.keys import blob_key, manifest_key, pack_key
-from reconcile.mirror.snapshot.records import Record, decode_record, encode_record
 from reconcile.mirror.store.port import Listed
 from tests.mirror.snapshot.random_trees import sha
 from tests.mirror.snapshot.test_head import chains

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import Generation, Head, ManifestRef, Writer
-from reconcile.mirror.snapshot.heads import decode_head, encode_head
+from reconcile.mirror.snapshot.head import decode_head, encode_head
 from reconcile.mirror.snapshot.keys import manifest_key
 from tests.mirror.snapshot import random_trees
 from tests.mirror.snapshot.random_trees import sha

@@ -16,7 +16,7 @@ from reconcile.mirror.model import (
     Symlink,
     Tree,
 )
-from reconcile.mirror.snapshot import gzipped
+from reconcile.mirror.snapshot import manifest as gzipped
 from reconcile.mirror.snapshot.manifest import decode, encode_base, encode_delta, needed_packs
 from tests.mirror.snapshot import random_trees
 from tests.mirror.snapshot.manifest_builders import (

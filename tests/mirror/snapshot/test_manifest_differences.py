@@ -1,7 +1,7 @@
 from hypothesis import given
 
 from reconcile.mirror.model import Tree
-from reconcile.mirror.snapshot.differences import compare
+from reconcile.mirror.snapshot.manifest import compare
 from tests.mirror.snapshot import random_trees
 
 

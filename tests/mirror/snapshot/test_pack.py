@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
-from reconcile.mirror.snapshot.pack import PackWriter
-from reconcile.mirror.snapshot.unpacking import (
+from reconcile.mirror.snapshot.pack import (
     Member,
+    PackWriter,
     extract,
     members,
     read_member,
