@@ -17,7 +17,7 @@ from reconcile.mirror.store.choosing import (
     mode,
     storage,
 )
-from reconcile.mirror.store.credentials import SecretKeys
+from reconcile.mirror.store.credentials_part import SecretKeys
 from reconcile.mirror.store.location import Credentials, Location, Patience
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.store.secretdir import SecretDirectory

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
-from reconcile.mirror.store.credentials import SecretKeys, StaticKeys
+from reconcile.mirror.store.credentials_part import SecretKeys, StaticKeys
 from reconcile.mirror.store.location import Keys, Location
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store

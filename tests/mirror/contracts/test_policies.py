@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.mirror.errors import DeniedError
-from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.credentials_part import StaticKeys
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.probe import Verdict, probe
 from reconcile.mirror.store.s3 import S3Store
