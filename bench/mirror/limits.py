@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import command, function
 from bench.mirror.server import Measured, host
-from reconcile.mirror.store.signing import Draft, signed
+from reconcile.mirror.store.sigv4 import Draft, signed
 
 _PIECE = 256 << 10
 """Bytes that stay in the processor's cache."""

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, unquote
 
 from bench.mirror.answers import HASHED, Asked
-from reconcile.mirror.store.signing import signature
+from reconcile.mirror.store.sigv4 import signature
 
 ACCESS, SECRET = "bench", "benchbench"
 

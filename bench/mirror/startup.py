@@ -31,7 +31,7 @@ def measure() -> bool:
 
 _EVERYTHING = (
     "import reconcile.mirror.cli, reconcile.mirror.running, reconcile.mirror.hydrating, "
-    "reconcile.mirror.store.opening"
+    "reconcile.mirror.store.factory"
 )
 
 

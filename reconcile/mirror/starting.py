@@ -118,21 +118,9 @@ def store_opener(
 
     @cache
     def opened() -> Store:
-        from reconcile.mirror.store.opening import (
-            Mounts,
-            Place,
-            open_store,
-        )
-        from reconcile.mirror.store.pacing import (
-            Pace,
-            PacedStore,
-            PatientClock,
-        )
-        from reconcile.mirror.store.retrying import (
-            Backoff,
-            RetryingStore,
-            Setback,
-        )
+        from reconcile.mirror.store.factory import Mounts, Place, open_store
+        from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
+        from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
         from reconcile.mirror.store.single import SingleWriterStore
         from reconcile.runtime.memory import give_back_large
 
@@ -174,7 +162,7 @@ class Probing:
         self._thread.start()
 
     def _run(self) -> None:
-        from reconcile.mirror.store.probe import demand, probe
+        from reconcile.mirror.store.conditional import demand, probe
 
         try:
             verdict = probe(self._store, f"probe/{uuid.uuid4()}")

@@ -14,7 +14,7 @@ from reconcile.mirror.pouring import PIECE
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import Room
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.tasks import ChunkTask, Piece
 from reconcile.mirror.tree.restoring import Restorer
 from tests.mirror.store.clocks import FakeClock

@@ -58,7 +58,7 @@ def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
     _, names = modules_after("sync", "--once", "--workspace=/nowhere", "--prefix=ns/session")
     everything = (
         "import reconcile.mirror.running, reconcile.mirror.hydrating, "
-        "reconcile.mirror.store.opening, sys"
+        "reconcile.mirror.store.factory, sys"
     )
     told = subprocess.run(
         [sys.executable, "-c", f"{everything}; print(*sys.modules)"],

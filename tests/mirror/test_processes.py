@@ -19,7 +19,7 @@ from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.position import read_tree
 from reconcile.mirror.state import StateDirectory
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.tree.restoring import Restorer
 from reconcile.runtime.clock import SystemClock

@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 
-from reconcile.mirror.store.wire import Request, Wire
+from reconcile.mirror.store.s3_http import Request, Wire
 from tests.s3.access import S3Server
 
 

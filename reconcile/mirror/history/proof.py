@@ -7,8 +7,8 @@ import hashlib
 import uuid
 
 from reconcile.mirror.errors import MissingObjectError, StoreError
+from reconcile.mirror.store.conditional import Verdict, demand, probe
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.store.probe import Verdict, demand, probe
 
 PROBE = "probe/"
 

@@ -5,7 +5,7 @@ import ssl
 from urllib3 import exceptions as broken
 
 from reconcile.mirror.errors import StoreAwayError, StoreError
-from reconcile.mirror.store.refusals import Asked
+from reconcile.mirror.store.s3_errors import Asked
 
 
 def error_of(error: Exception, asked: Asked) -> StoreError:

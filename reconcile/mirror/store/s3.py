@@ -16,11 +16,11 @@ from reconcile.mirror.errors import (
     PreconditionError,
     StoreAwayError,
 )
-from reconcile.mirror.store import pages
+from reconcile.mirror.store import s3_xml
 from reconcile.mirror.store.location import Credentials, Location
 from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
-from reconcile.mirror.store.refusals import BeyondError, Refusal, UnknownFunctionError, error_of
-from reconcile.mirror.store.wire import Request, Wire
+from reconcile.mirror.store.s3_errors import BeyondError, Refusal, UnknownFunctionError, error_of
+from reconcile.mirror.store.s3_http import Request, Wire
 
 OK = 200
 PARTIAL = 206
@@ -102,7 +102,7 @@ class S3Store:
         place = {"start-after": self._prefix + after} if after else {}
         while True:
             request = Request("GET", "s3:ListBucket", "", query=query | place)
-            page = pages.page(self._wire.fetch(request))
+            page = s3_xml.page(self._wire.fetch(request))
             for each in page.objects:
                 yield Listed(each.key.removeprefix(self._prefix), each.size, each.modified)
             if not page.token:
@@ -118,12 +118,12 @@ class S3Store:
 
     def _deleted_at_once(self, batch: Sequence[str]) -> bool:
         """Tell whether the store took the request; what it says of single keys is raised."""
-        body = pages.deletion(batch)
+        body = s3_xml.deletion(batch)
         request = Request(
             "POST",
             "s3:DeleteObject",
             "",
-            headers={"Content-MD5": pages.md5(body)},
+            headers={"Content-MD5": s3_xml.md5(body)},
             query={"delete": ""},
             parts=(body,),
             digest=hashlib.sha256(body).hexdigest(),
@@ -134,7 +134,7 @@ class S3Store:
             # Some servers lack it, and Ceph 16 wants the right for the bucket, not for the keys.
             self._one_by_one = True
             return False
-        for kept in pages.kept(answer):
+        for kept in s3_xml.kept(answer):
             refusal = Refusal(OK, kept.code, kept.message)
             raise error_of(refusal, replace(self._wire.asked(request), key=kept.key))
         return True

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from reconcile.mirror.errors import DeniedError
+from reconcile.mirror.store.conditional import Verdict, probe
 from reconcile.mirror.store.credentials_part import StaticKeys
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.store.probe import Verdict, probe
 from reconcile.mirror.store.s3 import S3Store
 from tests.s3 import buckets
 from tests.s3.access import S3Server

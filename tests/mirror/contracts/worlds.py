@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconcile.mirror.store.memory import MemoryBucket
-from reconcile.mirror.store.pacing import Pace, PacedStore, PatientClock
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets

@@ -7,9 +7,9 @@ import sys
 
 from reconcile.mirror.history.collect import Collector, Rules
 from reconcile.mirror.snapshot.retention import Policy
-from reconcile.mirror.store.opening import Mounts, Place, open_store
+from reconcile.mirror.store.factory import Mounts, Place, open_store
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.runtime.clock import SystemClock
 
 RULES = Rules(Policy(1, 0, 0), grace=0.0, skew=0.0)

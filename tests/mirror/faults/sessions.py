@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconcile.mirror.exchange import read_head
 from reconcile.mirror.model import Head
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.faults import collecting

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.mirror.cli import run
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.settings import Settings

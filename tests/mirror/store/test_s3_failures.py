@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from reconcile.mirror.errors import DamagedError, StoreAwayError, StoreError
 from reconcile.mirror.store.location import Patience
 from reconcile.mirror.store.port import ABSENT
-from reconcile.mirror.store.retrying import Backoff, RetryingStore
+from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets, front

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError
+from reconcile.mirror.store.credentials import Role, WebIdentity
 from reconcile.mirror.store.location import Location
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
-from reconcile.mirror.store.webidentity import Role, WebIdentity
 from tests.controlplane import ports
 from tests.s3 import buckets, recorder
 from tests.s3.access import S3Server

@@ -13,7 +13,7 @@ from minio.signer import sign_v4_s3
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.addressing import address_of, query_of
 from reconcile.mirror.store.location import Keys, Location, Style
-from reconcile.mirror.store.signing import Draft, signed
+from reconcile.mirror.store.sigv4 import Draft, signed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12)

@@ -9,19 +9,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.choosing import (
-    Access,
-    IdentityAccess,
-    Mode,
-    StaticAccess,
-    mode,
-    storage,
-)
+from reconcile.mirror.store.config import Access, IdentityAccess, Mode, StaticAccess, mode, storage
+from reconcile.mirror.store.credentials import Role, WebIdentity
 from reconcile.mirror.store.credentials_part import SecretKeys
 from reconcile.mirror.store.location import Credentials, Location, Patience
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.store.secretdir import SecretDirectory
-from reconcile.mirror.store.webidentity import Role, WebIdentity
 
 
 class Mounts(Struct, frozen=True):

@@ -10,7 +10,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.store.location import Location
-from reconcile.mirror.store.refusals import Asked, Refusal, UnknownFunctionError, error_of
+from reconcile.mirror.store.s3_errors import Asked, Refusal, UnknownFunctionError, error_of
 
 ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.store import answers, pages
+from reconcile.mirror.store import answers, s3_xml
 from reconcile.mirror.store.port import Listed
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -28,14 +28,14 @@ def answer(text):
 def test_a_listing_is_read_with_or_without_its_namespace(space, time):
     more = "<IsTruncated>false</IsTruncated>"
     text = f"<ListBucketResult {space}>{ONE.format(time)}{more}</ListBucketResult>"
-    page = pages.page(answer(text))
-    assert page == pages.Page((Listed("a\nb c", 7, 1769860800.0),), "")
+    page = s3_xml.page(answer(text))
+    assert page == s3_xml.Page((Listed("a\nb c", 7, 1769860800.0),), "")
 
 
 def test_a_listing_that_goes_on_names_where():
     more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
     text = f"<ListBucketResult>{more}</ListBucketResult>"
-    assert pages.page(answer(text)) == pages.Page((), "t")
+    assert s3_xml.page(answer(text)) == s3_xml.Page((), "t")
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_a_listing_that_goes_on_names_where():
 )
 def test_what_is_no_listing_is_never_taken_for_an_empty_one(text):
     with pytest.raises(StoreAwayError, match="listing"):
-        pages.page(answer(text))
+        s3_xml.page(answer(text))
 
 
 def test_the_request_to_delete_names_keys_as_they_are():
-    root = answers.parsed(pages.deletion(["a<b>&\u00e9", "c"]), "Delete")
+    root = answers.parsed(s3_xml.deletion(["a<b>&\u00e9", "c"]), "Delete")
     assert [answers.text_of(one, "Key") for one in answers.children(root, "Object")] == [
         "a<b>&\u00e9",
         "c",
@@ -68,9 +68,9 @@ def test_the_request_to_delete_names_keys_as_they_are():
 def test_what_was_not_deleted_is_read(space):
     error = "<Key>a</Key><Code>AccessDenied</Code><Message>no</Message>"
     text = f"<DeleteResult {space}><Error>{error}</Error></DeleteResult>"
-    assert pages.kept(answer(text)) == [pages.Kept("a", "AccessDenied", "no")]
+    assert s3_xml.kept(answer(text)) == [s3_xml.Kept("a", "AccessDenied", "no")]
     with pytest.raises(StoreAwayError):
-        pages.kept(answer("<html/>"))
+        s3_xml.kept(answer("<html/>"))
 
 
 @pytest.mark.parametrize(

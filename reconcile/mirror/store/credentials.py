@@ -16,8 +16,8 @@ from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, 
 from reconcile.mirror.store import broken
 from reconcile.mirror.store.answers import complaint, parsed, text_of, time_of
 from reconcile.mirror.store.location import Keys, Location
-from reconcile.mirror.store.refusals import Asked
-from reconcile.mirror.store.wire import pool
+from reconcile.mirror.store.s3_errors import Asked
+from reconcile.mirror.store.s3_http import pool
 
 LEAD = 300.0
 """Seconds before their end at which keys are exchanged for new ones; at most half their life."""

@@ -17,7 +17,7 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
 from reconcile.mirror.store.port import ABSENT, Store
-from reconcile.mirror.store.retrying import Backoff, RetryingStore, Setback
+from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
 from tests.mirror.store.clocks import FakeClock
 
 BACKOFF = Backoff(budget=60, first=1, longest=8)

@@ -15,12 +15,12 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
 from reconcile.mirror.errors import DeniedError, SettingsError
-from reconcile.mirror.store import answers, broken, refusals
+from reconcile.mirror.store import answers, broken, s3_errors
 from reconcile.mirror.store.addressing import address_of, query_of
 from reconcile.mirror.store.location import Credentials, Keys, Location
 from reconcile.mirror.store.port import Bytes, Room
-from reconcile.mirror.store.refusals import Asked, Refusal
-from reconcile.mirror.store.signing import Draft, signed
+from reconcile.mirror.store.s3_errors import Asked, Refusal
+from reconcile.mirror.store.sigv4 import Draft, signed
 
 SUCCESS = frozenset({200, 204, 206})
 EMPTY = sha256(b"").hexdigest()
@@ -89,7 +89,7 @@ class Wire:
         except SettingsError as error:
             raise DeniedError(str(error)) from error
         if isinstance(answer, Refusal):
-            raise refusals.error_of(answer, self.asked(request))
+            raise s3_errors.error_of(answer, self.asked(request))
         return answer
 
     def fetch(self, request: Request) -> BaseHTTPResponse:
