@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from bench.mirror.signatures import ACCESS, SECRET
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
 from tests.controlplane import ports
 from tests.s3 import buckets, ceph, front
 from tests.s3.access import S3Server

@@ -118,10 +118,10 @@ def store_opener(
 
     @cache
     def opened() -> Store:
+        from reconcile.mirror.store.conditional import SingleWriterStore
         from reconcile.mirror.store.factory import Mounts, Place, open_store
         from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
         from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
-        from reconcile.mirror.store.single import SingleWriterStore
         from reconcile.runtime.memory import give_back_large
 
         give_back_large()

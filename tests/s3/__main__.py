@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
 from tests.s3 import ceph, cephrecipe, front, motoserver
 from tests.s3.access import S3Server
 from tests.s3.errors import S3ServerError

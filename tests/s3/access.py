@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from reconcile.mirror.store.credentials_part import StaticKeys
-from reconcile.mirror.store.location import Keys, Location
+from reconcile.mirror.store.config import Keys, Location
+from reconcile.mirror.store.credentials import StaticKeys
 from tests.controlplane import credentials
 
 

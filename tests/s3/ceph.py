@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
 from tests.controlplane import ports, processes, waiting
 from tests.s3 import cephconf, cephrecipe, monitor
 from tests.s3.access import S3Server

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from moto.server import ThreadedMotoServer
 
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
 from tests.controlplane import ports
 from tests.s3.access import S3Server
 

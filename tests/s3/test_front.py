@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconcile.mirror.store.location import Location
+from reconcile.mirror.store.config import Location
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import buckets, front, recorder

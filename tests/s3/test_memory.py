@@ -11,8 +11,8 @@ from reconcile.mirror.errors import (
     PreconditionError,
     StoreError,
 )
-from reconcile.mirror.store.credentials_part import StaticKeys
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.credentials import StaticKeys
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 

@@ -1,10 +1,14 @@
 """Keys for the pod's own identity: its projected token, exchanged at STS, so that none is stored.
 
 The token is read anew for each exchange, since the kubelet renews its file.
+
+A mounted Secret: one file for each key, read again when the kubelet swaps them.
+
+Static keys: fixed ones, and those of a mounted Secret, which may rotate.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,11 +17,121 @@ from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, StoreError
-from reconcile.mirror.store import broken
-from reconcile.mirror.store.answers import complaint, parsed, text_of, time_of
-from reconcile.mirror.store.location import Keys, Location
+from reconcile.mirror.store import s3_errors
+from reconcile.mirror.store.config import Keys, Location
 from reconcile.mirror.store.s3_errors import Asked
 from reconcile.mirror.store.s3_http import pool
+from reconcile.mirror.store.s3_xml import complaint, parsed, text_of, time_of
+
+LARGEST = 1 << 20
+"""No Secret is larger."""
+
+
+class SecretDirectory:
+    """Values by name, as they are now.
+
+    The kubelet puts a new version into a folder of its own and swaps the link `..data`. Another
+    tool may write the files in place. Both change what `stat` says of a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def values(self) -> Mapping[str, str]:
+        """Read all values, of one version, without the blanks and newlines around them.
+
+        Raises:
+            SettingsError: The folder or a file in it cannot be read.
+        """
+        while True:
+            before = self.stamp()
+            found = {path.name: self._value(path) for path in self._files()}
+            if self.stamp() == before:
+                return found
+
+    def stamp(self) -> object:
+        """Return something that differs when any value may have changed; costs a few stats."""
+        try:
+            return [(path.name, *_marks(path)) for path in self._files()]
+        except OSError:
+            return None  # swapped under our eyes; the next look is at the new one
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self.path.iterdir() if not path.name.startswith("."))
+        except OSError as error:
+            raise SettingsError(
+                f"the folder of credentials {self.path} cannot be read: {error.strerror}"
+            ) from error
+
+    def _value(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return file.read(LARGEST).decode().strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise SettingsError(f"{path} cannot be read: {reason}") from error
+
+
+def _marks(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+ACCESS = "S3_ACCESS_KEY"
+SECRET = "S3_SECRET_KEY"  # noqa: S105 - the name of the setting
+TOKEN = "S3_SESSION_TOKEN"  # noqa: S105 - the name of the setting
+
+
+class StaticKeys(Struct, frozen=True):
+    """The same keys for ever."""
+
+    held: Keys
+
+    def keys(self) -> Keys:
+        return self.held
+
+    def renewed(self, refused: Keys) -> Keys:  # noqa: ARG002 - there is nothing newer
+        return self.held
+
+
+class SecretKeys:
+    """The keys of a mounted Secret, read again as soon as its files change.
+
+    Raises SettingsError from both methods where a key is missing or empty.
+    """
+
+    def __init__(self, secret: SecretDirectory) -> None:
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._stamp: object = None
+        self._held: Keys | None = None
+
+    def keys(self) -> Keys:
+        with self._lock:
+            stamp = self._secret.stamp()
+            if self._held is None or stamp is None or stamp != self._stamp:
+                self._held, self._stamp = self._read(), stamp
+            return self._held
+
+    def renewed(self, refused: Keys) -> Keys:
+        with self._lock:
+            if self._held == refused:
+                self._held, self._stamp = self._read(), None
+            return self._held or refused
+
+    def _read(self) -> Keys:
+        values = self._secret.values()
+        missing = [name for name in (ACCESS, SECRET) if not values.get(name)]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} missing or empty in the Secret mounted at "
+                f"{self._secret.path}"
+            )
+        return Keys(values[ACCESS], values[SECRET], values.get(TOKEN, ""))
+
 
 LEAD = 300.0
 """Seconds before their end at which keys are exchanged for new ones; at most half their life."""
@@ -127,7 +241,7 @@ class WebIdentity:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             asked = Asked(self._location, "sts:AssumeRoleWithWebIdentity", "")
-            raise broken.error_of(error, asked) from error
+            raise s3_errors.error_of_exception(error, asked) from error
 
     @property
     def _endpoint(self) -> str:

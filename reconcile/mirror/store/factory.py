@@ -9,12 +9,19 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.config import Access, IdentityAccess, Mode, StaticAccess, mode, storage
-from reconcile.mirror.store.credentials import Role, WebIdentity
-from reconcile.mirror.store.credentials_part import SecretKeys
-from reconcile.mirror.store.location import Credentials, Location, Patience
+from reconcile.mirror.store.config import (
+    Access,
+    Credentials,
+    IdentityAccess,
+    Location,
+    Mode,
+    Patience,
+    StaticAccess,
+    mode,
+    storage,
+)
+from reconcile.mirror.store.credentials import Role, SecretDirectory, SecretKeys, WebIdentity
 from reconcile.mirror.store.s3 import S3Store
-from reconcile.mirror.store.secretdir import SecretDirectory
 
 
 class Mounts(Struct, frozen=True):

@@ -17,9 +17,14 @@ from reconcile.mirror.errors import (
     StoreAwayError,
 )
 from reconcile.mirror.store import s3_xml
-from reconcile.mirror.store.location import Credentials, Location
+from reconcile.mirror.store.config import Credentials, Location
 from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
-from reconcile.mirror.store.s3_errors import BeyondError, Refusal, UnknownFunctionError, error_of
+from reconcile.mirror.store.s3_errors import (
+    BeyondError,
+    Refusal,
+    UnknownFunctionError,
+    error_of_response,
+)
 from reconcile.mirror.store.s3_http import Request, Wire
 
 OK = 200
@@ -136,7 +141,7 @@ class S3Store:
             return False
         for kept in s3_xml.kept(answer):
             refusal = Refusal(OK, kept.code, kept.message)
-            raise error_of(refusal, replace(self._wire.asked(request), key=kept.key))
+            raise error_of_response(refusal, replace(self._wire.asked(request), key=kept.key))
         return True
 
     def _delete(self, full: str) -> None:

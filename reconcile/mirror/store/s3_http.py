@@ -1,11 +1,16 @@
-"""One signed request to S3 and its answer."""
+"""One signed request to S3 and its answer.
 
+Where a request goes: the host, and the path of a key.
+"""
+
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from http.client import HTTPException, HTTPResponse
 from time import time
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import certifi
 import urllib3
@@ -15,12 +20,74 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
 from reconcile.mirror.errors import DeniedError, SettingsError
-from reconcile.mirror.store import answers, broken, s3_errors
-from reconcile.mirror.store.addressing import address_of, query_of
-from reconcile.mirror.store.location import Credentials, Keys, Location
+from reconcile.mirror.store import s3_errors, s3_xml
+from reconcile.mirror.store.config import Credentials, Keys, Location, Style
 from reconcile.mirror.store.port import Bytes, Room
 from reconcile.mirror.store.s3_errors import Asked, Refusal
 from reconcile.mirror.store.sigv4 import Draft, signed
+
+_PROVIDERS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
+"""Whose host names have rules of their own, which minio-py knows."""
+
+
+class Address(Struct, frozen=True):
+    """A bucket's scheme, its host with the port, and the path in front of keys."""
+
+    scheme: str
+    host: str
+    path: str
+
+    def of(self, key: str) -> str:
+        """Return a key's path, percent-encoded; that of the bucket for an empty key."""
+        if not key:
+            return self.path or "/"
+        return f"{self.path}/{quote(key)}"
+
+    def url(self, path: str, query: str) -> str:
+        """Return what HTTP asks for."""
+        asked = f"?{query}" if query else ""
+        return f"{self.scheme}://{self.host}{path}{asked}"
+
+
+def address_of(location: Location) -> Address:
+    """Tell where a bucket is.
+
+    Raises:
+        SettingsError: Endpoint, region and bucket do not go together.
+    """
+    url = urlsplit(location.endpoint)
+    if _PROVIDERS.search(url.hostname or ""):
+        return _of_provider(location)
+    # A certificate for *.host does not cover a bucket with dots in its name.
+    dotted = "." in location.bucket and url.scheme == "https"
+    if location.style is Style.VIRTUAL_HOST and not dotted:
+        return Address(url.scheme, f"{location.bucket}.{url.netloc}", "")
+    return Address(url.scheme, url.netloc, f"/{location.bucket}")
+
+
+def _of_provider(location: Location) -> Address:
+    from minio.helpers import BaseURL
+
+    try:
+        base = BaseURL(location.endpoint, location.region)
+        if location.style is not Style.AUTO:
+            base.virtual_style_flag = location.style is Style.VIRTUAL_HOST
+        url = base.build(
+            method="GET",
+            region=location.region,
+            bucket_name=location.bucket,
+            object_name="key",
+        )
+    except ValueError as error:
+        raise SettingsError(f"S3_ENDPOINT or S3_REGION makes no sense: {error}") from error
+    return Address(url.scheme, url.netloc, url.path.removesuffix("/key"))
+
+
+def query_of(parameters: Mapping[str, str]) -> str:
+    """Return parameters percent-encoded and in the order in which they are signed."""
+    pairs = sorted((quote(name, ""), quote(value, "")) for name, value in parameters.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)
+
 
 SUCCESS = frozenset({200, 204, 206})
 EMPTY = sha256(b"").hexdigest()
@@ -89,7 +156,7 @@ class Wire:
         except SettingsError as error:
             raise DeniedError(str(error)) from error
         if isinstance(answer, Refusal):
-            raise s3_errors.error_of(answer, self.asked(request))
+            raise s3_errors.error_of_response(answer, self.asked(request))
         return answer
 
     def fetch(self, request: Request) -> BaseHTTPResponse:
@@ -99,7 +166,7 @@ class Wire:
             answer.read(decode_content=False, cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             answer.close()
-            raise broken.error_of(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.asked(request)) from error
         return answer
 
     def fetch_into(self, request: Request, room: Room) -> tuple[int, bool]:
@@ -113,7 +180,7 @@ class Wire:
             size, more = _read_into(answer, room)
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             answer.close()
-            raise broken.error_of(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.asked(request)) from error
         except BaseException:
             answer.close()
             raise
@@ -151,7 +218,7 @@ class Wire:
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise broken.error_of(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.asked(request)) from error
 
     def _draft(self, request: Request) -> Draft:
         headers = dict(request.headers)
@@ -170,8 +237,8 @@ class Wire:
         try:
             answer.read(cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise broken.error_of(error, self.asked(request)) from error
-        code, message = answers.complaint(answer.data)
+            raise s3_errors.error_of_exception(error, self.asked(request)) from error
+        code, message = s3_xml.complaint(answer.data)
         headers = answer.headers
         return Refusal(
             status=answer.status,

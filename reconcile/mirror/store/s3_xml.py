@@ -1,8 +1,12 @@
-"""The XML of S3's answers and requests for many keys, as values."""
+"""The XML of S3's answers and requests for many keys, as values.
+
+The XML in which S3 and STS answer, as texts.
+"""
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
@@ -10,8 +14,60 @@ from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.store.answers import children, parsed, text_of, time_of
 from reconcile.mirror.store.port import Listed
+
+
+def parsed(body: bytes, *names: str) -> ET.Element:
+    """Return the root of an answer.
+
+    Raises:
+        ValueError: It is no XML, or its root has none of these names, if any are given.
+    """
+    try:
+        root = ET.fromstring(body)  # noqa: S314 - expat refuses bombs
+    except (SyntaxError, LookupError) as error:
+        raise ValueError(str(error)) from error
+    name = _local(root)
+    if names and name not in names:
+        raise ValueError(f"it is a <{name}>, not a <{names[0]}>")
+    return root
+
+
+def children(element: ET.Element, name: str) -> Iterator[ET.Element]:
+    """Yield the children of this name, in whatever namespace a server puts them."""
+    for child in element:
+        if _local(child) == name:
+            yield child
+
+
+def text_of(element: ET.Element, *path: str) -> str:
+    """Return the text of the first such child, or of its child; empty where there is none."""
+    for name in path:
+        found = next(children(element, name), None)
+        if found is None:
+            return ""
+        element = found
+    return element.text or ""
+
+
+def complaint(body: bytes) -> tuple[str, str]:
+    """Return the code and the message of an error; empty where the answer is somebody else's."""
+    try:
+        root = parsed(body)
+    except ValueError:
+        return "", ""
+    error = next(children(root, "Error"), root)
+    return text_of(error, "Code"), text_of(error, "Message")
+
+
+def time_of(text: str) -> float:
+    """Return seconds since 1970; ValueError for what is no time of ISO 8601."""
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _local(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
 class Page(Struct, frozen=True):

@@ -13,7 +13,7 @@ from time import gmtime, strftime
 
 from msgspec import Struct
 
-from reconcile.mirror.store.location import Keys
+from reconcile.mirror.store.config import Keys
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SPACES = re.compile(" +")

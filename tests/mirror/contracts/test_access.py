@@ -7,11 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
-from reconcile.mirror.store.credentials_part import SecretKeys, StaticKeys
-from reconcile.mirror.store.location import Keys, Location
+from reconcile.mirror.store.config import Keys, Location
+from reconcile.mirror.store.credentials import SecretDirectory, SecretKeys, StaticKeys
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
-from reconcile.mirror.store.secretdir import SecretDirectory
 from tests.s3 import buckets
 from tests.s3.access import S3Server
 

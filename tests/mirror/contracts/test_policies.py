@@ -11,7 +11,7 @@ import pytest
 
 from reconcile.mirror.errors import DeniedError
 from reconcile.mirror.store.conditional import Verdict, probe
-from reconcile.mirror.store.credentials_part import StaticKeys
+from reconcile.mirror.store.credentials import StaticKeys
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.s3 import S3Store
 from tests.s3 import buckets

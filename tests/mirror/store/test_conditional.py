@@ -3,11 +3,10 @@
 import pytest
 
 from reconcile.mirror.errors import DeniedError, PreconditionError, StoreAwayError, StoreError
-from reconcile.mirror.store.conditional import Verdict, demand, probe
+from reconcile.mirror.store.conditional import SingleWriterStore, Verdict, demand, probe
 from reconcile.mirror.store.memory import MemoryBucket, MemoryStore, Request
 from reconcile.mirror.store.port import ABSENT, Absent
 from reconcile.mirror.store.s3 import S3Store
-from reconcile.mirror.store.single import SingleWriterStore
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
 from tests.s3.faults import Asked, Fault, Pass, Strip, always

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.config import IdentityAccess, Mode, StaticAccess, mode, storage
+from reconcile.mirror.store.config import IdentityAccess, Mode, StaticAccess, Style, mode, storage
 from reconcile.mirror.store.factory import Mounts, Place, open_store
-from reconcile.mirror.store.location import Style
 from reconcile.mirror.store.port import ABSENT
 from tests.mirror.store.secrets import mount
 from tests.s3 import buckets, recorder

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.credentials_part import SecretKeys
-from reconcile.mirror.store.location import Keys
-from reconcile.mirror.store.secretdir import SecretDirectory
+from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.credentials import SecretDirectory, SecretKeys
 from tests.mirror.store.secrets import mount
 
 

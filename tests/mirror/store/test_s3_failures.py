@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, StoreError
-from reconcile.mirror.store.location import Patience
+from reconcile.mirror.store.config import Patience
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store

@@ -11,8 +11,8 @@ import trustme
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
-from reconcile.mirror.store.credentials_part import StaticKeys
-from reconcile.mirror.store.location import Keys, Location, Patience, Style
+from reconcile.mirror.store.config import Keys, Location, Patience, Style
+from reconcile.mirror.store.credentials import StaticKeys
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports

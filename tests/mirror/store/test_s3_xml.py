@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.store import answers, s3_xml
+from reconcile.mirror.store import s3_xml
+from reconcile.mirror.store import s3_xml as answers
 from reconcile.mirror.store.port import Listed
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'

@@ -11,8 +11,8 @@ from minio.helpers import BaseURL
 from minio.signer import sign_v4_s3
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.addressing import address_of, query_of
-from reconcile.mirror.store.location import Keys, Location, Style
+from reconcile.mirror.store.config import Keys, Location, Style
+from reconcile.mirror.store.s3_http import address_of, query_of
 from reconcile.mirror.store.sigv4 import Draft, signed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError
+from reconcile.mirror.store.config import Location
 from reconcile.mirror.store.credentials import Role, WebIdentity
-from reconcile.mirror.store.location import Location
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
