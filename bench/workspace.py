@@ -21,12 +21,12 @@ from pathlib import Path
 from bench.measure import Cost, function
 from bench.trees import w1, w2
 from reconcile.mirror.model import Alone, Directory, Entry, File, Symlink
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.reading import Content, read_chunks, read_file, read_link
-from reconcile.mirror.tree.restoring import Restorer
 from reconcile.mirror.tree.seen import Seen
-from reconcile.mirror.tree.walk import walk
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
+from reconcile.mirror.workspace.reader import Content, read_chunks, read_file, read_link
+from reconcile.mirror.workspace.restorer import Restorer
+from reconcile.mirror.workspace.walk import walk
 
 CHUNK = 8 << 20
 

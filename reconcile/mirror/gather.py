@@ -4,9 +4,11 @@ from msgspec import Struct, field
 
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.holes import digest_of
-from reconcile.mirror.tree.reading import (
+from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.reader import (
     Changed,
     ChangedError,
     Content,
@@ -16,9 +18,7 @@ from reconcile.mirror.tree.reading import (
     read_file,
     read_link,
 )
-from reconcile.mirror.tree.seen import Seen
-from reconcile.mirror.tree.sqlite import Database, read_database
-from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.sqlite import Database, read_database
 
 
 class Gathered(Struct):

@@ -16,7 +16,7 @@ from reconcile.mirror.refilling import Means, Restored, Volume
 from reconcile.mirror.starting import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.tasks import Do, Piece
 from reconcile.mirror.tree.filling import Filler
-from reconcile.mirror.tree.sites import Empty
+from reconcile.mirror.workspace.writer import Empty
 
 
 def run_hydrate(

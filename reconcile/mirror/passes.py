@@ -9,18 +9,18 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from reconcile.mirror.building import Built, Sight, build
-from reconcile.mirror.fits import fitting
 from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.git import git_directories, held_back
 from reconcile.mirror.tree.seen import Seen, Skipped
-from reconcile.mirror.tree.sharing import Bounds, walk_within
-from reconcile.mirror.tree.sqlite import (
+from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.fair_share import Bounds, walk_within
+from reconcile.mirror.workspace.git import git_directories, held_back
+from reconcile.mirror.workspace.sqlite import (
     JOURNAL,
     SHARED_MEMORY,
     WAL,
@@ -28,8 +28,8 @@ from reconcile.mirror.tree.sqlite import (
     databases,
     shared_memory,
 )
-from reconcile.mirror.tree.walk import StoppedError
-from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.survey import fitting
+from reconcile.mirror.workspace.walk import StoppedError
 
 HIDDEN: Final = 1.5
 """How many times its limit a tree may have, with what is there but cannot be seen this time."""

@@ -20,8 +20,8 @@ from reconcile.mirror.recording import Record
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tasks import Do, Piece, Task, sizes
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.restoring import Found, Restorer
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.restorer import Found, Restorer
 
 _NOBODYS = frozenset({"lost+found"})
 """What a volume has that is empty."""
@@ -123,7 +123,7 @@ def _whose(volume: Volume) -> Found:
 
 def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
     from reconcile.mirror.passes import survey
-    from reconcile.mirror.tree.sharing import Bounds
+    from reconcile.mirror.workspace.fair_share import Bounds
 
     bounds = Bounds(sys.maxsize, lambda: tree.entries)
     seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen

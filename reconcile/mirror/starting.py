@@ -13,7 +13,7 @@ from reconcile.mirror.journal import Journal
 from reconcile.mirror.rates import bytes_per_second
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
+from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
 from reconcile.runtime.clock import SystemClock
 
 

@@ -24,9 +24,9 @@ from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tidying import Tidied, tidy
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.sharing import MAX_FILES, Bounds
 from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.fair_share import MAX_FILES, Bounds
 
 ROUNDS = 3
 """How often one pass begins again where a late write of its own writer came in between."""

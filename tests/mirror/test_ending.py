@@ -22,7 +22,7 @@ from reconcile.mirror.loop import Loop, Passes, Room
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.report import Farewell, farewell_line, write_farewell
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
-from reconcile.mirror.tree.reading import Changed
+from reconcile.mirror.workspace.reader import Changed
 from tests.mirror.worlds import Silent, listing
 
 

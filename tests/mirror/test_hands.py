@@ -16,7 +16,7 @@ from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import Room
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.tasks import ChunkTask, Piece
-from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.store.clocks import FakeClock
 
 END = b"the end of the file"

@@ -18,7 +18,7 @@ from reconcile.mirror.hydrate import Kept, PartialPolicy
 from reconcile.mirror.mark import find_mark
 from reconcile.mirror.model import Missing
 from reconcile.mirror.refilling import Restored
-from reconcile.mirror.tree.reading import Changed
+from reconcile.mirror.workspace.reader import Changed
 from tests.mirror.worlds import Interrupted, listing, requests
 
 

@@ -21,7 +21,7 @@ from reconcile.mirror.position import read_tree
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
-from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.worlds import FakeClock, listing
 from tests.s3 import buckets

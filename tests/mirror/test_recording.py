@@ -14,9 +14,9 @@ from reconcile.mirror.model import Directory, Entry, File, Pack, Packed
 from reconcile.mirror.recording import Record
 from reconcile.mirror.refilling import Restored
 from reconcile.mirror.tasks import PackTask, Piece
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.walk import walk
-from tests.mirror.tree.files import T
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.walk import walk
+from tests.mirror.workspace.snapshot_files import T
 from tests.mirror.worlds import requests
 
 FIELDS = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev", "st_mode", "st_nlink")

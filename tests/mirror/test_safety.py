@@ -10,8 +10,8 @@ from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, Stor
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.sync import Done
-from reconcile.mirror.tree.reading import Changed, ChangedError
 from reconcile.mirror.uploads import Uploads
+from reconcile.mirror.workspace.reader import Changed, ChangedError
 from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
 
 

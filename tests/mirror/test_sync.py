@@ -8,7 +8,7 @@ import pytest
 from reconcile.mirror import gather
 from reconcile.mirror.model import Whole
 from reconcile.mirror.sync import Unchanged
-from reconcile.mirror.tree.reading import Changed, ChangedError
+from reconcile.mirror.workspace.reader import Changed, ChangedError
 from tests.mirror.worlds import listing, requests
 
 

@@ -14,7 +14,7 @@ from reconcile.mirror.refilling import Means, Volume
 from reconcile.mirror.snapshot.repack import THRIFT
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Syncer, Workspace
-from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.workspace.excludes import Excludes
 
 
 class FakeClock:

@@ -14,7 +14,7 @@ from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import Generation
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tasks import Piece
-from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.workspace.restorer import Restorer
 
 
 class Restored(Struct, frozen=True):

@@ -14,7 +14,7 @@ from reconcile.mirror.moving.repos import Repository, restore_all
 from reconcile.mirror.opened import Opened
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.workspace.excludes import Excludes
 
 
 class FromDirectory(Struct, frozen=True):

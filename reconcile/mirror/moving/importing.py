@@ -19,7 +19,7 @@ from reconcile.mirror.protocol import Claimant, Found, Landed, claimed
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Done, Syncer, Workspace
-from reconcile.mirror.tree.excludes import Excludes
+from reconcile.mirror.workspace.excludes import Excludes
 
 NAME: Final = "import"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reconcile.mirror.model import File
 from reconcile.mirror.tree.placing import dress, is_hole, write
-from reconcile.mirror.tree.sites import Site
 from reconcile.mirror.tree.wording import refusal, worded
+from reconcile.mirror.workspace.writer import Site
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

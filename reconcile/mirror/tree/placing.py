@@ -3,8 +3,8 @@
 import os
 
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.holes import hole
+from reconcile.mirror.workspace.dirfd import Directories
 
 _FIRST = 512
 

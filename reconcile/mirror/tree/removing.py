@@ -3,7 +3,7 @@
 import os
 import stat
 
-from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.workspace.dirfd import Directories
 
 
 def remove(directories: Directories, path: str) -> None:

@@ -9,18 +9,18 @@ from msgspec import Struct, field
 
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import Excludes
 from reconcile.mirror.tree.holes import digest_of
-from reconcile.mirror.tree.reading import (
+from reconcile.mirror.tree.seen import Seen, Skipped, weight
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.reader import (
     CHUNK,
     ChangedError,
     UnreadableError,
     read_chunks,
     read_link,
 )
-from reconcile.mirror.tree.seen import Seen, Skipped, weight
-from reconcile.mirror.tree.walk import TooManyError, walk
+from reconcile.mirror.workspace.walk import TooManyError, walk
 
 FOREIGN = 100_000
 """About how many entries a volume may hold that the snapshot has not: each costs memory."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mirror.tree.nobody import as_nobody
+from tests.mirror.workspace.unprivileged import as_nobody
 
 _NEW_MOUNTS = 0x00020000
 _NEW_USERS = 0x10000000

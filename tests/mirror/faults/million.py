@@ -19,7 +19,7 @@ from bench.measure import Cost, command
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.merge import built_in
 from reconcile.core.spec.storagefields import MIRROR
-from reconcile.mirror.tree.sharing import MAX_FILES
+from reconcile.mirror.workspace.fair_share import MAX_FILES
 from tests.mirror.faults import sessions
 from tests.mirror.faults.sessions import Session
 from tests.mirror.worlds import Pod

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from reconcile.mirror import fits
 from reconcile.mirror.exits import Exit
 from reconcile.mirror.sync import Unchanged
+from reconcile.mirror.workspace import survey
 from tests.mirror.comparing import differences
 from tests.mirror.faults.disks import disk, fill, grow, with_disks
 from tests.mirror.faults.harm import goes_on, names_in, restored
@@ -51,7 +51,7 @@ def test_of_a_file_that_becomes_too_large_the_last_version_stays(tmp_path, memor
 
 
 def test_many_huge_files_end_at_a_limit(monkeypatch, pod):
-    monkeypatch.setattr(fits, "MAX_CHUNKS", 10)
+    monkeypatch.setattr(survey, "MAX_CHUNKS", 10)
     for number in range(8):
         os.truncate(pod.write(f"f{number}"), (number + 1) * 16 << 20)
     done = pod.sync()

@@ -24,7 +24,7 @@ from reconcile.mirror.position import read_tree
 from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.sync import Done
-from reconcile.mirror.tree.restoring import Restorer
+from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.comparing import facts
 from tests.mirror.faults.edits import edit
 from tests.mirror.worlds import FakeClock, Pod

@@ -11,12 +11,12 @@ import pytest
 from reconcile.mirror.exits import Exit
 from reconcile.mirror.position import read_tree
 from reconcile.mirror.state import StateDirectory
-from reconcile.mirror.tree import reading
-from reconcile.mirror.tree.sites import ASIDE
+from reconcile.mirror.workspace import reader
+from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.comparing import differences
 from tests.mirror.faults.harm import goes_on, names_in, restored
 from tests.mirror.faults.sessions import quick
-from tests.mirror.tree.nobody import as_nobody, open_folder
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 from tests.mirror.worlds import Pod
 
 SECRET = b"a/secret+for=tests"
@@ -112,7 +112,7 @@ def test_a_fifo_never_blocks_a_pass(pod):
 
 def test_a_file_that_becomes_a_fifo_before_it_is_read_never_blocks(pod, monkeypatch):
     pod.write("file", b"x")
-    real = reading._open
+    real = reader._open
 
     def swapped(directories, seen):
         if seen.path == "file":
@@ -120,7 +120,7 @@ def test_a_file_that_becomes_a_fifo_before_it_is_read_never_blocks(pod, monkeypa
             os.mkfifo(pod.root / "file")
         return real(directories, seen)
 
-    monkeypatch.setattr(reading, "_open", swapped)
+    monkeypatch.setattr(reader, "_open", swapped)
     pod.sync()
     monkeypatch.undo()
     goes_on(pod)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.walk import walk
+from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
+from reconcile.mirror.workspace.walk import walk
 
 
 def excluded(patterns, path: str, *, directory: bool = False) -> bool:

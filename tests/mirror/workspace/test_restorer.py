@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from reconcile.mirror.model import Alone, Directory, Entry, File
 from reconcile.mirror.tree import placing
-from reconcile.mirror.tree.restoring import Restorer
-from reconcile.mirror.tree.sites import ASIDE
+from reconcile.mirror.workspace.restorer import Restorer
+from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.comparing import differences
-from tests.mirror.tree.files import T, file
-from tests.mirror.tree.nobody import as_nobody, open_folder
-from tests.mirror.tree.snapshots import Memory, put, take, write
+from tests.mirror.workspace.snapshot_files import T, file
+from tests.mirror.workspace.snapshots import Memory, put, take, write
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 
 def test_nothing_is_visible_before_the_end(before: Path, after: Path):

@@ -10,10 +10,10 @@ import pytest
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, HardLink, Symlink
 from reconcile.mirror.tree import placing
-from reconcile.mirror.tree.restoring import Restorer
-from reconcile.mirror.tree.sites import ASIDE
-from tests.mirror.tree.files import T, file
-from tests.mirror.tree.nobody import as_nobody, open_folder
+from reconcile.mirror.workspace.restorer import Restorer
+from reconcile.mirror.workspace.writer import ASIDE
+from tests.mirror.workspace.snapshot_files import T, file
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 FORGED = [
     [file("../escaped")],

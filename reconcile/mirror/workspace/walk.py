@@ -10,10 +10,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.git import OBJECTS, PACKED_REFS, is_git_directory
 from reconcile.mirror.tree.seen import Seen, Skipped, as_seen, weight
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.git import OBJECTS, PACKED_REFS, is_git_directory
 
 CROWD = 20_000
 """A directory with more entries than this is read in pieces, after the others."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.tree import walk as walking
-from reconcile.mirror.tree.excludes import DEFAULTS, Excludes
-from reconcile.mirror.tree.walk import StoppedError, TooManyError, walk
-from tests.mirror.tree.nobody import as_nobody, open_folder
+from reconcile.mirror.workspace import walk as walking
+from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
+from reconcile.mirror.workspace.walk import StoppedError, TooManyError, walk
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 NOTHING = Excludes(())
 

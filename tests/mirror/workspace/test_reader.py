@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.tree import reading
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.reading import (
+from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.workspace import reader
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.reader import (
     Changed,
     ChangedError,
     Content,
@@ -21,9 +22,8 @@ from reconcile.mirror.tree.reading import (
     read_growing,
     read_link,
 )
-from reconcile.mirror.tree.seen import Seen
-from reconcile.mirror.tree.walk import walk
-from tests.mirror.tree.nobody import as_nobody, open_folder
+from reconcile.mirror.workspace.walk import walk
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 
 def see(root: Path, path: str) -> Seen:
@@ -134,14 +134,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, change
 def test_a_small_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    seen, read = see(tmp_path, "file"), reading._read
+    seen, read = see(tmp_path, "file"), reader._read
 
     def read_then_write(descriptor: int, size: int) -> bytes:
         data = read(descriptor, size)
         path.write_bytes(b"changed")
         return data
 
-    monkeypatch.setattr(reading, "_read", read_then_write)
+    monkeypatch.setattr(reader, "_read", read_then_write)
     with Directories(tmp_path) as directories:
         assert read_file(directories, seen) == Changed("file")
 
@@ -149,7 +149,7 @@ def test_a_small_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, 
 def test_a_read_that_gives_less_than_asked_goes_on(tmp_path: Path, monkeypatch):
     (tmp_path / "file").write_bytes(b"content")
     seen, read = see(tmp_path, "file"), os.read
-    monkeypatch.setattr(reading.os, "read", lambda descriptor, size: read(descriptor, min(size, 2)))
+    monkeypatch.setattr(reader.os, "read", lambda descriptor, size: read(descriptor, min(size, 2)))
     with Directories(tmp_path) as directories:
         assert read_file(directories, seen) == Content(b"content")
 
@@ -209,7 +209,7 @@ def test_a_closed_file_is_unreadable_and_says_why():
 def test_a_time_in_whole_seconds_is_waited_for_by_the_caller(tmp_path: Path, monkeypatch):
     (tmp_path / "file").touch()
     seen = see(tmp_path, "file")
-    monkeypatch.setattr(reading, "fresh_for", lambda _ctime, _now: 2_000_000_000)
+    monkeypatch.setattr(reader, "fresh_for", lambda _ctime, _now: 2_000_000_000)
     with Directories(tmp_path) as directories:
         assert read_file(directories, seen) == Changed("file")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.tree import sharing
-from reconcile.mirror.tree import walk as walking
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.sharing import Bounds, walk_within
-from reconcile.mirror.tree.walk import StoppedError, never
+from reconcile.mirror.workspace import fair_share
+from reconcile.mirror.workspace import walk as walking
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.fair_share import Bounds, walk_within
+from reconcile.mirror.workspace.walk import StoppedError, never
 
 NOTHING = Excludes([])
 
@@ -101,7 +101,7 @@ def test_new_work_is_taken_although_a_flood_that_is_known_fills_everything(tmp_p
 
 def test_of_a_crowded_directory_the_first_by_name_are_taken_after_all_others(tmp_path, monkeypatch):
     monkeypatch.setattr(walking, "CROWD", 10)
-    monkeypatch.setattr(sharing, "CROWD", 10)
+    monkeypatch.setattr(fair_share, "CROWD", 10)
     fill(tmp_path / "crowd", 50)
     (tmp_path / "crowd/in").mkdir()
     fill(tmp_path / "work", 8)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.tree import sqlite
-from reconcile.mirror.tree.directories import Directories
-from reconcile.mirror.tree.excludes import Excludes
-from reconcile.mirror.tree.reading import ChangedError
-from reconcile.mirror.tree.sqlite import Piece, databases, read_database, shared_memory
-from reconcile.mirror.tree.walk import walk
+from reconcile.mirror.workspace import sqlite
+from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.reader import ChangedError
+from reconcile.mirror.workspace.sqlite import Piece, databases, read_database, shared_memory
+from reconcile.mirror.workspace.walk import walk
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.tree.directories import Directories, checked
 from reconcile.mirror.tree.filling import Filler, Spot
 from reconcile.mirror.tree.placing import dress_file, dress_last, link
 from reconcile.mirror.tree.removing import open_up, remove
-from reconcile.mirror.tree.sites import ASIDE, Empty, Partial, Site
 from reconcile.mirror.tree.verifying import Verdict, verify
 from reconcile.mirror.tree.wording import refusal, worded
+from reconcile.mirror.workspace.dirfd import Directories, checked
+from reconcile.mirror.workspace.writer import ASIDE, Empty, Partial, Site
 
 
 class Found(Enum):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bench import trees
 from tests.mirror.comparing import differences, rsync_differences
-from tests.mirror.tree.nobody import open_folder
-from tests.mirror.tree.snapshots import put, take
+from tests.mirror.workspace.snapshots import put, take
+from tests.mirror.workspace.unprivileged import open_folder
 
 
 def test_an_agents_workspace_comes_back_as_it_was(tmp_path: Path):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.tree import restoring
-from reconcile.mirror.tree.restoring import Found, Restorer
-from reconcile.mirror.tree.sites import ASIDE
+from reconcile.mirror.workspace import restorer
+from reconcile.mirror.workspace.restorer import Found, Restorer
+from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.comparing import differences
-from tests.mirror.tree.snapshots import put, take, write
+from tests.mirror.workspace.snapshots import put, take, write
 
 
 @pytest.mark.parametrize("stage", range(4))
@@ -25,7 +25,7 @@ def test_an_attempt_that_was_cut_off_is_completed(
         write(memory, first, first.files[: len(first.files) // 2])
     if stage > 1:
         write(memory, first, first.files[len(first.files) // 2 :])
-        monkeypatch.setattr(restoring, "link" if stage == 2 else "dress_last", _fail)
+        monkeypatch.setattr(restorer, "link" if stage == 2 else "dress_last", _fail)
         with pytest.raises(WorkspaceError):
             first.finish()
     first.close()

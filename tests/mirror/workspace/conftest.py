@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.trees import w1, write_hard_names
-from tests.mirror.tree.files import T
+from tests.mirror.workspace.snapshot_files import T
 
 
 @pytest.fixture

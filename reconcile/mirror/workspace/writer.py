@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconcile.mirror.model import Directory, Entry, File
-from reconcile.mirror.tree.directories import Directories
+from reconcile.mirror.workspace.dirfd import Directories
 
 ASIDE = ".reconcile-mirror-restoring"
 """The directory in the volume in which a snapshot is put together; never in a snapshot."""

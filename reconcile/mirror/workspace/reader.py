@@ -11,10 +11,10 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from reconcile.mirror.errors import MirrorError
-from reconcile.mirror.tree.directories import Directories
 from reconcile.mirror.tree.holes import data_from, zeros
 from reconcile.mirror.tree.quiet import TICK, fresh_for
 from reconcile.mirror.tree.seen import Seen, as_seen
+from reconcile.mirror.workspace.dirfd import Directories
 
 CHUNK = 8 << 20
 

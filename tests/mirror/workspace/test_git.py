@@ -1,6 +1,6 @@
 """Repositories are told by what is in them; without their objects, their refs stay as they were."""
 
-from reconcile.mirror.tree.git import git_directories, held_back
+from reconcile.mirror.workspace.git import git_directories, held_back
 
 REPO = ["r/.git", "r/.git/HEAD", "r/.git/objects", "r/.git/refs", "r/.git/index", "r/file"]
 
