@@ -21,12 +21,11 @@ from pathlib import Path
 from bench.measure import Cost, function
 from bench.trees import w1, w2
 from reconcile.mirror.model import Alone, Directory, Entry, File, Symlink
-from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
 from reconcile.mirror.workspace.reader import Content, read_chunks, read_file, read_link
 from reconcile.mirror.workspace.restorer import Restorer
-from reconcile.mirror.workspace.walk import walk
+from reconcile.mirror.workspace.walk import Seen, walk
 
 CHUNK = 8 << 20
 

@@ -20,7 +20,7 @@ from reconcile.mirror.model import (
     Tree,
 )
 from reconcile.mirror.tree.below import Below
-from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.workspace.walk import Seen
 
 Placed: TypeAlias = Callable[[Sequence[str]], Place | None]
 """Says where the blobs of one file are stored; None where they are not."""

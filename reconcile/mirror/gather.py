@@ -4,8 +4,6 @@ from msgspec import Struct, field
 
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.tree.holes import digest_of
-from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.reader import (
@@ -14,11 +12,13 @@ from reconcile.mirror.workspace.reader import (
     Content,
     Unreadable,
     UnreadableError,
+    digest_of,
     read_chunks,
     read_file,
     read_link,
 )
 from reconcile.mirror.workspace.sqlite import Database, read_database
+from reconcile.mirror.workspace.walk import Seen
 
 
 class Gathered(Struct):

@@ -17,8 +17,8 @@ from reconcile.mirror.snapshot.pack import Member, read_member
 from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.port import Room, Store
 from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
-from reconcile.mirror.tree.filling import Spot
-from reconcile.mirror.tree.holes import hole_digest
+from reconcile.mirror.workspace.reader import hole_digest
+from reconcile.mirror.workspace.writer import Spot
 
 
 class Target(Protocol):

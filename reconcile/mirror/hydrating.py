@@ -15,8 +15,7 @@ from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.refilling import Means, Restored, Volume
 from reconcile.mirror.starting import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.tasks import Do, Piece
-from reconcile.mirror.tree.filling import Filler
-from reconcile.mirror.workspace.writer import Empty
+from reconcile.mirror.workspace.writer import Empty, Filler
 
 
 def run_hydrate(

@@ -12,7 +12,7 @@ from typing import Final
 
 from reconcile.mirror.model import Entry
 from reconcile.mirror.state import StateDirectory
-from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.workspace.walk import Seen
 
 _MAGIC: Final = b"reconcile-mirror-index/1\n"
 _COLUMNS: Final = ("size", "mtime", "ctime", "inode", "device", "mode", "links")

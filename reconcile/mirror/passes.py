@@ -14,7 +14,6 @@ from reconcile.mirror.index import Index
 from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift
-from reconcile.mirror.tree.seen import Seen, Skipped
 from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
@@ -29,7 +28,7 @@ from reconcile.mirror.workspace.sqlite import (
     shared_memory,
 )
 from reconcile.mirror.workspace.survey import fitting
-from reconcile.mirror.workspace.walk import StoppedError
+from reconcile.mirror.workspace.walk import Seen, Skipped, StoppedError
 
 HIDDEN: Final = 1.5
 """How many times its limit a tree may have, with what is there but cannot be seen this time."""

@@ -4,7 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from reconcile.mirror.store.port import Room
-from reconcile.mirror.tree.filling import Spot
+from reconcile.mirror.workspace.writer import Spot
 
 PIECE: Final = 512 << 10
 """Bytes that are hashed and written together, while they are still in the processor's cache."""

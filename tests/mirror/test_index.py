@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reconcile.mirror.index import index_of, load_index, save_index
 from reconcile.mirror.state import StateDirectory
-from reconcile.mirror.tree.seen import Seen
+from reconcile.mirror.workspace.walk import Seen
 
 NUMBERS = st.integers(0, 2**63 - 1)
 NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1) | st.just(

@@ -15,10 +15,17 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from reconcile.mirror.tree.seen import Seen, Skipped
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.walk import CROWD, TooManyError, Walk, unreadable_root, walk
+from reconcile.mirror.workspace.walk import (
+    CROWD,
+    Seen,
+    Skipped,
+    TooManyError,
+    Walk,
+    unreadable_root,
+    walk,
+)
 
 MAX_FILES: Final = 250_000
 """How much entries may weigh if nobody says otherwise; `docs/mirror.md` says what they cost."""

@@ -1,22 +1,80 @@
-"""Reads files as they were seen, or not at all: what changes meanwhile is never torn."""
+"""Reads files as they were seen, or not at all: what changes meanwhile is never torn.
+
+When a file is quiet, told from its times alone.
+
+Holes of sparse files: found without reading, known without hashing, made without writing.
+"""
 
 import errno
+import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from reconcile.mirror.errors import MirrorError
-from reconcile.mirror.tree.holes import data_from, zeros
-from reconcile.mirror.tree.quiet import TICK, fresh_for
-from reconcile.mirror.tree.seen import Seen, as_seen
+from reconcile.mirror.snapshot.keys import CHUNK
 from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.walk import Seen, as_seen
 
-CHUNK = 8 << 20
+TICK = 20_000_000
+"""Nanoseconds; the kernel's file times advance every 1 to 10 ms, and so two writes may look one."""
+
+COARSE = 2_000_000_000
+"""The same for file systems that keep whole seconds, told by a time without fractions."""
+
+
+def fresh_for(ctime: int, now: int) -> int:
+    """How many nanoseconds until a further write to this file is sure to change its `ctime`.
+
+    0 for a time in the future: a clock that is ahead must not keep a file out for ever.
+    """
+    grain = TICK if ctime % 1_000_000_000 else COARSE
+    age = now - ctime
+    return grain - age if 0 <= age < grain else 0
+
+
+@cache
+def hole() -> bytes:
+    """Return a whole chunk of zeros, always the same object."""
+    return bytes(CHUNK)
+
+
+@cache
+def hole_digest() -> str:
+    """Return the digest of a whole chunk of zeros."""
+    return hashlib.sha256(hole()).hexdigest()
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of some bytes, which may be `hole()` itself."""
+    return hole_digest() if data is hole() else hashlib.sha256(data).hexdigest()
+
+
+def zeros(size: int) -> bytes:
+    """Return zeros, `hole()` itself where that fits."""
+    return hole() if size == CHUNK else bytes(size)
+
+
+def data_from(descriptor: int, offset: int) -> int | None:
+    """Return where data begins at or after an offset; None where only a hole is left.
+
+    Where the file system does not tell, everything is data. The file's position is as it was.
+    """
+    try:
+        found = os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        return None if error.errno == errno.ENXIO else offset
+    finally:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+    return found
+
+
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE, errno.EINVAL}

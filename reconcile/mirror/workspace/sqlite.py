@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.reader import CHUNK, ChangedError, look, read_chunks, read_growing
+from reconcile.mirror.workspace.walk import Seen
 
 WAL, JOURNAL, SHARED_MEMORY = "-wal", "-journal", "-shm"
 _WAL_HEADER = 32

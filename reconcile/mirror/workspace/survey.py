@@ -9,7 +9,7 @@ from typing import Final
 
 from reconcile.mirror.snapshot.encoding import MAX_PATH
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.tree.seen import Seen, Skipped
+from reconcile.mirror.workspace.walk import Seen, Skipped
 
 MAX_FILE: Final = 1 << 40
 """Bytes of one file, holes included."""

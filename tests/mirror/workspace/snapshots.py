@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconcile.mirror.model import Alone, Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.reader import read_chunks, read_link
 from reconcile.mirror.workspace.restorer import Found, Restorer
-from reconcile.mirror.workspace.walk import walk
+from reconcile.mirror.workspace.walk import Seen, walk
 
 CHUNK = 8 << 20
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.tree.quiet import COARSE, TICK, fresh_for
+from reconcile.mirror.workspace.reader import COARSE, TICK, fresh_for
 
 T = 1_700_000_000_000_000_001
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.tree.seen import Seen
 from reconcile.mirror.workspace import reader
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
@@ -22,7 +21,7 @@ from reconcile.mirror.workspace.reader import (
     read_growing,
     read_link,
 )
-from reconcile.mirror.workspace.walk import walk
+from reconcile.mirror.workspace.walk import Seen, walk
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.model import Alone, Directory, Entry, File
-from reconcile.mirror.tree import placing
+from reconcile.mirror.workspace import writer
 from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.comparing import differences
@@ -104,7 +104,7 @@ def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(a
 def test_a_write_that_takes_less_than_asked_goes_on(after: Path, monkeypatch):
     pwrite = os.pwrite
     monkeypatch.setattr(
-        placing.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:3], at)
+        writer.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:3], at)
     )
     restorer = Restorer(after, [file("a", b"0123456789")])
     restorer.begin()

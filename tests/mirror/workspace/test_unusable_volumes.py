@@ -9,7 +9,7 @@ import pytest
 
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, HardLink, Symlink
-from reconcile.mirror.tree import placing
+from reconcile.mirror.workspace import writer
 from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.workspace.snapshot_files import T, file
@@ -72,7 +72,7 @@ def test_what_the_volume_refuses_is_said_with_the_file_and_what_to_do(
     def refuse(*_arguments: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(placing.os, "pwrite", refuse)
+    monkeypatch.setattr(writer.os, "pwrite", refuse)
     with pytest.raises(WorkspaceError, match="'a' cannot be restored") as caught:
         restorer.write(file("a"), b"data")
     assert advice in str(caught.value)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconcile.mirror.tree.removing import remove
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import compiled
+from reconcile.mirror.workspace.writer import remove
 
 NOBODY = 65534
 
