@@ -11,7 +11,7 @@ from bench import trees
 from bench.measure import Cost, command, say
 from bench.mirror.server import UNCOUNTED, Counts, Measured
 from bench.mirror.tools import Place, Step, Tool, root_of
-from tests.mirror.comparing import differences, facts
+from tests.mirror.compare_trees import differences, facts
 
 PATIENT = 15.0
 """Seconds: what takes longer is measured once, all else as often as asked for."""

@@ -2,7 +2,7 @@
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import FencedError, StoreAwayError
-from reconcile.mirror.exchange import exchange, read_head
+from reconcile.mirror.head import exchange, read_head
 from reconcile.mirror.model import Writer
 from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed
 from reconcile.mirror.store.port import Store

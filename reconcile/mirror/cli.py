@@ -15,20 +15,20 @@ from reconcile import __version__
 from reconcile.mirror.clihistory import COMMANDS
 from reconcile.mirror.climoving import COMMANDS as MOVING
 from reconcile.mirror.clioptions import FOLDER, door_options, side_options, state_option
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.runtime.settings import Settings, settings
 from reconcile.runtime.signals import TerminatedError, end_on_terminate
 
 if TYPE_CHECKING:
     from reconcile.mirror.door import Door
     from reconcile.mirror.errors import MirrorError
-    from reconcile.mirror.starting import Where
+    from reconcile.mirror.wiring import Where
 
 _ENVIRONMENT = "RECONCILE_MIRROR_"
 
 
 def _where(options: dict[str, Any]) -> "Where":
-    from reconcile.mirror.starting import Where
+    from reconcile.mirror.wiring import Where
 
     return Where(**{name: options.pop(name) for name in Where.__struct_fields__})
 
@@ -171,7 +171,7 @@ def _course(options: dict[str, Any]) -> Any:
 @state_option
 def prestop(state: Path) -> int:
     """Tell the running sync that the end is near: it syncs without rest until TERM."""
-    from reconcile.mirror.state import StateDirectory
+    from reconcile.mirror.local_state import StateDirectory
 
     directory = StateDirectory(state)
     directory.write(directory.ending, b"")
@@ -239,7 +239,7 @@ def variable(option: click.Parameter) -> str:
 
 def _complain(error: "MirrorError") -> Exit:
     """Log what ended the program."""
-    from reconcile.mirror.exits import exit_for
+    from reconcile.mirror.exit_codes import exit_for
     from reconcile.mirror.journal import JsonJournal
     from reconcile.runtime.clock import SystemClock
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconcile.mirror.clioptions import FOLDER, bucket_options, output_option, together
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:
     from reconcile.mirror.history.collect import Collected, Rules

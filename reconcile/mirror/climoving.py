@@ -7,7 +7,7 @@ import click
 
 from reconcile.mirror.clihistory import at_option, opened, say
 from reconcile.mirror.clioptions import FOLDER, bucket_options, exclude_options
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:
     from reconcile.mirror.moving.bringing import Source
@@ -43,7 +43,7 @@ def bring_in(
 ) -> int:
     """Make a directory or an old prefix the first generation of a session."""
     from reconcile.mirror.moving.bringing import bring, told
-    from reconcile.mirror.starting import patterns_of
+    from reconcile.mirror.wiring import patterns_of
 
     source = _source(from_directory, from_prefix, options)
     excludes = patterns_of(options.pop("excludes"), default=options.pop("default_excludes"))
@@ -84,7 +84,7 @@ def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
     """Write a generation as a tar file, or as one object for each file."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.moving import taking
-    from reconcile.mirror.starting import prefix_of
+    from reconcile.mirror.wiring import prefix_of
 
     if bool(tar) == bool(to_prefix):
         raise SettingsError("give either --tar or --to-prefix")

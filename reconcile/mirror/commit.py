@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from reconcile.mirror.claim import fenced
-from reconcile.mirror.exchange import exchange
+from reconcile.mirror.head import exchange
 from reconcile.mirror.model import Head
 from reconcile.mirror.protocol import Found, Landed, Moved, Taken
 from reconcile.mirror.store.port import Store

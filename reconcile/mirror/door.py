@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from reconcile.mirror.facts import FactBook
-from reconcile.mirror.starting import StoreClock
+from reconcile.mirror.wiring import StoreClock
 
 
 class Door(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.local_state import StateDirectory
 
 _PATIENCE = 0.2
 

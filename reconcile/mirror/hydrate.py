@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from reconcile.mirror.claim import ROUNDS, claim, fenced
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
-from reconcile.mirror.exchange import exchange, read_head
+from reconcile.mirror.head import exchange, read_head
 from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import Generation, Missing
 from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed

@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Entry
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.workspace.walk import Seen
 
 _MAGIC: Final = b"reconcile-mirror-index/1\n"

@@ -7,8 +7,8 @@ import orjson
 from msgspec import Struct
 
 from reconcile.mirror.errors import MarkError, WorkspaceError
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Writer
-from reconcile.mirror.state import StateDirectory
 
 _FORMAT = "reconcile-mirror-mark/1"
 

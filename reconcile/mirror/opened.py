@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.journal import JsonJournal
-from reconcile.mirror.lanes import Lanes
-from reconcile.mirror.starting import StoreClock, Where, store_opener
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.wiring import StoreClock, Where, store_opener
 
 
 class Opened(Struct, frozen=True):

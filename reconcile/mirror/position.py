@@ -4,11 +4,11 @@ from msgspec import Struct
 
 from reconcile.mirror.claim import fenced
 from reconcile.mirror.errors import DamagedError, MissingObjectError
-from reconcile.mirror.exchange import read_head
+from reconcile.mirror.head import read_head
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Generation, Tree, Writer
 from reconcile.mirror.protocol import Found, same_writer
 from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 
 

@@ -8,23 +8,23 @@ from types import FrameType
 
 from msgspec import Struct
 
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.door import Door, serve
 from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import FencedError, MirrorError
-from reconcile.mirror.exits import Exit, exit_of_farewell
+from reconcile.mirror.exit_codes import Exit, exit_of_farewell
 from reconcile.mirror.facts import FactBook
 from reconcile.mirror.flush import Plan, end, failed, hard_deadline
 from reconcile.mirror.journal import JsonJournal
-from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
 from reconcile.mirror.loop import FATAL, Loop, Passes, Room
 from reconcile.mirror.mark import require_mark
 from reconcile.mirror.model import Whole
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.report import Farewell, write_farewell
-from reconcile.mirror.starting import Holding, StoreClock, Where, store_opener
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tempo import Tempo
+from reconcile.mirror.wiring import Holding, StoreClock, Where, store_opener
 
 _GRACE = 0.5
 """Seconds that the worker gets to say by itself that the deadline came."""

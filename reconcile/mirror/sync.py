@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock, Since
 from reconcile.mirror.commit import commit
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.index import Index, index_of, load_index, save_index
-from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Completeness, Generation, Missing, Tree, Whole, Writer
 from reconcile.mirror.noticing import ContestedError, check_notices
 from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
@@ -21,7 +22,6 @@ from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.encoding import SECOND
 from reconcile.mirror.snapshot.gc import named_anew
 from reconcile.mirror.snapshot.repack import NEVER
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tidying import Tidied, tidy
 from reconcile.mirror.uploads import Uploads

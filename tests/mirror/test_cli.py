@@ -10,7 +10,7 @@ import pytest
 
 from reconcile.mirror import errors
 from reconcile.mirror.cli import program, run, variable
-from reconcile.mirror.exits import MEANINGS, Exit, exit_for, exit_of_farewell
+from reconcile.mirror.exit_codes import MEANINGS, Exit, exit_for, exit_of_farewell
 from reconcile.mirror.metrics import COUNTERS, GAUGES
 from reconcile.runtime.settings import Settings
 

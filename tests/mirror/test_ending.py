@@ -15,7 +15,7 @@ from reconcile.mirror.ending import (
     runner_gone,
 )
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.exits import Exit, exit_of_farewell
+from reconcile.mirror.exit_codes import Exit, exit_of_farewell
 from reconcile.mirror.facts import FactBook
 from reconcile.mirror.flush import Plan, end, hard_deadline
 from reconcile.mirror.loop import Loop, Passes, Room

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from reconcile.mirror.claim import claim
 from reconcile.mirror.commit import commit
 from reconcile.mirror.errors import FencedError, PreconditionError, StoreAwayError
-from reconcile.mirror.exchange import read_head
+from reconcile.mirror.head import read_head
 from reconcile.mirror.model import ManifestRef, Whole, Writer
 from reconcile.mirror.protocol import (
     Claimant,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reconcile.mirror.index import index_of, load_index, save_index
-from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.workspace.walk import Seen
 
 NUMBERS = st.integers(0, 2**63 - 1)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.exchange import read_head
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.hands import Hands
-from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.head import read_head
 from reconcile.mirror.limit import Limit
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.position import read_tree
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer

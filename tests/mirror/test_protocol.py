@@ -10,7 +10,7 @@ from reconcile.mirror.errors import (
     FencedError,
     StoreAwayError,
 )
-from reconcile.mirror.exchange import exchange, read_head
+from reconcile.mirror.head import exchange, read_head
 from reconcile.mirror.model import Generation, Head, ManifestRef, Missing, Whole, Writer
 from reconcile.mirror.protocol import (
     Claimant,

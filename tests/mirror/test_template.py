@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reconcile.core.spec.syntax import BANDWIDTH
 from reconcile.mirror.cli import program, variable
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.rates import bytes_per_second
+from reconcile.mirror.units import bytes_per_second
 from tests.core.render.test_mirrored import CUSTOM, SHAPES, SHARED, mirrors
 
 

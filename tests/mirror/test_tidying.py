@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError
-from reconcile.mirror.exchange import read_head
+from reconcile.mirror.head import read_head
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.timeline import Change, Timeline
 from reconcile.mirror.position import read_tree

@@ -3,16 +3,16 @@
 import math
 import stat
 
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
 from reconcile.mirror.hydrate import PartialPolicy, hydrate
-from reconcile.mirror.lanes import Lanes
 from reconcile.mirror.limit import Limit
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.mark import require_mark
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.refilling import Means, Volume
 from reconcile.mirror.snapshot.repack import THRIFT
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.workspace.excludes import Excludes
 

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, UnknownFormatError
-from reconcile.mirror.exchange import read_head
+from reconcile.mirror.head import read_head
 from reconcile.mirror.model import Generation, ManifestRef, Tree
 from reconcile.mirror.protocol import Found
 from reconcile.mirror.snapshot import keys, manifest

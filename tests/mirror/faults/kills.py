@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.mirror.comparing import facts
+from tests.mirror.compare_trees import facts
 from tests.mirror.faults.collecting import collect
 from tests.mirror.faults.edits import edit
 from tests.mirror.faults.sessions import Running, Session, once

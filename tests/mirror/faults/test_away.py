@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from tests.controlplane import ports, waiting
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.faults import sessions
 from tests.mirror.faults.sessions import quick
 from tests.s3 import ceph, motoserver

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.sync import Unchanged
 from reconcile.mirror.workspace import survey
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.faults.disks import disk, fill, grow, with_disks
 from tests.mirror.faults.harm import goes_on, names_in, restored
 from tests.mirror.worlds import Pod

@@ -14,18 +14,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
-from reconcile.mirror.exchange import read_head
 from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.hands import Hands
-from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.head import read_head
 from reconcile.mirror.limit import Limit, OverError
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.position import read_tree
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.sync import Done
 from reconcile.mirror.workspace.restorer import Restorer
-from tests.mirror.comparing import facts
+from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit
 from tests.mirror.worlds import FakeClock, Pod
 

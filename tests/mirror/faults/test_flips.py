@@ -6,9 +6,9 @@ import random
 import pytest
 
 from reconcile.mirror.errors import DamagedError, MirrorError, UnknownFormatError
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.snapshot.keys import LARGE
-from tests.mirror.comparing import facts
+from tests.mirror.compare_trees import facts
 from tests.mirror.faults.sessions import once
 from tests.s3.faults import Flip
 

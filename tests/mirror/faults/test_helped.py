@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench.trees import w2
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.index import load_index
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.faults.sessions import once
 from tests.s3.faults import PASS, Answer, Meanwhile, When
 

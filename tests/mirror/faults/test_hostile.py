@@ -8,12 +8,12 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.position import read_tree
-from reconcile.mirror.state import StateDirectory
 from reconcile.mirror.workspace import reader
 from reconcile.mirror.workspace.writer import ASIDE
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.faults.harm import goes_on, names_in, restored
 from tests.mirror.faults.sessions import quick
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder

@@ -4,8 +4,8 @@ import json
 import socket
 import urllib.request
 
-from reconcile.mirror.exits import Exit
-from tests.mirror.comparing import differences, facts
+from reconcile.mirror.exit_codes import Exit
+from tests.mirror.compare_trees import differences, facts
 from tests.mirror.faults.sessions import quick
 
 LIMIT = 60

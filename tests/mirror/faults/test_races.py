@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exits import Exit
-from tests.mirror.comparing import differences, facts
+from reconcile.mirror.exit_codes import Exit
+from tests.mirror.compare_trees import differences, facts
 from tests.mirror.faults.sessions import meanwhile, once, quick
 from tests.s3.faults import PASS, Answer, Cut, Hang, When, first
 

@@ -2,9 +2,9 @@
 
 import os
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.snapshot.repack import NEVER
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 
 COMMITS = 34
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exits import Exit
-from tests.mirror.comparing import differences
+from reconcile.mirror.exit_codes import Exit
+from tests.mirror.compare_trees import differences
 from tests.mirror.faults.sessions import meanwhile, quick
 from tests.s3.faults import PASS, Hang, When
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.trees import w2, w4
-from tests.mirror.comparing import differences, rsync_differences
+from tests.mirror.compare_trees import differences, rsync_differences
 from tests.mirror.faults import sessions
 from tests.mirror.faults.sessions import Session
 from tests.mirror.worlds import Pod

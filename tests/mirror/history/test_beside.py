@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.history.collect import Collector, Rules
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.snapshot.retention import Policy

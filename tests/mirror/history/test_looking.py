@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from tests.mirror.worlds import Pod, listing
 
 BIG = b"0123456789abcdef" * (1 << 19)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 
 BIG = b"0123456789abcdef" * (1 << 19)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.worlds import Pod, listing
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from reconcile.mirror.exits import Exit
+from reconcile.mirror.exit_codes import Exit
 from tests.mirror.moving.conftest import git
 from tests.mirror.worlds import Pod, listing
 

@@ -10,7 +10,7 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.workspace import restorer
 from reconcile.mirror.workspace.restorer import Found, Restorer
 from reconcile.mirror.workspace.writer import ASIDE
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.workspace.snapshots import put, take, write
 
 

@@ -11,7 +11,7 @@ from reconcile.mirror.model import Alone, Directory, Entry, File
 from reconcile.mirror.workspace import writer
 from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.mirror.workspace.writer import ASIDE
-from tests.mirror.comparing import differences
+from tests.mirror.compare_trees import differences
 from tests.mirror.workspace.snapshot_files import T, file
 from tests.mirror.workspace.snapshots import Memory, put, take, write
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import trees
-from tests.mirror.comparing import differences, rsync_differences
+from tests.mirror.compare_trees import differences, rsync_differences
 from tests.mirror.workspace.snapshots import put, take
 from tests.mirror.workspace.unprivileged import open_folder
 

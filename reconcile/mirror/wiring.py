@@ -10,9 +10,9 @@ from msgspec import Struct, field
 
 from reconcile.mirror.errors import MirrorError, SettingsError
 from reconcile.mirror.journal import Journal
-from reconcile.mirror.rates import bytes_per_second
-from reconcile.mirror.state import StateDirectory
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.units import bytes_per_second
 from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
 from reconcile.runtime.clock import SystemClock
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from reconcile.mirror.lanes import Lanes
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.limit import Limit, OverError
 from tests.mirror.worlds import FakeClock
 
