@@ -11,7 +11,7 @@ from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:
     from reconcile.mirror.history.collect import Collected, Rules
-    from reconcile.mirror.opened import Opened
+    from reconcile.mirror.wiring import Opened
 
 at_option = click.option(
     "--at",
@@ -52,7 +52,7 @@ retention_options = together(
 
 def opened(options: dict[str, Any]) -> "Opened":
     """Open the store that the options name."""
-    from reconcile.mirror.opened import open_bucket
+    from reconcile.mirror.wiring import open_bucket
 
     return open_bucket(options)
 
@@ -161,10 +161,10 @@ def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - clic
 
 
 def _rules(options: dict[str, Any]) -> "Rules":
-    from reconcile.mirror.durations import seconds
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.history.collect import MIN_GRACE, Rules
     from reconcile.mirror.snapshot.retention import Policy
+    from reconcile.mirror.units import seconds
 
     kept = (options.pop(name) for name in ("keep_last", "keep_hourly", "keep_daily"))
     text = options.pop("grace")

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias
 
-from reconcile.mirror.concurrency import Lanes
-from reconcile.mirror.limit import Limit
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.model import File, Tree
 from reconcile.mirror.tasks import Do, Piece, Task, tasks
 

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
+from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.ending import Ending, Runner, Times, runner_gone
 from reconcile.mirror.errors import FencedError, MirrorError
-from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.loop import FATAL, Passes, Room, follow, settled
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.passes import Effort

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, field
 
-from reconcile.mirror.limit import Limit
+from reconcile.mirror.concurrency import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
 from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.dirfd import Directories

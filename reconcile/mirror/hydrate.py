@@ -5,10 +5,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from reconcile.mirror.claim import ROUNDS, claim, fenced
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
-from reconcile.mirror.head import exchange, read_head
-from reconcile.mirror.mark import Mark, find_mark, volume_of, write_mark
+from reconcile.mirror.head import ROUNDS, claim, exchange, fenced, read_head
+from reconcile.mirror.local_state import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import Generation, Missing
 from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed
 from reconcile.mirror.refilling import Means, Restored, Volume, restore

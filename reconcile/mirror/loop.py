@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock
+from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import (
     DamagedError,
@@ -17,7 +18,6 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.facts import FactBook
 from reconcile.mirror.journal import Journal
-from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing
 from reconcile.mirror.passes import Effort, Survey
 from reconcile.mirror.snapshot.repack import NEVER

@@ -9,9 +9,9 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from reconcile.mirror.building import Built, Sight, build
+from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
-from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Tree
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift
 from reconcile.mirror.uploads import Uploads

@@ -7,16 +7,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.fetch import Fetch, Heard
 from reconcile.mirror.hands import Hands
+from reconcile.mirror.head import last_manifest, read_tree
 from reconcile.mirror.helper import Helper, Nobody
 from reconcile.mirror.index import Index, index_of, save_index
-from reconcile.mirror.limit import Limit
-from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.mark import volume_of
+from reconcile.mirror.local_state import StateDirectory, volume_of
 from reconcile.mirror.model import Generation, Tree
-from reconcile.mirror.position import last_manifest, read_tree
 from reconcile.mirror.recording import Record
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tasks import Do, Piece, Task, sizes

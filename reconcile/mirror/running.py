@@ -8,7 +8,7 @@ from types import FrameType
 
 from msgspec import Struct
 
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.door import Door, serve
 from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import FencedError, MirrorError
@@ -16,9 +16,8 @@ from reconcile.mirror.exit_codes import Exit, exit_of_farewell
 from reconcile.mirror.facts import FactBook
 from reconcile.mirror.flush import Plan, end, failed, hard_deadline
 from reconcile.mirror.journal import JsonJournal
-from reconcile.mirror.limit import Limit
+from reconcile.mirror.local_state import require_mark
 from reconcile.mirror.loop import FATAL, Loop, Passes, Room
-from reconcile.mirror.mark import require_mark
 from reconcile.mirror.model import Whole
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.report import Farewell, write_farewell

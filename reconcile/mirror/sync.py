@@ -8,15 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock, Since
-from reconcile.mirror.commit import commit
 from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.head import Position, commit, last_manifest, read_own_head, read_tree
 from reconcile.mirror.index import Index, index_of, load_index, save_index
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Completeness, Generation, Missing, Tree, Whole, Writer
 from reconcile.mirror.noticing import ContestedError, check_notices
 from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
-from reconcile.mirror.position import Position, last_manifest, read_own_head, read_tree
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.encoding import SECOND

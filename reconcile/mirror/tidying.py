@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.errors import DamagedError, MissingObjectError, StoreError
-from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Pack, Packed, Tree
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.snapshot.chain import next_pack

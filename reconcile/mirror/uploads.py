@@ -6,8 +6,7 @@ What was stored stays known when a pass is given up, so that the next one need n
 import threading
 from collections.abc import Callable, Sequence
 
-from reconcile.mirror.concurrency import Lanes
-from reconcile.mirror.limit import Limit
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.model import Alone, File, Pack, Packed, Place, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
 from reconcile.mirror.snapshot.pack import FinishedPack, PackWriter

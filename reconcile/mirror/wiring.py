@@ -1,15 +1,21 @@
-"""Puts the parts of the mirror together, from settings to a running process."""
+"""Puts the parts of the mirror together, from settings to a running process.
+
+What a command on a bucket needs: its store, threads, and a clock.
+"""
 
 import threading
 import uuid
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, field
 
+from reconcile.mirror.clock import Clock
+from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import MirrorError, SettingsError
-from reconcile.mirror.journal import Journal
+from reconcile.mirror.journal import Journal, JsonJournal
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.units import bytes_per_second
@@ -175,3 +181,19 @@ class Probing:
         self._thread.join()
         if self._error is not None:
             raise self._error
+
+
+class Opened(Struct, frozen=True):
+    """A session's prefix, ready for requests."""
+
+    store: Store
+    lanes: Lanes
+    clock: Clock
+
+
+def open_bucket(options: dict[str, Any]) -> Opened:
+    """Open the store that command-line options name; SettingsError if they make no sense."""
+    clock = StoreClock()
+    where = Where(workspace=Path(), state=Path(), **options)
+    store = store_opener(where, clock, JsonJournal(clock))()
+    return Opened(store, Lanes(where.lanes, "bucket"), clock)

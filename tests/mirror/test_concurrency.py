@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from reconcile.mirror.concurrency import Lanes
-from reconcile.mirror.limit import Limit, OverError
+from reconcile.mirror.concurrency import Lanes, Limit, OverError
 from tests.mirror.worlds import FakeClock
 
 FREE = Limit(FakeClock())

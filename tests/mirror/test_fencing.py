@@ -11,10 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from reconcile.mirror.claim import claim
-from reconcile.mirror.commit import commit
 from reconcile.mirror.errors import FencedError, PreconditionError, StoreAwayError
-from reconcile.mirror.head import read_head
+from reconcile.mirror.head import claim, commit, read_head
 from reconcile.mirror.model import ManifestRef, Whole, Writer
 from reconcile.mirror.protocol import (
     Claimant,

@@ -15,7 +15,7 @@ from reconcile.mirror.errors import (
     UnknownFormatError,
 )
 from reconcile.mirror.hydrate import Kept, PartialPolicy
-from reconcile.mirror.mark import find_mark
+from reconcile.mirror.local_state import find_mark
 from reconcile.mirror.model import Missing
 from reconcile.mirror.refilling import Restored
 from reconcile.mirror.workspace.reader import Changed

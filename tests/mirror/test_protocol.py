@@ -2,15 +2,13 @@
 
 import pytest
 
-from reconcile.mirror.claim import claim
-from reconcile.mirror.commit import commit
 from reconcile.mirror.errors import (
     DamagedError,
     DeniedError,
     FencedError,
     StoreAwayError,
 )
-from reconcile.mirror.head import exchange, read_head
+from reconcile.mirror.head import claim, commit, exchange, read_head
 from reconcile.mirror.model import Generation, Head, ManifestRef, Missing, Whole, Writer
 from reconcile.mirror.protocol import (
     Claimant,

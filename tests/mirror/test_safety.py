@@ -6,8 +6,8 @@ import sqlite3
 import pytest
 
 from reconcile.mirror import gather
+from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
-from reconcile.mirror.limit import Limit, OverError
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.sync import Done
 from reconcile.mirror.uploads import Uploads

@@ -3,12 +3,10 @@
 import math
 import stat
 
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
 from reconcile.mirror.hydrate import PartialPolicy, hydrate
-from reconcile.mirror.limit import Limit
-from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.mark import require_mark
+from reconcile.mirror.local_state import StateDirectory, require_mark
 from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.refilling import Means, Volume

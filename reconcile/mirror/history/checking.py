@@ -2,11 +2,11 @@
 
 from msgspec.structs import replace
 
+from reconcile.mirror.concurrency import Limit
 from reconcile.mirror.history.choosing import choose
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.verify import Damage, Verified, Verifier
-from reconcile.mirror.limit import Limit
-from reconcile.mirror.opened import Opened
+from reconcile.mirror.wiring import Opened
 
 
 def check(means: Opened, at: str, *, everything: bool) -> Verified:

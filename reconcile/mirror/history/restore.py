@@ -5,12 +5,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.hands import Hands
 from reconcile.mirror.history.past import read_tree
-from reconcile.mirror.limit import Limit
 from reconcile.mirror.model import Generation
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.tasks import Piece

@@ -11,9 +11,9 @@ from reconcile.mirror.errors import SettingsError, WorkspaceError
 from reconcile.mirror.moving.fetching import Fetched, fetch
 from reconcile.mirror.moving.importing import Imported, check_free, import_directory
 from reconcile.mirror.moving.repos import Repository, restore_all
-from reconcile.mirror.opened import Opened
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.wiring import Opened
 from reconcile.mirror.workspace.excludes import Excludes
 
 

@@ -14,14 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit, OverError
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
 from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.hands import Hands
-from reconcile.mirror.head import read_head
-from reconcile.mirror.limit import Limit, OverError
+from reconcile.mirror.head import read_head, read_tree
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.position import read_tree
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.sync import Done
 from reconcile.mirror.workspace.restorer import Restorer

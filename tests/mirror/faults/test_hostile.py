@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.head import read_tree
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.position import read_tree
 from reconcile.mirror.workspace import reader
 from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.compare_trees import differences

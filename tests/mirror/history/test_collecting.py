@@ -4,11 +4,11 @@ import hashlib
 
 import pytest
 
-from reconcile.mirror.durations import seconds
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.history.collect import Rules, preview
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.snapshot.retention import Policy
+from reconcile.mirror.units import seconds
 from tests.mirror.history.yard import BIG, DAY, HOUR
 
 

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import MirrorError
 from reconcile.mirror.history.collect import Collector, Rules
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.verify import Verifier
-from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.repack import Thrift
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.memory import MemoryBucket

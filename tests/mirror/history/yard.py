@@ -2,11 +2,10 @@
 
 import hashlib
 
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.history.collect import Collector, Rules
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.history.verify import Verifier
-from reconcile.mirror.limit import Limit
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.mirror.store.memory import MemoryBucket
 from tests.mirror.worlds import FakeClock, Pod
