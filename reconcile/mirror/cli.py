@@ -72,10 +72,10 @@ def program() -> None:
 def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; to be run before the agent starts."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.helper import When
     from reconcile.mirror.hydrate import PartialPolicy
     from reconcile.mirror.hydrating import run_hydrate
     from reconcile.mirror.protocol import Claimant
+    from reconcile.mirror.restore.worker import When
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.model import File, Tree
-from reconcile.mirror.tasks import Do, Piece, Task, tasks
+from reconcile.mirror.restore.tasks import Do, Piece, Task, tasks
 
 Heard: TypeAlias = Callable[[Piece], None]
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 from msgspec import msgpack
 
 from reconcile.mirror.messages import TASKS, Answer, Failed, Line
-from reconcile.mirror.tasks import Do, Piece, Task
+from reconcile.mirror.restore.tasks import Do, Piece, Task
 
 
 def serve(lines: Sequence[Line], make: Callable[[], Do]) -> NoReturn:

@@ -10,7 +10,7 @@ from reconcile.mirror.head import ROUNDS, claim, exchange, fenced, read_head
 from reconcile.mirror.local_state import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import Generation, Missing
 from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed
-from reconcile.mirror.refilling import Means, Restored, Volume, restore
+from reconcile.mirror.restore.restore import Means, Restored, Volume, restore
 
 
 class PartialPolicy(Enum):

@@ -6,14 +6,14 @@ from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.door import Door, serve
 from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.facts import FactBook, Facts
-from reconcile.mirror.hands import Hands
-from reconcile.mirror.helper import Helper, Nobody, When, fork_helper
 from reconcile.mirror.hydrate import Hydrated, Kept, PartialPolicy, hydrate
 from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.model import Whole
 from reconcile.mirror.protocol import Claimant
-from reconcile.mirror.refilling import Means, Restored, Volume
-from reconcile.mirror.tasks import Do, Piece
+from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.restore import Means, Restored, Volume
+from reconcile.mirror.restore.tasks import Do, Piece
+from reconcile.mirror.restore.worker import Helper, Nobody, When, fork_helper
 from reconcile.mirror.wiring import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.workspace.writer import Empty, Filler
 

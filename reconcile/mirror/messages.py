@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, msgpack
 
-from reconcile.mirror.tasks import Piece, Task
+from reconcile.mirror.restore.tasks import Piece, Task
 
 WAKE = b"wake"
 

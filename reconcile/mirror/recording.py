@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconcile.mirror.index import WIDTH, Index, append_row, text_of
 from reconcile.mirror.model import Entry, File, HardLink
-from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
+from reconcile.mirror.restore.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.writer import worded
 

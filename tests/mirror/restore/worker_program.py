@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 from reconcile.mirror import errors
-from reconcile.mirror.helper import Process, When, fork_helper
 from reconcile.mirror.model import Alone, File
-from reconcile.mirror.tasks import ChunkTask, Do, Piece, Task, WholeTask
+from reconcile.mirror.restore.tasks import ChunkTask, Do, Piece, Task, WholeTask
+from reconcile.mirror.restore.worker import Process, When, fork_helper
 
 TASK = ChunkTask("a", 0, 1, "d" * 64, last=True)
 UNSAYABLE = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.helper import Nobody, When, fork_helper
+from reconcile.mirror.restore.worker import Nobody, When, fork_helper
 from tests.controlplane import waiting
-from tests.mirror.helped import OWN, TASK, own
+from tests.mirror.restore.worker_program import OWN, TASK, own
 
 KILLED = (
     "the second process of the restore was killed: raise the pod's memory limit, or give "

@@ -12,11 +12,11 @@ from reconcile.mirror.errors import DamagedError, MissingObjectError
 from reconcile.mirror.index import append_row
 from reconcile.mirror.model import File, Pack, Packed
 from reconcile.mirror.pouring import Pouring
+from reconcile.mirror.restore.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import Member, read_member
 from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.port import Room, Store
-from reconcile.mirror.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
 from reconcile.mirror.workspace.reader import hole_digest
 from reconcile.mirror.workspace.writer import Spot
 

@@ -9,15 +9,15 @@ from msgspec import Struct
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.fetch import Fetch, Heard
-from reconcile.mirror.hands import Hands
 from reconcile.mirror.head import last_manifest, read_tree
-from reconcile.mirror.helper import Helper, Nobody
 from reconcile.mirror.index import Index, index_of, save_index
 from reconcile.mirror.local_state import StateDirectory, volume_of
 from reconcile.mirror.model import Generation, Tree
 from reconcile.mirror.recording import Record
+from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.tasks import Do, Piece, Task, sizes
+from reconcile.mirror.restore.worker import Helper, Nobody
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.tasks import Do, Piece, Task, sizes
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.restorer import Found, Restorer
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, WorkspaceError
-from reconcile.mirror.hands import Hands
 from reconcile.mirror.model import Alone, File
 from reconcile.mirror.pouring import PIECE
+from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.tasks import ChunkTask, Piece
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import Room
 from reconcile.mirror.store.retry import Backoff, RetryingStore
-from reconcile.mirror.tasks import ChunkTask, Piece
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.store.clocks import FakeClock
 

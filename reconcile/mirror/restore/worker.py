@@ -20,7 +20,7 @@ from msgspec import msgpack
 from reconcile.mirror import errors
 from reconcile.mirror.helping import serve
 from reconcile.mirror.messages import ANSWERS, WAKE, Failed, Line
-from reconcile.mirror.tasks import Do, Piece, Task
+from reconcile.mirror.restore.tasks import Do, Piece, Task
 
 Done: TypeAlias = Callable[[Task], None]
 
