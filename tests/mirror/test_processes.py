@@ -13,10 +13,10 @@ import pytest
 
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.head import read_head, read_tree
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.tasks import Fetch
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer

@@ -7,11 +7,10 @@ from msgspec import Struct
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.history.past import read_tree
 from reconcile.mirror.model import Generation
 from reconcile.mirror.restore.downloader import Hands
-from reconcile.mirror.restore.tasks import Piece
+from reconcile.mirror.restore.tasks import Fetch, Piece
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.workspace.restorer import Restorer
 

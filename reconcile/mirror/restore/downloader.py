@@ -1,4 +1,9 @@
-"""Brings the bytes of one task from the store into the volume, each of them checked by digest."""
+"""Brings the bytes of one task from the store into the volume, each of them checked by digest.
+
+Room for a whole object in memory.
+
+Brings one blob of a large file from the store to its place, a piece at a time.
+"""
 
 import hashlib
 import os
@@ -6,19 +11,65 @@ import threading
 from array import array
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
 from reconcile.mirror.index import append_row
 from reconcile.mirror.model import File, Pack, Packed
-from reconcile.mirror.pouring import Pouring
 from reconcile.mirror.restore.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import Member, read_member
-from reconcile.mirror.store.buffer import Buffer
 from reconcile.mirror.store.port import Room, Store
 from reconcile.mirror.workspace.reader import hole_digest
 from reconcile.mirror.workspace.writer import Spot
+
+
+class Buffer:
+    """Memory that an object is read into from its beginning; what it held is lost."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self._at = 0
+
+    def begin(self) -> None:
+        self._at = 0
+
+    def space(self) -> memoryview:
+        return self._memory[self._at :]
+
+    def take(self, size: int) -> None:
+        self._at += size
+
+
+PIECE: Final = 512 << 10
+"""Bytes that are hashed and written together, while they are still in the processor's cache."""
+
+
+class Pouring:
+    """Room for one blob. What is written is proven by `digest` at the end, not before."""
+
+    def __init__(self, spot: Spot, size: int) -> None:
+        self.size = size
+        self._spot = spot
+        self._memory = memoryview(bytearray(min(size, PIECE)))
+        self.begin()
+
+    def begin(self) -> None:
+        self._at = 0
+        self._hash = hashlib.sha256()
+
+    def space(self) -> memoryview:
+        return self._memory[: self.size - self._at]
+
+    def take(self, size: int) -> None:
+        piece = self._memory[:size]
+        self._hash.update(piece)
+        self._spot.write(piece, self._at)
+        self._at += size
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what has come since the last beginning."""
+        return self._hash.hexdigest()
 
 
 class Target(Protocol):
@@ -137,3 +188,8 @@ def _altered(key: str, path: str) -> DamagedError:
         f"{key} was altered: what it has of {path!r} is not what its digest says. Restore that "
         "object, or go back to an earlier generation"
     )
+
+
+if TYPE_CHECKING:
+    _conforms: type[Room] = Buffer
+    _conforms_1: type[Room] = Pouring

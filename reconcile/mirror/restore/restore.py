@@ -1,25 +1,99 @@
-"""A generation into a pod's volume, and the index of what is there then."""
+"""A generation into a pod's volume, and the index of what is there then.
 
+The index of a restore, from what files were when they were written: nobody looks twice.
+"""
+
+import os
 import sys
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.fetch import Fetch, Heard
 from reconcile.mirror.head import last_manifest, read_tree
-from reconcile.mirror.index import Index, index_of, save_index
+from reconcile.mirror.index import WIDTH, Index, append_row, index_of, save_index, text_of
 from reconcile.mirror.local_state import StateDirectory, volume_of
-from reconcile.mirror.model import Generation, Tree
-from reconcile.mirror.recording import Record
+from reconcile.mirror.model import Entry, File, Generation, HardLink, Tree
 from reconcile.mirror.restore.downloader import Hands
-from reconcile.mirror.restore.tasks import Do, Piece, Task, sizes
+from reconcile.mirror.restore.tasks import (
+    ChunkTask,
+    Do,
+    Fetch,
+    Heard,
+    PackTask,
+    Piece,
+    Task,
+    WholeTask,
+    sizes,
+)
 from reconcile.mirror.restore.worker import Helper, Nobody
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.restorer import Found, Restorer
+from reconcile.mirror.workspace.writer import worded
+
+
+class Record:
+    """Gathers what tasks have brought, from any thread."""
+
+    def __init__(self) -> None:
+        self._brought: list[tuple[tuple[File, ...], bytes]] = []
+
+    def add(self, task: Task, piece: Piece) -> None:
+        """Keep the rows of a task's files."""
+        match task:
+            case PackTask(_, files):
+                self._brought.append((files, piece.rows))
+            case WholeTask(file):
+                self._brought.append(((file,), piece.rows))
+            case ChunkTask():
+                pass
+
+    def index(self, generation: str, root: Path, entries: Mapping[str, Entry]) -> Index:
+        """Return the index of a volume that holds just these entries; to be called once.
+
+        Args:
+            generation: The digest of the manifest that holds them.
+            root: The volume, as the restore has left it.
+            entries: All of them, in the order of paths.
+
+        Raises:
+            WorkspaceError: What was not written by tasks cannot be looked at.
+        """
+        places = {path: WIDTH * place for place, path in enumerate(entries)}
+        numbers = array("q", bytes(8 * WIDTH * len(entries)))
+        while self._brought:
+            files, rows = self._brought.pop()
+            known = array("q", rows)
+            for place, file in enumerate(files):
+                at = places[file.path]
+                numbers[at : at + WIDTH] = known[WIDTH * place : WIDTH * (place + 1)]
+        for path, row in _rows_of(root, _unknown(entries, numbers)):
+            numbers[places[path] : places[path] + WIDTH] = row
+        return Index(generation, text_of(entries.values()), numbers)
+
+
+def _unknown(entries: Mapping[str, Entry], numbers: "array[int]") -> Iterator[str]:
+    """Yield what was not written by a task, or has changed since: by a link, or by being shown."""
+    linked = {entry.target for entry in entries.values() if type(entry) is HardLink}
+    for place, path in enumerate(entries):
+        row = numbers[WIDTH * place : WIDTH * (place + 1)]
+        if "/" not in path or path in linked or not any(row):
+            yield path
+
+
+def _rows_of(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int]]]":
+    with worded(root, ""), Directories(root) as directories:
+        for path in paths:
+            parent, name = directories.parent(path)
+            row = array("q")
+            append_row(row, os.stat(name, dir_fd=parent, follow_symlinks=False))
+            yield path, row
+
 
 _NOBODYS = frozenset({"lost+found"})
 """What a volume has that is empty."""

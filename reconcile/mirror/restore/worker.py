@@ -3,24 +3,116 @@
 It is forked while the program is small and has no threads, and sleeps until it is woken. It holds
 nothing that this process has opened since, and ends as soon as this process does, however that
 ends.
+
+What two processes of one program say to each other about tasks.
+
+The second process: performs tasks until the first one ends, and never does anything else.
 """
 
 import contextlib
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from reconcile.mirror import errors
-from reconcile.mirror.helping import serve
-from reconcile.mirror.messages import ANSWERS, WAKE, Failed, Line
 from reconcile.mirror.restore.tasks import Do, Piece, Task
+
+WAKE = b"wake"
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """The task raised an error of this class of `errors`, or one that is a defect."""
+
+    kind: str
+    message: str
+
+
+Answer: TypeAlias = Piece | Failed
+
+TASKS: msgpack.Decoder[Task] = msgpack.Decoder(Task)
+ANSWERS: msgpack.Decoder[Answer] = msgpack.Decoder(Answer)
+
+
+class Line:
+    """Messages over a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._incoming = connection.makefile("rb")
+
+    def send(self, message: bytes) -> None:
+        self._connection.sendall(len(message).to_bytes(4, "big") + message)
+
+    def receive(self) -> bytes:
+        """Return the next message; EOFError if the other end is gone."""
+        size = int.from_bytes(self._exactly(4), "big")
+        return self._exactly(size)
+
+    def close(self) -> None:
+        """End it, also for a thread that waits for a message."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def _exactly(self, size: int) -> bytes:
+        found = self._incoming.read(size)
+        if len(found) < size:
+            raise EOFError
+        return found
+
+
+def serve(lines: Sequence[Line], make: Callable[[], Do]) -> NoReturn:
+    """Be the second process. It must never return to what the first one was doing."""
+    try:
+        # Ctrl-C in a terminal is for all; the first process decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        control, *others = lines
+        control.receive()
+        do = _made(make)
+        for line in others:
+            threading.Thread(target=_answer_all, args=(line, do), daemon=True).start()
+        control.receive()
+    finally:
+        os._exit(0)
+
+
+def _made(make: Callable[[], Do]) -> Do:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - raised with the first task
+        failed = error
+
+        def fail(_task: Task) -> Piece:
+            raise failed
+
+        return fail
+
+
+def _answer_all(line: Line, do: Do) -> None:
+    """Perform what comes; nothing else comes when the first process is gone."""
+    try:
+        while True:
+            task = TASKS.decode(line.receive())
+            line.send(msgpack.encode(_answer(task, do)))
+    finally:
+        os._exit(0)
+
+
+def _answer(task: Task, do: Do) -> Answer:
+    try:
+        return do(task)
+    except Exception as error:  # noqa: BLE001 - raised again in the first process
+        message = str(error).encode(errors="backslashreplace").decode()
+        return Failed(type(error).__name__, message)
+
 
 Done: TypeAlias = Callable[[Task], None]
 

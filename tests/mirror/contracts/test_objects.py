@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, WorkspaceError
-from reconcile.mirror.store.buffer import Buffer
+from reconcile.mirror.restore.downloader import Buffer
 from reconcile.mirror.store.port import Store
 from tests.mirror.contracts.worlds import World
 

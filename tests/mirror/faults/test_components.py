@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from reconcile.mirror.concurrency import Lanes, Limit, OverError
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
-from reconcile.mirror.fetch import Fetch
 from reconcile.mirror.head import read_head, read_tree
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.tasks import Fetch
 from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.sync import Done
 from reconcile.mirror.workspace.restorer import Restorer

@@ -9,8 +9,7 @@ import pytest
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, WorkspaceError
 from reconcile.mirror.model import Alone, File
-from reconcile.mirror.pouring import PIECE
-from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.restore.downloader import PIECE, Hands
 from reconcile.mirror.restore.tasks import ChunkTask, Piece
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key
 from reconcile.mirror.store.memory import MemoryStore

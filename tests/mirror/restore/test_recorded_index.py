@@ -11,8 +11,7 @@ from bench.trees import w1, write_hard_names
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.index import WIDTH, append_row, load_index
 from reconcile.mirror.model import Directory, Entry, File, Pack, Packed
-from reconcile.mirror.recording import Record
-from reconcile.mirror.restore.restore import Restored
+from reconcile.mirror.restore.restore import Record, Restored
 from reconcile.mirror.restore.tasks import PackTask, Piece
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk

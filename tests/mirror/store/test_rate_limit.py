@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError, StoreAwayError
-from reconcile.mirror.store.buffer import Buffer
+from reconcile.mirror.restore.downloader import Buffer
 from reconcile.mirror.store.memory import MemoryStore, Request
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.rate_limit import BURST, Pace, PacedStore, PatientClock

@@ -14,7 +14,7 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.store.buffer import Buffer
+from reconcile.mirror.restore.downloader import Buffer
 from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
