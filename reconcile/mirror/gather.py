@@ -2,9 +2,9 @@
 
 from msgspec import Struct, field
 
+from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.concurrency import Limit
 from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.reader import (
     Changed,

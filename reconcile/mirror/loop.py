@@ -5,6 +5,8 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconcile.mirror.backup.archiver import Effort, Survey
+from reconcile.mirror.backup.syncer import Done, Outcome, Syncer, Unchanged
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.ending import Ending
@@ -19,9 +21,7 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.facts import FactBook
 from reconcile.mirror.journal import Journal
 from reconcile.mirror.model import Missing
-from reconcile.mirror.passes import Effort, Survey
 from reconcile.mirror.snapshot.repack import NEVER
-from reconcile.mirror.sync import Done, Outcome, Syncer, Unchanged
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 
 FATAL = (FencedError, DamagedError, UnknownFormatError)

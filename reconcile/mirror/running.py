@@ -8,6 +8,8 @@ from types import FrameType
 
 from msgspec import Struct
 
+from reconcile.mirror.backup.archiver import Effort
+from reconcile.mirror.backup.syncer import Syncer, Workspace
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.door import Door, serve
 from reconcile.mirror.ending import Ending
@@ -19,9 +21,7 @@ from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.local_state import require_mark
 from reconcile.mirror.loop import FATAL, Loop, Passes, Room
 from reconcile.mirror.model import Whole
-from reconcile.mirror.passes import Effort
 from reconcile.mirror.report import Farewell, write_farewell
-from reconcile.mirror.sync import Syncer, Workspace
 from reconcile.mirror.tempo import Tempo
 from reconcile.mirror.wiring import Holding, StoreClock, Where, store_opener
 

@@ -73,7 +73,7 @@ def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
 def test_a_pass_with_nothing_to_do_asks_and_imports_nothing_of_the_store(committed):
     code, names = modules_after(*committed)
     assert code == "0"
-    assert "reconcile.mirror.sync" in names
+    assert "reconcile.mirror.backup.syncer" in names
     assert not names & (CLUSTER | STORE)
 
 

@@ -9,15 +9,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from reconcile.mirror.backup.archiver import Effort
+from reconcile.mirror.backup.syncer import Done, Syncer, Workspace
 from reconcile.mirror.concurrency import Limit
 from reconcile.mirror.errors import SettingsError, WorkspaceError
 from reconcile.mirror.head import exchange, read_head
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Writer
-from reconcile.mirror.passes import Effort
 from reconcile.mirror.protocol import Claimant, Found, Landed, claimed
 from reconcile.mirror.snapshot.encoding import encode_text
-from reconcile.mirror.sync import Done, Syncer, Workspace
 from reconcile.mirror.wiring import Opened
 from reconcile.mirror.workspace.excludes import Excludes
 

@@ -194,7 +194,7 @@ def _whose(volume: Volume) -> Found:
 
 
 def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
-    from reconcile.mirror.passes import survey
+    from reconcile.mirror.backup.archiver import survey
     from reconcile.mirror.workspace.fair_share import Bounds
 
     bounds = Bounds(sys.maxsize, lambda: tree.entries)

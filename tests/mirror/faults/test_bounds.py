@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from reconcile.mirror.backup.syncer import Unchanged
 from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.sync import Unchanged
 from reconcile.mirror.workspace import survey
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.disks import disk, fill, grow, with_disks

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from reconcile.mirror.backup.syncer import Done
 from reconcile.mirror.concurrency import Lanes, Limit, OverError
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
 from reconcile.mirror.head import read_head, read_tree
@@ -21,7 +22,6 @@ from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Hands
 from reconcile.mirror.restore.tasks import Fetch
 from reconcile.mirror.store.memory import MemoryStore
-from reconcile.mirror.sync import Done
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from reconcile.mirror.backup.syncer import Unchanged
 from reconcile.mirror.clock import Since
 from reconcile.mirror.facts import FactBook, freshness
 from reconcile.mirror.history.choosing import choose
@@ -14,7 +15,6 @@ from reconcile.mirror.noticing import ContestedError
 from reconcile.mirror.service import Answers
 from reconcile.mirror.snapshot.encoding import stamp_text
 from reconcile.mirror.snapshot.gc import Notice, encode_notice
-from reconcile.mirror.sync import Unchanged
 from tests.mirror.history.yard import BIG, DAY, HOUR
 from tests.mirror.worlds import FakeClock, Silent, listing
 

@@ -6,11 +6,11 @@ import sqlite3
 import pytest
 
 from reconcile.mirror import gather
+from reconcile.mirror.backup.syncer import Done
+from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
 from reconcile.mirror.model import Missing, Whole
-from reconcile.mirror.sync import Done
-from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.reader import Changed, ChangedError
 from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
 

@@ -8,13 +8,13 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from reconcile.mirror.building import Built, Sight, build
+from reconcile.mirror.backup.tree_builder import Built, Sight, build
+from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.gather import Gathered, Gatherer
 from reconcile.mirror.index import Index
 from reconcile.mirror.model import Tree
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift
-from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.dirfd import Directories
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.fair_share import Bounds, walk_within

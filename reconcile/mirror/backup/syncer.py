@@ -7,6 +7,9 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconcile.mirror.backup.archiver import Capture, Captured, Effort, Survey, survey
+from reconcile.mirror.backup.repack import Tidied, tidy
+from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.clock import Clock, Since
 from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import WorkspaceError
@@ -15,15 +18,12 @@ from reconcile.mirror.index import Index, index_of, load_index, save_index
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Completeness, Generation, Missing, Tree, Whole, Writer
 from reconcile.mirror.noticing import ContestedError, check_notices
-from reconcile.mirror.passes import Capture, Captured, Effort, Survey, survey
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.encoding import SECOND
 from reconcile.mirror.snapshot.gc import named_anew
 from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.tidying import Tidied, tidy
-from reconcile.mirror.uploads import Uploads
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.fair_share import MAX_FILES, Bounds
 

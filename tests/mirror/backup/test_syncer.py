@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from reconcile.mirror import gather
+from reconcile.mirror.backup.syncer import Unchanged
 from reconcile.mirror.model import Whole
-from reconcile.mirror.sync import Unchanged
 from reconcile.mirror.workspace.reader import Changed, ChangedError
 from tests.mirror.worlds import listing, requests
 

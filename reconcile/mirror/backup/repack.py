@@ -10,10 +10,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from reconcile.mirror.backup.archiver import Effort
 from reconcile.mirror.concurrency import Limit, OverError
 from reconcile.mirror.errors import DamagedError, MissingObjectError, StoreError
 from reconcile.mirror.model import Pack, Packed, Tree
-from reconcile.mirror.passes import Effort
 from reconcile.mirror.snapshot.chain import next_pack
 from reconcile.mirror.snapshot.keys import pack_key
 from reconcile.mirror.snapshot.pack import FinishedPack, Member, PackWriter, extract

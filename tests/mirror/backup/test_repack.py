@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.mirror.backup.repack import RESERVE
 from reconcile.mirror.errors import DeniedError, StoreAwayError
 from reconcile.mirror.head import read_head, read_tree
 from reconcile.mirror.history.past import read_past
@@ -16,7 +17,6 @@ from reconcile.mirror.snapshot.chain import MAX_DELTAS
 from reconcile.mirror.snapshot.gc import SWEEP, Notice, encode_notice
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift, live_bytes
 from reconcile.mirror.store.memory import MemoryStore
-from reconcile.mirror.tidying import RESERVE
 from tests.mirror.worlds import Pod, listing, requests
 
 EAGER = Thrift(most_small=1, least_freed=1)
