@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from reconcile.mirror import gather
+from reconcile.mirror.backup import archiver
 from reconcile.mirror.ending import (
     Ending,
     NoRunner,
@@ -63,9 +63,9 @@ def test_a_flush_without_changes_says_the_generation_that_there_is(stage):
 def test_a_file_that_never_rests_makes_the_last_generation_partial(stage, monkeypatch):
     stage.pod.write("a", b"four")
     stage.pod.write("b", b"b")
-    real = gather.read_file
+    real = archiver.read_file
     monkeypatch.setattr(
-        gather,
+        archiver,
         "read_file",
         lambda root, seen: Changed("a") if seen.path == "a" else real(root, seen),
     )
@@ -77,9 +77,9 @@ def test_a_file_that_never_rests_makes_the_last_generation_partial(stage, monkey
 
 def test_a_file_that_comes_to_rest_in_time_is_taken(stage, monkeypatch):
     stage.pod.write("a", b"four")
-    real = gather.read_file
+    real = archiver.read_file
     monkeypatch.setattr(
-        gather,
+        archiver,
         "read_file",
         lambda root, seen: real(root, seen) if stage.pod.clock.waits else Changed("a"),
     )

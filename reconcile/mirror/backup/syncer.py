@@ -1,6 +1,9 @@
-"""Keeps the snapshot equal to the workspace, one pass at a time."""
+"""Keeps the snapshot equal to the workspace, one pass at a time.
 
-from collections.abc import Callable, Collection
+Looks, before a commit, whether garbage collection deletes what the commit would name.
+"""
+
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,20 +15,60 @@ from reconcile.mirror.backup.repack import Tidied, tidy
 from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.clock import Clock, Since
 from reconcile.mirror.concurrency import Lanes
-from reconcile.mirror.errors import WorkspaceError
+from reconcile.mirror.errors import MissingObjectError, StoreAwayError, WorkspaceError
 from reconcile.mirror.head import Position, commit, last_manifest, read_own_head, read_tree
 from reconcile.mirror.index import Index, index_of, load_index, save_index
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Completeness, Generation, Missing, Tree, Whole, Writer
-from reconcile.mirror.noticing import ContestedError, check_notices
 from reconcile.mirror.protocol import Found, Moved, next_number, successor
 from reconcile.mirror.snapshot.chain import Stamp, Written, new_base, next_delta
 from reconcile.mirror.snapshot.encoding import SECOND
-from reconcile.mirror.snapshot.gc import named_anew
+from reconcile.mirror.snapshot.gc import OLDEST, SWEEP, concerns, decode_notice, named_anew
 from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.fair_share import MAX_FILES, Bounds
+
+NamesAnew = Callable[[], Iterable[str]]
+
+
+class ContestedError(StoreAwayError):
+    """What was stored may be gone again: it must be stored anew, some time later."""
+
+
+def check_notices(store: Store, names: NamesAnew, since: float, now: float) -> None:
+    """See that nothing that is about to be committed is being deleted.
+
+    To be called when the manifest is stored, and before HEAD is written.
+
+    Args:
+        store: Where notices are.
+        names: The keys that the new generation names and the one before does not.
+        since: From when on they were stored, in seconds since 1970.
+        now: What time it is.
+
+    Raises:
+        ContestedError: One of them is, or all this was stored too long ago to be sure.
+        StoreError: Notices could not be read.
+        DamagedError: One is malformed.
+        UnknownFormatError: Another version wrote one.
+    """
+    if now - since > OLDEST:
+        raise ContestedError("what was stored is days old and was never committed: it is sent anew")
+    for listed in list(store.list(SWEEP)):
+        if not concerns(listed.modified, since):
+            continue
+        try:
+            deleted = set(decode_notice(store.get(listed.key).body).keys)
+        except MissingObjectError:
+            continue
+        contested = next((key for key in names() if key in deleted), None)
+        if contested is not None:
+            raise ContestedError(
+                f"{contested} is being deleted by garbage collection: it is stored anew, and "
+                "committed once that is over"
+            )
+
 
 ROUNDS = 3
 """How often one pass begins again where a late write of its own writer came in between."""

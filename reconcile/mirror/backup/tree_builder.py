@@ -1,8 +1,11 @@
-"""The next tree out of what was seen, what was read, and the tree before it. Pure."""
+"""The next tree out of what was seen, what was read, and the tree before it. Pure.
+
+Which paths lie below others, told in one go over many of them.
+"""
 
 import math
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -19,8 +22,25 @@ from reconcile.mirror.model import (
     Symlink,
     Tree,
 )
-from reconcile.mirror.tree.below import Below
 from reconcile.mirror.workspace.walk import Seen
+
+
+class Below:
+    """Says of paths whether they are below one of `roots`.
+
+    They must be asked for in their order, so that directories come before what is in them: then
+    each costs one look, however many roots there are.
+    """
+
+    def __init__(self, roots: Iterable[str]) -> None:
+        self._inside = set(roots)
+
+    def __contains__(self, path: str) -> bool:
+        if path.rpartition("/")[0] not in self._inside:
+            return False
+        self._inside.add(path)
+        return True
+
 
 Placed: TypeAlias = Callable[[Sequence[str]], Place | None]
 """Says where the blobs of one file are stored; None where they are not."""

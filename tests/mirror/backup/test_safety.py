@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from reconcile.mirror import gather
+from reconcile.mirror.backup import archiver
 from reconcile.mirror.backup.syncer import Done
 from reconcile.mirror.backup.uploader import Uploads
 from reconcile.mirror.concurrency import Limit, OverError
@@ -99,13 +99,13 @@ def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, succes
     for number in range(5):
         pod.write(f"f{number}", b"%d" % number * 1000)
     reads = []
-    real = gather.Gatherer.take_file
+    real = archiver.Gatherer.take_file
 
     def take_file(self, seen):
         reads.append(seen.path)
         real(self, seen)
 
-    monkeypatch.setattr(gather.Gatherer, "take_file", take_file)
+    monkeypatch.setattr(archiver.Gatherer, "take_file", take_file)
     effort = pod.effort(final=True, asked=lambda: len(reads) == 2)
     monkeypatch.setattr(Uploads, "close_pack", _whatever_the_limit(Uploads.close_pack))
     monkeypatch.setattr(Uploads, "drain", _whatever_the_limit(Uploads.drain))
@@ -125,12 +125,12 @@ def _whatever_the_limit(method):
 
 def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
     pod.write("a", b"a")
-    real = gather.read_file
+    real = archiver.read_file
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gather, "read_file", lambda _root, seen: Changed(seen.path))
+        patched.setattr(archiver, "read_file", lambda _root, seen: Changed(seen.path))
         done = pod.sync(final=True)
     assert done.generation.completeness == Missing(1, 1)
-    assert gather.read_file is real
+    assert archiver.read_file is real
     assert pod.sync().generation.completeness == Whole()
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
@@ -187,7 +187,7 @@ def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(po
         raise ChangedError("a.db")
         yield
 
-    monkeypatch.setattr(gather, "read_database", torn)
+    monkeypatch.setattr(archiver, "read_database", torn)
     done = pod.sync()
     assert done.captured.gathered.restless == 1
     assert not done.committed
@@ -202,9 +202,9 @@ def test_refs_wait_for_objects_that_could_not_be_taken(pod, monkeypatch):
     before = pod.sync().captured.built.tree.entries
     for name in (".git/refs/heads/main", ".git/objects/bb/new", "other"):
         pod.write(name, b"new")
-    real = gather.read_file
+    real = archiver.read_file
     monkeypatch.setattr(
-        gather,
+        archiver,
         "read_file",
         lambda root, seen: Changed("x") if seen.path.endswith("bb/new") else real(root, seen),
     )

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from reconcile.mirror import gather
+from reconcile.mirror.backup import archiver
 from reconcile.mirror.backup.syncer import Unchanged
 from reconcile.mirror.model import Whole
 from reconcile.mirror.workspace.reader import Changed, ChangedError
@@ -143,15 +143,15 @@ def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
     pod.sync()
     pod.write("a", b"newer")
     pod.write("b", b"other")
-    real = gather.read_file
+    real = archiver.read_file
 
     def torn(root, seen):
         if seen.path != "a":
             return real(root, seen)
-        return Changed("a") if kind == "changed" else gather.Unreadable("a", "no right")
+        return Changed("a") if kind == "changed" else archiver.Unreadable("a", "no right")
 
     with monkeypatch.context() as patched:
-        patched.setattr(gather, "read_file", torn)
+        patched.setattr(archiver, "read_file", torn)
         done = pod.sync()
     assert done.committed
     assert done.captured.gathered.restless + done.captured.gathered.unreadable == 1
@@ -163,14 +163,14 @@ def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
 
 def test_what_changed_while_it_was_read_is_taken_in_the_next_pass(pod, monkeypatch):
     pod.write("a", b"x" * (9 << 20))
-    real = gather.read_chunks
+    real = archiver.read_chunks
 
     def torn(root, seen, size):
         yield next(iter(real(root, seen, size)))
         raise ChangedError(seen.path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(gather, "read_chunks", torn)
+        patched.setattr(archiver, "read_chunks", torn)
         assert pod.sync().captured.gathered.restless == 1
     assert "a" in pod.sync().captured.built.tree.entries
 

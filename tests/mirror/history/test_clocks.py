@@ -5,13 +5,12 @@ import os
 
 import pytest
 
-from reconcile.mirror.backup.syncer import Unchanged
+from reconcile.mirror.backup.syncer import ContestedError, Unchanged
 from reconcile.mirror.clock import Since
 from reconcile.mirror.facts import FactBook, freshness
 from reconcile.mirror.history.choosing import choose
 from reconcile.mirror.history.past import read_past
 from reconcile.mirror.loop import Passes, Room
-from reconcile.mirror.noticing import ContestedError
 from reconcile.mirror.service import Answers
 from reconcile.mirror.snapshot.encoding import stamp_text
 from reconcile.mirror.snapshot.gc import Notice, encode_notice

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
+from reconcile.mirror.backup.syncer import ContestedError
 from reconcile.mirror.errors import DamagedError
-from reconcile.mirror.noticing import ContestedError
 from reconcile.mirror.snapshot.gc import Notice, encode_notice
 from tests.mirror.history.yard import BIG, DAY, HOUR
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.tree.below import Below
+from reconcile.mirror.backup.tree_builder import Below
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,0 @@
-"""The workspace's side of the mirror: everything goes through directory descriptors, no link."""
