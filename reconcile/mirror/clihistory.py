@@ -10,7 +10,7 @@ from reconcile.mirror.clioptions import FOLDER, bucket_options, output_option, t
 from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:
-    from reconcile.mirror.history.collect import Collected, Rules
+    from reconcile.mirror.history.gc import Collected, Rules
     from reconcile.mirror.wiring import Opened
 
 at_option = click.option(
@@ -68,9 +68,9 @@ def say(lines: Iterable[str]) -> None:
 @output_option
 def log(output: str, **options: Any) -> int:
     """List the generations that are kept, the oldest first, and what each has changed."""
-    from reconcile.mirror.history import showing
-    from reconcile.mirror.history.past import read_past
-    from reconcile.mirror.history.timeline import Timeline
+    from reconcile.mirror.history import output as showing
+    from reconcile.mirror.history.generations import read_past
+    from reconcile.mirror.history.log import Timeline
 
     store = opened(options).store
     past = read_past(store)
@@ -91,10 +91,10 @@ def log(output: str, **options: Any) -> int:
 @click.argument("path", default="")
 def ls(at: str, path: str, output: str, **options: Any) -> int:
     """List what a generation holds: all of it, or what is at PATH and below."""
-    from reconcile.mirror.history import showing
+    from reconcile.mirror.history import output as showing
     from reconcile.mirror.history.choosing import choose
+    from reconcile.mirror.history.generations import read_tree
     from reconcile.mirror.history.listing import below
-    from reconcile.mirror.history.past import read_tree
 
     store = opened(options).store
     generation = choose(store, at)
@@ -130,7 +130,7 @@ def restore(at: str, target: Path, **options: Any) -> int:
 def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
     """Read every object that a generation needs, and check it by its digest."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.history import showing
+    from reconcile.mirror.history import output as showing
     from reconcile.mirror.history.checking import check
 
     if at and everything:
@@ -150,7 +150,7 @@ def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # no
 @click.option("--delete", is_flag=True, help="Do it. Without, it is only told what would go.")
 def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
     """Delete what no generation that is kept needs, a grace time after it was found so."""
-    from reconcile.mirror.history import showing
+    from reconcile.mirror.history import output as showing
 
     found = _collect(_rules(options), delete, opened(options))
     if output == "json":
@@ -162,7 +162,7 @@ def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - clic
 
 def _rules(options: dict[str, Any]) -> "Rules":
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.history.collect import MIN_GRACE, Rules
+    from reconcile.mirror.history.gc import MIN_GRACE, Rules
     from reconcile.mirror.snapshot.retention import Policy
     from reconcile.mirror.units import seconds
 
@@ -175,7 +175,7 @@ def _rules(options: dict[str, Any]) -> "Rules":
 
 
 def _collect(rules: "Rules", delete: bool, means: "Opened") -> "Collected":  # noqa: FBT001
-    from reconcile.mirror.history.collect import Collector, preview
+    from reconcile.mirror.history.gc import Collector, preview
 
     if delete:
         return Collector(means.store, rules, means.clock).collect()

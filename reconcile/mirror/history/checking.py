@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from reconcile.mirror.concurrency import Limit
 from reconcile.mirror.history.choosing import choose
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.history.verify import Damage, Verified, Verifier
 from reconcile.mirror.wiring import Opened
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reconcile.mirror.errors import DamagedError, SettingsError
-from reconcile.mirror.history.past import read_past, require_head
+from reconcile.mirror.history.generations import read_past, require_head
 from reconcile.mirror.model import Generation
 from reconcile.mirror.snapshot.encoding import SECOND, parse_stamp, stamp_text
 from reconcile.mirror.store.port import Store

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError
-from reconcile.mirror.history.past import Past, read_past, ref_of
+from reconcile.mirror.history.generations import Past, read_past, ref_of
 from reconcile.mirror.model import Generation, ManifestRef
 from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import read_manifest

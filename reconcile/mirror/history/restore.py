@@ -7,7 +7,7 @@ from msgspec import Struct
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.history.past import read_tree
+from reconcile.mirror.history.generations import read_tree
 from reconcile.mirror.model import Generation
 from reconcile.mirror.restore.downloader import Hands
 from reconcile.mirror.restore.tasks import Fetch, Piece

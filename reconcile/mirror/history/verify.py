@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from reconcile.mirror.concurrency import Job, Lanes, Limit
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
-from reconcile.mirror.history.past import read_object, read_tree
+from reconcile.mirror.history.generations import read_object, read_tree
 from reconcile.mirror.model import File, Generation, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
 from reconcile.mirror.snapshot.pack import Member, read_member, verify_pack

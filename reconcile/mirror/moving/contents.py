@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from reconcile.mirror.errors import DamagedError
-from reconcile.mirror.history.past import read_object
+from reconcile.mirror.history.generations import read_object
 from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
 from reconcile.mirror.snapshot.pack import Member, extract, verify_pack

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reconcile.mirror.backup.repack import RESERVE
 from reconcile.mirror.errors import DeniedError, StoreAwayError
 from reconcile.mirror.head import read_head, read_tree
-from reconcile.mirror.history.past import read_past
-from reconcile.mirror.history.timeline import Change, Timeline
+from reconcile.mirror.history.generations import read_past
+from reconcile.mirror.history.log import Change, Timeline
 from reconcile.mirror.snapshot.chain import MAX_DELTAS
 from reconcile.mirror.snapshot.gc import SWEEP, Notice, encode_notice
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift, live_bytes

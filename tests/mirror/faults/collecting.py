@@ -5,7 +5,7 @@ A program of its own, so that it can be killed; the command line asks for an hou
 
 import sys
 
-from reconcile.mirror.history.collect import Collector, Rules
+from reconcile.mirror.history.gc import Collector, Rules
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.mirror.store.factory import Mounts, Place, open_store
 from reconcile.mirror.store.port import Store

@@ -7,7 +7,7 @@ from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.settings import Settings
-from tests.mirror.history.yard import Yard
+from tests.mirror.history.gc_world import Yard
 from tests.mirror.worlds import Pod
 from tests.s3 import buckets
 

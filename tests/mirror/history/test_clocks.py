@@ -9,12 +9,12 @@ from reconcile.mirror.backup.syncer import ContestedError, Unchanged
 from reconcile.mirror.clock import Since
 from reconcile.mirror.facts import FactBook, freshness
 from reconcile.mirror.history.choosing import choose
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.loop import Passes, Room
 from reconcile.mirror.service import Answers
 from reconcile.mirror.snapshot.encoding import stamp_text
 from reconcile.mirror.snapshot.gc import Notice, encode_notice
-from tests.mirror.history.yard import BIG, DAY, HOUR
+from tests.mirror.history.gc_world import BIG, DAY, HOUR
 from tests.mirror.worlds import FakeClock, Silent, listing
 
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR, 400 * DAY, -400 * DAY], ids=str)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import MirrorError
-from reconcile.mirror.history.collect import Collector, Rules
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.gc import Collector, Rules
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.repack import Thrift
 from reconcile.mirror.snapshot.retention import Policy, kept
 from reconcile.mirror.store.memory import MemoryBucket
-from tests.mirror.history.turns import Turns, TurnStore
+from tests.mirror.history.interleaving import Turns, TurnStore
 from tests.mirror.worlds import FakeClock, Pod
 
 HOUR = 3600.0

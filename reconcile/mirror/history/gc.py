@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock, Since
-from reconcile.mirror.history.past import Kept
+from reconcile.mirror.history.generations import Kept
 from reconcile.mirror.history.proof import PROBE, prove, store_time
 from reconcile.mirror.history.reach import Look, Reach
 from reconcile.mirror.snapshot import keys

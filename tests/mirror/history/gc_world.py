@@ -3,8 +3,8 @@
 import hashlib
 
 from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.history.collect import Collector, Rules
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.gc import Collector, Rules
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.mirror.store.memory import MemoryBucket

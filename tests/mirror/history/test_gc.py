@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.history.collect import Rules, preview
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.gc import Rules, preview
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.mirror.units import seconds
-from tests.mirror.history.yard import BIG, DAY, HOUR
+from tests.mirror.history.gc_world import BIG, DAY, HOUR
 
 
 def test_what_no_kept_generation_needs_goes_a_grace_time_after_it_was_marked(yard):

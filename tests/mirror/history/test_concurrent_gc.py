@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.history.collect import Collector, Rules
-from reconcile.mirror.history.past import read_past
+from reconcile.mirror.history.gc import Collector, Rules
+from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.snapshot.retention import Policy
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.history.conftest import Desk

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError
-from reconcile.mirror.history.past import Past, read_object
+from reconcile.mirror.history.generations import Past, read_object
 from reconcile.mirror.model import Completeness, Entry, File, Generation, HardLink, Writer
 from reconcile.mirror.snapshot.chain import read_manifest
 from reconcile.mirror.snapshot.manifest import Manifest

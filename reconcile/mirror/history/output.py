@@ -6,8 +6,8 @@ from typing import Any, Final, assert_never
 
 import orjson
 
-from reconcile.mirror.history.collect import Collected
-from reconcile.mirror.history.timeline import Told, Untold
+from reconcile.mirror.history.gc import Collected
+from reconcile.mirror.history.log import Told, Untold
 from reconcile.mirror.history.verify import Damage, Verified
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Missing, Symlink
 from reconcile.mirror.snapshot.encoding import encode_text, mtime_text, stamp_text

@@ -7,7 +7,7 @@ import pytest
 from reconcile.mirror.backup.syncer import ContestedError
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.snapshot.gc import Notice, encode_notice
-from tests.mirror.history.yard import BIG, DAY, HOUR
+from tests.mirror.history.gc_world import BIG, DAY, HOUR
 
 
 def test_a_writer_stores_anew_what_is_being_deleted_before_it_commits(yard):

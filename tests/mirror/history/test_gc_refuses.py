@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from reconcile.mirror.errors import DamagedError, DeniedError, StoreError, UnknownFormatError
-from tests.mirror.history.yard import BIG, DAY
+from tests.mirror.history.gc_world import BIG, DAY
 
 
 def _no_deletes(yard):
