@@ -92,9 +92,8 @@ def log(output: str, **options: Any) -> int:
 def ls(at: str, path: str, output: str, **options: Any) -> int:
     """List what a generation holds: all of it, or what is at PATH and below."""
     from reconcile.mirror.history import output as showing
-    from reconcile.mirror.history.choosing import choose
-    from reconcile.mirror.history.generations import read_tree
-    from reconcile.mirror.history.listing import below
+    from reconcile.mirror.history.generations import choose, read_tree
+    from reconcile.mirror.history.log import below
 
     store = opened(options).store
     generation = choose(store, at)
@@ -112,7 +111,7 @@ def ls(at: str, path: str, output: str, **options: Any) -> int:
 @click.argument("target", type=FOLDER)
 def restore(at: str, target: Path, **options: Any) -> int:
     """Restore a generation into the directory TARGET, which is new or empty."""
-    from reconcile.mirror.history.choosing import choose
+    from reconcile.mirror.history.generations import choose
     from reconcile.mirror.history.restore import restore as write
 
     means = opened(options)
@@ -131,7 +130,7 @@ def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # no
     """Read every object that a generation needs, and check it by its digest."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.history import output as showing
-    from reconcile.mirror.history.checking import check
+    from reconcile.mirror.history.verify import check
 
     if at and everything:
         raise SettingsError("--at and --all exclude each other")

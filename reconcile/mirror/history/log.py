@@ -1,4 +1,7 @@
-"""What each generation brought: how many files it has, and what changed since the one before."""
+"""What each generation brought: how many files it has, and what changed since the one before.
+
+What of a tree lies at a path and below it.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -6,12 +9,32 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.errors import DamagedError
+from reconcile.mirror.errors import DamagedError, SettingsError
 from reconcile.mirror.history.generations import Past, read_object
-from reconcile.mirror.model import Completeness, Entry, File, Generation, HardLink, Writer
+from reconcile.mirror.model import Completeness, Entry, File, Generation, HardLink, Tree, Writer
 from reconcile.mirror.snapshot.chain import read_manifest
+from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.snapshot.manifest import Manifest
 from reconcile.mirror.store.port import Store
+
+
+def below(tree: Tree, path: str) -> list[Entry]:
+    """Return the entries at a path and below, all for an empty one.
+
+    Raises:
+        SettingsError: There is nothing at this path.
+    """
+    wanted = "/".join(part for part in path.split("/") if part not in {"", "."})
+    if not wanted:
+        return list(tree.entries.values())
+    if wanted not in tree.entries:
+        raise SettingsError(f"there is no {encode_text(wanted)!r} in this generation")
+    return [
+        entry
+        for name, entry in tree.entries.items()
+        if name == wanted or name.startswith(f"{wanted}/")
+    ]
+
 
 _CUT_OFF: Final = "cut off from HEAD by a damaged manifest; --at with its number takes it"
 

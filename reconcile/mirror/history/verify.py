@@ -1,4 +1,7 @@
-"""Reads every object that generations need and checks it by its digest."""
+"""Reads every object that generations need and checks it by its digest.
+
+Which generations a `verify` is about, and what it finds.
+"""
 
 import hashlib
 import threading
@@ -6,14 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.concurrency import Job, Lanes, Limit
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
-from reconcile.mirror.history.generations import read_object, read_tree
+from reconcile.mirror.history.generations import choose, read_object, read_past, read_tree
 from reconcile.mirror.model import File, Generation, Pack, Packed, Tree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
 from reconcile.mirror.snapshot.pack import Member, read_member, verify_pack
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.wiring import Opened
 
 
 class Damage(Struct, frozen=True):
@@ -157,3 +162,23 @@ def _named(reason: str, generation: Generation) -> str:
         if ref.key in reason:
             return ref.key
     return generation.chain[-1].key
+
+
+def check(means: Opened, at: str, *, everything: bool) -> Verified:
+    """Verify the generation that `at` means, or all.
+
+    With all also what cannot be read as a manifest or record counts as damaged. Raises as `choose`.
+    """
+    verifier = Verifier(means.store, means.lanes, Limit(means.clock))
+    if not everything:
+        chosen = choose(means.store, at)
+        return verifier.verify([chosen] if chosen.number else [])
+    past = read_past(means.store)
+    found = verifier.verify(past.generations().values())
+    known = {damage.key for damage in found.damages}
+    more = (
+        Damage(key, reason, (), ())
+        for key, reason in sorted(past.troubles.items())
+        if key not in known
+    )
+    return replace(found, damages=(*found.damages, *more))

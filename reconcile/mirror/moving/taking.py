@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.history.choosing import choose
-from reconcile.mirror.history.generations import read_tree
+from reconcile.mirror.history.generations import choose, read_tree
 from reconcile.mirror.moving.contents import Contents
 from reconcile.mirror.moving.plain import Exported, PlainExport
 from reconcile.mirror.moving.tarring import write_tar

@@ -8,8 +8,7 @@ import pytest
 from reconcile.mirror.backup.syncer import ContestedError, Unchanged
 from reconcile.mirror.clock import Since
 from reconcile.mirror.facts import FactBook, freshness
-from reconcile.mirror.history.choosing import choose
-from reconcile.mirror.history.generations import read_past
+from reconcile.mirror.history.generations import choose, read_past
 from reconcile.mirror.loop import Passes, Room
 from reconcile.mirror.service import Answers
 from reconcile.mirror.snapshot.encoding import stamp_text
