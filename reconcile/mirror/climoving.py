@@ -10,7 +10,7 @@ from reconcile.mirror.clioptions import FOLDER, bucket_options, exclude_options
 from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:
-    from reconcile.mirror.moving.bringing import Source
+    from reconcile.mirror.import_export.importer import Source
 
 
 @click.command(name="import")
@@ -42,7 +42,7 @@ def bring_in(
     **options: Any,
 ) -> int:
     """Make a directory or an old prefix the first generation of a session."""
-    from reconcile.mirror.moving.bringing import bring, told
+    from reconcile.mirror.import_export.importer import bring, told
     from reconcile.mirror.wiring import patterns_of
 
     source = _source(from_directory, from_prefix, options)
@@ -54,7 +54,7 @@ def bring_in(
 
 def _source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "Source":
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.moving.bringing import FromDirectory, FromPrefix
+    from reconcile.mirror.import_export.importer import FromDirectory, FromPrefix
 
     secret, staging = options.pop("from_secret"), options.pop("staging")
     if (directory is None) == (not prefix):

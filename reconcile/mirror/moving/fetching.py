@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from reconcile.mirror.errors import MissingObjectError, WorkspaceError
-from reconcile.mirror.moving.layout import Layout, Placed, lay_out
+from reconcile.mirror.import_export.platform_layout import Layout, Placed, lay_out
 from reconcile.mirror.store.port import Store
 
 _CHUNK: Final = 8 << 20

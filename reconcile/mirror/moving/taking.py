@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.history.generations import choose, read_tree
+from reconcile.mirror.import_export.exporter import Exported, PlainExport
 from reconcile.mirror.moving.contents import Contents
-from reconcile.mirror.moving.plain import Exported, PlainExport
 from reconcile.mirror.moving.tarring import write_tar
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store

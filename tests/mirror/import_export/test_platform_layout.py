@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.moving.layout import BESIDE, lay_out, repositories
+from reconcile.mirror.import_export.platform_layout import BESIDE, lay_out, repositories
 from reconcile.mirror.moving.patches import is_binary, split
 from reconcile.mirror.snapshot.encoding import check_path
 from reconcile.mirror.store.port import Listed

@@ -8,9 +8,9 @@ from typing import TypeAlias, assert_never
 from msgspec import Struct
 
 from reconcile.mirror.errors import SettingsError, WorkspaceError
+from reconcile.mirror.import_export.git_repos import Repository, restore_all
 from reconcile.mirror.moving.fetching import Fetched, fetch
 from reconcile.mirror.moving.importing import Imported, check_free, import_directory
-from reconcile.mirror.moving.repos import Repository, restore_all
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.wiring import Opened

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from reconcile.mirror.exit_codes import Exit
-from tests.mirror.moving.conftest import git
+from tests.mirror.import_export.conftest import git
 from tests.mirror.worlds import Pod, listing
 
 

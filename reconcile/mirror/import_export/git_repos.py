@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct, field
 
+from reconcile.mirror.import_export.platform_layout import REPO_STATE, repositories
 from reconcile.mirror.moving import patches
 from reconcile.mirror.moving.gitdoor import Git, GitError
-from reconcile.mirror.moving.layout import REPO_STATE, repositories
 
 REPOS: Final = "repos"
 _REJECTED: Final = "rejected.patch"
