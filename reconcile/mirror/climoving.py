@@ -83,20 +83,20 @@ def _source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "So
 def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
     """Write a generation as a tar file, or as one object for each file."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.moving import taking
+    from reconcile.mirror.import_export import exporter
     from reconcile.mirror.wiring import prefix_of
 
     if bool(tar) == bool(to_prefix):
         raise SettingsError("give either --tar or --to-prefix")
     store = opened(options).store
     if tar:
-        click.echo(taking.to_tar(store, at, tar), err=tar == "-")
+        click.echo(exporter.to_tar(store, at, tar), err=tar == "-")
         return Exit.OK
     own, other = prefix_of(options["prefix"]), prefix_of(to_prefix)
     if own.startswith(other) or other.startswith(own):
         raise SettingsError(f"--to-prefix {to_prefix!r} is that of the session itself")
-    done = taking.to_objects(store, at, opened({**options, "prefix": to_prefix}).store)
-    say(taking.told(done))
+    done = exporter.to_objects(store, at, opened({**options, "prefix": to_prefix}).store)
+    say(exporter.told(done))
     return Exit.INCOMPLETE if done.refused or done.links else Exit.OK
 
 

@@ -1,16 +1,163 @@
-"""A generation as plain objects, one for each file; what that loses is counted and said."""
+"""A generation as plain objects, one for each file; what that loses is counted and said.
+
+The bytes of a generation's files, each checked by its digest, one file after the other.
+
+A generation as a tar file in PAX form, which keeps every name, link, mode and nanosecond.
+
+Takes a generation out, and tells what the new form cannot say.
+"""
 
 import hashlib
+import io
 import posixpath
-from typing import assert_never
+import sys
+import tarfile
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, assert_never
 
 from msgspec import Struct, field
 
-from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink, Tree
-from reconcile.mirror.moving.contents import Contents
-from reconcile.mirror.snapshot.encoding import encode_text
+from reconcile.mirror.errors import DamagedError, SettingsError, WorkspaceError
+from reconcile.mirror.history.generations import choose, read_object, read_tree
+from reconcile.mirror.model import (
+    Alone,
+    Directory,
+    Entry,
+    File,
+    HardLink,
+    Pack,
+    Packed,
+    Symlink,
+    Tree,
+)
+from reconcile.mirror.snapshot.encoding import encode_text, mtime_text
+from reconcile.mirror.snapshot.keys import blob_key, pack_key
+from reconcile.mirror.snapshot.pack import Member, extract, verify_pack
 from reconcile.mirror.store.port import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKS: Final = 4
+"""How many packs are kept in memory: files that follow each other mostly lie together."""
+
+
+class Contents:
+    """Reads files one after the other; not for several threads at once."""
+
+    def __init__(self, store: Store, tree: Tree) -> None:
+        self._store = store
+        self._tree = tree
+        self._packs: OrderedDict[int, bytes] = OrderedDict()
+
+    def read(self, file: File) -> Iterator[bytes]:
+        """Yield a file's bytes, at most 8 MiB at a time.
+
+        Raises:
+            DamagedError: An object is missing or altered; names it.
+            StoreError: One could not be read.
+        """
+        match file.place:
+            case Packed(number, offset):
+                yield extract(self._pack(number), Member(file.blobs[0], offset, file.size))
+            case Alone():
+                yield from map(self._blob, file.blobs)
+            case _:
+                assert_never(file.place)
+
+    def _blob(self, digest: str) -> bytes:
+        data = read_object(self._store, blob_key(digest))
+        found = hashlib.sha256(data).hexdigest()
+        if found != digest:
+            raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {found}")
+        return data
+
+    def _pack(self, number: int) -> bytes:
+        if number in self._packs:
+            self._packs.move_to_end(number)
+            return self._packs[number]
+        data = self._read_pack(self._tree.packs[number])
+        self._packs[number] = data
+        if len(self._packs) > _PACKS:
+            self._packs.popitem(last=False)
+        return data
+
+    def _read_pack(self, pack: Pack) -> bytes:
+        data = read_object(self._store, pack_key(pack.digest))
+        verify_pack(pack, data)
+        return data
+
+
+_LINK_MODE: Final = 0o777
+
+
+def write_tar(tree: Tree, contents: Contents, out: IO[bytes]) -> int:
+    """Write a tree to a stream that need not be seekable; returns the number of entries.
+
+    Owners are not part of a snapshot: they are 0.
+
+    Raises:
+        DamagedError: An object is missing or altered; names it. What was written is no whole tar.
+        StoreError: One could not be read.
+        OSError: The stream does not take it.
+    """
+    with tarfile.open(
+        fileobj=out,
+        mode="w|",
+        format=tarfile.PAX_FORMAT,
+        encoding="utf-8",
+        errors="surrogateescape",
+    ) as archive:
+        for entry in tree.entries.values():
+            data = _Joined(contents.read(entry)) if isinstance(entry, File) else None
+            archive.addfile(_info(entry, tree), data)
+    return len(tree.entries)
+
+
+def _info(entry: Entry, tree: Tree) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(entry.path)
+    match entry:
+        case File(mode=mode, mtime=mtime, size=size):
+            info.size, info.mode = size, mode
+        case Directory(mode=mode, mtime=mtime):
+            info.type, info.mode = tarfile.DIRTYPE, mode
+        case Symlink(target=target, mtime=mtime):
+            info.type, info.mode, info.linkname = tarfile.SYMTYPE, _LINK_MODE, target
+        case HardLink(target=target):
+            file = tree.entries[target]
+            assert isinstance(file, File)
+            info.type, info.mode, info.linkname = tarfile.LNKTYPE, file.mode, target
+            mtime = file.mtime
+        case _:
+            assert_never(entry)
+    info.pax_headers = {"mtime": mtime_text(mtime)}
+    return info
+
+
+class _Joined(io.RawIOBase):
+    """Pieces as one stream, without ever holding more than one of them."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return exactly so many bytes, as tarfile asks for them."""
+        found = bytearray()
+        while len(found) < size:
+            if not self._left:
+                self._left = next(self._pieces, b"")
+                if not self._left:
+                    raise DamagedError("a file is shorter than its manifest says")
+            wanted = size - len(found)
+            found += self._left[:wanted]
+            self._left = self._left[wanted:]
+        return bytes(found)
+
 
 MAX_OBJECT = 1 << 30
 """Bytes of the largest file that becomes one object: it is put in one request, from memory."""
@@ -109,3 +256,64 @@ class PlainExport:
         self.done.files += 1
         self.done.size += file.size
         self.done.modes += file.mode != _USUAL
+
+
+STDOUT = "-"
+
+
+def to_tar(store: Store, at: str, target: str) -> str:
+    """Write the generation that `at` means to a file, or to standard output; says what was done.
+
+    Raises:
+        WorkspaceError: The file cannot be written; there is none then.
+        SettingsError, DamagedError, StoreError: As `choose`, and where bytes cannot be read.
+    """
+    generation = choose(store, at)
+    tree = read_tree(store, generation)
+    with _output(target) as out:
+        count = write_tar(tree, Contents(store, tree), out)
+    return f"generation {generation.number}: {count} entries"
+
+
+def to_objects(store: Store, at: str, target: Store) -> Exported:
+    """Write the generation that `at` means as plain objects; raises as `PlainExport.run`."""
+    tree = read_tree(store, choose(store, at))
+    return PlainExport(target, tree, Contents(store, tree)).run()
+
+
+def told(done: Exported) -> Iterable[str]:
+    """Yield what was written, and what is lost."""
+    yield f"{done.files} objects, {done.size} bytes"
+    yield "lost: the times of all files, and the modes and times of all directories"
+    if done.modes:
+        yield f"lost: the modes of {done.modes} files that are not 0644"
+    if done.copies:
+        yield f"lost: that {done.copies} objects are hard links of others"
+    for path in done.empty:
+        yield f"lost: the empty directory {encode_text(path)}"
+    for path, target in done.links.items():
+        yield f"lost: the symbolic link {encode_text(path)} -> {encode_text(target)}"
+    for path in done.renamed:
+        yield f"renamed: the key of {encode_text(path)!r} is that text as it stands here"
+    for path, reason in done.refused.items():
+        yield f"not exported: {encode_text(path)}: {reason}"
+
+
+@contextmanager
+def _output(target: str) -> "Iterator[IO[bytes]]":
+    """Open what is written to; a file gets its name only when it is whole."""
+    try:
+        if target == STDOUT:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        path = Path(target)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        try:
+            with unfinished.open("wb") as out:
+                yield out
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkspaceError(f"{target} cannot be written: {error.strerror or error}") from None

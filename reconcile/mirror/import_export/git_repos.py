@@ -2,10 +2,18 @@
 
 Of each it kept a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff --cached`
 as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where it was, as files.
+
+The one place that runs git: on what others have made, so with no configuration of anybody's.
+
+A patch in parts, so that what does not fit holds nothing else up. Pure.
 """
 
+import os
 import re
 import shutil
+import subprocess  # noqa: TID251 - the one place of the mirror that starts git
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +21,92 @@ import orjson
 from msgspec import Struct, field
 
 from reconcile.mirror.import_export.platform_layout import REPO_STATE, repositories
-from reconcile.mirror.moving import patches
-from reconcile.mirror.moving.gitdoor import Git, GitError
+
+_TIMEOUT: Final = 1800
+_SAFE: Final = (
+    "safe.bareRepository=explicit",
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "protocol.allow=never",
+    "protocol.file.allow=always",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "advice.detachedHead=false",
+)
+
+
+class GitError(Exception):
+    """Git has refused; the message is its own last line."""
+
+
+class Git:
+    """Runs git in one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Run one command and return what it prints; GitError if it fails or takes too long."""
+        command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - git, with arguments that are no options
+                command,
+                cwd=self._directory,
+                env=_environment(),
+                input=stdin,
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT,
+            )
+        except FileNotFoundError:
+            raise GitError("there is no git here") from None
+        except subprocess.TimeoutExpired:
+            raise GitError(f"git {arguments[0]} took longer than {_TIMEOUT} s") from None
+        if done.returncode:
+            raise GitError(_last_line(done.stderr) or f"git {arguments[0]} failed")
+        return done.stdout
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        "PATH": os.defpath,
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_COMMITTER_NAME": "reconcile-mirror",
+        "GIT_COMMITTER_EMAIL": "reconcile-mirror@localhost",
+    }
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
+BINARY: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
+
+
+def split(patch: bytes) -> list[bytes]:
+    """Return the parts of a patch of git, one for each file.
+
+    Lines of content begin with a blank, `+`, `-` or a backslash, so no content looks like a start.
+    What stands before the first start is a part of its own, unless it is blank.
+    """
+    starts = [found.start() for found in _START.finditer(patch)]
+    bounds = [0, *starts, len(patch)]
+    parts = [patch[start:end] for start, end in pairwise(bounds)]
+    return [part for part in parts if part.strip()]
+
+
+def is_binary(part: bytes) -> bool:
+    """Tell whether a part only says that a binary file differs, without its bytes."""
+    return BINARY.search(part) is not None
+
 
 REPOS: Final = "repos"
 _REJECTED: Final = "rejected.patch"
@@ -163,11 +255,11 @@ class _Restoring:
             return
         rejected: list[bytes] = []
         reasons: list[str] = []
-        for part in patches.split(patch):
+        for part in split(patch):
             reason = self._fits(part, options)
             if reason is not None:
                 rejected.append(part)
-                reasons.append("binary files are not in it" if patches.is_binary(part) else reason)
+                reasons.append("binary files are not in it" if is_binary(part) else reason)
         if rejected:
             (self._kept / f"{name}.{_REJECTED}").write_bytes(b"".join(rejected))
             self._found.problems.append(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.mirror.import_export.git_repos import is_binary, split
 from reconcile.mirror.import_export.platform_layout import BESIDE, lay_out, repositories
-from reconcile.mirror.moving.patches import is_binary, split
 from reconcile.mirror.snapshot.encoding import check_path
 from reconcile.mirror.store.port import Listed
 
