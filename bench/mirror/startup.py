@@ -30,7 +30,7 @@ def measure() -> bool:
 
 
 _EVERYTHING = (
-    "import reconcile.mirror.cli, reconcile.mirror.running, reconcile.mirror.hydrating, "
+    "import reconcile.mirror.cli, reconcile.mirror.sidecar.sync, reconcile.mirror.hydrating, "
     "reconcile.mirror.store.factory"
 )
 

@@ -72,10 +72,10 @@ def program() -> None:
 def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; to be run before the agent starts."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.hydrate import PartialPolicy
     from reconcile.mirror.hydrating import run_hydrate
     from reconcile.mirror.protocol import Claimant
     from reconcile.mirror.restore.worker import When
+    from reconcile.mirror.sidecar.hydrate import PartialPolicy
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
@@ -136,23 +136,17 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: A
 )
 def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by name
     """Store what changes in the workspace, until the pod ends."""
-    from reconcile.mirror.running import SyncProcess
+    from reconcile.mirror.sidecar.sync import SyncProcess
 
     process = SyncProcess(_where(options), _course(options))
     return process.once() if once else process.forever()
 
 
 def _course(options: dict[str, Any]) -> Any:
-    from reconcile.mirror.ending import (
-        NoRunner,
-        Runner,
-        RunnerFile,
-        RunnerPort,
-        Times,
-    )
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.flush import Plan
-    from reconcile.mirror.running import Course
+    from reconcile.mirror.sidecar.sync import Course
+    from reconcile.mirror.sidecar.termination import NoRunner, Runner, RunnerFile, RunnerPort, Times
     from reconcile.mirror.tempo import Tempo
 
     port, done = options["runner_port"], options["runner_done"]

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from reconcile.mirror.facts import FactBook
+from reconcile.mirror.sidecar.status import FactBook
 from reconcile.mirror.wiring import StoreClock
 
 
@@ -17,9 +17,6 @@ class Door(Struct, frozen=True):
 def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
     """Open the door if there is to be one; SettingsError where it cannot be listened on."""
     if door.port:
-        from reconcile.mirror.service import (
-            Answers,
-            Service,
-        )
+        from reconcile.mirror.sidecar.http import Answers, Service
 
         Service((door.host, door.port), Answers(facts, clock, door.stale_after))

@@ -5,11 +5,11 @@ from msgspec import Struct
 from reconcile.mirror.backup.archiver import Effort
 from reconcile.mirror.backup.syncer import Done, Outcome
 from reconcile.mirror.concurrency import Limit, OverError
-from reconcile.mirror.ending import Ending, Runner, Times, runner_gone
 from reconcile.mirror.errors import FencedError, MirrorError
-from reconcile.mirror.loop import FATAL, Passes, Room, follow, settled
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.report import Farewell
+from reconcile.mirror.sidecar.loop import FATAL, Passes, Room, follow, settled
+from reconcile.mirror.sidecar.termination import Ending, Runner, Times, runner_gone
 
 _AGAIN = 0.5
 _FOLLOW = 0.5

@@ -5,8 +5,6 @@ from contextlib import closing
 from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.door import Door, serve
 from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.facts import FactBook, Facts
-from reconcile.mirror.hydrate import Hydrated, Kept, PartialPolicy, hydrate
 from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.model import Whole
 from reconcile.mirror.protocol import Claimant
@@ -14,6 +12,8 @@ from reconcile.mirror.restore.downloader import Hands
 from reconcile.mirror.restore.restore import Means, Restored, Volume
 from reconcile.mirror.restore.tasks import Do, Piece
 from reconcile.mirror.restore.worker import Helper, Nobody, When, fork_helper
+from reconcile.mirror.sidecar.hydrate import Hydrated, Kept, PartialPolicy, hydrate
+from reconcile.mirror.sidecar.status import FactBook, Facts
 from reconcile.mirror.wiring import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.workspace.writer import Empty, Filler
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from reconcile.mirror.facts import Facts, freshness
+from reconcile.mirror.sidecar.status import Facts, freshness
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -7,10 +7,10 @@ from reconcile.mirror.backup.archiver import Effort
 from reconcile.mirror.backup.syncer import Syncer, Workspace
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
-from reconcile.mirror.hydrate import PartialPolicy, hydrate
 from reconcile.mirror.local_state import StateDirectory, require_mark
 from reconcile.mirror.protocol import Claimant
 from reconcile.mirror.restore.restore import Means, Volume
+from reconcile.mirror.sidecar.hydrate import PartialPolicy, hydrate
 from reconcile.mirror.snapshot.repack import THRIFT
 from reconcile.mirror.workspace.excludes import Excludes
 

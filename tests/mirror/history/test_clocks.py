@@ -7,10 +7,10 @@ import pytest
 
 from reconcile.mirror.backup.syncer import ContestedError, Unchanged
 from reconcile.mirror.clock import Since
-from reconcile.mirror.facts import FactBook, freshness
 from reconcile.mirror.history.generations import choose, read_past
-from reconcile.mirror.loop import Passes, Room
-from reconcile.mirror.service import Answers
+from reconcile.mirror.sidecar.http import Answers
+from reconcile.mirror.sidecar.loop import Passes, Room
+from reconcile.mirror.sidecar.status import FactBook, freshness
 from reconcile.mirror.snapshot.encoding import stamp_text
 from reconcile.mirror.snapshot.gc import Notice, encode_notice
 from tests.mirror.history.gc_world import BIG, DAY, HOUR

@@ -14,10 +14,10 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.hydrate import Kept, PartialPolicy
 from reconcile.mirror.local_state import find_mark
 from reconcile.mirror.model import Missing
 from reconcile.mirror.restore.restore import Restored
+from reconcile.mirror.sidecar.hydrate import Kept, PartialPolicy
 from reconcile.mirror.workspace.reader import Changed
 from tests.mirror.worlds import Interrupted, listing, requests
 

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.facts import FactBook, freshness
 from reconcile.mirror.metrics import exposition, values
+from reconcile.mirror.sidecar.status import FactBook, freshness
 
 AT_ONCE = 16
 """How many requests are answered at a time; more are turned away."""

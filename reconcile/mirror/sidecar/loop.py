@@ -9,7 +9,6 @@ from reconcile.mirror.backup.archiver import Effort, Survey
 from reconcile.mirror.backup.syncer import Done, Outcome, Syncer, Unchanged
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Limit, OverError
-from reconcile.mirror.ending import Ending
 from reconcile.mirror.errors import (
     DamagedError,
     FencedError,
@@ -18,9 +17,10 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.facts import FactBook
 from reconcile.mirror.journal import Journal
 from reconcile.mirror.model import Missing
+from reconcile.mirror.sidecar.status import FactBook
+from reconcile.mirror.sidecar.termination import Ending
 from reconcile.mirror.snapshot.repack import NEVER
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 

@@ -6,7 +6,14 @@ import socket
 import pytest
 
 from reconcile.mirror.backup import archiver
-from reconcile.mirror.ending import (
+from reconcile.mirror.errors import StoreAwayError
+from reconcile.mirror.exit_codes import Exit, exit_of_farewell
+from reconcile.mirror.flush import Plan, end, hard_deadline
+from reconcile.mirror.model import Missing, Whole
+from reconcile.mirror.report import Farewell, farewell_line, write_farewell
+from reconcile.mirror.sidecar.loop import Loop, Passes, Room
+from reconcile.mirror.sidecar.status import FactBook
+from reconcile.mirror.sidecar.termination import (
     Ending,
     NoRunner,
     RunnerFile,
@@ -14,13 +21,6 @@ from reconcile.mirror.ending import (
     Times,
     runner_gone,
 )
-from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.facts import FactBook
-from reconcile.mirror.flush import Plan, end, hard_deadline
-from reconcile.mirror.loop import Loop, Passes, Room
-from reconcile.mirror.model import Missing, Whole
-from reconcile.mirror.report import Farewell, farewell_line, write_farewell
 from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 from reconcile.mirror.workspace.reader import Changed
 from tests.mirror.worlds import Silent, listing

@@ -8,12 +8,12 @@ import urllib.request
 
 import pytest
 
-from reconcile.mirror import service
 from reconcile.mirror.asking import ask_status
 from reconcile.mirror.errors import SettingsError, WorkspaceError
-from reconcile.mirror.facts import FactBook, Facts, freshness
 from reconcile.mirror.metrics import COUNTERS, GAUGES, values
-from reconcile.mirror.service import Answers, Service
+from reconcile.mirror.sidecar import http
+from reconcile.mirror.sidecar.http import Answers, Service
+from reconcile.mirror.sidecar.status import FactBook, Facts, freshness
 from tests.mirror.worlds import FakeClock
 
 NOW = 1_000 * 10**9
@@ -101,8 +101,8 @@ def test_clients_that_say_nothing_keep_nobody_out(door):
 
 
 def test_more_clients_than_are_answered_are_turned_away_and_the_door_stays_open(facts, monkeypatch):
-    monkeypatch.setattr(service, "AT_ONCE", 2)
-    monkeypatch.setattr(service, "PATIENCE", 0.2)
+    monkeypatch.setattr(http, "AT_ONCE", 2)
+    monkeypatch.setattr(http, "PATIENCE", 0.2)
     opened = Service(("127.0.0.1", 0), Answers(facts, FakeClock(), 90))
     silent = [socket.create_connection(("127.0.0.1", opened.port)) for _ in range(3)]
     try:
