@@ -20,8 +20,8 @@ from reconcile.runtime.settings import Settings, settings
 from reconcile.runtime.signals import TerminatedError, end_on_terminate
 
 if TYPE_CHECKING:
-    from reconcile.mirror.door import Door
     from reconcile.mirror.errors import MirrorError
+    from reconcile.mirror.sidecar.status import Door
     from reconcile.mirror.wiring import Where
 
 _ENVIRONMENT = "RECONCILE_MIRROR_"
@@ -34,7 +34,7 @@ def _where(options: dict[str, Any]) -> "Where":
 
 
 def _door_of(options: dict[str, Any]) -> "Door":
-    from reconcile.mirror.door import Door
+    from reconcile.mirror.sidecar.status import Door
 
     return Door(options.pop("host"), options.pop("port"), options.pop("stale_after"))
 
@@ -72,10 +72,9 @@ def program() -> None:
 def hydrate(pod_uid: str, pod_name: str, partial: str, helper: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; to be run before the agent starts."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.hydrating import run_hydrate
     from reconcile.mirror.protocol import Claimant
     from reconcile.mirror.restore.worker import When
-    from reconcile.mirror.sidecar.hydrate import PartialPolicy
+    from reconcile.mirror.sidecar.hydrate import PartialPolicy, run_hydrate
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
@@ -144,10 +143,9 @@ def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by
 
 def _course(options: dict[str, Any]) -> Any:
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.flush import Plan
+    from reconcile.mirror.sidecar.loop import Plan, Tempo
     from reconcile.mirror.sidecar.sync import Course
     from reconcile.mirror.sidecar.termination import NoRunner, Runner, RunnerFile, RunnerPort, Times
-    from reconcile.mirror.tempo import Tempo
 
     port, done = options["runner_port"], options["runner_done"]
     if port and done:
@@ -177,7 +175,7 @@ def prestop(state: Path) -> int:
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Its port.")
 def status(host: str, port: int) -> int:
     """Show what a running sync says of itself, as JSON."""
-    from reconcile.mirror.asking import ask_status
+    from reconcile.mirror.sidecar.http import ask_status
 
     click.echo(ask_status(host, port))
     return Exit.OK

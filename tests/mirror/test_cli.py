@@ -11,7 +11,7 @@ import pytest
 from reconcile.mirror import errors
 from reconcile.mirror.cli import program, run, variable
 from reconcile.mirror.exit_codes import MEANINGS, Exit, exit_for, exit_of_farewell
-from reconcile.mirror.metrics import COUNTERS, GAUGES
+from reconcile.mirror.sidecar.http import COUNTERS, GAUGES
 from reconcile.runtime.settings import Settings
 
 DOCS = (Path(__file__).parents[2] / "docs" / "mirror.md").read_text(encoding="utf-8")

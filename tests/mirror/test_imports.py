@@ -57,7 +57,7 @@ def test_help_imports_neither_the_cluster_nor_the_store(command):
 def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
     _, names = modules_after("sync", "--once", "--workspace=/nowhere", "--prefix=ns/session")
     everything = (
-        "import reconcile.mirror.sidecar.sync, reconcile.mirror.hydrating, "
+        "import reconcile.mirror.sidecar.sync, reconcile.mirror.sidecar.hydrate, "
         "reconcile.mirror.store.factory, sys"
     )
     told = subprocess.run(

@@ -1,4 +1,9 @@
-"""Syncs until the pod ends; nothing that the agent or the store does ends it before."""
+"""Syncs until the pod ends; nothing that the agent or the store does ends it before.
+
+When to look at the workspace again, and when to sync it. Pure.
+
+The end: the last changes are stored, as far as the deadline lets them.
+"""
 
 from collections.abc import Callable
 
@@ -18,11 +23,58 @@ from reconcile.mirror.errors import (
     UnknownFormatError,
 )
 from reconcile.mirror.journal import Journal
-from reconcile.mirror.model import Missing
+from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.sidecar.status import FactBook
-from reconcile.mirror.sidecar.termination import Ending
+from reconcile.mirror.sidecar.termination import Ending, Farewell, Runner, Times, runner_gone
 from reconcile.mirror.snapshot.repack import NEVER
-from reconcile.mirror.tempo import Looked, Tempo, due, next_look
+
+SHARE = 50
+"""A look may take one part in so many of the time, whatever the size of the tree."""
+
+
+class Tempo(Struct, frozen=True):
+    """Seconds: a sync at least each `interval`, looks for the end of a burst each `look`.
+
+    While the end is near, syncs follow each other with `pause` between them.
+    """
+
+    interval: float = 30.0
+    look: float = 2.0
+    pause: float = 0.5
+
+
+class Looked(Struct, frozen=True):
+    """What a look has found.
+
+    `print` changes with the tree; `differs` says whether it is other than what is committed.
+    """
+
+    print: int
+    differs: bool
+    seconds: float
+
+
+def due(tempo: Tempo, last: Looked | None, now: Looked, since: float) -> bool:
+    """Tell whether to sync: a burst has ended, or it goes on for longer than the interval.
+
+    A burst has ended where two looks in a row see the same tree.
+
+    Args:
+        tempo: The seconds that are asked for.
+        last: The look before, if there was one since the last sync.
+        now: The look that was just taken.
+        since: Seconds since the last sync.
+    """
+    if not now.differs:
+        return False
+    ended = last is not None and last.print == now.print
+    return ended or since >= tempo.interval
+
+
+def next_look(tempo: Tempo, seconds: float) -> float:
+    """Return how long to wait before the next look, which took so many seconds this time."""
+    return min(max(tempo.look, seconds * SHARE), max(tempo.interval, tempo.look))
+
 
 FATAL = (FencedError, DamagedError, UnknownFormatError)
 """What no later pass can make good: the process says so and ends."""
@@ -224,3 +276,72 @@ def settled(outcome: Outcome | None) -> bool:
 
 def _never() -> bool:
     return False
+
+
+_AGAIN = 0.5
+_FOLLOW = 0.5
+
+
+class Plan(Struct, frozen=True):
+    """How the pod ends: whom to wait for, and how long everything may take."""
+
+    runner: Runner
+    times: Times
+
+
+def hard_deadline(ending: Ending, plan: Plan) -> float:
+    """Return when all must be over, come what may, on the clock's monotonic time."""
+    return ending.since + plan.times.runner + plan.times.flush
+
+
+def end(passes: Passes, room: Room, ending: Ending, plan: Plan) -> Farewell:
+    """Wait for the runner's end if that is asked for, and flush; never raises a MirrorError."""
+    try:
+        if not runner_gone(plan.runner):
+            room.facts.set(phase="following")
+            ends = ending.since + plan.times.runner
+            follow(passes, room, lambda: runner_gone(plan.runner), ends, _FOLLOW)
+        return _flush(passes, room, ending, plan.times)
+    except FATAL as error:
+        return failed(room, ending, error)
+
+
+def _flush(passes: Passes, room: Room, ending: Ending, times: Times) -> Farewell:
+    room.facts.set(phase="flushing")
+    room.journal.info("flush begins", seconds=room.clock.monotonic() - ending.since)
+    limit = Limit(room.clock, room.clock.monotonic() + times.flush - times.reserve)
+    best: Outcome | None = None
+    while True:
+        try:
+            outcome = passes.attempt(Effort(limit, final=True))
+        except OverError:
+            break
+        best = outcome or best
+        if settled(outcome) or limit.over():
+            break
+        room.clock.sleep(_AGAIN)
+    return _farewell(room, ending, best)
+
+
+def _farewell(room: Room, ending: Ending, best: Outcome | None) -> Farewell:
+    seconds = room.clock.monotonic() - ending.since
+    generation = room.facts.now.generation
+    if best is None:
+        reason = room.facts.now.error or "the time was over before the workspace could be walked"
+        return Farewell("failed", generation, Whole(), seconds, reason)
+    beyond = room.facts.now.beyond
+    if isinstance(best, Done) and isinstance(best.generation.completeness, Missing):
+        reason = "the time was over" if best.captured.cut else "files kept changing while read"
+        lacks = best.generation.completeness
+        return Farewell("partial", generation, lacks, seconds, reason, beyond)
+    reason = f"{beyond} files or more are beyond --max-files" if beyond else ""
+    return Farewell("flushed", generation, Whole(), seconds, reason, beyond)
+
+
+def failed(room: Room, ending: Ending, error: MirrorError) -> Farewell:
+    """Say that the end is one without a flush."""
+    outcome = "fenced" if isinstance(error, FencedError) else "failed"
+    room.facts.set(phase="fenced" if outcome == "fenced" else "ended", error=str(error))
+    room.journal.warn("ended", outcome=outcome, error=str(error))
+    seconds = room.clock.monotonic() - ending.since if ending.asked() else 0.0
+    return Farewell(outcome, room.facts.now.generation, Whole(), seconds, str(error))

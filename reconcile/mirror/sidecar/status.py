@@ -1,10 +1,15 @@
-"""What the mirror tells others about itself, as it is now; one writer, many readers."""
+"""What the mirror tells others about itself, as it is now; one writer, many readers.
+
+Where a running mirror answers questions about itself.
+"""
 
 import threading
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from reconcile.mirror.wiring import StoreClock
 
 
 class Facts(Struct, frozen=True):
@@ -96,3 +101,19 @@ def freshness(facts: Facts, now: int, stale_after: float) -> Freshness:
 
 def _age(time: int, now: int) -> float | None:
     return max(0.0, (now - time) / 1e9) if time else None
+
+
+class Door(Struct, frozen=True):
+    """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
+
+    host: str
+    port: int
+    stale_after: float
+
+
+def serve(door: Door, facts: FactBook, clock: StoreClock) -> None:
+    """Open the door if there is to be one; SettingsError where it cannot be listened on."""
+    if door.port:
+        from reconcile.mirror.sidecar.http import Answers, Service
+
+        Service((door.host, door.port), Answers(facts, clock, door.stale_after))

@@ -11,18 +11,24 @@ from msgspec import Struct
 from reconcile.mirror.backup.archiver import Effort
 from reconcile.mirror.backup.syncer import Syncer, Workspace
 from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.door import Door, serve
 from reconcile.mirror.errors import FencedError, MirrorError
 from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.flush import Plan, end, failed, hard_deadline
 from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.local_state import require_mark
 from reconcile.mirror.model import Whole
-from reconcile.mirror.report import Farewell, write_farewell
-from reconcile.mirror.sidecar.loop import FATAL, Loop, Passes, Room
-from reconcile.mirror.sidecar.status import FactBook
-from reconcile.mirror.sidecar.termination import Ending
-from reconcile.mirror.tempo import Tempo
+from reconcile.mirror.sidecar.loop import (
+    FATAL,
+    Loop,
+    Passes,
+    Plan,
+    Room,
+    Tempo,
+    end,
+    failed,
+    hard_deadline,
+)
+from reconcile.mirror.sidecar.status import Door, FactBook, serve
+from reconcile.mirror.sidecar.termination import Ending, Farewell, write_farewell
 from reconcile.mirror.wiring import Holding, StoreClock, Where, store_opener
 
 _GRACE = 0.5

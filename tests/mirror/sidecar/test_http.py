@@ -8,11 +8,9 @@ import urllib.request
 
 import pytest
 
-from reconcile.mirror.asking import ask_status
 from reconcile.mirror.errors import SettingsError, WorkspaceError
-from reconcile.mirror.metrics import COUNTERS, GAUGES, values
 from reconcile.mirror.sidecar import http
-from reconcile.mirror.sidecar.http import Answers, Service
+from reconcile.mirror.sidecar.http import COUNTERS, GAUGES, Answers, Service, ask_status, values
 from reconcile.mirror.sidecar.status import FactBook, Facts, freshness
 from tests.mirror.worlds import FakeClock
 

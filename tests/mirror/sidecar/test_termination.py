@@ -8,20 +8,31 @@ import pytest
 from reconcile.mirror.backup import archiver
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.flush import Plan, end, hard_deadline
 from reconcile.mirror.model import Missing, Whole
-from reconcile.mirror.report import Farewell, farewell_line, write_farewell
-from reconcile.mirror.sidecar.loop import Loop, Passes, Room
+from reconcile.mirror.sidecar.loop import (
+    Looked,
+    Loop,
+    Passes,
+    Plan,
+    Room,
+    Tempo,
+    due,
+    end,
+    hard_deadline,
+    next_look,
+)
 from reconcile.mirror.sidecar.status import FactBook
 from reconcile.mirror.sidecar.termination import (
     Ending,
+    Farewell,
     NoRunner,
     RunnerFile,
     RunnerPort,
     Times,
+    farewell_line,
     runner_gone,
+    write_farewell,
 )
-from reconcile.mirror.tempo import Looked, Tempo, due, next_look
 from reconcile.mirror.workspace.reader import Changed
 from tests.mirror.worlds import Silent, listing
 
