@@ -30,7 +30,7 @@ def measure() -> bool:
 
 
 _EVERYTHING = (
-    "import reconcile.mirror.cli, reconcile.mirror.sidecar.sync, reconcile.mirror.sidecar.hydrate, "
+    "import reconcile.mirror.cli.main, reconcile.mirror.sidecar.sync, reconcile.mirror.sidecar.hydrate, "
     "reconcile.mirror.store.factory"
 )
 

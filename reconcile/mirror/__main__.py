@@ -1,5 +1,5 @@
 """`python -m reconcile.mirror`."""
 
-from reconcile.mirror.cli import main
+from reconcile.mirror.cli.main import main
 
 main()

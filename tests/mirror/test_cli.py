@@ -9,7 +9,7 @@ import click
 import pytest
 
 from reconcile.mirror import errors
-from reconcile.mirror.cli import program, run, variable
+from reconcile.mirror.cli.main import program, run, variable
 from reconcile.mirror.exit_codes import MEANINGS, Exit, exit_for, exit_of_farewell
 from reconcile.mirror.sidecar.http import COUNTERS, GAUGES
 from reconcile.runtime.settings import Settings
@@ -132,7 +132,7 @@ def test_a_bad_value_in_the_environment_is_a_wrong_command_line(capsys):
 def test_a_pass_loads_neither_the_cluster_client_nor_what_it_does_not_need(tmp_path):
     code = (
         "import sys\n"
-        "from reconcile.mirror.cli import run\n"
+        "from reconcile.mirror.cli.main import run\n"
         "from reconcile.runtime.settings import Settings\n"
         f"run(['sync', '--once', '--prefix=a/b', '--state={tmp_path}', '--workspace={tmp_path}'],"
         " Settings(no_color=True, environ={}))\n"

@@ -10,7 +10,7 @@ from bench.mirror.tools import Ours, Place
 
 RUN = """
 import sys
-from reconcile.mirror.cli import run
+from reconcile.mirror.cli.main import run
 from reconcile.runtime.settings import settings
 code = run(sys.argv[1:], settings())
 print(code, *sys.modules)

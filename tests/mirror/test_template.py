@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.spec.syntax import BANDWIDTH
-from reconcile.mirror.cli import program, variable
+from reconcile.mirror.cli.main import program, variable
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.units import bytes_per_second
 from tests.core.render.test_mirrored import CUSTOM, SHAPES, SHARED, mirrors

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.cli import run
+from reconcile.mirror.cli.main import run
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.mirror.clihistory import at_option, opened, say
-from reconcile.mirror.clioptions import FOLDER, bucket_options, exclude_options
+from reconcile.mirror.cli.history import at_option, opened, say
+from reconcile.mirror.cli.options import FOLDER, bucket_options, exclude_options
 from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.mirror.clioptions import FOLDER, bucket_options, output_option, together
+from reconcile.mirror.cli.options import FOLDER, bucket_options, output_option, together
 from reconcile.mirror.exit_codes import Exit
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconcile import __version__
-from reconcile.mirror.clihistory import COMMANDS
-from reconcile.mirror.climoving import COMMANDS as MOVING
-from reconcile.mirror.clioptions import FOLDER, door_options, side_options, state_option
+from reconcile.mirror.cli.history import COMMANDS
+from reconcile.mirror.cli.import_export import COMMANDS as MOVING
+from reconcile.mirror.cli.options import FOLDER, door_options, side_options, state_option
 from reconcile.mirror.exit_codes import Exit
 from reconcile.runtime.settings import Settings, settings
 from reconcile.runtime.signals import TerminatedError, end_on_terminate
