@@ -30,8 +30,8 @@ def measure() -> bool:
 
 
 _EVERYTHING = (
-    "import reconcile.mirror.cli.main, reconcile.mirror.sidecar.sync, reconcile.mirror.sidecar.hydrate, "
-    "reconcile.mirror.store.factory"
+    "import reconcile.mirror.cli.main, reconcile.mirror.sidecar.sync, "
+    "reconcile.mirror.sidecar.hydrate, reconcile.mirror.store.factory"
 )
 
 
