@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.store.memory import MemoryStore
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import Pod, Script
 
 

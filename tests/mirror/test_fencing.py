@@ -23,7 +23,7 @@ from reconcile.mirror.protocol import (
     successor,
 )
 from reconcile.mirror.snapshot.keys import manifest_key
-from reconcile.mirror.store.memory import MemoryStore
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import FakeClock
 
 

@@ -24,8 +24,8 @@ from reconcile.mirror.protocol import (
 )
 from reconcile.mirror.snapshot.head import encode_head
 from reconcile.mirror.snapshot.keys import HEAD, manifest_key
-from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import ABSENT
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import FakeClock, Script
 
 ONE = Claimant("uid-1", "pod-1")

@@ -16,7 +16,7 @@ from reconcile.mirror.history.log import Change, Timeline
 from reconcile.mirror.snapshot.chain import MAX_DELTAS
 from reconcile.mirror.snapshot.gc import SWEEP, Notice, encode_notice
 from reconcile.mirror.snapshot.repack import THRIFT, Thrift, live_bytes
-from reconcile.mirror.store.memory import MemoryStore
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import Pod, listing, requests
 
 EAGER = Thrift(most_small=1, least_freed=1)

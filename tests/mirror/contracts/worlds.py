@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconcile.mirror.store.memory import MemoryBucket
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
+from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets
 from tests.s3.access import S3Server

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tests.mirror.compare_trees import facts
-from tests.mirror.faults.collecting import collect
 from tests.mirror.faults.edits import edit
-from tests.mirror.faults.sessions import Running, Session, once
+from tests.mirror.faults.faulty_session import Running, Session, once
+from tests.mirror.faults.gc_program import collect
 from tests.mirror.worlds import Pod
 from tests.s3.exchange import CutError
 from tests.s3.faults import Fault, Meanwhile, When

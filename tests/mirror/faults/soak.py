@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mirror.faults import sessions
+from tests.mirror.faults import faulty_session
 from tests.mirror.faults.kills import Trial, schedule
 from tests.s3 import ceph
 from tests.s3.access import S3Server
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _round(server: S3Server, folder: Path, seed: int, count: int) -> Counter[tuple[str, str]]:
-    with sessions.session(server, folder) as session:
+    with faulty_session.session(server, folder) as session:
         trial = Trial(session, seed)
         for point in schedule(seed, count):
             trial.run(point)

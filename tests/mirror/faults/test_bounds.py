@@ -8,8 +8,8 @@ from reconcile.mirror.backup.syncer import Unchanged
 from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.workspace import survey
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults.disks import disk, fill, grow, with_disks
-from tests.mirror.faults.harm import goes_on, names_in, restored
+from tests.mirror.faults.damage import goes_on, names_in, restored
+from tests.mirror.faults.small_disks import disk, fill, grow, with_disks
 from tests.mirror.worlds import Pod
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.mirror.exit_codes import Exit
 from tests.mirror.compare_trees import differences, facts
-from tests.mirror.faults.sessions import meanwhile, once, quick
+from tests.mirror.faults.faulty_session import meanwhile, once, quick
 from tests.s3.faults import PASS, Answer, Cut, Hang, When, first
 
 

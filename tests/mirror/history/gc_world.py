@@ -7,7 +7,7 @@ from reconcile.mirror.history.gc import Collector, Rules
 from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.retention import Policy
-from reconcile.mirror.store.memory import MemoryBucket
+from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.worlds import FakeClock, Pod
 
 HOUR = 3600.0

@@ -19,8 +19,8 @@ from reconcile.mirror.history.generations import read_past
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.repack import Thrift
 from reconcile.mirror.snapshot.retention import Policy, kept
-from reconcile.mirror.store.memory import MemoryBucket
 from tests.mirror.history.interleaving import Turns, TurnStore
+from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.worlds import FakeClock, Pod
 
 HOUR = 3600.0

@@ -12,10 +12,10 @@ from reconcile.mirror.model import Alone, File
 from reconcile.mirror.restore.downloader import PIECE, Hands
 from reconcile.mirror.restore.tasks import ChunkTask, Piece
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key
-from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.store.port import Room
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.workspace.restorer import Restorer
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.store.clocks import FakeClock
 
 END = b"the end of the file"

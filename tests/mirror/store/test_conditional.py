@@ -4,9 +4,9 @@ import pytest
 
 from reconcile.mirror.errors import DeniedError, PreconditionError, StoreAwayError, StoreError
 from reconcile.mirror.store.conditional import SingleWriterStore, Verdict, demand, probe
-from reconcile.mirror.store.memory import MemoryBucket, MemoryStore, Request
 from reconcile.mirror.store.port import ABSENT, Absent
 from reconcile.mirror.store.s3 import S3Store
+from tests.mirror.memory_store import MemoryBucket, MemoryStore, Request
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
 from tests.s3.faults import Asked, Fault, Pass, Strip, always

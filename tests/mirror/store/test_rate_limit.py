@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError, StoreAwayError
 from reconcile.mirror.restore.downloader import Buffer
-from reconcile.mirror.store.memory import MemoryStore, Request
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.rate_limit import BURST, Pace, PacedStore, PatientClock
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.units import bytes_per_second
+from tests.mirror.memory_store import MemoryStore, Request
 from tests.mirror.store.clocks import FakeClock
 
 MIB = 1 << 20

@@ -15,9 +15,9 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.restore.downloader import Buffer
-from reconcile.mirror.store.memory import Fault, MemoryBucket, Request
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
+from tests.mirror.memory_store import Fault, MemoryBucket, Request
 from tests.mirror.store.clocks import FakeClock
 
 BACKOFF = Backoff(budget=60, first=1, longest=8)

@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.mirror.exit_codes import Exit
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults.sessions import quick
+from tests.mirror.faults.faulty_session import quick
 from tests.s3.faults import Answer, always, first
 
 SKEWED = Answer(403, "RequestTimeTooSkewed")

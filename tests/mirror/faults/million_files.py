@@ -20,8 +20,8 @@ from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.merge import built_in
 from reconcile.core.spec.storagefields import MIRROR
 from reconcile.mirror.workspace.fair_share import MAX_FILES
-from tests.mirror.faults import sessions
-from tests.mirror.faults.sessions import Session
+from tests.mirror.faults import faulty_session
+from tests.mirror.faults.faulty_session import Session
 from tests.mirror.worlds import Pod
 from tests.s3 import ceph
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="million-", dir=memory) as name,
         ceph.running(Path(name) / "ceph") as server,
-        sessions.session(server, Path(name) / "session") as session,
+        faulty_session.session(server, Path(name) / "session") as session,
     ):
         costs = _measure(session, files)
     limit = container_limit()

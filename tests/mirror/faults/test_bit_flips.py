@@ -9,7 +9,7 @@ from reconcile.mirror.errors import DamagedError, MirrorError, UnknownFormatErro
 from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.snapshot.keys import LARGE
 from tests.mirror.compare_trees import facts
-from tests.mirror.faults.sessions import once
+from tests.mirror.faults.faulty_session import once
 from tests.s3.faults import Flip
 
 SEED = 20260131

@@ -21,10 +21,10 @@ from reconcile.mirror.head import read_head, read_tree
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Hands
 from reconcile.mirror.restore.tasks import Fetch
-from reconcile.mirror.store.memory import MemoryStore
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit
+from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import FakeClock, Pod
 
 LOSSES = st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=3).map(frozenset)

@@ -15,7 +15,7 @@ from reconcile.mirror.model import Head
 from reconcile.mirror.store.retry import Backoff, RetryingStore
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
-from tests.mirror.faults import collecting
+from tests.mirror.faults import gc_program
 from tests.mirror.worlds import Pod
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
@@ -90,7 +90,7 @@ class Session:
     def command(self, verb: str, pod: Pod, *more: str) -> list[str]:
         """Return the command line of a pod's container, or of a garbage collection."""
         if verb == "collect":
-            return [sys.executable, collecting.__file__, str(self.secret), self.prefix]
+            return [sys.executable, gc_program.__file__, str(self.secret), self.prefix]
         claimant = pod.claimant
         who = (f"--pod-uid={claimant.uid}", f"--pod-name={claimant.name}", "--helper=always")
         return [

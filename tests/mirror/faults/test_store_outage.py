@@ -13,8 +13,8 @@ import pytest
 from reconcile.mirror.exit_codes import Exit
 from tests.controlplane import ports, waiting
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults import sessions
-from tests.mirror.faults.sessions import quick
+from tests.mirror.faults import faulty_session
+from tests.mirror.faults.faulty_session import quick
 from tests.s3 import ceph, motoserver
 from tests.s3.faults import PASS, Answer, Cut, Flip, Slow, When, always, first
 
@@ -193,7 +193,7 @@ def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_s
     own = replace(s3_server, url=f"http://127.0.0.1:{port}")
     with contextlib.ExitStack() as stack:
         first_life = stack.enter_context(ceph.gateway(s3_server, port))
-        session = stack.enter_context(sessions.session(own, tmp_path))
+        session = stack.enter_context(faulty_session.session(own, tmp_path))
         pod = session.pod("one")
         pod.hydrate()
         running = stack.enter_context(session.start("sync", pod, *quick(pod, "--patience=0.2")))
@@ -211,7 +211,7 @@ def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_s
 
 
 def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp_path):
-    with motoserver.running() as server, sessions.session(server, tmp_path) as session:
+    with motoserver.running() as server, faulty_session.session(server, tmp_path) as session:
         pod = session.pod("one")
         pod.hydrate()
         with session.start("sync", pod, *quick(pod, "--patience=0.2")) as running:

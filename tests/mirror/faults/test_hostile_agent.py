@@ -14,8 +14,8 @@ from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.workspace import reader
 from reconcile.mirror.workspace.writer import ASIDE
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults.harm import goes_on, names_in, restored
-from tests.mirror.faults.sessions import quick
+from tests.mirror.faults.damage import goes_on, names_in, restored
+from tests.mirror.faults.faulty_session import quick
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 from tests.mirror.worlds import Pod
 

@@ -12,7 +12,7 @@ from reconcile.mirror.index import load_index
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults.sessions import once
+from tests.mirror.faults.faulty_session import once
 from tests.s3.faults import PASS, Answer, Meanwhile, When
 
 LARGE = 20 << 20

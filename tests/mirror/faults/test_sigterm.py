@@ -9,7 +9,7 @@ import pytest
 
 from reconcile.mirror.exit_codes import Exit
 from tests.mirror.compare_trees import differences
-from tests.mirror.faults.sessions import meanwhile, quick
+from tests.mirror.faults.faulty_session import meanwhile, quick
 from tests.s3.faults import PASS, Hang, When
 
 MANY = 100_000

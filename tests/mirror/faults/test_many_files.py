@@ -6,7 +6,7 @@ import urllib.request
 
 from reconcile.mirror.exit_codes import Exit
 from tests.mirror.compare_trees import differences, facts
-from tests.mirror.faults.sessions import quick
+from tests.mirror.faults.faulty_session import quick
 
 LIMIT = 60
 LIMITED = f"--max-files={LIMIT}"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.trees import w2, w4
 from tests.mirror.compare_trees import differences, rsync_differences
-from tests.mirror.faults import sessions
-from tests.mirror.faults.sessions import Session
+from tests.mirror.faults import faulty_session
+from tests.mirror.faults.faulty_session import Session
 from tests.mirror.worlds import Pod
 from tests.s3 import ceph
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="whole-") as name,
         ceph.running(Path(name) / "ceph") as server,
-        sessions.session(server, Path(name) / "session") as session,
+        faulty_session.session(server, Path(name) / "session") as session,
     ):
         pod = session.pod("one")
         assert session.run("hydrate", pod).code == 0
