@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.fields.path import Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.spent import Spent
 
 
 class Absent(Enum):

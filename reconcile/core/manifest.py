@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from reconcile.core.canonical import digest
+from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.fields.quantity import as_text
 from reconcile.core.fields.schema import schema_of

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.errors import ClusterError, NotFoundError
 from reconcile.core.inventory import (
     Copy,
@@ -16,7 +17,6 @@ from reconcile.core.inventory import (
 )
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.core.names import MANAGER
-from reconcile.core.spent import Spent
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")

@@ -27,7 +27,7 @@ from reconcile.core.errors import (
     UnavailableError,
 )
 from reconcile.core.model import Manifest, ObjectRef, record_of
-from reconcile.core.note import Note
+from reconcile.core.record import Note
 from reconcile.core.report.view import manifest_of
 from reconcile.engine.live import granting
 from reconcile.engine.ports import Cluster

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from reconcile.core.health import health
+from reconcile.core.lifecycle.health import health
 from reconcile.core.model import Kind, KubeObject, SessionId, State, record_of
 from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY
-from reconcile.core.note import parse_note
+from reconcile.core.record import parse_note
 from reconcile.core.report.status import StatusRow
 from reconcile.engine.bookkeeping import CONFIG_MAP
 from reconcile.engine.ports import Clock, Cluster

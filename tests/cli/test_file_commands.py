@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 from tests.cli.trees import BROKEN
 
 # validate, render, schema

@@ -1,5 +1,6 @@
 import pytest
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.inventory import (
     Copy,
     Inventory,
@@ -12,7 +13,6 @@ from reconcile.core.inventory import (
 )
 from reconcile.core.model import Kind
 from reconcile.core.names import LABEL_INSTALLATION
-from reconcile.core.spent import Spent
 
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.core.canonical import digest
+from reconcile.core.canonical_json import digest
 from reconcile.core.manifest import (
     find_clashes,
     manifest_of,

@@ -5,7 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
 from reconcile.core.inventory import Inventory, inventory_body
 from reconcile.core.names import MANAGER
-from reconcile.core.spent import Spent
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import (

@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
-from reconcile.core.health import Phase
+from reconcile.core.lifecycle.health import Phase
 from reconcile.core.model import State
 from reconcile.core.names import LABEL_INSTALLATION
 from reconcile.engine.status import read_status

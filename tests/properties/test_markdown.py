@@ -24,7 +24,7 @@ from reconcile.core.model import Kind, SessionId
 from reconcile.core.report.escape import visible
 from reconcile.core.report.markdown.page import LIMIT, MINIMUM, format_failure, format_markdown
 from reconcile.core.report.problems import Findings
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 from tests.core.report import samples
 from tests.core.report.forms import every_form
 from tests.properties.hostile import HOSTILE, findings, reports, texts

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconcile.core.spec.assemble import assemble
 from reconcile.core.spec.documents import read_file
 from reconcile.core.spec.results import Unusable
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.support import document, session
 from tests.core.spec.test_documents import EXPORTED
 from tests.core.spec.test_schema import EVERY_FIELD

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconcile.core.errors import ClusterError, Problem, SpecError
-from reconcile.core.yamltext import decode, load_documents
+from reconcile.core.yaml_loader import decode, load_documents
 
 _CLUSTER_PATHS: Final = ("certificate-authority",)
 _USER_PATHS: Final = ("client-certificate", "client-key", "tokenFile")

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Change, Delete, DeleteReason, HoldReason
 from reconcile.core.model import Budget, Desired, SessionId
 from reconcile.core.plan.gates import ends_work, has_work, hold_where, is_prune
 from reconcile.core.plan.sight import Sight
-from reconcile.core.spent import Spent
 
 Plans = dict[SessionId, tuple[Change, ...]]
 

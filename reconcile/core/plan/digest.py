@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple, assert_never
 
-from reconcile.core.canonical import digest
+from reconcile.core.canonical_json import digest
 from reconcile.core.changes import (
     Change,
     Create,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
 from reconcile.core.model import Desired, OnConflict, Session, SessionId
 from reconcile.core.plan.budgets import gate_budgets
@@ -16,7 +17,6 @@ from reconcile.core.plan.gates import (
 from reconcile.core.plan.session import removed_changes, wanted_changes
 from reconcile.core.plan.sight import Sight, Sighting
 from reconcile.core.plan.strangers import Strangers
-from reconcile.core.spent import Spent
 
 NOTHING_SPENT: Final = Spent()
 

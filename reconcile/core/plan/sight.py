@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, assert_never
 
 from reconcile.core.changes import LiveRef
-from reconcile.core.health import has_started
+from reconcile.core.lifecycle.health import has_started
 from reconcile.core.model import (
     Desired,
     Kind,

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from jinja2 import TemplateRuntimeError
 
-from reconcile.core.yamltext import MAX_BYTES
+from reconcile.core.yaml_loader import MAX_BYTES
 
 MAX_WORK: Final = 250_000
 """Steps one template may take for one session: turns, calls, values, 32 characters each."""

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import SessionId
 from reconcile.core.names import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX
-from reconcile.core.places import Path
 from reconcile.core.render.words import words
+from reconcile.core.source_location import Path
 
 Complaint: TypeAlias = tuple[Path, str]
 """Where in the object, and what is wrong."""

@@ -11,7 +11,7 @@ from jinja2 import Undefined, pass_environment
 from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
-from reconcile.core.canonical import canonical
+from reconcile.core.canonical_json import canonical
 from reconcile.core.render.budget import MAX_OUTPUT, RefusedError
 from reconcile.core.render.metering import CONCAT, MEMBERS, STEP, WEIGH
 from reconcile.core.render.words import words

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.manifest import manifest_of, record_manifest, wanted_of
 from reconcile.core.model import KubeObject, Manifest, ObjectRef, Session, Wanted
-from reconcile.core.places import dotted
 from reconcile.core.render.checks import complaints
 from reconcile.core.render.printing import Printed, print_template
 from reconcile.core.render.templates import Templates
 from reconcile.core.render.variables import Surroundings, variables
-from reconcile.core.yamltext import Document, load_documents
+from reconcile.core.source_location import dotted
+from reconcile.core.yaml_loader import Document, load_documents
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError, nodes
 from jinja2.loaders import BaseLoader
 
-from reconcile.core.canonical import digest
+from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Kind
 from reconcile.core.render.filters import ALLOWED_FILTERS, ALLOWED_TESTS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconcile.core.changes import Status
-from reconcile.core.health import Phase
+from reconcile.core.lifecycle.health import Phase
 from reconcile.core.model import State
 from reconcile.core.report.documents import API_VERSION
 from reconcile.core.report.summary import Summary

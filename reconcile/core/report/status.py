@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconcile.core.health import Phase
+from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId, State
 from reconcile.core.report.escape import visible

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconcile.core.canonical import digest
+from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, Strategy
 from reconcile.core.spec.contradictions import contradictions, doubts

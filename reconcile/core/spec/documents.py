@@ -9,7 +9,7 @@ from typing import Any
 
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import Origin, SessionId, State
-from reconcile.core.places import Path, Positions
+from reconcile.core.source_location import Path, Positions
 from reconcile.core.spec.exported import implied_state, items, without_last_applied
 from reconcile.core.spec.kinds import KINDS, SESSION
 from reconcile.core.spec.layout import (
@@ -34,7 +34,7 @@ from reconcile.core.spec.results import (
 from reconcile.core.spec.syntax import NAME
 from reconcile.core.spec.validate import MOST_PROBLEMS, Validator
 from reconcile.core.spec.wording import found, suggest
-from reconcile.core.yamltext import decode, load_documents
+from reconcile.core.yaml_loader import decode, load_documents
 
 
 def read_file(path: str, content: bytes, problem: str = "") -> FileResult:

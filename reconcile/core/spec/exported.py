@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconcile.core.model import State
-from reconcile.core.places import Path
+from reconcile.core.source_location import Path
 from reconcile.core.spec.kinds import LAST_APPLIED
 
 _TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from reconcile.core.places import printable
+from reconcile.core.source_location import printable
 from reconcile.core.spec.kinds import DEFAULTS, POLICY, PROJECT, SESSION
 from reconcile.core.spec.syntax import LABEL_NAME
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import (
     Create,
     Delete,
@@ -17,7 +18,6 @@ from reconcile.core.manifest import manifest_of
 from reconcile.core.model import Policy, State
 from reconcile.core.plan.against import lost_namespaces, plan_against
 from reconcile.core.plan.pretend import as_live
-from reconcile.core.spent import Spent
 from tests.builders import (
     body,
     config_map,

@@ -20,7 +20,7 @@ from reconcile.core.render.filters import (
     toyaml,
     truncate_name,
 )
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from reconcile.core.changes import Outcome, Status
-from reconcile.core.health import Phase
+from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import State
 from reconcile.core.report.documents import (

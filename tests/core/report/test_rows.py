@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.report.escape import visible
 from reconcile.core.report.rows import BARE, Noted, rows, scalar, whole_rows
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn"]))
 LINES = st.lists(TEXTS, max_size=4).map("\n".join)

@@ -11,7 +11,7 @@ from reconcile.core.spec.documents import read_file
 from reconcile.core.spec.kinds import KINDS
 from reconcile.core.spec.schema import combined_schema, json_schema
 from reconcile.core.spec.types import Anything, Entries, Fields, Items
-from reconcile.core.yamltext import load_documents
+from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.support import HEAD, document, problems, session
 
 ROOT = Path(__file__).parents[3]

@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.spent import Spent, parse_spent, spent_text
+from reconcile.core.budget_usage import Spent, parse_spent, spent_text
 
 SPENT = Spent("r1", 8, frozenset({"a/x"}), frozenset({"a/y"}))
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.changes import Create, Hold, HoldReason, Outcome, Status
-from reconcile.core.note import (
+from reconcile.core.record import (
     Note,
     next_note,
     note_body,

@@ -14,7 +14,7 @@ from ruamel.yaml.cyaml import CParser
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.places import Path, Place, Positions, dotted, printable
+from reconcile.core.source_location import Path, Place, Positions, dotted, printable
 from reconcile.core.yamlscalars import AmbiguousError, resolve
 
 MAX_BYTES: Final = 1 << 20

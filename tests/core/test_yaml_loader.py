@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core import yamltext
+from reconcile.core import yaml_loader
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.places import dotted, printable
-from reconcile.core.yamltext import decode, load_documents
+from reconcile.core.source_location import dotted, printable
+from reconcile.core.yaml_loader import decode, load_documents
 
 
 def value(text):
@@ -165,11 +165,11 @@ def test_every_reason_is_given_at_once():
 
 
 def test_reasons_are_not_collected_without_end():
-    assert len(problems("- 01\n" * 1000)) == yamltext.MAX_PROBLEMS
+    assert len(problems("- 01\n" * 1000)) == yaml_loader.MAX_PROBLEMS
 
 
 def test_nesting_has_a_limit():
-    depth = yamltext.MAX_DEPTH
+    depth = yaml_loader.MAX_DEPTH
     assert value("[" * depth + "]" * depth)
     expected = f"a.yaml:1:{depth + 1}: {'[0]' * depth}: is nested deeper than 32 levels"
     assert problems("[" * 100_000) == [expected]
@@ -183,11 +183,11 @@ def test_the_number_of_values_has_a_limit():
 
 
 def test_a_text_has_a_size_limit():
-    assert problems("#" * (yamltext.MAX_BYTES + 1)) == [
+    assert problems("#" * (yaml_loader.MAX_BYTES + 1)) == [
         "a.yaml: is too large: 1048577 bytes, and 1048576 are allowed"
     ]
     with pytest.raises(SpecError, match=r"^b: is too large: 1048577 bytes, and 1048576 are allow"):
-        decode(b"#" * (yamltext.MAX_BYTES + 1), "b")
+        decode(b"#" * (yaml_loader.MAX_BYTES + 1), "b")
 
 
 def test_aliases_repeat_their_value():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.canonical import canonical, digest
+from reconcile.core.canonical_json import canonical, digest
 
 OBJECTS = st.dictionaries(st.text(), st.integers(-(2**63), 2**63 - 1) | st.text())
 

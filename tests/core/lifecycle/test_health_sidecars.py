@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconcile.core.health import Health, Phase, health
+from reconcile.core.lifecycle.health import Health, Phase, health
 from reconcile.core.model import State
-from tests.core.podstatus import container, ended, pod, waiting
+from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
 
 def for_good(given):
