@@ -12,7 +12,7 @@ from bench.measure import Cost, command, say
 from bench.sessions import write_tree
 from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import LABEL_INSTALLATION
 from reconcile.engine.desired import DesiredBuilder
 from tests.controlplane.build import current_kubectl
 from tests.controlplane.server import ControlPlane

@@ -13,6 +13,9 @@ from reconcile.core.fields.fieldset import difference, fields_of, manager_entry,
 from reconcile.core.fields.schema import schema_of
 from reconcile.core.manifest import manifest_of, wanted_of
 from reconcile.core.model import (
+    LABEL_INSTALLATION,
+    LABEL_SESSION,
+    MANAGER,
     Desired,
     Kind,
     Manifest,
@@ -25,7 +28,6 @@ from reconcile.core.model import (
     Strategy,
     Wanted,
 )
-from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, MANAGER
 from reconcile.core.plan.make import make_plan
 from reconcile.core.plan.owners import owner_reference
 from reconcile.core.plan.sight import Sight, observe

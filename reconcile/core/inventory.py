@@ -10,8 +10,14 @@ from typing import Any
 import orjson
 
 from reconcile.core.budget_usage import Spent, parse_spent, spent_text
-from reconcile.core.model import Kind, KubeObject
-from reconcile.core.names import INVENTORY_PREFIX, LABEL_INSTALLATION, LABEL_MANAGED_BY, MANAGER
+from reconcile.core.model import (
+    INVENTORY_PREFIX,
+    LABEL_INSTALLATION,
+    LABEL_MANAGED_BY,
+    MANAGER,
+    Kind,
+    KubeObject,
+)
 
 
 @dataclass(frozen=True, slots=True)

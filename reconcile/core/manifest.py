@@ -15,6 +15,12 @@ from reconcile.core.errors import Problem
 from reconcile.core.fields.quantity import as_text
 from reconcile.core.fields.schema import schema_of
 from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    LABEL_INSTALLATION,
+    LABEL_MANAGED_BY,
+    LABEL_SESSION,
+    MANAGER,
+    RECORD_PREFIX,
     Kind,
     KubeObject,
     Manifest,
@@ -23,14 +29,6 @@ from reconcile.core.model import (
     SessionId,
     State,
     Wanted,
-)
-from reconcile.core.names import (
-    ANNOTATION_DIGEST,
-    LABEL_INSTALLATION,
-    LABEL_MANAGED_BY,
-    LABEL_SESSION,
-    MANAGER,
-    RECORD_PREFIX,
 )
 
 RECORD_SOURCE: Final = "(record)"

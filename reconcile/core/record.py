@@ -11,8 +11,7 @@ from typing import Any, Final
 import orjson
 
 from reconcile.core.changes import Hold, Outcome, Status
-from reconcile.core.model import KubeObject, SessionId, record_of
-from reconcile.core.names import NOTE_KEY
+from reconcile.core.model import NOTE_KEY, KubeObject, SessionId, record_of
 
 _WRITES: Final = frozenset({Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED})
 

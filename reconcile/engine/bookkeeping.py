@@ -15,8 +15,7 @@ from reconcile.core.inventory import (
     is_inventory,
     outdated,
 )
-from reconcile.core.model import Kind, ObjectRef
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER, Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")

@@ -27,8 +27,15 @@ from reconcile.core.changes import (
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.lifecycle.health import has_started
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import Kind, KubeObject, Manifest, ObjectRef, record_of
-from reconcile.core.names import MANAGER, STATUS_MANAGER
+from reconcile.core.model import (
+    MANAGER,
+    STATUS_MANAGER,
+    Kind,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+    record_of,
+)
 from reconcile.core.plan.revise import revise
 from reconcile.core.plan.strangers import earlier_owner, given_back
 from reconcile.core.record import Note, next_note, note_body, pending_of

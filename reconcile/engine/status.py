@@ -4,8 +4,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from reconcile.core.lifecycle.health import health
-from reconcile.core.model import Kind, KubeObject, SessionId, State, record_of
-from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY
+from reconcile.core.model import (
+    LABEL_INSTALLATION,
+    LABEL_SESSION,
+    NOTE_KEY,
+    Kind,
+    KubeObject,
+    SessionId,
+    State,
+    record_of,
+)
 from reconcile.core.record import parse_note
 from reconcile.core.report.status import StatusRow
 from reconcile.engine.bookkeeping import CONFIG_MAP

@@ -2,7 +2,7 @@
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from tests.cli.trees import BROKEN
 from tests.engine.worlds import GENEROUS, policy_text
 

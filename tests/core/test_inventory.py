@@ -11,8 +11,7 @@ from reconcile.core.inventory import (
     read_inventory,
     read_spent,
 )
-from reconcile.core.model import Kind
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import LABEL_INSTALLATION, Kind
 
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")

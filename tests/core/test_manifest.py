@@ -10,12 +10,13 @@ from reconcile.core.manifest import (
     record_manifest,
     wanted_of,
 )
-from reconcile.core.model import Kind, State
-from reconcile.core.names import (
+from reconcile.core.model import (
     ANNOTATION_DIGEST,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
     LABEL_SESSION,
+    Kind,
+    State,
 )
 from tests.core.render.sessions import session
 

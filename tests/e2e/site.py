@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 
 from reconcile.adapters.kube.resources import WELL_KNOWN
 from reconcile.cli.main import run
-from reconcile.core.model import Kind
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import LABEL_INSTALLATION, Kind
 from tests.controlplane import waiting
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.audit import AuditEvent, Mark

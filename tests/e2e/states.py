@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST
 
 
 def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconcile.cli.exitcodes import Exit
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from tests.deploy.manifests import objects
 from tests.e2e import rights
 from tests.e2e.site import READER, SHIPPED, Site

@@ -8,7 +8,7 @@ from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.kube.connect import connect
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.changes import Outcome, Status
-from reconcile.core.names import LABEL_SESSION
+from reconcile.core.model import LABEL_SESSION
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Cluster
 from reconcile.engine.reconciler import Options, Reconciler

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.cli.exitcodes import Exit
-from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION, LABEL_SESSION
+from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION, LABEL_SESSION
 from tests.e2e.site import Object, Site
 from tests.e2e.states import changed, labels_of
 

@@ -8,7 +8,7 @@ from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
 from reconcile.core.inventory import Inventory, inventory_body
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import (

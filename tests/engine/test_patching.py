@@ -5,7 +5,7 @@ import pytest
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.changes import Hold, HoldReason, Patch, Replace, Status
 from reconcile.core.errors import ConflictError, FieldOwner, ForbiddenError, InvalidError
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import GENEROUS, SHIPPED, declared, is_quiet, policy_text, ref_of, settled
 

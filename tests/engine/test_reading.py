@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
 

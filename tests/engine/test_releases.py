@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from reconcile.core.changes import Commit, Drift, Hold, HoldReason, Patch
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from reconcile.engine.reconciler import Options
 from tests.engine.worlds import World, declared, policy_text, ref_of, session_text, settled
 

@@ -5,8 +5,7 @@ import pytest
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.lifecycle.health import Phase
-from reconcile.core.model import State
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import LABEL_INSTALLATION, State
 from reconcile.engine.status import read_status
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import ref_of, settled

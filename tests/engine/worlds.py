@@ -9,8 +9,7 @@ from pathlib import Path
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.settings import Settings
 from reconcile.core.changes import Keep, Plan, Status
-from reconcile.core.model import Kind, ObjectRef
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import LABEL_INSTALLATION, Kind, ObjectRef
 from reconcile.core.render.templates import compile_templates
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile

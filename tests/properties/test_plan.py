@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.changes import Create, Delete, Hold, HoldReason, Keep, Patch, Replace
-from reconcile.core.model import Budget, ObjectRef, OnConflict, Policy, State, Strategy, record_of
-from reconcile.core.names import LABEL_INSTALLATION
+from reconcile.core.model import (
+    LABEL_INSTALLATION,
+    Budget,
+    ObjectRef,
+    OnConflict,
+    Policy,
+    State,
+    Strategy,
+    record_of,
+)
 from reconcile.core.plan.owners import UNKNOWN_UID
 from reconcile.core.plan.strangers import Strangers
 from tests.builders import (

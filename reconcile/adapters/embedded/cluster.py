@@ -13,8 +13,7 @@ from reconcile.adapters.embedded.store import Entry, Store
 from reconcile.adapters.embedded.world import World
 from reconcile.adapters.embedded.writes import Writes, doing
 from reconcile.core.errors import Absence, NotFoundError
-from reconcile.core.model import Kind, KubeObject, ObjectRef
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 DEFAULTS: Final = Settings()

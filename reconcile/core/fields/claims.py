@@ -16,8 +16,7 @@ from reconcile.core.fields.fieldset import (
 )
 from reconcile.core.fields.path import Item, Member, Segment
 from reconcile.core.fields.schema import Keyed
-from reconcile.core.model import KubeObject
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER, KubeObject
 
 
 @dataclass(frozen=True, slots=True)

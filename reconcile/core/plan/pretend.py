@@ -8,8 +8,7 @@ from reconcile.core.defaults.objects import set_defaults
 from reconcile.core.defaults.zeros import stored
 from reconcile.core.fields.fieldset import fields_of
 from reconcile.core.fields.schema import schema_of
-from reconcile.core.model import KubeObject, Manifest, ObjectRef, record_of
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.plan.owners import owner_reference, with_owner
 
 _TIME: Final = "1970-01-01T00:00:00Z"

@@ -7,6 +7,10 @@ from typing import Any, TypeAlias, assert_never
 from reconcile.core.changes import LiveRef
 from reconcile.core.lifecycle.health import has_started
 from reconcile.core.model import (
+    LABEL_INSTALLATION,
+    LABEL_SESSION,
+    NOTE_KEY,
+    RECORD_PREFIX,
     Desired,
     Kind,
     KubeObject,
@@ -15,7 +19,6 @@ from reconcile.core.model import (
     SessionId,
     record_of,
 )
-from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY, RECORD_PREFIX
 from reconcile.core.plan.verdict import Differs, Same, Verdict, judge
 
 

@@ -5,8 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from reconcile.core.fields.fieldset import owners
-from reconcile.core.model import Desired, Kind, KubeObject, Manifest, ObjectRef
-from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION, MANAGER
+from reconcile.core.model import (
+    ANNOTATION_ADOPT,
+    LABEL_INSTALLATION,
+    MANAGER,
+    Desired,
+    Kind,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+)
 from reconcile.core.plan.sight import Sight, has_foreign_controller
 
 

@@ -11,8 +11,14 @@ from reconcile.core.fields.effects import effect_of
 from reconcile.core.fields.operations import Operation, json_patch
 from reconcile.core.fields.path import show
 from reconcile.core.fields.schema import schema_of
-from reconcile.core.model import KubeObject, Manifest, record_of
-from reconcile.core.names import ANNOTATION_DIGEST, MANAGER, NOTE_KEY
+from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    MANAGER,
+    NOTE_KEY,
+    KubeObject,
+    Manifest,
+    record_of,
+)
 
 _NOTE_PATH = ("data", NOTE_KEY)
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)

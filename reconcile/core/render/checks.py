@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from reconcile.core.model import SessionId
-from reconcile.core.names import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX
+from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX, SessionId
 from reconcile.core.render.words import words
 from reconcile.core.source_location import Path
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from reconcile.core.model import Session
-from reconcile.core.names import RECORD_PREFIX
+from reconcile.core.model import RECORD_PREFIX, Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconcile.core.changes import Drift, FieldChange
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST
 
 DRIFT: Final = "Drift: changed outside git"
 

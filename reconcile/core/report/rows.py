@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from reconcile.core.report.escape import json_safe, visible
-from reconcile.core.yamlscalars import AmbiguousError, resolve
+from reconcile.core.yaml_loader import AmbiguousError, resolve
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+:=-]*[A-Za-z0-9_/])?")
 _OTHER_READERS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})

@@ -18,8 +18,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import KubeObject, Manifest, ObjectRef, SessionId
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST, KubeObject, Manifest, ObjectRef, SessionId
 from reconcile.core.report.summary import Summary, action_name, fields_of, summarise
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from reconcile.core.names import LABEL_MANAGED_BY, PREFIX, RECORD_PREFIX
+from reconcile.core.model import LABEL_MANAGED_BY, PREFIX, RECORD_PREFIX
 from reconcile.core.spec.types import TEXT, Scalar, same
 
 LONGEST_NAME: Final = 63 - len(RECORD_PREFIX)

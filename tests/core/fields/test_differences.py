@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.names import MANAGER
+from reconcile.core.model import MANAGER
 from tests.builders import (
     body,
     config_map,

@@ -7,7 +7,7 @@ from reconcile.core.changes import (
     Patch,
     Replace,
 )
-from reconcile.core.names import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT
 from reconcile.core.plan.strangers import Strangers
 from tests.builders import (
     config_map,

@@ -2,8 +2,7 @@ import copy
 
 import pytest
 
-from reconcile.core.model import SessionId, record_of
-from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY
+from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY, SessionId, record_of
 from reconcile.core.plan.sight import Sight, Unwanted, has_foreign_controller
 from reconcile.core.plan.verdict import Differs, Same
 from tests.builders import (

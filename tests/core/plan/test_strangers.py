@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.names import ANNOTATION_ADOPT, LABEL_INSTALLATION
+from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
 from reconcile.core.plan.strangers import Strangers, missing, taken
 from tests.builders import (
     config_map,

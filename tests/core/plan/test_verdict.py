@@ -10,7 +10,7 @@ from reconcile.core.changes import (
     Metadata,
     RestartsContainer,
 )
-from reconcile.core.names import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST
 from reconcile.core.plan.verdict import Differs, Same, judge
 from tests.builders import (
     KUBECTL_TIME,

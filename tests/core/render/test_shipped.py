@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.manifest import find_clashes
-from reconcile.core.model import Kind, Wanted
-from reconcile.core.names import LABEL_INSTALLATION, LABEL_SESSION
+from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, Kind, Wanted
 from reconcile.core.render.rendering import render
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.render.variables import Surroundings
