@@ -5,7 +5,7 @@ Whatever this cannot tell for certain it calls different; `differences` then fin
 
 from typing import Any, Final
 
-from reconcile.core.fields.quantity import same_quantity
+from reconcile.core.fields.quantity_part import same_quantity
 from reconcile.core.fields.schema import (
     UNKNOWN,
     Granular,

@@ -12,7 +12,7 @@ from reconcile.core.changes import ABSENT
 from reconcile.core.fields.claims import Claims, claims_of, segment_of
 from reconcile.core.fields.compare import PERHAPS_ATOMIC, covers, key_values
 from reconcile.core.fields.path import Item, Member, Path, Segment, index_of
-from reconcile.core.fields.quantity import same_quantity
+from reconcile.core.fields.quantity_part import same_quantity
 from reconcile.core.fields.schema import (
     UNKNOWN,
     Granular,
