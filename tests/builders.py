@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconcile.core.changes import LiveRef
-from reconcile.core.fields.fieldset import difference, fields_of, manager_entry, union
-from reconcile.core.fields.schema import schema_of
+from reconcile.core.fields.managed_fields import difference, fields_of, manager_entry, union
+from reconcile.core.fields.merge_schema import schema_of
 from reconcile.core.manifest import manifest_of, wanted_of
 from reconcile.core.model import (
     LABEL_INSTALLATION,

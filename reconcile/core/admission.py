@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.differences import differences
-from reconcile.core.fields.path import Item, Path, show
-from reconcile.core.fields.schema import schema_of
+from reconcile.core.fields.diff import differences
+from reconcile.core.fields.field_path import Item, Path, show
+from reconcile.core.fields.merge_schema import schema_of
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 
 

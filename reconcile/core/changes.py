@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.budget_usage import Spent
-from reconcile.core.fields.path import Path
+from reconcile.core.fields.field_path import Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 
 

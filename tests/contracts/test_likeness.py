@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError
-from reconcile.core.fields.fieldset import leaves, owners
+from reconcile.core.fields.managed_fields import leaves, owners
 from reconcile.engine.ports import ApplyOptions
 from tests.contracts import worlds
 from tests.contracts.bodies import config_map, kind_of, pod, ref, service

@@ -3,8 +3,8 @@
 import pytest
 
 from reconcile.core.errors import ConflictError, FieldOwner
-from reconcile.core.fields.fieldset import fields_of, leaves, manager_entry, owners, released
-from reconcile.core.fields.schema import schema_of
+from reconcile.core.fields.managed_fields import fields_of, leaves, manager_entry, owners, released
+from reconcile.core.fields.merge_schema import schema_of
 from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
 from tests.contracts.bodies import (

@@ -11,7 +11,7 @@ from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.connect import connect
 from reconcile.core.changes import Change, Keep, Patch
 from reconcile.core.errors import InvalidError
-from reconcile.core.fields.schema import Granular, Keyed, SetOf, schema_of
+from reconcile.core.fields.merge_schema import Granular, Keyed, SetOf, schema_of
 from reconcile.core.model import MANAGER, Desired, KubeObject, Wanted
 from reconcile.engine.ports import ApplyOptions
 from reconcile.engine.reconciler import Options, Reconciler

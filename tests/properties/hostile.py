@@ -22,7 +22,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.path import Item, Member, show
+from reconcile.core.fields.field_path import Item, Member, show
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.plan_report import LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings

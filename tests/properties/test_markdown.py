@@ -18,7 +18,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.path import Item
+from reconcile.core.fields.field_path import Item
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, SessionId
 from reconcile.core.report.escape import visible

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from reconcile.adapters.embedded.store import Json, Store
+from reconcile.core.defaulting import containers_of
 from reconcile.core.defaults.additions import add_address, add_to_pod, add_tolerations
-from reconcile.core.defaults.pods import containers_of
 from reconcile.core.errors import DeniedError
 from reconcile.core.model import ObjectRef
 

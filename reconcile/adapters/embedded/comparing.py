@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from reconcile.core.fields.fieldset import FieldSet, key_of, value_of
-from reconcile.core.fields.schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
+from reconcile.core.fields.managed_fields import FieldSet, key_of, value_of
+from reconcile.core.fields.merge_schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
 
 _MISSING = object()
 

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 from reconcile.adapters.embedded.serverside import without_nulls
 from reconcile.adapters.embedded.store import Json
 from reconcile.adapters.embedded.syntax import Flaw, invalid
-from reconcile.core.defaults.pods import containers_of
+from reconcile.core.defaulting import containers_of
 from reconcile.core.fields.quantity_part import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json, Json], Iterator[Flaw]]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconcile.core.errors import Absence, NotFoundError
-from reconcile.core.fields.schema import Granular, Injected, Node, schema_of
+from reconcile.core.fields.merge_schema import Granular, Injected, Node, schema_of
 from reconcile.core.model import Kind
 
 WHOLE: Final[Node] = Injected(frozenset())

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from reconcile.core.fields.fieldset import FieldSet, difference, is_empty, owners
+from reconcile.core.fields.managed_fields import FieldSet, difference, is_empty, owners
 
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from reconcile.adapters.embedded.comparing import child_of, steps
-from reconcile.core.fields.fieldset import FieldSet
-from reconcile.core.fields.schema import Granular, Keyed, Node, SetOf, Unknown
+from reconcile.core.fields.managed_fields import FieldSet
+from reconcile.core.fields.merge_schema import Granular, Keyed, Node, SetOf, Unknown
 
 Value = TypeVar("Value")
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from reconcile.adapters.embedded.store import Json
-from reconcile.core.defaults.pods import containers_of
+from reconcile.core.defaulting import containers_of
 
 _READY: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
 _STATUSES: Final = frozenset({"containerStatuses", "initContainerStatuses"})

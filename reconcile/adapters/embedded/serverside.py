@@ -18,7 +18,7 @@ from reconcile.adapters.embedded.managed import (
 from reconcile.adapters.embedded.merging import merge, prune
 from reconcile.adapters.embedded.shape import check_shape
 from reconcile.core.errors import ConflictError, FieldOwner
-from reconcile.core.fields.fieldset import (
+from reconcile.core.fields.managed_fields import (
     FieldSet,
     Path,
     fields_of,
@@ -26,7 +26,7 @@ from reconcile.core.fields.fieldset import (
     leaves,
     union,
 )
-from reconcile.core.fields.schema import Granular
+from reconcile.core.fields.merge_schema import Granular
 from reconcile.core.model import KubeObject
 from reconcile.engine.ports import ApplyOptions
 

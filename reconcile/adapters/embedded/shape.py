@@ -5,8 +5,8 @@ from typing import Any
 
 from reconcile.adapters.embedded.comparing import child_of, steps
 from reconcile.core.errors import InvalidError
-from reconcile.core.fields.fieldset import key_of
-from reconcile.core.fields.schema import Keyed, Node
+from reconcile.core.fields.managed_fields import key_of
+from reconcile.core.fields.merge_schema import Keyed, Node
 
 
 def check_shape(value: Any, node: Node) -> None:

@@ -18,8 +18,8 @@ from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
 from reconcile.adapters.embedded.syntax import Flaw
 from reconcile.adapters.embedded.validation import flaws_of
 from reconcile.core.defaults.objects import set_defaults
-from reconcile.core.defaults.zeros import stored
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
+from reconcile.core.fields.zero_values import stored
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from reconcile.core.defaults.pods import Json
+from reconcile.core.defaulting import Json
 
 _TOLERATED: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_S: Final = 300

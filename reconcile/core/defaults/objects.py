@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from reconcile.core.defaults.pods import Json, default_pod
+from reconcile.core.defaulting import Json, default_pod
 
 _AFFINITY_S: Final = 3 * 60 * 60
 _RBAC: Final = "rbac.authorization.k8s.io"

@@ -6,7 +6,8 @@ from typing import Any, Final, assert_never
 
 import orjson
 
-from reconcile.core.fields.fieldset import (
+from reconcile.core.fields.field_path import Item, Member, Segment
+from reconcile.core.fields.managed_fields import (
     FieldSet,
     Owner,
     key_of,
@@ -14,8 +15,7 @@ from reconcile.core.fields.fieldset import (
     owners,
     value_of,
 )
-from reconcile.core.fields.path import Item, Member, Segment
-from reconcile.core.fields.schema import Keyed
+from reconcile.core.fields.merge_schema import Keyed
 from reconcile.core.model import MANAGER, KubeObject
 
 

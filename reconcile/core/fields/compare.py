@@ -5,8 +5,7 @@ Whatever this cannot tell for certain it calls different; `differences` then fin
 
 from typing import Any, Final
 
-from reconcile.core.fields.quantity_part import same_quantity
-from reconcile.core.fields.schema import (
+from reconcile.core.fields.merge_schema import (
     UNKNOWN,
     Granular,
     Injected,
@@ -17,6 +16,7 @@ from reconcile.core.fields.schema import (
     Unknown,
     keeps_all,
 )
+from reconcile.core.fields.quantity_part import same_quantity
 from reconcile.core.fields.zero import covers_exactly, means_absent
 
 _MISSING: Final = object()

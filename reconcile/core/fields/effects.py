@@ -15,8 +15,8 @@ from reconcile.core.changes import (
     Metadata,
     RestartsContainer,
 )
-from reconcile.core.fields.differences import Difference
-from reconcile.core.fields.path import Item
+from reconcile.core.fields.diff import Difference
+from reconcile.core.fields.field_path import Item
 from reconcile.core.fields.quantity_part import parse_quantity
 from reconcile.core.model import Kind, KubeObject
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.differences import Difference
-from reconcile.core.fields.path import locate, token_of
+from reconcile.core.fields.diff import Difference
+from reconcile.core.fields.field_path import locate, token_of
 from reconcile.core.model import KubeObject
 
 Operation: TypeAlias = Mapping[str, Any]

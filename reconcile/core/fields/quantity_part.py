@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from reconcile.core.fields.schema import Granular, Keyed, Node, Quantity
+from reconcile.core.fields.merge_schema import Granular, Keyed, Node, Quantity
 
 _FORM = re.compile(
     r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))", re.ASCII

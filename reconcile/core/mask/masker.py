@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
-from reconcile.core.fields.path import Item, Member, Segment
+from reconcile.core.fields.field_path import Item, Member, Segment
 from reconcile.core.mask.names import secret_names
 from reconcile.core.mask.places import Place, locate, named, path_segments, pointer_segments
 from reconcile.core.mask.texts import hide, make_finder

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from reconcile.core.defaults.additions import add_address, add_to_pod, add_tolerations
 from reconcile.core.defaults.objects import set_defaults
-from reconcile.core.defaults.zeros import stored
-from reconcile.core.fields.fieldset import fields_of
-from reconcile.core.fields.schema import schema_of
+from reconcile.core.fields.managed_fields import fields_of
+from reconcile.core.fields.merge_schema import schema_of
+from reconcile.core.fields.zero_values import stored
 from reconcile.core.model import MANAGER, KubeObject, Manifest, ObjectRef, record_of
 from reconcile.core.plan.owners import owner_reference, with_owner
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from reconcile.core.fields.fieldset import owners
+from reconcile.core.fields.managed_fields import owners
 from reconcile.core.model import (
     ANNOTATION_ADOPT,
     LABEL_INSTALLATION,

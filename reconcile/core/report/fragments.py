@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.changes import ABSENT, FieldChange
-from reconcile.core.fields.path import Item, Path, Segment
+from reconcile.core.fields.field_path import Item, Path, Segment
 from reconcile.core.report.rows import BARE, Noted, Row, rows
 
 _RELEASED: Final = "stays, but is no longer declared here"

@@ -10,8 +10,8 @@ from reconcile.adapters.embedded.merging import prune
 from reconcile.adapters.embedded.serverside import field_name
 from reconcile.adapters.embedded.settings import Settings
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
-from reconcile.core.fields.fieldset import fields_of, leaves, owners
-from reconcile.core.fields.schema import UNKNOWN, schema_of
+from reconcile.core.fields.managed_fields import fields_of, leaves, owners
+from reconcile.core.fields.merge_schema import UNKNOWN, schema_of
 from reconcile.core.model import Kind, ObjectRef
 from tests.contracts.bodies import (
     BINDING,

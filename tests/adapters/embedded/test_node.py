@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
-from reconcile.core.fields.fieldset import owners
+from reconcile.core.fields.managed_fields import owners
 from tests.contracts.bodies import OURS, POD, config_map, exists, kind_of, owner, pod, ref, uid
 
 DAY = 24 * 3600

@@ -2,9 +2,9 @@ import pytest
 
 from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, Metadata, RestartsContainer
 from reconcile.core.fields.claims import NOBODYS
-from reconcile.core.fields.differences import Difference
+from reconcile.core.fields.diff import Difference
 from reconcile.core.fields.effects import effect_of
-from reconcile.core.fields.path import Item
+from reconcile.core.fields.field_path import Item
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")

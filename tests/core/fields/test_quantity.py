@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.core.fields.merge_schema import Quantity, schema_of
 from reconcile.core.fields.quantity_part import as_text, parse_quantity, same_quantity
-from reconcile.core.fields.schema import Quantity, schema_of
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")

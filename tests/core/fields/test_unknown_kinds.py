@@ -7,7 +7,7 @@ from tests.builders import (
     manage,
     manifest,
 )
-from tests.core.fields.comparing import differ
+from tests.core.fields.comparison import differ
 from tests.jsonpatch import patched
 
 

@@ -24,7 +24,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.path import Item, Path
+from reconcile.core.fields.field_path import Item, Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.plan_report import Against, LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings

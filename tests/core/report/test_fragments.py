@@ -1,7 +1,7 @@
 """Changed fields below their parents: common parents are shared, and no field is ever lost."""
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
-from reconcile.core.fields.path import Item, Member, show
+from reconcile.core.fields.field_path import Item, Member, show
 from reconcile.core.report.fragments import fragment
 
 RUNNER = Item((("name", "runner"),))

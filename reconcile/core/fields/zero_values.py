@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reconcile.core.defaults.quantities import canonical_value
+from reconcile.core.fields.quantity import canonical_value
 
 _MAPS: Final = frozenset(
     {

@@ -11,7 +11,7 @@ from tests.builders import (
     pod,
     service,
 )
-from tests.core.fields.comparing import ENV_A, ENV_B, POINTER, RUNNER, differ, in_container
+from tests.core.fields.comparison import ENV_A, ENV_B, POINTER, RUNNER, differ, in_container
 
 AGUI = {"name": "agui", "port": 8001, "protocol": "TCP", "targetPort": "agui"}
 WEB = {"name": "web", "port": 80, "protocol": "TCP"}

@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.fields.path import Item, Member, index_of, pointer, show
+from reconcile.core.fields.field_path import Item, Member, index_of, pointer, show
 
 NAMED = Item((("name", "b"),))
 PORT = Item((("containerPort", 80), ("protocol", "TCP")))

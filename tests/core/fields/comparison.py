@@ -1,9 +1,9 @@
 """A declared and a live object, compared."""
 
-from reconcile.core.fields.differences import differences
+from reconcile.core.fields.diff import differences
+from reconcile.core.fields.field_path import show
+from reconcile.core.fields.merge_schema import schema_of
 from reconcile.core.fields.operations import json_patch
-from reconcile.core.fields.path import show
-from reconcile.core.fields.schema import schema_of
 from tests.builders import (
     container,
     manifest,

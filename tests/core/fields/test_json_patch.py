@@ -2,9 +2,9 @@ import pytest
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.claims import NOBODYS
-from reconcile.core.fields.differences import Difference
+from reconcile.core.fields.diff import Difference
+from reconcile.core.fields.field_path import Item, Member
 from reconcile.core.fields.operations import json_patch
-from reconcile.core.fields.path import Item, Member
 from tests.jsonpatch import patched
 
 LIVE = {

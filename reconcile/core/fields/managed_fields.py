@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
+from reconcile.core.fields.merge_schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
 from reconcile.core.model import KubeObject
 
 FieldSet: TypeAlias = Mapping[str, Any]

@@ -12,7 +12,7 @@ from tests.builders import (
     service,
     taken_over,
 )
-from tests.core.fields.comparing import ENV_A, ENV_B, POINTER, RUNNER, differ, in_container
+from tests.core.fields.comparison import ENV_A, ENV_B, POINTER, RUNNER, differ, in_container
 
 
 def in_runner(fields):

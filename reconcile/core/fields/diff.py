@@ -11,9 +11,8 @@ from typing import Any
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.claims import Claims, claims_of, segment_of
 from reconcile.core.fields.compare import PERHAPS_ATOMIC, covers, key_values
-from reconcile.core.fields.path import Item, Member, Path, Segment, index_of
-from reconcile.core.fields.quantity_part import same_quantity
-from reconcile.core.fields.schema import (
+from reconcile.core.fields.field_path import Item, Member, Path, Segment, index_of
+from reconcile.core.fields.merge_schema import (
     UNKNOWN,
     Granular,
     Injected,
@@ -24,6 +23,7 @@ from reconcile.core.fields.schema import (
     Unknown,
     keeps_all,
 )
+from reconcile.core.fields.quantity_part import same_quantity
 from reconcile.core.fields.zero import covers_exactly, means_absent
 from reconcile.core.model import KubeObject
 

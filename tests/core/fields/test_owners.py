@@ -1,8 +1,8 @@
 import pytest
 
 from reconcile.core.fields.claims import NOBODYS, Claims, claims_of, field_key, segment_of
-from reconcile.core.fields.fieldset import Owner
-from reconcile.core.fields.path import Item, Member
+from reconcile.core.fields.field_path import Item, Member
+from reconcile.core.fields.managed_fields import Owner
 from tests.builders import co_owned, live, manage, manifest, pod, service
 
 
