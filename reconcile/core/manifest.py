@@ -13,7 +13,7 @@ from typing import Any, Final
 from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.fields.quantity_part import as_text
+from reconcile.core.fields.quantity import as_text
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     LABEL_INSTALLATION,

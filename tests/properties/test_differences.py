@@ -5,12 +5,10 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.fields.compare import covers
-from reconcile.core.fields.diff import differences
+from reconcile.core.fields.diff import covers, differences, json_patch
 from reconcile.core.fields.managed_fields import fields_of, leaves
 from reconcile.core.fields.managed_fields import find as lookup
 from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.fields.operations import json_patch
 from tests.builders import body, co_owned, live, manifest, owned
 from tests.jsonpatch import patched
 

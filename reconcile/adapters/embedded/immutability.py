@@ -7,7 +7,7 @@ from reconcile.adapters.embedded.serverside import without_nulls
 from reconcile.adapters.embedded.store import Json
 from reconcile.adapters.embedded.syntax import Flaw, invalid
 from reconcile.core.defaulting import containers_of
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json, Json], Iterator[Flaw]]
 

@@ -12,7 +12,7 @@ from reconcile.adapters.embedded.syntax import (
     invalid,
     unsupported,
 )
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 
 _POLICIES: Final = ("Always", "OnFailure", "Never")
 _LAST_PORT: Final = 65535

@@ -18,7 +18,7 @@ from reconcile.adapters.embedded.syntax import (
     invalid,
     unsupported,
 )
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 
 _Rule: TypeAlias = Callable[[Json], Iterator[Flaw]]
 

@@ -17,7 +17,7 @@ from reconcile.adapters.embedded.serverside import apply_declared, plain, update
 from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
 from reconcile.adapters.embedded.syntax import Flaw
 from reconcile.adapters.embedded.validation import flaws_of
-from reconcile.core.defaults.objects import set_defaults
+from reconcile.core.defaulting import set_defaults
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.zero_values import stored
 from reconcile.core.model import Kind, KubeObject, ObjectRef

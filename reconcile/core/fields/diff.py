@@ -2,16 +2,21 @@
 
 Additions and changes are found by walking what is declared, removals by walking what our manager
 owns. Whatever is neither declared nor owned by us is others' and never shows up here.
+
+The cheap gate: is everything that we declare there? Most objects of most passes end here.
+
+Whatever this cannot tell for certain it calls different; `differences` then finds out.
+
+The minimal JSON Patch of a list of differences, against the very object that was read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.claims import Claims, claims_of, segment_of
-from reconcile.core.fields.compare import PERHAPS_ATOMIC, covers, key_values
-from reconcile.core.fields.field_path import Item, Member, Path, Segment, index_of
+from reconcile.core.fields.field_path import Item, Member, Path, Segment, index_of, locate, token_of
+from reconcile.core.fields.managed_fields import Claims, claims_of, segment_of
 from reconcile.core.fields.merge_schema import (
     UNKNOWN,
     Granular,
@@ -23,9 +28,82 @@ from reconcile.core.fields.merge_schema import (
     Unknown,
     keeps_all,
 )
-from reconcile.core.fields.quantity_part import same_quantity
-from reconcile.core.fields.zero import covers_exactly, means_absent
+from reconcile.core.fields.quantity import same_quantity
+from reconcile.core.fields.zero_values import covers_exactly, means_absent
 from reconcile.core.model import KubeObject
+
+_MISSING: Final = object()
+
+PERHAPS_ATOMIC: Final = frozenset(
+    {
+        "configMapKeyRef",
+        "fieldRef",
+        "matchLabels",
+        "namespaceSelector",
+        "nodeSelector",
+        "podSelector",
+        "secretKeyRef",
+        "selector",
+    }
+)
+"""Maps that some servers merge as a whole: an entry that is not ours needs a closer look."""
+
+
+def covers(node: Node, declared: Any, live: Any) -> bool:
+    """Tell whether `live` has all of `declared`; what else it has is others' and no matter."""
+    if declared == live:
+        return True
+    match node:
+        case Quantity():
+            return same_quantity(declared, live)
+        case Keyed():
+            return _covers_items(node, declared, live)
+        case Granular() | Unknown() if isinstance(declared, dict):
+            return isinstance(live, dict) and _covers_map(node, declared, live)
+        case SetOf():
+            return isinstance(live, list) and all(member in live for member in declared)
+        case _:
+            return covers_exactly(declared, _counted(node, declared, live))
+
+
+def _counted(node: Node, declared: Any, live: Any) -> Any:
+    return node.without(declared, live) if isinstance(node, Injected) else live
+
+
+def _covers_map(node: Granular | Unknown, declared: dict[str, Any], live: dict[str, Any]) -> bool:
+    for name, value in declared.items():
+        found = live.get(name, _MISSING)
+        if found is _MISSING:
+            if keeps_all(node) or not means_absent(name, value):
+                return False
+        elif value != found and not _covers_entry(node, name, value, found):
+            return False
+    return True
+
+
+def _covers_entry(node: Granular | Unknown, name: str, value: Any, found: Any) -> bool:
+    both_maps = isinstance(value, dict) and isinstance(found, dict)
+    if name in PERHAPS_ATOMIC and both_maps and len(found) != len(value):
+        return False
+    return covers(node.child(name) if isinstance(node, Granular) else UNKNOWN, value, found)
+
+
+def _covers_items(node: Keyed, declared: Any, live: Any) -> bool:
+    if not isinstance(declared, list) or not isinstance(live, list):
+        return False
+    by_key = {key_values(node, item): item for item in live}
+    return all(covers(node.item, item, by_key.get(key_values(node, item))) for item in declared)
+
+
+def key_values(node: Keyed, item: Any) -> tuple[Any, ...]:
+    """Give the values that tell a list's item from the others, with the server's defaults."""
+    fields = item if isinstance(item, dict) else {}
+    return tuple(_hashable(fields.get(key, node.defaults.get(key))) for key in node.keys)
+
+
+def _hashable(value: Any) -> Any:
+    """Nonsense as a key finds nothing; the server will refuse it."""
+    return str(value) if isinstance(value, dict | list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +270,52 @@ def _find(segment: Segment, value: Any, node: Node) -> Any:
         return next((item for item in value if key_values(node, item) == values), ABSENT)
     index = index_of(segment, value)
     return ABSENT if index is None else value[index]
+
+
+Operation: TypeAlias = Mapping[str, Any]
+
+
+def json_patch(found: Iterable[Difference], live: KubeObject) -> tuple[Operation, ...]:
+    """Word differences as operations; removals last and from the back, so that indices hold."""
+    writes = []
+    removals = []
+    for difference in found:
+        place, there = locate(difference.path, live)
+        if difference.is_release:
+            continue
+        if difference.after is ABSENT:
+            removals.append({"op": "remove", "path": place})
+        elif difference.before is ABSENT:
+            writes.append({"op": "add", "path": place, "value": difference.after})
+        else:
+            # What is compared may be less than what is there (admission adds to some lists).
+            whole = there is not difference.before
+            writes += _replacements(place, difference.before, difference.after, whole=whole)
+    removals.sort(key=lambda operation: _indices(operation["path"]), reverse=True)
+    return (*writes, *removals)
+
+
+def _replacements(
+    place: str, before: Any, after: Any, *, whole: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Replace no more of a value than differs: lists of one length are compared item by item."""
+    match before, after:
+        case dict(), dict() if not whole and before.keys() <= after.keys():
+            for name in after:
+                below = f"{place}/{token_of(name)}"
+                if name not in before:
+                    yield {"op": "add", "path": below, "value": after[name]}
+                else:
+                    yield from _replacements(below, before[name], after[name])
+        case list(), list() if not whole and len(before) == len(after):
+            for index, (one, other) in enumerate(zip(before, after, strict=True)):
+                yield from _replacements(f"{place}/{index}", one, other)
+        case _ if before != after or whole:
+            yield {"op": "replace", "path": place, "value": after}
+        case _:
+            return
+
+
+def _indices(place: str) -> list[tuple[bool, int, str]]:
+    steps = place.split("/")
+    return [(step.isdecimal(), int(step) if step.isdecimal() else 0, step) for step in steps]

@@ -17,7 +17,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.fields.diff import Difference
 from reconcile.core.fields.field_path import Item
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.model import Kind, KubeObject
 
 

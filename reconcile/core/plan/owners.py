@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconcile.core.changes import ABSENT, Commit, Drift, FieldChange, Metadata
-from reconcile.core.fields.operations import Operation
+from reconcile.core.fields.diff import Operation
 from reconcile.core.model import KubeObject, SessionId, record_of
 from reconcile.core.plan.verdict import Differs, Same
 

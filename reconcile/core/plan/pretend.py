@@ -3,8 +3,7 @@
 import copy
 from typing import Any, Final
 
-from reconcile.core.defaults.additions import add_address, add_to_pod, add_tolerations
-from reconcile.core.defaults.objects import set_defaults
+from reconcile.core.defaulting import add_address, add_to_pod, add_tolerations, set_defaults
 from reconcile.core.fields.managed_fields import fields_of
 from reconcile.core.fields.merge_schema import schema_of
 from reconcile.core.fields.zero_values import stored

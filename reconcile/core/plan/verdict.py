@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from reconcile.core.changes import ABSENT, Cause, Commit, Drift, FieldChange, ForcesReplace
-from reconcile.core.fields.compare import covers
-from reconcile.core.fields.diff import Difference, differences
+from reconcile.core.fields.diff import Difference, Operation, covers, differences, json_patch
 from reconcile.core.fields.effects import effect_of
 from reconcile.core.fields.field_path import show
 from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.fields.operations import Operation, json_patch
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     MANAGER,

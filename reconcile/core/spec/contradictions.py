@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.gitnames import folder
 
 _MIRROR_BASE: Final = 128 * 2**20

@@ -1,9 +1,8 @@
 """A declared and a live object, compared."""
 
-from reconcile.core.fields.diff import differences
+from reconcile.core.fields.diff import differences, json_patch
 from reconcile.core.fields.field_path import show
 from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.fields.operations import json_patch
 from tests.builders import (
     container,
     manifest,

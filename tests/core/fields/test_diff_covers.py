@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.fields.compare import covers
+from reconcile.core.fields.diff import covers
 from reconcile.core.fields.merge_schema import UNKNOWN, schema_of
 from reconcile.core.model import Kind
 from tests.builders import body, config_map, container, manifest, pod, service

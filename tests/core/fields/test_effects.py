@@ -1,10 +1,10 @@
 import pytest
 
 from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, Metadata, RestartsContainer
-from reconcile.core.fields.claims import NOBODYS
 from reconcile.core.fields.diff import Difference
 from reconcile.core.fields.effects import effect_of
 from reconcile.core.fields.field_path import Item
+from reconcile.core.fields.managed_fields import NOBODYS
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")

@@ -1,10 +1,9 @@
 import pytest
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.claims import NOBODYS
-from reconcile.core.fields.diff import Difference
+from reconcile.core.fields.diff import Difference, json_patch
 from reconcile.core.fields.field_path import Item, Member
-from reconcile.core.fields.operations import json_patch
+from reconcile.core.fields.managed_fields import NOBODYS
 from tests.jsonpatch import patched
 
 LIVE = {

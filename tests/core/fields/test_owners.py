@@ -1,8 +1,14 @@
 import pytest
 
-from reconcile.core.fields.claims import NOBODYS, Claims, claims_of, field_key, segment_of
 from reconcile.core.fields.field_path import Item, Member
-from reconcile.core.fields.managed_fields import Owner
+from reconcile.core.fields.managed_fields import (
+    NOBODYS,
+    Claims,
+    Owner,
+    claims_of,
+    field_key,
+    segment_of,
+)
 from tests.builders import co_owned, live, manage, manifest, pod, service
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.fields.merge_schema import Quantity, schema_of
-from reconcile.core.fields.quantity_part import as_text, parse_quantity, same_quantity
+from reconcile.core.fields.quantity import as_text, parse_quantity, same_quantity
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")

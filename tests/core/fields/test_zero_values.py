@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.fields.zero import covers_exactly, means_absent
+from reconcile.core.fields.zero_values import covers_exactly, means_absent
 
 
 @pytest.mark.parametrize(

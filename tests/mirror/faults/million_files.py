@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.measure import Cost, command
-from reconcile.core.fields.quantity_part import parse_quantity
+from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.merge import built_in
 from reconcile.core.spec.storagefields import MIRROR
 from reconcile.mirror.workspace.fair_share import MAX_FILES
