@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconcile.core.report.schema import report_schema
+from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
+from reconcile.core.spec.json_schema import json_schema
 from reconcile.core.spec.kinds import API_VERSION, KINDS
-from reconcile.core.spec.schema import json_schema
-from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
 
 PAGE = Path(__file__).parent / "sessions.md"
 SCHEMAS = Path(__file__).parent / "schema"

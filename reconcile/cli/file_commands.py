@@ -11,8 +11,8 @@ from reconcile.core.errors import SpecError
 from reconcile.core.render.filters import toyaml
 from reconcile.core.report.documents import to_json
 from reconcile.core.report.problems import Findings
+from reconcile.core.spec.json_schema import combined_schema, json_schema
 from reconcile.core.spec.kinds import KINDS
-from reconcile.core.spec.schema import combined_schema, json_schema
 
 
 @click.command()

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from reconcile.core.model import KubeObject
+from reconcile.core.spec.field_types import Anything, Entries, Fields, Items, Scalar, Type
 from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
-from reconcile.core.spec.types import Anything, Entries, Fields, Items, Scalar, Type
 from tests.e2e.site import API
 
 PRIORITY = "e2e-fullest"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.spec.syntax import BANDWIDTH
+from reconcile.core.spec.formats import BANDWIDTH
 from reconcile.mirror.cli.main import program, variable
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.units import bytes_per_second

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.parse import read_file
 from reconcile.core.spec.results import Unusable
 from reconcile.core.yaml_loader import load_documents
-from tests.core.spec.support import document, session
-from tests.core.spec.test_documents import EXPORTED
-from tests.core.spec.test_schema import EVERY_FIELD
+from tests.core.spec.documents import document, session
+from tests.core.spec.test_json_schema import EVERY_FIELD
+from tests.core.spec.test_parse import EXPORTED
 
 PATHS = ["policy.yaml", "defaults.yaml", "team-a/project.yaml", "team-a/x.yaml", "x.yaml"]
 TEXTS = [

@@ -10,8 +10,8 @@ from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, Strategy
 from reconcile.core.spec.contradictions import contradictions, doubts
 from reconcile.core.spec.kinds import CAPABILITIES
+from reconcile.core.spec.layers import built_in, overlay
 from reconcile.core.spec.layout import WHOLE_TREE, Role, folder_reason
-from reconcile.core.spec.merge import built_in, overlay
 from reconcile.core.spec.results import (
     Declared,
     FileResult,
@@ -20,7 +20,7 @@ from reconcile.core.spec.results import (
     Settings,
     Unusable,
 )
-from reconcile.core.spec.sessionfields import SESSION_SPEC
+from reconcile.core.spec.session_fields import SESSION_SPEC
 
 _IN_FOLDERS = {Role.SESSIONS, Role.PROJECT}
 

@@ -6,7 +6,7 @@ Sources: git-clone "GIT URLS", git-check-ref-format, gitremote-helpers for `<tra
 import re
 from typing import Final
 
-from reconcile.core.spec.types import TEXT, Scalar
+from reconcile.core.spec.field_types import TEXT, Scalar
 
 _HOST: Final = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
 _URL: Final = re.compile(

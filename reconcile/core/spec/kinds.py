@@ -3,18 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from reconcile.core.spec.sessionfields import EXPORTED, SESSION_SPEC, SHARED
-from reconcile.core.spec.syntax import (
-    FREE_TEXT,
-    LABEL_KEY,
-    LABEL_NAME,
-    LABEL_VALUE,
-    NAME,
-    OBJECT_NAME,
-    PATTERN,
-    SESSION_REF,
-)
-from reconcile.core.spec.types import (
+from reconcile.core.spec.field_types import (
     BOOL,
     PLATFORM_ONLY,
     Anything,
@@ -27,6 +16,17 @@ from reconcile.core.spec.types import (
     same,
     whole,
 )
+from reconcile.core.spec.formats import (
+    FREE_TEXT,
+    LABEL_KEY,
+    LABEL_NAME,
+    LABEL_VALUE,
+    NAME,
+    OBJECT_NAME,
+    PATTERN,
+    SESSION_REF,
+)
+from reconcile.core.spec.session_fields import EXPORTED, SESSION_SPEC, SHARED
 
 API_VERSION: Final = "vteam.ambient-code/v1alpha1"
 """The version of every kind here: the platform's own."""

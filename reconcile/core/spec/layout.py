@@ -3,8 +3,8 @@
 from enum import Enum, auto
 
 from reconcile.core.source_location import printable
+from reconcile.core.spec.formats import LABEL_NAME
 from reconcile.core.spec.kinds import DEFAULTS, POLICY, PROJECT, SESSION
-from reconcile.core.spec.syntax import LABEL_NAME
 
 WHOLE_TREE = ""
 """Stands for every namespace where a namespace is told."""

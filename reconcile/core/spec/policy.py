@@ -5,7 +5,7 @@ from typing import Any
 
 from reconcile.core.model import Budget, OnConflict, Policy
 from reconcile.core.spec.kinds import POLICY_SPEC
-from reconcile.core.spec.merge import built_in, overlay
+from reconcile.core.spec.layers import built_in, overlay
 
 
 def policy_of(layer: Mapping[str, Any]) -> Policy:

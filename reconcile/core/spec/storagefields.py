@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from reconcile.core.spec.podfields import PORT, resources
-from reconcile.core.spec.syntax import (
+from reconcile.core.spec.field_types import BOOL, Field, Fields, Items, choice, whole
+from reconcile.core.spec.formats import (
     AUDIENCE,
     BANDWIDTH,
     BUCKET,
@@ -14,7 +14,7 @@ from reconcile.core.spec.syntax import (
     QUANTITY,
     REGION,
 )
-from reconcile.core.spec.types import BOOL, Field, Fields, Items, choice, whole
+from reconcile.core.spec.pod_fields import PORT, resources
 
 _DAY: Final = 24 * 3600
 

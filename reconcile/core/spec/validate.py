@@ -5,7 +5,7 @@ from typing import Any, assert_never
 
 from reconcile.core.errors import Problem
 from reconcile.core.source_location import Path, Positions, dotted, printable
-from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
+from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
 from reconcile.core.spec.wording import found, suggest
 
 MOST_PROBLEMS = 100

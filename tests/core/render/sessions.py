@@ -6,8 +6,8 @@ from reconcile.core.model import Origin, Session, SessionId, State, Strategy
 from reconcile.core.render.rendering import render
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.render.variables import Surroundings
-from reconcile.core.spec.merge import built_in, overlay
-from reconcile.core.spec.sessionfields import SESSION_SPEC
+from reconcile.core.spec.layers import built_in, overlay
+from reconcile.core.spec.session_fields import SESSION_SPEC
 
 SHIPPED = {
     path.name: path.read_text("utf-8")

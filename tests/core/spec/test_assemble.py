@@ -4,8 +4,8 @@ import pytest
 
 from reconcile.core.model import Policy, State, Strategy
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.documents import read_file
-from tests.core.spec.support import HEAD, document, session
+from reconcile.core.spec.parse import read_file
+from tests.core.spec.documents import HEAD, document, session
 from tests.core.spec.trees import GOOD, tree
 
 

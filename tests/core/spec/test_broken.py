@@ -5,8 +5,8 @@ import pytest
 from reconcile.core.errors import Problem
 from reconcile.core.model import SessionId
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.documents import read_file
-from tests.core.spec.support import document, session
+from reconcile.core.spec.parse import read_file
+from tests.core.spec.documents import document, session
 from tests.core.spec.trees import GOOD, names, tree
 
 

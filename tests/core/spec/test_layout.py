@@ -2,10 +2,10 @@
 
 import pytest
 
-from reconcile.core.spec.documents import read_file
 from reconcile.core.spec.layout import Role
+from reconcile.core.spec.parse import read_file
 from reconcile.core.spec.results import Ignored, Unusable
-from tests.core.spec.support import document, problems, session
+from tests.core.spec.documents import document, problems, session
 
 
 @pytest.mark.parametrize(

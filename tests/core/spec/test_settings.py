@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.core.model import Budget, OnConflict, Policy
 from reconcile.core.spec.results import PolicyFile, Settings
-from tests.core.spec.support import document, problems, read, warnings
+from tests.core.spec.documents import document, problems, read, warnings
 
 
 def test_settings_say_what_they_set():

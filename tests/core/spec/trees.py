@@ -1,8 +1,8 @@
 """Trees of files that are put together."""
 
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.documents import read_file
-from tests.core.spec.support import session
+from reconcile.core.spec.parse import read_file
+from tests.core.spec.documents import session
 
 GOOD = session("timeout: 1", name="good")
 

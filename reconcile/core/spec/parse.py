@@ -11,6 +11,7 @@ from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import Origin, SessionId, State
 from reconcile.core.source_location import Path, Positions
 from reconcile.core.spec.exported import implied_state, items, without_last_applied
+from reconcile.core.spec.formats import NAME
 from reconcile.core.spec.kinds import KINDS, SESSION
 from reconcile.core.spec.layout import (
     KIND_OF_ROLE,
@@ -31,7 +32,6 @@ from reconcile.core.spec.results import (
     Settings,
     Unusable,
 )
-from reconcile.core.spec.syntax import NAME
 from reconcile.core.spec.validate import MOST_PROBLEMS, Validator
 from reconcile.core.spec.wording import found, suggest
 from reconcile.core.yaml_loader import decode, load_documents

@@ -3,17 +3,7 @@
 from typing import Final
 
 from reconcile.core.model import State, Strategy
-from reconcile.core.spec.gitnames import BRANCH, GIT_URL, REPOSITORY_PATH
-from reconcile.core.spec.podfields import NETWORK, RUNNER
-from reconcile.core.spec.storagefields import MIRROR, STORAGE
-from reconcile.core.spec.syntax import (
-    DURATION,
-    FREE_TEXT,
-    LINE,
-    MODEL,
-    VARIABLE,
-)
-from reconcile.core.spec.types import (
+from reconcile.core.spec.field_types import (
     BOOL,
     NO_EFFECT_YET,
     PLATFORM_ONLY,
@@ -26,6 +16,10 @@ from reconcile.core.spec.types import (
     number,
     whole,
 )
+from reconcile.core.spec.formats import DURATION, FREE_TEXT, LINE, MODEL, VARIABLE
+from reconcile.core.spec.gitnames import BRANCH, GIT_URL, REPOSITORY_PATH
+from reconcile.core.spec.pod_fields import NETWORK, RUNNER
+from reconcile.core.spec.storagefields import MIRROR, STORAGE
 
 _LLM: Final = Fields(
     (

@@ -1,6 +1,6 @@
 """Short ways to write documents and to read what is said of them."""
 
-from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.parse import read_file
 from reconcile.core.spec.results import Sessions
 
 HEAD = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\n"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
+from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
 from reconcile.core.spec.kinds import KINDS
-from reconcile.core.spec.types import Anything, Entries, Field, Fields, Items, Scalar, Type
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

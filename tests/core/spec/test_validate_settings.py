@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.model import SessionId
-from tests.core.spec.support import document, session
+from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
 

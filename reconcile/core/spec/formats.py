@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from reconcile.core.model import LABEL_MANAGED_BY, PREFIX, RECORD_PREFIX
-from reconcile.core.spec.types import TEXT, Scalar, same
+from reconcile.core.spec.field_types import TEXT, Scalar, same
 
 LONGEST_NAME: Final = 63 - len(RECORD_PREFIX)
 """The longest session name: `session-<name>` has to fit into a Service's name."""

@@ -6,7 +6,7 @@ Results share what they have in common: nobody may change them.
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from reconcile.core.spec.types import Anything, Entries, Fields, Items, Scalar, Type
+from reconcile.core.spec.field_types import Anything, Entries, Fields, Items, Scalar, Type
 
 
 def built_in(kind: Fields) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.spec.support import only, problems, session
+from tests.core.spec.documents import only, problems, session
 
 RESERVED = "is reserved: the reconciler sets it itself"
 KUBERNETES = "is reserved for Kubernetes"

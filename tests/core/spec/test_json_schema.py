@@ -7,12 +7,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.field_types import Anything, Entries, Fields, Items
+from reconcile.core.spec.json_schema import combined_schema, json_schema
 from reconcile.core.spec.kinds import KINDS
-from reconcile.core.spec.schema import combined_schema, json_schema
-from reconcile.core.spec.types import Anything, Entries, Fields, Items
+from reconcile.core.spec.parse import read_file
 from reconcile.core.yaml_loader import load_documents
-from tests.core.spec.support import HEAD, document, problems, session
+from tests.core.spec.documents import HEAD, document, problems, session
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = sorted((ROOT / "desired").rglob("*.yaml"))

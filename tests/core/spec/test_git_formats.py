@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.spec.support import problems, session
+from tests.core.spec.documents import problems, session
 
 BRANCH = "must be a name that git takes for a branch (see git-check-ref-format)"
 URL = "must be an https or ssh URL such as https://host/team/repo or git@host:team/repo"

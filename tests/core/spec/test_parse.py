@@ -3,9 +3,9 @@
 import pytest
 
 from reconcile.core.model import Origin, SessionId, State
-from reconcile.core.spec.documents import read_file
+from reconcile.core.spec.parse import read_file
 from reconcile.core.spec.results import Unusable
-from tests.core.spec.support import HEAD, only, problems, read, session, warnings
+from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
 EMPTY = "has no document: delete the file if nothing is to be declared here"
 EXPORTED = """\

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reconcile.core.spec.syntax import (
+from reconcile.core.spec.field_types import BOOL, Entries, Field, Fields, Items, choice, same, whole
+from reconcile.core.spec.formats import (
     ENVIRONMENT_NAME,
     FREE_TEXT,
     IMAGE,
@@ -13,7 +14,6 @@ from reconcile.core.spec.syntax import (
     OBJECT_NAME,
     QUANTITY,
 )
-from reconcile.core.spec.types import BOOL, Entries, Field, Fields, Items, choice, same, whole
 
 PORT: Final = whole(1, 65_535)
 _AMOUNTS: Final = Entries(KEY, QUANTITY)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.spec.support import problems, session, warnings
+from tests.core.spec.documents import problems, session, warnings
 
 DURATION = "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
 QUANTITY = "must be a quantity such as 500m, 2 or 8Gi"
