@@ -10,8 +10,7 @@ from reconcile.core.render.rendering import RenderResult, Unrendered, render
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.render.variables import Surroundings
 from reconcile.core.spec.assemble import Assembled, assemble
-from reconcile.core.spec.parse import read_file
-from reconcile.core.spec.results import FileResult
+from reconcile.core.spec.parse import FileResult, read_file
 from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS = frozenset({Kind("v1", "ConfigMap")})

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.parse import read_file
-from reconcile.core.spec.results import Unusable
+from reconcile.core.spec.parse import Unusable, read_file
 from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.documents import document, session
 from tests.core.spec.test_json_schema import EVERY_FIELD

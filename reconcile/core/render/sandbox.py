@@ -19,7 +19,7 @@ from reconcile.core.render.filters import (
     text_of,
 )
 from reconcile.core.render.words import words
-from reconcile.core.spec.wording import suggest
+from reconcile.core.spec.field_types import suggest
 
 VARIABLES: Final = ("session", "installation", "names", "capabilities")
 """What every template is given."""

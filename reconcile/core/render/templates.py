@@ -15,7 +15,7 @@ from reconcile.core.model import Kind
 from reconcile.core.render.filters import ALLOWED_FILTERS, ALLOWED_TESTS
 from reconcile.core.render.metering import Metering
 from reconcile.core.render.sandbox import Sandbox
-from reconcile.core.spec.wording import suggest
+from reconcile.core.spec.field_types import suggest
 
 SUFFIX: Final = ".yaml.j2"
 """Files that end so are rendered, once for every session."""

@@ -8,19 +8,12 @@ from typing import Any
 from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, Strategy
-from reconcile.core.spec.contradictions import contradictions, doubts
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import built_in, overlay
 from reconcile.core.spec.layout import WHOLE_TREE, Role, folder_reason
-from reconcile.core.spec.results import (
-    Declared,
-    FileResult,
-    PolicyFile,
-    Sessions,
-    Settings,
-    Unusable,
-)
+from reconcile.core.spec.parse import Declared, FileResult, PolicyFile, Sessions, Settings, Unusable
 from reconcile.core.spec.session_fields import SESSION_SPEC
+from reconcile.core.spec.validate import contradictions, doubts
 
 _IN_FOLDERS = {Role.SESSIONS, Role.PROJECT}
 

@@ -1,18 +1,25 @@
 """One file's bytes become what the file declares, or every reason why not.
 
 The result depends on path and content alone, so that it may be kept for as long as both are same.
+
+What reading one file can give.
+
+What exports from a cluster carry besides a session's own fields.
+
+What a policy document sets becomes a Policy.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.model import Origin, SessionId, State
+from reconcile.core.model import Budget, OnConflict, Origin, Policy, SessionId, State
 from reconcile.core.source_location import Path, Positions
-from reconcile.core.spec.exported import implied_state, items, without_last_applied
+from reconcile.core.spec.field_types import found, suggest
 from reconcile.core.spec.formats import NAME
-from reconcile.core.spec.kinds import KINDS, SESSION
+from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION
+from reconcile.core.spec.layers import built_in, overlay
 from reconcile.core.spec.layout import (
     KIND_OF_ROLE,
     PLACE_OF_KIND,
@@ -21,20 +28,122 @@ from reconcile.core.spec.layout import (
     namespace_of,
     role_of,
 )
-from reconcile.core.spec.policy import policy_of
-from reconcile.core.spec.results import (
-    Content,
-    Declared,
-    FileResult,
-    Ignored,
-    PolicyFile,
-    Sessions,
-    Settings,
-    Unusable,
-)
 from reconcile.core.spec.validate import MOST_PROBLEMS, Validator
-from reconcile.core.spec.wording import found, suggest
 from reconcile.core.yaml_loader import decode, load_documents
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One session as its file has it: `layer` is what `spec` sets, `state` what is wanted."""
+
+    id: SessionId
+    origin: Origin
+    state: State
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    layer: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """A file of sessions."""
+
+    declared: tuple[Declared, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it."""
+
+    layer: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """`policy.yaml`."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file with problems; `names` are the sessions that it is about, as far as can be told."""
+
+    names: frozenset[SessionId]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A file that is not part of desired state."""
+
+
+Content: TypeAlias = Sessions | Settings | PolicyFile | Unusable | Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What one file declares; `namespace` is empty for a file at the top of the tree."""
+
+    path: str
+    namespace: str
+    role: Role
+    content: Content
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+_TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
+_DESIRED_PHASE: Final = "ambient-code.io/desired-phase"
+
+
+def items(document: Any) -> list[tuple[Path, Any]]:
+    """The objects of a `v1 List`, each with its path, or the document itself."""
+    is_list = isinstance(document, dict) and document.get("kind") == "List"
+    listed = document.get("items") if is_list and document.get("apiVersion") == "v1" else None
+    if not isinstance(listed, list):
+        return [((), document)]
+    return [(("items", index), item) for index, item in enumerate(listed)]
+
+
+def implied_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> State:
+    """What a document says of its session's state where it does not set `state` itself."""
+    status = document.get("status")
+    phase = status.get("phase") if isinstance(status, dict) else None
+    is_over = isinstance(phase, str) and phase in _TERMINAL
+    is_stopped = is_over or annotations.get(_DESIRED_PHASE) == "Stopped"
+    return State.STOPPED if is_stopped else State.RUNNING
+
+
+def without_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the annotation in which kubectl repeats the whole object."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return document
+    annotations = metadata.get("annotations")
+    if not isinstance(annotations, dict):
+        return document
+    kept = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
+    return {**document, "metadata": {**metadata, "annotations": kept}}
+
+
+def policy_of(layer: Mapping[str, Any]) -> Policy:
+    """Fill in what the file does not set; `layer` has passed validation."""
+    spec = overlay(POLICY_SPEC, built_in(POLICY_SPEC), layer)
+    return Policy(
+        installation=spec["installation"],
+        namespaces=frozenset(spec["namespaces"]),
+        deletes=_budget(spec["budgets"]["deletes"]),
+        restarts=_budget(spec["budgets"]["restarts"]),
+        allow_deletes=frozenset(spec["allowDeletes"]),
+        allow_restarts=frozenset(spec["allowRestarts"]),
+        allow_empty=spec["allowEmpty"],
+        on_conflict=OnConflict(spec["onConflict"]),
+        mask=tuple(spec["mask"]),
+    )
+
+
+def _budget(spec: Mapping[str, int]) -> Budget:
+    return Budget(percent=spec["percent"], at_least=spec["atLeast"])
 
 
 def read_file(path: str, content: bytes, problem: str = "") -> FileResult:

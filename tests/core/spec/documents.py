@@ -1,7 +1,6 @@
 """Short ways to write documents and to read what is said of them."""
 
-from reconcile.core.spec.parse import read_file
-from reconcile.core.spec.results import Sessions
+from reconcile.core.spec.parse import Sessions, read_file
 
 HEAD = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\n"
 PATH = "team-a/x.yaml"

@@ -3,8 +3,7 @@
 import pytest
 
 from reconcile.core.spec.layout import Role
-from reconcile.core.spec.parse import read_file
-from reconcile.core.spec.results import Ignored, Unusable
+from reconcile.core.spec.parse import Ignored, Unusable, read_file
 from tests.core.spec.documents import document, problems, session
 
 

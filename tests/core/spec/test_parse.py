@@ -3,8 +3,7 @@
 import pytest
 
 from reconcile.core.model import Origin, SessionId, State
-from reconcile.core.spec.parse import read_file
-from reconcile.core.spec.results import Unusable
+from reconcile.core.spec.parse import Unusable, read_file
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
 EMPTY = "has no document: delete the file if nothing is to be declared here"

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.model import Budget, OnConflict, Policy
-from reconcile.core.spec.results import PolicyFile, Settings
+from reconcile.core.spec.parse import PolicyFile, Settings
 from tests.core.spec.documents import document, problems, read, warnings
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.measure import Cost, command
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.spec.layers import built_in
-from reconcile.core.spec.storagefields import MIRROR
+from reconcile.core.spec.session_fields import MIRROR
 from reconcile.mirror.workspace.fair_share import MAX_FILES
 from tests.mirror.faults import faulty_session
 from tests.mirror.faults.faulty_session import Session
