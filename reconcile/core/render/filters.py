@@ -13,7 +13,7 @@ from jinja2.tests import TESTS
 
 from reconcile.core.canonical_json import canonical
 from reconcile.core.render.budget import MAX_OUTPUT, RefusedError
-from reconcile.core.render.metering import CONCAT, MEMBERS, STEP, WEIGH
+from reconcile.core.render.metering_part import CONCAT, MEMBERS, STEP, WEIGH
 from reconcile.core.render.words import words
 
 _LABEL: Final = 63
