@@ -9,7 +9,7 @@ from reconcile.core.spec.formats import BANDWIDTH
 from reconcile.mirror.cli.main import program, variable
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.units import bytes_per_second
-from tests.core.render.test_mirrored import CUSTOM, SHAPES, SHARED, mirrors
+from tests.core.render.test_mirror_containers import CUSTOM, SHAPES, SHARED, mirrors
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -12,7 +12,7 @@ from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
 from reconcile.core.canonical_json import canonical
-from reconcile.core.render.budget import MAX_OUTPUT, RefusedError
+from reconcile.core.render.metering import MAX_OUTPUT, RefusedError
 from reconcile.core.render.metering_part import CONCAT, MEMBERS, STEP, WEIGH
 from reconcile.core.render.words import words
 

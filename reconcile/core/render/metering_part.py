@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.visitor import NodeTransformer
 
-from reconcile.core.render.budget import static_work
+from reconcile.core.render.metering import static_work
 
 STEP: Final = "step!"
 WEIGH: Final = "weigh!"

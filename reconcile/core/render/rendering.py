@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.manifest import manifest_of, record_manifest, wanted_of
 from reconcile.core.model import KubeObject, Manifest, ObjectRef, Session, Wanted
-from reconcile.core.render.checks import complaints
-from reconcile.core.render.printing import Printed, print_template
+from reconcile.core.render.render import Printed, print_template
 from reconcile.core.render.templates import Templates
+from reconcile.core.render.validate import complaints
 from reconcile.core.render.variables import Surroundings, variables
 from reconcile.core.source_location import dotted
 from reconcile.core.yaml_loader import Document, load_documents

@@ -11,13 +11,13 @@ from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace, missing
 
-from reconcile.core.render.budget import Budget, RefusedError
 from reconcile.core.render.filters import (
     ALLOWED_FILTERS,
     ALLOWED_TESTS,
     HIDDEN_FILTERS,
     text_of,
 )
+from reconcile.core.render.metering import Budget, RefusedError
 from reconcile.core.render.words import words
 from reconcile.core.spec.field_types import suggest
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.render.budget import RefusedError
 from reconcile.core.render.filters import (
     b64encode,
     compact,
@@ -20,6 +19,7 @@ from reconcile.core.render.filters import (
     toyaml,
     truncate_name,
 )
+from reconcile.core.render.metering import RefusedError
 from reconcile.core.yaml_loader import load_documents
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

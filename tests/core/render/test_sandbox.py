@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.core.render.budget import MAX_OUTPUT
-from reconcile.core.render.printing import print_template
+from reconcile.core.render.metering import MAX_OUTPUT
+from reconcile.core.render.render import print_template
 from reconcile.core.render.templates import compile_templates
 
 VALUES = {

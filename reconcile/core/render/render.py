@@ -7,7 +7,7 @@ from typing import Any, Final
 from jinja2 import Template, TemplateError, TemplateNotFound
 
 from reconcile.core.errors import Problem
-from reconcile.core.render.budget import MAX_OUTPUT
+from reconcile.core.render.metering import MAX_OUTPUT
 from reconcile.core.render.templates import Templates
 
 # Whatever else comes out of a template would be a defect of ours, and shall be seen as one.
