@@ -6,9 +6,8 @@ from dataclasses import replace
 from reconcile.core.errors import SpecError
 from reconcile.core.manifest import find_clashes
 from reconcile.core.model import Desired, Kind, Session, SessionId, Wanted
-from reconcile.core.render.rendering import RenderResult, Unrendered, render
+from reconcile.core.render.render import RenderResult, Surroundings, Unrendered, render
 from reconcile.core.render.templates import Templates, compile_templates
-from reconcile.core.render.variables import Surroundings
 from reconcile.core.spec.assemble import Assembled, assemble
 from reconcile.core.spec.parse import FileResult, read_file
 from reconcile.engine.ports import Tree, TreeFile

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from reconcile.core.model import SessionId
-from reconcile.core.render.variables import namesakes
+from reconcile.core.render.render import namesakes
 from reconcile.core.spec.layout import WHOLE_TREE, Role, folder_reason, namespace_of, role_of
 from reconcile.engine.ports import Tree, TreeFile
 

@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.core.changes import Create, Delete, Hold, HoldReason, Patch
 from reconcile.core.errors import SpecError
-from reconcile.core.render.variables import namesakes
+from reconcile.core.render.render import namesakes
 from reconcile.engine import desired
 from reconcile.engine.comparison import Reading, Side, compare
 from reconcile.engine.ports import Tree, TreeFile

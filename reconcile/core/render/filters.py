@@ -1,4 +1,7 @@
-"""The filters and tests that templates may use: an allow list, all of them bounded and pure."""
+"""The filters and tests that templates may use: an allow list, all of them bounded and pure.
+
+The allow and deny lists of rendering are long: they are written as text.
+"""
 
 import base64
 import hashlib
@@ -12,9 +15,13 @@ from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
 from reconcile.core.canonical_json import canonical
-from reconcile.core.render.metering import MAX_OUTPUT, RefusedError
-from reconcile.core.render.metering_part import CONCAT, MEMBERS, STEP, WEIGH
-from reconcile.core.render.words import words
+from reconcile.core.render.metering import CONCAT, MAX_OUTPUT, MEMBERS, STEP, WEIGH, RefusedError
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
 
 _LABEL: Final = 63
 _HASH: Final = 8

@@ -16,9 +16,9 @@ from reconcile.core.render.filters import (
     ALLOWED_TESTS,
     HIDDEN_FILTERS,
     text_of,
+    words,
 )
 from reconcile.core.render.metering import Budget, RefusedError
-from reconcile.core.render.words import words
 from reconcile.core.spec.field_types import suggest
 
 VARIABLES: Final = ("session", "installation", "names", "capabilities")

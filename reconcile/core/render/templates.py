@@ -13,7 +13,7 @@ from reconcile.core.canonical_json import digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Kind
 from reconcile.core.render.filters import ALLOWED_FILTERS, ALLOWED_TESTS
-from reconcile.core.render.metering_part import Metering
+from reconcile.core.render.metering import Metering
 from reconcile.core.render.sandbox import Sandbox
 from reconcile.core.spec.field_types import suggest
 

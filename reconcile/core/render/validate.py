@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX, SessionId
-from reconcile.core.render.words import words
+from reconcile.core.render.filters import words
 from reconcile.core.source_location import Path
 
 Complaint: TypeAlias = tuple[Path, str]

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from reconcile.core.model import Origin, Session, SessionId, State, Strategy
-from reconcile.core.render.rendering import render
+from reconcile.core.render.render import Surroundings, render
 from reconcile.core.render.templates import compile_templates
-from reconcile.core.render.variables import Surroundings
 from reconcile.core.spec.layers import built_in, overlay
 from reconcile.core.spec.session_fields import SESSION_SPEC
 

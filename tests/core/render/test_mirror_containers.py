@@ -6,9 +6,8 @@ from hashlib import sha256
 import pytest
 
 from reconcile.core.model import Wanted
-from reconcile.core.render.rendering import render
+from reconcile.core.render.render import Surroundings, render
 from reconcile.core.render.templates import compile_templates
-from reconcile.core.render.variables import Surroundings
 from tests.core.render.sessions import SHIPPED, session
 from tests.podsecurity import violations
 

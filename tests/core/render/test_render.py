@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 
 from reconcile.core.model import Kind, ObjectRef, State, Wanted
-from reconcile.core.render.rendering import Unrendered
+from reconcile.core.render.render import Unrendered
 from tests.core.render.sessions import config, problems, rendered, session
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ session.name }}-pod\n"

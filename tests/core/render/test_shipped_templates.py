@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from reconcile.core.manifest import find_clashes
 from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, Kind, Wanted
-from reconcile.core.render.rendering import render
+from reconcile.core.render.render import Surroundings, render
 from reconcile.core.render.templates import compile_templates
-from reconcile.core.render.variables import Surroundings
 from tests.core.render.sessions import EVERY_FIELD, SHIPPED, session
 from tests.podsecurity import violations
 

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.model import Kind
-from reconcile.core.render.rendering import Unrendered
+from reconcile.core.render.render import Unrendered
 from reconcile.core.render.templates import MAX_CHARACTERS, compile_templates
 from tests.core.render.sessions import config, rendered, session
 
