@@ -6,10 +6,10 @@ from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
 from reconcile.core.fields.field_path import Item, Member, Segment
+from reconcile.core.mask.known_secrets import Vault
 from reconcile.core.mask.names import secret_names
-from reconcile.core.mask.places import Place, locate, named, path_segments, pointer_segments
+from reconcile.core.mask.objects import Place, locate, named, path_segments, pointer_segments
 from reconcile.core.mask.texts import hide, make_finder
-from reconcile.core.mask.vault import Vault
 from reconcile.core.mask.visitors import Hider, Learner
 from reconcile.core.mask.walk import Walk
 from reconcile.core.model import KubeObject, ObjectRef

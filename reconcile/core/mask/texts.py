@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from reconcile.core.mask.assignments import assigned
+from reconcile.core.mask.known_secrets import Found, Vault
 from reconcile.core.mask.marks import mark_spans
 from reconcile.core.mask.names import IsSecret
-from reconcile.core.mask.shapes import Hit, shaped
-from reconcile.core.mask.vault import Found, Vault
+from reconcile.core.mask.patterns import Hit, shaped
+from reconcile.core.mask.text import assigned
 
 Finder: TypeAlias = Callable[[str], tuple[Hit, ...]]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from reconcile.core.mask.known_secrets import Vault
 from reconcile.core.mask.marks import is_mark
 from reconcile.core.mask.names import IsSecret
-from reconcile.core.mask.places import Place
+from reconcile.core.mask.objects import Place
 from reconcile.core.mask.texts import Finder
-from reconcile.core.mask.vault import Vault
 from reconcile.core.mask.walk import Walk
 
 

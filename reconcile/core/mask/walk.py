@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from reconcile.core.mask.names import IsSecret, is_reference
-from reconcile.core.mask.places import SECRET_DATA, Place, below, named
+from reconcile.core.mask.objects import SECRET_DATA, Place, below, named
 
 _DEEPEST: Final = 64
 _OPTION: Final = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,99})")

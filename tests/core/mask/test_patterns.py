@@ -27,7 +27,7 @@ from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings, format_problems
-from tests.core.mask_samples import ORDINARY, SPOKEN, TOKENS
+from tests.core.mask.mask_samples import ORDINARY, SPOKEN, TOKENS
 from tests.core.report.forms import every_form
 from tests.core.report.samples import FIX_LOGIN, manifest
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconcile.core.mask.names import IsSecret, is_reference, vocabulary
-from reconcile.core.mask.shapes import Hit
+from reconcile.core.mask.patterns import Hit
 
 _NAME: Final = r"(?P<name>[A-Za-z_.][A-Za-z0-9_./-]{0,99})"
 
