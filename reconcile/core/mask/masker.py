@@ -6,12 +6,18 @@ from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
 from reconcile.core.fields.field_path import Item, Member, Segment
-from reconcile.core.mask.known_secrets import Vault
-from reconcile.core.mask.names import secret_names
-from reconcile.core.mask.objects import Place, locate, named, path_segments, pointer_segments
-from reconcile.core.mask.texts import hide, make_finder
-from reconcile.core.mask.visitors import Hider, Learner
-from reconcile.core.mask.walk import Walk
+from reconcile.core.mask.known_secrets import Vault, secret_names
+from reconcile.core.mask.objects import (
+    Hider,
+    Learner,
+    Place,
+    Walk,
+    locate,
+    named,
+    path_segments,
+    pointer_segments,
+)
+from reconcile.core.mask.text import hide, make_finder
 from reconcile.core.model import KubeObject, ObjectRef
 
 _LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})

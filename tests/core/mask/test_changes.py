@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Commit, Drift, FieldChange, InPlace
 from reconcile.core.mask.masker import Masker
-from reconcile.core.mask.walk import _DEEPEST
+from reconcile.core.mask.objects import _DEEPEST
 from reconcile.core.model import ObjectRef
 
 CANARY = "c4nary-Zx81-value"

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
+from reconcile.core.mask.known_secrets import is_reference, secret_names
 from reconcile.core.mask.masker import Masker
-from reconcile.core.mask.names import is_reference, secret_names
-from reconcile.core.mask.walk import _DEEPEST
+from reconcile.core.mask.objects import _DEEPEST
 from reconcile.core.model import ObjectRef
 
 CANARY = "c4nary-Zx81-value"
