@@ -28,10 +28,10 @@ from reconcile.core.model import (
     Strategy,
     Wanted,
 )
-from reconcile.core.plan.make import make_plan
+from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.live_state import Sight, observe
 from reconcile.core.plan.owners import owner_reference
-from reconcile.core.plan.sight import Sight, observe
-from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.planner import make_plan
 
 INSTALLATION = "default"
 REVISION = "0123abc"

@@ -18,7 +18,7 @@ from reconcile.cli.options import (
 from reconcile.cli.planning import plan_of, reconciler_of, rehearsed, report_of
 from reconcile.cli.showing import failures_shown, show_plan
 from reconcile.cli.terminal import Terminal
-from reconcile.core.admission import Refused
+from reconcile.core.plan.dry_run import Refused
 from reconcile.engine.reconciler import Options
 
 

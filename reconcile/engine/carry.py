@@ -36,8 +36,8 @@ from reconcile.core.model import (
     ObjectRef,
     record_of,
 )
+from reconcile.core.plan.adoption import earlier_owner, given_back
 from reconcile.core.plan.revise import revise
-from reconcile.core.plan.strangers import earlier_owner, given_back
 from reconcile.core.record import Note, next_note, note_body, pending_of
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster

@@ -7,9 +7,9 @@ from reconcile.core.changes import Keep, Outcome, Plan, Status
 from reconcile.core.errors import Problem
 from reconcile.core.inventory import Copy, Inventory
 from reconcile.core.model import Desired, ObjectRef, SessionId
-from reconcile.core.plan.make import make_plan
-from reconcile.core.plan.sight import Memo, Sight, observe
-from reconcile.core.plan.strangers import missing
+from reconcile.core.plan.adoption import missing
+from reconcile.core.plan.live_state import Memo, Sight, observe
+from reconcile.core.plan.planner import make_plan
 from reconcile.core.record import Note, parse_note
 from reconcile.engine.bookkeeping import Bookkeeper, inventory_of, spent_by
 from reconcile.engine.carry import SessionRun

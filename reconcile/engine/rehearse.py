@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from reconcile.core.admission import Admission, NotTried, Refused, admitted, admitted_new
 from reconcile.core.changes import (
     Change,
     Create,
@@ -27,6 +26,7 @@ from reconcile.core.errors import (
     UnavailableError,
 )
 from reconcile.core.model import Manifest, ObjectRef, record_of
+from reconcile.core.plan.dry_run import Admission, NotTried, Refused, admitted, admitted_new
 from reconcile.core.record import Note
 from reconcile.core.report.view import manifest_of
 from reconcile.engine.live import granting

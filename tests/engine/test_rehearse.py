@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from reconcile.core.admission import Accepted, Altered, NotTried, Refused
 from reconcile.core.changes import HoldReason
 from reconcile.core.errors import (
     Absence,
@@ -16,7 +15,8 @@ from reconcile.core.errors import (
     NotFoundError,
     UnavailableError,
 )
-from reconcile.core.plan.gates import hold_all
+from reconcile.core.plan.dry_run import Accepted, Altered, NotTried, Refused
+from reconcile.core.plan.policy import hold_all
 from reconcile.engine.rehearse import Rehearsal
 from tests.engine.fakes import FlakyCluster, Times, always, never
 from tests.engine.worlds import declared, settled

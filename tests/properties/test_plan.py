@@ -18,8 +18,8 @@ from reconcile.core.model import (
     Strategy,
     record_of,
 )
+from reconcile.core.plan.adoption import Strangers
 from reconcile.core.plan.owners import UNKNOWN_UID
-from reconcile.core.plan.strangers import Strangers
 from tests.builders import (
     config_map,
     container,

@@ -6,10 +6,10 @@ from dataclasses import replace
 from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Keep, Plan
 from reconcile.core.model import Desired, KubeObject, ObjectRef
-from reconcile.core.plan.make import make_plan
-from reconcile.core.plan.pretend import as_live
-from reconcile.core.plan.sight import Sight, observe
-from reconcile.core.plan.strangers import Strangers, missing
+from reconcile.core.plan.adoption import Strangers, missing
+from reconcile.core.plan.live_state import Sight, observe
+from reconcile.core.plan.offline import as_live
+from reconcile.core.plan.planner import make_plan
 
 
 def plan_against(old: Desired, new: Desired, *, prune: bool) -> Plan:

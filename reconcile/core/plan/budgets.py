@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Change, Delete, DeleteReason, HoldReason
 from reconcile.core.model import Budget, Desired, SessionId
-from reconcile.core.plan.gates import ends_work, has_work, hold_where, is_prune
-from reconcile.core.plan.sight import Sight
+from reconcile.core.plan.live_state import Sight
+from reconcile.core.plan.policy import ends_work, has_work, hold_where, is_prune
 
 Plans = dict[SessionId, tuple[Change, ...]]
 

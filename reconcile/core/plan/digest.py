@@ -19,7 +19,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.model import ObjectRef
-from reconcile.core.plan.session import is_forced
+from reconcile.core.plan.session_changes import is_forced
 
 
 class Class(Enum):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from reconcile.core.changes import Keep, LiveRef, Patch
 from reconcile.core.model import KubeObject, record_of
-from reconcile.core.plan.gates import ends_work
 from reconcile.core.plan.owners import judge_owner, owner_reference
-from reconcile.core.plan.session import is_forced
+from reconcile.core.plan.policy import ends_work
+from reconcile.core.plan.session_changes import is_forced
 from reconcile.core.plan.verdict import Same, judge
 
 

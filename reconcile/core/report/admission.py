@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, assert_never
 
-from reconcile.core.admission import Accepted, Admission, Alteration, Altered, NotTried, Refused
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
+from reconcile.core.plan.dry_run import Accepted, Admission, Alteration, Altered, NotTried, Refused
 from reconcile.core.report.escape import visible
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.values import word

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reconcile.core.admission import Admission
 from reconcile.core.changes import Plan
+from reconcile.core.plan.dry_run import Admission
 from reconcile.core.report.problems import Findings
 
 

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from reconcile.core.admission import Alteration, Altered, NotTried, Refused
 from reconcile.core.changes import (
     ABSENT,
     Create,
@@ -23,6 +22,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
+from reconcile.core.plan.dry_run import Alteration, Altered, NotTried, Refused
 from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.plan_report import LiveCluster, PlanReport

@@ -6,9 +6,9 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from reconcile.core.admission import Accepted, Alteration, Altered, NotTried, Refused
 from reconcile.core.changes import ABSENT, Create, Plan, SessionPlan
 from reconcile.core.mask.masker import Masker
+from reconcile.core.plan.dry_run import Accepted, Alteration, Altered, NotTried, Refused
 from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.documents import plan_json, to_json
 from reconcile.core.report.markdown.page import format_markdown

@@ -15,8 +15,8 @@ from reconcile.core.changes import (
     Replace,
 )
 from reconcile.core.model import Policy, State, Strategy
+from reconcile.core.plan.adoption import Strangers
 from reconcile.core.plan.owners import UNKNOWN_UID, owner_reference
-from reconcile.core.plan.strangers import Strangers
 from tests.builders import (
     NAME,
     body,
@@ -34,7 +34,7 @@ from tests.builders import (
     uid_of,
     wanted,
 )
-from tests.core.plan.sessions import RECREATE, changes
+from tests.core.plan.session_plans import RECREATE, changes
 
 SECRET = body("Secret", "keys", data={"a": "MQ=="})
 ACCOUNT = body("ServiceAccount", NAME)

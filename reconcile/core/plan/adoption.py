@@ -15,7 +15,7 @@ from reconcile.core.model import (
     Manifest,
     ObjectRef,
 )
-from reconcile.core.plan.sight import Sight, has_foreign_controller
+from reconcile.core.plan.live_state import Sight, has_foreign_controller
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
-from reconcile.core.plan.strangers import Strangers, missing, taken
+from reconcile.core.plan.adoption import Strangers, missing, taken
 from tests.builders import (
     config_map,
     desired,

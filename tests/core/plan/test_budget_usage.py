@@ -5,8 +5,8 @@ from dataclasses import replace
 from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Delete, Hold, HoldReason
 from reconcile.core.model import Budget, Policy
-from reconcile.core.plan.make import make_plan
-from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.planner import make_plan
 from tests.builders import desired, live_session, look, session, trio, wanted
 
 POLICY = Policy(deletes=Budget(percent=25, at_least=1))

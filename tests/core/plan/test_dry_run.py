@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconcile.core.admission import Accepted, Alteration, Altered, admitted, admitted_new
 from reconcile.core.changes import ABSENT
 from reconcile.core.model import Kind, ObjectRef
+from reconcile.core.plan.dry_run import Accepted, Alteration, Altered, admitted, admitted_new
 
 POD = Kind("v1", "Pod")
 CRON = Kind("batch/v1", "CronJob")

@@ -11,8 +11,8 @@ from reconcile.core.changes import (
     Replace,
 )
 from reconcile.core.model import OnConflict, Policy, State, Strategy
-from reconcile.core.plan.gates import ends_work, held, in_realm, is_prune
-from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.policy import ends_work, held, in_realm, is_prune
 from tests.builders import (
     body,
     config_map,

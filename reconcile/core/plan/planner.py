@@ -5,8 +5,10 @@ from typing import Final
 from reconcile.core.budget_usage import Spent
 from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
 from reconcile.core.model import Desired, OnConflict, Session, SessionId
+from reconcile.core.plan.adoption import Strangers
 from reconcile.core.plan.budgets import gate_budgets
-from reconcile.core.plan.gates import (
+from reconcile.core.plan.live_state import Sight, Sighting
+from reconcile.core.plan.policy import (
     Rules,
     gate_session,
     hold_all,
@@ -14,9 +16,7 @@ from reconcile.core.plan.gates import (
     may_end_work,
     prune_reason,
 )
-from reconcile.core.plan.session import removed_changes, wanted_changes
-from reconcile.core.plan.sight import Sight, Sighting
-from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.session_changes import removed_changes, wanted_changes
 
 NOTHING_SPENT: Final = Spent()
 

@@ -8,7 +8,7 @@ from reconcile.core.changes import (
     Replace,
 )
 from reconcile.core.model import ANNOTATION_ADOPT
-from reconcile.core.plan.strangers import Strangers
+from reconcile.core.plan.adoption import Strangers
 from tests.builders import (
     config_map,
     container,
@@ -19,7 +19,7 @@ from tests.builders import (
     stranger,
     wanted,
 )
-from tests.core.plan.sessions import RECREATE, changes
+from tests.core.plan.session_plans import RECREATE, changes
 
 
 def adopt(of, theirs, **fields):

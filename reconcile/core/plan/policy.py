@@ -19,7 +19,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.model import ObjectRef, OnConflict, Policy, Session, SessionId, Strategy, Wanted
-from reconcile.core.plan.sight import Memo
+from reconcile.core.plan.live_state import Memo
 
 _BLOCKING = frozenset(
     {

@@ -22,9 +22,9 @@ from reconcile.core.changes import (
 )
 from reconcile.core.manifest import order_of
 from reconcile.core.model import KubeObject, Manifest, ObjectRef, State, Wanted, record_of
+from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.live_state import Sighting, Unwanted
 from reconcile.core.plan.owners import UNKNOWN_UID, judge_owner, owner_reference
-from reconcile.core.plan.sight import Sighting, Unwanted
-from reconcile.core.plan.strangers import Strangers
 from reconcile.core.plan.verdict import Differs, Same, judge
 
 _ENDED = frozenset({"Succeeded", "Failed"})
