@@ -30,8 +30,8 @@ from reconcile.core.model import (
 )
 from reconcile.core.plan.adoption import Strangers
 from reconcile.core.plan.live_state import Sight, observe
-from reconcile.core.plan.owners import owner_reference
 from reconcile.core.plan.planner import make_plan
+from reconcile.core.plan.session_changes import owner_reference
 
 INSTALLATION = "default"
 REVISION = "0123abc"

@@ -11,7 +11,7 @@ from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.errors import SourceError
 from reconcile.core.mask.masker import Masker
-from reconcile.core.plan.digest import plan_digest
+from reconcile.core.plan.approval import plan_digest
 from reconcile.core.report.plan_report import OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.engine.comparison import Reading, Side, compare

@@ -6,7 +6,7 @@ from reconcile.cli.options import Connection, Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
 from reconcile.core.errors import Problem
-from reconcile.core.plan.digest import plan_digest
+from reconcile.core.plan.approval import plan_digest
 from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.engine.reconciler import Options, Planned, Reconciler

@@ -37,7 +37,7 @@ from reconcile.core.model import (
     record_of,
 )
 from reconcile.core.plan.adoption import earlier_owner, given_back
-from reconcile.core.plan.revise import revise
+from reconcile.core.plan.planner import revise
 from reconcile.core.record import Note, next_note, note_body, pending_of
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reconcile.core.changes import Change, Hold, HoldReason, Plan
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import Desired, SessionId
-from reconcile.core.plan.against import lost_namespaces, plan_against
+from reconcile.core.plan.offline import lost_namespaces, plan_against
 from reconcile.core.plan.policy import is_prune
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.extent import Extent

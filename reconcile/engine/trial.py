@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconcile.core.model import MANAGER, KubeObject, Manifest, record_of
-from reconcile.core.plan.owners import owner_reference, with_owner
+from reconcile.core.plan.session_changes import owner_reference, with_owner
 from reconcile.core.record import Note, with_note
 from reconcile.engine.ports import ApplyOptions, Cluster
 

@@ -4,7 +4,7 @@ from hypothesis import Phase, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.errors import SpecError
-from reconcile.core.plan.digest import plan_digest
+from reconcile.core.plan.approval import plan_digest
 from reconcile.engine.comparison import Reading, Side, compare
 from tests.engine.worlds import SHIPPED, World, policy_text, session_text, tree_of
 

@@ -19,7 +19,7 @@ from reconcile.core.model import (
     record_of,
 )
 from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.owners import UNKNOWN_UID
+from reconcile.core.plan.session_changes import UNKNOWN_UID
 from tests.builders import (
     config_map,
     container,

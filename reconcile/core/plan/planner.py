@@ -1,22 +1,33 @@
-"""The planner: desired state, live state and strangers in, an ordered plan out."""
+"""The planner: desired state, live state and strangers in, an ordered plan out.
 
+What becomes of a patch when the live object turned out to be another than the planned one.
+"""
+
+from dataclasses import replace
 from typing import Final
 
 from reconcile.core.budget_usage import Spent
-from reconcile.core.changes import Change, HoldReason, Plan, SessionPlan
-from reconcile.core.model import Desired, OnConflict, Session, SessionId
+from reconcile.core.changes import Change, HoldReason, Keep, LiveRef, Patch, Plan, SessionPlan
+from reconcile.core.model import Desired, KubeObject, OnConflict, Session, SessionId, record_of
 from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.budgets import gate_budgets
-from reconcile.core.plan.live_state import Sight, Sighting
+from reconcile.core.plan.live_state import Same, Sight, Sighting, judge
 from reconcile.core.plan.policy import (
     Rules,
+    ends_work,
+    gate_budgets,
     gate_session,
     hold_all,
     in_realm,
     may_end_work,
     prune_reason,
 )
-from reconcile.core.plan.session_changes import removed_changes, wanted_changes
+from reconcile.core.plan.session_changes import (
+    is_forced,
+    judge_owner,
+    owner_reference,
+    removed_changes,
+    wanted_changes,
+)
 
 NOTHING_SPENT: Final = Spent()
 
@@ -85,3 +96,27 @@ def _in_realm(session: SessionId, changes: tuple[Change, ...], rules: Rules) -> 
     if in_realm(rules.policy, session):
         return changes
     return hold_all(changes, HoldReason.OUT_OF_REALM)
+
+
+def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
+    """Plan a patch again for the object as it is now.
+
+    None where that would be more than the plan allowed: another object, one that is being deleted,
+    or a change that ends work while the planned one did not.
+    """
+    metadata = live["metadata"]
+    if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
+        return None
+    at = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    verdict = judge(patch.manifest, live)
+    if patch.ref != record_of(patch.manifest.session):
+        owner = owner_reference(patch.manifest.session, owner_uid)
+        verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
+    if isinstance(verdict, Same):
+        return Keep(patch.ref, at, verdict.digest)
+    force = patch.force or verdict.contested
+    revised = replace(
+        patch, live=at, fields=verdict.fields, operations=verdict.operations, force=force
+    )
+    allowed = ends_work(patch) or not ends_work(revised)
+    return None if any(map(is_forced, verdict.fields)) or not allowed else revised

@@ -21,8 +21,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, refusal
-from reconcile.core.plan.digest import plan_digest
+from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, plan_digest, refusal
 from reconcile.core.report.documents import plan_json
 from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings

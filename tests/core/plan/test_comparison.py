@@ -11,7 +11,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.model import ANNOTATION_DIGEST
-from reconcile.core.plan.verdict import Differs, Same, judge
+from reconcile.core.plan.live_state import Differs, Same, judge
 from tests.builders import (
     KUBECTL_TIME,
     co_owned,

@@ -23,7 +23,7 @@ from reconcile.core.changes import (
     RestartsContainer,
     SessionPlan,
 )
-from reconcile.core.plan.digest import Class, commit_deeds, deeds, plan_digest
+from reconcile.core.plan.approval import Class, commit_deeds, deeds, plan_digest
 from tests.builders import config_map, live_ref, manifest, pod, service, session_id
 
 POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())

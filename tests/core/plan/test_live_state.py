@@ -3,8 +3,7 @@ import copy
 import pytest
 
 from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY, SessionId, record_of
-from reconcile.core.plan.live_state import Sight, Unwanted, has_foreign_controller
-from reconcile.core.plan.verdict import Differs, Same
+from reconcile.core.plan.live_state import Differs, Same, Sight, Unwanted, has_foreign_controller
 from tests.builders import (
     NAME,
     NAMESPACE,

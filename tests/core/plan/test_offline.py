@@ -16,8 +16,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.manifest import manifest_of
 from reconcile.core.model import Policy, State
-from reconcile.core.plan.against import lost_namespaces, plan_against
-from reconcile.core.plan.offline import as_live
+from reconcile.core.plan.offline import as_live, lost_namespaces, plan_against
 from tests.builders import (
     body,
     config_map,

@@ -2,8 +2,8 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Commit, Drift, InPlace, Metadata
 from reconcile.core.changes import FieldChange as Change
-from reconcile.core.plan.owners import judge_owner, owner_reference, with_owner
-from reconcile.core.plan.verdict import Differs, Same
+from reconcile.core.plan.live_state import Differs, Same
+from reconcile.core.plan.session_changes import judge_owner, owner_reference, with_owner
 from tests.builders import pod, session_id
 
 OWNER = owner_reference(session_id(), "uid-1")

@@ -2,7 +2,7 @@ import pytest
 
 from reconcile.core.changes import Keep, LiveRef, Patch
 from reconcile.core.model import Strategy, record_of
-from reconcile.core.plan.revise import revise
+from reconcile.core.plan.planner import revise
 from tests.builders import (
     config_map,
     container,

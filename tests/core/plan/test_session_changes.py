@@ -16,7 +16,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.model import Policy, State, Strategy
 from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.owners import UNKNOWN_UID, owner_reference
+from reconcile.core.plan.session_changes import UNKNOWN_UID, owner_reference
 from tests.builders import (
     NAME,
     body,
