@@ -6,7 +6,7 @@ import subprocess
 from hypothesis import given
 
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.names import format_names
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.text import format_text

@@ -21,8 +21,8 @@ from reconcile.core.errors import Problem
 from reconcile.core.fields.field_path import Item
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, SessionId
-from reconcile.core.report.escape import visible
-from reconcile.core.report.markdown.page import LIMIT, MINIMUM, format_failure, format_markdown
+from reconcile.core.report.escape_part import visible
+from reconcile.core.report.markdown_page import LIMIT, MINIMUM, format_failure, format_markdown
 from reconcile.core.report.problems import Findings
 from reconcile.core.yaml_loader import load_documents
 from tests.core.report import samples

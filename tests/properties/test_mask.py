@@ -26,7 +26,7 @@ from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.documents import outcomes_json, problems_json, to_json
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.problems import Findings, format_problems
 from tests.core.report.forms import every_form

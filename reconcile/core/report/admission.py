@@ -8,7 +8,7 @@ from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.plan.dry_run import Accepted, Admission, Alteration, Altered, NotTried, Refused
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.values import word
 from reconcile.core.report.view import learn_manifests

@@ -9,7 +9,7 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings, complaint, problems_line
 from reconcile.core.report.reasons import disruption

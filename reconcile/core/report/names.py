@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings, place
 from reconcile.core.report.summary import action_name

@@ -2,7 +2,7 @@
 
 from typing import Final, assert_never
 
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision
 
 _DIRTY: Final = "-dirty"

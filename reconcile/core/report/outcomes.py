@@ -5,7 +5,7 @@ from typing import Final
 
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.summary import count_outcomes, outcomes_line
 from reconcile.core.report.view import learn_manifests

@@ -6,7 +6,7 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.palette import TextOptions
 
 _PLAIN: Final = TextOptions()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
-from reconcile.core.report.escape import json_safe, visible
+from reconcile.core.report.escape_part import json_safe, visible
 from reconcile.core.yaml_loader import AmbiguousError, resolve
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+:=-]*[A-Za-z0-9_/])?")

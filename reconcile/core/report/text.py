@@ -15,7 +15,7 @@ from reconcile.core.changes import (
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.causes import DRIFT, part
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.origin import against_words, tree_words
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import PlanReport

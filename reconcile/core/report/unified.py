@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from reconcile.core.changes import Drift, FieldChange
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.causes import DRIFT, part
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 from reconcile.core.report.fragments import fragment
 from reconcile.core.report.hunks import added, edits, unified
 from reconcile.core.report.names import kind_name

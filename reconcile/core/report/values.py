@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reconcile.core.changes import ABSENT, FieldChange
 from reconcile.core.report.differences import Difference, differences
-from reconcile.core.report.escape import quoted, visible
+from reconcile.core.report.escape_part import quoted, visible
 
 _INLINE: Final = 72
 """Characters of a value that are shown in line."""

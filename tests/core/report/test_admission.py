@@ -11,7 +11,7 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.dry_run import Accepted, Alteration, Altered, NotTried, Refused
 from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.documents import plan_json, to_json
-from reconcile.core.report.markdown.page import format_markdown
+from reconcile.core.report.markdown_page import format_markdown
 from reconcile.core.report.schema import report_schema
 from reconcile.core.report.text import format_text
 from tests.core.report import samples

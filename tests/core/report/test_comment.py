@@ -5,9 +5,9 @@ import pytest
 from reconcile.core.changes import Create, Hold, HoldReason, SessionPlan
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.markdown.fences import fence
-from reconcile.core.report.markdown.inline import code, code_tag, prose
-from reconcile.core.report.markdown.page import MINIMUM, format_failure, format_markdown, marker
+from reconcile.core.report.markdown_fences import fence
+from reconcile.core.report.markdown_inline import code, code_tag, prose
+from reconcile.core.report.markdown_page import MINIMUM, format_failure, format_markdown, marker
 from reconcile.core.report.problems import Findings
 from tests.core.report import samples
 from tests.properties.rendered import render

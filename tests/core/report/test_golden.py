@@ -15,7 +15,7 @@ from reconcile.core.report.documents import (
     to_json,
 )
 from reconcile.core.report.github import format_github
-from reconcile.core.report.markdown.page import format_markdown
+from reconcile.core.report.markdown_page import format_markdown
 from reconcile.core.report.names import format_names
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.palette import TextOptions

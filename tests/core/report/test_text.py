@@ -21,7 +21,7 @@ from reconcile.core.changes import (
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
 from reconcile.core.report.documents import plan_json, to_json
-from reconcile.core.report.escape import json_safe, quoted, visible
+from reconcile.core.report.escape_part import json_safe, quoted, visible
 from reconcile.core.report.outcomes import format_outcome, format_outcomes_text
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import OtherRevision

@@ -8,8 +8,8 @@ from reconcile.core.changes import Drift, FieldChange
 from reconcile.core.report.causes import DRIFT, part
 from reconcile.core.report.fragments import fragment
 from reconcile.core.report.hunks import added, edits, without_prose
-from reconcile.core.report.markdown.fences import fence
-from reconcile.core.report.markdown.inline import code, code_tag, prose
+from reconcile.core.report.markdown_fences import fence
+from reconcile.core.report.markdown_inline import code, code_tag, prose
 from reconcile.core.report.reasons import disruption
 from reconcile.core.report.rows import whole_rows
 from reconcile.core.report.view import ChangeView, SessionView

@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape_part import visible
 
 _WIDEST: Final = 200
 _RUNS: Final = re.compile("`+")

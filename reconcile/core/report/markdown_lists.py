@@ -7,7 +7,7 @@ from typing import Final
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.admission import admission_lines
-from reconcile.core.report.markdown.inline import code, prose
+from reconcile.core.report.markdown_inline import code, prose
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.reasons import disruption
