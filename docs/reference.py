@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.core.report.schema import report_schema
+from reconcile.core.report.json_schema import report_schema
 from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
 from reconcile.core.spec.json_schema import json_schema
 from reconcile.core.spec.kinds import API_VERSION, KINDS

@@ -19,7 +19,7 @@ from reconcile.cli.terminal import Terminal
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
 from reconcile.core.plan.approval import Approved, refusal
-from reconcile.core.report.documents import outcomes_json, to_json
+from reconcile.core.report.json_output import outcomes_json, to_json
 from reconcile.core.report.outcomes import format_applied, format_ended
 from reconcile.core.report.problems import Findings
 from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDone

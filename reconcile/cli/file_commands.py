@@ -9,7 +9,7 @@ from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import desired_state
 from reconcile.core.errors import SpecError
 from reconcile.core.render.filters import toyaml
-from reconcile.core.report.documents import to_json
+from reconcile.core.report.json_output import to_json
 from reconcile.core.report.problems import Findings
 from reconcile.core.spec.json_schema import combined_schema, json_schema
 from reconcile.core.spec.kinds import KINDS

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from reconcile.core.report.markdown_page import LIMIT, MINIMUM
+from reconcile.core.report.markdown import LIMIT, MINIMUM
 from reconcile.engine.reconciler import Options
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]

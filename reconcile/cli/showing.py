@@ -7,9 +7,9 @@ from reconcile.cli.options import Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import desired_state
 from reconcile.core.errors import Problem, ReconcileError, SpecError
-from reconcile.core.report.documents import plan_json, problems_json, to_json
 from reconcile.core.report.github import format_annotations, format_github
-from reconcile.core.report.markdown_page import format_failure, format_markdown
+from reconcile.core.report.json_output import plan_json, problems_json, to_json
+from reconcile.core.report.markdown import format_failure, format_markdown
 from reconcile.core.report.names import format_error_names, format_names
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings

@@ -16,7 +16,7 @@ from reconcile.cli.options import (
 from reconcile.cli.showing import failures_shown
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
-from reconcile.core.report.documents import status_json, to_json
+from reconcile.core.report.json_output import status_json, to_json
 from reconcile.core.report.status import format_status
 from reconcile.engine.status import read_status
 from reconcile.runtime.clock import SystemClock

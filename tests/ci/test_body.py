@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reconcile.ci.body import LIMIT, SMALLEST, body_of, digest_of, limit_of, marker_of
 from reconcile.ci.ports import Ended
-from reconcile.core.report import markdown_page
+from reconcile.core.report import markdown
 
 MARKER = marker_of("desired", live=False)
 HOSTILE = st.lists(
@@ -37,9 +37,9 @@ def test_what_the_diff_printed_is_shown_as_it_is(out):
 
 
 def test_the_limits_fit_those_of_the_diff():
-    assert LIMIT == markdown_page.LIMIT
+    assert LIMIT == markdown.LIMIT
     longest = marker_of("x" * 999, live=True)
-    assert limit_of(SMALLEST, longest) >= markdown_page.MINIMUM
+    assert limit_of(SMALLEST, longest) >= markdown.MINIMUM
 
 
 def test_marker_and_diff_fit_together():

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import UnavailableError
-from reconcile.core.report.markdown_page import LIMIT, MINIMUM
+from reconcile.core.report.markdown import LIMIT, MINIMUM
 from tests.properties.rendered import render
 
 FORMS = ["text", "unified", "markdown", "json", "names", "github"]

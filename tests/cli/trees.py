@@ -8,7 +8,7 @@ import jsonschema
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.cli.main import run
-from reconcile.core.report.schema import report_schema
+from reconcile.core.report.json_schema import report_schema
 from tests.engine.worlds import policy_text, ref_of, session_text
 
 ON_CLUSTERS = ["diff", "apply", "status"]

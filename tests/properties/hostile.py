@@ -26,7 +26,7 @@ from reconcile.core.fields.field_path import Item, Member, show
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.plan_report import LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
-from tests.core.report.samples import LIVE
+from tests.core.report.sample_plans import LIVE
 
 HOSTILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A whole plan is much to think up on a busy machine."""

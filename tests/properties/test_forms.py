@@ -11,7 +11,7 @@ from reconcile.core.report.names import format_names
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.text import format_text
 from reconcile.core.report.unified import format_unified
-from tests.core.report import samples
+from tests.core.report import sample_plans
 from tests.properties.hostile import HOSTILE, reports
 
 HUNK = re.compile(r"@@ -\d+,(\d+) \+\d+,(\d+) @@")
@@ -62,7 +62,7 @@ def test_text_ends_in_what_the_plan_was_made_of(report):
 
 
 def test_git_reads_every_file_of_a_unified_diff_and_makes_the_new_ones(tmp_path):
-    patch = format_unified(samples.report(samples.MIXED), Masker()).encode()
+    patch = format_unified(sample_plans.report(sample_plans.MIXED), Masker()).encode()
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     counted = subprocess.run(
         ["git", "apply", "--numstat", "-"],

@@ -22,11 +22,11 @@ from reconcile.core.fields.field_path import Item
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, SessionId
 from reconcile.core.report.escape_part import visible
-from reconcile.core.report.markdown_page import LIMIT, MINIMUM, format_failure, format_markdown
+from reconcile.core.report.markdown import LIMIT, MINIMUM, format_failure, format_markdown
 from reconcile.core.report.problems import Findings
 from reconcile.core.yaml_loader import load_documents
-from tests.core.report import samples
-from tests.core.report.forms import every_form
+from tests.core.report import sample_plans
+from tests.core.report.formats import every_form
 from tests.properties.hostile import HOSTILE, findings, reports, texts
 from tests.properties.rendered import render
 
@@ -64,8 +64,8 @@ def test_whatever_went_wrong_the_comment_that_says_so_is_ours_alone(found, insta
 @given(texts.filter(lambda text: not any(map(_is_beyond_yaml, text))))
 def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
     data = {"INITIAL_PROMPT": text}
-    change = Create(samples.manifest("ConfigMap", "inputs", data=data))
-    report = samples.report(samples.plan(SessionPlan(samples.FIX_LOGIN, (change,))))
+    change = Create(sample_plans.manifest("ConfigMap", "inputs", data=data))
+    report = sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (change,))))
     masker = Masker()
     shown = render(format_markdown(report, masker)).fences[0]
     told = masker.object(change.manifest.body)["data"]["INITIAL_PROMPT"]
@@ -91,7 +91,7 @@ def _is_spelt_out(text):
 def many(count):
     for number in range(count):
         session = SessionId("team-a", f"s{number}")
-        pod = samples.pod(f"s{number}-runner", session)
+        pod = sample_plans.pod(f"s{number}-runner", session)
         prompt = FieldChange(
             "spec.containers[runner].env[PROMPT].value",
             f"Do {number}.\n" * 40,
@@ -108,17 +108,19 @@ def many(count):
             ),
         )
         gone = Delete(
-            samples.ref("Service", f"s{number}"),
+            sample_plans.ref("Service", f"s{number}"),
             Kind("v1", "Service"),
-            samples.LIVE,
+            sample_plans.LIVE,
             DeleteReason.NOT_RENDERED,
         )
-        held = Hold(Create(samples.manifest("ConfigMap", f"c{number}", session)), HoldReason.TAKEN)
-        yield SessionPlan(session, (gone, Replace(pod, samples.LIVE, (prompt,)), held))
+        held = Hold(
+            Create(sample_plans.manifest("ConfigMap", f"c{number}", session)), HoldReason.TAKEN
+        )
+        yield SessionPlan(session, (gone, Replace(pod, sample_plans.LIVE, (prompt,)), held))
 
 
-THOUSANDS = samples.report(
-    samples.plan(*many(5_000)),
+THOUSANDS = sample_plans.report(
+    sample_plans.plan(*many(5_000)),
     Findings(tuple(Problem(f"team-a/{n}.yaml", 1, 1, "spec", "is wrong") for n in range(5_000))),
 )
 
@@ -144,7 +146,7 @@ def test_the_least_limit_still_holds_the_summary():
     assert found.tags.count("table") == 1
     for title in ("Deletes", "Restarts and replacements", "Errors", "Held"):
         assert f"**{title}**" in comment
-    assert samples.DIGEST in comment
+    assert sample_plans.DIGEST in comment
 
 
 # Secrets
@@ -152,16 +154,18 @@ def test_the_least_limit_still_holds_the_summary():
 
 def with_secret(secret, other):
     """A plan that has one secret in many places, and another one beside it."""
-    report = samples.report(
-        samples.plan(
+    report = sample_plans.report(
+        sample_plans.plan(
             SessionPlan(
-                samples.FIX_LOGIN,
+                sample_plans.FIX_LOGIN,
                 (
-                    Create(samples.pod("new", token=secret)),
-                    Create(samples.manifest("ConfigMap", "note", data={"note": f"use {secret}!"})),
-                    samples.patch(
-                        samples.pod(token=secret),
-                        samples.field(f"{samples.ENV}[API_TOKEN].value", other, secret),
+                    Create(sample_plans.pod("new", token=secret)),
+                    Create(
+                        sample_plans.manifest("ConfigMap", "note", data={"note": f"use {secret}!"})
+                    ),
+                    sample_plans.patch(
+                        sample_plans.pod(token=secret),
+                        sample_plans.field(f"{sample_plans.ENV}[API_TOKEN].value", other, secret),
                     ),
                 ),
             )

@@ -13,15 +13,15 @@ from reconcile.core.errors import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.render.filters import toyaml
-from reconcile.core.report.documents import outcomes_json, status_json, to_json
+from reconcile.core.report.json_output import outcomes_json, status_json, to_json
 from reconcile.core.report.outcomes import format_ended
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.status import format_status
 from reconcile.engine.reconciler import Options
 from reconcile.engine.status import read_status
-from tests.core.report.forms import every_form
-from tests.core.report.samples import report
+from tests.core.report.formats import every_form
+from tests.core.report.sample_plans import report
 from tests.engine.fakes import Times, never
 from tests.engine.worlds import (
     GENEROUS,

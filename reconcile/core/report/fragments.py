@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.changes import ABSENT, FieldChange
 from reconcile.core.fields.field_path import Item, Path, Segment
-from reconcile.core.report.rows import BARE, Noted, Row, rows
+from reconcile.core.report.yaml_diff import BARE, Noted, Row, rows
 
 _RELEASED: Final = "stays, but is no longer declared here"
 

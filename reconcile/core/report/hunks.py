@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-from reconcile.core.report.rows import Row
+from reconcile.core.report.yaml_diff import Row
 
 _COMPARED: Final = 1_000
 """Lines that are compared one by one; what is longer goes and comes as a whole."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from reconcile.core.report.markdown_inline import longest_run, narrow
+from reconcile.core.report.escape import longest_run, narrow
 
 _MOST_LINES: Final = 150
 _WIDEST_LINE: Final = 300

@@ -6,11 +6,11 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.admission import admission_lines
-from reconcile.core.report.markdown_inline import code, prose
+from reconcile.core.report.escape import code, prose
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.reasons import disruption
+from reconcile.core.report.results import admission_lines
 from reconcile.core.report.view import ChangeView, PlanView
 
 _MOST_ENTRIES: Final = 30

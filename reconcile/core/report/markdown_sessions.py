@@ -6,13 +6,13 @@ from typing import Final
 
 from reconcile.core.changes import Drift, FieldChange
 from reconcile.core.report.causes import DRIFT, part
+from reconcile.core.report.escape import code, code_tag, prose
 from reconcile.core.report.fragments import fragment
 from reconcile.core.report.hunks import added, edits, without_prose
 from reconcile.core.report.markdown_fences import fence
-from reconcile.core.report.markdown_inline import code, code_tag, prose
 from reconcile.core.report.reasons import disruption
-from reconcile.core.report.rows import whole_rows
 from reconcile.core.report.view import ChangeView, SessionView
+from reconcile.core.report.yaml_diff import whole_rows
 
 _ORDER: Final = ("delete", "replace", "patch", "create", "hold")
 _WORDS: Final = {

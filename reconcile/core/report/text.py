@@ -13,15 +13,15 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.admission import admission_lines
 from reconcile.core.report.causes import DRIFT, part
 from reconcile.core.report.escape_part import visible
+from reconcile.core.report.field_values import Line, word
 from reconcile.core.report.origin import against_words, tree_words
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import problems_line
+from reconcile.core.report.results import admission_lines
 from reconcile.core.report.summary import summary_line
-from reconcile.core.report.values import Line, word
 from reconcile.core.report.view import ChangeView, SessionView, plan_view
 
 _SYMBOLS: Final = {

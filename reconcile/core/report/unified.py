@@ -12,9 +12,9 @@ from reconcile.core.report.names import kind_name
 from reconcile.core.report.origin import against_words, tree_words
 from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings, complaint, place
-from reconcile.core.report.rows import whole_rows
 from reconcile.core.report.summary import summary_line
 from reconcile.core.report.view import ChangeView, SessionView, plan_view
+from reconcile.core.report.yaml_diff import whole_rows
 
 
 def format_unified(report: PlanReport, masker: Masker) -> str:

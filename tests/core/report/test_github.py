@@ -8,7 +8,7 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape_part import visible
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.problems import Findings
-from tests.core.report import samples
+from tests.core.report import sample_plans
 from tests.properties.hostile import HOSTILE, reports
 
 DATA = {"%0D": "\r", "%0A": "\n"}
@@ -83,6 +83,8 @@ def test_whatever_a_plan_holds_each_line_is_one_command_of_ours(report):
 
 
 def test_errors_are_said_in_the_summary_as_well():
-    lines = format_github(samples.report(samples.EMPTY, samples.FINDINGS), Masker()).splitlines()
+    lines = format_github(
+        sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker()
+    ).splitlines()
     assert "3 errors and 1 warning" in read(lines[-1])[2]
     assert "Plan digest: sha256:" in read(lines[-1])[2]

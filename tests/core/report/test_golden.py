@@ -7,30 +7,30 @@ from reconcile.core.changes import Outcome, Status
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import State
-from reconcile.core.report.documents import (
+from reconcile.core.report.github import format_github
+from reconcile.core.report.json_output import (
     outcomes_json,
     plan_json,
     problems_json,
     status_json,
     to_json,
 )
-from reconcile.core.report.github import format_github
-from reconcile.core.report.markdown_page import format_markdown
+from reconcile.core.report.json_schema import report_schema
+from reconcile.core.report.markdown import format_markdown
 from reconcile.core.report.names import format_names
 from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import LiveCluster, OtherRevision
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.schema import report_schema
 from reconcile.core.report.status import StatusRow, format_status
 from reconcile.core.report.text import format_text
 from reconcile.core.report.unified import format_unified
-from tests.core.report import samples
-from tests.core.report.golden import assert_golden
+from tests.core.report import sample_plans
+from tests.core.report.golden_files import assert_golden
 
 VALIDATOR = jsonschema.Draft202012Validator(report_schema())
 
-CHANGES = samples.MIXED.changes
+CHANGES = sample_plans.MIXED.changes
 OUTCOMES = (
     Outcome(CHANGES[0], Status.UNCHANGED),
     Outcome(CHANGES[1], Status.CONFIGURED),
@@ -43,9 +43,11 @@ OUTCOMES = (
 )
 
 ROWS = (
-    StatusRow(samples.FIX_LOGIN, State.RUNNING, Phase.RUNNING, "", "", 7260, "0123456789abcdef"),
     StatusRow(
-        samples.OLD,
+        sample_plans.FIX_LOGIN, State.RUNNING, Phase.RUNNING, "", "", 7260, "0123456789abcdef"
+    ),
+    StatusRow(
+        sample_plans.OLD,
         State.STOPPED,
         Phase.FAILED,
         "OOMKilled",
@@ -54,30 +56,30 @@ ROWS = (
         held=("Delete Pod team-a/old-runner: DELETE_BUDGET",),
         digest="cafe",
     ),
-    StatusRow(samples.NIGHTLY, State.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"),
+    StatusRow(sample_plans.NIGHTLY, State.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"),
 )
 
 
 def report_of(name):
-    findings = samples.FINDINGS if name == "errors" else Findings()
+    findings = sample_plans.FINDINGS if name == "errors" else Findings()
     against = OtherRevision("HEAD~1", "f" * 40) if name == "deletes" else LiveCluster()
-    return samples.report(samples.PLANS[name], findings, against)
+    return sample_plans.report(sample_plans.PLANS[name], findings, against)
 
 
-@pytest.mark.parametrize("name", samples.PLANS)
+@pytest.mark.parametrize("name", sample_plans.PLANS)
 def test_a_plan_reads_as_in_its_golden_text(name):
     text = format_text(report_of(name), Masker())
     assert_golden(f"{name}.txt", text + format_problems(report_of(name).findings, Masker()))
 
 
-@pytest.mark.parametrize("name", samples.PLANS)
+@pytest.mark.parametrize("name", sample_plans.PLANS)
 def test_a_plan_is_the_golden_document_and_keeps_to_the_schema(name):
     document = plan_json(report_of(name), Masker())
     VALIDATOR.validate(document)
     assert_golden(f"{name}.json", to_json(document))
 
 
-@pytest.mark.parametrize("name", samples.PLANS)
+@pytest.mark.parametrize("name", sample_plans.PLANS)
 def test_a_plan_is_the_golden_comment(name):
     assert_golden(f"{name}.md", format_markdown(report_of(name), Masker()))
 
@@ -101,12 +103,13 @@ def test_a_plan_is_the_golden_list_of_workflow_commands(name):
 def test_colour_and_verbose_read_as_in_their_golden_text(name):
     options = TextOptions(colour=True, verbose=True)
     assert_golden(
-        f"{name}-colour.txt", format_text(samples.report(samples.PLANS[name]), Masker(), options)
+        f"{name}-colour.txt",
+        format_text(sample_plans.report(sample_plans.PLANS[name]), Masker(), options),
     )
 
 
 def test_outcomes_read_as_in_their_golden_files():
-    document = outcomes_json(samples.MIXED, OUTCOMES, Findings(), Masker())
+    document = outcomes_json(sample_plans.MIXED, OUTCOMES, Findings(), Masker())
     VALIDATOR.validate(document)
     assert_golden("outcomes.txt", format_outcomes_text(OUTCOMES, Masker()))
     assert_golden("outcomes.json", to_json(document))
@@ -121,15 +124,15 @@ def test_status_reads_as_in_its_golden_files():
 
 
 def test_problems_read_as_in_their_golden_files():
-    document = problems_json(samples.FINDINGS, Masker())
+    document = problems_json(sample_plans.FINDINGS, Masker())
     VALIDATOR.validate(document)
-    coloured = format_problems(samples.FINDINGS, Masker(), TextOptions(colour=True))
-    assert_golden("problems.txt", format_problems(samples.FINDINGS, Masker()) + coloured)
+    coloured = format_problems(sample_plans.FINDINGS, Masker(), TextOptions(colour=True))
+    assert_golden("problems.txt", format_problems(sample_plans.FINDINGS, Masker()) + coloured)
     assert_golden("problems.json", to_json(document))
 
 
 def test_the_schema_is_a_schema_and_refuses_what_it_does_not_know():
     jsonschema.Draft202012Validator.check_schema(report_schema())
-    document = plan_json(samples.report(samples.MIXED), Masker())
+    document = plan_json(sample_plans.report(sample_plans.MIXED), Masker())
     assert not VALIDATOR.is_valid({**document, "surprise": 1})
     assert not VALIDATOR.is_valid({**document, "kind": "Poem"})

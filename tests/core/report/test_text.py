@@ -20,8 +20,8 @@ from reconcile.core.changes import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
-from reconcile.core.report.documents import plan_json, to_json
 from reconcile.core.report.escape_part import json_safe, quoted, visible
+from reconcile.core.report.json_output import plan_json, to_json
 from reconcile.core.report.outcomes import format_outcome, format_outcomes_text
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import OtherRevision
@@ -29,7 +29,7 @@ from reconcile.core.report.problems import Findings, format_problems, problems_l
 from reconcile.core.report.status import format_age, format_status
 from reconcile.core.report.summary import summarise, summary_line
 from reconcile.core.report.text import format_text
-from tests.core.report import samples
+from tests.core.report import sample_plans
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,17 @@ def test_json_text_means_the_same_and_steers_nothing():
 
 
 def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
-    text = format_text(samples.report(samples.HOLDS), Masker())
+    text = format_text(sample_plans.report(sample_plans.HOLDS), Masker())
     assert "list `team-a/fix-login` under `allowRestarts`" in text
     assert "reconcile.ambient-code.io/adopt=default" in text
 
 
 @pytest.mark.parametrize("reason", HoldReason)
 def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
-    held = Hold(Create(samples.manifest("Service", "x")), reason)
+    held = Hold(Create(sample_plans.manifest("Service", "x")), reason)
     text = format_text(
-        samples.report(samples.plan(SessionPlan(samples.FIX_LOGIN, (held,)))), Masker()
+        sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (held,)))),
+        Masker(),
     )
     assert "create held, " in text
     assert "{" not in text
@@ -76,49 +77,56 @@ def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
 
 def test_the_bookkeeping_annotation_is_for_programs_only():
     assert "reconcile.ambient-code.io/digest" not in format_text(
-        samples.report(samples.MIXED), Masker()
+        sample_plans.report(sample_plans.MIXED), Masker()
     )
-    document = to_json(plan_json(samples.report(samples.MIXED), Masker()))
+    document = to_json(plan_json(sample_plans.report(sample_plans.MIXED), Masker()))
     assert "reconcile.ambient-code.io/digest" in document
 
 
 def test_unchanged_objects_are_counted_and_not_listed():
-    text = format_text(samples.report(samples.NOTHING), Masker())
+    text = format_text(sample_plans.report(sample_plans.NOTHING), Masker())
     assert "session-fix-login" not in text
     assert "1 unchanged" in text
     assert "session-fix-login" in format_text(
-        samples.report(samples.NOTHING), Masker(), TextOptions(verbose=True)
+        sample_plans.report(sample_plans.NOTHING), Masker(), TextOptions(verbose=True)
     )
 
 
 def test_errors_never_look_like_nothing_to_do():
-    text = format_text(samples.report(samples.EMPTY, samples.FINDINGS), Masker())
+    text = format_text(sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker())
     assert "Nothing to do" not in text
     assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
-    assert "Nothing to do" in format_text(samples.report(samples.EMPTY), Masker())
+    assert "Nothing to do" in format_text(sample_plans.report(sample_plans.EMPTY), Masker())
 
 
 def test_an_object_that_drifted_is_counted_once_and_on_top():
-    summary = summarise(samples.DRIFT)
+    summary = summarise(sample_plans.DRIFT)
     assert (summary.patch, summary.drift, summary.unchanged) == (1, 1, 1)
     assert summary_line(summary).count("1 drifted") == 1
 
 
 def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
-    note = samples.field("metadata.annotations[note]", "a", "uses hunter22-new now")
-    changes = (Create(samples.pod()), samples.patch(samples.manifest("Service", "x"), note))
-    later = SessionPlan(samples.FIX_LOGIN, changes)
-    earlier = SessionPlan(samples.OLD, (samples.patch(samples.manifest("Service", "y"), note),))
-    assert "hunter22" not in format_text(samples.report(samples.plan(earlier, later)), Masker())
+    note = sample_plans.field("metadata.annotations[note]", "a", "uses hunter22-new now")
+    changes = (
+        Create(sample_plans.pod()),
+        sample_plans.patch(sample_plans.manifest("Service", "x"), note),
+    )
+    later = SessionPlan(sample_plans.FIX_LOGIN, changes)
+    earlier = SessionPlan(
+        sample_plans.OLD, (sample_plans.patch(sample_plans.manifest("Service", "y"), note),)
+    )
+    assert "hunter22" not in format_text(
+        sample_plans.report(sample_plans.plan(earlier, later)), Masker()
+    )
 
 
 def test_an_error_that_quotes_a_secret_is_masked():
-    failed = Outcome(Create(samples.pod()), Status.FAILED, 'Invalid value: "hunter22-new"')
+    failed = Outcome(Create(sample_plans.pod()), Status.FAILED, 'Invalid value: "hunter22-new"')
     assert "hunter22" not in format_outcomes_text((failed,), Masker())
 
 
 def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
-    kept = Keep(samples.ref("Pod", "x"), samples.LIVE, "d")
+    kept = Keep(sample_plans.ref("Pod", "x"), sample_plans.LIVE, "d")
     assert format_outcome(Outcome(kept, Status.FAILED, "boom"), Masker()) == (
         "Pod team-a/x failed: boom"
     )
@@ -130,7 +138,7 @@ def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
 
 
 def test_findings_are_counted_in_words():
-    assert problems_line(Findings(samples.FINDINGS.problems[:1])) == (
+    assert problems_line(Findings(sample_plans.FINDINGS.problems[:1])) == (
         "1 error and 0 warnings in 1 file."
     )
     assert format_problems(Findings(), Masker()) == ""
@@ -157,34 +165,38 @@ def test_no_sessions_are_said_to_be_none():
 
 
 def test_colour_is_off_unless_asked_for():
-    assert "\x1b" not in format_text(samples.report(samples.MIXED), Masker())
+    assert "\x1b" not in format_text(sample_plans.report(sample_plans.MIXED), Masker())
     assert TextOptions(colour=True).paint("unheard-of", "x") == "x"
 
 
 def test_a_name_from_outside_is_spelt_out():
     name = SessionId("team\x1b", "x\u202e")
-    kept = Create(samples.manifest("Pod\x1b", "y\x07", name))
-    text = format_text(samples.report(Plan("i", "r", (SessionPlan(name, (kept,)),))), Masker())
+    kept = Create(sample_plans.manifest("Pod\x1b", "y\x07", name))
+    text = format_text(sample_plans.report(Plan("i", "r", (SessionPlan(name, (kept,)),))), Masker())
     assert "team\\x1b/x\\u202e" in text
     assert "Pod\\x1b y\\x07" in text
 
 
 def test_the_slow_library_is_loaded_only_for_nested_values():
     program = (
-        "import sys; import reconcile.core.report.documents, reconcile.core.report.text;"
+        "import sys; import reconcile.core.report.json_output, reconcile.core.report.text;"
         "sys.exit('deepdiff' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_causes_other_than_drift_are_not_marked():
-    plan = samples.plan(
+    plan = sample_plans.plan(
         SessionPlan(
-            samples.FIX_LOGIN,
-            (samples.patch(samples.pod(), samples.field("spec.x", 1, 2, cause=Commit())),),
+            sample_plans.FIX_LOGIN,
+            (
+                sample_plans.patch(
+                    sample_plans.pod(), sample_plans.field("spec.x", 1, 2, cause=Commit())
+                ),
+            ),
         )
     )
-    assert "Drift:" not in format_text(samples.report(plan), Masker())
+    assert "Drift:" not in format_text(sample_plans.report(plan), Masker())
 
 
 @pytest.mark.parametrize(
@@ -199,12 +211,12 @@ def test_causes_other_than_drift_are_not_marked():
     ],
 )
 def test_the_tree_that_a_plan_was_made_of_is_named(revision, said):
-    plan = replace(samples.NOTHING, revision=revision)
-    assert said in format_text(samples.report(plan), Masker())
+    plan = replace(sample_plans.NOTHING, revision=revision)
+    assert said in format_text(sample_plans.report(plan), Masker())
 
 
 def test_what_a_plan_was_compared_with_is_named_without_a_secret():
     against = OtherRevision("https://me:hunter22-url@git.example.com/\x1b", "f" * 40)
-    text = format_text(samples.report(samples.NOTHING, against=against), Masker())
+    text = format_text(sample_plans.report(sample_plans.NOTHING, against=against), Masker())
     assert "hunter22" not in text
     assert "\\x1b (ffffffffffff)\n" in text

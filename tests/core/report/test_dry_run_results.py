@@ -9,22 +9,22 @@ import pytest
 from reconcile.core.changes import ABSENT, Create, Plan, SessionPlan
 from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.dry_run import Accepted, Alteration, Altered, NotTried, Refused
-from reconcile.core.report.admission import admission_lines
-from reconcile.core.report.documents import plan_json, to_json
-from reconcile.core.report.markdown_page import format_markdown
-from reconcile.core.report.schema import report_schema
+from reconcile.core.report.json_output import plan_json, to_json
+from reconcile.core.report.json_schema import report_schema
+from reconcile.core.report.markdown import format_markdown
+from reconcile.core.report.results import admission_lines
 from reconcile.core.report.text import format_text
-from tests.core.report import samples
-from tests.core.report.samples import FIX_LOGIN, ref
+from tests.core.report import sample_plans
+from tests.core.report.sample_plans import FIX_LOGIN, ref
 
 TOKEN = "hunter22-new"
 ENTRY = {"name": "API_TOKEN", "value": "c4nary-Zx81"}
 POD = ref("Pod", "fix-login-runner")
-PLAN = Plan("default", "r1", (SessionPlan(FIX_LOGIN, (Create(samples.pod(token=TOKEN)),)),))
+PLAN = Plan("default", "r1", (SessionPlan(FIX_LOGIN, (Create(sample_plans.pod(token=TOKEN)),)),))
 
 
 def reported(*admission):
-    return replace(samples.report(PLAN), admission=admission)
+    return replace(sample_plans.report(PLAN), admission=admission)
 
 
 def lines(*admission):

@@ -6,7 +6,7 @@ from typing import Final
 
 from reconcile.core.changes import Commit
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.markdown_inline import code
+from reconcile.core.report.escape import code
 from reconcile.core.report.markdown_lists import Listing, findings_listings, fitting, listings, size
 from reconcile.core.report.markdown_sessions import is_changed, rank, session_lines
 from reconcile.core.report.origin import against_words, tree_words

@@ -5,11 +5,11 @@ import pytest
 from reconcile.core.changes import Create, Hold, HoldReason, SessionPlan
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
+from reconcile.core.report.escape import code, code_tag, prose
+from reconcile.core.report.markdown import MINIMUM, format_failure, format_markdown, marker
 from reconcile.core.report.markdown_fences import fence
-from reconcile.core.report.markdown_inline import code, code_tag, prose
-from reconcile.core.report.markdown_page import MINIMUM, format_failure, format_markdown, marker
 from reconcile.core.report.problems import Findings
-from tests.core.report import samples
+from tests.core.report import sample_plans
 from tests.properties.rendered import render
 
 
@@ -78,8 +78,8 @@ def test_the_marker_is_one_hidden_line_whatever_the_installation_is_called():
 
 
 def comment(*changes, findings=Findings()):  # noqa: B008 - a frozen value
-    plan = samples.plan(SessionPlan(samples.FIX_LOGIN, changes))
-    return format_markdown(samples.report(plan, findings), Masker())
+    plan = sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, changes))
+    return format_markdown(sample_plans.report(plan, findings), Masker())
 
 
 def heading(text):
@@ -97,57 +97,65 @@ def heading(text):
     ],
 )
 def test_the_heading_says_what_kind_of_plan_it_is(name, said):
-    assert heading(format_markdown(samples.report(samples.PLANS[name]), Masker())) == said
+    assert heading(format_markdown(sample_plans.report(sample_plans.PLANS[name]), Masker())) == said
 
 
 def test_errors_never_look_like_no_changes_and_stand_beside_changes():
-    report = samples.report(samples.EMPTY, samples.FINDINGS)
+    report = sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS)
     assert heading(format_markdown(report, Masker())) == "3 errors"
-    created = Create(samples.manifest("Service", "x"))
-    one = Findings(samples.FINDINGS.problems[:1])
+    created = Create(sample_plans.manifest("Service", "x"))
+    one = Findings(sample_plans.FINDINGS.problems[:1])
     assert heading(comment(created, findings=one)) == "1 error, changes in 1 session"
 
 
 def test_drift_beside_a_held_change_is_still_drift():
-    held = Hold(Create(samples.manifest("Service", "x")), HoldReason.TAKEN)
-    drifted = samples.patch(samples.manifest("Service", "y"), *samples.DRIFTED)
+    held = Hold(Create(sample_plans.manifest("Service", "x")), HoldReason.TAKEN)
+    drifted = sample_plans.patch(sample_plans.manifest("Service", "y"), *sample_plans.DRIFTED)
     assert heading(comment(held, drifted)) == "drift in 1 session"
 
 
 def test_a_patch_that_only_adopts_is_a_change_and_no_drift():
-    adopted = samples.patch(samples.manifest("Service", "y"), adopts=True)
+    adopted = sample_plans.patch(sample_plans.manifest("Service", "y"), adopts=True)
     shown = comment(adopted)
     assert heading(shown) == "changes in 1 session"
     assert "adopts it: it carries" in shown
 
 
 def test_sessions_that_lose_something_come_first():
-    order = format_markdown(samples.report(samples.MIXED), Masker()).split("<details>")[1:]
+    order = format_markdown(sample_plans.report(sample_plans.MIXED), Masker()).split("<details>")[
+        1:
+    ]
     names = [part.split("</code>")[0].rpartition(">")[2] for part in order]
     assert names == ["team-a/old", "team-a/fix-login", "team-b/nightly"]
 
 
 def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
     long = {f"k{n}": "x" * 200 for n in range(100)}
-    created = Create(samples.manifest("ConfigMap", "x", data=long))
-    plan = samples.plan(
-        SessionPlan(samples.FIX_LOGIN, (created,)),
-        SessionPlan(samples.OLD, (Create(samples.manifest("Service", "y", samples.OLD)),)),
+    created = Create(sample_plans.manifest("ConfigMap", "x", data=long))
+    plan = sample_plans.plan(
+        SessionPlan(sample_plans.FIX_LOGIN, (created,)),
+        SessionPlan(
+            sample_plans.OLD, (Create(sample_plans.manifest("Service", "y", sample_plans.OLD)),)
+        ),
     )
-    shown = format_markdown(samples.report(plan), Masker(), MINIMUM)
+    shown = format_markdown(sample_plans.report(plan), Masker(), MINIMUM)
     assert "2 of 2 sessions left out: too long for here." in shown
     assert "<details>" not in shown
 
 
 def test_more_objects_than_are_named_are_counted():
     names = [f"c{n}" for n in range(9)]
-    held = [Hold(Create(samples.manifest("ConfigMap", n)), HoldReason.TERMINATING) for n in names]
+    held = [
+        Hold(Create(sample_plans.manifest("ConfigMap", n)), HoldReason.TERMINATING) for n in names
+    ]
     assert "`ConfigMap c3` and 5 more: create held, the live object" in comment(*held)
 
 
 def test_a_replaced_object_that_is_no_pod_is_deleted_and_created_again():
-    changed = samples.field("type", "a", "b", samples.ForcesReplace())
-    replaced = samples.Replace(samples.manifest("Secret", "x"), samples.LIVE, (changed,))
+    changed = sample_plans.field("type", "a", "b", sample_plans.ForcesReplace())
+    replaced = sample_plans.Replace(
+        sample_plans.manifest("Secret", "x"), sample_plans.LIVE, (changed,)
+    )
     assert "is deleted and created again because `type` changed" in comment(replaced)
 
 
@@ -164,5 +172,5 @@ def test_of_many_errors_as_many_as_fit_are_listed_and_all_are_counted():
     found = Findings(tuple(Problem(f"{n}.yaml", 1, 1, "a", "is wrong") for n in range(99)))
     assert "- and 69 more" in format_failure(found, "", Masker())
     wide = Findings(tuple(Problem("p" * 199, 1, 1, "f" * 199, "@" * 400) for _ in range(99)))
-    shown = format_markdown(samples.report(samples.EMPTY, wide), Masker(), MINIMUM)
+    shown = format_markdown(sample_plans.report(sample_plans.EMPTY, wide), Masker(), MINIMUM)
     assert "- 99 in all" in shown

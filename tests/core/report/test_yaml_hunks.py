@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.report.hunks import added, edits, unified, without_prose
-from reconcile.core.report.rows import Row
+from reconcile.core.report.yaml_diff import Row
 
 FEW = st.lists(st.sampled_from(["a", "b", "c", "", "-d", "+e", "@@ -1 +1 @@"]), max_size=60)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.documents import plan_json, to_json
 from reconcile.core.report.github import format_github
-from reconcile.core.report.markdown_page import format_markdown
+from reconcile.core.report.json_output import plan_json, to_json
+from reconcile.core.report.markdown import format_markdown
 from reconcile.core.report.names import format_names
 from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.plan_report import PlanReport

@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.report.differences import Difference, differences
-from reconcile.core.report.values import Line, Wording, word
+from reconcile.core.report.field_values import Line, Wording, word
 
 
 def worded(before, after) -> Wording:

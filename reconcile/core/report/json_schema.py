@@ -6,7 +6,7 @@ from typing import Any, Final
 from reconcile.core.changes import Status
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.model import State
-from reconcile.core.report.documents import API_VERSION
+from reconcile.core.report.json_output import API_VERSION
 from reconcile.core.report.summary import Summary
 
 _Schema = Mapping[str, Any]

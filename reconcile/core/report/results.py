@@ -9,8 +9,8 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.plan.dry_run import Accepted, Admission, Alteration, Altered, NotTried, Refused
 from reconcile.core.report.escape_part import visible
+from reconcile.core.report.field_values import word
 from reconcile.core.report.plan_report import PlanReport
-from reconcile.core.report.values import word
 from reconcile.core.report.view import learn_manifests
 
 _NAMED: Final = 3

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.report.escape_part import visible
-from reconcile.core.report.rows import BARE, Noted, rows, scalar, whole_rows
+from reconcile.core.report.yaml_diff import BARE, Noted, rows, scalar, whole_rows
 from reconcile.core.yaml_loader import load_documents
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn"]))

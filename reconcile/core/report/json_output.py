@@ -21,11 +21,11 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
-from reconcile.core.report.admission import admission_json
 from reconcile.core.report.escape_part import json_safe
 from reconcile.core.report.outcomes import learn_troubled
 from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.results import admission_json
 from reconcile.core.report.status import StatusRow
 from reconcile.core.report.summary import action_name, count_outcomes
 from reconcile.core.report.view import ChangeView, SessionView, plan_view
