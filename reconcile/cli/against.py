@@ -12,8 +12,8 @@ from reconcile.cli.wiring import shipped_templates
 from reconcile.core.errors import SourceError
 from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.approval import plan_digest
-from reconcile.core.report.plan_report import OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import OtherRevision, PlanReport
 from reconcile.engine.comparison import Reading, Side, compare
 
 

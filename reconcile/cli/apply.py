@@ -20,8 +20,8 @@ from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
 from reconcile.core.plan.approval import Approved, refusal
 from reconcile.core.report.json_output import outcomes_json, to_json
-from reconcile.core.report.outcomes import format_applied, format_ended
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.results import format_applied, format_ended
 from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDone
 
 

@@ -7,8 +7,8 @@ from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
 from reconcile.core.errors import Problem
 from reconcile.core.plan.approval import plan_digest
-from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import LiveCluster, PlanReport
 from reconcile.engine.reconciler import Options, Planned, Reconciler
 from reconcile.runtime.clock import SystemClock
 

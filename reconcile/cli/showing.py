@@ -10,11 +10,10 @@ from reconcile.core.errors import Problem, ReconcileError, SpecError
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.json_output import plan_json, problems_json, to_json
 from reconcile.core.report.markdown import format_failure, format_markdown
-from reconcile.core.report.names import format_error_names, format_names
-from reconcile.core.report.plan_report import PlanReport
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.text import format_text
+from reconcile.core.report.text import format_error_names, format_names, format_text
 from reconcile.core.report.unified import format_error_comments, format_unified
+from reconcile.core.report.view import PlanReport
 
 _FOR_PROGRAMS = frozenset({"json", "github"})
 

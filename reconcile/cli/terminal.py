@@ -6,7 +6,7 @@ import click
 
 from reconcile.cli.options import Output
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.runtime.settings import settings
 

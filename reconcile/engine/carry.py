@@ -39,7 +39,7 @@ from reconcile.core.model import (
 from reconcile.core.plan.adoption import earlier_owner, given_back
 from reconcile.core.plan.planner import revise
 from reconcile.core.record import Note, next_note, note_body, pending_of
-from reconcile.core.report.outcomes import learn_troubled
+from reconcile.core.report.results import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.schedule import Steps
 from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata

@@ -24,8 +24,8 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.fields.field_path import Item, Member, show
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.report.plan_report import LiveCluster, OtherRevision, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import LiveCluster, OtherRevision, PlanReport
 from tests.core.report.sample_plans import LIVE
 
 HOSTILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,10 +6,8 @@ import subprocess
 from hypothesis import given
 
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape_part import visible
-from reconcile.core.report.names import format_names
-from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.text import format_text
+from reconcile.core.report.escape import TextOptions, visible
+from reconcile.core.report.text import format_names, format_text
 from reconcile.core.report.unified import format_unified
 from tests.core.report import sample_plans
 from tests.properties.hostile import HOSTILE, reports

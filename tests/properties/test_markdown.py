@@ -21,7 +21,7 @@ from reconcile.core.errors import Problem
 from reconcile.core.fields.field_path import Item
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, SessionId
-from reconcile.core.report.escape_part import visible
+from reconcile.core.report.escape import visible
 from reconcile.core.report.markdown import LIMIT, MINIMUM, format_failure, format_markdown
 from reconcile.core.report.problems import Findings
 from reconcile.core.yaml_loader import load_documents

@@ -25,10 +25,10 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.report.escape_part import visible
+from reconcile.core.report.escape import visible
 from reconcile.core.report.json_output import outcomes_json, problems_json, to_json
-from reconcile.core.report.outcomes import format_outcomes_text
 from reconcile.core.report.problems import Findings, format_problems
+from reconcile.core.report.results import format_outcomes_text
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import report
 

@@ -13,10 +13,10 @@ from reconcile.core.errors import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.render.filters import toyaml
+from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.json_output import outcomes_json, status_json, to_json
-from reconcile.core.report.outcomes import format_ended
-from reconcile.core.report.palette import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
+from reconcile.core.report.results import format_ended
 from reconcile.core.report.status import format_status
 from reconcile.engine.reconciler import Options
 from reconcile.engine.status import read_status

@@ -2,14 +2,93 @@
 
 Escaping by backslashes is not enough: GitHub looks for @mentions, #12 and commits in what has been
 rendered, and leaves out code alone.
+
+Text that cannot act on a terminal: whatever steers it is spelt out instead.
+
+Colour on a terminal, or none.
+
+Lines in a fence that nothing inside of it can close.
 """
 
 import html
 import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from reconcile.core.report.escape_part import visible
+_STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories: controls, direction and joining marks, half characters, line separators."""
+
+_SPELT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SUSPECT: Final = re.compile(r"[^ -~]")
+
+
+def visible(text: str) -> str:
+    """Spell out control characters, ANSI escapes, direction overrides and line breaks."""
+    return _SUSPECT.sub(_spell, text)
+
+
+def quoted(text: str) -> str:
+    """Put a value in quotes, so that where it ends is beyond doubt."""
+    return '"' + visible(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def json_safe(document: str) -> str:
+    r"""Spell out what steers a terminal in JSON text, as `\u` escapes that mean the same.
+
+    Line breaks stay: in JSON text they are layout.
+    """
+    return _SUSPECT.sub(_spell_json, document)
+
+
+def _spell(match: re.Match[str]) -> str:
+    char = match[0]
+    if unicodedata.category(char) not in _STEERING:
+        return char
+    return _SPELT.get(char) or _code(ord(char))
+
+
+def _code(point: int) -> str:
+    if point <= 0xFF:  # noqa: PLR2004 - the range that two hexadecimal digits cover
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"  # noqa: PLR2004
+
+
+def _spell_json(match: re.Match[str]) -> str:
+    char = match[0]
+    if char == "\n" or unicodedata.category(char) not in _STEERING:
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+_RESET: Final = "\x1b[0m"
+_CODES: Final = {
+    "+": "\x1b[32m",
+    "~": "\x1b[33m",
+    "-/+": "\x1b[35m",
+    "-": "\x1b[31m",
+    "!": "\x1b[36m",
+    "bold": "\x1b[1m",
+    "dim": "\x1b[2m",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How text is laid out: `verbose` shows what is unchanged too."""
+
+    colour: bool = False
+    verbose: bool = False
+
+    def paint(self, style: str, text: str) -> str:
+        """Colour a text in the style of a symbol, `bold` or `dim`; as it is for any other."""
+        if not self.colour or not text or style not in _CODES:
+            return text
+        return f"{_CODES[style]}{text}{_RESET}"
+
 
 _WIDEST: Final = 200
 _RUNS: Final = re.compile("`+")
@@ -64,3 +143,40 @@ def _part(part: str, *, quoted: bool) -> str:
         return part
     front, back = (" " if part[at] == " " else "" for at in (0, -1))
     return f"{front}{code(part.strip())}{back}"
+
+
+_MOST_LINES: Final = 150
+_WIDEST_LINE: Final = 300
+_MOST_BYTES: Final = 8_000
+"""So that a session of a few large objects still fits into a comment."""
+
+_SHORTEST: Final = 3
+
+
+def fence(lines: Iterable[str], language: str) -> Iterator[str]:
+    """Put lines into a fence; long lines are cut, and what is too much is counted."""
+    shown, rest = _bounded(lines)
+    if rest:
+        shown.append(f" … {rest} more lines")
+    ticks = "`" * max(_SHORTEST, 1 + _longest(shown))
+    yield f"{ticks}{language}"
+    yield from shown
+    yield ticks
+
+
+def _bounded(lines: Iterable[str]) -> tuple[list[str], int]:
+    """Take the first lines, each cut to a width, and count the others."""
+    shown: list[str] = []
+    rest, room = 0, _MOST_BYTES
+    for line in lines:
+        cut = narrow(line, _WIDEST_LINE)
+        room -= len(cut.encode())
+        if rest or room < 0 or len(shown) == _MOST_LINES:
+            rest += 1
+        else:
+            shown.append(cut)
+    return shown, rest
+
+
+def _longest(lines: Sequence[str]) -> int:
+    return max(map(longest_run, lines), default=0)

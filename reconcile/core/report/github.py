@@ -9,12 +9,10 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape_part import visible
-from reconcile.core.report.plan_report import PlanReport
+from reconcile.core.report.escape import visible
 from reconcile.core.report.problems import Findings, complaint, problems_line
-from reconcile.core.report.reasons import disruption
 from reconcile.core.report.summary import summary_line
-from reconcile.core.report.view import ChangeView, PlanView, plan_view
+from reconcile.core.report.view import ChangeView, PlanReport, PlanView, disruption, plan_view
 
 _DATA: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY: Final = {**_DATA, **str.maketrans({":": "%3A", ",": "%2C"})}

@@ -21,14 +21,20 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
-from reconcile.core.report.escape_part import json_safe
-from reconcile.core.report.outcomes import learn_troubled
-from reconcile.core.report.plan_report import Against, LiveCluster, OtherRevision, PlanReport
+from reconcile.core.report.escape import json_safe
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.results import admission_json
+from reconcile.core.report.results import admission_json, learn_troubled
 from reconcile.core.report.status import StatusRow
 from reconcile.core.report.summary import action_name, count_outcomes
-from reconcile.core.report.view import ChangeView, SessionView, plan_view
+from reconcile.core.report.view import (
+    Against,
+    ChangeView,
+    LiveCluster,
+    OtherRevision,
+    PlanReport,
+    SessionView,
+    plan_view,
+)
 
 API_VERSION: Final = "reconcile/v1"
 """Grows only when a field changes its meaning or goes away; new fields may come at any time."""

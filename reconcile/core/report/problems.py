@@ -6,8 +6,7 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape_part import visible
-from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.escape import TextOptions, visible
 
 _PLAIN: Final = TextOptions()
 

@@ -7,8 +7,7 @@ from typing import Final
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId, State
-from reconcile.core.report.escape_part import visible
-from reconcile.core.report.palette import TextOptions
+from reconcile.core.report.escape import TextOptions, visible
 
 _STYLES: Final = {
     Phase.RUNNING: "+",

@@ -1,4 +1,11 @@
-"""A plan as text for a terminal: per session, per object, per field; the summary comes last."""
+"""A plan as text for a terminal: per session, per object, per field; the summary comes last.
+
+A plan as one line for each object that changes, for scripts: `patch Service team-a/fix-login`.
+
+The order is that of the plan. A kind outside the core group has its group behind it, as kubectl
+takes it: `NetworkPolicy.networking.k8s.io`. What could not be read has a line that begins with
+`error`, so that an empty output means that there is nothing to do.
+"""
 
 from collections.abc import Iterator
 from typing import Final, assert_never
@@ -12,17 +19,53 @@ from reconcile.core.changes import (
     Metadata,
     RestartsContainer,
 )
+from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.causes import DRIFT, part
-from reconcile.core.report.escape_part import visible
+from reconcile.core.model import ObjectRef
+from reconcile.core.report.escape import TextOptions, visible
 from reconcile.core.report.field_values import Line, word
-from reconcile.core.report.origin import against_words, tree_words
-from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.plan_report import PlanReport
-from reconcile.core.report.problems import problems_line
+from reconcile.core.report.problems import Findings, place, problems_line
 from reconcile.core.report.results import admission_lines
-from reconcile.core.report.summary import summary_line
-from reconcile.core.report.view import ChangeView, SessionView, plan_view
+from reconcile.core.report.summary import action_name, summary_line
+from reconcile.core.report.view import (
+    DRIFT,
+    ChangeView,
+    PlanReport,
+    SessionView,
+    against_words,
+    part,
+    plan_view,
+    tree_words,
+)
+
+
+def format_names(report: PlanReport, masker: Masker) -> str:
+    """Name what changes; held objects have the action `hold`."""
+    lines = (
+        f"{action} {kind_name(change.ref)} {change.ref.namespace}/{change.ref.name}"
+        for change in report.plan.changes
+        if (action := action_name(change)) != "keep"
+    )
+    return format_error_names(report.findings, masker) + _lines(map(visible, lines))
+
+
+def format_error_names(findings: Findings, masker: Masker) -> str:
+    """Name the places of errors, one a line."""
+    return _lines(_error(problem, masker) for problem in findings.problems)
+
+
+def kind_name(ref: ObjectRef) -> str:
+    """Name a kind as kubectl takes it."""
+    return f"{ref.kind}.{ref.group}" if ref.group else ref.kind
+
+
+def _error(problem: Problem, masker: Masker) -> str:
+    return f"error {place(problem, masker)}".rstrip()
+
+
+def _lines(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
 
 _SYMBOLS: Final = {
     "create": "+",

@@ -4,17 +4,21 @@ from collections.abc import Iterable, Iterator
 
 from reconcile.core.changes import Drift, FieldChange
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.causes import DRIFT, part
-from reconcile.core.report.escape_part import visible
-from reconcile.core.report.fragments import fragment
-from reconcile.core.report.hunks import added, edits, unified
-from reconcile.core.report.names import kind_name
-from reconcile.core.report.origin import against_words, tree_words
-from reconcile.core.report.plan_report import PlanReport
+from reconcile.core.report.escape import visible
 from reconcile.core.report.problems import Findings, complaint, place
 from reconcile.core.report.summary import summary_line
-from reconcile.core.report.view import ChangeView, SessionView, plan_view
-from reconcile.core.report.yaml_diff import whole_rows
+from reconcile.core.report.text import kind_name
+from reconcile.core.report.view import (
+    DRIFT,
+    ChangeView,
+    PlanReport,
+    SessionView,
+    against_words,
+    part,
+    plan_view,
+    tree_words,
+)
+from reconcile.core.report.yaml_diff import added, edits, fragment, unified, whole_rows
 
 
 def format_unified(report: PlanReport, masker: Masker) -> str:

@@ -1,25 +1,105 @@
-"""A plan with its secrets hidden: what every format is made from."""
+"""A plan with its secrets hidden: what every format is made from.
+
+A plan with all that its readers are told beside it: against what it stands, what is wrong.
+
+What a plan was made of, in words: which tree, and what it was compared with.
+
+An object's changed fields, parted by who changed them: this commit, or somebody outside git.
+
+Why an object restarts or is replaced: the fields that force it.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from reconcile.core.changes import (
     Action,
     Change,
     Create,
     Delete,
+    Drift,
     FieldChange,
+    ForcesReplace,
     Hold,
     Keep,
     Patch,
     Plan,
     Replace,
+    RestartsContainer,
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ANNOTATION_DIGEST, KubeObject, Manifest, ObjectRef, SessionId
+from reconcile.core.plan.dry_run import Admission
+from reconcile.core.report.escape import visible
+from reconcile.core.report.problems import Findings
 from reconcile.core.report.summary import Summary, action_name, fields_of, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCluster:
+    """The plan turns what lives in a cluster into desired state."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRevision:
+    """The plan turns what another revision asks for into desired state; no cluster was looked at.
+
+    `name` is what the user called it (`HEAD~1`), `revision` the commit that this is.
+    """
+
+    name: str
+    revision: str
+
+
+Against: TypeAlias = LiveCluster | OtherRevision
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What every form of a diff is made from.
+
+    `folder` is where the session files are, relative to the top of their repository where that is
+    known and as the user named it elsewhere: with it, the path of a problem leads to a file.
+    `admission` is what the server says of each object that is wanted; empty where it was not asked.
+    """
+
+    plan: Plan
+    digest: str
+    findings: Findings
+    against: Against
+    folder: str
+    admission: tuple[Admission, ...] = ()
+
+
+_DIRTY: Final = "-dirty"
+_SHORT: Final = 12
+
+
+def short(revision: str) -> str:
+    """Shorten the name of a commit, as people quote it."""
+    return visible(revision.removesuffix(_DIRTY)[:_SHORT])
+
+
+def tree_words(revision: str) -> tuple[str, str]:
+    """Say which tree this is: words of ours, then the commit, empty where there is none."""
+    if not revision:
+        return "a folder outside git", ""
+    if revision.endswith(_DIRTY):
+        return "work tree with uncommitted changes, on commit", short(revision)
+    return "commit", short(revision)
+
+
+def against_words(against: Against) -> tuple[str, str, str]:
+    """Say what it was compared with: words of ours, the name that the user gave, the commit."""
+    match against:
+        case LiveCluster():
+            return "live cluster", "", ""
+        case OtherRevision(name, revision):
+            return "", name, short(revision)
+        case _:
+            assert_never(against)
 
 
 class Whole:
@@ -181,3 +261,72 @@ def _notes(wanted: Action | Keep) -> tuple[str, ...]:
 def _code(name: str) -> str:
     """`RUNNING_WORK` as `RunningWork`."""
     return "".join(part.title() for part in name.split("_"))
+
+
+DRIFT: Final = "Drift: changed outside git"
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """Fields that one manager changed at one time."""
+
+    cause: Drift
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """What this commit changes, and what was changed outside git before it."""
+
+    commit: tuple[FieldChange, ...]
+    drift: tuple[Drifted, ...]
+
+
+def part(fields: Iterable[FieldChange]) -> Parted:
+    """Part fields by their cause, each in its order; our own bookkeeping is left out."""
+    commit: list[FieldChange] = []
+    drift: dict[Drift, list[FieldChange]] = {}
+    for field in fields:
+        if field.path.endswith(f"[{ANNOTATION_DIGEST}]"):
+            continue
+        if isinstance(field.cause, Drift):
+            drift.setdefault(field.cause, []).append(field)
+        else:
+            commit.append(field)
+    groups = (Drifted(cause, tuple(listed)) for cause, listed in drift.items())
+    return Parted(tuple(commit), tuple(groups))
+
+
+_MOST_PATHS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What happens (`restarts`), the first fields that force it, and how many more do."""
+
+    happens: str
+    paths: tuple[str, ...]
+    more: int
+
+    def words(self, paths: Iterable[str]) -> str:
+        """Word it with the paths as the form at hand shows them."""
+        listed = " and ".join(paths) if not self.more else ", ".join(paths)
+        more = f" and {self.more} more" if self.more else ""
+        return f"{self.happens} because {listed}{more} changed"
+
+
+def disruption(change: ChangeView) -> Reason | None:
+    """Say why an object restarts or is replaced; None for one that goes on, or is held."""
+    if change.action == "replace":
+        forcing = [field for field in change.fields if isinstance(field.effect, ForcesReplace)]
+        happens = "restarts" if change.ref.kind == "Pod" else "is deleted and created again"
+        return _reason(happens, forcing or change.fields)
+    restarting = [field for field in change.fields if isinstance(field.effect, RestartsContainer)]
+    if change.action != "patch" or not restarting:
+        return None
+    return _reason("restarts a container", restarting)
+
+
+def _reason(happens: str, fields: Iterable[FieldChange]) -> Reason:
+    paths = tuple(field.path for field in fields)
+    return Reason(happens, paths[:_MOST_PATHS], max(0, len(paths) - _MOST_PATHS))

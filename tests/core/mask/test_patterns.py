@@ -23,10 +23,9 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.dry_run import Alteration, Altered, NotTried, Refused
-from reconcile.core.report.outcomes import format_outcomes_text
-from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.results import admission_lines
+from reconcile.core.report.results import admission_lines, format_outcomes_text
+from reconcile.core.report.view import LiveCluster, PlanReport
 from tests.core.mask.mask_samples import ORDINARY, SPOKEN, TOKENS
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import FIX_LOGIN, manifest

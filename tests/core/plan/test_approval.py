@@ -23,8 +23,8 @@ from reconcile.core.changes import (
 from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, plan_digest, refusal
 from reconcile.core.report.json_output import plan_json
-from reconcile.core.report.plan_report import LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import LiveCluster, PlanReport
 from tests.builders import config_map, live_ref, manifest, pod, service, session_id
 
 POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 from reconcile.core.mask.masker import Masker
+from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.github import format_github
 from reconcile.core.report.json_output import plan_json, to_json
 from reconcile.core.report.markdown import format_markdown
-from reconcile.core.report.names import format_names
-from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.plan_report import PlanReport
-from reconcile.core.report.text import format_text
+from reconcile.core.report.text import format_names, format_text
 from reconcile.core.report.unified import format_unified
+from reconcile.core.report.view import PlanReport
 
 
 def every_form(report: PlanReport, masker: Masker) -> Iterator[str]:

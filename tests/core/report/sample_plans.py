@@ -26,8 +26,8 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.fields.field_path import Item, Path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.report.plan_report import Against, LiveCluster, PlanReport
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import Against, LiveCluster, PlanReport
 
 LIVE = LiveRef(uid="8f6f0c1e", resource_version="41")
 POD = Kind("v1", "Pod")

@@ -3,8 +3,7 @@
 import pytest
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
-from reconcile.core.report.differences import Difference, differences
-from reconcile.core.report.field_values import Line, Wording, word
+from reconcile.core.report.field_values import Difference, Line, Wording, differences, word
 
 
 def worded(before, after) -> Wording:

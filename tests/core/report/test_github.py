@@ -5,7 +5,7 @@ from hypothesis import given
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape_part import visible
+from reconcile.core.report.escape import visible
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.problems import Findings
 from tests.core.report import sample_plans

@@ -7,6 +7,7 @@ from reconcile.core.changes import Outcome, Status
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import State
+from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.github import format_github
 from reconcile.core.report.json_output import (
     outcomes_json,
@@ -17,14 +18,12 @@ from reconcile.core.report.json_output import (
 )
 from reconcile.core.report.json_schema import report_schema
 from reconcile.core.report.markdown import format_markdown
-from reconcile.core.report.names import format_names
-from reconcile.core.report.outcomes import format_outcomes_text
-from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.plan_report import LiveCluster, OtherRevision
 from reconcile.core.report.problems import Findings, format_problems
+from reconcile.core.report.results import format_outcomes_text
 from reconcile.core.report.status import StatusRow, format_status
-from reconcile.core.report.text import format_text
+from reconcile.core.report.text import format_names, format_text
 from reconcile.core.report.unified import format_unified
+from reconcile.core.report.view import LiveCluster, OtherRevision
 from tests.core.report import sample_plans
 from tests.core.report.golden_files import assert_golden
 

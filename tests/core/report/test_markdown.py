@@ -5,9 +5,8 @@ import pytest
 from reconcile.core.changes import Create, Hold, HoldReason, SessionPlan
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import code, code_tag, prose
+from reconcile.core.report.escape import code, code_tag, fence, prose
 from reconcile.core.report.markdown import MINIMUM, format_failure, format_markdown, marker
-from reconcile.core.report.markdown_fences import fence
 from reconcile.core.report.problems import Findings
 from tests.core.report import sample_plans
 from tests.properties.rendered import render

@@ -20,15 +20,14 @@ from reconcile.core.changes import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
-from reconcile.core.report.escape_part import json_safe, quoted, visible
+from reconcile.core.report.escape import TextOptions, json_safe, quoted, visible
 from reconcile.core.report.json_output import plan_json, to_json
-from reconcile.core.report.outcomes import format_outcome, format_outcomes_text
-from reconcile.core.report.palette import TextOptions
-from reconcile.core.report.plan_report import OtherRevision
 from reconcile.core.report.problems import Findings, format_problems, problems_line
+from reconcile.core.report.results import format_outcome, format_outcomes_text
 from reconcile.core.report.status import format_age, format_status
 from reconcile.core.report.summary import summarise, summary_line
 from reconcile.core.report.text import format_text
+from reconcile.core.report.view import OtherRevision
 from tests.core.report import sample_plans
 
 

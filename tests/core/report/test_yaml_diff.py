@@ -2,7 +2,7 @@
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.fields.field_path import Item, Member, show
-from reconcile.core.report.fragments import fragment
+from reconcile.core.report.yaml_diff import fragment
 
 RUNNER = Item((("name", "runner"),))
 HTTP = Item((("port", 80), ("protocol", "TCP")))

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.report.hunks import added, edits, unified, without_prose
-from reconcile.core.report.yaml_diff import Row
+from reconcile.core.report.yaml_diff import Row, added, edits, unified, without_prose
 
 FEW = st.lists(st.sampled_from(["a", "b", "c", "", "-d", "+e", "@@ -1 +1 @@"]), max_size=60)
 

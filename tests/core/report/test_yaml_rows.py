@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.report.escape_part import visible
+from reconcile.core.report.escape import visible
 from reconcile.core.report.yaml_diff import BARE, Noted, rows, scalar, whole_rows
 from reconcile.core.yaml_loader import load_documents
 
