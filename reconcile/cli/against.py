@@ -14,7 +14,7 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.approval import plan_digest
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.view import OtherRevision, PlanReport
-from reconcile.engine.comparison import Reading, Side, compare
+from reconcile.engine.offline_diff import Reading, Side, compare
 
 
 def report_against(name: str, desire: Desire, terminal: Terminal, *, prune: bool) -> PlanReport:

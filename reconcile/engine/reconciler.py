@@ -11,12 +11,12 @@ from reconcile.core.plan.adoption import missing
 from reconcile.core.plan.live_state import Memo, Sight, observe
 from reconcile.core.plan.planner import make_plan
 from reconcile.core.record import Note, parse_note
-from reconcile.engine.bookkeeping import Bookkeeper, inventory_of, spent_by
-from reconcile.engine.carry import SessionRun
-from reconcile.engine.live import LiveReader
+from reconcile.engine.applier import SessionRun
+from reconcile.engine.dry_run import Rehearsal, Rehearsed
+from reconcile.engine.inventory import Bookkeeper, inventory_of, spent_by
+from reconcile.engine.live_reader import LiveReader
 from reconcile.engine.ports import Clock, Cluster
-from reconcile.engine.rehearse import Rehearsal, Rehearsed
-from reconcile.engine.schedule import Schedule
+from reconcile.engine.scheduler import Schedule
 
 
 @dataclass(frozen=True, slots=True)

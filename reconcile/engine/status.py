@@ -16,7 +16,7 @@ from reconcile.core.model import (
 )
 from reconcile.core.record import parse_note
 from reconcile.core.report.status import StatusRow
-from reconcile.engine.bookkeeping import CONFIG_MAP
+from reconcile.engine.inventory import CONFIG_MAP
 from reconcile.engine.ports import Clock, Cluster
 
 _POD = Kind("v1", "Pod")

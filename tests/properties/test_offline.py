@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.errors import SpecError
 from reconcile.core.plan.approval import plan_digest
-from reconcile.engine.comparison import Reading, Side, compare
+from reconcile.engine.offline_diff import Reading, Side, compare
 from tests.engine.worlds import SHIPPED, World, policy_text, session_text, tree_of
 
 NAMES = ("ada", "bob", "ada-inputs", "session-ada")

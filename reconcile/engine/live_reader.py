@@ -7,7 +7,7 @@ from reconcile.core.errors import ClusterError, ForbiddenError, Problem, Unavail
 from reconcile.core.inventory import Copy, Inventory, is_inventory, read_inventory, read_spent
 from reconcile.core.model import LABEL_INSTALLATION, Desired, Kind, KubeObject, Manifest
 from reconcile.core.plan.adoption import Missing, Strangers, taken
-from reconcile.engine.bookkeeping import CONFIG_MAP, named_by
+from reconcile.engine.inventory import CONFIG_MAP, named_by
 from reconcile.engine.ports import Cluster
 
 

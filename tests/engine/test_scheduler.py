@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from reconcile.engine.schedule import Schedule
+from reconcile.engine.scheduler import Schedule
 from reconcile.runtime.clock import SystemClock
 from tests.engine.fakes import FakeClock
 

@@ -17,7 +17,7 @@ from reconcile.core.errors import (
 )
 from reconcile.core.plan.dry_run import Accepted, Altered, NotTried, Refused
 from reconcile.core.plan.policy import hold_all
-from reconcile.engine.rehearse import Rehearsal
+from reconcile.engine.dry_run import Rehearsal
 from tests.engine.fakes import FlakyCluster, Times, always, never
 from tests.engine.worlds import declared, settled
 

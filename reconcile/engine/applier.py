@@ -41,7 +41,7 @@ from reconcile.core.plan.planner import revise
 from reconcile.core.record import Note, next_note, note_body, pending_of
 from reconcile.core.report.results import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
-from reconcile.engine.schedule import Steps
+from reconcile.engine.scheduler import Steps
 from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata
 
 _POLL_SECONDS = 0.5

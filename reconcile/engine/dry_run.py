@@ -29,7 +29,7 @@ from reconcile.core.model import Manifest, ObjectRef, record_of
 from reconcile.core.plan.dry_run import Admission, NotTried, Refused, admitted, admitted_new
 from reconcile.core.record import Note
 from reconcile.core.report.view import manifest_of
-from reconcile.engine.live import granting
+from reconcile.engine.live_reader import granting
 from reconcile.engine.ports import Cluster
 from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata
 

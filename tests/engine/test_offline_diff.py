@@ -6,7 +6,7 @@ from reconcile.core.changes import Create, Delete, Hold, HoldReason, Patch
 from reconcile.core.errors import SpecError
 from reconcile.core.render.render import namesakes
 from reconcile.engine import desired
-from reconcile.engine.comparison import Reading, Side, compare
+from reconcile.engine.offline_diff import Reading, Side, compare
 from reconcile.engine.ports import Tree, TreeFile
 from tests.engine.worlds import SHIPPED, policy_text, session_text, tree_of
 
