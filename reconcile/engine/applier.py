@@ -3,6 +3,8 @@
 A session is a generator: it yields the seconds that it wants to wait, so that a thousand pods in
 their grace period need no thousand threads. The first failure ends it: what comes after depends
 on what came before.
+
+The body that an apply sends, and a trial of it that changes nothing.
 """
 
 from collections.abc import Mapping
@@ -38,11 +40,36 @@ from reconcile.core.model import (
 )
 from reconcile.core.plan.adoption import earlier_owner, given_back
 from reconcile.core.plan.planner import revise
-from reconcile.core.record import Note, next_note, note_body, pending_of
+from reconcile.core.plan.session_changes import owner_reference, with_owner
+from reconcile.core.record import Note, next_note, note_body, pending_of, with_note
 from reconcile.core.report.results import learn_troubled
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.scheduler import Steps
-from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata
+
+
+def body_to_apply(manifest: Manifest, note: Note, owner_uid: str) -> KubeObject:
+    """Complete a manifest: a Record carries its note, all else its owner where that is known."""
+    if manifest.ref == record_of(manifest.session):
+        return with_note(manifest.body, note)
+    if not owner_uid:
+        return manifest.body
+    return with_owner(manifest.body, owner_reference(manifest.session, owner_uid))
+
+
+def with_metadata(body: KubeObject, metadata: Mapping[str, Any]) -> KubeObject:
+    """Put something into a body's metadata: a precondition, or another name."""
+    return {**body, "metadata": {**body["metadata"], **metadata}}
+
+
+def elsewhere(body: KubeObject) -> KubeObject:
+    """Give a body a name that is free, for a trial where its own is taken."""
+    return with_metadata(body, {"name": f"{body['metadata']['name'][:48]}-dry-run"})
+
+
+def dry_run(cluster: Cluster, body: KubeObject, *, force: bool = False) -> KubeObject:
+    """Let the server judge a body, changing nothing; errors as for `Cluster.apply`."""
+    return cluster.apply(body, ApplyOptions(MANAGER, force=force, dry_run=True))
+
 
 _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0

@@ -29,9 +29,9 @@ from reconcile.core.model import Manifest, ObjectRef, record_of
 from reconcile.core.plan.dry_run import Admission, NotTried, Refused, admitted, admitted_new
 from reconcile.core.record import Note
 from reconcile.core.report.view import manifest_of
+from reconcile.engine.applier import body_to_apply, dry_run, elsewhere, with_metadata
 from reconcile.engine.live_reader import granting
 from reconcile.engine.ports import Cluster
-from reconcile.engine.trial import body_to_apply, dry_run, elsewhere, with_metadata
 
 _OCCUPIED = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING})
 """Held creates whose name belongs to another object, which a trial must not be merged into."""
