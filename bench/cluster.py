@@ -10,7 +10,7 @@ import orjson
 
 from bench.measure import Cost, command, say
 from bench.sessions import write_tree
-from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.model import LABEL_INSTALLATION
 from reconcile.engine.desired import DesiredBuilder

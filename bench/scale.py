@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench.measure import function, say
 from bench.sessions import write_tree
-from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.reconciler import Options, Reconciler

@@ -6,7 +6,7 @@ Each folder has a builder of its own, as two runs of the program have.
 import sys
 from pathlib import Path
 
-from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.engine.desired import DesiredBuilder
 

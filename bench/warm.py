@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 
 from bench.measure import function
-from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.kube.connect import connect
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.changes import Keep
 from reconcile.engine.desired import DesiredBuilder

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reconcile.adapters.gitprogram import git
+from reconcile.adapters.sources.git import git
 from reconcile.core.errors import SourceError
 
 _TOP_PREFIX_SHALLOW: Final = 3

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconcile.adapters.directory import MAX_FILE_BYTES, SUFFIXES, too_large
-from reconcile.adapters.gitfolder import GitFolder
+from reconcile.adapters.sources.directory import MAX_FILE_BYTES, SUFFIXES, too_large
+from reconcile.adapters.sources.git_tree import GitFolder
 from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Source, Tree, TreeFile
 

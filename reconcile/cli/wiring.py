@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import reconcile
-from reconcile.adapters.directory import DirectorySource, read_templates
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.options import MAX_CONCURRENCY, Connection, Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.core.mask.masker import Masker

@@ -5,7 +5,7 @@ import pytest
 from reconcile.ci.git import Git
 from reconcile.ci.platform import BranchOff, Exactly, Unknown
 from reconcile.core.errors import SourceError
-from tests.adapters.repositories import embed_bare_repository
+from tests.adapters.sources.repositories import embed_bare_repository
 from tests.ci.repositories import Upstream, around, git
 
 MERGE, HEAD = "refs/pull/5/merge", "refs/pull/5/head"

@@ -9,7 +9,7 @@ from pytest_socket import SocketBlockedError
 
 from reconcile.cli import diff as diff_command
 from reconcile.core.plan.approval import plan_digest
-from tests.adapters.repositories import Repository
+from tests.adapters.sources.repositories import Repository
 from tests.cli.trees import Tree
 from tests.engine.worlds import policy_text, session_text
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.directory import MAX_FILE_BYTES, DirectorySource
 from reconcile.adapters.git import checkout_of, commit_of
-from reconcile.adapters.gitfolder import GitFolder
 from reconcile.adapters.gittree import GitTreeSource
-from tests.adapters.repositories import Repository
+from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource
+from reconcile.adapters.sources.git_tree import GitFolder
+from tests.adapters.sources.repositories import Repository
 
 
 def from_folder(repository: Repository):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.core.model import Kind
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Cluster

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.kube.connect import Options as ConnectOptions
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.wire import Limits
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.changes import Keep, Status
 from reconcile.core.errors import ClusterError

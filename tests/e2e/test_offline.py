@@ -7,7 +7,7 @@ import pytest
 from reconcile.cli import diff as diff_command
 from reconcile.cli.main import run
 from reconcile.core.report.view import PlanReport
-from tests.adapters.repositories import Repository
+from tests.adapters.sources.repositories import Repository
 from tests.e2e.site import API, IMAGE, Site
 
 pytestmark = pytest.mark.cluster

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from reconcile.adapters.directory import DirectorySource, read_templates
 from reconcile.adapters.kube.connect import connect
+from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.model import LABEL_SESSION

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from reconcile.adapters.git import checkout_of, revision_of
-from tests.adapters.repositories import embed_bare_repository
+from tests.adapters.sources.repositories import embed_bare_repository
 
 
 def git(folder, *arguments):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.directory import MAX_FILE_BYTES, DirectorySource, read_templates
+from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource, read_templates
 from reconcile.core.errors import SourceError
 from reconcile.engine.desired import DesiredBuilder
 from tests.engine.worlds import SHIPPED, session_text

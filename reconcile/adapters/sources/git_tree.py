@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from reconcile.adapters.gitprogram import git
+from reconcile.adapters.sources.git import git
 from reconcile.core.errors import SourceError
 
 _FOLDERS: Final = {"040000", "160000"}

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from reconcile.adapters.directory import DirectorySource
 from reconcile.adapters.git import checkout_of, commit_of
-from reconcile.adapters.gitfolder import GitFolder
 from reconcile.adapters.gittree import GitTreeSource, blob_id, files_by_path, templates_at
+from reconcile.adapters.sources.directory import DirectorySource
+from reconcile.adapters.sources.git_tree import GitFolder
 from reconcile.core.errors import SourceError
-from tests.adapters.repositories import Repository
+from tests.adapters.sources.repositories import Repository
 
 
 @pytest.fixture
