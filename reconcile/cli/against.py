@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from reconcile.adapters.git import Checkout, checkout_of, commit_of
-from reconcile.adapters.gittree import GitTreeSource, files_by_path, templates_at
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.adapters.sources.git_tree import GitFolder
+from reconcile.adapters.sources.git import Checkout, checkout_of, commit_of
+from reconcile.adapters.sources.git_tree import (
+    GitFolder,
+    GitTreeSource,
+    files_by_path,
+    templates_at,
+)
 from reconcile.cli.options import Desire
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import shipped_templates

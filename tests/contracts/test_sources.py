@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.git import checkout_of, commit_of
-from reconcile.adapters.gittree import GitTreeSource
 from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource
-from reconcile.adapters.sources.git_tree import GitFolder
+from reconcile.adapters.sources.git import checkout_of, commit_of
+from reconcile.adapters.sources.git_tree import GitFolder, GitTreeSource
 from tests.adapters.sources.repositories import Repository
 
 

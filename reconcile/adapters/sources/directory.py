@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.adapters.git import revision_of
+from reconcile.adapters.sources.git import revision_of
 from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Tree, TreeFile
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from reconcile.adapters.git import checkout_of, revision_of
+from reconcile.adapters.sources.git import checkout_of, revision_of
 from tests.adapters.sources.repositories import embed_bare_repository
 
 

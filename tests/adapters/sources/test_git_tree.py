@@ -5,10 +5,15 @@ import shutil
 
 import pytest
 
-from reconcile.adapters.git import checkout_of, commit_of
-from reconcile.adapters.gittree import GitTreeSource, blob_id, files_by_path, templates_at
 from reconcile.adapters.sources.directory import DirectorySource
-from reconcile.adapters.sources.git_tree import GitFolder
+from reconcile.adapters.sources.git import checkout_of, commit_of
+from reconcile.adapters.sources.git_tree import (
+    GitFolder,
+    GitTreeSource,
+    blob_id,
+    files_by_path,
+    templates_at,
+)
 from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import Repository
 
