@@ -11,7 +11,7 @@ from pykube.exceptions import PyKubeError
 from pykube.http import HTTPClient
 
 from reconcile import __version__
-from reconcile.adapters.kube import identity, kubeconfig, proxy
+from reconcile.adapters.kube import identity, kubeconfig_part, proxy
 from reconcile.adapters.kube.auth import KeyPair
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.contexts import Target
@@ -60,8 +60,8 @@ def connect(
         ClusterError: No cluster is configured, or its configuration is unusable; names the file and
             the context, and what is known instead.
     """
-    where = kubeconfig.Where(kubeconfig_file, context_name, options.environ)
-    return open_target(kubeconfig.find(where), options)
+    where = kubeconfig_part.Where(kubeconfig_file, context_name, options.environ)
+    return open_target(kubeconfig_part.find(where), options)
 
 
 def open_target(target: Target, options: Options) -> KubeCluster:
