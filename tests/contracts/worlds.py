@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.settings import Settings
 from reconcile.adapters.kube.connect import connect
-from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.adapters.kube.discovery import WELL_KNOWN
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import Cluster
 from tests.controlplane import waiting

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.adapters.kube.discovery import WELL_KNOWN
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.core.model import Kind
 from reconcile.engine.desired import DesiredBuilder

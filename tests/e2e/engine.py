@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconcile.adapters.kube.connect import Options as ConnectOptions
 from reconcile.adapters.kube.connect import connect
-from reconcile.adapters.kube.wire import Limits
+from reconcile.adapters.kube.transport import Limits
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.changes import Keep, Status

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from reconcile.adapters.kube.resources import WELL_KNOWN
+from reconcile.adapters.kube.discovery import WELL_KNOWN
 from reconcile.cli.main import run
 from reconcile.core.model import LABEL_INSTALLATION, Kind
 from tests.controlplane import waiting

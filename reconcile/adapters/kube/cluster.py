@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from reconcile.adapters.kube.resources import Resources
-from reconcile.adapters.kube.wire import JSON, Call, Wire
+from reconcile.adapters.kube.discovery import Resources
+from reconcile.adapters.kube.transport import JSON, Call, Wire
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster

@@ -12,11 +12,11 @@ from pykube.http import HTTPClient
 
 from reconcile import __version__
 from reconcile.adapters.kube import identity, kubeconfig_part, proxy
-from reconcile.adapters.kube.auth import KeyPair
 from reconcile.adapters.kube.cluster import KubeCluster
-from reconcile.adapters.kube.contexts import Target
+from reconcile.adapters.kube.credentials import KeyPair
+from reconcile.adapters.kube.kubeconfig import Target
 from reconcile.adapters.kube.tls import TlsAdapter, Trust, load
-from reconcile.adapters.kube.wire import JSON, Limits, Server, Wire
+from reconcile.adapters.kube.transport import JSON, Limits, Server, Wire
 from reconcile.adapters.kube.wording import Mask
 from reconcile.core.errors import ClusterError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from reconcile.adapters.kube.auth import (
+from reconcile.adapters.kube.credentials import (
     Credential,
     Credentials,
     FixedCredentials,
@@ -14,7 +14,7 @@ from reconcile.adapters.kube.auth import (
     TokenFile,
     header_safe,
 )
-from reconcile.adapters.kube.execplugin import VERSIONS, ExecCredentials, Plugin
+from reconcile.adapters.kube.exec_plugin import VERSIONS, ExecCredentials, Plugin
 from reconcile.adapters.kube.tls import Trust
 from reconcile.adapters.kube.wording import Mask
 from reconcile.core.errors import ClusterError

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from reconcile.adapters.kube import contexts
-from reconcile.adapters.kube.contexts import Target
+from reconcile.adapters.kube import kubeconfig as contexts
+from reconcile.adapters.kube.kubeconfig import Target
 from reconcile.core.errors import ClusterError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import requests.adapters
 import urllib3
 
-from reconcile.adapters.kube.auth import KeyPair
+from reconcile.adapters.kube.credentials import KeyPair
 from reconcile.core.errors import ClusterError
 
 

@@ -11,9 +11,9 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from reconcile.adapters.kube.auth import Credential, Credentials, FixedCredentials
 from reconcile.adapters.kube.cluster import KubeCluster
-from reconcile.adapters.kube.wire import Server, Wire
+from reconcile.adapters.kube.credentials import Credential, Credentials, FixedCredentials
+from reconcile.adapters.kube.transport import Server, Wire
 
 URL = "https://api.example:6443"
 

@@ -8,11 +8,11 @@ import pytest
 
 from reconcile import __version__
 from reconcile.adapters.kube.connect import DEFAULTS, Options, connect
-from reconcile.adapters.kube.wire import Limits
+from reconcile.adapters.kube.transport import Limits
 from reconcile.core.errors import ClusterError, ForbiddenError
 from reconcile.core.model import Kind
-from tests.adapters.kube.configs import written
 from tests.adapters.kube.fakes import FakeServer, Reply, status
+from tests.adapters.kube.kubeconfigs import written
 
 SERVER = "https://one.example:6443"
 POD = Kind("v1", "Pod")

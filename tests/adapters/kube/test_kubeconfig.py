@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.adapters.kube.kubeconfig_part import Where, find
 from reconcile.core.errors import ClusterError
-from tests.adapters.kube.configs import document, written
+from tests.adapters.kube.kubeconfigs import document, written
 
 SERVER = {"server": "https://one.example"}
 

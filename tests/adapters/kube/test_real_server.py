@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.adapters.kube import cluster as cluster_module
 from reconcile.adapters.kube.connect import connect
-from reconcile.adapters.kube.resources import WELL_KNOWN, Resource
+from reconcile.adapters.kube.discovery import WELL_KNOWN, Resource
 from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions

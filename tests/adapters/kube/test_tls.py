@@ -10,13 +10,13 @@ import requests
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from reconcile.adapters.kube.auth import Credential, KeyPair
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.connect import connect
+from reconcile.adapters.kube.credentials import Credential, KeyPair
 from reconcile.adapters.kube.tls import TlsAdapter, Trust, context
-from reconcile.adapters.kube.wire import Server, Wire
+from reconcile.adapters.kube.transport import Server, Wire
 from reconcile.core.errors import ClusterError, UnavailableError
-from tests.adapters.kube.configs import written
+from tests.adapters.kube.kubeconfigs import written
 from tests.controlplane import ports
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.adapters.kube.auth import (
+from reconcile.adapters.kube.credentials import (
     TOKEN_FILE_SECONDS,
     Credential,
     FixedCredentials,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from reconcile.adapters.kube.wire import Call, Wire
+from reconcile.adapters.kube.transport import Call, Wire
 from reconcile.core.errors import Absence, InvalidError, NotFoundError, UnavailableError
 from reconcile.core.model import Kind
 

@@ -9,11 +9,11 @@ import requests
 import urllib3
 
 from reconcile.adapters.kube.connect import Options, connect
-from reconcile.adapters.kube.wire import Limits
+from reconcile.adapters.kube.transport import Limits
 from reconcile.core.errors import ClusterError, UnavailableError
 from reconcile.core.model import Kind
-from tests.adapters.kube.configs import written
 from tests.adapters.kube.fakes import URL, FakeServer, talking_to
+from tests.adapters.kube.kubeconfigs import written
 from tests.controlplane import ports
 
 CONFIG_MAP = Kind("v1", "ConfigMap")

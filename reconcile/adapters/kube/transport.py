@@ -11,7 +11,7 @@ import orjson
 import requests
 import urllib3
 
-from reconcile.adapters.kube.auth import Credential, Credentials, KeyPair
+from reconcile.adapters.kube.credentials import Credential, Credentials, KeyPair
 from reconcile.adapters.kube.errors import refusal
 from reconcile.adapters.kube.failures import failure
 from reconcile.adapters.kube.status import Answer

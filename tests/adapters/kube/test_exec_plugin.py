@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.kube.auth import KeyPair
-from reconcile.adapters.kube.execplugin import VERSIONS, ExecCredentials, Plugin
+from reconcile.adapters.kube.credentials import KeyPair
+from reconcile.adapters.kube.exec_plugin import VERSIONS, ExecCredentials, Plugin
 from reconcile.core.errors import ClusterError, ForbiddenError
 from reconcile.core.model import Kind
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
