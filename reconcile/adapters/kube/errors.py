@@ -1,11 +1,24 @@
-"""An API server's refusal -> one of our errors, with all that the answer's Status tells."""
+"""An API server's refusal -> one of our errors, with all that the answer's Status tells.
+
+How foreign text gets into a message: masked, on one line, without control characters, cut.
+
+What an API server answers, and the Status object in which it accounts for a failure.
+
+A request that brought no answer -> one of our errors; what may pass by itself is told apart.
+"""
 
 import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from reconcile.adapters.kube.status import Answer, Cause, Status, parse, retry_after
-from reconcile.adapters.kube.wording import SERVER_TEXT, UNKNOWN_TEXT, Mask, quoted
+import orjson
+import requests
+import urllib3
+
 from reconcile.core.errors import (
     Absence,
     ClusterError,
@@ -17,6 +30,114 @@ from reconcile.core.errors import (
     NotFoundError,
     UnavailableError,
 )
+
+Mask: TypeAlias = Callable[[str], str]
+"""Takes the secrets out of a text."""
+
+SERVER_TEXT: Final = 500
+"""Characters of the server's own words; its causes come first, long lists of values after."""
+
+UNKNOWN_TEXT: Final = 256
+"""Characters of text whose form nobody vouches for, such as a proxy's HTML page."""
+
+
+def quoted(text: str, mask: Mask, limit: int = UNKNOWN_TEXT) -> str:
+    """Make a foreign text fit for a message.
+
+    Masked before it is cut: a pattern would not know the first half of a secret.
+    """
+    printable = "".join(char if char.isprintable() else " " for char in mask(text))
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request; `received` is the time of day in seconds since 1970."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+    received: float
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the code is one of the 200s."""
+        return HTTPStatus.OK <= self.code < HTTPStatus.MULTIPLE_CHOICES
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One entry of a Status's `details.causes`."""
+
+    reason: str
+    message: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The API server's own account of a failure.
+
+    `subject` is the name of the object that it is about, `kind` that object's plural; both are
+    empty where it is about no object.
+    """
+
+    reason: str
+    message: str
+    subject: str = ""
+    kind: str = ""
+    causes: tuple[Cause, ...] = ()
+    retry_after: float = 0.0
+
+
+def parse(body: bytes) -> Status | None:
+    """Read a Status, whatever content type it came with; None for anything else."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(content, dict) or content.get("kind") != "Status":
+        return None
+    details = _mapping(content.get("details"))
+    seconds = details.get("retryAfterSeconds")
+    return Status(
+        reason=_str(content.get("reason")),
+        message=_str(content.get("message")),
+        subject=_str(details.get("name")),
+        kind=_str(details.get("kind")),
+        causes=_causes(details.get("causes")),
+        retry_after=float(seconds) if isinstance(seconds, int) and seconds > 0 else 0.0,
+    )
+
+
+def _causes(entries: object) -> tuple[Cause, ...]:
+    listed = entries if isinstance(entries, list) else ()
+    return tuple(
+        Cause(_str(entry.get("reason")), _str(entry.get("message")), _str(entry.get("field")))
+        for entry in map(_mapping, listed)
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _str(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def retry_after(answer: Answer, status: Status | None) -> float:
+    """Read the server's wish in seconds: a number or a date in the header, or in the Status."""
+    wish = answer.headers.get("Retry-After", "").strip()
+    if wish.isascii() and wish.isdigit():
+        return float(wish)
+    try:
+        seconds = parsedate_to_datetime(wish).timestamp() - answer.received
+    except (ValueError, OverflowError):
+        return status.retry_after if status else 0.0
+    return max(0.0, seconds)
+
 
 _VALUE: Final = re.compile(r", got &.*")
 _UNTYPED: Final = ("failed to create typed patch object", "failed to convert new object")
@@ -147,3 +268,73 @@ def _owners(causes: tuple[Cause, ...]) -> tuple[FieldOwner, ...]:
 def _manager(message: str) -> str:
     found = _OWNER.search(message)
     return found.group(1).replace('\\"', '"') if found else "unknown"
+
+
+_PASSING_ERRORS: Final = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.HTTPError,
+)
+_WRONG_PROTOCOL: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST"})
+_DEPTH: Final = 8
+
+
+def failure(
+    doing: str,
+    server: str,
+    error: requests.RequestException | urllib3.exceptions.HTTPError,
+    mask: Mask,
+) -> ClusterError:
+    """Word a request that brought no answer.
+
+    A certificate that cannot be verified and a wrong protocol stay as they are until somebody acts;
+    they are plain ClusterErrors. What requests itself refuses to send is one, too.
+    """
+    chain = tuple(_chain(error))
+    head = f"{doing}: {server}"
+    for link in chain:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return ClusterError(f"{head}: {_certificate(link, mask)}")
+        if isinstance(link, ssl.SSLError) and link.reason in _WRONG_PROTOCOL:
+            return ClusterError(
+                f"{head}: this is no HTTPS server; is the URL http:// or the port wrong?"
+            )
+    words = f"{head}: {_kind(error)}: {quoted(_innermost(chain), mask)}"
+    return UnavailableError(words) if isinstance(error, _PASSING_ERRORS) else ClusterError(words)
+
+
+def _certificate(error: ssl.SSLCertVerificationError, mask: Mask) -> str:
+    return (
+        f"the server's certificate is not trusted ({quoted(error.verify_message, mask)}); check "
+        "certificate-authority, certificate-authority-data and tls-server-name in the kubeconfig"
+    )
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    return "no complete answer" if isinstance(error, _PASSING_ERRORS) else "cannot be asked"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Follow an error inwards: urllib3 puts the reason into attributes and arguments."""
+    link: BaseException | None = error
+    for _ in range(_DEPTH):
+        if link is None:
+            return
+        yield link
+        link = _inner(link)
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    reason = getattr(error, "reason", None)
+    candidates = (reason, *error.args, error.__cause__, error.__context__)
+    return next((one for one in candidates if isinstance(one, BaseException)), None)
+
+
+def _innermost(chain: tuple[BaseException, ...]) -> str:
+    """Find the innermost text; a bare class name is better than nothing."""
+    texts = (str(link) for link in reversed(chain))
+    return next((text for text in texts if text), type(chain[0]).__name__)

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from reconcile.adapters.kube.credentials import Clock, Credential, KeyPair, header_safe
-from reconcile.adapters.kube.wording import SERVER_TEXT, Mask, quoted
+from reconcile.adapters.kube.errors import SERVER_TEXT, Mask, quoted
 from reconcile.core.errors import ClusterError
 
 _GROUP: Final = "client.authentication.k8s.io"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.adapters.kube.kubeconfig_part import Where, find
+from reconcile.adapters.kube.kubeconfig import Where, find
 from reconcile.core.errors import ClusterError
 from tests.adapters.kube.kubeconfigs import document, written
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.adapters.kube.proxy import choose
+from reconcile.adapters.kube.transport import choose
 
 SERVER = "https://api.corp.example:6443"
 PROXY = "http://proxy.example:3128"

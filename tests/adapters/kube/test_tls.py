@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.credentials import Credential, KeyPair
-from reconcile.adapters.kube.tls import TlsAdapter, Trust, context
-from reconcile.adapters.kube.transport import Server, Wire
+from reconcile.adapters.kube.transport import Server, TlsAdapter, Trust, Wire, context
 from reconcile.core.errors import ClusterError, UnavailableError
 from tests.adapters.kube.kubeconfigs import written
 from tests.controlplane import ports
