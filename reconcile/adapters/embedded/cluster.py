@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from reconcile.adapters.embedded.api import Writes, doing
 from reconcile.adapters.embedded.kinds import is_served, kind_named
+from reconcile.adapters.embedded.server import World
 from reconcile.adapters.embedded.settings import Settings
-from reconcile.adapters.embedded.statefile import StateFile
+from reconcile.adapters.embedded.storage import StateFile
 from reconcile.adapters.embedded.store import Entry, Store
-from reconcile.adapters.embedded.world import World
-from reconcile.adapters.embedded.writes import Writes, doing
 from reconcile.core.errors import Absence, NotFoundError
 from reconcile.core.model import MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from reconcile.adapters.embedded.serverside import without_nulls
+from reconcile.adapters.embedded.server_side_apply import without_nulls
 from reconcile.adapters.embedded.store import Json
 from reconcile.adapters.embedded.syntax import Flaw, invalid
 from reconcile.core.defaulting import containers_of

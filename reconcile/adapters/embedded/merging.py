@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from reconcile.adapters.embedded.comparing import child_of, steps
+from reconcile.adapters.embedded.managed_fields import child_of, steps
 from reconcile.core.fields.managed_fields import FieldSet
 from reconcile.core.fields.merge_schema import Granular, Keyed, Node, SetOf, Unknown
 

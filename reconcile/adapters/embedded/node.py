@@ -4,11 +4,11 @@ import heapq
 from collections.abc import Iterable
 from typing import Final
 
-from reconcile.adapters.embedded import podstatus
+from reconcile.adapters.embedded import kubelet
 from reconcile.adapters.embedded.kinds import Served, served
 from reconcile.adapters.embedded.managed import UPDATE, Who
 from reconcile.adapters.embedded.saving import save
-from reconcile.adapters.embedded.serverside import updated
+from reconcile.adapters.embedded.server_side_apply import updated
 from reconcile.adapters.embedded.store import Entry, Json, Store
 from reconcile.adapters.embedded.times import later
 from reconcile.core.model import Kind, ObjectRef
@@ -53,15 +53,15 @@ class Node:
         if "deletionTimestamp" in pod["metadata"]:
             return self._end(store, entry, pod, time)
         if pod["status"]["phase"] == "Pending":
-            pod["spec"].setdefault("nodeName", podstatus.NODE)
-            pod = report(store, pod, podstatus.running(pod, time), time)
+            pod["spec"].setdefault("nodeName", kubelet.NODE)
+            pod = report(store, pod, kubelet.running(pod, time), time)
         if pod["status"]["phase"] != "Running":
             return _NEVER
         deadline = _deadline(pod)
         if deadline and deadline <= time:
-            report(store, pod, podstatus.overdue(pod, time), time)
+            report(store, pod, kubelet.overdue(pod, time), time)
             return _NEVER
-        report(store, pod, podstatus.with_new_images(pod, time), time)
+        report(store, pod, kubelet.with_new_images(pod, time), time)
         return deadline
 
     def _end(self, store: Store, entry: Entry, pod: Json, time: str) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from reconcile.adapters.embedded.comparing import child_of, steps
+from reconcile.adapters.embedded.managed_fields import child_of, steps
 from reconcile.core.errors import InvalidError
 from reconcile.core.fields.managed_fields import key_of
 from reconcile.core.fields.merge_schema import Keyed, Node

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.merging import prune
-from reconcile.adapters.embedded.serverside import field_name
+from reconcile.adapters.embedded.server_side_apply import field_name
 from reconcile.adapters.embedded.settings import Settings
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.managed_fields import fields_of, leaves, owners

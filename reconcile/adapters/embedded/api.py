@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconcile.adapters.embedded import podstatus
+from reconcile.adapters.embedded import kubelet
 from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
 from reconcile.adapters.embedded.immutability import flaws_of_change
-from reconcile.adapters.embedded.jsonpatch import patched
+from reconcile.adapters.embedded.json_patch import patched
 from reconcile.adapters.embedded.kinds import Served, served
 from reconcile.adapters.embedded.managed import UPDATE, Who
 from reconcile.adapters.embedded.node import report
 from reconcile.adapters.embedded.saving import begin_deletion, save
-from reconcile.adapters.embedded.serverside import apply_declared, plain, updated, without_nulls
+from reconcile.adapters.embedded.server_side_apply import (
+    apply_declared,
+    plain,
+    updated,
+    without_nulls,
+)
 from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
 from reconcile.adapters.embedded.syntax import Flaw
 from reconcile.adapters.embedded.validation import flaws_of
@@ -92,7 +97,7 @@ class Writes:
         pod = self.find(_POD, ref).load()
         if pod["status"]["phase"] != "Running":
             raise ConflictError(f"the pod is {pod['status']['phase']}")
-        report(self.store, pod, podstatus.ended(pod, exit_code, self.time), self.time)
+        report(self.store, pod, kubelet.ended(pod, exit_code, self.time), self.time)
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         """Begin to delete; see `Cluster.delete`."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from reconcile.adapters.embedded.garbage import collect
 from reconcile.adapters.embedded.node import Node
 from reconcile.adapters.embedded.settings import Settings
-from reconcile.adapters.embedded.statefile import StateFile
+from reconcile.adapters.embedded.storage import StateFile
 from reconcile.adapters.embedded.store import Json, Store
 from reconcile.adapters.embedded.times import later
 

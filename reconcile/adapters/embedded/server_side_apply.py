@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reconcile.adapters.embedded.comparing import Comparison, compare
 from reconcile.adapters.embedded.managed import (
     APPLY,
     UPDATE,
@@ -15,6 +14,7 @@ from reconcile.adapters.embedded.managed import (
     record,
     without,
 )
+from reconcile.adapters.embedded.managed_fields import Comparison, compare
 from reconcile.adapters.embedded.merging import merge, prune
 from reconcile.adapters.embedded.shape import check_shape
 from reconcile.core.errors import ConflictError, FieldOwner

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.statefile import StateFile
+from reconcile.adapters.embedded.storage import StateFile
 from reconcile.core.errors import ClusterError, ConflictError
 from tests.contracts.bodies import (
     CONFIG_MAP,

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconcile.adapters.embedded.serverside import without_nulls as plain_json
+from reconcile.adapters.embedded.server_side_apply import without_nulls as plain_json
 from reconcile.core.errors import ConflictError
 
 
