@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.settings import Settings
+from reconcile.adapters.embedded.server import Settings
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.discovery import WELL_KNOWN
 from reconcile.core.model import Kind, KubeObject, ObjectRef

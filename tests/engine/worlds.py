@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.settings import Settings
+from reconcile.adapters.embedded.server import Settings
 from reconcile.core.changes import Keep, Plan, Status
 from reconcile.core.model import LABEL_INSTALLATION, Kind, ObjectRef
 from reconcile.core.render.templates import compile_templates

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from reconcile.adapters.embedded.store import Json, Store
+from reconcile.adapters.embedded.storage import Json, Store
 from reconcile.core.defaulting import add_address, add_to_pod, add_tolerations, containers_of
 from reconcile.core.errors import DeniedError
 from reconcile.core.model import ObjectRef

@@ -10,18 +10,16 @@ from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
 from reconcile.adapters.embedded.immutability import flaws_of_change
 from reconcile.adapters.embedded.json_patch import patched
 from reconcile.adapters.embedded.kinds import Served, served
-from reconcile.adapters.embedded.managed import UPDATE, Who
-from reconcile.adapters.embedded.node import report
-from reconcile.adapters.embedded.saving import begin_deletion, save
+from reconcile.adapters.embedded.kubelet import report
+from reconcile.adapters.embedded.managed_fields import UPDATE, Who
 from reconcile.adapters.embedded.server_side_apply import (
     apply_declared,
     plain,
     updated,
     without_nulls,
 )
-from reconcile.adapters.embedded.store import Entry, Json, Store, ref_of
-from reconcile.adapters.embedded.syntax import Flaw
-from reconcile.adapters.embedded.validation import flaws_of
+from reconcile.adapters.embedded.storage import Entry, Json, Store, begin_deletion, ref_of, save
+from reconcile.adapters.embedded.validation import Flaw, flaws_of
 from reconcile.core.defaulting import set_defaults
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.zero_values import stored

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconcile.adapters.embedded.api import Writes, doing
 from reconcile.adapters.embedded.kinds import is_served, kind_named
-from reconcile.adapters.embedded.server import World
-from reconcile.adapters.embedded.settings import Settings
-from reconcile.adapters.embedded.storage import StateFile
-from reconcile.adapters.embedded.store import Entry, Store
+from reconcile.adapters.embedded.server import Settings, World
+from reconcile.adapters.embedded.storage import Entry, StateFile, Store
 from reconcile.core.errors import Absence, NotFoundError
 from reconcile.core.model import MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from reconcile.adapters.embedded.server_side_apply import without_nulls
-from reconcile.adapters.embedded.store import Json
-from reconcile.adapters.embedded.syntax import Flaw, invalid
+from reconcile.adapters.embedded.storage import Json
+from reconcile.adapters.embedded.validation import Flaw, invalid
 from reconcile.core.defaulting import containers_of
 from reconcile.core.fields.quantity import parse_quantity
 

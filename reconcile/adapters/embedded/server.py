@@ -1,16 +1,73 @@
-"""Store, node, clock and state file together: every request happens in here, one at a time."""
+"""Store, node, clock and state file together: every request happens in here, one at a time.
+
+What tests and simulations may choose about an embedded cluster.
+
+Background garbage collection: what has owners goes when none of them is left.
+"""
 
 import contextlib
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
-from reconcile.adapters.embedded.garbage import collect
-from reconcile.adapters.embedded.node import Node
-from reconcile.adapters.embedded.settings import Settings
-from reconcile.adapters.embedded.storage import StateFile
-from reconcile.adapters.embedded.store import Json, Store
-from reconcile.adapters.embedded.times import later
+from reconcile.adapters.embedded.kubelet import Node
+from reconcile.adapters.embedded.storage import Entry, Json, StateFile, Store, begin_deletion
+from reconcile.adapters.embedded.times import later, utc_now
+from reconcile.core.model import ObjectRef
+
+
+def random_uid() -> str:
+    """Draw a UID."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The outside of an embedded cluster.
+
+    Attributes:
+        now: The time of day as RFC 3339, to the second.
+        new_uid: Draws UIDs; every one must be new.
+        namespaces: Those that exist; None for any that is asked for.
+        simulates: Whether the node runs by itself, before and after each request. If not, pods
+            stay Pending until `EmbeddedCluster.tick`.
+        exit_s: Seconds that a pod takes to end when it is asked to, at most its grace period.
+    """
+
+    now: Callable[[], str] = utc_now
+    new_uid: Callable[[], str] = random_uid
+    namespaces: Collection[str] | None = None
+    simulates: bool = False
+    exit_s: float = 0.0
+
+
+def collect(store: Store, time: str) -> set[ObjectRef]:
+    """Delete orphans, and what they leave behind, until there are none.
+
+    Only what was touched since the last time is looked at. Returns the names of all of that.
+    """
+    seen: set[ObjectRef] = set()
+    while True:
+        touched, removed = store.drain()
+        if not touched and not removed:
+            return seen
+        seen.update(touched)
+        suspects = [entry for ref in touched if (entry := store.find(ref)) is not None]
+        for uid in removed:
+            suspects += store.dependents(uid)
+        for entry in suspects:
+            if _is_orphan(store, entry):
+                begin_deletion(store, entry, time)
+
+
+def _is_orphan(store: Store, entry: Entry) -> bool:
+    current = store.find(entry.ref)
+    if current is None or current.uid != entry.uid or not entry.owners:
+        return False
+    return not any(store.has(owner) for owner in entry.owners)
+
 
 Result = TypeVar("Result")
 

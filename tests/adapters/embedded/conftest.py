@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.settings import Settings
+from reconcile.adapters.embedded.server import Settings
 from reconcile.adapters.embedded.times import later
 
 NOON = "2026-01-31T12:00:00Z"

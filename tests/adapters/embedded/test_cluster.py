@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.merging import prune
-from reconcile.adapters.embedded.server_side_apply import field_name
-from reconcile.adapters.embedded.settings import Settings
+from reconcile.adapters.embedded.server import Settings
+from reconcile.adapters.embedded.server_side_apply import field_name, prune
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.managed_fields import fields_of, leaves, owners
 from reconcile.core.fields.merge_schema import UNKNOWN, schema_of
