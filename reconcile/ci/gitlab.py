@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from reconcile.ci.errors import MissingError
+from reconcile.ci.http import Forge, Wire
 from reconcile.ci.ports import Comment, Comments
-from reconcile.ci.wire import Forge, Wire
 
 _ADVICE: Final = {
     401: "the token is not accepted: it is wrong or has expired",

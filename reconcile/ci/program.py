@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconcile.ci.platform import without_tokens
+from reconcile.ci.environment import without_tokens
 from reconcile.ci.ports import Ended, Surroundings
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from reconcile.ci.body import ERRORS_FROM, body_of, digest_of, limit_of, marker_of
+from reconcile.ci.commands import Git
+from reconcile.ci.environment import Job
 from reconcile.ci.errors import CommentError, DeniedError
-from reconcile.ci.git import Git
-from reconcile.ci.keep_one import keep_one
-from reconcile.ci.outlets import Outlets
-from reconcile.ci.platform import Job
+from reconcile.ci.forge import keep_one
+from reconcile.ci.output import Outlets
 from reconcile.ci.ports import Ended, Surroundings
 from reconcile.ci.program import Live, Offline, Program
 from reconcile.core.errors import SourceError

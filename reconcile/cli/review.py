@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from reconcile.ci.body import LIMIT, SMALLEST
-from reconcile.ci.outlets import Outlets
-from reconcile.ci.platform import TOKEN, job_of
+from reconcile.ci.environment import TOKEN, job_of
+from reconcile.ci.output import Outlets
 from reconcile.ci.ports import Surroundings
 from reconcile.ci.processes import run_process
 from reconcile.ci.program import Live, Offline

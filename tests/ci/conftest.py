@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from reconcile.ci.platform import TOKEN, job_of
+from reconcile.ci.environment import TOKEN, job_of
 from tests.ci.forges import WRITER, GitHub, GitLab, serving
-from tests.ci.scenes import BASE, Scene
+from tests.ci.jobs import BASE, Scene
 from tests.engine.fakes import FakeClock
 
 

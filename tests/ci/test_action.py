@@ -9,7 +9,7 @@ import pytest
 
 from reconcile.ci.body import marker_of
 from reconcile.cli.exitcodes import Exit
-from tests.ci.actions import Action
+from tests.ci.action_runner import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream
 from tests.engine.worlds import session_text

@@ -3,9 +3,9 @@
 import pytest
 
 from reconcile.ci.errors import CommentError, DeniedError, PassingError
+from reconcile.ci.forge import keep_one
 from reconcile.ci.github import GitHubComments, GitHubPull
 from reconcile.ci.gitlab import GitLabNotes, GitLabRequest
-from reconcile.ci.keep_one import keep_one
 from tests.ci.forges import READER, SOMEBODY, TOO_LONG, WRITER, Answer, GitHub
 
 MARKER = "<!-- reconcile review: desired -->"

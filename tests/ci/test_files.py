@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from reconcile.ci.review import FailOn
 from reconcile.cli.review import review
-from tests.ci.actions import Action
+from tests.ci.action_runner import Action
 
 ROOT = Path(__file__).parent.parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

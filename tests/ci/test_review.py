@@ -5,7 +5,7 @@ import pytest
 from reconcile.ci.body import LIMIT, marker_of
 from reconcile.ci.ports import Ended
 from reconcile.ci.review import FailOn
-from tests.ci.scenes import CHANGES, DIGEST, Programs
+from tests.ci.jobs import CHANGES, DIGEST, Programs
 
 BROKEN = Ended(3, "::error file=desired/a.yaml,line=1::no\n", "")
 

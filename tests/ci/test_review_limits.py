@@ -3,13 +3,13 @@
 import pytest
 
 from reconcile.ci.body import LIMIT, SMALLEST, marker_of
-from reconcile.ci.platform import Exactly, Job, job_of
+from reconcile.ci.environment import Exactly, Job, job_of
 from reconcile.ci.ports import Ended
 from reconcile.ci.processes import run_process
 from reconcile.ci.program import Live
 from reconcile.core.errors import SourceError
 from tests.ci.forges import READER, WRITER
-from tests.ci.scenes import BASE, CHANGES, Programs
+from tests.ci.jobs import BASE, CHANGES, Programs
 
 
 def test_a_fork_gets_a_notice_and_the_summary(scene, job, github):

@@ -5,10 +5,10 @@ import socket
 import pytest
 import trustme
 
-from reconcile.ci import wire
+from reconcile.ci import http
 from reconcile.ci.errors import CommentError, PassingError
+from reconcile.ci.http import Forge, Wire
 from reconcile.ci.refusals import Refused, refusal
-from reconcile.ci.wire import Forge, Wire
 from tests.ci.forges import WRITER, Answer
 from tests.controlplane.ports import free
 
@@ -29,7 +29,7 @@ def test_what_is_no_json_may_pass(gitlab):
 
 
 def test_a_server_that_is_silent_may_pass(monkeypatch):
-    monkeypatch.setattr(wire, "_TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr(http, "_TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", free(1)[0])) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(PassingError, match="no answer from 127"):

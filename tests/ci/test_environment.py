@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from reconcile.ci.environment import BranchOff, Exactly, Unknown, job_of
 from reconcile.ci.github import GitHubComments
 from reconcile.ci.gitlab import GitLabNotes
-from reconcile.ci.platform import BranchOff, Exactly, Unknown, job_of
 from reconcile.core.errors import SourceError
 
 BASE, MERGED = "b" * 40, "c" * 40

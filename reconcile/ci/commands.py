@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final, assert_never
 
-from reconcile.ci.platform import BranchOff, Exactly, Start, Unknown, without_tokens
+from reconcile.ci.environment import BranchOff, Exactly, Start, Unknown, without_tokens
 from reconcile.ci.ports import Ended, Surroundings
 from reconcile.core.errors import SourceError
 

@@ -1,8 +1,8 @@
 """A job of a pull request, with programs that say what a test wants."""
 
 from reconcile.ci.body import LIMIT
-from reconcile.ci.outlets import Outlets
-from reconcile.ci.platform import TOKEN
+from reconcile.ci.environment import TOKEN
+from reconcile.ci.output import Outlets
 from reconcile.ci.ports import Ended, Surroundings
 from reconcile.ci.program import Offline
 from reconcile.ci.review import Asked, FailOn, Review

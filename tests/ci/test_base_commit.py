@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.ci.git import Git
-from reconcile.ci.platform import BranchOff, Exactly, Unknown
+from reconcile.ci.commands import Git
+from reconcile.ci.environment import BranchOff, Exactly, Unknown
 from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import embed_bare_repository
 from tests.ci.repositories import Upstream, around, git
