@@ -1,13 +1,98 @@
-"""Asks git what the change began from, and fetches that commit where a checkout is shallow."""
+"""Asks git what the change began from, and fetches that commit where a checkout is shallow.
+
+Runs other programs: git, and this program itself.
+
+Runs this program's other commands, as any other CI would: by their documented command line.
+"""
 
 import os
 import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from reconcile.ci.environment import BranchOff, Exactly, Start, Unknown, without_tokens
-from reconcile.ci.ports import Ended, Surroundings
+from reconcile.ci.forge import Ended, Run, Surroundings
 from reconcile.core.errors import SourceError
+
+_TIMEOUT_SECONDS: Final = 1800
+_MISSING: Final = 127
+_TOO_LONG: Final = 124
+_SIGNALS: Final = 128
+
+
+def run_process(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> Ended:
+    """Run a program without input.
+
+    One that is too slow ends as 124, one that a signal has ended as 128 and its number, as shells
+    have it.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program, values behind `--` or `--name=`
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+            env=dict(environ),
+        )
+    except subprocess.TimeoutExpired:
+        return Ended(_TOO_LONG, "", f"{command[0]}: no end after {_TIMEOUT_SECONDS} seconds")
+    except OSError as error:
+        return Ended(_MISSING, "", f"{command[0]}: {error.strerror}")
+    code = done.returncode if done.returncode >= 0 else _SIGNALS - done.returncode
+    return Ended(code, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Compare with the files at this revision: no cluster, no credentials."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Compare with the cluster that this kubeconfig names; empty means kubectl's rules."""
+
+    kubeconfig: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The program, for one folder; `templates` may be empty. Paths are seen from `top`."""
+
+    around: Surroundings
+    top: Path
+    folder: str
+    templates: str
+
+    def validate(self, form: str) -> Ended:
+        """Run `reconcile validate`."""
+        return self._run("validate", f"--output={form}")
+
+    def diff(self, against: Offline | Live, limit: int) -> Ended:
+        """Run `reconcile diff`; its output is Markdown of at most `limit` bytes."""
+        if isinstance(against, Offline):
+            where = [f"--against={against.revision}"]
+        else:
+            where = [f"--kubeconfig={against.kubeconfig}"] if against.kubeconfig else []
+        return self._run("diff", *where, "--output=markdown", f"--limit={limit}")
+
+    def _run(self, command: str, *options: str) -> Ended:
+        # -P: a folder `reconcile` in the checkout must not be taken for this program.
+        interpreter = [sys.executable, "-P", "-m", "reconcile"]
+        templates = [f"--templates={self.templates}"] if self.templates else []
+        environ = without_tokens(self.around.environ)
+        arguments = [*options, *templates, "--", self.folder]
+        return self.around.run([*interpreter, command, *arguments], environ, self.top)
+
 
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ADVICE: Final = (
@@ -87,3 +172,7 @@ class Git:
 
     def _run(self, *arguments: str) -> Ended:
         return self._around.run([*self._command, *arguments], self._environ, self._around.folder)
+
+
+if TYPE_CHECKING:
+    _conforms: Run = run_process

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from reconcile.ci.ports import Comments
+from reconcile.ci.forge import Comments
 from reconcile.core.errors import SourceError
 
 TOKEN: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name

@@ -1,12 +1,106 @@
-"""Keeps one comment on a pull request: made once, then updated where it stands."""
+"""Keeps one comment on a pull request: made once, then updated where it stands.
 
-from dataclasses import dataclass
-from typing import Final
+What can go wrong when a pull request is reported on.
 
-from reconcile.ci.errors import MissingError, PassingError
-from reconcile.ci.ports import Comment, Comments
+What the review asks of others: the comments of a pull request, and programs to run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from reconcile.core.errors import ReconcileError
 from reconcile.engine.ports import Clock
 from reconcile.engine.retry import Backoff
+
+
+class CommentError(ReconcileError):
+    """The comment could not be written; says what to do."""
+
+
+class DeniedError(CommentError):
+    """The token may read but not write, or not even read."""
+
+
+class MissingError(CommentError):
+    """What was asked for is not there, or the token does not see it."""
+
+
+class PassingError(CommentError):
+    """May pass by itself: the only kind after which it is tried again.
+
+    `retry_after` is the server's own wish in seconds, 0 where it has none.
+    """
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """One comment; `ident` grows with time, `url` is for people."""
+
+    ident: int
+    body: str
+    url: str
+
+
+class Comments(Protocol):
+    """The comments on one pull request.
+
+    Every method that asks the server raises PassingError for what may pass by itself, DeniedError
+    where the token may not, MissingError for what is not there, CommentError for the rest. Nothing
+    is tried again here.
+    """
+
+    def stored(self, body: str) -> str:
+        """Give the text as this server is to store it."""
+        ...
+
+    def mine(self) -> Iterable[Comment]:
+        """Give all comments that the token's own account has written, oldest first."""
+        ...
+
+    def create(self, body: str) -> Comment:
+        """Write a new comment. After a PassingError it may be there or not."""
+        ...
+
+    def update(self, comment: Comment, body: str) -> Comment:
+        """Give a comment another text."""
+        ...
+
+    def delete(self, comment: Comment) -> None:
+        """Remove a comment; one that is gone already counts as removed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended, with all that it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    """Runs a program in a folder and waits for its end; one that is missing ends as 127."""
+
+    def __call__(
+        self, command: Sequence[str], environ: Mapping[str, str], folder: Path
+    ) -> Ended: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where the review takes place: the environment, its folder, and how it runs others."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    folder: Path
+    run: Run
+
 
 BACKOFF: Final = Backoff(tries=5, first=2.0, longest=60.0, patience=300.0)
 """A job may wait for a rate limit, but not for an hour: a longer wish is not waited for."""

@@ -5,9 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconcile.ci.errors import CommentError, MissingError, PassingError
+from reconcile.ci.forge import Comment, CommentError, Comments, MissingError, PassingError
 from reconcile.ci.http import Forge, Wire
-from reconcile.ci.ports import Comment, Comments
 
 _VERSION: Final = "2022-11-28"
 _OF_JOBS: Final = "github-actions[bot]"

@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconcile.ci.errors import MissingError
+from reconcile.ci.forge import Comment, Comments, MissingError
 from reconcile.ci.http import Forge, Wire
-from reconcile.ci.ports import Comment, Comments
 
 _ADVICE: Final = {
     401: "the token is not accepted: it is wrong or has expired",

@@ -5,14 +5,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from reconcile.ci.body import ERRORS_FROM, body_of, digest_of, limit_of, marker_of
-from reconcile.ci.commands import Git
+from reconcile.ci.commands import Git, Live, Offline, Program
 from reconcile.ci.environment import Job
-from reconcile.ci.errors import CommentError, DeniedError
-from reconcile.ci.forge import keep_one
-from reconcile.ci.output import Outlets
-from reconcile.ci.ports import Ended, Surroundings
-from reconcile.ci.program import Live, Offline, Program
+from reconcile.ci.forge import CommentError, DeniedError, Ended, Surroundings, keep_one
+from reconcile.ci.output import ERRORS_FROM, Outlets, body_of, digest_of, limit_of, marker_of
 from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Clock
 

@@ -5,12 +5,10 @@ from typing import Any
 
 import click
 
-from reconcile.ci.body import LIMIT, SMALLEST
+from reconcile.ci.commands import Live, Offline, run_process
 from reconcile.ci.environment import TOKEN, job_of
-from reconcile.ci.output import Outlets
-from reconcile.ci.ports import Surroundings
-from reconcile.ci.processes import run_process
-from reconcile.ci.program import Live, Offline
+from reconcile.ci.forge import Surroundings
+from reconcile.ci.output import LIMIT, SMALLEST, Outlets
 from reconcile.ci.review import Asked, FailOn, Review, Reviewed
 from reconcile.cli.exitcodes import Exit
 from reconcile.cli.options import Output

@@ -1,10 +1,9 @@
 """A job of a pull request, with programs that say what a test wants."""
 
-from reconcile.ci.body import LIMIT
+from reconcile.ci.commands import Offline
 from reconcile.ci.environment import TOKEN
-from reconcile.ci.output import Outlets
-from reconcile.ci.ports import Ended, Surroundings
-from reconcile.ci.program import Offline
+from reconcile.ci.forge import Ended, Surroundings
+from reconcile.ci.output import LIMIT, Outlets
 from reconcile.ci.review import Asked, FailOn, Review
 from tests.ci.forges import WRITER
 from tests.ci.repositories import ENVIRON

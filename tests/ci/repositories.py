@@ -4,8 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from reconcile.ci.ports import Surroundings
-from reconcile.ci.processes import run_process
+from reconcile.ci.commands import run_process
+from reconcile.ci.forge import Surroundings
 from tests.engine.worlds import policy_text, session_text
 
 ENVIRON = {

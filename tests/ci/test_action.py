@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.ci.body import marker_of
+from reconcile.ci.output import marker_of
 from reconcile.cli.exitcodes import Exit
 from tests.ci.action_runner import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from reconcile.ci import processes
-from reconcile.ci.processes import run_process
+from reconcile.ci import commands
+from reconcile.ci.commands import run_process
 
 
 def python(code, folder):
@@ -36,7 +36,7 @@ def test_a_program_that_is_not_there_ends_as_shells_have_it(tmp_path):
 
 
 def test_a_program_that_does_not_end_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(commands, "_TIMEOUT_SECONDS", 0.2)
     assert python("import signal; signal.pause()", tmp_path).code == 124
 
 

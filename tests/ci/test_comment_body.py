@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.ci.body import LIMIT, SMALLEST, body_of, digest_of, limit_of, marker_of
-from reconcile.ci.ports import Ended
+from reconcile.ci.forge import Ended
+from reconcile.ci.output import LIMIT, SMALLEST, body_of, digest_of, limit_of, marker_of
 from reconcile.core.report import markdown
 
 MARKER = marker_of("desired", live=False)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from reconcile.ci.errors import CommentError, DeniedError, PassingError
-from reconcile.ci.forge import keep_one
+from reconcile.ci.forge import CommentError, DeniedError, PassingError, keep_one
 from reconcile.ci.github import GitHubComments, GitHubPull
 from reconcile.ci.gitlab import GitLabNotes, GitLabRequest
 from tests.ci.forges import READER, SOMEBODY, TOO_LONG, WRITER, Answer, GitHub

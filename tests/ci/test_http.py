@@ -6,9 +6,8 @@ import pytest
 import trustme
 
 from reconcile.ci import http
-from reconcile.ci.errors import CommentError, PassingError
-from reconcile.ci.http import Forge, Wire
-from reconcile.ci.refusals import Refused, refusal
+from reconcile.ci.forge import CommentError, PassingError
+from reconcile.ci.http import Forge, Refused, Wire, refusal
 from tests.ci.forges import WRITER, Answer
 from tests.controlplane.ports import free
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.ci.body import LIMIT, marker_of
-from reconcile.ci.ports import Ended
+from reconcile.ci.forge import Ended
+from reconcile.ci.output import LIMIT, marker_of
 from reconcile.ci.review import FailOn
 from tests.ci.jobs import CHANGES, DIGEST, Programs
 

@@ -2,11 +2,10 @@
 
 import pytest
 
-from reconcile.ci.body import LIMIT, SMALLEST, marker_of
+from reconcile.ci.commands import Live, run_process
 from reconcile.ci.environment import Exactly, Job, job_of
-from reconcile.ci.ports import Ended
-from reconcile.ci.processes import run_process
-from reconcile.ci.program import Live
+from reconcile.ci.forge import Ended
+from reconcile.ci.output import LIMIT, SMALLEST, marker_of
 from reconcile.core.errors import SourceError
 from tests.ci.forges import READER, WRITER
 from tests.ci.jobs import BASE, CHANGES, Programs
