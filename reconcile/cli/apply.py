@@ -3,7 +3,7 @@
 import click
 
 from reconcile.cli.approving import plan_digest_option
-from reconcile.cli.exitcodes import Exit, exit_of_apply
+from reconcile.cli.exit_codes import Exit, exit_of_apply
 from reconcile.cli.options import (
     Connection,
     Desire,
@@ -13,8 +13,8 @@ from reconcile.cli.options import (
     output_options,
     pass_options,
 )
+from reconcile.cli.output import failures_shown, show_plan
 from reconcile.cli.planning import findings_of, plan_of, reconciler_of, report_of
-from reconcile.cli.showing import failures_shown, show_plan
 from reconcile.cli.terminal import Terminal
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem

@@ -3,7 +3,7 @@
 import click
 
 from reconcile.cli.against import report_against
-from reconcile.cli.exitcodes import exit_of_diff
+from reconcile.cli.exit_codes import exit_of_diff
 from reconcile.cli.options import (
     Connection,
     Desire,
@@ -15,8 +15,8 @@ from reconcile.cli.options import (
     look_options,
     output_options,
 )
+from reconcile.cli.output import failures_shown, show_plan
 from reconcile.cli.planning import plan_of, reconciler_of, rehearsed, report_of
-from reconcile.cli.showing import failures_shown, show_plan
 from reconcile.cli.terminal import Terminal
 from reconcile.core.plan.dry_run import Refused
 from reconcile.engine.reconciler import Options

@@ -11,8 +11,8 @@ import click
 from reconcile import __version__
 from reconcile.cli.apply import apply
 from reconcile.cli.diff import diff
-from reconcile.cli.exitcodes import Exit, exit_for
-from reconcile.cli.file_commands import render, schema, validate
+from reconcile.cli.exit_codes import Exit, exit_for
+from reconcile.cli.files import render, schema, validate
 from reconcile.cli.review import review
 from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError

@@ -10,7 +10,7 @@ from reconcile.ci.environment import TOKEN, job_of
 from reconcile.ci.forge import Surroundings
 from reconcile.ci.output import LIMIT, SMALLEST, Outlets
 from reconcile.ci.review import Asked, FailOn, Review, Reviewed
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.cli.options import Output
 from reconcile.cli.terminal import Terminal
 from reconcile.runtime.clock import SystemClock

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import click
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.cli.options import (
     Connection,
     Desire,
@@ -13,7 +13,7 @@ from reconcile.cli.options import (
     desire_options,
     output_options,
 )
-from reconcile.cli.showing import failures_shown
+from reconcile.cli.output import failures_shown
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import cluster_of, desired_state
 from reconcile.core.report.json_output import status_json, to_json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.ci.output import marker_of
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from tests.ci.action_runner import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit, exit_of_diff
+from reconcile.cli.exit_codes import Exit, exit_of_diff
 
 DRY = "--server-dry-run"
 WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a/b: c}\n"

@@ -4,7 +4,6 @@ import base64
 
 import pytest
 
-from tests.contracts.additions import ANY, CASES, NEWER
 from tests.contracts.bodies import (
     ACCOUNT,
     BINDING,
@@ -18,6 +17,7 @@ from tests.contracts.bodies import (
     pod,
     service,
 )
+from tests.contracts.server_defaults import ANY, CASES, NEWER
 
 
 def flat(value, path=""):

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from docs.reference import generated
-from reconcile.cli.exitcodes import MEANINGS, Exit
+from reconcile.cli.exit_codes import MEANINGS, Exit
 from reconcile.cli.main import program
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from tests.controlplane.audit import Mark
 from tests.e2e import site as sites
-from tests.e2e.engine import Engine
+from tests.e2e.fast_engine import Engine
 from tests.e2e.site import Object, Site, session_document
 
 PARTS = 6

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from tests.controlplane.audit import Mark
 from tests.deploy.manifests import objects
 from tests.e2e import rights

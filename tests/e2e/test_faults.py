@@ -18,7 +18,7 @@ import pytest
 from reconcile.core.changes import Keep
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.faults import Answer, Drop, Fault, Front, Hang, When, faulty, on_request
-from tests.e2e.engine import PATIENCE_S, SHORT_S, Engine
+from tests.e2e.fast_engine import PATIENCE_S, SHORT_S, Engine
 from tests.e2e.site import Object, Site
 from tests.e2e.situations import (
     SITUATIONS,

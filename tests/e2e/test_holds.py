@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from tests.e2e.site import Object, Site
 
 pytestmark = pytest.mark.cluster

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.deploy.manifests import objects
 from tests.e2e import rights

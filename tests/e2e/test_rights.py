@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from tests.controlplane.access import ControlPlane
 from tests.e2e import site as sites
 from tests.e2e.site import READER, Site

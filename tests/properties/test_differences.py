@@ -10,7 +10,7 @@ from reconcile.core.fields.managed_fields import fields_of, leaves
 from reconcile.core.fields.managed_fields import find as lookup
 from reconcile.core.fields.merge_schema import schema_of
 from tests.builders import body, co_owned, live, manifest, owned
-from tests.jsonpatch import patched
+from tests.json_patch import patched
 
 WORDS = st.sampled_from(["", "0", "1", "a", "b", "a/b~c"])
 TEXTS = st.dictionaries(st.sampled_from(["a", "b", "c/d~e", "9", "10"]), WORDS, max_size=3)

@@ -40,7 +40,7 @@ from tests.builders import (
     uid_of,
     wanted,
 )
-from tests.jsonpatch import patched
+from tests.json_patch import patched
 
 IDS = [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]
 NAMES = frozenset(str(session_id(*each)) for each in IDS)

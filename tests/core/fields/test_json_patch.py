@@ -4,7 +4,7 @@ from reconcile.core.changes import ABSENT
 from reconcile.core.fields.diff import Difference, json_patch
 from reconcile.core.fields.field_path import Item, Member
 from reconcile.core.fields.managed_fields import NOBODYS
-from tests.jsonpatch import patched
+from tests.json_patch import patched
 
 LIVE = {
     "metadata": {"labels": {"9": "a", "10": "b", "²": "c"}, "finalizers": ["x", "y"]},

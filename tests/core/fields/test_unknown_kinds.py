@@ -8,7 +8,7 @@ from tests.builders import (
     manifest,
 )
 from tests.core.fields.comparison import differ
-from tests.jsonpatch import patched
+from tests.json_patch import patched
 
 
 def widget(*items, **spec):

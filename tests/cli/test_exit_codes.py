@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.cli import planning, status
-from reconcile.cli.exitcodes import MEANINGS, Exit, exit_for
+from reconcile.cli.exit_codes import MEANINGS, Exit, exit_for
 from reconcile.cli.main import program
 from reconcile.core.errors import (
     ClusterError,

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.cli.wiring import shipped_templates
 from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
-from tests.e2e import fullest
+from tests.e2e import full_documents
 from tests.e2e.site import API, IMAGE, SHIPPED, Site, session_document
 
 pytestmark = pytest.mark.cluster
@@ -49,7 +49,7 @@ def priority_class(site: Site) -> None:
     body = {
         "apiVersion": "scheduling.k8s.io/v1",
         "kind": "PriorityClass",
-        "metadata": {"name": fullest.PRIORITY},
+        "metadata": {"name": full_documents.PRIORITY},
         "value": 100,
     }
     path = "/apis/scheduling.k8s.io/v1/priorityclasses"
@@ -57,8 +57,8 @@ def priority_class(site: Site) -> None:
 
 
 def test_every_field_is_tried() -> None:
-    assert fullest.documents("team-a").keys() == KINDS.keys()
-    assert fullest.unused("team-a") == []
+    assert full_documents.documents("team-a").keys() == KINDS.keys()
+    assert full_documents.unused("team-a") == []
 
 
 def test_every_shipped_template_makes_an_object_that_stays_as_it_is(site: Site) -> None:
@@ -81,7 +81,7 @@ def test_every_shipped_template_is_used(site: Site) -> None:
 
 @pytest.mark.usefixtures("priority_class")
 def test_a_session_that_uses_every_field(site: Site) -> None:
-    document = fullest.documents(site.namespace)[SESSION]
+    document = full_documents.documents(site.namespace)[SESSION]
     site.write(f"{site.namespace}/everything.yaml", dict(document))
     site.apply()
     pod = site.get("Pod", "everything-runner")
@@ -92,24 +92,24 @@ def test_a_session_that_uses_every_field(site: Site) -> None:
 
 @pytest.mark.usefixtures("priority_class")
 def test_settings_of_every_level_that_use_every_field(site: Site) -> None:
-    documents = fullest.documents(site.namespace)
+    documents = full_documents.documents(site.namespace)
     site.write("policy.yaml", dict(documents[POLICY]))
     site.write("defaults.yaml", dict(documents[DEFAULTS]))
     site.write(f"{site.namespace}/project.yaml", dict(documents[PROJECT]))
     site.write(f"{site.namespace}/one.yaml", _session("one", {}))
     site.write(f"{site.namespace}/two.yaml", _session("two", {"runner": {"image": IMAGE}}))
     site.apply()
-    assert site.get("Pod", "one-runner")["spec"]["priorityClassName"] == fullest.PRIORITY
+    assert site.get("Pod", "one-runner")["spec"]["priorityClassName"] == full_documents.PRIORITY
     site.is_settled()
 
 
 @pytest.mark.usefixtures("priority_class")
 def test_sessions_that_use_one_field_each(site: Site) -> None:
-    parts = [{name: value} for name, value in fullest.SPEC.items() if name != "runner"]
-    parts += [{"runner": {name: value}} for name, value in fullest.SPEC["runner"].items()]
+    parts = [{name: value} for name, value in full_documents.SPEC.items() if name != "runner"]
+    parts += [{"runner": {name: value}} for name, value in full_documents.SPEC["runner"].items()]
     parts += [{"state": "Stopped"}]
     parts = [part for part in parts if "storage" not in part]
-    parts += [{name: fullest.SPEC[name] for name in ("storage", "mirror")}]
+    parts += [{name: full_documents.SPEC[name] for name in ("storage", "mirror")}]
     documents = [_session(f"only-{number}", part) for number, part in enumerate(parts)]
     site.write(f"{site.namespace}/all.yaml", *documents)
     site.apply()

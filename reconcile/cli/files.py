@@ -2,9 +2,9 @@
 
 import click
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.cli.options import Desire, Output, desire_options, output_options
-from reconcile.cli.showing import failures_shown, show_findings
+from reconcile.cli.output import failures_shown, show_findings
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import desired_state
 from reconcile.core.errors import SpecError

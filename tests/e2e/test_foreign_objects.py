@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION, LABEL_SESSION
 from tests.e2e.site import Object, Site
 from tests.e2e.states import changed, labels_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exitcodes import Exit
+from reconcile.cli.exit_codes import Exit
 from reconcile.core.inventory import inventory_name
 from tests.e2e import site as sites
 from tests.e2e.site import API, Site
