@@ -2,7 +2,6 @@
 
 import click
 
-from reconcile.cli.approving import plan_digest_option
 from reconcile.cli.exit_codes import Exit, exit_of_apply
 from reconcile.cli.options import (
     Connection,
@@ -12,10 +11,11 @@ from reconcile.cli.options import (
     desire_options,
     output_options,
     pass_options,
+    plan_digest_option,
 )
 from reconcile.cli.output import failures_shown, show_plan
-from reconcile.cli.planning import findings_of, plan_of, reconciler_of, report_of
 from reconcile.cli.terminal import Terminal
+from reconcile.cli.wiring import findings_of, plan_of, reconciler_of, report_of
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
 from reconcile.core.plan.approval import Approved, refusal

@@ -1,4 +1,7 @@
-"""Options that commands share, each declared once and handed over as one value."""
+"""Options that commands share, each declared once and handed over as one value.
+
+The option `--plan-digest`: which plan was approved.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -8,6 +11,7 @@ from typing import Any, TypeAlias
 
 import click
 
+from reconcile.core.plan.approval import Approved, parse_digest, parse_plan
 from reconcile.core.report.markdown import LIMIT, MINIMUM
 from reconcile.engine.reconciler import Options
 
@@ -195,3 +199,30 @@ limit_option = click.option(
     help="With -o markdown: the most bytes that the comment may have. Default: what GitHub takes.",
 )
 """Take how long a comment may be; goes above the output's options, of which it is one."""
+
+
+_FILE = "@"
+
+
+def _approved(_: click.Context, __: click.Parameter, value: str | None) -> Approved | None:
+    """Read a digest, or the plan itself from a file; a usage error says what is wrong."""
+    if value is None:
+        return None
+    path = value.removeprefix(_FILE)
+    try:
+        return parse_digest(value) if path == value else parse_plan(Path(path).read_bytes())
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise click.BadParameter(str(error) if path == value else f"{path} {error}") from error
+
+
+plan_digest_option = click.option(
+    "--plan-digest",
+    "approved",
+    callback=_approved,
+    metavar="DIGEST|@FILE",
+    help="Carry out the plan with this digest and no other. A file with the output of `diff -o "
+    "json` lets a refusal name each object.",
+)
+"""Take which plan was approved, None where any is."""

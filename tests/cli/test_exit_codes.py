@@ -6,7 +6,7 @@ import click
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.cli import planning, status
+from reconcile.cli import status, wiring
 from reconcile.cli.exit_codes import MEANINGS, Exit, exit_for
 from reconcile.cli.main import program
 from reconcile.core.errors import (
@@ -162,7 +162,7 @@ def closed_port():
 @pytest.mark.parametrize("command", ON_CLUSTERS)
 def test_a_cluster_out_of_reach_ends_with_4_after_some_tries(tree, command, monkeypatch):
     clock = FakeClock()
-    for module in (planning, status):
+    for module in (wiring, status):
         monkeypatch.setattr(module, "SystemClock", lambda: clock)
     config = tree.root.parent / "kubeconfig"
     config.write_text(
