@@ -17,7 +17,7 @@ from reconcile.cli.review import review
 from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
-from reconcile.runtime.signals import TerminatedError, end_on_terminate
+from reconcile.runtime.process import TerminatedError, end_on_terminate
 
 _MASKER = Masker()
 

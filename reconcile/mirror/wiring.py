@@ -15,12 +15,12 @@ from msgspec import Struct, field
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import MirrorError, SettingsError
-from reconcile.mirror.journal import Journal, JsonJournal
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.units import bytes_per_second
 from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
 from reconcile.runtime.clock import SystemClock
+from reconcile.runtime.logging import Journal, JsonJournal
 
 
 class Where(Struct, frozen=True):
@@ -195,5 +195,5 @@ def open_bucket(options: dict[str, Any]) -> Opened:
     """Open the store that command-line options name; SettingsError if they make no sense."""
     clock = StoreClock()
     where = Where(workspace=Path(), state=Path(), **options)
-    store = store_opener(where, clock, JsonJournal(clock))()
+    store = store_opener(where, clock, JsonJournal(clock.time_ns))()
     return Opened(store, Lanes(where.lanes, "bucket"), clock)

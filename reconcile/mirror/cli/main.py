@@ -16,8 +16,8 @@ from reconcile.mirror.cli.history import COMMANDS
 from reconcile.mirror.cli.import_export import COMMANDS as MOVING
 from reconcile.mirror.cli.options import FOLDER, door_options, side_options, state_option
 from reconcile.mirror.exit_codes import Exit
+from reconcile.runtime.process import TerminatedError, end_on_terminate
 from reconcile.runtime.settings import Settings, settings
-from reconcile.runtime.signals import TerminatedError, end_on_terminate
 
 if TYPE_CHECKING:
     from reconcile.mirror.errors import MirrorError
@@ -232,10 +232,10 @@ def variable(option: click.Parameter) -> str:
 def _complain(error: "MirrorError") -> Exit:
     """Log what ended the program."""
     from reconcile.mirror.exit_codes import exit_for
-    from reconcile.mirror.journal import JsonJournal
     from reconcile.runtime.clock import SystemClock
+    from reconcile.runtime.logging import JsonJournal
 
-    JsonJournal(SystemClock()).warn("failed", error=str(error), reason=type(error).__name__)
+    JsonJournal(SystemClock().time_ns).warn("failed", error=str(error), reason=type(error).__name__)
     return exit_for(error)
 
 

@@ -13,7 +13,6 @@ from reconcile.mirror.concurrency import Lanes
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
 from reconcile.mirror.exit_codes import Exit
 from reconcile.mirror.head import ROUNDS, claim, exchange, fenced, read_head
-from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.local_state import Mark, find_mark, volume_of, write_mark
 from reconcile.mirror.model import Generation, Missing, Whole
 from reconcile.mirror.protocol import Claimant, Found, Landed, Moved, Taken, claimed
@@ -24,6 +23,7 @@ from reconcile.mirror.restore.worker import Helper, Nobody, When, fork_helper
 from reconcile.mirror.sidecar.status import Door, FactBook, Facts, serve
 from reconcile.mirror.wiring import Holding, Probing, StoreClock, Where, store_opener
 from reconcile.mirror.workspace.writer import Empty, Filler
+from reconcile.runtime.logging import JsonJournal
 
 
 class PartialPolicy(Enum):
@@ -127,7 +127,7 @@ def run_hydrate(
         began = clock.monotonic()
         done = hydrate(_volume(where), _means(where, clock, facts, helper), claimant, policy)
     facts.set(phase="ended", generation=done.generation.number)
-    _tell(done, JsonJournal(clock), round(clock.monotonic() - began, 3))
+    _tell(done, JsonJournal(clock.time_ns), round(clock.monotonic() - began, 3))
     return Exit.OK
 
 
@@ -136,7 +136,7 @@ def _volume(where: Where) -> Volume:
 
 
 def _means(where: Where, clock: StoreClock, facts: FactBook, helper: Helper) -> Means:
-    journal = JsonJournal(clock)
+    journal = JsonJournal(clock.time_ns)
     holding = Holding(_never, lambda seconds: facts.count(held=seconds))
     store = store_opener(where, clock, journal, holding, refusals=True)()
     probing = Probing(store, single_writer=where.single_writer)
@@ -149,7 +149,7 @@ def _helper(where: Where, clock: StoreClock, when: When) -> Helper:
     """Start a second process, which has half of the lanes."""
 
     def make() -> Do:
-        store = store_opener(where, clock, JsonJournal(clock), refusals=True)()
+        store = store_opener(where, clock, JsonJournal(clock.time_ns), refusals=True)()
         return Hands(store, Filler(where.workspace, Empty(where.workspace))).do
 
     # With a bound it is the bandwidth that counts, and two processes would each have their own.

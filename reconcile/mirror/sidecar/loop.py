@@ -22,11 +22,11 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.journal import Journal
 from reconcile.mirror.model import Missing, Whole
 from reconcile.mirror.sidecar.status import FactBook
 from reconcile.mirror.sidecar.termination import Ending, Farewell, Runner, Times, runner_gone
 from reconcile.mirror.snapshot.repack import NEVER
+from reconcile.runtime.logging import Journal
 
 SHARE = 50
 """A look may take one part in so many of the time, whatever the size of the tree."""

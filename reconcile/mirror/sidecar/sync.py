@@ -13,7 +13,6 @@ from reconcile.mirror.backup.syncer import Syncer, Workspace
 from reconcile.mirror.concurrency import Lanes, Limit
 from reconcile.mirror.errors import FencedError, MirrorError
 from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.journal import JsonJournal
 from reconcile.mirror.local_state import require_mark
 from reconcile.mirror.model import Whole
 from reconcile.mirror.sidecar.loop import (
@@ -30,6 +29,7 @@ from reconcile.mirror.sidecar.loop import (
 from reconcile.mirror.sidecar.status import Door, FactBook, serve
 from reconcile.mirror.sidecar.termination import Ending, Farewell, write_farewell
 from reconcile.mirror.wiring import Holding, StoreClock, Where, store_opener
+from reconcile.runtime.logging import JsonJournal
 
 _GRACE = 0.5
 """Seconds that the worker gets to say by itself that the deadline came."""
@@ -52,7 +52,7 @@ class SyncProcess:
         """Prepare; raises a MirrorError where there is no mark, or a setting makes no sense."""
         self._clock = StoreClock()
         self._course = course
-        self._journal = JsonJournal(self._clock)
+        self._journal = JsonJournal(self._clock.time_ns)
         self._facts = FactBook()
         self._ending = Ending(self._clock, where.directory)
         self._room = Room(self._clock, self._facts, self._journal)

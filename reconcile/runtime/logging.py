@@ -3,12 +3,11 @@
 import os
 import sys
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 import orjson
-
-from reconcile.mirror.clock import Clock
-from reconcile.mirror.snapshot.encoding import stamp_text
 
 # A signal may come while the main thread itself is writing.
 _LOCK = threading.RLock()
@@ -27,10 +26,13 @@ class Journal(Protocol):
 
 
 class JsonJournal:
-    """Writes lines with time, level, event and the event's own fields."""
+    """Writes lines with time, level, event and the event's own fields.
 
-    def __init__(self, clock: Clock, stream: TextIO | None = None) -> None:
-        self._clock = clock
+    `now` gives nanoseconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], int], stream: TextIO | None = None) -> None:
+        self._now = now
         self._stream = stream
 
     def info(self, event: str, **fields: Any) -> None:
@@ -40,8 +42,7 @@ class JsonJournal:
         self._write("warning", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        time = stamp_text(self._clock.time_ns())
-        line = _dumps({"time": time, "level": level, "event": event, **fields})
+        line = _dumps({"time": _stamp(self._now()), "level": level, "event": event, **fields})
         stream = self._stream or sys.stderr
         try:
             with _LOCK:
@@ -49,6 +50,12 @@ class JsonJournal:
         except (OSError, ValueError):
             # Nobody reads the log any more: no reason to stop saving work.
             return
+
+
+def _stamp(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 10**9)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment.isoformat().removesuffix('+00:00')}.{rest:09d}Z"
 
 
 def _put(stream: TextIO, text: str) -> None:
