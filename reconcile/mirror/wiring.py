@@ -128,7 +128,7 @@ def store_opener(
         from reconcile.mirror.store.factory import Mounts, Place, open_store
         from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
         from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
-        from reconcile.runtime.memory import give_back_large
+        from reconcile.runtime.process import give_back_large
 
         give_back_large()
 

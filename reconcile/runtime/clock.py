@@ -1,9 +1,12 @@
-"""The system's time; a stop cuts every wait short."""
+"""The system's time; a stop cuts every wait short.
+
+RFC 3339 times, to the second, as Kubernetes writes them.
+"""
 
 import random
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 class SystemClock:
@@ -38,3 +41,16 @@ class SystemClock:
 
     def jitter(self) -> float:
         return random.random()  # noqa: S311 - spreads load, keeps no secret
+
+
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def utc_now() -> str:
+    """The time of day."""
+    return datetime.now(UTC).strftime(_FORM)
+
+
+def later(time: str, seconds: float) -> str:
+    """The time some seconds after another, earlier for a negative number."""
+    return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime(_FORM)

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import threading
-from reconcile.runtime.memory import give_back_large
+from reconcile.runtime.process import give_back_large
 
 def resident():
     return int(open('/proc/self/statm').read().split()[1]) * 4096

@@ -11,9 +11,9 @@ from reconcile.adapters.embedded.kinds import Served, served
 from reconcile.adapters.embedded.managed_fields import UPDATE, Who
 from reconcile.adapters.embedded.server_side_apply import updated
 from reconcile.adapters.embedded.storage import Entry, Json, Store, save
-from reconcile.adapters.embedded.times import later
 from reconcile.core.defaulting import containers_of
 from reconcile.core.model import Kind, ObjectRef
+from reconcile.runtime.clock import later
 
 _READY: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
 _STATUSES: Final = frozenset({"containerStatuses", "initContainerStatuses"})

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from reconcile.adapters.embedded.kubelet import Node
 from reconcile.adapters.embedded.storage import Entry, Json, StateFile, Store, begin_deletion
-from reconcile.adapters.embedded.times import later, utc_now
 from reconcile.core.model import ObjectRef
+from reconcile.runtime.clock import later, utc_now
 
 
 def random_uid() -> str:

@@ -23,9 +23,9 @@ from typing import Any, TypeAlias
 import orjson
 
 from reconcile.adapters.embedded.kinds import Served
-from reconcile.adapters.embedded.times import later
 from reconcile.core.errors import ClusterError
 from reconcile.core.model import KubeObject, ObjectRef
+from reconcile.runtime.clock import later
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.server import Settings
-from reconcile.adapters.embedded.times import later
+from reconcile.runtime.clock import later
 
 NOON = "2026-01-31T12:00:00Z"
 
