@@ -28,8 +28,8 @@ test: venv ## Run all tests; starts a real API server and a real S3 server
 
 soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n repeats a run), store 1,000,000 files
 	$(BIN)/python -m tests.s3 build > /dev/null
-	$(BIN)/python -m tests.mirror.faults.whole
-	$(BIN)/python -m tests.mirror.faults.million
+	$(BIN)/python -m tests.mirror.faults.round_trip
+	$(BIN)/python -m tests.mirror.faults.million_files
 	$(BIN)/python -m tests.mirror.faults.soak --points $(or $(POINTS),1000) $(if $(SEED),--seed $(SEED))
 
 fast: venv ## Run the tests that need no real server

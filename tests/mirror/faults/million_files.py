@@ -1,4 +1,4 @@
-"""`python -m tests.mirror.faults.million`: a workspace of a million files, with the real programs.
+"""`python -m tests.mirror.faults.million_files`: a million files, with the real programs.
 
 A first sync, one without changes and a last flush take what they are allowed to, beside the
 agent's own work; a second session of the same bucket is stored meanwhile; the next pod gets a valid
@@ -31,7 +31,7 @@ WORK = 50
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, check and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mirror.faults.million")
+    parser = argparse.ArgumentParser(prog="python -m tests.mirror.faults.million_files")
     parser.add_argument("--files", type=int, default=1_000_000)
     files = parser.parse_args(arguments).files
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None

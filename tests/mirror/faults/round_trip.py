@@ -1,4 +1,4 @@
-"""`python -m tests.mirror.faults.whole`: an agent's workspace, there and back, judged by rsync.
+"""`python -m tests.mirror.faults.round_trip`: a workspace, there and back, compared by rsync.
 
 The workspace is the benchmark's W2 in full size. The real programs store and restore it on the real
 server, then after an hour of work (W4) again. `rsync -naiHc --delete` must find nothing to do:
@@ -23,7 +23,7 @@ from tests.s3 import ceph
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry it there and back, and print what rsync says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mirror.faults.whole")
+    parser = argparse.ArgumentParser(prog="python -m tests.mirror.faults.round_trip")
     parser.add_argument("--scale", type=float, default=1.0)
     scale = parser.parse_args(arguments).scale
     with (

@@ -18,7 +18,7 @@ KILLED = (
 
 
 def program(scenario):
-    return [sys.executable, "-m", "tests.mirror.helped", scenario]
+    return [sys.executable, "-m", "tests.mirror.restore.worker_program", scenario]
 
 
 def saw(scenario):

@@ -1,6 +1,6 @@
 """A program of its own for tests of the second process: pytest's has threads, and is not forked.
 
-`python -m tests.mirror.helped SCENARIO` prints what it saw as one line of JSON.
+`python -m tests.mirror.restore.worker_program SCENARIO` prints what it saw as one line of JSON.
 """
 
 import json
