@@ -11,7 +11,7 @@ import orjson
 from bench.measure import Cost, command, say
 from bench.sessions import write_tree
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.model import LABEL_INSTALLATION
 from reconcile.engine.desired import DesiredBuilder
 from tests.controlplane.build import current_kubectl
@@ -70,7 +70,7 @@ class ClusterBench:
     def _prepare(self) -> None:
         say(f"{self._count} sessions are written and rendered")
         write_tree(self._tree, OURS, self._count)
-        builder = DesiredBuilder(read_templates(shipped_templates()))
+        builder = DesiredBuilder(read_templates(find_shipped_templates()))
         desired = builder.build(DirectorySource(self._tree).read())
         bodies = [dict(m.body) for wanted in desired.sessions for m in wanted.manifests]
         for namespace in (OURS, KUBECTL, PLAIN):

@@ -13,7 +13,7 @@ import orjson
 
 from bench.measure import function
 from reconcile.adapters.kube.cluster import KubeCluster
-from reconcile.adapters.kube.connect import Options, connect
+from reconcile.adapters.kube.connect import ConnectOptions, connect
 from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
 
@@ -48,7 +48,7 @@ def fetch_all(cluster: KubeCluster, namespace: str, labels: dict[str, str]) -> i
 def main(arguments: list[str]) -> None:
     """Do as the first argument says."""
     what, kubeconfig, *rest = arguments
-    cluster = connect(kubeconfig, None, Options(connections=WORKERS))
+    cluster = connect(kubeconfig, None, ConnectOptions(max_connections=WORKERS))
     if what == "apply":
         apply_all(cluster, orjson.loads(Path(rest[0]).read_bytes())["items"])
     else:

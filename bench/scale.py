@@ -9,9 +9,9 @@ from bench.measure import function, say
 from bench.sessions import write_tree
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.engine.desired import DesiredBuilder
-from reconcile.engine.reconciler import Options, Reconciler
+from reconcile.engine.reconciler import Reconciler, ReconcilerOptions
 from reconcile.runtime.clock import SystemClock
 
 
@@ -33,13 +33,13 @@ def measure(count: int) -> ScaleRow:
     with tempfile.TemporaryDirectory() as folder:
         write_tree(Path(folder) / "desired", "bench", count)
         source = DirectorySource(Path(folder) / "desired")
-        builder = DesiredBuilder(read_templates(shipped_templates()))
+        builder = DesiredBuilder(read_templates(find_shipped_templates()))
         build = function(lambda: builder.build(source.read()))
         desired = builder.build(source.read())
-    reconciler = Reconciler(EmbeddedCluster(), SystemClock(), Options(concurrency=1))
+    reconciler = Reconciler(EmbeddedCluster(), SystemClock(), ReconcilerOptions(concurrency=1))
     first = reconciler.plan(desired, {})
     apply = function(lambda: list(reconciler.apply(first)))
     cold = function(lambda: reconciler.plan(desired, {}))
-    sight = reconciler.plan(desired, {}).sight
+    sight = reconciler.plan(desired, {}).live_state
     warm = function(lambda: reconciler.plan(desired, sight.objects))
     return ScaleRow(count, build.wall, apply.wall, cold.wall, warm.wall)

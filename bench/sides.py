@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.engine.desired import DesiredBuilder
 
 
 def main(folders: list[str]) -> None:
     """Build desired state once for each folder."""
-    templates = read_templates(shipped_templates())
+    templates = read_templates(find_shipped_templates())
     for folder in folders:
         DesiredBuilder(templates).build(DirectorySource(Path(folder)).read())
 

@@ -8,10 +8,10 @@ import orjson
 from bench.measure import function
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.changes import Keep
 from reconcile.engine.desired import DesiredBuilder
-from reconcile.engine.reconciler import Options, Reconciler
+from reconcile.engine.reconciler import Reconciler, ReconcilerOptions
 from reconcile.runtime.clock import SystemClock
 
 
@@ -19,16 +19,16 @@ def main(arguments: list[str]) -> None:
     """Make one pass to fill the caches, then measure three more, each of them whole."""
     kubeconfig, tree = arguments
     source = DirectorySource(Path(tree))
-    builder = DesiredBuilder(read_templates(shipped_templates()))
-    reconciler = Reconciler(connect(kubeconfig, None), SystemClock(), Options())
-    sight = reconciler.plan(builder.build(source.read()), {}).sight
+    builder = DesiredBuilder(read_templates(find_shipped_templates()))
+    reconciler = Reconciler(connect(kubeconfig, None), SystemClock(), ReconcilerOptions())
+    sight = reconciler.plan(builder.build(source.read()), {}).live_state
 
     def once() -> None:
         nonlocal sight
         planned = reconciler.plan(builder.build(source.read()), sight.objects)
         assert planned.plan.changes, "the tree is empty"
         assert all(isinstance(change, Keep) for change in planned.plan.changes)
-        sight = planned.sight
+        sight = planned.live_state
 
     print(orjson.dumps(function(once, times=3)).decode())
 

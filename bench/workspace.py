@@ -20,12 +20,12 @@ from pathlib import Path
 
 from bench.measure import Cost, function
 from bench.trees import w1, w2
-from reconcile.mirror.model import Alone, Directory, Entry, File, Symlink
-from reconcile.mirror.workspace.dirfd import Directories
-from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
-from reconcile.mirror.workspace.reader import Content, read_chunks, read_file, read_link
+from reconcile.mirror.model import Directory, Entry, File, LooseBlobs, Symlink
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
+from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
+from reconcile.mirror.workspace.reader import ReadContent, read_chunks, read_link, read_small_file
 from reconcile.mirror.workspace.restorer import Restorer
-from reconcile.mirror.workspace.walk import Seen, walk
+from reconcile.mirror.workspace.walk import FileStat, walk
 
 CHUNK = 8 << 20
 
@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(name: str, folder: Path) -> None:
     """Print one table."""
     root = folder / name
-    seen, _ = walk(root, Excludes(DEFAULTS))
+    seen, _ = walk(root, Excludes(DEFAULT_EXCLUDES))
     entries, blobs = take(root, seen)
     print(f"\n{name}: {len(entries)} entries\n{'':<34}{'wall s':>8}{'CPU s':>8}")
-    show("walk", function(lambda: walk(root, Excludes(DEFAULTS)), times=3))
+    show("walk", function(lambda: walk(root, Excludes(DEFAULT_EXCLUDES)), times=3))
     show("read and hash all, one thread", function(lambda: take(root, seen)[0]))
     tar = folder / f"{name}.tar"
     show("tar c", command("tar", "cf", str(tar), "-C", str(root), "."))
@@ -61,11 +61,11 @@ def measure(name: str, folder: Path) -> None:
     tar.unlink()
 
 
-def take(root: Path, seen: Sequence[Seen]) -> tuple[list[Entry], dict[str, list[bytes]]]:
+def take(root: Path, seen: Sequence[FileStat]) -> tuple[list[Entry], dict[str, list[bytes]]]:
     """Read everything into memory."""
     entries: list[Entry] = []
     blobs: dict[str, list[bytes]] = {}
-    with Directories(root) as directories:
+    with DirectoryHandles(root) as directories:
         for entry in seen:
             mode = stat.S_IMODE(entry.mode)
             if stat.S_ISDIR(entry.mode):
@@ -75,16 +75,16 @@ def take(root: Path, seen: Sequence[Seen]) -> tuple[list[Entry], dict[str, list[
             else:
                 pieces = _pieces(directories, entry)
                 names = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
-                entries.append(File(entry.path, mode, entry.mtime, entry.size, names, Alone()))
+                entries.append(File(entry.path, mode, entry.mtime, entry.size, names, LooseBlobs()))
                 blobs[entry.path] = pieces
     return entries, blobs
 
 
-def _pieces(directories: Directories, seen: Seen) -> list[bytes]:
+def _pieces(directories: DirectoryHandles, seen: FileStat) -> list[bytes]:
     if seen.size > CHUNK:
         return list(read_chunks(directories, seen, CHUNK))
-    match read_file(directories, seen):
-        case Content(data):
+    match read_small_file(directories, seen):
+        case ReadContent(data):
             return [data] if data else []
         case other:
             raise RuntimeError(f"{other}: the tree does not hold still")
@@ -112,7 +112,7 @@ def here(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]
         else:
             for number, piece in enumerate(pieces):
                 start = number * CHUNK
-                with restorer.spot(file.path, range(start, start + len(piece))) as spot:
+                with restorer.open_chunk(file.path, range(start, start + len(piece))) as spot:
                     spot.write(piece, 0)
 
 
@@ -136,7 +136,7 @@ def a_fork(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[byte
     if os.waitpid(child, 0)[1]:
         raise RuntimeError("the helper failed")
     for file in files[:half]:
-        restorer.written(file.path, file.size)
+        restorer.record_written(file.path, file.size)
 
 
 WAYS: dict[str, Write] = {"one thread": here, "two threads": two_threads, "two processes": a_fork}

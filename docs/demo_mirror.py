@@ -68,7 +68,7 @@ def _prepare(home: Path, server: S3Server) -> None:
     """Make the bucket, and the Secret as the kubelet mounts it."""
     address = server.url.removeprefix("http://")
     Minio(
-        address, access_key=server.keys.access, secret_key=server.keys.secret, secure=False
+        address, access_key=server.keys.access_key, secret_key=server.keys.secret_key, secure=False
     ).make_bucket(BUCKET)
     secret = home / "secret"
     secret.mkdir()
@@ -77,8 +77,8 @@ def _prepare(home: Path, server: S3Server) -> None:
         "S3_ENDPOINT": server.url,
         "S3_BUCKET": BUCKET,
         "S3_REGION": "us-east-1",
-        "S3_ACCESS_KEY": server.keys.access,
-        "S3_SECRET_KEY": server.keys.secret,
+        "S3_ACCESS_KEY": server.keys.access_key,
+        "S3_SECRET_KEY": server.keys.secret_key,
     }.items():
         (secret / name).write_text(value, encoding="utf-8")
 

@@ -4,9 +4,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.core.report.json_schema import report_schema
-from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
-from reconcile.core.spec.json_schema import json_schema
+from reconcile.core.report.json_schema import build_report_schema
+from reconcile.core.spec.field_types import (
+    AnyType,
+    Field,
+    FieldType,
+    ListType,
+    MapType,
+    ObjectType,
+    Scalar,
+)
+from reconcile.core.spec.json_schema import build_kind_schema
 from reconcile.core.spec.kinds import API_VERSION, KINDS
 
 PAGE = Path(__file__).parent / "sessions.md"
@@ -34,7 +42,7 @@ and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: 
 """
 
 
-def rows(fields: Fields, prefix: str) -> Iterator[str]:
+def rows(fields: ObjectType, prefix: str) -> Iterator[str]:
     """Yield a table row for each field, depth first."""
     for field in fields.fields:
         path = f"{prefix}{field.name}"
@@ -42,29 +50,29 @@ def rows(fields: Fields, prefix: str) -> Iterator[str]:
         yield from below(field.type, path)
 
 
-def below(shape: Type, path: str) -> Iterator[str]:
+def below(shape: FieldType, path: str) -> Iterator[str]:
     """Yield the rows of what a field contains."""
     match shape:
-        case Fields():
+        case ObjectType():
             yield from rows(shape, f"{path}.")
-        case Items(item=Fields() as item):
+        case ListType(item=ObjectType() as item):
             yield from rows(item, f"{path}[].")
         case _:
             return
 
 
-def kind(shape: Type) -> str:
+def kind(shape: FieldType) -> str:
     """Word a field's type."""
     match shape:
-        case Scalar(what=what):
+        case Scalar(expected=what):
             return what
-        case Items(item=item):
+        case ListType(item=item):
             return f"list of {kind(item)}" if isinstance(item, Scalar) else "list"
-        case Entries():
+        case MapType():
             return "mapping of names"
-        case Fields():
+        case ObjectType():
             return "mapping"
-        case Anything():
+        case AnyType():
             return "anything"
 
 
@@ -85,7 +93,7 @@ def page() -> str:
     parts = [HEAD]
     for name, table in KINDS.items():
         spec = table.by_name["spec"].type
-        assert isinstance(spec, Fields)
+        assert isinstance(spec, ObjectType)
         lines = ["| field of `spec` | type | default | what it is |", "|---|---|---|---|"]
         parts.append("\n".join([f"## {name}", "", *lines, *rows(spec, "")]) + "\n")
     return "\n".join(parts)
@@ -93,7 +101,7 @@ def page() -> str:
 
 def generated() -> dict[Path, str]:
     """Every file that is written here, with what it should hold."""
-    schemas = {kind: json_schema(kind) for kind in KINDS} | {"report": report_schema()}
+    schemas = {kind: build_kind_schema(kind) for kind in KINDS} | {"report": build_report_schema()}
     files = {SCHEMAS / f"{name}.json": schema for name, schema in schemas.items()}
     return {PAGE: page()} | {
         path: json.dumps(schema, indent=2) + "\n" for path, schema in files.items()

@@ -9,14 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconcile.core.changes import LiveRef
-from reconcile.core.fields.managed_fields import difference, fields_of, manager_entry, union
-from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.manifest import manifest_of, wanted_of
+from reconcile.core.fields.managed_fields import (
+    build_field_set,
+    find_manager_fields,
+    subtract_field_sets,
+    union_field_sets,
+)
+from reconcile.core.fields.merge_schema import merge_schema_for
+from reconcile.core.manifest import build_desired_session, build_manifest
 from reconcile.core.model import (
+    FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_SESSION,
-    MANAGER,
-    Desired,
+    DesiredSession,
+    DesiredState,
     Kind,
     Manifest,
     ObjectRef,
@@ -24,14 +30,13 @@ from reconcile.core.model import (
     Policy,
     Session,
     SessionId,
-    State,
-    Strategy,
-    Wanted,
+    SessionState,
+    UpdateStrategy,
 )
-from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.live_state import Sight, observe
+from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.live_state import LiveState, observe
 from reconcile.core.plan.planner import make_plan
-from reconcile.core.plan.session_changes import owner_reference
+from reconcile.core.plan.session_changes import build_owner_reference
 
 INSTALLATION = "default"
 REVISION = "0123abc"
@@ -50,8 +55,8 @@ def session(name=NAME, namespace=NAMESPACE, **fields) -> Session:
     defaults = {
         "id": SessionId(namespace, name),
         "origin": Origin(f"desired/{namespace}/{name}.yaml", 1, 1),
-        "state": State.RUNNING,
-        "strategy": Strategy.WHEN_STOPPED,
+        "state": SessionState.RUNNING,
+        "strategy": UpdateStrategy.WHEN_STOPPED,
         "labels": {},
         "annotations": {},
         "spec": {"displayName": None},
@@ -95,14 +100,16 @@ def config_map(name=f"{NAME}-inputs", *, metadata=None, data=None, **fields) -> 
 def manifest(rendered, of: Session | None = None, installation=INSTALLATION) -> Manifest:
     """The manifest of one rendered body."""
     source = f"{rendered['kind'].lower()}.yaml.j2"
-    return manifest_of(rendered, of or session(), installation, source)
+    return build_manifest(rendered, of or session(), installation, source)
 
 
-def wanted(*rendered, of: Session | None = None, installation=INSTALLATION) -> Wanted:
+def wanted(*rendered, of: Session | None = None, installation=INSTALLATION) -> DesiredSession:
     """A session and what is wanted of it; without bodies a ConfigMap, a Service and a Pod."""
     of = of or session()
     bodies = rendered or trio(of.id.name)
-    return wanted_of(of, installation, [manifest(each, of, installation) for each in bodies])
+    return build_desired_session(
+        of, installation, [manifest(each, of, installation) for each in bodies]
+    )
 
 
 def trio(name=NAME) -> tuple[dict[str, Any], ...]:
@@ -110,9 +117,11 @@ def trio(name=NAME) -> tuple[dict[str, Any], ...]:
     return pod(f"{name}-runner"), service(name), config_map(f"{name}-inputs")
 
 
-def desired(*sessions: Wanted, policy: Policy | None = None, **fields) -> Desired:
+def desired(*sessions: DesiredSession, policy: Policy | None = None, **fields) -> DesiredState:
     """One revision; `fields` are those of `Desired`."""
-    return Desired(policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields)
+    return DesiredState(
+        policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields
+    )
 
 
 def uid_of(ref: ObjectRef) -> str:
@@ -146,7 +155,7 @@ def declared(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
     """What is applied: the manifest's body and its owner."""
     result = copy.deepcopy(dict(of.body))
     if owner_uid is not None:
-        result["metadata"]["ownerReferences"] = [owner_reference(of.session, owner_uid)]
+        result["metadata"]["ownerReferences"] = [build_owner_reference(of.session, owner_uid)]
     return result
 
 
@@ -160,10 +169,18 @@ def applied(before: Mapping[str, Any], apply: Mapping[str, Any]) -> dict[str, An
 def owned(obj: dict[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
     """Set our entry in managedFields to what an apply of this body owns."""
     kind = Kind(apply["apiVersion"], apply["kind"])
-    return manage(obj, MANAGER, fields_of(apply, schema_of(kind)), operation="Apply", time=TIME)
+    return manage(
+        obj,
+        FIELD_MANAGER,
+        build_field_set(apply, merge_schema_for(kind)),
+        operation="Apply",
+        time=TIME,
+    )
 
 
-def live_session(of: Wanted, *, resource_version="1", pod_phase="Running") -> list[dict[str, Any]]:
+def live_session(
+    of: DesiredSession, *, resource_version="1", pod_phase="Running"
+) -> list[dict[str, Any]]:
     """Everything of a session as it lives: the Record, and what belongs to it."""
     record, *others = of.manifests
     uid = uid_of(record.ref)
@@ -211,9 +228,11 @@ def manage(
 
 def taken_over(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> dict[str, Any]:
     """Let another manager own some fields, and us no longer, as its update of them does."""
-    ours = difference(manager_entry(obj, MANAGER) or {}, fields)
-    theirs = union(manager_entry(obj, manager, entry.get("operation", "Update")) or {}, fields)
-    manage(obj, MANAGER, ours, operation="Apply", time=TIME)
+    ours = subtract_field_sets(find_manager_fields(obj, FIELD_MANAGER) or {}, fields)
+    theirs = union_field_sets(
+        find_manager_fields(obj, manager, entry.get("operation", "Update")) or {}, fields
+    )
+    manage(obj, FIELD_MANAGER, ours, operation="Apply", time=TIME)
     return manage(obj, manager, theirs, **entry)
 
 
@@ -231,13 +250,13 @@ def stranger(of: Manifest, **metadata) -> dict[str, Any]:
         if name not in {LABEL_INSTALLATION, LABEL_SESSION}
     }
     found["metadata"] = {**found["metadata"], "labels": labels, "annotations": {}, **metadata}
-    return manage(found, MANAGER, {}, operation="Apply")
+    return manage(found, FIELD_MANAGER, {}, operation="Apply")
 
 
-def look(of: Desired, objects=(), memo=None) -> Sight:
+def look(of: DesiredState, objects=(), memo=None) -> LiveState:
     return observe(of, objects, memo or {})
 
 
-def plan(of: Desired, objects=(), strangers: Strangers | None = None, *, prune=True):
+def plan(of: DesiredState, objects=(), strangers: ForeignObjects | None = None, *, prune=True):
     """The plan over some live objects."""
-    return make_plan(of, look(of, objects), strangers or Strangers(), prune=prune)
+    return make_plan(of, look(of, objects), strangers or ForeignObjects(), prune=prune)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import command, function
 from bench.mirror.server import Measured, host
-from reconcile.mirror.store.sigv4 import Draft, signed
+from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
 
 _PIECE = 256 << 10
 """Bytes that stay in the processor's cache."""
@@ -66,8 +66,8 @@ def _hash(size: int) -> None:
 def _put(server: Measured, bucket: str, archive: Path) -> None:
     access, path = server.access, f"/{bucket}/archive"
     length = {"Content-Length": str(archive.stat().st_size)}
-    draft = Draft("PUT", host(server), path, "", length, "UNSIGNED-PAYLOAD")
-    headers = signed(draft, access.keys, "us-east-1", time.time())
+    draft = UnsignedRequest("PUT", host(server), path, "", length, "UNSIGNED-PAYLOAD")
+    headers = sign_headers(draft, access.keys, "us-east-1", time.time())
     connection = http.client.HTTPConnection(host(server), blocksize=1 << 20)
     with archive.open("rb") as body:
         connection.request("PUT", path, body, headers)

@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from bench.mirror.signatures import ACCESS, SECRET
-from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.config import AccessKeys
 from tests.controlplane import ports
 from tests.s3 import buckets, ceph, front
 from tests.s3.access import S3Server
@@ -56,7 +56,7 @@ class Memory:
     """The S3 in memory, see `memory.py`."""
 
     def __init__(self, port: int) -> None:
-        self.access = S3Server(f"http://127.0.0.1:{port}", Keys(ACCESS, SECRET), False)  # noqa: FBT003
+        self.access = S3Server(f"http://127.0.0.1:{port}", AccessKeys(ACCESS, SECRET), False)  # noqa: FBT003
         self._at = ("127.0.0.1", port)
         self._buckets = 0
 

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, unquote
 
 from bench.mirror.answers import HASHED, Asked
-from reconcile.mirror.store.sigv4 import signature
+from reconcile.mirror.store.sigv4 import compute_signature
 
 ACCESS, SECRET = "bench", "benchbench"
 
@@ -32,7 +32,7 @@ def refusal(asked: Asked) -> str:
         return "InvalidAccessKeyId"
     time = asked.headers.get("x-amz-date", "")
     digest = asked.headers.get("x-amz-content-sha256", "")
-    expected = signature(SECRET, time, region, _canonical(asked, names, digest))
+    expected = compute_signature(SECRET, time, region, _canonical(asked, names, digest))
     if not time.startswith(day) or not hmac.compare_digest(expected, proof):
         return "SignatureDoesNotMatch"
     if _HEXADECIMAL.fullmatch(digest) and len(asked.body) <= HASHED:

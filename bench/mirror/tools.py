@@ -29,8 +29,8 @@ class Place:
     def environment(self) -> Mapping[str, str]:
         """Return what every tool for S3 reads."""
         return {
-            "AWS_ACCESS_KEY_ID": self.server.keys.access,
-            "AWS_SECRET_ACCESS_KEY": self.server.keys.secret,
+            "AWS_ACCESS_KEY_ID": self.server.keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.server.keys.secret_key,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
             "AWS_CONFIG_FILE": "/dev/null",
@@ -86,8 +86,8 @@ class Ours:
             "STORAGE_MODE": "custom",
             "S3_ENDPOINT": place.server.url,
             "S3_BUCKET": place.bucket,
-            "S3_ACCESS_KEY": place.server.keys.access,
-            "S3_SECRET_KEY": place.server.keys.secret,
+            "S3_ACCESS_KEY": place.server.keys.access_key,
+            "S3_SECRET_KEY": place.server.keys.secret_key,
         }
         for name, value in values.items():
             (secret / name).write_text(value)
@@ -126,8 +126,8 @@ class Rclone:
         del tree
         (place.notes / "rclone.conf").write_text(
             f"[s3]\ntype = s3\nprovider = Other\nendpoint = {place.server.url}\n"
-            f"access_key_id = {place.server.keys.access}\n"
-            f"secret_access_key = {place.server.keys.secret}\nregion = us-east-1\n"
+            f"access_key_id = {place.server.keys.access_key}\n"
+            f"secret_access_key = {place.server.keys.secret_key}\nregion = us-east-1\n"
             "no_check_bucket = true\n"
         )
         return []

@@ -11,102 +11,106 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from reconcile.ci.forge import Comments
+from reconcile.ci.forge import CommentClient
 from reconcile.core.errors import SourceError
 
-TOKEN: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
+TOKEN_VARIABLE: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
 """The variable that has the token for writing comments; nothing that this program runs sees it."""
 
-_TOKENS: Final = frozenset({TOKEN, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"})
-_NOTHING: Final = "0" * 40
-_UNTRUSTED: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
+_TOKEN_VARIABLES: Final = frozenset(
+    {TOKEN_VARIABLE, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"}
+)
+_NO_COMMIT: Final = "0" * 40
+_UNTRUSTED_EVENTS: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
 
 
 @dataclass(frozen=True, slots=True)
-class Exactly:
+class BaseCommit:
     """Compare with this commit."""
 
     revision: str
 
 
 @dataclass(frozen=True, slots=True)
-class BranchOff:
-    """Compare with where HEAD left the line of `tip`; `merged` if HEAD is the forge's own merge."""
+class MergeBase:
+    """Compare with where HEAD left the line of `tip`; `merge_commit` if HEAD is the forge's own merge."""
 
     tip: str
-    merged: str
+    merge_commit: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownBase:
     """The event names no commit to compare with."""
 
 
-Start: TypeAlias = Exactly | BranchOff | Unknown
+DiffBase: TypeAlias = BaseCommit | MergeBase | UnknownBase
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CiJob:
     """What the review knows of the job it is part of.
 
-    `comments` is None where there is nowhere to comment, and `without` says why. `forked` if the
+    `comments` is None where there is nowhere to comment, and `no_comment_reason` says why. `is_fork` if the
     change comes from a fork, which gets neither credentials nor a token that may write.
     """
 
     forge: str
-    start: Start
-    comments: Comments | None
-    without: str
-    forked: bool = False
+    base: DiffBase
+    comments: CommentClient | None
+    no_comment_reason: str
+    is_fork: bool = False
 
 
-def job_of(environ: Mapping[str, str]) -> Job:
+def detect_job(environ: Mapping[str, str]) -> CiJob:
     """Tell the job; SourceError for an event that must not be worked on, or cannot be read."""
     if environ.get("GITHUB_ACTIONS") == "true":
-        return _github(environ)
+        return _github_job(environ)
     if environ.get("GITLAB_CI") == "true":
-        return _gitlab(environ)
-    return Job("", Unknown(), None, "this is neither a GitHub nor a GitLab job")
+        return _gitlab_job(environ)
+    return CiJob("", UnknownBase(), None, "this is neither a GitHub nor a GitLab job")
 
 
 def without_tokens(environ: Mapping[str, str]) -> dict[str, str]:
     """Leave out what must not be in reach of a process that reads what a stranger has written."""
-    return {name: value for name, value in environ.items() if name not in _TOKENS}
+    return {name: value for name, value in environ.items() if name not in _TOKEN_VARIABLES}
 
 
-def _github(environ: Mapping[str, str]) -> Job:
+def _github_job(environ: Mapping[str, str]) -> CiJob:
     name = environ.get("GITHUB_EVENT_NAME", "")
-    if name in _UNTRUSTED:
+    if name in _UNTRUSTED_EVENTS:
         raise SourceError(
             f"the event {name} runs with the rights of the repository on what a stranger may have "
             "written; use `on: pull_request`, see docs/pull-requests.md"
         )
-    event = _event(environ)
+    event = _read_event(environ)
     pull = event.get("pull_request")
     if not isinstance(pull, dict):
-        return Job("github", _start_of(event), None, f"the event {name} is no pull request")
-    start = BranchOff(pull["base"]["sha"], environ.get("GITHUB_SHA", ""))
-    return Job(
+        return CiJob("github", _event_base(event), None, f"the event {name} is no pull request")
+    start = MergeBase(pull["base"]["sha"], environ.get("GITHUB_SHA", ""))
+    return CiJob(
         "github",
         start,
         _github_comments(environ, pull["number"]),
-        f"there is no token in ${TOKEN}",
-        forked=(pull["head"].get("repo") or {}).get("id") != pull["base"]["repo"]["id"],
+        f"there is no token in ${TOKEN_VARIABLE}",
+        is_fork=(pull["head"].get("repo") or {}).get("id") != pull["base"]["repo"]["id"],
     )
 
 
-def _github_comments(environ: Mapping[str, str], number: int) -> Comments | None:
-    if not environ.get(TOKEN):
+def _github_comments(environ: Mapping[str, str], number: int) -> CommentClient | None:
+    if not environ.get(TOKEN_VARIABLE):
         return None
-    from reconcile.ci.github import GitHubComments, GitHubPull  # noqa: PLC0415 - see the module
+    from reconcile.ci.github import GitHubComments, GitHubPullRequest  # noqa: PLC0415 - see the module
 
     api = environ.get("GITHUB_API_URL", "https://api.github.com")
     graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
     repository = environ.get("GITHUB_REPOSITORY", "")
-    return GitHubComments(GitHubPull(api, graphql, repository, number, environ[TOKEN]))
+    return GitHubComments(
+        GitHubPullRequest(api, graphql, repository, number, environ[TOKEN_VARIABLE])
+    )
 
 
-def _event(environ: Mapping[str, str]) -> dict[str, Any]:
+def _read_event(environ: Mapping[str, str]) -> dict[str, Any]:
     path = environ.get("GITHUB_EVENT_PATH", "")
     try:
         event = orjson.loads(Path(path).read_bytes())
@@ -115,44 +119,44 @@ def _event(environ: Mapping[str, str]) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _start_of(event: Mapping[str, Any]) -> Start:
+def _event_base(event: Mapping[str, Any]) -> DiffBase:
     """Find what a push or a merge queue began from."""
     group = event.get("merge_group")
     before = group.get("base_sha") if isinstance(group, dict) else event.get("before")
-    known = isinstance(before, str) and before not in ("", _NOTHING)
-    return Exactly(str(before)) if known else Unknown()
+    known = isinstance(before, str) and before not in ("", _NO_COMMIT)
+    return BaseCommit(str(before)) if known else UnknownBase()
 
 
-def _gitlab(environ: Mapping[str, str]) -> Job:
+def _gitlab_job(environ: Mapping[str, str]) -> CiJob:
     number = environ.get("CI_MERGE_REQUEST_IID", "")
     if not number:
-        before = environ.get("CI_COMMIT_BEFORE_SHA", _NOTHING)
-        start: Start = Unknown() if before == _NOTHING else Exactly(before)
-        return Job("gitlab", start, None, "this pipeline is for no merge request")
+        before = environ.get("CI_COMMIT_BEFORE_SHA", _NO_COMMIT)
+        start: DiffBase = UnknownBase() if before == _NO_COMMIT else BaseCommit(before)
+        return CiJob("gitlab", start, None, "this pipeline is for no merge request")
     # The tip of the target is told only where GitLab has merged for the pipeline; then it is what
     # HEAD adds to. Elsewhere HEAD is the branch itself, which began at the base of the diff.
     target = environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "")
     base = target or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
     source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
-    return Job(
+    return CiJob(
         "gitlab",
-        Exactly(base) if base else Unknown(),
+        BaseCommit(base) if base else UnknownBase(),
         _gitlab_notes(environ, int(number)),
-        f"there is no token in ${TOKEN}",
-        forked=source != environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
+        f"there is no token in ${TOKEN_VARIABLE}",
+        is_fork=source != environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
     )
 
 
-def _gitlab_notes(environ: Mapping[str, str], number: int) -> Comments | None:
-    if not environ.get(TOKEN):
+def _gitlab_notes(environ: Mapping[str, str], number: int) -> CommentClient | None:
+    if not environ.get(TOKEN_VARIABLE):
         return None
-    from reconcile.ci.gitlab import GitLabNotes, GitLabRequest  # noqa: PLC0415 - see the module
+    from reconcile.ci.gitlab import GitLabMergeRequest, GitLabNotes  # noqa: PLC0415 - see the module
 
-    request = GitLabRequest(
+    request = GitLabMergeRequest(
         environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"),
         environ.get("CI_MERGE_REQUEST_PROJECT_ID", ""),
         environ.get("CI_MERGE_REQUEST_PROJECT_URL", ""),
         number,
-        environ[TOKEN],
+        environ[TOKEN_VARIABLE],
     )
     return GitLabNotes(request)

@@ -12,22 +12,22 @@ from typing import Final, Protocol
 
 from reconcile.core.errors import ReconcileError
 from reconcile.engine.ports import Clock
-from reconcile.engine.retry import Backoff
+from reconcile.engine.retry import RetryBackoff
 
 
 class CommentError(ReconcileError):
     """The comment could not be written; says what to do."""
 
 
-class DeniedError(CommentError):
+class CommentForbiddenError(CommentError):
     """The token may read but not write, or not even read."""
 
 
-class MissingError(CommentError):
+class CommentNotFoundError(CommentError):
     """What was asked for is not there, or the token does not see it."""
 
 
-class PassingError(CommentError):
+class TransientCommentError(CommentError):
     """May pass by itself: the only kind after which it is tried again.
 
     `retry_after` is the server's own wish in seconds, 0 where it has none.
@@ -40,14 +40,14 @@ class PassingError(CommentError):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One comment; `ident` grows with time, `url` is for people."""
+    """One comment; `id` grows with time, `url` is for people."""
 
-    ident: int
+    id: int
     body: str
     url: str
 
 
-class Comments(Protocol):
+class CommentClient(Protocol):
     """The comments on one pull request.
 
     Every method that asks the server raises PassingError for what may pass by itself, DeniedError
@@ -55,11 +55,11 @@ class Comments(Protocol):
     is tried again here.
     """
 
-    def stored(self, body: str) -> str:
+    def prepare_body(self, body: str) -> str:
         """Give the text as this server is to store it."""
         ...
 
-    def mine(self) -> Iterable[Comment]:
+    def list_own(self) -> Iterable[Comment]:
         """Give all comments that the token's own account has written, oldest first."""
         ...
 
@@ -77,7 +77,7 @@ class Comments(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessResult:
     """How a program ended, with all that it said."""
 
     code: int
@@ -85,36 +85,38 @@ class Ended:
     err: str
 
 
-class Run(Protocol):
+class ProcessRunner(Protocol):
     """Runs a program in a folder and waits for its end; one that is missing ends as 127."""
 
     def __call__(
         self, command: Sequence[str], environ: Mapping[str, str], folder: Path
-    ) -> Ended: ...
+    ) -> ProcessResult: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class JobContext:
     """Where the review takes place: the environment, its folder, and how it runs others."""
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
-    run: Run
+    run: ProcessRunner
 
 
-BACKOFF: Final = Backoff(tries=5, first=2.0, longest=60.0, patience=300.0)
+COMMENT_BACKOFF: Final = RetryBackoff(
+    max_attempts=5, initial_seconds=2.0, max_seconds=60.0, max_retry_after=300.0
+)
 """A job may wait for a rate limit, but not for an hour: a longer wish is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CommentResult:
     """What was done: `created`, `updated` or `unchanged`, and where the comment is."""
 
     action: str
     url: str
 
 
-def keep_one(comments: Comments, marker: str, body: str, clock: Clock) -> Kept:
+def upsert_comment(comments: CommentClient, marker: str, body: str, clock: Clock) -> CommentResult:
     """Make the one comment that begins with `marker` say `body`.
 
     All of it is tried again after what may pass: comments are listed anew each time, so that a
@@ -123,44 +125,47 @@ def keep_one(comments: Comments, marker: str, body: str, clock: Clock) -> Kept:
     failures = 0
     while True:
         try:
-            return _keep(comments, marker, comments.stored(body))
-        except PassingError as error:
+            return _upsert_once(comments, marker, comments.prepare_body(body))
+        except TransientCommentError as error:
             failures += 1
-            if failures >= BACKOFF.tries or error.retry_after > BACKOFF.patience:
+            if (
+                failures >= COMMENT_BACKOFF.max_attempts
+                or error.retry_after > COMMENT_BACKOFF.max_retry_after
+            ):
                 raise
-            clock.sleep(BACKOFF.wait(failures, clock.jitter(), error.retry_after))
+            clock.sleep(COMMENT_BACKOFF.delay(failures, clock.jitter(), error.retry_after))
 
 
-def _keep(comments: Comments, marker: str, body: str) -> Kept:
-    kept = _marked(comments, marker)
+def _upsert_once(comments: CommentClient, marker: str, body: str) -> CommentResult:
+    kept = _find_marked(comments, marker)
     if kept:
-        return _update(comments, kept, body)
+        return _update_oldest(comments, kept, body)
     created = comments.create(body)
     # Another run may have found none in the same moment. The oldest stays: every run then agrees.
-    now = _marked(comments, marker)
-    if now and now[0].ident != created.ident:
-        return _update(comments, now, body)
-    return Kept("created", created.url)
+    now = _find_marked(comments, marker)
+    if now and now[0].id != created.id:
+        return _update_oldest(comments, now, body)
+    return CommentResult("created", created.url)
 
 
-def _update(comments: Comments, kept: list[Comment], body: str) -> Kept:
+def _update_oldest(comments: CommentClient, existing: list[Comment], body: str) -> CommentResult:
     """Give the oldest the text, and remove what a race or a broken run has left beside it."""
-    oldest, *others = kept
+    oldest, *others = existing
     for other in others:
         comments.delete(other)
-    if _plain(oldest.body) == _plain(body):
-        return Kept("unchanged", oldest.url)
+    if _normalize(oldest.body) == _normalize(body):
+        return CommentResult("unchanged", oldest.url)
     try:
-        return Kept("updated", comments.update(oldest, body).url)
-    except MissingError as error:
-        raise PassingError(f"{error}; it was deleted meanwhile") from error
+        return CommentResult("updated", comments.update(oldest, body).url)
+    except CommentNotFoundError as error:
+        raise TransientCommentError(f"{error}; it was deleted meanwhile") from error
 
 
-def _marked(comments: Comments, marker: str) -> list[Comment]:
-    found = [one for one in comments.mine() if _plain(one.body).startswith(marker)]
-    return sorted(found, key=lambda one: one.ident)
+def _find_marked(comments: CommentClient, marker: str) -> list[Comment]:
+    found = [one for one in comments.list_own() if _normalize(one.body).startswith(marker)]
+    return sorted(found, key=lambda one: one.id)
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """Leave out what a server may change in a text that it stores."""
     return text.replace("\r\n", "\n").strip()

@@ -5,11 +5,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconcile.ci.forge import Comment, CommentError, Comments, MissingError, PassingError
-from reconcile.ci.http import Forge, Wire
+from reconcile.ci.forge import (
+    Comment,
+    CommentClient,
+    CommentError,
+    CommentNotFoundError,
+    TransientCommentError,
+)
+from reconcile.ci.http import ForgeApi, ForgeClient
 
-_VERSION: Final = "2022-11-28"
-_OF_JOBS: Final = "github-actions[bot]"
+_API_VERSION: Final = "2022-11-28"
+_JOB_LOGIN: Final = "github-actions[bot]"
 _ADVICE: Final = {
     401: "the token is not accepted: it is wrong or has expired",
     403: "the token may not write here: give the job `permissions: pull-requests: write`",
@@ -22,11 +28,11 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class GitHubPull:
+class GitHubPullRequest:
     """Which pull request: the API's URLs, `owner/name`, its number, and the token."""
 
-    api: str
-    graphql: str
+    api_url: str
+    graphql_url: str
     repository: str
     number: int
     token: str = field(repr=False)
@@ -35,58 +41,58 @@ class GitHubPull:
 class GitHubComments:
     """Comments of a pull request, which to GitHub are those of an issue."""
 
-    def __init__(self, pull: GitHubPull) -> None:
-        self._issues = f"/repos/{pull.repository}/issues"
-        self._pull = pull
+    def __init__(self, pull_request: GitHubPullRequest) -> None:
+        self._issues = f"/repos/{pull_request.repository}/issues"
+        self._pull_request = pull_request
         headers = {
-            "Authorization": f"Bearer {pull.token}",
+            "Authorization": f"Bearer {pull_request.token}",
             "Accept": "application/vnd.github+json",
-            "X-GitHub-Api-Version": _VERSION,
+            "X-GitHub-Api-Version": _API_VERSION,
         }
-        self._rest = Wire(Forge(pull.api, headers, _ADVICE))
-        self._graphql = Wire(Forge(pull.graphql, headers, _ADVICE))
-        self._me: tuple[str, int | str] | None = None
+        self._rest = ForgeClient(ForgeApi(pull_request.api_url, headers, _ADVICE))
+        self._graphql = ForgeClient(ForgeApi(pull_request.graphql_url, headers, _ADVICE))
+        self._account_key: tuple[str, int | str] | None = None
 
-    def stored(self, body: str) -> str:
+    def prepare_body(self, body: str) -> str:
         return body
 
-    def mine(self) -> Iterator[Comment]:
+    def list_own(self) -> Iterator[Comment]:
         # Whoever can comment could write our marker: only what this token wrote is ours.
-        key, value = self._account()
-        path = f"{self._issues}/{self._pull.number}/comments?per_page=100"
-        for entry in self._rest.pages("list the comments", path):
+        key, value = self._find_account()
+        path = f"{self._issues}/{self._pull_request.number}/comments?per_page=100"
+        for entry in self._rest.paginate("list the comments", path):
             if (entry.get("user") or {}).get(key) == value:
-                yield _comment(entry)
+                yield _parse_comment(entry)
 
     def create(self, body: str) -> Comment:
-        path = f"{self._issues}/{self._pull.number}/comments"
-        return _comment(self._rest.send("create the comment", "POST", path, {"body": body}))
+        path = f"{self._issues}/{self._pull_request.number}/comments"
+        return _parse_comment(self._rest.send("create the comment", "POST", path, {"body": body}))
 
     def update(self, comment: Comment, body: str) -> Comment:
-        path = f"{self._issues}/comments/{comment.ident}"
-        return _comment(self._rest.send("update the comment", "PATCH", path, {"body": body}))
+        path = f"{self._issues}/comments/{comment.id}"
+        return _parse_comment(self._rest.send("update the comment", "PATCH", path, {"body": body}))
 
     def delete(self, comment: Comment) -> None:
-        path = f"{self._issues}/comments/{comment.ident}"
-        with suppress(MissingError):
+        path = f"{self._issues}/comments/{comment.id}"
+        with suppress(CommentNotFoundError):
             self._rest.send("delete a second comment", "DELETE", path)
 
-    def _account(self) -> tuple[str, int | str]:
+    def _find_account(self) -> tuple[str, int | str]:
         """Say how this token's account is known in a comment's `user`.
 
         `GET /user` refuses the tokens of jobs and apps; the GraphQL `viewer` does not. A server
         that is too old for it leaves the account that a job's own token has.
         """
-        if self._me is None:
+        if self._account_key is None:
             try:
-                self._me = ("id", self._viewer())
-            except PassingError:
+                self._account_key = ("id", self._query_viewer_id())
+            except TransientCommentError:
                 raise
             except CommentError:
-                self._me = ("login", _OF_JOBS)
-        return self._me
+                self._account_key = ("login", _JOB_LOGIN)
+        return self._account_key
 
-    def _viewer(self) -> int:
+    def _query_viewer_id(self) -> int:
         query = {"query": "query { viewer { databaseId } }"}
         answer = self._graphql.send("ask whose token it is", "POST", "", query)
         viewer = ((answer or {}).get("data") or {}).get("viewer") or {}
@@ -96,9 +102,9 @@ class GitHubComments:
         return ident
 
 
-def _comment(entry: dict[str, Any]) -> Comment:
+def _parse_comment(entry: dict[str, Any]) -> Comment:
     return Comment(entry["id"], entry.get("body") or "", entry.get("html_url", ""))
 
 
 if TYPE_CHECKING:
-    _conforms: type[Comments] = GitHubComments
+    _conforms: type[CommentClient] = GitHubComments

@@ -14,39 +14,44 @@ import orjson
 import requests
 
 from reconcile import __version__
-from reconcile.ci.forge import CommentError, DeniedError, MissingError, PassingError
+from reconcile.ci.forge import (
+    CommentError,
+    CommentForbiddenError,
+    CommentNotFoundError,
+    TransientCommentError,
+)
 
-_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LIMITED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
-_KINDS: Final[Mapping[int, type[CommentError]]] = {
-    HTTPStatus.FORBIDDEN: DeniedError,
-    HTTPStatus.NOT_FOUND: MissingError,
-    HTTPStatus.GONE: MissingError,
+_RETRYABLE_CODES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RATE_LIMIT_CODES: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+_ERROR_CLASSES: Final[Mapping[int, type[CommentError]]] = {
+    HTTPStatus.FORBIDDEN: CommentForbiddenError,
+    HTTPStatus.NOT_FOUND: CommentNotFoundError,
+    HTTPStatus.GONE: CommentNotFoundError,
 }
-_QUOTED: Final = 200
+_MAX_QUOTE: Final = 200
 _MINUTE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ForgeErrorResponse:
     """An answer that is no success; header names are in lower case."""
 
-    doing: str
+    operation: str
     code: int
     headers: Mapping[str, str]
     body: bytes
 
 
-def refusal(refused: Refused, advice: Mapping[int, str]) -> CommentError:
+def build_comment_error(response: ForgeErrorResponse, advice: Mapping[int, str]) -> CommentError:
     """Word a refusal; `advice` says for a status code what the person can do."""
-    said = f"{refused.doing}: {refused.code} {_message(refused.body)}".rstrip()
-    if refused.code in _PASSING or _is_rate_limit(refused):
-        return PassingError(said, _wish(refused))
-    words = "; ".join(part for part in (said, advice.get(refused.code, "")) if part)
-    return _KINDS.get(refused.code, CommentError)(words)
+    said = f"{response.operation}: {response.code} {_quote_message(response.body)}".rstrip()
+    if response.code in _RETRYABLE_CODES or _is_rate_limit(response):
+        return TransientCommentError(said, _find_retry_after(response))
+    words = "; ".join(part for part in (said, advice.get(response.code, "")) if part)
+    return _ERROR_CLASSES.get(response.code, CommentError)(words)
 
 
-def _message(body: bytes) -> str:
+def _quote_message(body: bytes) -> str:
     """Quote the server on one line; both forges answer with a `message`, GitLab's may be nested."""
     try:
         document = orjson.loads(body)
@@ -57,40 +62,40 @@ def _message(body: bytes) -> str:
     found = document.get("message", document.get("error", ""))
     text = found if isinstance(found, str) else orjson.dumps(found).decode()
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…"
+    return line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 1] + "…"
 
 
-def _is_rate_limit(refused: Refused) -> bool:
+def _is_rate_limit(response: ForgeErrorResponse) -> bool:
     """Tell a limit from a missing right: GitHub answers 403 for both.
 
     Source: docs.github.com, "Rate limits for the REST API", "Exceeding the rate limit".
     """
-    if refused.code not in _LIMITED:
+    if response.code not in _RATE_LIMIT_CODES:
         return False
-    headers = refused.headers
+    headers = response.headers
     spent = headers.get("x-ratelimit-remaining") == "0"
-    return "retry-after" in headers or spent or b"rate limit" in refused.body.lower()
+    return "retry-after" in headers or spent or b"rate limit" in response.body.lower()
 
 
-def _wish(refused: Refused) -> float:
+def _find_retry_after(response: ForgeErrorResponse) -> float:
     """Seconds that the server wants to be left alone; a limit that names none wants a minute."""
-    asked = refused.headers.get("retry-after", "")
+    asked = response.headers.get("retry-after", "")
     if asked.isdecimal():
         return float(asked)
-    limited = refused.code == HTTPStatus.TOO_MANY_REQUESTS or _is_rate_limit(refused)
-    return _until_reset(refused.headers, _MINUTE if limited else 0.0)
+    limited = response.code == HTTPStatus.TOO_MANY_REQUESTS or _is_rate_limit(response)
+    return _seconds_until_reset(response.headers, _MINUTE if limited else 0.0)
 
 
-def _until_reset(headers: Mapping[str, str], otherwise: float) -> float:
+def _seconds_until_reset(headers: Mapping[str, str], default: float) -> float:
     """Tell when a spent limit is given anew, by the server's own clock."""
     if "0" not in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining")):
-        return otherwise
+        return default
     reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
     try:
         now = parsedate_to_datetime(headers.get("date", "")).timestamp()
         return max(0.0, float(reset) - now) + 1.0
     except ValueError:
-        return otherwise
+        return default
 
 
 _TIMEOUT: Final = (10.0, 30.0)
@@ -98,7 +103,7 @@ _TIMEOUT: Final = (10.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Forge:
+class ForgeApi:
     """Which API, how to show who we are, and what to do about a refusal, by status code."""
 
     url: str
@@ -106,7 +111,7 @@ class Forge:
     advice: Mapping[int, str]
 
 
-class _Headers(requests.auth.AuthBase):
+class _HeaderAuth(requests.auth.AuthBase):
     """Puts the credential in last, so that a ~/.netrc of the machine does not replace it."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -117,41 +122,41 @@ class _Headers(requests.auth.AuthBase):
         return request
 
 
-class Wire:
+class ForgeClient:
     """Sends requests to one API; the credential goes nowhere else."""
 
-    def __init__(self, forge: Forge) -> None:
-        self._forge = forge
+    def __init__(self, api: ForgeApi) -> None:
+        self._api = api
         self._session = requests.Session()
-        self._session.auth = _Headers(forge.headers)
+        self._session.auth = _HeaderAuth(api.headers)
         self._session.headers["User-Agent"] = f"reconcile/{__version__}"
 
     def send(
-        self, doing: str, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, operation: str, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> Any:
         """Send a request to a path below the API's URL, or to a full URL of the same host.
 
-        `doing` words it for errors. Gives the decoded answer, None where there is no content.
+        `operation` words it for errors. Gives the decoded answer, None where there is no content.
         """
-        return _decoded(doing, self._exchange(doing, method, path, body))
+        return _decode(operation, self._send_request(operation, method, path, body))
 
-    def pages(self, doing: str, path: str) -> Iterator[Any]:
+    def paginate(self, operation: str, path: str) -> Iterator[Any]:
         """Give the entries of all pages of a list, following the links between them."""
         seen: set[str] = set()
         where = path
         while where and where not in seen:
             seen.add(where)
-            response = self._exchange(doing, "GET", where, None)
-            page = _decoded(doing, response)
+            response = self._send_request(operation, "GET", where, None)
+            page = _decode(operation, response)
             if not isinstance(page, list):
-                raise CommentError(f"{doing}: the answer is no list; is the API's URL right?")
+                raise CommentError(f"{operation}: the answer is no list; is the API's URL right?")
             yield from page
             where = response.links.get("next", {}).get("url", "")
 
-    def _exchange(
-        self, doing: str, method: str, path: str, body: Mapping[str, Any] | None
+    def _send_request(
+        self, operation: str, method: str, path: str, body: Mapping[str, Any] | None
     ) -> requests.Response:
-        url = self._url(doing, path)
+        url = self._resolve_url(operation, path)
         content = None if body is None else orjson.dumps(body)
         try:
             response = self._session.request(
@@ -163,41 +168,43 @@ class Wire:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise _failure(doing, url, error) from None
+            raise _build_connection_error(operation, url, error) from None
         if not response.ok or response.is_redirect:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            said = Refused(doing, response.status_code, headers, response.content)
-            raise refusal(said, self._forge.advice)
+            said = ForgeErrorResponse(operation, response.status_code, headers, response.content)
+            raise build_comment_error(said, self._api.advice)
         return response
 
-    def _url(self, doing: str, path: str) -> str:
+    def _resolve_url(self, operation: str, path: str) -> str:
         if "://" not in path:
-            return self._forge.url.rstrip("/") + path
-        if urlsplit(path)[:2] != urlsplit(self._forge.url)[:2]:
+            return self._api.url.rstrip("/") + path
+        if urlsplit(path)[:2] != urlsplit(self._api.url)[:2]:
             raise CommentError(
-                f"{doing}: the server leads to another host, {urlsplit(path).netloc}"
+                f"{operation}: the server leads to another host, {urlsplit(path).netloc}"
             )
         return path
 
 
-def _failure(doing: str, url: str, error: requests.RequestException) -> CommentError:
+def _build_connection_error(
+    operation: str, url: str, error: requests.RequestException
+) -> CommentError:
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
         return CommentError(
-            f"{doing}: no trusted connection to {host}; if its certificate is of an authority of "
+            f"{operation}: no trusted connection to {host}; if its certificate is of an authority of "
             "yours, name that authority's file in $REQUESTS_CA_BUNDLE"
         )
     if isinstance(error, requests.Timeout):
-        return PassingError(f"{doing}: no answer from {host} in time")
+        return TransientCommentError(f"{operation}: no answer from {host} in time")
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return PassingError(f"{doing}: no complete answer from {host}")
-    return CommentError(f"{doing}: {host} cannot be asked: {type(error).__name__}")
+        return TransientCommentError(f"{operation}: no complete answer from {host}")
+    return CommentError(f"{operation}: {host} cannot be asked: {type(error).__name__}")
 
 
-def _decoded(doing: str, response: requests.Response) -> Any:
+def _decode(operation: str, response: requests.Response) -> Any:
     if not response.content:
         return None
     try:
         return orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        raise PassingError(f"{doing}: the answer is cut off or no JSON") from None
+        raise TransientCommentError(f"{operation}: the answer is cut off or no JSON") from None

@@ -11,132 +11,136 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from reconcile.ci.forge import Ended
+from reconcile.ci.forge import ProcessResult
 
-LIMIT: Final = 65_536
+COMMENT_LIMIT: Final = 65_536
 """What a comment on GitHub holds, in bytes, the strictest way to count; others hold more."""
 
-ERRORS_FROM: Final = 2
+FIRST_ERROR_CODE: Final = 2
 """Exit codes from here on mean that something is wrong; 1 means changes."""
 
-SMALLEST: Final = 5_000
+MIN_COMMENT_LIMIT: Final = 5_000
 """The least limit: what `diff` takes at least, and room for the marker."""
 
 _DIGEST: Final = re.compile(r"^Plan digest: `(sha256:[0-9a-f]{64})`$", re.MULTILINE)
-_NAMED: Final = 200
-_LINES: Final = 60
-_LINE: Final = 300
+_MAX_FOLDER: Final = 200
+_MAX_LINES: Final = 60
+_MAX_LINE: Final = 300
 
 
-def marker_of(folder: str, *, live: bool) -> str:
+def build_marker(folder: str, *, live: bool) -> str:
     """Make the hidden first line by which the comment is found again.
 
     It depends on what was asked and not on what the files say, so that a run which cannot read
     them finds the comment as well.
     """
     kind = "live review" if live else "review"
-    return f"<!-- reconcile {kind}: {quote(folder, safe='/._')[-_NAMED:]} -->"
+    return f"<!-- reconcile {kind}: {quote(folder, safe='/._')[-_MAX_FOLDER:]} -->"
 
 
-def limit_of(limit: int, marker: str) -> int:
+def limit_without_marker(limit: int, marker: str) -> int:
     """Leave room for the marker in what the comment may hold."""
     return limit - len(marker) - 1
 
 
-def body_of(marker: str, ended: Ended, limit: int) -> str:
+def build_comment_body(marker: str, result: ProcessResult, limit: int) -> str:
     """Make the comment from how the diff ended; what printed nothing is told in our own words."""
-    shown = ended.out.strip()
+    shown = result.out.strip()
     if not shown:
-        shown = _failed(ended)
-    return f"{marker}\n{_cut(shown, limit_of(limit, marker))}"
+        shown = _format_failure(result)
+    return f"{marker}\n{_enforce_limit(shown, limit_without_marker(limit, marker))}"
 
 
-def digest_of(ended: Ended) -> str:
+def find_plan_digest(result: ProcessResult) -> str:
     """Find the plan digest, which stands at the end on its line; empty where the diff failed."""
-    found = _DIGEST.findall(ended.out) if ended.code < ERRORS_FROM else []
+    found = _DIGEST.findall(result.out) if result.code < FIRST_ERROR_CODE else []
     return found[-1] if found else ""
 
 
-def _failed(ended: Ended) -> str:
-    said = [line[:_LINE] for line in ended.err.strip().splitlines()] or ["It said nothing."]
-    hidden = len(said) - _LINES
+def _format_failure(result: ProcessResult) -> str:
+    said = [line[:_MAX_LINE] for line in result.err.strip().splitlines()] or ["It said nothing."]
+    hidden = len(said) - _MAX_LINES
     if hidden > 0:
-        said = [f"({hidden} lines before)", *said[-_LINES:]]
+        said = [f"({hidden} lines before)", *said[-_MAX_LINES:]]
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", "\n".join(said))), default=0))
     words = "\n".join(said)
     return (
         "### reconcile: no diff\n\n"
         "What this change does is not known: "
-        f"`reconcile diff` ended with exit code {ended.code}.\n\n"
+        f"`reconcile diff` ended with exit code {result.code}.\n\n"
         f"{fence}text\n{words}\n{fence}"
     )
 
 
-def _cut(text: str, limit: int) -> str:
+def _enforce_limit(text: str, limit: int) -> str:
     """Refuse to lose anything unsaid: what is too long is replaced, since a cut may end a fence."""
     if len(text.encode()) <= limit:
         return text
     return "### reconcile: no diff\n\nThe diff is longer than a comment may be; see the job's log."
 
 
-Mask: TypeAlias = Callable[[str], str]
+OutputMask: TypeAlias = Callable[[str], str]
 """Takes the secrets out of a text."""
 
-Say: TypeAlias = Callable[[str], None]
+LinePrinter: TypeAlias = Callable[[str], None]
 """Prints a text and ends its line."""
 
 
-class Outlets:
+class JobOutput:
     """What GitHub offers by files and by lines in the log; elsewhere the log alone is used."""
 
-    def __init__(self, forge: str, environ: Mapping[str, str], say: Say, mask: Mask) -> None:
+    def __init__(
+        self, forge: str, environ: Mapping[str, str], print_line: LinePrinter, mask: OutputMask
+    ) -> None:
         self.mask = mask
         self._github = forge == "github"
         self._environ = environ
-        self._say = say
+        self._print_line = print_line
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
         """Put what is said meanwhile under a title that can be folded."""
-        self._say(f"::group::{title}" if self._github else f"== {title}")
+        self._print_line(f"::group::{title}" if self._github else f"== {title}")
         yield
         if self._github:
-            self._say("::endgroup::")
+            self._print_line("::endgroup::")
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Show text that may hold anything: no line in it is taken for a command of the log."""
         if not text.strip():
             return
         if self._github:
             word = secrets.token_hex(16)
-            self._say(f"::stop-commands::{word}\n{text.rstrip()}\n::{word}::")
+            self._print_line(f"::stop-commands::{word}\n{text.rstrip()}\n::{word}::")
         else:
-            self._say(text.rstrip())
+            self._print_line(text.rstrip())
 
-    def commands(self, text: str) -> None:
+    def workflow_commands(self, text: str) -> None:
         """Pass on what the program has written for this log, such as annotations."""
         if text.strip():
-            self._say(text.rstrip())
+            self._print_line(text.rstrip())
 
     def notice(self, text: str) -> None:
         """Tell something that people should know, and that is no failure."""
-        self._told("notice", text)
+        self._annotate("notice", text)
 
     def error(self, text: str) -> None:
         """Tell why the job fails."""
-        self._told("error", text)
+        self._annotate("error", text)
 
-    def _told(self, kind: str, text: str) -> None:
+    def _annotate(self, kind: str, text: str) -> None:
         shown = self.mask(text)
-        self._say(f"::{kind} title=reconcile::{_escaped(shown)}" if self._github else shown)
+        self._print_line(
+            f"::{kind} title=reconcile::{_escape_command(shown)}" if self._github else shown
+        )
 
-    def summary(self, markdown: str) -> None:
+    def write_summary(self, markdown: str) -> None:
         """Show the comment's text on the page of the job, or in its log."""
         self._append("GITHUB_STEP_SUMMARY", f"{markdown}\n")
         if not self._github:
-            self._say(markdown)
+            self._print_line(markdown)
 
-    def output(self, name: str, value: str) -> None:
+    def set_output(self, name: str, value: str) -> None:
         """Give a value to the steps that follow."""
         self._append("GITHUB_OUTPUT", f"{name}={' '.join(value.split())}\n")
 
@@ -147,5 +151,5 @@ class Outlets:
                 file.write(text)
 
 
-def _escaped(text: str) -> str:
+def _escape_command(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

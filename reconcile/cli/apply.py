@@ -2,40 +2,40 @@
 
 import click
 
-from reconcile.cli.exit_codes import Exit, exit_of_apply
+from reconcile.cli.exit_codes import ExitCode, apply_exit_code
 from reconcile.cli.options import (
     Connection,
-    Desire,
     Output,
+    SourceOptions,
     connection_options,
-    desire_options,
     output_options,
     pass_options,
     plan_digest_option,
+    source_options,
 )
-from reconcile.cli.output import failures_shown, show_plan
+from reconcile.cli.output import report_failures, show_plan
 from reconcile.cli.terminal import Terminal
-from reconcile.cli.wiring import findings_of, plan_of, reconciler_of, report_of
+from reconcile.cli.wiring import build_plan_report, build_reconciler, collect_findings, compute_plan
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.errors import ClusterError, Problem
-from reconcile.core.plan.approval import Approved, refusal
+from reconcile.core.plan.approval import Approval, describe_approval_mismatch
 from reconcile.core.report.json_output import outcomes_json, to_json
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.results import format_applied, format_ended
-from reconcile.engine.reconciler import Options, Planned, Reconciler, SessionDone
+from reconcile.core.report.results import format_finished_outcomes, format_outcome_totals
+from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions, SessionResult
 
 
 @click.command()
-@desire_options
+@source_options
 @connection_options
 @pass_options
 @plan_digest_option
 @output_options("text", "json")
 def apply(
-    desire: Desire,
+    source: SourceOptions,
     connection: Connection,
-    options: Options,
-    approved: Approved | None,
+    options: ReconcilerOptions,
+    approved: Approval | None,
     output: Output,
 ) -> int:
     """Make the cluster equal to the session files.
@@ -44,41 +44,41 @@ def apply(
     delete or restart too much at once is held back: see budgets and approvals in policy.yaml.
     """
     terminal = Terminal(output)
-    with failures_shown(desire, terminal):
-        reconciler = reconciler_of(connection, terminal, options)
-        planned = plan_of(reconciler, desire, terminal)
-    if approved is not None and (reasons := refusal(planned.plan, approved)):
-        show_plan(report_of(planned, desire), terminal)
-        return _refused(planned, reasons, terminal)
+    with report_failures(source, terminal):
+        reconciler = build_reconciler(connection, terminal, options)
+        planned = compute_plan(reconciler, source, terminal)
+    if approved is not None and (reasons := describe_approval_mismatch(planned.plan, approved)):
+        show_plan(build_plan_report(planned, source), terminal)
+        return _report_refused(planned, reasons, terminal)
     if output.form == "text":
-        show_plan(report_of(planned, desire), terminal)
-    outcomes, failures = _carry_out(reconciler, planned, terminal)
+        show_plan(build_plan_report(planned, source), terminal)
+    outcomes, failures = _apply_plan(reconciler, planned, terminal)
     if output.form == "json":
-        findings = findings_of(planned, failures)
+        findings = collect_findings(planned, failures)
         document = outcomes_json(planned.plan, outcomes, findings, terminal.masker)
         terminal.show(to_json(document))
     else:
-        terminal.show(format_applied(outcomes, terminal.text_options()))
-        terminal.tell_findings(Findings(failures))
-    return exit_of_apply(
+        terminal.show(format_outcome_totals(outcomes, terminal.text_options()))
+        terminal.show_problems(Findings(failures))
+    return apply_exit_code(
         [outcome.change for outcome in outcomes],
-        unread=bool(planned.problems),
+        unreadable=bool(planned.problems),
         failed=bool(failures) or any(o.status is Status.FAILED for o in outcomes),
         invalid=bool(planned.desired.problems),
     )
 
 
-def _refused(planned: Planned, reasons: str, terminal: Terminal) -> int:
+def _report_refused(planned: PassPlan, reasons: str, terminal: Terminal) -> int:
     """End without having written anything; what is graver than another plan is told first."""
-    terminal.tell(f"Error: {reasons}")
-    graver = exit_of_apply(
-        (), unread=bool(planned.problems), failed=False, invalid=bool(planned.desired.problems)
+    terminal.show_message(f"Error: {reasons}")
+    graver = apply_exit_code(
+        (), unreadable=bool(planned.problems), failed=False, invalid=bool(planned.desired.problems)
     )
-    return graver or Exit.HELD
+    return graver or ExitCode.HELD
 
 
-def _carry_out(
-    reconciler: Reconciler, planned: Planned, terminal: Terminal
+def _apply_plan(
+    reconciler: Reconciler, planned: PassPlan, terminal: Terminal
 ) -> tuple[list[Outcome], tuple[Problem, ...]]:
     """Apply, and tell of each session as soon as it has ended."""
     outcomes: list[Outcome] = []
@@ -87,16 +87,16 @@ def _carry_out(
         for count, done in enumerate(reconciler.apply(planned), 1):
             outcomes.extend(done.outcomes)
             failures.extend(Problem(str(done.session), 0, 0, "", text) for text in done.failures)
-            _tell_ended(done, count, terminal)
+            _show_session_result(done, count, terminal)
     except ClusterError as error:
         failures.append(Problem(planned.plan.installation, 0, 0, "", str(error)))
-    terminal.progress("")
+    terminal.show_progress("")
     return outcomes, tuple(failures)
 
 
-def _tell_ended(done: SessionDone, count: int, terminal: Terminal) -> None:
-    terminal.progress("")
+def _show_session_result(result: SessionResult, count: int, terminal: Terminal) -> None:
+    terminal.show_progress("")
     if terminal.output.form == "text":
         options = terminal.text_options()
-        terminal.show(format_ended(done.outcomes, terminal.masker, options))
-    terminal.progress(f"{count} sessions done")
+        terminal.show(format_finished_outcomes(result.outcomes, terminal.masker, options))
+    terminal.show_progress(f"{count} sessions done")

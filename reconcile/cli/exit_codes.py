@@ -10,7 +10,7 @@ from reconcile.core.changes import Change, Hold, HoldReason, Keep
 from reconcile.core.errors import ClusterError, PolicyError, ReconcileError, SourceError, SpecError
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What the program says to its caller when it ends."""
 
     OK = 0
@@ -18,10 +18,10 @@ class Exit(IntEnum):
     USAGE = 2
     INVALID = 3
     UNREACHABLE = 4
-    PARTLY = 5
+    PARTIAL = 5
     HELD = 6
     REFUSED = 7
-    UNCOMMENTED = 8
+    COMMENT_FAILED = 8
     BUG = 70
     INTERRUPTED = 130
     PIPE = 141
@@ -29,23 +29,23 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.OK: "done, or nothing to do",
-    Exit.CHANGES: "`diff` only: there are changes, held ones included",
-    Exit.USAGE: "the command line is wrong",
-    Exit.INVALID: "a session file, a setting or a template is not usable; the rest was done",
-    Exit.UNREACHABLE: "the desired tree or the cluster could not be read",
-    Exit.PARTLY: "`apply` only: some changes failed, the others were made",
-    Exit.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the plan "
+    ExitCode.OK: "done, or nothing to do",
+    ExitCode.CHANGES: "`diff` only: there are changes, held ones included",
+    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.INVALID: "a session file, a setting or a template is not usable; the rest was done",
+    ExitCode.UNREACHABLE: "the desired tree or the cluster could not be read",
+    ExitCode.PARTIAL: "`apply` only: some changes failed, the others were made",
+    ExitCode.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the plan "
     "is not the approved one",
-    Exit.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
-    Exit.UNCOMMENTED: "`review` only: all is well, but the comment could not be written",
-    Exit.BUG: "a defect of the program: please report it",
-    Exit.INTERRUPTED: "ended by Ctrl-C",
-    Exit.PIPE: "the reader of the output went away",
-    Exit.TERMINATED: "ended by SIGTERM: what was begun is finished, the rest is not begun",
+    ExitCode.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
+    ExitCode.COMMENT_FAILED: "`review` only: all is well, but the comment could not be written",
+    ExitCode.BUG: "a defect of the program: please report it",
+    ExitCode.INTERRUPTED: "ended by Ctrl-C",
+    ExitCode.PIPE: "the reader of the output went away",
+    ExitCode.TERMINATED: "ended by SIGTERM: what was begun is finished, the rest is not begun",
 }
 
-_NEEDS_SOMEBODY = frozenset(
+_NEEDS_DECISION = frozenset(
     {
         HoldReason.RESTART_BUDGET,
         HoldReason.DELETE_BUDGET,
@@ -60,39 +60,41 @@ _NEEDS_SOMEBODY = frozenset(
 """Held changes that stay held until a person decides; what waits for a session does not count."""
 
 
-def exit_for(error: ReconcileError) -> Exit:
+def exit_code_for_error(error: ReconcileError) -> ExitCode:
     """Map an error that ends the program."""
     match error:
         case SpecError():
-            return Exit.INVALID
+            return ExitCode.INVALID
         case PolicyError():
-            return Exit.HELD
+            return ExitCode.HELD
         case SourceError() | ClusterError():
-            return Exit.UNREACHABLE
+            return ExitCode.UNREACHABLE
         case _:
-            return Exit.BUG
+            return ExitCode.BUG
 
 
-def exit_of_diff(
-    changes: Iterable[Change], *, unread: bool, invalid: bool, refused: bool = False
-) -> Exit:
+def diff_exit_code(
+    changes: Iterable[Change], *, unreadable: bool, invalid: bool, refused: bool = False
+) -> ExitCode:
     """Say how a diff ended; an error never looks like changes, nor like none."""
-    if unread:
-        return Exit.UNREACHABLE
+    if unreadable:
+        return ExitCode.UNREACHABLE
     if invalid:
-        return Exit.INVALID
+        return ExitCode.INVALID
     if refused:
-        return Exit.REFUSED
-    return Exit.OK if all(isinstance(change, Keep) for change in changes) else Exit.CHANGES
+        return ExitCode.REFUSED
+    return ExitCode.OK if all(isinstance(change, Keep) for change in changes) else ExitCode.CHANGES
 
 
-def exit_of_apply(changes: Iterable[Change], *, unread: bool, failed: bool, invalid: bool) -> Exit:
+def apply_exit_code(
+    changes: Iterable[Change], *, unreadable: bool, failed: bool, invalid: bool
+) -> ExitCode:
     """Say how an apply ended: the gravest of what happened."""
-    if unread:
-        return Exit.UNREACHABLE
+    if unreadable:
+        return ExitCode.UNREACHABLE
     if failed:
-        return Exit.PARTLY
+        return ExitCode.PARTIAL
     if invalid:
-        return Exit.INVALID
-    held = any(isinstance(c, Hold) and c.reason in _NEEDS_SOMEBODY for c in changes)
-    return Exit.HELD if held else Exit.OK
+        return ExitCode.INVALID
+    held = any(isinstance(c, Hold) and c.reason in _NEEDS_DECISION for c in changes)
+    return ExitCode.HELD if held else ExitCode.OK

@@ -11,18 +11,18 @@ import click
 from reconcile import __version__
 from reconcile.cli.apply import apply
 from reconcile.cli.diff import diff
-from reconcile.cli.exit_codes import Exit, exit_for
+from reconcile.cli.exit_codes import ExitCode, exit_code_for_error
 from reconcile.cli.files import render, schema, validate
 from reconcile.cli.review import review
 from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
-from reconcile.runtime.process import TerminatedError, end_on_terminate
+from reconcile.runtime.process import TerminatedError, exit_on_sigterm
 
 _MASKER = Masker()
 
 
-class _Program(click.Group):
+class _ReconcileGroup(click.Group):
     """Keeps a closed pipe from click, which would end the program with 1: that means changes."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -30,14 +30,15 @@ class _Program(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             _discard_output()
-            return Exit.PIPE
+            return ExitCode.PIPE
 
 
 @click.group(
-    cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_ReconcileGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="reconcile")
-def program() -> None:
+def reconcile_cli() -> None:
     """Make the agent sessions in a Kubernetes cluster equal to the session files in a folder.
 
     Write session files, look at what would change with `diff`, make it so with `apply`.
@@ -47,51 +48,51 @@ def program() -> None:
 
 
 for command in (validate, render, diff, apply, status, schema, review):
-    program.add_command(command)
+    reconcile_cli.add_command(command)
 
 
 def main() -> None:
     """Run the program and exit."""
-    end_on_terminate()
+    exit_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A character that a terminal does not know is no reason to stop an apply half way.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_reconcile_cli(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run_reconcile_cli(arguments: list[str]) -> int:
     """Run one command and give its exit code; never raises."""
     try:
-        result = program.main(arguments, prog_name="reconcile", standalone_mode=False)
+        result = reconcile_cli.main(arguments, prog_name="reconcile", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the funnel: nothing may end in a traceback
-        return _ended(error)
-    return result if isinstance(result, int) else Exit.OK
+        return _handle_error(error)
+    return result if isinstance(result, int) else ExitCode.OK
 
 
-def _ended(error: BaseException) -> int:
+def _handle_error(error: BaseException) -> int:
     """Tell people why the program ends, and give its exit code."""
     match error:
         case click.ClickException():
             error.show()
-            return Exit.USAGE
+            return ExitCode.USAGE
         case ReconcileError():
-            _complain(str(error) if isinstance(error, SpecError) else f"Error: {error}")
-            return exit_for(error)
+            _print_error(str(error) if isinstance(error, SpecError) else f"Error: {error}")
+            return exit_code_for_error(error)
         case SystemExit(code=int(code)):
             return code  # click's own way to end after shell completion
         case TerminatedError():
-            return Exit.TERMINATED
+            return ExitCode.TERMINATED
         case click.Abort() | KeyboardInterrupt():
-            return Exit.INTERRUPTED
+            return ExitCode.INTERRUPTED
         case _:
-            _complain("".join(traceback.format_exception(error)))
-            _complain("Error: this is a defect of reconcile. Please report it with these lines.")
-            return Exit.BUG
+            _print_error("".join(traceback.format_exception(error)))
+            _print_error("Error: this is a defect of reconcile. Please report it with these lines.")
+            return ExitCode.BUG
 
 
-def _complain(text: str) -> None:
-    click.echo(_MASKER.text(text), err=True)
+def _print_error(text: str) -> None:
+    click.echo(_MASKER.mask_text(text), err=True)
 
 
 def _discard_output() -> None:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import click
 
-from reconcile.core.plan.approval import Approved, parse_digest, parse_plan
-from reconcile.core.report.markdown import LIMIT, MINIMUM
-from reconcile.engine.reconciler import Options
+from reconcile.core.plan.approval import Approval, parse_approved_digest, parse_approved_plan
+from reconcile.core.report.markdown import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES
+from reconcile.engine.reconciler import ReconcilerOptions
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,7 +24,7 @@ _FOLDER = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
-class Desire:
+class SourceOptions:
     """Where desired state is: the folder of session files, and templates beside the shipped."""
 
     tree: Path
@@ -32,7 +32,7 @@ class Desire:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DiffOptions:
     """What a diff looks at: a revision, or where `against` is None a cluster.
 
     `server_dry_run` asks the cluster what it would make of the plan.
@@ -62,10 +62,10 @@ class Output:
     form: str
     verbose: bool = False
     colour: bool | None = None
-    limit: int = LIMIT
+    limit: int = MAX_COMMENT_BYTES
 
 
-def _bundle(name: str, kind: type, *options: _Decorator) -> _Decorator:
+def _bundle_options(name: str, kind: type, *options: _Decorator) -> _Decorator:
     """Hand several options over as one value of a dataclass, whose fields they are named after."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,9 +83,9 @@ def _bundle(name: str, kind: type, *options: _Decorator) -> _Decorator:
     return decorate
 
 
-desire_options = _bundle(
-    "desire",
-    Desire,
+source_options = _bundle_options(
+    "source",
+    SourceOptions,
     click.argument("tree", metavar="[DIR]", default="desired", type=_FOLDER),
     click.option(
         "--templates",
@@ -97,7 +97,7 @@ desire_options = _bundle(
 )
 """Take the folder of session files, and templates."""
 
-connection_options = _bundle(
+connection_options = _bundle_options(
     "connection",
     Connection,
     click.option(
@@ -125,9 +125,9 @@ prune_option = click.option(
 )
 """Take whether to delete what is no longer declared."""
 
-pass_options = _bundle(
+pass_options = _bundle_options(
     "options",
-    Options,
+    ReconcilerOptions,
     prune_option,
     click.option(
         "--concurrency",
@@ -140,9 +140,9 @@ pass_options = _bundle(
 """Take how a pass is carried out."""
 
 
-look_options = _bundle(
-    "look",
-    Look,
+diff_options = _bundle_options(
+    "options",
+    DiffOptions,
     prune_option,
     click.option(
         "--against",
@@ -162,7 +162,7 @@ look_options = _bundle(
 
 def output_options(*forms: str) -> _Decorator:
     """Take how results are shown; the first form is the default."""
-    return _bundle(
+    return _bundle_options(
         "output",
         Output,
         click.option(
@@ -185,32 +185,36 @@ def output_options(*forms: str) -> _Decorator:
     )
 
 
-def _limit_of_comments(context: click.Context, _: click.Parameter, limit: int | None) -> int:
+def _check_comment_limit(context: click.Context, _: click.Parameter, limit: int | None) -> int:
     if limit is not None and context.params.get("form") != "markdown":
         raise click.UsageError("--limit goes with -o markdown only")
-    return LIMIT if limit is None else limit
+    return MAX_COMMENT_BYTES if limit is None else limit
 
 
 limit_option = click.option(
     "--limit",
-    type=click.IntRange(min=MINIMUM),
+    type=click.IntRange(min=MIN_COMMENT_BYTES),
     metavar="BYTES",
-    callback=_limit_of_comments,
+    callback=_check_comment_limit,
     help="With -o markdown: the most bytes that the comment may have. Default: what GitHub takes.",
 )
 """Take how long a comment may be; goes above the output's options, of which it is one."""
 
 
-_FILE = "@"
+_FILE_PREFIX = "@"
 
 
-def _approved(_: click.Context, __: click.Parameter, value: str | None) -> Approved | None:
+def _parse_approved(_: click.Context, __: click.Parameter, value: str | None) -> Approval | None:
     """Read a digest, or the plan itself from a file; a usage error says what is wrong."""
     if value is None:
         return None
-    path = value.removeprefix(_FILE)
+    path = value.removeprefix(_FILE_PREFIX)
     try:
-        return parse_digest(value) if path == value else parse_plan(Path(path).read_bytes())
+        return (
+            parse_approved_digest(value)
+            if path == value
+            else parse_approved_plan(Path(path).read_bytes())
+        )
     except OSError as error:
         raise click.BadParameter(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -220,7 +224,7 @@ def _approved(_: click.Context, __: click.Parameter, value: str | None) -> Appro
 plan_digest_option = click.option(
     "--plan-digest",
     "approved",
-    callback=_approved,
+    callback=_parse_approved,
     metavar="DIGEST|@FILE",
     help="Carry out the plan with this digest and no other. A file with the output of `diff -o "
     "json` lets a refusal name each object.",

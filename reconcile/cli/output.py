@@ -3,38 +3,38 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from reconcile.cli.options import Desire
+from reconcile.cli.options import SourceOptions
 from reconcile.cli.terminal import Terminal
-from reconcile.cli.wiring import desired_state
+from reconcile.cli.wiring import load_desired
 from reconcile.core.errors import Problem, ReconcileError, SpecError
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.json_output import plan_json, problems_json, to_json
 from reconcile.core.report.markdown import format_failure, format_markdown
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.text import format_error_names, format_names, format_text
+from reconcile.core.report.text import format_error_names, format_names, format_plan_text
 from reconcile.core.report.unified import format_error_comments, format_unified
 from reconcile.core.report.view import PlanReport
 
-_FOR_PROGRAMS = frozenset({"json", "github"})
+_MACHINE_FORMS = frozenset({"json", "github"})
 
 
 def show_plan(report: PlanReport, terminal: Terminal) -> None:
     """Print a plan, and beside it what is wrong; forms that only programs read have that inside."""
-    terminal.show(_plan(report, terminal))
-    if terminal.output.form not in _FOR_PROGRAMS:
-        terminal.tell_findings(report.findings)
+    terminal.show(_format_plan(report, terminal))
+    if terminal.output.form not in _MACHINE_FORMS:
+        terminal.show_problems(report.findings)
 
 
-def show_findings(findings: Findings, desire: Desire, terminal: Terminal) -> None:
+def show_findings(findings: Findings, source: SourceOptions, terminal: Terminal) -> None:
     """Print what is wrong with files, and nothing beside it."""
     if terminal.output.form == "text":
-        terminal.tell_findings(findings)
+        terminal.show_problems(findings)
     else:
-        terminal.show(_failure(findings, terminal, desire.tree.as_posix()))
+        terminal.show(_format_findings(findings, terminal, source.tree.as_posix()))
 
 
 @contextmanager
-def failures_shown(desire: Desire, terminal: Terminal) -> Iterator[None]:
+def report_failures(source: SourceOptions, terminal: Terminal) -> Iterator[None]:
     """Print an error that leaves nothing else to print in the form that was asked for, too.
 
     A program that reads the output then finds the reason in it. The error goes on, so that people
@@ -45,20 +45,20 @@ def failures_shown(desire: Desire, terminal: Terminal) -> Iterator[None]:
     except ReconcileError as error:
         problems = error.problems if isinstance(error, SpecError) else ()
         nameless = Problem("", 0, 0, "", str(error))
-        _learn_installation(desire, terminal)
-        folder = desire.tree.as_posix()
-        terminal.show(_failure(Findings(problems or (nameless,)), terminal, folder))
+        _load_installation(source, terminal)
+        folder = source.tree.as_posix()
+        terminal.show(_format_findings(Findings(problems or (nameless,)), terminal, folder))
         raise
 
 
-def _learn_installation(desire: Desire, terminal: Terminal) -> None:
+def _load_installation(source: SourceOptions, terminal: Terminal) -> None:
     """Read the files where that was not done yet: a comment is found again by this name."""
     if terminal.output.form == "markdown" and not terminal.installation:
         with suppress(ReconcileError):
-            desired_state(desire, terminal)
+            load_desired(source, terminal)
 
 
-def _plan(report: PlanReport, terminal: Terminal) -> str:
+def _format_plan(report: PlanReport, terminal: Terminal) -> str:
     masker = terminal.masker
     match terminal.output.form:
         case "json":
@@ -72,10 +72,10 @@ def _plan(report: PlanReport, terminal: Terminal) -> str:
         case "github":
             return format_github(report, masker)
         case _:
-            return format_text(report, masker, terminal.text_options())
+            return format_plan_text(report, masker, terminal.text_options())
 
 
-def _failure(findings: Findings, terminal: Terminal, folder: str) -> str:
+def _format_findings(findings: Findings, terminal: Terminal, folder: str) -> str:
     masker = terminal.masker
     match terminal.output.form:
         case "json":

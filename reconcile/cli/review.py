@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from reconcile.ci.commands import Live, Offline, run_process
-from reconcile.ci.environment import TOKEN, job_of
-from reconcile.ci.forge import Surroundings
-from reconcile.ci.output import LIMIT, SMALLEST, Outlets
-from reconcile.ci.review import Asked, FailOn, Review, Reviewed
-from reconcile.cli.exit_codes import Exit
+from reconcile.ci.commands import ClusterComparison, RevisionComparison, run_process
+from reconcile.ci.environment import TOKEN_VARIABLE, detect_job
+from reconcile.ci.forge import JobContext
+from reconcile.ci.output import COMMENT_LIMIT, MIN_COMMENT_LIMIT, JobOutput
+from reconcile.ci.review import FailOn, Review, ReviewOptions, ReviewResult
+from reconcile.cli.exit_codes import ExitCode
 from reconcile.cli.options import Output
 from reconcile.cli.terminal import Terminal
 from reconcile.runtime.clock import SystemClock
@@ -35,8 +35,8 @@ from reconcile.runtime.clock import SystemClock
 @click.option("--kubeconfig", metavar="FILE", default="", help="The kubeconfig for --live.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=SMALLEST, max=1_000_000),
-    default=LIMIT,
+    type=click.IntRange(min=MIN_COMMENT_LIMIT, max=1_000_000),
+    default=COMMENT_LIMIT,
     show_default=True,
     metavar="BYTES",
     help="The most bytes that the comment may have.",
@@ -62,23 +62,23 @@ def review(*, against: str, live: bool, kubeconfig: str, fail_on: str, **options
     Where it runs, on GitHub or GitLab, it finds out from the environment, and what the pull request
     began from as well. The diff needs no cluster unless --live is given.
     """
-    cluster = Live(kubeconfig and str(Path(kubeconfig).absolute()))
-    where = cluster if live else Offline(against) if against else None
-    asked = Asked(against=where, fail_on=FailOn(fail_on), **options)
-    return _exit(_reviewed(asked))
+    cluster = ClusterComparison(kubeconfig and str(Path(kubeconfig).absolute()))
+    where = cluster if live else RevisionComparison(against) if against else None
+    asked = ReviewOptions(against=where, fail_on=FailOn(fail_on), **options)
+    return _choose_exit_code(_run_review(asked))
 
 
-def _reviewed(asked: Asked) -> Reviewed:
+def _run_review(options: ReviewOptions) -> ReviewResult:
     terminal = Terminal(Output("text"))
     environ = terminal.settings.environ
-    job = job_of(environ)
-    terminal.masker.learn({TOKEN: environ.get(TOKEN, "")})
-    outlets = Outlets(job.forge, environ, lambda text: terminal.show(f"{text}\n"), terminal.mask)
-    around = Surroundings(environ, Path.cwd(), run_process)
-    return Review(asked, job, around, outlets).run(SystemClock())
+    job = detect_job(environ)
+    terminal.masker.learn({TOKEN_VARIABLE: environ.get(TOKEN_VARIABLE, "")})
+    outlets = JobOutput(job.forge, environ, lambda text: terminal.show(f"{text}\n"), terminal.mask)
+    around = JobContext(environ, Path.cwd(), run_process)
+    return Review(options, job, around, outlets).run(SystemClock())
 
 
-def _exit(reviewed: Reviewed) -> int:
-    if reviewed.fails:
-        return reviewed.code
-    return Exit.UNCOMMENTED if reviewed.uncommented else Exit.OK
+def _choose_exit_code(result: ReviewResult) -> int:
+    if result.is_failure:
+        return result.code
+    return ExitCode.COMMENT_FAILED if result.comment_failed else ExitCode.OK

@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import click
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from reconcile.cli.options import (
     Connection,
-    Desire,
     Output,
+    SourceOptions,
     connection_options,
-    desire_options,
     output_options,
+    source_options,
 )
-from reconcile.cli.output import failures_shown
+from reconcile.cli.output import report_failures
 from reconcile.cli.terminal import Terminal
-from reconcile.cli.wiring import cluster_of, desired_state
+from reconcile.cli.wiring import load_desired, open_cluster
 from reconcile.core.report.json_output import status_json, to_json
 from reconcile.core.report.status import format_status
 from reconcile.engine.status import read_status
@@ -23,25 +23,25 @@ from reconcile.runtime.clock import SystemClock
 
 
 @click.command()
-@desire_options
+@source_options
 @connection_options
 @click.option(
     "-n", "--namespace", "namespaces", multiple=True, help="Only this namespace; may be repeated."
 )
 @output_options("text", "wide", "json")
 def status(
-    desire: Desire, connection: Connection, namespaces: tuple[str, ...], output: Output
+    source: SourceOptions, connection: Connection, namespaces: tuple[str, ...], output: Output
 ) -> int:
     """Show what the sessions are doing: phase, reason, age, revision, what is held back.
 
     DIR tells which installation and which namespaces are meant.
     """
     terminal = Terminal(output)
-    with failures_shown(desire, terminal):
-        desired = desired_state(desire, terminal)
+    with report_failures(source, terminal):
+        desired = load_desired(source, terminal)
         clock = SystemClock()
         rows = read_status(
-            cluster_of(connection, terminal, clock),
+            open_cluster(connection, terminal, clock),
             clock,
             desired.policy.installation,
             namespaces or desired.namespaces,
@@ -51,4 +51,4 @@ def status(
     else:
         options = replace(terminal.text_options(), verbose=output.form == "wide")
         terminal.show(format_status(rows, terminal.masker, options))
-    return Exit.OK
+    return ExitCode.OK

@@ -8,7 +8,7 @@ from reconcile.cli.options import Output
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.runtime.settings import settings
+from reconcile.runtime.settings import read_process_settings
 
 
 class Terminal:
@@ -21,7 +21,7 @@ class Terminal:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.settings = settings()
+        self.settings = read_process_settings()
         self.masker = Masker()
         self.installation = ""
 
@@ -35,22 +35,22 @@ class Terminal:
 
     def mask(self, text: str) -> str:
         """Hide the secrets in a text, by the patterns that are known at this moment."""
-        return self.masker.text(text)
+        return self.masker.mask_text(text)
 
     def show(self, text: str) -> None:
         """Print a result; what made it has masked it already."""
         click.echo(text, nl=False, color=True)
 
-    def tell(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Say something beside the result."""
         click.echo(self.mask(text), err=True)
 
-    def tell_findings(self, findings: Findings) -> None:
+    def show_problems(self, findings: Findings) -> None:
         """Say what is wrong with the files, and what is odd, beside the result."""
         text = format_problems(findings, self.masker, self.text_options(error=True))
         click.echo(text, nl=False, err=True, color=True)
 
-    def progress(self, text: str) -> None:
+    def show_progress(self, text: str) -> None:
         """Say how far it is, on a line that the next one replaces; only to a person."""
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{text}", nl=False, err=True, color=True)

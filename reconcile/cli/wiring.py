@@ -10,97 +10,106 @@ import click
 
 import reconcile
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.options import MAX_CONCURRENCY, Connection, Desire
+from reconcile.cli.options import MAX_CONCURRENCY, Connection, SourceOptions
 from reconcile.cli.terminal import Terminal
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import Desired
-from reconcile.core.plan.approval import plan_digest
+from reconcile.core.model import DesiredState
+from reconcile.core.plan.approval import compute_plan_digest
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.view import LiveCluster, PlanReport
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Clock, Cluster
-from reconcile.engine.reconciler import Options, Planned, Reconciler
-from reconcile.engine.retry import Backoff, RetryingCluster
+from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
+from reconcile.engine.retry import RetryBackoff, RetryingCluster
 from reconcile.runtime.clock import SystemClock
 
-_EMBEDDED = "embedded:"
+_EMBEDDED_PREFIX = "embedded:"
 
 
-def desired_state(desire: Desire, terminal: Terminal) -> Desired:
+def load_desired(source: SourceOptions, terminal: Terminal) -> DesiredState:
     """Read and build desired state; SourceError where there is none.
 
     From here on the terminal masks by the policy's patterns too.
     """
-    folders = [shipped_templates(), *([desire.templates] if desire.templates else [])]
+    folders = [find_shipped_templates(), *([source.templates] if source.templates else [])]
     builder = DesiredBuilder(read_templates(*folders))
-    desired = builder.build(DirectorySource(desire.tree).read())
+    desired = builder.build(DirectorySource(source.tree).read())
     terminal.masker = Masker(desired.policy.mask)
     terminal.installation = desired.policy.installation
     return desired
 
 
-def shipped_templates() -> Path:
+def find_shipped_templates() -> Path:
     """Find the templates: inside an installed package, or beside it in a checkout."""
     package = Path(reconcile.__file__).parent
     installed = package / "_templates"
     return installed if installed.is_dir() else package.parent / "templates"
 
 
-def cluster_of(connection: Connection, terminal: Terminal, clock: Clock) -> Cluster:
+def open_cluster(connection: Connection, terminal: Terminal, clock: Clock) -> Cluster:
     """Open the cluster that the options name, with retries around it.
 
     Its library is loaded only now: half of all commands need no cluster.
     """
     if connection.cluster:
-        return _embedded(connection)
-    from reconcile.adapters.kube.connect import Options, connect  # noqa: PLC0415
+        return _open_embedded(connection)
+    from reconcile.adapters.kube.connect import ConnectOptions, connect  # noqa: PLC0415
 
-    options = Options(terminal.settings.environ, mask=terminal.mask, connections=MAX_CONCURRENCY)
+    options = ConnectOptions(
+        terminal.settings.environ, mask=terminal.mask, max_connections=MAX_CONCURRENCY
+    )
     cluster = connect(connection.kubeconfig or None, connection.context or None, options)
-    return RetryingCluster(cluster, clock, Backoff())
+    return RetryingCluster(cluster, clock, RetryBackoff())
 
 
-def _embedded(connection: Connection) -> Cluster:
+def _open_embedded(connection: Connection) -> Cluster:
     if connection.kubeconfig or connection.context:
         raise click.UsageError("--cluster goes without --kubeconfig and --context")
-    if not connection.cluster.startswith(_EMBEDDED) or connection.cluster == _EMBEDDED:
-        raise click.UsageError(f"--cluster takes `{_EMBEDDED}FILE`, not `{connection.cluster}`")
+    if (
+        not connection.cluster.startswith(_EMBEDDED_PREFIX)
+        or connection.cluster == _EMBEDDED_PREFIX
+    ):
+        raise click.UsageError(
+            f"--cluster takes `{_EMBEDDED_PREFIX}FILE`, not `{connection.cluster}`"
+        )
     from reconcile.adapters.embedded.cluster import EmbeddedCluster  # noqa: PLC0415
 
-    return EmbeddedCluster(Path(connection.cluster.removeprefix(_EMBEDDED)))
+    return EmbeddedCluster(Path(connection.cluster.removeprefix(_EMBEDDED_PREFIX)))
 
 
-def reconciler_of(connection: Connection, terminal: Terminal, options: Options) -> Reconciler:
+def build_reconciler(
+    connection: Connection, terminal: Terminal, options: ReconcilerOptions
+) -> Reconciler:
     """Open the cluster that the options name, and put a reconciler before it."""
     clock = SystemClock()
-    return Reconciler(cluster_of(connection, terminal, clock), clock, options)
+    return Reconciler(open_cluster(connection, terminal, clock), clock, options)
 
 
-def plan_of(reconciler: Reconciler, desire: Desire, terminal: Terminal) -> Planned:
+def compute_plan(reconciler: Reconciler, source: SourceOptions, terminal: Terminal) -> PassPlan:
     """Read desired and live state, and decide."""
-    return reconciler.plan(desired_state(desire, terminal), {})
+    return reconciler.plan(load_desired(source, terminal), {})
 
 
-def report_of(planned: Planned, desire: Desire) -> PlanReport:
+def build_plan_report(planned: PassPlan, source: SourceOptions) -> PlanReport:
     """Gather what a reader of a plan for a live cluster is told."""
     return PlanReport(
         plan=planned.plan,
-        digest=plan_digest(planned.plan),
-        findings=findings_of(planned),
-        against=LiveCluster(),
-        folder=desire.tree.as_posix(),
+        digest=compute_plan_digest(planned.plan),
+        findings=collect_findings(planned),
+        baseline=LiveCluster(),
+        folder=source.tree.as_posix(),
     )
 
 
-def rehearsed(reconciler: Reconciler, planned: Planned, report: PlanReport) -> PlanReport:
+def add_dry_run(reconciler: Reconciler, planned: PassPlan, report: PlanReport) -> PlanReport:
     """Add what the server would make of the plan, and what kept it from being asked."""
-    found = reconciler.rehearse(planned)
+    found = reconciler.dry_run(planned)
     findings = replace(report.findings, problems=(*report.findings.problems, *found.problems))
     return replace(report, findings=findings, admission=found.admission)
 
 
-def findings_of(planned: Planned, failures: tuple[Problem, ...] = ()) -> Findings:
+def collect_findings(planned: PassPlan, failures: tuple[Problem, ...] = ()) -> Findings:
     """Gather all that is wrong with files and cluster, and what went wrong since."""
     problems = (*planned.desired.problems, *planned.problems, *failures)
     return Findings(problems, planned.desired.warnings)

@@ -14,70 +14,72 @@ _DIRTY: Final = "-dirty"
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """`living` sessions there were when `revision` first ended something; 0 is not known yet.
+class BudgetUsage:
+    """`total_sessions` sessions there were when `revision` first ended something; 0 is not known yet.
 
     `deletes` and `restarts` are the sessions (`namespace/name`) that it was allowed to end or
     restart within its budgets.
     """
 
     revision: str = ""
-    living: int = 0
+    total_sessions: int = 0
     deletes: frozenset[str] = frozenset()
     restarts: frozenset[str] = frozenset()
 
-    def at(self, revision: str, living: int) -> "Spent":
+    def for_revision(self, revision: str, total_sessions: int) -> "BudgetUsage":
         """Go on where the same revision stands, or begin anew.
 
         A tree without a commit may be another one each time, so nothing is remembered of it.
         """
         known = revision and not revision.endswith(_DIRTY) and revision == self.revision
         if not known:
-            return Spent(revision, living)
-        return replace(self, living=self.living or living + len(self.deletes))
+            return BudgetUsage(revision, total_sessions)
+        return replace(
+            self, total_sessions=self.total_sessions or total_sessions + len(self.deletes)
+        )
 
-    def without_base(self) -> "Spent":
+    def without_total(self) -> "BudgetUsage":
         """Leave open how many sessions there were, since not all of them could be seen."""
-        return replace(self, living=0)
+        return replace(self, total_sessions=0)
 
-    def deleting(self, sessions: Set[str]) -> "Spent":
+    def with_deletes(self, sessions: Set[str]) -> "BudgetUsage":
         """Count sessions that are ended."""
         return replace(self, deletes=self.deletes | sessions)
 
-    def restarting(self, sessions: Set[str]) -> "Spent":
+    def with_restarts(self, sessions: Set[str]) -> "BudgetUsage":
         """Count sessions that are restarted."""
         return replace(self, restarts=self.restarts | sessions)
 
-    def __or__(self, other: "Spent") -> "Spent":
+    def __or__(self, other: "BudgetUsage") -> "BudgetUsage":
         """Join what two copies say of one revision; of two revisions, the first stands."""
         if not self.revision:
             return other
         if self.revision != other.revision:
             return self
-        joined = self.deleting(other.deletes).restarting(other.restarts)
-        return replace(joined, living=max(self.living, other.living))
+        joined = self.with_deletes(other.deletes).with_restarts(other.restarts)
+        return replace(joined, total_sessions=max(self.total_sessions, other.total_sessions))
 
 
-def spent_text(spent: Spent) -> str:
+def format_budget_usage(usage: BudgetUsage) -> str:
     """Write it as JSON."""
     fields = {
-        "revision": spent.revision,
-        "living": spent.living,
-        "deletes": sorted(spent.deletes),
-        "restarts": sorted(spent.restarts),
+        "revision": usage.revision,
+        "living": usage.total_sessions,
+        "deletes": sorted(usage.deletes),
+        "restarts": sorted(usage.restarts),
     }
     return orjson.dumps(fields).decode()
 
 
-def parse_spent(text: str) -> Spent:
+def parse_budget_usage(text: str) -> BudgetUsage:
     """Read it; what was damaged by hand counts as nothing spent."""
     try:
         data = orjson.loads(text)
-        return Spent(
+        return BudgetUsage(
             revision=str(data["revision"]),
-            living=int(data["living"]),
+            total_sessions=int(data["living"]),
             deletes=frozenset(map(str, data["deletes"])),
             restarts=frozenset(map(str, data["restarts"])),
         )
     except (ValueError, TypeError, KeyError):
-        return Spent()
+        return BudgetUsage()

@@ -7,21 +7,21 @@ from typing import Any
 import orjson
 
 
-def canonical(value: Any) -> bytes:
+def encode_canonical(value: Any) -> bytes:
     """Encode a JSON value as UTF-8 with sorted keys and no blanks.
 
     Mappings of any type count as objects, tuples as lists. Raises TypeError for what JSON cannot
     carry: other types, keys that are not text, integers beyond 64 bits, lone surrogates.
     """
-    return orjson.dumps(value, _plain, orjson.OPT_SORT_KEYS)
+    return orjson.dumps(value, _mapping_to_dict, orjson.OPT_SORT_KEYS)
 
 
-def digest(value: Any) -> str:
-    """Return `sha256:<hex>` over the canonical form; raises as `canonical` does."""
-    return f"sha256:{hashlib.sha256(canonical(value)).hexdigest()}"
+def compute_digest(value: Any) -> str:
+    """Return `sha256:<hex>` over the canonical form; raises as `encode_canonical` does."""
+    return f"sha256:{hashlib.sha256(encode_canonical(value)).hexdigest()}"
 
 
-def _plain(value: Any) -> dict[Any, Any]:
+def _mapping_to_dict(value: Any) -> dict[Any, Any]:
     """Open a mapping that is not a dict; orjson asks this for each type that it does not know."""
     if isinstance(value, Mapping):
         return dict(value)

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from reconcile.core.budget_usage import Spent
-from reconcile.core.fields.field_path import Path
+from reconcile.core.budget_usage import BudgetUsage
+from reconcile.core.fields.field_path import FieldPath
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 
 
-class Absent(Enum):
+class AbsentValue(Enum):
     """The value of a field that is not there; `None` would be a value that JSON can carry."""
 
     ABSENT = "absent"
 
 
-ABSENT: Final = Absent.ABSENT
+ABSENT: Final = AbsentValue.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class MetadataOnly:
     """Effect: labels, annotations or owners change; nothing that runs notices."""
 
 
@@ -41,7 +41,7 @@ class ForcesReplace:
     """Effect: the field is immutable, so the object must be deleted and created again."""
 
 
-Effect: TypeAlias = Metadata | InPlace | RestartsContainer | ForcesReplace
+Effect: TypeAlias = MetadataOnly | InPlace | RestartsContainer | ForcesReplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ Cause: TypeAlias = Commit | Drift
 class FieldChange:
     """One field before and after, `ABSENT` where it is not there.
 
-    `path` is for people: `spec.containers[runner].env[MODEL].value`; `at` is the same for programs,
+    `path` is for people: `spec.containers[runner].env[MODEL].value`; `field_path` is the same for programs,
     empty where only the words are known.
     `before == after` means that only our claim on the field is given up.
     """
@@ -74,7 +74,7 @@ class FieldChange:
     after: Any
     effect: Effect
     cause: Cause
-    at: Path = field(default=(), compare=False)
+    field_path: FieldPath = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ class DeleteReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The object is there, is ours and is not wanted; `begun` if it is being deleted already."""
+    """The object is there, is ours and is not wanted; `is_terminating` if it is being deleted already."""
 
     ref: ObjectRef
     kind: Kind
     live: LiveRef
     reason: DeleteReason
-    begun: bool = False
+    is_terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +246,13 @@ class SessionPlan:
 class Plan:
     """What turns live state into desired state; `sessions` are ordered by their identity.
 
-    `spent` is what the revision has used of its budgets once this plan is carried out.
+    `budget_usage` is what the revision has used of its budgets once this plan is carried out.
     """
 
     installation: str
     revision: str
     sessions: tuple[SessionPlan, ...]
-    spent: Spent = Spent()  # noqa: RUF009 - a frozen value
+    budget_usage: BudgetUsage = BudgetUsage()  # noqa: RUF009 - a frozen value
 
     @property
     def changes(self) -> tuple[Change, ...]:

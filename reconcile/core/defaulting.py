@@ -9,69 +9,69 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-Json: TypeAlias = dict[str, Any]
+MutableObject: TypeAlias = dict[str, Any]
 """An object, or a part of one, that may be changed."""
 
-_SPEC: Final = {
+_POD_DEFAULTS: Final = {
     "restartPolicy": "Always",
     "terminationGracePeriodSeconds": 30,
     "dnsPolicy": "ClusterFirst",
     "schedulerName": "default-scheduler",
     "enableServiceLinks": True,
 }
-_CONTAINER: Final = {
+_CONTAINER_DEFAULTS: Final = {
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",
 }
-_PROBE: Final = {
+_PROBE_DEFAULTS: Final = {
     "timeoutSeconds": 1,
     "periodSeconds": 10,
     "successThreshold": 1,
     "failureThreshold": 3,
 }
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-_MODES: Final = ("configMap", "secret", "projected", "downwardAPI")
+_VOLUMES_WITH_MODE: Final = ("configMap", "secret", "projected", "downwardAPI")
 _FILE_MODE: Final = 0o644
 _TOKEN_LIFETIME_S: Final = 3600
 
 
-def containers_of(spec: Json) -> Iterator[Json]:
+def iter_containers(spec: MutableObject) -> Iterator[MutableObject]:
     """Yield all containers of a pod's spec, init containers first."""
     yield from spec.get("initContainers", ())
     yield from spec.get("containers", ())
 
 
-def default_pod(obj: Json) -> None:
+def set_pod_defaults(obj: MutableObject) -> None:
     """Fill in a pod's spec and its first status."""
     spec = obj.setdefault("spec", {})
-    _fill(spec, _SPEC)
+    _fill(spec, _POD_DEFAULTS)
     spec.setdefault("securityContext", {})
-    for container in containers_of(spec):
-        _container(container)
+    for container in iter_containers(spec):
+        _set_container_defaults(container)
     for volume in spec.get("volumes", ()):
-        _volume(volume)
-    obj.setdefault("status", {"phase": "Pending", "qosClass": _quality(spec)})
+        _set_volume_defaults(volume)
+    obj.setdefault("status", {"phase": "Pending", "qosClass": _qos_class(spec)})
 
 
-def _fill(target: Json, defaults: Json) -> None:
+def _fill(target: MutableObject, defaults: MutableObject) -> None:
     for name, value in defaults.items():
         target.setdefault(name, value)
 
 
-def _container(container: Json) -> None:
-    _fill(container, _CONTAINER)
+def _set_container_defaults(container: MutableObject) -> None:
+    _fill(container, _CONTAINER_DEFAULTS)
     container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
     for port in container.get("ports", ()):
         port.setdefault("protocol", "TCP")
     for variable in container.get("env", ()):
-        _source(variable.get("valueFrom", {}))
+        _set_env_source_defaults(variable.get("valueFrom", {}))
     for probe in _PROBES:
         if probe in container:
-            _fill(container[probe], _PROBE)
-            _http(container[probe])
+            _fill(container[probe], _PROBE_DEFAULTS)
+            _set_http_get_defaults(container[probe])
     for hook in container.get("lifecycle", {}).values():
-        _http(hook)
-    _resources(container.setdefault("resources", {}))
+        _set_http_get_defaults(hook)
+    _set_resource_defaults(container.setdefault("resources", {}))
 
 
 def _pull_policy(image: Any) -> str:
@@ -81,48 +81,48 @@ def _pull_policy(image: Any) -> str:
     return "Always" if latest else "IfNotPresent"
 
 
-def _resources(resources: Json) -> None:
+def _set_resource_defaults(resources: MutableObject) -> None:
     limits = resources.get("limits", {})
     if limits:
         resources["requests"] = {**limits, **resources.get("requests", {})}
 
 
-def _source(source: Json) -> None:
+def _set_env_source_defaults(source: MutableObject) -> None:
     if "fieldRef" in source:
         source["fieldRef"].setdefault("apiVersion", "v1")
     if "resourceFieldRef" in source:
         source["resourceFieldRef"].setdefault("divisor", "0")
 
 
-def _http(action: Json) -> None:
+def _set_http_get_defaults(action: MutableObject) -> None:
     if "httpGet" in action:
         action["httpGet"].setdefault("path", "/")
         action["httpGet"].setdefault("scheme", "HTTP")
 
 
-def _volume(volume: Json) -> None:
+def _set_volume_defaults(volume: MutableObject) -> None:
     if not volume.keys() - {"name"}:
         volume["emptyDir"] = {}
-    for name in _MODES:
+    for name in _VOLUMES_WITH_MODE:
         if name in volume:
             volume[name].setdefault("defaultMode", _FILE_MODE)
-            _items(volume[name])
+            _set_item_defaults(volume[name])
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
     for source in volume.get("projected", {}).get("sources", ()):
         source.get("serviceAccountToken", {"expirationSeconds": 0}).setdefault(
             "expirationSeconds", _TOKEN_LIFETIME_S
         )
-        _items(source.get("downwardAPI", {}))
+        _set_item_defaults(source.get("downwardAPI", {}))
 
 
-def _items(projection: Json) -> None:
+def _set_item_defaults(projection: MutableObject) -> None:
     for item in projection.get("items", ()):
-        _source(item)
+        _set_env_source_defaults(item)
 
 
-def _quality(spec: Json) -> str:
-    resources = [container["resources"] for container in containers_of(spec)]
+def _qos_class(spec: MutableObject) -> str:
+    resources = [container["resources"] for container in iter_containers(spec)]
     if not any(each.get("requests") or each.get("limits") for each in resources):
         return "BestEffort"
     guaranteed = all(
@@ -132,21 +132,21 @@ def _quality(spec: Json) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-_TOLERATED: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATED_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_S: Final = 300
 
 
-def add_to_pod(spec: Json) -> None:
+def set_account_and_priority(spec: MutableObject) -> None:
     """Name the account and the priority of a new pod."""
     spec["serviceAccount"] = spec.setdefault("serviceAccountName", "default")
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
-def add_tolerations(spec: Json) -> None:
+def add_default_tolerations(spec: MutableObject) -> None:
     """Let a pod stay for a while on a node that is out of reach, unless it says how long itself."""
     tolerations = spec.setdefault("tolerations", [])
-    for key in _TOLERATED:
+    for key in _TOLERATED_TAINTS:
         if not any(_tolerates(each, key) for each in tolerations):
             tolerations.append(
                 {
@@ -158,13 +158,13 @@ def add_tolerations(spec: Json) -> None:
             )
 
 
-def add_address(spec: Json, address: str) -> None:
+def set_cluster_ip(spec: MutableObject, address: str) -> None:
     """Give a service its address, unless it has one or asks for none."""
     if spec["type"] != "ExternalName":
         spec["clusterIPs"] = [spec.setdefault("clusterIP", address)]
 
 
-def _tolerates(toleration: Json, key: str) -> bool:
+def _tolerates(toleration: MutableObject, key: str) -> bool:
     keys, effects = {None, key}, {None, "NoExecute"}
     return toleration.get("key") in keys and toleration.get("effect") in effects
 
@@ -173,14 +173,14 @@ _AFFINITY_S: Final = 3 * 60 * 60
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
-def set_defaults(obj: Json) -> None:
+def set_defaults(obj: MutableObject) -> None:
     """Fill in what the author left out."""
-    rule = _RULES.get(obj["kind"])
+    rule = _DEFAULTERS.get(obj["kind"])
     if rule:
         rule(obj)
 
 
-def _service(obj: Json) -> None:
+def _set_service_defaults(obj: MutableObject) -> None:
     spec = obj.setdefault("spec", {})
     for port in spec.get("ports", ()):
         port.setdefault("protocol", "TCP")
@@ -193,7 +193,7 @@ def _service(obj: Json) -> None:
     obj.setdefault("status", {"loadBalancer": {}})
 
 
-def _network_policy(obj: Json) -> None:
+def _set_network_policy_defaults(obj: MutableObject) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("podSelector", {})
     for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
@@ -202,14 +202,14 @@ def _network_policy(obj: Json) -> None:
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
 
 
-def _claim(obj: Json) -> None:
+def _set_claim_defaults(obj: MutableObject) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("volumeMode", "Filesystem")
     spec.setdefault("resources", {})
     obj.setdefault("status", {"phase": "Pending"})
 
 
-def _secret(obj: Json) -> None:
+def _set_secret_defaults(obj: MutableObject) -> None:
     obj.setdefault("type", "Opaque")
     texts: Mapping[str, Any] = obj.pop("stringData", {})
     if texts:
@@ -221,23 +221,23 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _role(obj: Json) -> None:
+def _set_role_defaults(obj: MutableObject) -> None:
     obj.setdefault("rules", None)
 
 
-def _role_binding(obj: Json) -> None:
+def _set_role_binding_defaults(obj: MutableObject) -> None:
     obj.get("roleRef", {}).setdefault("apiGroup", _RBAC)
     for subject in obj.get("subjects", ()):
         if subject.get("kind") in {"User", "Group"}:
             subject.setdefault("apiGroup", _RBAC)
 
 
-_RULES: Final[Mapping[str, Callable[[Json], None]]] = {
-    "Pod": default_pod,
-    "Service": _service,
-    "NetworkPolicy": _network_policy,
-    "PersistentVolumeClaim": _claim,
-    "Secret": _secret,
-    "Role": _role,
-    "RoleBinding": _role_binding,
+_DEFAULTERS: Final[Mapping[str, Callable[[MutableObject], None]]] = {
+    "Pod": set_pod_defaults,
+    "Service": _set_service_defaults,
+    "NetworkPolicy": _set_network_policy_defaults,
+    "PersistentVolumeClaim": _set_claim_defaults,
+    "Secret": _set_secret_defaults,
+    "Role": _set_role_defaults,
+    "RoleBinding": _set_role_binding_defaults,
 }

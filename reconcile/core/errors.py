@@ -61,7 +61,7 @@ class ClusterError(ReconcileError):
     """The API server refused a request or could not be asked; names the object and the verb."""
 
 
-class Absence(Enum):
+class NotFoundReason(Enum):
     """What it is that does not exist."""
 
     OBJECT = "the object does not exist"
@@ -70,11 +70,11 @@ class Absence(Enum):
 
 
 class NotFoundError(ClusterError):
-    """The object, its namespace or its kind does not exist; `absence` tells which."""
+    """The object, its namespace or its kind does not exist; `reason` tells which."""
 
-    def __init__(self, message: str, absence: Absence = Absence.OBJECT) -> None:
+    def __init__(self, message: str, reason: NotFoundReason = NotFoundReason.OBJECT) -> None:
         super().__init__(message)
-        self.absence = absence
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class ForbiddenError(ClusterError):
         self.verb = verb
 
 
-class DeniedError(ForbiddenError):
+class AdmissionDeniedError(ForbiddenError):
     """Admission refused the object (403): a quota, a security level, an unknown account."""
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from reconcile.core.budget_usage import Spent, parse_spent, spent_text
+from reconcile.core.budget_usage import BudgetUsage, format_budget_usage, parse_budget_usage
 from reconcile.core.model import (
+    FIELD_MANAGER,
     INVENTORY_PREFIX,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
-    MANAGER,
     Kind,
     KubeObject,
 )
@@ -33,12 +33,12 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class InventoryCopy:
     """What one namespace has, in the ConfigMap with this UID."""
 
     uid: str
     inventory: Inventory
-    spent: Spent
+    budget_usage: BudgetUsage
 
 
 def inventory_name(installation: str) -> str:
@@ -61,20 +61,20 @@ def read_inventory(body: KubeObject) -> Inventory:
     """Read a copy; one that was damaged by hand is as good as empty and will be written anew."""
     data = body.get("data") or {}
     try:
-        kinds = frozenset(map(_kind, orjson.loads(data.get("kinds", "[]"))))
-        namespaces = frozenset(map(_name, orjson.loads(data.get("namespaces", "[]"))))
+        kinds = frozenset(map(_parse_kind, orjson.loads(data.get("kinds", "[]"))))
+        namespaces = frozenset(map(_parse_name, orjson.loads(data.get("namespaces", "[]"))))
         return Inventory(kinds, namespaces)
     except (ValueError, TypeError):
         return Inventory()
 
 
-def read_spent(body: KubeObject) -> Spent:
+def read_budget_usage(body: KubeObject) -> BudgetUsage:
     """Read from a copy what a revision has used of its budgets."""
-    return parse_spent((body.get("data") or {}).get("spent", ""))
+    return parse_budget_usage((body.get("data") or {}).get("spent", ""))
 
 
-def inventory_body(
-    installation: str, namespace: str, inventory: Inventory, spent: Spent
+def build_inventory_body(
+    installation: str, namespace: str, inventory: Inventory, budget_usage: BudgetUsage
 ) -> dict[str, Any]:
     """Write the copy for one namespace."""
     return {
@@ -83,37 +83,39 @@ def inventory_body(
         "metadata": {
             "name": inventory_name(installation),
             "namespace": namespace,
-            "labels": {LABEL_INSTALLATION: installation, LABEL_MANAGED_BY: MANAGER},
+            "labels": {LABEL_INSTALLATION: installation, LABEL_MANAGED_BY: FIELD_MANAGER},
         },
         "data": {
-            "kinds": _text(sorted([kind.api_version, kind.name] for kind in inventory.kinds)),
-            "namespaces": _text(sorted(inventory.namespaces)),
-            "spent": spent_text(spent),
+            "kinds": _to_json(sorted([kind.api_version, kind.name] for kind in inventory.kinds)),
+            "namespaces": _to_json(sorted(inventory.namespaces)),
+            "spent": format_budget_usage(budget_usage),
         },
     }
 
 
-def outdated(
-    wanted: tuple[Inventory, Spent], copies: Mapping[str, Copy], namespaces: Iterable[str]
+def find_outdated_namespaces(
+    wanted: tuple[Inventory, BudgetUsage],
+    copies: Mapping[str, InventoryCopy],
+    namespaces: Iterable[str],
 ) -> tuple[str, ...]:
     """List the namespaces whose copy does not say what it should."""
-    said = {name: (copy.inventory, copy.spent) for name, copy in copies.items()}
+    said = {name: (copy.inventory, copy.budget_usage) for name, copy in copies.items()}
     return tuple(sorted(name for name in namespaces if said.get(name) != wanted))
 
 
-def _kind(pair: object) -> Kind:
+def _parse_kind(pair: object) -> Kind:
     match pair:
         case [api_version, name]:
-            return Kind(_name(api_version), _name(name))
+            return Kind(_parse_name(api_version), _parse_name(name))
         case _:
             raise TypeError("a kind is an API version and a name")
 
 
-def _name(value: object) -> str:
+def _parse_name(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("a name is text, and not empty")
     return value
 
 
-def _text(value: object) -> str:
+def _to_json(value: object) -> str:
     return orjson.dumps(value).decode()

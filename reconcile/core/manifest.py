@@ -10,25 +10,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from reconcile.core.canonical_json import digest
+from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
-from reconcile.core.fields.merge_schema import schema_of
-from reconcile.core.fields.quantity import as_text
+from reconcile.core.fields.merge_schema import merge_schema_for
+from reconcile.core.fields.quantity import stringify_quantities
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
+    FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
     LABEL_SESSION,
-    MANAGER,
     RECORD_PREFIX,
+    DesiredSession,
     Kind,
     KubeObject,
     Manifest,
     ObjectRef,
     Session,
     SessionId,
-    State,
-    Wanted,
+    SessionState,
 )
 
 RECORD_SOURCE: Final = "(record)"
@@ -51,19 +51,19 @@ _LAST: Final = "Pod"
 _GROUPS_WITH_PORTS: Final = frozenset({"", "apps", "batch", "networking.k8s.io"})
 
 
-def order_of(kind: Kind) -> int:
+def creation_order(kind: Kind) -> int:
     """Return a kind's rank in the order of creation: accounts and data first, the pod last."""
     if kind.name in _BEFORE_OTHERS:
         return _BEFORE_OTHERS.index(kind.name)
     return len(_BEFORE_OTHERS) + (kind.name == _LAST)
 
 
-def reference(kind: Kind, session: SessionId, name: str) -> ObjectRef:
+def build_object_ref(kind: Kind, session: SessionId, name: str) -> ObjectRef:
     """Return the identity of one of a session's objects."""
     return ObjectRef(kind.group, kind.name, session.namespace, name)
 
 
-def record_manifest(session: Session, installation: str) -> Manifest:
+def build_record_manifest(session: Session, installation: str) -> Manifest:
     """Make a session's Record: the owner of its objects, and what is wanted of it in short.
 
     It changes only with the session: neither the revision nor a time is in it.
@@ -78,69 +78,73 @@ def record_manifest(session: Session, installation: str) -> Manifest:
             "state": session.state.value,
         },
     }
-    return manifest_of(body, session, installation, RECORD_SOURCE)
+    return build_manifest(body, session, installation, RECORD_SOURCE)
 
 
-def manifest_of(body: KubeObject, session: Session, installation: str, source: str) -> Manifest:
+def build_manifest(body: KubeObject, session: Session, installation: str, source: str) -> Manifest:
     """Give a rendered body its final form.
 
     `body` is known to be an object of the session with valid metadata; it is left unchanged.
     """
     kind = Kind(body["apiVersion"], body["kind"])
-    settled = _settled(body, ports=kind.group in _GROUPS_WITH_PORTS)
-    settled = as_text(schema_of(kind), settled)
+    settled = _normalize(body, ports=kind.group in _GROUPS_WITH_PORTS)
+    settled = stringify_quantities(merge_schema_for(kind), settled)
     if kind == Kind("v1", "Secret"):
-        settled = _folded(settled)
-    settled["metadata"] = _labelled(settled["metadata"], session, installation)
-    value = digest(settled)
+        settled = _fold_string_data(settled)
+    settled["metadata"] = _add_labels(settled["metadata"], session, installation)
+    value = compute_digest(settled)
     settled["metadata"]["annotations"][ANNOTATION_DIGEST] = value
-    ref = reference(kind, session.id, settled["metadata"]["name"])
+    ref = build_object_ref(kind, session.id, settled["metadata"]["name"])
     return Manifest(ref, kind, session.id, settled, value, source)
 
 
-def wanted_of(session: Session, installation: str, rendered: Iterable[Manifest]) -> Wanted:
+def build_desired_session(
+    session: Session, installation: str, rendered: Iterable[Manifest]
+) -> DesiredSession:
     """Put a session's manifests in the order of creation, behind its Record.
 
     Kinds of one rank are ordered by kind and name, so that the order of templates is none.
     """
-    ordered = sorted(rendered, key=lambda manifest: (order_of(manifest.kind), manifest.ref))
-    record = record_manifest(session, installation)
-    return Wanted(session, (record, *_of_state(session.state, ordered)))
+    ordered = sorted(rendered, key=lambda manifest: (creation_order(manifest.kind), manifest.ref))
+    record = build_record_manifest(session, installation)
+    return DesiredSession(session, (record, *_filter_by_state(session.state, ordered)))
 
 
-def find_clashes(wanted: Iterable[Wanted]) -> dict[SessionId, Problem]:
+def find_duplicate_objects(wanted: Iterable[DesiredSession]) -> dict[SessionId, Problem]:
     """Find sessions that want one and the same object: none of them can be carried out."""
-    claims: defaultdict[ObjectRef, list[Wanted]] = defaultdict(list)
+    claims: defaultdict[ObjectRef, list[DesiredSession]] = defaultdict(list)
     for one in wanted:
         for manifest in one.manifests:
             claims[manifest.ref].append(one)
     clashes: dict[SessionId, Problem] = {}
     for ref, claimants in sorted(claims.items()):
         for one in claimants if len(claimants) > 1 else ():
-            clashes.setdefault(one.session.id, _clash(ref, one, claimants))
+            clashes.setdefault(one.session.id, _duplicate_problem(ref, one, claimants))
     return clashes
 
 
-def _of_state(state: State, manifests: list[Manifest]) -> list[Manifest]:
+def _filter_by_state(state: SessionState, manifests: list[Manifest]) -> list[Manifest]:
     """A session that is stopped keeps everything but what runs."""
-    if state is State.RUNNING:
+    if state is SessionState.RUNNING:
         return manifests
     return [manifest for manifest in manifests if manifest.kind != Kind("v1", "Pod")]
 
 
-def _clash(ref: ObjectRef, one: Wanted, claimants: list[Wanted]) -> Problem:
+def _duplicate_problem(
+    ref: ObjectRef, one: DesiredSession, claimants: list[DesiredSession]
+) -> Problem:
     origin = one.session.origin
     others = ", ".join(str(other.session.id) for other in claimants if other is not one)
     message = f"{ref} is wanted by {others} too: rename one of the sessions"
     return Problem(origin.path, origin.line, origin.column, "metadata.name", message)
 
 
-def _labelled(metadata: Mapping[str, Any], session: Session, installation: str) -> dict[str, Any]:
+def _add_labels(metadata: Mapping[str, Any], session: Session, installation: str) -> dict[str, Any]:
     # What a template sets wins over the session's own labels, since selectors may rely on it.
     ours = {
         LABEL_INSTALLATION: installation,
         LABEL_SESSION: session.id.name,
-        LABEL_MANAGED_BY: MANAGER,
+        LABEL_MANAGED_BY: FIELD_MANAGER,
     }
     return {
         **metadata,
@@ -150,15 +154,17 @@ def _labelled(metadata: Mapping[str, Any], session: Session, installation: str) 
     }
 
 
-def _settled(value: Any, *, ports: bool) -> Any:
+def _normalize(value: Any, *, ports: bool) -> Any:
     """Copy a value without nulls, with protocols where `ports` asks for them."""
     if isinstance(value, Mapping):
-        kept = {key: _settled(item, ports=ports) for key, item in value.items() if item is not None}
+        kept = {
+            key: _normalize(item, ports=ports) for key, item in value.items() if item is not None
+        }
         if ports and isinstance(kept.get("ports"), list):
             kept["ports"] = [_with_protocol(port) for port in kept["ports"]]
         return kept
     if isinstance(value, list):
-        return [_settled(item, ports=ports) for item in value]
+        return [_normalize(item, ports=ports) for item in value]
     return value
 
 
@@ -166,7 +172,7 @@ def _with_protocol(port: Any) -> Any:
     return {"protocol": "TCP", **port} if isinstance(port, Mapping) else port
 
 
-def _folded(body: dict[str, Any]) -> dict[str, Any]:
+def _fold_string_data(body: dict[str, Any]) -> dict[str, Any]:
     plain = body.pop("stringData", {})
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
     return {**body, "data": {**body.get("data", {}), **encoded}} if encoded else body

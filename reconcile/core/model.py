@@ -10,28 +10,28 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.errors import Problem
 
-PREFIX: Final = "reconcile.ambient-code.io/"
+LABEL_PREFIX: Final = "reconcile.ambient-code.io/"
 """Every label and annotation of ours starts so; session files may not set one."""
 
-LABEL_INSTALLATION: Final = PREFIX + "installation"
+LABEL_INSTALLATION: Final = LABEL_PREFIX + "installation"
 """Whose object this is: the one label that live state is selected by."""
 
-LABEL_SESSION: Final = PREFIX + "session"
+LABEL_SESSION: Final = LABEL_PREFIX + "session"
 """The session that the object belongs to."""
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-"""Kubernetes' own word for the tool in charge; its value is `MANAGER`."""
+"""Kubernetes' own word for the tool in charge; its value is `FIELD_MANAGER`."""
 
-ANNOTATION_DIGEST: Final = PREFIX + "digest"
+ANNOTATION_DIGEST: Final = LABEL_PREFIX + "digest"
 """The digest of the body that was applied last, so that drift can be told from a commit."""
 
-ANNOTATION_ADOPT: Final = PREFIX + "adopt"
+ANNOTATION_ADOPT: Final = LABEL_PREFIX + "adopt"
 """Set by hand on a stranger's object to an installation's id: that installation may take it."""
 
-MANAGER: Final = "reconcile"
+FIELD_MANAGER: Final = "reconcile"
 """Our field manager; what it owns in managedFields is what we declared last."""
 
-STATUS_MANAGER: Final = "reconcile-status"
+STATUS_FIELD_MANAGER: Final = "reconcile-status"
 """The manager of what is observed, so that status never shows up in a plan."""
 
 RECORD_PREFIX: Final = "session-"
@@ -40,7 +40,7 @@ RECORD_PREFIX: Final = "session-"
 INVENTORY_PREFIX: Final = "reconcile-inventory-"
 """An installation's inventory is the ConfigMap of this prefix and the installation's id."""
 
-NOTE_KEY: Final = "status"
+RECORD_STATUS_KEY: Final = "status"
 """The key of a Record's data under which the last pass that changed something left its note."""
 
 
@@ -100,19 +100,19 @@ class Origin:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-def record_of(session: SessionId) -> ObjectRef:
+def build_record_ref(session: SessionId) -> ObjectRef:
     """Name a session's Record: the ConfigMap that owns all of its objects."""
     return ObjectRef("", "ConfigMap", session.namespace, RECORD_PREFIX + session.name)
 
 
-class State(Enum):
+class SessionState(Enum):
     """What an author wants of a session."""
 
     RUNNING = "Running"
     STOPPED = "Stopped"
 
 
-class Strategy(Enum):
+class UpdateStrategy(Enum):
     """When a change that ends running work may be made."""
 
     WHEN_STOPPED = "WhenStopped"
@@ -129,8 +129,8 @@ class Session:
 
     id: SessionId
     origin: Origin
-    state: State
-    strategy: Strategy
+    state: SessionState
+    strategy: UpdateStrategy
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     spec: Mapping[str, Any]
@@ -192,7 +192,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredSession:
     """One session that can be carried out: `manifests` in the order of creation, Record first."""
 
     session: Session
@@ -200,7 +200,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
+class DesiredState:
     """The whole desired state of one revision.
 
     `broken` are sessions whose file exists but cannot be used: what lives of them stays as it is.
@@ -211,7 +211,7 @@ class Desired:
 
     policy: Policy
     revision: str
-    sessions: tuple[Wanted, ...]
+    sessions: tuple[DesiredSession, ...]
     kinds: frozenset[Kind] = frozenset()
     namespaces: frozenset[str] = frozenset()
     broken: frozenset[SessionId] = frozenset()

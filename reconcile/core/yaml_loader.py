@@ -17,77 +17,83 @@ from ruamel.yaml.cyaml import CParser
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.source_location import Path, Place, Positions, dotted, printable
+from reconcile.core.source_location import (
+    DocumentPath,
+    Position,
+    Positions,
+    format_document_path,
+    printable_excerpt,
+)
 
 _QUOTE: Final = "quote it if text is meant"
 _MAY_BE_VALUE: Final = frozenset("-+.0123456789~tTfFnN")
-_LONGEST_CACHED: Final = 40
-_LONGEST_MODE: Final = 5
+_MAX_CACHED_LENGTH: Final = 40
+_MAX_MODE_LENGTH: Final = 5
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
-_PREFIXED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_PREFIXED_INTEGER: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: Final = {
+_KEYWORDS: Final = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
 
-class AmbiguousError(ValueError):
+class AmbiguousScalarError(ValueError):
     """A plain scalar that is not what it seems; the message says what to write."""
 
 
-def resolve(text: str) -> Any:
+def resolve_scalar(text: str) -> Any:
     """Give the value of a plain scalar; AmbiguousError says what to write in its place."""
     if not text or text[0] in _MAY_BE_VALUE:
-        return _cached(text) if len(text) <= _LONGEST_CACHED else _resolve(text)
+        return _resolve_cached(text) if len(text) <= _MAX_CACHED_LENGTH else _resolve_uncached(text)
     return text
 
 
-def _resolve(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
+def _resolve_uncached(text: str) -> Any:
+    if text in _KEYWORDS:
+        return _KEYWORDS[text]
     if _INTEGER.fullmatch(text):
-        return _decimal(text)
-    if _PREFIXED.fullmatch(text):
-        return _bounded(int(text, 0))
+        return _parse_integer(text)
+    if _PREFIXED_INTEGER.fullmatch(text):
+        return _check_64_bits(int(text, 0))
     if _FLOAT.fullmatch(text):
-        return _finite(text)
+        return _parse_float(text)
     if _NOT_FINITE.fullmatch(text):
-        raise AmbiguousError(f"infinite and undefined numbers cannot be stored: {_QUOTE}")
+        raise AmbiguousScalarError(f"infinite and undefined numbers cannot be stored: {_QUOTE}")
     return text
 
 
-_cached: Final = lru_cache(maxsize=4096)(_resolve)
+_resolve_cached: Final = lru_cache(maxsize=4096)(_resolve_uncached)
 
 
-def _decimal(text: str) -> int:
+def _parse_integer(text: str) -> int:
     digits = text.lstrip("-+")
     if digits[0] == "0" and len(digits) > 1:
-        raise AmbiguousError(_leading_zero(text, digits))
+        raise AmbiguousScalarError(_leading_zero_message(text, digits))
     # Python refuses to read thousands of digits, and they are out of bounds anyway.
-    return _bounded(int(text) if len(digits) < _LONGEST_CACHED else 1 << 64)
+    return _check_64_bits(int(text) if len(digits) < _MAX_CACHED_LENGTH else 1 << 64)
 
 
-def _leading_zero(text: str, digits: str) -> str:
+def _leading_zero_message(text: str, digits: str) -> str:
     # The advice repeats the number, so it is for what is short enough to be a file's mode.
-    if len(digits) > _LONGEST_MODE or set(digits) & set("89") or text != digits:
+    if len(digits) > _MAX_MODE_LENGTH or set(digits) & set("89") or text != digits:
         return f"a number may not begin with 0: leave the zeros out, or {_QUOTE}"
     octal = int(digits, 8)
     return f"readers disagree about numbers like this: write {octal} or 0o{octal:o}, or {_QUOTE}"
 
 
-def _bounded(number: int) -> int:
+def _check_64_bits(number: int) -> int:
     if not -(1 << 63) <= number < 1 << 63:
-        raise AmbiguousError(f"this number does not fit into 64 bits: {_QUOTE}")
+        raise AmbiguousScalarError(f"this number does not fit into 64 bits: {_QUOTE}")
     return number
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise AmbiguousError(f"this number is too large: {_QUOTE}")
+        raise AmbiguousScalarError(f"this number is too large: {_QUOTE}")
     return number
 
 
@@ -135,17 +141,17 @@ class Document:
     positions: Positions
 
 
-def decode(content: bytes, path: str = "") -> str:
+def decode_utf8(content: bytes, path: str = "") -> str:
     """Read bytes as UTF-8; SpecError for what is not, for a byte order mark and for too much."""
     if len(content) > MAX_BYTES:
-        raise SpecError((_too_large(path, len(content)),))
+        raise SpecError((_too_large_problem(path, len(content)),))
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         message = "begins with a byte order mark: save it as UTF-8 without one"
         raise SpecError((Problem(path, 1, 1, "", message),))
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        line, column = _place_in(content[: error.start].decode())
+        line, column = _position_after(content[: error.start].decode())
         message = f"is not UTF-8: byte 0x{content[error.start]:02x} does not belong here"
         raise SpecError((Problem(path, line, column, "", message),)) from None
 
@@ -157,12 +163,12 @@ def load_documents(text: str, path: str = "") -> tuple[Document, ...]:
     is no YAML, and what YAML allows but readers disagree about or people get wrong.
     """
     if len(text) > MAX_BYTES:
-        raise SpecError((_too_large(path, len(text)),))
+        raise SpecError((_too_large_problem(path, len(text)),))
     directive = _DIRECTIVE.search(text) if "%" in text else None
     if directive:
         message = "directives (`%`) are not read: remove the line"
-        raise SpecError((Problem(path, *_place_in(text[: directive.start()]), "", message),))
-    builder = _Builder(path)
+        raise SpecError((Problem(path, *_position_after(text[: directive.start()]), "", message),))
+    builder = _DocumentBuilder(path)
     try:
         builder.run(text)
     except _StopError:
@@ -178,7 +184,7 @@ class _StopError(Exception):
     """Enough is known: the problem list has the reason."""
 
 
-class _Builder:
+class _DocumentBuilder:
     """Turns events into values, innermost container first."""
 
     def __init__(self, path: str) -> None:
@@ -221,15 +227,15 @@ class _Builder:
         self.documents.append(Document(value, positions))
 
     def _scalar(self, event: Any) -> None:
-        self._enter(event)
+        self._check_tag(event)
         value: Any = event.value
         if not event.style:
             try:
-                value = resolve(value)
-            except AmbiguousError as error:
-                self._problem(event, str(error))
+                value = resolve_scalar(value)
+            except AmbiguousScalarError as error:
+                self._add_problem(event, str(error))
         elif "\0" in value:
-            self._problem(event, "has a NUL character, which Kubernetes cannot store")
+            self._add_problem(event, "has a NUL character, which Kubernetes cannot store")
         if event.anchor is not None:
             self._anchors[event.anchor] = value
         self._add(event, value)
@@ -241,7 +247,7 @@ class _Builder:
         self._open(event, [])
 
     def _open(self, event: Any, container: Any) -> None:
-        self._enter(event)
+        self._check_tag(event)
         if len(self._stack) >= MAX_DEPTH:
             self._stop(event, f"is nested deeper than {MAX_DEPTH} levels")
         self._stack.append((self._container, self._key, event))
@@ -261,7 +267,7 @@ class _Builder:
             # The name is not repeated: it may be a password that somebody forgot to quote.
             self._stop(event, "this alias has no anchor before it: quote text that begins with `*`")
         value = self._anchors[name]
-        nodes, characters = _weigh(value)
+        nodes, characters = _count_nodes_and_characters(value)
         self._nodes += nodes
         self._repeated += characters
         if self._repeated > MAX_BYTES:
@@ -270,9 +276,9 @@ class _Builder:
         self._count(event)
         self._add(event, value)
 
-    def _enter(self, event: Any) -> None:
+    def _check_tag(self, event: Any) -> None:
         if event.ctag is not None:
-            self._problem(event, "has a YAML tag (`!`): remove it, or quote the text")
+            self._add_problem(event, "has a YAML tag (`!`): remove it, or quote the text")
         self._count(event)
 
     def _count(self, event: Any) -> None:
@@ -285,41 +291,41 @@ class _Builder:
         if type(self._container) is list:
             self._container.append(value)
         elif self._key is None:
-            self._key = self._checked_key(event, value)
+            self._key = self._check_key(event, value)
         else:
             self._container[self._key] = value
             self._key = None
 
-    def _checked_key(self, event: Any, key: Any) -> str:
+    def _check_key(self, event: Any, key: Any) -> str:
         if not isinstance(key, str):
-            self._problem(event, "a key must be text: quote it")
+            self._add_problem(event, "a key must be text: quote it")
             return ""
         self._key = key
         if key == "<<":
-            self._problem(event, "merge keys (`<<`) are not read: write the fields out")
+            self._add_problem(event, "merge keys (`<<`) are not read: write the fields out")
         elif key in self._container:
-            self._problem(event, f"key `{printable(key)}` is there twice")
+            self._add_problem(event, f"key `{printable_excerpt(key)}` is there twice")
         return key
 
-    def _problem(self, event: Any, message: str) -> None:
+    def _add_problem(self, event: Any, message: str) -> None:
         mark = event.start_mark
-        place = dotted(self._path_here())
+        place = format_document_path(self._current_path())
         self.problems.append(Problem(self.path, mark.line + 1, mark.column + 1, place, message))
         if len(self.problems) >= MAX_PROBLEMS:
             raise _StopError
 
     def _stop(self, event: Any, message: str) -> NoReturn:
-        self._problem(event, message)
+        self._add_problem(event, message)
         raise _StopError
 
-    def _path_here(self) -> Path:
+    def _current_path(self) -> DocumentPath:
         frames = [(container, key) for container, key, _ in self._stack]
         frames.append((self._container, self._key))
         steps = (len(frame) if type(frame) is list else key for frame, key in frames[1:])
         return tuple(step for step in steps if step is not None)
 
 
-def _weigh(value: Any) -> tuple[int, int]:
+def _count_nodes_and_characters(value: Any) -> tuple[int, int]:
     """Count the nodes and the characters that repeating `value` adds."""
     nodes, characters, left = 0, 0, [value]
     while left:
@@ -343,14 +349,14 @@ def _parse_problem(path: str, text: str, error: YAMLError | ValueError) -> Probl
         hint = _TAB if is_tab else next((hint for words, hint in _HINTS if words in said), said)
         return Problem(path, mark.line + 1, mark.column + 1, "", f"is not valid YAML: {hint}")
     found = _UNPRINTABLE.search(text)
-    line, column = _place_in(text[: found.start()]) if found else (1, 1)
+    line, column = _position_after(text[: found.start()]) if found else (1, 1)
     name = f"U+{ord(found[0]):04X}" if found else "unknown"
     return Problem(path, line, column, "", f"has a control character ({name}): remove it")
 
 
-def _place_in(before: str) -> Place:
+def _position_after(before: str) -> Position:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _too_large(path: str, size: int) -> Problem:
+def _too_large_problem(path: str, size: int) -> Problem:
     return Problem(path, 0, 0, "", f"is too large: {size} bytes, and {MAX_BYTES} are allowed")

@@ -30,30 +30,36 @@ from reconcile.core.errors import ClusterError, ConflictError, InvalidError, Not
 from reconcile.core.lifecycle.health import has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import (
-    MANAGER,
-    STATUS_MANAGER,
+    FIELD_MANAGER,
+    STATUS_FIELD_MANAGER,
     Kind,
     KubeObject,
     Manifest,
     ObjectRef,
-    record_of,
+    build_record_ref,
 )
-from reconcile.core.plan.adoption import earlier_owner, given_back
-from reconcile.core.plan.planner import revise
-from reconcile.core.plan.session_changes import owner_reference, with_owner
-from reconcile.core.record import Note, next_note, note_body, pending_of, with_note
-from reconcile.core.report.results import learn_troubled
+from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
+from reconcile.core.plan.planner import replan
+from reconcile.core.plan.session_changes import build_owner_reference, with_owner
+from reconcile.core.record import (
+    RecordStatus,
+    build_record_status_body,
+    describe_pending,
+    next_status,
+    with_record_status,
+)
+from reconcile.core.report.results import learn_failed_objects
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
 from reconcile.engine.scheduler import Steps
 
 
-def body_to_apply(manifest: Manifest, note: Note, owner_uid: str) -> KubeObject:
+def build_body(manifest: Manifest, status: RecordStatus, owner_uid: str) -> KubeObject:
     """Complete a manifest: a Record carries its note, all else its owner where that is known."""
-    if manifest.ref == record_of(manifest.session):
-        return with_note(manifest.body, note)
+    if manifest.ref == build_record_ref(manifest.session):
+        return with_record_status(manifest.body, status)
     if not owner_uid:
         return manifest.body
-    return with_owner(manifest.body, owner_reference(manifest.session, owner_uid))
+    return with_owner(manifest.body, build_owner_reference(manifest.session, owner_uid))
 
 
 def with_metadata(body: KubeObject, metadata: Mapping[str, Any]) -> KubeObject:
@@ -61,24 +67,24 @@ def with_metadata(body: KubeObject, metadata: Mapping[str, Any]) -> KubeObject:
     return {**body, "metadata": {**body["metadata"], **metadata}}
 
 
-def elsewhere(body: KubeObject) -> KubeObject:
+def under_free_name(body: KubeObject) -> KubeObject:
     """Give a body a name that is free, for a trial where its own is taken."""
     return with_metadata(body, {"name": f"{body['metadata']['name'][:48]}-dry-run"})
 
 
-def dry_run(cluster: Cluster, body: KubeObject, *, force: bool = False) -> KubeObject:
+def apply_dry_run(cluster: Cluster, body: KubeObject, *, force: bool = False) -> KubeObject:
     """Let the server judge a body, changing nothing; errors as for `Cluster.apply`."""
-    return cluster.apply(body, ApplyOptions(MANAGER, force=force, dry_run=True))
+    return cluster.apply(body, ApplyOptions(FIELD_MANAGER, force=force, dry_run=True))
 
 
 _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
 """What a pod may take beyond its grace period: the kubelet's own housekeeping."""
 
-_REVISIONS = 3
+_MAX_ATTEMPTS = 3
 """How often an object may change under our hands before the next pass has to see to it."""
 
-_NEVER_RUNS = frozenset(
+_SAFE_TO_REPLACE = frozenset(
     {
         "ConfigMap",
         "NetworkPolicy",
@@ -93,10 +99,10 @@ _NEVER_RUNS = frozenset(
 
 
 @dataclass(slots=True)
-class SessionRun:
+class SessionApplier:
     """One session being carried out; `outcomes` grows as it goes.
 
-    `note` is what the Record says now, `mask` the policy's names of secrets. `failures` are those
+    `record_status` is what the Record says now, `mask` the policy's names of secrets. `failures` are those
     that belong to no change.
     """
 
@@ -104,7 +110,7 @@ class SessionRun:
     clock: Clock
     plan: SessionPlan
     revision: str
-    note: Note
+    record_status: RecordStatus
     mask: tuple[str, ...] = ()
     owner_uid: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -114,56 +120,61 @@ class SessionRun:
         """Carry out all changes; yields the seconds to wait before it is resumed."""
         for index, change in enumerate(self.plan.changes):
             try:
-                yield from self._step(change)
+                yield from self._carry_out(change)
             except ClusterError as error:
-                self._end(change, Status.FAILED, str(error))
+                self._finish(change, Status.FAILED, str(error))
                 self._skip(self.plan.changes[index + 1 :], change.ref)
                 break
         if self.owner_uid and self.plan.digest:
-            self._leave_note()
+            self._write_status()
 
-    def _leave_note(self) -> None:
-        now = Note(self.revision, self.plan.digest, pending_of(self.outcomes), self._failed())
-        note = next_note(self.note, now, self.outcomes)
+    def _write_status(self) -> None:
+        now = RecordStatus(
+            self.revision,
+            self.plan.digest,
+            describe_pending(self.outcomes),
+            self._failure_messages(),
+        )
+        note = next_status(self.record_status, now, self.outcomes)
         if note is None:
             return
-        body = note_body(self.plan.session, self.owner_uid, note)
+        body = build_record_status_body(self.plan.session, self.owner_uid, note)
         try:
-            self.cluster.apply(body, ApplyOptions(STATUS_MANAGER, force=True))
+            self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
 
-    def _failed(self) -> tuple[str, ...]:
+    def _failure_messages(self) -> tuple[str, ...]:
         """Word what failed for the Record, without secrets: a server quotes what it refuses."""
         failed = [outcome for outcome in self.outcomes if outcome.status is Status.FAILED]
         masker = Masker(self.mask)
-        learn_troubled(failed, masker)
-        return tuple(masker.text(outcome.message) for outcome in failed)
+        learn_failed_objects(failed, masker)
+        return tuple(masker.mask_text(outcome.message) for outcome in failed)
 
-    def _end(self, change: Change, status: Status, message: str = "") -> None:
+    def _finish(self, change: Change, status: Status, message: str = "") -> None:
         self.outcomes.append(Outcome(change, status, message))
 
     def _skip(self, changes: tuple[Change, ...], failed: ObjectRef) -> None:
         for change in changes:
             match change:
                 case Keep():
-                    self._end(change, Status.UNCHANGED)
+                    self._finish(change, Status.UNCHANGED)
                 case Hold():
-                    self._end(change, Status.HELD)
+                    self._finish(change, Status.HELD)
                 case _:
-                    self._end(change, Status.SKIPPED, f"{failed} failed before it")
+                    self._finish(change, Status.SKIPPED, f"{failed} failed before it")
 
-    def _step(self, change: Change) -> Steps:
+    def _carry_out(self, change: Change) -> Steps:
         match change:
             case Keep(ref, live):
                 self._learn_owner(ref, live.uid)
-                self._end(change, Status.UNCHANGED)
+                self._finish(change, Status.UNCHANGED)
             case Hold():
                 self._learn_held_owner(change)
-                self._end(change, Status.HELD)
+                self._finish(change, Status.HELD)
             case Create(manifest):
                 self._create(manifest)
-                self._end(change, Status.CREATED)
+                self._finish(change, Status.CREATED)
             case Patch():
                 self._learn_owner(change.ref, change.live.uid)
                 yield from self._patch(change)
@@ -171,12 +182,12 @@ class SessionRun:
                 yield from self._replace_idle(change)
             case Delete():
                 yield from self._delete_unwanted(change)
-                self._end(change, Status.DELETED)
+                self._finish(change, Status.DELETED)
             case _:
                 assert_never(change)
 
     def _learn_owner(self, ref: ObjectRef, uid: str) -> None:
-        if ref == record_of(self.plan.session):
+        if ref == build_record_ref(self.plan.session):
             self.owner_uid = uid
 
     def _learn_held_owner(self, hold: Hold) -> None:
@@ -185,94 +196,99 @@ class SessionRun:
             self._learn_owner(action.ref, action.live.uid)
 
     def _create(self, manifest: Manifest) -> None:
-        if manifest.ref == record_of(manifest.session):
-            self.note = Note(self.revision, self.plan.digest)
-        live = self.cluster.apply(self._body(manifest, {}), ApplyOptions(MANAGER))
+        if manifest.ref == build_record_ref(manifest.session):
+            self.record_status = RecordStatus(self.revision, self.plan.digest)
+        live = self.cluster.apply(self._build_body(manifest, {}), ApplyOptions(FIELD_MANAGER))
         uid = live["metadata"]["uid"]
-        if other := earlier_owner(live):
-            self.cluster.apply(given_back(manifest, uid), ApplyOptions(MANAGER))
+        if other := find_earlier_manager(live):
+            self.cluster.apply(build_release_body(manifest, uid), ApplyOptions(FIELD_MANAGER))
             raise ConflictError(
                 f"{manifest.ref} was created by {other} after the plan was made; it has been left "
                 "as it was, and the next plan says how it can be adopted"
             )
         self._learn_owner(manifest.ref, uid)
 
-    def _body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
-        return with_metadata(body_to_apply(manifest, self.note, self.owner_uid), preconditions)
+    def _build_body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
+        return with_metadata(
+            build_body(manifest, self.record_status, self.owner_uid), preconditions
+        )
 
     def _patch(self, change: Patch) -> Steps:
         patch = change
-        for _ in range(_REVISIONS):
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                self._apply(patch)
+                self._apply_patch(patch)
             except ConflictError as error:
-                revised = self._revise(patch, contested=bool(error.owners))
+                revised = self._replan(patch, has_conflict=bool(error.owners))
                 if revised is None:
                     raise ConflictError(
                         f"{change.ref} has changed since the plan was made; the next pass sees to "
                         f"it ({error})"
                     ) from error
                 if isinstance(revised, Keep):
-                    return self._end(change, Status.UNCHANGED)
+                    return self._finish(change, Status.UNCHANGED)
                 patch = revised
             except InvalidError as error:
-                return (yield from self._replace_refused(change, error))
+                return (yield from self._replace_immutable(change, error))
             else:
-                return self._end(change, Status.CONFIGURED)
+                return self._finish(change, Status.CONFIGURED)
         raise ConflictError(f"{change.ref} keeps changing while it is patched; the next pass tries")
 
-    def _apply(self, patch: Patch) -> None:
+    def _apply_patch(self, patch: Patch) -> None:
         preconditions = {"uid": patch.live.uid}
         if patch.force:
             preconditions["resourceVersion"] = patch.live.resource_version
         self.cluster.apply(
-            self._body(patch.manifest, preconditions), ApplyOptions(MANAGER, force=patch.force)
+            self._build_body(patch.manifest, preconditions),
+            ApplyOptions(FIELD_MANAGER, force=patch.force),
         )
 
-    def _revise(self, patch: Patch, *, contested: bool) -> Patch | Keep | None:
+    def _replan(self, patch: Patch, *, has_conflict: bool) -> Patch | Keep | None:
         try:
             live = self.cluster.get(patch.manifest.kind, patch.ref.namespace, patch.ref.name)
         except NotFoundError:
             return None
-        revised = revise(patch, live, self.owner_uid)
-        if isinstance(revised, Patch) and (revised.force or contested) and not patch.force:
+        revised = replan(patch, live, self.owner_uid)
+        if isinstance(revised, Patch) and (revised.force or has_conflict) and not patch.force:
             return replace(revised, force=True) if self.plan.may_take_over else None
         return revised
 
-    def _replace_refused(self, patch: Patch, error: InvalidError) -> Steps:
+    def _replace_immutable(self, patch: Patch, error: InvalidError) -> Steps:
         """Replace an object whose fields the server calls immutable, where that harms nothing."""
         fields = [name for name in error.fields if name.partition(".")[0] != "metadata"]
         if not fields:
             raise error
         if not self._may_replace(patch.ref.kind):
-            hold = Hold(Replace(patch.manifest, patch.live, patch.fields), _held(patch))
-            return self._end(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
-        self._try_elsewhere(patch.manifest)
+            hold = Hold(
+                Replace(patch.manifest, patch.live, patch.fields), _choose_hold_reason(patch)
+            )
+            return self._finish(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
+        self._check_under_free_name(patch.manifest)
         yield from self._replace(patch.manifest, patch.live)
-        return self._end(
+        return self._finish(
             Replace(patch.manifest, patch.live, patch.fields), Status.REPLACED, ", ".join(fields)
         )
 
-    def _try_elsewhere(self, manifest: Manifest) -> None:
+    def _check_under_free_name(self, manifest: Manifest) -> None:
         """Let the server judge the body under a free name, changing nothing.
 
         What it refuses there too is wrong in itself: then the live object must not be given up.
         """
-        dry_run(self.cluster, elsewhere(self._body(manifest, {})))
+        apply_dry_run(self.cluster, under_free_name(self._build_body(manifest, {})))
 
     def _may_replace(self, kind: str) -> bool:
         holds_data = kind == "PersistentVolumeClaim"
-        return kind in _NEVER_RUNS or (self.plan.may_end_work and not holds_data)
+        return kind in _SAFE_TO_REPLACE or (self.plan.may_end_work and not holds_data)
 
     def _replace_idle(self, change: Replace) -> Steps:
         """Replace an object, but for a pod that has begun its work since the plan was made."""
-        if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_begun(change):
-            return self._end(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
+        if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_started(change):
+            return self._finish(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
         yield from self._replace(change.manifest, change.live)
-        return self._end(change, Status.REPLACED)
+        return self._finish(change, Status.REPLACED)
 
-    def _has_begun(self, change: Replace) -> bool:
-        live = self._still_there(change.manifest.kind, change.ref, change.live.uid)
+    def _has_started(self, change: Replace) -> bool:
+        live = self._get_if_same(change.manifest.kind, change.ref, change.live.uid)
         return live is not None and has_started(live)
 
     def _replace(self, manifest: Manifest, live: LiveRef) -> Steps:
@@ -281,7 +297,7 @@ class SessionRun:
 
     def _delete_unwanted(self, change: Delete) -> Steps:
         is_pod = change.kind.name == "Pod"
-        if not change.begun:
+        if not change.is_terminating:
             yield from self._delete(change.kind, change.ref, change.live.uid, wait=is_pod)
         elif is_pod:
             yield from self._wait_until_gone(change.kind, change.ref, change.live.uid)
@@ -296,14 +312,14 @@ class SessionRun:
 
     def _wait_until_gone(self, kind: Kind, ref: ObjectRef, uid: str) -> Steps:
         limit = 0.0
-        while (live := self._still_there(kind, ref, uid)) is not None:
+        while (live := self._get_if_same(kind, ref, uid)) is not None:
             now = self.clock.monotonic()
             limit = limit or now + _grace_seconds(live) + _MARGIN_SECONDS
             if now >= limit:
                 raise ClusterError(f"{ref} is still ending; the next pass goes on when it is gone")
             yield _POLL_SECONDS
 
-    def _still_there(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
+    def _get_if_same(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
         try:
             live = self.cluster.get(kind, ref.namespace, ref.name)
         except NotFoundError:
@@ -311,7 +327,7 @@ class SessionRun:
         return live if live["metadata"]["uid"] == uid else None
 
 
-def _held(patch: Patch) -> HoldReason:
+def _choose_hold_reason(patch: Patch) -> HoldReason:
     is_data = patch.ref.kind == "PersistentVolumeClaim"
     return HoldReason.DATA_LOSS if is_data else HoldReason.RUNNING_WORK
 

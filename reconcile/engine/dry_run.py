@@ -16,42 +16,48 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import (
-    Absence,
+    AdmissionDeniedError,
     ClusterError,
     ConflictError,
-    DeniedError,
     ForbiddenError,
     NotFoundError,
+    NotFoundReason,
     Problem,
     UnavailableError,
 )
-from reconcile.core.model import Manifest, ObjectRef, record_of
-from reconcile.core.plan.dry_run import Admission, NotTried, Refused, admitted, admitted_new
-from reconcile.core.record import Note
-from reconcile.core.report.view import manifest_of
-from reconcile.engine.applier import body_to_apply, dry_run, elsewhere, with_metadata
-from reconcile.engine.live_reader import granting
+from reconcile.core.model import Manifest, ObjectRef, build_record_ref
+from reconcile.core.plan.dry_run import (
+    AdmissionResult,
+    RefusedObject,
+    UntriedObject,
+    compare_dry_run,
+    compare_dry_run_of_new,
+)
+from reconcile.core.record import RecordStatus
+from reconcile.core.report.view import find_desired_manifest
+from reconcile.engine.applier import apply_dry_run, build_body, under_free_name, with_metadata
+from reconcile.engine.live_reader import permission_hint
 from reconcile.engine.ports import Cluster
 
-_OCCUPIED = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING})
+_NAME_TAKEN = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING})
 """Held creates whose name belongs to another object, which a trial must not be merged into."""
 
-_SILENT = "the server could not be asked"
+_UNAVAILABLE = "the server could not be asked"
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class DryRunResult:
     """What the server would say, in the order of the plan.
 
     `problems` are what kept it from being asked: a right that is missing, a server that is away.
     """
 
-    admission: tuple[Admission, ...]
+    admission: tuple[AdmissionResult, ...]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class _Attempt:
     """An object that is wanted; `owner_uid` is empty where its Record is not there yet."""
 
     manifest: Manifest
@@ -60,133 +66,139 @@ class _Trial:
 
 
 @dataclass(slots=True)
-class Rehearsal:
+class DryRun:
     """One plan, tried on few threads.
 
-    `accounts` are the service accounts that the plan creates: no pod of theirs is let in before.
-    `absent` are namespaces found not to be there, `problems` what could not be asked, by what it
-    was; `away` is set once the server did not answer in spite of all patience.
+    `new_accounts` are the service accounts that the plan creates: no pod of theirs is let in before.
+    `missing_namespaces` are namespaces found not to be there, `problems` what could not be asked, by what it
+    was; `is_unavailable` is set once the server did not answer in spite of all patience.
     """
 
     cluster: Cluster
     plan: Plan
-    accounts: frozenset[ObjectRef] = frozenset()
-    absent: set[str] = field(default_factory=set)
+    new_accounts: frozenset[ObjectRef] = frozenset()
+    missing_namespaces: set[str] = field(default_factory=set)
     problems: dict[tuple[str, str, str], Problem] = field(default_factory=dict)
-    away: bool = False
+    is_unavailable: bool = False
 
-    def run(self, threads: int) -> Rehearsed:
+    def run(self, threads: int) -> DryRunResult:
         """Try everything that is wanted, held changes too; never raises a ClusterError."""
-        self.accounts = frozenset(_new_accounts(self.plan.changes))
+        self.new_accounts = frozenset(_find_new_accounts(self.plan.changes))
         with ThreadPoolExecutor(threads) as pool:
-            found = [*pool.map(self._session, self.plan.sessions)]
+            found = [*pool.map(self._try_session, self.plan.sessions)]
         problems = tuple(problem for _, problem in sorted(self.problems.items()))
-        return Rehearsed(tuple(each for session in found for each in session), problems)
+        return DryRunResult(tuple(each for session in found for each in session), problems)
 
-    def _session(self, session: SessionPlan) -> list[Admission]:
-        return [self._try(trial) for trial in _trials(session)]
+    def _try_session(self, session: SessionPlan) -> list[AdmissionResult]:
+        return [self._try(trial) for trial in _list_attempts(session)]
 
-    def _try(self, trial: _Trial) -> Admission:
-        ref = trial.manifest.ref
-        if why := self._obstacle(trial):
-            return NotTried(ref, why)
+    def _try(self, attempt: _Attempt) -> AdmissionResult:
+        ref = attempt.manifest.ref
+        if why := self._find_obstacle(attempt):
+            return UntriedObject(ref, why)
         try:
-            return self._ask(trial)
+            return self._send(attempt)
         except ClusterError as error:
-            return self._failed(trial, error)
+            return self._classify_error(attempt, error)
 
-    def _failed(self, trial: _Trial, error: ClusterError) -> Admission:
-        ref = trial.manifest.ref
+    def _classify_error(self, attempt: _Attempt, error: ClusterError) -> AdmissionResult:
+        ref = attempt.manifest.ref
         match error:
             case NotFoundError():
-                return self._missing(ref, error)
+                return self._classify_not_found(ref, error)
             case ConflictError():
-                return NotTried(ref, f"it has changed since the plan was made ({error})")
-            case DeniedError():
-                return Refused(ref, str(error))
+                return UntriedObject(ref, f"it has changed since the plan was made ({error})")
+            case AdmissionDeniedError():
+                return RefusedObject(ref, str(error))
             case UnavailableError() | ForbiddenError():
-                return self._unasked(trial, error)
+                return self._record_problem(attempt, error)
             case _:
-                return Refused(ref, str(error))
+                return RefusedObject(ref, str(error))
 
-    def _obstacle(self, trial: _Trial) -> str:
+    def _find_obstacle(self, attempt: _Attempt) -> str:
         """Say why it need not or must not be tried; empty if nothing speaks against it."""
-        if self.away:
-            return _SILENT
-        if trial.manifest.ref.namespace in self.absent:
-            return _yet(Absence.NAMESPACE)
-        if isinstance(trial.change, Hold) and trial.change.reason is HoldReason.OUT_OF_REALM:
+        if self.is_unavailable:
+            return _UNAVAILABLE
+        if attempt.manifest.ref.namespace in self.missing_namespaces:
+            return _not_yet(NotFoundReason.NAMESPACE)
+        if isinstance(attempt.change, Hold) and attempt.change.reason is HoldReason.OUT_OF_REALM:
             return "the namespace is not listed in policy.yaml"
-        account = _account_of(trial.manifest)
-        return f"{account} does not exist yet" if account in self.accounts else ""
+        account = _find_service_account(attempt.manifest)
+        return f"{account} does not exist yet" if account in self.new_accounts else ""
 
-    def _ask(self, trial: _Trial) -> Admission:
-        manifest, change = trial.manifest, trial.change
-        body = body_to_apply(manifest, Note(), trial.owner_uid)
+    def _send(self, attempt: _Attempt) -> AdmissionResult:
+        manifest, change = attempt.manifest, attempt.change
+        body = build_body(manifest, RecordStatus(), attempt.owner_uid)
         wanted = change.change if isinstance(change, Hold) else change
         if isinstance(wanted, Patch):
             # Whether it may take fields over is decided already; this asks what admission says.
             body = with_metadata(body, {"uid": wanted.live.uid})
-            answer = dry_run(self.cluster, body, force=True)
-            return admitted(manifest.kind, manifest.ref, body, answer)
-        if isinstance(wanted, Replace) or _is_occupied(change):
-            body = elsewhere(body)
-        answer = dry_run(self.cluster, body)
-        return admitted_new(manifest.kind, manifest.ref, body, answer)
+            answer = apply_dry_run(self.cluster, body, force=True)
+            return compare_dry_run(manifest.kind, manifest.ref, body, answer)
+        if isinstance(wanted, Replace) or _is_name_taken(change):
+            body = under_free_name(body)
+        answer = apply_dry_run(self.cluster, body)
+        return compare_dry_run_of_new(manifest.kind, manifest.ref, body, answer)
 
-    def _missing(self, ref: ObjectRef, error: NotFoundError) -> NotTried:
-        if error.absence is Absence.NAMESPACE:
-            self.absent.add(ref.namespace)
-        if error.absence is Absence.OBJECT:
-            return NotTried(ref, f"something that it needs does not exist yet ({error})")
-        return NotTried(ref, _yet(error.absence))
+    def _classify_not_found(self, ref: ObjectRef, error: NotFoundError) -> UntriedObject:
+        if error.reason is NotFoundReason.NAMESPACE:
+            self.missing_namespaces.add(ref.namespace)
+        if error.reason is NotFoundReason.OBJECT:
+            return UntriedObject(ref, f"something that it needs does not exist yet ({error})")
+        return UntriedObject(ref, _not_yet(error.reason))
 
-    def _unasked(self, trial: _Trial, error: UnavailableError | ForbiddenError) -> NotTried:
-        kind, ref = trial.manifest.kind, trial.manifest.ref
-        message = f"{kind.name} could not be tried on the server: {error}{granting(kind, error)}"
+    def _record_problem(
+        self, attempt: _Attempt, error: UnavailableError | ForbiddenError
+    ) -> UntriedObject:
+        kind, ref = attempt.manifest.kind, attempt.manifest.ref
+        message = (
+            f"{kind.name} could not be tried on the server: {error}{permission_hint(kind, error)}"
+        )
         # Each right is named once, and a server that is away is away for all.
         key = ("", "", "")
         if isinstance(error, ForbiddenError) and error.verb:
             key = (ref.namespace, kind.name, error.verb)
         self.problems.setdefault(key, Problem(ref.namespace, 0, 0, "", message))
-        self.away = self.away or isinstance(error, UnavailableError)
-        return NotTried(ref, f"the right to `{key[2]}` it is missing" if key[2] else _SILENT)
+        self.is_unavailable = self.is_unavailable or isinstance(error, UnavailableError)
+        return UntriedObject(
+            ref, f"the right to `{key[2]}` it is missing" if key[2] else _UNAVAILABLE
+        )
 
 
-def _yet(absence: Absence) -> str:
+def _not_yet(absence: NotFoundReason) -> str:
     return f"{absence.value} yet"
 
 
-def _trials(session: SessionPlan) -> Iterator[_Trial]:
-    owner_uid = _owner_uid(session)
+def _list_attempts(session: SessionPlan) -> Iterator[_Attempt]:
+    owner_uid = _find_owner_uid(session)
     for change in session.changes:
-        manifest = manifest_of(change)
+        manifest = find_desired_manifest(change)
         if manifest is not None:
-            yield _Trial(manifest, change, owner_uid)
+            yield _Attempt(manifest, change, owner_uid)
 
 
-def _owner_uid(session: SessionPlan) -> str:
+def _find_owner_uid(session: SessionPlan) -> str:
     """Find the UID of the session's Record, if it is there and stays."""
     for change in session.changes:
         wanted = change.change if isinstance(change, Hold) else change
-        if isinstance(wanted, Keep | Patch) and wanted.ref == record_of(session.session):
+        if isinstance(wanted, Keep | Patch) and wanted.ref == build_record_ref(session.session):
             return wanted.live.uid
     return ""
 
 
-def _new_accounts(changes: Iterable[Change]) -> Iterator[ObjectRef]:
+def _find_new_accounts(changes: Iterable[Change]) -> Iterator[ObjectRef]:
     for change in changes:
         wanted = change.change if isinstance(change, Hold) else change
-        is_new = isinstance(wanted, Create) and not _is_occupied(change)
+        is_new = isinstance(wanted, Create) and not _is_name_taken(change)
         if is_new and wanted.ref.kind == "ServiceAccount":
             yield wanted.ref
 
 
-def _is_occupied(change: Change) -> bool:
-    return isinstance(change, Hold) and change.reason in _OCCUPIED
+def _is_name_taken(change: Change) -> bool:
+    return isinstance(change, Hold) and change.reason in _NAME_TAKEN
 
 
-def _account_of(manifest: Manifest) -> ObjectRef | None:
+def _find_service_account(manifest: Manifest) -> ObjectRef | None:
     if manifest.kind.name != "Pod":
         return None
     name = (manifest.body.get("spec") or {}).get("serviceAccountName")

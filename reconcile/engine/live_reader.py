@@ -4,10 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconcile.core.errors import ClusterError, ForbiddenError, Problem, UnavailableError
-from reconcile.core.inventory import Copy, Inventory, is_inventory, read_inventory, read_spent
-from reconcile.core.model import LABEL_INSTALLATION, Desired, Kind, KubeObject, Manifest
-from reconcile.core.plan.adoption import Missing, Strangers, taken
-from reconcile.engine.inventory import CONFIG_MAP, named_by
+from reconcile.core.inventory import (
+    Inventory,
+    InventoryCopy,
+    is_inventory,
+    read_budget_usage,
+    read_inventory,
+)
+from reconcile.core.model import LABEL_INSTALLATION, DesiredState, Kind, KubeObject, Manifest
+from reconcile.core.plan.adoption import ForeignObjects, MissingManifests, find_name_conflicts
+from reconcile.engine.inventory import CONFIG_MAP, merge_inventories
 from reconcile.engine.ports import Cluster
 
 
@@ -16,22 +22,22 @@ class LiveReader:
     """Yields what lives of one installation, and remembers what it could not read.
 
     `copies` are the inventories found, by namespace. `failures` are the namespaces of which live
-    state is not known: nothing may be planned there. `away` is set once the server did not answer
+    state is not known: nothing may be planned there. `unavailable` is set once the server did not answer
     in spite of all patience.
     """
 
     cluster: Cluster
-    desired: Desired
-    copies: dict[str, Copy] = field(default_factory=dict)
+    desired: DesiredState
+    copies: dict[str, InventoryCopy] = field(default_factory=dict)
     failures: dict[str, Problem] = field(default_factory=dict)
-    away: UnavailableError | None = None
+    unavailable: UnavailableError | None = None
 
     @property
     def inventory(self) -> Inventory:
         """Everything that the found copies name."""
-        return named_by(self.copies.values())
+        return merge_inventories(self.copies.values())
 
-    def objects(self) -> Iterator[KubeObject]:
+    def read_objects(self) -> Iterator[KubeObject]:
         """Yield our objects; the inventory leads to further namespaces and kinds."""
         policy = self.desired.policy
         done: set[str] = set()
@@ -40,72 +46,72 @@ class LiveReader:
         ):
             for namespace in todo:
                 done.add(namespace)
-                yield from self._records(namespace)
+                yield from self._list_config_maps(namespace)
         kinds = (self.desired.kinds | self.inventory.kinds) - {CONFIG_MAP}
         for kind in sorted(kinds):
             for namespace in sorted(done - self.failures.keys()):
                 yield from self._list(kind, namespace)
 
-    def _records(self, namespace: str) -> Iterator[KubeObject]:
+    def _list_config_maps(self, namespace: str) -> Iterator[KubeObject]:
         installation = self.desired.policy.installation
         for body in self._list(CONFIG_MAP, namespace):
             if is_inventory(installation, body):
-                self.copies[namespace] = _copy(body)
+                self.copies[namespace] = _parse_copy(body)
             else:
                 yield body
 
     def _list(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
         labels = {LABEL_INSTALLATION: self.desired.policy.installation}
         try:
-            if self.away is not None:
-                raise self.away
+            if self.unavailable is not None:
+                raise self.unavailable
             yield from self.cluster.list(kind, namespace, labels)
         except ClusterError as error:
-            self._fail(kind, namespace, error)
+            self._record_failure(kind, namespace, error)
 
-    def _fail(self, kind: Kind, namespace: str, error: ClusterError) -> None:
-        self.failures[namespace] = _unread(kind, namespace, error)
+    def _record_failure(self, kind: Kind, namespace: str, error: ClusterError) -> None:
+        self.failures[namespace] = _unreadable_problem(kind, namespace, error)
         if isinstance(error, UnavailableError):
             # It was tried long enough already; not once more for each namespace.
-            self.away = error
+            self.unavailable = error
 
-    def strangers(self, wanted: Missing) -> Strangers:
+    def find_foreign_objects(self, wanted: MissingManifests) -> ForeignObjects:
         """Look up every name that is about to be created; adoptable objects are read whole."""
-        found = Strangers()
+        found = ForeignObjects()
         for (kind, namespace), manifests in wanted.items():
             try:
-                found |= _strangers(self.cluster, kind, namespace, manifests)
+                found |= _find_foreign_objects(self.cluster, kind, namespace, manifests)
             except ClusterError as error:
-                self._fail(kind, namespace, error)
+                self._record_failure(kind, namespace, error)
         return found
 
 
-def _copy(body: KubeObject) -> Copy:
-    return Copy(body["metadata"]["uid"], read_inventory(body), read_spent(body))
+def _parse_copy(body: KubeObject) -> InventoryCopy:
+    return InventoryCopy(body["metadata"]["uid"], read_inventory(body), read_budget_usage(body))
 
 
-def _strangers(
+def _find_foreign_objects(
     cluster: Cluster, kind: Kind, namespace: str, manifests: Mapping[str, Manifest]
-) -> Strangers:
+) -> ForeignObjects:
     names = set()
     adoptable = {}
-    for ref, may_adopt in taken(manifests, cluster.metadata(kind, namespace)).items():
+    for ref, may_adopt in find_name_conflicts(manifests, cluster.metadata(kind, namespace)).items():
         if may_adopt:
             adoptable[ref] = cluster.get(kind, namespace, ref.name)
         else:
             names.add(ref)
-    return Strangers(frozenset(names), adoptable)
+    return ForeignObjects(frozenset(names), adoptable)
 
 
-def _unread(kind: Kind, namespace: str, error: ClusterError) -> Problem:
+def _unreadable_problem(kind: Kind, namespace: str, error: ClusterError) -> Problem:
     message = (
         f"{kind.name} could not be read, so nothing is done in this namespace: "
-        f"{error}{granting(kind, error)}"
+        f"{error}{permission_hint(kind, error)}"
     )
     return Problem(namespace, 0, 0, "", message)
 
 
-def granting(kind: Kind, error: ClusterError) -> str:
+def permission_hint(kind: Kind, error: ClusterError) -> str:
     """Say which right would help, if one would."""
     if not isinstance(error, ForbiddenError) or not error.verb:
         return ""

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 
 from reconcile.core.changes import Keep, Outcome, Plan, Status
 from reconcile.core.errors import Problem
-from reconcile.core.inventory import Copy, Inventory
-from reconcile.core.model import Desired, ObjectRef, SessionId
-from reconcile.core.plan.adoption import missing
-from reconcile.core.plan.live_state import Memo, Sight, observe
+from reconcile.core.inventory import Inventory, InventoryCopy
+from reconcile.core.model import DesiredState, ObjectRef, SessionId
+from reconcile.core.plan.adoption import find_missing_manifests
+from reconcile.core.plan.live_state import LiveObjects, LiveState, observe
 from reconcile.core.plan.planner import make_plan
-from reconcile.core.record import Note, parse_note
-from reconcile.engine.applier import SessionRun
-from reconcile.engine.dry_run import Rehearsal, Rehearsed
-from reconcile.engine.inventory import Bookkeeper, inventory_of, spent_by
+from reconcile.core.record import RecordStatus, parse_record_status
+from reconcile.engine.applier import SessionApplier
+from reconcile.engine.dry_run import DryRun, DryRunResult
+from reconcile.engine.inventory import InventoryStore, build_inventory, find_budget_usage
 from reconcile.engine.live_reader import LiveReader
 from reconcile.engine.ports import Clock, Cluster
-from reconcile.engine.scheduler import Schedule
+from reconcile.engine.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReconcilerOptions:
     """The operator's choices: whether to prune, and how many sessions are worked on at a time."""
 
     prune: bool = True
@@ -28,40 +28,42 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PassPlan:
     """A plan and what it was made from.
 
     `problems` are the namespaces of which live state is not known. `copies` are the inventories
-    found; `unread` is what they name where something could not be looked at.
+    found; `unreadable` is what they name where something could not be looked at.
     """
 
-    desired: Desired
-    sight: Sight
+    desired: DesiredState
+    live_state: LiveState
     plan: Plan
     problems: tuple[Problem, ...]
-    copies: Mapping[str, Copy]
-    unread: Inventory
+    copies: Mapping[str, InventoryCopy]
+    unreadable: Inventory
 
     @property
-    def wanted(self) -> Inventory:
+    def wanted_inventory(self) -> Inventory:
         """The kinds and namespaces of all that is wanted."""
-        return inventory_of((m.kind, m.ref) for w in self.desired.sessions for m in w.manifests)
+        return build_inventory((m.kind, m.ref) for w in self.desired.sessions for m in w.manifests)
 
     @property
-    def inventory(self) -> Inventory:
+    def live_inventory(self) -> Inventory:
         """The kinds and namespaces of all that lives or may live."""
-        return self.unread | inventory_of((s.kind, s.ref) for s in self.sight.objects.values())
-
-    def left(self, gone: Set[ObjectRef]) -> Inventory:
-        """The kinds and namespaces still in use when some objects are gone."""
-        living = inventory_of(
-            (s.kind, s.ref) for s in self.sight.objects.values() if s.ref not in gone
+        return self.unreadable | build_inventory(
+            (s.kind, s.ref) for s in self.live_state.objects.values()
         )
-        return self.unread | self.wanted | living
+
+    def remaining_inventory(self, deleted: Set[ObjectRef]) -> Inventory:
+        """The kinds and namespaces still in use when some objects are gone."""
+        living = build_inventory(
+            (s.kind, s.ref) for s in self.live_state.objects.values() if s.ref not in deleted
+        )
+        return self.unreadable | self.wanted_inventory | living
 
 
 @dataclass(frozen=True, slots=True)
-class SessionDone:
+class SessionResult:
     """How one session ended; `failures` are those that belong to no single change."""
 
     session: SessionId
@@ -72,67 +74,71 @@ class SessionDone:
 class Reconciler:
     """Makes passes over one cluster; keeps nothing between them."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, options: Options) -> None:
+    def __init__(self, cluster: Cluster, clock: Clock, options: ReconcilerOptions) -> None:
         self._cluster = cluster
         self._clock = clock
         self._options = options
 
-    def plan(self, desired: Desired, memo: Memo) -> Planned:
-        """Read live state and decide; `memo` is the sight of an earlier pass, or empty."""
+    def plan(self, desired: DesiredState, previous: LiveObjects) -> PassPlan:
+        """Read live state and decide; `previous` is the sight of an earlier pass, or empty."""
         reader = LiveReader(self._cluster, desired)
-        seen = observe(desired, reader.objects(), memo)
-        strangers = reader.strangers(missing(_known(desired, reader.failures), seen))
-        desired = _known(desired, reader.failures)
-        sight = Sight(
+        seen = observe(desired, reader.read_objects(), previous)
+        strangers = reader.find_foreign_objects(
+            find_missing_manifests(_without_unreadable(desired, reader.failures), seen)
+        )
+        desired = _without_unreadable(desired, reader.failures)
+        sight = LiveState(
             {ref: s for ref, s in seen.objects.items() if ref.namespace not in reader.failures}
         )
-        spent = spent_by(reader.copies.values(), desired.revision)
-        plan = make_plan(desired, sight, strangers, prune=self._options.prune, spent=spent)
+        spent = find_budget_usage(reader.copies.values(), desired.revision)
+        plan = make_plan(desired, sight, strangers, prune=self._options.prune, budget_usage=spent)
         if reader.failures:
-            plan = replace(plan, spent=plan.spent.without_base())
-        return Planned(
+            plan = replace(plan, budget_usage=plan.budget_usage.without_total())
+        return PassPlan(
             desired=desired,
-            sight=sight,
+            live_state=sight,
             plan=plan,
             problems=tuple(problem for _, problem in sorted(reader.failures.items())),
             copies=reader.copies,
-            unread=reader.inventory if reader.failures else Inventory(),
+            unreadable=reader.inventory if reader.failures else Inventory(),
         )
 
-    def rehearse(self, planned: Planned) -> Rehearsed:
+    def dry_run(self, planned: PassPlan) -> DryRunResult:
         """Ask the server what it would make of the plan, and change nothing."""
-        return Rehearsal(self._cluster, planned.plan).run(self._options.concurrency)
+        return DryRun(self._cluster, planned.plan).run(self._options.concurrency)
 
-    def apply(self, planned: Planned) -> Iterator[SessionDone]:
+    def apply(self, planned: PassPlan) -> Iterator[SessionResult]:
         """Carry out a plan and yield each session as it ends; those with nothing to do are not.
 
         The inventory is widened first, so that whatever happens later is found again; where that
         fails nothing is done. It is narrowed last: ClusterError where that fails.
         """
         plan = planned.plan
-        keeper = Bookkeeper(self._cluster, plan.installation, dict(planned.copies), plan.spent)
-        keeper.widen(planned.inventory | planned.wanted)
-        runs = list(self._runs(planned))
+        keeper = InventoryStore(
+            self._cluster, plan.installation, dict(planned.copies), plan.budget_usage
+        )
+        keeper.add(planned.live_inventory | planned.wanted_inventory)
+        runs = list(self._build_appliers(planned))
         told = set()
         for run in runs:
-            if reason := keeper.failed.get(run.plan.session.namespace):
+            if reason := keeper.failures.get(run.plan.session.namespace):
                 told.add(run.plan.session.namespace)
-                yield SessionDone(run.plan.session, (), (reason,))
+                yield SessionResult(run.plan.session, (), (reason,))
         able = (run for run in runs if run.plan.session.namespace not in told)
-        schedule = Schedule(able, self._clock, self._options.concurrency)
+        schedule = Scheduler(able, self._clock, self._options.concurrency)
         gone: set[ObjectRef] = set()
         for run in schedule.run():
             gone.update(o.change.ref for o in run.outcomes if o.status is Status.DELETED)
-            yield SessionDone(run.plan.session, tuple(run.outcomes), tuple(run.failures))
-        keeper.narrow(planned.left(gone), told)
+            yield SessionResult(run.plan.session, tuple(run.outcomes), tuple(run.failures))
+        keeper.prune(planned.remaining_inventory(gone), told)
 
-    def _runs(self, planned: Planned) -> Iterable[SessionRun]:
-        notes = _notes(planned.sight)
+    def _build_appliers(self, planned: PassPlan) -> Iterable[SessionApplier]:
+        notes = _read_statuses(planned.live_state)
         for plan in planned.plan.sessions:
-            note = notes.get(plan.session, Note())
+            note = notes.get(plan.session, RecordStatus())
             quiet = all(isinstance(change, Keep) for change in plan.changes)
             if note.pending or note.failed or not quiet:
-                yield SessionRun(
+                yield SessionApplier(
                     self._cluster,
                     self._clock,
                     plan,
@@ -142,7 +148,7 @@ class Reconciler:
                 )
 
 
-def _known(desired: Desired, failures: Mapping[str, Problem]) -> Desired:
+def _without_unreadable(desired: DesiredState, failures: Mapping[str, Problem]) -> DesiredState:
     """Leave out the sessions of namespaces that could not be read; they count as broken."""
     lost = {wanted.session.id for wanted in desired.sessions} - {
         wanted.session.id
@@ -156,9 +162,9 @@ def _known(desired: Desired, failures: Mapping[str, Problem]) -> Desired:
     )
 
 
-def _notes(sight: Sight) -> dict[SessionId, Note]:
+def _read_statuses(live_state: LiveState) -> dict[SessionId, RecordStatus]:
     return {
-        sighting.session: parse_note(sighting.note)
-        for sighting in sight.objects.values()
-        if sighting.note
+        sighting.session: parse_record_status(sighting.record_status)
+        for sighting in live_state.objects.values()
+        if sighting.record_status
     }

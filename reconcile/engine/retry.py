@@ -16,28 +16,28 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long to go on: waits double from `first` to at most `longest` seconds.
+class RetryBackoff:
+    """How long to go on: waits double from `initial_seconds` to at most `max_seconds` seconds.
 
     Six tries with waits of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast an API server's restart.
-    What the server itself wishes for is obeyed up to `patience` seconds.
+    What the server itself wishes for is obeyed up to `max_retry_after` seconds.
     """
 
-    tries: int = 6
-    first: float = 0.5
-    longest: float = 30.0
-    patience: float = 300.0
+    max_attempts: int = 6
+    initial_seconds: float = 0.5
+    max_seconds: float = 30.0
+    max_retry_after: float = 300.0
 
-    def wait(self, failures: int, jitter: float, wish: float) -> float:
+    def delay(self, failures: int, jitter: float, retry_after: float) -> float:
         """Seconds to wait after so many failures; at least what the server wished for."""
-        ceiling = min(self.longest, self.first * 2.0 ** (failures - 1))
-        return max(min(wish, self.patience), ceiling * (0.5 + jitter / 2))
+        ceiling = min(self.max_seconds, self.initial_seconds * 2.0 ** (failures - 1))
+        return max(min(retry_after, self.max_retry_after), ceiling * (0.5 + jitter / 2))
 
 
 class RetryingCluster:
     """Wraps a Cluster; gives up with the last error."""
 
-    def __init__(self, inner: Cluster, clock: Clock, backoff: Backoff) -> None:
+    def __init__(self, inner: Cluster, clock: Clock, backoff: RetryBackoff) -> None:
         self._inner = inner
         self._clock = clock
         self._backoff = backoff
@@ -88,9 +88,9 @@ class RetryingCluster:
                 return
 
     def _wait(self, failures: int, error: UnavailableError) -> None:
-        if failures >= self._backoff.tries:
+        if failures >= self._backoff.max_attempts:
             raise error
-        self._clock.sleep(self._backoff.wait(failures, self._clock.jitter(), error.retry_after))
+        self._clock.sleep(self._backoff.delay(failures, self._clock.jitter(), error.retry_after))
 
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ Steps: TypeAlias = Generator[float, None, None]
 """Work that yields the seconds which it wants to wait before it is resumed."""
 
 
-class Run(Protocol):
+class ScheduledTask(Protocol):
     """Something that is done in steps."""
 
     def steps(self) -> Steps:
@@ -20,46 +20,46 @@ class Run(Protocol):
         ...
 
 
-RunT = TypeVar("RunT", bound=Run)
+TaskT = TypeVar("TaskT", bound=ScheduledTask)
 
 
-class Schedule(Generic[RunT]):
+class Scheduler(Generic[TaskT]):
     """At most `threads` runs work at a time, any number of them wait."""
 
-    def __init__(self, runs: Iterable[RunT], clock: Clock, threads: int) -> None:
-        self._fresh = iter(runs)
+    def __init__(self, tasks: Iterable[TaskT], clock: Clock, threads: int) -> None:
+        self._pending = iter(tasks)
         self._clock = clock
         self._threads = threads
         self._order = count()
-        self._waiting: list[tuple[float, int, RunT, Steps]] = []
-        self._working: dict[Future[float | None], tuple[RunT, Steps]] = {}
+        self._waiting: list[tuple[float, int, TaskT, Steps]] = []
+        self._running: dict[Future[float | None], tuple[TaskT, Steps]] = {}
 
-    def run(self) -> Iterator[RunT]:
+    def run(self) -> Iterator[TaskT]:
         """Carry out all runs and yield each as it ends."""
         with ThreadPoolExecutor(self._threads) as pool:
             while self._start(pool):
-                yield from self._collect()
+                yield from self._collect_finished()
 
     def _start(self, pool: Executor) -> bool:
         """Give every free thread something to do; False when there is nothing left at all."""
-        while len(self._working) < self._threads and (task := self._next()) is not None:
-            self._working[pool.submit(next, task[1], None)] = task
-        return bool(self._working or self._waiting)
+        while len(self._running) < self._threads and (task := self._next_task()) is not None:
+            self._running[pool.submit(next, task[1], None)] = task
+        return bool(self._running or self._waiting)
 
-    def _next(self) -> tuple[RunT, Steps] | None:
+    def _next_task(self) -> tuple[TaskT, Steps] | None:
         if self._waiting and self._waiting[0][0] <= self._clock.monotonic():
             _, _, run, steps = heapq.heappop(self._waiting)
             return run, steps
-        fresh = next(self._fresh, None)
+        fresh = next(self._pending, None)
         return None if fresh is None else (fresh, fresh.steps())
 
-    def _collect(self) -> Iterator[RunT]:
-        pause = self._pause()
-        if not self._working:
+    def _collect_finished(self) -> Iterator[TaskT]:
+        pause = self._seconds_to_wait()
+        if not self._running:
             self._clock.sleep(pause or 0.0)
             return
-        for future in wait(self._working, pause, FIRST_COMPLETED).done:
-            run, steps = self._working.pop(future)
+        for future in wait(self._running, pause, FIRST_COMPLETED).done:
+            run, steps = self._running.pop(future)
             seconds = future.result()
             if seconds is None:
                 yield run
@@ -67,8 +67,8 @@ class Schedule(Generic[RunT]):
                 due = self._clock.monotonic() + seconds
                 heapq.heappush(self._waiting, (due, next(self._order), run, steps))
 
-    def _pause(self) -> float | None:
+    def _seconds_to_wait(self) -> float | None:
         """Seconds until a free thread has something to do again; None where none has."""
-        if not self._waiting or len(self._working) == self._threads:
+        if not self._waiting or len(self._running) == self._threads:
             return None
         return max(0.0, self._waiting[0][0] - self._clock.monotonic())

@@ -3,18 +3,18 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from reconcile.core.lifecycle.health import health
+from reconcile.core.lifecycle.health import assess_health
 from reconcile.core.model import (
     LABEL_INSTALLATION,
     LABEL_SESSION,
-    NOTE_KEY,
+    RECORD_STATUS_KEY,
     Kind,
     KubeObject,
     SessionId,
-    State,
-    record_of,
+    SessionState,
+    build_record_ref,
 )
-from reconcile.core.record import parse_note
+from reconcile.core.record import parse_record_status
 from reconcile.core.report.status import StatusRow
 from reconcile.engine.inventory import CONFIG_MAP
 from reconcile.engine.ports import Clock, Cluster
@@ -32,9 +32,9 @@ def read_status(
     for namespace in sorted(namespaces):
         pods = {_session_of(pod): pod for pod in cluster.list(_POD, namespace, labels)}
         rows += [
-            _row(body, pods.get(_session_of(body)), now)
+            _build_row(body, pods.get(_session_of(body)), now)
             for body in cluster.list(CONFIG_MAP, namespace, labels)
-            if body["metadata"]["name"] == record_of(_session_of(body)).name
+            if body["metadata"]["name"] == build_record_ref(_session_of(body)).name
         ]
     return tuple(sorted(rows, key=lambda row: row.session))
 
@@ -45,11 +45,15 @@ def _session_of(body: KubeObject) -> SessionId:
     return SessionId(metadata["namespace"], labels.get(LABEL_SESSION, ""))
 
 
-def _row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRow:
+def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRow:
     data = record.get("data") or {}
-    note = parse_note(data.get(NOTE_KEY, ""))
-    state = State.STOPPED if data.get("state") == State.STOPPED.value else State.RUNNING
-    found = health(pod, state)
+    note = parse_record_status(data.get(RECORD_STATUS_KEY, ""))
+    state = (
+        SessionState.STOPPED
+        if data.get("state") == SessionState.STOPPED.value
+        else SessionState.RUNNING
+    )
+    found = assess_health(pod, state)
     return StatusRow(
         session=_session_of(record),
         state=state,

@@ -27,7 +27,7 @@ class Clock(Protocol):
         ...
 
 
-class Since:
+class Stopwatch:
     """A moment from which on something is timed, whatever happens to the machine's clock.
 
     The clock may be set back, and monotonic time stands still while a machine sleeps. So what
@@ -36,10 +36,10 @@ class Since:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._wall = clock.time_ns()
-        self._steady = clock.monotonic()
+        self._wall_start = clock.time_ns()
+        self._monotonic_start = clock.monotonic()
 
-    def seconds(self) -> float:
+    def elapsed(self) -> float:
         """Return how long ago that was, at least."""
-        wall = (self._clock.time_ns() - self._wall) / 1e9
-        return max(wall, self._clock.monotonic() - self._steady)
+        wall = (self._clock.time_ns() - self._wall_start) / 1e9
+        return max(wall, self._clock.monotonic() - self._monotonic_start)

@@ -15,7 +15,7 @@ from reconcile.mirror.errors import (
 )
 
 
-class Exit(IntEnum):
+class MirrorExitCode(IntEnum):
     """What the program says to its caller when it ends."""
 
     OK = 0
@@ -34,45 +34,45 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.OK: "done; for `sync`: everything is stored",
-    Exit.USAGE: "the command line is wrong",
-    Exit.SETTINGS: "a setting or credential is missing or makes no sense",
-    Exit.STORE: "the store refused, or did not answer for as long as was asked",
-    Exit.SNAPSHOT: "the snapshot is damaged, partial though that is refused, or of a newer version",
-    Exit.FENCED: "another pod has taken the workspace over: nothing was written any more",
-    Exit.WORKSPACE: "the workspace or the state directory cannot be used, or has no mark",
-    Exit.LOST: "`sync` only: the deadline came before everything was stored",
-    Exit.DAMAGED: "`verify`, `log`: something is damaged, and was told",
-    Exit.INCOMPLETE: "`import`, `export`: done, but for what was told",
-    Exit.BUG: "a defect of the program: please report it",
-    Exit.INTERRUPTED: "ended by Ctrl-C",
-    Exit.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",
+    MirrorExitCode.OK: "done; for `sync`: everything is stored",
+    MirrorExitCode.USAGE: "the command line is wrong",
+    MirrorExitCode.SETTINGS: "a setting or credential is missing or makes no sense",
+    MirrorExitCode.STORE: "the store refused, or did not answer for as long as was asked",
+    MirrorExitCode.SNAPSHOT: "the snapshot is damaged, partial though that is refused, or of a newer version",
+    MirrorExitCode.FENCED: "another pod has taken the workspace over: nothing was written any more",
+    MirrorExitCode.WORKSPACE: "the workspace or the state directory cannot be used, or has no mark",
+    MirrorExitCode.LOST: "`sync` only: the deadline came before everything was stored",
+    MirrorExitCode.DAMAGED: "`verify`, `log`: something is damaged, and was told",
+    MirrorExitCode.INCOMPLETE: "`import`, `export`: done, but for what was told",
+    MirrorExitCode.BUG: "a defect of the program: please report it",
+    MirrorExitCode.INTERRUPTED: "ended by Ctrl-C",
+    MirrorExitCode.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",
 }
 
 
-def exit_for(error: MirrorError) -> Exit:
+def exit_code_for_mirror_error(error: MirrorError) -> MirrorExitCode:
     """Map an error that ends the program."""
     match error:
         case SettingsError():
-            return Exit.SETTINGS
+            return MirrorExitCode.SETTINGS
         case FencedError():
-            return Exit.FENCED
+            return MirrorExitCode.FENCED
         case DamagedError() | UnknownFormatError() | PartialError():
-            return Exit.SNAPSHOT
+            return MirrorExitCode.SNAPSHOT
         case StoreError():
-            return Exit.STORE
+            return MirrorExitCode.STORE
         case MarkError() | WorkspaceError():
-            return Exit.WORKSPACE
+            return MirrorExitCode.WORKSPACE
         case _:
-            return Exit.BUG
+            return MirrorExitCode.BUG
 
 
-def exit_of_farewell(outcome: str) -> Exit:
+def exit_code_for_flush(outcome: str) -> MirrorExitCode:
     """Map how the last flush went."""
     match outcome:
         case "flushed":
-            return Exit.OK
+            return MirrorExitCode.OK
         case "fenced":
-            return Exit.FENCED
+            return MirrorExitCode.FENCED
         case _:
-            return Exit.LOST
+            return MirrorExitCode.LOST

@@ -21,27 +21,27 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.model import Generation, Head, Tree, Writer
+from reconcile.mirror.model import Generation, Head, SnapshotTree, Writer
 from reconcile.mirror.protocol import (
-    Claimant,
-    Decided,
-    Found,
-    Landed,
-    Meaning,
-    Moved,
-    Taken,
-    Unchanged,
-    claimed,
-    judge,
-    same_writer,
+    ClaimRequest,
+    Committed,
+    Fenced,
+    HeadUnchanged,
+    HeadVersion,
+    HeadWriteObservation,
+    HeadWriteResult,
+    Superseded,
+    build_claimed_head,
+    classify_head_write,
+    is_same_writer,
 )
-from reconcile.mirror.snapshot.chain import assemble
+from reconcile.mirror.snapshot.chain import replay_chain
 from reconcile.mirror.snapshot.head import decode_head, encode_head
 from reconcile.mirror.snapshot.keys import HEAD
 from reconcile.mirror.store.port import ABSENT, Store
 
 
-def read_head(store: Store) -> Found | None:
+def read_head(store: Store) -> HeadVersion | None:
     """Read HEAD; None only where the store says clearly that there is none.
 
     Raises:
@@ -53,10 +53,10 @@ def read_head(store: Store) -> Found | None:
         stored = store.get(HEAD)
     except MissingObjectError:
         return None
-    return Found(decode_head(stored.body), stored.etag)
+    return HeadVersion(decode_head(stored.body), stored.etag)
 
 
-def exchange(store: Store, attempted: Head, before: Found | None) -> Decided:
+def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> HeadWriteResult:
     """Write HEAD if it is still `before`, and say what became of it.
 
     Where the answer is lost or a refusal, HEAD is read: if it is still the old one, the write is
@@ -66,25 +66,29 @@ def exchange(store: Store, attempted: Head, before: Found | None) -> Decided:
         StoreError: It could not be learnt whether the write arrived; it may still arrive later.
         DamagedError: HEAD was deleted or is no HEAD any more.
     """
-    first = _attempt(store, attempted, before)
-    second = _attempt(store, attempted, before) if isinstance(first, StoreError) else first
+    first = _try_write(store, attempted, before)
+    second = _try_write(store, attempted, before) if isinstance(first, StoreError) else first
     if isinstance(second, StoreError):
-        raise _undecided(second) from second
+        raise _unavailable_error(second) from second
     return second
 
 
-def _attempt(store: Store, attempted: Head, before: Found | None) -> Decided | StoreError:
+def _try_write(
+    store: Store, attempted: Head, before: HeadVersion | None
+) -> HeadWriteResult | StoreError:
     """Send the write; an error is returned where HEAD is still the old one afterwards."""
     precondition = ABSENT if before is None else before.etag
     try:
         etag = store.put_if(HEAD, encode_head(attempted), precondition)
     except (PreconditionError, StoreAwayError) as error:
-        meaning = _look(store, attempted, before)
-        return error if isinstance(meaning, Unchanged) else meaning
-    return Landed(Found(attempted, etag))
+        meaning = _observe_head(store, attempted, before)
+        return error if isinstance(meaning, HeadUnchanged) else meaning
+    return Committed(HeadVersion(attempted, etag))
 
 
-def _look(store: Store, attempted: Head, before: Found | None) -> Meaning:
+def _observe_head(
+    store: Store, attempted: Head, before: HeadVersion | None
+) -> HeadWriteObservation:
     found = read_head(store)
     if found is None and before is not None:
         raise DamagedError(
@@ -92,10 +96,10 @@ def _look(store: Store, attempted: Head, before: Found | None) -> Meaning:
             "generations are still below manifests/: put HEAD back, or move the prefix away to "
             "begin anew"
         )
-    return judge(attempted, before, found)
+    return classify_head_write(attempted, before, found)
 
 
-def _undecided(error: StoreError) -> StoreAwayError:
+def _unavailable_error(error: StoreError) -> StoreAwayError:
     """A refusal although HEAD is the old one passes by itself: the store contradicts itself."""
     if isinstance(error, StoreAwayError):
         return error
@@ -105,13 +109,13 @@ def _undecided(error: StoreError) -> StoreAwayError:
     )
 
 
-ROUNDS = 20
+MAX_CLAIM_ATTEMPTS = 20
 """How often others may come in between before a claim gives up."""
 
 _PAUSE = 0.2
 
 
-def claim(store: Store, claimant: Claimant, clock: Clock) -> Found:
+def claim(store: Store, request: ClaimRequest, clock: Clock) -> HeadVersion:
     """Make this pod the writer; returns HEAD as it is then, with the last committed generation.
 
     HEAD is what the claim itself wrote, so that nothing can be committed between the look and the
@@ -123,21 +127,21 @@ def claim(store: Store, claimant: Claimant, clock: Clock) -> Found:
         UnknownFormatError: Another version wrote it.
     """
     found = read_head(store)
-    for _ in range(ROUNDS):
-        attempted = claimed(found, claimant, clock.time_ns())
-        match exchange(store, attempted, found):
-            case Landed(landed):
+    for _ in range(MAX_CLAIM_ATTEMPTS):
+        attempted = build_claimed_head(found, request, clock.time_ns())
+        match swap_head(store, attempted, found):
+            case Committed(landed):
                 return landed
-            case Moved(other) | Taken(other):
+            case Superseded(other) | Fenced(other):
                 found = other
                 clock.sleep(_PAUSE * clock.jitter())
     raise StoreAwayError(
-        f"HEAD changed {ROUNDS} times while it was being claimed: are other pods of this session "
+        f"HEAD changed {MAX_CLAIM_ATTEMPTS} times while it was being claimed: are other pods of this session "
         "starting again and again?"
     )
 
 
-def fenced(writer: Writer) -> FencedError:
+def fenced_error(writer: Writer) -> FencedError:
     """Say who has the workspace now."""
     return FencedError(
         f"pod {writer.name or '?'} (UID {writer.uid}, epoch {writer.epoch}) has taken this "
@@ -146,10 +150,10 @@ def fenced(writer: Writer) -> FencedError:
     )
 
 
-Committed: TypeAlias = Landed | Moved
+CommitResult: TypeAlias = Committed | Superseded
 
 
-def commit(store: Store, attempted: Head, before: Found) -> Committed:
+def commit(store: Store, attempted: Head, before: HeadVersion) -> CommitResult:
     """Write HEAD with a generation whose manifest and bytes are all stored already.
 
     Returns:
@@ -161,26 +165,26 @@ def commit(store: Store, attempted: Head, before: Found) -> Committed:
         StoreError: It is not known whether it arrived; HEAD must be read before the next commit.
         DamagedError: HEAD was deleted or is no HEAD any more.
     """
-    match exchange(store, attempted, before):
-        case Taken(found):
-            raise fenced(found.head.writer)
-        case (Landed() | Moved()) as committed:
+    match swap_head(store, attempted, before):
+        case Fenced(found):
+            raise fenced_error(found.head.writer)
+        case (Committed() | Superseded()) as committed:
             return committed
 
 
-class Position(Struct, frozen=True):
+class CommittedState(Struct, frozen=True):
     """HEAD, and the tree that its generation is."""
 
-    found: Found
-    tree: Tree
+    version: HeadVersion
+    tree: SnapshotTree
 
 
-def last_manifest(generation: Generation) -> str:
+def last_manifest_digest(generation: Generation) -> str:
     """Return the digest of a generation's last manifest, empty for generation 0."""
     return generation.chain[-1].digest if generation.chain else ""
 
 
-def read_own_head(store: Store, writer: Writer) -> Found:
+def read_own_head(store: Store, writer: Writer) -> HeadVersion:
     """Read HEAD and see that it is still this writer's.
 
     Raises:
@@ -194,12 +198,12 @@ def read_own_head(store: Store, writer: Writer) -> Found:
             "HEAD is gone though this workspace was claimed: somebody deleted it, or the bucket or "
             "prefix is another one than hydrate used"
         )
-    if not same_writer(found.head.writer, writer):
-        raise fenced(found.head.writer)
+    if not is_same_writer(found.head.writer, writer):
+        raise fenced_error(found.head.writer)
     return found
 
 
-def read_tree(store: Store, state: StateDirectory, generation: Generation) -> Tree:
+def read_cached_tree(store: Store, state: StateDirectory, generation: Generation) -> SnapshotTree:
     """Read the tree of a generation, from kept manifests where they are what HEAD names.
 
     Raises:
@@ -208,11 +212,11 @@ def read_tree(store: Store, state: StateDirectory, generation: Generation) -> Tr
         StoreError: One could not be read.
     """
     if not generation.chain:
-        return Tree()
+        return SnapshotTree()
 
     def manifest(place: int) -> bytes:
         ref = generation.chain[place]
-        kept = state.manifest(ref)
+        kept = state.read_cached_manifest(ref)
         if kept is not None:
             return kept
         try:
@@ -222,7 +226,7 @@ def read_tree(store: Store, state: StateDirectory, generation: Generation) -> Tr
                 f"{ref.key} is missing though generation {generation.number} needs it: restore "
                 "that object, or go back to an earlier generation"
             ) from None
-        state.keep_manifest(ref.digest, data)
+        state.cache_manifest(ref.digest, data)
         return data
 
-    return assemble((ref, manifest(place)) for place, ref in enumerate(generation.chain))
+    return replay_chain((ref, manifest(place)) for place, ref in enumerate(generation.chain))

@@ -30,22 +30,22 @@ class StateDirectory:
         self.path = path
 
     @property
-    def mark(self) -> Path:
+    def marker_path(self) -> Path:
         """Where the mark of hydrate lies."""
         return self.path / "mark.json"
 
     @property
-    def index(self) -> Path:
+    def index_path(self) -> Path:
         """Where the index of what was seen lies."""
         return self.path / "index"
 
     @property
-    def attempt(self) -> Path:
+    def attempt_path(self) -> Path:
         """Where hydrate notes on which volume it has begun."""
         return self.path / "attempt"
 
     @property
-    def ending(self) -> Path:
+    def shutdown_path(self) -> Path:
         """What `prestop` leaves for the running sync."""
         return self.path / "ending"
 
@@ -91,19 +91,19 @@ class StateDirectory:
         except OSError as error:
             raise WorkspaceError(f"cannot remove the mirror's state {path}: {error}") from error
 
-    def manifest(self, ref: ManifestRef) -> bytes | None:
+    def read_cached_manifest(self, ref: ManifestRef) -> bytes | None:
         """Return a kept manifest; None if it is not there or not what its digest says."""
         data = self.read(self._manifests / ref.digest)
         if data is None or hashlib.sha256(data).hexdigest() != ref.digest:
             return None
         return data
 
-    def keep_manifest(self, digest: str, data: bytes) -> None:
+    def cache_manifest(self, digest: str, data: bytes) -> None:
         """Keep a manifest for the next start; where that fails, it is downloaded then."""
         with suppress(WorkspaceError):
             self.write(self._manifests / digest, data)
 
-    def forget_manifests(self, chain: Iterable[ManifestRef]) -> None:
+    def prune_manifests(self, chain: Iterable[ManifestRef]) -> None:
         """Remove the kept manifests that are not in the chain, as far as they let it."""
         wanted = {ref.digest for ref in chain}
         if self._manifests.is_dir():
@@ -120,22 +120,22 @@ class StateDirectory:
 _FORMAT = "reconcile-mirror-mark/1"
 
 
-class Volume(Struct, frozen=True):
+class VolumeId(Struct, frozen=True):
     """Which directory it is, by what the kernel calls it, so that another is not taken for it."""
 
     device: int
     inode: int
 
 
-class Mark(Struct, frozen=True):
+class HydrateMarker(Struct, frozen=True):
     """This volume was restored completely, from this generation, by this writer."""
 
     writer: Writer
     generation: int
-    volume: Volume
+    volume: VolumeId
 
 
-def volume_of(workspace: Path) -> Volume:
+def read_volume_id(workspace: Path) -> VolumeId:
     """Say which volume a workspace is.
 
     Raises:
@@ -145,54 +145,54 @@ def volume_of(workspace: Path) -> Volume:
         found = workspace.stat(follow_symlinks=False)
     except OSError as error:
         raise WorkspaceError(f"cannot read the workspace {workspace}: {error.strerror}") from error
-    return Volume(found.st_dev, found.st_ino)
+    return VolumeId(found.st_dev, found.st_ino)
 
 
-def write_mark(state: StateDirectory, mark: Mark) -> None:
+def write_hydrate_marker(state: StateDirectory, marker: HydrateMarker) -> None:
     """Leave the mark; WorkspaceError if that fails."""
     value = {
         "format": _FORMAT,
-        "uid": mark.writer.uid,
-        "epoch": mark.writer.epoch,
-        "name": mark.writer.name,
-        "generation": mark.generation,
-        "device": mark.volume.device,
-        "inode": mark.volume.inode,
+        "uid": marker.writer.uid,
+        "epoch": marker.writer.epoch,
+        "name": marker.writer.name,
+        "generation": marker.generation,
+        "device": marker.volume.device,
+        "inode": marker.volume.inode,
     }
-    state.write(state.mark, orjson.dumps(value) + b"\n")
+    state.write(state.marker_path, orjson.dumps(value) + b"\n")
 
 
-def find_mark(state: StateDirectory) -> Mark | None:
+def find_hydrate_marker(state: StateDirectory) -> HydrateMarker | None:
     """Read the mark; None if there is none.
 
     Raises:
         MarkError: It cannot be understood.
     """
-    data = state.read(state.mark)
+    data = state.read(state.marker_path)
     if data is None:
         return None
     try:
-        return _parse(orjson.loads(data))
+        return _parse_marker(orjson.loads(data))
     except (ValueError, KeyError, TypeError) as error:
         raise MarkError(
-            f"the mark {state.mark} is damaged ({error!r}): run `reconcile-mirror hydrate` again"
+            f"the mark {state.marker_path} is damaged ({error!r}): run `reconcile-mirror hydrate` again"
         ) from None
 
 
-def require_mark(state: StateDirectory, workspace: Path) -> Mark:
+def require_hydrate_marker(state: StateDirectory, workspace: Path) -> HydrateMarker:
     """Read the mark and see that it is of this workspace.
 
     Raises:
         MarkError: There is none, it cannot be understood, or it is of another volume.
         WorkspaceError: The workspace or the mark cannot be read.
     """
-    mark = find_mark(state)
+    mark = find_hydrate_marker(state)
     if mark is None:
         raise MarkError(
             f"no mark in {state.path}: this workspace was never restored completely, so nothing "
             "of it is uploaded. Run `reconcile-mirror hydrate` first, with the same state directory"
         )
-    if mark.volume != volume_of(workspace):
+    if mark.volume != read_volume_id(workspace):
         raise MarkError(
             f"the mark in {state.path} is of another volume than {workspace}: give each workspace "
             "a state directory of its own, and run `reconcile-mirror hydrate` first"
@@ -200,9 +200,9 @@ def require_mark(state: StateDirectory, workspace: Path) -> Mark:
     return mark
 
 
-def _parse(value: Any) -> Mark:
+def _parse_marker(value: Any) -> HydrateMarker:
     if value["format"] != _FORMAT:
         raise ValueError(f"unknown format {value['format']!r}")
     writer = Writer(str(value["uid"]), int(value["epoch"]), str(value["name"]))
-    volume = Volume(int(value["device"]), int(value["inode"]))
-    return Mark(writer, int(value["generation"]), volume)
+    volume = VolumeId(int(value["device"]), int(value["inode"]))
+    return HydrateMarker(writer, int(value["generation"]), volume)

@@ -10,18 +10,18 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 
-class Alone(Struct, frozen=True, tag=True):
+class LooseBlobs(Struct, frozen=True, tag=True):
     """Each blob of the file is an object of its own, named by its digest."""
 
 
-class Packed(Struct, frozen=True, gc=False, tag=True):
+class PackedBlob(Struct, frozen=True, gc=False, tag=True):
     """The file's only blob is a member of a pack, by its number; its data begins at `offset`."""
 
     pack: int
     offset: int
 
 
-Place: TypeAlias = Alone | Packed
+BlobLocation: TypeAlias = LooseBlobs | PackedBlob
 
 
 class File(Struct, frozen=True, gc=False):
@@ -32,7 +32,7 @@ class File(Struct, frozen=True, gc=False):
     mtime: int
     size: int
     blobs: tuple[str, ...]
-    place: Place
+    location: BlobLocation
 
 
 class Directory(Struct, frozen=True, gc=False):
@@ -69,25 +69,25 @@ class Pack(Struct, frozen=True):
     size: int
 
 
-class Tree(Struct, frozen=True):
+class SnapshotTree(Struct, frozen=True):
     """One state of a workspace: entries by path, in the order of paths, and the packs they need."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     packs: Mapping[int, Pack] = field(default_factory=dict)
 
 
-class Missing(Struct, frozen=True):
+class Partial(Struct, frozen=True):
     """What a generation marked `partial` lacks: how many files of the tree, and their bytes."""
 
     files: int
     size: int
 
 
-class Whole(Struct, frozen=True):
+class Complete(Struct, frozen=True):
     """The generation is the tree as it was seen."""
 
 
-Completeness: TypeAlias = Whole | Missing
+Completeness: TypeAlias = Complete | Partial
 
 
 class Writer(Struct, frozen=True):
@@ -119,7 +119,7 @@ class Generation(Struct, frozen=True):
     number: int
     time: int
     chain: tuple[ManifestRef, ...]
-    completeness: Completeness = Whole()
+    completeness: Completeness = Complete()
 
 
 class Head(Struct, frozen=True):

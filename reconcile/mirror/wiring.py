@@ -13,17 +13,17 @@ from typing import Any
 from msgspec import Struct, field
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Lanes
+from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import MirrorError, SettingsError
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.units import bytes_per_second
-from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
+from reconcile.mirror.units import parse_bandwidth
+from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
 from reconcile.runtime.clock import SystemClock
-from reconcile.runtime.logging import Journal, JsonJournal
+from reconcile.runtime.logging import JsonLogger, Logger
 
 
-class Where(Struct, frozen=True):
+class MirrorConfig(Struct, frozen=True):
     """The two sides, as the command line names them; empty texts are not given."""
 
     workspace: Path
@@ -34,65 +34,65 @@ class Where(Struct, frozen=True):
     token_file: str = ""
     ca_file: str = ""
     single_writer: bool = False
-    lanes: int = 4
-    patience: float = 120.0
+    transfers: int = 4
+    retry_timeout: float = 120.0
     bandwidth: str = ""
     excludes: tuple[str, ...] = field(default=())
     default_excludes: bool = True
 
     @property
-    def directory(self) -> StateDirectory:
+    def state_directory(self) -> StateDirectory:
         """The mirror's own notes."""
         return StateDirectory(self.state)
 
-    def patterns(self) -> Excludes:
+    def build_excludes(self) -> Excludes:
         """Return what is left out; SettingsError for a pattern that makes no sense."""
-        return patterns_of(self.excludes, default=self.default_excludes)
+        return build_excludes(self.excludes, default=self.default_excludes)
 
 
-class Holding(Struct, frozen=True):
+class ThrottleHooks(Struct, frozen=True):
     """When the bandwidth is bounded no more, and who is told how many seconds a request waited."""
 
-    freed: Callable[[], bool]
-    heard: Callable[[float], None]
+    is_unthrottled: Callable[[], bool]
+    on_throttled: Callable[[float], None]
 
 
-def _never() -> bool:
+def _never_unthrottled() -> bool:
     return False
 
 
-def _unheard(_seconds: float) -> None:
+def _ignore_wait(_seconds: float) -> None:
     """Tell nobody."""
 
 
-FOREVER = Holding(_never, _unheard)
+NO_THROTTLE_HOOKS = ThrottleHooks(_never_unthrottled, _ignore_wait)
 
 
-def patterns_of(given: tuple[str, ...], *, default: bool) -> Excludes:
+def build_excludes(patterns: tuple[str, ...], *, default: bool) -> Excludes:
     """Return what is left out; SettingsError for a pattern that makes no sense."""
-    return Excludes((*(DEFAULTS if default else ()), *given))
+    return Excludes((*(DEFAULT_EXCLUDES if default else ()), *patterns))
 
 
-class StoreClock(SystemClock):
+class InterruptibleClock(SystemClock):
     """The time that retries wait; TERM cuts short what waits then, and nothing that comes later."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._cut = threading.Event()
+        self._interrupted = threading.Event()
 
     def interrupt(self) -> None:
         """Give up what waits for a retry now."""
-        self._cut.set()
+        self._interrupted.set()
 
     def resume(self) -> None:
         """Let retries wait again."""
-        self._cut.clear()
+        self._interrupted.clear()
 
     def wait(self, seconds: float) -> bool:
-        return self._cut.wait(seconds)
+        return self._interrupted.wait(seconds)
 
 
-def prefix_of(text: str) -> str:
+def normalize_prefix(text: str) -> str:
     """Return a prefix that ends with one slash.
 
     Raises:
@@ -105,48 +105,54 @@ def prefix_of(text: str) -> str:
 
 
 def store_opener(
-    where: Where,
-    clock: StoreClock,
-    journal: Journal,
-    holding: Holding = FOREVER,
+    config: MirrorConfig,
+    clock: InterruptibleClock,
+    journal: Logger,
+    throttle_hooks: ThrottleHooks = NO_THROTTLE_HOOKS,
     *,
-    refusals: bool = False,
+    retry_denied: bool = False,
 ) -> Callable[[], Store]:
     """Return what opens the store when it is first needed; importing it is slow.
 
-    With `refusals` what the store refuses is tried again too, as long as what it does not answer.
+    With `retry_denied` what the store refuses is tried again too, as long as what it does not answer.
 
     Raises:
         SettingsError: The prefix or the bandwidth makes no sense.
     """
-    prefix = prefix_of(where.prefix)
-    rate = bytes_per_second(where.bandwidth)
+    prefix = normalize_prefix(config.prefix)
+    rate = parse_bandwidth(config.bandwidth)
 
     @cache
     def opened() -> Store:
         from reconcile.mirror.store.conditional import SingleWriterStore
-        from reconcile.mirror.store.factory import Mounts, Place, open_store
-        from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
-        from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
-        from reconcile.runtime.process import give_back_large
+        from reconcile.mirror.store.factory import Mounts, StoreOptions, open_store
+        from reconcile.mirror.store.rate_limit import (
+            RateLimitedStore,
+            RateLimiter,
+            ThrottleAwareClock,
+        )
+        from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
+        from reconcile.runtime.process import release_large_buffers
 
-        give_back_large()
+        release_large_buffers()
 
-        def tell(setback: Setback) -> None:
-            journal.warn(
-                "store asked again",
+        def tell(setback: RetryEvent) -> None:
+            journal.warning(
+                "store request retried",
                 error=str(setback.error),
                 failures=setback.failures,
-                wait=round(setback.pause, 3),
+                wait=round(setback.delay, 3),
             )
 
-        mounts = Mounts(where.project_secret, where.shared_secret, where.token_file, where.ca_file)
-        plain = open_store(mounts, Place(prefix, prefix.strip("/")))
-        pace = Pace(rate, clock, holding.freed, holding.heard)
-        patient = PatientClock(clock, pace)
-        backoff = Backoff(where.patience, refusals=refusals)
-        store = RetryingStore(PacedStore(plain, pace), patient, backoff, tell)
-        return SingleWriterStore(store) if where.single_writer else store
+        mounts = Mounts(
+            config.project_secret, config.shared_secret, config.token_file, config.ca_file
+        )
+        plain = open_store(mounts, StoreOptions(prefix, prefix.strip("/")))
+        pace = RateLimiter(rate, clock, throttle_hooks.is_unthrottled, throttle_hooks.on_throttled)
+        patient = ThrottleAwareClock(clock, pace)
+        backoff = RetryPolicy(config.retry_timeout, retry_denied=retry_denied)
+        store = RetryingStore(RateLimitedStore(plain, pace), patient, backoff, tell)
+        return SingleWriterStore(store) if config.single_writer else store
 
     lock = threading.Lock()
 
@@ -157,7 +163,7 @@ def store_opener(
     return open_once
 
 
-class Probing:
+class ConditionalWriteCheck:
     """Tries conditional writes beside what else is done, so that it costs no time."""
 
     def __init__(self, store: Store, *, single_writer: bool) -> None:
@@ -168,32 +174,35 @@ class Probing:
         self._thread.start()
 
     def _run(self) -> None:
-        from reconcile.mirror.store.conditional import demand, probe
+        from reconcile.mirror.store.conditional import (
+            probe_conditional_writes,
+            require_conditional_writes,
+        )
 
         try:
-            verdict = probe(self._store, f"probe/{uuid.uuid4()}")
-            demand(verdict, single_writer=self._single_writer)
+            verdict = probe_conditional_writes(self._store, f"probe/{uuid.uuid4()}")
+            require_conditional_writes(verdict, single_writer=self._single_writer)
         except MirrorError as error:
             self._error = error
 
-    def demand(self) -> None:
+    def require(self) -> None:
         """Wait for the verdict; StoreError if the store cannot be trusted or asked."""
         self._thread.join()
         if self._error is not None:
             raise self._error
 
 
-class Opened(Struct, frozen=True):
+class OpenStore(Struct, frozen=True):
     """A session's prefix, ready for requests."""
 
     store: Store
-    lanes: Lanes
+    pool: WorkerPool
     clock: Clock
 
 
-def open_bucket(options: dict[str, Any]) -> Opened:
+def open_bucket(options: dict[str, Any]) -> OpenStore:
     """Open the store that command-line options name; SettingsError if they make no sense."""
-    clock = StoreClock()
-    where = Where(workspace=Path(), state=Path(), **options)
-    store = store_opener(where, clock, JsonJournal(clock.time_ns))()
-    return Opened(store, Lanes(where.lanes, "bucket"), clock)
+    clock = InterruptibleClock()
+    where = MirrorConfig(workspace=Path(), state=Path(), **options)
+    store = store_opener(where, clock, JsonLogger(clock.time_ns))()
+    return OpenStore(store, WorkerPool(where.transfers, "bucket"), clock)

@@ -13,12 +13,12 @@ class SystemClock:
     """Time as the machine tells it."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._began = time.time_ns() - time.monotonic_ns()
+        self._stopped = threading.Event()
+        self._monotonic_epoch_ns = time.time_ns() - time.monotonic_ns()
 
     def stop(self) -> None:
         """End every wait, now and later."""
-        self._stop.set()
+        self._stopped.set()
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -27,30 +27,30 @@ class SystemClock:
         return time.time_ns()
 
     def steady_ns(self) -> int:
-        return self._began + time.monotonic_ns()
+        return self._monotonic_epoch_ns + time.monotonic_ns()
 
     def now(self) -> str:
         return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def sleep(self, seconds: float) -> None:
-        self._stop.wait(seconds)
+        self._stopped.wait(seconds)
 
     def wait(self, seconds: float) -> bool:
         """Sleep; True where a stop cut it short."""
-        return self._stop.wait(seconds)
+        return self._stopped.wait(seconds)
 
     def jitter(self) -> float:
         return random.random()  # noqa: S311 - spreads load, keeps no secret
 
 
-_FORM = "%Y-%m-%dT%H:%M:%SZ"
+_RFC3339_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def utc_now() -> str:
     """The time of day."""
-    return datetime.now(UTC).strftime(_FORM)
+    return datetime.now(UTC).strftime(_RFC3339_FORMAT)
 
 
-def later(time: str, seconds: float) -> str:
+def add_seconds(time: str, seconds: float) -> str:
     """The time some seconds after another, earlier for a negative number."""
-    return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime(_FORM)
+    return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime(_RFC3339_FORMAT)

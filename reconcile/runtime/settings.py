@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ProcessSettings:
     """What the environment says.
 
     `no_color` follows `$NO_COLOR`: set to anything but nothing, output is not coloured. `environ`
@@ -17,6 +17,6 @@ class Settings:
     environ: Mapping[str, str] = field(repr=False)
 
 
-def settings() -> Settings:
+def read_process_settings() -> ProcessSettings:
     """Read the environment."""
-    return Settings(no_color=bool(os.environ.get("NO_COLOR")), environ=dict(os.environ))
+    return ProcessSettings(no_color=bool(os.environ.get("NO_COLOR")), environ=dict(os.environ))

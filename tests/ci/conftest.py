@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.ci.environment import TOKEN, job_of
+from reconcile.ci.environment import TOKEN_VARIABLE, detect_job
 from tests.ci.forges import WRITER, GitHub, GitLab, serving
 from tests.ci.jobs import BASE, Scene
 from tests.engine.fakes import FakeClock
@@ -45,7 +45,7 @@ def job(github, tmp_path):
         pull["head"] = {"repo": {"id": head_repo}}
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"pull_request": pull}))
-        return job_of(
+        return detect_job(
             {
                 "GITHUB_ACTIONS": "true",
                 "GITHUB_EVENT_NAME": "pull_request",
@@ -53,7 +53,7 @@ def job(github, tmp_path):
                 "GITHUB_REPOSITORY": "acme/sessions",
                 "GITHUB_API_URL": github.url,
                 "GITHUB_GRAPHQL_URL": f"{github.url}/graphql",
-                TOKEN: token,
+                TOKEN_VARIABLE: token,
             }
         )
 

@@ -1,17 +1,17 @@
 """A job of a pull request, with programs that say what a test wants."""
 
-from reconcile.ci.commands import Offline
-from reconcile.ci.environment import TOKEN
-from reconcile.ci.forge import Ended, Surroundings
-from reconcile.ci.output import LIMIT, Outlets
-from reconcile.ci.review import Asked, FailOn, Review
+from reconcile.ci.commands import RevisionComparison
+from reconcile.ci.environment import TOKEN_VARIABLE
+from reconcile.ci.forge import JobContext, ProcessResult
+from reconcile.ci.output import COMMENT_LIMIT, JobOutput
+from reconcile.ci.review import FailOn, Review, ReviewOptions
 from tests.ci.forges import WRITER
 from tests.ci.repositories import ENVIRON
 
 BASE = "b" * 40
 DIGEST = f"sha256:{'a' * 64}"
-CHANGES = Ended(1, f"### changes\n\nPlan digest: `{DIGEST}`\n", "")
-FINE = Ended(0, "", "2 sessions can be used.")
+CHANGES = ProcessResult(1, f"### changes\n\nPlan digest: `{DIGEST}`\n", "")
+FINE = ProcessResult(0, "", "2 sessions can be used.")
 
 
 class Programs:
@@ -23,7 +23,7 @@ class Programs:
 
     def __call__(self, command, environ, folder):
         if command[0] == "git":
-            return Ended(0, "", "")
+            return ProcessResult(0, "", "")
         self.calls.append((list(command), dict(environ), folder))
         return self.ends[command[4]]
 
@@ -40,17 +40,17 @@ class Scene:
         self.said = []
         self.environ = {
             **ENVIRON,
-            TOKEN: WRITER,
+            TOKEN_VARIABLE: WRITER,
             "GITHUB_OUTPUT": str(folder / "output"),
             "GITHUB_STEP_SUMMARY": str(folder / "summary"),
         }
-        self.asked = {"against": Offline(BASE), "comment": True, "fail_on": FailOn.ERROR}
+        self.asked = {"against": RevisionComparison(BASE), "comment": True, "fail_on": FailOn.ERROR}
 
     def review(self, programs, job, **asked):
-        around = Surroundings(self.environ, self.folder, programs)
-        outlets = Outlets(job.forge, self.environ, self.said.append, lambda text: text)
-        defaults = {"folder": "desired", "templates": "", "limit": LIMIT, "report": ""}
-        whole = Asked(**{**defaults, **self.asked, **asked})
+        around = JobContext(self.environ, self.folder, programs)
+        outlets = JobOutput(job.forge, self.environ, self.said.append, lambda text: text)
+        defaults = {"folder": "desired", "templates": "", "limit": COMMENT_LIMIT, "report": ""}
+        whole = ReviewOptions(**{**defaults, **self.asked, **asked})
         return Review(whole, job, around, outlets).run(self.clock)
 
     @property

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from reconcile.ci.commands import run_process
-from reconcile.ci.forge import Surroundings
+from reconcile.ci.forge import JobContext
 from tests.engine.worlds import policy_text, session_text
 
 ENVIRON = {
@@ -86,5 +86,5 @@ class Upstream:
         return folder
 
 
-def around(folder: Path, **environ: str) -> Surroundings:
-    return Surroundings({**ENVIRON, **environ}, folder, run_process)
+def around(folder: Path, **environ: str) -> JobContext:
+    return JobContext({**ENVIRON, **environ}, folder, run_process)

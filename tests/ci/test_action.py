@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.ci.output import marker_of
-from reconcile.cli.exit_codes import Exit
+from reconcile.ci.output import build_marker
+from reconcile.cli.exit_codes import ExitCode
 from tests.ci.action_runner import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream
@@ -108,7 +108,7 @@ def test_the_outputs_say_what_came_out(once):
 def test_the_summary_has_what_the_comment_has(once):
     ran, body = once
     assert ran.summary.strip() == body.strip()
-    assert body.startswith(marker_of("desired", live=False))
+    assert body.startswith(build_marker("desired", live=False))
 
 
 def test_the_token_is_nowhere_in_the_log(once):
@@ -158,7 +158,7 @@ def test_a_fork_has_the_diff_in_the_summary_and_a_notice(job, github):
 
 def test_a_comment_that_cannot_be_written_fails_a_job_in_which_all_is_well(job, github):
     ran = job.run(token="wrong")
-    assert ran.steps[-1].code == Exit.UNCOMMENTED
+    assert ran.steps[-1].code == ExitCode.COMMENT_FAILED
     assert "::error title=reconcile::No comment: list the comments: 401" in ran.log
     assert "team-a/two" in ran.summary
     assert github.comments == {}
@@ -170,8 +170,8 @@ def test_a_live_diff_is_a_comment_of_its_own(job, github, control_plane):
     ran = job.run(live="true", kubeconfig=str(control_plane.kubeconfig("admin")))
     assert not ran.failed, ran.log
     offline, live = github.bodies()
-    assert offline.startswith(marker_of("desired", live=False))
-    assert live.startswith(marker_of("desired", live=True))
+    assert offline.startswith(build_marker("desired", live=False))
+    assert live.startswith(build_marker("desired", live=True))
     # Nothing of it is in the cluster: what was there before the change is missing too.
     assert "team-a/one" in live
     assert "team-a/one" not in offline
@@ -203,7 +203,7 @@ def test_a_folder_elsewhere_is_found_from_the_working_directory(job, github):
     ran = job.run(**{"working-directory": "teams"})
     assert ran.failed
     assert "::error file=teams/desired/policy.yaml" in ran.log
-    assert body_of(github).startswith(marker_of("teams/desired", live=False))
+    assert body_of(github).startswith(build_marker("teams/desired", live=False))
 
 
 def test_the_action_installs_the_program_from_its_own_checkout(job, github):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.ci.commands import Git
-from reconcile.ci.environment import BranchOff, Exactly, Unknown
+from reconcile.ci.commands import JobRepository
+from reconcile.ci.environment import BaseCommit, MergeBase, UnknownBase
 from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import embed_bare_repository
 from tests.ci.repositories import Upstream, around, git
@@ -17,39 +17,39 @@ def upstream(tmp_path):
 
 
 def start_of(upstream):
-    return BranchOff(upstream.main, upstream.merged)
+    return MergeBase(upstream.main, upstream.merged)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["shallow", "full"])
 def test_the_forges_own_merge_is_compared_with_the_branch_it_adds_to(upstream, tmp_path, full):
     checkout = upstream.checkout(tmp_path / "job", MERGE, full=full)
-    assert Git(around(checkout)).base(start_of(upstream)) == upstream.main
+    assert JobRepository(around(checkout)).find_base(start_of(upstream)) == upstream.main
     assert git(checkout, "cat-file", "-t", upstream.main) == "commit"
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["shallow", "full"])
 def test_the_branch_itself_is_compared_with_where_it_left(upstream, tmp_path, full):
     checkout = upstream.checkout(tmp_path / "job", HEAD, full=full)
-    assert Git(around(checkout)).base(start_of(upstream)) == upstream.root
+    assert JobRepository(around(checkout)).find_base(start_of(upstream)) == upstream.root
 
 
 def test_a_history_without_the_target_gets_the_targets(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", HEAD)
     git(checkout, "fetch", "-q", "--unshallow", "origin", HEAD)
-    assert Git(around(checkout)).base(start_of(upstream)) == upstream.root
+    assert JobRepository(around(checkout)).find_base(start_of(upstream)) == upstream.root
     assert git(checkout, "rev-parse", "--is-shallow-repository") == "false"
 
 
 def test_one_commit_is_fetched_and_no_more(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
-    Git(around(checkout)).base(start_of(upstream))
+    JobRepository(around(checkout)).find_base(start_of(upstream))
     assert git(checkout, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def test_nothing_is_fetched_where_all_is_there(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", MERGE, full=True)
     git(checkout, "remote", "set-url", "origin", "file:///nowhere")
-    assert Git(around(checkout)).base(start_of(upstream)) == upstream.main
+    assert JobRepository(around(checkout)).find_base(start_of(upstream)) == upstream.main
 
 
 @pytest.mark.parametrize("ref", [MERGE, HEAD])
@@ -57,7 +57,7 @@ def test_where_nothing_can_be_fetched_it_is_said_what_to_set(upstream, tmp_path,
     checkout = upstream.checkout(tmp_path / "job", ref)
     git(checkout, "remote", "set-url", "origin", "file:///nowhere")
     with pytest.raises(SourceError, match=r"cannot be fetched: .*`fetch-depth: 0`"):
-        Git(around(checkout)).base(start_of(upstream))
+        JobRepository(around(checkout)).find_base(start_of(upstream))
 
 
 def test_a_history_apart_is_told(upstream, tmp_path):
@@ -65,12 +65,12 @@ def test_a_history_apart_is_told(upstream, tmp_path):
     apart = upstream.commit("apart")
     checkout = upstream.checkout(tmp_path / "job", HEAD)
     with pytest.raises(SourceError, match="no common history"):
-        Git(around(checkout)).base(BranchOff(apart, "x"))
+        JobRepository(around(checkout)).find_base(MergeBase(apart, "x"))
 
 
 def test_a_commit_that_is_named_is_taken_and_fetched(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
-    assert Git(around(checkout)).base(Exactly(upstream.root)) == upstream.root
+    assert JobRepository(around(checkout)).find_base(BaseCommit(upstream.root)) == upstream.root
     assert git(checkout, "cat-file", "-t", upstream.root) == "commit"
 
 
@@ -78,27 +78,27 @@ def test_a_commit_that_is_named_is_taken_and_fetched(upstream, tmp_path):
 def test_what_is_no_commits_name_is_never_given_to_git(upstream, tmp_path, name):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
     with pytest.raises(SourceError, match="no commit's name"):
-        Git(around(checkout)).base(Exactly(name))
+        JobRepository(around(checkout)).find_base(BaseCommit(name))
 
 
 def test_nothing_to_compare_with_is_told(tmp_path):
     with pytest.raises(SourceError, match="name a revision"):
-        Git(around(tmp_path)).base(Unknown())
+        JobRepository(around(tmp_path)).find_base(UnknownBase())
 
 
 def test_without_a_checkout_it_is_said_what_is_missing(tmp_path):
     with pytest.raises(SourceError, match="actions/checkout"):
-        Git(around(tmp_path)).base(BranchOff("a" * 40, "b" * 40))
+        JobRepository(around(tmp_path)).find_base(MergeBase("a" * 40, "b" * 40))
 
 
 def test_a_path_is_named_as_the_forge_shows_it(upstream, tmp_path):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
-    inner = Git(around(checkout / "desired"))
+    inner = JobRepository(around(checkout / "desired"))
     assert inner.top == checkout
-    assert inner.inside("team-a/") == "desired/team-a"
-    assert inner.inside("..") == "."
-    assert inner.inside(str(checkout / "desired")) == "desired"
-    assert inner.inside("/elsewhere/x") == "/elsewhere/x"
+    assert inner.relative_path("team-a/") == "desired/team-a"
+    assert inner.relative_path("..") == "."
+    assert inner.relative_path(str(checkout / "desired")) == "desired"
+    assert inner.relative_path("/elsewhere/x") == "/elsewhere/x"
 
 
 def test_a_remote_that_tracked_files_declare_is_not_asked(upstream, tmp_path):
@@ -109,5 +109,5 @@ def test_a_remote_that_tracked_files_declare_is_not_asked(upstream, tmp_path):
     )
     (checkout / "sub").mkdir()
     embed_bare_repository(checkout / "sub", checkout / "sub", remote)
-    assert Git(around(checkout / "sub")).base(start_of(upstream)) == upstream.root
+    assert JobRepository(around(checkout / "sub")).find_base(start_of(upstream)) == upstream.root
     assert not witness.exists()

@@ -2,9 +2,14 @@
 
 import pytest
 
-from reconcile.ci.forge import CommentError, DeniedError, PassingError, keep_one
-from reconcile.ci.github import GitHubComments, GitHubPull
-from reconcile.ci.gitlab import GitLabNotes, GitLabRequest
+from reconcile.ci.forge import (
+    CommentError,
+    CommentForbiddenError,
+    TransientCommentError,
+    upsert_comment,
+)
+from reconcile.ci.github import GitHubComments, GitHubPullRequest
+from reconcile.ci.gitlab import GitLabMergeRequest, GitLabNotes
 from tests.ci.forges import READER, SOMEBODY, TOO_LONG, WRITER, Answer, GitHub
 
 MARKER = "<!-- reconcile review: desired -->"
@@ -13,15 +18,15 @@ MARKER = "<!-- reconcile review: desired -->"
 def comments_of(forge, token=WRITER):
     if isinstance(forge, GitHub):
         url = forge.url
-        return GitHubComments(GitHubPull(url, f"{url}/graphql", "acme/sessions", 5, token))
+        return GitHubComments(GitHubPullRequest(url, f"{url}/graphql", "acme/sessions", 5, token))
     page = "https://gitlab.example/acme/sessions"
-    return GitLabNotes(GitLabRequest(forge.url, "12", page, 5, token))
+    return GitLabNotes(GitLabMergeRequest(forge.url, "12", page, 5, token))
 
 
 @pytest.fixture
 def keep(forge, clock):
     def kept(text, token=WRITER):
-        return keep_one(comments_of(forge, token), MARKER, f"{MARKER}\n{text}", clock)
+        return upsert_comment(comments_of(forge, token), MARKER, f"{MARKER}\n{text}", clock)
 
     return kept
 
@@ -83,7 +88,7 @@ def test_two_runs_that_create_at_once_agree_on_one(forge, clock):
         return real(body)
 
     comments.create = create
-    kept = keep_one(comments, MARKER, f"{MARKER}\nmine", clock)
+    kept = upsert_comment(comments, MARKER, f"{MARKER}\nmine", clock)
     assert kept.action == "updated"
     assert list(forge.comments) == [rival[0]["id"]]
     assert "mine" in forge.bodies()[0]
@@ -108,7 +113,7 @@ def test_a_comment_whose_answer_was_lost_is_not_made_twice(forge, keep):
 
 def test_a_server_that_stays_away_is_given_up_with_the_reason(forge, keep):
     forge.fail_next("GET", *[Answer(503, {"message": "maintenance"})] * 9)
-    with pytest.raises(PassingError, match="503 maintenance"):
+    with pytest.raises(TransientCommentError, match="503 maintenance"):
         keep("one")
 
 
@@ -120,7 +125,7 @@ def test_the_servers_wish_is_obeyed(forge, keep, clock):
 
 def test_a_wish_that_no_job_can_wait_for_is_not_waited_for(forge, keep, clock):
     forge.fail_next("GET", Answer(429, {"message": "slow down"}, {"Retry-After": "3600"}))
-    with pytest.raises(PassingError, match="slow down"):
+    with pytest.raises(TransientCommentError, match="slow down"):
         keep("one")
     assert clock.waits == []
 
@@ -152,7 +157,7 @@ def test_a_second_comment_that_somebody_else_has_removed_is_no_failure(forge, ke
 
 
 def test_a_token_that_only_reads_is_denied_and_the_right_is_named(keep):
-    with pytest.raises(DeniedError, match=r"pull-requests: write|scope `api`"):
+    with pytest.raises(CommentForbiddenError, match=r"pull-requests: write|scope `api`"):
         keep("one", READER)
 
 
@@ -188,8 +193,8 @@ def test_nobody_answering_may_pass(forge, clock):
     comments = comments_of(forge)
     forge.server.shutdown()
     forge.server.server_close()
-    with pytest.raises(PassingError, match=r"no complete answer from 127\.0\.0\.1"):
-        keep_one(comments, MARKER, MARKER, clock)
+    with pytest.raises(TransientCommentError, match=r"no complete answer from 127\.0\.0\.1"):
+        upsert_comment(comments, MARKER, MARKER, clock)
     assert len(clock.waits) == 4
 
 
@@ -197,19 +202,19 @@ def test_what_is_no_json_may_pass_and_what_is_no_list_does_not(github, clock):
     comments = comments_of(github)
     github.fail_next("GET", Answer(200, {"message": "a proxy's page"}))
     with pytest.raises(CommentError, match="no list"):
-        keep_one(comments, MARKER, MARKER, clock)
+        upsert_comment(comments, MARKER, MARKER, clock)
 
 
 def test_github_says_what_to_do_about_a_text_that_is_too_long(github, clock):
     body = f"{MARKER}\n{'x' * TOO_LONG}"
     with pytest.raises(CommentError, match=r"422.*65,536 characters.*limit"):
-        keep_one(comments_of(github), MARKER, body, clock)
+        upsert_comment(comments_of(github), MARKER, body, clock)
 
 
 def test_a_secondary_limit_of_github_is_no_missing_right(github, clock):
     message = {"message": "You have exceeded a secondary rate limit. Please wait."}
     github.fail_next("GET", Answer(403, message))
-    assert keep_one(comments_of(github), MARKER, MARKER, clock).action == "created"
+    assert upsert_comment(comments_of(github), MARKER, MARKER, clock).action == "created"
     assert clock.waits == [60.0]
 
 
@@ -220,25 +225,28 @@ def test_the_reset_of_githubs_limit_is_told_by_githubs_clock(github, clock):
         "Date": "Thu, 01 Jan 2026 00:00:00 GMT",
     }
     github.fail_next("GET", Answer(403, {"message": "API limit"}, headers))
-    keep_one(comments_of(github), MARKER, MARKER, clock)
+    upsert_comment(comments_of(github), MARKER, MARKER, clock)
     assert clock.waits == [31.0]
 
 
 def test_a_github_that_does_not_say_whose_the_token_is_means_the_jobs_own(github, clock):
     github.has_viewer = False
     github.add(f"{MARKER}\nold")
-    assert keep_one(comments_of(github), MARKER, f"{MARKER}\nnew", clock).action == "updated"
+    assert upsert_comment(comments_of(github), MARKER, f"{MARKER}\nnew", clock).action == "updated"
 
 
 @pytest.mark.parametrize("line", ["/merge", "  /close now", "/approve"])
 def test_no_line_is_carried_out_by_gitlab(gitlab, clock, line):
-    kept = keep_one(comments_of(gitlab), MARKER, f"{MARKER}\n{line}", clock)
+    kept = upsert_comment(comments_of(gitlab), MARKER, f"{MARKER}\n{line}", clock)
     assert kept.action == "created"
     stored = gitlab.bodies()[0].splitlines()[1]
     assert stored.lstrip() == f"\\{line.lstrip()}"
-    assert keep_one(comments_of(gitlab), MARKER, f"{MARKER}\n{line}", clock).action == "unchanged"
+    assert (
+        upsert_comment(comments_of(gitlab), MARKER, f"{MARKER}\n{line}", clock).action
+        == "unchanged"
+    )
 
 
 def test_gitlabs_own_notes_are_no_comments(gitlab, clock):
     gitlab.add(f"{MARKER}\nchanged the title", system=True)
-    assert keep_one(comments_of(gitlab), MARKER, MARKER, clock).action == "created"
+    assert upsert_comment(comments_of(gitlab), MARKER, MARKER, clock).action == "created"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.ci.environment import BranchOff, Exactly, Unknown, job_of
+from reconcile.ci.environment import BaseCommit, MergeBase, UnknownBase, detect_job
 from reconcile.ci.github import GitHubComments
 from reconcile.ci.gitlab import GitLabNotes
 from reconcile.core.errors import SourceError
@@ -48,73 +48,73 @@ ON_GITLAB = {
 
 
 def test_a_pull_request_on_github(on_github):
-    job = job_of(on_github(pull_event(), RECONCILE_TOKEN="t"))
-    assert (job.forge, job.forked) == ("github", False)
-    assert job.start == BranchOff(BASE, MERGED)
+    job = detect_job(on_github(pull_event(), RECONCILE_TOKEN="t"))
+    assert (job.forge, job.is_fork) == ("github", False)
+    assert job.base == MergeBase(BASE, MERGED)
     assert isinstance(job.comments, GitHubComments)
 
 
 @pytest.mark.parametrize("head", [2, None], ids=["fork", "deleted fork"])
 def test_a_change_from_a_fork_is_known(on_github, head):
-    assert job_of(on_github(pull_event(head))).forked
+    assert detect_job(on_github(pull_event(head))).is_fork
 
 
 def test_without_a_token_there_is_no_comment_and_it_is_said_why(on_github):
     for environ in (on_github(pull_event()), ON_GITLAB):
-        job = job_of(environ)
+        job = detect_job(environ)
         assert job.comments is None
-        assert job.without == "there is no token in $RECONCILE_TOKEN"
+        assert job.no_comment_reason == "there is no token in $RECONCILE_TOKEN"
 
 
 @pytest.mark.parametrize(
     ("event", "start"),
     [
-        ({"before": BASE}, Exactly(BASE)),
-        ({"before": "0" * 40}, Unknown()),
-        ({"merge_group": {"base_sha": BASE}}, Exactly(BASE)),
-        ({}, Unknown()),
-        ([], Unknown()),
+        ({"before": BASE}, BaseCommit(BASE)),
+        ({"before": "0" * 40}, UnknownBase()),
+        ({"merge_group": {"base_sha": BASE}}, BaseCommit(BASE)),
+        ({}, UnknownBase()),
+        ([], UnknownBase()),
     ],
 )
 def test_other_events_have_nowhere_to_comment(on_github, event, start):
-    job = job_of(on_github(event, "push", RECONCILE_TOKEN="t"))
-    assert (job.comments, job.start) == (None, start)
-    assert "no pull request" in job.without
+    job = detect_job(on_github(event, "push", RECONCILE_TOKEN="t"))
+    assert (job.comments, job.base) == (None, start)
+    assert "no pull request" in job.no_comment_reason
 
 
 @pytest.mark.parametrize("name", ["pull_request_target", "workflow_run", "issue_comment"])
 def test_events_that_give_strangers_our_rights_are_refused(on_github, name):
     with pytest.raises(SourceError, match=f"{name} runs with the rights"):
-        job_of(on_github(pull_event(), name))
+        detect_job(on_github(pull_event(), name))
 
 
 def test_an_event_that_cannot_be_read_is_told(on_github):
     with pytest.raises(SourceError, match="cannot be read"):
-        job_of(on_github("{"))
+        detect_job(on_github("{"))
     with pytest.raises(SourceError, match="cannot be read"):
-        job_of({**on_github({}), "GITHUB_EVENT_PATH": "/nowhere"})
+        detect_job({**on_github({}), "GITHUB_EVENT_PATH": "/nowhere"})
 
 
 def test_a_merge_request_on_gitlab():
-    job = job_of({**ON_GITLAB, "RECONCILE_TOKEN": "t"})
-    assert (job.forge, job.forked, job.start) == ("gitlab", False, Exactly(BASE))
+    job = detect_job({**ON_GITLAB, "RECONCILE_TOKEN": "t"})
+    assert (job.forge, job.is_fork, job.base) == ("gitlab", False, BaseCommit(BASE))
     assert isinstance(job.comments, GitLabNotes)
 
 
 def test_a_merged_results_pipeline_is_compared_with_the_target():
-    job = job_of({**ON_GITLAB, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": MERGED})
-    assert job.start == Exactly(MERGED)
+    job = detect_job({**ON_GITLAB, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": MERGED})
+    assert job.base == BaseCommit(MERGED)
 
 
 def test_a_merge_request_from_a_fork_is_known():
-    assert job_of({**ON_GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "13"}).forked
+    assert detect_job({**ON_GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "13"}).is_fork
 
 
-@pytest.mark.parametrize(("before", "start"), [(BASE, Exactly(BASE)), ("0" * 40, Unknown())])
+@pytest.mark.parametrize(("before", "start"), [(BASE, BaseCommit(BASE)), ("0" * 40, UnknownBase())])
 def test_a_branch_pipeline_has_nowhere_to_comment(before, start):
-    job = job_of({"GITLAB_CI": "true", "CI_COMMIT_BEFORE_SHA": before})
-    assert (job.comments, job.start) == (None, start)
+    job = detect_job({"GITLAB_CI": "true", "CI_COMMIT_BEFORE_SHA": before})
+    assert (job.comments, job.base) == (None, start)
 
 
 def test_elsewhere_there_is_nothing_but_the_log():
-    assert job_of({}).comments is None
+    assert detect_job({}).comments is None

@@ -6,24 +6,26 @@ import pytest
 import trustme
 
 from reconcile.ci import http
-from reconcile.ci.forge import CommentError, PassingError
-from reconcile.ci.http import Forge, Refused, Wire, refusal
+from reconcile.ci.forge import CommentError, TransientCommentError
+from reconcile.ci.http import ForgeApi, ForgeClient, ForgeErrorResponse, build_comment_error
 from tests.ci.forges import WRITER, Answer
 from tests.controlplane.ports import free
 
 
 def wire_to(url):
-    return Wire(Forge(url, {"PRIVATE-TOKEN": WRITER}, {404: "look elsewhere"}))
+    return ForgeClient(ForgeApi(url, {"PRIVATE-TOKEN": WRITER}, {404: "look elsewhere"}))
 
 
 def refused(code, body=b"", **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal(Refused("ask", code, named, body), {404: "look elsewhere"})
+    return build_comment_error(
+        ForgeErrorResponse("ask", code, named, body), {404: "look elsewhere"}
+    )
 
 
 def test_what_is_no_json_may_pass(gitlab):
     gitlab.fail_next("GET", Answer(200, b"<html>a proxy"))
-    with pytest.raises(PassingError, match="ask: the answer is cut off or no JSON"):
+    with pytest.raises(TransientCommentError, match="ask: the answer is cut off or no JSON"):
         wire_to(gitlab.url).send("ask", "GET", "/user")
 
 
@@ -31,7 +33,7 @@ def test_a_server_that_is_silent_may_pass(monkeypatch):
     monkeypatch.setattr(http, "_TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", free(1)[0])) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(PassingError, match="no answer from 127"):
+        with pytest.raises(TransientCommentError, match="no answer from 127"):
             wire_to(url).send("ask", "GET", "/user")
 
 
@@ -40,7 +42,7 @@ def test_a_certificate_of_nobody_we_know_does_not_pass(gitlab):
     refuses = pytest.raises(CommentError, match="REQUESTS_CA_BUNDLE")
     with gitlab.behind(authority.issue_cert("127.0.0.1")) as url, refuses as raised:
         wire_to(url).send("ask", "GET", "/user")
-    assert not isinstance(raised.value, PassingError)
+    assert not isinstance(raised.value, TransientCommentError)
     assert gitlab.requests == []
 
 

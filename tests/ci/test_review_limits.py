@@ -2,10 +2,10 @@
 
 import pytest
 
-from reconcile.ci.commands import Live, run_process
-from reconcile.ci.environment import Exactly, Job, job_of
-from reconcile.ci.forge import Ended
-from reconcile.ci.output import LIMIT, SMALLEST, marker_of
+from reconcile.ci.commands import ClusterComparison, run_process
+from reconcile.ci.environment import BaseCommit, CiJob, detect_job
+from reconcile.ci.forge import ProcessResult
+from reconcile.ci.output import COMMENT_LIMIT, MIN_COMMENT_LIMIT, build_marker
 from reconcile.core.errors import SourceError
 from tests.ci.forges import READER, WRITER
 from tests.ci.jobs import BASE, CHANGES, Programs
@@ -16,24 +16,24 @@ def test_a_fork_gets_a_notice_and_the_summary(scene, job, github):
     assert github.comments == {}
     assert "::notice title=reconcile::No comment: the change comes from a fork" in scene.log
     assert CHANGES.out.strip() in scene.summary
-    assert (reviewed.fails, reviewed.uncommented) == (False, False)
+    assert (reviewed.is_failure, reviewed.comment_failed) == (False, False)
 
 
 def test_a_token_without_the_right_fails_and_names_it(scene, job):
     reviewed = scene.review(Programs(), job(READER))
     assert "::error title=reconcile::No comment:" in scene.log
     assert "`permissions: pull-requests: write`" in scene.log
-    assert (reviewed.fails, reviewed.uncommented) == (False, True)
+    assert (reviewed.is_failure, reviewed.comment_failed) == (False, True)
 
 
 def test_a_comment_that_fails_otherwise_is_an_error(scene, job):
     reviewed = scene.review(Programs(), job("wrong"))
     assert "401 Bad credentials" in scene.log
-    assert reviewed.uncommented
+    assert reviewed.comment_failed
 
 
 def test_without_a_token_there_is_a_notice(scene, job, github):
-    assert not scene.review(Programs(), job("")).uncommented
+    assert not scene.review(Programs(), job("")).comment_failed
     assert "No comment: there is no token in $RECONCILE_TOKEN." in scene.log
     assert github.requests == []
 
@@ -65,9 +65,9 @@ def test_a_folder_of_the_checkout_is_not_taken_for_the_program(scene, job):
 
 def test_the_diff_is_offline_and_within_the_comments_room(scene, job):
     programs = Programs()
-    scene.review(programs, job(), limit=SMALLEST, templates="more")
+    scene.review(programs, job(), limit=MIN_COMMENT_LIMIT, templates="more")
     against, form, limit, *rest = programs.asked("diff")
-    room = SMALLEST - len(marker_of("desired", live=False)) - 1
+    room = MIN_COMMENT_LIMIT - len(build_marker("desired", live=False)) - 1
     assert [against, form, limit] == [f"--against={BASE}", "--output=markdown", f"--limit={room}"]
     assert rest == ["--templates=more", "--", "desired"]
 
@@ -75,7 +75,7 @@ def test_the_diff_is_offline_and_within_the_comments_room(scene, job):
 def test_a_live_diff_has_a_comment_of_its_own(scene, job, github):
     programs = Programs()
     scene.review(programs, job())
-    scene.review(programs, job(), against=Live("/secrets/config"))
+    scene.review(programs, job(), against=ClusterComparison("/secrets/config"))
     assert len(github.bodies()) == 2
     assert "--kubeconfig=/secrets/config" in programs.calls[-1][0]
 
@@ -83,8 +83,8 @@ def test_a_live_diff_has_a_comment_of_its_own(scene, job, github):
 def test_a_fork_is_never_compared_with_the_cluster(scene, job):
     programs = Programs()
     forked = job(READER, head_repo=2)
-    from_base = Job("github", Exactly(BASE), forked.comments, "", forked=True)
-    scene.review(programs, from_base, against=Live("/secrets/config"))
+    from_base = CiJob("github", BaseCommit(BASE), forked.comments, "", is_fork=True)
+    scene.review(programs, from_base, against=ClusterComparison("/secrets/config"))
     assert programs.asked("diff")[0] == f"--against={BASE}"
     assert "gets no credentials of the cluster" in scene.log
 
@@ -102,11 +102,11 @@ def test_paths_are_named_from_the_top_of_the_repository(scene, job, github):
         "inner/desired",
     ]
     assert {folder for _, _, folder in programs.calls} == {top}
-    assert github.bodies()[0].startswith(marker_of("inner/desired", live=False))
+    assert github.bodies()[0].startswith(build_marker("inner/desired", live=False))
 
 
 def test_what_is_only_shown_is_no_command_to_the_runner(scene, job):
-    scene.review(Programs(diffed=Ended(3, "### x", "::set-output name=x::y")), job())
+    scene.review(Programs(diffed=ProcessResult(3, "### x", "::set-output name=x::y")), job())
     said = next(text for text in scene.said if "set-output" in text)
     first, shown, last = said.splitlines()
     assert shown == "::set-output name=x::y"
@@ -115,7 +115,7 @@ def test_what_is_only_shown_is_no_command_to_the_runner(scene, job):
 
 
 def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, github):
-    scene.review(Programs(diffed=Ended(1, "x" * LIMIT, "")), job())
+    scene.review(Programs(diffed=ProcessResult(1, "x" * COMMENT_LIMIT, "")), job())
     assert "longer than a comment may be" in github.bodies()[0]
 
 
@@ -125,16 +125,16 @@ def test_a_report_that_cannot_be_written_is_told(scene, job):
 
 
 def test_outside_of_a_forge_the_log_has_everything(scene):
-    reviewed = scene.review(Programs(), job_of({}))
+    reviewed = scene.review(Programs(), detect_job({}))
     assert CHANGES.out.strip() in scene.log
     assert "::" not in scene.log
     assert "this is neither a GitHub nor a GitLab job" in scene.log
-    assert not reviewed.fails
+    assert not reviewed.is_failure
 
 
 @pytest.mark.parametrize("folder", ["a-->b", "a\nb", "x" * 999, "ünï"])
 def test_no_name_of_a_folder_breaks_the_marker(folder):
-    marker = marker_of(folder, live=False)
+    marker = build_marker(folder, live=False)
     assert marker.count("-->") == 1
     assert marker.isascii()
     assert len(marker.splitlines()) == 1

@@ -7,8 +7,8 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.cli import status, wiring
-from reconcile.cli.exit_codes import MEANINGS, Exit, exit_for
-from reconcile.cli.main import program
+from reconcile.cli.exit_codes import MEANINGS, ExitCode, exit_code_for_error
+from reconcile.cli.main import reconcile_cli
 from reconcile.core.errors import (
     ClusterError,
     PolicyError,
@@ -25,8 +25,8 @@ ON_TREES = COMMANDS[:-1]
 
 
 def test_every_code_has_a_meaning_and_no_two_are_the_same():
-    assert list(MEANINGS) == list(Exit)
-    assert len({int(code) for code in Exit}) == len(Exit)
+    assert list(MEANINGS) == list(ExitCode)
+    assert len({int(code) for code in ExitCode}) == len(ExitCode)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_every_code_has_a_meaning_and_no_two_are_the_same():
     ],
 )
 def test_every_error_of_ours_has_its_code(error, code):
-    assert exit_for(error) == code
+    assert exit_code_for_error(error) == code
 
 
 # The command line itself
@@ -86,7 +86,9 @@ def test_help_and_version_end_with_0(tree, arguments):
 def test_each_command_explains_itself_and_each_of_its_options(tree, command):
     ended = tree.run(command, "--help")
     assert ended.code == 0
-    options = [each for each in program.commands[command].params if isinstance(each, click.Option)]
+    options = [
+        each for each in reconcile_cli.commands[command].params if isinstance(each, click.Option)
+    ]
     assert options
     for option in options:
         assert all(name in ended.out for name in (*option.opts, *option.secondary_opts))

@@ -8,7 +8,7 @@ import pytest
 from pytest_socket import SocketBlockedError
 
 from reconcile.cli import diff as diff_command
-from reconcile.core.plan.approval import plan_digest
+from reconcile.core.plan.approval import compute_plan_digest
 from tests.adapters.sources.repositories import Repository
 from tests.cli.trees import Tree
 from tests.engine.worlds import policy_text, session_text
@@ -70,9 +70,9 @@ def test_a_commit_is_compared_with_the_one_before(history, reported):
     assert "session-one" in ended.out
     assert "team-a/two" not in ended.out
     (report,) = reported
-    assert report.digest == plan_digest(report.plan)
+    assert report.digest == compute_plan_digest(report.plan)
     assert report.plan.revision == history.repository.git("rev-parse", "HEAD")
-    assert report.against.name == "HEAD~1"
+    assert report.baseline.name == "HEAD~1"
     assert report.against.revision == history.repository.git("rev-parse", "HEAD~1")
     assert report.folder == "desired"
 
@@ -101,7 +101,7 @@ def test_no_kubeconfig_and_no_network_are_needed(history, monkeypatch):
 
 def test_the_library_for_clusters_is_not_even_loaded(history):
     program = (
-        "import sys; from reconcile.cli.main import run; code = run(sys.argv[1:]); "
+        "import sys; from reconcile.cli.main import run_reconcile_cli; code = run_reconcile_cli(sys.argv[1:]); "
         "found = {'pykube', 'requests', 'minio'} & sys.modules.keys(); sys.exit(f'{code} {found}')"
     )
     command = [sys.executable, "-c", program, "diff", str(history.root), "--against", "HEAD"]

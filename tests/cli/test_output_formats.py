@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import UnavailableError
-from reconcile.core.report.markdown import LIMIT, MINIMUM
+from reconcile.core.report.markdown import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES
 from tests.properties.rendered import render
 
 FORMS = ["text", "unified", "markdown", "json", "names", "github"]
@@ -159,10 +159,10 @@ def test_a_comment_keeps_to_the_limit_that_is_given(tree):
     for number in range(9):
         tree.add(f"s{number}")
     whole = diff(tree, "markdown").out
-    assert MINIMUM < len(whole.encode()) <= LIMIT
-    ended = diff(tree, "markdown", "--limit", str(MINIMUM))
+    assert MIN_COMMENT_BYTES < len(whole.encode()) <= MAX_COMMENT_BYTES
+    ended = diff(tree, "markdown", "--limit", str(MIN_COMMENT_BYTES))
     assert ended.code == 1
-    assert len(ended.out.encode()) <= MINIMUM
+    assert len(ended.out.encode()) <= MIN_COMMENT_BYTES
     assert "10 sessions left out" in ended.out
 
 
@@ -171,7 +171,7 @@ def test_a_comment_keeps_to_the_limit_that_is_given(tree):
     [
         ["--limit", "9000"],
         ["--limit", "9000", "-o", "json"],
-        ["-o", "markdown", "--limit", str(MINIMUM - 1)],
+        ["-o", "markdown", "--limit", str(MIN_COMMENT_BYTES - 1)],
         ["-o", "markdown", "--limit", "many"],
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit, exit_of_diff
+from reconcile.cli.exit_codes import ExitCode, diff_exit_code
 
 DRY = "--server-dry-run"
 WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a/b: c}\n"
@@ -10,7 +10,7 @@ WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a/b: c
 
 def test_a_plan_is_tried_and_nothing_is_written(tree):
     ended = tree.go("diff", DRY)
-    assert ended.code == Exit.CHANGES
+    assert ended.code == ExitCode.CHANGES
     assert "Server dry run: 5 accepted, 0 altered, 0 refused, 1 not tried." in ended.out
     assert tree.objects() == []
 
@@ -23,7 +23,7 @@ def test_without_the_option_the_server_is_not_asked(tree):
 def test_nothing_to_do_is_nothing_to_ask(tree):
     tree.go("apply")
     ended = tree.go("diff", DRY)
-    assert (ended.code, ended.err) == (Exit.OK, "")
+    assert (ended.code, ended.err) == (ExitCode.OK, "")
     assert "Server" not in ended.out
 
 
@@ -33,21 +33,21 @@ def test_a_plan_that_the_server_would_refuse_is_not_just_changes(tree, tmp_path)
     (own / "wrong.yaml.j2").write_text(WRONG)
     templates = ("--templates", str(own))
     ended = tree.go("diff", DRY, *templates)
-    assert ended.code == Exit.REFUSED
+    assert ended.code == ExitCode.REFUSED
     assert "ConfigMap team-a/one-x: refused:" in ended.out
     assert tree.objects() == []
     found = tree.go("diff", DRY, "-o", "json", *templates).json["admission"]
     assert [each["name"] for each in found if each["verdict"] == "refused"] == ["one-x"]
-    assert tree.go("diff", *templates).code == Exit.CHANGES
+    assert tree.go("diff", *templates).code == ExitCode.CHANGES
 
 
 @pytest.mark.parametrize(
     ("unread", "invalid", "code"),
     [
-        (False, False, Exit.REFUSED),
-        (False, True, Exit.INVALID),
-        (True, False, Exit.UNREACHABLE),
+        (False, False, ExitCode.REFUSED),
+        (False, True, ExitCode.INVALID),
+        (True, False, ExitCode.UNREACHABLE),
     ],
 )
 def test_what_could_not_be_read_or_used_is_graver_than_a_refusal(unread, invalid, code):
-    assert exit_of_diff((), unread=unread, invalid=invalid, refused=True) == code
+    assert diff_exit_code((), unreadable=unread, invalid=invalid, refused=True) == code

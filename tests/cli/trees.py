@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.cli.main import run
-from reconcile.core.report.json_schema import report_schema
+from reconcile.cli.main import run_reconcile_cli
+from reconcile.core.report.json_schema import build_report_schema
 from tests.engine.worlds import policy_text, ref_of, session_text
 
 ON_CLUSTERS = ["diff", "apply", "status"]
@@ -27,7 +27,7 @@ class Ended:
     def json(self):
         """The document on standard output, which is as its schema says."""
         document = json.loads(self.out)
-        jsonschema.validate(document, report_schema())
+        jsonschema.validate(document, build_report_schema())
         return document
 
 
@@ -62,7 +62,7 @@ class Tree:
 
     def run(self, *arguments):
         self._capsys.readouterr()
-        code = run(list(arguments))
+        code = run_reconcile_cli(list(arguments))
         said = self._capsys.readouterr()
         assert "Traceback" not in said.out
         return Ended(int(code), said.out, said.err)

@@ -3,11 +3,11 @@
 import pytest
 
 from reconcile.core.errors import (
-    Absence,
+    AdmissionDeniedError,
     ConflictError,
-    DeniedError,
     InvalidError,
     NotFoundError,
+    NotFoundReason,
 )
 from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
@@ -88,27 +88,27 @@ def test_a_trial_of_a_change_that_is_impossible_is_refused(cluster, namespace):
 def test_a_namespace_that_is_not_there_is_named_as_what_is_missing(cluster, namespace, options):
     with pytest.raises(NotFoundError) as missing:
         cluster.apply(config_map(f"{namespace}-gone"), options)
-    assert missing.value.absence is Absence.NAMESPACE
+    assert missing.value.reason is NotFoundReason.NAMESPACE
 
 
 @pytest.mark.parametrize("version", ["example.com/v1", "networking.k8s.io/v1"])
 def test_a_kind_that_is_not_served_is_named_as_what_is_missing(cluster, namespace, version):
     with pytest.raises(NotFoundError) as missing:
         cluster.apply(body(Kind(version, "Widget"), namespace), DRY)
-    assert missing.value.absence is Absence.KIND
+    assert missing.value.reason is NotFoundReason.KIND
 
 
 def test_an_object_that_is_not_there_is_named_as_what_is_missing(cluster, namespace):
     with pytest.raises(NotFoundError) as missing:
         cluster.get(CONFIG_MAP, namespace, "gone")
-    assert missing.value.absence is Absence.OBJECT
+    assert missing.value.reason is NotFoundReason.OBJECT
 
 
 @pytest.mark.parametrize("options", [DRY, OURS])
 def test_a_pod_whose_account_is_not_there_is_denied_and_no_right_is_missing(
     cluster, namespace, options
 ):
-    with pytest.raises(DeniedError) as denied:
+    with pytest.raises(AdmissionDeniedError) as denied:
         cluster.apply(pod(namespace, serviceAccountName="gone"), options)
     assert denied.value.verb == ""
     assert "error looking up service account" in str(denied.value)

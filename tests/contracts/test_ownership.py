@@ -3,8 +3,14 @@
 import pytest
 
 from reconcile.core.errors import ConflictError, FieldOwner
-from reconcile.core.fields.managed_fields import fields_of, leaves, manager_entry, owners, released
-from reconcile.core.fields.merge_schema import schema_of
+from reconcile.core.fields.managed_fields import (
+    build_field_set,
+    find_manager_fields,
+    find_released_fields,
+    iter_managed_fields,
+    iter_owned_paths,
+)
+from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
 from tests.contracts.bodies import (
@@ -27,8 +33,8 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 def managed(obj):
     """Who has an entry, by operation, with all that they own."""
     return {
-        (entry.manager, entry.operation): set(leaves(entry.fields))
-        for entry in owners(obj)
+        (entry.manager, entry.operation): set(iter_owned_paths(entry.fields))
+        for entry in iter_managed_fields(obj)
         if not entry.subresource
     }
 
@@ -56,16 +62,19 @@ def test_an_apply_owns_what_it_declares(cluster, namespace):
     )
     declared["metadata"]["labels"] = {"example.com/a": "b"}
     applied = cluster.apply(declared, OURS)
-    owned = manager_entry(applied, "reconcile")
-    assert owned == fields_of(declared, schema_of(kind_of(declared)))
+    owned = find_manager_fields(applied, "reconcile")
+    assert owned == build_field_set(declared, merge_schema_for(kind_of(declared)))
     assert managed(applied).keys() == {("reconcile", "Apply")}
 
 
 def test_an_empty_map_may_be_owned_but_is_never_given_up_by_mistake(cluster, namespace):
     declared = pod(namespace, volumes=[{"name": "work", "emptyDir": {}}])
-    owned = manager_entry(cluster.apply(declared, OURS), "reconcile")
+    owned = find_manager_fields(cluster.apply(declared, OURS), "reconcile")
     assert owned is not None
-    assert released(owned, fields_of(declared, schema_of(kind_of(declared)))) == {}
+    assert (
+        find_released_fields(owned, build_field_set(declared, merge_schema_for(kind_of(declared))))
+        == {}
+    )
 
 
 def test_a_second_apply_of_the_same_changes_nothing(cluster, namespace):
@@ -87,7 +96,7 @@ def test_a_field_that_is_declared_no_more_is_removed(cluster, namespace):
     nothing = cluster.apply(config_map(namespace), OURS)
     assert "data" not in nothing
     assert "labels" not in nothing["metadata"]
-    assert manager_entry(nothing, "reconcile") is None
+    assert find_manager_fields(nothing, "reconcile") is None
 
 
 def test_a_port_that_is_declared_no_more_is_removed(cluster, namespace):

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError
-from reconcile.core.fields.managed_fields import leaves, owners
+from reconcile.core.fields.managed_fields import iter_managed_fields, iter_owned_paths
 from reconcile.engine.ports import ApplyOptions
 from tests.contracts import worlds
 from tests.contracts.bodies import config_map, kind_of, pod, ref, service
@@ -111,7 +111,10 @@ def carried_out(world, history, name):
 def seen(obj):
     """An object without what no two servers have alike."""
     metadata = {key: obj["metadata"].get(key) for key in ("labels", "annotations", "finalizers")}
-    owned = {(owner.manager, owner.operation): set(leaves(owner.fields)) for owner in owners(obj)}
+    owned = {
+        (owner.manager, owner.operation): set(iter_owned_paths(owner.fields))
+        for owner in iter_managed_fields(obj)
+    }
     content = {key: value for key, value in obj.items() if key not in {"metadata", "status"}}
     if obj["kind"] == "Service":
         addresses = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource
-from reconcile.adapters.sources.git import checkout_of, commit_of
+from reconcile.adapters.sources.git import find_checkout, resolve_commit
 from reconcile.adapters.sources.git_tree import GitFolder, GitTreeSource
 from tests.adapters.sources.repositories import Repository
 
@@ -17,8 +17,8 @@ def from_folder(repository: Repository):
 
 def from_commit(repository: Repository):
     repository.commit()
-    checkout = checkout_of(repository.desired)
-    return GitTreeSource(GitFolder(checkout.top, commit_of(checkout, "HEAD"), checkout.prefix))
+    checkout = find_checkout(repository.desired)
+    return GitTreeSource(GitFolder(checkout.top, resolve_commit(checkout, "HEAD"), checkout.prefix))
 
 
 @pytest.fixture(params=[from_folder, from_commit])

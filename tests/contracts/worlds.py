@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.server import Settings
+from reconcile.adapters.embedded.server import EmbeddedSettings
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.discovery import WELL_KNOWN
 from reconcile.core.model import Kind, KubeObject, ObjectRef
@@ -105,7 +105,7 @@ def _collection(obj: KubeObject) -> str:
 def embedded() -> World:
     """Make an empty embedded cluster whose time stands still and whose UIDs count."""
     numbers = itertools.count(1)
-    settings = Settings(
+    settings = EmbeddedSettings(
         now=lambda: "2026-01-31T12:00:00Z",
         new_uid=lambda: f"00000000-0000-4000-8000-{next(numbers):012x}",
         namespaces={"contract"},

@@ -1,31 +1,31 @@
 import pytest
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.inventory import (
-    Copy,
     Inventory,
-    inventory_body,
+    InventoryCopy,
+    build_inventory_body,
+    find_outdated_namespaces,
     inventory_name,
     is_inventory,
-    outdated,
+    read_budget_usage,
     read_inventory,
-    read_spent,
 )
 from reconcile.core.model import LABEL_INSTALLATION, Kind
 
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 FULL = Inventory(frozenset({POD, POLICY}), frozenset({"team-a", "team-b"}))
-SPENT = Spent("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
+SPENT = BudgetUsage("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
 
 
 def test_an_inventory_is_read_as_it_was_written():
-    body = inventory_body("default", "team-a", FULL, SPENT)
-    assert (read_inventory(body), read_spent(body)) == (FULL, SPENT)
+    body = build_inventory_body("default", "team-a", FULL, SPENT)
+    assert (read_inventory(body), read_budget_usage(body)) == (FULL, SPENT)
 
 
 def test_an_inventory_is_written_in_one_order():
-    assert inventory_body("default", "team-a", FULL, SPENT) == {
+    assert build_inventory_body("default", "team-a", FULL, SPENT) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -66,7 +66,7 @@ def test_a_damaged_copy_is_as_good_as_empty(data):
 
 
 def copy_of(installation="default", **changed):
-    body = inventory_body(installation, "team-a", FULL, SPENT)
+    body = build_inventory_body(installation, "team-a", FULL, SPENT)
     return {**body, **changed}
 
 
@@ -101,10 +101,10 @@ def test_inventories_add_up():
 
 def test_a_copy_that_is_missing_or_says_something_else_is_outdated():
     copies = {
-        "same": Copy("1", FULL, SPENT),
-        "less": Copy("2", Inventory(), SPENT),
-        "unspent": Copy("3", FULL, Spent()),
-        "other": Copy("4", Inventory(), SPENT),
+        "same": InventoryCopy("1", FULL, SPENT),
+        "less": InventoryCopy("2", Inventory(), SPENT),
+        "unspent": InventoryCopy("3", FULL, BudgetUsage()),
+        "other": InventoryCopy("4", Inventory(), SPENT),
     }
     asked = {"missing", "same", "less", "unspent"}
-    assert outdated((FULL, SPENT), copies, asked) == ("less", "missing", "unspent")
+    assert find_outdated_namespaces((FULL, SPENT), copies, asked) == ("less", "missing", "unspent")

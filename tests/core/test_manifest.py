@@ -2,13 +2,13 @@
 
 import pytest
 
-from reconcile.core.canonical_json import digest
+from reconcile.core.canonical_json import compute_digest
 from reconcile.core.manifest import (
-    find_clashes,
-    manifest_of,
-    order_of,
-    record_manifest,
-    wanted_of,
+    build_desired_session,
+    build_manifest,
+    build_record_manifest,
+    creation_order,
+    find_duplicate_objects,
 )
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
@@ -16,7 +16,7 @@ from reconcile.core.model import (
     LABEL_MANAGED_BY,
     LABEL_SESSION,
     Kind,
-    State,
+    SessionState,
 )
 from tests.core.render.sessions import session
 
@@ -26,43 +26,49 @@ def body(kind="ConfigMap", version="v1", name="fix", **rest):
 
 
 def made(one, who=None):
-    return manifest_of(one, who or session(), "default", "a.yaml.j2")
+    return build_manifest(one, who or session(), "default", "a.yaml.j2")
 
 
 def test_objects_are_created_in_an_order_that_each_can_rely_on():
     names = ["ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy"]
     names += ["Role", "RoleBinding", "Service", "Widget", "Pod"]
-    ranks = [order_of(Kind("v1", name)) for name in names]
+    ranks = [creation_order(Kind("v1", name)) for name in names]
     assert ranks == sorted(set(ranks))
 
 
 def test_the_record_comes_first_and_the_pod_last():
     manifests = [made(body(kind)) for kind in ("Pod", "Widget", "Service", "ServiceAccount")]
-    kinds = [one.kind.name for one in wanted_of(session(), "default", manifests).manifests]
+    kinds = [
+        one.kind.name for one in build_desired_session(session(), "default", manifests).manifests
+    ]
     assert kinds == ["ConfigMap", "ServiceAccount", "Service", "Widget", "Pod"]
 
 
 def test_the_order_does_not_depend_on_the_templates_names():
     manifests = [made(body(name=name)) for name in ("fix-b", "fix-a")]
-    names = [one.ref.name for one in wanted_of(session(), "default", manifests).manifests]
+    names = [
+        one.ref.name for one in build_desired_session(session(), "default", manifests).manifests
+    ]
     assert names == ["session-fix", "fix-a", "fix-b"]
 
 
 def test_only_a_stopped_sessions_pods_are_left_out():
     manifests = [made(body(kind)) for kind in ("Pod", "Service")]
-    stopped = session(state=State.STOPPED)
-    kinds = [one.kind.name for one in wanted_of(stopped, "default", manifests).manifests]
+    stopped = session(state=SessionState.STOPPED)
+    kinds = [
+        one.kind.name for one in build_desired_session(stopped, "default", manifests).manifests
+    ]
     assert kinds == ["ConfigMap", "Service"]
 
 
 def test_a_record_describes_its_session_without_prompt_or_revision():
     one = session({"displayName": "Fix it", "initialPrompt": "secret"})
-    record = record_manifest(one, "default")
+    record = build_record_manifest(one, "default")
     assert record.body["data"] == {
         "displayName": "Fix it",
         "state": "Running",
     }
-    assert "displayName" not in record_manifest(session(), "default").body["data"]
+    assert "displayName" not in build_record_manifest(session(), "default").body["data"]
 
 
 def test_every_object_says_whose_it_is():
@@ -90,7 +96,7 @@ def test_a_templates_labels_win_over_the_sessions():
 def test_the_digest_is_over_all_but_itself():
     manifest = made(body(data={"a": "b"}))
     annotations = manifest.body["metadata"]["annotations"]
-    assert annotations.pop(ANNOTATION_DIGEST) == manifest.digest == digest(manifest.body)
+    assert annotations.pop(ANNOTATION_DIGEST) == manifest.digest == compute_digest(manifest.body)
 
 
 def test_bodies_are_copied():
@@ -162,10 +168,10 @@ def test_ports_that_are_no_list_stay_as_they_are():
 
 def test_sessions_that_want_one_object_are_all_named():
     wanted = [
-        wanted_of(who, "default", [made(body(name="a-b"), who)])
+        build_desired_session(who, "default", [made(body(name="a-b"), who)])
         for who in (session(name="a"), session(name="b"))
     ]
-    clashes = find_clashes(wanted)
+    clashes = find_duplicate_objects(wanted)
     assert {str(one): str(problem) for one, problem in clashes.items()} == {
         "team-a/a": "team-a/a.yaml:1:1: metadata.name: ConfigMap team-a/a-b is wanted by team-a/b "
         "too: rename one of the sessions",
@@ -175,4 +181,9 @@ def test_sessions_that_want_one_object_are_all_named():
 
 
 def test_sessions_that_want_different_objects_do_not_clash():
-    assert find_clashes([wanted_of(session(name=name), "default", []) for name in "ab"]) == {}
+    assert (
+        find_duplicate_objects(
+            [build_desired_session(session(name=name), "default", []) for name in "ab"]
+        )
+        == {}
+    )

@@ -4,19 +4,19 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import Create, Hold, HoldReason, Outcome, Status
 from reconcile.core.record import (
-    Note,
-    next_note,
-    note_body,
-    note_text,
-    parse_note,
-    pending_of,
-    with_note,
+    RecordStatus,
+    build_record_status_body,
+    describe_pending,
+    format_record_status,
+    next_status,
+    parse_record_status,
+    with_record_status,
 )
 from tests.builders import manifest, pod, session_id
 
 CREATE = Create(manifest(pod()))
 HOLD = Hold(CREATE, HoldReason.TAKEN)
-BEFORE = Note("abc", "sha256:1", ("Create Pod n/a: TAKEN",), ())
+BEFORE = RecordStatus("abc", "sha256:1", ("Create Pod n/a: TAKEN",), ())
 LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]))).map(tuple)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -29,32 +29,36 @@ def outcomes(*statuses):
     "status", [Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED]
 )
 def test_a_pass_that_changed_something_leaves_a_note(status):
-    now = Note("def", BEFORE.digest, BEFORE.pending)
-    assert next_note(BEFORE, now, outcomes(Status.UNCHANGED, status)) == now
+    now = RecordStatus("def", BEFORE.digest, BEFORE.pending)
+    assert next_status(BEFORE, now, outcomes(Status.UNCHANGED, status)) == now
 
 
 @pytest.mark.parametrize("status", [Status.UNCHANGED, Status.HELD, Status.FAILED, Status.SKIPPED])
 def test_a_pass_that_changed_nothing_leaves_none(status):
-    now = Note("def", "sha256:2", BEFORE.pending, BEFORE.failed)
-    assert next_note(BEFORE, now, outcomes(status)) is None
-    assert next_note(BEFORE, now, []) is None
+    now = RecordStatus("def", "sha256:2", BEFORE.pending, BEFORE.failed)
+    assert next_status(BEFORE, now, outcomes(status)) is None
+    assert next_status(BEFORE, now, []) is None
 
 
 @pytest.mark.parametrize(
-    "now", [Note("abc", "sha256:1"), Note("abc", "sha256:1", BEFORE.pending, ("it failed",))]
+    "now",
+    [
+        RecordStatus("abc", "sha256:1"),
+        RecordStatus("abc", "sha256:1", BEFORE.pending, ("it failed",)),
+    ],
 )
 def test_what_waits_or_fails_anew_or_no_longer_is_worth_a_note(now):
-    assert next_note(BEFORE, now, outcomes(Status.UNCHANGED)) == now
+    assert next_status(BEFORE, now, outcomes(Status.UNCHANGED)) == now
 
 
 def test_each_held_change_is_pending_for_its_reason():
     held = [Outcome(CREATE, Status.CREATED), Outcome(HOLD, Status.HELD)]
-    assert pending_of(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
+    assert describe_pending(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
 
 
-@given(st.builds(Note, WORDS, WORDS, LINES, LINES))
+@given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES))
 def test_a_note_is_read_as_it_was_written(note):
-    assert parse_note(note_text(note)) == note
+    assert parse_record_status(format_record_status(note)) == note
 
 
 @pytest.mark.parametrize(
@@ -70,24 +74,24 @@ def test_a_note_is_read_as_it_was_written(note):
     ],
 )
 def test_a_damaged_note_counts_as_none(text):
-    assert parse_note(text) == Note()
+    assert parse_record_status(text) == RecordStatus()
 
 
 def test_a_note_is_applied_to_the_very_record_and_to_nothing_else_in_it():
-    assert note_body(session_id("a", "n"), "uid-1", BEFORE) == {
+    assert build_record_status_body(session_id("a", "n"), "uid-1", BEFORE) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "session-a", "namespace": "n", "uid": "uid-1"},
-        "data": {"status": note_text(BEFORE)},
+        "data": {"status": format_record_status(BEFORE)},
     }
 
 
 def test_a_note_that_says_nothing_new_is_not_written_whatever_was_done():
-    assert next_note(BEFORE, BEFORE, outcomes(Status.CREATED)) is None
+    assert next_status(BEFORE, BEFORE, outcomes(Status.CREATED)) is None
 
 
 def test_a_record_carries_its_note_along():
     record = {"kind": "ConfigMap", "data": {"state": "Running"}}
-    assert with_note(record, Note()) == record
-    carried = with_note(record, BEFORE)
-    assert carried["data"] == {"state": "Running", "status": note_text(BEFORE)}
+    assert with_record_status(record, RecordStatus()) == record
+    carried = with_record_status(record, BEFORE)
+    assert carried["data"] == {"state": "Running", "status": format_record_status(BEFORE)}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from reconcile.core import yaml_loader
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.source_location import dotted, printable
-from reconcile.core.yaml_loader import decode, load_documents
+from reconcile.core.source_location import format_document_path, printable_excerpt
+from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 
 def value(text):
@@ -187,7 +187,7 @@ def test_a_text_has_a_size_limit():
         "a.yaml: is too large: 1048577 bytes, and 1048576 are allowed"
     ]
     with pytest.raises(SpecError, match=r"^b: is too large: 1048577 bytes, and 1048576 are allow"):
-        decode(b"#" * (yaml_loader.MAX_BYTES + 1), "b")
+        decode_utf8(b"#" * (yaml_loader.MAX_BYTES + 1), "b")
 
 
 def test_aliases_repeat_their_value():
@@ -242,32 +242,32 @@ def test_what_the_text_does_not_have_has_the_place_of_what_is_around_it():
 def test_bytes_that_are_not_utf_8_are_refused(content, line, column, byte):
     message = f"is not UTF-8: byte {byte} does not belong here"
     with pytest.raises(SpecError) as caught:
-        decode(content, "b")
+        decode_utf8(content, "b")
     assert caught.value.problems == (Problem("b", line, column, "", message),)
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbfa: 1", b"\xff\xfea\0", b"\xfe\xff\0a"])
 def test_a_byte_order_mark_is_refused(content):
     with pytest.raises(SpecError) as caught:
-        decode(content, "b")
+        decode_utf8(content, "b")
     expected = "b:1:1: begins with a byte order mark: save it as UTF-8 without one"
     assert str(caught.value) == expected
 
 
 def test_bytes_are_read_as_utf_8():
-    assert decode("é".encode()) == "é"
+    assert decode_utf8("é".encode()) == "é"
 
 
 def test_paths_are_worded_as_people_write_them():
-    assert dotted(("spec", "repos", 0, "url")) == "spec.repos[0].url"
-    assert dotted(("metadata", "labels", "a.b/c")) == "metadata.labels[a.b/c]"
-    assert dotted((1, "a")) == "[1].a"
-    assert dotted(()) == ""
+    assert format_document_path(("spec", "repos", 0, "url")) == "spec.repos[0].url"
+    assert format_document_path(("metadata", "labels", "a.b/c")) == "metadata.labels[a.b/c]"
+    assert format_document_path((1, "a")) == "[1].a"
+    assert format_document_path(()) == ""
 
 
 def test_foreign_text_is_shown_short_and_without_control_characters():
-    assert printable("a\x1b[31m\n\u2028b") == "a\\x1b[31m\\n\\u2028b"
-    assert printable("x" * 100) == "x" * 57 + "..."
+    assert printable_excerpt("a\x1b[31m\n\u2028b") == "a\\x1b[31m\\n\\u2028b"
+    assert printable_excerpt("x" * 100) == "x" * 57 + "..."
 
 
 def outcome(read):
@@ -285,7 +285,7 @@ def test_arbitrary_text_is_read_or_refused(text):
 
 @given(st.binary())
 def test_arbitrary_bytes_are_read_or_refused(content):
-    assert outcome(lambda: load_documents(decode(content)))
+    assert outcome(lambda: load_documents(decode_utf8(content)))
 
 
 def test_no_number_is_ever_infinite():

@@ -8,8 +8,8 @@ import click
 import pytest
 
 from docs.reference import generated
-from reconcile.cli.exit_codes import MEANINGS, Exit
-from reconcile.cli.main import program
+from reconcile.cli.exit_codes import MEANINGS, ExitCode
+from reconcile.cli.main import reconcile_cli
 
 ROOT = Path(__file__).parent.parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -21,17 +21,17 @@ PAGES = sorted(
 
 
 def _options() -> Iterator[tuple[str, str]]:
-    for name, command in program.commands.items():
+    for name, command in reconcile_cli.commands.items():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 for flag in (*parameter.opts, *parameter.secondary_opts):
                     yield name, flag
 
 
-@pytest.mark.parametrize("name", sorted(program.commands))
+@pytest.mark.parametrize("name", sorted(reconcile_cli.commands))
 def test_every_command_is_documented_and_has_help(name):
     assert f"`reconcile {name}" in CLI
-    assert program.commands[name].help
+    assert reconcile_cli.commands[name].help
 
 
 @pytest.mark.parametrize(("command", "flag"), sorted(set(_options())))
@@ -42,14 +42,14 @@ def test_every_option_is_documented_with_its_command(command, flag):
 
 @pytest.mark.parametrize(("command", "flag"), sorted(set(_options())))
 def test_every_option_has_a_help_text(command, flag):
-    options = [p for p in program.commands[command].params if isinstance(p, click.Option)]
+    options = [p for p in reconcile_cli.commands[command].params if isinstance(p, click.Option)]
     assert all(option.help for option in options if flag in option.opts)
 
 
 def test_the_table_of_exit_codes_is_that_of_the_program():
     documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", CLI, re.MULTILINE))
     assert documented == {str(code.value): meaning for code, meaning in MEANINGS.items()}
-    assert set(MEANINGS) == set(Exit)
+    assert set(MEANINGS) == set(ExitCode)
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconcile.adapters.kube.connect import Options as ConnectOptions
-from reconcile.adapters.kube.connect import connect
-from reconcile.adapters.kube.transport import Limits
+from reconcile.adapters.kube.connect import ConnectOptions, connect
+from reconcile.adapters.kube.transport import ConnectTimeouts
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.changes import Keep, Status
 from reconcile.core.errors import ClusterError
-from reconcile.core.model import Desired
+from reconcile.core.model import DesiredState
 from reconcile.engine.desired import DesiredBuilder
-from reconcile.engine.reconciler import Options, Planned, Reconciler
-from reconcile.engine.retry import Backoff, RetryingCluster
+from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
+from reconcile.engine.retry import RetryBackoff, RetryingCluster
 from reconcile.runtime.clock import SystemClock
 
 SHORT_S = 0.6
@@ -44,7 +43,7 @@ _MADE = threading.local()
 def _builder() -> DesiredBuilder:
     """One for each thread: compiling templates is most of what a small tree costs."""
     if not hasattr(_MADE, "builder"):
-        _MADE.builder = DesiredBuilder(read_templates(shipped_templates()))
+        _MADE.builder = DesiredBuilder(read_templates(find_shipped_templates()))
     made: DesiredBuilder = _MADE.builder
     return made
 
@@ -62,18 +61,22 @@ class Engine:
     silence_s: float = PATIENCE_S
     clock: Clock = field(default_factory=Clock)
 
-    def desired(self) -> Desired:
+    def desired(self) -> DesiredState:
         """Read and render the tree."""
         return _builder().build(DirectorySource(self.tree).read())
 
     @contextlib.contextmanager
     def reconciler(self) -> Iterator[Reconciler]:
         """Connect, for as long as the block lasts."""
-        options = ConnectOptions(limits=Limits(connect=self.silence_s, read=self.silence_s))
+        options = ConnectOptions(
+            timeouts=ConnectTimeouts(connect=self.silence_s, read=self.silence_s)
+        )
         cluster = connect(str(self.kubeconfig), None, options)
-        retrying = RetryingCluster(cluster, self.clock, Backoff(tries=self.tries, first=0.01))
+        retrying = RetryingCluster(
+            cluster, self.clock, RetryBackoff(max_attempts=self.tries, initial_seconds=0.01)
+        )
         try:
-            yield Reconciler(retrying, self.clock, Options(concurrency=2))
+            yield Reconciler(retrying, self.clock, ReconcilerOptions(concurrency=2))
         finally:
             cluster.close()
 
@@ -86,7 +89,7 @@ class Engine:
             return not (planned.problems or failed or any(each.failures for each in done))
         return False
 
-    def plan(self) -> Planned:
+    def plan(self) -> PassPlan:
         """Plan and change nothing."""
         with self.reconciler() as reconciler:
             return reconciler.plan(self.desired(), {})

@@ -4,8 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from reconcile.core.model import KubeObject
-from reconcile.core.spec.field_types import Anything, Entries, Fields, Items, Scalar, Type
-from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
+from reconcile.core.spec.field_types import (
+    AnyType,
+    FieldType,
+    ListType,
+    MapType,
+    ObjectType,
+    Scalar,
+)
+from reconcile.core.spec.kinds import DEFAULTS_KIND, KINDS, POLICY_KIND, PROJECT_KIND, SESSION_KIND
 from tests.e2e.site import API
 
 PRIORITY = "e2e-fullest"
@@ -152,10 +159,10 @@ def documents(namespace: str) -> dict[str, KubeObject]:
         "mask": ["*_DSN"],
     }
     specs: Mapping[str, Mapping[str, Any]] = {
-        SESSION: {**SPEC, **_EXPORTED},
-        DEFAULTS: {**SHARED, "capabilities": {"sidecar": "plain"}},
-        PROJECT: {**SHARED, **_PLATFORM},
-        POLICY: policy,
+        SESSION_KIND: {**SPEC, **_EXPORTED},
+        DEFAULTS_KIND: {**SHARED, "capabilities": {"sidecar": "plain"}},
+        PROJECT_KIND: {**SHARED, **_PLATFORM},
+        POLICY_KIND: policy,
     }
     return {
         kind: {
@@ -178,20 +185,20 @@ def unused(namespace: str) -> list[str]:
     ]
 
 
-def _unused(kind: Type, values: list[Any], path: str) -> Iterator[str]:
+def _unused(kind: FieldType, values: list[Any], path: str) -> Iterator[str]:
     """Walk all values that stand at one place; a field is used where any of them has it."""
     match kind:
-        case Fields():
+        case ObjectType():
             for field in kind.fields:
                 below = [value[field.name] for value in values if field.name in value]
                 place = f"{path}.{field.name}".removeprefix(".")
                 yield from _unused(field.type, below, place) if below else [place]
-        case Items():
+        case ListType():
             yield from _unused(kind.item, [item for value in values for item in value], f"{path}[]")
-        case Entries():
+        case MapType():
             if not any(values):
                 yield path
-        case Scalar() | Anything():
+        case Scalar() | AnyType():
             pass
         case _:
             assert_never(kind)

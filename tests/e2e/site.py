@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from reconcile.adapters.kube.discovery import WELL_KNOWN
-from reconcile.cli.main import run
+from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.model import LABEL_INSTALLATION, Kind
 from tests.controlplane import waiting
 from tests.controlplane.access import ControlPlane
@@ -108,7 +108,7 @@ class Site:
         chosen = str(kubeconfig or self.kubeconfig)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([command, str(self.tree), "--kubeconfig", chosen, *arguments])
+            code = run_reconcile_cli([command, str(self.tree), "--kubeconfig", chosen, *arguments])
         return Ended(code, out.getvalue(), err.getvalue())
 
     def apply(self, *arguments: str, expect: int = 0) -> Ended:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from tests.controlplane.audit import Mark
 from tests.deploy.manifests import objects
 from tests.e2e import rights
@@ -46,7 +46,7 @@ def limit_range(site: Site, **limits: Object) -> None:
 def test_a_first_plan_is_tried_and_nothing_is_written(site: Site) -> None:
     site.session("one")
     mark = site.plane.audit().mark()
-    ended = site.diff(DRY, "-o", "json", expect=Exit.CHANGES)
+    ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     found = verdicts(ended)
     pod = found.pop("Pod/one-runner")
     assert pod["verdict"] == "notTried"
@@ -62,7 +62,7 @@ def test_patches_and_replacements_are_tried_in_place_and_elsewhere(site: Site) -
     before = site.everything()
     site.session("one", displayName="Renamed", initialPrompt="Other work")
     mark = site.plane.audit().mark()
-    ended = site.diff(DRY, "-o", "json", expect=Exit.CHANGES)
+    ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     found = verdicts(ended)
     assert "Pod/one-runner" in found
     assert {each["verdict"] for each in found.values()} == {"accepted"}, ended.out
@@ -75,7 +75,7 @@ def test_a_held_change_is_tried_too(site: Site) -> None:
     site.apply()
     site.start_pod("one-runner")
     site.session("one", displayName="Renamed", llmSettings={"model": "other"})
-    ended = site.diff(DRY, "-o", "json", expect=Exit.CHANGES)
+    ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     assert '"action": "hold"' in ended.out
     assert verdicts(ended)["Pod/one-runner"]["verdict"] == "accepted"
 
@@ -89,10 +89,10 @@ def test_what_admission_refuses_is_told_and_is_no_mere_change(site: Site) -> Non
     runner = {"image": "registry.example/runner:1", "resources": spec}
     site.session("one", update=RECREATE, runner=runner)
     mark = site.plane.audit().mark()
-    ended = site.diff(DRY, expect=Exit.REFUSED)
+    ended = site.diff(DRY, expect=ExitCode.REFUSED)
     assert "1 refused" in ended.out
     assert "maximum memory usage per Container is 1Mi" in ended.out
-    as_json = site.diff(DRY, "-o", "json", expect=Exit.REFUSED)
+    as_json = site.diff(DRY, "-o", "json", expect=ExitCode.REFUSED)
     assert verdicts(as_json)["Pod/one-runner"]["verdict"] == "refused"
     changed_nothing(site, mark, before)
 
@@ -102,13 +102,13 @@ def test_what_admission_adds_is_told(site: Site) -> None:
     site.apply()
     limit_range(site, default={"ephemeral-storage": "1Gi"})
     site.session("one", update=RECREATE, llmSettings={"model": "other"})
-    ended = site.diff(DRY, "-o", "json", expect=Exit.CHANGES)
+    ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     pod = verdicts(ended)["Pod/one-runner"]
     assert pod["verdict"] == "altered", pod
     assert [field["path"] for field in pod["fields"]] == [
         "metadata.annotations[kubernetes.io/limit-ranger]"
     ]
-    text = site.diff(DRY, expect=Exit.CHANGES).out
+    text = site.diff(DRY, expect=ExitCode.CHANGES).out
     assert "admission adds metadata.annotations[kubernetes.io/limit-ranger]" in text
 
 
@@ -121,7 +121,7 @@ def test_a_secret_that_a_refusal_quotes_is_masked(site: Site) -> None:
     )
     site.session("one")
     ended = site.run("diff", DRY)
-    assert ended.code == Exit.REFUSED, str(ended)
+    assert ended.code == ExitCode.REFUSED, str(ended)
     assert canary not in str(ended)
     assert canary not in str(site.run("diff", DRY, "-o", "json"))
 
@@ -130,7 +130,7 @@ def test_a_reader_is_told_which_rights_are_missing(site: Site) -> None:
     site.session("one")
     reader = site.plane.service_account_kubeconfig(site.namespace, READER)
     ended = site.run("diff", DRY, kubeconfig=reader)
-    assert ended.code == Exit.UNREACHABLE, str(ended)
+    assert ended.code == ExitCode.UNREACHABLE, str(ended)
     for kind in ("ConfigMap", "NetworkPolicy", "Service", "ServiceAccount"):
         assert f"grant `patch` on {kind} in this namespace" in ended.err
     assert f'in the namespace "{site.namespace}"' in ended.err
@@ -143,8 +143,8 @@ def test_a_plan_for_a_namespace_that_is_not_there_waits_for_it(site: Site) -> No
     kubeconfig = rights.everywhere(site.plane, site.namespace, rules)
     site.session("one", folder=gone)
     plain = site.run("diff", kubeconfig=kubeconfig)
-    assert plain.code == Exit.CHANGES, str(plain)
+    assert plain.code == ExitCode.CHANGES, str(plain)
     assert "6 to create" in plain.out
     ended = site.run("diff", DRY, kubeconfig=kubeconfig)
-    assert ended.code == Exit.CHANGES, str(ended)
+    assert ended.code == ExitCode.CHANGES, str(ended)
     assert f"6 objects in {gone}: not tried: the namespace does not exist yet" in ended.out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from reconcile.core.inventory import inventory_name
 from tests.e2e import site as sites
 from tests.e2e.site import API, Site
@@ -139,7 +139,7 @@ def test_a_file_that_became_invalid_deletes_nothing_and_is_named(three: Site, te
     three.session("one", displayName="Renamed")
     three.session("four")
     before = three.ours()
-    ended = three.apply(expect=Exit.INVALID)
+    ended = three.apply(expect=ExitCode.INVALID)
     assert f"{three.namespace}/two.yaml:" in ended.err
     after = three.ours()
     assert before.keys() <= after.keys()
@@ -148,7 +148,7 @@ def test_a_file_that_became_invalid_deletes_nothing_and_is_named(three: Site, te
     }
     assert after["ConfigMap/session-one"]["data"]["displayName"] == "Renamed"
     assert len(names(three, "four")) == 6
-    three.diff(expect=Exit.INVALID)
+    three.diff(expect=ExitCode.INVALID)
 
 
 def test_what_an_invalid_file_kept_alive_goes_once_it_is_mended(three: Site) -> None:
@@ -156,7 +156,7 @@ def test_what_an_invalid_file_kept_alive_goes_once_it_is_mended(three: Site) -> 
     text = broken.read_text()
     broken.write_text("kind: [")
     three.forget("three")
-    three.apply(expect=Exit.INVALID)
+    three.apply(expect=ExitCode.INVALID)
     assert len(names(three, "three")) == 6
     broken.write_text(text)
     three.apply()
@@ -170,7 +170,7 @@ def test_an_empty_tree_deletes_nothing(three: Site, *, with_policy: bool) -> Non
         three.policy(namespaces=[three.namespace], budgets={"deletes": {"percent": 100}})
     before = three.everything()
     mark = three.plane.audit().mark()
-    ended = three.apply(expect=Exit.HELD if with_policy else Exit.OK)
+    ended = three.apply(expect=ExitCode.HELD if with_policy else ExitCode.OK)
     assert ("allowEmpty" in ended.out) == with_policy
     # The Records say what is held.
     assert {event.verb for event in three.writes(mark)} <= {"patch"}

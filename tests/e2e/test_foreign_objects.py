@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION, LABEL_SESSION
 from tests.e2e.site import Object, Site
 from tests.e2e.states import changed, labels_of
@@ -25,7 +25,7 @@ def test_an_object_of_the_same_name_is_left_alone_and_named(site: Site, kind: st
     before = site.create(kind, {"metadata": {"name": name}, **body})
     site.session("one")
     site.session("two")
-    ended = site.apply(expect=Exit.HELD)
+    ended = site.apply(expect=ExitCode.HELD)
     assert f"{kind} {name}" in ended.out
     assert f"annotate it with `{ANNOTATION_ADOPT}=default`" in ended.out
     assert untouched(before, site.get(kind, name))
@@ -42,7 +42,7 @@ def test_a_stranger_outlives_the_session_that_wanted_its_name(site: Site, kind: 
     before = site.create(kind, {"metadata": {"name": name}, **body})
     for session in ("one", "two", "three"):
         site.session(session)
-    site.apply(expect=Exit.HELD)
+    site.apply(expect=ExitCode.HELD)
     site.forget("one")
     site.apply()
     assert untouched(before, site.get(kind, name))
@@ -71,7 +71,7 @@ def test_a_pod_that_is_given_to_us_but_would_have_to_be_replaced_is_held(site: S
     before = site.create("Pod", {"metadata": {"name": name}, **body})
     site.merge("Pod", name, {"metadata": {"annotations": {ANNOTATION_ADOPT: "default"}}})
     site.session("one")
-    site.apply(expect=Exit.HELD)
+    site.apply(expect=ExitCode.HELD)
     assert site.get("Pod", name)["metadata"]["uid"] == before["metadata"]["uid"]
 
 
@@ -81,7 +81,7 @@ def test_another_installations_annotation_gives_nothing_to_us(site: Site) -> Non
         "ServiceAccount", {"metadata": {"name": "session-one", "annotations": annotations}}
     )
     site.session("one")
-    site.apply(expect=Exit.HELD)
+    site.apply(expect=ExitCode.HELD)
     assert untouched(before, site.get("ServiceAccount", "session-one"))
 
 
@@ -117,7 +117,7 @@ def test_two_installations_that_want_one_name_do_not_take_it_from_each_other(sit
     before = site.ours("first")
     site.policy(installation="second")
     site.session("one", displayName="Another")
-    ended = site.apply(expect=Exit.HELD)
+    ended = site.apply(expect=ExitCode.HELD)
     assert "ConfigMap session-one" in ended.out
     after = site.ours("first")
     assert {n: versions(o) for n, o in before.items()} == {n: versions(o) for n, o in after.items()}

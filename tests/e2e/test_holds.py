@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from tests.e2e.site import Object, Site
 
 pytestmark = pytest.mark.cluster
@@ -44,7 +44,7 @@ def test_a_change_that_would_end_running_work_is_held(running: Site, change: Obj
     [held] = [each for each in running.plan() if each["action"] == "hold"]
     assert (held["kind"], held["name"]) == ("Pod", "one-runner")
     # What waits for a session is no failure, and what harms nothing is done.
-    ended = running.apply(expect=Exit.OK)
+    ended = running.apply(expect=ExitCode.OK)
     assert "1 held" in ended.out
     assert pod(running)["metadata"]["uid"] == uid(before)
     assert image(pod(running)) == image(before)
@@ -59,7 +59,7 @@ def test_a_held_change_is_written_down_once(running: Site) -> None:
     mark = running.plane.audit().mark()
     running.apply()
     assert running.writes(mark) == []
-    running.diff(expect=Exit.CHANGES)
+    running.diff(expect=ExitCode.CHANGES)
 
 
 def test_a_pod_that_never_started_is_not_waited_for(site: Site) -> None:
@@ -146,7 +146,7 @@ def test_drift_whose_healing_would_restart_is_held(running: Site) -> None:
 def test_a_policy_that_reports_changes_nothing_that_others_changed(running: Site) -> None:
     running.policy(onConflict="report")
     running.merge("Pod", "one-runner", {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}})
-    ended = running.apply(expect=Exit.HELD)
+    ended = running.apply(expect=ExitCode.HELD)
     assert "onConflict: heal" in ended.out
     assert pod(running)["metadata"]["labels"]["app.kubernetes.io/name"] == "x"
 
@@ -158,7 +158,7 @@ def test_more_deletes_than_the_budget_are_all_held_until_they_are_approved(site:
     site.apply()
     site.forget("one", "two")
     site.session("six")
-    ended = site.apply(expect=Exit.HELD)
+    ended = site.apply(expect=ExitCode.HELD)
     assert "the delete budget is exceeded" in ended.out
     left = site.ours()
     assert {f"Pod/{name}-runner" for name in [*names, "six"]} <= left.keys()
@@ -179,7 +179,7 @@ def test_more_restarts_than_the_budget_are_all_held_until_they_are_approved(site
     for name in names:
         site.start_pod(f"{name}-runner")
         site.session(name, update=RECREATE, environmentVariables={"A": "1"})
-    ended = site.apply(expect=Exit.HELD)
+    ended = site.apply(expect=ExitCode.HELD)
     assert "the restart budget is exceeded" in ended.out
     assert {name: uid(pod(site, name)) for name in names} == before
     site.policy(budgets={"restarts": {"atLeast": 3}})

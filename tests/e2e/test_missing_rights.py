@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
+from reconcile.cli.exit_codes import ExitCode
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.deploy.manifests import objects
 from tests.e2e import rights
@@ -58,7 +58,7 @@ def test_every_form_of_a_diff_only_gets_and_lists(site: Site, form: str) -> None
     reader = site.plane.service_account_kubeconfig(site.namespace, READER)
     mark = site.plane.audit().mark()
     ended = site.run("diff", "-o", form, kubeconfig=reader)
-    assert ended.code == Exit.CHANGES, str(ended)
+    assert ended.code == ExitCode.CHANGES, str(ended)
     user = site.user.replace(":reconcile", f":{READER}")
     asked = site.plane.audit().since(mark, user=user)
     assert {event.verb for event in asked} <= {"get", "list"}
@@ -78,7 +78,7 @@ def test_a_diff_names_the_kind_that_it_may_not_list(site: Site, kind: str) -> No
     site.session("one")
     resource = RESOURCES[kind]
     ended = site.run("diff", kubeconfig=account(site, without(resource, "list")))
-    assert ended.code == Exit.UNREACHABLE, str(ended)
+    assert ended.code == ExitCode.UNREACHABLE, str(ended)
     assert f'cannot list resource "{resource}"' in ended.err
     assert f'in the namespace "{site.namespace}"' in ended.err
     assert f"grant `list` on {kind} in this namespace" in ended.err
@@ -91,7 +91,7 @@ def test_a_diff_names_the_kind_that_it_may_not_get(site: Site) -> None:
     body = {"metadata": {"name": "session-one", "annotations": annotations}}
     site.create("ServiceAccount", body)
     ended = site.run("diff", kubeconfig=account(site, without("serviceaccounts", "get")))
-    assert ended.code == Exit.UNREACHABLE, str(ended)
+    assert ended.code == ExitCode.UNREACHABLE, str(ended)
     assert 'cannot get resource "serviceaccounts"' in ended.err
     assert f'in the namespace "{site.namespace}"' in ended.err
     assert "grant `get` on ServiceAccount in this namespace" in ended.err
@@ -103,7 +103,7 @@ def test_a_status_names_the_kind_that_it_may_not_list(site: Site, kind: str) -> 
     site.apply()
     resource = RESOURCES[kind]
     ended = site.run("status", kubeconfig=account(site, without(resource, "list")))
-    assert ended.code == Exit.UNREACHABLE, str(ended)
+    assert ended.code == ExitCode.UNREACHABLE, str(ended)
     assert f'cannot list resource "{resource}"' in ended.err
     assert f'in the namespace "{site.namespace}"' in ended.err
 
@@ -116,11 +116,11 @@ def test_a_dry_run_names_the_right_that_it_lacks(site: Site, verb: str) -> None:
         {**rule, "verbs": [each for each in rule["verbs"] if each != verb]} for rule in rules
     ]
     ended = site.run("diff", "--server-dry-run", kubeconfig=account(site, lacking))
-    assert ended.code == Exit.UNREACHABLE, str(ended)
+    assert ended.code == ExitCode.UNREACHABLE, str(ended)
     assert f'cannot {verb} resource "services"' in ended.err
     assert f"grant `{verb}` on Service in this namespace" in ended.err
     enough = account(site, rules)
-    assert site.run("diff", "--server-dry-run", kubeconfig=enough).code == Exit.CHANGES
+    assert site.run("diff", "--server-dry-run", kubeconfig=enough).code == ExitCode.CHANGES
 
 
 def test_a_kind_that_the_server_does_not_serve_yet_is_a_plan_to_create(site: Site) -> None:
@@ -128,9 +128,9 @@ def test_a_kind_that_the_server_does_not_serve_yet_is_a_plan_to_create(site: Sit
     site.session("one")
     reader = site.plane.service_account_kubeconfig(site.namespace, READER)
     ended = site.run("diff", kubeconfig=reader)
-    assert ended.code == Exit.CHANGES, str(ended)
+    assert ended.code == ExitCode.CHANGES, str(ended)
     assert "+ Widget one-x" in ended.out
     assert "7 to create" in ended.out
-    tried = site.diff("--server-dry-run", expect=Exit.CHANGES)
+    tried = site.diff("--server-dry-run", expect=ExitCode.CHANGES)
     assert "Widget" in tried.out
     assert "not tried: the server does not serve this kind yet" in tried.out

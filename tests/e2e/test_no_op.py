@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from reconcile.cli.exit_codes import Exit
-from reconcile.cli.wiring import shipped_templates
-from reconcile.core.spec.kinds import DEFAULTS, KINDS, POLICY, PROJECT, SESSION
+from reconcile.cli.exit_codes import ExitCode
+from reconcile.cli.wiring import find_shipped_templates
+from reconcile.core.spec.kinds import DEFAULTS_KIND, KINDS, POLICY_KIND, PROJECT_KIND, SESSION_KIND
 from tests.e2e import full_documents
 from tests.e2e.site import API, IMAGE, SHIPPED, Site, session_document
 
@@ -73,7 +73,7 @@ def test_every_shipped_template_is_used(site: Site) -> None:
     site.write("defaults.yaml", _defaults(STORED))
     site.session("one", storage=CUSTOM)
     site.apply()
-    templates = len(list(shipped_templates().glob("*.yaml.j2")))
+    templates = len(list(find_shipped_templates().glob("*.yaml.j2")))
     # Record and inventory come from no template.
     assert len(site.ours()) == templates + 2
     site.is_settled()
@@ -81,7 +81,7 @@ def test_every_shipped_template_is_used(site: Site) -> None:
 
 @pytest.mark.usefixtures("priority_class")
 def test_a_session_that_uses_every_field(site: Site) -> None:
-    document = full_documents.documents(site.namespace)[SESSION]
+    document = full_documents.documents(site.namespace)[SESSION_KIND]
     site.write(f"{site.namespace}/everything.yaml", dict(document))
     site.apply()
     pod = site.get("Pod", "everything-runner")
@@ -93,9 +93,9 @@ def test_a_session_that_uses_every_field(site: Site) -> None:
 @pytest.mark.usefixtures("priority_class")
 def test_settings_of_every_level_that_use_every_field(site: Site) -> None:
     documents = full_documents.documents(site.namespace)
-    site.write("policy.yaml", dict(documents[POLICY]))
-    site.write("defaults.yaml", dict(documents[DEFAULTS]))
-    site.write(f"{site.namespace}/project.yaml", dict(documents[PROJECT]))
+    site.write("policy.yaml", dict(documents[POLICY_KIND]))
+    site.write("defaults.yaml", dict(documents[DEFAULTS_KIND]))
+    site.write(f"{site.namespace}/project.yaml", dict(documents[PROJECT_KIND]))
     site.write(f"{site.namespace}/one.yaml", _session("one", {}))
     site.write(f"{site.namespace}/two.yaml", _session("two", {"runner": {"image": IMAGE}}))
     site.apply()
@@ -138,7 +138,7 @@ def test_a_mirrored_session_stays_as_it_is_and_gives_it_up_again(
 def test_a_server_without_native_sidecars_says_what_to_declare(site: Site) -> None:
     site.write("defaults.yaml", _defaults({**STORED, "capabilities": {"sidecar": "native"}}))
     site.session("one", storage={"mode": "shared"})
-    ended = site.apply(expect=Exit.PARTLY)
+    ended = site.apply(expect=ExitCode.PARTIAL)
     assert "set `capabilities.sidecar: plain` in defaults.yaml" in ended.out + ended.err
     assert "Pod/one-runner" not in site.ours()
     site.write("defaults.yaml", _defaults(STORED))
@@ -168,7 +168,7 @@ def test_what_the_cluster_itself_adds_is_no_difference(site: Site) -> None:
 
 
 def _defaults(spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": API, "kind": DEFAULTS, "spec": spec}
+    return {"apiVersion": API, "kind": DEFAULTS_KIND, "spec": spec}
 
 
 def _session(name: str, spec: dict[str, Any]) -> dict[str, Any]:

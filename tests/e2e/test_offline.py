@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from reconcile.cli import diff as diff_command
-from reconcile.cli.main import run
+from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.report.view import PlanReport
 from tests.adapters.sources.repositories import Repository
 from tests.e2e.site import API, IMAGE, Site
@@ -100,7 +100,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[PlanReport]:
 def against(site: Site) -> int:
     """Run the offline diff; it gets no kubeconfig."""
     arguments = ["--templates", str(site.templates)]
-    return run(["diff", str(site.tree), "--against", "HEAD~1", *arguments])
+    return run_reconcile_cli(["diff", str(site.tree), "--against", "HEAD~1", *arguments])
 
 
 @pytest.mark.parametrize(

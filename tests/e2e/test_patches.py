@@ -11,10 +11,10 @@ from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.connect import connect
 from reconcile.core.changes import Change, Keep, Patch
 from reconcile.core.errors import InvalidError
-from reconcile.core.fields.merge_schema import Granular, Keyed, SetOf, schema_of
-from reconcile.core.model import MANAGER, Desired, KubeObject, Wanted
+from reconcile.core.fields.merge_schema import GranularMap, KeyedList, SetList, merge_schema_for
+from reconcile.core.model import FIELD_MANAGER, DesiredSession, DesiredState, KubeObject
 from reconcile.engine.ports import ApplyOptions
-from reconcile.engine.reconciler import Options, Reconciler
+from reconcile.engine.reconciler import Reconciler, ReconcilerOptions
 from reconcile.runtime.clock import SystemClock
 from tests import builders
 from tests.controlplane.access import ControlPlane
@@ -150,7 +150,7 @@ def test_a_patch_gives_what_the_apply_gives(place: tuple[Site, KubeCluster], kin
     assert Patch in seen
 
 
-def wanted(namespace: str, kind: str, metadata: Object, body: Object) -> Wanted:
+def wanted(namespace: str, kind: str, metadata: Object, body: Object) -> DesiredSession:
     """A session that consists of its Record and this one object."""
     session = builders.session("one", namespace)
     api = sites.KINDS[kind].api_version
@@ -158,17 +158,17 @@ def wanted(namespace: str, kind: str, metadata: Object, body: Object) -> Wanted:
     return builders.wanted(rendered, of=session)
 
 
-def plan(cluster: KubeCluster, what: Wanted) -> tuple[Reconciler, Any]:
-    desired: Desired = builders.desired(
+def plan(cluster: KubeCluster, what: DesiredSession) -> tuple[Reconciler, Any]:
+    desired: DesiredState = builders.desired(
         what,
         kinds=frozenset(manifest.kind for manifest in what.manifests),
         namespaces=frozenset({what.session.id.namespace}),
     )
-    reconciler = Reconciler(cluster, SystemClock(), Options())
+    reconciler = Reconciler(cluster, SystemClock(), ReconcilerOptions())
     return reconciler, reconciler.plan(desired, {})
 
 
-def settle(cluster: KubeCluster, what: Wanted) -> None:
+def settle(cluster: KubeCluster, what: DesiredSession) -> None:
     reconciler, planned = plan(cluster, what)
     for done in reconciler.apply(planned):
         assert [outcome.message for outcome in done.outcomes if outcome.message] == []
@@ -193,7 +193,7 @@ def clear(site: Site, kind: str) -> None:
     assert answer.status_code in {200, 404}
 
 
-def compare(cluster: KubeCluster, what: Wanted) -> type:
+def compare(cluster: KubeCluster, what: DesiredSession) -> type:
     """Try a plan's patch and its apply without any effect, and compare what they would give."""
     manifest = what.manifests[1]
     where = (manifest.kind, manifest.ref.namespace, manifest.ref.name)
@@ -203,13 +203,13 @@ def compare(cluster: KubeCluster, what: Wanted) -> type:
         # Older servers add a token to each account, at any moment.
         if cluster.get(*where) == live:
             break
-    schema = schema_of(manifest.kind)
+    schema = merge_schema_for(manifest.kind)
     assert unordered(schema, patched) == unordered(schema, applied), change
     return type(change)
 
 
 def results(
-    cluster: KubeCluster, what: Wanted, live: KubeObject
+    cluster: KubeCluster, what: DesiredSession, live: KubeObject
 ) -> tuple[Change, KubeObject, KubeObject]:
     manifest = what.manifests[1]
     _, planned = plan(cluster, what)
@@ -219,7 +219,7 @@ def results(
     operations = change.operations if isinstance(change, Patch) else ()
     owners = {"ownerReferences": live["metadata"]["ownerReferences"]}
     body = {**manifest.body, "metadata": {**manifest.body["metadata"], **owners}}
-    applied = tried(cluster.apply, body, ApplyOptions(MANAGER, force, dry_run=True))
+    applied = tried(cluster.apply, body, ApplyOptions(FIELD_MANAGER, force, dry_run=True))
     patched = tried(cluster.patch, manifest.kind, manifest.ref, operations, dry_run=True)
     return change, patched, applied
 
@@ -235,11 +235,11 @@ def tried(request: Callable[..., KubeObject], *arguments: Any, **options: Any) -
 def unordered(node: Any, value: Any) -> Any:
     """Give the items of keyed lists and sets an order that says nothing."""
     match node, value:
-        case Granular(), dict():
+        case GranularMap(), dict():
             return {name: unordered(node.child(name), below) for name, below in value.items()}
-        case Keyed(), list():
+        case KeyedList(), list():
             return sorted((unordered(node.item, item) for item in value), key=repr)
-        case SetOf(), list():
+        case SetList(), list():
             return sorted(value)
         case _:
             return value

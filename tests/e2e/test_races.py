@@ -6,12 +6,12 @@ import pytest
 
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.cli.wiring import shipped_templates
+from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.model import LABEL_SESSION
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Cluster
-from reconcile.engine.reconciler import Options, Reconciler
+from reconcile.engine.reconciler import Reconciler, ReconcilerOptions
 from reconcile.runtime.clock import SystemClock
 from tests.e2e.site import Object, Site
 
@@ -32,10 +32,10 @@ def race(site: Site, cluster: Cluster) -> Race:
     """Plan, let somebody act, apply; give how each change ended, by `Kind/name`."""
 
     def run(act: Callable[[], object]) -> dict[str, Outcome]:
-        desired = DesiredBuilder(read_templates(shipped_templates())).build(
+        desired = DesiredBuilder(read_templates(find_shipped_templates())).build(
             DirectorySource(site.tree).read()
         )
-        reconciler = Reconciler(cluster, SystemClock(), Options())
+        reconciler = Reconciler(cluster, SystemClock(), ReconcilerOptions())
         planned = reconciler.plan(desired, {})
         act()
         return {

@@ -6,18 +6,18 @@ import pytest
 
 from reconcile.core.changes import HoldReason
 from reconcile.core.errors import (
-    Absence,
+    AdmissionDeniedError,
     ClusterError,
     ConflictError,
-    DeniedError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    NotFoundReason,
     UnavailableError,
 )
-from reconcile.core.plan.dry_run import Accepted, Altered, NotTried, Refused
+from reconcile.core.plan.dry_run import AcceptedObject, AlteredObject, RefusedObject, UntriedObject
 from reconcile.core.plan.policy import hold_all
-from reconcile.engine.dry_run import Rehearsal
+from reconcile.engine.dry_run import DryRun
 from tests.engine.fakes import FlakyCluster, Times, always, never
 from tests.engine.worlds import declared, settled
 
@@ -29,7 +29,7 @@ def rehearsed(world, faults=never, **desired):
     before = world.objects()
     planned = world.plan(**desired)
     reconciler = world.reconciler(faults)
-    found = reconciler.rehearse(planned)
+    found = reconciler.dry_run(planned)
     assert world.objects() == before
     return found
 
@@ -63,7 +63,7 @@ def test_a_pod_whose_account_is_yet_to_be_made_is_not_tried():
     found = rehearsed(declared())
     account = told(found, "ServiceAccount").ref
     pod = told(found, "Pod")
-    assert pod == NotTried(pod.ref, f"{account} does not exist yet")
+    assert pod == UntriedObject(pod.ref, f"{account} does not exist yet")
 
 
 def test_a_new_object_is_tried_without_an_owner_that_has_no_uid_yet():
@@ -71,7 +71,7 @@ def test_a_new_object_is_tried_without_an_owner_that_has_no_uid_yet():
     bodies = []
     planned = world.plan()
     reconciler = world.reconciler(wrap=lambda cluster: Spy(cluster, bodies))
-    reconciler.rehearse(planned)
+    reconciler.dry_run(planned)
     assert bodies
     assert not any("ownerReferences" in body["metadata"] for body, _ in bodies)
     assert all(options.dry_run for _, options in bodies)
@@ -100,7 +100,7 @@ def test_a_patch_is_tried_on_the_very_object_and_with_its_owner():
     )
     bodies = []
     planned = world.plan()
-    world.reconciler(wrap=lambda cluster: Spy(cluster, bodies)).rehearse(planned)
+    world.reconciler(wrap=lambda cluster: Spy(cluster, bodies)).dry_run(planned)
     [(body, options)] = bodies
     live = world.get("Service", "session-one")["metadata"]
     assert (body["metadata"]["name"], body["metadata"]["uid"]) == ("session-one", live["uid"])
@@ -114,7 +114,7 @@ def test_a_replacement_is_tried_under_a_free_name_whether_it_is_held_or_not(spec
     world.cluster.tick(60)
     found = rehearsed(world)
     pod = told(found, "Pod")
-    assert pod == Accepted(pod.ref)
+    assert pod == AcceptedObject(pod.ref)
     assert "Pod one-runner-dry-run" in asked(world)
     assert "Pod one-runner" not in asked(world)
 
@@ -129,7 +129,7 @@ def test_a_name_that_is_taken_is_tried_elsewhere():
     }
     world.cluster.create(body, "stranger")
     found = rehearsed(world)
-    assert isinstance(told(found, "Service"), Accepted)
+    assert isinstance(told(found, "Service"), AcceptedObject)
     assert "Service session-one-dry-run" in asked(world)
 
 
@@ -139,48 +139,51 @@ def test_a_namespace_out_of_the_realm_is_not_touched_by_a_trial():
     [session] = plan.sessions
     held = replace(session, changes=hold_all(session.changes, HoldReason.OUT_OF_REALM))
     seen = FlakyCluster(world.cluster)
-    found = Rehearsal(seen, replace(plan, sessions=(held,))).run(threads=2)
-    assert {each.why for each in found.admission} == {"the namespace is not listed in policy.yaml"}
+    found = DryRun(seen, replace(plan, sessions=(held,))).run(threads=2)
+    assert {each.reason for each in found.admission} == {
+        "the namespace is not listed in policy.yaml"
+    }
     assert len(found.admission) == len(plan.changes)
     assert seen.log == []
 
 
 def test_a_namespace_that_is_not_there_is_asked_for_once():
     world = declared("one", "two")
-    gone = NotFoundError('namespaces "team-a" not found', Absence.NAMESPACE)
+    gone = NotFoundError('namespaces "team-a" not found', NotFoundReason.NAMESPACE)
     found = rehearsed(world, Times(gone, "apply", times=always))
-    assert {each.why for each in found.admission} == {"the namespace does not exist yet"}
+    assert {each.reason for each in found.admission} == {"the namespace does not exist yet"}
     assert found.problems == ()
     assert len(asked(world)) == 1
 
 
 def test_a_kind_that_is_not_served_waits_and_the_others_are_tried():
-    gone = NotFoundError("Service: the server does not serve it in v1", Absence.KIND)
+    gone = NotFoundError("Service: the server does not serve it in v1", NotFoundReason.KIND)
     found = rehearsed(declared(), Times(gone, "apply", "Service", times=always))
     service = told(found, "Service")
-    assert service == NotTried(service.ref, "the server does not serve this kind yet")
-    assert isinstance(told(found, "NetworkPolicy"), Accepted)
+    assert service == UntriedObject(service.ref, "the server does not serve this kind yet")
+    assert isinstance(told(found, "NetworkPolicy"), AcceptedObject)
 
 
 def test_something_else_that_is_not_there_is_told_in_the_servers_words():
     gone = NotFoundError('roles "one" not found')
     service = told(rehearsed(declared(), Times(gone, "apply", "Service")), "Service")
-    assert service.why == 'something that it needs does not exist yet (roles "one" not found)'
+    assert service.reason == 'something that it needs does not exist yet (roles "one" not found)'
 
 
 @pytest.mark.parametrize(
-    "error", [DeniedError("quota"), InvalidError("wrong", ("spec",)), ClusterError("webhook")]
+    "error",
+    [AdmissionDeniedError("quota"), InvalidError("wrong", ("spec",)), ClusterError("webhook")],
 )
 def test_a_refusal_is_told(error):
     found = rehearsed(declared(), Times(error, "apply", "Service"))
     service = told(found, "Service")
-    assert service == Refused(service.ref, str(error))
+    assert service == RefusedObject(service.ref, str(error))
     assert found.problems == ()
 
 
 def test_an_object_that_changed_meanwhile_is_not_judged():
     found = rehearsed(declared(), Times(ConflictError("another UID"), "apply", "Service"))
-    why = told(found, "Service").why
+    why = told(found, "Service").reason
     assert why == "it has changed since the plan was made (another UID)"
 
 
@@ -194,7 +197,7 @@ def test_each_right_that_is_missing_is_named_once_for_kind_and_namespace():
         for namespace in ("team-a", "team-b")
     ]
     services = [each for each in found.admission if each.ref.kind == "Service"]
-    assert {each.why for each in services} == {"the right to `create` it is missing"}
+    assert {each.reason for each in services} == {"the right to `create` it is missing"}
 
 
 def test_credentials_that_are_not_accepted_are_no_missing_right():
@@ -206,7 +209,7 @@ def test_credentials_that_are_not_accepted_are_no_missing_right():
 def test_a_server_that_is_away_is_asked_once():
     world = declared("one", "two")
     found = rehearsed(world, Times(UnavailableError("away"), "apply", times=always))
-    assert {each.why for each in found.admission} == {"the server could not be asked"}
+    assert {each.reason for each in found.admission} == {"the server could not be asked"}
     assert len(found.problems) == 1
     assert len(asked(world)) == 1
 
@@ -221,6 +224,6 @@ def test_what_admission_changes_is_told():
             return {**answer, "metadata": {**answer["metadata"], "labels": labels}}
 
     planned = world.plan()
-    found = world.reconciler(wrap=lambda cluster: Labelling(cluster, [])).rehearse(planned)
-    assert isinstance(told(found, "Service"), Altered)
+    found = world.reconciler(wrap=lambda cluster: Labelling(cluster, [])).dry_run(planned)
+    assert isinstance(told(found, "Service"), AlteredObject)
     assert told(found, "Service").fields[0].path == "metadata.labels.mesh"

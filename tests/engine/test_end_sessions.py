@@ -2,7 +2,7 @@
 
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
-from reconcile.engine.reconciler import Options
+from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import GENEROUS, is_quiet, policy_text, settled
 
@@ -132,7 +132,7 @@ def test_a_failing_look_at_an_ending_pod_is_a_failure():
 def test_hundreds_of_pods_in_their_grace_period_need_no_more_than_two_threads():
     names = [f"s{number}" for number in range(200)]
     world = settled(*names, exit_s=20)
-    world.options = Options(concurrency=2)
+    world.options = ReconcilerOptions(concurrency=2)
     for name in names:
         gone(world, name)
     passed = world.apply(folders=["team-a"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from reconcile.core.errors import ClusterError, ConflictError, UnavailableError
-from reconcile.engine.retry import Backoff, RetryingCluster
+from reconcile.engine.retry import RetryBackoff, RetryingCluster
 from tests.engine.fakes import nth
 from tests.engine.worlds import World, declared, is_quiet, policy_text, ref_of_object, settled
 
@@ -140,7 +140,7 @@ def test_with_retries_one_pass_is_enough(name, fault):
         world = scenario.make()
         passed = world.apply(
             nth(number, error, late=late),
-            wrap=lambda cluster: RetryingCluster(cluster, world.clock, Backoff()),  # noqa: B023
+            wrap=lambda cluster: RetryingCluster(cluster, world.clock, RetryBackoff()),  # noqa: B023
         )
         at = (name, fault, number, str(world.seen.log[number]))
         assert not passed.bad, at

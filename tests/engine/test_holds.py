@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.core.changes import Commit, Drift, Hold, HoldReason, Patch
 from reconcile.core.model import ANNOTATION_ADOPT
-from reconcile.engine.reconciler import Options
+from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.worlds import World, declared, policy_text, ref_of, session_text, settled
 
 OTHER = "llmSettings: {model: other}"
@@ -77,12 +77,12 @@ def broken():
 def not_pruned():
     world = settled("one", "two")
     del world.files["team-a/one.yaml"]
-    world.options = Options(prune=False)
+    world.options = ReconcilerOptions(prune=False)
     return world
 
 
 def prune(world):
-    world.options = Options(prune=True)
+    world.options = ReconcilerOptions(prune=True)
 
 
 def outside():

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
-from reconcile.core.inventory import Inventory, inventory_body
-from reconcile.core.model import MANAGER
+from reconcile.core.inventory import Inventory, build_inventory_body
+from reconcile.core.model import FIELD_MANAGER
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import (
@@ -79,7 +79,8 @@ def test_a_copy_that_appeared_meanwhile_is_ours_all_the_same():
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})
     world.cluster.apply(
-        inventory_body("default", "team-a", Inventory(), Spent()), ApplyOptions(MANAGER)
+        build_inventory_body("default", "team-a", Inventory(), BudgetUsage()),
+        ApplyOptions(FIELD_MANAGER),
     )
     assert not world.carry_out(reconciler, planned).failures
     assert inventory(world)[1] == ["team-a"]

@@ -43,7 +43,7 @@ def test_what_was_read_before_a_list_broke_counts_as_not_read():
     world.files["policy.yaml"] = policy_text("allowEmpty: true")
     planned = world.plan(Times(NO, "list", "Pod", late=True, times=always), folders=["team-a"])
     assert planned.plan.changes == ()
-    assert planned.sight.objects == {}
+    assert planned.live_state.objects == {}
 
 
 def test_a_namespace_in_which_names_cannot_be_looked_up_is_left_alone():
@@ -127,10 +127,10 @@ def test_two_installations_that_want_the_same_session_do_not_share_it():
 def test_an_object_that_is_as_it_was_is_not_compared_again():
     world = settled("one", "two")
     first = world.plan()
-    second = world.plan(memo=first.sight.objects)
+    second = world.plan(memo=first.live_state.objects)
     assert is_quiet(second.plan)
-    assert [id(s) for s in second.sight.objects.values()] == [
-        id(s) for s in first.sight.objects.values()
+    assert [id(s) for s in second.live_state.objects.values()] == [
+        id(s) for s in first.live_state.objects.values()
     ]
 
 
@@ -140,11 +140,11 @@ def test_only_what_changed_is_compared_again():
     world.edit(
         "Service", "session-one", {"op": "add", "path": "/metadata/labels/theirs", "value": "1"}
     )
-    second = world.plan(memo=first.sight.objects)
+    second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.sight.objects.items()
-        if sighting is not first.sight.objects[ref]
+        for ref, sighting in second.live_state.objects.items()
+        if sighting is not first.live_state.objects[ref]
     }
     assert fresh == {"Service team-a/session-one"}
 
@@ -153,11 +153,11 @@ def test_a_changed_file_makes_what_it_declares_be_compared_again():
     world = settled("one", "two")
     first = world.plan()
     world.add("two", "initialPrompt: changed")
-    second = world.plan(memo=first.sight.objects)
+    second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.sight.objects.items()
-        if sighting is not first.sight.objects[ref]
+        for ref, sighting in second.live_state.objects.items()
+        if sighting is not first.live_state.objects[ref]
     }
     assert fresh == {"ConfigMap team-a/two-inputs", "Pod team-a/two-runner"}
     assert not is_quiet(second.plan)

@@ -4,9 +4,9 @@ import pytest
 
 from reconcile.core.changes import Create, Delete, Hold, HoldReason, Patch
 from reconcile.core.errors import SpecError
-from reconcile.core.render.render import namesakes
+from reconcile.core.render.render import find_possible_name_conflicts
 from reconcile.engine import desired
-from reconcile.engine.offline_diff import Reading, Side, compare
+from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
 from reconcile.engine.ports import Tree, TreeFile
 from tests.engine.worlds import SHIPPED, policy_text, session_text, tree_of
 
@@ -32,12 +32,14 @@ def files(*names, namespace="team-a", **others):
 
 def side(of, name, templates=SHIPPED):
     tree = of if isinstance(of, Tree) else tree_of(of, name)
-    return Side(name, tree, templates)
+    return Revision(name, tree, templates)
 
 
 def compared(old, new, *, templates=(SHIPPED, SHIPPED), regular=True, whole=False):
     before, after = side(old, "before", templates[0]), side(new, "after", templates[1])
-    return compare(before, after, Reading(regular=regular, whole=whole), prune=True)
+    return compare_revisions(
+        before, after, ReadOptions(standard_names=regular, read_all=whole), prune=True
+    )
 
 
 @pytest.fixture
@@ -49,8 +51,8 @@ def read(monkeypatch):
         paths.append(path)
         return original(path, content, problem)
 
-    original = desired.read_file
-    monkeypatch.setattr(desired, "read_file", reading)
+    original = desired.parse_file
+    monkeypatch.setattr(desired, "parse_file", reading)
     return paths
 
 
@@ -132,9 +134,9 @@ def test_an_unchanged_session_whose_object_a_new_one_wants_is_broken_too():
 
 
 def test_namesakes_are_found_by_the_names_that_templates_are_told():
-    assert namesakes("ada") == {"ada"}
-    assert "session-ada" in namesakes("ada-inputs")
-    assert "ada-inputs" in namesakes("session-ada")
+    assert find_possible_name_conflicts("ada") == {"ada"}
+    assert "session-ada" in find_possible_name_conflicts("ada-inputs")
+    assert "ada-inputs" in find_possible_name_conflicts("session-ada")
 
 
 def test_the_shipped_templates_use_no_other_names():

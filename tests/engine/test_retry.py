@@ -5,7 +5,7 @@ import pytest
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
-from reconcile.engine.retry import Backoff, RetryingCluster
+from reconcile.engine.retry import RetryBackoff, RetryingCluster
 from tests.engine.fakes import FakeClock, Fault, FlakyCluster, Times, always, never
 from tests.engine.worlds import World
 
@@ -21,7 +21,7 @@ OURS = ApplyOptions("reconcile")
 AWAY = UnavailableError("it is away")
 
 
-def retrying(faults, backoff=Backoff(), jitter=0.5):  # noqa: B008 - a value
+def retrying(faults, backoff=RetryBackoff(), jitter=0.5):  # noqa: B008 - a value
     world = World()
     for name in ("one", "two", "three", "four"):
         world.cluster.apply({**BODY, "metadata": {**BODY["metadata"], "name": name}}, OURS)
@@ -50,7 +50,7 @@ def test_a_request_is_repeated_until_it_succeeds(verb):
 
 @pytest.mark.parametrize("verb", REQUESTS)
 def test_the_last_error_ends_it_after_the_last_try(verb):
-    cluster, flaky, clock = retrying(Times(AWAY, verb, times=always), Backoff(tries=4))
+    cluster, flaky, clock = retrying(Times(AWAY, verb, times=always), RetryBackoff(max_attempts=4))
     with pytest.raises(UnavailableError, match="it is away"):
         REQUESTS[verb](cluster)
     assert len(flaky.log) == 4
@@ -84,7 +84,9 @@ def test_a_patch_is_never_repeated_since_it_may_not_give_the_same_twice():
 
 def test_waits_double_up_to_the_longest():
     cluster, _, clock = retrying(
-        Times(AWAY, "get", times=6), Backoff(tries=7, first=1, longest=10), jitter=1.0
+        Times(AWAY, "get", times=6),
+        RetryBackoff(max_attempts=7, initial_seconds=1, max_seconds=10),
+        jitter=1.0,
     )
     cluster.get(CONFIG_MAP, "team-a", "one")
     assert clock.waits == [1, 2, 4, 8, 10, 10]
@@ -92,12 +94,12 @@ def test_waits_double_up_to_the_longest():
 
 @pytest.mark.parametrize(("jitter", "wait"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
 def test_jitter_takes_off_up_to_half_of_a_wait(jitter, wait):
-    assert Backoff(first=2).wait(2, jitter, 0) == wait
+    assert RetryBackoff(initial_seconds=2).delay(2, jitter, 0) == wait
 
 
 @pytest.mark.parametrize(("wish", "wait"), [(0, 0.5), (0.2, 0.5), (7, 7), (1000, 300)])
 def test_the_wish_of_the_server_is_obeyed_within_reason(wish, wait):
-    assert Backoff().wait(1, 1.0, wish) == wait
+    assert RetryBackoff().delay(1, 1.0, wish) == wait
 
 
 def test_a_wish_in_an_error_lengthens_the_wait():

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from reconcile.engine.scheduler import Schedule
+from reconcile.engine.scheduler import Scheduler
 from reconcile.runtime.clock import SystemClock
 from tests.engine.fakes import FakeClock
 
@@ -32,12 +32,12 @@ def names(schedule):
 def test_every_run_is_carried_out_once(threads):
     log = []
     runs = [Work(number, [1.0] * (number % 3), log) for number in range(50)]
-    assert sorted(names(Schedule(runs, FakeClock(), threads))) == list(range(50))
+    assert sorted(names(Scheduler(runs, FakeClock(), threads))) == list(range(50))
     assert sorted(log) == [(n, step) for n in range(50) for step in range(n % 3 + 1)]
 
 
 def test_nothing_to_do_ends_at_once():
-    assert names(Schedule([], FakeClock(), 2)) == []
+    assert names(Scheduler([], FakeClock(), 2)) == []
 
 
 def test_a_thousand_waiting_runs_need_no_thousand_threads():
@@ -45,7 +45,7 @@ def test_a_thousand_waiting_runs_need_no_thousand_threads():
     before = threading.active_count()
     most = 0
     runs = [Work(number, [5.0] * 6) for number in range(1000)]
-    for _ in Schedule(runs, clock, 2).run():
+    for _ in Scheduler(runs, clock, 2).run():
         most = max(most, threading.active_count())
     assert most <= before + 2
     assert clock.monotonic() == pytest.approx(30, abs=1)
@@ -54,12 +54,12 @@ def test_a_thousand_waiting_runs_need_no_thousand_threads():
 def test_who_does_not_wait_is_done_before_who_does():
     log = []
     runs = [Work("slow", [100.0], log), Work("quick", (), log), Work("too", (), log)]
-    assert names(Schedule(runs, FakeClock(), 1)) == ["quick", "too", "slow"]
+    assert names(Scheduler(runs, FakeClock(), 1)) == ["quick", "too", "slow"]
 
 
 def test_runs_are_resumed_in_the_order_in_which_they_are_due():
     runs = [Work("late", [9.0]), Work("soon", [3.0]), Work("next", [3.0])]
-    assert names(Schedule(runs, FakeClock(), 1)) == ["soon", "next", "late"]
+    assert names(Scheduler(runs, FakeClock(), 1)) == ["soon", "next", "late"]
 
 
 def test_fresh_runs_are_begun_only_when_a_thread_is_free():
@@ -70,7 +70,7 @@ def test_fresh_runs_are_begun_only_when_a_thread_is_free():
             begun.append(number)
             yield Work(number)
 
-    schedule = Schedule(fresh(), FakeClock(), 2).run()
+    schedule = Scheduler(fresh(), FakeClock(), 2).run()
     next(schedule)
     assert len(begun) <= 3
     assert len(list(schedule)) == 9
@@ -105,7 +105,7 @@ class Waker:
 
 def test_a_run_that_occupies_its_thread_keeps_no_waiting_one_from_going_on():
     go = threading.Event()
-    assert sorted(names(Schedule([Blocked(go), Waker(go)], SystemClock(), 2))) == [
+    assert sorted(names(Scheduler([Blocked(go), Waker(go)], SystemClock(), 2))) == [
         "blocked",
         "waker",
     ]
@@ -123,4 +123,4 @@ class Defect:
 
 def test_a_defect_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
-        names(Schedule([Defect()], FakeClock(), 2))
+        names(Scheduler([Defect()], FakeClock(), 2))

@@ -5,7 +5,7 @@ import pytest
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.lifecycle.health import Phase
-from reconcile.core.model import LABEL_INSTALLATION, State
+from reconcile.core.model import LABEL_INSTALLATION, SessionState
 from reconcile.engine.status import read_status
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import ref_of, settled
@@ -27,7 +27,7 @@ def test_a_running_session_says_what_it_was_made_from():
     world = settled()
     world.clock.sleep(90)
     (row,) = rows(world)
-    assert (row.state, row.phase, row.age) == (State.RUNNING, Phase.RUNNING, 90)
+    assert (row.state, row.phase, row.age) == (SessionState.RUNNING, Phase.RUNNING, 90)
     assert row.revision == "r1"
     assert row.digest == world.desired().sessions[0].session.digest
     assert row.held == ()
@@ -37,14 +37,14 @@ def test_a_stopped_session_is_stopped():
     world = settled().add("one", "state: Stopped")
     world.apply()
     (row,) = rows(world)
-    assert (row.state, row.phase) == (State.STOPPED, Phase.STOPPED)
+    assert (row.state, row.phase) == (SessionState.STOPPED, Phase.STOPPED)
 
 
 def test_a_session_without_its_pod_waits_for_it():
     world = settled()
     world.remove("Pod", "one-runner")
     (row,) = rows(world)
-    assert (row.state, row.phase, row.reason) == (State.RUNNING, Phase.PENDING, "NoPod")
+    assert (row.state, row.phase, row.reason) == (SessionState.RUNNING, Phase.PENDING, "NoPod")
 
 
 def test_a_failed_pod_says_why():
@@ -71,7 +71,7 @@ def test_a_record_that_was_damaged_by_hand_is_shown_as_good_as_can_be(path, valu
     world = settled()
     world.edit("ConfigMap", "session-one", {"op": "replace", "path": path, "value": value})
     (row,) = rows(world)
-    assert (row.state, row.phase) == (State.RUNNING, Phase.RUNNING)
+    assert (row.state, row.phase) == (SessionState.RUNNING, Phase.RUNNING)
 
 
 def record(**metadata):

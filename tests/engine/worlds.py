@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.server import Settings
+from reconcile.adapters.embedded.server import EmbeddedSettings
 from reconcile.core.changes import Keep, Plan, Status
 from reconcile.core.model import LABEL_INSTALLATION, Kind, ObjectRef
 from reconcile.core.render.templates import compile_templates
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile
-from reconcile.engine.reconciler import Options, Planned, Reconciler
+from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
 from tests.engine.fakes import FakeClock, FlakyCluster, never
 
 SHIPPED = {
@@ -64,7 +64,7 @@ def tree_of(files, revision="r1", folders=()):
 class Passed:
     """What came of a pass; `failures` are those of no single change."""
 
-    planned: Planned
+    planned: PassPlan
     outcomes: tuple
     failures: tuple
 
@@ -109,16 +109,16 @@ class World:
     files: dict = field(default_factory=dict)
     templates: dict = field(default_factory=lambda: dict(SHIPPED))
     exit_s: float = 0.0
-    options: Options = field(default_factory=lambda: Options(concurrency=1))
+    options: ReconcilerOptions = field(default_factory=lambda: ReconcilerOptions(concurrency=1))
 
     def __post_init__(self):
         self.clock = FakeClock()
         numbers = itertools.count(1)
-        settings = Settings(
+        settings = EmbeddedSettings(
             now=self.clock.now,
             new_uid=lambda: f"uid-{next(numbers)}",
-            simulates=True,
-            exit_s=self.exit_s,
+            auto_tick=True,
+            exit_seconds=self.exit_s,
         )
         self.cluster = EmbeddedCluster(settings=settings)
         self.builder = builder_of(self.templates)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, PreconditionError, StoreError
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
+from reconcile.mirror.store.port import (
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 
 _Result = TypeVar("_Result")
 
@@ -60,17 +67,17 @@ class MemoryStore:
         self.bucket = bucket or MemoryBucket()
         self._prefix = prefix
 
-    def get(self, key: str) -> Stored:
-        return self._done("get", key, lambda full: Stored(self._body(full), self._etag(full)))
+    def get(self, key: str) -> ObjectData:
+        return self._done("get", key, lambda full: ObjectData(self._body(full), self._etag(full)))
 
-    def get_into(self, key: str, room: Room) -> int:
+    def get_into(self, key: str, sink: Sink) -> int:
         body = self._done("get", key, self._body)
-        room.begin()
+        sink.begin()
         at = 0
-        while at < len(body) and (space := room.space()):
+        while at < len(body) and (space := sink.space()):
             piece = body[at : at + len(space)]
             space[: len(piece)] = piece
-            room.take(len(piece))
+            sink.take(len(piece))
             at += len(piece)
         if at < len(body):
             raise DamagedError(f"{key} has more than {at} bytes")
@@ -82,16 +89,16 @@ class MemoryStore:
             raise DamagedError(f"{key} ends before byte {offset + size}")
         return part
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
         body = b"".join(parts)
         if hashlib.sha256(body).hexdigest() != digest:
             raise StoreError(f"{key}: the body is not what its digest says")
         self._done("put", key, lambda full: self._write(full, body))
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         return self._done("put_if", key, lambda full: self._write_if(full, body, etag))
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         yield from self._done("list", prefix, lambda full: self._below(full, self._prefix + after))
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -125,7 +132,7 @@ class MemoryStore:
     def _write(self, full: str, body: bytes) -> None:
         self.bucket.objects[full] = (body, self.bucket.now())
 
-    def _write_if(self, full: str, body: bytes, etag: str | Absent) -> str:
+    def _write_if(self, full: str, body: bytes, etag: str | ObjectAbsent) -> str:
         there = full in self.bucket.objects
         fits = there and etag == self._etag(full) if isinstance(etag, str) else not there
         if not fits:
@@ -133,10 +140,10 @@ class MemoryStore:
         self._write(full, body)
         return self._etag(full)
 
-    def _below(self, full: str, after: str) -> Sequence[Listed]:
+    def _below(self, full: str, after: str) -> Sequence[ListedObject]:
         found = sorted(self.bucket.objects.items())
         return [
-            Listed(key.removeprefix(self._prefix), len(body), written)
+            ListedObject(key.removeprefix(self._prefix), len(body), written)
             for key, (body, written) in found
             if key.startswith(full) and key > after
         ]

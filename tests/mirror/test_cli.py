@@ -9,30 +9,35 @@ import click
 import pytest
 
 from reconcile.mirror import errors
-from reconcile.mirror.cli.main import program, run, variable
-from reconcile.mirror.exit_codes import MEANINGS, Exit, exit_for, exit_of_farewell
+from reconcile.mirror.cli.main import env_variable_name, mirror_cli, run_mirror_cli
+from reconcile.mirror.exit_codes import (
+    MEANINGS,
+    MirrorExitCode,
+    exit_code_for_flush,
+    exit_code_for_mirror_error,
+)
 from reconcile.mirror.sidecar.http import COUNTERS, GAUGES
-from reconcile.runtime.settings import Settings
+from reconcile.runtime.settings import ProcessSettings
 
 DOCS = (Path(__file__).parents[2] / "docs" / "mirror.md").read_text(encoding="utf-8")
 
 
 def _run(*arguments, **environ):
-    return run(list(arguments), Settings(no_color=True, environ=environ))
+    return run_mirror_cli(list(arguments), ProcessSettings(no_color=True, environ=environ))
 
 
 def _options():
-    for name, command in program.commands.items():
+    for name, command in mirror_cli.commands.items():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 for flag in (*parameter.opts, *parameter.secondary_opts):
                     yield name, flag
 
 
-@pytest.mark.parametrize("name", sorted(program.commands))
+@pytest.mark.parametrize("name", sorted(mirror_cli.commands))
 def test_every_command_is_documented_and_has_help(name):
     assert f"`reconcile-mirror {name}" in DOCS
-    assert program.commands[name].help
+    assert mirror_cli.commands[name].help
 
 
 @pytest.mark.parametrize(("command", "flag"), sorted(set(_options())))
@@ -44,7 +49,7 @@ def test_every_option_is_documented_with_its_command(command, flag):
 def test_the_table_of_exit_codes_is_that_of_the_program():
     documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", DOCS, re.MULTILINE))
     assert documented == {str(code.value): meaning for code, meaning in MEANINGS.items()}
-    assert set(MEANINGS) == set(Exit)
+    assert set(MEANINGS) == set(MirrorExitCode)
 
 
 def test_every_metric_is_documented():
@@ -55,54 +60,54 @@ def test_every_metric_is_documented():
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.SettingsError, Exit.SETTINGS),
-        (errors.DeniedError, Exit.STORE),
-        (errors.StoreAwayError, Exit.STORE),
-        (errors.DamagedError, Exit.SNAPSHOT),
-        (errors.UnknownFormatError, Exit.SNAPSHOT),
-        (errors.PartialError, Exit.SNAPSHOT),
-        (errors.FencedError, Exit.FENCED),
-        (errors.MarkError, Exit.WORKSPACE),
-        (errors.WorkspaceError, Exit.WORKSPACE),
-        (errors.MirrorError, Exit.BUG),
+        (errors.SettingsError, MirrorExitCode.SETTINGS),
+        (errors.DeniedError, MirrorExitCode.STORE),
+        (errors.StoreAwayError, MirrorExitCode.STORE),
+        (errors.DamagedError, MirrorExitCode.SNAPSHOT),
+        (errors.UnknownFormatError, MirrorExitCode.SNAPSHOT),
+        (errors.PartialError, MirrorExitCode.SNAPSHOT),
+        (errors.FencedError, MirrorExitCode.FENCED),
+        (errors.MarkError, MirrorExitCode.WORKSPACE),
+        (errors.WorkspaceError, MirrorExitCode.WORKSPACE),
+        (errors.MirrorError, MirrorExitCode.BUG),
     ],
 )
 def test_each_error_has_its_exit_code(error, code):
-    assert exit_for(error("x")) is code
+    assert exit_code_for_mirror_error(error("x")) is code
 
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [
-        ("flushed", Exit.OK),
-        ("fenced", Exit.FENCED),
-        ("partial", Exit.LOST),
-        ("failed", Exit.LOST),
-        ("late", Exit.LOST),
+        ("flushed", MirrorExitCode.OK),
+        ("fenced", MirrorExitCode.FENCED),
+        ("partial", MirrorExitCode.LOST),
+        ("failed", MirrorExitCode.LOST),
+        ("late", MirrorExitCode.LOST),
     ],
 )
 def test_each_end_has_its_exit_code(outcome, code):
-    assert exit_of_farewell(outcome) is code
+    assert exit_code_for_flush(outcome) is code
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("sync", "--nothing"), Exit.USAGE),
-        (("sync", "--lanes=0"), Exit.USAGE),
-        (("status",), Exit.USAGE),
-        (("hydrate",), Exit.SETTINGS),
-        (("hydrate", "--pod-uid=u"), Exit.SETTINGS),
-        (("hydrate", "--pod-uid=u", "--prefix=a/../b"), Exit.SETTINGS),
-        (("sync", "--runner-port=1", "--runner-done=x"), Exit.SETTINGS),
-        (("sync", "--exclude=a\nb"), Exit.SETTINGS),
+        (("sync", "--nothing"), MirrorExitCode.USAGE),
+        (("sync", "--transfers=0"), MirrorExitCode.USAGE),
+        (("status",), MirrorExitCode.USAGE),
+        (("hydrate",), MirrorExitCode.SETTINGS),
+        (("hydrate", "--pod-uid=u"), MirrorExitCode.SETTINGS),
+        (("hydrate", "--pod-uid=u", "--prefix=a/../b"), MirrorExitCode.SETTINGS),
+        (("sync", "--runner-port=1", "--runner-done=x"), MirrorExitCode.SETTINGS),
+        (("sync", "--exclude=a\nb"), MirrorExitCode.SETTINGS),
     ],
 )
 def test_what_makes_no_sense_is_said_without_a_traceback(arguments, code, capsys, tmp_path):
     given = [*arguments, f"--state={tmp_path}"] if arguments[0] != "status" else list(arguments)
     ended = _run(*given, RECONCILE_MIRROR_WORKSPACE=str(tmp_path))
     if "--exclude=a\nb" in arguments:
-        assert ended in {Exit.WORKSPACE, code}
+        assert ended in {MirrorExitCode.WORKSPACE, code}
     else:
         assert ended == code
     assert "Traceback" not in capsys.readouterr().err
@@ -110,22 +115,26 @@ def test_what_makes_no_sense_is_said_without_a_traceback(arguments, code, capsys
 
 def test_the_environment_gives_what_the_command_line_does_not(tmp_path):
     state = tmp_path / "by-environment"
-    assert _run("prestop", RECONCILE_MIRROR_STATE=str(state)) == Exit.OK
+    assert _run("prestop", RECONCILE_MIRROR_STATE=str(state)) == MirrorExitCode.OK
     assert (state / "ending").exists()
     other = tmp_path / "by-option"
-    assert _run("prestop", f"--state={other}", RECONCILE_MIRROR_STATE=str(state)) == Exit.OK
+    assert (
+        _run("prestop", f"--state={other}", RECONCILE_MIRROR_STATE=str(state)) == MirrorExitCode.OK
+    )
     assert (other / "ending").exists()
 
 
 def test_each_option_has_a_variable_of_its_own():
-    for command in program.commands.values():
-        names = [variable(each) for each in command.params if isinstance(each, click.Option)]
+    for command in mirror_cli.commands.values():
+        names = [
+            env_variable_name(each) for each in command.params if isinstance(each, click.Option)
+        ]
         assert len(names) == len(set(names))
         assert all(re.fullmatch(r"RECONCILE_MIRROR_[A-Z_]+", name) for name in names)
 
 
 def test_a_bad_value_in_the_environment_is_a_wrong_command_line(capsys):
-    assert _run("sync", RECONCILE_MIRROR_LANES="many") == Exit.USAGE
+    assert _run("sync", RECONCILE_MIRROR_TRANSFERS="many") == MirrorExitCode.USAGE
     assert "many" in capsys.readouterr().err
 
 

@@ -5,17 +5,17 @@ from functools import partial
 
 import pytest
 
-from reconcile.mirror.concurrency import Lanes, Limit, OverError
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError, WorkerPool
 from tests.mirror.worlds import FakeClock
 
-FREE = Limit(FakeClock())
+FREE = Deadline(FakeClock())
 
 
 def test_all_jobs_are_done_when_it_is_drained():
     done = []
-    lanes = Lanes(3, "test")
+    lanes = WorkerPool(3, "test")
     for number in range(50):
-        lanes.run(partial(done.append, number), FREE)
+        lanes.submit(partial(done.append, number), FREE)
     lanes.drain(FREE)
     assert sorted(done) == list(range(50))
 
@@ -33,13 +33,13 @@ def test_no_more_jobs_are_open_than_there_are_lanes():
         with lock:
             most[0] -= 1
 
-    lanes = Lanes(2, "test")
-    lanes.run(job, FREE)
-    lanes.run(job, FREE)
+    lanes = WorkerPool(2, "test")
+    lanes.submit(job, FREE)
+    lanes.submit(job, FREE)
     assert begun.acquire(timeout=30)
     assert begun.acquire(timeout=30)
-    with pytest.raises(OverError):
-        lanes.run(job, Limit(FakeClock(), asked=lambda: True))
+    with pytest.raises(DeadlineExceededError):
+        lanes.submit(job, Deadline(FakeClock(), is_cancelled=lambda: True))
     gate.set()
     lanes.drain(FREE)
     assert most[1] == 2
@@ -49,8 +49,8 @@ def test_the_error_of_a_job_comes_out_once():
     def fail():
         raise ValueError("no")
 
-    lanes = Lanes(1, "test")
-    lanes.run(fail, FREE)
+    lanes = WorkerPool(1, "test")
+    lanes.submit(fail, FREE)
     with pytest.raises(ValueError, match="no"):
         lanes.drain(FREE)
     lanes.drain(FREE)
@@ -63,27 +63,27 @@ def test_an_error_that_nobody_came_for_can_be_forgotten():
         failed.set()
         raise ValueError("no")
 
-    lanes = Lanes(1, "test")
-    lanes.run(fail, FREE)
+    lanes = WorkerPool(1, "test")
+    lanes.submit(fail, FREE)
     assert failed.wait(30)
     with pytest.raises(ValueError, match="no"):
         lanes.drain(FREE)
-    lanes.forget_errors()
-    lanes.run(lambda: None, FREE)
+    lanes.clear_error()
+    lanes.submit(lambda: None, FREE)
     lanes.drain(FREE)
 
 
 def test_a_limit_that_is_reached_ends_the_wait_and_not_the_job():
     gate, done = threading.Event(), threading.Event()
-    lanes = Lanes(1, "test")
+    lanes = WorkerPool(1, "test")
 
     def work():
         gate.wait(30)
         done.set()
 
-    lanes.run(work, FREE)
+    lanes.submit(work, FREE)
     clock = FakeClock()
-    with pytest.raises(OverError):
-        lanes.drain(Limit(clock, ends=clock.monotonic()))
+    with pytest.raises(DeadlineExceededError):
+        lanes.drain(Deadline(clock, expires_at=clock.monotonic()))
     gate.set()
     assert done.wait(30)

@@ -13,14 +13,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from reconcile.mirror.errors import FencedError, PreconditionError, StoreAwayError
 from reconcile.mirror.head import claim, commit, read_head
-from reconcile.mirror.model import ManifestRef, Whole, Writer
+from reconcile.mirror.model import Complete, ManifestRef, Writer
 from reconcile.mirror.protocol import (
-    Claimant,
-    Found,
-    Landed,
-    next_number,
-    same_writer,
-    successor,
+    ClaimRequest,
+    Committed,
+    HeadVersion,
+    build_successor_head,
+    is_same_writer,
+    next_generation_number,
 )
 from reconcile.mirror.snapshot.keys import manifest_key
 from tests.mirror.memory_store import MemoryStore
@@ -31,9 +31,9 @@ from tests.mirror.worlds import FakeClock
 class Pod:
     """A pod with at most one running process; `writer` is its mark, `position` its memory."""
 
-    claimant: Claimant
+    claimant: ClaimRequest
     writer: Writer | None = None
-    position: Found | None = None
+    position: HeadVersion | None = None
     attempted: int = 0
     fenced: bool = False
     known: list = field(default_factory=list)
@@ -131,7 +131,7 @@ class Pods(RuleBasedStateMachine):
 
     def _pod(self):
         self.count += 1
-        pod = Pod(Claimant(f"uid-{self.count}", f"pod-{self.count}"))
+        pod = Pod(ClaimRequest(f"uid-{self.count}", f"pod-{self.count}"))
         self._claim(pod, Wire(self.store))
         return pod
 
@@ -193,17 +193,17 @@ class Pods(RuleBasedStateMachine):
             return
         assert pod.position.head.generation.chain in pod.known
         before, pod.position = pod.position, None
-        number = next_number(before.head, pod.attempted)
+        number = next_generation_number(before.head, pod.attempted)
         pod.attempted = number
         chain = (*before.head.generation.chain, self._ref(number))
-        attempted = successor(before.head, chain, 1, Whole())
+        attempted = build_successor_head(before.head, chain, 1, Complete())
         pod.known.append(chain)
         certain = wire.is_plain
         try:
             answer = commit(wire, attempted, before)
         except FencedError:
             pod.fenced = True
-            assert not same_writer(read_head(self.store).head.writer, attempted.writer)
+            assert not is_same_writer(read_head(self.store).head.writer, attempted.writer)
         except StoreAwayError:
             assert not certain
         else:
@@ -212,14 +212,14 @@ class Pods(RuleBasedStateMachine):
             self._look()
 
     def _answered(self, pod, attempted, answer):
-        pod.position = answer.found
-        if isinstance(answer, Landed):
+        pod.position = answer.version
+        if isinstance(answer, Committed):
             self.acknowledged.append(attempted.generation.chain[-1])
 
     def _stand(self, pod):
         if pod.position is None:
             found = read_head(self.store)
-            pod.fenced = not same_writer(found.head.writer, pod.writer)
+            pod.fenced = not is_same_writer(found.head.writer, pod.writer)
             pod.position = None if pod.fenced else found
         return not pod.fenced
 

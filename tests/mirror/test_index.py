@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconcile.mirror.index import index_of, load_index, save_index
+from reconcile.mirror.index import build_index, load_index, save_index
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.workspace.walk import Seen
+from reconcile.mirror.workspace.walk import FileStat
 
 NUMBERS = st.integers(0, 2**63 - 1)
 NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1) | st.just(
     "odd\udcff"
 )
 SEEN = st.builds(
-    Seen, NAMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**64 - 1), NUMBERS, NUMBERS
+    FileStat, NAMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**64 - 1), NUMBERS, NUMBERS
 )
 WALKS = st.lists(SEEN, unique_by=lambda one: one.path).map(
     lambda seen: sorted(seen, key=lambda one: one.path)
 )
-ONE = Seen("a", 0o100644, 1, 2, 3, 4, 5, 1)
+ONE = FileStat("a", 0o100644, 1, 2, 3, 4, 5, 1)
 
 
 @pytest.fixture
@@ -33,41 +33,41 @@ def state(tmp_path):
 @given(WALKS)
 def test_a_walk_is_known_again_after_it_was_kept(tmp_path_factory, seen):
     state = StateDirectory(tmp_path_factory.mktemp("state"))
-    save_index(state, index_of("", seen))
+    save_index(state, build_index("", seen))
     index = load_index(state)
-    assert index.same(seen)
-    assert list(index.unchanged(seen)) == [1] * len(seen)
+    assert index.matches(seen)
+    assert list(index.unchanged_flags(seen)) == [1] * len(seen)
 
 
 @pytest.mark.parametrize(
     "field", ["path", "mode", "size", "mtime", "ctime", "inode", "device", "links"]
 )
 def test_each_thing_that_differs_is_a_change(field):
-    index = index_of("", [ONE])
+    index = build_index("", [ONE])
     changed: dict[str, Any] = {field: "b" if field == "path" else 99}
     other = replace(ONE, **changed)
-    assert not index.same([other])
-    assert list(index.unchanged([other])) == [0]
+    assert not index.matches([other])
+    assert list(index.unchanged_flags([other])) == [0]
 
 
 def test_what_is_unsettled_is_never_as_it_was():
     other = replace(ONE, path="b")
-    index = index_of("", [ONE, other], unsettled=[1])
-    assert not index.same([ONE, other])
-    assert list(index.unchanged([ONE, other])) == [1, 0]
+    index = build_index("", [ONE, other], uncommitted=[1])
+    assert not index.matches([ONE, other])
+    assert list(index.unchanged_flags([ONE, other])) == [1, 0]
 
 
 def test_new_and_gone_entries_do_not_disturb_the_others():
     walk = [replace(ONE, path=name) for name in "abcde"]
-    index = index_of("", [walk[0], walk[2], walk[4]])
-    assert list(index.unchanged(walk)) == [1, 0, 1, 0, 1]
-    assert list(index.unchanged(walk[2:3])) == [1]
+    index = build_index("", [walk[0], walk[2], walk[4]])
+    assert list(index.unchanged_flags(walk)) == [1, 0, 1, 0, 1]
+    assert list(index.unchanged_flags(walk[2:3])) == [1]
 
 
 @pytest.mark.parametrize("keep", [0, 10, 30, -1])
 def test_an_index_that_was_cut_off_is_forgotten(state, keep):
-    save_index(state, index_of("f" * 64, [ONE]))
-    state.write(state.index, state.read(state.index)[:keep])
+    save_index(state, build_index("f" * 64, [ONE]))
+    state.write(state.index_path, state.read(state.index_path)[:keep])
     assert load_index(state) is None
 
 

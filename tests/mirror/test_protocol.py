@@ -8,19 +8,19 @@ from reconcile.mirror.errors import (
     FencedError,
     StoreAwayError,
 )
-from reconcile.mirror.head import claim, commit, exchange, read_head
-from reconcile.mirror.model import Generation, Head, ManifestRef, Missing, Whole, Writer
+from reconcile.mirror.head import claim, commit, read_head, swap_head
+from reconcile.mirror.model import Complete, Generation, Head, ManifestRef, Partial, Writer
 from reconcile.mirror.protocol import (
-    Claimant,
-    Found,
-    Landed,
-    Moved,
-    Taken,
-    Unchanged,
-    claimed,
-    judge,
-    next_number,
-    successor,
+    ClaimRequest,
+    Committed,
+    Fenced,
+    HeadUnchanged,
+    HeadVersion,
+    Superseded,
+    build_claimed_head,
+    build_successor_head,
+    classify_head_write,
+    next_generation_number,
 )
 from reconcile.mirror.snapshot.head import encode_head
 from reconcile.mirror.snapshot.keys import HEAD, manifest_key
@@ -28,8 +28,8 @@ from reconcile.mirror.store.port import ABSENT
 from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import FakeClock, Script
 
-ONE = Claimant("uid-1", "pod-1")
-TWO = Claimant("uid-2", "pod-2")
+ONE = ClaimRequest("uid-1", "pod-1")
+TWO = ClaimRequest("uid-2", "pod-2")
 
 
 def _ref(number, content="a"):
@@ -52,49 +52,53 @@ def world():
 
 def test_what_was_written_is_found_as_ones_own():
     attempted = _head(2)
-    found = Found(attempted, "new")
-    assert judge(attempted, Found(_head(1), "old"), found) == Landed(found)
+    found = HeadVersion(attempted, "new")
+    assert classify_head_write(attempted, HeadVersion(_head(1), "old"), found) == Committed(found)
 
 
 def test_the_old_head_with_the_old_etag_may_be_written_over():
-    before = Found(_head(1), "old")
-    assert judge(_head(2), before, before) == Unchanged()
+    before = HeadVersion(_head(1), "old")
+    assert classify_head_write(_head(2), before, before) == HeadUnchanged()
 
 
 def test_no_head_at_all_is_no_change_for_a_first_claim():
-    assert judge(_head(0), None, None) == Unchanged()
+    assert classify_head_write(_head(0), None, None) == HeadUnchanged()
 
 
 def test_ones_own_other_generation_is_a_late_write_and_not_the_one_attempted():
-    other = Found(_head(2, content="b"), "late")
-    assert judge(_head(2, content="a"), Found(_head(1), "old"), other) == Moved(other)
+    other = HeadVersion(_head(2, content="b"), "late")
+    assert classify_head_write(
+        _head(2, content="a"), HeadVersion(_head(1), "old"), other
+    ) == Superseded(other)
 
 
 @pytest.mark.parametrize("writer", [Writer("uid-2", 2, "pod-2"), Writer("uid-1", 2, "pod-1")])
 def test_another_pod_and_another_epoch_are_other_writers(writer):
-    other = Found(_head(1, writer), "x")
-    assert judge(_head(2), Found(_head(1), "old"), other) == Taken(other)
+    other = HeadVersion(_head(1, writer), "x")
+    assert classify_head_write(_head(2), HeadVersion(_head(1), "old"), other) == Fenced(other)
 
 
 def test_a_claim_keeps_the_generation_and_begins_the_next_epoch():
-    before = Found(_head(7), "e")
-    after = claimed(before, TWO, 99)
+    before = HeadVersion(_head(7), "e")
+    after = build_claimed_head(before, TWO, 99)
     assert after.generation == before.head.generation
     assert after.writer == Writer("uid-2", 2, "pod-2")
 
 
 def test_the_first_claim_makes_generation_0():
-    assert claimed(None, ONE, 99) == Head(Generation(0, 99, ()), Writer("uid-1", 1, "pod-1"))
+    assert build_claimed_head(None, ONE, 99) == Head(
+        Generation(0, 99, ()), Writer("uid-1", 1, "pod-1")
+    )
 
 
 def test_a_number_is_never_given_twice_even_after_a_commit_in_doubt():
-    assert next_number(_head(3), 0) == 4
-    assert next_number(_head(3), 4) == 5
+    assert next_generation_number(_head(3), 0) == 4
+    assert next_generation_number(_head(3), 4) == 5
 
 
 def test_a_successor_says_what_it_lacks_and_who_wrote_it():
-    head = successor(_head(1), (_ref(1), _ref(2)), 9, Missing(3, 4))
-    assert head.generation == Generation(2, 9, (_ref(1), _ref(2)), Missing(3, 4))
+    head = build_successor_head(_head(1), (_ref(1), _ref(2)), 9, Partial(3, 4))
+    assert head.generation == Generation(2, 9, (_ref(1), _ref(2)), Partial(3, 4))
     assert head.writer == _head(1).writer
 
 
@@ -162,7 +166,7 @@ def test_a_refused_key_ends_a_claim_at_once(world):
 
 def _next(found, content="a"):
     chain = (*found.head.generation.chain, _ref(found.head.generation.number + 1, content))
-    return successor(found.head, chain, 6, Whole())
+    return build_successor_head(found.head, chain, 6, Complete())
 
 
 def test_a_commit_whose_answer_is_lost_is_recognised(world):
@@ -170,8 +174,8 @@ def test_a_commit_whose_answer_is_lost_is_recognised(world):
     found = claim(store, ONE, clock)
     script.lose_after("put_if")
     landed = commit(store, _next(found), found)
-    assert isinstance(landed, Landed)
-    assert landed.found == read_head(store)
+    assert isinstance(landed, Committed)
+    assert landed.version == read_head(store)
 
 
 def test_a_commit_after_another_claim_is_refused_and_says_who(world):
@@ -189,8 +193,8 @@ def test_a_commit_finds_its_own_late_predecessor(world):
     late = _next(found, "b")
     store.put_if(HEAD, encode_head(late), found.etag)
     moved = commit(store, _next(found), found)
-    assert isinstance(moved, Moved)
-    assert moved.found == read_head(store)
+    assert isinstance(moved, Superseded)
+    assert moved.version == read_head(store)
 
 
 def test_a_commit_to_a_head_that_was_deleted_does_not_make_it_anew(world):
@@ -215,5 +219,5 @@ def test_an_exchange_sends_no_third_time(world):
     found = claim(store, ONE, clock)
     script.lose_before("put_if", times=3)
     with pytest.raises(StoreAwayError):
-        exchange(store, _next(found), found)
+        swap_head(store, _next(found), found)
     assert len(script.left) == 1

@@ -116,7 +116,7 @@ def test_the_page_recovers_a_workspace_from_a_real_server_that_checks_keys(s3_se
     store = S3Store(s3_server.location(bucket, "team-a/fix-login/"), s3_server.credentials)
     for key, body in shop.objects.items():
         store.put(key, [body], hashlib.sha256(body).hexdigest())
-    keys = configuration("us-east-1", s3_server.keys.access, s3_server.keys.secret)
+    keys = configuration("us-east-1", s3_server.keys.access_key, s3_server.keys.secret_key)
     done = recover(tmp_path, f"{s3_server.url}/{bucket}/team-a/fix-login", keys)
     assert done.returncode == 0, done.stderr.decode()
     assert_is(shop, tmp_path / "workspace")
@@ -125,7 +125,7 @@ def test_the_page_recovers_a_workspace_from_a_real_server_that_checks_keys(s3_se
 @pytest.mark.s3
 def test_a_wrong_key_recovers_nothing(s3_server, tmp_path):
     bucket = buckets.fresh(s3_server)
-    keys = configuration("us-east-1", s3_server.keys.access, "wrong")
+    keys = configuration("us-east-1", s3_server.keys.access_key, "wrong")
     done = recover(tmp_path, f"{s3_server.url}/{bucket}/team-a/fix-login", keys)
     assert done.returncode != 0
     assert b"403" in done.stderr

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.spec.formats import BANDWIDTH
-from reconcile.mirror.cli.main import program, variable
+from reconcile.mirror.cli.main import env_variable_name, mirror_cli
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.units import bytes_per_second
+from reconcile.mirror.units import parse_bandwidth
 from tests.core.render.test_mirror_containers import CUSTOM, SHAPES, SHARED, mirrors
 
 
@@ -16,8 +16,10 @@ from tests.core.render.test_mirror_containers import CUSTOM, SHAPES, SHARED, mir
 @pytest.mark.parametrize("spec", [SHARED, CUSTOM], ids=["shared", "custom"])
 def test_each_variable_that_the_pod_sets_is_an_option_of_the_command_that_reads_it(spec, shape):
     for container in mirrors(spec, shape).values():
-        command = program.commands[container["command"][1]]
-        known = {variable(each) for each in command.params if isinstance(each, click.Option)}
+        command = mirror_cli.commands[container["command"][1]]
+        known = {
+            env_variable_name(each) for each in command.params if isinstance(each, click.Option)
+        }
         given = {entry["name"] for entry in container["env"]}
         assert {name for name in given if name.startswith("RECONCILE_MIRROR_")} <= known
 
@@ -25,8 +27,8 @@ def test_each_variable_that_the_pod_sets_is_an_option_of_the_command_that_reads_
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_value_that_the_pod_sets_is_one_that_the_command_takes(shape):
     for container in mirrors(CUSTOM, shape).values():
-        command = program.commands[container["command"][1]]
-        options = {variable(each): each for each in command.params}
+        command = mirror_cli.commands[container["command"][1]]
+        options = {env_variable_name(each): each for each in command.params}
         for entry in container["env"]:
             if "value" in entry and (option := options.get(entry["name"])) is not None:
                 value = entry["value"].splitlines() if option.multiple else entry["value"]
@@ -37,7 +39,7 @@ def test_the_pod_runs_only_commands_that_there_are():
     native = mirrors(SHARED, "native")["sync"]
     hook = native["lifecycle"]["preStop"]["exec"]["command"]
     assert hook[0] == "reconcile-mirror"
-    assert hook[1] in program.commands
+    assert hook[1] in mirror_cli.commands
 
 
 @given(
@@ -49,8 +51,8 @@ def test_the_pod_runs_only_commands_that_there_are():
 )
 def test_a_session_file_takes_the_bandwidths_that_the_mirror_takes(text):
     try:
-        bytes_per_second(text)
+        parse_bandwidth(text)
     except SettingsError:
-        assert BANDWIDTH.reason(text) != ""
+        assert BANDWIDTH.find_error(text) != ""
     else:
-        assert BANDWIDTH.reason(text) == ""
+        assert BANDWIDTH.find_error(text) == ""

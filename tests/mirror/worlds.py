@@ -3,15 +3,15 @@
 import math
 import stat
 
-from reconcile.mirror.backup.archiver import Effort
+from reconcile.mirror.backup.archiver import PassOptions
 from reconcile.mirror.backup.syncer import Syncer, Workspace
-from reconcile.mirror.concurrency import Lanes, Limit
+from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
-from reconcile.mirror.local_state import StateDirectory, require_mark
-from reconcile.mirror.protocol import Claimant
-from reconcile.mirror.restore.restore import Means, Volume
-from reconcile.mirror.sidecar.hydrate import PartialPolicy, hydrate
-from reconcile.mirror.snapshot.repack import THRIFT
+from reconcile.mirror.local_state import StateDirectory, require_hydrate_marker
+from reconcile.mirror.protocol import ClaimRequest
+from reconcile.mirror.restore.restore import RestoreContext, RestoreTarget
+from reconcile.mirror.sidecar.hydrate import PartialPolicy, hydrate_workspace
+from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY
 from reconcile.mirror.workspace.excludes import Excludes
 
 
@@ -101,7 +101,7 @@ class Silent:
     def info(self, event, **fields):
         self.events.append((event, fields))
 
-    warn = info
+    warning = info
 
 
 class Pod:
@@ -113,21 +113,25 @@ class Pod:
         self.state = StateDirectory(folder / name / "state")
         self.store = store
         self.clock = clock or FakeClock()
-        self.claimant = Claimant(f"uid-{name}", name)
+        self.claimant = ClaimRequest(f"uid-{name}", name)
         self.excludes = Excludes(["*.skip"])
 
     def hydrate(self, policy=PartialPolicy.USE, trusted=lambda: None):
-        means = Means(self.store, Lanes(2, "fetch"), self.clock, lambda _piece: None, trusted)
-        volume = Volume(self.root, self.state, self.excludes)
-        return hydrate(volume, means, self.claimant, policy)
+        means = RestoreContext(
+            self.store, WorkerPool(2, "fetch"), self.clock, lambda _piece: None, trusted
+        )
+        volume = RestoreTarget(self.root, self.state, self.excludes)
+        return hydrate_workspace(volume, means, self.claimant, policy)
 
     def syncer(self):
-        writer = require_mark(self.state, self.root).writer
+        writer = require_hydrate_marker(self.state, self.root).writer
         workspace = Workspace(self.root, self.excludes, self.state, writer)
-        return Syncer(workspace, lambda: self.store, Lanes(2, "upload"), self.clock)
+        return Syncer(workspace, lambda: self.store, WorkerPool(2, "upload"), self.clock)
 
-    def effort(self, *, final=False, ends=math.inf, asked=lambda: False, thrift=THRIFT):
-        return Effort(Limit(self.clock, ends, asked), final, thrift)
+    def effort(
+        self, *, final=False, ends=math.inf, asked=lambda: False, thrift=DEFAULT_REPACK_POLICY
+    ):
+        return PassOptions(Deadline(self.clock, ends, asked), final, thrift)
 
     def sync(self, **effort):
         """One pass of a new process."""

@@ -22,7 +22,7 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.field_path import Item, Member, show
+from reconcile.core.fields.field_path import ListItem, SetMember, format_path
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.view import LiveCluster, OtherRevision, PlanReport
@@ -88,7 +88,9 @@ WEAPONS = (
 texts = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=5), max_size=6).map("".join)
 words = texts.filter(bool)
 sessions = st.builds(SessionId, st.just("team-a") | words, words)
-segments = st.one_of(words, words.map(lambda name: Item((("name", name),))), words.map(Member))
+segments = st.one_of(
+    words, words.map(lambda name: ListItem((("name", name),))), words.map(SetMember)
+)
 values = st.one_of(
     texts,
     st.none(),
@@ -108,7 +110,7 @@ def fields(draw):
     at = (draw(words), *draw(st.lists(segments, max_size=4)))
     known = draw(st.booleans())
     sides = draw(values | st.just(ABSENT)), draw(values)
-    return FieldChange(show(at), *sides, draw(effects), draw(causes), at if known else ())
+    return FieldChange(format_path(at), *sides, draw(effects), draw(causes), at if known else ())
 
 
 @st.composite

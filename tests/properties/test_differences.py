@@ -5,10 +5,10 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.fields.diff import covers, differences, json_patch
-from reconcile.core.fields.managed_fields import fields_of, leaves
-from reconcile.core.fields.managed_fields import find as lookup
-from reconcile.core.fields.merge_schema import schema_of
+from reconcile.core.fields.diff import build_json_patch, covers, find_differences
+from reconcile.core.fields.managed_fields import build_field_set, iter_owned_paths
+from reconcile.core.fields.managed_fields import find_value as lookup
+from reconcile.core.fields.merge_schema import merge_schema_for
 from tests.builders import body, co_owned, live, manifest, owned
 from tests.json_patch import patched
 
@@ -111,11 +111,13 @@ def edited(before, theirs):
     """A live object over which others have laid their edits; both are said to own what they set."""
     obj = live(before)
     result = {**merged(obj, theirs), "metadata": merged(obj["metadata"], theirs["metadata"])}
-    return co_owned(result, fields_of(theirs, schema_of(before.kind)), "theirs", operation="Apply")
+    return co_owned(
+        result, build_field_set(theirs, merge_schema_for(before.kind)), "theirs", operation="Apply"
+    )
 
 
 def patch_of(now, obj):
-    return json_patch(differences(schema_of(now.kind), now.body, obj), obj)
+    return build_json_patch(find_differences(merge_schema_for(now.kind), now.body, obj), obj)
 
 
 def without_empty(value):
@@ -142,11 +144,11 @@ def test_the_patch_leads_to_what_is_declared_and_a_second_one_is_empty(case):
 @given(edits())
 def test_fields_that_others_set_stay(case):
     before, now, theirs = case
-    schema = schema_of(now.kind)
+    schema = merge_schema_for(now.kind)
     obj = edited(before, theirs)
     result = patched(obj, patch_of(now, obj))
-    declared = list(leaves(fields_of(now.body, schema)))
-    for path in leaves(fields_of(theirs, schema)):
+    declared = list(iter_owned_paths(build_field_set(now.body, schema)))
+    for path in iter_owned_paths(build_field_set(theirs, schema)):
         found, left = lookup(obj, path), lookup(result, path)
         if isinstance(found, dict):
             assert isinstance(left, dict)
@@ -157,7 +159,7 @@ def test_fields_that_others_set_stay(case):
 @given(edits())
 def test_without_others_exactly_what_is_declared_is_left(case):
     before, now, _ = case
-    schema = schema_of(now.kind)
+    schema = merge_schema_for(now.kind)
     result = patched(live(before), patch_of(now, live(before)))
     del result["metadata"]["managedFields"]
     assert covers(schema, now.body, result)
@@ -168,5 +170,5 @@ def test_without_others_exactly_what_is_declared_is_left(case):
 def test_the_gate_never_passes_what_differs(case):
     before, now, theirs = case
     obj = edited(before, theirs)
-    if covers(schema_of(now.kind), now.body, obj):
+    if covers(merge_schema_for(now.kind), now.body, obj):
         assert patch_of(now, obj) == ()

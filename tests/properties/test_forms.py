@@ -6,8 +6,8 @@ import subprocess
 from hypothesis import given
 
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import TextOptions, visible
-from reconcile.core.report.text import format_names, format_text
+from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.report.text import format_names, format_plan_text
 from reconcile.core.report.unified import format_unified
 from tests.core.report import sample_plans
 from tests.properties.hostile import HOSTILE, reports
@@ -19,7 +19,9 @@ def lines_of(text):
     """Take a text apart at the line breaks that are ours; nothing in a line steers a terminal."""
     *lines, end = text.split("\n")
     assert end == ""
-    assert all(visible(line.replace("\t", " ")) == line.replace("\t", " ") for line in lines)
+    assert all(
+        escape_controls(line.replace("\t", " ")) == line.replace("\t", " ") for line in lines
+    )
     return lines
 
 
@@ -54,7 +56,7 @@ def test_names_are_one_line_each_and_begin_with_what_happens(report):
 @HOSTILE
 @given(reports)
 def test_text_ends_in_what_the_plan_was_made_of(report):
-    lines = lines_of(format_text(report, Masker(), TextOptions(verbose=True)))
+    lines = lines_of(format_plan_text(report, Masker(), TextOptions(verbose=True)))
     starts = [line.split(":")[0] for line in lines[-4:]]
     assert starts == ["Plan", "Tree", "Compared with", "Plan digest"]
 

@@ -18,11 +18,16 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.field_path import Item
+from reconcile.core.fields.field_path import ListItem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, SessionId
-from reconcile.core.report.escape import visible
-from reconcile.core.report.markdown import LIMIT, MINIMUM, format_failure, format_markdown
+from reconcile.core.report.escape import escape_controls
+from reconcile.core.report.markdown import (
+    MAX_COMMENT_BYTES,
+    MIN_COMMENT_BYTES,
+    format_failure,
+    format_markdown,
+)
 from reconcile.core.report.problems import Findings
 from reconcile.core.yaml_loader import load_documents
 from tests.core.report import sample_plans
@@ -38,7 +43,7 @@ def size(comment):
 
 
 @HOSTILE
-@given(reports, st.integers(MINIMUM, 3 * MINIMUM) | st.just(LIMIT))
+@given(reports, st.integers(MIN_COMMENT_BYTES, 3 * MIN_COMMENT_BYTES) | st.just(MAX_COMMENT_BYTES))
 def test_whatever_a_plan_holds_its_comment_is_ours_alone_and_within_its_limit(report, limit):
     comment = format_markdown(report, Masker(), limit)
     assert comment.startswith(MARKER)
@@ -52,7 +57,7 @@ def test_whatever_a_plan_holds_its_comment_is_ours_alone_and_within_its_limit(re
 
 
 @HOSTILE
-@given(findings, texts, st.integers(MINIMUM, 3 * MINIMUM))
+@given(findings, texts, st.integers(MIN_COMMENT_BYTES, 3 * MIN_COMMENT_BYTES))
 def test_whatever_went_wrong_the_comment_that_says_so_is_ours_alone(found, installation, limit):
     comment = format_failure(found, installation, Masker(), limit)
     assert comment.startswith(MARKER)
@@ -68,9 +73,11 @@ def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
     report = sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (change,))))
     masker = Masker()
     shown = render(format_markdown(report, masker)).fences[0]
-    told = masker.object(change.manifest.body)["data"]["INITIAL_PROMPT"]
+    told = masker.mask_object(change.manifest.body)["data"]["INITIAL_PROMPT"]
     if "\n" in told and _is_spelt_out(told):
-        assert all(visible(part) in shown for line in told.split("\n") for part in line.split("\t"))
+        assert all(
+            escape_controls(part) in shown for line in told.split("\n") for part in line.split("\t")
+        )
     else:
         text = "".join(line.removeprefix("+") for line in shown.splitlines(keepends=True))
         assert load_documents(text)[0].value["data"]["INITIAL_PROMPT"] == told
@@ -78,11 +85,13 @@ def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
 
 def _is_beyond_yaml(char):
     """Tell whether YAML cannot spell a character out: NUL, half characters, and beyond 16 bits."""
-    return visible(char) != char and not 0 < ord(char) < 0xD800
+    return escape_controls(char) != char and not 0 < ord(char) < 0xD800
 
 
 def _is_spelt_out(text):
-    return any(visible(part) != part for line in text.split("\n") for part in line.split("\t"))
+    return any(
+        escape_controls(part) != part for line in text.split("\n") for part in line.split("\t")
+    )
 
 
 # Thousands of sessions
@@ -101,9 +110,9 @@ def many(count):
             (
                 "spec",
                 "containers",
-                Item((("name", "runner"),)),
+                ListItem((("name", "runner"),)),
                 "env",
-                Item((("name", "PROMPT"),)),
+                ListItem((("name", "PROMPT"),)),
                 "value",
             ),
         )
@@ -127,7 +136,7 @@ THOUSANDS = sample_plans.report(
 
 def test_five_thousand_changed_sessions_keep_to_the_limit_and_all_are_counted():
     comment = format_markdown(THOUSANDS, Masker())
-    assert LIMIT - 4_000 < size(comment) <= LIMIT
+    assert MAX_COMMENT_BYTES - 4_000 < size(comment) <= MAX_COMMENT_BYTES
     found = render(comment)
     shown = found.tags.count("details")
     assert shown > 5
@@ -140,8 +149,8 @@ def test_five_thousand_changed_sessions_keep_to_the_limit_and_all_are_counted():
 
 
 def test_the_least_limit_still_holds_the_summary():
-    comment = format_markdown(THOUSANDS, Masker(), MINIMUM)
-    assert size(comment) <= MINIMUM
+    comment = format_markdown(THOUSANDS, Masker(), MIN_COMMENT_BYTES)
+    assert size(comment) <= MIN_COMMENT_BYTES
     found = render(comment)
     assert found.tags.count("table") == 1
     for title in ("Deletes", "Restarts and replacements", "Errors", "Held"):

@@ -25,7 +25,7 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape import escape_controls
 from reconcile.core.report.json_output import outcomes_json, problems_json, to_json
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.results import format_outcomes_text
@@ -149,7 +149,7 @@ def test_a_secret_in_any_secret_place_shows_in_no_output(case):
 def test_no_output_steers_a_terminal(case):
     new, change = case
     for text in outputs(new, change, Masker()):
-        assert all(visible(line) == line for line in text.split("\n"))
+        assert all(escape_controls(line) == line for line in text.split("\n"))
 
 
 @settings(deadline=None)
@@ -158,8 +158,8 @@ def test_masking_an_object_twice_changes_nothing(case):
     _, change = case
     masker = Masker()
     wanted = change.change if isinstance(change, Hold) else change
-    once = masker.object(wanted.manifest.body)
-    assert masker.object(once) == once
+    once = masker.mask_object(wanted.manifest.body)
+    assert masker.mask_object(once) == once
 
 
 SNIPPETS = st.sampled_from(
@@ -196,13 +196,13 @@ SNIPPETS = st.sampled_from(
 def test_masking_a_text_twice_changes_nothing(text):
     masker = Masker()
     masker.learn({"stringData": {"A_TOKEN": "hunter22", "B_TOKEN": "a b c", "C_TOKEN": "er22@x"}})
-    once = masker.text(text)
+    once = masker.mask_text(text)
     assert "hunter22" not in once
-    assert masker.text(once) == once
+    assert masker.mask_text(once) == once
 
 
 @settings(deadline=None)
 @given(CANARIES, CANARIES, NAMES)
 def test_equal_values_have_equal_marks_and_others_have_others(left, right, name):
     masker = Masker(("*_PIN",))
-    assert (masker.value(name, left) == masker.value(name, right)) == (left == right)
+    assert (masker.mask_value(name, left) == masker.mask_value(name, right)) == (left == right)

@@ -4,8 +4,8 @@ from hypothesis import Phase, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.errors import SpecError
-from reconcile.core.plan.approval import plan_digest
-from reconcile.engine.offline_diff import Reading, Side, compare
+from reconcile.core.plan.approval import compute_plan_digest
+from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
 from tests.engine.worlds import SHIPPED, World, policy_text, session_text, tree_of
 
 NAMES = ("ada", "bob", "ada-inputs", "session-ada")
@@ -72,14 +72,14 @@ def edited(old, changes):
 
 
 def side(files, revision, templates=SHIPPED):
-    return Side(revision, tree_of(files, revision), templates)
+    return Revision(revision, tree_of(files, revision), templates)
 
 
 def planned(old, new, *, whole, prune=True):
     """The plan, or every reason why there is none."""
-    reading = Reading(regular=True, whole=whole)
+    reading = ReadOptions(standard_names=True, read_all=whole)
     try:
-        return compare(side(old, "r1"), side(new, "r2"), reading, prune=prune).plan
+        return compare_revisions(side(old, "r1"), side(new, "r2"), reading, prune=prune).plan
     except SpecError as error:
         return error.problems
 
@@ -140,4 +140,4 @@ def test_the_digest_is_that_of_the_plan_after_the_merge(commit):
     world.files = new
     online = world.plan(revision="r2").plan
     event(f"{len(offline.sessions)} sessions")
-    assert plan_digest(online) == plan_digest(offline)
+    assert compute_plan_digest(online) == compute_plan_digest(offline)

@@ -12,7 +12,7 @@ from reconcile.core.errors import (
     ConflictError,
     UnavailableError,
 )
-from reconcile.engine.reconciler import Options
+from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.fakes import nth
 from tests.engine.worlds import (
     GENEROUS,
@@ -58,7 +58,7 @@ TREES = st.dictionaries(PLACES, SPECS, max_size=4)
 
 
 def world_of(sessions):
-    world = World(options=Options(concurrency=2))
+    world = World(options=ReconcilerOptions(concurrency=2))
     world.files["policy.yaml"] = policy_text(GENEROUS, "allowEmpty: true")
     for (namespace, name), spec in sessions.items():
         world.files[f"{namespace}/{name}.yaml"] = file_of(name, spec)
@@ -145,7 +145,7 @@ class Passes(RuleBasedStateMachine):
 
     @initialize(sessions=TREES)
     def begin(self, sessions):
-        self.world = World(options=Options(concurrency=1))
+        self.world = World(options=ReconcilerOptions(concurrency=1))
         self.world.files["policy.yaml"] = policy_text(GENEROUS, "allowEmpty: true")
         metadata = {"name": "theirs", "namespace": "team-a"}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}

@@ -14,11 +14,11 @@ from reconcile.core.model import (
     ObjectRef,
     OnConflict,
     Policy,
-    State,
-    Strategy,
-    record_of,
+    SessionState,
+    UpdateStrategy,
+    build_record_ref,
 )
-from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.session_changes import UNKNOWN_UID
 from tests.builders import (
     config_map,
@@ -72,8 +72,8 @@ def a_session(draw, name, namespace):
     of = session(
         name,
         namespace,
-        state=draw(st.sampled_from(State)),
-        strategy=draw(st.sampled_from(Strategy)),
+        state=draw(st.sampled_from(SessionState)),
+        strategy=draw(st.sampled_from(UpdateStrategy)),
         labels=draw(st.sampled_from([{}, {"team": "1"}, {"team": "2"}])),
     )
     runner = container(image=draw(st.sampled_from(["runner:1", "runner:2"])))
@@ -104,7 +104,7 @@ def worlds(draw):
     theirs = [draw(not_ours(each)) for each in draw(sessions())]
     manifests = [manifest for each in after for manifest in each.manifests]
     taken = draw(st.frozensets(st.sampled_from([m.ref for m in manifests]))) if after else ()
-    return after, [obj for obj in objects if obj], theirs, Strangers(frozenset(taken))
+    return after, [obj for obj in objects if obj], theirs, ForeignObjects(frozenset(taken))
 
 
 @st.composite
@@ -164,7 +164,7 @@ def carried_out(result, objects):
 
 
 def owner_of(manifest):
-    record = record_of(manifest.session)
+    record = build_record_ref(manifest.session)
     return None if manifest.ref == record else uid_of(record)
 
 

@@ -16,9 +16,9 @@ from reconcile.core.render.filters import toyaml
 from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.json_output import outcomes_json, status_json, to_json
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.results import format_ended
+from reconcile.core.report.results import format_finished_outcomes
 from reconcile.core.report.status import format_status
-from reconcile.engine.reconciler import Options
+from reconcile.engine.reconciler import ReconcilerOptions
 from reconcile.engine.status import read_status
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import report
@@ -49,13 +49,13 @@ def outputs(world, passed):
     masker = Masker(passed.planned.desired.policy.mask)
     findings = Findings(passed.planned.desired.problems, passed.planned.desired.warnings)
     yield from every_form(report(passed.plan, findings), masker)
-    yield format_ended(passed.outcomes, masker, TextOptions(verbose=True))
+    yield format_finished_outcomes(passed.outcomes, masker, TextOptions(verbose=True))
     yield to_json(outcomes_json(passed.plan, passed.outcomes, findings, masker))
     rows = read_status(world.cluster, world.clock, "default", ["team-a"])
     yield format_status(rows, masker, TextOptions(verbose=True))
     yield to_json(status_json("default", rows, masker))
     for wanted in passed.planned.desired.sessions:
-        yield from (toyaml(masker.object(manifest.body)) for manifest in wanted.manifests)
+        yield from (toyaml(masker.mask_object(manifest.body)) for manifest in wanted.manifests)
     problems = tuple(Problem("", 0, 0, "", failure) for failure in passed.failures)
     yield format_problems(Findings(problems), masker)
 
@@ -63,7 +63,9 @@ def outputs(world, passed):
 @passes
 @given(SECRETS, SECRETS, SECRETS, st.sampled_from(["Pod", "Secret"]))
 def test_no_secret_shows_in_any_output(before, drifted, after, kind):
-    world = World(templates={**SHIPPED, "key.yaml.j2": KEY}, options=Options(concurrency=1))
+    world = World(
+        templates={**SHIPPED, "key.yaml.j2": KEY}, options=ReconcilerOptions(concurrency=1)
+    )
     world.files["policy.yaml"] = policy_text(GENEROUS, 'mask: ["*_DSN"]')
     canaries = {*before.values(), *drifted.values(), *after.values()}
     shown = []

@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.parse import Unusable, read_file
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.parse import InvalidFile, parse_file
 from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.documents import document, session
 from tests.core.spec.test_json_schema import EVERY_FIELD
@@ -51,20 +51,20 @@ def replaced(value, path, new):
 
 
 def check(result):
-    assert isinstance(result.content, Unusable) is bool(result.problems)
-    assemble([result], ["team-a"])
+    assert isinstance(result.content, InvalidFile) is bool(result.problems)
+    assemble_tree([result], ["team-a"])
 
 
 @given(st.sampled_from(PATHS), st.binary())
 def test_arbitrary_bytes_are_read_or_refused(path, content):
-    check(read_file(path, content))
+    check(parse_file(path, content))
 
 
 @given(st.sampled_from(PATHS), st.sampled_from(TEXTS), CUTS)
 def test_a_mutilated_text_is_read_or_refused(path, text, cuts):
     for at, length, insert in cuts:
         text = text[:at] + insert + text[at + length :]
-    check(read_file(path, text.encode("utf-8", "replace")))
+    check(parse_file(path, text.encode("utf-8", "replace")))
 
 
 @given(st.sampled_from(PATHS), st.sampled_from(TEXTS), st.data())
@@ -72,7 +72,7 @@ def test_a_document_with_any_value_anywhere_is_read_or_refused(path, text, data)
     value = load_documents(text)[0].value
     where = data.draw(st.sampled_from(list(paths_in(value))))
     changed = replaced(value, where, data.draw(VALUES))
-    check(read_file(path, orjson.dumps(changed)))
+    check(parse_file(path, orjson.dumps(changed)))
 
 
 @given(st.sampled_from(TEXTS), st.data())
@@ -83,7 +83,7 @@ def test_no_message_ever_repeats_a_value(text, data):
     canary = data.draw(st.sampled_from([CANARY, f"-{CANARY}\n", f"https://u:{CANARY}@h/x"]))
     new = data.draw(st.sampled_from([canary, [canary], {"a": canary}]))
     for path in PATHS:
-        result = read_file(path, orjson.dumps(replaced(value, where, new)))
+        result = parse_file(path, orjson.dumps(replaced(value, where, new)))
         assert CANARY not in "".join(map(str, result.problems + result.warnings))
 
 
@@ -91,7 +91,7 @@ def test_no_message_ever_repeats_a_value(text, data):
 def test_the_order_of_files_is_of_no_account(files, shuffler: random.Random):
     unique = {f"{index}{path}" if path == "x.yaml" else path: text
               for index, (path, text) in enumerate(files)}  # fmt: skip
-    results = [read_file(path, text.encode()) for path, text in unique.items()]
+    results = [parse_file(path, text.encode()) for path, text in unique.items()]
     shuffled = results.copy()
     shuffler.shuffle(shuffled)
-    assert assemble(results) == assemble(shuffled)
+    assert assemble_tree(results) == assemble_tree(shuffled)

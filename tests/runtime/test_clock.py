@@ -5,7 +5,7 @@ import threading
 import time
 
 from reconcile.runtime.clock import SystemClock
-from reconcile.runtime.settings import settings
+from reconcile.runtime.settings import read_process_settings
 
 
 def test_time_does_not_go_back():
@@ -39,7 +39,7 @@ def test_a_stop_ends_a_wait_that_has_begun_and_all_later_ones():
 
 def test_the_environment_is_read_once_for_all(monkeypatch):
     monkeypatch.setenv("SOMETHING", "c4n4ry")
-    found = settings()
+    found = read_process_settings()
     assert found.environ["SOMETHING"] == "c4n4ry"
     assert "c4n4ry" not in repr(found)
 
@@ -47,6 +47,6 @@ def test_the_environment_is_read_once_for_all(monkeypatch):
 def test_no_color_counts_when_it_is_not_empty(monkeypatch):
     for value, expected in {"": False, "0": True, "1": True}.items():
         monkeypatch.setenv("NO_COLOR", value)
-        assert settings().no_color is expected
+        assert read_process_settings().no_color is expected
     monkeypatch.delenv("NO_COLOR")
-    assert settings().no_color is False
+    assert read_process_settings().no_color is False

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import threading
-from reconcile.runtime.process import give_back_large
+from reconcile.runtime.process import release_large_buffers
 
 def resident():
     return int(open('/proc/self/statm').read().split()[1]) * 4096
@@ -14,7 +14,7 @@ def work():
     for _ in range(3):
         bytearray(8 << 20)
 
-give_back_large()
+release_large_buffers()
 before = resident()
 for _ in range(4):
     thread = threading.Thread(target=work)

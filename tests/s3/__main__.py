@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.config import AccessKeys
 from tests.s3 import ceph, cephrecipe, front, motoserver
 from tests.s3.access import S3Server
 from tests.s3.errors import S3ServerError
@@ -52,8 +52,8 @@ def _run(options: argparse.Namespace) -> None:
     with _server(options) as server, contextlib.suppress(KeyboardInterrupt):
         sys.stdout.write(
             f"export S3_ENDPOINT={server.url}\n"
-            f"export S3_ACCESS_KEY={server.keys.access}\n"
-            f"export S3_SECRET_KEY={server.keys.secret}\n"
+            f"export S3_ACCESS_KEY={server.keys.access_key}\n"
+            f"export S3_SECRET_KEY={server.keys.secret_key}\n"
         )
         sys.stdout.flush()
         signal.pause()
@@ -72,7 +72,7 @@ def _server(options: argparse.Namespace) -> Iterator[S3Server]:
 
 def _front(options: argparse.Namespace) -> None:
     """Print the front's URL when it serves, and as JSON what it counted when it ends."""
-    server = S3Server(options.to, Keys("", ""), checks_keys=False)
+    server = S3Server(options.to, AccessKeys("", ""), checks_keys=False)
     with (
         front.running(server, port=options.port) as running,
         contextlib.suppress(KeyboardInterrupt),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from reconcile.mirror.store.config import Keys, Location
-from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.config import AccessKeys, StoreLocation
+from reconcile.mirror.store.credentials import StaticCredentials
 from tests.controlplane import credentials
 
 
@@ -22,7 +22,7 @@ class S3Server:
     """
 
     url: str
-    keys: Keys
+    keys: AccessKeys
     checks_keys: bool
     state: str = ""
 
@@ -30,25 +30,25 @@ class S3Server:
     def attach(cls, handle: Path) -> Self:
         """Return the server that another process runs and has saved."""
         said = json.loads(handle.read_text())
-        keys = Keys(said["access"], said["secret"])
+        keys = AccessKeys(said["access"], said["secret"])
         return cls(said["url"], keys, said["checks_keys"], said["state"])
 
     def save(self, handle: Path) -> None:
         """Write what `attach` reads, all at once."""
         said = {
             "url": self.url,
-            "access": self.keys.access,
-            "secret": self.keys.secret,
+            "access": self.keys.access_key,
+            "secret": self.keys.secret_key,
             "checks_keys": self.checks_keys,
             "state": self.state,
         }
         credentials.write_private(handle, json.dumps(said).encode())
 
-    def location(self, bucket: str, prefix: str = "") -> Location:
+    def location(self, bucket: str, prefix: str = "") -> StoreLocation:
         """Return a place on this server."""
-        return Location(self.url, bucket, prefix)
+        return StoreLocation(self.url, bucket, prefix)
 
     @property
-    def credentials(self) -> StaticKeys:
+    def credentials(self) -> StaticCredentials:
         """Return the keys as a source of keys."""
-        return StaticKeys(self.keys)
+        return StaticCredentials(self.keys)

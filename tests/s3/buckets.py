@@ -3,13 +3,15 @@
 import hashlib
 import uuid
 
-from reconcile.mirror.store.s3_http import Request, Wire
+from reconcile.mirror.store.s3_http import S3Client, S3Request
 from tests.s3.access import S3Server
 
 
 def make(server: S3Server, bucket: str) -> None:
     """Create a bucket."""
-    Wire(server.location(bucket), server.credentials).fetch(Request("PUT", "s3:CreateBucket", ""))
+    S3Client(server.location(bucket), server.credentials).fetch(
+        S3Request("PUT", "s3:CreateBucket", "")
+    )
 
 
 def fresh(server: S3Server) -> str:
@@ -22,8 +24,8 @@ def fresh(server: S3Server) -> str:
 def allow(server: S3Server, bucket: str, policy: str) -> None:
     """Set the policy of a bucket."""
     body = policy.encode()
-    Wire(server.location(bucket), server.credentials).fetch(
-        Request(
+    S3Client(server.location(bucket), server.credentials).fetch(
+        S3Request(
             "PUT",
             "s3:PutBucketPolicy",
             "",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.config import AccessKeys
 from tests.controlplane import ports, processes, waiting
 from tests.s3 import cephconf, cephrecipe, monitor
 from tests.s3.access import S3Server
@@ -21,11 +21,11 @@ class User:
     """Somebody with keys."""
 
     user: str
-    keys: Keys
+    keys: AccessKeys
 
 
-OWNER = User("test", Keys("AKIATESTTESTTESTTEST", "a/secret+for=tests"))
-OTHER = User("other", Keys("AKIAOTHEROTHEROTHERO", "another/secret+for=tests"))
+OWNER = User("test", AccessKeys("AKIATESTTESTTESTTEST", "a/secret+for=tests"))
+OTHER = User("other", AccessKeys("AKIAOTHEROTHEROTHERO", "another/secret+for=tests"))
 """May nothing but what a bucket's policy says."""
 ATTEMPTS = 3
 
@@ -112,7 +112,7 @@ class _Launch:
     def make_user(self, user: User) -> None:
         """Make a user; the first one also makes the gateway's pools."""
         name = (f"--uid={user.user}", f"--display-name={user.user}")
-        keys = ("--access-key", user.keys.access, "--secret-key", user.keys.secret)
+        keys = ("--access-key", user.keys.access_key, "--secret-key", user.keys.secret_key)
         self.run("radosgw-admin", "user", "create", *name, *keys)
 
     def command(self, *commands: Mapping[str, object]) -> None:

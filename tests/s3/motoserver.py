@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from moto.server import ThreadedMotoServer
 
-from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.config import AccessKeys
 from tests.controlplane import ports
 from tests.s3.access import S3Server
 
@@ -19,6 +19,6 @@ def running() -> Iterator[S3Server]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
-        yield S3Server(f"http://127.0.0.1:{port}", Keys("test", "test"), checks_keys=False)
+        yield S3Server(f"http://127.0.0.1:{port}", AccessKeys("test", "test"), checks_keys=False)
     finally:
         server.stop()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconcile.mirror.store.config import Location
+from reconcile.mirror.store.config import StoreLocation
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import buckets, front, recorder
@@ -88,7 +88,7 @@ def test_it_runs_alone_and_tells_what_it_counted(moto_server: S3Server) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as alone:
         assert alone.stdout is not None
         url = alone.stdout.readline().strip()
-        store = S3Store(Location(url, bucket), moto_server.credentials)
+        store = S3Store(StoreLocation(url, bucket), moto_server.credentials)
         store.put("key", [b"12345"], hashlib.sha256(b"12345").hexdigest())
         store.close()
         alone.terminate()

@@ -11,8 +11,8 @@ from reconcile.mirror.errors import (
     PreconditionError,
     StoreError,
 )
-from reconcile.mirror.store.config import Keys
-from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.config import AccessKeys
+from reconcile.mirror.store.credentials import StaticCredentials
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 
@@ -80,9 +80,9 @@ def test_requests_and_bytes_are_counted(server, store):
 def test_a_wrong_key_and_a_wrong_digest_are_refused(server, store):
     where = server.access.location(server.bucket(), "ns/s/")
     with pytest.raises(DeniedError, match="the secret key does not fit"):
-        S3Store(where, StaticKeys(Keys("bench", "wrong"))).get("key")
+        S3Store(where, StaticCredentials(AccessKeys("bench", "wrong"))).get("key")
     with pytest.raises(DeniedError, match="access key"):
-        S3Store(where, StaticKeys(Keys("nobody", "wrong"))).get("key")
+        S3Store(where, StaticCredentials(AccessKeys("nobody", "wrong"))).get("key")
     with pytest.raises(StoreError, match="is not what was sent"):
         store.put("key", [b"body"], "0" * 64)
     assert list(store.list("")) == []

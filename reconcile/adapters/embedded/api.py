@@ -7,68 +7,75 @@ from typing import Any, Final
 
 from reconcile.adapters.embedded import kubelet
 from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
-from reconcile.adapters.embedded.immutability import flaws_of_change
-from reconcile.adapters.embedded.json_patch import patched
-from reconcile.adapters.embedded.kinds import Served, served
-from reconcile.adapters.embedded.kubelet import report
-from reconcile.adapters.embedded.managed_fields import UPDATE, Who
+from reconcile.adapters.embedded.immutability import validate_update
+from reconcile.adapters.embedded.json_patch import apply_json_patch
+from reconcile.adapters.embedded.kinds import ServedKind, find_served_kind
+from reconcile.adapters.embedded.kubelet import update_pod_status
+from reconcile.adapters.embedded.managed_fields import UPDATE, ManagerIdentifier
 from reconcile.adapters.embedded.server_side_apply import (
     apply_declared,
-    plain,
-    updated,
+    record_update,
+    without_managed_fields,
     without_nulls,
 )
-from reconcile.adapters.embedded.storage import Entry, Json, Store, begin_deletion, ref_of, save
-from reconcile.adapters.embedded.validation import Flaw, flaws_of
+from reconcile.adapters.embedded.storage import (
+    ClusterStore,
+    JsonDict,
+    StoredObject,
+    begin_deletion,
+    object_ref,
+    save_object,
+)
+from reconcile.adapters.embedded.validation import FieldError, validate_object
 from reconcile.core.defaulting import set_defaults
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from reconcile.core.fields.zero_values import stored
+from reconcile.core.fields.zero_values import normalize_stored
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 
 _POD: Final = Kind("v1", "Pod")
-_SET_BY_SERVER: Final = ("name", "namespace", "creationTimestamp", "generation")
+_SERVER_SET_METADATA: Final = ("name", "namespace", "creationTimestamp", "generation")
 
 
 @contextlib.contextmanager
-def doing(what: str) -> Iterator[None]:
+def prefix_errors(operation: str) -> Iterator[None]:
     """Put verb and object before the message of an error."""
     try:
         yield
     except ClusterError as error:
-        error.args = (f"{what}: {error}",)
+        error.args = (f"{operation}: {error}",)
         raise
 
 
 @dataclass(frozen=True, slots=True)
-class Writes:
+class ApiRequestHandler:
     """Carries out requests at one moment; nothing is stored of one that is refused."""
 
-    store: Store
+    store: ClusterStore
     time: str
     new_uid: Callable[[], str]
 
-    def apply(self, body: KubeObject, options: ApplyOptions) -> Json:
+    def apply(self, body: KubeObject, options: ApplyOptions) -> JsonDict:
         """Server-side apply; see `Cluster.apply`."""
-        kind, old = self._target(body)
+        kind, old = self._find_target(body)
         _check_preconditions(body["metadata"], old)
-        live = _blank(body) if old is None else old
+        live = _bare_object(body) if old is None else old
         new = apply_declared(live, body, options, kind.schema, self.time)
         entries = new["metadata"].pop("managedFields", None)
-        new = self._completed(kind, old, new)
+        new = self._complete(kind, old, new)
         if entries:
             new["metadata"]["managedFields"] = entries
-        return new if options.dry_run else save(self.store, kind, old, new)
+        return new if options.dry_run else save_object(self.store, kind, old, new)
 
-    def create(self, body: KubeObject, manager: str) -> Json:
+    def create(self, body: KubeObject, manager: str) -> JsonDict:
         """Create as `kubectl create` does; ConflictError where the name is taken."""
-        kind, old = self._target(body)
+        kind, old = self._find_target(body)
         if old is not None:
             raise ConflictError(f'{kind.plural} "{body["metadata"]["name"]}" already exists')
-        new = self._completed(kind, None, without_nulls(body))
-        blank = _blank(new)
-        new = updated(blank, new, Who(manager, UPDATE), kind.schema, self.time)
-        return save(self.store, kind, None, new)
+        new = self._complete(kind, None, without_nulls(body))
+        blank = _bare_object(new)
+        new = record_update(blank, new, ManagerIdentifier(manager, UPDATE), kind.schema, self.time)
+        return save_object(self.store, kind, None, new)
 
     def patch(
         self,
@@ -76,26 +83,30 @@ class Writes:
         ref: ObjectRef,
         operations: Sequence[Mapping[str, Any]],
         options: ApplyOptions,
-    ) -> Json:
+    ) -> JsonDict:
         """Carry out a JSON Patch; its manager owns what it changes, `force` has no meaning."""
         entry = self.find(kind, ref)
         old = entry.load()
-        new: Json = without_nulls(patched(entry.load(), operations))
+        new: JsonDict = without_nulls(apply_json_patch(entry.load(), operations))
         _check_preconditions(new["metadata"], old)
-        for name in _SET_BY_SERVER:
+        for name in _SERVER_SET_METADATA:
             if name in old["metadata"]:
                 new["metadata"][name] = old["metadata"][name]
-        known = served(kind)
-        new = self._completed(known, old, plain(new))
-        new = updated(old, new, Who(options.manager, UPDATE), known.schema, self.time)
-        return new if options.dry_run else save(self.store, known, old, new)
+        known = find_served_kind(kind)
+        new = self._complete(known, old, without_managed_fields(new))
+        new = record_update(
+            old, new, ManagerIdentifier(options.manager, UPDATE), known.schema, self.time
+        )
+        return new if options.dry_run else save_object(self.store, known, old, new)
 
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
         """Let the containers of a running pod end; ConflictError where they do not run."""
         pod = self.find(_POD, ref).load()
         if pod["status"]["phase"] != "Running":
             raise ConflictError(f"the pod is {pod['status']['phase']}")
-        report(self.store, pod, kubelet.ended(pod, exit_code, self.time), self.time)
+        update_pod_status(
+            self.store, pod, kubelet.exited_status(pod, exit_code, self.time), self.time
+        )
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         """Begin to delete; see `Cluster.delete`."""
@@ -107,22 +118,22 @@ class Writes:
             )
         begin_deletion(self.store, entry, self.time)
 
-    def find(self, kind: Kind, ref: ObjectRef) -> Entry:
+    def find(self, kind: Kind, ref: ObjectRef) -> StoredObject:
         """Look an object up; NotFoundError."""
-        known = served(kind)
+        known = find_served_kind(kind)
         entry = self.store.find(ref)
         if entry is None:
             raise NotFoundError(f'{known.plural} "{ref.name}" not found')
         return entry
 
-    def _target(self, body: KubeObject) -> tuple[Served, Json | None]:
-        kind = served(Kind(body["apiVersion"], body["kind"]))
-        entry = self.store.find(ref_of(body))
+    def _find_target(self, body: KubeObject) -> tuple[ServedKind, JsonDict | None]:
+        kind = find_served_kind(Kind(body["apiVersion"], body["kind"]))
+        entry = self.store.find(object_ref(body))
         return kind, entry.load() if entry else None
 
-    def _completed(self, kind: Served, old: Json | None, new: Json) -> Json:
+    def _complete(self, kind: ServedKind, old: JsonDict | None, new: JsonDict) -> JsonDict:
         """Defaults, admission, validation, in the server's order."""
-        new = stored(new)
+        new = normalize_stored(new)
         set_defaults(new)
         if old is None:
             new["metadata"].update(uid=self.new_uid(), creationTimestamp=self.time)
@@ -130,27 +141,27 @@ class Writes:
         else:
             admit_change(old, new)
         admit(new)
-        flaws = [*flaws_of(new, kind), *(flaws_of_change(old, new) if old else ())]
+        flaws = [*validate_object(new, kind), *(validate_update(old, new) if old else ())]
         if flaws:
-            raise _invalid(new, flaws)
+            raise _invalid_error(new, flaws)
         return new
 
 
-def _blank(body: KubeObject) -> Json:
+def _bare_object(body: KubeObject) -> JsonDict:
     """Give the part of an object that nobody owns."""
     names = ("name", "namespace", "uid", "creationTimestamp")
     metadata = {key: body["metadata"][key] for key in names if key in body["metadata"]}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
 
 
-def _invalid(obj: Json, flaws: Sequence[Flaw]) -> InvalidError:
-    words = [f"{field}: {message}" for field, message in flaws]
+def _invalid_error(obj: JsonDict, errors: Sequence[FieldError]) -> InvalidError:
+    words = [f"{field}: {message}" for field, message in errors]
     listed = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
     message = f'{obj["kind"]} "{obj["metadata"]["name"]}" is invalid: {listed}'
-    return InvalidError(message, tuple(field for field, _ in flaws))
+    return InvalidError(message, tuple(field for field, _ in errors))
 
 
-def _check_preconditions(wanted: Mapping[str, Any], old: Json | None) -> None:
+def _check_preconditions(wanted: Mapping[str, Any], old: JsonDict | None) -> None:
     """Compare identity and version where a request carries them."""
     found = old["metadata"] if old else {}
     for name in ("uid", "resourceVersion"):

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from reconcile.adapters.embedded.api import Writes, doing
-from reconcile.adapters.embedded.kinds import is_served, kind_named
-from reconcile.adapters.embedded.server import Settings, World
-from reconcile.adapters.embedded.storage import Entry, StateFile, Store
-from reconcile.core.errors import Absence, NotFoundError
-from reconcile.core.model import MANAGER, Kind, KubeObject, ObjectRef
+from reconcile.adapters.embedded.api import ApiRequestHandler, prefix_errors
+from reconcile.adapters.embedded.kinds import find_kind, is_served
+from reconcile.adapters.embedded.server import EmbeddedServer, EmbeddedSettings
+from reconcile.adapters.embedded.storage import ClusterStore, StateFile, StoredObject
+from reconcile.core.errors import NotFoundError, NotFoundReason
+from reconcile.core.model import FIELD_MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
-DEFAULTS: Final = Settings()
+DEFAULT_SETTINGS: Final = EmbeddedSettings()
 """Real time, random UIDs, every namespace there, pods that wait for `tick`."""
 
 _Result = TypeVar("_Result")
@@ -27,15 +27,17 @@ class EmbeddedCluster:
     `tick`) stands for other people, other programs and time.
     """
 
-    def __init__(self, state: Path | None = None, settings: Settings = DEFAULTS) -> None:
-        self._settings = settings if state is None else replace(settings, simulates=True)
-        file = None if state is None else StateFile(state)
-        self._world = World(file, self._settings)
+    def __init__(
+        self, state_path: Path | None = None, settings: EmbeddedSettings = DEFAULT_SETTINGS
+    ) -> None:
+        self._settings = settings if state_path is None else replace(settings, auto_tick=True)
+        file = None if state_path is None else StateFile(state_path)
+        self._server = EmbeddedServer(file, self._settings)
 
     def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
         wanted = tuple(labels.items())
         for entry in self._select(kind, namespace):
-            if entry.carries(wanted):
+            if entry.has_labels(wanted):
                 yield entry.load()
 
     def metadata(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
@@ -45,65 +47,65 @@ class EmbeddedCluster:
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject:
         ref = ObjectRef(kind.group, kind.name, namespace, name)
-        with doing(f"get {ref}"):
-            return self._world.read(lambda store: self._writes(store).find(kind, ref)).load()
+        with prefix_errors(f"get {ref}"):
+            return self._server.read(lambda store: self._handler(store).find(kind, ref)).load()
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
-        with self._creating("apply", body):
-            return self._change(lambda writes: writes.apply(body, options))
+        with self._check_namespace("apply", body):
+            return self._write(lambda writes: writes.apply(body, options))
 
     def patch(
         self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
     ) -> KubeObject:
-        options = ApplyOptions(MANAGER, dry_run=dry_run)
-        with doing(f"patch {ref}"):
-            return self._change(lambda writes: writes.patch(kind, ref, operations, options))
+        options = ApplyOptions(FIELD_MANAGER, dry_run=dry_run)
+        with prefix_errors(f"patch {ref}"):
+            return self._write(lambda writes: writes.patch(kind, ref, operations, options))
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
-        with doing(f"delete {ref}"):
-            self._change(lambda writes: writes.delete(kind, ref, uid))
+        with prefix_errors(f"delete {ref}"):
+            self._write(lambda writes: writes.delete(kind, ref, uid))
 
     def create(self, body: KubeObject, manager: str) -> KubeObject:
         """Create as another program would, which thereby owns every field, defaults included."""
-        with self._creating("create", body):
-            return self._change(lambda writes: writes.create(body, manager))
+        with self._check_namespace("create", body):
+            return self._write(lambda writes: writes.create(body, manager))
 
     def edit(
         self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], manager: str
     ) -> KubeObject:
         """Change an object by a JSON Patch as another manager, which then owns what it changed."""
         options = ApplyOptions(manager)
-        with doing(f"edit {ref}"):
-            kind = kind_named(ref.group, ref.kind)
-            return self._change(lambda writes: writes.patch(kind, ref, operations, options))
+        with prefix_errors(f"edit {ref}"):
+            kind = find_kind(ref.group, ref.kind)
+            return self._write(lambda writes: writes.patch(kind, ref, operations, options))
 
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
         """Let all containers of a running pod end by themselves."""
-        with doing(f"finish {ref}"):
-            self._change(lambda writes: writes.finish(ref, exit_code))
+        with prefix_errors(f"finish {ref}"):
+            self._write(lambda writes: writes.finish(ref, exit_code))
 
     def tick(self, seconds: float = 0.0) -> None:
         """Let time pass, and let the node do what is due."""
-        self._world.skip(seconds)
+        self._server.advance_time(seconds)
 
-    def _select(self, kind: Kind, namespace: str) -> Sequence[Entry]:
+    def _select(self, kind: Kind, namespace: str) -> Sequence[StoredObject]:
         if not is_served(kind):
             return ()
-        return self._world.read(lambda store: store.select(kind.group, kind.name, namespace))
+        return self._server.read(lambda store: store.list_objects(kind.group, kind.name, namespace))
 
-    def _change(self, action: Callable[[Writes], _Result]) -> _Result:
-        return self._world.change(lambda store: action(self._writes(store)))
+    def _write(self, action: Callable[[ApiRequestHandler], _Result]) -> _Result:
+        return self._server.write(lambda store: action(self._handler(store)))
 
-    def _writes(self, store: Store) -> Writes:
-        return Writes(store, self._world.time, self._settings.new_uid)
+    def _handler(self, store: ClusterStore) -> ApiRequestHandler:
+        return ApiRequestHandler(store, self._server.time, self._settings.new_uid)
 
     @contextlib.contextmanager
-    def _creating(self, verb: str, body: KubeObject) -> Iterator[None]:
+    def _check_namespace(self, verb: str, body: KubeObject) -> Iterator[None]:
         namespace = body["metadata"].get("namespace", "")
-        with doing(f"{verb} {body['kind']} {namespace}/{body['metadata']['name']}"):
+        with prefix_errors(f"{verb} {body['kind']} {namespace}/{body['metadata']['name']}"):
             known = self._settings.namespaces
             if not namespace or (known is not None and namespace not in known):
-                raise NotFoundError(f'namespaces "{namespace}" not found', Absence.NAMESPACE)
+                raise NotFoundError(f'namespaces "{namespace}" not found', NotFoundReason.NAMESPACE)
             yield
 
 

@@ -8,7 +8,9 @@ from reconcile.adapters.embedded.server_side_apply import without_nulls as plain
 from reconcile.core.errors import ConflictError
 
 
-def patched(body: dict[str, Any], operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def apply_json_patch(
+    body: dict[str, Any], operations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Carry out a patch on `body` itself, and return it.
 
     ConflictError where it does not fit: a path is not there, or a `test` fails. The server tells no
@@ -17,7 +19,7 @@ def patched(body: dict[str, Any], operations: Sequence[Mapping[str, Any]]) -> di
     root: dict[str, Any] = {"": body}
     for operation in operations:
         try:
-            _carry_out(root, operation)
+            _apply_operation(root, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise ConflictError(
                 f"the patch does not fit the object as it now is: {operation.get('op')} "
@@ -27,19 +29,19 @@ def patched(body: dict[str, Any], operations: Sequence[Mapping[str, Any]]) -> di
     return result
 
 
-def _carry_out(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
-    path = _steps(operation["path"])
+def _apply_operation(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
+    path = _parse_pointer(operation["path"])
     match operation["op"]:
         case "add":
             _add(root, path, plain_json(operation["value"]))
         case "replace":
             _replace(root, path, plain_json(operation["value"]))
         case "remove":
-            _take(root, path)
+            _remove(root, path)
         case "move":
-            _add(root, path, _take(root, _steps(operation["from"])))
+            _add(root, path, _remove(root, _parse_pointer(operation["from"])))
         case "copy":
-            _add(root, path, copy.deepcopy(_get(root, _steps(operation["from"]))))
+            _add(root, path, copy.deepcopy(_get(root, _parse_pointer(operation["from"]))))
         case "test":
             if _get(root, path) != operation["value"]:
                 raise ValueError(operation["path"])
@@ -47,7 +49,7 @@ def _carry_out(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
             raise ValueError(unknown)
 
 
-def _steps(pointer: str) -> list[str]:
+def _parse_pointer(pointer: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")]
 
 
@@ -84,6 +86,6 @@ def _replace(root: Any, path: list[str], value: Any) -> None:
     parent[_key(parent, step)] = value
 
 
-def _take(root: Any, path: list[str]) -> Any:
+def _remove(root: Any, path: list[str]) -> Any:
     parent, step = _get(root, path[:-1]), path[-1]
     return parent.pop(_key(parent, step))

@@ -7,20 +7,20 @@ import heapq
 from collections.abc import Iterable
 from typing import Any, Final
 
-from reconcile.adapters.embedded.kinds import Served, served
-from reconcile.adapters.embedded.managed_fields import UPDATE, Who
-from reconcile.adapters.embedded.server_side_apply import updated
-from reconcile.adapters.embedded.storage import Entry, Json, Store, save
-from reconcile.core.defaulting import containers_of
+from reconcile.adapters.embedded.kinds import ServedKind, find_served_kind
+from reconcile.adapters.embedded.managed_fields import UPDATE, ManagerIdentifier
+from reconcile.adapters.embedded.server_side_apply import record_update
+from reconcile.adapters.embedded.storage import ClusterStore, JsonDict, StoredObject, save_object
+from reconcile.core.defaulting import iter_containers
 from reconcile.core.model import Kind, ObjectRef
-from reconcile.runtime.clock import later
+from reconcile.runtime.clock import add_seconds
 
-_READY: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
-_STATUSES: Final = frozenset({"containerStatuses", "initContainerStatuses"})
-NODE: Final = "embedded"
+_CONDITION_TYPES: Final = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+_STATUS_FIELDS: Final = frozenset({"containerStatuses", "initContainerStatuses"})
+NODE_NAME: Final = "embedded"
 
 
-def running(pod: Json, time: str) -> Json:
+def running_status(pod: JsonDict, time: str) -> JsonDict:
     """All containers run and are ready; init containers that end have ended."""
     spec, status = pod["spec"], pod["status"]
     number = int(pod["metadata"]["resourceVersion"])
@@ -33,20 +33,24 @@ def running(pod: Json, time: str) -> Json:
         "podIP": address,
         "podIPs": [{"ip": address}],
         "startTime": time,
-        "containerStatuses": [_container(each, _runs(time)) for each in spec["containers"]],
+        "containerStatuses": [
+            _container_status(each, _running_state(time)) for each in spec["containers"]
+        ],
     }
     if spec.get("initContainers"):
-        started["initContainerStatuses"] = [_initial(each, time) for each in spec["initContainers"]]
+        started["initContainerStatuses"] = [
+            _init_container_status(each, time) for each in spec["initContainers"]
+        ]
     return started
 
 
-def with_new_images(pod: Json, time: str) -> Json:
+def image_update_status(pod: JsonDict, time: str) -> JsonDict:
     """Containers whose image is another one than what runs start again; the rest stays."""
     status = dict(pod["status"])
-    images = {each["name"]: each["image"] for each in containers_of(pod["spec"])}
-    for field in _STATUSES & status.keys():
+    images = {each["name"]: each["image"] for each in iter_containers(pod["spec"])}
+    for field in _STATUS_FIELDS & status.keys():
         status[field] = [
-            _again(each, images[each["name"]], time)
+            _restarted_container_status(each, images[each["name"]], time)
             if "running" in each["state"] and images[each["name"]] != each["image"]
             else each
             for each in status[field]
@@ -54,26 +58,28 @@ def with_new_images(pod: Json, time: str) -> Json:
     return status
 
 
-def ended(pod: Json, exit_code: int, time: str) -> Json:
+def exited_status(pod: JsonDict, exit_code: int, time: str) -> JsonDict:
     """All containers have ended by themselves; the restart policy says whether they start again."""
     policy = pod["spec"]["restartPolicy"]
     if policy == "Always" or (policy == "OnFailure" and exit_code):
         statuses = pod["status"]["containerStatuses"]
-        again = [_again(each, each["image"], time, exit_code) for each in statuses]
+        again = [
+            _restarted_container_status(each, each["image"], time, exit_code) for each in statuses
+        ]
         return {**pod["status"], "containerStatuses": again}
-    return _over(pod, "Failed" if exit_code else "Succeeded", exit_code, time)
+    return _finished_status(pod, "Failed" if exit_code else "Succeeded", exit_code, time)
 
 
-def overdue(pod: Json, time: str) -> Json:
+def deadline_status(pod: JsonDict, time: str) -> JsonDict:
     """The pod has lived for longer than it may."""
     return {
-        **_over(pod, "Failed", 137, time),
+        **_finished_status(pod, "Failed", 137, time),
         "reason": "DeadlineExceeded",
         "message": "Pod was active on the node longer than the specified deadline",
     }
 
 
-def _over(pod: Json, phase: str, exit_code: int, time: str) -> Json:
+def _finished_status(pod: JsonDict, phase: str, exit_code: int, time: str) -> JsonDict:
     """Native sidecars end after the others, and well."""
     codes = {"containerStatuses": exit_code, "initContainerStatuses": 0}
     return {
@@ -81,21 +87,21 @@ def _over(pod: Json, phase: str, exit_code: int, time: str) -> Json:
         "phase": phase,
         "conditions": _conditions(time, ended=True),
         **{
-            field: [_stopped(each, code, time) for each in pod["status"][field]]
+            field: [_stopped_container_status(each, code, time) for each in pod["status"][field]]
             for field, code in codes.items()
             if field in pod["status"]
         },
     }
 
 
-def _stopped(status: Json, exit_code: int, time: str) -> Json:
+def _stopped_container_status(status: JsonDict, exit_code: int, time: str) -> JsonDict:
     if "terminated" in status["state"]:
         return status
-    ended = _terminated(status, exit_code, time)
+    ended = _terminated_state(status, exit_code, time)
     return {**status, "ready": False, "started": False, "state": ended}
 
 
-def _conditions(time: str, *, ended: bool) -> list[Json]:
+def _conditions(time: str, *, ended: bool) -> list[JsonDict]:
     lost = {"Ready", "ContainersReady"} if ended else set()
     return [
         {
@@ -104,11 +110,11 @@ def _conditions(time: str, *, ended: bool) -> list[Json]:
             **({"reason": "PodCompleted"} if kind in lost else {}),
             "lastTransitionTime": time,
         }
-        for kind in _READY
+        for kind in _CONDITION_TYPES
     ]
 
 
-def _container(container: Json, state: Json) -> Json:
+def _container_status(container: JsonDict, state: JsonDict) -> JsonDict:
     return {
         "name": container["name"],
         "image": container["image"],
@@ -121,28 +127,30 @@ def _container(container: Json, state: Json) -> Json:
     }
 
 
-def _initial(container: Json, time: str) -> Json:
+def _init_container_status(container: JsonDict, time: str) -> JsonDict:
     if container.get("restartPolicy") == "Always":
-        return _container(container, _runs(time))
-    status = _container(container, {})
-    return {**status, "started": False, "state": _terminated(status, 0, time)}
+        return _container_status(container, _running_state(time))
+    status = _container_status(container, {})
+    return {**status, "started": False, "state": _terminated_state(status, 0, time)}
 
 
-def _again(status: Json, image: str, time: str, exit_code: int = 143) -> Json:
+def _restarted_container_status(
+    status: JsonDict, image: str, time: str, exit_code: int = 143
+) -> JsonDict:
     return {
         **status,
         "image": image,
         "restartCount": status["restartCount"] + 1,
-        "state": _runs(time),
-        "lastState": _terminated(status, exit_code, time),
+        "state": _running_state(time),
+        "lastState": _terminated_state(status, exit_code, time),
     }
 
 
-def _runs(time: str) -> Json:
+def _running_state(time: str) -> JsonDict:
     return {"running": {"startedAt": time}}
 
 
-def _terminated(status: Json, exit_code: int, time: str) -> Json:
+def _terminated_state(status: JsonDict, exit_code: int, time: str) -> JsonDict:
     began: Any = status["state"].get("running", {}).get("startedAt", time)
     return {
         "terminated": {
@@ -155,60 +163,62 @@ def _terminated(status: Json, exit_code: int, time: str) -> Json:
 
 
 _POD: Final = Kind("v1", "Pod")
-_KUBELET: Final = Who("kubelet", UPDATE, "status")
+_KUBELET_MANAGER: Final = ManagerIdentifier("kubelet", UPDATE, "status")
 _NEVER: Final = ""
 
 
-class Node:
+class Kubelet:
     """Moves pods on: from Pending to Running, by their deadline to Failed, from ended to gone.
 
-    `exit_s` is how many seconds a pod takes to end when it is asked to, at most its grace period.
+    `exit_seconds` is how many seconds a pod takes to end when it is asked to, at most its grace period.
     """
 
-    def __init__(self, exit_s: float = 0.0) -> None:
-        self._exit_s = exit_s
-        self._new: set[ObjectRef] = set()
+    def __init__(self, exit_seconds: float = 0.0) -> None:
+        self._exit_seconds = exit_seconds
+        self._dirty: set[ObjectRef] = set()
         self._waiting: list[tuple[str, ObjectRef]] = []
 
-    def notice(self, refs: Iterable[ObjectRef]) -> None:
+    def enqueue(self, refs: Iterable[ObjectRef]) -> None:
         """Hear of objects that were created or changed."""
-        self._new.update(ref for ref in refs if ref.kind == _POD.name and not ref.group)
+        self._dirty.update(ref for ref in refs if ref.kind == _POD.name and not ref.group)
 
     def is_due(self, time: str) -> bool:
         """Tell whether a step would have anything to look at."""
-        return bool(self._new) or bool(self._waiting and self._waiting[0][0] <= time)
+        return bool(self._dirty) or bool(self._waiting and self._waiting[0][0] <= time)
 
-    def step(self, store: Store, time: str) -> None:
+    def sync_pods(self, store: ClusterStore, time: str) -> None:
         """Do all that is due by now."""
-        due, self._new = self._new, set()
+        due, self._dirty = self._dirty, set()
         while self._waiting and self._waiting[0][0] <= time:
             due.add(heapq.heappop(self._waiting)[1])
         for ref in sorted(due):
             entry = store.find(ref)
-            if entry is not None and (wake := self._move_on(store, entry, time)):
+            if entry is not None and (wake := self._sync_pod(store, entry, time)):
                 heapq.heappush(self._waiting, (wake, ref))
 
-    def _move_on(self, store: Store, entry: Entry, time: str) -> str:
+    def _sync_pod(self, store: ClusterStore, entry: StoredObject, time: str) -> str:
         """Bring one pod to where it is by now; returns when to look at it next."""
         pod = entry.load()
         if "deletionTimestamp" in pod["metadata"]:
-            return self._end(store, entry, pod, time)
+            return self._terminate_pod(store, entry, pod, time)
         if pod["status"]["phase"] == "Pending":
-            pod["spec"].setdefault("nodeName", NODE)
-            pod = report(store, pod, running(pod, time), time)
+            pod["spec"].setdefault("nodeName", NODE_NAME)
+            pod = update_pod_status(store, pod, running_status(pod, time), time)
         if pod["status"]["phase"] != "Running":
             return _NEVER
-        deadline = _deadline(pod)
+        deadline = _find_deadline(pod)
         if deadline and deadline <= time:
-            report(store, pod, overdue(pod, time), time)
+            update_pod_status(store, pod, deadline_status(pod, time), time)
             return _NEVER
-        report(store, pod, with_new_images(pod, time), time)
+        update_pod_status(store, pod, image_update_status(pod, time), time)
         return deadline
 
-    def _end(self, store: Store, entry: Entry, pod: Json, time: str) -> str:
+    def _terminate_pod(
+        self, store: ClusterStore, entry: StoredObject, pod: JsonDict, time: str
+    ) -> str:
         metadata = pod["metadata"]
         grace = metadata.get("deletionGracePeriodSeconds", 0)
-        end = later(metadata["deletionTimestamp"], min(self._exit_s, grace) - grace)
+        end = add_seconds(metadata["deletionTimestamp"], min(self._exit_seconds, grace) - grace)
         if end > time:
             return end
         if metadata.get("finalizers"):
@@ -217,14 +227,14 @@ class Node:
         return _NEVER
 
 
-def report(store: Store, pod: Json, status: Json, time: str) -> Json:
+def update_pod_status(store: ClusterStore, pod: JsonDict, status: JsonDict, time: str) -> JsonDict:
     """Write a pod's status as its kubelet does."""
-    kind: Served = served(_POD)
-    new = updated(pod, {**pod, "status": status}, _KUBELET, kind.schema, time)
+    kind: ServedKind = find_served_kind(_POD)
+    new = record_update(pod, {**pod, "status": status}, _KUBELET_MANAGER, kind.schema, time)
     old = store.find(ObjectRef("", "Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]))
-    return save(store, kind, old.load() if old else None, new)
+    return save_object(store, kind, old.load() if old else None, new)
 
 
-def _deadline(pod: Json) -> str:
+def _find_deadline(pod: JsonDict) -> str:
     seconds = pod["spec"].get("activeDeadlineSeconds")
-    return _NEVER if seconds is None else later(pod["status"]["startTime"], seconds)
+    return _NEVER if seconds is None else add_seconds(pod["status"]["startTime"], seconds)

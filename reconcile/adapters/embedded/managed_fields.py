@@ -8,19 +8,26 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from reconcile.core.fields.managed_fields import (
     FieldSet,
-    difference,
-    is_empty,
-    key_of,
-    owners,
-    value_of,
+    is_empty_field_set,
+    iter_managed_fields,
+    serialize_item_key,
+    serialize_member,
+    subtract_field_sets,
 )
-from reconcile.core.fields.merge_schema import UNKNOWN, Granular, Keyed, Node, SetOf, Unknown
+from reconcile.core.fields.merge_schema import (
+    UNKNOWN,
+    GranularMap,
+    KeyedList,
+    SchemaNode,
+    SetList,
+    UnknownType,
+)
 
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"
 
 
-class Who(NamedTuple):
+class ManagerIdentifier(NamedTuple):
     """A manager, how it wrote, and through which subresource (empty: the object itself)."""
 
     manager: str
@@ -28,53 +35,58 @@ class Who(NamedTuple):
     subresource: str = ""
 
 
-class Claim(NamedTuple):
+class TimedFieldSet(NamedTuple):
     """The fields that somebody owns, and when that last changed."""
 
     fields: FieldSet
     time: str
 
 
-Managers: TypeAlias = dict[Who, Claim]
+FieldManagers: TypeAlias = dict[ManagerIdentifier, TimedFieldSet]
 
 
-def managers_of(obj: dict[str, Any] | None) -> Managers:
+def read_managers(obj: dict[str, Any] | None) -> FieldManagers:
     """Read the table from an object; None has an empty one."""
-    entries = owners(obj) if obj else ()
+    entries = iter_managed_fields(obj) if obj else ()
     return {
-        Who(entry.manager, entry.operation, entry.subresource): Claim(entry.fields, entry.time)
+        ManagerIdentifier(entry.manager, entry.operation, entry.subresource): TimedFieldSet(
+            entry.fields, entry.time
+        )
         for entry in entries
     }
 
 
-def record(obj: dict[str, Any], managers: Managers) -> None:
+def write_managers(obj: dict[str, Any], managers: FieldManagers) -> None:
     """Write the table into an object, sorted as the server does, those who own nothing left out."""
     rows = sorted(
-        ((who, claim) for who, claim in managers.items() if not is_empty(claim.fields)),
+        ((who, claim) for who, claim in managers.items() if not is_empty_field_set(claim.fields)),
         key=lambda row: (row[0].operation, row[1].time, row[0]),
     )
     obj["metadata"].pop("managedFields", None)
     if rows:
-        entries = [_entry(obj["apiVersion"], who, claim) for who, claim in rows]
+        entries = [_build_entry(obj["apiVersion"], who, claim) for who, claim in rows]
         obj["metadata"]["managedFields"] = entries
 
 
-def without(managers: Managers, fields: FieldSet) -> Managers:
+def release_fields(managers: FieldManagers, fields: FieldSet) -> FieldManagers:
     """Take fields away from everybody."""
     return {
-        who: Claim(difference(claim.fields, fields), claim.time) for who, claim in managers.items()
+        who: TimedFieldSet(subtract_field_sets(claim.fields, fields), claim.time)
+        for who, claim in managers.items()
     }
 
 
-def _entry(api_version: str, who: Who, claim: Claim) -> dict[str, Any]:
-    subresource = {"subresource": who.subresource} if who.subresource else {}
+def _build_entry(
+    api_version: str, identifier: ManagerIdentifier, owned: TimedFieldSet
+) -> dict[str, Any]:
+    subresource = {"subresource": identifier.subresource} if identifier.subresource else {}
     return {
-        "manager": who.manager,
-        "operation": who.operation,
+        "manager": identifier.manager,
+        "operation": identifier.operation,
         "apiVersion": api_version,
-        "time": claim.time,
+        "time": owned.time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": claim.fields,
+        "fieldsV1": owned.fields,
         **subresource,
     }
 
@@ -82,76 +94,79 @@ def _entry(api_version: str, who: Who, claim: Claim) -> dict[str, Any]:
 _MISSING = object()
 
 
-class Comparison(NamedTuple):
+class FieldChanges(NamedTuple):
     """`written` was added or has another value; `removed` is no more."""
 
     written: FieldSet
     removed: FieldSet
 
 
-def compare(old: Any, new: Any, node: Node) -> Comparison:
+def compare_fields(old: Any, new: Any, node: SchemaNode) -> FieldChanges:
     """Compare step by step; what is atomic counts as one field."""
-    olds, news = steps(old, node), steps(new, node)
+    olds, news = child_values(old, node), child_values(new, node)
     written, removed = {}, {}
     for key in news.keys() | olds.keys():
         before, after = olds.get(key, _MISSING), news.get(key, _MISSING)
-        child = child_of(node, key)
+        child = child_schema(node, key)
         if before is _MISSING:
-            written[key] = everything(after, child)
+            written[key] = all_fields(after, child)
         elif after is _MISSING:
-            removed[key] = everything(before, child)
+            removed[key] = all_fields(before, child)
         elif before != after:
-            _descend(key, compare_values(before, after, child), (written, removed))
-    return Comparison(written, removed)
+            _add_child_changes(key, compare_values(before, after, child), (written, removed))
+    return FieldChanges(written, removed)
 
 
-def compare_values(before: Any, after: Any, node: Node) -> Comparison | None:
+def compare_values(before: Any, after: Any, node: SchemaNode) -> FieldChanges | None:
     """Compare what is below a step; None where the step itself is what changed."""
-    if not steps(before, node) or not steps(after, node):
+    if not child_values(before, node) or not child_values(after, node):
         return None
-    return compare(before, after, node)
+    return compare_fields(before, after, node)
 
 
-def _descend(
-    key: str, below: Comparison | None, results: tuple[dict[str, Any], dict[str, Any]]
+def _add_child_changes(
+    key: str, changes: FieldChanges | None, results: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     written, removed = results
-    if below is None:
+    if changes is None:
         written[key] = {}
         return
-    if below.written:
-        written[key] = below.written
-    if below.removed:
-        removed[key] = below.removed
+    if changes.written:
+        written[key] = changes.written
+    if changes.removed:
+        removed[key] = changes.removed
 
 
-def everything(value: Any, node: Node) -> dict[str, Any]:
+def all_fields(value: Any, node: SchemaNode) -> dict[str, Any]:
     """Own a value and all that is in it."""
-    below = steps(value, node)
+    below = child_values(value, node)
     if not below:
         return {}
-    return {".": {}, **{key: everything(item, child_of(node, key)) for key, item in below.items()}}
+    return {
+        ".": {},
+        **{key: all_fields(item, child_schema(node, key)) for key, item in below.items()},
+    }
 
 
-def steps(value: Any, node: Node) -> dict[str, Any]:
+def child_values(value: Any, node: SchemaNode) -> dict[str, Any]:
     """List what has owners of its own one step below; nothing for what is owned as a whole."""
     match value, node:
-        case Mapping(), Granular() | Unknown():
+        case Mapping(), GranularMap() | UnknownType():
             return {f"f:{name}": item for name, item in value.items()}
-        case list(), Keyed():
-            return {key_of(item, node): item for item in value}
-        case list(), SetOf():
-            return {value_of(item): item for item in value}
+        case list(), KeyedList():
+            return {serialize_item_key(item, node): item for item in value}
+        case list(), SetList():
+            return {serialize_member(item): item for item in value}
         case _:
             return {}
 
 
-def child_of(node: Node, key: str) -> Node:
+def child_schema(node: SchemaNode, key: str) -> SchemaNode:
     """Describe what is one step below."""
     match node:
-        case Granular():
+        case GranularMap():
             return node.child(key[2:])
-        case Keyed(item=item):
+        case KeyedList(item=item):
             return item
         case _:
             return UNKNOWN

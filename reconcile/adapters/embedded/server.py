@@ -12,10 +12,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
-from reconcile.adapters.embedded.kubelet import Node
-from reconcile.adapters.embedded.storage import Entry, Json, StateFile, Store, begin_deletion
+from reconcile.adapters.embedded.kubelet import Kubelet
+from reconcile.adapters.embedded.storage import (
+    ClusterStore,
+    JsonDict,
+    StateFile,
+    StoredObject,
+    begin_deletion,
+)
 from reconcile.core.model import ObjectRef
-from reconcile.runtime.clock import later, utc_now
+from reconcile.runtime.clock import add_seconds, utc_now
 
 
 def random_uid() -> str:
@@ -24,33 +30,33 @@ def random_uid() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class EmbeddedSettings:
     """The outside of an embedded cluster.
 
     Attributes:
         now: The time of day as RFC 3339, to the second.
         new_uid: Draws UIDs; every one must be new.
         namespaces: Those that exist; None for any that is asked for.
-        simulates: Whether the node runs by itself, before and after each request. If not, pods
+        auto_tick: Whether the node runs by itself, before and after each request. If not, pods
             stay Pending until `EmbeddedCluster.tick`.
-        exit_s: Seconds that a pod takes to end when it is asked to, at most its grace period.
+        exit_seconds: Seconds that a pod takes to end when it is asked to, at most its grace period.
     """
 
     now: Callable[[], str] = utc_now
     new_uid: Callable[[], str] = random_uid
     namespaces: Collection[str] | None = None
-    simulates: bool = False
-    exit_s: float = 0.0
+    auto_tick: bool = False
+    exit_seconds: float = 0.0
 
 
-def collect(store: Store, time: str) -> set[ObjectRef]:
+def collect_garbage(store: ClusterStore, time: str) -> set[ObjectRef]:
     """Delete orphans, and what they leave behind, until there are none.
 
     Only what was touched since the last time is looked at. Returns the names of all of that.
     """
     seen: set[ObjectRef] = set()
     while True:
-        touched, removed = store.drain()
+        touched, removed = store.take_changes()
         if not touched and not removed:
             return seen
         seen.update(touched)
@@ -62,94 +68,96 @@ def collect(store: Store, time: str) -> set[ObjectRef]:
                 begin_deletion(store, entry, time)
 
 
-def _is_orphan(store: Store, entry: Entry) -> bool:
+def _is_orphan(store: ClusterStore, entry: StoredObject) -> bool:
     current = store.find(entry.ref)
-    if current is None or current.uid != entry.uid or not entry.owners:
+    if current is None or current.uid != entry.uid or not entry.owner_uids:
         return False
-    return not any(store.has(owner) for owner in entry.owners)
+    return not any(store.has_uid(owner) for owner in entry.owner_uids)
 
 
 Result = TypeVar("Result")
 
 
-class World:
+class EmbeddedServer:
     """The cluster's state; safe to use from several threads, and with a file several processes."""
 
-    def __init__(self, file: StateFile | None, settings: Settings) -> None:
+    def __init__(self, file: StateFile | None, settings: EmbeddedSettings) -> None:
         self._file = file
         self._settings = settings
-        self._store = Store()
-        self._node = Node(settings.exit_s)
-        self._skipped_s = 0.0
-        self._written = 0
+        self._store = ClusterStore()
+        self._kubelet = Kubelet(settings.exit_seconds)
+        self._skipped_seconds = 0.0
+        self._persisted_changes = 0
         self._mutex = threading.RLock()
-        self._writing = threading.Lock()
+        self._write_lock = threading.Lock()
 
     @property
     def time(self) -> str:
         """Now, in the cluster's own time."""
-        return later(self._settings.now(), self._skipped_s)
+        return add_seconds(self._settings.now(), self._skipped_seconds)
 
-    def skip(self, seconds: float) -> None:
+    def advance_time(self, seconds: float) -> None:
         """Let time pass, and the node do what it then does."""
         with self._mutex:
-            self._skipped_s += seconds
-        self.change(self._run_node)
+            self._skipped_seconds += seconds
+        self.write(self._run_kubelet)
 
-    def read(self, action: Callable[[Store], Result]) -> Result:
+    def read(self, action: Callable[[ClusterStore], Result]) -> Result:
         """Look at what is there, after what is due has happened."""
         with self._mutex:
-            self._refresh()
+            self._reload()
             if not self._is_due():
                 return action(self._store)
-        return self.change(action)
+        return self.write(action)
 
-    def change(self, action: Callable[[Store], Result]) -> Result:
+    def write(self, action: Callable[[ClusterStore], Result]) -> Result:
         """Do something to what is there; when it returns, it is in the state file."""
-        with self._file.locked() if self._file else contextlib.nullcontext():
+        with self._file.lock() if self._file else contextlib.nullcontext():
             try:
-                return self._changed(action)
+                return self._apply(action)
             finally:
                 self._persist()
 
-    def _changed(self, action: Callable[[Store], Result]) -> Result:
+    def _apply(self, action: Callable[[ClusterStore], Result]) -> Result:
         with self._mutex:
-            self._refresh()
-            self._settle()
+            self._reload()
+            self._run_controllers()
             result = action(self._store)
-            self._settle()
+            self._run_controllers()
             return result
 
     def _is_due(self) -> bool:
-        return self._store.is_touched or (self._settings.simulates and self._node.is_due(self.time))
+        return self._store.has_changes or (
+            self._settings.auto_tick and self._kubelet.is_due(self.time)
+        )
 
-    def _settle(self) -> None:
+    def _run_controllers(self) -> None:
         """Collect garbage and let the node work until nothing is left to do."""
-        self._node.notice(collect(self._store, self.time))
-        while self._settings.simulates and self._node.is_due(self.time):
-            self._run_node(self._store)
+        self._kubelet.enqueue(collect_garbage(self._store, self.time))
+        while self._settings.auto_tick and self._kubelet.is_due(self.time):
+            self._run_kubelet(self._store)
 
-    def _run_node(self, store: Store) -> None:
-        self._node.step(store, self.time)
-        self._node.notice(collect(store, self.time))
+    def _run_kubelet(self, store: ClusterStore) -> None:
+        self._kubelet.sync_pods(store, self.time)
+        self._kubelet.enqueue(collect_garbage(store, self.time))
 
-    def _refresh(self) -> None:
+    def _reload(self) -> None:
         """Take over what another process, or a person, has written."""
-        state = self._file.changed() if self._file else None
+        state = self._file.read_if_changed() if self._file else None
         if state is None:
             return
         version, objects = state
-        self._store = Store(version, self._store.changes)
-        self._node = Node(self._settings.exit_s)
+        self._store = ClusterStore(version, self._store.change_count)
+        self._kubelet = Kubelet(self._settings.exit_seconds)
         for obj in objects:
-            self._load(obj)
-        self._written = self._store.changes
+            self._load_object(obj)
+        self._persisted_changes = self._store.change_count
 
-    def _load(self, obj: Json) -> None:
+    def _load_object(self, obj: JsonDict) -> None:
         metadata = obj["metadata"]
         metadata.setdefault("uid", self._settings.new_uid())
         if "resourceVersion" not in metadata:
-            metadata["resourceVersion"] = self._store.next_version()
+            metadata["resourceVersion"] = self._store.next_resource_version()
         self._store.put(obj)
 
     def _persist(self) -> None:
@@ -157,15 +165,15 @@ class World:
         if self._file is None:
             return
         with self._mutex:
-            wanted = self._store.changes
-        with self._writing:
+            wanted = self._store.change_count
+        with self._write_lock:
             with self._mutex:
-                if self._written >= wanted:
+                if self._persisted_changes >= wanted:
                     return
-                store, changes = self._store, self._store.changes
-                objects = [entry.raw for entry in store.entries()]
-                version = store.version
-            draft = self._file.draft(version, objects)
+                store, changes = self._store, self._store.change_count
+                objects = [entry.raw for entry in store.all_objects()]
+                version = store.resource_version
+            draft = self._file.write_draft(version, objects)
             with self._mutex:
-                self._file.replace(draft)
-                self._written = changes
+                self._file.commit(draft)
+                self._persisted_changes = changes

@@ -13,155 +13,170 @@ from typing import Any, TypeVar
 from reconcile.adapters.embedded.managed_fields import (
     APPLY,
     UPDATE,
-    Claim,
-    Comparison,
-    Managers,
-    Who,
-    child_of,
-    compare,
-    managers_of,
-    record,
-    steps,
-    without,
+    FieldChanges,
+    FieldManagers,
+    ManagerIdentifier,
+    TimedFieldSet,
+    child_schema,
+    child_values,
+    compare_fields,
+    read_managers,
+    release_fields,
+    write_managers,
 )
 from reconcile.core.errors import ConflictError, FieldOwner, InvalidError
 from reconcile.core.fields.managed_fields import (
     FieldSet,
-    Path,
-    fields_of,
-    intersection,
-    key_of,
-    leaves,
-    union,
+    KeyPath,
+    build_field_set,
+    intersect_field_sets,
+    iter_owned_paths,
+    serialize_item_key,
+    union_field_sets,
 )
-from reconcile.core.fields.merge_schema import Granular, Keyed, Node, SetOf, Unknown
+from reconcile.core.fields.merge_schema import (
+    GranularMap,
+    KeyedList,
+    SchemaNode,
+    SetList,
+    UnknownType,
+)
 from reconcile.core.model import KubeObject
 from reconcile.engine.ports import ApplyOptions
 
 
-def check_shape(value: Any, node: Node) -> None:
+def check_duplicate_keys(value: Any, node: SchemaNode) -> None:
     """Refuse lists in which two items have one key, as an InvalidError."""
-    if isinstance(node, Keyed) and isinstance(value, list):
-        for key, count in Counter(key_of(item, node) for item in value).items():
+    if isinstance(node, KeyedList) and isinstance(value, list):
+        for key, count in Counter(serialize_item_key(item, node) for item in value).items():
             if count > 1:
                 raise InvalidError(f"duplicate entries for key {key[2:]}")
-    for key, below in steps(value, node).items():
-        check_shape(below, child_of(node, key))
+    for key, below in child_values(value, node).items():
+        check_duplicate_keys(below, child_schema(node, key))
 
 
 Value = TypeVar("Value")
 
 
-def merge(live: Any, declared: Any, node: Node) -> Any:
+def merge_declared(live: Any, declared: Any, node: SchemaNode) -> Any:
     """Put what is declared over what is live; new list items come after those that are there."""
     match live, declared, node:
-        case Mapping(), Mapping(), Granular() | Unknown():
-            return {**live, **_merged(live, declared, node)}
-        case list(), list(), Keyed() | SetOf():
-            olds, news = steps(live, node), steps(declared, node)
-            child = child_of(node, "")
-            mixed = {key: _merge_one(olds, key, item, child) for key, item in news.items()}
+        case Mapping(), Mapping(), GranularMap() | UnknownType():
+            return {**live, **_merge_mapping(live, declared, node)}
+        case list(), list(), KeyedList() | SetList():
+            olds, news = child_values(live, node), child_values(declared, node)
+            child = child_schema(node, "")
+            mixed = {key: _merge_item(olds, key, item, child) for key, item in news.items()}
             return list({**olds, **mixed}.values())
         case _:
             return declared
 
 
-def _merged(
-    live: Mapping[str, Any], declared: Mapping[str, Any], node: Granular | Unknown
+def _merge_mapping(
+    live: Mapping[str, Any], declared: Mapping[str, Any], node: GranularMap | UnknownType
 ) -> dict[str, Any]:
     return {
-        name: _merge_one(live, name, value, child_of(node, f"f:{name}"))
+        name: _merge_item(live, name, value, child_schema(node, f"f:{name}"))
         for name, value in declared.items()
     }
 
 
-def _merge_one(live: Mapping[str, Any], key: str, declared: Any, node: Node) -> Any:
-    return merge(live[key], declared, node) if key in live else declared
+def _merge_item(live: Mapping[str, Any], key: str, declared: Any, node: SchemaNode) -> Any:
+    return merge_declared(live[key], declared, node) if key in live else declared
 
 
-def prune(value: Any, last: FieldSet, kept: FieldSet, node: Node) -> Any:
+def remove_unowned(value: Any, last: FieldSet, kept: FieldSet, node: SchemaNode) -> Any:
     """Take out of a value what is in `last`, unless it or something in it is in `kept`.
 
     A list item goes as a whole as soon as nobody owns the item as such; a map, as soon as nobody
     owns anything in it. What has no owner at all goes with what it stands in.
     """
-    below = steps(value, node)
+    below = child_values(value, node)
     if not below:
         return value
     for key, owned in last.items():
         if key not in below:
             continue
-        if _goes(key, owned, kept.get(key)):
+        if _is_removed(key, owned, kept.get(key)):
             del below[key]
         elif owned:
-            below[key] = prune(below[key], owned, kept.get(key, {}), child_of(node, key))
+            below[key] = remove_unowned(
+                below[key], owned, kept.get(key, {}), child_schema(node, key)
+            )
     if isinstance(value, list):
         return list(below.values())
     return {key[2:]: item for key, item in below.items()}
 
 
-def _goes(key: str, owned: FieldSet, kept: FieldSet | None) -> bool:
+def _is_removed(key: str, owned: FieldSet, kept: FieldSet | None) -> bool:
     if key.startswith("f:"):
         return kept is None
-    return _has_itself(owned) and (kept is None or not _has_itself(kept))
+    return _owns_itself(owned) and (kept is None or not _owns_itself(kept))
 
 
-def _has_itself(fields: FieldSet) -> bool:
+def _owns_itself(fields: FieldSet) -> bool:
     return not fields or "." in fields
 
 
-_BEFORE = Who("before-first-apply", UPDATE)
+_BEFORE_FIRST_APPLY = ManagerIdentifier("before-first-apply", UPDATE)
 _ALWAYS_KEPT: FieldSet = {"f:metadata": {".": {}}}
-_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "managedFields", "creationTimestamp")
+_IDENTITY_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "managedFields",
+    "creationTimestamp",
+)
 
 
 def apply_declared(
-    live: KubeObject, body: KubeObject, options: ApplyOptions, schema: Granular, time: str
+    live: KubeObject, body: KubeObject, options: ApplyOptions, schema: GranularMap, time: str
 ) -> dict[str, Any]:
     """Give the object as the manager wants it, its ownership recorded; no defaults are set yet.
 
     `live` has identity alone where the object is to be created. ConflictError with every manager
     and field that stands against it, unless forced.
     """
-    me = Who(options.manager, APPLY)
-    managers = _claimed(live, schema, time)
+    me = ManagerIdentifier(options.manager, APPLY)
+    managers = _read_or_infer_managers(live, schema, time)
     declared = declared_fields(body)
-    check_shape(declared, schema)
-    mine = fields_of(declared, schema)
-    last = managers.pop(me, Claim({}, time)).fields
-    kept = union(mine, _ALWAYS_KEPT)
+    check_duplicate_keys(declared, schema)
+    mine = build_field_set(declared, schema)
+    last = managers.pop(me, TimedFieldSet({}, time)).fields
+    kept = union_field_sets(mine, _ALWAYS_KEPT)
     for claim in managers.values():
-        kept = union(kept, claim.fields)
-    before = plain(live)
-    wanted = prune(merge(before, declared, schema), last, kept, schema)
-    comparison = compare(before, wanted, schema)
-    others = _taken_over(managers, comparison, force=options.force)
-    return _recorded(wanted, {**others, me: Claim(mine, time)})
+        kept = union_field_sets(kept, claim.fields)
+    before = without_managed_fields(live)
+    wanted = remove_unowned(merge_declared(before, declared, schema), last, kept, schema)
+    comparison = compare_fields(before, wanted, schema)
+    others = _take_ownership(managers, comparison, force=options.force)
+    return _with_managers(wanted, {**others, me: TimedFieldSet(mine, time)})
 
 
-def updated(
-    live: KubeObject, new: KubeObject, who: Who, schema: Granular, time: str
+def record_update(
+    live: KubeObject, new: KubeObject, identifier: ManagerIdentifier, schema: GranularMap, time: str
 ) -> dict[str, Any]:
     """Give an object that was written as a whole: the writer owns what it changed."""
-    managers = managers_of(dict(live))
-    wanted = plain(new)
+    managers = read_managers(dict(live))
+    wanted = without_managed_fields(new)
     if not managers and "resourceVersion" in live["metadata"]:
         # As the server has it: what nobody has claimed so far is tracked from the next apply on.
         return wanted
-    written, removed = compare(plain(live), wanted, schema)
+    written, removed = compare_fields(without_managed_fields(live), wanted, schema)
     if written or removed:
-        managers = without(managers, union(written, removed))
+        managers = release_fields(managers, union_field_sets(written, removed))
     if written:
-        own = managers.get(who, Claim({}, time)).fields
-        managers[who] = Claim(union(own, written), time)
-    return _recorded(wanted, managers)
+        own = managers.get(identifier, TimedFieldSet({}, time)).fields
+        managers[identifier] = TimedFieldSet(union_field_sets(own, written), time)
+    return _with_managers(wanted, managers)
 
 
 def declared_fields(body: KubeObject) -> dict[str, Any]:
     """Take what a body declares, without identity and without nulls."""
     declared: dict[str, Any] = without_nulls(dict(body))
     metadata = declared.get("metadata", {})
-    for name in _IDENTITY:
+    for name in _IDENTITY_METADATA:
         metadata.pop(name, None)
     return declared
 
@@ -177,61 +192,67 @@ def without_nulls(value: Any) -> Any:
             return value
 
 
-def plain(obj: KubeObject) -> dict[str, Any]:
+def without_managed_fields(obj: KubeObject) -> dict[str, Any]:
     """Give the object without its managedFields."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return {**obj, "metadata": metadata}
 
 
-def _claimed(live: KubeObject, schema: Granular, time: str) -> Managers:
-    managers = managers_of(dict(live))
+def _read_or_infer_managers(live: KubeObject, schema: GranularMap, time: str) -> FieldManagers:
+    managers = read_managers(dict(live))
     if managers:
         return managers
     # An object that came without managers keeps its fields against the first who applies.
-    metadata = {key: live["metadata"][key] for key in _IDENTITY if key in live["metadata"]}
+    metadata = {key: live["metadata"][key] for key in _IDENTITY_METADATA if key in live["metadata"]}
     return {
-        _BEFORE: Claim(compare({**_named(live), "metadata": metadata}, live, schema).written, time)
+        _BEFORE_FIRST_APPLY: TimedFieldSet(
+            compare_fields({**_type_meta(live), "metadata": metadata}, live, schema).written, time
+        )
     }
 
 
-def _named(obj: KubeObject) -> dict[str, Any]:
+def _type_meta(obj: KubeObject) -> dict[str, Any]:
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
 
 
-def _taken_over(managers: Managers, comparison: Comparison, *, force: bool) -> Managers:
+def _take_ownership(
+    managers: FieldManagers, comparison: FieldChanges, *, force: bool
+) -> FieldManagers:
     written, removed = comparison
-    contested = {who: intersection(claim.fields, written) for who, claim in managers.items()}
+    contested = {
+        who: intersect_field_sets(claim.fields, written) for who, claim in managers.items()
+    }
     conflicts = {who: fields for who, fields in contested.items() if fields}
     if conflicts and not force:
-        raise ConflictError(_conflict_message(conflicts), tuple(_owners(conflicts)))
-    return without(managers, union(written, removed))
+        raise ConflictError(_conflict_message(conflicts), tuple(_list_conflicts(conflicts)))
+    return release_fields(managers, union_field_sets(written, removed))
 
 
-def _recorded(obj: dict[str, Any], managers: Managers) -> dict[str, Any]:
-    record(obj, managers)
+def _with_managers(obj: dict[str, Any], managers: FieldManagers) -> dict[str, Any]:
+    write_managers(obj, managers)
     return obj
 
 
-def _owners(conflicts: Mapping[Who, FieldSet]) -> list[FieldOwner]:
+def _list_conflicts(conflicts: Mapping[ManagerIdentifier, FieldSet]) -> list[FieldOwner]:
     return [
-        FieldOwner(who.manager, field_name(path))
+        FieldOwner(who.manager, format_field_path(path))
         for who, fields in sorted(conflicts.items())
-        for path in sorted(leaves(fields))
+        for path in sorted(iter_owned_paths(fields))
     ]
 
 
-def _conflict_message(conflicts: Mapping[Who, FieldSet]) -> str:
-    owners = [f'"{owner.manager}": {owner.field}' for owner in _owners(conflicts)]
+def _conflict_message(conflicts: Mapping[ManagerIdentifier, FieldSet]) -> str:
+    owners = [f'"{owner.manager}": {owner.field}' for owner in _list_conflicts(conflicts)]
     noun = "conflict" if len(owners) == 1 else "conflicts"
     return f"Apply failed with {len(owners)} {noun}: conflict with {', '.join(owners)}"
 
 
-def field_name(path: Path) -> str:
+def format_field_path(path: KeyPath) -> str:
     """Word a path as the server does: `.spec.containers[name="runner"].image`."""
-    return "".join(_word(step) for step in path)
+    return "".join(_format_step(step) for step in path)
 
 
-def _word(step: str) -> str:
+def _format_step(step: str) -> str:
     form, _, text = step.partition(":")
     match form:
         case "f":

@@ -6,52 +6,52 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from reconcile.adapters.kube.discovery import Resources
-from reconcile.adapters.kube.transport import JSON, Call, Wire
+from reconcile.adapters.kube.discovery import RestMapper
+from reconcile.adapters.kube.transport import JSON_MEDIA_TYPE, ApiClient, ApiRequest
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
-PAGE: Final = 500
+PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl has it."""
 
-_METADATA: Final = ",".join(
-    f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v={version}"
+_METADATA_TYPE: Final = ",".join(
+    f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v={version}"
     for version in ("v1", "v1beta1")
 )
-_STRICT: Final = {"fieldValidation": "Strict"}
+_STRICT_VALIDATION: Final = {"fieldValidation": "Strict"}
 
 
 class KubeCluster:
     """The port over one connection; see `Cluster` for what each method promises."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._resources = Resources(wire)
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._rest_mapper = RestMapper(client)
 
     @property
     def requests_made(self) -> int:
         """How many requests were sent so far, refused and failed ones included."""
-        return self._wire.requests_made
+        return self._client.requests_made
 
     def close(self) -> None:
         """Close the connections that are open; another request opens new ones."""
-        self._wire.close()
+        self._client.close()
 
     def server_version(self) -> str:
         """Ask for the server's version, such as `v1.30.2`."""
-        answer = self._wire.send(Call("ask for the version", "GET", "/version"))
+        answer = self._client.send(ApiRequest("ask for the version", "GET", "/version"))
         return str(answer.get("gitVersion", "unknown"))
 
     def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         params = {"labelSelector": selector} if selector else {}
-        for item in self._items(kind, namespace, params, JSON):
+        for item in self._list_items(kind, namespace, params, JSON_MEDIA_TYPE):
             item.update(apiVersion=kind.api_version, kind=kind.name)
             yield item
 
     def metadata(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
-        for item in self._items(kind, namespace, {}, _METADATA):
+        for item in self._list_items(kind, namespace, {}, _METADATA_TYPE):
             yield {
                 "apiVersion": kind.api_version,
                 "kind": kind.name,
@@ -59,43 +59,43 @@ class KubeCluster:
             }
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject:
-        path = self._resources.path(kind, namespace, name)
-        return self._wire.send(Call(f"get {kind.name} {namespace}/{name}", "GET", path))
+        path = self._rest_mapper.path(kind, namespace, name)
+        return self._client.send(ApiRequest(f"get {kind.name} {namespace}/{name}", "GET", path))
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         kind = Kind(body["apiVersion"], body["kind"])
-        metadata = self._bound(kind, body["metadata"])
+        metadata = self._with_uid_precondition(kind, body["metadata"])
         namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
         doing = f"apply {kind.name} {namespace}/{name}"
-        call = Call(
+        call = ApiRequest(
             doing,
             "PATCH",
-            self._resources.path(kind, namespace, name),
+            self._rest_mapper.path(kind, namespace, name),
             {
                 "fieldManager": options.manager,
                 "force": "true" if options.force else "false",
-                **_STRICT,
-                **_dry_run(wanted=options.dry_run),
+                **_STRICT_VALIDATION,
+                **_dry_run_params(enabled=options.dry_run),
             },
             # JSON is YAML, and the server has no other name for an apply.
             content_type="application/apply-patch+yaml",
-            body=_encoded(doing, {**body, "metadata": metadata}),
+            body=_encode(doing, {**body, "metadata": metadata}),
         )
-        return self._wire.send(call)
+        return self._client.send(call)
 
     def patch(
         self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
     ) -> KubeObject:
         doing = f"patch {ref}"
-        call = Call(
+        call = ApiRequest(
             doing,
             "PATCH",
-            self._resources.path(kind, ref.namespace, ref.name),
-            {**_STRICT, **_dry_run(wanted=dry_run)},
+            self._rest_mapper.path(kind, ref.namespace, ref.name),
+            {**_STRICT_VALIDATION, **_dry_run_params(enabled=dry_run)},
             content_type="application/json-patch+json",
-            body=_encoded(doing, operations),
+            body=_encode(doing, operations),
         )
-        return self._wire.send(call)
+        return self._client.send(call)
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         doing = f"delete {ref}"
@@ -105,10 +105,10 @@ class KubeCluster:
             "preconditions": {"uid": uid},
             "propagationPolicy": "Background",
         }
-        path = self._resources.path(kind, ref.namespace, ref.name)
-        self._wire.send(Call(doing, "DELETE", path, body=_encoded(doing, options)))
+        path = self._rest_mapper.path(kind, ref.namespace, ref.name)
+        self._client.send(ApiRequest(doing, "DELETE", path, body=_encode(doing, options)))
 
-    def _bound(self, kind: Kind, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _with_uid_precondition(self, kind: Kind, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         """Add the UID to a resourceVersion that stands alone.
 
         An API server compares a resourceVersion only if the object is there, and creates it else.
@@ -123,46 +123,46 @@ class KubeCluster:
             raise ConflictError(f"apply version {version}: {error}") from error
         return {**metadata, "uid": live.get("uid", "")}
 
-    def _items(
+    def _list_items(
         self, kind: Kind, namespace: str, params: Mapping[str, str], accept: str
     ) -> Iterator[dict[str, Any]]:
         doing = f"list {kind.name} in {namespace}" if namespace else f"list {kind.name}"
-        query = {**params, "limit": str(PAGE)}
+        query = {**params, "limit": str(PAGE_SIZE)}
         try:
-            call = Call(doing, "GET", self._resources.path(kind, namespace), query, accept)
-            page = self._wire.send(call)
+            call = ApiRequest(doing, "GET", self._rest_mapper.path(kind, namespace), query, accept)
+            page = self._client.send(call)
         except NotFoundError:
             return
         while True:
-            yield from _items_of(page, doing)
+            yield from _page_items(page, doing)
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
-            page = self._wire.send(replace(call, params={**query, "continue": token}))
+            page = self._client.send(replace(call, params={**query, "continue": token}))
 
 
-def _items_of(page: Mapping[str, Any], doing: str) -> Sequence[dict[str, Any]]:
+def _page_items(page: Mapping[str, Any], operation: str) -> Sequence[dict[str, Any]]:
     """Take a page's items, which a server written in Go may word as null when there are none."""
     items: Any = page.get("items", 0)
     if items is None:
         return ()
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise UnavailableError(f"{doing}: the answer is no list")
+        raise UnavailableError(f"{operation}: the answer is no list")
     return items
 
 
-def _dry_run(*, wanted: bool) -> Mapping[str, str]:
-    return {"dryRun": "All"} if wanted else {}
+def _dry_run_params(*, enabled: bool) -> Mapping[str, str]:
+    return {"dryRun": "All"} if enabled else {}
 
 
-def _encoded(doing: str, content: object) -> bytes:
+def _encode(operation: str, content: object) -> bytes:
     try:
-        return orjson.dumps(content, default=_plain)
+        return orjson.dumps(content, default=_to_builtin)
     except orjson.JSONEncodeError as error:
-        raise InvalidError(f"{doing}: the object cannot be written as JSON: {error}") from error
+        raise InvalidError(f"{operation}: the object cannot be written as JSON: {error}") from error
 
 
-def _plain(value: object) -> object:
+def _to_builtin(value: object) -> object:
     """Turn what only looks like a dict or a list into one."""
     if isinstance(value, Mapping):
         return dict(value)

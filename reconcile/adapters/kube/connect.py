@@ -20,21 +20,29 @@ from reconcile.adapters.kube import kubeconfig, transport
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.credentials import (
     Credential,
-    Credentials,
+    CredentialProvider,
     FixedCredentials,
     KeyPair,
     TokenFile,
-    header_safe,
+    validate_token,
 )
-from reconcile.adapters.kube.errors import Mask
-from reconcile.adapters.kube.exec_plugin import VERSIONS, ExecCredentials, Plugin
-from reconcile.adapters.kube.kubeconfig import Target
-from reconcile.adapters.kube.transport import JSON, Limits, Server, TlsAdapter, Trust, Wire, load
+from reconcile.adapters.kube.errors import SecretMask
+from reconcile.adapters.kube.exec_plugin import EXEC_API_VERSIONS, ExecCredentials, ExecPlugin
+from reconcile.adapters.kube.kubeconfig import ResolvedContext
+from reconcile.adapters.kube.transport import (
+    JSON_MEDIA_TYPE,
+    ApiClient,
+    ApiEndpoint,
+    ConnectTimeouts,
+    TlsAdapter,
+    TlsConfig,
+    load_key_pair,
+)
 from reconcile.core.errors import ClusterError
 
-_EXTENSION: Final = "client.authentication.k8s.io/exec"
+_EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
 _IMPERSONATION: Final = "impersonation is not supported; give that user a context of its own"
-_UNSUPPORTED: Final = {
+_UNSUPPORTED_FIELDS: Final = {
     "auth-provider": "Kubernetes has given it up; use an `exec` plugin or a token",
     "username": "Kubernetes has given up passwords; use a token, a certificate or a plugin",
     "password": "Kubernetes has given up passwords; use a token, a certificate or a plugin",
@@ -45,22 +53,24 @@ _UNSUPPORTED: Final = {
 }
 
 
-def refuse_unsupported(user: Mapping[str, Any]) -> None:
+def reject_unsupported_fields(user: Mapping[str, Any]) -> None:
     """Raise a ClusterError for a field that would make us somebody else than the user means."""
-    for key, reason in _UNSUPPORTED.items():
+    for key, reason in _UNSUPPORTED_FIELDS.items():
         if user.get(key):
             raise ClusterError(f"{key}: {reason}")
 
 
-def cluster_info(cluster: Mapping[str, Any], trust: Trust) -> Mapping[str, Any]:
+def build_cluster_info(cluster: Mapping[str, Any], tls: TlsConfig) -> Mapping[str, Any]:
     """Word a cluster as credential plugins are told of it (`provideClusterInfo`)."""
     extensions = cluster.get("extensions") or []
-    ours = (one for one in extensions if isinstance(one, dict) and one.get("name") == _EXTENSION)
+    ours = (
+        one for one in extensions if isinstance(one, dict) and one.get("name") == _EXEC_EXTENSION
+    )
     info = {
         "server": cluster.get("server"),
-        "tls-server-name": trust.server_name,
-        "insecure-skip-tls-verify": not trust.verify,
-        "certificate-authority-data": base64.b64encode(trust.authorities).decode(),
+        "tls-server-name": tls.server_name,
+        "insecure-skip-tls-verify": not tls.verify,
+        "certificate-authority-data": base64.b64encode(tls.ca_certificates).decode(),
         "proxy-url": cluster.get("proxy-url"),
         "config": next((one.get("extension") for one in ours), None),
     }
@@ -68,25 +78,25 @@ def cluster_info(cluster: Mapping[str, Any], trust: Trust) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class KubeconfigUser:
     """A user of a kubeconfig, with all that its credentials may need.
 
-    `fields` are as in the file; `keys` is its client certificate; `cluster` is for plugins that are
+    `fields` are as in the file; `key_pair` is its client certificate; `build_cluster_info` is for plugins that are
     told of it; `environ` is what a plugin runs in.
     """
 
     fields: Mapping[str, Any] = field(repr=False)
-    keys: KeyPair | None
-    cluster: Mapping[str, Any]
+    key_pair: KeyPair | None
+    cluster_info: Mapping[str, Any]
     environ: Mapping[str, str] = field(repr=False)
-    mask: Mask
+    mask: SecretMask
 
-    def credentials(self) -> Credentials:
+    def build_credentials(self) -> CredentialProvider:
         """Choose as client-go does: a token file, then a token, then a plugin, then none."""
         token = self.fields.get("token") or ""
         if not isinstance(token, str):
             raise ClusterError("token: must be text; put it in quotes")
-        fixed = Credential(header_safe(token, "token") if token else "", self.keys)
+        fixed = Credential(validate_token(token, "token") if token else "", self.key_pair)
         if path := self.fields.get("tokenFile"):
             return TokenFile(Path(str(path)), fixed)
         spec = self.fields.get("exec")
@@ -94,31 +104,31 @@ class User:
             return FixedCredentials(fixed)
         if not isinstance(spec, dict):
             raise ClusterError("exec: must be a mapping")
-        return ExecCredentials(self._plugin(spec), self.keys, self.mask)
+        return ExecCredentials(self._build_plugin(spec), self.key_pair, self.mask)
 
-    def _plugin(self, spec: Mapping[str, Any]) -> Plugin:
+    def _build_plugin(self, spec: Mapping[str, Any]) -> ExecPlugin:
         command, version = spec.get("command"), spec.get("apiVersion")
         if not isinstance(command, str) or not command:
             raise ClusterError("exec.command: is missing")
-        if version not in VERSIONS:
-            raise ClusterError(f"exec.apiVersion: must be one of {', '.join(VERSIONS)}")
+        if version not in EXEC_API_VERSIONS:
+            raise ClusterError(f"exec.apiVersion: must be one of {', '.join(EXEC_API_VERSIONS)}")
         if spec.get("interactiveMode") == "Always":
             raise ClusterError("exec.interactiveMode: Always cannot be, nobody is asked here")
-        return Plugin(
-            command=(command, *_texts(spec.get("args"))),
+        return ExecPlugin(
+            command=(command, *_parse_arguments(spec.get("args"))),
             api_version=version,
-            environ={**self.environ, **_variables(spec.get("env"))},
-            cluster=self.cluster if spec.get("provideClusterInfo") is True else {},
+            environ={**self.environ, **_parse_env(spec.get("env"))},
+            cluster_info=self.cluster_info if spec.get("provideClusterInfo") is True else {},
             install_hint=str(spec.get("installHint") or ""),
         )
 
 
-def _texts(values: object) -> tuple[str, ...]:
+def _parse_arguments(values: object) -> tuple[str, ...]:
     listed = values if isinstance(values, list) else []
     return tuple(str(value) for value in listed)
 
 
-def _variables(entries: object) -> Mapping[str, str]:
+def _parse_env(entries: object) -> Mapping[str, str]:
     listed = entries if isinstance(entries, list) else []
     try:
         return {str(entry["name"]): str(entry["value"]) for entry in listed}
@@ -126,34 +136,36 @@ def _variables(entries: object) -> Mapping[str, str]:
         raise ClusterError("exec.env: each entry needs a `name` and a `value`") from error
 
 
-CONNECTIONS: Final = 16
+DEFAULT_CONNECTIONS: Final = 16
 """As many as threads write at a time; pykube-ng keeps ten."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ConnectOptions:
     """How to connect.
 
     Attributes:
         environ: The program's environment: KUBECONFIG and HOME, a pod's KUBERNETES_SERVICE_*, the
             proxies; a credential plugin gets all of it.
         mask: Takes secrets out of every message.
-        connections: How many are kept open: at least the number of threads.
-        limits: Timeouts.
+        max_connections: How many are kept open: at least the number of threads.
+        timeouts: Timeouts.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    mask: Mask = str
-    connections: int = CONNECTIONS
-    limits: Limits = field(default_factory=Limits)
+    mask: SecretMask = str
+    max_connections: int = DEFAULT_CONNECTIONS
+    timeouts: ConnectTimeouts = field(default_factory=ConnectTimeouts)
 
 
-DEFAULTS: Final = Options()
+DEFAULT_CONNECT_OPTIONS: Final = ConnectOptions()
 """An empty environment: no file is found unless it is named."""
 
 
 def connect(
-    kubeconfig_file: str | None, context_name: str | None, options: Options = DEFAULTS
+    kubeconfig_file: str | None,
+    context_name: str | None,
+    options: ConnectOptions = DEFAULT_CONNECT_OPTIONS,
 ) -> KubeCluster:
     """Find the cluster as kubectl does and make ready to talk to it; sends nothing yet.
 
@@ -166,37 +178,41 @@ def connect(
         ClusterError: No cluster is configured, or its configuration is unusable; names the file and
             the context, and what is known instead.
     """
-    where = kubeconfig.Where(kubeconfig_file, context_name, options.environ)
-    return open_target(kubeconfig.find(where), options)
+    where = kubeconfig.LoadingRules(kubeconfig_file, context_name, options.environ)
+    return connect_to(kubeconfig.resolve_context(where), options)
 
 
-def open_target(target: Target, options: Options) -> KubeCluster:
+def connect_to(context: ResolvedContext, options: ConnectOptions) -> KubeCluster:
     """Make ready to talk to a cluster that was found; ClusterError with the target's origin."""
     try:
-        return _open(target, options)
+        return _build_cluster(context, options)
     except ClusterError as error:
-        raise ClusterError(f"{target.origin}: {error}") from error
+        raise ClusterError(f"{context.origin}: {error}") from error
 
 
-def _open(target: Target, options: Options) -> KubeCluster:
-    url = _server_url(target.cluster)
-    refuse_unsupported(target.user)
-    config = _pykube_config(target)
-    trust, keys = _trust(config), _keys(config)
-    client = HTTPClient(config, http_adapter=TlsAdapter(trust, options.connections))
+def _build_cluster(context: ResolvedContext, options: ConnectOptions) -> KubeCluster:
+    url = _server_url(context.cluster)
+    reject_unsupported_fields(context.user)
+    config = _pykube_config(context)
+    trust, keys = _read_tls_config(config), _read_key_pair(config)
+    client = HTTPClient(config, http_adapter=TlsAdapter(trust, options.max_connections))
     # The environment must change neither the authorities, nor the proxy, nor the credentials.
     client.session.trust_env = False
     client.session.headers.update(
-        {"User-Agent": f"reconcile/{__version__}", "Accept": JSON, "Accept-Encoding": "gzip"}
+        {
+            "User-Agent": f"reconcile/{__version__}",
+            "Accept": JSON_MEDIA_TYPE,
+            "Accept-Encoding": "gzip",
+        }
     )
-    server = Server(
+    server = ApiEndpoint(
         url,
-        transport.choose(url, str(target.cluster.get("proxy-url") or ""), options.environ),
-        options.limits,
+        transport.choose_proxy(url, str(context.cluster.get("proxy-url") or ""), options.environ),
+        options.timeouts,
     )
-    about = cluster_info(target.cluster, trust)
-    user = User(target.user, keys, about, options.environ, options.mask)
-    return KubeCluster(Wire(client.session, server, user.credentials(), options.mask))
+    about = build_cluster_info(context.cluster, trust)
+    user = KubeconfigUser(context.user, keys, about, options.environ, options.mask)
+    return KubeCluster(ApiClient(client.session, server, user.build_credentials(), options.mask))
 
 
 def _server_url(cluster: Mapping[str, Any]) -> str:
@@ -214,48 +230,48 @@ def _server_url(cluster: Mapping[str, Any]) -> str:
     return url.rstrip("/")
 
 
-def _pykube_config(target: Target) -> KubeConfig:
+def _pykube_config(context: ResolvedContext) -> KubeConfig:
     name = "target"
     return KubeConfig(
         {
-            "clusters": [{"name": name, "cluster": _set(target.cluster)}],
-            "users": [{"name": name, "user": _set(target.user)}],
+            "clusters": [{"name": name, "cluster": _drop_empty(context.cluster)}],
+            "users": [{"name": name, "user": _drop_empty(context.user)}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
             "current-context": name,
         }
     )
 
 
-def _set(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is empty, which a kubeconfig may have for what is not there."""
     return {key: value for key, value in fields.items() if value not in ("", None)}
 
 
-def _trust(config: KubeConfig) -> Trust:
-    authorities = _content(config, "cluster", "certificate-authority")
+def _read_tls_config(config: KubeConfig) -> TlsConfig:
+    authorities = _read_content(config, "cluster", "certificate-authority")
     insecure = config.cluster.get("insecure-skip-tls-verify") is True
     if insecure and authorities:
         raise ClusterError(
             "insecure-skip-tls-verify and a certificate-authority exclude each other"
         )
     name = str(config.cluster.get("tls-server-name") or "")
-    return Trust(authorities, name, verify=not insecure)
+    return TlsConfig(authorities, name, verify=not insecure)
 
 
-def _keys(config: KubeConfig) -> KeyPair | None:
-    certificate = _content(config, "user", "client-certificate")
-    key = _content(config, "user", "client-key")
+def _read_key_pair(config: KubeConfig) -> KeyPair | None:
+    certificate = _read_content(config, "user", "client-certificate")
+    key = _read_content(config, "user", "client-key")
     if bool(certificate) != bool(key):
         raise ClusterError("client-certificate and client-key: one of the two is missing")
     if not certificate:
         return None
     keys = KeyPair(certificate, key)
     # An unusable pair is found here, where its context can be named, not with the first request.
-    load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), keys)
+    load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), keys)
     return keys
 
 
-def _content(config: KubeConfig, section: str, key: str) -> bytes:
+def _read_content(config: KubeConfig, section: str, key: str) -> bytes:
     """Read what a file name or base64 stands for, both resolved by pykube-ng; empty if not set."""
     try:
         entry = getattr(config, section).get(key)

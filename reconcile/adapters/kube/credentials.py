@@ -9,10 +9,10 @@ from typing import Final, Protocol, TypeAlias
 
 from reconcile.core.errors import ClusterError
 
-Clock: TypeAlias = Callable[[], float]
+TimeFunction: TypeAlias = Callable[[], float]
 """Seconds from some start."""
 
-TOKEN_FILE_SECONDS: Final = 60.0
+TOKEN_REFRESH_SECONDS: Final = 60.0
 """A mounted token is replaced hourly, long before it expires; client-go re-reads it as often."""
 
 
@@ -32,10 +32,10 @@ class Credential:
     """
 
     token: str = field(default="", repr=False)
-    keys: KeyPair | None = field(default=None, repr=False)
+    key_pair: KeyPair | None = field(default=None, repr=False)
 
 
-class Credentials(Protocol):
+class CredentialProvider(Protocol):
     """Where credentials come from; safe to call from several threads."""
 
     def current(self) -> Credential:
@@ -64,7 +64,9 @@ class FixedCredentials:
 class TokenFile:
     """A token in a file that somebody else replaces, such as a mounted service account's."""
 
-    def __init__(self, path: Path, fallback: Credential, monotonic: Clock = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, fallback: Credential, monotonic: TimeFunction = time.monotonic
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -93,26 +95,26 @@ class TokenFile:
     def _read(self) -> None:
         """Take over the file's token; one that is known outlives a file that is gone."""
         try:
-            token = _file_token(self._path)
+            token = _read_token(self._path)
         except ClusterError:
             if not self._credential.token:
                 raise
             token = self._credential.token
         if token != self._credential.token:
-            self._credential = Credential(token, self._credential.keys)
-        self._stale_at = self._monotonic() + TOKEN_FILE_SECONDS
+            self._credential = Credential(token, self._credential.key_pair)
+        self._stale_at = self._monotonic() + TOKEN_REFRESH_SECONDS
 
 
-def _file_token(path: Path) -> str:
+def _read_token(path: Path) -> str:
     try:
-        return header_safe(path.read_text("utf-8"), str(path))
+        return validate_token(path.read_text("utf-8"), str(path))
     except OSError as error:
         raise ClusterError(f"{path}: cannot read the token: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ClusterError(f"{path}: cannot read the token: it is not UTF-8") from error
 
 
-def header_safe(token: str, origin: str) -> str:
+def validate_token(token: str, origin: str) -> str:
     """Return a token that fits into a header, or say where it came from.
 
     A line break in it would be a header of its own, and no error may quote it.

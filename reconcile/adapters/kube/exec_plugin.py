@@ -17,60 +17,65 @@ from typing import Any, Final
 
 import orjson
 
-from reconcile.adapters.kube.credentials import Clock, Credential, KeyPair, header_safe
-from reconcile.adapters.kube.errors import SERVER_TEXT, Mask, quoted
+from reconcile.adapters.kube.credentials import Credential, KeyPair, TimeFunction, validate_token
+from reconcile.adapters.kube.errors import MAX_SERVER_TEXT, SecretMask, sanitize_text
 from reconcile.core.errors import ClusterError
 
 _GROUP: Final = "client.authentication.k8s.io"
-VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
+EXEC_API_VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
 """The versions of the contract that are spoken; v1alpha1 is gone from Kubernetes since 1.24."""
 
-PLUGIN_SECONDS: Final = 60.0
+PLUGIN_TIMEOUT_SECONDS: Final = 60.0
 """Longer than any plugin that asks nobody; a login in a browser is not for us."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plugin:
+class ExecPlugin:
     """How to run one plugin.
 
     `command` is its path or name with the arguments; `environ` is the whole environment it gets;
-    `cluster` is the server as the contract words it, empty unless the kubeconfig wants it provided.
+    `cluster_info` is the server as the contract words it, empty unless the kubeconfig wants it provided.
     """
 
     command: tuple[str, ...]
     api_version: str
     environ: Mapping[str, str] = field(repr=False)
-    cluster: Mapping[str, Any] = field(default_factory=dict)
+    cluster_info: Mapping[str, Any] = field(default_factory=dict)
     install_hint: str = ""
-    timeout: float = PLUGIN_SECONDS
+    timeout: float = PLUGIN_TIMEOUT_SECONDS
 
-    def run(self, mask: Mask) -> bytes:
+    def run(self, mask: SecretMask) -> bytes:
         """Run it and return what it printed; ClusterError where it fails or does not end."""
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's own kubeconfig names it
                 self.command,
-                env={**self.environ, "KUBERNETES_EXEC_INFO": self._request()},
+                env={**self.environ, "KUBERNETES_EXEC_INFO": self._build_exec_info()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
-            raise self.failed(f"cannot be started: {error.strerror}", self.install_hint) from error
+            raise self.build_error(
+                f"cannot be started: {error.strerror}", self.install_hint
+            ) from error
         with process:
             output, complaint = self._wait(process)
         if process.returncode != 0:
-            words = quoted(complaint.decode("utf-8", "replace"), mask, SERVER_TEXT)
-            raise self.failed(f"ended with exit code {process.returncode}", words)
+            words = sanitize_text(complaint.decode("utf-8", "replace"), mask, MAX_SERVER_TEXT)
+            raise self.build_error(f"ended with exit code {process.returncode}", words)
         return output
 
-    def failed(self, *reasons: str) -> ClusterError:
+    def build_error(self, *reasons: str) -> ClusterError:
         """Word a failure; the arguments stay out of it, since they may hold a secret."""
         head = f"credential plugin {self.command[0]}"
         return ClusterError(": ".join((head, *(reason for reason in reasons if reason))))
 
-    def _request(self) -> str:
-        spec = {"interactive": False, **({"cluster": self.cluster} if self.cluster else {})}
+    def _build_exec_info(self) -> str:
+        spec = {
+            "interactive": False,
+            **({"cluster": self.cluster_info} if self.cluster_info else {}),
+        }
         content = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
         return orjson.dumps(content).decode()
 
@@ -78,7 +83,7 @@ class Plugin:
         try:
             return process.communicate(timeout=self.timeout)
         except subprocess.TimeoutExpired as error:
-            raise self.failed(f"has not ended within {self.timeout:g} s") from error
+            raise self.build_error(f"has not ended within {self.timeout:g} s") from error
         finally:
             if process.poll() is None:
                 # Its own children hold the pipes open, so the whole group has to go.
@@ -89,65 +94,79 @@ class ExecCredentials:
     """The credential of a plugin, kept until it expires or the server refuses it."""
 
     def __init__(
-        self, plugin: Plugin, fixed: KeyPair | None, mask: Mask, time_of_day: Clock = time.time
+        self,
+        plugin: ExecPlugin,
+        client_certificate: KeyPair | None,
+        mask: SecretMask,
+        time_of_day: TimeFunction = time.time,
     ) -> None:
         """Run nothing yet.
 
         Args:
             plugin: What to run.
-            fixed: The kubeconfig's own client certificate, if the plugin only gives a token.
+            client_certificate: The kubeconfig's own client certificate, if the plugin only gives a token.
             mask: For what the plugin says on standard error.
             time_of_day: Seconds since 1970, which expiry is measured by.
         """
         self._plugin = plugin
-        self._fixed = fixed
+        self._client_certificate = client_certificate
         self._mask = mask
         self._time_of_day = time_of_day
         self._lock = threading.Lock()
         self._credential: Credential | None = None
-        self._expires = 0.0
+        self._expires_at = 0.0
 
     def current(self) -> Credential:
         with self._lock:
-            if self._credential is None or self._time_of_day() >= self._expires:
-                return self._make()
+            if self._credential is None or self._time_of_day() >= self._expires_at:
+                return self._run_plugin()
             return self._credential
 
     def renew(self, refused: Credential) -> bool:
         with self._lock:
             if self._credential is refused:
-                made = self._make()
-                return (made.token, made.keys) != (refused.token, refused.keys)
+                made = self._run_plugin()
+                return (made.token, made.key_pair) != (refused.token, refused.key_pair)
             return True
 
-    def _make(self) -> Credential:
-        status = self._status(self._plugin.run(self._mask))
-        expires = self._expiry(status.get("expirationTimestamp"))
+    def _run_plugin(self) -> Credential:
+        status = self._parse_status(self._plugin.run(self._mask))
+        expires = self._parse_expiry(status.get("expirationTimestamp"))
         token = status.get("token") or ""
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if not isinstance(token, str) or bool(certificate) != bool(key) or not (token or key):
-            raise self._plugin.failed("gave neither a token nor a client certificate with its key")
-        keys = KeyPair(str(certificate).encode(), str(key).encode()) if key else self._fixed
-        safe = header_safe(token, f"credential plugin {self._plugin.command[0]}") if token else ""
-        self._credential, self._expires = Credential(safe, keys), expires
+            raise self._plugin.build_error(
+                "gave neither a token nor a client certificate with its key"
+            )
+        keys = (
+            KeyPair(str(certificate).encode(), str(key).encode())
+            if key
+            else self._client_certificate
+        )
+        safe = (
+            validate_token(token, f"credential plugin {self._plugin.command[0]}") if token else ""
+        )
+        self._credential, self._expires_at = Credential(safe, keys), expires
         return self._credential
 
-    def _status(self, output: bytes) -> Mapping[str, Any]:
+    def _parse_status(self, output: bytes) -> Mapping[str, Any]:
         try:
             content = orjson.loads(output)
         except orjson.JSONDecodeError:
             # Without its cause: a JSON error quotes the document.
-            raise self._plugin.failed("printed no JSON") from None
+            raise self._plugin.build_error("printed no JSON") from None
         kind = content.get("kind") if isinstance(content, dict) else None
         if kind != "ExecCredential" or content.get("apiVersion") != self._plugin.api_version:
-            raise self._plugin.failed(f"printed no ExecCredential of {self._plugin.api_version}")
+            raise self._plugin.build_error(
+                f"printed no ExecCredential of {self._plugin.api_version}"
+            )
         status = content.get("status")
         return status if isinstance(status, dict) else {}
 
-    def _expiry(self, stamp: object) -> float:
-        if stamp is None:
+    def _parse_expiry(self, timestamp: object) -> float:
+        if timestamp is None:
             return float("inf")
         try:
-            return datetime.fromisoformat(str(stamp)).timestamp()
+            return datetime.fromisoformat(str(timestamp)).timestamp()
         except ValueError:
-            raise self._plugin.failed("gave an expirationTimestamp that is no time") from None
+            raise self._plugin.build_error("gave an expirationTimestamp that is no time") from None

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconcile.core.errors import ClusterError, Problem, SpecError
-from reconcile.core.yaml_loader import decode, load_documents
+from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 _CLUSTER_PATHS: Final = ("certificate-authority",)
 _USER_PATHS: Final = ("client-certificate", "client-key", "tokenFile")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResolvedContext:
     """One context, resolved: `cluster` and `user` as in its files, with paths made absolute.
 
     `origin` names the context and where it is from, for errors.
@@ -30,56 +30,58 @@ class Target:
     user: Mapping[str, Any] = field(repr=False)
 
 
-def read(path: Path) -> Mapping[str, Any] | None:
+def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
     """Read one kubeconfig, None where there is none.
 
     ClusterError with the file and the place, and nothing of its text, where it is of no use.
     """
     try:
-        documents = load_documents(decode(path.read_bytes()))
+        documents = load_documents(decode_utf8(path.read_bytes()))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ClusterError(f"{path}: cannot read the kubeconfig: {error.strerror}") from error
     except SpecError as error:
         # Without its cause: the reason may quote the value, and this file is full of secrets.
-        raise ClusterError(f"{path}{_place(error.problems[0])}") from None
+        raise ClusterError(f"{path}{_format_location(error.problems[0])}") from None
     content = documents[0].value if documents else None
     if len(documents) > 1 or not isinstance(content, dict | None):
         raise ClusterError(f"{path}: the kubeconfig is not one mapping")
     return content or {}
 
 
-def _place(problem: Problem) -> str:
+def _format_location(problem: Problem) -> str:
     place = f":{problem.line}:{problem.column}" if problem.line else ""
     where = f": {problem.field}" if problem.field else ""
     return f"{place}{where}: the kubeconfig is not readable YAML"
 
 
 @dataclass(frozen=True, slots=True)
-class Contexts:
+class MergedKubeconfig:
     """The sections of all files by name; the first file that has a name wins."""
 
-    current: str
+    current_context: str
     contexts: Mapping[str, Mapping[str, Any]]
     clusters: Mapping[str, Mapping[str, Any]]
     users: Mapping[str, Mapping[str, Any]]
 
-    def select(self, wanted: str | None, files: str) -> Target:
+    def resolve(self, requested: str | None, files: str) -> ResolvedContext:
         """Resolve one context; `files` are named in errors."""
-        name = wanted or self.current
+        name = requested or self.current_context
         known = ", ".join(sorted(self.contexts)) or "none"
         if not name:
             raise ClusterError(f"{files}: no current-context; choose one with --context: {known}")
         if name not in self.contexts:
             raise ClusterError(f'{files}: no context "{name}"; known are: {known}')
         origin, context = f'context "{name}" of {files}', self.contexts[name]
-        cluster = _named(self.clusters, "cluster", context.get("cluster"), origin)
+        cluster = _find_entry(self.clusters, "cluster", context.get("cluster"), origin)
         user = context.get("user")
-        return Target(origin, cluster, _named(self.users, "user", user, origin) if user else {})
+        return ResolvedContext(
+            origin, cluster, _find_entry(self.users, "user", user, origin) if user else {}
+        )
 
 
-def _named(
+def _find_entry(
     section: Mapping[str, Mapping[str, Any]], word: str, name: object, origin: str
 ) -> Mapping[str, Any]:
     if not isinstance(name, str) or name not in section:
@@ -88,28 +90,28 @@ def _named(
     return section[name]
 
 
-def merge(documents: list[tuple[Path, Mapping[str, Any]]]) -> Contexts:
+def merge_kubeconfigs(documents: list[tuple[Path, Mapping[str, Any]]]) -> MergedKubeconfig:
     """Make one of several files, in their order of precedence."""
     currents = (document.get("current-context") for _, document in documents)
-    return Contexts(
-        current=next((name for name in currents if isinstance(name, str) and name), ""),
-        contexts=_section(documents, "contexts", "context", ()),
-        clusters=_section(documents, "clusters", "cluster", _CLUSTER_PATHS),
-        users=_section(documents, "users", "user", _USER_PATHS),
+    return MergedKubeconfig(
+        current_context=next((name for name in currents if isinstance(name, str) and name), ""),
+        contexts=_merge_section(documents, "contexts", "context", ()),
+        clusters=_merge_section(documents, "clusters", "cluster", _CLUSTER_PATHS),
+        users=_merge_section(documents, "users", "user", _USER_PATHS),
     )
 
 
-def _section(
+def _merge_section(
     documents: list[tuple[Path, Mapping[str, Any]]], section: str, word: str, paths: tuple[str, ...]
 ) -> Mapping[str, Mapping[str, Any]]:
     merged: dict[str, Mapping[str, Any]] = {}
     for path, document in documents:
-        for name, content in _entries(path, document, section, word):
-            merged.setdefault(name, _absolute(content, paths, path.absolute().parent))
+        for name, content in _iterate_entries(path, document, section, word):
+            merged.setdefault(name, _resolve_paths(content, paths, path.absolute().parent))
     return merged
 
 
-def _entries(
+def _iterate_entries(
     path: Path, document: Mapping[str, Any], section: str, word: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     listed = document.get(section) or []
@@ -121,7 +123,9 @@ def _entries(
         yield name, content
 
 
-def _absolute(content: Mapping[str, Any], keys: tuple[str, ...], folder: Path) -> Mapping[str, Any]:
+def _resolve_paths(
+    content: Mapping[str, Any], keys: tuple[str, ...], folder: Path
+) -> Mapping[str, Any]:
     """Resolve relative paths as kubectl does: from the folder of the file that has them."""
     paths = {key: str(folder / content[key]) for key in keys if isinstance(content.get(key), str)}
     plugin = content.get("exec")
@@ -131,12 +135,12 @@ def _absolute(content: Mapping[str, Any], keys: tuple[str, ...], folder: Path) -
     return {**content, **paths}
 
 
-SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+SERVICE_ACCOUNT_DIR: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class LoadingRules:
     """Where to look.
 
     `kubeconfig` and `context` are what the user asked for, if anything; `environ` is the program's
@@ -146,38 +150,38 @@ class Where:
     kubeconfig: str | None
     context: str | None
     environ: Mapping[str, str] = field(repr=False)
-    service_account: Path = SERVICE_ACCOUNT
+    service_account: Path = SERVICE_ACCOUNT_DIR
 
 
-def find(where: Where) -> Target:
+def resolve_context(rules: LoadingRules) -> ResolvedContext:
     """Find the cluster to talk to.
 
     The file that is asked for, else those of $KUBECONFIG, else ~/.kube/config, else the pod's own
     account. ClusterError where there is none, with the places and the contexts that are known.
     """
-    paths = _paths(where)
-    readings = ((path, read(path)) for path in paths)
+    paths = _find_paths(rules)
+    readings = ((path, read_kubeconfig(path)) for path in paths)
     documents = [(path, content) for path, content in readings if content is not None]
-    if where.kubeconfig and not documents:
-        raise ClusterError(f"{where.kubeconfig}: there is no such kubeconfig")
-    merged = merge(documents)
-    if not merged.contexts and not where.context:
-        return _in_cluster(where) or _nowhere(paths)
-    return merged.select(where.context, ", ".join(str(path) for path in paths))
+    if rules.kubeconfig and not documents:
+        raise ClusterError(f"{rules.kubeconfig}: there is no such kubeconfig")
+    merged = merge_kubeconfigs(documents)
+    if not merged.contexts and not rules.context:
+        return _read_service_account(rules) or _raise_not_configured(paths)
+    return merged.resolve(rules.context, ", ".join(str(path) for path in paths))
 
 
-def _paths(where: Where) -> tuple[Path, ...]:
-    home = where.environ.get("HOME", "")
-    if where.kubeconfig:
+def _find_paths(rules: LoadingRules) -> tuple[Path, ...]:
+    home = rules.environ.get("HOME", "")
+    if rules.kubeconfig:
         # Shells leave the tilde of `--kubeconfig=~/file` as it is.
-        bare = where.kubeconfig.removeprefix("~/")
-        return (Path(home) / bare if home and bare != where.kubeconfig else Path(where.kubeconfig),)
-    if listed := [part for part in where.environ.get("KUBECONFIG", "").split(":") if part]:
+        bare = rules.kubeconfig.removeprefix("~/")
+        return (Path(home) / bare if home and bare != rules.kubeconfig else Path(rules.kubeconfig),)
+    if listed := [part for part in rules.environ.get("KUBECONFIG", "").split(":") if part]:
         return tuple(Path(part) for part in listed)
     return (Path(home) / ".kube" / "config",) if home else ()
 
 
-def _nowhere(paths: tuple[Path, ...]) -> Target:
+def _raise_not_configured(paths: tuple[Path, ...]) -> ResolvedContext:
     looked = ", ".join(str(path) for path in paths) or "nowhere: neither KUBECONFIG nor HOME is set"
     raise ClusterError(
         f"no cluster is configured (looked at {looked}; not in a pod either); "
@@ -185,18 +189,18 @@ def _nowhere(paths: tuple[Path, ...]) -> Target:
     )
 
 
-def _in_cluster(where: Where) -> Target | None:
-    host = where.environ.get("KUBERNETES_SERVICE_HOST")
-    port = where.environ.get("KUBERNETES_SERVICE_PORT")
-    token = where.service_account / "token"
+def _read_service_account(rules: LoadingRules) -> ResolvedContext | None:
+    host = rules.environ.get("KUBERNETES_SERVICE_HOST")
+    port = rules.environ.get("KUBERNETES_SERVICE_PORT")
+    token = rules.service_account / "token"
     if not host or not port or not token.is_file():
         return None
     address = f"[{host}]" if ":" in host else host
-    return Target(
+    return ResolvedContext(
         origin="the pod's service account",
         cluster={
             "server": f"https://{address}:{port}",
-            "certificate-authority": str(where.service_account / "ca.crt"),
+            "certificate-authority": str(rules.service_account / "ca.crt"),
         },
         user={"tokenFile": str(token)},
     )

@@ -7,14 +7,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.adapters.sources.git import revision_of
+from reconcile.adapters.sources.git import read_revision
 from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Tree, TreeFile
 
 MAX_FILE_BYTES = 1 << 20
 """A session file is text that somebody wrote; a larger one is something else."""
 
-SUFFIXES = (".yaml", ".yml")
+YAML_SUFFIXES = (".yaml", ".yml")
 """What a file's name must end in to be read."""
 
 
@@ -27,16 +27,16 @@ class DirectorySource:
     def read(self) -> Tree:
         try:
             root = self._root.resolve(strict=True)
-            folders = tuple(sorted(_folders(root)))
+            folders = tuple(sorted(_list_folders(root)))
         except OSError as error:
             raise SourceError(
                 f"{self._root}: {error.strerror}: name a folder of session files"
             ) from error
-        files = tuple(_read(root, path) for path in sorted(_walk(root)))
-        return Tree(revision_of(root), folders, files)
+        files = tuple(_read_tree_file(root, path) for path in sorted(_walk(root)))
+        return Tree(read_revision(root), folders, files)
 
 
-def _folders(root: Path) -> Iterator[str]:
+def _list_folders(root: Path) -> Iterator[str]:
     for entry in os.scandir(root):
         if entry.is_dir() and not entry.name.startswith("."):
             yield entry.name
@@ -55,14 +55,14 @@ def _walk(root: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
-            elif entry.name.endswith(SUFFIXES) or entry.is_dir():
+            elif entry.name.endswith(YAML_SUFFIXES) or entry.is_dir():
                 yield Path(entry.path)
 
 
-def _read(root: Path, path: Path) -> TreeFile:
+def _read_tree_file(root: Path, path: Path) -> TreeFile:
     name = path.relative_to(root).as_posix()
     try:
-        content = _content(root, path)
+        content = _read_content(root, path)
     except OSError as error:
         return TreeFile(name, "", b"", f"cannot be read: {error.strerror}")
     except SourceError as error:
@@ -70,7 +70,7 @@ def _read(root: Path, path: Path) -> TreeFile:
     return TreeFile(name, hashlib.sha256(content).hexdigest(), content)
 
 
-def _content(root: Path, path: Path) -> bytes:
+def _read_content(root: Path, path: Path) -> bytes:
     """Read a file; SourceError says what is wrong with it without naming it."""
     try:
         target = path.resolve(strict=True)
@@ -88,11 +88,11 @@ def _content(root: Path, path: Path) -> bytes:
     with target.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
-        raise SourceError(too_large())
+        raise SourceError(too_large_message())
     return content
 
 
-def too_large() -> str:
+def too_large_message() -> str:
     """Say that a file has more than `MAX_FILE_BYTES`."""
     return f"is larger than {MAX_FILE_BYTES >> 20} MiB: split it"
 
@@ -108,11 +108,11 @@ def read_templates(*folders: Path) -> dict[str, str]:
             paths = sorted(path for path in folder.iterdir() if path.name.endswith(".j2"))
         except OSError as error:
             raise SourceError(f"{folder}: templates cannot be read: {error.strerror}") from error
-        found.update({path.name: _template(path) for path in paths})
+        found.update({path.name: _read_template(path) for path in paths})
     return found
 
 
-def _template(path: Path) -> str:
+def _read_template(path: Path) -> str:
     try:
         path.name.encode()
         return path.read_text(encoding="utf-8")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from reconcile.core.errors import SourceError
-from reconcile.runtime.settings import settings
+from reconcile.runtime.settings import read_process_settings
 
 _TIMEOUT_SECONDS: Final = 30
-_HARMLESS: Final = (
+_SAFE_CONFIG: Final = (
     "safe.bareRepository=explicit",
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
@@ -22,7 +22,7 @@ _HARMLESS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GitResult:
     """What git said; `ok` tells whether it did what it was asked."""
 
     ok: bool
@@ -34,14 +34,14 @@ class Answer:
         return self.out.decode(errors="surrogateescape").rstrip("\n")
 
 
-def git(folder: Path, *arguments: str, stdin: bytes = b"") -> Answer:
+def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
     """Run one git command in a folder; not `ok` also where there is no git, or it takes too long.
 
     No hook, no file system monitor and no transport is used: a clone that lacks objects does not
     fetch them.
     """
-    options = [part for setting in _HARMLESS for part in ("-c", setting)]
-    where = ["-C", str(folder), *_repository(folder)]
+    options = [part for setting in _SAFE_CONFIG for part in ("-c", setting)]
+    where = ["-C", str(folder), *_repository_options(folder)]
     command = ["git", "--no-optional-locks", *options, *where, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, arguments after options
@@ -50,21 +50,21 @@ def git(folder: Path, *arguments: str, stdin: bytes = b"") -> Answer:
             capture_output=True,
             timeout=_TIMEOUT_SECONDS,
             check=False,
-            env=_environment(),
+            env=_build_environment(),
         )
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return Answer(ok=False, out=b"")
-    return Answer(ok=done.returncode == 0, out=done.stdout)
+        return GitResult(ok=False, out=b"")
+    return GitResult(ok=done.returncode == 0, out=done.stdout)
 
 
-def _environment() -> dict[str, str]:
+def _build_environment() -> dict[str, str]:
     """Leave out what git sets for hooks, which would lead to the hook's own repository."""
-    inherited = settings().environ.items()
+    inherited = read_process_settings().environ.items()
     kept = {name: value for name, value in inherited if not name.startswith("GIT_")}
     return {**kept, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def _repository(folder: Path) -> list[str]:
+def _repository_options(folder: Path) -> list[str]:
     """Name the repository to use, so that git does not search for one.
 
     A search would take tracked files that look like a bare repository (HEAD, config, objects, refs)
@@ -78,40 +78,40 @@ def _repository(folder: Path) -> list[str]:
     return []
 
 
-_TOP_PREFIX_SHALLOW: Final = 3
+_EXPECTED_LINES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """Where a folder is in its repository: the work tree's top, and the path below it.
 
-    `prefix` uses `/` and is empty at the top. `shallow` tells that history is cut off.
+    `prefix` uses `/` and is empty at the top. `is_shallow` tells that history is cut off.
     """
 
     top: Path
     prefix: str
-    shallow: bool
+    is_shallow: bool
 
 
-def revision_of(folder: Path) -> str:
+def read_revision(folder: Path) -> str:
     """Name the commit that a folder was checked out from.
 
     Ends in `-dirty` where something in the folder is not as committed; empty outside of git, and
     where there is no git.
     """
-    head = git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    head = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head.ok or not head.text:
         return ""
-    changed = git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    changed = run_git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
     return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
 
 
-def checkout_of(folder: Path) -> Checkout:
+def find_checkout(folder: Path) -> Checkout:
     """Find the work tree that a folder is in; SourceError where there is none, or no git."""
     asked = ("--show-toplevel", "--show-prefix", "--is-shallow-repository")
-    answer = git(folder, "rev-parse", *asked)
+    answer = run_git(folder, "rev-parse", *asked)
     lines = answer.text.split("\n")
-    if not answer.ok or len(lines) != _TOP_PREFIX_SHALLOW:
+    if not answer.ok or len(lines) != _EXPECTED_LINES:
         raise SourceError(
             f"{folder}: there is no git work tree, or no git program, so that there is nothing to "
             "compare with: run this in a clone, or leave out --against"
@@ -120,16 +120,16 @@ def checkout_of(folder: Path) -> Checkout:
     return Checkout(Path(top), prefix.rstrip("/"), shallow == "true")
 
 
-def commit_of(checkout: Checkout, name: str) -> str:
+def resolve_commit(checkout: Checkout, name: str) -> str:
     """Look up a commit by any name that git knows; SourceError with what to do where there is none.
 
     A name that begins with `-` is none: git would take it for an option.
     """
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    answer = git(checkout.top, *asked) if name and not name.startswith("-") else None
+    answer = run_git(checkout.top, *asked) if name and not name.startswith("-") else None
     if answer is not None and answer.ok and answer.text:
         return answer.text
-    if checkout.shallow:
+    if checkout.is_shallow:
         remedy = (
             "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
             "BRANCH`, or all of it with `git fetch --unshallow`"

@@ -16,20 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconcile.adapters.sources.directory import MAX_FILE_BYTES, SUFFIXES, too_large
-from reconcile.adapters.sources.git import git
+from reconcile.adapters.sources.directory import MAX_FILE_BYTES, YAML_SUFFIXES, too_large_message
+from reconcile.adapters.sources.git import run_git
 from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Source, Tree, TreeFile
 
-_FOLDERS: Final = {"040000", "160000"}
+_FOLDER_MODES: Final = {"040000", "160000"}
 """Folders, and submodules, which are as empty here as where nobody has fetched them."""
 
-_LINK: Final = "120000"
-_MOST_LINKS: Final = 40
-_LEAVES: Final = "is a link that leaves the tree: put the file itself here"
+_LINK_MODE: Final = "120000"
+_MAX_LINKS: Final = 40
+_LEAVES_TREE: Final = "is a link that leaves the tree: put the file itself here"
 
 
-class Entry(NamedTuple):
+class GitTreeEntry(NamedTuple):
     """One thing in a tree: its mode as git writes it, and the id of its content."""
 
     mode: str
@@ -38,15 +38,15 @@ class Entry(NamedTuple):
     @property
     def is_folder(self) -> bool:
         """Whether it can have something in it."""
-        return self.mode in _FOLDERS
+        return self.mode in _FOLDER_MODES
 
     @property
     def is_link(self) -> bool:
         """Whether it is a symbolic link."""
-        return self.mode == _LINK
+        return self.mode == _LINK_MODE
 
 
-_TOP: Final = Entry("040000", "")
+_ROOT_ENTRY: Final = GitTreeEntry("040000", "")
 
 
 @dataclass(frozen=True)
@@ -56,55 +56,55 @@ class GitFolder:
     top: Path
     commit: str
     prefix: str
-    _links: dict[str, str] = field(default_factory=dict)
+    _link_targets: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, GitTreeEntry]:
         """Everything below the folder, by its path relative to the folder."""
         tree = f"{self.commit}:{self.prefix}"
-        kind = git(self.top, "cat-file", "-t", tree)
+        kind = run_git(self.top, "cat-file", "-t", tree)
         if not kind.ok:
             return {}
         if kind.text != "tree":
             raise SourceError(f"{self.prefix} is no folder at {self.commit}: name one that is")
-        listed = git(self.top, "ls-tree", "-r", "-t", "-z", "--full-tree", tree)
+        listed = run_git(self.top, "ls-tree", "-r", "-t", "-z", "--full-tree", tree)
         if not listed.ok:
             raise SourceError(f"{self.prefix} at {self.commit} cannot be listed: run `git fsck`")
-        found = dict(_entries(listed.out))
+        found = dict(_parse_entries(listed.out))
         links = {entry.id for entry in found.values() if entry.is_link}
-        targets = self.read(links)
-        self._links.update({each: os.fsdecode(targets[each] or b"") for each in links})
+        targets = self.read_blobs(links)
+        self._link_targets.update({each: os.fsdecode(targets[each] or b"") for each in links})
         return found
 
-    def resolve(self, path: str) -> Entry:
+    def resolve(self, path: str) -> GitTreeEntry:
         """Follow links; SourceError says what is wrong without naming the path."""
         home = [part for part in self.prefix.split("/") if part]
         at: list[str] = list(home)
         todo = path.split("/")[::-1]
-        entry = _TOP
+        entry = _ROOT_ENTRY
         hops = 0
         while todo:
             if not entry.is_folder:
-                raise _unreadable(errno.ENOTDIR)
-            _step(at, todo.pop())
-            entry = self._at(at, home)
+                raise _read_error(errno.ENOTDIR)
+            _descend(at, todo.pop())
+            entry = self._lookup(at, home)
             if entry.is_link:
                 hops += 1
-                if hops > _MOST_LINKS:
-                    raise _unreadable(errno.ELOOP)
+                if hops > _MAX_LINKS:
+                    raise _read_error(errno.ELOOP)
                 at.pop()
-                todo.extend(_target(self._links[entry.id]))
-                entry = _TOP
+                todo.extend(_split_target(self._link_targets[entry.id]))
+                entry = _ROOT_ENTRY
         if at[: len(home)] != home:
-            raise SourceError(_LEAVES)
+            raise SourceError(_LEAVES_TREE)
         return entry
 
-    def read(self, ids: Iterable[str], limit: int = 1 << 20) -> dict[str, bytes | None]:
+    def read_blobs(self, ids: Iterable[str], limit: int = 1 << 20) -> dict[str, bytes | None]:
         """Read the content of blobs by id; None for one that has more bytes than `limit`."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
-        sizes = self._batch("--batch-check", wanted).splitlines()
+        sizes = self._cat_file("--batch-check", wanted).splitlines()
         if len(sizes) != len(wanted) or any(not line.split()[-1].isdigit() for line in sizes):
             raise SourceError(
                 f"this clone lacks some content of {self.commit}: get it with `git fetch --refetch`"
@@ -112,51 +112,51 @@ class GitFolder:
         small = [
             each for each, line in zip(wanted, sizes, strict=True) if int(line.split()[-1]) <= limit
         ]
-        contents = _contents(self._batch("--batch", small)) if small else iter(())
+        contents = _parse_batch(self._cat_file("--batch", small)) if small else iter(())
         return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
 
-    def _batch(self, how: str, ids: list[str]) -> bytes:
+    def _cat_file(self, mode: str, ids: list[str]) -> bytes:
         asked = "".join(f"{each}\n" for each in ids).encode()
-        return git(self.top, "cat-file", how, stdin=asked).out
+        return run_git(self.top, "cat-file", mode, stdin=asked).out
 
-    def _at(self, at: list[str], home: list[str]) -> Entry:
+    def _lookup(self, at: list[str], home: list[str]) -> GitTreeEntry:
         if at == home[: len(at)]:
-            return _TOP
+            return _ROOT_ENTRY
         if at[: len(home)] != home:
-            raise SourceError(_LEAVES)
+            raise SourceError(_LEAVES_TREE)
         try:
             return self.entries["/".join(at[len(home) :])]
         except KeyError:
-            raise _unreadable(errno.ENOENT) from None
+            raise _read_error(errno.ENOENT) from None
 
 
-def _step(at: list[str], part: str) -> None:
+def _descend(at: list[str], part: str) -> None:
     if part == "..":
         if not at:
-            raise SourceError(_LEAVES)
+            raise SourceError(_LEAVES_TREE)
         at.pop()
     elif part not in {"", "."}:
         at.append(part)
 
 
-def _target(text: str) -> list[str]:
+def _split_target(text: str) -> list[str]:
     if text.startswith("/"):
-        raise SourceError(_LEAVES)
+        raise SourceError(_LEAVES_TREE)
     return text.split("/")[::-1]
 
 
-def _unreadable(code: int) -> SourceError:
+def _read_error(code: int) -> SourceError:
     return SourceError(f"cannot be read: {os.strerror(code)}")
 
 
-def _entries(listed: bytes) -> Iterator[tuple[str, Entry]]:
+def _parse_entries(listed: bytes) -> Iterator[tuple[str, GitTreeEntry]]:
     for line in listed.split(b"\0")[:-1]:
         about, _, name = line.partition(b"\t")
         mode, _, blob = about.decode().split()
-        yield os.fsdecode(name), Entry(mode, blob)
+        yield os.fsdecode(name), GitTreeEntry(mode, blob)
 
 
-def _contents(batch: bytes) -> Iterator[bytes]:
+def _parse_batch(batch: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(batch):
         end = batch.index(b"\n", at)
@@ -166,43 +166,43 @@ def _contents(batch: bytes) -> Iterator[bytes]:
 
 
 _SHA1_DIGITS: Final = 40
-_TEMPLATE: Final = ".j2"
+_TEMPLATE_SUFFIX: Final = ".j2"
 
 
 @dataclass(frozen=True, slots=True)
 class GitTreeSource:
-    """Reads the YAML files below a folder at a commit; `known` are files that are at hand.
+    """Reads the YAML files below a folder at a commit; `known_files` are files that are at hand.
 
     A known file of the same path and content is not read again: it is that very value.
     """
 
     folder: GitFolder
-    known: Mapping[str, TreeFile] = field(default_factory=dict)
+    known_files: Mapping[str, TreeFile] = field(default_factory=dict)
 
     def read(self) -> Tree:
         paths = [path for path in self.folder.entries if not _is_hidden(path)]
         folders = (path for path in paths if "/" not in path and self._is_folder(path))
-        places = {path: self._place(path) for path in sorted(paths, key=_parts)}
+        places = {path: self._resolve_blob(path) for path in sorted(paths, key=_split_path)}
         ids = {path: place for path, place in places.items() if isinstance(place, str)}
         missing = {blob for path, blob in ids.items() if not self._is_known(path, blob)}
-        contents = self.folder.read(missing, MAX_FILE_BYTES)
+        contents = self.folder.read_blobs(missing, MAX_FILE_BYTES)
         files = []
         for path, place in places.items():
             if isinstance(place, SourceError):
                 files.append(TreeFile(path, "", b"", str(place)))
             elif place is not None:
-                files.append(self._file(path, place, contents))
+                files.append(self._build_file(path, place, contents))
         return Tree(self.folder.commit, tuple(sorted(folders)), tuple(files))
 
-    def _file(self, path: str, blob: str, contents: Mapping[str, bytes | None]) -> TreeFile:
+    def _build_file(self, path: str, blob: str, contents: Mapping[str, bytes | None]) -> TreeFile:
         if blob not in contents:
-            return self.known[path]
+            return self.known_files[path]
         content = contents[blob]
         if content is None:
-            return TreeFile(path, "", b"", too_large())
+            return TreeFile(path, "", b"", too_large_message())
         return TreeFile(path, hashlib.sha256(content).hexdigest(), content)
 
-    def _place(self, path: str) -> str | SourceError | None:
+    def _resolve_blob(self, path: str) -> str | SourceError | None:
         """The id of the file's content, what is wrong with it, or None for what is not looked at.
 
         Links to folders are not followed, whatever their name.
@@ -210,7 +210,7 @@ class GitTreeSource:
         entry = self.folder.entries[path]
         if entry.is_folder:
             return None
-        is_yaml = path.endswith(SUFFIXES)
+        is_yaml = path.endswith(YAML_SUFFIXES)
         try:
             target = self.folder.resolve(path)
         except SourceError as error:
@@ -226,7 +226,7 @@ class GitTreeSource:
             return False
 
     def _is_known(self, path: str, blob: str) -> bool:
-        file = self.known.get(path)
+        file = self.known_files.get(path)
         return file is not None and not file.problem and blob_id(file.content, len(blob)) == blob
 
 
@@ -238,21 +238,21 @@ def blob_id(content: bytes, digits: int) -> str:
     return made.hexdigest()
 
 
-def templates_at(folder: GitFolder) -> dict[str, str]:
+def read_templates_at(folder: GitFolder) -> dict[str, str]:
     """Read the templates of a folder at a commit; none where the folder is not there.
 
     SourceError where a file is not text.
     """
-    names = [name for name in folder.entries if "/" not in name and name.endswith(_TEMPLATE)]
+    names = [name for name in folder.entries if "/" not in name and name.endswith(_TEMPLATE_SUFFIX)]
     ids = {name: folder.resolve(name).id for name in sorted(names)}
-    contents = folder.read(ids.values())
-    return {name: _text(folder, name, contents[blob]) for name, blob in ids.items()}
+    contents = folder.read_blobs(ids.values())
+    return {name: _decode_template(folder, name, contents[blob]) for name, blob in ids.items()}
 
 
-def _text(folder: GitFolder, name: str, content: bytes | None) -> str:
+def _decode_template(folder: GitFolder, name: str, content: bytes | None) -> str:
     path = Path(folder.prefix, name)
     if content is None:
-        raise SourceError(f"{path} at {folder.commit}: {too_large()}")
+        raise SourceError(f"{path} at {folder.commit}: {too_large_message()}")
     try:
         name.encode()
         return content.decode()
@@ -270,7 +270,7 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
 
 
-def _parts(path: str) -> list[str]:
+def _split_path(path: str) -> list[str]:
     return path.split("/")
 
 

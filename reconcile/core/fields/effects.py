@@ -12,32 +12,32 @@ from reconcile.core.changes import (
     Effect,
     ForcesReplace,
     InPlace,
-    Metadata,
+    MetadataOnly,
     RestartsContainer,
 )
 from reconcile.core.fields.diff import Difference
-from reconcile.core.fields.field_path import Item
+from reconcile.core.fields.field_path import ListItem
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.model import Kind, KubeObject
 
 
-def effect_of(kind: Kind, difference: Difference, live: KubeObject) -> Effect:
+def classify_effect(kind: Kind, difference: Difference, live: KubeObject) -> Effect:
     """Class one difference of an object of this kind."""
     if difference.is_release or difference.path[:1] == ("metadata",):
-        return Metadata()
-    rule = _RULES.get((kind.group, kind.name))
+        return MetadataOnly()
+    rule = _REPLACEMENT_RULES.get((kind.group, kind.name))
     return (
         ForcesReplace()
         if rule is not None and rule(difference, live)
-        else _change(difference, live)
+        else _update_effect(difference, live)
     )
 
 
-def _change(difference: Difference, live: KubeObject) -> Effect:
+def _update_effect(difference: Difference, live: KubeObject) -> Effect:
     match difference.path:
-        case ("spec", "containers", Item(((_, name),)), "image"):
+        case ("spec", "containers", ListItem(((_, name),)), "image"):
             return RestartsContainer(str(name))
-        case ("spec", "initContainers", Item(((_, name),)), "image") if _is_sidecar(live, name):
+        case ("spec", "initContainers", ListItem(((_, name),)), "image") if _is_sidecar(live, name):
             return RestartsContainer(str(name))
         case _:
             return InPlace()
@@ -51,37 +51,39 @@ def _is_sidecar(pod: KubeObject, name: str) -> bool:
     )
 
 
-def _pod_is_replaced(difference: Difference, _: KubeObject) -> bool:
+def _replaces_pod(difference: Difference, _: KubeObject) -> bool:
     match difference.path:
-        case ("spec", "containers" | "initContainers", Item(), "image"):
+        case ("spec", "containers" | "initContainers", ListItem(), "image"):
             return False
         case ("spec", "activeDeadlineSeconds"):
-            return not _shortens(difference.before, difference.after)
+            return not _shortens_deadline(difference.before, difference.after)
         case ("spec", "tolerations"):
-            return not _adds(difference.before, difference.after)
+            return not _adds_tolerations(difference.before, difference.after)
         case _:
             return True
 
 
-def _shortens(before: Any, after: Any) -> bool:
+def _shortens_deadline(before: Any, after: Any) -> bool:
     return isinstance(after, int) and (before is ABSENT or before > after)
 
 
-def _adds(before: Any, after: Any) -> bool:
+def _adds_tolerations(before: Any, after: Any) -> bool:
     if not isinstance(after, list):
         return False
-    kept = [_untimed(toleration) for toleration in after]
-    return before is ABSENT or all(_untimed(toleration) in kept for toleration in before)
+    kept = [_without_toleration_seconds(toleration) for toleration in after]
+    return before is ABSENT or all(
+        _without_toleration_seconds(toleration) in kept for toleration in before
+    )
 
 
-def _untimed(toleration: Any) -> Any:
+def _without_toleration_seconds(toleration: Any) -> Any:
     """How long it is tolerated is the one thing about a toleration that may change."""
     if not isinstance(toleration, Mapping):
         return toleration
     return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
 
 
-def _claim_is_replaced(difference: Difference, _: KubeObject) -> bool:
+def _replaces_claim(difference: Difference, _: KubeObject) -> bool:
     match difference.path:
         case ("spec", "resources", "requests", "storage"):
             before = parse_quantity(str(difference.before))
@@ -91,24 +93,24 @@ def _claim_is_replaced(difference: Difference, _: KubeObject) -> bool:
             return True
 
 
-def _service_is_replaced(difference: Difference, live: KubeObject) -> bool:
+def _replaces_service(difference: Difference, live: KubeObject) -> bool:
     had_address = bool(live.get("spec", {}).get("clusterIP"))
     return had_address and difference.path[:2] in {("spec", "clusterIP"), ("spec", "clusterIPs")}
 
 
-def _data_is_replaced(difference: Difference, live: KubeObject) -> bool:
+def _replaces_data(difference: Difference, live: KubeObject) -> bool:
     return bool(live.get("immutable")) or difference.path == ("type",)
 
 
-def _binding_is_replaced(difference: Difference, _: KubeObject) -> bool:
+def _replaces_role_binding(difference: Difference, _: KubeObject) -> bool:
     return difference.path[:1] == ("roleRef",)
 
 
-_RULES: Mapping[tuple[str, str], Callable[[Difference, KubeObject], bool]] = {
-    ("", "Pod"): _pod_is_replaced,
-    ("", "PersistentVolumeClaim"): _claim_is_replaced,
-    ("", "Service"): _service_is_replaced,
-    ("", "ConfigMap"): _data_is_replaced,
-    ("", "Secret"): _data_is_replaced,
-    ("rbac.authorization.k8s.io", "RoleBinding"): _binding_is_replaced,
+_REPLACEMENT_RULES: Mapping[tuple[str, str], Callable[[Difference, KubeObject], bool]] = {
+    ("", "Pod"): _replaces_pod,
+    ("", "PersistentVolumeClaim"): _replaces_claim,
+    ("", "Service"): _replaces_service,
+    ("", "ConfigMap"): _replaces_data,
+    ("", "Secret"): _replaces_data,
+    ("rbac.authorization.k8s.io", "RoleBinding"): _replaces_role_binding,
 }

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListItem:
     """The item of a keyed list that has these values: `(("name", "runner"),)`."""
 
     keys: tuple[tuple[str, Any], ...]
@@ -22,68 +22,70 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SetMember:
     """The member of a set list that has this value."""
 
     value: Any
 
 
-Segment: TypeAlias = str | Item | Member
-Path: TypeAlias = tuple[Segment, ...]
+Segment: TypeAlias = str | ListItem | SetMember
+FieldPath: TypeAlias = tuple[Segment, ...]
 
 
-def show(path: Path) -> str:
+def format_path(path: FieldPath) -> str:
     """Word a path for people: `spec.containers[runner].env[MODEL].value`."""
-    return "".join(_show(segment) for segment in path).removeprefix(".")
+    return "".join(_format_segment(segment) for segment in path).removeprefix(".")
 
 
-def _show(segment: Segment) -> str:
+def _format_segment(segment: Segment) -> str:
     match segment:
         case str():
-            return f".{segment}" if _PLAIN.fullmatch(segment) else f"[{segment}]"
-        case Member(value):
+            return f".{segment}" if _PLAIN_NAME.fullmatch(segment) else f"[{segment}]"
+        case SetMember(value):
             return f"[{value}]"
-        case Item(((_, value),)):
+        case ListItem(((_, value),)):
             return f"[{value}]"
-        case Item(keys):
+        case ListItem(keys):
             return "[" + ",".join(f"{name}={value}" for name, value in keys) + "]"
         case _:
             assert_never(segment)
 
 
-def pointer(path: Path, body: Any) -> str:
+def format_json_pointer(path: FieldPath, body: Any) -> str:
     """Word a path as a JSON Pointer into `body`; what `body` does not have yet is appended."""
-    return locate(path, body)[0]
+    return resolve_json_pointer(path, body)[0]
 
 
-def locate(path: Path, body: Any) -> tuple[str, Any]:
+def resolve_json_pointer(path: FieldPath, body: Any) -> tuple[str, Any]:
     """Word a path as a JSON Pointer, and give what is there; None where nothing is."""
     steps = []
     node = body
     for segment in path:
-        token, node = _step(segment, node)
+        token, node = _resolve_segment(segment, node)
         steps.append(token)
     return "".join(f"/{step}" for step in steps), node
 
 
-def token_of(name: str) -> str:
+def escape_pointer_token(name: str) -> str:
     """Word a name as one step of a JSON Pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _step(segment: Segment, node: Any) -> tuple[str, Any]:
+def _resolve_segment(segment: Segment, node: Any) -> tuple[str, Any]:
     if isinstance(segment, str):
-        return token_of(segment), node.get(segment) if isinstance(node, Mapping) else None
-    index = index_of(segment, node)
+        return escape_pointer_token(segment), node.get(segment) if isinstance(
+            node, Mapping
+        ) else None
+    index = find_item_index(segment, node)
     return ("-", None) if index is None else (str(index), node[index])
 
 
-def index_of(segment: Item | Member, items: Any) -> int | None:
+def find_item_index(segment: ListItem | SetMember, items: Any) -> int | None:
     """Find a list's item or member; None where it is not there or `items` is no list."""
     if not isinstance(items, Sequence) or isinstance(items, str):
         return None
     for index, item in enumerate(items):
-        found = segment.matches(item) if isinstance(segment, Item) else item == segment.value
+        found = segment.matches(item) if isinstance(segment, ListItem) else item == segment.value
         if found:
             return index
     return None

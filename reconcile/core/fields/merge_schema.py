@@ -13,36 +13,36 @@ from reconcile.core.model import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Granular:
-    """A map whose entries have owners of their own; `each` describes entries without a name.
+class GranularMap:
+    """A map whose entries have owners of their own; `element` describes entries without a name.
 
-    Without `each` it is a struct in the server's Go, which leaves out fields that are zero.
+    Without `element` it is a struct in the server's Go, which leaves out fields that are zero.
     """
 
-    fields: Mapping[str, "Node"] = field(default_factory=dict)
-    each: "Node | None" = None
+    fields: Mapping[str, "SchemaNode"] = field(default_factory=dict)
+    element: "SchemaNode | None" = None
 
-    def child(self, name: str) -> "Node":
+    def child(self, name: str) -> "SchemaNode":
         """The description of one entry."""
-        return self.fields.get(name) or self.each or UNKNOWN
+        return self.fields.get(name) or self.element or UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class KeyedList:
     """A list whose items are told apart by the values of `keys`; order does not matter."""
 
     keys: tuple[str, ...]
-    item: Granular = field(default_factory=Granular)
+    item: GranularMap = field(default_factory=GranularMap)
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class SetOf:
+class SetList:
     """A list of distinct scalars; order does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownType:
     """Nothing is known: scalars and lists are taken whole, maps entry by entry."""
 
 
@@ -52,12 +52,12 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
-class Injected:
+class InjectedList:
     """An atomic list to which admission adds items of its own: those with one of these `key`s."""
 
     keys: frozenset[str]
 
-    def without(self, declared: Any, live: Any) -> Any:
+    def without_injected(self, declared: Any, live: Any) -> Any:
         """The live list without what admission has added to it."""
         if not isinstance(declared, list) or not isinstance(live, list):
             return live
@@ -67,67 +67,71 @@ class Injected:
         return isinstance(item, Mapping) and item.get("key") in self.keys
 
 
-Node: TypeAlias = Granular | Keyed | SetOf | Unknown | Quantity | Injected
+SchemaNode: TypeAlias = GranularMap | KeyedList | SetList | UnknownType | Quantity | InjectedList
 
-UNKNOWN = Unknown()
-_TEXTS = Granular(each=UNKNOWN)
-_QUANTITIES = Granular(each=Quantity())
-_RESOURCES = Granular({"limits": _QUANTITIES, "requests": _QUANTITIES, "claims": Keyed(("name",))})
+UNKNOWN = UnknownType()
+_TEXT_MAP = GranularMap(element=UNKNOWN)
+_QUANTITY_MAP = GranularMap(element=Quantity())
+_RESOURCES = GranularMap(
+    {"limits": _QUANTITY_MAP, "requests": _QUANTITY_MAP, "claims": KeyedList(("name",))}
+)
 _TCP = {"protocol": "TCP"}
 
-_CONTAINER = Granular(
+_CONTAINER = GranularMap(
     {
-        "env": Keyed(("name",)),
-        "ports": Keyed(("containerPort", "protocol"), defaults=_TCP),
+        "env": KeyedList(("name",)),
+        "ports": KeyedList(("containerPort", "protocol"), defaults=_TCP),
         "resources": _RESOURCES,
-        "volumeDevices": Keyed(("devicePath",)),
-        "volumeMounts": Keyed(("mountPath",)),
+        "volumeDevices": KeyedList(("devicePath",)),
+        "volumeMounts": KeyedList(("mountPath",)),
     }
 )
-_TOLERATIONS = Injected(
+_TOLERATIONS = InjectedList(
     frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 )
-_VOLUME = Granular({"emptyDir": Granular({"sizeLimit": Quantity()})})
-_POD_SPEC = Granular(
+_VOLUME = GranularMap({"emptyDir": GranularMap({"sizeLimit": Quantity()})})
+_POD_SPEC = GranularMap(
     {
-        "containers": Keyed(("name",), _CONTAINER),
-        "initContainers": Keyed(("name",), _CONTAINER),
-        "ephemeralContainers": Keyed(("name",), _CONTAINER),
-        "hostAliases": Keyed(("ip",)),
-        "imagePullSecrets": Keyed(("name",)),
-        "nodeSelector": _TEXTS,
-        "overhead": _QUANTITIES,
-        "resourceClaims": Keyed(("name",)),
-        "schedulingGates": Keyed(("name",)),
+        "containers": KeyedList(("name",), _CONTAINER),
+        "initContainers": KeyedList(("name",), _CONTAINER),
+        "ephemeralContainers": KeyedList(("name",), _CONTAINER),
+        "hostAliases": KeyedList(("ip",)),
+        "imagePullSecrets": KeyedList(("name",)),
+        "nodeSelector": _TEXT_MAP,
+        "overhead": _QUANTITY_MAP,
+        "resourceClaims": KeyedList(("name",)),
+        "schedulingGates": KeyedList(("name",)),
         "tolerations": _TOLERATIONS,
-        "topologySpreadConstraints": Keyed(("topologyKey", "whenUnsatisfiable")),
-        "volumes": Keyed(("name",), _VOLUME),
+        "topologySpreadConstraints": KeyedList(("topologyKey", "whenUnsatisfiable")),
+        "volumes": KeyedList(("name",), _VOLUME),
     }
 )
-_METADATA = Granular(
+_METADATA = GranularMap(
     {
-        "finalizers": SetOf(),
-        "labels": _TEXTS,
-        "annotations": _TEXTS,
-        "ownerReferences": Keyed(("uid",)),
+        "finalizers": SetList(),
+        "labels": _TEXT_MAP,
+        "annotations": _TEXT_MAP,
+        "ownerReferences": KeyedList(("uid",)),
     }
 )
-_CONDITIONS = Granular({"conditions": Keyed(("type",))})
-_POD_TEMPLATE = Granular({"metadata": _METADATA, "spec": _POD_SPEC})
-_SELECTOR = Granular({"matchLabels": _TEXTS})
-_WORKLOAD = Granular({"template": _POD_TEMPLATE, "selector": _SELECTOR})
-_DATA = {"data": _TEXTS, "binaryData": _TEXTS}
-_SERVICE_SPEC = Granular({"ports": Keyed(("port", "protocol"), defaults=_TCP), "selector": _TEXTS})
-_PVC_SPEC = Granular({"resources": _RESOURCES})
+_CONDITIONS = GranularMap({"conditions": KeyedList(("type",))})
+_POD_TEMPLATE = GranularMap({"metadata": _METADATA, "spec": _POD_SPEC})
+_SELECTOR = GranularMap({"matchLabels": _TEXT_MAP})
+_WORKLOAD = GranularMap({"template": _POD_TEMPLATE, "selector": _SELECTOR})
+_DATA = {"data": _TEXT_MAP, "binaryData": _TEXT_MAP}
+_SERVICE_SPEC = GranularMap(
+    {"ports": KeyedList(("port", "protocol"), defaults=_TCP), "selector": _TEXT_MAP}
+)
+_PVC_SPEC = GranularMap({"resources": _RESOURCES})
 
-_SPECS: Mapping[tuple[str, str], Mapping[str, Node]] = {
+_SPECS: Mapping[tuple[str, str], Mapping[str, SchemaNode]] = {
     ("", "Pod"): {"spec": _POD_SPEC},
     ("", "Service"): {"spec": _SERVICE_SPEC},
     ("", "ConfigMap"): _DATA,
     ("", "Secret"): _DATA,
     ("", "ServiceAccount"): {
-        "secrets": Keyed(("name",)),
-        "imagePullSecrets": Unknown(),
+        "secrets": KeyedList(("name",)),
+        "imagePullSecrets": UnknownType(),
     },
     ("", "PersistentVolumeClaim"): {"spec": _PVC_SPEC},
     ("apps", "Deployment"): {"spec": _WORKLOAD},
@@ -135,19 +139,19 @@ _SPECS: Mapping[tuple[str, str], Mapping[str, Node]] = {
     ("apps", "DaemonSet"): {"spec": _WORKLOAD},
     ("apps", "StatefulSet"): {"spec": _WORKLOAD},
     ("batch", "Job"): {"spec": _WORKLOAD},
-    ("batch", "CronJob"): {"spec": Granular({"jobTemplate": Granular({"spec": _WORKLOAD})})},
-    ("", "ResourceQuota"): {"spec": Granular({"hard": _QUANTITIES})},
-    ("networking.k8s.io", "NetworkPolicy"): {"spec": Granular({"podSelector": _SELECTOR})},
+    ("batch", "CronJob"): {"spec": GranularMap({"jobTemplate": GranularMap({"spec": _WORKLOAD})})},
+    ("", "ResourceQuota"): {"spec": GranularMap({"hard": _QUANTITY_MAP})},
+    ("networking.k8s.io", "NetworkPolicy"): {"spec": GranularMap({"podSelector": _SELECTOR})},
 }
 
 
-def keeps_all(node: Node) -> bool:
+def keeps_zero_values(node: SchemaNode) -> bool:
     """Tell whether the server keeps even entries that are zero, as it does in maps of text."""
-    return isinstance(node, Granular) and node.each is not None
+    return isinstance(node, GranularMap) and node.element is not None
 
 
 @cache
-def schema_of(kind: Kind) -> Granular:
+def merge_schema_for(kind: Kind) -> GranularMap:
     """Describe the objects of a kind; one that is not known has described metadata alone."""
     known = _SPECS.get((kind.group, kind.name), {})
-    return Granular({"metadata": _METADATA, "status": _CONDITIONS, **known})
+    return GranularMap({"metadata": _METADATA, "status": _CONDITIONS, **known})

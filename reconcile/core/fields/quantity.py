@@ -11,9 +11,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 
-from reconcile.core.fields.merge_schema import Granular, Keyed, Node, Quantity
+from reconcile.core.fields.merge_schema import GranularMap, KeyedList, Quantity, SchemaNode
 
-_FORM = re.compile(
+_QUANTITY_PATTERN = re.compile(
     r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))", re.ASCII
 )
 _SCALES = {
@@ -27,7 +27,7 @@ _SCALES = {
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str) -> Fraction | None:
     """Give a quantity's value, None where the text is not a quantity."""
-    form = _FORM.fullmatch(text)
+    form = _QUANTITY_PATTERN.fullmatch(text)
     if form is None:
         return None
     number, exponent, unit = form.groups()
@@ -43,15 +43,17 @@ def same_quantity(one: Any, other: Any) -> bool:
     return str(one) == str(other) if value is None else value == parse_quantity(str(other))
 
 
-def as_text(node: Node, value: Any) -> Any:
+def stringify_quantities(node: SchemaNode, value: Any) -> Any:
     """Write the quantities in a value as text: server-side apply refuses numbers on old servers."""
     match node, value:
         case Quantity(), int() | float() if not isinstance(value, bool):
             return str(value)
-        case Granular(), dict():
-            return {name: as_text(node.child(name), item) for name, item in value.items()}
-        case Keyed(), list():
-            return [as_text(node.item, item) for item in value]
+        case GranularMap(), dict():
+            return {
+                name: stringify_quantities(node.child(name), item) for name, item in value.items()
+            }
+        case KeyedList(), list():
+            return [stringify_quantities(node.item, item) for item in value]
         case _:
             return value
 
@@ -63,7 +65,7 @@ _SMALLEST_BINARY: Final = 1024
 
 
 @lru_cache(maxsize=4096)
-def canonical(text: str, digits: int = 9) -> str | None:
+def canonicalize_quantity(text: str, digits: int = 9) -> str | None:
     """Write a quantity in its canonical form; None where it is none.
 
     What is finer than so many decimal digits is rounded away from zero.
@@ -71,25 +73,25 @@ def canonical(text: str, digits: int = 9) -> str | None:
     exact = parse_quantity(text)
     if exact is None:
         return None
-    value = Fraction(_up(exact * 10**digits), 10**digits)
+    value = Fraction(_round_away_from_zero(exact * 10**digits), 10**digits)
     if text.endswith("i") and abs(value) >= _SMALLEST_BINARY and value.denominator == 1:
-        return _scaled(value.numerator, 1024, _BINARY)
+        return _format_with_unit(value.numerator, 1024, _BINARY)
     if _EXPONENT.fullmatch(text):
-        return _exponent(value)
-    return _scaled(int(value * 10**9), 1000, _DECIMAL)
+        return _format_with_exponent(value)
+    return _format_with_unit(int(value * 10**9), 1000, _DECIMAL)
 
 
-def canonical_value(value: Any, digits: int = 9) -> Any:
+def canonicalize_quantity_value(value: Any, digits: int = 9) -> Any:
     """Canonicalise what may be a quantity, a number too; anything else stays as it is."""
-    written = canonical(str(value), digits)
+    written = canonicalize_quantity(str(value), digits)
     return value if written is None else written
 
 
-def _up(value: Fraction) -> int:
+def _round_away_from_zero(value: Fraction) -> int:
     return math.ceil(value) if value >= 0 else math.floor(value)
 
 
-def _scaled(amount: int, base: int, units: tuple[str, ...]) -> str:
+def _format_with_unit(amount: int, base: int, units: tuple[str, ...]) -> str:
     position = 0
     while amount and amount % base == 0 and position + 1 < len(units):
         amount //= base
@@ -97,7 +99,7 @@ def _scaled(amount: int, base: int, units: tuple[str, ...]) -> str:
     return f"{amount}{units[position]}" if amount else "0"
 
 
-def _exponent(value: Fraction) -> str:
+def _format_with_exponent(value: Fraction) -> str:
     amount, power = int(value * 10**9), -9
     while amount and amount % 1000 == 0:
         amount //= 1000

@@ -6,9 +6,9 @@ Values that the API server does not store, and values that it fills in by itself
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reconcile.core.fields.quantity import canonical_value
+from reconcile.core.fields.quantity import canonicalize_quantity_value
 
-POINTERS = frozenset(
+POINTER_FIELDS = frozenset(
     {
         "activeDeadlineSeconds",
         "allowPrivilegeEscalation",
@@ -33,7 +33,7 @@ POINTERS = frozenset(
 )
 """Fields whose zero value says something else than their absence."""
 
-_FILLED_IN = {
+_SERVER_DEFAULTS = {
     "apiGroup": "rbac.authorization.k8s.io",
     "apiVersion": "v1",
     "divisor": "0",
@@ -42,39 +42,41 @@ _FILLED_IN = {
     "scheme": "HTTP",
 }
 
-_TABLES = frozenset({"annotations", "labels", "matchLabels", "nodeSelector"})
+_TEXT_MAPS = frozenset({"annotations", "labels", "matchLabels", "nodeSelector"})
 """Maps of text: the server keeps even entries that are empty."""
 
 
-def means_absent(name: str, value: Any) -> bool:
+def is_omitted_when_stored(name: str, value: Any) -> bool:
     """Tell whether a declared field is the same as one that is not there: Go's `omitempty`."""
-    return value is None or (name not in POINTERS and not value)
+    return value is None or (name not in POINTER_FIELDS and not value)
 
 
-def filled_in(name: str, value: Any) -> bool:
+def may_be_defaulted(name: str, value: Any) -> bool:
     """Tell whether a field inside an atomic list may have been added by the server itself."""
-    return means_absent(name, value) or _FILLED_IN.get(name) == value
+    return is_omitted_when_stored(name, value) or _SERVER_DEFAULTS.get(name) == value
 
 
-def covers_exactly(declared: Any, live: Any) -> bool:
+def is_equal_atomic(declared: Any, live: Any) -> bool:
     """Compare inside an atomic value: all of it is declared, but for what the server fills in."""
     if declared == live:
         return True
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
         return all(
-            _covers_field(name, value, live[name]) if name in live else means_absent(name, value)
+            _is_equal_field(name, value, live[name])
+            if name in live
+            else is_omitted_when_stored(name, value)
             for name, value in declared.items()
-        ) and all(filled_in(name, live[name]) for name in live.keys() - declared.keys())
+        ) and all(may_be_defaulted(name, live[name]) for name in live.keys() - declared.keys())
     if isinstance(declared, list) and isinstance(live, list):
-        return len(declared) == len(live) and all(map(covers_exactly, declared, live))
+        return len(declared) == len(live) and all(map(is_equal_atomic, declared, live))
     return False
 
 
-def _covers_field(name: str, declared: Any, live: Any) -> bool:
-    return bool(declared == live) if name in _TABLES else covers_exactly(declared, live)
+def _is_equal_field(name: str, declared: Any, live: Any) -> bool:
+    return bool(declared == live) if name in _TEXT_MAPS else is_equal_atomic(declared, live)
 
 
-_MAPS: Final = frozenset(
+_USER_KEYED_MAPS: Final = frozenset(
     {
         "annotations",
         "binaryData",
@@ -96,7 +98,7 @@ _QUANTITIES: Final = frozenset({"limits", "requests", "overhead"})
 _RESOURCE_DIGITS: Final = 3
 """Resources are kept to the thousandth."""
 
-_POINTERS: Final = frozenset(
+_POINTER_SCALARS: Final = frozenset(
     {
         "activeDeadlineSeconds",
         "allowPrivilegeEscalation",
@@ -130,28 +132,34 @@ _POINTERS: Final = frozenset(
 """Scalars that are pointers in the API's types, so that zero is not absence."""
 
 
-def stored(value: Any) -> Any:
+def normalize_stored(value: Any) -> Any:
     """Give an object, or a part of one, as the server stores it."""
     match value:
         case Mapping():
-            parts = ((name, _field(name, item)) for name, item in value.items())
+            parts = ((name, _normalize_field(name, item)) for name, item in value.items())
             return {name: item for name, item in parts if not _is_dropped(name, item)}
         case list():
-            return [stored(item) for item in value]
+            return [normalize_stored(item) for item in value]
         case _:
             return value
 
 
-def _field(name: str, value: Any) -> Any:
+def _normalize_field(name: str, value: Any) -> Any:
     if name == "status":
         return value
-    if name in _MAPS and isinstance(value, Mapping) and not _is_label_selector(name, value):
+    if (
+        name in _USER_KEYED_MAPS
+        and isinstance(value, Mapping)
+        and not _is_label_selector(name, value)
+    ):
         if name not in _QUANTITIES:
             return value
-        return {key: canonical_value(item, _RESOURCE_DIGITS) for key, item in value.items()}
+        return {
+            key: canonicalize_quantity_value(item, _RESOURCE_DIGITS) for key, item in value.items()
+        }
     if name in {"sizeLimit", "divisor"}:
-        return canonical_value(value)
-    return stored(value)
+        return canonicalize_quantity_value(value)
+    return normalize_stored(value)
 
 
 def _is_label_selector(name: str, value: Mapping[str, Any]) -> bool:
@@ -162,5 +170,5 @@ def _is_dropped(name: str, value: Any) -> bool:
     if value is None or value == []:
         return True
     if value == {}:
-        return name in _MAPS
-    return value in ("", 0) and name not in _POINTERS
+        return name in _USER_KEYED_MAPS
+    return value in ("", 0) and name not in _POINTER_SCALARS

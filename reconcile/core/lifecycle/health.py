@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from reconcile.core.model import KubeObject, State
+from reconcile.core.model import KubeObject, SessionState
 
 
 class Phase(Enum):
@@ -28,22 +28,22 @@ class Phase(Enum):
 class Health:
     """A session's phase; `reason` is one word that can be searched for, `message` says what is up.
 
-    `ready` means that the pod runs and all of its containers are ready.
+    `is_ready` means that the pod runs and all of its containers are ready.
     """
 
     phase: Phase
     reason: str = ""
     message: str = ""
-    ready: bool = False
+    is_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Container:
+class _ContainerStatus:
     """One container's status: in `state` exactly one of waiting, running, terminated is filled."""
 
     name: str
-    init: bool
-    ready: bool
+    is_init: bool
+    is_ready: bool
     waiting: Mapping[str, Any]
     running: Mapping[str, Any]
     terminated: Mapping[str, Any]
@@ -61,19 +61,23 @@ _RUNNER: Final = "runner"
 """The container whose end is the session's end, whatever else runs beside it."""
 
 
-def health(pod: KubeObject | None, state: State) -> Health:
+def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
     """Read a session's health from its pod, None where there is no pod, and the wanted state."""
     if pod is None:
-        return _without_pod(state)
-    status = _mapping(pod.get("status"))
-    if _text(status.get("reason")) == _NODE_LOST:
+        return _health_without_pod(state)
+    status = _mapping_or_empty(pod.get("status"))
+    if _text_or_empty(status.get("reason")) == _NODE_LOST:
         return Health(Phase.UNKNOWN, _NODE_LOST, _message(status, "the node is out of reach"))
-    since = _text(_mapping(pod.get("metadata")).get("deletionTimestamp"))
+    since = _text_or_empty(_mapping_or_empty(pod.get("metadata")).get("deletionTimestamp"))
     if since:
         return Health(Phase.STOPPING, "Terminating", f"is to be gone by {since}")
-    if _text(status.get("phase")) in {"Running", "Failed"} and not _text(status.get("reason")):
-        return _runners_end(pod, status) or _in_phase(_text(status.get("phase")), status)
-    return _in_phase(_text(status.get("phase")), status)
+    if _text_or_empty(status.get("phase")) in {"Running", "Failed"} and not _text_or_empty(
+        status.get("reason")
+    ):
+        return _runner_result(pod, status) or _health_in_phase(
+            _text_or_empty(status.get("phase")), status
+        )
+    return _health_in_phase(_text_or_empty(status.get("phase")), status)
 
 
 def has_started(pod: KubeObject) -> bool:
@@ -81,98 +85,98 @@ def has_started(pod: KubeObject) -> bool:
 
     False only where the pod is pending and no main container has run; in doubt, True.
     """
-    status = _mapping(pod.get("status"))
+    status = _mapping_or_empty(pod.get("status"))
     if status.get("phase") != "Pending":
         return True
     reported = status.get("containerStatuses") or []
     if not isinstance(reported, list):
         return True
-    return not all(isinstance(item, Mapping) and _only_waits(item) for item in reported)
+    return not all(isinstance(item, Mapping) and _never_started(item) for item in reported)
 
 
-def _only_waits(status: Mapping[str, Any]) -> bool:
+def _never_started(status: Mapping[str, Any]) -> bool:
     """Tell whether a container waits for its first start; the server's default is that it does."""
     state = status.get("state") or {"waiting": {}}
     begun = status.get("restartCount") or status.get("started") or status.get("lastState")
     return isinstance(state, Mapping) and list(state) == ["waiting"] and not begun
 
 
-def _without_pod(state: State) -> Health:
-    if state is State.STOPPED:
+def _health_without_pod(state: SessionState) -> Health:
+    if state is SessionState.STOPPED:
         return Health(Phase.STOPPED)
     return Health(Phase.PENDING, "NoPod", "the pod has not been created yet")
 
 
-def _in_phase(phase: str, status: Mapping[str, Any]) -> Health:
+def _health_in_phase(phase: str, status: Mapping[str, Any]) -> Health:
     match phase:
         case "Succeeded":
             return Health(Phase.COMPLETED)
         case "Failed":
-            return _failed(status)
+            return _failed_health(status)
         case "Running":
-            return _running(status)
+            return _running_health(status)
         case "Pending" | "":
-            return _pending(status)
+            return _pending_health(status)
         case _:
             return Health(Phase.UNKNOWN, phase, _message(status, "the node does not answer"))
 
 
-def _runners_end(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
+def _runner_result(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
     """How the session has ended, where its runner has ended for good; None where it has not.
 
     A sidecar beside it may go on, or fail: neither makes the runner's work run or fail.
     """
-    if _text(_mapping(pod.get("spec")).get("restartPolicy")) != "Never":
+    if _text_or_empty(_mapping_or_empty(pod.get("spec")).get("restartPolicy")) != "Never":
         return None
     for container in _containers(status, "containerStatuses"):
         if container.name == _RUNNER and container.terminated:
-            ended = _how([container])
+            ended = _first_failure([container])
             if ended.reason:
                 return ended
-            beside = _ended(status)
+            beside = _failed_container(status)
             return Health(Phase.COMPLETED, beside.reason, beside.message)
     return None
 
 
-def _failed(status: Mapping[str, Any]) -> Health:
-    ended = _ended(status)
-    reason = _text(status.get("reason"))
+def _failed_health(status: Mapping[str, Any]) -> Health:
+    ended = _failed_container(status)
+    reason = _text_or_empty(status.get("reason"))
     if reason:
         return Health(Phase.FAILED, reason, _message(status, ended.message))
     return Health(Phase.FAILED, ended.reason or "Error", ended.message)
 
 
-def _running(status: Mapping[str, Any]) -> Health:
+def _running_health(status: Mapping[str, Any]) -> Health:
     if _condition(status, "Ready").get("status") == "True":
-        return Health(Phase.RUNNING, ready=True)
-    stuck = _waiting(status, Phase.RUNNING)
+        return Health(Phase.RUNNING, is_ready=True)
+    stuck = _stuck_container(status, Phase.RUNNING)
     if stuck is not None:
         return stuck
-    ended = _ended(status)
+    ended = _failed_container(status)
     if ended.reason:
         return Health(Phase.RUNNING, ended.reason, ended.message)
-    living = (each for each in _all_containers(status) if not (each.init and each.terminated))
-    unready = ", ".join(container.name for container in living if not container.ready)
+    living = (each for each in _all_containers(status) if not (each.is_init and each.terminated))
+    unready = ", ".join(container.name for container in living if not container.is_ready)
     return Health(Phase.RUNNING, "NotReady", f"not ready: {unready}" if unready else "")
 
 
-def _pending(status: Mapping[str, Any]) -> Health:
+def _pending_health(status: Mapping[str, Any]) -> Health:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
-        reason = _text(scheduled.get("reason")) or "Unschedulable"
-        return Health(Phase.PENDING, reason, _text(scheduled.get("message")))
-    stuck = _waiting(status, Phase.PENDING)
+        reason = _text_or_empty(scheduled.get("reason")) or "Unschedulable"
+        return Health(Phase.PENDING, reason, _text_or_empty(scheduled.get("message")))
+    stuck = _stuck_container(status, Phase.PENDING)
     if stuck is not None:
         return stuck
-    ended = _ended(status)
+    ended = _failed_container(status)
     if ended.reason:
         return Health(Phase.PENDING, ended.reason, ended.message)
-    return _starting(status)
+    return _starting_health(status)
 
 
-def _starting(status: Mapping[str, Any]) -> Health:
+def _starting_health(status: Mapping[str, Any]) -> Health:
     for container in _containers(status, "initContainerStatuses"):
-        if container.running and not container.ready:
+        if container.running and not container.is_ready:
             return Health(
                 Phase.PENDING, "Initializing", f"init container {container.name} is running"
             )
@@ -181,81 +185,81 @@ def _starting(status: Mapping[str, Any]) -> Health:
     return Health(Phase.PENDING, "Scheduling", "no node has taken the pod yet")
 
 
-def _waiting(status: Mapping[str, Any], phase: Phase) -> Health | None:
+def _stuck_container(status: Mapping[str, Any], phase: Phase) -> Health | None:
     """What a container is stuck in, if any is: not what passes by itself in every start."""
     for container in _all_containers(status):
-        reason = _text(container.waiting.get("reason"))
+        reason = _text_or_empty(container.waiting.get("reason"))
         if reason not in _STARTING:
-            detail = _text(container.waiting.get("message"))
-            where = f"{_role(container)} {container.name}"
+            detail = _text_or_empty(container.waiting.get("message"))
+            where = f"{_container_type(container)} {container.name}"
             return Health(phase, reason, f"{where}: {detail}" if detail else where)
     return None
 
 
-def _ended(status: Mapping[str, Any]) -> Health:
+def _failed_container(status: Mapping[str, Any]) -> Health:
     """How the first container that failed has ended; without a reason where none has."""
-    return _how(_all_containers(status))
+    return _first_failure(_all_containers(status))
 
 
-def _how(containers: Iterable[_Container]) -> Health:
+def _first_failure(containers: Iterable[_ContainerStatus]) -> Health:
     for container in containers:
-        reason = _text(container.terminated.get("reason"))
+        reason = _text_or_empty(container.terminated.get("reason"))
         if container.exit_code or reason == "OOMKilled":
-            said = f"{_role(container)} {container.name} ended with exit code {container.exit_code}"
-            detail = _text(container.terminated.get("message")).strip()
+            said = f"{_container_type(container)} {container.name} ended with exit code {container.exit_code}"
+            detail = _text_or_empty(container.terminated.get("message")).strip()
             message = f"{said}: {detail}" if detail else said
             return Health(Phase.FAILED, reason or "Error", message)
     return Health(Phase.FAILED)
 
 
-def _role(container: _Container) -> str:
-    return "init container" if container.init else "container"
+def _container_type(container: _ContainerStatus) -> str:
+    return "init container" if container.is_init else "container"
 
 
 def _message(status: Mapping[str, Any], otherwise: str) -> str:
-    return _text(status.get("message")) or otherwise
+    return _text_or_empty(status.get("message")) or otherwise
 
 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    for condition in _mappings(status.get("conditions")):
+    for condition in _mappings_in(status.get("conditions")):
         if condition.get("type") == kind:
             return condition
     return {}
 
 
-def _all_containers(status: Mapping[str, Any]) -> Iterator[_Container]:
+def _all_containers(status: Mapping[str, Any]) -> Iterator[_ContainerStatus]:
     yield from _containers(status, "initContainerStatuses")
     yield from _containers(status, "containerStatuses")
 
 
-def _containers(status: Mapping[str, Any], field: str) -> Iterator[_Container]:
-    for item in _mappings(status.get(field)):
-        state = _mapping(item.get("state"))
-        yield _Container(
-            name=_text(item.get("name")),
-            init=field == "initContainerStatuses",
-            ready=item.get("ready") is True,
-            waiting=_filled(state, "waiting"),
-            running=_filled(state, "running"),
-            terminated=_filled(state, "terminated"),
+def _containers(status: Mapping[str, Any], field: str) -> Iterator[_ContainerStatus]:
+    for item in _mappings_in(status.get(field)):
+        state = _mapping_or_empty(item.get("state"))
+        yield _ContainerStatus(
+            name=_text_or_empty(item.get("name")),
+            is_init=field == "initContainerStatuses",
+            is_ready=item.get("ready") is True,
+            waiting=_state_details(state, "waiting"),
+            running=_state_details(state, "running"),
+            terminated=_state_details(state, "terminated"),
         )
 
 
-def _filled(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _state_details(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """A state's details; never empty where the state is there."""
     if key not in state:
         return {}
-    return {"reason": "", **_mapping(state[key])}
+    return {"reason": "", **_mapping_or_empty(state[key])}
 
 
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+def _mappings_in(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, list | tuple):
         yield from (item for item in value if isinstance(item, Mapping))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _text(value: Any) -> str:
+def _text_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -16,58 +16,58 @@ from itertools import count, pairwise
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-IsSecret: TypeAlias = Callable[[str], bool]
+SecretNameMatcher: TypeAlias = Callable[[str], bool]
 
-_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_WORD_PATTERN: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-def vocabulary(words: str) -> frozenset[str]:
+def build_word_set(words: str) -> frozenset[str]:
     """The set of the words in a text."""
     return frozenset(words.split())
 
 
-_WORDS: Final = vocabulary(
+_SECRET_WORDS: Final = build_word_set(
     "APIKEY AUTH AUTHORIZATION BEARER COOKIE COOKIES CREDENTIAL CREDENTIALS CREDS DOCKERCFG "
     "DOCKERCONFIGJSON DSN HTPASSWD JWT NETRC PASSCODE PASSPHRASE PASSWORDS SECRETS"
 )
 
-_ENDINGS: Final = tuple(
-    vocabulary("ACCESSKEY APIKEY PASSWD PASSWORD PRIVATEKEY SECRET SECRETKEY SESSIONKEY TOKEN")
+_SECRET_ENDINGS: Final = tuple(
+    build_word_set("ACCESSKEY APIKEY PASSWD PASSWORD PRIVATEKEY SECRET SECRETKEY SESSIONKEY TOKEN")
 )
 """A word that ends so counts too: `PGPASSWORD`, `authtoken`; `TOKENIZER` and `TOKENS` do not."""
 
-_PHRASES: Final = frozenset(
+_SECRET_PHRASES: Final = frozenset(
     tuple(phrase.split("_"))
-    for phrase in vocabulary(
+    for phrase in build_word_set(
         "ACCESS_KEY ACCESS_TOKENS ACCOUNT_KEY API_KEY API_KEYS API_TOKENS CONNECTION_STRING "
         "CONN_STR DEPLOY_KEY ENCRYPTION_KEY HMAC_KEY MASTER_KEY PRIVATE_KEY PRIVATE_KEYS "
         "REFRESH_TOKENS SERVICE_KEY SESSION_KEY SHARED_KEY SIGNING_KEY SSH_KEY STORAGE_KEY"
     )
 )
 
-_LAST_WORDS: Final = frozenset({"PASS", "PWD"})
+_SECRET_LAST_WORDS: Final = frozenset({"PASS", "PWD"})
 """Secret only at the end of a longer name: `DB_PASS`, but neither `PASS_THROUGH` nor `PWD`."""
 
-_REFERENCES: Final = vocabulary(
+_REFERENCE_WORDS: Final = build_word_set(
     "CLASS DIR ENABLED FILE FILENAME KIND LIMIT MODE NAME NAMES NAMESPACE PATH PROVIDER REF "
     "REFS SECONDS TIMEOUT TTL TYPE URL USER USERNAME VERSION"
 )
 
 
-def words(name: str) -> tuple[str, ...]:
+def split_name(name: str) -> tuple[str, ...]:
     """Split a name where `_`, `-`, other signs, digits and changes of case divide it."""
-    return tuple(word.upper() for word in _WORD.findall(name))
+    return tuple(word.upper() for word in _WORD_PATTERN.findall(name))
 
 
-def is_reference(name: str) -> bool:
+def is_reference_name(name: str) -> bool:
     """Tell whether a name speaks about a secret and does not hold one: `secretName`, `TOKEN_FILE`.
 
     Such a value is not hunted for elsewhere, since it is usually an ordinary name or path.
     """
-    return any(word in _REFERENCES for word in words(name)[-1:])
+    return any(word in _REFERENCE_WORDS for word in split_name(name)[-1:])
 
 
-def secret_names(globs: Iterable[str]) -> IsSecret:
+def build_secret_name_matcher(globs: Iterable[str]) -> SecretNameMatcher:
     """Make the test for secret names: the built-in words, and `globs` whatever their case."""
     extra = tuple(re.compile(fnmatch.translate(glob.upper())) for glob in globs)
 
@@ -80,11 +80,11 @@ def secret_names(globs: Iterable[str]) -> IsSecret:
 
 
 def _has_secret_word(name: str) -> bool:
-    parts = words(name)
+    parts = split_name(name)
     return (
-        any(word in _WORDS or word.endswith(_ENDINGS) for word in parts)
-        or any(pair in _PHRASES for pair in pairwise(parts))
-        or (len(parts) > 1 and parts[-1] in _LAST_WORDS)
+        any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in parts)
+        or any(pair in _SECRET_PHRASES for pair in pairwise(parts))
+        or (len(parts) > 1 and parts[-1] in _SECRET_LAST_WORDS)
     )
 
 
@@ -93,7 +93,7 @@ _CLOSING: Final = "\u203a"
 _MARK: Final = re.compile(f"{_OPENING}[0-9]+{_CLOSING}")
 
 
-def mark(number: int) -> str:
+def format_mark(number: int) -> str:
     """Word the mark of the value with this number."""
     return f"{_OPENING}{number}{_CLOSING}"
 
@@ -103,16 +103,16 @@ def is_mark(text: str) -> bool:
     return _MARK.fullmatch(text) is not None
 
 
-def mark_spans(text: str) -> list[tuple[int, int]]:
+def find_marks(text: str) -> list[tuple[int, int]]:
     """Find the marks in `text`, as pairs of start and end."""
     return [match.span() for match in _MARK.finditer(text)]
 
 
-_SHORTEST: Final = 4
+_MIN_LENGTH: Final = 4
 _WHOLE_WORD_BELOW: Final = 8
-_LONGEST_NUMBER: Final = 7
+_MAX_NUMBER_LENGTH: Final = 7
 
-_ORDINARY: Final = vocabulary(
+_COMMON_VALUES: Final = build_word_set(
     "true false none null yes no on off enabled disabled default auto always never optional "
     "required admin user username root password secret token changeme basic bearer localhost "
     "oauth2 x-oauth-basic x-access-token"
@@ -121,7 +121,7 @@ _ORDINARY: Final = vocabulary(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SecretMatch:
     """A secret from `start` to `end` of a text; `value` is what it is numbered by."""
 
     start: int
@@ -129,7 +129,7 @@ class Found:
     value: str
 
 
-class Vault:
+class SecretRegistry:
     """Numbers for secret values, in order of first appearance, and the memory of the values.
 
     Safe to use from several threads: a race can cost a number, but never mix two values up.
@@ -138,62 +138,62 @@ class Vault:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._next = count(1)
-        self._sealed: set[str] = set()
+        self._exact: set[str] = set()
         self._values: dict[str, str] = {}
         self._by_tail: dict[str, tuple[str, ...]] = {}
 
-    def mark(self, value: str) -> str:
+    def mark_of(self, value: str) -> str:
         """The mark of a value, which is numbered now if it has no number yet."""
         number = self._numbers.get(value)
         if number is None:
             number = self._numbers.setdefault(value, next(self._next))
-        return mark(number)
+        return format_mark(number)
 
-    def canonical(self, form: str) -> str:
+    def original_value(self, form: str) -> str:
         """The value of which `form` is a known form; itself where it is none."""
         return self._values.get(form, form)
 
-    def seal(self, value: str) -> None:
+    def add_exact(self, value: str) -> None:
         """Note that exactly this value, however short, stood in a secret place."""
-        self._sealed.add(value)
+        self._exact.add(value)
 
-    def is_sealed(self, value: str) -> bool:
+    def is_exact_secret(self, value: str) -> bool:
         """Tell whether exactly this value stood in a secret place."""
-        return value in self._sealed
+        return value in self._exact
 
-    def remember(self, value: str, raw: str) -> None:
+    def add_searchable(self, value: str, raw: str) -> None:
         """Recognise `value`, which was written as `raw`, inside any later text.
 
         Not what is too short or too ordinary to be recognised without blotting out other things.
         """
         if _is_distinctive(value) and raw not in self._values:
-            for form in _forms(value) | {raw}:
+            for form in _encoded_forms(value) | {raw}:
                 if _is_distinctive(form) and form not in self._values:
                     self._values[form] = value
                     # Tails, because the heads of tokens are often alike.
-                    tail = form[-_SHORTEST:]
+                    tail = form[-_MIN_LENGTH:]
                     self._by_tail[tail] = (*self._by_tail.get(tail, ()), form)
 
-    def find(self, text: str) -> Iterator[Found]:
+    def find_secrets(self, text: str) -> Iterator[SecretMatch]:
         """Find every known value in `text`; what is found may overlap."""
         if not self._values:
             return
-        for tail in {text[at : at + _SHORTEST] for at in range(len(text) - _SHORTEST + 1)}:
+        for tail in {text[at : at + _MIN_LENGTH] for at in range(len(text) - _MIN_LENGTH + 1)}:
             for form in self._by_tail.get(tail, ()):
-                for start in _occurrences(form, text):
-                    yield Found(start, start + len(form), self._values[form])
+                for start in _find_occurrences(form, text):
+                    yield SecretMatch(start, start + len(form), self._values[form])
 
 
 def _is_distinctive(value: str) -> bool:
     bare = value.strip()
     return (
-        len(bare) >= _SHORTEST
-        and bare.lower() not in _ORDINARY
-        and not (bare.isdecimal() and len(bare) <= _LONGEST_NUMBER)
+        len(bare) >= _MIN_LENGTH
+        and bare.lower() not in _COMMON_VALUES
+        and not (bare.isdecimal() and len(bare) <= _MAX_NUMBER_LENGTH)
     )
 
 
-def _forms(value: str) -> set[str]:
+def _encoded_forms(value: str) -> set[str]:
     """The ways in which a value is likely to be written when it turns up elsewhere."""
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     twice = {json.dumps(form)[1:-1] for form in escaped}
@@ -206,7 +206,7 @@ def _forms(value: str) -> set[str]:
     return {value, value.strip()} | escaped | twice | other | long_lines
 
 
-def _occurrences(form: str, text: str) -> Iterator[int]:
+def _find_occurrences(form: str, text: str) -> Iterator[int]:
     start = text.find(form)
     while start >= 0:
         if len(form) >= _WHOLE_WORD_BELOW or _is_whole_word(text, start, start + len(form)):

@@ -5,22 +5,22 @@ from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
-from reconcile.core.fields.field_path import Item, Member, Segment
-from reconcile.core.mask.known_secrets import Vault, secret_names
+from reconcile.core.fields.field_path import ListItem, Segment, SetMember
+from reconcile.core.mask.known_secrets import SecretRegistry, build_secret_name_matcher
 from reconcile.core.mask.objects import (
-    Hider,
-    Learner,
-    Place,
-    Walk,
-    locate,
-    named,
-    path_segments,
-    pointer_segments,
+    LearningVisitor,
+    MaskingVisitor,
+    ObjectWalker,
+    Sensitivity,
+    classify_name,
+    classify_path,
+    split_field_path,
+    split_json_pointer,
 )
-from reconcile.core.mask.text import hide, make_finder
+from reconcile.core.mask.text import build_secret_finder, replace_secrets
 from reconcile.core.model import KubeObject, ObjectRef
 
-_LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})
+_POSITIONAL_LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})
 """Lists in which a position alone does not tell whether an entry is a secret."""
 
 
@@ -33,103 +33,109 @@ class Masker:
     """
 
     def __init__(self, globs: Iterable[str] = ()) -> None:
-        self._is_secret = secret_names(globs)
-        self._vault = Vault()
-        self._find = make_finder(self._is_secret)
-        learner = Learner(self._is_secret, self._vault, self._find)
-        self._learning = Walk(self._is_secret, learner)
-        self._hiding = Walk(self._is_secret, Hider(self._vault, self.text))
+        self._is_secret = build_secret_name_matcher(globs)
+        self._registry = SecretRegistry()
+        self._find = build_secret_finder(self._is_secret)
+        learner = LearningVisitor(self._is_secret, self._registry, self._find)
+        self._learning = ObjectWalker(self._is_secret, learner)
+        self._hiding = ObjectWalker(self._is_secret, MaskingVisitor(self._registry, self.mask_text))
 
     def learn(self, obj: Any) -> None:
         """Remember the secrets of an object, manifest or session spec."""
-        self._learning.over(obj, Place.OPEN)
+        self._learning.walk(obj, Sensitivity.STRUCTURE)
 
-    def object(self, obj: KubeObject) -> KubeObject:
+    def mask_object(self, obj: KubeObject) -> KubeObject:
         """Copy an object with its secrets hidden."""
-        return self._shown(obj, Place.OPEN)  # type: ignore[no-any-return]
+        return self._mask(obj, Sensitivity.STRUCTURE)  # type: ignore[no-any-return]
 
-    def value(self, name: str, value: Any) -> Any:
+    def mask_value(self, name: str, value: Any) -> Any:
         """Hide what is secret in a value to which people gave this name, such as a variable's."""
-        return self._shown(value, named(name, self._is_secret))
+        return self._mask(value, classify_name(name, self._is_secret))
 
-    def text(self, text: str) -> str:
+    def mask_text(self, text: str) -> str:
         """Hide the secrets in free text: known values, and what looks like one."""
-        masked = hide(text, self._vault, self._find)
+        masked = replace_secrets(text, self._registry, self._find)
         while masked != text:
             # Marks may bring parts together that look like a secret only now.
-            text, masked = masked, hide(masked, self._vault, self._find)
+            text, masked = masked, replace_secrets(masked, self._registry, self._find)
         return masked
 
-    def change(self, ref: ObjectRef, change: FieldChange) -> FieldChange:
+    def mask_change(self, ref: ObjectRef, change: FieldChange) -> FieldChange:
         """Hide what is secret before and after; that it changed is still seen by the marks."""
-        segments = path_segments(change.path)
+        segments = split_field_path(change.path)
         before, after = (
-            value if value is ABSENT else self._at(ref.kind, segments, value)
+            value if value is ABSENT else self._mask_at(ref.kind, segments, value)
             for value in (change.before, change.after)
         )
         if before == after and change.before != change.after:
-            after = self._vault.mark(f"\0not {after}")
+            after = self._registry.mark_of(f"\0not {after}")
         return replace(
             change,
-            path=self.text(change.path),
+            path=self.mask_text(change.path),
             before=before,
             after=after,
-            cause=self._cause(change.cause),
-            at=tuple(map(self._segment, change.at)),
+            cause=self._mask_cause(change.cause),
+            field_path=tuple(map(self._mask_segment, change.field_path)),
         )
 
     def learn_change(self, ref: ObjectRef, change: FieldChange) -> None:
         """Remember the secrets in a field change of the object `ref`."""
-        segments = path_segments(change.path)
+        segments = split_field_path(change.path)
         for value in (change.before, change.after):
             if value is not ABSENT:
-                self._learning.over(value, locate(ref.kind, segments, value, self._is_secret))
+                self._learning.walk(
+                    value, classify_path(ref.kind, segments, value, self._is_secret)
+                )
 
-    def operation(self, ref: ObjectRef, operation: Mapping[str, Any]) -> dict[str, Any]:
+    def mask_operation(self, ref: ObjectRef, operation: Mapping[str, Any]) -> dict[str, Any]:
         """Hide the value of a JSON Patch operation on the object `ref`.
 
         The path has positions where names would be needed, so learn the manifest and the field
         changes first: then the value is recognised.
         """
         shown = {
-            key: self.text(value) if isinstance(value, str) else value
+            key: self.mask_text(value) if isinstance(value, str) else value
             for key, value in operation.items()
             if key != "value"
         }
         if "value" not in operation:
             return shown
-        segments = pointer_segments(str(operation.get("path", "")))
-        return shown | {"value": self._at(ref.kind, segments, operation["value"])}
+        segments = split_json_pointer(str(operation.get("path", "")))
+        return shown | {"value": self._mask_at(ref.kind, segments, operation["value"])}
 
-    def _at(self, kind: str, segments: tuple[str, ...], value: Any) -> Any:
-        if isinstance(value, str) and _is_unnamed(segments) and self._vault.is_sealed(value):
-            return self._shown(value, Place.SPOKEN_OF)
-        return self._shown(value, locate(kind, segments, value, self._is_secret))
+    def _mask_at(self, kind: str, segments: tuple[str, ...], value: Any) -> Any:
+        if (
+            isinstance(value, str)
+            and _is_unnamed(segments)
+            and self._registry.is_exact_secret(value)
+        ):
+            return self._mask(value, Sensitivity.SECRET_REFERENCE)
+        return self._mask(value, classify_path(kind, segments, value, self._is_secret))
 
-    def _shown(self, value: Any, place: Place) -> Any:
-        self._learning.over(value, place)
-        return self._hiding.over(value, place)
+    def _mask(self, value: Any, sensitivity: Sensitivity) -> Any:
+        self._learning.walk(value, sensitivity)
+        return self._hiding.walk(value, sensitivity)
 
-    def _segment(self, segment: Segment) -> Segment:
+    def _mask_segment(self, segment: Segment) -> Segment:
         match segment:
             case str():
-                return self.text(segment)
-            case Item(keys):
-                return Item(tuple((name, self._scalar(value)) for name, value in keys))
-            case Member(value):
-                return Member(self._scalar(value))
+                return self.mask_text(segment)
+            case ListItem(keys):
+                return ListItem(tuple((name, self._mask_scalar(value)) for name, value in keys))
+            case SetMember(value):
+                return SetMember(self._mask_scalar(value))
             case _:
                 assert_never(segment)
 
-    def _scalar(self, value: Any) -> Any:
-        return self.text(value) if isinstance(value, str) else value
+    def _mask_scalar(self, value: Any) -> Any:
+        return self.mask_text(value) if isinstance(value, str) else value
 
-    def _cause(self, cause: Cause) -> Cause:
+    def _mask_cause(self, cause: Cause) -> Cause:
         if isinstance(cause, Drift):
-            return Drift(manager=self.text(cause.manager), time=self.text(cause.time))
+            return Drift(manager=self.mask_text(cause.manager), time=self.mask_text(cause.time))
         return cause
 
 
 def _is_unnamed(segments: tuple[str, ...]) -> bool:
     by_position = any(segment.strip("[]").isdecimal() for segment in segments)
-    return by_position and not _LISTS.isdisjoint(segments)
+    return by_position and not _POSITIONAL_LISTS.isdisjoint(segments)

@@ -16,34 +16,39 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from reconcile.core.mask.known_secrets import IsSecret, Vault, is_mark, is_reference
-from reconcile.core.mask.text import Finder
+from reconcile.core.mask.known_secrets import (
+    SecretNameMatcher,
+    SecretRegistry,
+    is_mark,
+    is_reference_name,
+)
+from reconcile.core.mask.text import SecretFinder
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-class Place(Enum):
+class Sensitivity(Enum):
     """What stands in a place of an object.
 
-    OPEN: a structure of Kubernetes' own. NAMED: a map whose keys people choose. The others are
+    STRUCTURE: a structure of Kubernetes' own. NAMED: a map whose keys people choose. The others are
     secret: SEALED as it is, ENCODED in base64, SPOKEN_OF where the name points at something that is
     not secret in itself and is not hunted for elsewhere, APPLIED a whole object as JSON.
     """
 
-    OPEN = auto()
-    NAMED = auto()
-    SEALED = auto()
-    ENCODED = auto()
-    SPOKEN_OF = auto()
-    APPLIED = auto()
+    STRUCTURE = auto()
+    USER_KEYED = auto()
+    SECRET = auto()
+    BASE64_SECRET = auto()
+    SECRET_REFERENCE = auto()
+    LAST_APPLIED = auto()
 
     @property
     def is_secret(self) -> bool:
         """Tell whether whatever stands here is hidden."""
-        return self not in {Place.OPEN, Place.NAMED}
+        return self not in {Sensitivity.STRUCTURE, Sensitivity.USER_KEYED}
 
 
-SECRET_DATA: Final = {"data": Place.ENCODED, "stringData": Place.SEALED}
+SECRET_DATA: Final = {"data": Sensitivity.BASE64_SECRET, "stringData": Sensitivity.SECRET}
 """The fields of a Secret."""
 
 _DATA: Final = frozenset({"data", "stringData", "binaryData"})
@@ -52,161 +57,173 @@ _FREE_FORM: Final = _DATA | {"annotations", "labels", "environmentVariables", "p
 _SEGMENT: Final = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 
 
-def below(place: Place, key: str, value: Any, is_secret: IsSecret) -> Place:
-    """The place of `value`, which stands under `key` in a map that is itself at `place`."""
-    if place.is_secret:
-        return place
+def classify_entry(
+    parent: Sensitivity, key: str, value: Any, is_secret: SecretNameMatcher
+) -> Sensitivity:
+    """The place of `value`, which stands under `key` in a map that is itself at `parent`."""
+    if parent.is_secret:
+        return parent
     if key == LAST_APPLIED:
-        return Place.APPLIED
-    if place is Place.NAMED:
-        return named(key, is_secret)
+        return Sensitivity.LAST_APPLIED
+    if parent is Sensitivity.USER_KEYED:
+        return classify_name(key, is_secret)
     if key in _FREE_FORM and isinstance(value, Mapping):
-        return Place.NAMED
-    hidden = isinstance(value, str) and is_secret(key) and not is_reference(key)
-    return Place.SEALED if hidden else Place.OPEN
+        return Sensitivity.USER_KEYED
+    hidden = isinstance(value, str) and is_secret(key) and not is_reference_name(key)
+    return Sensitivity.SECRET if hidden else Sensitivity.STRUCTURE
 
 
-def named(name: str, is_secret: IsSecret) -> Place:
+def classify_name(name: str, is_secret: SecretNameMatcher) -> Sensitivity:
     """The place of a value to which people gave this name."""
     if not is_secret(name):
-        return Place.NAMED
-    return Place.SPOKEN_OF if is_reference(name) else Place.SEALED
+        return Sensitivity.USER_KEYED
+    return Sensitivity.SECRET_REFERENCE if is_reference_name(name) else Sensitivity.SECRET
 
 
-def path_segments(path: str) -> tuple[str, ...]:
+def split_field_path(path: str) -> tuple[str, ...]:
     """Take a path for people apart: `spec.env[A].value`; list keys keep their brackets."""
     return tuple(match[0] for match in _SEGMENT.finditer(path))
 
 
-def pointer_segments(pointer: str) -> tuple[str, ...]:
+def split_json_pointer(pointer: str) -> tuple[str, ...]:
     """Take a JSON pointer apart: `/spec/env/3/value`."""
     parts = pointer.split("/")[1:]
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
-def locate(kind: str, segments: Sequence[str], value: Any, is_secret: IsSecret) -> Place:
+def classify_path(
+    kind: str, segments: Sequence[str], value: Any, is_secret: SecretNameMatcher
+) -> Sensitivity:
     """The place of `value`, which stands where `segments` lead to in an object of `kind`."""
     if not segments:
-        return Place.OPEN
+        return Sensitivity.STRUCTURE
     if kind == "Secret" and segments[0] in SECRET_DATA:
         return SECRET_DATA[segments[0]]
     for position, segment in enumerate(segments):
         if segment in _FREE_FORM and (position == 0 or segment not in _DATA):
-            return _in_free_form(segments[position + 1 :], is_secret)
+            return _classify_free_form(segments[position + 1 :], is_secret)
     if len(segments) > 1 and segments[-1] == "value":
-        return named(_bare(segments[-2]), is_secret)
-    return below(Place.OPEN, _bare(segments[-1]), value, is_secret)
+        return classify_name(_strip_brackets(segments[-2]), is_secret)
+    return classify_entry(Sensitivity.STRUCTURE, _strip_brackets(segments[-1]), value, is_secret)
 
 
-def _in_free_form(rest: Sequence[str], is_secret: IsSecret) -> Place:
+def _classify_free_form(rest: Sequence[str], is_secret: SecretNameMatcher) -> Sensitivity:
     # A key may hold dots, which a path for people does not tell from its own.
-    key = ".".join(map(_bare, rest))
+    key = ".".join(map(_strip_brackets, rest))
     if key == LAST_APPLIED:
-        return Place.APPLIED
-    return named(key, is_secret)
+        return Sensitivity.LAST_APPLIED
+    return classify_name(key, is_secret)
 
 
-def _bare(segment: str) -> str:
+def _strip_brackets(segment: str) -> str:
     return segment.removeprefix("[").removesuffix("]")
 
 
-_DEEPEST: Final = 64
+_MAX_DEPTH: Final = 64
 _OPTION: Final = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,99})")
 
 
 class Visitor(Protocol):
     """What is done at the leaves; what is returned takes the leaf's place."""
 
-    def secret(self, value: Any, place: Place) -> Any:
+    def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
         """Visit a value in a secret place: a leaf, or a structure too deep to be walked."""
         ...
 
-    def plain(self, text: str) -> str:
+    def visit_text(self, text: str) -> str:
         """Visit a text, or the key of a map, in a place that is not secret."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ObjectWalker:
     """A walk with one visitor; it copies what it walks over."""
 
-    is_secret: IsSecret
+    is_secret: SecretNameMatcher
     visitor: Visitor
 
-    def over(self, value: Any, place: Place, depth: int = 0) -> Any:
-        """Copy `value`, which stands at `place`, with every leaf as the visitor returns it."""
-        if depth > _DEEPEST:
-            return self.visitor.secret(value, Place.SPOKEN_OF)
+    def walk(self, value: Any, sensitivity: Sensitivity, depth: int = 0) -> Any:
+        """Copy `value`, which stands at `sensitivity`, with every leaf as the visitor returns it."""
+        if depth > _MAX_DEPTH:
+            return self.visitor.visit_secret(value, Sensitivity.SECRET_REFERENCE)
         if isinstance(value, Mapping):
-            return self._mapping(value, place, depth)
+            return self._walk_mapping(value, sensitivity, depth)
         if isinstance(value, Sequence) and not isinstance(value, str):
-            return self._sequence(value, place, depth)
+            return self._walk_sequence(value, sensitivity, depth)
         if value is None:
             return None
-        if place.is_secret:
-            return self.visitor.secret(value, place)
-        return self.visitor.plain(value) if isinstance(value, str) else value
+        if sensitivity.is_secret:
+            return self.visitor.visit_secret(value, sensitivity)
+        return self.visitor.visit_text(value) if isinstance(value, str) else value
 
-    def _mapping(self, value: Mapping[str, Any], place: Place, depth: int) -> dict[str, Any]:
-        places = self._special(value, place)
+    def _walk_mapping(
+        self, value: Mapping[str, Any], sensitivity: Sensitivity, depth: int
+    ) -> dict[str, Any]:
+        places = self._classify_special(value, sensitivity)
         return {
-            self.visitor.plain(str(key)): self.over(
-                item, places.get(key) or below(place, str(key), item, self.is_secret), depth + 1
+            self.visitor.visit_text(str(key)): self.walk(
+                item,
+                places.get(key) or classify_entry(sensitivity, str(key), item, self.is_secret),
+                depth + 1,
             )
             for key, item in value.items()
         }
 
-    def _special(self, value: Mapping[str, Any], place: Place) -> Mapping[str, Place]:
+    def _classify_special(
+        self, value: Mapping[str, Any], sensitivity: Sensitivity
+    ) -> Mapping[str, Sensitivity]:
         """The places that follow from a map as a whole: a Secret, or an entry with a name."""
-        if place.is_secret:
+        if sensitivity.is_secret:
             return {}
         if value.get("kind") == "Secret":
             return SECRET_DATA
         name = value.get("name")
         if "value" in value and isinstance(name, str):
-            return {"value": named(name, self.is_secret)}
+            return {"value": classify_name(name, self.is_secret)}
         return {}
 
-    def _sequence(self, value: Sequence[Any], place: Place, depth: int) -> list[Any]:
+    def _walk_sequence(
+        self, value: Sequence[Any], sensitivity: Sensitivity, depth: int
+    ) -> list[Any]:
         before = (None, *value)
         return [
-            self.over(item, self._after(previous, place), depth + 1)
+            self.walk(item, self._classify_next(previous, sensitivity), depth + 1)
             for previous, item in zip(before, value, strict=False)
         ]
 
-    def _after(self, previous: Any, place: Place) -> Place:
+    def _classify_next(self, previous: Any, sensitivity: Sensitivity) -> Sensitivity:
         """The place of what follows in a list: of `--token`, the next entry is the value."""
         option = _OPTION.fullmatch(previous) if isinstance(previous, str) else None
-        if place.is_secret or option is None or is_reference(option[1]):
-            return place
-        return Place.SEALED if self.is_secret(option[1]) else place
+        if sensitivity.is_secret or option is None or is_reference_name(option[1]):
+            return sensitivity
+        return Sensitivity.SECRET if self.is_secret(option[1]) else sensitivity
 
 
 @dataclass(frozen=True, slots=True)
-class Learner:
+class LearningVisitor:
     """Puts every secret into the vault and returns all as it is."""
 
-    is_secret: IsSecret
-    vault: Vault
-    find: Finder
+    is_secret: SecretNameMatcher
+    registry: SecretRegistry
+    find: SecretFinder
 
-    def secret(self, value: Any, place: Place) -> Any:
+    def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
         """Note a value, and hunt for it everywhere where its place makes that worthwhile."""
         if not isinstance(value, str) or is_mark(value):
             return value
-        value_itself = canonical(value, place)
-        self.vault.seal(value)
-        self.vault.seal(value_itself)
-        if place in {Place.SEALED, Place.ENCODED}:
-            self.vault.remember(value_itself, value)
+        value_itself = secret_identity(value, sensitivity)
+        self.registry.add_exact(value)
+        self.registry.add_exact(value_itself)
+        if sensitivity in {Sensitivity.SECRET, Sensitivity.BASE64_SECRET}:
+            self.registry.add_searchable(value_itself, value)
         self._learn_json(value_itself)
         return value
 
-    def plain(self, text: str) -> str:
+    def visit_text(self, text: str) -> str:
         """Note what a text surely holds, and what a JSON document in it holds."""
         for hit in self.find(text):
-            if hit.certain:
-                self.vault.remember(text[hit.start : hit.end], text[hit.start : hit.end])
+            if hit.is_certain:
+                self.registry.add_searchable(text[hit.start : hit.end], text[hit.start : hit.end])
         self._learn_json(text)
         return text
 
@@ -217,37 +234,37 @@ class Learner:
             parsed = orjson.loads(text)
         except orjson.JSONDecodeError:
             return
-        Walk(self.is_secret, self).over(parsed, Place.OPEN)
+        ObjectWalker(self.is_secret, self).walk(parsed, Sensitivity.STRUCTURE)
 
 
 @dataclass(frozen=True, slots=True)
-class Hider:
+class MaskingVisitor:
     """Returns marks for secrets."""
 
-    vault: Vault
-    hide: Callable[[str], str]
+    registry: SecretRegistry
+    mask_text: Callable[[str], str]
 
-    def secret(self, value: Any, place: Place) -> Any:
+    def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
         """Give the value's mark."""
         if isinstance(value, str) and is_mark(value):
             return value
-        return self.vault.mark(canonical(value, place))
+        return self.registry.mark_of(secret_identity(value, sensitivity))
 
-    def plain(self, text: str) -> str:
+    def visit_text(self, text: str) -> str:
         """Give the text with marks in it."""
-        return self.hide(text)
+        return self.mask_text(text)
 
 
-def canonical(value: Any, place: Place) -> str:
+def secret_identity(value: Any, sensitivity: Sensitivity) -> str:
     """What a value is numbered by, so that it is known again whether it is encoded or not."""
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
         return "\0structure"
     if not isinstance(value, str):
         return f"\0{json.dumps(value)}"
-    return _decoded(value) if place is Place.ENCODED else value
+    return _decode_base64(value) if sensitivity is Sensitivity.BASE64_SECRET else value
 
 
-def _decoded(value: str) -> str:
+def _decode_base64(value: str) -> str:
     try:
         return base64.b64decode(value, validate=True).decode()
     except (binascii.Error, ValueError):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-PREFIXED: Final = (
+TOKEN_PATTERNS: Final = (
     # Git forges and CI
     r"gh[opsru]_[A-Za-z0-9_]{10,}",
     r"github_pat_[A-Za-z0-9_]{10,}",
@@ -93,19 +93,19 @@ PREFIXED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class PatternMatch:
     """A secret from `start` to `end` of a text.
 
-    `certain` tells that the same text is a secret wherever else it is found.
+    `is_certain` tells that the same text is a secret wherever else it is found.
     """
 
     start: int
     end: int
-    certain: bool
+    is_certain: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _SecretPattern:
     """A pattern whose groups are secrets.
 
     Where none of the lower-case `literals` is, there is no hit; without any it is always tried.
@@ -115,14 +115,14 @@ class _Shape:
     pattern: re.Pattern[str]
 
 
-def _shape(literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _Shape:
-    return _Shape(tuple(literals.split()), re.compile(pattern, flags))
+def _build_pattern(literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _SecretPattern:
+    return _SecretPattern(tuple(literals.split()), re.compile(pattern, flags))
 
 
-def _said(words: str) -> _Shape:
+def _build_prose_pattern(words: str) -> _SecretPattern:
     """A secret in prose, `the password is …`: a word with a digit, or it would be prose itself."""
     names = words.split()
-    return _Shape(
+    return _SecretPattern(
         tuple(f"{name} is" for name in names),
         re.compile(
             rf"\b(?:{'|'.join(names)}) is\s{{1,4}}+[\"'`]?"
@@ -132,55 +132,55 @@ def _said(words: str) -> _Shape:
     )
 
 
-_WORD: Final = r"\S{1,200}+"
+_BOUNDED_WORD: Final = r"\S{1,200}+"
 
-_SHAPES: Final = (
+_SECRET_PATTERNS: Final = (
     # Nearly all text has a point or a dash: no literal spares this search.
-    _shape("", rf"(?<![A-Za-z0-9])({'|'.join(PREFIXED)})"),
-    _shape("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
-    _shape(
+    _build_pattern("", rf"(?<![A-Za-z0-9])({'|'.join(TOKEN_PATTERNS)})"),
+    _build_pattern("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
+    _build_pattern(
         "private",
         r"(-----BEGIN [A-Z0-9 ]{0,40}?PRIVATE KEY[A-Z0-9 ]{0,20}-----"
         r"(?:.*?-----END [A-Z0-9 ]{0,60}-----|.*))",
         re.DOTALL,
     ),
-    _shape("private-lines", r"Private-Lines: \d{1,3}+\r?\n((?:[A-Za-z0-9+/=]++\r?\n?+)++)"),
-    _shape("bearer", r"\bbearer\s{1,8}+([^\s\"'<>,;]{6,}+)", re.IGNORECASE),
-    _shape(
+    _build_pattern("private-lines", r"Private-Lines: \d{1,3}+\r?\n((?:[A-Za-z0-9+/=]++\r?\n?+)++)"),
+    _build_pattern("bearer", r"\bbearer\s{1,8}+([^\s\"'<>,;]{6,}+)", re.IGNORECASE),
+    _build_pattern(
         "authorization",
         r"\bauthorization[\"']?\s{0,4}+[:=]\s{0,4}+[\"']?([^\s\"'][^\r\n\"']*+)",
         re.IGNORECASE,
     ),
-    _shape(
+    _build_pattern(
         "aws secret",
         r"\b(?:aws|secret)[\w .:=\"'-]{0,40}?(?<![A-Za-z0-9/+=])"
         r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         re.IGNORECASE,
     ),
-    _shape("://", r"://([^\s/?#\":]*+:([^\s/?#\"]*))@"),
-    _shape("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@"),
-    _shape("://", r"://([^\s/?#\":@]{0,128}+:(?!\d{1,5}/)([^\s\"@]{1,256}+))@"),
-    _shape(
+    _build_pattern("://", r"://([^\s/?#\":]*+:([^\s/?#\"]*))@"),
+    _build_pattern("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@"),
+    _build_pattern("://", r"://([^\s/?#\":@]{0,128}+:(?!\d{1,5}/)([^\s\"@]{1,256}+))@"),
+    _build_pattern(
         "machine",
-        rf"\bmachine\s{{1,8}}+{_WORD}\s{{1,8}}+login\s{{1,8}}+{_WORD}\s{{1,8}}+password\s{{1,8}}+(\S++)",
+        rf"\bmachine\s{{1,8}}+{_BOUNDED_WORD}\s{{1,8}}+login\s{{1,8}}+{_BOUNDED_WORD}\s{{1,8}}+password\s{{1,8}}+(\S++)",
     ),
-    _shape("sshpass", r"\bsshpass\s{1,8}+-p\s{0,8}+([^\s-]\S*+)"),
-    _shape(
+    _build_pattern("sshpass", r"\bsshpass\s{1,8}+-p\s{0,8}+([^\s-]\S*+)"),
+    _build_pattern(
         "mysql mariadb",
         r"\b(?:mysql|mariadb)[a-z]{0,10}+\b[^\n|;]{0,200}?\s-p([^\s;|&-]\S*+)",
     ),
-    _shape(
+    _build_pattern(
         "-u --user",
         r"\b(?:curl|wget|https?)\s[^\n|;]{0,200}?(?<!\S)(?:-u|--user)[ =]{0,4}+[\"']?"
         r"[^\s:\"'/]{1,100}+:([^\s\"']++)",
     ),
-    _said("password passwd passphrase passcode token secret key"),
-    _shape(
+    _build_prose_pattern("password passwd passphrase passcode token secret key"),
+    _build_pattern(
         "/webhooks/ /webhookb2/",
         r"/(?:webhooks/\d{1,30}+|webhookb2)/([^\s\"'<>]{20,}+)",
     ),
-    _shape("hooks.slack.com", r"hooks\.slack\.com/[a-z]{1,16}+/([A-Za-z0-9/_-]+)"),
-    _shape(
+    _build_pattern("hooks.slack.com", r"hooks\.slack\.com/[a-z]{1,16}+/([A-Za-z0-9/_-]+)"),
+    _build_pattern(
         "?sig= &sig= ?signature= &signature= ?key= &key= ?code= &code= -signature= -credential=",
         r"[?&](?:sig|signature|key|code|x-[a-z]{3,4}-(?:signature|credential))=([^\s&\"'<>#]+)",
         re.IGNORECASE,
@@ -189,12 +189,12 @@ _SHAPES: Final = (
 """With two groups the inner one, the password, is a secret of its own."""
 
 
-def shaped(text: str) -> Iterator[Hit]:
+def find_secret_patterns(text: str) -> Iterator[PatternMatch]:
     """Find what looks like a secret wherever it stands."""
     lowered = text.lower()
-    for shape in _SHAPES:
+    for shape in _SECRET_PATTERNS:
         if not shape.literals or any(literal in lowered for literal in shape.literals):
             for match in shape.pattern.finditer(text):
                 for group, value in enumerate(match.groups(), 1):
                     if value:
-                        yield Hit(match.start(group), match.end(group), certain=True)
+                        yield PatternMatch(match.start(group), match.end(group), is_certain=True)

@@ -10,14 +10,14 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from reconcile.core.mask.known_secrets import (
-    Found,
-    IsSecret,
-    Vault,
-    is_reference,
-    mark_spans,
-    vocabulary,
+    SecretMatch,
+    SecretNameMatcher,
+    SecretRegistry,
+    build_word_set,
+    find_marks,
+    is_reference_name,
 )
-from reconcile.core.mask.patterns import Hit, shaped
+from reconcile.core.mask.patterns import PatternMatch, find_secret_patterns
 
 _NAME: Final = r"(?P<name>[A-Za-z_.][A-Za-z0-9_./-]{0,99})"
 
@@ -42,32 +42,32 @@ _VALUE: Final = re.compile(
 )
 """A quoted text, a YAML block with all that is indented below it, or a bare word."""
 
-_NO_VALUE: Final = vocabulary(
+_NO_VALUE: Final = build_word_set(
     "true false null none yes no on off duplicate forbidden invalid not required too "
     "unauthorized unsupported is was are | >"
 )
 """What stands after a name and a colon in an error message or a switch."""
 
-_PROSE: Final = vocabulary("auth cookie cookies credential credentials")
+_PROSE: Final = build_word_set("auth cookie cookies credential credentials")
 """Words that an English sentence puts before a colon without meaning a value."""
 
 
-def assigned(text: str, is_secret: IsSecret) -> Iterator[Hit]:
+def find_assignments(text: str, is_secret: SecretNameMatcher) -> Iterator[PatternMatch]:
     """Find the values that `text` assigns to secret names.
 
     What is found is a guess (prose has colons too), so no hit is certain.
     """
-    for pattern in _patterns(text):
+    for pattern in _select_patterns(text):
         done = 0
         for match in pattern.finditer(text):
             # A value is searched once, or `token=token=…` would cost its length squared.
-            if match.start() >= done and _promises(match, is_secret):
-                for hit in _value(text, match.end()):
+            if match.start() >= done and _names_secret(match, is_secret):
+                for hit in _match_value(text, match.end()):
                     done = hit.end
                     yield hit
 
 
-def _patterns(text: str) -> Iterator[re.Pattern[str]]:
+def _select_patterns(text: str) -> Iterator[re.Pattern[str]]:
     if "=" in text or ":" in text:
         yield _ASSIGNED
     if "-" in text and " " in text:
@@ -76,10 +76,10 @@ def _patterns(text: str) -> Iterator[re.Pattern[str]]:
         yield _ENTRY
 
 
-def _promises(match: re.Match[str], is_secret: IsSecret) -> bool:
+def _names_secret(match: re.Match[str], is_secret: SecretNameMatcher) -> bool:
     # What comes before a dot says where the name is from: a file, or a section of a file.
     name = match["name"].rpartition(".")[2]
-    if not is_secret(name) or is_reference(name):
+    if not is_secret(name) or is_reference_name(name):
         return False
     sign = match.groupdict().get("sign") or "="
     return not sign.startswith(":") or _is_key(match)
@@ -98,65 +98,71 @@ def _is_key(match: re.Match[str]) -> bool:
     return name.lower() not in _PROSE and not is_hyphenated
 
 
-def _value(text: str, start: int) -> Iterator[Hit]:
+def _match_value(text: str, start: int) -> Iterator[PatternMatch]:
     match = _VALUE.match(text, start)
     if match is None or match.lastindex is None:
         return
     group = match.lastindex
     if match[group] and match[group].lower() not in _NO_VALUE:
-        yield Hit(match.start(group), match.end(group), certain=False)
+        yield PatternMatch(match.start(group), match.end(group), is_certain=False)
 
 
-Finder: TypeAlias = Callable[[str], tuple[Hit, ...]]
+SecretFinder: TypeAlias = Callable[[str], tuple[PatternMatch, ...]]
 
-_SHORT: Final = 256
+_MAX_CACHED_LENGTH: Final = 256
 _Span: TypeAlias = tuple[int, int]
 
 
-def make_finder(is_secret: IsSecret) -> Finder:
+def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
     """Make the search for what looks like a secret or is assigned to a secret name.
 
     Short texts are searched once, since those of many objects repeat.
     """
 
-    def find(text: str) -> tuple[Hit, ...]:
-        return (*shaped(text), *assigned(text, is_secret))
+    def find(text: str) -> tuple[PatternMatch, ...]:
+        return (*find_secret_patterns(text), *find_assignments(text, is_secret))
 
     cached = lru_cache(maxsize=8192)(find)
-    return lambda text: cached(text) if len(text) <= _SHORT else find(text)
+    return lambda text: cached(text) if len(text) <= _MAX_CACHED_LENGTH else find(text)
 
 
-def hide(text: str, vault: Vault, find: Finder) -> str:
+def replace_secrets(text: str, registry: SecretRegistry, find: SecretFinder) -> str:
     """Replace all that is known or looks like a secret; marks that are there stay."""
-    found = [*vault.find(text), *_found(text, vault, find(text))]
+    found = [*registry.find_secrets(text), *_to_secret_matches(text, registry, find(text))]
     if not found:
         return text
-    marks = mark_spans(text)
+    marks = find_marks(text)
     outside = [item for item in found if not _is_within(item, marks)]
-    touched = {span for item in outside for span in _overlapped(item, marks)}
+    touched = {span for item in outside for span in _overlapping_marks(item, marks)}
     # A mark that is hit in part goes with the hit, or half a mark would be left.
-    whole = [Found(start, end, text[start:end]) for start, end in touched]
-    return _replace(text, _merge([*outside, *whole]), vault)
+    whole = [SecretMatch(start, end, text[start:end]) for start, end in touched]
+    return _replace_groups(text, _group_overlaps([*outside, *whole]), registry)
 
 
-def _found(text: str, vault: Vault, hits: Iterable[Hit]) -> list[Found]:
-    return [Found(hit.start, hit.end, vault.canonical(text[hit.start : hit.end])) for hit in hits]
+def _to_secret_matches(
+    text: str, registry: SecretRegistry, hits: Iterable[PatternMatch]
+) -> list[SecretMatch]:
+    return [
+        SecretMatch(hit.start, hit.end, registry.original_value(text[hit.start : hit.end]))
+        for hit in hits
+    ]
 
 
-def _overlapped(item: Found, marks: list[_Span]) -> list[_Span]:
+def _overlapping_marks(item: SecretMatch, marks: list[_Span]) -> list[_Span]:
     first = bisect_right(marks, item.start, key=lambda span: span[1])
     return marks[first : bisect_left(marks, item.end, key=lambda span: span[0])]
 
 
-def _is_within(item: Found, marks: list[_Span]) -> bool:
+def _is_within(item: SecretMatch, marks: list[_Span]) -> bool:
     return any(
-        start <= item.start and item.end <= end for start, end in _overlapped(item, marks)[:1]
+        start <= item.start and item.end <= end
+        for start, end in _overlapping_marks(item, marks)[:1]
     )
 
 
-def _merge(found: list[Found]) -> list[list[Found]]:
+def _group_overlaps(found: list[SecretMatch]) -> list[list[SecretMatch]]:
     """Group what overlaps."""
-    groups: list[list[Found]] = []
+    groups: list[list[SecretMatch]] = []
     reach = 0
     for item in sorted(found, key=lambda item: (item.start, -item.end)):
         if not groups or item.start >= reach:
@@ -166,12 +172,12 @@ def _merge(found: list[Found]) -> list[list[Found]]:
     return groups
 
 
-def _replace(text: str, groups: list[list[Found]], vault: Vault) -> str:
+def _replace_groups(text: str, groups: list[list[SecretMatch]], registry: SecretRegistry) -> str:
     parts: list[str] = []
     done = 0
     for group in groups:
         start, end = group[0].start, max(item.end for item in group)
         whole = (item.value for item in group if (item.start, item.end) == (start, end))
-        parts += text[done:start], vault.mark(next(whole, text[start:end]))
+        parts += text[done:start], registry.mark_of(next(whole, text[start:end]))
         done = end
     return "".join((*parts, text[done:]))

@@ -4,51 +4,55 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from reconcile.core.fields.managed_fields import owners
+from reconcile.core.fields.managed_fields import iter_managed_fields
 from reconcile.core.model import (
     ANNOTATION_ADOPT,
+    FIELD_MANAGER,
     LABEL_INSTALLATION,
-    MANAGER,
-    Desired,
+    DesiredState,
     Kind,
     KubeObject,
     Manifest,
     ObjectRef,
 )
-from reconcile.core.plan.live_state import Sight, has_foreign_controller
+from reconcile.core.plan.live_state import LiveState, has_foreign_controller
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
+class ForeignObjects:
     """Objects that are not ours but have a name that we want.
 
     `adoptable` holds those whose annotation gives them to this installation, bodies included.
     """
 
-    taken: frozenset[ObjectRef] = frozenset()
+    conflicts: frozenset[ObjectRef] = frozenset()
     adoptable: Mapping[ObjectRef, KubeObject] = field(default_factory=dict)
 
-    def __or__(self, other: "Strangers") -> "Strangers":
+    def __or__(self, other: "ForeignObjects") -> "ForeignObjects":
         """All that is in either."""
-        return Strangers(self.taken | other.taken, {**self.adoptable, **other.adoptable})
+        return ForeignObjects(
+            self.conflicts | other.conflicts, {**self.adoptable, **other.adoptable}
+        )
 
 
-Missing: TypeAlias = Mapping[tuple[Kind, str], Mapping[str, Manifest]]
+MissingManifests: TypeAlias = Mapping[tuple[Kind, str], Mapping[str, Manifest]]
 """Manifests without a live object of ours, by kind and namespace, then by name."""
 
 
-def missing(desired: Desired, sight: Sight) -> Missing:
+def find_missing_manifests(desired: DesiredState, live_state: LiveState) -> MissingManifests:
     """List what a plan would create; each of these names must be looked up before."""
     found: dict[tuple[Kind, str], dict[str, Manifest]] = {}
     for wanted in desired.sessions:
         for manifest in wanted.manifests:
-            if manifest.ref not in sight.objects:
+            if manifest.ref not in live_state.objects:
                 place = (manifest.kind, manifest.ref.namespace)
                 found.setdefault(place, {})[manifest.ref.name] = manifest
     return found
 
 
-def taken(names: Mapping[str, Manifest], present: Iterable[KubeObject]) -> dict[ObjectRef, bool]:
+def find_name_conflicts(
+    names: Mapping[str, Manifest], present: Iterable[KubeObject]
+) -> dict[ObjectRef, bool]:
     """Say which names are taken among the objects of one kind and namespace.
 
     `present` has metadata alone; the value tells whether the object may be adopted.
@@ -73,19 +77,19 @@ def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
     )
 
 
-def earlier_owner(live: KubeObject) -> str:
+def find_earlier_manager(live: KubeObject) -> str:
     """Name who had written an object before our own first apply of it; empty if nobody had.
 
     Apply creates or merges, and does not tell which: where a stranger took the name just before us,
     its fields are older than ours. Times have seconds, so within one second this is not seen.
     """
-    entries = [owner for owner in owners(live) if not owner.subresource]
-    ours = [owner.time for owner in entries if owner.manager == MANAGER]
-    others = [owner for owner in entries if owner.manager != MANAGER]
+    entries = [owner for owner in iter_managed_fields(live) if not owner.subresource]
+    ours = [owner.time for owner in entries if owner.manager == FIELD_MANAGER]
+    others = [owner for owner in entries if owner.manager != FIELD_MANAGER]
     return next((owner.manager for owner in others if owner.time < min(ours, default="")), "")
 
 
-def given_back(manifest: Manifest, uid: str) -> KubeObject:
+def build_release_body(manifest: Manifest, uid: str) -> KubeObject:
     """The body whose apply takes back all that we have applied to this very object."""
     metadata = {"name": manifest.ref.name, "namespace": manifest.ref.namespace, "uid": uid}
     kind = manifest.kind

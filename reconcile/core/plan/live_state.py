@@ -8,116 +8,122 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Commit, Drift, FieldChange, ForcesReplace, LiveRef
-from reconcile.core.fields.diff import Difference, Operation, covers, differences, json_patch
-from reconcile.core.fields.effects import effect_of
-from reconcile.core.fields.field_path import show
-from reconcile.core.fields.merge_schema import schema_of
+from reconcile.core.fields.diff import (
+    Difference,
+    PatchOperation,
+    build_json_patch,
+    covers,
+    find_differences,
+)
+from reconcile.core.fields.effects import classify_effect
+from reconcile.core.fields.field_path import format_path
+from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.lifecycle.health import has_started
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
+    FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_SESSION,
-    MANAGER,
-    NOTE_KEY,
     RECORD_PREFIX,
-    Desired,
+    RECORD_STATUS_KEY,
+    DesiredState,
     Kind,
     KubeObject,
     Manifest,
     ObjectRef,
     SessionId,
-    record_of,
+    build_record_ref,
 )
 
-_NOTE_PATH = ("data", NOTE_KEY)
+_STATUS_PATH = ("data", RECORD_STATUS_KEY)
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
 
 
 @dataclass(frozen=True, slots=True)
-class Same:
+class InSync:
     """All that is declared is there, as the manifest with this digest declares it."""
 
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class Differs:
-    """What differs. `contested` tells that another manager owns a field that we declare."""
+class OutOfSync:
+    """What differs. `has_conflict` tells that another manager owns a field that we declare."""
 
     fields: tuple[FieldChange, ...]
-    operations: tuple[Operation, ...]
-    contested: bool
+    operations: tuple[PatchOperation, ...]
+    has_conflict: bool
 
 
-Verdict: TypeAlias = Same | Differs
+Comparison: TypeAlias = InSync | OutOfSync
 
 
-def judge(manifest: Manifest, live: KubeObject) -> Verdict:
+def compare(manifest: Manifest, live: KubeObject) -> Comparison:
     """Compare a manifest with the live object of its name, whoever's it is.
 
     Owner references are left aside: the owner may not have been seen yet.
     """
-    schema = schema_of(manifest.kind)
+    schema = merge_schema_for(manifest.kind)
     if covers(schema, manifest.body, live):
-        return Same(manifest.digest)
+        return InSync(manifest.digest)
     unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
     found = tuple(
         difference
-        for difference in differences(schema, _with_owners_of(live, manifest.body), live)
-        if difference.path != _NOTE_PATH or manifest.ref != record_of(manifest.session)
-        if not (unchanged and _is_the_servers(manifest, difference, live))
+        for difference in find_differences(schema, _with_live_owners(live, manifest.body), live)
+        if difference.path != _STATUS_PATH or manifest.ref != build_record_ref(manifest.session)
+        if not (unchanged and _is_server_default(manifest, difference, live))
     )
     if all(difference.path == _DIGEST_PATH for difference in found):
-        return Same(manifest.digest)
-    return Differs(
+        return InSync(manifest.digest)
+    return OutOfSync(
         fields=tuple(
             FieldChange(
-                path=show(difference.path),
+                path=format_path(difference.path),
                 before=difference.before,
                 after=difference.after,
-                effect=effect_of(manifest.kind, difference, live),
+                effect=classify_effect(manifest.kind, difference, live),
                 cause=_cause(difference, unchanged=unchanged),
-                at=difference.path,
+                field_path=difference.path,
             )
             for difference in found
             if difference.path != _DIGEST_PATH
         ),
-        operations=json_patch(found, live),
-        contested=any(_is_contested(difference) for difference in found),
+        operations=build_json_patch(found, live),
+        has_conflict=any(_has_conflict(difference) for difference in found),
     )
 
 
-def _is_the_servers(manifest: Manifest, difference: Difference, live: KubeObject) -> bool:
+def _is_server_default(manifest: Manifest, difference: Difference, live: KubeObject) -> bool:
     """Tell what the server made of our own words when it created the object.
 
     Nobody can have changed a field that cannot change, so one that is ours alone is what a default
     or an admission webhook made of it. Creating the object again would give the same, in every
     pass.
     """
-    ours = difference.claims.ours is not None
-    others = {owner.manager for owner in difference.claims.others} - {MANAGER}
-    forced = isinstance(effect_of(manifest.kind, difference, live), ForcesReplace)
+    ours = difference.ownership.ours is not None
+    others = {owner.manager for owner in difference.ownership.others} - {FIELD_MANAGER}
+    forced = isinstance(classify_effect(manifest.kind, difference, live), ForcesReplace)
     return forced and ours and not others and difference.before is not ABSENT
 
 
 def _cause(difference: Difference, *, unchanged: bool) -> Cause:
     """Tell drift from commit: drift where desired state is as before, or the field not ours."""
-    other = difference.claims.latest_other
-    ours = difference.claims.ours is not None
+    other = difference.ownership.latest_other
+    ours = difference.ownership.ours is not None
     if other is not None and (unchanged or not ours):
         return Drift(other.manager, other.time)
     return Drift() if unchanged else Commit()
 
 
-def _is_contested(difference: Difference) -> bool:
+def _has_conflict(difference: Difference) -> bool:
     return (
-        bool(difference.claims.others)
+        bool(difference.ownership.others)
         and difference.after is not ABSENT
         and not difference.is_release
     )
 
 
-def _with_owners_of(live: KubeObject, body: KubeObject) -> KubeObject:
+def _with_live_owners(live: KubeObject, body: KubeObject) -> KubeObject:
     owners = live["metadata"].get("ownerReferences")
     if not owners:
         return body
@@ -130,16 +136,16 @@ def _annotation(live: KubeObject, name: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwanted:
+class Undeclared:
     """Verdict: no manifest wants this object."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LiveObject:
     """One live object of ours.
 
-    `owners` are its owner references. `started` tells whether a pod's main containers have ever
-    run, `phase` is the pod's own word; both are empty for other kinds. `note` is what the last pass
+    `owners` are its owner references. `has_started` tells whether a pod's main containers have ever
+    run, `phase` is the pod's own word; both are empty for other kinds. `record_status` is what the last pass
     wrote into a Record.
     """
 
@@ -148,73 +154,78 @@ class Sighting:
     live: LiveRef
     session: SessionId
     owners: tuple[Mapping[str, Any], ...]
-    terminating: bool
-    started: bool
+    is_terminating: bool
+    has_started: bool
     phase: str
-    note: str
-    verdict: Same | Differs | Unwanted
+    record_status: str
+    comparison: InSync | OutOfSync | Undeclared
 
 
-Memo: TypeAlias = Mapping[ObjectRef, Sighting]
+LiveObjects: TypeAlias = Mapping[ObjectRef, LiveObject]
 """What an earlier pass saw; an object that has not changed since is not compared again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LiveState:
     """All live objects of ours, by identity."""
 
-    objects: Memo = field(default_factory=dict)
+    objects: LiveObjects = field(default_factory=dict)
 
     @property
-    def living(self) -> int:
+    def session_count(self) -> int:
         """How many sessions have any object."""
         return len({sighting.session for sighting in self.objects.values()})
 
-    def by_session(self) -> dict[SessionId, list[Sighting]]:
+    def group_by_session(self) -> dict[SessionId, list[LiveObject]]:
         """Group by session, those of a session in the order in which they were read."""
-        groups: dict[SessionId, list[Sighting]] = {}
+        groups: dict[SessionId, list[LiveObject]] = {}
         for sighting in self.objects.values():
             groups.setdefault(sighting.session, []).append(sighting)
         return groups
 
 
-def observe(desired: Desired, live: Iterable[KubeObject], memo: Memo) -> Sight:
+def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObjects) -> LiveState:
     """Compare what lives with what is wanted, one object at a time, so that memory is bounded."""
     wanted = {m.ref: m for session in desired.sessions for m in session.manifests}
-    found = _sightings(desired.policy.installation, wanted, live, memo)
-    return Sight({sighting.ref: sighting for sighting in found})
+    found = _observe_objects(desired.policy.installation, wanted, live, previous)
+    return LiveState({sighting.ref: sighting for sighting in found})
 
 
-def _sightings(
-    installation: str, wanted: Mapping[ObjectRef, Manifest], live: Iterable[KubeObject], memo: Memo
-) -> Iterator[Sighting]:
+def _observe_objects(
+    installation: str,
+    wanted: Mapping[ObjectRef, Manifest],
+    live: Iterable[KubeObject],
+    previous: LiveObjects,
+) -> Iterator[LiveObject]:
     for body in live:
         metadata = body["metadata"]
         kind = Kind(body["apiVersion"], body["kind"])
         ref = ObjectRef(kind.group, kind.name, metadata.get("namespace", ""), metadata["name"])
         manifest = wanted.get(ref)
-        known = memo.get(ref)
+        known = previous.get(ref)
         if known is not None and _is_unchanged(known, metadata, manifest):
             yield known
-        elif (session := _session_of(installation, ref, metadata, manifest)) is not None:
-            yield _sighting(kind, ref, session, body, manifest)
+        elif (session := _find_session(installation, ref, metadata, manifest)) is not None:
+            yield _build_live_object(kind, ref, session, body, manifest)
 
 
-def _is_unchanged(known: Sighting, metadata: Mapping[str, Any], manifest: Manifest | None) -> bool:
-    if known.live != LiveRef(metadata["uid"], metadata["resourceVersion"]):
+def _is_unchanged(
+    previous: LiveObject, metadata: Mapping[str, Any], manifest: Manifest | None
+) -> bool:
+    if previous.live != LiveRef(metadata["uid"], metadata["resourceVersion"]):
         return False
-    match known.verdict:
-        case Same(digest):
+    match previous.comparison:
+        case InSync(digest):
             return manifest is not None and manifest.digest == digest
-        case Differs():
+        case OutOfSync():
             return False
-        case Unwanted():
+        case Undeclared():
             return manifest is None
         case _:
-            assert_never(known.verdict)
+            assert_never(previous.comparison)
 
 
-def _session_of(
+def _find_session(
     installation: str, ref: ObjectRef, metadata: Mapping[str, Any], manifest: Manifest | None
 ) -> SessionId | None:
     """Say whose object it is; None where it is not ours, or nobody's that we could name."""
@@ -236,21 +247,23 @@ def has_foreign_controller(metadata: Mapping[str, Any]) -> bool:
     )
 
 
-def _sighting(
+def _build_live_object(
     kind: Kind, ref: ObjectRef, session: SessionId, body: KubeObject, manifest: Manifest | None
-) -> Sighting:
+) -> LiveObject:
     metadata = body["metadata"]
     is_pod = kind.name == "Pod"
-    verdict: Verdict | Unwanted = Unwanted() if manifest is None else judge(manifest, body)
-    return Sighting(
+    verdict: Comparison | Undeclared = Undeclared() if manifest is None else compare(manifest, body)
+    return LiveObject(
         ref=ref,
         kind=kind,
         live=LiveRef(metadata["uid"], metadata["resourceVersion"]),
         session=session,
         owners=tuple(metadata.get("ownerReferences") or ()),
-        terminating="deletionTimestamp" in metadata,
-        started=is_pod and has_started(body),
+        is_terminating="deletionTimestamp" in metadata,
+        has_started=is_pod and has_started(body),
         phase=(body.get("status") or {}).get("phase", "") if is_pod else "",
-        note=(body.get("data") or {}).get(NOTE_KEY, "") if ref == record_of(session) else "",
-        verdict=verdict,
+        record_status=(body.get("data") or {}).get(RECORD_STATUS_KEY, "")
+        if ref == build_record_ref(session)
+        else "",
+        comparison=verdict,
     )

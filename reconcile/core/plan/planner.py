@@ -6,74 +6,81 @@ What becomes of a patch when the live object turned out to be another than the p
 from dataclasses import replace
 from typing import Final
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Change, HoldReason, Keep, LiveRef, Patch, Plan, SessionPlan
-from reconcile.core.model import Desired, KubeObject, OnConflict, Session, SessionId, record_of
-from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.live_state import Same, Sight, Sighting, judge
+from reconcile.core.model import (
+    DesiredState,
+    KubeObject,
+    OnConflict,
+    Session,
+    SessionId,
+    build_record_ref,
+)
+from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.live_state import InSync, LiveObject, LiveState, compare
 from reconcile.core.plan.policy import (
-    Rules,
+    PolicyContext,
+    check_budgets,
+    check_policy,
     ends_work,
-    gate_budgets,
-    gate_session,
     hold_all,
-    in_realm,
+    in_scope,
     may_end_work,
-    prune_reason,
+    prune_hold_reason,
 )
 from reconcile.core.plan.session_changes import (
-    is_forced,
-    judge_owner,
-    owner_reference,
-    removed_changes,
-    wanted_changes,
+    build_owner_reference,
+    compare_owner,
+    forces_replacement,
+    plan_desired_session,
+    plan_removed_session,
 )
 
-NOTHING_SPENT: Final = Spent()
+NO_BUDGET_USAGE: Final = BudgetUsage()
 
 
 def make_plan(
-    desired: Desired,
-    sight: Sight,
-    strangers: Strangers,
+    desired: DesiredState,
+    live_state: LiveState,
+    foreign: ForeignObjects,
     *,
     prune: bool,
-    spent: Spent = NOTHING_SPENT,
+    budget_usage: BudgetUsage = NO_BUDGET_USAGE,
 ) -> Plan:
     """Decide every change; sessions that are broken have none, so that they stay as they are.
 
-    `prune` is the operator's choice. `spent` is what earlier passes have used of the budgets.
+    `prune` is the operator's choice. `budget_usage` is what earlier passes have used of the budgets.
     """
-    rules = Rules(desired.policy, desired.unreadable, prune)
-    plans = _ungated(desired, sight, strangers, rules)
-    gated, spent = gate_budgets(desired, sight, plans, spent)
+    rules = PolicyContext(desired.policy, desired.unreadable, prune)
+    plans = _plan_sessions(desired, live_state, foreign, rules)
+    gated, budget_usage = check_budgets(desired, live_state, plans, budget_usage)
     declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
     ordered = tuple(
-        _session_plan(session, gated[session], declared.get(session), rules)
+        _build_session_plan(session, gated[session], declared.get(session), rules)
         for session in sorted(gated)
     )
-    return Plan(desired.policy.installation, desired.revision, ordered, spent)
+    return Plan(desired.policy.installation, desired.revision, ordered, budget_usage)
 
 
-def _ungated(
-    desired: Desired, sight: Sight, strangers: Strangers, rules: Rules
+def _plan_sessions(
+    desired: DesiredState, live_state: LiveState, foreign: ForeignObjects, rules: PolicyContext
 ) -> dict[SessionId, tuple[Change, ...]]:
     """Decide each session by itself, before budgets look at all of them."""
-    groups = sight.by_session()
+    groups = live_state.group_by_session()
     plans: dict[SessionId, tuple[Change, ...]] = {}
     for wanted in desired.sessions:
         session = wanted.session.id
-        changes = wanted_changes(wanted, groups.get(session, ()), strangers)
-        gated = gate_session(wanted, changes, sight.objects, rules)
-        plans[session] = _in_realm(session, gated, rules)
+        changes = plan_desired_session(wanted, groups.get(session, ()), foreign)
+        gated = check_policy(wanted, changes, live_state.objects, rules)
+        plans[session] = _hold_out_of_scope(session, gated, rules)
     for session, sightings in groups.items():
         if session not in plans and session not in desired.broken:
-            plans[session] = _removed(session, sightings, rules)
+            plans[session] = _plan_removal(session, sightings, rules)
     return plans
 
 
-def _session_plan(
-    session: SessionId, changes: tuple[Change, ...], declared: Session | None, rules: Rules
+def _build_session_plan(
+    session: SessionId, changes: tuple[Change, ...], declared: Session | None, rules: PolicyContext
 ) -> SessionPlan:
     if declared is None:
         return SessionPlan(session, changes)
@@ -86,19 +93,25 @@ def _session_plan(
     )
 
 
-def _removed(session: SessionId, sightings: list[Sighting], rules: Rules) -> tuple[Change, ...]:
-    changes = removed_changes(sightings)
-    reason = prune_reason(session, rules)
-    return _in_realm(session, changes if reason is None else hold_all(changes, reason), rules)
+def _plan_removal(
+    session: SessionId, live_objects: list[LiveObject], rules: PolicyContext
+) -> tuple[Change, ...]:
+    changes = plan_removed_session(live_objects)
+    reason = prune_hold_reason(session, rules)
+    return _hold_out_of_scope(
+        session, changes if reason is None else hold_all(changes, reason), rules
+    )
 
 
-def _in_realm(session: SessionId, changes: tuple[Change, ...], rules: Rules) -> tuple[Change, ...]:
-    if in_realm(rules.policy, session):
+def _hold_out_of_scope(
+    session: SessionId, changes: tuple[Change, ...], rules: PolicyContext
+) -> tuple[Change, ...]:
+    if in_scope(rules.policy, session):
         return changes
     return hold_all(changes, HoldReason.OUT_OF_REALM)
 
 
-def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
+def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
     """Plan a patch again for the object as it is now.
 
     None where that would be more than the plan allowed: another object, one that is being deleted,
@@ -108,15 +121,15 @@ def revise(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
     if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
         return None
     at = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    verdict = judge(patch.manifest, live)
-    if patch.ref != record_of(patch.manifest.session):
-        owner = owner_reference(patch.manifest.session, owner_uid)
-        verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    if isinstance(verdict, Same):
+    verdict = compare(patch.manifest, live)
+    if patch.ref != build_record_ref(patch.manifest.session):
+        owner = build_owner_reference(patch.manifest.session, owner_uid)
+        verdict = compare_owner(verdict, metadata.get("ownerReferences") or (), owner)
+    if isinstance(verdict, InSync):
         return Keep(patch.ref, at, verdict.digest)
-    force = patch.force or verdict.contested
+    force = patch.force or verdict.has_conflict
     revised = replace(
         patch, live=at, fields=verdict.fields, operations=verdict.operations, force=force
     )
     allowed = ends_work(patch) or not ends_work(revised)
-    return None if any(map(is_forced, verdict.fields)) or not allowed else revised
+    return None if any(map(forces_replacement, verdict.fields)) or not allowed else revised

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import (
     Action,
     Change,
@@ -24,18 +24,18 @@ from reconcile.core.changes import (
 )
 from reconcile.core.model import (
     Budget,
-    Desired,
+    DesiredSession,
+    DesiredState,
     ObjectRef,
     OnConflict,
     Policy,
     Session,
     SessionId,
-    Strategy,
-    Wanted,
+    UpdateStrategy,
 )
-from reconcile.core.plan.live_state import Memo, Sight
+from reconcile.core.plan.live_state import LiveObjects, LiveState
 
-_BLOCKING = frozenset(
+_BLOCKING_REASONS = frozenset(
     {
         HoldReason.TAKEN,
         HoldReason.CANNOT_ADOPT,
@@ -46,7 +46,7 @@ _BLOCKING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PolicyContext:
     """What the gates go by: policy, places where nothing is pruned, and the operator's choice."""
 
     policy: Policy
@@ -54,7 +54,7 @@ class Rules:
     prune: bool
 
 
-def held(change: Change, reason: HoldReason) -> Hold:
+def hold_change(change: Change, reason: HoldReason) -> Hold:
     """Withhold a change that writes."""
     assert not isinstance(change, Keep | Hold)
     return Hold(change, reason)
@@ -76,47 +76,49 @@ def ends_work(change: Change) -> bool:
             return False
 
 
-def gate_session(
-    wanted: Wanted, changes: Iterable[Change], objects: Memo, rules: Rules
+def check_policy(
+    wanted: DesiredSession, changes: Iterable[Change], objects: LiveObjects, rules: PolicyContext
 ) -> tuple[Change, ...]:
     """Hold what the session's own strategy, the policy and the state of its objects forbid."""
     gated = []
     blocked = False
     for change in changes:
-        reason = _reason(wanted, change, objects, rules)
-        result: Change = change if reason is None else held(change, reason)
+        reason = _hold_reason(wanted, change, objects, rules)
+        result: Change = change if reason is None else hold_change(change, reason)
         if blocked and isinstance(result, Create | Patch | Replace):
             result = Hold(result, HoldReason.WAITS_FOR_OWNER)
-        blocked = blocked or (isinstance(result, Hold) and result.reason in _BLOCKING)
+        blocked = blocked or (isinstance(result, Hold) and result.reason in _BLOCKING_REASONS)
         gated.append(result)
     return tuple(gated)
 
 
-def _reason(wanted: Wanted, change: Change, objects: Memo, rules: Rules) -> HoldReason | None:
+def _hold_reason(
+    wanted: DesiredSession, change: Change, objects: LiveObjects, rules: PolicyContext
+) -> HoldReason | None:
     session = wanted.session
     match change:
         case Create() | Keep() | Hold():
             return None
         case Delete():
-            return prune_reason(session.id, rules) if is_prune(change) else None
+            return prune_hold_reason(session.id, rules) if is_prune(change) else None
         case Patch() | Replace():
-            if _reports(change, rules.policy):
+            if _is_reported_conflict(change, rules.policy):
                 return HoldReason.CONFLICT
             if _loses_data(change, rules.policy):
                 return HoldReason.DATA_LOSS
-            return _work_reason(wanted, change, objects, rules.policy)
+            return _work_hold_reason(wanted, change, objects, rules.policy)
         case _:
             assert_never(change)
 
 
-def prune_reason(session: SessionId, rules: Rules) -> HoldReason | None:
+def prune_hold_reason(session: SessionId, rules: PolicyContext) -> HoldReason | None:
     """Say why nothing may be pruned in this session's namespace, if so."""
     if not rules.unreadable.isdisjoint({"", session.namespace}):
         return HoldReason.UNREADABLE
     return None if rules.prune else HoldReason.NO_PRUNE
 
 
-def _reports(change: Patch | Replace, policy: Policy) -> bool:
+def _is_reported_conflict(change: Patch | Replace, policy: Policy) -> bool:
     if policy.on_conflict is OnConflict.HEAL:
         return False
     takes_over = isinstance(change, Patch) and change.force and not change.adopts
@@ -131,8 +133,8 @@ def _loses_data(change: Patch | Replace, policy: Policy) -> bool:
     )
 
 
-def _work_reason(
-    wanted: Wanted, change: Patch | Replace, objects: Memo, policy: Policy
+def _work_hold_reason(
+    wanted: DesiredSession, change: Patch | Replace, objects: LiveObjects, policy: Policy
 ) -> HoldReason | None:
     allowed = may_end_work(wanted.session, policy)
     if allowed or not ends_work(change) or not has_work(change.ref, objects):
@@ -142,19 +144,19 @@ def _work_reason(
 
 def may_end_work(session: Session, policy: Policy) -> bool:
     """Tell whether the author or the policy allows this session's running work to be ended."""
-    return session.strategy is Strategy.RECREATE or str(session.id) in policy.allow_restarts
+    return session.strategy is UpdateStrategy.RECREATE or str(session.id) in policy.allow_restarts
 
 
-def has_work(ref: ObjectRef, objects: Memo) -> bool:
+def has_work(ref: ObjectRef, objects: LiveObjects) -> bool:
     """Tell whether a pod has begun its work; one that never started loses nothing.
 
     A stranger that is to be adopted has not been looked at, and may well be at work.
     """
     sighting = objects.get(ref)
-    return sighting is None or sighting.started
+    return sighting is None or sighting.has_started
 
 
-def in_realm(policy: Policy, session: SessionId) -> bool:
+def in_scope(policy: Policy, session: SessionId) -> bool:
     """Tell whether the policy lets the session's namespace be touched."""
     return not policy.namespaces or session.namespace in policy.namespaces
 
@@ -166,7 +168,7 @@ def hold_all(changes: Iterable[Change], reason: HoldReason) -> tuple[Change, ...
     )
 
 
-def hold_where(
+def hold_matching(
     plans: Mapping[SessionId, tuple[Change, ...]],
     sessions: Iterable[SessionId],
     reason: HoldReason,
@@ -176,7 +178,7 @@ def hold_where(
     matches = is_prune if reason in _PRUNE_REASONS else ends_work
     return {
         session: tuple(
-            held(change, reason) if session in chosen and matches(change) else change
+            hold_change(change, reason) if session in chosen and matches(change) else change
             for change in changes
         )
         for session, changes in plans.items()
@@ -186,49 +188,53 @@ def hold_where(
 _PRUNE_REASONS = frozenset({HoldReason.DELETE_BUDGET, HoldReason.LAST_SESSIONS})
 
 
-Plans = dict[SessionId, tuple[Change, ...]]
+ChangesBySession = dict[SessionId, tuple[Change, ...]]
 
 
-def gate_budgets(desired: Desired, sight: Sight, plans: Plans, spent: Spent) -> tuple[Plans, Spent]:
+def check_budgets(
+    desired: DesiredState, live_state: LiveState, plans: ChangesBySession, budget_usage: BudgetUsage
+) -> tuple[ChangesBySession, BudgetUsage]:
     """Hold a whole kind of change where it is over budget; what is approved by name counts not.
 
-    `spent` is what earlier passes have used; what comes back has this one's share as well.
+    `budget_usage` is what earlier passes have used; what comes back has this one's share as well.
     """
     policy = desired.policy
     if not (desired.sessions or desired.broken or policy.allow_empty):
-        plans = hold_where(plans, _removed(plans), HoldReason.LAST_SESSIONS)
-    now = spent.at(desired.revision, sight.living)
-    deleted = _sessions(plans, is_prune) - _named(policy.allow_deletes, plans)
-    if _over(policy.deletes, now.deletes | _names(deleted), now.living):
-        plans = hold_where(plans, deleted, HoldReason.DELETE_BUDGET)
+        plans = hold_matching(plans, _removed_sessions(plans), HoldReason.LAST_SESSIONS)
+    now = budget_usage.for_revision(desired.revision, live_state.session_count)
+    deleted = _find_sessions(plans, is_prune) - _approved_sessions(policy.allow_deletes, plans)
+    if _exceeds_budget(policy.deletes, now.deletes | _session_names(deleted), now.total_sessions):
+        plans = hold_matching(plans, deleted, HoldReason.DELETE_BUDGET)
     else:
-        now = now.deleting(_names(deleted))
-    restarted = _sessions(plans, lambda change: _restarts(change, sight))
-    restarted -= _named(policy.allow_restarts, plans)
-    if _over(policy.restarts, now.restarts | _names(restarted), now.living):
-        plans = hold_where(plans, restarted, HoldReason.RESTART_BUDGET)
+        now = now.with_deletes(_session_names(deleted))
+    restarted = _find_sessions(plans, lambda change: _restarts(change, live_state))
+    restarted -= _approved_sessions(policy.allow_restarts, plans)
+    if _exceeds_budget(
+        policy.restarts, now.restarts | _session_names(restarted), now.total_sessions
+    ):
+        plans = hold_matching(plans, restarted, HoldReason.RESTART_BUDGET)
     else:
-        now = now.restarting(_names(restarted))
-    return plans, now if deleted or restarted else spent
+        now = now.with_restarts(_session_names(restarted))
+    return plans, now if deleted or restarted else budget_usage
 
 
-def _sessions(plans: Plans, matches: Callable[[Change], bool]) -> set[SessionId]:
+def _find_sessions(plans: ChangesBySession, matches: Callable[[Change], bool]) -> set[SessionId]:
     return {session for session, changes in plans.items() if any(map(matches, changes))}
 
 
-def _names(sessions: Iterable[SessionId]) -> frozenset[str]:
+def _session_names(sessions: Iterable[SessionId]) -> frozenset[str]:
     return frozenset(map(str, sessions))
 
 
-def _over(budget: Budget, sessions: frozenset[str], living: int) -> bool:
-    return len(sessions) > budget.limit(living)
+def _exceeds_budget(budget: Budget, sessions: frozenset[str], total_sessions: int) -> bool:
+    return len(sessions) > budget.limit(total_sessions)
 
 
-def _named(names: frozenset[str], plans: Mapping[SessionId, object]) -> set[SessionId]:
+def _approved_sessions(names: frozenset[str], plans: Mapping[SessionId, object]) -> set[SessionId]:
     return {session for session in plans if str(session) in names}
 
 
-def _removed(plans: Plans) -> set[SessionId]:
+def _removed_sessions(plans: ChangesBySession) -> set[SessionId]:
     return {
         session
         for session, changes in plans.items()
@@ -239,5 +245,5 @@ def _removed(plans: Plans) -> set[SessionId]:
     }
 
 
-def _restarts(change: Change, sight: Sight) -> bool:
-    return ends_work(change) and has_work(change.ref, sight.objects)
+def _restarts(change: Change, live_state: LiveState) -> bool:
+    return ends_work(change) and has_work(change.ref, live_state.objects)

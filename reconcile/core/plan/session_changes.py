@@ -22,37 +22,37 @@ from reconcile.core.changes import (
     HoldReason,
     Keep,
     LiveRef,
-    Metadata,
+    MetadataOnly,
     Patch,
     Replace,
     RestartsContainer,
 )
-from reconcile.core.fields.diff import Operation
-from reconcile.core.manifest import order_of
+from reconcile.core.fields.diff import PatchOperation
+from reconcile.core.manifest import creation_order
 from reconcile.core.model import (
+    DesiredSession,
     KubeObject,
     Manifest,
     ObjectRef,
     SessionId,
-    State,
-    Wanted,
-    record_of,
+    SessionState,
+    build_record_ref,
 )
-from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.live_state import Differs, Same, Sighting, Unwanted, judge
+from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.live_state import InSync, LiveObject, OutOfSync, Undeclared, compare
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
 
-_PATH: Final = "/metadata/ownerReferences"
+_OWNER_REFERENCES_POINTER: Final = "/metadata/ownerReferences"
 
 
-def owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
+def build_owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
     """Refer to a session's Record; it does not block its own deletion (no right to finalizers)."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "name": record_of(session).name,
+        "name": build_record_ref(session).name,
         "uid": uid,
         "controller": True,
         "blockOwnerDeletion": False,
@@ -64,128 +64,150 @@ def with_owner(body: KubeObject, owner: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}}
 
 
-def judge_owner(
-    verdict: Same | Differs, owners: Sequence[Mapping[str, Any]], owner: Mapping[str, Any]
-) -> Same | Differs:
+def compare_owner(
+    comparison: InSync | OutOfSync, owners: Sequence[Mapping[str, Any]], owner: Mapping[str, Any]
+) -> InSync | OutOfSync:
     """Add to a verdict what is wrong with the owner references, if anything is.
 
     Another controller gives way, since an object has but one; other owners stay.
     """
     if any(known.get("uid") == owner["uid"] and known.get("controller") for known in owners):
-        return verdict
+        return comparison
     others = [each for each in owners if each["uid"] != owner["uid"] and not each.get("controller")]
     wanted = [*others, owner]
     change = FieldChange(
         path="metadata.ownerReferences",
         before=list(owners) or ABSENT,
         after=wanted,
-        effect=Metadata(),
-        cause=Drift() if owners or isinstance(verdict, Same) else Commit(),
-        at=("metadata", "ownerReferences"),
+        effect=MetadataOnly(),
+        cause=Drift() if owners or isinstance(comparison, InSync) else Commit(),
+        field_path=("metadata", "ownerReferences"),
     )
-    operation = {"op": "replace" if owners else "add", "path": _PATH, "value": wanted}
-    return _added(verdict, change, operation)
+    operation = {
+        "op": "replace" if owners else "add",
+        "path": _OWNER_REFERENCES_POINTER,
+        "value": wanted,
+    }
+    return _add_change(comparison, change, operation)
 
 
-def _added(verdict: Same | Differs, change: FieldChange, operation: Operation) -> Differs:
-    if isinstance(verdict, Same):
-        return Differs((change,), (operation,), contested=False)
-    fields, operations = (*verdict.fields, change), (operation, *verdict.operations)
-    return replace(verdict, fields=fields, operations=operations)
+def _add_change(
+    comparison: InSync | OutOfSync, change: FieldChange, operation: PatchOperation
+) -> OutOfSync:
+    if isinstance(comparison, InSync):
+        return OutOfSync((change,), (operation,), has_conflict=False)
+    fields, operations = (*comparison.fields, change), (operation, *comparison.operations)
+    return replace(comparison, fields=fields, operations=operations)
 
 
-_ENDED = frozenset({"Succeeded", "Failed"})
+_ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
-def wanted_changes(
-    wanted: Wanted, sightings: Sequence[Sighting], strangers: Strangers
+def plan_desired_session(
+    wanted: DesiredSession, live_objects: Sequence[LiveObject], foreign: ForeignObjects
 ) -> tuple[Change, ...]:
     """Order the changes of a session that is wanted: a pod that stops, what is there, what goes."""
-    seen = {sighting.ref: sighting for sighting in sightings}
+    seen = {sighting.ref: sighting for sighting in live_objects}
     record = seen.get(wanted.manifests[0].ref)
-    owner = owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
+    owner = build_owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
     kept = [
-        _present(manifest, seen[manifest.ref], owner)
+        _plan_existing(manifest, seen[manifest.ref], owner)
         if manifest.ref in seen
-        else _absent(manifest, strangers, owner)
+        else _plan_missing(manifest, foreign, owner)
         for manifest in wanted.manifests
     ]
-    deletes = list(_deletes(wanted, [s for s in sightings if isinstance(s.verdict, Unwanted)]))
+    deletes = list(
+        _plan_deletes(wanted, [s for s in live_objects if isinstance(s.comparison, Undeclared)])
+    )
     stops = [delete for delete in deletes if delete.reason is DeleteReason.SESSION_STOPPED]
     drops = [delete for delete in deletes if delete.reason is not DeleteReason.SESSION_STOPPED]
     return (*stops, *kept, *drops)
 
 
-def removed_changes(sightings: Iterable[Sighting]) -> tuple[Change, ...]:
+def plan_removed_session(live_objects: Iterable[LiveObject]) -> tuple[Change, ...]:
     """End a session whose file is gone: pod first, Record last."""
     return tuple(
-        _delete(sighting, DeleteReason.SESSION_REMOVED)
-        for sighting in sorted(sightings, key=_end_order)
+        _build_delete(sighting, DeleteReason.SESSION_REMOVED)
+        for sighting in sorted(live_objects, key=_deletion_order)
     )
 
 
-def _end_order(sighting: Sighting) -> tuple[bool, int, ObjectRef]:
-    is_record = sighting.ref == record_of(sighting.session)
-    return is_record, -order_of(sighting.kind), sighting.ref
+def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
+    is_record = live_object.ref == build_record_ref(live_object.session)
+    return is_record, -creation_order(live_object.kind), live_object.ref
 
 
-def _deletes(wanted: Wanted, unwanted: Iterable[Sighting]) -> Iterator[Delete]:
-    stopped = wanted.session.state is State.STOPPED
-    for sighting in sorted(unwanted, key=_end_order):
+def _plan_deletes(wanted: DesiredSession, unwanted: Iterable[LiveObject]) -> Iterator[Delete]:
+    stopped = wanted.session.state is SessionState.STOPPED
+    for sighting in sorted(unwanted, key=_deletion_order):
         is_stop = stopped and sighting.kind.name == "Pod"
-        yield _delete(
+        yield _build_delete(
             sighting, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
         )
 
 
-def _delete(sighting: Sighting, reason: DeleteReason) -> Delete:
-    return Delete(sighting.ref, sighting.kind, sighting.live, reason, begun=sighting.terminating)
+def _build_delete(live_object: LiveObject, reason: DeleteReason) -> Delete:
+    return Delete(
+        live_object.ref,
+        live_object.kind,
+        live_object.live,
+        reason,
+        is_terminating=live_object.is_terminating,
+    )
 
 
-def _absent(manifest: Manifest, strangers: Strangers, owner: Mapping[str, object]) -> Change:
-    stranger = strangers.adoptable.get(manifest.ref)
+def _plan_missing(
+    manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
+) -> Change:
+    stranger = foreign.adoptable.get(manifest.ref)
     if stranger is not None:
-        return _adoption(manifest, stranger, owner)
+        return _plan_adoption(manifest, stranger, owner)
     create = Create(manifest)
-    return Hold(create, HoldReason.TAKEN) if manifest.ref in strangers.taken else create
+    return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
 
 
-def _adoption(manifest: Manifest, stranger: KubeObject, owner: Mapping[str, object]) -> Change:
-    metadata = stranger["metadata"]
+def _plan_adoption(
+    manifest: Manifest, foreign_object: KubeObject, owner: Mapping[str, object]
+) -> Change:
+    metadata = foreign_object["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    verdict = judge(manifest, stranger)
-    if manifest.ref != record_of(manifest.session):
-        verdict = judge_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    if isinstance(verdict, Same):
+    verdict = compare(manifest, foreign_object)
+    if manifest.ref != build_record_ref(manifest.session):
+        verdict = compare_owner(verdict, metadata.get("ownerReferences") or (), owner)
+    if isinstance(verdict, InSync):
         return Patch(manifest, live, (), (), force=True, adopts=True)
     # It was never ours: what others wrote there is what we take over, and no drift.
     fields = tuple(replace(field, cause=Commit()) for field in verdict.fields)
-    if any(map(is_forced, fields)):
+    if any(map(forces_replacement, fields)):
         return Hold(Replace(manifest, live, fields), HoldReason.CANNOT_ADOPT)
     return Patch(manifest, live, fields, verdict.operations, force=True, adopts=True)
 
 
-def _present(manifest: Manifest, sighting: Sighting, owner: Mapping[str, object]) -> Change:
-    verdict = sighting.verdict
-    assert not isinstance(verdict, Unwanted)
-    if sighting.terminating:
+def _plan_existing(
+    manifest: Manifest, live_object: LiveObject, owner: Mapping[str, object]
+) -> Change:
+    verdict = live_object.comparison
+    assert not isinstance(verdict, Undeclared)
+    if live_object.is_terminating:
         return Hold(Create(manifest), HoldReason.TERMINATING)
-    if manifest.ref != record_of(manifest.session):
-        verdict = judge_owner(verdict, sighting.owners, owner)
-    if isinstance(verdict, Same):
-        return Keep(sighting.ref, sighting.live, verdict.digest)
-    return _changed(manifest, sighting, verdict)
+    if manifest.ref != build_record_ref(manifest.session):
+        verdict = compare_owner(verdict, live_object.owners, owner)
+    if isinstance(verdict, InSync):
+        return Keep(live_object.ref, live_object.live, verdict.digest)
+    return _plan_update(manifest, live_object, verdict)
 
 
-def _changed(manifest: Manifest, sighting: Sighting, verdict: Differs) -> Action:
-    ended = sighting.phase in _ENDED
-    fields = tuple(_as_replacement(field) if ended else field for field in verdict.fields)
-    if any(map(is_forced, fields)):
-        return Replace(manifest, sighting.live, fields)
-    return Patch(manifest, sighting.live, fields, verdict.operations, force=verdict.contested)
+def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfSync) -> Action:
+    ended = live_object.phase in _ENDED_PHASES
+    fields = tuple(_as_replacement(field) if ended else field for field in comparison.fields)
+    if any(map(forces_replacement, fields)):
+        return Replace(manifest, live_object.live, fields)
+    return Patch(
+        manifest, live_object.live, fields, comparison.operations, force=comparison.has_conflict
+    )
 
 
-def is_forced(field: FieldChange) -> bool:
+def forces_replacement(field: FieldChange) -> bool:
     """Tell whether the object must be replaced for this field."""
     return isinstance(field.effect, ForcesReplace)
 

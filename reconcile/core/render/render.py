@@ -15,17 +15,24 @@ from typing import Any, Final, TypeAlias
 from jinja2 import Template, TemplateError, TemplateNotFound
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.manifest import manifest_of, record_manifest, wanted_of
-from reconcile.core.model import RECORD_PREFIX, KubeObject, Manifest, ObjectRef, Session, Wanted
+from reconcile.core.manifest import build_desired_session, build_manifest, build_record_manifest
+from reconcile.core.model import (
+    RECORD_PREFIX,
+    DesiredSession,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+    Session,
+)
 from reconcile.core.render.metering import MAX_OUTPUT
 from reconcile.core.render.templates import Templates
-from reconcile.core.render.validate import complaints
-from reconcile.core.source_location import dotted
+from reconcile.core.render.validate import find_violations
+from reconcile.core.source_location import format_document_path
 from reconcile.core.yaml_loader import Document, load_documents
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RenderContext:
     """What is the same for all sessions of an installation.
 
     `capabilities` are what the cluster is declared to have: `{"sidecar": "native"}`.
@@ -35,7 +42,7 @@ class Surroundings:
     capabilities: Mapping[str, Any] = field(default_factory=dict)
 
 
-def variables(session: Session, surroundings: Surroundings) -> dict[str, Any]:
+def build_template_variables(session: Session, context: RenderContext) -> dict[str, Any]:
     """Return the variables of a template, as plain values."""
     return {
         "session": {
@@ -46,20 +53,22 @@ def variables(session: Session, surroundings: Surroundings) -> dict[str, Any]:
             "annotations": session.annotations,
             "spec": session.spec,
         },
-        "installation": surroundings.installation,
-        "names": _names(session.id.name),
-        "capabilities": surroundings.capabilities,
+        "installation": context.installation,
+        "names": _object_names(session.id.name),
+        "capabilities": context.capabilities,
     }
 
 
-def namesakes(name: str) -> frozenset[str]:
+def find_possible_name_conflicts(name: str) -> frozenset[str]:
     """List the sessions of one namespace that may have an object of the same name as this one.
 
     It goes by the names that templates are told, so it holds for templates that use no other.
     Session `a-inputs` has the Record `session-a-inputs`, which are the inputs of `session-a`.
     """
-    patterns = [pattern.split(_HERE) for pattern in set(_names(_HERE).values())]
-    objects = set(_names(name).values())
+    patterns = [
+        pattern.split(_PLACEHOLDER) for pattern in set(_object_names(_PLACEHOLDER).values())
+    ]
+    objects = set(_object_names(name).values())
     return frozenset(
         each[len(before) : len(each) - len(after)]
         for each in objects
@@ -68,10 +77,10 @@ def namesakes(name: str) -> frozenset[str]:
     )
 
 
-_HERE: Final = "\0"
+_PLACEHOLDER: Final = "\0"
 
 
-def _names(name: str) -> dict[str, str]:
+def _object_names(name: str) -> dict[str, str]:
     prefixed = f"{RECORD_PREFIX}{name}"
     return {
         "record": prefixed,
@@ -85,7 +94,7 @@ def _names(name: str) -> dict[str, str]:
 
 
 # Whatever else comes out of a template would be a defect of ours, and shall be seen as one.
-_OF_TEMPLATES: Final = (
+_TEMPLATE_ERRORS: Final = (
     TemplateError,
     TypeError,
     ValueError,
@@ -97,7 +106,7 @@ _OF_TEMPLATES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class TemplateOutput:
     """What a template printed: `chunks`, and for each the place in `code` that printed it.
 
     Places are offsets of instructions, since looking up each one's line would cost more than the
@@ -119,54 +128,56 @@ class Printed:
         """All that was printed."""
         return "".join(self.chunks)
 
-    def line(self, printed: int) -> int:
+    def source_line(self, output_line: int) -> int:
         """Return the template's line that printed a line of the text, both counted from 1."""
         begins, offset = 1, 0
         for chunk, offset in zip(self.chunks, self.offsets, strict=True):  # noqa: B007
             ends = begins + chunk.count("\n")
-            if printed < ends or (printed == ends and not chunk.endswith("\n")):
+            if output_line < ends or (output_line == ends and not chunk.endswith("\n")):
                 break
             begins = ends
-        return self.line_at(offset) + printed - begins
+        return self.source_line_at(offset) + output_line - begins
 
-    def line_at(self, offset: int) -> int:
+    def source_line_at(self, offset: int) -> int:
         """Return the template's line to which an instruction belongs."""
         lines = self.code.co_lines()
         line = next((line for start, end, line in lines if start <= offset < end), None)
         return self.template.get_corresponding_lineno(line or 1)
 
 
-def print_template(templates: Templates, name: str, values: dict[str, Any]) -> Printed | Problem:
+def render_template(
+    templates: Templates, name: str, values: dict[str, Any]
+) -> TemplateOutput | Problem:
     """Render the template `name` with the variables `values`."""
-    template = templates.environment.fresh(templates.loader).get_template(name)
+    template = templates.environment.with_new_budget(templates.loader).get_template(name)
     generator: Any = template.root_render_func(template.new_context(values))
     try:
-        return _collect(template, generator)
-    except _OF_TEMPLATES as error:
-        return _problem(name, error)
+        return _collect_output(template, generator)
+    except _TEMPLATE_ERRORS as error:
+        return _error_problem(name, error)
 
 
-def _collect(template: Template, generator: Any) -> Printed | Problem:
+def _collect_output(template: Template, generator: Any) -> TemplateOutput | Problem:
     frame = generator.gi_frame
-    printed, left = Printed(template, frame.f_code, [], []), MAX_OUTPUT
+    printed, left = TemplateOutput(template, frame.f_code, [], []), MAX_OUTPUT
     for chunk in generator:
         left -= len(chunk)
         printed.chunks.append(chunk)
         printed.offsets.append(frame.f_lasti)
         if left < 0:
-            line = printed.line_at(frame.f_lasti)
+            line = printed.source_line_at(frame.f_lasti)
             message = f"prints more than {MAX_OUTPUT} characters for one session"
             return Problem(printed.name, line, 1, "", message)
     return printed
 
 
-def _problem(name: str, error: Exception) -> Problem:
-    path, line = _place(error) or (name, 0)
+def _error_problem(name: str, error: Exception) -> Problem:
+    path, line = _error_location(error) or (name, 0)
     rendering = "" if path == name else f" (while {name} is rendered)"
-    return Problem(path, line, 1 if line else 0, "", _words(error) + rendering)
+    return Problem(path, line, 1 if line else 0, "", _error_message(error) + rendering)
 
 
-def _place(error: Exception) -> tuple[str, int] | None:
+def _error_location(error: Exception) -> tuple[str, int] | None:
     place, traceback = None, error.__traceback__
     while traceback is not None:
         template = traceback.tb_frame.f_globals.get("__jinja_template__")
@@ -176,7 +187,7 @@ def _place(error: Exception) -> tuple[str, int] | None:
     return place
 
 
-def _words(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     match error:
         case TemplateNotFound():
             return f"no template `{error.name}`"
@@ -191,81 +202,92 @@ def _words(error: Exception) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Unrendered:
+class RenderFailure:
     """A session that cannot be carried out: what lives of it must be left as it is."""
 
     session: Session
     problems: tuple[Problem, ...]
 
 
-RenderResult: TypeAlias = Wanted | Unrendered
+RenderResult: TypeAlias = DesiredSession | RenderFailure
 
 
-def render(session: Session, templates: Templates, surroundings: Surroundings) -> RenderResult:
+def render_session(session: Session, templates: Templates, context: RenderContext) -> RenderResult:
     """Render every template for one session; problems of all of them are reported at once.
 
     What fails for one session says nothing about another, except for `templates.problems`, which
     are every session's. A template that prints nothing but blanks and comments wants no object.
     """
     if templates.problems:
-        return Unrendered(session, templates.problems)
-    values = variables(session, surroundings)
+        return RenderFailure(session, templates.problems)
+    values = build_template_variables(session, context)
     manifests: list[Manifest] = []
     problems: list[Problem] = []
     for name in templates.names:
         try:
-            body = _object(print_template(templates, name, values), session)
+            body = _parse_object(render_template(templates, name, values), session)
         except SpecError as error:
             problems += error.problems
         else:
             if body is not None:
-                manifests.append(manifest_of(body, session, surroundings.installation, name))
-    problems += _repeated(manifests, record_manifest(session, surroundings.installation))
+                manifests.append(build_manifest(body, session, context.installation, name))
+    problems += _find_duplicates(manifests, build_record_manifest(session, context.installation))
     if problems:
-        return Unrendered(session, tuple(_naming(session, problem) for problem in problems))
-    return wanted_of(session, surroundings.installation, manifests)
+        return RenderFailure(
+            session, tuple(_add_session_name(session, problem) for problem in problems)
+        )
+    return build_desired_session(session, context.installation, manifests)
 
 
-def _object(printed: Printed | Problem, session: Session) -> KubeObject | None:
-    if isinstance(printed, Problem):
-        raise SpecError((printed,))
+def _parse_object(output: TemplateOutput | Problem, session: Session) -> KubeObject | None:
+    if isinstance(output, Problem):
+        raise SpecError((output,))
     try:
-        documents = load_documents(printed.text, printed.name)
+        documents = load_documents(output.text, output.name)
     except SpecError as error:
-        raise SpecError(tuple(_traced(printed, problem) for problem in error.problems)) from None
+        raise SpecError(
+            tuple(_map_to_template(output, problem) for problem in error.problems)
+        ) from None
     documents = tuple(document for document in documents if document.value is not None)
-    return _checked(printed, documents, session) if documents else None
+    return _check_object(output, documents, session) if documents else None
 
 
-def _checked(
-    printed: Printed, documents: tuple[Document, ...], session: Session
+def _check_object(
+    output: TemplateOutput, documents: tuple[Document, ...], session: Session
 ) -> Mapping[str, Any]:
     first, *others = documents
     if others:
         line, column = others[0].positions.value(())
         message = "prints a second object: one template makes one"
-        raise SpecError((_traced(printed, Problem(printed.name, line, column, "", message)),))
+        raise SpecError(
+            (_map_to_template(output, Problem(output.name, line, column, "", message)),)
+        )
     body = first.value
     if not isinstance(body, Mapping):
         line, column = first.positions.value(())
         message = "prints no object: a mapping with apiVersion, kind and metadata is needed"
-        raise SpecError((_traced(printed, Problem(printed.name, line, column, "", message)),))
+        raise SpecError(
+            (_map_to_template(output, Problem(output.name, line, column, "", message)),)
+        )
     problems = tuple(
-        _traced(printed, Problem(printed.name, *first.positions.value(path), dotted(path), message))
-        for path, message in complaints(body, session.id)
+        _map_to_template(
+            output,
+            Problem(output.name, *first.positions.value(path), format_document_path(path), message),
+        )
+        for path, message in find_violations(body, session.id)
     )
     if problems:
         raise SpecError(problems)
     return body
 
 
-def _traced(printed: Printed, problem: Problem) -> Problem:
+def _map_to_template(output: TemplateOutput, problem: Problem) -> Problem:
     """Move a problem from the line that was printed to the template's line that printed it."""
     message = f"{problem.message} (line {problem.line} of what it prints)"
-    return replace(problem, line=printed.line(problem.line), column=1, message=message)
+    return replace(problem, line=output.source_line(problem.line), column=1, message=message)
 
 
-def _repeated(manifests: list[Manifest], record: Manifest) -> list[Problem]:
+def _find_duplicates(manifests: list[Manifest], record: Manifest) -> list[Problem]:
     """Find objects that two templates make, or that would take the Record's place."""
     seen: dict[ObjectRef, Manifest] = {record.ref: record}
     problems = []
@@ -277,5 +299,5 @@ def _repeated(manifests: list[Manifest], record: Manifest) -> list[Problem]:
     return problems
 
 
-def _naming(session: Session, problem: Problem) -> Problem:
+def _add_session_name(session: Session, problem: Problem) -> Problem:
     return replace(problem, message=f"{problem.message}; session {session.id}")

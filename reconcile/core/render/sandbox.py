@@ -14,36 +14,36 @@ from jinja2.utils import Namespace, missing
 from reconcile.core.render.filters import (
     ALLOWED_FILTERS,
     ALLOWED_TESTS,
-    HIDDEN_FILTERS,
-    text_of,
-    words,
+    METERING_FILTERS,
+    render_value,
+    split_words,
 )
-from reconcile.core.render.metering import Budget, RefusedError
-from reconcile.core.spec.field_types import suggest
+from reconcile.core.render.metering import RenderError, WorkBudget
+from reconcile.core.spec.field_types import suggest_name
 
 VARIABLES: Final = ("session", "installation", "names", "capabilities")
 """What every template is given."""
 
-_METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (
+_ALLOWED_METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (
     (
         str,
-        words(
+        split_words(
             "capitalize count endswith find isalnum isalpha isdigit islower isupper lower lstrip "
             "removeprefix removesuffix rsplit rstrip split splitlines startswith strip title upper"
         ),
     ),
-    (Mapping, words("get items keys values")),
+    (Mapping, split_words("get items keys values")),
     (
         LoopContext,
-        words(
+        split_words(
             "cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0"
         ),
     ),
-    (list, words("count index")),
-    (tuple, words("count index")),
+    (list, split_words("count index")),
+    (tuple, split_words("count index")),
 )
-_TOOLS: Final = (Namespace, Macro, TemplateModule)
-_SEARCHED: Final = (str, list, tuple)
+_TEMPLATE_TYPES: Final = (Namespace, Macro, TemplateModule)
+_SEARCHABLE_TYPES: Final = (str, list, tuple)
 _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "-": operators.sub,
     "*": operators.mul,
@@ -55,7 +55,7 @@ _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 _MAX_EXPONENT: Final = 64
 
 
-class Missing(StrictUndefined):
+class DescriptiveUndefined(StrictUndefined):
     """Something that is not there; any use of it says so, and names what is there."""
 
     __slots__ = ()
@@ -66,10 +66,12 @@ class Missing(StrictUndefined):
         if self._undefined_hint or not isinstance(name, str):
             return super()._undefined_message
         if owner is missing:
-            return f"`{name}` is not defined{suggest(name, VARIABLES)}"
+            return f"`{name}` is not defined{suggest_name(name, VARIABLES)}"
         if isinstance(owner, Mapping):
-            return f"there is no `{name}` here{suggest(name, filter(_is_text, owner))}"
-        return f"a {type(owner).__name__} has no `{name}`{suggest(name, _methods(owner))}"
+            return f"there is no `{name}` here{suggest_name(name, filter(_is_text, owner))}"
+        return (
+            f"a {type(owner).__name__} has no `{name}`{suggest_name(name, _allowed_methods(owner))}"
+        )
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -79,8 +81,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            undefined=Missing,
-            finalize=_printed,
+            undefined=DescriptiveUndefined,
+            finalize=_finalize,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
@@ -89,26 +91,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
             optimized=False,
             auto_reload=False,
         )
-        self.filters = {**ALLOWED_FILTERS, **HIDDEN_FILTERS}
+        self.filters = {**ALLOWED_FILTERS, **METERING_FILTERS}
         self.tests = dict(ALLOWED_TESTS)
         self.globals = {"range": safe_range, "dict": dict, "namespace": Namespace, "fail": _fail}
-        self.budget = Budget()
+        self.budget = WorkBudget()
 
-    def fresh(self, loader: BaseLoader) -> "Sandbox":
+    def with_new_budget(self, loader: BaseLoader) -> "Sandbox":
         """Return the same environment with a whole budget and without any state."""
         sandbox = self.overlay(loader=loader)
-        sandbox.budget = Budget()
+        sandbox.budget = WorkBudget()
         return sandbox
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, _TOOLS):
+        if isinstance(obj, _TEMPLATE_TYPES):
             return super().is_safe_attribute(obj, attr, value)
-        return attr in _methods(obj)
+        return attr in _allowed_methods(obj)
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
-        known = ", ".join(sorted(_methods(obj)))
+        known = ", ".join(sorted(_allowed_methods(obj)))
         hint = f"`{attribute}` of a {type(obj).__name__} is not allowed"
-        return self.undefined(f"{hint}; allowed are: {known}" if known else hint, exc=RefusedError)
+        return self.undefined(f"{hint}; allowed are: {known}" if known else hint, exc=RenderError)
 
     def wrap_str_format(self, value: Any) -> None:
         """Formatting is not allowed at all, so that nothing is to be wrapped."""
@@ -121,25 +123,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "+":
             return left + right
         if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
-            raise RefusedError(f"`{operator}` is for numbers only: put text together with `~`")
+            raise RenderError(f"`{operator}` is for numbers only: put text together with `~`")
         if operator == "**" and abs(right) > _MAX_EXPONENT:
-            raise RefusedError(f"an exponent beyond {_MAX_EXPONENT}")
-        return self.budget.weigh(_ARITHMETIC[operator](left, right))
+            raise RenderError(f"an exponent beyond {_MAX_EXPONENT}")
+        return self.budget.charge_value(_ARITHMETIC[operator](left, right))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - keyword arguments may have any name
         budget = __self.budget
         budget.spend(1)
-        budget.enter()
-        if isinstance(owner := getattr(__obj, "__self__", None), _SEARCHED):
-            budget.weigh(owner)
+        budget.enter_call()
+        if isinstance(owner := getattr(__obj, "__self__", None), _SEARCHABLE_TYPES):
+            budget.charge_value(owner)
         try:
             return super().call(__context, __obj, *args, **kwargs)
         finally:
-            budget.leave()
+            budget.leave_call()
 
 
-def _methods(obj: Any) -> frozenset[str]:
-    return next((names for kind, names in _METHODS if isinstance(obj, kind)), frozenset())
+def _allowed_methods(obj: Any) -> frozenset[str]:
+    return next((names for kind, names in _ALLOWED_METHODS if isinstance(obj, kind)), frozenset())
 
 
 def _is_text(value: Any) -> bool:
@@ -147,11 +149,11 @@ def _is_text(value: Any) -> bool:
 
 
 def _fail(message: Any) -> Never:
-    raise RefusedError(text_of(message))
+    raise RenderError(render_value(message))
 
 
 @pass_context
-def _printed(context: Context, value: Any) -> str:
+def _finalize(context: Context, value: Any) -> str:
     environment: Any = context.environment
-    text: str = environment.budget.text(text_of(value))
+    text: str = environment.budget.charge_text(render_value(value))
     return text

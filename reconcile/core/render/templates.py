@@ -9,18 +9,18 @@ from typing import Any, Final
 from jinja2 import Environment, Template, TemplateNotFound, TemplateSyntaxError, nodes
 from jinja2.loaders import BaseLoader
 
-from reconcile.core.canonical_json import digest
+from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Kind
 from reconcile.core.render.filters import ALLOWED_FILTERS, ALLOWED_TESTS
-from reconcile.core.render.metering import Metering
+from reconcile.core.render.metering import MeteringTransformer
 from reconcile.core.render.sandbox import Sandbox
-from reconcile.core.spec.field_types import suggest
+from reconcile.core.spec.field_types import suggest_name
 
 SUFFIX: Final = ".yaml.j2"
 """Files that end so are rendered, once for every session."""
 
-PARTIAL: Final = "_"
+PARTIAL_PREFIX: Final = "_"
 """Files that begin so are there for others to include or import."""
 
 MAX_CHARACTERS: Final = 1 << 18
@@ -76,64 +76,66 @@ def compile_templates(files: Mapping[str, str]) -> Templates:
     problems: list[Problem] = []
     for name, text in sorted(files.items()):
         try:
-            codes[name] = _compiled(environment, name, text, files)
-        except _UnusableError as error:
+            codes[name] = _compile(environment, name, text, files)
+        except _CompileError as error:
             problems += error.problems
     return Templates(
         names=tuple(name for name in sorted(files) if _is_rendered(name)),
         problems=tuple(problems),
-        kinds=frozenset(kind for text in files.values() for kind in _kinds(text)),
-        digest=digest(files),
+        kinds=frozenset(kind for text in files.values() for kind in _find_kinds(text)),
+        digest=compute_digest(files),
         loader=CompiledLoader(codes),
         environment=environment,
     )
 
 
-class _UnusableError(Exception):
+class _CompileError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
         self.problems = problems
 
 
 def _is_rendered(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(PARTIAL)
+    return name.endswith(SUFFIX) and not name.startswith(PARTIAL_PREFIX)
 
 
-def _compiled(environment: Sandbox, name: str, text: str, files: Mapping[str, str]) -> CodeType:
+def _compile(environment: Sandbox, name: str, text: str, files: Mapping[str, str]) -> CodeType:
     if len(text) > MAX_CHARACTERS:
         message = f"is too large: {len(text)} characters, and {MAX_CHARACTERS} are allowed"
-        raise _UnusableError(Problem(name, 0, 0, "", message))
+        raise _CompileError(Problem(name, 0, 0, "", message))
     try:
         tree = environment.parse(text, name, name)
-        unknown = tuple(_unknown(tree, name, files))
+        unknown = tuple(_find_unknown_names(tree, name, files))
         if unknown:
-            raise _UnusableError(*unknown)
-        tree = Metering().visit(tree)
+            raise _CompileError(*unknown)
+        tree = MeteringTransformer().visit(tree)
         tree.set_environment(environment)
         return environment.compile(tree, name, name)
     except TemplateSyntaxError as error:
-        raise _UnusableError(Problem(name, error.lineno, 1, "", str(error.message))) from None
+        raise _CompileError(Problem(name, error.lineno, 1, "", str(error.message))) from None
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         message = f"cannot be compiled: {type(error).__name__}: is it nested very deeply?"
-        raise _UnusableError(Problem(name, 0, 0, "", message)) from None
+        raise _CompileError(Problem(name, 0, 0, "", message)) from None
 
 
-def _unknown(tree: nodes.Template, name: str, files: Mapping[str, str]) -> Iterator[Problem]:
+def _find_unknown_names(
+    tree: nodes.Template, name: str, files: Mapping[str, str]
+) -> Iterator[Problem]:
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         is_filter = isinstance(node, nodes.Filter)
         known = ALLOWED_FILTERS if is_filter else ALLOWED_TESTS
         if node.name not in known:
             message = f"no {'filter' if is_filter else 'test'} `{node.name}`"
-            yield Problem(name, node.lineno, 1, "", message + suggest(node.name, known))
+            yield Problem(name, node.lineno, 1, "", message + suggest_name(node.name, known))
     for reference in tree.find_all(_REFERENCES):
         target = getattr(getattr(reference, "template", None), "value", None)
         optional = getattr(reference, "ignore_missing", False)
         if isinstance(target, str) and target not in files and not optional:
-            message = f"no template `{target}`{suggest(target, files)}"
+            message = f"no template `{target}`{suggest_name(target, files)}"
             yield Problem(name, reference.lineno, 1, "", message)
 
 
-def _kinds(text: str) -> Iterator[Kind]:
+def _find_kinds(text: str) -> Iterator[Kind]:
     versions, kinds = _API_VERSION.findall(text), _KIND.findall(text)
     if len(versions) == len(kinds) == 1:
         yield Kind(versions[0], kinds[0])

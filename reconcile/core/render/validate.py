@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, PREFIX, SessionId
-from reconcile.core.render.filters import words
-from reconcile.core.source_location import Path
+from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, LABEL_PREFIX, SessionId
+from reconcile.core.render.filters import split_words
+from reconcile.core.source_location import DocumentPath
 
-Complaint: TypeAlias = tuple[Path, str]
+Violation: TypeAlias = tuple[DocumentPath, str]
 """Where in the object, and what is wrong."""
 
 # An owner in a namespace can own none of these: they belong to the whole cluster.
-_CLUSTER_SCOPED: Final = words(
+_CLUSTER_SCOPED: Final = split_words(
     "APIService CSIDriver CSINode CertificateSigningRequest ClusterRole ClusterRoleBinding "
     "ClusterTrustBundle ComponentStatus CustomResourceDefinition DeviceClass FlowSchema "
     "IngressClass IPAddress MutatingAdmissionPolicy MutatingAdmissionPolicyBinding "
@@ -22,7 +22,7 @@ _CLUSTER_SCOPED: Final = words(
     "ValidatingWebhookConfiguration VolumeAttachment VolumeAttributesClass"
 )
 # These are requests, or are written by the cluster itself.
-_NOT_KEPT: Final = words(
+_NOT_PERSISTED: Final = split_words(
     "Binding Endpoints EndpointSlice Event Eviction Lease LocalSubjectAccessReview Scale "
     "SelfSubjectAccessReview SelfSubjectReview SelfSubjectRulesReview SubjectAccessReview "
     "TokenRequest TokenReview"
@@ -50,23 +50,23 @@ _LABEL_NAME_LIMIT: Final = 63
 _SUBDOMAIN_LIMIT: Final = 253
 
 
-def complaints(body: Mapping[str, Any], session: SessionId) -> Iterator[Complaint]:
+def find_violations(body: Mapping[str, Any], session: SessionId) -> Iterator[Violation]:
     """Yield everything that is wrong with a rendered object; nothing where it can be used."""
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
         yield ("metadata",), "must be a mapping with a name"
         metadata = {}
     else:
-        yield from _name(body.get("kind"), metadata.get("name"), session)
-    yield from _type(body)
+        yield from _check_name(body.get("kind"), metadata.get("name"), session)
+    yield from _check_type(body)
     if body.get("status") is not None:
         yield ("status",), "is the cluster's to write: remove it"
-    yield from _metadata(metadata, session)
+    yield from _check_metadata(metadata, session)
     if body.get("kind") == "Secret":
-        yield from _secret(body)
+        yield from _check_secret(body)
 
 
-def _type(body: Mapping[str, Any]) -> Iterator[Complaint]:
+def _check_type(body: Mapping[str, Any]) -> Iterator[Violation]:
     version, kind = body.get("apiVersion"), body.get("kind")
     if not (isinstance(version, str) and _GROUP_VERSION.fullmatch(version)):
         yield ("apiVersion",), "must be a group and version, as in `v1` or `apps/v1`"
@@ -74,16 +74,16 @@ def _type(body: Mapping[str, Any]) -> Iterator[Complaint]:
         yield ("kind",), "must be a kind, as in `Pod`"
     elif kind in _CLUSTER_SCOPED:
         yield ("kind",), f"a {kind} belongs to the whole cluster: no session can own one"
-    elif kind in _NOT_KEPT or kind.endswith("List"):
+    elif kind in _NOT_PERSISTED or kind.endswith("List"):
         yield ("kind",), f"a {kind} is not an object that can be kept as declared"
 
 
-def _name(kind: Any, name: Any, session: SessionId) -> Iterator[Complaint]:
+def _check_name(kind: Any, name: Any, session: SessionId) -> Iterator[Violation]:
     path = ("metadata", "name")
     if not isinstance(name, str):
         yield path, "must be text"
         return
-    yield from ((path, message) for message in _malformed(kind, name))
+    yield from ((path, message) for message in _check_name_format(kind, name))
     own = session.name
     if not (name == own or name.startswith(f"{own}-") or name.endswith(f"-{own}")):
         yield path, f"must be `{own}`, begin with `{own}-` or end with `-{own}`"
@@ -91,7 +91,7 @@ def _name(kind: Any, name: Any, session: SessionId) -> Iterator[Complaint]:
         yield path, f"names that begin with `{INVENTORY_PREFIX}` are taken"
 
 
-def _malformed(kind: Any, name: str) -> Iterator[str]:
+def _check_name_format(kind: Any, name: str) -> Iterator[str]:
     is_service = kind == "Service"
     limit = _LABEL_NAME_LIMIT if is_service else _SUBDOMAIN_LIMIT
     if len(name) > limit:
@@ -101,7 +101,7 @@ def _malformed(kind: Any, name: str) -> Iterator[str]:
         yield f"is no name for it: {first}lower-case letters, digits and dashes"
 
 
-def _metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator[Complaint]:
+def _check_metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator[Violation]:
     namespace = metadata.get("namespace")
     if namespace not in (None, session.namespace):
         yield ("metadata", "namespace"), f"must be the session's, {session.namespace}: leave it out"
@@ -109,31 +109,31 @@ def _metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator[Compl
         if metadata.get(field) is not None:
             yield ("metadata", field), "is not a template's to set: remove it"
     for field in ("labels", "annotations"):
-        yield from _texts(metadata.get(field), ("metadata", field), _reserved)
+        yield from _check_text_map(metadata.get(field), ("metadata", field), _find_reserved_error)
 
 
-def _texts(
-    values: Any, path: Path, refuse: Callable[[str], str] = lambda _: ""
-) -> Iterator[Complaint]:
+def _check_text_map(
+    values: Any, path: DocumentPath, find_error: Callable[[str], str] = lambda _: ""
+) -> Iterator[Violation]:
     if values is None:
         return
     if not isinstance(values, Mapping):
         yield path, "must be a mapping"
         return
     for key, value in values.items():
-        reason = refuse(key)
+        reason = find_error(key)
         if reason:
             yield (*path, key), reason
         elif value is not None and not isinstance(value, str):
             yield (*path, key), "must be text: use `| quote`"
 
 
-def _reserved(key: str) -> str:
-    if key.startswith(PREFIX) or key == LABEL_MANAGED_BY:
+def _find_reserved_error(key: str) -> str:
+    if key.startswith(LABEL_PREFIX) or key == LABEL_MANAGED_BY:
         return "is set by the reconciler: remove it"
     return ""
 
 
-def _secret(body: Mapping[str, Any]) -> Iterator[Complaint]:
-    yield from _texts(body.get("data"), ("data",))
-    yield from _texts(body.get("stringData"), ("stringData",))
+def _check_secret(body: Mapping[str, Any]) -> Iterator[Violation]:
+    yield from _check_text_map(body.get("data"), ("data",))
+    yield from _check_text_map(body.get("stringData"), ("stringData",))

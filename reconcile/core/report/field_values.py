@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconcile.core.changes import ABSENT, FieldChange
-from reconcile.core.report.escape import quoted, visible
+from reconcile.core.report.escape import escape_controls, quote_text
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class NestedDifference:
     """One place that differs, `ABSENT` where it is not there; `path` is relative, for people."""
 
     path: str
@@ -24,78 +24,82 @@ class Difference:
     after: Any
 
 
-def differences(before: Any, after: Any) -> tuple[Difference, ...]:
+def find_nested_differences(before: Any, after: Any) -> tuple[NestedDifference, ...]:
     """List what differs; entries of a list that have a `name` are compared by it."""
     from deepdiff import DeepDiff  # noqa: PLC0415 - see the module
 
-    found = DeepDiff(_keyed(before), _keyed(after), view="tree", threshold_to_diff_deeper=0)
-    listed = (_difference(level) for levels in found.values() for level in levels)
+    found = DeepDiff(
+        _key_by_name(before), _key_by_name(after), view="tree", threshold_to_diff_deeper=0
+    )
+    listed = (_build_difference(level) for levels in found.values() for level in levels)
     return tuple(sorted(listed, key=lambda difference: difference.path))
 
 
-def _difference(level: Any) -> Difference:
+def _build_difference(level: Any) -> NestedDifference:
     from deepdiff.helper import NotPresent, notpresent  # noqa: PLC0415 - see the module
 
     sides = (
         ABSENT if side is notpresent or isinstance(side, NotPresent) else side
         for side in (level.t1, level.t2)
     )
-    return Difference(_worded(level.path(output_format="list")), *map(_unkeyed, sides))
+    return NestedDifference(
+        _format_path(level.path(output_format="list")), *map(_restore_lists, sides)
+    )
 
 
-def _keyed(value: Any) -> Any:
+def _key_by_name(value: Any) -> Any:
     """Turn lists of named entries into maps, so that an entry keeps its identity when it moves."""
     if isinstance(value, Mapping):
-        return {key: _keyed(item) for key, item in value.items()}
+        return {key: _key_by_name(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         names = [item.get("name") for item in value if isinstance(item, Mapping)]
-        items = [_keyed(item) for item in value]
+        items = [_key_by_name(item) for item in value]
         unique = len({name for name in names if isinstance(name, str)}) == len(items) > 0
-        return dict(zip(map(_Name, names), items, strict=True)) if unique else items
+        return dict(zip(map(_EntryName, names), items, strict=True)) if unique else items
     return value
 
 
-def _unkeyed(value: Any) -> Any:
+def _restore_lists(value: Any) -> Any:
     if isinstance(value, dict):
-        items = {key: _unkeyed(item) for key, item in value.items()}
-        named = any(isinstance(key, _Name) for key in items)
+        items = {key: _restore_lists(item) for key, item in value.items()}
+        named = any(isinstance(key, _EntryName) for key in items)
         return list(items.values()) if named else items
-    return [_unkeyed(item) for item in value] if isinstance(value, list) else value
+    return [_restore_lists(item) for item in value] if isinstance(value, list) else value
 
 
-class _Name(str):
+class _EntryName(str):
     """The name of a list's entry, so that a path shows it in brackets."""
 
     __slots__ = ()
 
 
-def _worded(path: Sequence[Any]) -> str:
-    return "".join(_segments(path)).removeprefix(".")
+def _format_path(path: Sequence[Any]) -> str:
+    return "".join(_format_segments(path)).removeprefix(".")
 
 
-def _segments(path: Sequence[Any]) -> Iterator[str]:
+def _format_segments(path: Sequence[Any]) -> Iterator[str]:
     for part in path:
-        plain = isinstance(part, str) and not isinstance(part, _Name) and part.isidentifier()
+        plain = isinstance(part, str) and not isinstance(part, _EntryName) and part.isidentifier()
         yield f".{part}" if plain else f"[{part}]"
 
 
-_INLINE: Final = 72
+_MAX_INLINE: Final = 72
 """Characters of a value that are shown in line."""
 
-_CONTEXT: Final = 12
+_CONTEXT_CHARACTERS: Final = 12
 """Characters kept in front of the place where two long texts begin to differ."""
 
-_MOST_LINES: Final = 12
-_WIDEST_LINE: Final = 160
-_COMPARED_LINES: Final = 400
+_MAX_LINES: Final = 12
+_MAX_LINE_WIDTH: Final = 160
+_MAX_COMPARED_LINES: Final = 400
 """Comparing lines costs their square, so of a huge text only the part at the change is compared."""
 
-_COMPARED_NESTED: Final = 20_000
+_MAX_COMPARED_CHARACTERS: Final = 20_000
 """The same for nested values, in characters of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ValueLine:
     """One line below a field: `sign` is `+`, `-`, `~` or a blank."""
 
     sign: str
@@ -103,109 +107,118 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class FormattedChange:
     """A field change: `sign`, what stands behind the path, and the lines below."""
 
     sign: str
     head: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ValueLine, ...] = ()
 
 
-def word(change: FieldChange) -> Wording:
+def format_field_change(change: FieldChange) -> FormattedChange:
     """Word a change of one field."""
-    return _word(change.before, change.after)
+    return _format_values(change.before, change.after)
 
 
-def _word(before: Any, after: Any) -> Wording:
+def _format_values(before: Any, after: Any) -> FormattedChange:
     if before is ABSENT or after is ABSENT:
-        return _one_sided(before, after)
+        return _format_addition_or_removal(before, after)
     if before == after and type(before) is type(after):
-        return Wording(" ", f"{_short(before)} stays, but is no longer declared here")
+        return FormattedChange(
+            " ", f"{_format_inline(before)} stays, but is no longer declared here"
+        )
     if isinstance(before, str) and isinstance(after, str):
-        return _texts(before, after)
+        return _format_text_change(before, after)
     if isinstance(before, dict | list) and type(before) is type(after):
-        return Wording("~", "", _cut(_nested(before, after)))
-    return Wording("~", f"{_short(before)} → {_short(after)}")
+        return FormattedChange("~", "", _limit_lines(_format_nested(before, after)))
+    return FormattedChange("~", f"{_format_inline(before)} → {_format_inline(after)}")
 
 
-def _one_sided(before: Any, after: Any) -> Wording:
+def _format_addition_or_removal(before: Any, after: Any) -> FormattedChange:
     sign, value = ("+", after) if before is ABSENT else ("-", before)
     if isinstance(value, str) and "\n" in value:
-        return Wording(sign, "", _cut(Line(sign, line) for line in value.split("\n")))
-    if isinstance(value, dict | list) and len(_json(value)) > _INLINE:
+        return FormattedChange(
+            sign, "", _limit_lines(ValueLine(sign, line) for line in value.split("\n"))
+        )
+    if isinstance(value, dict | list) and len(_to_json(value)) > _MAX_INLINE:
         pretty = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
-        return Wording(sign, "", _cut(Line(sign, line) for line in pretty))
-    return Wording(sign, _short(value))
+        return FormattedChange(sign, "", _limit_lines(ValueLine(sign, line) for line in pretty))
+    return FormattedChange(sign, _format_inline(value))
 
 
-def _texts(before: str, after: str) -> Wording:
+def _format_text_change(before: str, after: str) -> FormattedChange:
     if "\n" in before or "\n" in after:
-        return Wording("~", "", _cut(_line_diff(before.split("\n"), after.split("\n"))))
-    start = max(0, _same_start(before, after) - _CONTEXT)
-    if max(len(before), len(after)) <= _INLINE:
+        return FormattedChange(
+            "~", "", _limit_lines(_diff_lines(before.split("\n"), after.split("\n")))
+        )
+    start = max(0, _common_prefix_length(before, after) - _CONTEXT_CHARACTERS)
+    if max(len(before), len(after)) <= _MAX_INLINE:
         start = 0
-    return Wording("~", f"{_window(before, start)} → {_window(after, start)}")
+    return FormattedChange("~", f"{_excerpt(before, start)} → {_excerpt(after, start)}")
 
 
-def _window(text: str, start: int) -> str:
+def _excerpt(text: str, start: int) -> str:
     front = "…" if start else ""
-    back = "…" if len(text) > start + _INLINE else ""
-    return quoted(front + text[start : start + _INLINE] + back)
+    back = "…" if len(text) > start + _MAX_INLINE else ""
+    return quote_text(front + text[start : start + _MAX_INLINE] + back)
 
 
-def _nested(before: Any, after: Any) -> Iterator[Line]:
-    if len(_json(before)) + len(_json(after)) > _COMPARED_NESTED:
+def _format_nested(before: Any, after: Any) -> Iterator[ValueLine]:
+    if len(_to_json(before)) + len(_to_json(after)) > _MAX_COMPARED_CHARACTERS:
         sides = (json.dumps(side, indent=1, ensure_ascii=False) for side in (before, after))
         old, new = (side.split("\n") for side in sides)
-        yield from _line_diff(old, new)
+        yield from _diff_lines(old, new)
         return
-    for difference in differences(before, after):
-        yield _nested_line(difference)
+    for difference in find_nested_differences(before, after):
+        yield _format_nested_line(difference)
 
 
-def _nested_line(difference: Difference) -> Line:
-    wording = _word(difference.before, difference.after)
-    sides = f"{_short(difference.before)} → {_short(difference.after)}"
-    return Line(wording.sign, f"{difference.path}: {wording.head or sides}")
+def _format_nested_line(difference: NestedDifference) -> ValueLine:
+    wording = _format_values(difference.before, difference.after)
+    sides = f"{_format_inline(difference.before)} → {_format_inline(difference.after)}"
+    return ValueLine(wording.sign, f"{difference.path}: {wording.head or sides}")
 
 
-def _line_diff(before: list[str], after: list[str]) -> Iterator[Line]:
-    same = _same_start(before, after)
+def _diff_lines(before: list[str], after: list[str]) -> Iterator[ValueLine]:
+    same = _common_prefix_length(before, after)
     first = max(0, same - 1)
-    old, new = (side[first : first + _COMPARED_LINES] for side in (before, after))
+    old, new = (side[first : first + _MAX_COMPARED_LINES] for side in (before, after))
     if first:
-        yield Line(" ", "…")
+        yield ValueLine(" ", "…")
     for line in list(difflib.unified_diff(old, new, n=1, lineterm=""))[3:]:
-        yield Line(" ", "…") if line.startswith("@@") else Line(line[0], line[1:])
-    if first + _COMPARED_LINES < max(len(before), len(after)):
-        yield Line(" ", "… and what follows")
+        yield ValueLine(" ", "…") if line.startswith("@@") else ValueLine(line[0], line[1:])
+    if first + _MAX_COMPARED_LINES < max(len(before), len(after)):
+        yield ValueLine(" ", "… and what follows")
 
 
-def _same_start(before: Sequence[str], after: Sequence[str]) -> int:
+def _common_prefix_length(before: Sequence[str], after: Sequence[str]) -> int:
     pairs = enumerate(zip(before, after, strict=False))
     return next((at for at, (old, new) in pairs if old != new), min(len(before), len(after)))
 
 
-def _cut(lines: Iterator[Line]) -> tuple[Line, ...]:
+def _limit_lines(lines: Iterator[ValueLine]) -> tuple[ValueLine, ...]:
     """Keep the first lines, escaped and of bearable width, and say how many are left out."""
     listed = list(lines)
-    shown = [Line(line.sign, _narrow(visible(line.text))) for line in listed[:_MOST_LINES]]
+    shown = [
+        ValueLine(line.sign, _truncate_line(escape_controls(line.text)))
+        for line in listed[:_MAX_LINES]
+    ]
     rest = len(listed) - len(shown)
-    return (*shown, *([Line(" ", f"… {rest} more lines")] if rest else []))
+    return (*shown, *([ValueLine(" ", f"… {rest} more lines")] if rest else []))
 
 
-def _narrow(text: str) -> str:
-    return text if len(text) <= _WIDEST_LINE else text[:_WIDEST_LINE] + "…"
+def _truncate_line(text: str) -> str:
+    return text if len(text) <= _MAX_LINE_WIDTH else text[:_MAX_LINE_WIDTH] + "…"
 
 
-def _short(value: Any) -> str:
+def _format_inline(value: Any) -> str:
     if value is ABSENT:
         return "(absent)"
     if isinstance(value, str):
-        return _window(value, 0)
-    text = visible(_json(value))
-    return text if len(text) <= _INLINE else text[:_INLINE] + "…"
+        return _excerpt(value, 0)
+    text = escape_controls(_to_json(value))
+    return text if len(text) <= _MAX_INLINE else text[:_MAX_INLINE] + "…"
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

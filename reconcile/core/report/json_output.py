@@ -13,7 +13,7 @@ from reconcile.core.changes import (
     FieldChange,
     ForcesReplace,
     InPlace,
-    Metadata,
+    MetadataOnly,
     Outcome,
     Plan,
     RestartsContainer,
@@ -21,19 +21,19 @@ from reconcile.core.changes import (
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
-from reconcile.core.report.escape import json_safe
+from reconcile.core.report.escape import escape_json_controls
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.results import admission_json, learn_troubled
+from reconcile.core.report.results import admission_json, learn_failed_objects
 from reconcile.core.report.status import StatusRow
 from reconcile.core.report.summary import action_name, count_outcomes
 from reconcile.core.report.view import (
-    Against,
+    Baseline,
     ChangeView,
     LiveCluster,
     OtherRevision,
     PlanReport,
     SessionView,
-    plan_view,
+    build_plan_view,
 )
 
 API_VERSION: Final = "reconcile/v1"
@@ -42,21 +42,21 @@ API_VERSION: Final = "reconcile/v1"
 
 def to_json(document: Mapping[str, Any]) -> str:
     """Write a document as indented JSON text that is safe to print on a terminal."""
-    return json_safe(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+    return escape_json_controls(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
     """A plan; objects that stay as they are are counted and not listed."""
-    view = plan_view(report.plan, masker)
-    sessions = [_session(session) for session in view.sessions]
+    view = build_plan_view(report.plan, masker)
+    sessions = [_session_json(session) for session in view.sessions]
     return {
-        **_head("Plan", view.installation, view.revision),
-        "against": _against(report.against, masker),
+        **_document_head("Plan", view.installation, view.revision),
+        "against": _baseline_json(report.baseline, masker),
         "digest": report.digest,
         "summary": view.summary.as_dict(),
         "sessions": [session for session in sessions if session["changes"]],
         **({"admission": admission_json(report, masker)} if report.admission else {}),
-        **_findings(report.findings, masker),
+        **_findings_json(report.findings, masker),
     }
 
 
@@ -64,18 +64,18 @@ def outcomes_json(
     plan: Plan, outcomes: Sequence[Outcome], findings: Findings, masker: Masker
 ) -> dict[str, Any]:
     """How the changes of a plan ended."""
-    learn_troubled(outcomes, masker)
+    learn_failed_objects(outcomes, masker)
     return {
-        **_head("Result", plan.installation, plan.revision),
+        **_document_head("Result", plan.installation, plan.revision),
         "summary": count_outcomes(outcomes),
-        "outcomes": [_outcome(outcome, masker) for outcome in outcomes],
-        **_findings(findings, masker),
+        "outcomes": [_outcome_json(outcome, masker) for outcome in outcomes],
+        **_findings_json(findings, masker),
     }
 
 
 def problems_json(findings: Findings, masker: Masker) -> dict[str, Any]:
     """What is wrong with a desired tree."""
-    return {"apiVersion": API_VERSION, "kind": "Problems", **_findings(findings, masker)}
+    return {"apiVersion": API_VERSION, "kind": "Problems", **_findings_json(findings, masker)}
 
 
 def status_json(installation: str, rows: Sequence[StatusRow], masker: Masker) -> dict[str, Any]:
@@ -84,11 +84,11 @@ def status_json(installation: str, rows: Sequence[StatusRow], masker: Masker) ->
         "apiVersion": API_VERSION,
         "kind": "Status",
         "installation": installation,
-        "sessions": [_status(row, masker) for row in rows],
+        "sessions": [_status_row_json(row, masker) for row in rows],
     }
 
 
-def _head(kind: str, installation: str, revision: str) -> dict[str, Any]:
+def _document_head(kind: str, installation: str, revision: str) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": kind,
@@ -97,57 +97,57 @@ def _head(kind: str, installation: str, revision: str) -> dict[str, Any]:
     }
 
 
-def _against(against: Against, masker: Masker) -> dict[str, str]:
-    match against:
+def _baseline_json(baseline: Baseline, masker: Masker) -> dict[str, str]:
+    match baseline:
         case LiveCluster():
             return {"type": "liveCluster"}
         case OtherRevision(name, revision):
-            return {"type": "revision", "name": masker.text(name), "revision": revision}
+            return {"type": "revision", "name": masker.mask_text(name), "revision": revision}
         case _:
-            assert_never(against)
+            assert_never(baseline)
 
 
-def _ref(ref: ObjectRef) -> dict[str, Any]:
+def _ref_json(ref: ObjectRef) -> dict[str, Any]:
     return {"group": ref.group, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
-def _session(view: SessionView) -> dict[str, Any]:
+def _session_json(view: SessionView) -> dict[str, Any]:
     return {
         "namespace": view.session.namespace,
         "name": view.session.name,
         "digest": view.digest,
-        "changes": [_change(change) for change in view.changes if change.action != "keep"],
+        "changes": [_change_json(change) for change in view.changes if change.action != "keep"],
     }
 
 
-def _change(view: ChangeView) -> dict[str, Any]:
-    withholds = {"withholds": view.withholds} if view.withholds else {}
+def _change_json(view: ChangeView) -> dict[str, Any]:
+    withholds = {"withholds": view.held_action} if view.held_action else {}
     return {
         "action": view.action,
         **withholds,
-        **_ref(view.ref),
+        **_ref_json(view.ref),
         "reason": view.reason,
         "message": view.message,
         "notes": list(view.notes),
-        "fields": [_field(field) for field in view.fields],
+        "fields": [_field_json(field) for field in view.fields],
         "patch": [dict(operation) for operation in view.patch],
     }
 
 
-def _field(field: FieldChange) -> dict[str, Any]:
+def _field_json(field: FieldChange) -> dict[str, Any]:
     # JSON has no word for a field that is not there, so its key is left out.
     sides = {"before": field.before, "after": field.after}
     return {
         "path": field.path,
         **{side: value for side, value in sides.items() if value is not ABSENT},
-        "effect": _effect(field.effect),
-        "cause": _cause(field.cause),
+        "effect": _effect_json(field.effect),
+        "cause": _cause_json(field.cause),
     }
 
 
-def _effect(effect: Effect) -> dict[str, str]:
+def _effect_json(effect: Effect) -> dict[str, str]:
     match effect:
-        case Metadata():
+        case MetadataOnly():
             return {"type": "metadata"}
         case InPlace():
             return {"type": "inPlace"}
@@ -159,7 +159,7 @@ def _effect(effect: Effect) -> dict[str, str]:
             assert_never(effect)
 
 
-def _cause(cause: Cause) -> dict[str, str]:
+def _cause_json(cause: Cause) -> dict[str, str]:
     match cause:
         case Commit():
             return {"type": "commit"}
@@ -169,42 +169,42 @@ def _cause(cause: Cause) -> dict[str, str]:
             assert_never(cause)
 
 
-def _outcome(outcome: Outcome, masker: Masker) -> dict[str, Any]:
+def _outcome_json(outcome: Outcome, masker: Masker) -> dict[str, Any]:
     return {
         "status": outcome.status.value,
         "action": action_name(outcome.change),
-        **_ref(outcome.change.ref),
-        "message": masker.text(outcome.message),
+        **_ref_json(outcome.change.ref),
+        "message": masker.mask_text(outcome.message),
     }
 
 
-def _findings(findings: Findings, masker: Masker) -> dict[str, Any]:
+def _findings_json(findings: Findings, masker: Masker) -> dict[str, Any]:
     return {
-        "problems": [_problem(problem, masker) for problem in findings.problems],
-        "warnings": [_problem(problem, masker) for problem in findings.warnings],
+        "problems": [_problem_json(problem, masker) for problem in findings.problems],
+        "warnings": [_problem_json(problem, masker) for problem in findings.warnings],
     }
 
 
-def _problem(problem: Problem, masker: Masker) -> dict[str, Any]:
+def _problem_json(problem: Problem, masker: Masker) -> dict[str, Any]:
     return {
-        "path": masker.text(problem.path),
+        "path": masker.mask_text(problem.path),
         "line": problem.line,
         "column": problem.column,
-        "field": masker.text(problem.field),
-        "message": masker.text(problem.message),
+        "field": masker.mask_text(problem.field),
+        "message": masker.mask_text(problem.message),
     }
 
 
-def _status(row: StatusRow, masker: Masker) -> dict[str, Any]:
+def _status_row_json(row: StatusRow, masker: Masker) -> dict[str, Any]:
     return {
         "namespace": row.session.namespace,
         "name": row.session.name,
         "state": row.state.value,
         "phase": row.phase.value,
-        "reason": masker.text(row.reason),
-        "message": masker.text(row.message),
+        "reason": masker.mask_text(row.reason),
+        "message": masker.mask_text(row.message),
         "ageSeconds": int(row.age) if row.age >= 0 else None,
         "revision": row.revision,
         "digest": row.digest,
-        "held": [masker.text(held) for held in row.held],
+        "held": [masker.mask_text(held) for held in row.held],
     }

@@ -14,62 +14,78 @@ from typing import Final
 from reconcile.core.changes import Commit, Drift, FieldChange
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import code, code_tag, fence, prose
-from reconcile.core.report.problems import Findings, problems_line
-from reconcile.core.report.results import admission_lines
+from reconcile.core.report.escape import (
+    format_code_fence,
+    format_code_span,
+    format_html_code,
+    format_prose,
+)
+from reconcile.core.report.problems import Findings, format_problem_counts
+from reconcile.core.report.results import format_admission
 from reconcile.core.report.view import (
-    DRIFT,
+    DRIFT_TITLE,
     ChangeView,
     PlanReport,
     PlanView,
     SessionView,
-    against_words,
-    disruption,
-    part,
-    plan_view,
-    tree_words,
+    build_plan_view,
+    describe_baseline,
+    describe_tree,
+    find_disruption,
+    split_by_cause,
 )
-from reconcile.core.report.yaml_diff import added, edits, fragment, whole_rows, without_prose
+from reconcile.core.report.yaml_diff import (
+    build_fragment,
+    diff_lines,
+    dump_object,
+    mark_added,
+    omit_unchanged_text,
+)
 
-_MOST_ENTRIES: Final = 30
-_MOST_OBJECTS: Final = 4
+_MAX_ENTRIES: Final = 30
+_MAX_OBJECTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ReportSection:
     """A heading and its entries, the gravest first."""
 
     title: str
     entries: Sequence[str]
 
 
-def listings(view: PlanView, report: PlanReport, masker: Masker) -> Iterator[Listing]:
+def build_sections(view: PlanView, report: PlanReport, masker: Masker) -> Iterator[ReportSection]:
     """List what deserves a look; none of the lists is empty."""
     found = (
-        Listing("Deletes", list(_deletes(view))),
-        Listing("Restarts and replacements", list(_disruptions(view))),
-        *findings_listings(report.findings, masker),
-        Listing("Server dry run", [f"- {prose(line)}" for line in admission_lines(report, masker)]),
-        Listing("Held", list(_holds(view))),
+        ReportSection("Deletes", list(_format_deletes(view))),
+        ReportSection("Restarts and replacements", list(_format_disruptions(view))),
+        *build_findings_sections(report.findings, masker),
+        ReportSection(
+            "Server dry run",
+            [f"- {format_prose(line)}" for line in format_admission(report, masker)],
+        ),
+        ReportSection("Held", list(_format_holds(view))),
     )
     return (listing for listing in found if listing.entries)
 
 
-def findings_listings(findings: Findings, masker: Masker) -> Iterator[Listing]:
+def build_findings_sections(findings: Findings, masker: Masker) -> Iterator[ReportSection]:
     """List what is wrong with files and cluster."""
     named = (("Errors", findings.problems), ("Warnings", findings.warnings))
     for title, problems in named:
         if problems:
-            yield Listing(title, [_problem(each, masker) for each in problems[:_MOST_ENTRIES]])
+            yield ReportSection(
+                title, [_format_problem(each, masker) for each in problems[:_MAX_ENTRIES]]
+            )
 
 
-def fitting(listing: Listing, total: int, room: int) -> Iterator[str]:
+def fit_section(section: ReportSection, total: int, available_bytes: int) -> Iterator[str]:
     """Show as many entries as there is room for, in bytes, and count the others of `total`."""
-    yield from (f"**{listing.title}**", "")
+    yield from (f"**{section.title}**", "")
     shown = 0
-    for entry in listing.entries[:_MOST_ENTRIES]:
-        room -= size(entry) + 1
-        if room < 0:
+    for entry in section.entries[:_MAX_ENTRIES]:
+        available_bytes -= byte_length(entry) + 1
+        if available_bytes < 0:
             break
         shown += 1
         yield entry
@@ -78,57 +94,63 @@ def fitting(listing: Listing, total: int, room: int) -> Iterator[str]:
     yield ""
 
 
-def size(text: str) -> int:
+def byte_length(text: str) -> int:
     """Count a text as the strictest reader may count it: in bytes."""
     return len(text.encode())
 
 
-def _deletes(view: PlanView) -> Iterator[str]:
+def _format_deletes(view: PlanView) -> Iterator[str]:
     for session in view.sessions:
-        for message, changes in _grouped(session.changes, "delete").items():
-            yield f"- {code(str(session.session))}: {_objects(changes)}: {message}"
+        for message, changes in _group_by_message(session.changes, "delete").items():
+            yield f"- {format_code_span(str(session.session))}: {_format_objects(changes)}: {message}"
 
 
-def _holds(view: PlanView) -> Iterator[str]:
+def _format_holds(view: PlanView) -> Iterator[str]:
     for session in view.sessions:
-        for message, changes in _grouped(session.changes, "hold").items():
-            yield f"- {code(str(session.session))}: {_objects(changes)}: {message}"
+        for message, changes in _group_by_message(session.changes, "hold").items():
+            yield f"- {format_code_span(str(session.session))}: {_format_objects(changes)}: {message}"
 
 
-def _grouped(changes: Iterable[ChangeView], action: str) -> dict[str, list[ChangeView]]:
+def _group_by_message(changes: Iterable[ChangeView], action: str) -> dict[str, list[ChangeView]]:
     """Gather a session's changes for which the same is to be said."""
     groups: dict[str, list[ChangeView]] = {}
     for change in changes:
         if change.action == action:
-            held = f"{change.withholds} held, " if change.withholds else ""
-            groups.setdefault(held + prose(change.message), []).append(change)
+            held = f"{change.held_action} held, " if change.held_action else ""
+            groups.setdefault(held + format_prose(change.message), []).append(change)
     return groups
 
 
-def _objects(changes: Sequence[ChangeView]) -> str:
-    names = [code(f"{change.ref.kind} {change.ref.name}") for change in changes[:_MOST_OBJECTS]]
+def _format_objects(changes: Sequence[ChangeView]) -> str:
+    names = [
+        format_code_span(f"{change.ref.kind} {change.ref.name}")
+        for change in changes[:_MAX_OBJECTS]
+    ]
     rest = len(changes) - len(names)
     return ", ".join(names) + (f" and {rest} more" if rest else "")
 
 
-def _disruptions(view: PlanView) -> Iterator[str]:
+def _format_disruptions(view: PlanView) -> Iterator[str]:
     for session in view.sessions:
         for change in session.changes:
-            reason = disruption(change)
+            reason = find_disruption(change)
             if reason is not None:
-                yield f"- {code(str(change.ref))} {reason.words(map(code, reason.paths))}"
+                yield f"- {format_code_span(str(change.ref))} {reason.format(map(format_code_span, reason.paths))}"
 
 
-def _problem(problem: Problem, masker: Masker) -> str:
+def _format_problem(problem: Problem, masker: Masker) -> str:
     place = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
-    said = (code(masker.text(place)) if place else "", code(masker.text(problem.field)))
+    said = (
+        format_code_span(masker.mask_text(place)) if place else "",
+        format_code_span(masker.mask_text(problem.field)),
+    )
     shown = ": ".join(part for part in said[: 2 if problem.field else 1] if part)
-    message = prose(masker.text(problem.message))
+    message = format_prose(masker.mask_text(problem.message))
     return f"- {shown}: {message}" if shown else f"- {message}"
 
 
-_ORDER: Final = ("delete", "replace", "patch", "create", "hold")
-_WORDS: Final = {
+_ACTION_ORDER: Final = ("delete", "replace", "patch", "create", "hold")
+_ACTION_LABELS: Final = {
     "create": "to create",
     "patch": "to patch",
     "replace": "to replace",
@@ -137,157 +159,171 @@ _WORDS: Final = {
 }
 
 
-def is_changed(session: SessionView) -> bool:
+def has_changes(session: SessionView) -> bool:
     """Tell whether anything happens to a session, or is held."""
     return any(change.action != "keep" for change in session.changes)
 
 
-def rank(session: SessionView) -> int:
+def disruption_rank(session: SessionView) -> int:
     """Order sessions: those that lose something first, then restarts, then what is harmless."""
     actions = {change.action for change in session.changes}
     if "delete" in actions:
         return 0
-    return 1 if any(map(disruption, session.changes)) else 2
+    return 1 if any(map(find_disruption, session.changes)) else 2
 
 
-def session_lines(session: SessionView) -> Iterator[str]:
+def format_session(session: SessionView) -> Iterator[str]:
     """Fold one session; an object that stays is left out."""
     changes = [change for change in session.changes if change.action != "keep"]
-    yield f"<details><summary>{code_tag(str(session.session))}: {_counts(changes)}</summary>"
+    yield f"<details><summary>{format_html_code(str(session.session))}: {_format_counts(changes)}</summary>"
     yield ""
     for change in changes:
-        yield from _change(change)
+        yield from _format_change(change)
     yield "</details>"
 
 
-def _counts(changes: Iterable[ChangeView]) -> str:
+def _format_counts(changes: Iterable[ChangeView]) -> str:
     listed = list(changes)
     counts = Counter(change.action for change in listed)
-    said = [f"{counts[action]} {_WORDS[action]}" for action in _ORDER if counts[action]]
-    drifted = sum(1 for change in listed if part(change.fields).drift)
+    said = [
+        f"{counts[action]} {_ACTION_LABELS[action]}" for action in _ACTION_ORDER if counts[action]
+    ]
+    drifted = sum(1 for change in listed if split_by_cause(change.fields).drift)
     return ", ".join([*said, *([f"{drifted} drifted"] if drifted else [])])
 
 
-def _change(change: ChangeView) -> Iterator[str]:
-    yield f"**{change.action}** {code(f'{change.ref.kind} {change.ref.name}')}{_why(change)}"
+def _format_change(change: ChangeView) -> Iterator[str]:
+    yield f"**{change.action}** {format_code_span(f'{change.ref.kind} {change.ref.name}')}{_format_reason(change)}"
     yield ""
     for note in change.notes:
-        yield from (prose(note), "")
-    if change.whole is not None:
-        yield from _fenced(map(str, added(whole_rows(change.whole.shown()))))
-    parted = part(change.fields)
+        yield from (format_prose(note), "")
+    if change.created_object is not None:
+        yield from _format_diff_fence(
+            map(str, mark_added(dump_object(change.created_object.mask())))
+        )
+    parted = split_by_cause(change.fields)
     if parted.commit:
-        yield from _fields(parted.commit)
+        yield from _format_fields(parted.commit)
     for drifted in parted.drift:
-        yield from (_drift(drifted.cause), "")
-        yield from _fields(drifted.fields)
+        yield from (_format_drift(drifted.cause), "")
+        yield from _format_fields(drifted.fields)
 
 
-def _why(change: ChangeView) -> str:
-    reason = disruption(change)
+def _format_reason(change: ChangeView) -> str:
+    reason = find_disruption(change)
     if reason is not None:
-        return f" {reason.words(map(code, reason.paths))}"
-    held = f"{change.withholds} held, " if change.withholds else ""
-    return f": {held}{prose(change.message)}" if change.message else ""
+        return f" {reason.format(map(format_code_span, reason.paths))}"
+    held = f"{change.held_action} held, " if change.held_action else ""
+    return f": {held}{format_prose(change.message)}" if change.message else ""
 
 
-def _drift(cause: Drift) -> str:
-    by = f" by {code(cause.manager)}" if cause.manager else ""
-    return f"**{DRIFT}**{by}" + (f" at {code(cause.time)}" if cause.time else "")
+def _format_drift(cause: Drift) -> str:
+    by = f" by {format_code_span(cause.manager)}" if cause.manager else ""
+    return f"**{DRIFT_TITLE}**{by}" + (f" at {format_code_span(cause.time)}" if cause.time else "")
 
 
-def _fields(fields: Iterable[FieldChange]) -> Iterator[str]:
-    sides = fragment(fields)
-    yield from _fenced(without_prose(edits(sides.before, sides.after)))
+def _format_fields(fields: Iterable[FieldChange]) -> Iterator[str]:
+    sides = build_fragment(fields)
+    yield from _format_diff_fence(omit_unchanged_text(diff_lines(sides.before, sides.after)))
 
 
-def _fenced(lines: Iterable[str]) -> Iterator[str]:
-    yield from (*fence(lines, "diff"), "")
+def _format_diff_fence(lines: Iterable[str]) -> Iterator[str]:
+    yield from (*format_code_fence(lines, "diff"), "")
 
 
-LIMIT: Final = 65_536
+MAX_COMMENT_BYTES: Final = 65_536
 """What GitHub names as the most characters of a comment, taken as bytes of UTF-8.
 
 GitHub speaks of characters, measurements find four bytes for each; bytes are the strictest way to
 count, so whoever counts otherwise finds less.
 """
 
-MINIMUM: Final = 4_096
+MIN_COMMENT_BYTES: Final = 4_096
 """The least limit: the summary fits into it, whatever is in it."""
 
-_SHARE: Final = 12
+_SECTION_SHARE: Final = 12
 """Each list of the summary may take this part of the room, so that they leave half of it."""
 
-_SURE: Final = 600
+_RESERVED_BYTES: Final = 600
 """Bytes kept for the headings of lists and for the count of what is left out."""
 
-_WIDEST_NAME: Final = 60
-_NOT_IN_A_MARKER: Final = re.compile(r"[^A-Za-z0-9._/-]+")
+_MAX_NAME_WIDTH: Final = 60
+_MARKER_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._/-]+")
 
 
-def format_markdown(report: PlanReport, masker: Masker, limit: int = LIMIT) -> str:
+def format_markdown(report: PlanReport, masker: Masker, limit: int = MAX_COMMENT_BYTES) -> str:
     """Write a plan as a comment of at most `limit` bytes; its first line tells which one it is."""
-    view = plan_view(report.plan, masker, whole=True)
-    changed = sorted(filter(is_changed, view.sessions), key=rank)
-    head = [marker(view.installation), _heading(view, changed, report.findings), ""]
-    head += [*_table(view), "", *_stays(report.findings)]
-    tail = [f"Plan digest: {code(report.digest)}", "", f"Compared: {_compared(report, masker)}"]
-    room = limit - size(_text((*head, *tail))) - _SURE
+    view = build_plan_view(report.plan, masker, include_created=True)
+    changed = sorted(filter(has_changes, view.sessions), key=disruption_rank)
+    head = [
+        build_comment_marker(view.installation),
+        _format_heading(view, changed, report.findings),
+        "",
+    ]
+    head += [*_format_table(view), "", *_format_problem_note(report.findings)]
+    tail = [
+        f"Plan digest: {format_code_span(report.digest)}",
+        "",
+        f"Compared: {_format_baseline(report, masker)}",
+    ]
+    room = limit - byte_length(_join_lines((*head, *tail))) - _RESERVED_BYTES
     summary = [
         line
-        for listing in listings(view, report, masker)
-        for line in fitting(listing, _total(listing, report.findings), room // _SHARE)
+        for listing in build_sections(view, report, masker)
+        for line in fit_section(
+            listing, _total_entries(listing, report.findings), room // _SECTION_SHARE
+        )
     ]
-    folded = _sessions(changed, room - size(_text(summary)))
-    return _text((*head, *summary, *folded, *tail))
+    folded = _format_sessions(changed, room - byte_length(_join_lines(summary)))
+    return _join_lines((*head, *summary, *folded, *tail))
 
 
 def format_failure(
-    findings: Findings, installation: str, masker: Masker, limit: int = LIMIT
+    findings: Findings, installation: str, masker: Masker, limit: int = MAX_COMMENT_BYTES
 ) -> str:
     """Write why there is no plan at all; `installation` is empty where it is not known."""
     head = [
-        marker(installation),
+        build_comment_marker(installation),
         "### reconcile diff failed",
         "",
         "What would change is not known.",
         "",
     ]
-    room = (limit - size(_text(head)) - _SURE) // 2
+    room = (limit - byte_length(_join_lines(head)) - _RESERVED_BYTES) // 2
     body = [
         line
-        for listing in findings_listings(findings, masker)
-        for line in fitting(listing, _total(listing, findings), room)
+        for listing in build_findings_sections(findings, masker)
+        for line in fit_section(listing, _total_entries(listing, findings), room)
     ]
-    return _text((*head, *body))
+    return _join_lines((*head, *body))
 
 
-def marker(installation: str) -> str:
+def build_comment_marker(installation: str) -> str:
     """The hidden line by which a comment is found again."""
-    name = _NOT_IN_A_MARKER.sub("-", installation)[:_WIDEST_NAME]
+    name = _MARKER_UNSAFE.sub("-", installation)[:_MAX_NAME_WIDTH]
     return " ".join(filter(None, ("<!-- reconcile diff:", name, "-->")))
 
 
-def _heading(view: PlanView, changed: Sequence[SessionView], findings: Findings) -> str:
+def _format_heading(view: PlanView, changed: Sequence[SessionView], findings: Findings) -> str:
     # Where nothing changes but something is wrong, what is wrong is all that is known.
-    errors = [_counted(len(findings.problems), "error")] if findings.problems else []
-    gist = [_gist(view, changed)] if changed or not errors else []
+    errors = [_format_count(len(findings.problems), "error")] if findings.problems else []
+    gist = [_summarize_changes(view, changed)] if changed or not errors else []
     return f"### reconcile diff: {', '.join([*errors, *gist])}"
 
 
-def _gist(view: PlanView, changed: Sequence[SessionView]) -> str:
+def _summarize_changes(view: PlanView, changed: Sequence[SessionView]) -> str:
     if not changed:
         return "no changes"
-    made = [session for session in changed if any(map(_is_made, session.changes))]
+    made = [session for session in changed if any(map(_is_applied, session.changes))]
     if not made:
-        return f"{_counted(view.summary.hold, 'change')} held"
+        return f"{_format_count(view.summary.hold, 'change')} held"
     drifted = all(
-        _is_drift(change) for session in made for change in session.changes if _is_made(change)
+        _is_drift(change) for session in made for change in session.changes if _is_applied(change)
     )
-    return f"{'drift' if drifted else 'changes'} in {_counted(len(made), 'session')}"
+    return f"{'drift' if drifted else 'changes'} in {_format_count(len(made), 'session')}"
 
 
-def _is_made(change: ChangeView) -> bool:
+def _is_applied(change: ChangeView) -> bool:
     return change.action not in {"keep", "hold"}
 
 
@@ -296,46 +332,50 @@ def _is_drift(change: ChangeView) -> bool:
     return bool(fields) and not any(isinstance(field.cause, Commit) for field in fields)
 
 
-def _table(view: PlanView) -> Iterator[str]:
+def _format_table(view: PlanView) -> Iterator[str]:
     counts = view.summary.as_dict()
     yield f"| {' | '.join(counts)} |"
     yield f"|{'---:|' * len(counts)}"
     yield f"| {' | '.join(f'{count:,}' for count in counts.values())} |"
 
 
-def _stays(findings: Findings) -> Iterator[str]:
+def _format_problem_note(findings: Findings) -> Iterator[str]:
     if findings.problems:
-        yield from (f"{problems_line(findings)} What they are about stays as it is.", "")
+        yield from (f"{format_problem_counts(findings)} What they are about stays as it is.", "")
 
 
-def _total(listing: Listing, findings: Findings) -> int:
+def _total_entries(section: ReportSection, findings: Findings) -> int:
     totals = {"Errors": len(findings.problems), "Warnings": len(findings.warnings)}
-    return totals.get(listing.title, len(listing.entries))
+    return totals.get(section.title, len(section.entries))
 
 
-def _sessions(changed: Sequence[SessionView], room: int) -> Iterator[str]:
+def _format_sessions(changed: Sequence[SessionView], available_bytes: int) -> Iterator[str]:
     """Fold sessions until one does not fit; those behind it are counted."""
     for position, session in enumerate(changed):
-        text = _text(session_lines(session))
-        room -= size(text) + 1
-        if room < 0:
+        text = _join_lines(format_session(session))
+        available_bytes -= byte_length(text) + 1
+        if available_bytes < 0:
             left = len(changed) - position
-            yield f"{left:,} of {_counted(len(changed), 'session')} left out: too long for here."
+            yield f"{left:,} of {_format_count(len(changed), 'session')} left out: too long for here."
             yield ""
             return
         yield text
 
 
-def _compared(report: PlanReport, masker: Masker) -> str:
-    ours, name, other = against_words(report.against)
-    words, commit = tree_words(report.plan.revision)
-    named = f"{code(masker.text(name), _WIDEST_NAME)} ({code(other)})" if name else ours
-    return f"{named} → {words}" + (f" {code(commit)}" if commit else "")
+def _format_baseline(report: PlanReport, masker: Masker) -> str:
+    ours, name, other = describe_baseline(report.baseline)
+    words, commit = describe_tree(report.plan.revision)
+    named = (
+        f"{format_code_span(masker.mask_text(name), _MAX_NAME_WIDTH)} ({format_code_span(other)})"
+        if name
+        else ours
+    )
+    return f"{named} → {words}" + (f" {format_code_span(commit)}" if commit else "")
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _text(lines: Iterable[str]) -> str:
+def _join_lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)

@@ -6,7 +6,7 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import TextOptions, visible
+from reconcile.core.report.escape import TextOptions, escape_controls
 
 _PLAIN: Final = TextOptions()
 
@@ -24,36 +24,38 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
 
     A warning says so behind its place, as compilers do.
     """
-    errors = (_line(problem, "", masker, options) for problem in findings.problems)
-    warnings = (_line(problem, "warning", masker, options) for problem in findings.warnings)
+    errors = (_format_problem(problem, "", masker, options) for problem in findings.problems)
+    warnings = (
+        _format_problem(problem, "warning", masker, options) for problem in findings.warnings
+    )
     return "".join(f"{line}\n" for line in (*errors, *warnings))
 
 
-def place(problem: Problem, masker: Masker) -> str:
+def format_location(problem: Problem, masker: Masker) -> str:
     """Word where something is wrong, as compilers do."""
-    path = visible(masker.text(problem.path))
+    path = escape_controls(masker.mask_text(problem.path))
     return f"{path}:{problem.line}:{problem.column}" if problem.line else path
 
 
-def complaint(problem: Problem, masker: Masker) -> str:
+def format_problem_message(problem: Problem, masker: Masker) -> str:
     """Word what is wrong, behind the field that is meant."""
     # Each part is masked by itself, since a field's name before a message looks like a key.
-    said = (visible(masker.text(part)) for part in (problem.field, problem.message))
+    said = (escape_controls(masker.mask_text(part)) for part in (problem.field, problem.message))
     return ": ".join(part for part in said if part)
 
 
-def problems_line(findings: Findings) -> str:
+def format_problem_counts(findings: Findings) -> str:
     """Count the findings in words, as in `2 errors and 1 warning in 2 files.`."""
     files = {problem.path for problem in (*findings.problems, *findings.warnings)}
-    errors = _counted(findings.problems, "error")
-    warnings = _counted(findings.warnings, "warning")
-    return f"{errors} and {warnings} in {_counted(tuple(files), 'file')}."
+    errors = _format_count(findings.problems, "error")
+    warnings = _format_count(findings.warnings, "warning")
+    return f"{errors} and {warnings} in {_format_count(tuple(files), 'file')}."
 
 
-def _line(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
-    said = (options.paint("bold", place(problem, masker)), options.paint("~", severity))
-    return ": ".join(part for part in (*said, complaint(problem, masker)) if part)
+def _format_problem(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
+    said = (options.paint("bold", format_location(problem, masker)), options.paint("~", severity))
+    return ": ".join(part for part in (*said, format_problem_message(problem, masker)) if part)
 
 
-def _counted(items: Sequence[object], noun: str) -> str:
+def _format_count(items: Sequence[object], noun: str) -> str:
     return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"

@@ -6,8 +6,8 @@ from typing import Final
 
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import SessionId, State
-from reconcile.core.report.escape import TextOptions, visible
+from reconcile.core.model import SessionId, SessionState
+from reconcile.core.report.escape import TextOptions, escape_controls
 
 _STYLES: Final = {
     Phase.RUNNING: "+",
@@ -18,11 +18,11 @@ _STYLES: Final = {
     Phase.COMPLETED: "dim",
     Phase.STOPPED: "dim",
 }
-_NARROW: Final = ("NAMESPACE", "SESSION", "WANTED", "PHASE", "AGE", "REVISION", "HELD", "REASON")
-_WIDE: Final = (*_NARROW[:-1], "DIGEST", "REASON", "MESSAGE")
+_COLUMNS: Final = ("NAMESPACE", "SESSION", "WANTED", "PHASE", "AGE", "REVISION", "HELD", "REASON")
+_VERBOSE_COLUMNS: Final = (*_COLUMNS[:-1], "DIGEST", "REASON", "MESSAGE")
 _PLAIN: Final = TextOptions()
 _SHORT_REVISION: Final = 12
-_UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "m"), (0, 1, "s"))
+_AGE_UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "m"), (0, 1, "s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class StatusRow:
     """
 
     session: SessionId
-    state: State
+    state: SessionState
     phase: Phase
     reason: str = ""
     message: str = ""
@@ -48,42 +48,47 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
     """Lay the rows out in columns; `verbose` adds digest, message and every held change."""
     if not rows:
         return "No sessions.\n"
-    header = _WIDE if options.verbose else _NARROW
-    cells = [header, *(_cells(row, masker, options) for row in rows)]
+    header = _VERBOSE_COLUMNS if options.verbose else _COLUMNS
+    cells = [header, *(_format_cells(row, masker, options) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [_aligned(line, widths) for line in cells]
+    lines = [_align_cells(line, widths) for line in cells]
     shown = [options.paint("bold", lines[0])]
     for row, line in zip(rows, lines[1:], strict=True):
         shown.append(options.paint(_STYLES[row.phase], line))
         if options.verbose:
-            shown += [f"  ! {visible(masker.text(held))}" for held in row.held]
+            shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
     return "\n".join(shown) + "\n"
 
 
 def format_age(seconds: float) -> str:
     """Word an age as kubectl does, in its largest unit that counts two or more: `90s`, `3h`."""
-    for at_least, unit, letter in _UNITS:
+    for at_least, unit, letter in _AGE_UNITS:
         if seconds >= at_least:
             return f"{int(seconds // unit)}{letter}"
     return "-"
 
 
-def _cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple[str, ...]:
+def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple[str, ...]:
     front = (
-        visible(row.session.namespace),
-        visible(row.session.name),
+        escape_controls(row.session.namespace),
+        escape_controls(row.session.name),
         row.state.value,
         row.phase.value,
         format_age(row.age),
-        visible(row.revision[:_SHORT_REVISION]) or "-",
+        escape_controls(row.revision[:_SHORT_REVISION]) or "-",
         str(len(row.held)) if row.held else "-",
     )
-    reason = visible(masker.text(row.reason)) or "-"
+    reason = escape_controls(masker.mask_text(row.reason)) or "-"
     if not options.verbose:
         return (*front, reason)
-    return (*front, visible(row.digest) or "-", reason, visible(masker.text(row.message)) or "-")
+    return (
+        *front,
+        escape_controls(row.digest) or "-",
+        reason,
+        escape_controls(masker.mask_text(row.message)) or "-",
+    )
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _align_cells(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()

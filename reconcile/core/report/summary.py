@@ -57,20 +57,20 @@ def action_name(change: Change) -> str:
             assert_never(change)
 
 
-def fields_of(change: Change) -> tuple[FieldChange, ...]:
+def changed_fields(change: Change) -> tuple[FieldChange, ...]:
     """The fields that a change touches, held ones included."""
     match change:
         case Patch() | Replace():
             return change.fields
         case Hold():
-            return fields_of(change.change)
+            return changed_fields(change.change)
         case Create() | Delete() | Keep():
             return ()
         case _:
             assert_never(change)
 
 
-def summarise(plan: Plan) -> Summary:
+def summarize_plan(plan: Plan) -> Summary:
     """Count a plan's changes."""
     counts = Counter(action_name(change) for change in plan.changes)
     return Summary(
@@ -84,7 +84,7 @@ def summarise(plan: Plan) -> Summary:
     )
 
 
-def summary_line(summary: Summary) -> str:
+def format_summary(summary: Summary) -> str:
     """Word a plan's counts in one line, zeros included, so that none can be overlooked."""
     return (
         f"Plan: {summary.create} to create, {summary.patch} to patch, "
@@ -99,10 +99,10 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> dict[str, int]:
     return {status.value: counts[status] for status in Status}
 
 
-def outcomes_line(counts: dict[str, int]) -> str:
+def format_outcome_counts(counts: dict[str, int]) -> str:
     """Word the result of an apply in one line."""
     return "Applied: " + ", ".join(f"{count} {status}" for status, count in counts.items()) + "."
 
 
 def _has_drift(change: Change) -> bool:
-    return any(isinstance(field.cause, Drift) for field in fields_of(change))
+    return any(isinstance(field.cause, Drift) for field in changed_fields(change))

@@ -16,54 +16,54 @@ from reconcile.core.changes import (
     FieldChange,
     ForcesReplace,
     InPlace,
-    Metadata,
+    MetadataOnly,
     RestartsContainer,
 )
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
-from reconcile.core.report.escape import TextOptions, visible
-from reconcile.core.report.field_values import Line, word
-from reconcile.core.report.problems import Findings, place, problems_line
-from reconcile.core.report.results import admission_lines
-from reconcile.core.report.summary import action_name, summary_line
+from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.report.field_values import ValueLine, format_field_change
+from reconcile.core.report.problems import Findings, format_location, format_problem_counts
+from reconcile.core.report.results import format_admission
+from reconcile.core.report.summary import action_name, format_summary
 from reconcile.core.report.view import (
-    DRIFT,
+    DRIFT_TITLE,
     ChangeView,
     PlanReport,
     SessionView,
-    against_words,
-    part,
-    plan_view,
-    tree_words,
+    build_plan_view,
+    describe_baseline,
+    describe_tree,
+    split_by_cause,
 )
 
 
 def format_names(report: PlanReport, masker: Masker) -> str:
     """Name what changes; held objects have the action `hold`."""
     lines = (
-        f"{action} {kind_name(change.ref)} {change.ref.namespace}/{change.ref.name}"
+        f"{action} {format_kind(change.ref)} {change.ref.namespace}/{change.ref.name}"
         for change in report.plan.changes
         if (action := action_name(change)) != "keep"
     )
-    return format_error_names(report.findings, masker) + _lines(map(visible, lines))
+    return format_error_names(report.findings, masker) + _join_lines(map(escape_controls, lines))
 
 
 def format_error_names(findings: Findings, masker: Masker) -> str:
     """Name the places of errors, one a line."""
-    return _lines(_error(problem, masker) for problem in findings.problems)
+    return _join_lines(_format_error(problem, masker) for problem in findings.problems)
 
 
-def kind_name(ref: ObjectRef) -> str:
+def format_kind(ref: ObjectRef) -> str:
     """Name a kind as kubectl takes it."""
     return f"{ref.kind}.{ref.group}" if ref.group else ref.kind
 
 
-def _error(problem: Problem, masker: Masker) -> str:
-    return f"error {place(problem, masker)}".rstrip()
+def _format_error(problem: Problem, masker: Masker) -> str:
+    return f"error {format_location(problem, masker)}".rstrip()
 
 
-def _lines(lines: Iterator[str]) -> str:
+def _join_lines(lines: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -78,95 +78,95 @@ _SYMBOLS: Final = {
 _PLAIN: Final = TextOptions()
 
 
-def format_text(report: PlanReport, masker: Masker, options: TextOptions = _PLAIN) -> str:
+def format_plan_text(report: PlanReport, masker: Masker, options: TextOptions = _PLAIN) -> str:
     """Word a plan; ends in a line break. The same plan gives the same text.
 
     Findings are only counted, so that a plan that could not be made whole never looks as if there
     were nothing to do; `format_problems` words them.
     """
-    view = plan_view(report.plan, masker)
+    view = build_plan_view(report.plan, masker)
     findings = report.findings
-    lines = [line for session in view.sessions for line in _session(session, options)][1:]
+    lines = [line for session in view.sessions for line in _format_session(session, options)][1:]
     if not lines and not findings.problems:
         lines.append("Nothing to do.")
     if findings.problems:
-        lines += ["", f"{problems_line(findings)} What they are about stays as it is."]
-    admission = admission_lines(report, masker)
+        lines += ["", f"{format_problem_counts(findings)} What they are about stays as it is."]
+    admission = format_admission(report, masker)
     lines += ["", *admission] if admission else []
-    lines += ["", options.paint("bold", summary_line(view.summary))]
-    lines += _origin(report, masker)
+    lines += ["", options.paint("bold", format_summary(view.summary))]
+    lines += _format_origin(report, masker)
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _origin(report: PlanReport, masker: Masker) -> Iterator[str]:
+def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:
     """Say what was compared with what: a plan is worth no more than what it was made of."""
-    words, commit = tree_words(report.plan.revision)
+    words, commit = describe_tree(report.plan.revision)
     yield f"Tree: {words} {commit}".rstrip()
-    ours, name, other = against_words(report.against)
-    named = f"{visible(masker.text(name))} ({other})" if name else ours
+    ours, name, other = describe_baseline(report.baseline)
+    named = f"{escape_controls(masker.mask_text(name))} ({other})" if name else ours
     yield f"Compared with: {named}"
     yield f"Plan digest: {report.digest}"
 
 
-def _session(session: SessionView, options: TextOptions) -> Iterator[str]:
+def _format_session(session: SessionView, options: TextOptions) -> Iterator[str]:
     shown = [change for change in session.changes if options.verbose or change.action != "keep"]
     if not shown:
         return
     # What holds for all of a session's objects is said once, at its head.
-    reasons = {_why(change) for change in shown}
+    reasons = {_format_reason(change) for change in shown}
     common = reasons.pop() if len(shown) > 1 and len(reasons) == 1 else ""
     yield ""
-    yield options.paint("bold", visible(str(session.session))) + common
+    yield options.paint("bold", escape_controls(str(session.session))) + common
     for change in shown:
-        yield from _change(change, options, why="" if common else _why(change))
+        yield from _format_change(change, options, why="" if common else _format_reason(change))
 
 
-def _why(change: ChangeView) -> str:
-    held = f"{change.withholds} held, " if change.withholds else ""
-    return f": {held}{visible(change.message)}" if change.message else ""
+def _format_reason(change: ChangeView) -> str:
+    held = f"{change.held_action} held, " if change.held_action else ""
+    return f": {held}{escape_controls(change.message)}" if change.message else ""
 
 
-def _change(change: ChangeView, options: TextOptions, *, why: str) -> Iterator[str]:
+def _format_change(change: ChangeView, options: TextOptions, *, why: str) -> Iterator[str]:
     symbol = _SYMBOLS[change.action]
-    name = visible(f"{change.ref.kind} {change.ref.name}")
+    name = escape_controls(f"{change.ref.kind} {change.ref.name}")
     yield options.paint(symbol, f"{symbol:>5} {name}") + why
     for note in change.notes:
         yield f"        {note}"
-    parted = part(change.fields)
+    parted = split_by_cause(change.fields)
     for field in parted.commit:
-        yield from _field(field, options)
+        yield from _format_field(field, options)
     for drifted in parted.drift:
-        yield "        " + options.paint("!", _drift(drifted.cause))
+        yield "        " + options.paint("!", _format_drift(drifted.cause))
         for field in drifted.fields:
-            yield from ("  " + line for line in _field(field, options))
+            yield from ("  " + line for line in _format_field(field, options))
 
 
-def _drift(cause: Drift) -> str:
-    by = f" by {visible(cause.manager)}" if cause.manager else ""
-    at = f" at {visible(cause.time)}" if cause.time else ""
-    return f"{DRIFT}{by}{at}"
+def _format_drift(cause: Drift) -> str:
+    by = f" by {escape_controls(cause.manager)}" if cause.manager else ""
+    at = f" at {escape_controls(cause.time)}" if cause.time else ""
+    return f"{DRIFT_TITLE}{by}{at}"
 
 
-def _field(field: FieldChange, options: TextOptions) -> Iterator[str]:
-    wording = word(field)
+def _format_field(field: FieldChange, options: TextOptions) -> Iterator[str]:
+    wording = format_field_change(field)
     head = f": {wording.head}" if wording.head else ":"
-    path = options.paint(wording.sign, f"{wording.sign} {visible(field.path)}")
-    yield f"        {path}{head}{_effect(field.effect)}"
+    path = options.paint(wording.sign, f"{wording.sign} {escape_controls(field.path)}")
+    yield f"        {path}{head}{_format_effect(field.effect)}"
     for line in wording.lines:
-        yield "            " + options.paint(line.sign, _line(line))
+        yield "            " + options.paint(line.sign, _format_line(line))
 
 
-def _line(line: Line) -> str:
+def _format_line(line: ValueLine) -> str:
     return f"{line.sign} {line.text}".rstrip()
 
 
-def _effect(effect: Effect) -> str:
+def _format_effect(effect: Effect) -> str:
     match effect:
         case ForcesReplace():
             return "  (forces replacement)"
         case RestartsContainer(container):
-            return f"  (restarts container {visible(container)})"
-        case Metadata() | InPlace():
+            return f"  (restarts container {escape_controls(container)})"
+        case MetadataOnly() | InPlace():
             return ""
         case _:
             assert_never(effect)

@@ -31,10 +31,10 @@ from reconcile.core.changes import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ANNOTATION_DIGEST, KubeObject, Manifest, ObjectRef, SessionId
-from reconcile.core.plan.dry_run import Admission
-from reconcile.core.report.escape import visible
+from reconcile.core.plan.dry_run import AdmissionResult
+from reconcile.core.report.escape import escape_controls
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.summary import Summary, action_name, fields_of, summarise
+from reconcile.core.report.summary import Summary, action_name, changed_fields, summarize_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class OtherRevision:
     revision: str
 
 
-Against: TypeAlias = LiveCluster | OtherRevision
+Baseline: TypeAlias = LiveCluster | OtherRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +68,41 @@ class PlanReport:
     plan: Plan
     digest: str
     findings: Findings
-    against: Against
+    baseline: Baseline
     folder: str
-    admission: tuple[Admission, ...] = ()
+    admission: tuple[AdmissionResult, ...] = ()
 
 
 _DIRTY: Final = "-dirty"
 _SHORT: Final = 12
 
 
-def short(revision: str) -> str:
+def shorten_revision(revision: str) -> str:
     """Shorten the name of a commit, as people quote it."""
-    return visible(revision.removesuffix(_DIRTY)[:_SHORT])
+    return escape_controls(revision.removesuffix(_DIRTY)[:_SHORT])
 
 
-def tree_words(revision: str) -> tuple[str, str]:
+def describe_tree(revision: str) -> tuple[str, str]:
     """Say which tree this is: words of ours, then the commit, empty where there is none."""
     if not revision:
         return "a folder outside git", ""
     if revision.endswith(_DIRTY):
-        return "work tree with uncommitted changes, on commit", short(revision)
-    return "commit", short(revision)
+        return "work tree with uncommitted changes, on commit", shorten_revision(revision)
+    return "commit", shorten_revision(revision)
 
 
-def against_words(against: Against) -> tuple[str, str, str]:
+def describe_baseline(baseline: Baseline) -> tuple[str, str, str]:
     """Say what it was compared with: words of ours, the name that the user gave, the commit."""
-    match against:
+    match baseline:
         case LiveCluster():
             return "live cluster", "", ""
         case OtherRevision(name, revision):
-            return "", name, short(revision)
+            return "", name, shorten_revision(revision)
         case _:
-            assert_never(against)
+            assert_never(baseline)
 
 
-class Whole:
+class MaskedObject:
     """A whole object; its secrets are hidden when it is asked for, since few of thousands are."""
 
     __slots__ = ("_body", "_masker")
@@ -111,9 +111,9 @@ class Whole:
         self._body = body
         self._masker = masker
 
-    def shown(self) -> KubeObject:
+    def mask(self) -> KubeObject:
         """Give the object, masked and without our own bookkeeping."""
-        masked = self._masker.object(self._body)
+        masked = self._masker.mask_object(self._body)
         metadata = masked.get("metadata", {})
         notes = {
             name: value
@@ -128,20 +128,20 @@ class Whole:
 class ChangeView:
     """One change, masked.
 
-    `withholds` is the action that a hold withholds, else empty. `reason` is one word for programs,
-    `message` the same for people; both are empty where the action says it all. `whole` is there
+    `held_action` is the action that a hold withholds, else empty. `reason` is one word for programs,
+    `message` the same for people; both are empty where the action says it all. `created_object` is there
     where an object is created.
     """
 
     action: str
     ref: ObjectRef
-    withholds: str
+    held_action: str
     reason: str
     message: str
     fields: tuple[FieldChange, ...]
     patch: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
-    whole: Whole | None
+    created_object: MaskedObject | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,94 +163,98 @@ class PlanView:
     sessions: tuple[SessionView, ...]
 
 
-def plan_view(plan: Plan, masker: Masker, *, whole: bool = False) -> PlanView:
+def build_plan_view(plan: Plan, masker: Masker, *, include_created: bool = False) -> PlanView:
     """Mask a plan; all of its secrets are learned before the first value is shown.
 
-    `whole` tells that objects which are created will be shown.
+    `include_created` tells that objects which are created will be shown.
     """
     for session in plan.sessions:
-        _learn(session, masker, whole=whole)
-    views = (_session_view(session, plan, masker) for session in plan.sessions)
-    return PlanView(plan.installation, plan.revision, summarise(plan), tuple(views))
+        _learn_session(session, masker, include_created=include_created)
+    views = (_build_session_view(session, plan, masker) for session in plan.sessions)
+    return PlanView(plan.installation, plan.revision, summarize_plan(plan), tuple(views))
 
 
-def learn_manifests(changes: Iterable[Change], masker: Masker) -> None:
+def learn_manifest_secrets(changes: Iterable[Change], masker: Masker) -> None:
     """Let the masker learn the secrets of all objects that are to be."""
     for change in changes:
-        manifest = manifest_of(change)
+        manifest = find_desired_manifest(change)
         if manifest is not None:
             masker.learn(manifest.body)
 
 
-def hold_message(hold: Hold, session: str, installation: str) -> str:
+def format_hold_message(hold: Hold, session: str, installation: str) -> str:
     """Word why a change is held, and what releases it."""
     return hold.reason.value.format(session=session, installation=installation)
 
 
-def _learn(session: SessionPlan, masker: Masker, *, whole: bool) -> None:
+def _learn_session(session: SessionPlan, masker: Masker, *, include_created: bool) -> None:
     # Sessions of which no value is shown need not be searched: a first apply has thousands.
-    if not whole and not any(fields_of(change) for change in session.changes):
+    if not include_created and not any(changed_fields(change) for change in session.changes):
         return
-    learn_manifests(session.changes, masker)
+    learn_manifest_secrets(session.changes, masker)
     for change in session.changes:
-        for field in fields_of(change):
+        for field in changed_fields(change):
             masker.learn_change(change.ref, field)
 
 
-def manifest_of(change: Change) -> Manifest | None:
+def find_desired_manifest(change: Change) -> Manifest | None:
     """The object that a change wants to be there, if it wants one; held changes want it too."""
     match change:
         case Create() | Patch() | Replace():
             return change.manifest
         case Hold():
-            return manifest_of(change.change)
+            return find_desired_manifest(change.change)
         case Delete() | Keep():
             return None
         case _:
             assert_never(change)
 
 
-def _session_view(session: SessionPlan, plan: Plan, masker: Masker) -> SessionView:
-    views = (_change_view(change, session, plan, masker) for change in session.changes)
+def _build_session_view(session: SessionPlan, plan: Plan, masker: Masker) -> SessionView:
+    views = (_build_change_view(change, session, plan, masker) for change in session.changes)
     return SessionView(session.session, session.digest, tuple(views))
 
 
-def _change_view(change: Change, session: SessionPlan, plan: Plan, masker: Masker) -> ChangeView:
+def _build_change_view(
+    change: Change, session: SessionPlan, plan: Plan, masker: Masker
+) -> ChangeView:
     wanted = change.change if isinstance(change, Hold) else change
-    reason, message = _why(change, session, plan)
+    reason, message = _describe_reason(change, session, plan)
     return ChangeView(
         action=action_name(change),
         ref=change.ref,
-        withholds=action_name(wanted) if isinstance(change, Hold) else "",
+        held_action=action_name(wanted) if isinstance(change, Hold) else "",
         reason=reason,
         message=message,
-        fields=tuple(masker.change(change.ref, field) for field in fields_of(change)),
-        patch=_patch(wanted, masker),
-        notes=_notes(wanted),
-        whole=Whole(wanted.manifest.body, masker) if isinstance(wanted, Create) else None,
+        fields=tuple(masker.mask_change(change.ref, field) for field in changed_fields(change)),
+        patch=_mask_patch(wanted, masker),
+        notes=_build_notes(wanted),
+        created_object=MaskedObject(wanted.manifest.body, masker)
+        if isinstance(wanted, Create)
+        else None,
     )
 
 
-def _why(change: Change, session: SessionPlan, plan: Plan) -> tuple[str, str]:
+def _describe_reason(change: Change, session: SessionPlan, plan: Plan) -> tuple[str, str]:
     match change:
         case Hold():
-            message = hold_message(change, str(session.session), plan.installation)
-            return _code(change.reason.name), message
+            message = format_hold_message(change, str(session.session), plan.installation)
+            return _to_pascal_case(change.reason.name), message
         case Delete():
-            return _code(change.reason.name), change.reason.value
+            return _to_pascal_case(change.reason.name), change.reason.value
         case Create() | Patch() | Replace() | Keep():
             return "", ""
         case _:
             assert_never(change)
 
 
-def _patch(wanted: Action | Keep, masker: Masker) -> tuple[Mapping[str, Any], ...]:
+def _mask_patch(wanted: Action | Keep, masker: Masker) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(wanted, Patch):
         return ()
-    return tuple(masker.operation(wanted.ref, operation) for operation in wanted.operations)
+    return tuple(masker.mask_operation(wanted.ref, operation) for operation in wanted.operations)
 
 
-def _notes(wanted: Action | Keep) -> tuple[str, ...]:
+def _build_notes(wanted: Action | Keep) -> tuple[str, ...]:
     if not isinstance(wanted, Patch):
         return ()
     adopts = ("adopts it: it carries the annotation that gives it to this installation",)
@@ -258,16 +262,16 @@ def _notes(wanted: Action | Keep) -> tuple[str, ...]:
     return (*(adopts if wanted.adopts else ()), *(force if wanted.force else ()))
 
 
-def _code(name: str) -> str:
+def _to_pascal_case(name: str) -> str:
     """`RUNNING_WORK` as `RunningWork`."""
     return "".join(part.title() for part in name.split("_"))
 
 
-DRIFT: Final = "Drift: changed outside git"
+DRIFT_TITLE: Final = "Drift: changed outside git"
 
 
 @dataclass(frozen=True, slots=True)
-class Drifted:
+class DriftGroup:
     """Fields that one manager changed at one time."""
 
     cause: Drift
@@ -275,14 +279,14 @@ class Drifted:
 
 
 @dataclass(frozen=True, slots=True)
-class Parted:
+class FieldsByCause:
     """What this commit changes, and what was changed outside git before it."""
 
     commit: tuple[FieldChange, ...]
-    drift: tuple[Drifted, ...]
+    drift: tuple[DriftGroup, ...]
 
 
-def part(fields: Iterable[FieldChange]) -> Parted:
+def split_by_cause(fields: Iterable[FieldChange]) -> FieldsByCause:
     """Part fields by their cause, each in its order; our own bookkeeping is left out."""
     commit: list[FieldChange] = []
     drift: dict[Drift, list[FieldChange]] = {}
@@ -293,40 +297,40 @@ def part(fields: Iterable[FieldChange]) -> Parted:
             drift.setdefault(field.cause, []).append(field)
         else:
             commit.append(field)
-    groups = (Drifted(cause, tuple(listed)) for cause, listed in drift.items())
-    return Parted(tuple(commit), tuple(groups))
+    groups = (DriftGroup(cause, tuple(listed)) for cause, listed in drift.items())
+    return FieldsByCause(tuple(commit), tuple(groups))
 
 
-_MOST_PATHS: Final = 2
+_MAX_PATHS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Disruption:
     """What happens (`restarts`), the first fields that force it, and how many more do."""
 
-    happens: str
+    effect: str
     paths: tuple[str, ...]
     more: int
 
-    def words(self, paths: Iterable[str]) -> str:
+    def format(self, paths: Iterable[str]) -> str:
         """Word it with the paths as the form at hand shows them."""
         listed = " and ".join(paths) if not self.more else ", ".join(paths)
         more = f" and {self.more} more" if self.more else ""
-        return f"{self.happens} because {listed}{more} changed"
+        return f"{self.effect} because {listed}{more} changed"
 
 
-def disruption(change: ChangeView) -> Reason | None:
+def find_disruption(change: ChangeView) -> Disruption | None:
     """Say why an object restarts or is replaced; None for one that goes on, or is held."""
     if change.action == "replace":
         forcing = [field for field in change.fields if isinstance(field.effect, ForcesReplace)]
         happens = "restarts" if change.ref.kind == "Pod" else "is deleted and created again"
-        return _reason(happens, forcing or change.fields)
+        return _build_disruption(happens, forcing or change.fields)
     restarting = [field for field in change.fields if isinstance(field.effect, RestartsContainer)]
     if change.action != "patch" or not restarting:
         return None
-    return _reason("restarts a container", restarting)
+    return _build_disruption("restarts a container", restarting)
 
 
-def _reason(happens: str, fields: Iterable[FieldChange]) -> Reason:
+def _build_disruption(effect: str, fields: Iterable[FieldChange]) -> Disruption:
     paths = tuple(field.path for field in fields)
-    return Reason(happens, paths[:_MOST_PATHS], max(0, len(paths) - _MOST_PATHS))
+    return Disruption(effect, paths[:_MAX_PATHS], max(0, len(paths) - _MAX_PATHS))

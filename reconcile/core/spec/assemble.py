@@ -5,26 +5,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconcile.core.canonical_json import digest
+from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
-from reconcile.core.model import Origin, Policy, Session, SessionId, Strategy
+from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
 from reconcile.core.spec.kinds import CAPABILITIES
-from reconcile.core.spec.layers import built_in, overlay
-from reconcile.core.spec.layout import WHOLE_TREE, Role, folder_reason
-from reconcile.core.spec.parse import Declared, FileResult, PolicyFile, Sessions, Settings, Unusable
+from reconcile.core.spec.layers import default_values, merge_layer
+from reconcile.core.spec.layout import WHOLE_TREE, FileRole, find_folder_error
+from reconcile.core.spec.parse import (
+    FileResult,
+    InvalidFile,
+    PolicyFile,
+    SessionDeclaration,
+    SessionFile,
+    SettingsFile,
+)
 from reconcile.core.spec.session_fields import SESSION_SPEC
-from reconcile.core.spec.validate import contradictions, doubts
+from reconcile.core.spec.validate import find_contradictions, find_spec_warnings
 
-_IN_FOLDERS = {Role.SESSIONS, Role.PROJECT}
+_NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}
 
 
 @dataclass(frozen=True, slots=True)
-class Assembled:
+class TreeSpec:
     """All that the files of one tree declare.
 
     `sessions` can be used; `broken` are in a file, but cannot. `unreadable` are namespaces in which
     nothing may be pruned, the empty string stands for all. `namespaces` are the policy's, or those
-    that have a folder. `capabilities` are what the installation declares of its cluster. `halted`
+    that have a folder. `capabilities` are what the installation declares of its cluster. `is_unusable`
     tells that policy or defaults cannot be used: then not even the installation's id is known.
     """
 
@@ -34,12 +41,12 @@ class Assembled:
     unreadable: frozenset[str]
     namespaces: frozenset[str]
     capabilities: Mapping[str, Any]
-    halted: bool
+    is_unusable: bool
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
 
-def assemble(results: Iterable[FileResult], folders: Iterable[str] = ()) -> Assembled:
+def assemble_tree(results: Iterable[FileResult], folders: Iterable[str] = ()) -> TreeSpec:
     """Merge settings into sessions and find what no file can know of itself.
 
     `folders` are the first-level folders, empty ones included. The order of both is of no account.
@@ -55,102 +62,102 @@ class _Assembler:
     def __init__(self, files: list[FileResult]) -> None:
         self._files = files
         self._policy = Policy()
-        self._capabilities = built_in(CAPABILITIES)
-        self._defaults = built_in(SESSION_SPEC)
+        self._capabilities = default_values(CAPABILITIES)
+        self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
-        self._declared: dict[SessionId, list[Declared]] = defaultdict(list)
+        self._declared: dict[SessionId, list[SessionDeclaration]] = defaultdict(list)
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = [note for file in files for note in file.warnings]
         self._unreadable: set[str] = set()
-        self._halted: set[str] = set()
+        self._unusable: set[str] = set()
         self._broken: set[SessionId] = set()
 
-    def assemble(self, folders: Iterable[str]) -> Assembled:
+    def assemble(self, folders: Iterable[str]) -> TreeSpec:
         for file in self._files:
-            self._take(file)
-        self._settings()
-        self._unlisted_folders()
-        self._twice_declared()
-        sessions = self._sessions()
-        return Assembled(
+            self._add_file(file)
+        self._merge_settings()
+        self._find_unlisted_folders()
+        self._find_duplicates()
+        sessions = self._build_sessions()
+        return TreeSpec(
             policy=self._policy,
             sessions=sessions,
             broken=frozenset(self._broken),
             unreadable=frozenset(self._unreadable),
-            namespaces=self._policy.namespaces or _namespaces(folders),
+            namespaces=self._policy.namespaces or _valid_namespaces(folders),
             capabilities=self._capabilities,
-            halted=WHOLE_TREE in self._halted,
+            is_unusable=WHOLE_TREE in self._unusable,
             problems=tuple(sorted(self._problems)),
             warnings=tuple(sorted(self._warnings)),
         )
 
-    def _take(self, file: FileResult) -> None:
+    def _add_file(self, file: FileResult) -> None:
         self._problems.extend(file.problems)
         match file.content:
-            case Sessions(declared):
+            case SessionFile(declared):
                 for session in declared:
                     self._declared[session.id].append(session)
             case PolicyFile(policy):
                 self._policy = policy
-            case Unusable(names):
-                self._doubt(file, names)
+            case InvalidFile(names):
+                self._mark_unreadable(file, names)
             case _:
                 pass
 
-    def _doubt(self, file: FileResult, names: frozenset[SessionId]) -> None:
+    def _mark_unreadable(self, file: FileResult, names: frozenset[SessionId]) -> None:
         """A file with problems stops pruning where it counts, settings stop their sessions."""
-        is_namespace = file.namespace and not folder_reason(file.namespace)
+        is_namespace = file.namespace and not find_folder_error(file.namespace)
         scope = file.namespace if is_namespace else WHOLE_TREE
         self._unreadable.add(scope)
-        if file.role in {Role.POLICY, Role.DEFAULTS, Role.PROJECT}:
-            self._halted.add(scope)
+        if file.role in {FileRole.POLICY, FileRole.DEFAULTS, FileRole.PROJECT}:
+            self._unusable.add(scope)
         else:
             self._broken.update(names)
 
-    def _settings(self) -> None:
+    def _merge_settings(self) -> None:
         layers = {
             file.namespace: file.content.layer
             for file in self._files
-            if isinstance(file.content, Settings)
+            if isinstance(file.content, SettingsFile)
         }
         installation = layers.pop(WHOLE_TREE, {})
-        self._defaults = overlay(SESSION_SPEC, self._defaults, installation)
-        self._capabilities = overlay(
+        self._defaults = merge_layer(SESSION_SPEC, self._defaults, installation)
+        self._capabilities = merge_layer(
             CAPABILITIES, self._capabilities, installation.get("capabilities", {})
         )
         self._projects = {
-            namespace: overlay(SESSION_SPEC, self._defaults, layer)
+            namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
             for namespace, layer in layers.items()
         }
 
-    def _unlisted_folders(self) -> None:
-        used = {file.namespace for file in self._files if file.role in _IN_FOLDERS}
+    def _find_unlisted_folders(self) -> None:
+        used = {file.namespace for file in self._files if file.role in _NAMESPACED_ROLES}
         listed = self._policy.namespaces or used
-        for folder in _namespaces(used - listed):
+        for folder in _valid_namespaces(used - listed):
             message = "this namespace is not in `spec.namespaces` of policy.yaml: add it there"
             self._problems.append(Problem(f"{folder}/", 0, 0, "", message))
             self._unreadable.add(folder)
-            self._halted.add(folder)
+            self._unusable.add(folder)
 
-    def _twice_declared(self) -> None:
+    def _find_duplicates(self) -> None:
         for session, places in self._declared.items():
             if len(places) > 1:
                 self._broken.add(session)
                 self._unreadable.add(session.namespace)
-                self._problems.extend(_twice(places))
+                self._problems.extend(_duplicate_problems(places))
 
-    def _sessions(self) -> tuple[Session, ...]:
+    def _build_sessions(self) -> tuple[Session, ...]:
         usable = []
         for session, (declared, *_) in sorted(self._declared.items()):
-            if session in self._broken or {WHOLE_TREE, session.namespace} & self._halted:
+            if session in self._broken or {WHOLE_TREE, session.namespace} & self._unusable:
                 self._broken.add(session)
             else:
-                usable.append(self._session(declared))
-        return tuple(session for session in usable if self._is_consistent(session))
+                usable.append(self._build_session(declared))
+        return tuple(session for session in usable if self._check_consistency(session))
 
-    def _session(self, declared: Declared) -> Session:
+    def _build_session(self, declared: SessionDeclaration) -> Session:
         base = self._projects.get(declared.id.namespace, self._defaults)
-        spec = {**overlay(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
+        spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
         seen = {
             "namespace": declared.id.namespace,
             "name": declared.id.name,
@@ -163,32 +170,36 @@ class _Assembler:
             id=declared.id,
             origin=declared.origin,
             state=declared.state,
-            strategy=Strategy(spec["update"]["strategy"]),
+            strategy=UpdateStrategy(spec["update"]["strategy"]),
             labels=declared.labels,
             annotations=declared.annotations,
             spec=spec,
-            digest=digest(seen),
+            digest=compute_digest(seen),
         )
 
-    def _is_consistent(self, session: Session) -> bool:
-        self._warnings.extend(_at(session.origin, *doubt) for doubt in doubts(session.spec))
-        reasons = contradictions(session.spec)
+    def _check_consistency(self, session: Session) -> bool:
+        self._warnings.extend(
+            _problem_at(session.origin, *doubt) for doubt in find_spec_warnings(session.spec)
+        )
+        reasons = find_contradictions(session.spec)
         for field, message in reasons:
-            self._problems.append(_at(session.origin, field, message))
+            self._problems.append(_problem_at(session.origin, field, message))
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
         return not reasons
 
 
-def _twice(places: list[Declared]) -> Iterable[Problem]:
+def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
     for place in places:
         others = ", ".join(str(other.origin) for other in places if other is not place)
-        yield _at(place.origin, "metadata.name", f"session {place.id} is declared twice: {others}")
+        yield _problem_at(
+            place.origin, "metadata.name", f"session {place.id} is declared twice: {others}"
+        )
 
 
-def _at(origin: Origin, field: str, message: str) -> Problem:
+def _problem_at(origin: Origin, field: str, message: str) -> Problem:
     return Problem(origin.path, origin.line, origin.column, field, message)
 
 
-def _namespaces(folders: Iterable[str]) -> frozenset[str]:
-    return frozenset(folder for folder in folders if not folder_reason(folder))
+def _valid_namespaces(folders: Iterable[str]) -> frozenset[str]:
+    return frozenset(folder for folder in folders if not find_folder_error(folder))

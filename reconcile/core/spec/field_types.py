@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
-_FOUND = {
+_YAML_TYPE_NAMES = {
     str: "text",
     bool: "true or false",
     int: "a number",
@@ -19,12 +19,12 @@ _FOUND = {
 }
 
 
-def found(value: Any) -> str:
+def yaml_type_name(value: Any) -> str:
     """Name the type of a value as YAML knows it."""
-    return _FOUND[type(value)]
+    return _YAML_TYPE_NAMES[type(value)]
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest_name(word: str, known: Iterable[str]) -> str:
     """Ask for the nearest known word, or say nothing where none is near."""
     spelt = {name.lower(): name for name in known}
     near = get_close_matches(word[:60].lower(), spelt, n=1)
@@ -40,41 +40,41 @@ NO_EFFECT_YET: Final = "is accepted, but has no effect yet"
 PLATFORM_ONLY: Final = "has no effect here: it is the platform's own"
 
 
-def fine(_value: Any) -> str:
+def accept_any(_value: Any) -> str:
     """Find nothing wrong."""
     return ""
 
 
-def same(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """Leave a value as it is."""
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value: `what` words it in "must be ..., not ...".
+    """A single value: `expected` words it in "must be ..., not ...".
 
-    `reason` says what is wrong with a value of the right type, or nothing. `convert` gives the
+    `find_error` says what is wrong with a value of the right type, or nothing. `convert` gives the
     one form that templates see.
     """
 
-    what: str
+    expected: str
     accepts: frozenset[type]
     schema: Mapping[str, Any]
-    reason: Callable[[Any], str] = fine
-    convert: Callable[[Any], Any] = same
+    find_error: Callable[[Any], str] = accept_any
+    convert: Callable[[Any], Any] = identity
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
-    """A list; of two items with the same `identity` the second is refused (none is never same)."""
+class ListType:
+    """A list; of two items with the same `unique_key` the second is refused (none is never same)."""
 
-    item: "Type"
-    identity: Callable[[Any], Any] = lambda _item: None
+    item: "FieldType"
+    unique_key: Callable[[Any], Any] = lambda _item: None
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class MapType:
     """A mapping with names of the author's choice."""
 
     key: Scalar
@@ -82,28 +82,28 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Anything:
+class AnyType:
     """What is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class ObjectType:
     """A mapping with known names.
 
-    `reason` judges it as a whole. `as_written` keeps it as it is, without the fields that are not
+    `find_error` judges it as a whole. `is_passthrough` keeps it as it is, without the fields that are not
     set: it is passed on to Kubernetes.
     """
 
     fields: tuple["Field", ...]
-    reason: Callable[[Mapping[str, Any]], str] = fine
-    as_written: bool = False
+    find_error: Callable[[Mapping[str, Any]], str] = accept_any
+    is_passthrough: bool = False
     by_name: Mapping[str, "Field"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {known.name: known for known in self.fields})
 
 
-Type: TypeAlias = Scalar | Items | Entries | Anything | Fields
+FieldType: TypeAlias = Scalar | ListType | MapType | AnyType | ObjectType
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Field:
     """
 
     name: str
-    type: Type
+    type: FieldType
     description: str
     default: Any = None
     required: bool = False
@@ -127,28 +127,28 @@ def choice(*words: str) -> Scalar:
     listed = " or ".join((", ".join(words[:-1]), words[-1])) if words[1:] else words[0]
 
     def reason(value: str) -> str:
-        hint = suggest(value, words) if words[1:] else ""
+        hint = suggest_name(value, words) if words[1:] else ""
         return "" if value in words else f"must be {listed}{hint}"
 
     return Scalar(listed, TEXT, {"type": "string", "enum": list(words)}, reason)
 
 
-def whole(minimum: int, maximum: int) -> Scalar:
+def bounded_integer(minimum: int, maximum: int) -> Scalar:
     """A whole number within bounds."""
-    return _bounded("a whole number", INTEGER, minimum, maximum)
+    return _bounded_scalar("a whole number", INTEGER, minimum, maximum)
 
 
-def number(minimum: int, maximum: int) -> Scalar:
+def bounded_number(minimum: int, maximum: int) -> Scalar:
     """Any number within bounds."""
-    return _bounded("a number", NUMBER, minimum, maximum)
+    return _bounded_scalar("a number", NUMBER, minimum, maximum)
 
 
-def _bounded(what: str, accepts: frozenset[type], minimum: int, maximum: int) -> Scalar:
+def _bounded_scalar(expected: str, accepts: frozenset[type], minimum: int, maximum: int) -> Scalar:
     def reason(value: float) -> str:
         return "" if minimum <= value <= maximum else f"must be from {minimum} to {maximum}"
 
     kind = "integer" if accepts is INTEGER else "number"
-    return Scalar(what, accepts, {"type": kind, "minimum": minimum, "maximum": maximum}, reason)
+    return Scalar(expected, accepts, {"type": kind, "minimum": minimum, "maximum": maximum}, reason)
 
 
 BOOL: Final = Scalar("true or false", BOOLEAN, {"type": "boolean"})

@@ -13,17 +13,17 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from reconcile.core.model import LABEL_MANAGED_BY, PREFIX, RECORD_PREFIX
-from reconcile.core.spec.field_types import TEXT, Scalar, same
+from reconcile.core.model import LABEL_MANAGED_BY, LABEL_PREFIX, RECORD_PREFIX
+from reconcile.core.spec.field_types import TEXT, Scalar, identity
 
-LONGEST_NAME: Final = 63 - len(RECORD_PREFIX)
+MAX_NAME_LENGTH: Final = 63 - len(RECORD_PREFIX)
 """The longest session name: `session-<name>` has to fit into a Service's name."""
 
-LONGEST_TEXT: Final = 120_000
+MAX_TEXT_BYTES: Final = 120_000
 """Linux gives a process no environment entry beyond 128 KiB."""
 
-LONGEST_LINE: Final = 1024
-LONGEST_DURATION: Final = 366 * 24 * 3600
+MAX_LINE_LENGTH: Final = 1024
+MAX_DURATION_SECONDS: Final = 366 * 24 * 3600
 
 RESERVED_ENVIRONMENT: Final = frozenset(
     {
@@ -52,48 +52,50 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 """What the shipped templates set themselves; other fields of a session are the way to change it."""
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_LABEL_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _IMAGE_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _NUMBER: Final = "([0-9]{1,18}(\\.[0-9]{0,9})?|\\.[0-9]{1,9})"
 _UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_ALLOWED_KUBERNETES: Final = (
+_ALLOWED_KUBERNETES_KEYS: Final = (
     "app.kubernetes.io/",
     "cluster-autoscaler.kubernetes.io/safe-to-evict",
 )
 
 
-def form(what: str, pattern: str, longest: int, convert: Callable[[Any], Any] = same) -> Scalar:
-    """A text of one pattern, anchored at both ends; `what` shows a good one."""
+def text_format(
+    expected: str, pattern: str, max_length: int, convert: Callable[[Any], Any] = identity
+) -> Scalar:
+    """A text of one pattern, anchored at both ends; `expected` shows a good one."""
     compiled = re.compile(pattern, re.ASCII)
-    schema = {"type": "string", "pattern": f"^({pattern})$", "maxLength": longest}
+    schema = {"type": "string", "pattern": f"^({pattern})$", "maxLength": max_length}
 
     def reason(value: str) -> str:
-        if len(value) > longest:
-            return f"is longer than {longest} characters"
-        return "" if compiled.fullmatch(value) else f"must be {what}"
+        if len(value) > max_length:
+            return f"is longer than {max_length} characters"
+        return "" if compiled.fullmatch(value) else f"must be {expected}"
 
     return Scalar("text", TEXT, schema, reason, convert)
 
 
-def label_reason(key: str) -> str:
+def find_label_error(key: str) -> str:
     """Say why a label or annotation may not be set in a file, or nothing."""
     domain = key.rpartition("/")[0]
-    if key == LABEL_MANAGED_BY or key.startswith(PREFIX):
+    if key == LABEL_MANAGED_BY or key.startswith(LABEL_PREFIX):
         return "is reserved: the reconciler sets it itself"
     is_kubernetes = f".{domain}".endswith((".kubernetes.io", ".k8s.io"))
-    if is_kubernetes and not key.startswith(_ALLOWED_KUBERNETES):
+    if is_kubernetes and not key.startswith(_ALLOWED_KUBERNETES_KEYS):
         return "is reserved for Kubernetes"
-    return KEY.reason(key)
+    return QUALIFIED_NAME.find_error(key)
 
 
-def environment_reason(name: str) -> str:
+def find_variable_error(name: str) -> str:
     """Say why a variable may not be set in a file, or nothing."""
     if name in RESERVED_ENVIRONMENT:
         return "is reserved: the session's other fields set it"
-    return ENVIRONMENT_NAME.reason(name)
+    return ENVIRONMENT_NAME.find_error(name)
 
 
-def seconds(duration: str | int) -> int:
+def parse_duration_seconds(duration: str | int) -> int:
     """Turn a duration that passed its check into seconds."""
     if isinstance(duration, int):
         return duration
@@ -102,28 +104,28 @@ def seconds(duration: str | int) -> int:
     )
 
 
-def _duration_reason(value: str | int) -> str:
+def _find_duration_error(value: str | int) -> str:
     if isinstance(value, str) and not re.fullmatch(_DURATION, value, re.ASCII):
         return "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
-    is_sensible = 0 < seconds(value) <= LONGEST_DURATION
+    is_sensible = 0 < parse_duration_seconds(value) <= MAX_DURATION_SECONDS
     return "" if is_sensible else "must be from one second to 366 days"
 
 
-def _quantity_reason(value: str | float) -> str:
+def _find_quantity_error(value: str | float) -> str:
     if re.fullmatch(_QUANTITY, str(value), re.ASCII):
         return ""
     return "must be a quantity such as 500m, 2 or 8Gi"
 
 
-def _line_reason(value: str) -> str:
-    if len(value) > LONGEST_LINE:
-        return f"is longer than {LONGEST_LINE} characters"
+def _find_line_error(value: str) -> str:
+    if len(value) > MAX_LINE_LENGTH:
+        return f"is longer than {MAX_LINE_LENGTH} characters"
     return "" if re.fullmatch(_LINE, value) else "must be one line without control characters"
 
 
-def _text_reason(value: str) -> str:
-    if len(value.encode()) > LONGEST_TEXT:
-        return f"is longer than {LONGEST_TEXT} bytes, more than a process can be given"
+def _find_text_error(value: str) -> str:
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        return f"is longer than {MAX_TEXT_BYTES} bytes, more than a process can be given"
     return ""
 
 
@@ -131,53 +133,55 @@ _DURATION: Final = "(?=.)([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)
 _QUANTITY: Final = f"{_NUMBER}(m|u|n|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE][0-9]{{1,2}})?"
 _LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
 
-NAME: Final = form(
-    f"lower-case letters, digits and `-`, at most {LONGEST_NAME} of them: "
+SESSION_NAME: Final = text_format(
+    f"lower-case letters, digits and `-`, at most {MAX_NAME_LENGTH} of them: "
     f"the session's Service is called `{RECORD_PREFIX}<name>`, and Kubernetes takes 63",
-    f"(?=.{{1,{LONGEST_NAME}}}$){_LABEL}",
-    LONGEST_LINE,
+    f"(?=.{{1,{MAX_NAME_LENGTH}}}$){_LABEL}",
+    MAX_LINE_LENGTH,
 )
-LABEL_NAME: Final = form("lower-case letters, digits and `-`", _LABEL, 63)
-OBJECT_NAME: Final = form("lower-case letters, digits, `-` and `.`", f"{_LABEL}(\\.{_LABEL})*", 253)
-SESSION_REF: Final = form("`<namespace>/<session>`", f"{_LABEL}/{_LABEL}", 127)
-KEY: Final = form(
+LABEL_NAME: Final = text_format("lower-case letters, digits and `-`", _LABEL, 63)
+OBJECT_NAME: Final = text_format(
+    "lower-case letters, digits, `-` and `.`", f"{_LABEL}(\\.{_LABEL})*", 253
+)
+SESSION_REF: Final = text_format("`<namespace>/<session>`", f"{_LABEL}/{_LABEL}", 127)
+QUALIFIED_NAME: Final = text_format(
     "a name such as `team` or `example.com/team`",
-    f"({_LABEL}(\\.{_LABEL})*/)?(?=.{{1,63}}$){_PART}",
+    f"({_LABEL}(\\.{_LABEL})*/)?(?=.{{1,63}}$){_LABEL_PART}",
     317,
 )
-LABEL_VALUE: Final = form("letters, digits, `-`, `_` and `.`", f"({_PART})?", 63)
-ENVIRONMENT_NAME: Final = form(
+LABEL_VALUE: Final = text_format("letters, digits, `-`, `_` and `.`", f"({_LABEL_PART})?", 63)
+ENVIRONMENT_NAME: Final = text_format(
     "letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`",
     "(?!\\.\\.)(?!\\.$)[-._A-Za-z][-._A-Za-z0-9]*",
     253,
 )
-IMAGE: Final = form(
+IMAGE: Final = text_format(
     "an image reference such as quay.io/team/runner:1.2",
     f"(?:(?:[A-Za-z0-9.-]+|\\[[0-9a-f:]+\\])(?::[0-9]{{1,5}})?/)?{_IMAGE_PART}(?:/{_IMAGE_PART})*"
     "(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
     512,
 )
-BUCKET: Final = form(
+BUCKET: Final = text_format(
     "a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`",
     "(?=.{3,63}$)(?!.*\\.\\.)(?![0-9.]*$)[a-z0-9][-.a-z0-9]*[a-z0-9]",
     63,
 )
-REGION: Final = form("a region such as eu-central-1", "[A-Za-z0-9-]+", 63)
-ENDPOINT: Final = form(
+REGION: Final = text_format("a region such as eu-central-1", "[A-Za-z0-9-]+", 63)
+ENDPOINT: Final = text_format(
     "a URL such as https://s3.example.com:9000, without user, password and query",
     "https?://(?:[A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?/?",
-    LONGEST_LINE,
+    MAX_LINE_LENGTH,
 )
-AUDIENCE: Final = form(
-    "an audience such as sts.amazonaws.com", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", LONGEST_LINE
+AUDIENCE: Final = text_format(
+    "an audience such as sts.amazonaws.com", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", MAX_LINE_LENGTH
 )
-BANDWIDTH: Final = form(
+BANDWIDTH: Final = text_format(
     "bytes a second, at least 100kB, such as 20MiB",
     "([1-9][0-9]{2,8}(k|Ki)|[1-9][0-9]{0,5}(M|Mi|G|Gi))B?",
     16,
 )
-MODEL: Final = form("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
-PATTERN: Final = form("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
+MODEL: Final = text_format("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
+NAME_PATTERN: Final = text_format("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
 DURATION: Final = Scalar(
     "a duration",
     frozenset({str, int}),
@@ -185,27 +189,29 @@ DURATION: Final = Scalar(
         "type": ["string", "integer"],
         "pattern": f"^{_DURATION}$",
         "minimum": 1,
-        "maximum": LONGEST_DURATION,
+        "maximum": MAX_DURATION_SECONDS,
     },
-    _duration_reason,
-    seconds,
+    _find_duration_error,
+    parse_duration_seconds,
 )
 QUANTITY: Final = Scalar(
     "a quantity",
     frozenset({str, int, float}),
     {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$", "minimum": 0},
-    _quantity_reason,
+    _find_quantity_error,
     str,
 )
-LINE: Final = Scalar(
+SINGLE_LINE: Final = Scalar(
     "text",
     TEXT,
-    {"type": "string", "maxLength": LONGEST_LINE, "pattern": f"^{_LINE}$"},
-    _line_reason,
+    {"type": "string", "maxLength": MAX_LINE_LENGTH, "pattern": f"^{_LINE}$"},
+    _find_line_error,
 )
-FREE_TEXT: Final = Scalar("text", TEXT, {"type": "string", "maxLength": LONGEST_TEXT}, _text_reason)
-LABEL_KEY: Final = Scalar("text", TEXT, KEY.schema, label_reason)
-VARIABLE: Final = Scalar("text", TEXT, ENVIRONMENT_NAME.schema, environment_reason)
+FREE_TEXT: Final = Scalar(
+    "text", TEXT, {"type": "string", "maxLength": MAX_TEXT_BYTES}, _find_text_error
+)
+LABEL_KEY: Final = Scalar("text", TEXT, QUALIFIED_NAME.schema, find_label_error)
+VARIABLE: Final = Scalar("text", TEXT, ENVIRONMENT_NAME.schema, find_variable_error)
 
 
 _HOST: Final = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
@@ -216,25 +222,25 @@ _SCP: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]*@{_HOST}:[^:-].*")
 _SSH_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _NO_BLANK: Final = r"[^\x00-\x20\x7f-\xa0\u2028\u2029]"
 _BAD_IN_BRANCH: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|\.$|/$")
-_LONGEST: Final = 2048
-_LONGEST_BRANCH: Final = 244
+_MAX_URL_LENGTH: Final = 2048
+_MAX_BRANCH_LENGTH: Final = 244
 _EXAMPLE: Final = "such as https://host/team/repo or git@host:team/repo"
 
 
-def _url_reason(value: str) -> str:
+def _find_url_error(value: str) -> str:
     if value.startswith("-"):
         return "begins with `-`: git would read it as an option"
-    if len(value) > _LONGEST or not re.fullmatch(f"{_NO_BLANK}+", value):
+    if len(value) > _MAX_URL_LENGTH or not re.fullmatch(f"{_NO_BLANK}+", value):
         return f"must be a URL {_EXAMPLE}, without blanks and control characters"
     if re.match("[A-Za-z0-9+.-]*::", value):
         return "names a remote helper (`ext::` and the like), which git would run as a program"
     address = _URL.fullmatch(value)
     if address is None:
         return "" if _SCP.fullmatch(value) else f"must be an https or ssh URL {_EXAMPLE}"
-    return _address_reason(address["scheme"], address["user"], value)
+    return _find_address_error(address["scheme"], address["user"], value)
 
 
-def _address_reason(scheme: str, user: str | None, value: str) -> str:
+def _find_address_error(scheme: str, user: str | None, value: str) -> str:
     is_plain_user = scheme == "ssh" and user is not None and _SSH_USER.fullmatch(user)
     if user is not None and not is_plain_user:
         return "has credentials in it: remove them, and give them to the runner in a Secret"
@@ -243,23 +249,23 @@ def _address_reason(scheme: str, user: str | None, value: str) -> str:
     return ""
 
 
-def _branch_reason(value: str) -> str:
+def _find_branch_error(value: str) -> str:
     if value.startswith("-"):
         return "begins with `-`: git would read it as an option"
     is_odd = not value or value.startswith(("/", ".")) or value in {"@", "HEAD"}
-    if is_odd or len(value) > _LONGEST_BRANCH or _BAD_IN_BRANCH.search(value):
+    if is_odd or len(value) > _MAX_BRANCH_LENGTH or _BAD_IN_BRANCH.search(value):
         return "must be a name that git takes for a branch (see git-check-ref-format)"
     return ""
 
 
-def _path_reason(value: str) -> str:
+def _find_path_error(value: str) -> str:
     if value.startswith(("/", "-")) or ".." in value.split("/"):
         return "must be a path inside the repository"
-    is_plain = len(value) <= _LONGEST and re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\\]*", value)
+    is_plain = len(value) <= _MAX_URL_LENGTH and re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\\]*", value)
     return "" if is_plain else "must be a path inside the repository, without control characters"
 
 
-def folder(url: str) -> str:
+def clone_directory(url: str) -> str:
     """The folder that git clones a URL into: its last part without `.git`."""
     return re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
 
@@ -269,21 +275,21 @@ GIT_URL: Final = Scalar(
     TEXT,
     {
         "type": "string",
-        "maxLength": _LONGEST,
+        "maxLength": _MAX_URL_LENGTH,
         "pattern": rf"^((https?|git)://[^/@]+/|ssh://[^/:]+(:[0-9]+)?/|[^-:/][^:/]*@[^:]+:[^:-])"
         rf"{_NO_BLANK}*$",
     },
-    _url_reason,
+    _find_url_error,
 )
 BRANCH: Final = Scalar(
     "text",
     TEXT,
-    {"type": "string", "maxLength": _LONGEST_BRANCH, "pattern": r"^[^-/.\s][^\s~^:?*\[\\]*$"},
-    _branch_reason,
+    {"type": "string", "maxLength": _MAX_BRANCH_LENGTH, "pattern": r"^[^-/.\s][^\s~^:?*\[\\]*$"},
+    _find_branch_error,
 )
 REPOSITORY_PATH: Final = Scalar(
     "text",
     TEXT,
-    {"type": "string", "maxLength": _LONGEST, "pattern": r"^([^/\\-][^\\]*)?$"},
-    _path_reason,
+    {"type": "string", "maxLength": _MAX_URL_LENGTH, "pattern": r"^([^/\\-][^\\]*)?$"},
+    _find_path_error,
 )

@@ -3,29 +3,40 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from reconcile.core.spec.field_types import Anything, Entries, Field, Fields, Items, Scalar, Type
+from reconcile.core.spec.field_types import (
+    AnyType,
+    Field,
+    FieldType,
+    ListType,
+    MapType,
+    ObjectType,
+    Scalar,
+)
 from reconcile.core.spec.kinds import KINDS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema(kind: str) -> dict[str, Any]:
+def build_kind_schema(kind: str) -> dict[str, Any]:
     """The schema of one kind's documents; KeyError for a kind that is not ours."""
-    return {"$schema": DIALECT, "title": kind, **_schema(KINDS[kind])}
+    return {"$schema": DIALECT, "title": kind, **_type_schema(KINDS[kind])}
 
 
-def combined_schema() -> dict[str, Any]:
+def build_combined_schema() -> dict[str, Any]:
     """One schema for documents of any kind, and for lists of them as kubectl exports them."""
     kinds = [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
     return {
         "$schema": DIALECT,
         "title": "Desired state of agent sessions",
         "oneOf": [*kinds, {"$ref": "#/$defs/List"}],
-        "$defs": {**{kind: _schema(table) for kind, table in KINDS.items()}, "List": _list(kinds)},
+        "$defs": {
+            **{kind: _type_schema(table) for kind, table in KINDS.items()},
+            "List": _list_schema(kinds),
+        },
     }
 
 
-def _list(kinds: list[dict[str, Any]]) -> dict[str, Any]:
+def _list_schema(kinds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
@@ -39,45 +50,45 @@ def _list(kinds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _schema(kind: Type) -> dict[str, Any]:
+def _type_schema(kind: FieldType) -> dict[str, Any]:
     match kind:
         case Scalar():
             return dict(kind.schema)
-        case Items():
-            return {"type": "array", "items": _schema(kind.item)}
-        case Entries():
+        case ListType():
+            return {"type": "array", "items": _type_schema(kind.item)}
+        case MapType():
             return {
                 "type": "object",
-                "propertyNames": _schema(kind.key),
-                "additionalProperties": _nullable(_schema(kind.value)),
+                "propertyNames": _type_schema(kind.key),
+                "additionalProperties": _make_nullable(_type_schema(kind.value)),
             }
-        case Anything():
+        case AnyType():
             return {}
-        case Fields():
-            return _object(kind)
+        case ObjectType():
+            return _object_schema(kind)
         case _:
             assert_never(kind)
 
 
-def _object(kind: Fields) -> dict[str, Any]:
+def _object_schema(kind: ObjectType) -> dict[str, Any]:
     required = [field.name for field in kind.fields if field.required]
     return {
         "type": "object",
-        "properties": {field.name: _property(field) for field in kind.fields},
+        "properties": {field.name: _property_schema(field) for field in kind.fields},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
 
 
-def _property(field: Field) -> dict[str, Any]:
-    schema = _schema(field.type)
+def _property_schema(field: Field) -> dict[str, Any]:
+    schema = _type_schema(field.type)
     note = f" ({field.warning})" if field.warning else ""
     default = {} if field.default is None else {"default": field.default}
     described = {"description": f"{field.description}{note}", **default}
-    return {**described, **(schema if field.required else _nullable(schema))}
+    return {**described, **(schema if field.required else _make_nullable(schema))}
 
 
-def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _make_nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Allow null, which means "not set"."""
     wider = dict(schema)
     if "type" in schema:

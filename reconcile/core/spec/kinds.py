@@ -6,40 +6,40 @@ from typing import Final
 from reconcile.core.spec.field_types import (
     BOOL,
     PLATFORM_ONLY,
-    Anything,
-    Entries,
+    AnyType,
     Field,
-    Fields,
-    Items,
+    ListType,
+    MapType,
+    ObjectType,
     Scalar,
+    bounded_integer,
     choice,
-    same,
-    whole,
+    identity,
 )
 from reconcile.core.spec.formats import (
     FREE_TEXT,
     LABEL_KEY,
     LABEL_NAME,
     LABEL_VALUE,
-    NAME,
+    NAME_PATTERN,
     OBJECT_NAME,
-    PATTERN,
+    SESSION_NAME,
     SESSION_REF,
 )
-from reconcile.core.spec.session_fields import EXPORTED, SESSION_SPEC, SHARED
+from reconcile.core.spec.session_fields import EXPORTED_FIELDS, SESSION_SPEC, SHARED_FIELDS
 
 API_VERSION: Final = "vteam.ambient-code/v1alpha1"
 """The version of every kind here: the platform's own."""
 
-SESSION: Final = "AgenticSession"
-DEFAULTS: Final = "SessionDefaults"
-PROJECT: Final = "ProjectSettings"
-POLICY: Final = "Policy"
+SESSION_KIND: Final = "AgenticSession"
+DEFAULTS_KIND: Final = "SessionDefaults"
+PROJECT_KIND: Final = "ProjectSettings"
+POLICY_KIND: Final = "Policy"
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 """What kubectl writes into exports; it repeats the whole object, and is left out."""
 
-_SERVER_SET: Final = (
+_SERVER_SET_FIELDS: Final = (
     "uid",
     "resourceVersion",
     "generation",
@@ -54,49 +54,58 @@ _SERVER_SET: Final = (
 )
 
 
-def _metadata(name: Scalar, *, required: bool) -> Fields:
-    return Fields(
+def _metadata_type(name: Scalar, *, required: bool) -> ObjectType:
+    return ObjectType(
         (
             Field("name", name, "The object's name.", required=required),
             Field("namespace", LABEL_NAME, "The folder's name, if given at all."),
-            Field("labels", Entries(LABEL_KEY, LABEL_VALUE), "Labels for the session's objects."),
+            Field("labels", MapType(LABEL_KEY, LABEL_VALUE), "Labels for the session's objects."),
             Field(
                 "annotations",
-                Entries(LABEL_KEY, FREE_TEXT),
+                MapType(LABEL_KEY, FREE_TEXT),
                 "Annotations for the session's objects.",
             ),
-            *(Field(set_by, Anything(), "Set by the server; ignored.") for set_by in _SERVER_SET),
+            *(
+                Field(set_by, AnyType(), "Set by the server; ignored.")
+                for set_by in _SERVER_SET_FIELDS
+            ),
         )
     )
 
 
-def _document(kind: str, metadata: Fields, spec: Fields) -> Fields:
-    is_session = kind == SESSION
-    return Fields(
+def _document_type(kind: str, metadata: ObjectType, spec: ObjectType) -> ObjectType:
+    is_session = kind == SESSION_KIND
+    return ObjectType(
         (
             Field("apiVersion", choice(API_VERSION), "The version of the format.", required=True),
             Field("kind", choice(kind), "The kind of document.", required=True),
             Field("metadata", metadata, "Name, labels, annotations.", required=is_session),
             Field("spec", spec, "What is wanted."),
-            Field("status", Anything(), "Set by the platform; only a terminal phase is read."),
+            Field("status", AnyType(), "Set by the platform; only a terminal phase is read."),
         )
     )
 
 
-_BUDGET: Final = Fields(
+_BUDGET: Final = ObjectType(
     (
-        Field("percent", whole(0, 100), "The share of living sessions that may be hit.", 25),
-        Field("atLeast", whole(0, 1_000_000), "The number that may be hit in any case.", 1),
+        Field(
+            "percent", bounded_integer(0, 100), "The share of living sessions that may be hit.", 25
+        ),
+        Field(
+            "atLeast", bounded_integer(0, 1_000_000), "The number that may be hit in any case.", 1
+        ),
     )
 )
 
-_POLICY_SPEC: Final = Fields(
+_POLICY_SPEC: Final = ObjectType(
     (
         Field("installation", LABEL_NAME, "The id that marks every object as ours.", "default"),
-        Field("namespaces", Items(LABEL_NAME, same), "The only namespaces that may be touched."),
+        Field(
+            "namespaces", ListType(LABEL_NAME, identity), "The only namespaces that may be touched."
+        ),
         Field(
             "budgets",
-            Fields(
+            ObjectType(
                 (
                     Field("deletes", _BUDGET, "Sessions that one revision may end."),
                     Field("restarts", _BUDGET, "Sessions that one revision may restart."),
@@ -104,8 +113,12 @@ _POLICY_SPEC: Final = Fields(
             ),
             "How much one revision may hit.",
         ),
-        Field("allowDeletes", Items(SESSION_REF, same), "Sessions that may end, over any budget."),
-        Field("allowRestarts", Items(SESSION_REF, same), "Sessions that may be restarted."),
+        Field(
+            "allowDeletes",
+            ListType(SESSION_REF, identity),
+            "Sessions that may end, over any budget.",
+        ),
+        Field("allowRestarts", ListType(SESSION_REF, identity), "Sessions that may be restarted."),
         Field("allowEmpty", BOOL, "Whether the last session may end.", default=False),
         Field(
             "onConflict",
@@ -113,11 +126,15 @@ _POLICY_SPEC: Final = Fields(
             "What to do with a declared field that somebody else has changed.",
             "heal",
         ),
-        Field("mask", Items(PATTERN, same), "Names of variables whose values are never shown."),
+        Field(
+            "mask",
+            ListType(NAME_PATTERN, identity),
+            "Names of variables whose values are never shown.",
+        ),
     )
 )
 
-CAPABILITIES: Final = Fields(
+CAPABILITIES: Final = ObjectType(
     (
         Field(
             "sidecar",
@@ -129,8 +146,8 @@ CAPABILITIES: Final = Fields(
 )
 """What the cluster can do, as the installation declares it."""
 
-_PROJECT_EXPORTED: Final = tuple(
-    Field(name, Anything(), "The platform's own.", warning=PLATFORM_ONLY)
+_PROJECT_EXPORTED_FIELDS: Final = tuple(
+    Field(name, AnyType(), "The platform's own.", warning=PLATFORM_ONLY)
     for name in (
         "groupAccess",
         "runnerSecretsName",
@@ -141,21 +158,27 @@ _PROJECT_EXPORTED: Final = tuple(
     )
 )
 
-_PLAIN: Final = _metadata(OBJECT_NAME, required=False)
+_OPTIONAL_METADATA: Final = _metadata_type(OBJECT_NAME, required=False)
 
-KINDS: Final[Mapping[str, Fields]] = {
-    SESSION: _document(
-        SESSION, _metadata(NAME, required=True), Fields((*SESSION_SPEC.fields, *EXPORTED))
+KINDS: Final[Mapping[str, ObjectType]] = {
+    SESSION_KIND: _document_type(
+        SESSION_KIND,
+        _metadata_type(SESSION_NAME, required=True),
+        ObjectType((*SESSION_SPEC.fields, *EXPORTED_FIELDS)),
     ),
-    DEFAULTS: _document(
-        DEFAULTS,
-        _PLAIN,
-        Fields((*SHARED, Field("capabilities", CAPABILITIES, "What the cluster can do."))),
+    DEFAULTS_KIND: _document_type(
+        DEFAULTS_KIND,
+        _OPTIONAL_METADATA,
+        ObjectType(
+            (*SHARED_FIELDS, Field("capabilities", CAPABILITIES, "What the cluster can do."))
+        ),
     ),
-    PROJECT: _document(PROJECT, _PLAIN, Fields((*SHARED, *_PROJECT_EXPORTED))),
-    POLICY: _document(POLICY, _PLAIN, _POLICY_SPEC),
+    PROJECT_KIND: _document_type(
+        PROJECT_KIND, _OPTIONAL_METADATA, ObjectType((*SHARED_FIELDS, *_PROJECT_EXPORTED_FIELDS))
+    ),
+    POLICY_KIND: _document_type(POLICY_KIND, _OPTIONAL_METADATA, _POLICY_SPEC),
 }
 """The table of each kind's whole document."""
 
-SETTINGS: Final = Fields(SHARED)
+SETTINGS: Final = ObjectType(SHARED_FIELDS)
 POLICY_SPEC: Final = _POLICY_SPEC

@@ -6,54 +6,63 @@ Results share what they have in common: nobody may change them.
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from reconcile.core.spec.field_types import Anything, Entries, Fields, Items, Scalar, Type
+from reconcile.core.spec.field_types import (
+    AnyType,
+    FieldType,
+    ListType,
+    MapType,
+    ObjectType,
+    Scalar,
+)
 
 
-def built_in(kind: Fields) -> Mapping[str, Any]:
+def default_values(kind: ObjectType) -> Mapping[str, Any]:
     """Every known field with its default: None, an empty list or an empty mapping without one."""
-    return {field.name: _unset(field.type, field.default) for field in kind.fields}
+    return {field.name: _default_value(field.type, field.default) for field in kind.fields}
 
 
-def overlay(kind: Fields, base: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str, Any]:
+def merge_layer(
+    kind: ObjectType, base: Mapping[str, Any], layer: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Lay one layer over a complete base: mappings merge at every depth, lists replace."""
     known = kind.by_name
     laid = {
-        name: _lay(known[name].type, base[name], value)
+        name: _merge_value(known[name].type, base[name], value)
         for name, value in layer.items()
         if name in known
     }
     return {**base, **laid}
 
 
-def _lay(kind: Type, base: Any, value: Any) -> Any:
+def _merge_value(kind: FieldType, base: Any, value: Any) -> Any:
     match kind:
-        case Scalar() | Anything():
+        case Scalar() | AnyType():
             return value
-        case Entries():
+        case MapType():
             return {**base, **value}
-        case Items():
-            return [_complete(kind.item, item) for item in value]
-        case Fields():
-            return overlay(kind, base, value)
+        case ListType():
+            return [_fill_defaults(kind.item, item) for item in value]
+        case ObjectType():
+            return merge_layer(kind, base, value)
         case _:
             assert_never(kind)
 
 
-def _complete(kind: Type, value: Any) -> Any:
-    if isinstance(kind, Fields) and not kind.as_written:
-        return overlay(kind, built_in(kind), value)
+def _fill_defaults(kind: FieldType, value: Any) -> Any:
+    if isinstance(kind, ObjectType) and not kind.is_passthrough:
+        return merge_layer(kind, default_values(kind), value)
     return value
 
 
-def _unset(kind: Type, default: Any) -> Any:
+def _default_value(kind: FieldType, default: Any) -> Any:
     match kind:
-        case Scalar() | Anything():
+        case Scalar() | AnyType():
             return default
-        case Entries():
+        case MapType():
             return dict(default or {})
-        case Items():
+        case ListType():
             return list(default or [])
-        case Fields():
-            return built_in(kind)
+        case ObjectType():
+            return default_values(kind)
         case _:
             assert_never(kind)

@@ -2,15 +2,15 @@
 
 from enum import Enum, auto
 
-from reconcile.core.source_location import printable
+from reconcile.core.source_location import printable_excerpt
 from reconcile.core.spec.formats import LABEL_NAME
-from reconcile.core.spec.kinds import DEFAULTS, POLICY, PROJECT, SESSION
+from reconcile.core.spec.kinds import DEFAULTS_KIND, POLICY_KIND, PROJECT_KIND, SESSION_KIND
 
 WHOLE_TREE = ""
 """Stands for every namespace where a namespace is told."""
 
 
-class Role(Enum):
+class FileRole(Enum):
     """What a file is for."""
 
     POLICY = auto()
@@ -22,38 +22,38 @@ class Role(Enum):
 
 
 KIND_OF_ROLE = {
-    Role.POLICY: POLICY,
-    Role.DEFAULTS: DEFAULTS,
-    Role.PROJECT: PROJECT,
-    Role.SESSIONS: SESSION,
+    FileRole.POLICY: POLICY_KIND,
+    FileRole.DEFAULTS: DEFAULTS_KIND,
+    FileRole.PROJECT: PROJECT_KIND,
+    FileRole.SESSIONS: SESSION_KIND,
 }
 """The kind of document that a file of each role holds."""
 
-PLACE_OF_KIND = {
-    POLICY: "policy.yaml",
-    DEFAULTS: "defaults.yaml",
-    PROJECT: "<namespace>/project.yaml",
-    SESSION: "<namespace>/<any name>.yaml",
+LOCATION_OF_KIND = {
+    POLICY_KIND: "policy.yaml",
+    DEFAULTS_KIND: "defaults.yaml",
+    PROJECT_KIND: "<namespace>/project.yaml",
+    SESSION_KIND: "<namespace>/<any name>.yaml",
 }
 """Where documents of each kind belong."""
 
 
-def role_of(path: str) -> Role:
+def classify_file(path: str) -> FileRole:
     """Tell a file's role; names that begin with a dot, and all that is no YAML, are ignored."""
     parts = path.split("/")
     if any(part.startswith(".") for part in parts) or not path.lower().endswith((".yaml", ".yml")):
-        return Role.IGNORED
+        return FileRole.IGNORED
     match parts:
         case ["policy.yaml"]:
-            return Role.POLICY
+            return FileRole.POLICY
         case ["defaults.yaml"]:
-            return Role.DEFAULTS
+            return FileRole.DEFAULTS
         case [_]:
-            return Role.MISPLACED
+            return FileRole.MISPLACED
         case [_, "project.yaml"]:
-            return Role.PROJECT
+            return FileRole.PROJECT
         case _:
-            return Role.SESSIONS
+            return FileRole.SESSIONS
 
 
 def namespace_of(path: str) -> str:
@@ -61,7 +61,11 @@ def namespace_of(path: str) -> str:
     return path.partition("/")[0] if "/" in path else WHOLE_TREE
 
 
-def folder_reason(folder: str) -> str:
+def find_folder_error(folder: str) -> str:
     """Say why a folder cannot be a namespace, or nothing; the tree itself is no folder."""
-    reason = "" if folder == WHOLE_TREE else LABEL_NAME.reason(folder)
-    return f"the folder `{printable(folder)}` is no namespace: the name {reason}" if reason else ""
+    reason = "" if folder == WHOLE_TREE else LABEL_NAME.find_error(folder)
+    return (
+        f"the folder `{printable_excerpt(folder)}` is no namespace: the name {reason}"
+        if reason
+        else ""
+    )

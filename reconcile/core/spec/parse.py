@@ -14,45 +14,45 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.model import Budget, OnConflict, Origin, Policy, SessionId, State
-from reconcile.core.source_location import Path, Positions
-from reconcile.core.spec.field_types import found, suggest
-from reconcile.core.spec.formats import NAME
-from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION
-from reconcile.core.spec.layers import built_in, overlay
+from reconcile.core.model import Budget, OnConflict, Origin, Policy, SessionId, SessionState
+from reconcile.core.source_location import DocumentPath, Positions
+from reconcile.core.spec.field_types import suggest_name, yaml_type_name
+from reconcile.core.spec.formats import SESSION_NAME
+from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION_KIND
+from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import (
     KIND_OF_ROLE,
-    PLACE_OF_KIND,
-    Role,
-    folder_reason,
+    LOCATION_OF_KIND,
+    FileRole,
+    classify_file,
+    find_folder_error,
     namespace_of,
-    role_of,
 )
-from reconcile.core.spec.validate import MOST_PROBLEMS, Validator
-from reconcile.core.yaml_loader import decode, load_documents
+from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
+from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class SessionDeclaration:
     """One session as its file has it: `layer` is what `spec` sets, `state` what is wanted."""
 
     id: SessionId
     origin: Origin
-    state: State
+    state: SessionState
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     layer: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
+class SessionFile:
     """A file of sessions."""
 
-    declared: tuple[Declared, ...]
+    declarations: tuple[SessionDeclaration, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SettingsFile:
     """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it."""
 
     layer: Mapping[str, Any]
@@ -66,18 +66,18 @@ class PolicyFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
-    """A file with problems; `names` are the sessions that it is about, as far as can be told."""
+class InvalidFile:
+    """A file with problems; `sessions` are the sessions that it is about, as far as can be told."""
 
-    names: frozenset[SessionId]
+    sessions: frozenset[SessionId]
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored:
+class IgnoredFile:
     """A file that is not part of desired state."""
 
 
-Content: TypeAlias = Sessions | Settings | PolicyFile | Unusable | Ignored
+FileContent: TypeAlias = SessionFile | SettingsFile | PolicyFile | InvalidFile | IgnoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +86,17 @@ class FileResult:
 
     path: str
     namespace: str
-    role: Role
-    content: Content
+    role: FileRole
+    content: FileContent
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
-_TERMINAL: Final = frozenset({"Stopped", "Completed", "Failed"})
-_DESIRED_PHASE: Final = "ambient-code.io/desired-phase"
+_TERMINAL_PHASES: Final = frozenset({"Stopped", "Completed", "Failed"})
+_DESIRED_PHASE_ANNOTATION: Final = "ambient-code.io/desired-phase"
 
 
-def items(document: Any) -> list[tuple[Path, Any]]:
+def expand_list(document: Any) -> list[tuple[DocumentPath, Any]]:
     """The objects of a `v1 List`, each with its path, or the document itself."""
     is_list = isinstance(document, dict) and document.get("kind") == "List"
     listed = document.get("items") if is_list and document.get("apiVersion") == "v1" else None
@@ -105,16 +105,16 @@ def items(document: Any) -> list[tuple[Path, Any]]:
     return [(("items", index), item) for index, item in enumerate(listed)]
 
 
-def implied_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> State:
+def infer_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> SessionState:
     """What a document says of its session's state where it does not set `state` itself."""
     status = document.get("status")
     phase = status.get("phase") if isinstance(status, dict) else None
-    is_over = isinstance(phase, str) and phase in _TERMINAL
-    is_stopped = is_over or annotations.get(_DESIRED_PHASE) == "Stopped"
-    return State.STOPPED if is_stopped else State.RUNNING
+    is_over = isinstance(phase, str) and phase in _TERMINAL_PHASES
+    is_stopped = is_over or annotations.get(_DESIRED_PHASE_ANNOTATION) == "Stopped"
+    return SessionState.STOPPED if is_stopped else SessionState.RUNNING
 
 
-def without_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out the annotation in which kubectl repeats the whole object."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
@@ -126,14 +126,14 @@ def without_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, "metadata": {**metadata, "annotations": kept}}
 
 
-def policy_of(layer: Mapping[str, Any]) -> Policy:
+def build_policy(layer: Mapping[str, Any]) -> Policy:
     """Fill in what the file does not set; `layer` has passed validation."""
-    spec = overlay(POLICY_SPEC, built_in(POLICY_SPEC), layer)
+    spec = merge_layer(POLICY_SPEC, default_values(POLICY_SPEC), layer)
     return Policy(
         installation=spec["installation"],
         namespaces=frozenset(spec["namespaces"]),
-        deletes=_budget(spec["budgets"]["deletes"]),
-        restarts=_budget(spec["budgets"]["restarts"]),
+        deletes=_build_budget(spec["budgets"]["deletes"]),
+        restarts=_build_budget(spec["budgets"]["restarts"]),
         allow_deletes=frozenset(spec["allowDeletes"]),
         allow_restarts=frozenset(spec["allowRestarts"]),
         allow_empty=spec["allowEmpty"],
@@ -142,55 +142,60 @@ def policy_of(layer: Mapping[str, Any]) -> Policy:
     )
 
 
-def _budget(spec: Mapping[str, int]) -> Budget:
+def _build_budget(spec: Mapping[str, int]) -> Budget:
     return Budget(percent=spec["percent"], at_least=spec["atLeast"])
 
 
-def read_file(path: str, content: bytes, problem: str = "") -> FileResult:
+def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
     """Read one file of the desired tree; never raises.
 
     `path` is relative to the tree. `problem` tells why the content could not be read, if so.
     """
-    role = role_of(path)
+    role = classify_file(path)
     hidden = any(part.startswith(".") for part in path.split("/"))
     if problem and not hidden:
-        return _refused(path, role, (Problem(path, 0, 0, "", problem),))
-    if role is Role.IGNORED:
-        return FileResult(path, namespace_of(path), role, Ignored())
-    reason = _misplaced(path) if role is Role.MISPLACED else folder_reason(namespace_of(path))
+        return _invalid_result(path, role, (Problem(path, 0, 0, "", problem),))
+    if role is FileRole.IGNORED:
+        return FileResult(path, namespace_of(path), role, IgnoredFile())
+    reason = (
+        _misplaced_error(path)
+        if role is FileRole.MISPLACED
+        else find_folder_error(namespace_of(path))
+    )
     if reason:
-        return _refused(path, role, (Problem(path, 0, 0, "", reason),))
+        return _invalid_result(path, role, (Problem(path, 0, 0, "", reason),))
     try:
-        documents = _documents(path, content)
+        documents = _load_parts(path, content)
     except SpecError as error:
-        return _refused(path, role, error.problems)
-    return _FileReader(path, role).read(documents)
+        return _invalid_result(path, role, error.problems)
+    return _FileParser(path, role).parse(documents)
 
 
-def _misplaced(path: str) -> str:
-    hint = suggest(path, ("policy.yaml", "defaults.yaml"))
+def _misplaced_error(path: str) -> str:
+    hint = suggest_name(path, ("policy.yaml", "defaults.yaml"))
     return f"is not read here: sessions belong in a folder named like their namespace{hint}"
 
 
-def _refused(path: str, role: Role, problems: tuple[Problem, ...]) -> FileResult:
-    return FileResult(path, namespace_of(path), role, Unusable(frozenset()), problems)
+def _invalid_result(path: str, role: FileRole, problems: tuple[Problem, ...]) -> FileResult:
+    return FileResult(path, namespace_of(path), role, InvalidFile(frozenset()), problems)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """One document, or one item of an exported list, at `at` in its file."""
+class _DocumentPart:
+    """One document, or one item of an exported list, at `path` in its file."""
 
     value: Any
-    at: Path
+    path: DocumentPath
     positions: Positions
 
 
-def _documents(path: str, content: bytes) -> list[_Part]:
-    parts: list[_Part] = []
-    for document in load_documents(decode(content, path), path):
+def _load_parts(path: str, content: bytes) -> list[_DocumentPart]:
+    parts: list[_DocumentPart] = []
+    for document in load_documents(decode_utf8(content, path), path):
         if document.value is not None:
             parts.extend(
-                _Part(value, at, document.positions) for at, value in items(document.value)
+                _DocumentPart(value, at, document.positions)
+                for at, value in expand_list(document.value)
             )
     if not parts:
         message = "has no document: delete the file if nothing is to be declared here"
@@ -198,107 +203,122 @@ def _documents(path: str, content: bytes) -> list[_Part]:
     return parts
 
 
-class _FileReader:
+class _FileParser:
     """Reads the documents of one file and keeps count of what is wrong."""
 
-    def __init__(self, path: str, role: Role) -> None:
+    def __init__(self, path: str, role: FileRole) -> None:
         self._path = path
         self._role = role
         self._namespace = namespace_of(path)
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
-        self._names: set[SessionId] = set()
-        self._read: list[Any] = []
+        self._session_ids: set[SessionId] = set()
+        self._parsed: list[Any] = []
 
-    def read(self, parts: list[_Part]) -> FileResult:
+    def parse(self, parts: list[_DocumentPart]) -> FileResult:
         for part in parts:
-            self._part(part)
-        if self._role is not Role.SESSIONS and len(parts) > 1:
-            self._problems.append(self._one_only(parts[1]))
-        content = Unusable(frozenset(self._names)) if self._problems else self._content()
-        problems, warnings = self._first(self._problems), self._first(self._warnings)
+            self._parse_part(part)
+        if self._role is not FileRole.SESSIONS and len(parts) > 1:
+            self._problems.append(self._single_document_problem(parts[1]))
+        content = (
+            InvalidFile(frozenset(self._session_ids)) if self._problems else self._build_content()
+        )
+        problems, warnings = (
+            self._limit_problems(self._problems),
+            self._limit_problems(self._warnings),
+        )
         return FileResult(self._path, self._namespace, self._role, content, problems, warnings)
 
-    def _first(self, notes: list[Problem]) -> tuple[Problem, ...]:
-        told = sorted(notes)[:MOST_PROBLEMS]
+    def _limit_problems(self, notes: list[Problem]) -> tuple[Problem, ...]:
+        told = sorted(notes)[:MAX_FILE_PROBLEMS]
         if len(notes) > len(told):
             more = f"and {len(notes) - len(told)} more like these"
             told.append(Problem(self._path, 0, 0, "", more))
         return tuple(told)
 
-    def _content(self) -> Content:
+    def _build_content(self) -> FileContent:
         match self._role:
-            case Role.SESSIONS:
-                return Sessions(tuple(self._read))
-            case Role.POLICY:
-                return PolicyFile(policy_of(self._read[0]))
+            case FileRole.SESSIONS:
+                return SessionFile(tuple(self._parsed))
+            case FileRole.POLICY:
+                return PolicyFile(build_policy(self._parsed[0]))
             case _:
-                return Settings(self._read[0])
+                return SettingsFile(self._parsed[0])
 
-    def _one_only(self, second: _Part) -> Problem:
+    def _single_document_problem(self, second: _DocumentPart) -> Problem:
         message = "may hold one document only"
-        return Problem(self._path, *second.positions.value(second.at), "", message)
+        return Problem(self._path, *second.positions.value(second.path), "", message)
 
-    def _part(self, part: _Part) -> None:
+    def _parse_part(self, part: _DocumentPart) -> None:
         validator = Validator(self._path, part.positions)
-        identity = self._identity(part)
-        self._names.update(identity)
-        kind = self._kind(part, validator)
+        identity = self._find_session_ids(part)
+        self._session_ids.update(identity)
+        kind = self._check_kind(part, validator)
         if kind:
-            self._document(kind, part, validator)
+            self._parse_document(kind, part, validator)
         self._problems.extend(validator.problems)
         self._warnings.extend(validator.warnings)
 
-    def _identity(self, part: _Part) -> set[SessionId]:
+    def _find_session_ids(self, part: _DocumentPart) -> set[SessionId]:
         metadata = part.value.get("metadata") if isinstance(part.value, dict) else None
         name = metadata.get("name") if isinstance(metadata, dict) else None
-        is_name = isinstance(name, str) and not NAME.reason(name)
+        is_name = isinstance(name, str) and not SESSION_NAME.find_error(name)
         return {SessionId(self._namespace, str(name))} if is_name else set()
 
-    def _kind(self, part: _Part, validator: Validator) -> str:
+    def _check_kind(self, part: _DocumentPart, validator: Validator) -> str:
         """The document's kind if it may stand in this file, else nothing and a problem."""
         if not isinstance(part.value, dict):
-            validator.problem(part.at, f"a document must be a mapping, not {found(part.value)}")
+            validator.add_problem(
+                part.path, f"a document must be a mapping, not {yaml_type_name(part.value)}"
+            )
             return ""
         expected = KIND_OF_ROLE[self._role]
         kind = part.value.get("kind")
         if kind == expected:
             return expected
-        at = (*part.at, "kind")
+        at = (*part.path, "kind")
         if not isinstance(kind, str):
-            validator.problem(at, f"must be {expected}")
+            validator.add_problem(at, f"must be {expected}")
         elif kind in KINDS:
-            validator.problem(
-                at, f"must be {expected} here: {kind} belongs in {PLACE_OF_KIND[kind]}"
+            validator.add_problem(
+                at, f"must be {expected} here: {kind} belongs in {LOCATION_OF_KIND[kind]}"
             )
         else:
-            validator.problem(at, f"unknown kind: must be {expected}{suggest(kind, KINDS)}")
+            validator.add_problem(
+                at, f"unknown kind: must be {expected}{suggest_name(kind, KINDS)}"
+            )
         return ""
 
-    def _document(self, kind: str, part: _Part, validator: Validator) -> None:
-        value = without_last_applied(part.value)
-        layer = validator.read(KINDS[kind], value, part.at)
+    def _parse_document(self, kind: str, part: _DocumentPart, validator: Validator) -> None:
+        value = strip_last_applied(part.value)
+        layer = validator.validate(KINDS[kind], value, part.path)
         self._check_namespace(part, validator)
         if validator.problems:
             return
-        self._read.append(self._declared(part, layer) if kind == SESSION else layer.get("spec", {}))
+        self._parsed.append(
+            self._build_declaration(part, layer) if kind == SESSION_KIND else layer.get("spec", {})
+        )
 
-    def _check_namespace(self, part: _Part, validator: Validator) -> None:
+    def _check_namespace(self, part: _DocumentPart, validator: Validator) -> None:
         metadata = part.value.get("metadata")
         given = metadata.get("namespace") if isinstance(metadata, dict) else None
         if self._namespace and given is not None and given != self._namespace:
             message = (
                 f"must be {self._namespace}, the folder's name: move the file or remove this line"
             )
-            validator.problem((*part.at, "metadata", "namespace"), message)
+            validator.add_problem((*part.path, "metadata", "namespace"), message)
 
-    def _declared(self, part: _Part, layer: Mapping[str, Any]) -> Declared:
+    def _build_declaration(
+        self, part: _DocumentPart, layer: Mapping[str, Any]
+    ) -> SessionDeclaration:
         metadata, spec = layer["metadata"], layer.get("spec", {})
         annotations = metadata.get("annotations", {})
-        state = State(spec["state"]) if "state" in spec else implied_state(annotations, part.value)
-        return Declared(
+        state = (
+            SessionState(spec["state"]) if "state" in spec else infer_state(annotations, part.value)
+        )
+        return SessionDeclaration(
             SessionId(self._namespace, metadata["name"]),
-            Origin(self._path, *part.positions.value(part.at)),
+            Origin(self._path, *part.positions.value(part.path)),
             state,
             metadata.get("labels", {}),
             annotations,

@@ -5,19 +5,19 @@ The field tables of a session's workspace: where it is kept, and what keeps it t
 
 from typing import Final
 
-from reconcile.core.model import State, Strategy
+from reconcile.core.model import SessionState, UpdateStrategy
 from reconcile.core.spec.field_types import (
     BOOL,
     NO_EFFECT_YET,
     PLATFORM_ONLY,
-    Anything,
-    Entries,
+    AnyType,
     Field,
-    Fields,
-    Items,
+    ListType,
+    MapType,
+    ObjectType,
+    bounded_integer,
+    bounded_number,
     choice,
-    number,
-    whole,
 )
 from reconcile.core.spec.formats import (
     AUDIENCE,
@@ -29,19 +29,19 @@ from reconcile.core.spec.formats import (
     FREE_TEXT,
     GIT_URL,
     IMAGE,
-    LINE,
     MODEL,
     OBJECT_NAME,
     QUANTITY,
     REGION,
     REPOSITORY_PATH,
+    SINGLE_LINE,
     VARIABLE,
 )
-from reconcile.core.spec.pod_fields import NETWORK, PORT, RUNNER, resources
+from reconcile.core.spec.pod_fields import NETWORK, PORT, RUNNER, resources_type
 
 _DAY: Final = 24 * 3600
 
-STORAGE: Final = Fields(
+STORAGE: Final = ObjectType(
     (
         Field(
             "mode",
@@ -74,30 +74,30 @@ STORAGE: Final = Fields(
 )
 """Where the workspace is kept."""
 
-MIRROR: Final = Fields(
+MIRROR: Final = ObjectType(
     (
         Field("image", IMAGE, "The image with `reconcile-mirror`; needed where a mirror runs."),
         Field("port", PORT, "The port of its health, status and metrics.", 8091),
         Field(
             "resources",
-            resources({"cpu": "100m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
+            resources_type({"cpu": "100m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
             "CPU and memory of each of its containers.",
         ),
         Field(
             "intervalSeconds",
-            whole(1, _DAY),
+            bounded_integer(1, _DAY),
             "How often what never rests is stored; after a burst it is stored at once.",
             30,
         ),
         Field(
             "staleSeconds",
-            whole(1, _DAY),
+            bounded_integer(1, _DAY),
             "The pod is not ready when a change is not stored for so long.",
             90,
         ),
         Field(
             "flushSeconds",
-            whole(1, 3600),
+            bounded_integer(1, 3600),
             "Time for the last flush; the pod's grace period is the runner's time and this.",
             60,
         ),
@@ -115,11 +115,11 @@ MIRROR: Final = Fields(
         ),
         Field(
             "maxFiles",
-            whole(1000, 10_000_000),
+            bounded_integer(1000, 10_000_000),
             "How many files, directories and links are stored at most; each costs memory.",
             250_000,
         ),
-        Field("exclude", Items(LINE), "What is not stored, in gitignore's syntax."),
+        Field("exclude", ListType(SINGLE_LINE), "What is not stored, in gitignore's syntax."),
         Field(
             "defaultExcludes",
             BOOL,
@@ -137,15 +137,15 @@ MIRROR: Final = Fields(
 """The containers that restore and store the workspace."""
 
 
-_LLM: Final = Fields(
+_LLM: Final = ObjectType(
     (
         Field("model", MODEL, "The model's name.", "claude-3-7-sonnet-latest"),
-        Field("temperature", number(0, 2), "How freely the model answers.", 0.7),
-        Field("maxTokens", whole(1, 10_000_000), "The longest answer, in tokens.", 4000),
+        Field("temperature", bounded_number(0, 2), "How freely the model answers.", 0.7),
+        Field("maxTokens", bounded_integer(1, 10_000_000), "The longest answer, in tokens.", 4000),
     )
 )
 
-_REPO: Final = Fields(
+_REPO: Final = ObjectType(
     (
         Field("url", GIT_URL, "What to clone: an https or ssh URL.", required=True),
         Field("branch", BRANCH, "The branch to check out.", "main"),
@@ -155,7 +155,7 @@ _REPO: Final = Fields(
     )
 )
 
-_WORKFLOW: Final = Fields(
+_WORKFLOW: Final = ObjectType(
     (
         Field("gitUrl", GIT_URL, "The repository that holds the workflow."),
         Field("branch", BRANCH, "The branch to check out.", "main"),
@@ -163,32 +163,38 @@ _WORKFLOW: Final = Fields(
     )
 )
 
-_USER: Final = Fields(
+_USER: Final = ObjectType(
     (
-        Field("userId", LINE, "Whom the session works for."),
-        Field("displayName", LINE, "That user's name for people."),
-        Field("groups", Items(LINE), "That user's groups.", warning=NO_EFFECT_YET, unless=([],)),
-    )
-)
-
-_UPDATE: Final = Fields(
-    (
+        Field("userId", SINGLE_LINE, "Whom the session works for."),
+        Field("displayName", SINGLE_LINE, "That user's name for people."),
         Field(
-            "strategy",
-            choice(*(strategy.value for strategy in Strategy)),
-            "When a change that ends running work is made: once the session stops, or at once.",
-            Strategy.WHEN_STOPPED.value,
+            "groups",
+            ListType(SINGLE_LINE),
+            "That user's groups.",
+            warning=NO_EFFECT_YET,
+            unless=([],),
         ),
     )
 )
 
-SHARED: Final = (
+_UPDATE: Final = ObjectType(
+    (
+        Field(
+            "strategy",
+            choice(*(strategy.value for strategy in UpdateStrategy)),
+            "When a change that ends running work is made: once the session stops, or at once.",
+            UpdateStrategy.WHEN_STOPPED.value,
+        ),
+    )
+)
+
+SHARED_FIELDS: Final = (
     Field("interactive", BOOL, "Whether the session waits for further messages.", default=True),
     Field("llmSettings", _LLM, "The model and how it answers."),
-    Field("timeout", whole(1, 2**31 - 1), "Seconds that the runner gives one run.", 300),
+    Field("timeout", bounded_integer(1, 2**31 - 1), "Seconds that the runner gives one run.", 300),
     Field(
         "inactivityTimeout",
-        whole(0, 2**31 - 1),
+        bounded_integer(0, 2**31 - 1),
         "Seconds without activity after which the session stops; 0 is never.",
         warning=NO_EFFECT_YET,
     ),
@@ -201,9 +207,9 @@ SHARED: Final = (
         unless=(False,),
     ),
     Field("maxDuration", DURATION, "How long the pod may live: 90m, 8h, or seconds."),
-    Field("repos", Items(_REPO), "Repositories that are cloned into the workspace."),
+    Field("repos", ListType(_REPO), "Repositories that are cloned into the workspace."),
     Field("activeWorkflow", _WORKFLOW, "The workflow that the runner follows."),
-    Field("environmentVariables", Entries(VARIABLE, FREE_TEXT), "Variables for the runner."),
+    Field("environmentVariables", MapType(VARIABLE, FREE_TEXT), "Variables for the runner."),
     Field("autoPushOnComplete", BOOL, "Whether changes are pushed at the end.", default=False),
     Field("runner", RUNNER, "The container in which the agent runs, and its pod."),
     Field("storage", STORAGE, "The workspace and where it is kept."),
@@ -213,24 +219,24 @@ SHARED: Final = (
 )
 """What installation and project may set for their sessions, too."""
 
-SESSION_SPEC: Final = Fields(
+SESSION_SPEC: Final = ObjectType(
     (
-        Field("displayName", LINE, "The session's name for people."),
+        Field("displayName", SINGLE_LINE, "The session's name for people."),
         Field("initialPrompt", FREE_TEXT, "What the agent is asked first."),
         Field("userContext", _USER, "The user for whom the session works."),
         Field(
             "state",
-            choice(*(state.value for state in State)),
+            choice(*(state.value for state in SessionState)),
             "Whether the session has a pod; Stopped keeps everything else.",
         ),
-        *SHARED,
+        *SHARED_FIELDS,
     )
 )
 """All that a template sees as `session.spec`."""
 
-EXPORTED: Final = (
-    Field("project", Anything(), "The platform's project.", warning=PLATFORM_ONLY),
-    Field("mainRepoName", Anything(), "The platform's main repository.", warning=PLATFORM_ONLY),
-    Field("mainRepoIndex", Anything(), "The platform's main repository.", warning=PLATFORM_ONLY),
+EXPORTED_FIELDS: Final = (
+    Field("project", AnyType(), "The platform's project.", warning=PLATFORM_ONLY),
+    Field("mainRepoName", AnyType(), "The platform's main repository.", warning=PLATFORM_ONLY),
+    Field("mainRepoIndex", AnyType(), "The platform's main repository.", warning=PLATFORM_ONLY),
 )
 """What the platform's exports carry besides."""

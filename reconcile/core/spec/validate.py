@@ -9,24 +9,29 @@ from typing import Any, Final, assert_never
 
 from reconcile.core.errors import Problem
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.source_location import Path, Positions, dotted, printable
-from reconcile.core.spec.field_types import (
-    Anything,
-    Entries,
-    Field,
-    Fields,
-    Items,
-    Scalar,
-    Type,
-    found,
-    suggest,
+from reconcile.core.source_location import (
+    DocumentPath,
+    Positions,
+    format_document_path,
+    printable_excerpt,
 )
-from reconcile.core.spec.formats import folder
+from reconcile.core.spec.field_types import (
+    AnyType,
+    Field,
+    FieldType,
+    ListType,
+    MapType,
+    ObjectType,
+    Scalar,
+    suggest_name,
+    yaml_type_name,
+)
+from reconcile.core.spec.formats import clone_directory
 
-MOST_PROBLEMS = 100
+MAX_FILE_PROBLEMS = 100
 """How many reasons of one file are told."""
 
-UNUSABLE = object()
+INVALID = object()
 """What a value is read as once a problem with it is noted."""
 
 
@@ -39,150 +44,165 @@ class Validator:
         self._path = path
         self._positions = positions
 
-    def problem(self, at: Path, message: str) -> None:
+    def add_problem(self, at: DocumentPath, message: str) -> None:
         """Note a reason, at the place of a value."""
-        self.problems.append(self._note(self._positions.value(at), at, message))
+        self.problems.append(self._build_problem(self._positions.value(at), at, message))
 
-    def problem_of_key(self, at: Path, message: str) -> None:
+    def add_key_problem(self, at: DocumentPath, message: str) -> None:
         """Note a reason, at the place of a mapping's key."""
-        self.problems.append(self._note(self._positions.key(at), at, message))
+        self.problems.append(self._build_problem(self._positions.key(at), at, message))
 
-    def warn(self, at: Path, message: str) -> None:
+    def add_warning(self, at: DocumentPath, message: str) -> None:
         """Note what is accepted, but not what the author may believe it to be."""
-        self.warnings.append(self._note(self._positions.key(at), at, message))
+        self.warnings.append(self._build_problem(self._positions.key(at), at, message))
 
-    def read(self, kind: Type, value: Any, at: Path) -> Any:
+    def validate(self, kind: FieldType, value: Any, at: DocumentPath) -> Any:
         """Give what `value` sets: without nulls, in the form that templates see."""
         match kind:
             case Scalar():
-                return self._scalar(kind, value, at)
-            case Fields():
-                return self._fields(kind, value, at)
-            case Entries():
-                return self._entries(kind, value, at)
-            case Items():
-                return self._items(kind, value, at)
-            case Anything():
+                return self._validate_scalar(kind, value, at)
+            case ObjectType():
+                return self._validate_object(kind, value, at)
+            case MapType():
+                return self._validate_map(kind, value, at)
+            case ListType():
+                return self._validate_list(kind, value, at)
+            case AnyType():
                 return value
             case _:
                 assert_never(kind)
 
-    def _scalar(self, kind: Scalar, value: Any, at: Path) -> Any:
+    def _validate_scalar(self, kind: Scalar, value: Any, at: DocumentPath) -> Any:
         if type(value) not in kind.accepts:
             quote = (
                 ": quote it"
                 if kind.accepts == {str} and isinstance(value, bool | int | float)
                 else ""
             )
-            return self._refuse(at, f"must be {kind.what}, not {found(value)}{quote}")
-        reason = kind.reason(value)
-        return self._refuse(at, reason) if reason else kind.convert(value)
+            return self._reject(at, f"must be {kind.expected}, not {yaml_type_name(value)}{quote}")
+        reason = kind.find_error(value)
+        return self._reject(at, reason) if reason else kind.convert(value)
 
-    def _fields(self, kind: Fields, value: Any, at: Path) -> Any:
+    def _validate_object(self, kind: ObjectType, value: Any, at: DocumentPath) -> Any:
         if not isinstance(value, dict):
-            return self._refuse(at, f"must be a mapping, not {found(value)}")
+            return self._reject(at, f"must be a mapping, not {yaml_type_name(value)}")
         for name in value.keys() - kind.by_name.keys():
-            self._unknown(kind, name, at)
+            self._reject_unknown(kind, name, at)
         given = {name: child for name, child in value.items() if child is not None}
         for field in kind.fields:
             if field.required and field.name not in given:
-                self.problem(at, f"`{field.name}` is missing")
+                self.add_problem(at, f"`{field.name}` is missing")
         known = (
             (kind.by_name[name], child) for name, child in given.items() if name in kind.by_name
         )
-        layer = {field.name: self._field(field, child, (*at, field.name)) for field, child in known}
-        reason = kind.reason(given)
-        return self._refuse(at, reason) if reason else layer
+        layer = {
+            field.name: self._validate_field(field, child, (*at, field.name))
+            for field, child in known
+        }
+        reason = kind.find_error(given)
+        return self._reject(at, reason) if reason else layer
 
-    def _field(self, field: Field, value: Any, at: Path) -> Any:
+    def _validate_field(self, field: Field, value: Any, at: DocumentPath) -> Any:
         if field.warning and value not in field.unless:
-            self.warn(at, field.warning)
-        return self.read(field.type, value, at)
+            self.add_warning(at, field.warning)
+        return self.validate(field.type, value, at)
 
-    def _unknown(self, kind: Fields, name: str, at: Path) -> None:
+    def _reject_unknown(self, kind: ObjectType, name: str, at: DocumentPath) -> None:
         # Looking for what was meant takes time: a file full of unknown names is no session.
-        hint = _meant(kind, name) if len(self.problems) < MOST_PROBLEMS else ""
-        self.problem_of_key((*at, name), f"unknown field{hint}")
+        hint = _suggest_field(kind, name) if len(self.problems) < MAX_FILE_PROBLEMS else ""
+        self.add_key_problem((*at, name), f"unknown field{hint}")
 
-    def _entries(self, kind: Entries, value: Any, at: Path) -> Any:
+    def _validate_map(self, kind: MapType, value: Any, at: DocumentPath) -> Any:
         if not isinstance(value, dict):
-            return self._refuse(at, f"must be a mapping, not {found(value)}")
+            return self._reject(at, f"must be a mapping, not {yaml_type_name(value)}")
         for name in value:
-            reason = kind.key.reason(name)
+            reason = kind.key.find_error(name)
             if reason:
-                self.problem_of_key((*at, name), reason)
+                self.add_key_problem((*at, name), reason)
         given = {name: child for name, child in value.items() if child is not None}
-        return {name: self.read(kind.value, child, (*at, name)) for name, child in given.items()}
+        return {
+            name: self.validate(kind.value, child, (*at, name)) for name, child in given.items()
+        }
 
-    def _items(self, kind: Items, value: Any, at: Path) -> Any:
+    def _validate_list(self, kind: ListType, value: Any, at: DocumentPath) -> Any:
         if not isinstance(value, list):
-            return self._refuse(at, f"must be a list, not {found(value)}")
-        items = [self.read(kind.item, item, (*at, index)) for index, item in enumerate(value)]
-        self._same_items(kind, items, at)
+            return self._reject(at, f"must be a list, not {yaml_type_name(value)}")
+        items = [self.validate(kind.item, item, (*at, index)) for index, item in enumerate(value)]
+        self._check_duplicates(kind, items, at)
         return items
 
-    def _same_items(self, kind: Items, items: Iterable[Any], at: Path) -> None:
+    def _check_duplicates(self, kind: ListType, items: Iterable[Any], at: DocumentPath) -> None:
         seen: dict[Any, int] = {}
         for index, item in enumerate(items):
-            identity = None if item is UNUSABLE else kind.identity(item)
+            identity = None if item is INVALID else kind.unique_key(item)
             if identity is not None and seen.setdefault(identity, index) != index:
-                self.problem((*at, index), f"is the same as {dotted((*at, seen[identity]))}")
+                self.add_problem(
+                    (*at, index), f"is the same as {format_document_path((*at, seen[identity]))}"
+                )
 
-    def _refuse(self, at: Path, message: str) -> Any:
-        self.problem(at, message)
-        return UNUSABLE
+    def _reject(self, at: DocumentPath, message: str) -> Any:
+        self.add_problem(at, message)
+        return INVALID
 
-    def _note(self, place: tuple[int, int], at: Path, message: str) -> Problem:
-        return Problem(self._path, *place, dotted(at), message)
+    def _build_problem(self, position: tuple[int, int], at: DocumentPath, message: str) -> Problem:
+        return Problem(self._path, *position, format_document_path(at), message)
 
 
-def _meant(kind: Fields, name: str) -> str:
+def _suggest_field(kind: ObjectType, name: str) -> str:
     """Name a field of this very name one level deeper, else the nearest name, else all of few."""
     for field in kind.fields:
-        if isinstance(field.type, Fields) and name in field.type.by_name:
+        if isinstance(field.type, ObjectType) and name in field.type.by_name:
             return f"; did you mean `{field.name}.{name}`?"
-    return suggest(name, kind.by_name) or _listed(kind)
+    return suggest_name(name, kind.by_name) or _list_known_fields(kind)
 
 
-def _listed(kind: Fields) -> str:
+def _list_known_fields(kind: ObjectType) -> str:
     few = 12
-    names = [printable(field.name) for field in kind.fields if not isinstance(field.type, Anything)]
+    names = [
+        printable_excerpt(field.name)
+        for field in kind.fields
+        if not isinstance(field.type, AnyType)
+    ]
     return f"; known are {', '.join(names)}" if len(names) <= few else ""
 
 
-_MIRROR_BASE: Final = 128 * 2**20
-_MIRROR_FILE: Final = 1536
+_MIRROR_BASE_BYTES: Final = 128 * 2**20
+_MIRROR_BYTES_PER_FILE: Final = 1536
 """Bytes of memory that a mirror takes, and for each file: measured, with names of 100 letters."""
 
-_OWN_STORAGE: Final = ("secretName", "bucket", "endpoint", "region")
+_CUSTOM_STORAGE_FIELDS: Final = ("secretName", "bucket", "endpoint", "region")
 
 
-def contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+def find_contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every field of a merged `spec` that cannot be used for another one's sake."""
-    found = list(_beyond_limits(spec, "runner"))
+    found = list(_requests_above_limits(spec, "runner"))
     if spec["storage"]["mode"] != "none":
-        found += [*_storage(spec["storage"]), *_mirror(spec), *_beyond_limits(spec, "mirror")]
+        found += [
+            *_find_storage_errors(spec["storage"]),
+            *_find_mirror_errors(spec),
+            *_requests_above_limits(spec, "mirror"),
+        ]
     return found
 
 
-def doubts(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+def find_spec_warnings(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Every field of a merged `spec` that will not do what its author may believe."""
-    found = [*_same_folders(spec["repos"]), *_unused_storage(spec["storage"])]
+    found = [*_find_shared_clone_directories(spec["repos"]), *_find_unused_storage(spec["storage"])]
     if spec["storage"]["mode"] != "none":
-        found += _too_little_memory(spec["mirror"])
+        found += _find_memory_warnings(spec["mirror"])
     return found
 
 
-def _beyond_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:
+def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:
     resources = spec[container]["resources"]
     limits = resources["limits"]
     for name, amount in resources["requests"].items():
-        if name in limits and _value(amount) > _value(limits[name]):
+        if name in limits and _parse_amount(amount) > _parse_amount(limits[name]):
             place = f"spec.{container}.resources.requests.{name}"
             yield place, "is more than the limit that holds here"
 
 
-def _storage(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """One Secret never stands in for the other, and a shared one is used by name alone."""
     own, shared = storage["secretName"], storage["sharedSecretName"]
     if storage["mode"] == "shared" and not shared:
@@ -199,7 +219,7 @@ def _storage(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "spec.storage.secretName", "is the installation's Secret: write `mode: shared`"
 
 
-def _mirror(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     mirror = spec["mirror"]
     if not mirror["image"]:
         yield (
@@ -210,28 +230,28 @@ def _mirror(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "spec.mirror.port", "is the runner's port, too: choose another one"
 
 
-def _too_little_memory(mirror: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     files, limit = mirror["maxFiles"], mirror["resources"]["limits"]["memory"]
-    needed = _MIRROR_BASE + files * _MIRROR_FILE
-    if _value(limit) < needed:
+    needed = _MIRROR_BASE_BYTES + files * _MIRROR_BYTES_PER_FILE
+    if _parse_amount(limit) < needed:
         said = f"a workspace of so many may need {-(-needed // 2**20)}Mi of memory"
         yield "spec.mirror.maxFiles", f"is {files}: {said}, and the limit is {limit}"
 
 
-def _same_folders(repos: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _find_shared_clone_directories(repos: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     first: dict[str, int] = {}
     for index, repo in enumerate(repos):
-        at = first.setdefault(folder(repo["url"]), index)
+        at = first.setdefault(clone_directory(repo["url"]), index)
         if at != index:
             yield f"spec.repos[{index}].url", f"is cloned into the same folder as spec.repos[{at}]"
 
 
-def _unused_storage(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_unused_storage(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if storage["mode"] != "custom":
-        for name in _OWN_STORAGE:
+        for name in _CUSTOM_STORAGE_FIELDS:
             if storage[name] is not None:
                 yield f"spec.storage.{name}", f"has no effect with `mode: {storage['mode']}`"
 
 
-def _value(quantity: str) -> Fraction:
+def _parse_amount(quantity: str) -> Fraction:
     return parse_quantity(quantity) or Fraction()

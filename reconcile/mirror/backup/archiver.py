@@ -11,177 +11,179 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
-from reconcile.mirror.backup.tree_builder import Built, Sight, build
-from reconcile.mirror.backup.uploader import Uploads
-from reconcile.mirror.concurrency import Limit, OverError
+from reconcile.mirror.backup.tree_builder import TreeInput, TreeResult, build_tree
+from reconcile.mirror.backup.uploader import Uploader
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.index import Index
-from reconcile.mirror.model import Tree
-from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.snapshot.repack import THRIFT, Thrift
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.model import SnapshotTree
+from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
+from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.fair_share import Bounds, walk_within
-from reconcile.mirror.workspace.git import git_directories, held_back
+from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
+from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
 from reconcile.mirror.workspace.reader import (
-    Changed,
-    ChangedError,
-    Content,
-    Unreadable,
-    UnreadableError,
-    digest_of,
+    FileChanged,
+    FileChangedError,
+    FileUnreadable,
+    FileUnreadableError,
+    ReadContent,
+    compute_blob_digest,
     read_chunks,
-    read_file,
     read_link,
+    read_small_file,
 )
 from reconcile.mirror.workspace.sqlite import (
     JOURNAL,
     SHARED_MEMORY,
     WAL,
     Database,
-    databases,
+    find_databases,
+    find_shared_memory,
     read_database,
-    shared_memory,
 )
-from reconcile.mirror.workspace.survey import fitting
-from reconcile.mirror.workspace.walk import Seen, Skipped, StoppedError
+from reconcile.mirror.workspace.survey import select_storable
+from reconcile.mirror.workspace.walk import FileStat, SkippedEntries, WalkCancelledError
 
 
-class Gathered(Struct):
+class ReadFiles(Struct):
     """What was read, by path; what is missing here keeps the version that it had.
 
-    `seen` has what is to be taken for the walk's own: it was looked at again while it was read.
-    `restless` changed while they were read, `unreadable` could not be; `size` is what was read.
+    `file_stats` has what is to be taken for the walk's own: it was looked at again while it was read.
+    `changing` changed while they were read, `unreadable` could not be; `size` is what was read.
     """
 
     blobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    targets: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, Seen] = field(default_factory=dict)
-    restless: int = 0
+    link_targets: dict[str, str] = field(default_factory=dict)
+    file_stats: dict[str, FileStat] = field(default_factory=dict)
+    changing: int = 0
     unreadable: int = 0
     size: int = 0
 
-    def forget(self) -> None:
+    def release_contents(self) -> None:
         """Let go of all but the counts, once the tree is built."""
-        self.blobs, self.targets = {}, {}
+        self.blobs, self.link_targets = {}, {}
 
 
-class Gatherer:
+class FileArchiver:
     """Reads one entry after the other; not for several threads at once."""
 
-    def __init__(self, directories: Directories, uploads: Uploads, limit: Limit) -> None:
+    def __init__(
+        self, directories: DirectoryHandles, uploader: Uploader, deadline: Deadline
+    ) -> None:
         self._directories = directories
-        self._uploads = uploads
-        self._limit = limit
-        self.found = Gathered()
+        self._uploader = uploader
+        self._deadline = deadline
+        self.result = ReadFiles()
 
-    def take_link(self, seen: Seen) -> None:
+    def archive_link(self, file_stat: FileStat) -> None:
         """Read a symbolic link."""
         try:
-            self.found.targets[seen.path] = read_link(self._directories, seen)
-        except ChangedError:
-            self.found.restless += 1
-        except UnreadableError:
-            self.found.unreadable += 1
+            self.result.link_targets[file_stat.path] = read_link(self._directories, file_stat)
+        except FileChangedError:
+            self.result.changing += 1
+        except FileUnreadableError:
+            self.result.unreadable += 1
 
-    def take_file(self, seen: Seen) -> None:
+    def archive_file(self, file_stat: FileStat) -> None:
         """Read a file; OverError at the limit, StoreError where an upload has failed."""
-        if not seen.size:
-            self.found.blobs[seen.path] = ()
-        elif seen.size > LARGE:
-            self._take_large(seen)
+        if not file_stat.size:
+            self.result.blobs[file_stat.path] = ()
+        elif file_stat.size > MAX_PACKED_FILE:
+            self._archive_large_file(file_stat)
         else:
-            self._take_small(seen)
+            self._archive_small_file(file_stat)
 
-    def take_database(self, database: Database) -> None:
-        """Read a database with its log, both or neither; raises as `take_file`."""
+    def archive_database(self, database: Database) -> None:
+        """Read a database with its log, both or neither; raises as `archive_file`."""
         blobs: dict[str, list[str]] = {database.main.path: [], database.log.path: []}
-        seen: dict[str, Seen] = {}
+        seen: dict[str, FileStat] = {}
         try:
             for piece in read_database(self._directories, database, CHUNK):
-                self._limit.check()
-                seen[piece.seen.path] = piece.seen
-                blobs[piece.seen.path].append(self._send(piece.seen, piece.data))
-        except ChangedError:
-            self.found.restless += 1
-        except UnreadableError:
-            self.found.unreadable += 1
+                self._deadline.check()
+                seen[piece.file.path] = piece.file
+                blobs[piece.file.path].append(self._upload(piece.file, piece.data))
+        except FileChangedError:
+            self.result.changing += 1
+        except FileUnreadableError:
+            self.result.unreadable += 1
         else:
-            self.found.seen.update(seen)
-            self.found.blobs.update((path, tuple(digests)) for path, digests in blobs.items())
+            self.result.file_stats.update(seen)
+            self.result.blobs.update((path, tuple(digests)) for path, digests in blobs.items())
 
-    def _send(self, seen: Seen, data: bytes) -> str:
-        digest = digest_of(data)
-        if seen.size > LARGE:
-            self._uploads.add_alone(digest, data, self._limit)
+    def _upload(self, file_stat: FileStat, data: bytes) -> str:
+        digest = compute_blob_digest(data)
+        if file_stat.size > MAX_PACKED_FILE:
+            self._uploader.add_object(digest, data, self._deadline)
         else:
-            self._uploads.add(digest, data, self._limit)
-        self.found.size += len(data)
+            self._uploader.add_to_pack(digest, data, self._deadline)
+        self.result.size += len(data)
         return digest
 
-    def _take_small(self, seen: Seen) -> None:
-        match read_file(self._directories, seen):
-            case Content(data):
-                self.found.blobs[seen.path] = (self._send(seen, data),)
-            case Changed():
-                self.found.restless += 1
-            case Unreadable():
-                self.found.unreadable += 1
+    def _archive_small_file(self, file_stat: FileStat) -> None:
+        match read_small_file(self._directories, file_stat):
+            case ReadContent(data):
+                self.result.blobs[file_stat.path] = (self._upload(file_stat, data),)
+            case FileChanged():
+                self.result.changing += 1
+            case FileUnreadable():
+                self.result.unreadable += 1
 
-    def _take_large(self, seen: Seen) -> None:
+    def _archive_large_file(self, file_stat: FileStat) -> None:
         digests = []
         try:
-            for data in read_chunks(self._directories, seen, CHUNK):
-                self._limit.check()
-                digests.append(self._send(seen, data))
-        except ChangedError:
-            self.found.restless += 1
-        except UnreadableError:
-            self.found.unreadable += 1
+            for data in read_chunks(self._directories, file_stat, CHUNK):
+                self._deadline.check()
+                digests.append(self._upload(file_stat, data))
+        except FileChangedError:
+            self.result.changing += 1
+        except FileUnreadableError:
+            self.result.unreadable += 1
         else:
-            self.found.blobs[seen.path] = tuple(digests)
+            self.result.blobs[file_stat.path] = tuple(digests)
 
 
-HIDDEN: Final = 1.5
+HIDDEN_ENTRIES_FACTOR: Final = 1.5
 """How many times its limit a tree may have, with what is there but cannot be seen this time."""
 
 
-class Survey(Struct, frozen=True):
-    """What a walk has seen; `newest` is the time of the last write, 0 if there is nothing.
+class Scan(Struct, frozen=True):
+    """What a walk has seen; `newest_write` is the time of the last write, 0 if there is nothing.
 
-    `limit` is how much its entries might have weighed.
+    `weight_limit` is how much its entries might have weighed.
     """
 
-    seen: list[Seen]
-    skipped: Skipped
-    newest: int
-    limit: int
+    file_stats: list[FileStat]
+    skipped: SkippedEntries
+    newest_write: int
+    weight_limit: int
 
 
-class Captured(Struct, frozen=True):
+class ArchiveResult(Struct, frozen=True):
     """A tree whose bytes are all stored, and what it could not take; not committed yet.
 
-    `seen` is the walk, but for what was looked at again while it was read.
+    `file_stats` is the walk, but for what was looked at again while it was read.
     """
 
-    seen: list[Seen]
-    built: Built
-    gathered: Gathered
-    cut: bool
+    file_stats: list[FileStat]
+    tree_result: TreeResult
+    read_files: ReadFiles
+    is_truncated: bool
 
 
-class Effort(Struct, frozen=True):
+class PassOptions(Struct, frozen=True):
     """How far a pass may go.
 
-    A pass that is `final` ends at its limit with what it has, newest files first; any other is
-    given up there. `thrift` says what is packed anew beside a commit.
+    A pass that is `is_final` ends at its limit with what it has, newest files first; any other is
+    given up there. `repack_policy` says what is packed anew beside a commit.
     """
 
-    limit: Limit
-    final: bool = False
-    thrift: Thrift = THRIFT
+    deadline: Deadline
+    is_final: bool = False
+    repack_policy: RepackPolicy = DEFAULT_REPACK_POLICY
 
 
-def survey(root: Path, excludes: Excludes, bounds: Bounds, limit: Limit) -> Survey:
+def scan_workspace(root: Path, excludes: Excludes, bounds: WalkLimits, deadline: Deadline) -> Scan:
     """Walk the workspace.
 
     Raises:
@@ -189,83 +191,99 @@ def survey(root: Path, excludes: Excludes, bounds: Bounds, limit: Limit) -> Surv
         WorkspaceError: The workspace itself cannot be read.
     """
     try:
-        seen, skipped = walk_within(root, excludes, bounds, limit.over)
-    except StoppedError:
-        raise OverError from None
+        seen, skipped = walk_within(root, excludes, bounds, deadline.expired)
+    except WalkCancelledError:
+        raise DeadlineExceededError from None
     if any(one.path.endswith(SHARED_MEMORY) for one in seen):
-        hidden = shared_memory(seen)
+        hidden = find_shared_memory(seen)
         seen = [one for one in seen if one.path not in hidden]
-    seen = fitting(seen, skipped)
+    seen = select_storable(seen, skipped)
     newest = max((max(one.mtime, one.ctime) for one in seen), default=0)
-    return Survey(seen, skipped, newest, bounds.limit)
+    return Scan(seen, skipped, newest, bounds.max_weight)
 
 
-Task: TypeAlias = Seen | Database
+ArchiveTask: TypeAlias = FileStat | Database
 
 
-def _todo(seen: Sequence[Seen], todo: Sequence[Seen]) -> list[Task]:
+def _build_tasks(file_stats: Sequence[FileStat], todo: Sequence[FileStat]) -> list[ArchiveTask]:
     """Put databases that are in use first, each with its log as one task."""
-    if not any(one.path.endswith((WAL, JOURNAL)) for one in seen):
+    if not any(one.path.endswith((WAL, JOURNAL)) for one in file_stats):
         return list(todo)
     changed = {one.path for one in todo}
     pairs = [
-        pair for pair in databases(seen) if pair.main.path in changed or pair.log.path in changed
+        pair
+        for pair in find_databases(file_stats)
+        if pair.main.path in changed or pair.log.path in changed
     ]
     together = {path for pair in pairs for path in (pair.main.path, pair.log.path)}
     return [*pairs, *(one for one in todo if one.path not in together)]
 
 
-class Capture:
+class Archiver:
     """Turns a survey into a tree that is stored."""
 
-    def __init__(self, root: Path, before: Tree, index: Index | None, uploads: Uploads) -> None:
+    def __init__(
+        self, root: Path, previous_tree: SnapshotTree, index: Index | None, uploader: Uploader
+    ) -> None:
         self._root = root
-        self._before = before
+        self._previous_tree = previous_tree
         self._index = index
-        self._uploads = uploads
+        self._uploader = uploader
 
-    def run(self, survey: Survey, effort: Effort) -> Captured:
+    def run(self, scan: Scan, options: PassOptions) -> ArchiveResult:
         """Read and send what changed.
 
         Raises:
             OverError: The limit of a pass that is not final was reached.
             StoreError: Something could not be stored.
         """
-        seen = survey.seen
-        unchanged = self._index.unchanged(seen) if self._index else bytearray(len(seen))
-        todo = list(self._unread(seen, unchanged))
-        if effort.final:
+        seen = scan.file_stats
+        unchanged = self._index.unchanged_flags(seen) if self._index else bytearray(len(seen))
+        todo = list(self._select_files_to_read(seen, unchanged))
+        if options.is_final:
             todo.sort(key=lambda one: max(one.mtime, one.ctime), reverse=True)
-        gathered, cut = self._gather(_todo(seen, todo), effort)
-        self._hold_back(seen, todo, gathered)
-        seen = [gathered.seen.get(one.path, one) for one in seen] if gathered.seen else seen
-        unknown = survey.skipped.unknown
-        most = HIDDEN * survey.limit
-        sight = Sight(seen, unchanged, gathered.blobs, gathered.targets, unknown, most)
-        built = build(self._before, sight, self._uploads.place, self._uploads.packs)
-        gathered.forget()
-        return Captured(seen, built, gathered, cut)
+        gathered, cut = self._read_files(_build_tasks(seen, todo), options)
+        self._drop_dangling_git_files(seen, todo, gathered)
+        seen = (
+            [gathered.file_stats.get(one.path, one) for one in seen]
+            if gathered.file_stats
+            else seen
+        )
+        unknown = scan.skipped.unknown
+        most = HIDDEN_ENTRIES_FACTOR * scan.weight_limit
+        sight = TreeInput(seen, unchanged, gathered.blobs, gathered.link_targets, unknown, most)
+        built = build_tree(
+            self._previous_tree, sight, self._uploader.find_place, self._uploader.packs
+        )
+        gathered.release_contents()
+        return ArchiveResult(seen, built, gathered, cut)
 
-    def _hold_back(self, seen: Sequence[Seen], todo: Sequence[Seen], gathered: Gathered) -> None:
+    def _drop_dangling_git_files(
+        self, file_stats: Sequence[FileStat], todo: Sequence[FileStat], read_files: ReadFiles
+    ) -> None:
         """Let go of what names objects of git that could not be taken."""
-        missing = [one.path for one in todo if not self._is_stored(one.path, gathered)]
+        missing = [one.path for one in todo if not self._is_stored(one.path, read_files)]
         if not missing:
             return
-        repositories = git_directories({one.path for one in seen})
-        for path in held_back([one.path for one in todo], missing, repositories):
-            gathered.blobs.pop(path, None)
-            gathered.targets.pop(path, None)
+        repositories = find_git_directories({one.path for one in file_stats})
+        for path in find_paths_to_hold_back([one.path for one in todo], missing, repositories):
+            read_files.blobs.pop(path, None)
+            read_files.link_targets.pop(path, None)
 
-    def _is_stored(self, path: str, gathered: Gathered) -> bool:
-        blobs = gathered.blobs.get(path)
+    def _is_stored(self, path: str, read_files: ReadFiles) -> bool:
+        blobs = read_files.blobs.get(path)
         if blobs is None:
-            return path in gathered.targets
-        return self._uploads.place(blobs) is not None
+            return path in read_files.link_targets
+        return self._uploader.find_place(blobs) is not None
 
-    def _unread(self, seen: Sequence[Seen], unchanged: bytearray) -> Iterable[Seen]:
+    def _select_files_to_read(
+        self, file_stats: Sequence[FileStat], unchanged: bytearray
+    ) -> Iterable[FileStat]:
         inodes: set[tuple[int, int]] = set()
-        for position, one in enumerate(seen):
-            if stat.S_ISDIR(one.mode) or (unchanged[position] and one.path in self._before.entries):
+        for position, one in enumerate(file_stats):
+            if stat.S_ISDIR(one.mode) or (
+                unchanged[position] and one.path in self._previous_tree.entries
+            ):
                 continue
             if one.links > 1 and stat.S_ISREG(one.mode):
                 inode = (one.device, one.inode)
@@ -274,32 +292,41 @@ class Capture:
                 inodes.add(inode)
             yield one
 
-    def _gather(self, todo: Iterable[Task], effort: Effort) -> tuple[Gathered, bool]:
-        with Directories(self._root) as directories:
-            gatherer = Gatherer(directories, self._uploads, effort.limit)
-            cut = self._until_over(lambda: self._take_all(gatherer, todo, effort.limit), effort)
-            cut = self._until_over(lambda: self._send_rest(effort.limit), effort) or cut
-        return gatherer.found, cut
+    def _read_files(
+        self, todo: Iterable[ArchiveTask], options: PassOptions
+    ) -> tuple[ReadFiles, bool]:
+        with DirectoryHandles(self._root) as directories:
+            gatherer = FileArchiver(directories, self._uploader, options.deadline)
+            cut = self._run_until_deadline(
+                lambda: self._archive_all(gatherer, todo, options.deadline), options
+            )
+            cut = (
+                self._run_until_deadline(lambda: self._upload_rest(options.deadline), options)
+                or cut
+            )
+        return gatherer.result, cut
 
-    def _take_all(self, gatherer: Gatherer, todo: Iterable[Task], limit: Limit) -> None:
+    def _archive_all(
+        self, file_archiver: FileArchiver, todo: Iterable[ArchiveTask], deadline: Deadline
+    ) -> None:
         for one in todo:
-            limit.check()
+            deadline.check()
             if isinstance(one, Database):
-                gatherer.take_database(one)
+                file_archiver.archive_database(one)
             elif stat.S_ISLNK(one.mode):
-                gatherer.take_link(one)
+                file_archiver.archive_link(one)
             else:
-                gatherer.take_file(one)
+                file_archiver.archive_file(one)
 
-    def _send_rest(self, limit: Limit) -> None:
-        self._uploads.close_pack(limit)
-        self._uploads.drain(limit)
+    def _upload_rest(self, deadline: Deadline) -> None:
+        self._uploader.close_pack(deadline)
+        self._uploader.drain(deadline)
 
-    def _until_over(self, work: Callable[[], None], effort: Effort) -> bool:
-        if not effort.final:
+    def _run_until_deadline(self, work: Callable[[], None], options: PassOptions) -> bool:
+        if not options.is_final:
             work()
             return False
-        with suppress(OverError):
+        with suppress(DeadlineExceededError):
             work()
             return False
         return True

@@ -10,52 +10,52 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconcile.mirror.backup.archiver import Effort
-from reconcile.mirror.concurrency import Limit, OverError
+from reconcile.mirror.backup.archiver import PassOptions
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import DamagedError, MissingObjectError, StoreError
-from reconcile.mirror.model import Pack, Packed, Tree
-from reconcile.mirror.snapshot.chain import next_pack
+from reconcile.mirror.model import Pack, PackedBlob, SnapshotTree
+from reconcile.mirror.snapshot.chain import next_pack_number
 from reconcile.mirror.snapshot.keys import pack_key
-from reconcile.mirror.snapshot.pack import FinishedPack, Member, PackWriter, extract
-from reconcile.mirror.snapshot.repack import Move, moved, moves
+from reconcile.mirror.snapshot.pack import FinishedPack, PackMember, PackWriter, extract_member
+from reconcile.mirror.snapshot.repack import BlobMove, apply_blob_moves, plan_blob_moves
 from reconcile.mirror.store.port import Store
 
-RESERVE: Final = 60.0
+MIN_TIME_LEFT: Final = 60.0
 """Seconds that a pass must have left: who is about to end commits first."""
 
-SPELL: Final = 30.0
+REPACK_TIME_LIMIT: Final = 30.0
 """Seconds after which the commit does not wait for more: the next base goes on."""
 
 
-class Tidied(Struct, frozen=True):
+class RepackResult(Struct, frozen=True):
     """The tree with its blobs in their new places.
 
     Attributes:
         tree: The same entries but for their places.
-        packs: How many packs it needs no more.
-        sent: Bytes of new packs that were stored.
+        removed_packs: How many packs it needs no more.
+        sent_bytes: Bytes of new packs that were stored.
         problem: What could not be read or stored, empty if nothing; it is as it was.
     """
 
-    tree: Tree
-    packs: int = 0
-    sent: int = 0
+    tree: SnapshotTree
+    removed_packs: int = 0
+    sent_bytes: int = 0
     problem: str = ""
 
 
-def tidy(store: Callable[[], Store], tree: Tree, effort: Effort) -> Tidied:
+def repack(store: Callable[[], Store], tree: SnapshotTree, options: PassOptions) -> RepackResult:
     """Pack anew what is worth it, as far as the effort goes; never raises a MirrorError."""
-    if effort.final or effort.limit.less(RESERVE).over():
-        return Tidied(tree)
-    todo = moves(tree, effort.thrift)
+    if options.is_final or options.deadline.earlier_by(MIN_TIME_LEFT).expired():
+        return RepackResult(tree)
+    todo = plan_blob_moves(tree, options.repack_policy)
     if not todo:
-        return Tidied(tree)
-    repacker = _Repacker(store(), next_pack(tree))
-    problem = repacker.run(todo, effort.limit)
-    after = moved(tree, repacker.places, repacker.packs)
+        return RepackResult(tree)
+    repacker = _Repacker(store(), next_pack_number(tree))
+    problem = repacker.run(todo, options.deadline)
+    after = apply_blob_moves(tree, repacker.places, repacker.packs)
     left = {move.pack for move in todo if move.digest not in repacker.places}
     sent = sum(pack.size for pack in repacker.packs)
-    return Tidied(after, len({move.pack for move in todo} - left), sent, problem)
+    return RepackResult(after, len({move.pack for move in todo} - left), sent, problem)
 
 
 class _Repacker:
@@ -67,45 +67,45 @@ class _Repacker:
     def __init__(self, store: Store, first: int) -> None:
         self._store = store
         self._writer = PackWriter(first)
-        self.places: dict[str, Packed] = {}
+        self.places: dict[str, PackedBlob] = {}
         self.packs: list[Pack] = []
 
-    def run(self, todo: Sequence[Move], limit: Limit) -> str:
+    def run(self, todo: Sequence[BlobMove], deadline: Deadline) -> str:
         """Move as much as there is time for; returns what went wrong."""
         try:
-            return self._run(todo, limit)
-        except OverError:
+            return self._repack_all(todo, deadline)
+        except DeadlineExceededError:
             return ""
         except StoreError as error:
             return str(error)
 
-    def _run(self, todo: Sequence[Move], limit: Limit) -> str:
+    def _repack_all(self, todo: Sequence[BlobMove], deadline: Deadline) -> str:
         problem = ""
-        spell = limit.within(SPELL)
+        spell = deadline.within(REPACK_TIME_LIMIT)
         for pack, members in groupby(todo, key=lambda move: move.pack):
-            limit.check()
-            if spell.over():
+            deadline.check()
+            if spell.expired():
                 break
             try:
-                self._move(pack, members)
+                self._move_members(pack, members)
             except (DamagedError, MissingObjectError) as error:
                 problem = str(error)
-        limit.check()
-        self._send(self._writer.finish())
+        deadline.check()
+        self._store_packs(self._writer.finish())
         return problem
 
-    def _move(self, pack: Pack, members: Iterable[Move]) -> None:
+    def _move_members(self, pack: Pack, members: Iterable[BlobMove]) -> None:
         """Take over members of one pack, each checked by its digest."""
         data = self._store.get(pack_key(pack.digest)).body
         for move in members:
             if move.digest not in self.places:
-                blob = extract(data, Member(move.digest, move.offset, move.size))
-                self._send(self._writer.add(move.digest, blob))
+                blob = extract_member(data, PackMember(move.digest, move.offset, move.size))
+                self._store_packs(self._writer.add(move.digest, blob))
 
-    def _send(self, packs: Iterable[FinishedPack]) -> None:
+    def _store_packs(self, packs: Iterable[FinishedPack]) -> None:
         for pack in packs:
-            stored = pack.described()
+            stored = pack.build_pack()
             self._store.put(pack_key(stored.digest), [pack.body], stored.digest)
             self.packs.append(stored)
             for digest, offset in pack.offsets.items():
-                self.places[digest] = Packed(pack.number, offset)
+                self.places[digest] = PackedBlob(pack.number, offset)

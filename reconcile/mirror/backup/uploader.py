@@ -6,113 +6,117 @@ What was stored stays known when a pass is given up, so that the next one need n
 import threading
 from collections.abc import Callable, Sequence
 
-from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.model import Alone, File, Pack, Packed, Place, Tree
+from reconcile.mirror.concurrency import Deadline, WorkerPool
+from reconcile.mirror.model import BlobLocation, File, LooseBlobs, Pack, PackedBlob, SnapshotTree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
 from reconcile.mirror.snapshot.pack import FinishedPack, PackWriter
 from reconcile.mirror.store.port import Store
 
 
-class Uploads:
+class Uploader:
     """Knows where each blob is, and sends those that are nowhere yet."""
 
-    def __init__(self, store: Callable[[], Store], lanes: Lanes, tree: Tree) -> None:
+    def __init__(self, store: Callable[[], Store], pool: WorkerPool, tree: SnapshotTree) -> None:
         """Begin with what a committed tree holds; `store` is opened when it is first needed."""
         self._store = store
-        self._lanes = lanes
-        self._writer = PackWriter(first=max(tree.packs, default=0) + 1)
+        self._pool = pool
+        self._writer = PackWriter(first_number=max(tree.packs, default=0) + 1)
         self._lock = threading.Lock()
-        self._alone: set[str] = set()
-        self._going: set[str] = set()
-        self._packed: dict[str, Packed] = {}
-        self._pending: set[str] = set()
+        self._stored_objects: set[str] = set()
+        self._objects_in_flight: set[str] = set()
+        self._packed_places: dict[str, PackedBlob] = {}
+        self._packs_in_flight: set[str] = set()
         self.packs: dict[int, Pack] = dict(tree.packs)
-        self.sent = 0
+        self.sent_bytes = 0
         """Bytes that the store has acknowledged."""
         for entry in tree.entries.values():
             if isinstance(entry, File):
-                self._learn(entry)
+                self._register(entry)
 
-    def _learn(self, entry: File) -> None:
-        match entry.place:
-            case Alone():
-                self._alone.update(entry.blobs)
-            case Packed() as place:
-                self._packed[entry.blobs[0]] = place
+    def _register(self, entry: File) -> None:
+        match entry.location:
+            case LooseBlobs():
+                self._stored_objects.update(entry.blobs)
+            case PackedBlob() as place:
+                self._packed_places[entry.blobs[0]] = place
 
-    def place(self, blobs: Sequence[str]) -> Place | None:
+    def find_place(self, blobs: Sequence[str]) -> BlobLocation | None:
         """Say where these blobs of one file are stored; None where one is not, or not yet."""
         if len(blobs) == 1:  # Nearly always; one look is one step, which needs no lock.
-            packed = self._packed.get(blobs[0])
-            if packed is not None and blobs[0] not in self._alone:
+            packed = self._packed_places.get(blobs[0])
+            if packed is not None and blobs[0] not in self._stored_objects:
                 return packed
         with self._lock:
-            return Alone() if all(digest in self._alone for digest in blobs) else None
+            return LooseBlobs() if all(digest in self._stored_objects for digest in blobs) else None
 
-    def add(self, digest: str, data: bytes, limit: Limit) -> None:
+    def add_to_pack(self, digest: str, data: bytes, deadline: Deadline) -> None:
         """Put a small file's bytes into a pack, unless they are known; raises as `Lanes.run`."""
         with self._lock:
-            if digest in self._alone or digest in self._packed or digest in self._pending:
+            if (
+                digest in self._stored_objects
+                or digest in self._packed_places
+                or digest in self._packs_in_flight
+            ):
                 return
-            self._pending.add(digest)
-        self._send_packs(self._writer.add(digest, data), limit)
+            self._packs_in_flight.add(digest)
+        self._send_packs(self._writer.add(digest, data), deadline)
 
-    def add_alone(self, digest: str, data: bytes, limit: Limit) -> None:
+    def add_object(self, digest: str, data: bytes, deadline: Deadline) -> None:
         """Store a chunk as an object, unless it is known as one; raises as `Lanes.run`."""
         with self._lock:
-            if digest in self._alone or digest in self._going:
+            if digest in self._stored_objects or digest in self._objects_in_flight:
                 return
-            self._going.add(digest)
+            self._objects_in_flight.add(digest)
 
         def send() -> None:
             try:
                 self._store().put(blob_key(digest), [data], digest)
                 with self._lock:
-                    self._alone.add(digest)
-                    self.sent += len(data)
+                    self._stored_objects.add(digest)
+                    self.sent_bytes += len(data)
             finally:
                 with self._lock:
-                    self._going.discard(digest)
+                    self._objects_in_flight.discard(digest)
 
         try:
-            self._lanes.run(send, limit)
+            self._pool.submit(send, deadline)
         except BaseException:
             with self._lock:
-                self._going.discard(digest)
+                self._objects_in_flight.discard(digest)
             raise
 
-    def close_pack(self, limit: Limit) -> None:
+    def close_pack(self, deadline: Deadline) -> None:
         """Send what is in the open pack; raises as `Lanes.run`."""
-        self._send_packs(self._writer.finish(), limit)
+        self._send_packs(self._writer.finish(), deadline)
 
-    def drain(self, limit: Limit) -> None:
+    def drain(self, deadline: Deadline) -> None:
         """Wait until all is stored; raises as `Lanes.run`."""
-        self._lanes.drain(limit)
+        self._pool.drain(deadline)
 
-    def _send_packs(self, packs: list[FinishedPack], limit: Limit) -> None:
+    def _send_packs(self, packs: list[FinishedPack], deadline: Deadline) -> None:
         for pack in packs:
-            self._send_pack(pack, limit)
+            self._send_pack(pack, deadline)
 
-    def _send_pack(self, pack: FinishedPack, limit: Limit) -> None:
+    def _send_pack(self, pack: FinishedPack, deadline: Deadline) -> None:
         def send() -> None:
             try:
                 # Here, since hashing millions of bytes lets other threads go on.
-                stored = pack.described()
+                stored = pack.build_pack()
                 self._store().put(pack_key(stored.digest), [pack.body], stored.digest)
             except BaseException:
                 with self._lock:
-                    self._pending.difference_update(pack.offsets)
+                    self._packs_in_flight.difference_update(pack.offsets)
                 raise
             with self._lock:
                 for digest, offset in pack.offsets.items():
-                    self._packed[digest] = Packed(pack.number, offset)
-                self._pending.difference_update(pack.offsets)
+                    self._packed_places[digest] = PackedBlob(pack.number, offset)
+                self._packs_in_flight.difference_update(pack.offsets)
                 self.packs[pack.number] = stored
-                self.sent += stored.size
+                self.sent_bytes += stored.size
 
         try:
-            self._lanes.run(send, limit)
+            self._pool.submit(send, deadline)
         except BaseException:
             with self._lock:
-                self._pending.difference_update(pack.offsets)
+                self._packs_in_flight.difference_update(pack.offsets)
             raise

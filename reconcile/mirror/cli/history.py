@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.mirror.cli.options import FOLDER, bucket_options, output_option, together
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.cli.options import PATH_TYPE, bucket_options, combine_options, output_option
+from reconcile.mirror.exit_codes import MirrorExitCode
 
 if TYPE_CHECKING:
-    from reconcile.mirror.history.gc import Collected, Rules
-    from reconcile.mirror.wiring import Opened
+    from reconcile.mirror.history.gc import GcPolicy, GcResult
+    from reconcile.mirror.wiring import OpenStore
 
 at_option = click.option(
     "--at",
@@ -19,7 +19,7 @@ at_option = click.option(
     help="A generation's number, or a time: the last one then. The current one if not given.",
 )
 
-retention_options = together(
+retention_options = combine_options(
     click.option(
         "--keep-last",
         type=click.IntRange(1),
@@ -50,14 +50,14 @@ retention_options = together(
 )
 
 
-def opened(options: dict[str, Any]) -> "Opened":
+def open_store_from_options(options: dict[str, Any]) -> "OpenStore":
     """Open the store that the options name."""
     from reconcile.mirror.wiring import open_bucket
 
     return open_bucket(options)
 
 
-def say(lines: Iterable[str]) -> None:
+def echo_lines(lines: Iterable[str]) -> None:
     """Print lines one by one."""
     for line in lines:
         click.echo(line)
@@ -69,19 +69,19 @@ def say(lines: Iterable[str]) -> None:
 def log(output: str, **options: Any) -> int:
     """List the generations that are kept, the oldest first, and what each has changed."""
     from reconcile.mirror.history import output as showing
-    from reconcile.mirror.history.generations import read_past
-    from reconcile.mirror.history.log import Timeline
+    from reconcile.mirror.history.generations import read_generation_index
+    from reconcile.mirror.history.log import GenerationLog
 
-    store = opened(options).store
-    past = read_past(store)
-    told = Timeline(store, past).tell()
+    store = open_store_from_options(options).store
+    past = read_generation_index(store)
+    told = GenerationLog(store, past).read_entries()
     if output == "json":
         click.echo(showing.log_json(told))
     else:
-        say(showing.log_text(told))
-    for key, reason in past.troubles.items():
+        echo_lines(showing.log_text(told))
+    for key, reason in past.unreadable.items():
         click.echo(f"{key} cannot be read: {reason}", err=True)
-    return Exit.DAMAGED if past.troubles else Exit.OK
+    return MirrorExitCode.DAMAGED if past.unreadable else MirrorExitCode.OK
 
 
 @click.command()
@@ -92,33 +92,33 @@ def log(output: str, **options: Any) -> int:
 def ls(at: str, path: str, output: str, **options: Any) -> int:
     """List what a generation holds: all of it, or what is at PATH and below."""
     from reconcile.mirror.history import output as showing
-    from reconcile.mirror.history.generations import choose, read_tree
-    from reconcile.mirror.history.log import below
+    from reconcile.mirror.history.generations import read_generation_tree, select_generation
+    from reconcile.mirror.history.log import select_entries
 
-    store = opened(options).store
-    generation = choose(store, at)
-    entries = below(read_tree(store, generation), path)
+    store = open_store_from_options(options).store
+    generation = select_generation(store, at)
+    entries = select_entries(read_generation_tree(store, generation), path)
     if output == "json":
         click.echo(showing.entries_json(generation.number, entries))
     else:
-        say(map(showing.entry_text, entries))
-    return Exit.OK
+        echo_lines(map(showing.entry_text, entries))
+    return MirrorExitCode.OK
 
 
 @click.command()
 @bucket_options
 @at_option
-@click.argument("target", type=FOLDER)
+@click.argument("target", type=PATH_TYPE)
 def restore(at: str, target: Path, **options: Any) -> int:
     """Restore a generation into the directory TARGET, which is new or empty."""
-    from reconcile.mirror.history.generations import choose
-    from reconcile.mirror.history.restore import restore as write
+    from reconcile.mirror.history.generations import select_generation
+    from reconcile.mirror.history.restore import restore_to_directory as write
 
-    means = opened(options)
-    generation = choose(means.store, at)
-    done = write(means.store, generation, target, means.lanes, means.clock)
+    means = open_store_from_options(options)
+    generation = select_generation(means.store, at)
+    done = write(means.store, generation, target, means.pool, means.clock)
     click.echo(f"generation {generation.number}: {done.files} files, {done.size} bytes")
-    return Exit.OK
+    return MirrorExitCode.OK
 
 
 @click.command()
@@ -130,16 +130,16 @@ def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # no
     """Read every object that a generation needs, and check it by its digest."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.history import output as showing
-    from reconcile.mirror.history.verify import check
+    from reconcile.mirror.history.verify import verify_generations
 
     if at and everything:
         raise SettingsError("--at and --all exclude each other")
-    found = check(opened(options), at, everything=everything)
+    found = verify_generations(open_store_from_options(options), at, everything=everything)
     if output == "json":
-        click.echo(showing.verified_json(found))
+        click.echo(showing.verify_json(found))
     else:
-        say(showing.verified_text(found))
-    return Exit.DAMAGED if found.damages else Exit.OK
+        echo_lines(showing.verify_text(found))
+    return MirrorExitCode.DAMAGED if found.damaged else MirrorExitCode.OK
 
 
 @click.command()
@@ -151,34 +151,34 @@ def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - clic
     """Delete what no generation that is kept needs, a grace time after it was found so."""
     from reconcile.mirror.history import output as showing
 
-    found = _collect(_rules(options), delete, opened(options))
+    found = _run_gc(_build_gc_policy(options), delete, open_store_from_options(options))
     if output == "json":
-        click.echo(showing.collected_json(found, deleting=delete))
+        click.echo(showing.gc_json(found, is_deleting=delete))
     else:
-        say(showing.collected_text(found, deleting=delete))
-    return Exit.OK
+        echo_lines(showing.gc_text(found, is_deleting=delete))
+    return MirrorExitCode.OK
 
 
-def _rules(options: dict[str, Any]) -> "Rules":
+def _build_gc_policy(options: dict[str, Any]) -> "GcPolicy":
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.history.gc import MIN_GRACE, Rules
-    from reconcile.mirror.snapshot.retention import Policy
-    from reconcile.mirror.units import seconds
+    from reconcile.mirror.history.gc import MIN_GRACE, GcPolicy
+    from reconcile.mirror.snapshot.retention import RetentionPolicy
+    from reconcile.mirror.units import parse_duration
 
     kept = (options.pop(name) for name in ("keep_last", "keep_hourly", "keep_daily"))
     text = options.pop("grace")
-    grace = seconds(text)
+    grace = parse_duration(text)
     if grace < MIN_GRACE:
         raise SettingsError(f"--grace is {text}: it must be 1h or more, for writers that are slow")
-    return Rules(Policy(*kept), grace)
+    return GcPolicy(RetentionPolicy(*kept), grace)
 
 
-def _collect(rules: "Rules", delete: bool, means: "Opened") -> "Collected":  # noqa: FBT001
-    from reconcile.mirror.history.gc import Collector, preview
+def _run_gc(policy: "GcPolicy", delete: bool, open_store: "OpenStore") -> "GcResult":  # noqa: FBT001
+    from reconcile.mirror.history.gc import GarbageCollector, preview_gc
 
     if delete:
-        return Collector(means.store, rules, means.clock).collect()
-    return preview(means.store, rules, means.clock)
+        return GarbageCollector(open_store.store, policy, open_store.clock).collect()
+    return preview_gc(open_store.store, policy, open_store.clock)
 
 
-COMMANDS = (log, ls, restore, verify, gc)
+HISTORY_COMMANDS = (log, ls, restore, verify, gc)

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconcile.mirror.cli.history import at_option, opened, say
-from reconcile.mirror.cli.options import FOLDER, bucket_options, exclude_options
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.cli.history import at_option, echo_lines, open_store_from_options
+from reconcile.mirror.cli.options import PATH_TYPE, bucket_options, exclude_options
+from reconcile.mirror.exit_codes import MirrorExitCode
 
 if TYPE_CHECKING:
-    from reconcile.mirror.import_export.importer import Source
+    from reconcile.mirror.import_export.importer import ImportSource
 
 
 @click.command(name="import")
 @bucket_options
 @exclude_options
-@click.option("--from-directory", type=FOLDER, help="A directory, such as a mounted volume.")
+@click.option("--from-directory", type=PATH_TYPE, help="A directory, such as a mounted volume.")
 @click.option(
     "--from-prefix",
     default="",
@@ -29,44 +29,44 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--staging",
-    type=FOLDER,
+    type=PATH_TYPE,
     help="Where objects become files first: a directory with room for all. $TMPDIR if not given.",
 )
 @click.option(
     "--replace", is_flag=True, help="Make it the next generation of a session that exists."
 )
-def bring_in(
+def import_command(
     from_directory: Path | None,
     from_prefix: str,
     replace: bool,  # noqa: FBT001 - click calls it by name
     **options: Any,
 ) -> int:
     """Make a directory or an old prefix the first generation of a session."""
-    from reconcile.mirror.import_export.importer import bring, told
-    from reconcile.mirror.wiring import patterns_of
+    from reconcile.mirror.import_export.importer import format_import_result, import_workspace
+    from reconcile.mirror.wiring import build_excludes
 
-    source = _source(from_directory, from_prefix, options)
-    excludes = patterns_of(options.pop("excludes"), default=options.pop("default_excludes"))
-    brought = bring(opened(options), source, excludes, replace=replace)
-    say(told(brought))
-    return Exit.INCOMPLETE if brought.is_incomplete else Exit.OK
+    source = _build_source(from_directory, from_prefix, options)
+    excludes = build_excludes(options.pop("excludes"), default=options.pop("default_excludes"))
+    brought = import_workspace(open_store_from_options(options), source, excludes, replace=replace)
+    echo_lines(format_import_result(brought))
+    return MirrorExitCode.INCOMPLETE if brought.is_incomplete else MirrorExitCode.OK
 
 
-def _source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "Source":
+def _build_source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "ImportSource":
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.import_export.importer import FromDirectory, FromPrefix
+    from reconcile.mirror.import_export.importer import DirectoryImportSource, PrefixImportSource
 
     secret, staging = options.pop("from_secret"), options.pop("staging")
     if (directory is None) == (not prefix):
         raise SettingsError("give either --from-directory or --from-prefix")
     if directory is not None:
-        return FromDirectory(directory)
+        return DirectoryImportSource(directory)
     other = {**options, "prefix": prefix}
     for name in ("excludes", "default_excludes"):
         other.pop(name)
     if secret:
         other["project_secret"] = secret
-    return FromPrefix(opened(other).store, staging)
+    return PrefixImportSource(open_store_from_options(other).store, staging)
 
 
 @click.command()
@@ -84,20 +84,22 @@ def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
     """Write a generation as a tar file, or as one object for each file."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.import_export import exporter
-    from reconcile.mirror.wiring import prefix_of
+    from reconcile.mirror.wiring import normalize_prefix
 
     if bool(tar) == bool(to_prefix):
         raise SettingsError("give either --tar or --to-prefix")
-    store = opened(options).store
+    store = open_store_from_options(options).store
     if tar:
-        click.echo(exporter.to_tar(store, at, tar), err=tar == "-")
-        return Exit.OK
-    own, other = prefix_of(options["prefix"]), prefix_of(to_prefix)
+        click.echo(exporter.export_tar(store, at, tar), err=tar == "-")
+        return MirrorExitCode.OK
+    own, other = normalize_prefix(options["prefix"]), normalize_prefix(to_prefix)
     if own.startswith(other) or other.startswith(own):
         raise SettingsError(f"--to-prefix {to_prefix!r} is that of the session itself")
-    done = exporter.to_objects(store, at, opened({**options, "prefix": to_prefix}).store)
-    say(exporter.told(done))
-    return Exit.INCOMPLETE if done.refused or done.links else Exit.OK
+    done = exporter.export_objects(
+        store, at, open_store_from_options({**options, "prefix": to_prefix}).store
+    )
+    echo_lines(exporter.format_export_result(done))
+    return MirrorExitCode.INCOMPLETE if done.refused or done.skipped_symlinks else MirrorExitCode.OK
 
 
-COMMANDS = (bring_in, export)
+IMPORT_EXPORT_COMMANDS = (import_command, export)

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-FOLDER = click.Path(path_type=Path)
+PATH_TYPE = click.Path(path_type=Path)
 
 
-def together(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
+def combine_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
     """Make several options one decorator."""
 
     def decorate(command: _F) -> _F:
@@ -23,13 +23,13 @@ def together(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
 
 state_option = click.option(
     "--state",
-    type=FOLDER,
+    type=PATH_TYPE,
     default=Path("/var/lib/reconcile-mirror"),
     show_default=True,
     help="The mirror's own directory, in a volume that the agent does not mount.",
 )
 
-secret_options = together(
+secret_options = combine_options(
     click.option(
         "--prefix", default="", help="Where in the bucket: NAMESPACE/SESSION. Must be given."
     ),
@@ -39,16 +39,16 @@ secret_options = together(
     click.option("--ca-file", default="", help="Authorities to trust instead of the public ones."),
 )
 
-effort_options = together(
+transfer_options = combine_options(
     click.option(
-        "--lanes",
+        "--transfers",
         type=click.IntRange(1, 64),
         default=4,
         show_default=True,
         help="How many packs are on their way at a time: memory and bandwidth.",
     ),
     click.option(
-        "--patience",
+        "--retry-timeout",
         type=click.FloatRange(0, 3600),
         default=120.0,
         show_default=True,
@@ -62,7 +62,7 @@ bandwidth_option = click.option(
     help="Bytes a second, in both directions together, such as 20MiB; no bound if not given.",
 )
 
-exclude_options = together(
+exclude_options = combine_options(
     click.option(
         "--exclude",
         "excludes",
@@ -77,10 +77,10 @@ exclude_options = together(
     ),
 )
 
-side_options = together(
+mirror_options = combine_options(
     click.option(
         "--workspace",
-        type=FOLDER,
+        type=PATH_TYPE,
         default=Path("/workspace"),
         show_default=True,
         help="The directory that is mirrored.",
@@ -92,12 +92,12 @@ side_options = together(
         is_flag=True,
         help="Use a store without conditional writes: you make sure that there is one pod only.",
     ),
-    effort_options,
+    transfer_options,
     bandwidth_option,
     exclude_options,
 )
 
-bucket_options = together(secret_options, effort_options)
+bucket_options = combine_options(secret_options, transfer_options)
 
 output_option = click.option(
     "-o",
@@ -108,7 +108,7 @@ output_option = click.option(
     help="The form of what is printed.",
 )
 
-door_options = together(
+status_server_options = combine_options(
     click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
     click.option(
         "--port",

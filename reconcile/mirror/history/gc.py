@@ -21,46 +21,57 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconcile.mirror.clock import Clock, Since
+from reconcile.mirror.clock import Clock, Stopwatch
 from reconcile.mirror.errors import DamagedError, MissingObjectError, StoreError
-from reconcile.mirror.history.generations import Kept, Past, read_past, ref_of
+from reconcile.mirror.history.generations import (
+    GenerationIndex,
+    StoredGcRecord,
+    build_manifest_ref,
+    read_generation_index,
+)
 from reconcile.mirror.model import Generation, ManifestRef
 from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import read_manifest
-from reconcile.mirror.snapshot.encoding import SECOND, stamp_text
+from reconcile.mirror.snapshot.encoding import SECOND, format_timestamp
 from reconcile.mirror.snapshot.gc import (
-    KEPT,
-    SKEW,
-    SWEEP,
-    Ages,
-    Mark,
-    Notice,
-    Record,
-    encode_notice,
-    encode_record,
-    needs,
-    roots,
-    sweep,
-    unneeded,
+    DELETE_INTENTS,
+    INTENT_RETENTION,
+    MAX_CLOCK_SKEW,
+    DeleteIntent,
+    GarbageMark,
+    GcRecord,
+    GracePeriods,
+    encode_delete_intent,
+    encode_gc_record,
+    find_deletable,
+    find_garbage,
+    find_roots,
+    iter_referenced_keys,
 )
-from reconcile.mirror.snapshot.head import Header
-from reconcile.mirror.snapshot.retention import Policy, kept
-from reconcile.mirror.store.conditional import Verdict, demand, probe
-from reconcile.mirror.store.port import Listed, Store
+from reconcile.mirror.snapshot.head import ManifestHeader
+from reconcile.mirror.snapshot.retention import RetentionPolicy, select_generations_to_keep
+from reconcile.mirror.store.conditional import (
+    ConditionalWriteSupport,
+    probe_conditional_writes,
+    require_conditional_writes,
+)
+from reconcile.mirror.store.port import ListedObject, Store
 
-PROBE = "probe/"
+PROBE_PREFIX = "probe/"
 
 
-def prove(store: Store) -> None:
+def check_store_guarantees(store: Store) -> None:
     """Prove that conditional writes are honoured, and that what is deleted is gone.
 
     Raises:
         DeniedError: The key may not delete.
         StoreError: The store ignores conditional writes, or does not delete.
     """
-    verdict: Verdict = probe(store, f"{PROBE}{uuid.uuid4()}")
-    demand(verdict, single_writer=False)
-    key = _scratch(store)
+    verdict: ConditionalWriteSupport = probe_conditional_writes(
+        store, f"{PROBE_PREFIX}{uuid.uuid4()}"
+    )
+    require_conditional_writes(verdict, single_writer=False)
+    key = _write_scratch_object(store)
     store.delete([key])
     try:
         store.get(key)
@@ -72,13 +83,13 @@ def prove(store: Store) -> None:
     )
 
 
-def store_time(store: Store) -> float:
+def read_store_time(store: Store) -> float:
     """Return the store's own time in seconds since 1970, told by an object that is written now.
 
     Raises:
         StoreError: It could not be written or listed.
     """
-    key = _scratch(store)
+    key = _write_scratch_object(store)
     modified = [listed.modified for listed in store.list(key) if listed.key == key]
     store.delete([key])
     if not modified:
@@ -86,44 +97,44 @@ def store_time(store: Store) -> float:
     return modified[0]
 
 
-def _scratch(store: Store) -> str:
-    key = f"{PROBE}{uuid.uuid4()}"
+def _write_scratch_object(store: Store) -> str:
+    key = f"{PROBE_PREFIX}{uuid.uuid4()}"
     body = key.encode()
     store.put(key, [body], hashlib.sha256(body).hexdigest())
     return key
 
 
-class Look(Struct, frozen=True):
+class LiveSet(Struct, frozen=True):
     """What was found.
 
     Attributes:
-        past: HEAD, headers, records.
+        index: HEAD, headers, records.
         kept: The generations to keep, newest first.
-        leaving: Those that the policy lets go.
+        expired: Those that the policy lets go.
         listing: All objects of the session.
-        live: The keys of all that is needed.
+        live_keys: The keys of all that is needed.
     """
 
-    past: Past
+    index: GenerationIndex
     kept: tuple[Generation, ...]
-    leaving: tuple[Generation, ...]
-    listing: tuple[Listed, ...]
-    live: frozenset[str]
+    expired: tuple[Generation, ...]
+    listing: tuple[ListedObject, ...]
+    live_keys: frozenset[str]
 
-    def history(self) -> tuple[ManifestRef, ...]:
+    def last_manifests(self) -> tuple[ManifestRef, ...]:
         """Return the last manifests of the generations to keep."""
         return tuple(each.chain[-1] for each in self.kept)
 
 
-class Reach:
+class LiveSetScanner:
     """Looks as often as is asked; a manifest is read once, and whole, since it never changes."""
 
-    def __init__(self, store: Store, policy: Policy) -> None:
+    def __init__(self, store: Store, retention: RetentionPolicy) -> None:
         self._store = store
-        self._policy = policy
-        self._read: dict[str, tuple[Header, frozenset[str]]] = {}
+        self._retention = retention
+        self._manifests: dict[str, tuple[ManifestHeader, frozenset[str]]] = {}
 
-    def look(self, ages: Ages) -> Look:
+    def scan(self, grace_periods: GracePeriods) -> LiveSet:
         """Look at everything.
 
         The listing of objects comes first and HEAD after it: what is committed in between needs
@@ -139,50 +150,56 @@ class Reach:
             for prefix in (keys.BLOBS, keys.PACKS, keys.MANIFESTS)
             for listed in self._store.list(prefix)
         )
-        past = read_past(self._store, self._header)
-        _demand_whole(past)
+        past = read_generation_index(self._store, self._read_header)
+        _require_readable(past)
         there = past.generations()
-        numbers = kept(there.values(), self._policy)
+        numbers = select_generations_to_keep(there.values(), self._retention)
         keeping = tuple(each for number, each in there.items() if number in numbers)
         leaving = tuple(each for number, each in there.items() if number not in numbers)
-        counting = self._roots(past, listing, keeping, ages)
-        live = frozenset(counting).union(*(self._needed(key) for key in counting))
-        return Look(past, keeping, leaving, listing, live)
+        counting = self._find_roots(past, listing, keeping, grace_periods)
+        live = frozenset(counting).union(*(self._needed_keys(key) for key in counting))
+        return LiveSet(past, keeping, leaving, listing, live)
 
-    def _roots(
-        self, past: Past, listing: Iterable[Listed], keeping: Iterable[Generation], ages: Ages
+    def _find_roots(
+        self,
+        index: GenerationIndex,
+        listing: Iterable[ListedObject],
+        kept: Iterable[Generation],
+        grace_periods: GracePeriods,
     ) -> frozenset[str]:
         """Also count manifests beyond HEAD, however old: HEAD may be about to name them."""
-        number = past.found.head.generation.number
-        beyond = {key for key, header in past.headers.items() if header.generation > number}
-        found = roots(listing, keeping, ages) | beyond
-        return found | _chains(found, past.headers)
+        number = index.head_version.head.generation.number
+        beyond = {key for key, header in index.headers.items() if header.generation > number}
+        found = find_roots(listing, kept, grace_periods) | beyond
+        return found | _find_chain_manifests(found, index.headers)
 
-    def _needed(self, key: str) -> frozenset[str]:
-        if key not in self._read:
+    def _needed_keys(self, key: str) -> frozenset[str]:
+        if key not in self._manifests:
             raise DamagedError(f"{key} is missing though a generation that is kept needs it")
-        return self._read[key][1]
+        return self._manifests[key][1]
 
-    def _header(self, listed: Listed) -> Header:
+    def _read_header(self, listed: ListedObject) -> ManifestHeader:
         key = listed.key
-        if key not in self._read:
+        if key not in self._manifests:
             data = self._store.get(key).body
-            manifest = read_manifest(ref_of(key, len(data)), data)
-            self._read[key] = manifest.header, frozenset(needs(manifest))
-        return self._read[key][0]
+            manifest = read_manifest(build_manifest_ref(key, len(data)), data)
+            self._manifests[key] = manifest.header, frozenset(iter_referenced_keys(manifest))
+        return self._manifests[key][0]
 
 
-def _chains(found: Iterable[str], headers: Mapping[str, Header]) -> frozenset[str]:
+def _find_chain_manifests(
+    roots: Iterable[str], headers: Mapping[str, ManifestHeader]
+) -> frozenset[str]:
     """Return the manifests that others stand upon."""
-    return frozenset(ref.key for key in found if key in headers for ref in headers[key].chain)
+    return frozenset(ref.key for key in roots if key in headers for ref in headers[key].chain)
 
 
-def _demand_whole(past: Past) -> None:
-    if not past.troubles:
+def _require_readable(index: GenerationIndex) -> None:
+    if not index.unreadable:
         return
-    key, reason = next(iter(sorted(past.troubles.items())))
+    key, reason = next(iter(sorted(index.unreadable.items())))
     raise DamagedError(
-        f"{len(past.troubles)} objects cannot be read, such as {key}: {reason}. Nothing is deleted "
+        f"{len(index.unreadable)} objects cannot be read, such as {key}: {reason}. Nothing is deleted "
         "while it is not clear what is needed: `reconcile-mirror verify --all` says more"
     )
 
@@ -190,59 +207,59 @@ def _demand_whole(past: Past) -> None:
 MIN_GRACE: Final = 3600.0
 """Seconds: writers rely so long on what they have stored but not committed."""
 
-_BATCH: Final = 1000
-_DELETE_WITHIN: Final = 60.0
+_DELETE_BATCH_SIZE: Final = 1000
+_DELETE_WINDOW: Final = 60.0
 """Seconds after a notice in which a delete may still begin."""
 
 
-class Rules(Struct, frozen=True):
+class GcPolicy(Struct, frozen=True):
     """What to keep, and for how long things must have been unneeded; times are in seconds."""
 
-    policy: Policy
+    retention: RetentionPolicy
     grace: float
-    skew: float = SKEW
+    skew: float = MAX_CLOCK_SKEW
 
-    def ages(self, now: float) -> Ages:
+    def grace_periods(self, now: float) -> GracePeriods:
         """Return what is young at that time."""
-        return Ages(now, self.grace, self.skew)
+        return GracePeriods(now, self.grace, self.skew)
 
 
-class Collected(Struct, frozen=True):
+class GcResult(Struct, frozen=True):
     """What a collection did, or would do.
 
     Attributes:
         kept: Numbers of the generations that stay, newest first.
-        leaving: Numbers of those that the policy lets go; their objects go later.
+        expired: Numbers of those that the policy lets go; their objects go later.
         unneeded: What nothing needs now; marked for later, but for what was deleted.
         deleted: What was deleted, or would be.
     """
 
     kept: tuple[int, ...]
-    leaving: tuple[int, ...]
-    unneeded: tuple[Listed, ...]
-    deleted: tuple[Listed, ...]
+    expired: tuple[int, ...]
+    unneeded: tuple[ListedObject, ...]
+    deleted: tuple[ListedObject, ...]
 
 
-def preview(store: Store, rules: Rules, clock: Clock) -> Collected:
+def preview_gc(store: Store, policy: GcPolicy, clock: Clock) -> GcResult:
     """Say what a collection would do now; only reads.
 
     Ages are told by this machine's clock. Raises as `Reach.look`.
     """
-    ages = rules.ages(clock.time_ns() / SECOND)
-    look = Reach(store, rules.policy).look(ages)
-    return _collected(look, _due(look, ages))
+    ages = policy.grace_periods(clock.time_ns() / SECOND)
+    look = LiveSetScanner(store, policy.retention).scan(ages)
+    return _build_result(look, _find_deletable(look, ages))
 
 
-class Collector:
+class GarbageCollector:
     """Collects the garbage of one session."""
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock) -> None:
+    def __init__(self, store: Store, policy: GcPolicy, clock: Clock) -> None:
         self._store = store
-        self._rules = rules
+        self._policy = policy
         self._clock = clock
-        self._reach = Reach(store, rules.policy)
+        self._scanner = LiveSetScanner(store, policy.retention)
 
-    def collect(self) -> Collected:
+    def collect(self) -> GcResult:
         """Delete what is due, and mark what may be due next time.
 
         Raises:
@@ -251,109 +268,131 @@ class Collector:
             UnknownFormatError: Another version has written here.
             StoreError: The store could not be asked, or is not fit for deletes.
         """
-        prove(self._store)
-        ages = self._ages()
-        look = self._reach.look(ages)
-        self._record(look)
-        deleted: list[Listed] = []
-        for due in _batches(_due(look, ages)):
-            deleted += self._sweep(due)
-        self._tidy(ages, deleted)
-        return _collected(look, tuple(deleted))
+        check_store_guarantees(self._store)
+        ages = self._grace_periods()
+        look = self._scanner.scan(ages)
+        self._write_record(look)
+        deleted: list[ListedObject] = []
+        for due in _batches(_find_deletable(look, ages)):
+            deleted += self._delete_batch(due)
+        self._remove_stale_files(ages, deleted)
+        return _build_result(look, tuple(deleted))
 
-    def _ages(self) -> Ages:
-        return self._rules.ages(store_time(self._store))
+    def _grace_periods(self) -> GracePeriods:
+        return self._policy.grace_periods(read_store_time(self._store))
 
-    def _record(self, look: Look) -> None:
+    def _write_record(self, live_set: LiveSet) -> None:
         """Remember what is kept, and mark what is not; nothing new needs no new record."""
-        dead = unneeded(look.listing, look.live)
+        dead = find_garbage(live_set.listing, live_set.live_keys)
         known = {
-            (each.key, each.modified) for kept in look.past.records for each in kept.record.dead
+            (each.key, each.modified)
+            for kept in live_set.index.records
+            for each in kept.record.dead
         }
-        told = {ref.key for kept in look.past.records for ref in kept.record.history}
-        history = {ref.key for ref in look.history()}
+        told = {ref.key for kept in live_set.index.records for ref in kept.record.history}
+        history = {ref.key for ref in live_set.last_manifests()}
         if history <= told and {(each.key, each.modified) for each in dead} <= known:
             return
-        record = Record(self._clock.time_ns(), look.history(), dead)
-        self._put(keys.GC, encode_record(record))
+        record = GcRecord(self._clock.time_ns(), live_set.last_manifests(), dead)
+        self._put_unique(keys.GC, encode_gc_record(record))
 
-    def _sweep(self, due: Sequence[Listed]) -> list[Listed]:
+    def _delete_batch(self, due: Sequence[ListedObject]) -> list[ListedObject]:
         """Announce deletes, look once more, and delete what is due still."""
-        began = Since(self._clock)
+        began = Stopwatch(self._clock)
         names = tuple(each.key for each in due)
-        self._put(SWEEP, encode_notice(Notice(self._clock.time_ns(), names)))
-        ages = self._ages()
-        look = self._reach.look(ages)
+        self._put_unique(
+            DELETE_INTENTS, encode_delete_intent(DeleteIntent(self._clock.time_ns(), names))
+        )
+        ages = self._grace_periods()
+        look = self._scanner.scan(ages)
         announced = set(names)
-        still = [each for each in _due(look, ages) if each.key in announced]
-        if began.seconds() > _DELETE_WITHIN:
+        still = [each for each in _find_deletable(look, ages) if each.key in announced]
+        if began.elapsed() > _DELETE_WINDOW:
             return []
         self._store.delete([each.key for each in still])
         return still
 
-    def _tidy(self, ages: Ages, deleted: Sequence[Listed]) -> None:
+    def _remove_stale_files(
+        self, grace_periods: GracePeriods, deleted: Sequence[ListedObject]
+    ) -> None:
         """Take away old notices and scratch objects, and records of which nothing is left."""
-        look = self._reach.look(ages)
-        old = Ages(ages.now, max(KEPT, ages.grace), ages.skew)
-        stale = [each.key for each in self._store.list(SWEEP) if not old.is_young(each.modified)]
-        stale += [each.key for each in self._store.list(PROBE) if not ages.is_young(each.modified)]
-        self._store.delete([*stale, *_spent(look, {each.key for each in deleted})])
+        look = self._scanner.scan(grace_periods)
+        old = GracePeriods(
+            grace_periods.now, max(INTENT_RETENTION, grace_periods.grace), grace_periods.skew
+        )
+        stale = [
+            each.key for each in self._store.list(DELETE_INTENTS) if not old.is_young(each.modified)
+        ]
+        stale += [
+            each.key
+            for each in self._store.list(PROBE_PREFIX)
+            if not grace_periods.is_young(each.modified)
+        ]
+        self._store.delete([*stale, *_find_obsolete_records(look, {each.key for each in deleted})])
 
-    def _put(self, prefix: str, body: bytes) -> None:
+    def _put_unique(self, prefix: str, body: bytes) -> None:
         """Write an object under a name that nobody else gives."""
-        time = stamp_text(self._clock.time_ns())
+        time = format_timestamp(self._clock.time_ns())
         key = f"{prefix}{time}-{uuid.uuid4().hex[:16]}.json"
         self._store.put(key, [body], hashlib.sha256(body).hexdigest())
 
 
-def _due(look: Look, ages: Ages) -> tuple[Listed, ...]:
+def _find_deletable(live_set: LiveSet, grace_periods: GracePeriods) -> tuple[ListedObject, ...]:
     """Return what may be deleted now, manifests first: what they need must not go before them."""
-    marks = (Mark(kept.listed.modified, kept.record.dead) for kept in look.past.records)
-    names = {key for mark in marks for key in sweep(mark, look.listing, look.live, ages)}
-    return tuple(sorted((each for each in look.listing if each.key in names), key=_manifests_first))
+    marks = (GarbageMark(kept.listed.modified, kept.record.dead) for kept in live_set.index.records)
+    names = {
+        key
+        for mark in marks
+        for key in find_deletable(mark, live_set.listing, live_set.live_keys, grace_periods)
+    }
+    return tuple(
+        sorted((each for each in live_set.listing if each.key in names), key=_manifests_first)
+    )
 
 
-def _manifests_first(listed: Listed) -> tuple[bool, str]:
+def _manifests_first(listed: ListedObject) -> tuple[bool, str]:
     return not listed.key.startswith(keys.MANIFESTS), listed.key
 
 
-def _batches(due: Sequence[Listed]) -> Iterator[Sequence[Listed]]:
-    for start in range(0, len(due), _BATCH):
-        yield due[start : start + _BATCH]
+def _batches(due: Sequence[ListedObject]) -> Iterator[Sequence[ListedObject]]:
+    for start in range(0, len(due), _DELETE_BATCH_SIZE):
+        yield due[start : start + _DELETE_BATCH_SIZE]
 
 
-def _spent(look: Look, gone: set[str]) -> list[str]:
+def _find_obsolete_records(live_set: LiveSet, deleted: set[str]) -> list[str]:
     """Return records that another one makes needless: nothing that they mark waits for them.
 
     The newest stays. An older one goes if all that it marks is gone, needed or written again, and
     what it remembers is remembered by the newest.
     """
-    records = sorted(look.past.records, key=_age)
-    there = {(each.key, each.modified) for each in look.listing if each.key not in gone}
+    records = sorted(live_set.index.records, key=_record_sort_key)
+    there = {(each.key, each.modified) for each in live_set.listing if each.key not in deleted}
     return [
         kept.listed.key
         for kept in records[:-1]
         if not any(
-            (each.key, each.modified) in there and each.key not in look.live
+            (each.key, each.modified) in there and each.key not in live_set.live_keys
             for each in kept.record.dead
         )
-        and _remembers(records[-1], kept, look)
+        and _is_history_covered(records[-1], kept, live_set)
     ]
 
 
-def _remembers(newest: Kept, kept: Kept, look: Look) -> bool:
+def _is_history_covered(newest: StoredGcRecord, stored: StoredGcRecord, live_set: LiveSet) -> bool:
     known = {ref.key for ref in newest.record.history}
-    return all(ref.key in known or ref.key not in look.past.headers for ref in kept.record.history)
+    return all(
+        ref.key in known or ref.key not in live_set.index.headers for ref in stored.record.history
+    )
 
 
-def _age(kept: Kept) -> tuple[float, str]:
-    return kept.listed.modified, kept.listed.key
+def _record_sort_key(stored: StoredGcRecord) -> tuple[float, str]:
+    return stored.listed.modified, stored.listed.key
 
 
-def _collected(look: Look, deleted: tuple[Listed, ...]) -> Collected:
-    return Collected(
-        tuple(each.number for each in look.kept),
-        tuple(each.number for each in look.leaving),
-        unneeded(look.listing, look.live),
+def _build_result(live_set: LiveSet, deleted: tuple[ListedObject, ...]) -> GcResult:
+    return GcResult(
+        tuple(each.number for each in live_set.kept),
+        tuple(each.number for each in live_set.expired),
+        find_garbage(live_set.listing, live_set.live_keys),
         deleted,
     )

@@ -10,15 +10,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, SettingsError
-from reconcile.mirror.history.generations import Past, read_object
-from reconcile.mirror.model import Completeness, Entry, File, Generation, HardLink, Tree, Writer
+from reconcile.mirror.history.generations import GenerationIndex, read_object
+from reconcile.mirror.model import (
+    Completeness,
+    Entry,
+    File,
+    Generation,
+    HardLink,
+    SnapshotTree,
+    Writer,
+)
 from reconcile.mirror.snapshot.chain import read_manifest
 from reconcile.mirror.snapshot.encoding import encode_text
-from reconcile.mirror.snapshot.manifest import Manifest
+from reconcile.mirror.snapshot.manifest import SnapshotManifest
 from reconcile.mirror.store.port import Store
 
 
-def below(tree: Tree, path: str) -> list[Entry]:
+def select_entries(tree: SnapshotTree, path: str) -> list[Entry]:
     """Return the entries at a path and below, all for an empty one.
 
     Raises:
@@ -36,18 +44,20 @@ def below(tree: Tree, path: str) -> list[Entry]:
     ]
 
 
-_CUT_OFF: Final = "cut off from HEAD by a damaged manifest; --at with its number takes it"
+_UNREACHABLE_REASON: Final = (
+    "cut off from HEAD by a damaged manifest; --at with its number takes it"
+)
 
 
-class Change(Struct, frozen=True):
+class ChangeSummary(Struct, frozen=True):
     """How one generation differs from the one before it that is kept; sizes are in bytes."""
 
     files: int
     size: int
-    gone: int
+    deleted: int
 
 
-class Told(Struct, frozen=True):
+class LogEntry(Struct, frozen=True):
     """One generation as `log` shows it: what it holds, and what changed.
 
     `writer` is who committed it.
@@ -59,10 +69,10 @@ class Told(Struct, frozen=True):
     writer: Writer
     files: int
     size: int
-    change: Change
+    change: ChangeSummary
 
 
-class Untold(Struct, frozen=True):
+class UnreadableGeneration(Struct, frozen=True):
     """A generation that cannot be read, and why."""
 
     number: int
@@ -70,52 +80,52 @@ class Untold(Struct, frozen=True):
     reason: str
 
 
-class Timeline:
+class GenerationLog:
     """Reads generations one after the other, the oldest first; shares what follows each other."""
 
-    def __init__(self, store: Store, past: Past) -> None:
+    def __init__(self, store: Store, index: GenerationIndex) -> None:
         self._store = store
-        self._past = past
+        self._index = index
         self._chain: tuple[str, ...] = ()
         self._entries: dict[str, Entry] = {}
 
-    def tell(self) -> Iterator[Told | Untold]:
+    def read_entries(self) -> Iterator[LogEntry | UnreadableGeneration]:
         """Yield all committed generations, the oldest first; StoreError if the store fails."""
-        for number, generation in reversed(self._past.unproven().items()):
-            yield Untold(number, generation.time, _CUT_OFF)
-        for generation in reversed(self._past.generations().values()):
+        for number, generation in reversed(self._index.unreachable().items()):
+            yield UnreadableGeneration(number, generation.time, _UNREACHABLE_REASON)
+        for generation in reversed(self._index.generations().values()):
             try:
-                yield self._told(generation)
+                yield self._build_entry(generation)
             except DamagedError as error:
                 self._chain = ()
-                yield Untold(generation.number, generation.time, str(error))
+                yield UnreadableGeneration(generation.number, generation.time, str(error))
 
-    def _told(self, generation: Generation) -> Told:
+    def _build_entry(self, generation: Generation) -> LogEntry:
         before = dict(self._entries)
         manifest = self._advance(generation)
         files = [each for each in self._entries.values() if isinstance(each, File | HardLink)]
         size = sum(each.size for each in files if isinstance(each, File))
-        return Told(
+        return LogEntry(
             generation.number,
             generation.time,
             generation.completeness,
             manifest.header.writer,
             len(files),
             size,
-            _change(before, self._entries),
+            _summarize_changes(before, self._entries),
         )
 
-    def _advance(self, generation: Generation) -> Manifest:
+    def _advance(self, generation: Generation) -> SnapshotManifest:
         """Make the entries those of a generation; return its last manifest."""
         chain = tuple(ref.key for ref in generation.chain)
         known = len(self._chain)
         fresh = not known or chain[:known] != self._chain
         todo = generation.chain if fresh else generation.chain[known:]
         entries = {} if fresh else dict(self._entries)
-        manifest: Manifest | None = None
+        manifest: SnapshotManifest | None = None
         for ref in todo:
             manifest = read_manifest(ref, read_object(self._store, ref.key))
-            for path in manifest.gone:
+            for path in manifest.removed:
                 entries.pop(path, None)
             entries.update(manifest.entries)
         assert manifest is not None
@@ -123,17 +133,17 @@ class Timeline:
         return manifest
 
 
-def _change(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Change:
-    changed = [entry for path, entry in after.items() if not _same(before.get(path), entry)]
+def _summarize_changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> ChangeSummary:
+    changed = [entry for path, entry in after.items() if not _is_same(before.get(path), entry)]
     files = [entry for entry in changed if isinstance(entry, File)]
     size = sum(file.size for file in files if _blobs(before.get(file.path)) != file.blobs)
-    return Change(len(files), size, sum(path not in after for path in before))
+    return ChangeSummary(len(files), size, sum(path not in after for path in before))
 
 
-def _same(one: Entry | None, other: Entry) -> bool:
+def _is_same(one: Entry | None, other: Entry) -> bool:
     """Compare what a workspace has, wherever its bytes lie."""
     if isinstance(one, File) and isinstance(other, File):
-        return replace(one, place=other.place) == other
+        return replace(one, location=other.location) == other
     return one == other
 
 

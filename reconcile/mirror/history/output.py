@@ -6,88 +6,90 @@ from typing import Any, Final, assert_never
 
 import orjson
 
-from reconcile.mirror.history.gc import Collected
-from reconcile.mirror.history.log import Told, Untold
-from reconcile.mirror.history.verify import Damage, Verified
-from reconcile.mirror.model import Directory, Entry, File, HardLink, Missing, Symlink
-from reconcile.mirror.snapshot.encoding import encode_text, mtime_text, stamp_text
-from reconcile.mirror.snapshot.entries import entry_line
-from reconcile.mirror.snapshot.head import partial_json, writer_json
-from reconcile.mirror.store.port import Listed
+from reconcile.mirror.history.gc import GcResult
+from reconcile.mirror.history.log import LogEntry, UnreadableGeneration
+from reconcile.mirror.history.verify import DamagedObject, VerifyResult
+from reconcile.mirror.model import Directory, Entry, File, HardLink, Partial, Symlink
+from reconcile.mirror.snapshot.encoding import encode_text, format_mtime, format_timestamp
+from reconcile.mirror.snapshot.entries import encode_entry
+from reconcile.mirror.snapshot.head import encode_completeness, encode_writer
+from reconcile.mirror.store.port import ListedObject
 
 _KIBI: Final = 1024
-_EXAMPLES: Final = 5
-_LETTERS: Final = "BKMGT"
+_MAX_EXAMPLES: Final = 5
+_SIZE_UNITS: Final = "BKMGT"
 
 
 def size_text(size: int) -> str:
     """Write bytes for people, such as `1.5M`."""
     value, place = float(size), 0
-    while value >= _KIBI and place < len(_LETTERS) - 1:
+    while value >= _KIBI and place < len(_SIZE_UNITS) - 1:
         value, place = value / _KIBI, place + 1
-    return f"{size}B" if not place else f"{value:.1f}{_LETTERS[place]}"
+    return f"{size}B" if not place else f"{value:.1f}{_SIZE_UNITS[place]}"
 
 
-def log_text(told: Iterable[Told | Untold]) -> Iterable[str]:
+def log_text(entries: Iterable[LogEntry | UnreadableGeneration]) -> Iterable[str]:
     """Yield a line for each generation."""
     yield f"{'GENERATION':>10}  {'TIME':30}  {'STATE':8}  {'FILES':>8}  {'CHANGED':>20}  WRITER"
-    for one in told:
+    for one in entries:
         match one:
-            case Untold(number, time, reason):
-                yield f"{number:>10}  {stamp_text(time):30}  damaged   {reason}"
-            case Told():
-                yield _told_text(one)
+            case UnreadableGeneration(number, time, reason):
+                yield f"{number:>10}  {format_timestamp(time):30}  damaged   {reason}"
+            case LogEntry():
+                yield _log_entry_text(one)
 
 
-def _told_text(told: Told) -> str:
-    state = "partial" if isinstance(told.completeness, Missing) else "whole"
-    change = f"{told.change.files} files, {size_text(told.change.size)}"
-    if told.change.gone:
-        change += f", -{told.change.gone}"
-    name = encode_text(told.writer.name or told.writer.uid)
+def _log_entry_text(entry: LogEntry) -> str:
+    state = "partial" if isinstance(entry.completeness, Partial) else "whole"
+    change = f"{entry.change.files} files, {size_text(entry.change.size)}"
+    if entry.change.deleted:
+        change += f", -{entry.change.deleted}"
+    name = encode_text(entry.writer.name or entry.writer.uid)
     return (
-        f"{told.number:>10}  {stamp_text(told.time):30}  {state:8}  {told.files:>8}  "
-        f"{change:>20}  {name} (epoch {told.writer.epoch})"
+        f"{entry.number:>10}  {format_timestamp(entry.time):30}  {state:8}  {entry.files:>8}  "
+        f"{change:>20}  {name} (epoch {entry.writer.epoch})"
     )
 
 
-def log_json(told: Iterable[Told | Untold]) -> str:
+def log_json(entries: Iterable[LogEntry | UnreadableGeneration]) -> str:
     """Write all generations as one object."""
-    return _dumps({"generations": [_told_json(one) for one in told]})
+    return _dumps({"generations": [_log_entry_json(one) for one in entries]})
 
 
-def _told_json(told: Told | Untold) -> dict[str, Any]:
-    match told:
-        case Untold(number, time, reason):
-            return {"generation": number, "time": stamp_text(time), "damaged": reason}
-        case Told():
+def _log_entry_json(entry: LogEntry | UnreadableGeneration) -> dict[str, Any]:
+    match entry:
+        case UnreadableGeneration(number, time, reason):
+            return {"generation": number, "time": format_timestamp(time), "damaged": reason}
+        case LogEntry():
             return {
-                "generation": told.number,
-                "time": stamp_text(told.time),
-                "partial": partial_json(told.completeness),
-                "files": told.files,
-                "bytes": told.size,
+                "generation": entry.number,
+                "time": format_timestamp(entry.time),
+                "partial": encode_completeness(entry.completeness),
+                "files": entry.files,
+                "bytes": entry.size,
                 "changed": {
-                    "files": told.change.files,
-                    "bytes": told.change.size,
-                    "gone": told.change.gone,
+                    "files": entry.change.files,
+                    "bytes": entry.change.size,
+                    "gone": entry.change.deleted,
                 },
-                "writer": writer_json(told.writer),
+                "writer": encode_writer(entry.writer),
             }
         case _:
-            assert_never(told)
+            assert_never(entry)
 
 
 def entry_text(entry: Entry) -> str:
     """Write an entry as `ls -l` does; names are escaped as in the format."""
     match entry:
         case File(path, mode, mtime, size):
-            return _line(stat.filemode(stat.S_IFREG | mode), size, mtime, encode_text(path))
+            return _listing_line(stat.filemode(stat.S_IFREG | mode), size, mtime, encode_text(path))
         case Directory(path, mode, mtime):
-            return _line(stat.filemode(stat.S_IFDIR | mode), 0, mtime, f"{encode_text(path)}/")
+            return _listing_line(
+                stat.filemode(stat.S_IFDIR | mode), 0, mtime, f"{encode_text(path)}/"
+            )
         case Symlink(path, target, mtime):
             name = f"{encode_text(path)} -> {encode_text(target)}"
-            return _line("lrwxrwxrwx", 0, mtime, name)
+            return _listing_line("lrwxrwxrwx", 0, mtime, name)
         case HardLink(path, target):
             name = f"{encode_text(path)} = {encode_text(target)}"
             return f"{'hardlink':10}  {'':>12}  {'':19}  {name}"
@@ -95,11 +97,11 @@ def entry_text(entry: Entry) -> str:
             assert_never(entry)
 
 
-def _line(mode: str, size: int, mtime: int, name: str) -> str:
+def _listing_line(mode: str, size: int, mtime: int, name: str) -> str:
     try:
-        time = stamp_text(mtime)[:19].replace("T", " ")
+        time = format_timestamp(mtime)[:19].replace("T", " ")
     except ValueError:
-        time = mtime_text(mtime)
+        time = format_mtime(mtime)
     return f"{mode:10}  {size:>12}  {time:19}  {name}"
 
 
@@ -108,38 +110,38 @@ def entries_json(generation: int, entries: Iterable[Entry]) -> str:
     return _dumps(
         {
             "generation": generation,
-            "entries": [orjson.loads(entry_line(entry)) for entry in entries],
+            "entries": [orjson.loads(encode_entry(entry)) for entry in entries],
         }
     )
 
 
-def verified_text(found: Verified) -> Iterable[str]:
+def verify_text(result: VerifyResult) -> Iterable[str]:
     """Yield what was read, and then each damaged object with what it takes away."""
     yield (
-        f"{len(found.generations)} generations, {found.objects} objects, "
-        f"{size_text(found.size)} read: {len(found.damages)} damaged"
+        f"{len(result.generations)} generations, {result.objects} objects, "
+        f"{size_text(result.size)} read: {len(result.damaged)} damaged"
     )
-    for damage in found.damages:
+    for damage in result.damaged:
         yield f"{damage.key}: {damage.reason}"
         yield f"  generations: {', '.join(map(str, damage.generations))}"
         yield f"  paths: {_paths_text(damage)}"
 
 
-def _paths_text(damage: Damage) -> str:
+def _paths_text(damage: DamagedObject) -> str:
     if not damage.paths:
         return "all of these generations" if damage.key.startswith("manifests/") else "none"
-    shown = ", ".join(encode_text(path) for path in damage.paths[:_EXAMPLES])
-    more = len(damage.paths) - _EXAMPLES
+    shown = ", ".join(encode_text(path) for path in damage.paths[:_MAX_EXAMPLES])
+    more = len(damage.paths) - _MAX_EXAMPLES
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def verified_json(found: Verified) -> str:
+def verify_json(result: VerifyResult) -> str:
     """Write what was read and what is damaged as one object."""
     return _dumps(
         {
-            "generations": list(found.generations),
-            "objects": found.objects,
-            "bytes": found.size,
+            "generations": list(result.generations),
+            "objects": result.objects,
+            "bytes": result.size,
             "damaged": [
                 {
                     "key": damage.key,
@@ -147,48 +149,48 @@ def verified_json(found: Verified) -> str:
                     "generations": list(damage.generations),
                     "paths": [encode_text(path) for path in damage.paths],
                 }
-                for damage in found.damages
+                for damage in result.damaged
             ],
         }
     )
 
 
-def collected_text(found: Collected, *, deleting: bool) -> Iterable[str]:
+def gc_text(result: GcResult, *, is_deleting: bool) -> Iterable[str]:
     """Yield what a collection did, or would do."""
-    done = "deleted" if deleting else "would delete"
-    for listed in found.deleted:
+    done = "deleted" if is_deleting else "would delete"
+    for listed in result.deleted:
         yield f"{done} {listed.key} ({size_text(listed.size)})"
-    waiting = _left(found)
-    yield f"keeps {len(found.kept)} generations, lets {len(found.leaving)} go"
-    yield f"{done} {len(found.deleted)} objects, {size_text(_sum(found.deleted))}"
-    yield f"{len(waiting)} more are not needed, {size_text(_sum(waiting))}: their time comes later"
-    if not deleting:
+    waiting = _not_deleted(result)
+    yield f"keeps {len(result.kept)} generations, lets {len(result.expired)} go"
+    yield f"{done} {len(result.deleted)} objects, {size_text(_total_size(result.deleted))}"
+    yield f"{len(waiting)} more are not needed, {size_text(_total_size(waiting))}: their time comes later"
+    if not is_deleting:
         yield "nothing was written: give --delete to mark and delete"
 
 
-def collected_json(found: Collected, *, deleting: bool) -> str:
+def gc_json(result: GcResult, *, is_deleting: bool) -> str:
     """Write what a collection did, or would do, as one object."""
     return _dumps(
         {
-            "deleting": deleting,
-            "kept": list(found.kept),
-            "leaving": list(found.leaving),
-            "deleted": [_listed(each) for each in found.deleted],
-            "waiting": [_listed(each) for each in _left(found)],
+            "deleting": is_deleting,
+            "kept": list(result.kept),
+            "leaving": list(result.expired),
+            "deleted": [_object_json(each) for each in result.deleted],
+            "waiting": [_object_json(each) for each in _not_deleted(result)],
         }
     )
 
 
-def _left(found: Collected) -> Sequence[Listed]:
-    gone = {each.key for each in found.deleted}
-    return [each for each in found.unneeded if each.key not in gone]
+def _not_deleted(result: GcResult) -> Sequence[ListedObject]:
+    gone = {each.key for each in result.deleted}
+    return [each for each in result.unneeded if each.key not in gone]
 
 
-def _listed(listed: Listed) -> dict[str, Any]:
+def _object_json(listed: ListedObject) -> dict[str, Any]:
     return {"key": listed.key, "bytes": listed.size}
 
 
-def _sum(objects: Iterable[Listed]) -> int:
+def _total_size(objects: Iterable[ListedObject]) -> int:
     return sum(each.size for each in objects)
 
 

@@ -5,26 +5,26 @@ from pathlib import Path
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Lanes, Limit
+from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.history.generations import read_tree
+from reconcile.mirror.history.generations import read_generation_tree
 from reconcile.mirror.model import Generation
-from reconcile.mirror.restore.downloader import Hands
-from reconcile.mirror.restore.tasks import Fetch, Piece
+from reconcile.mirror.restore.downloader import Downloader
+from reconcile.mirror.restore.tasks import TaskDispatcher, TaskResult
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.workspace.restorer import Restorer
 
 
-class Restored(Struct, frozen=True):
+class RestoreResult(Struct, frozen=True):
     """What was written: so many files with so many bytes."""
 
     files: int
     size: int
 
 
-def restore(
-    store: Store, generation: Generation, target: Path, lanes: Lanes, clock: Clock
-) -> Restored:
+def restore_to_directory(
+    store: Store, generation: Generation, target: Path, pool: WorkerPool, clock: Clock
+) -> RestoreResult:
     """Restore a generation; every byte is checked by its digest.
 
     Raises:
@@ -32,23 +32,23 @@ def restore(
         DamagedError: An object is missing or altered; names it.
         StoreError: The store could not be read.
     """
-    _make_empty(target)
-    tree = read_tree(store, generation)
+    _create_empty_directory(target)
+    tree = read_generation_tree(store, generation)
     if not tree.entries:
-        return Restored(0, 0)
+        return RestoreResult(0, 0)
     restorer = Restorer(target, tree.entries.values())
     restorer.begin()
     files = restorer.files
     try:
-        fetch = Fetch(Hands(store, restorer).do, _nobody)
-        fetch.run(tree, files, lanes, Limit(clock))
+        fetch = TaskDispatcher(Downloader(store, restorer).run_task, _ignore_progress)
+        fetch.run(tree, files, pool, Deadline(clock))
         restorer.finish()
     finally:
         restorer.close()
-    return Restored(len(files), sum(file.size for file in files))
+    return RestoreResult(len(files), sum(file.size for file in files))
 
 
-def _make_empty(target: Path) -> None:
+def _create_empty_directory(target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         there = next((path.name for path in target.iterdir()), None)
@@ -61,5 +61,5 @@ def _make_empty(target: Path) -> None:
         )
 
 
-def _nobody(_piece: Piece) -> None:
+def _ignore_progress(_piece: TaskResult) -> None:
     """Nobody watches the progress."""

@@ -11,17 +11,22 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.concurrency import Job, Lanes, Limit
+from reconcile.mirror.concurrency import Deadline, PoolJob, WorkerPool
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
-from reconcile.mirror.history.generations import choose, read_object, read_past, read_tree
-from reconcile.mirror.model import File, Generation, Pack, Packed, Tree
+from reconcile.mirror.history.generations import (
+    read_generation_index,
+    read_generation_tree,
+    read_object,
+    select_generation,
+)
+from reconcile.mirror.model import File, Generation, Pack, PackedBlob, SnapshotTree
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.pack import Member, read_member, verify_pack
+from reconcile.mirror.snapshot.pack import PackMember, read_member, verify_pack
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.wiring import Opened
+from reconcile.mirror.wiring import OpenStore
 
 
-class Damage(Struct, frozen=True):
+class DamagedObject(Struct, frozen=True):
     """An object that is missing, altered or malformed, and what that takes away.
 
     `paths` are those that cannot be restored, in order; none where a manifest is damaged, which
@@ -34,120 +39,120 @@ class Damage(Struct, frozen=True):
     paths: tuple[str, ...]
 
 
-class Verified(Struct, frozen=True):
+class VerifyResult(Struct, frozen=True):
     """What was read, and what of it is damaged."""
 
     generations: tuple[int, ...]
     objects: int
     size: int
-    damages: tuple[Damage, ...]
+    damaged: tuple[DamagedObject, ...]
 
 
 class Verifier:
     """Looks at generations one by one, and at each object once."""
 
-    def __init__(self, store: Store, lanes: Lanes, limit: Limit) -> None:
+    def __init__(self, store: Store, pool: WorkerPool, deadline: Deadline) -> None:
         self._store = store
-        self._lanes = lanes
-        self._limit = limit
+        self._pool = pool
+        self._deadline = deadline
         self._lock = threading.Lock()
         self._packs: dict[str, Pack] = {}
-        self._members: dict[str, dict[Member, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._members: dict[str, dict[PackMember, set[str]]] = defaultdict(lambda: defaultdict(set))
         self._blobs: dict[str, set[str]] = defaultdict(set)
         self._needed: dict[str, set[int]] = defaultdict(set)
-        self._found: dict[str, tuple[str, set[str]]] = {}
+        self._damaged: dict[str, tuple[str, set[str]]] = {}
         self._objects = 0
         self._size = 0
 
-    def verify(self, generations: Iterable[Generation]) -> Verified:
+    def verify(self, generations: Iterable[Generation]) -> VerifyResult:
         """Read all; StoreError if the store could not be asked."""
-        numbers = [self._learn(each) for each in generations]
+        numbers = [self._add_generation(each) for each in generations]
         for pack in self._packs.values():
-            self._lanes.run(self._pack(pack), self._limit)
+            self._pool.submit(self._build_pack_job(pack), self._deadline)
         for digest in self._blobs:
-            self._lanes.run(self._blob(digest), self._limit)
-        self._lanes.drain(self._limit)
+            self._pool.submit(self._build_blob_job(digest), self._deadline)
+        self._pool.drain(self._deadline)
         damages = (
-            Damage(key, reason, tuple(sorted(self._needed[key])), tuple(sorted(paths)))
-            for key, (reason, paths) in sorted(self._found.items())
+            DamagedObject(key, reason, tuple(sorted(self._needed[key])), tuple(sorted(paths)))
+            for key, (reason, paths) in sorted(self._damaged.items())
         )
-        return Verified(tuple(numbers), self._objects, self._size, tuple(damages))
+        return VerifyResult(tuple(numbers), self._objects, self._size, tuple(damages))
 
-    def _learn(self, generation: Generation) -> int:
+    def _add_generation(self, generation: Generation) -> int:
         for ref in generation.chain:
             if not self._needed[ref.key]:
                 self._objects += 1
                 self._size += ref.size
             self._needed[ref.key].add(generation.number)
         try:
-            self._note(generation.number, read_tree(self._store, generation))
+            self._add_tree(generation.number, read_generation_tree(self._store, generation))
         except (DamagedError, UnknownFormatError) as error:
-            self._found[_named(str(error), generation)] = (str(error), set())
+            self._damaged[_find_manifest_key(str(error), generation)] = (str(error), set())
         return generation.number
 
-    def _note(self, number: int, tree: Tree) -> None:
+    def _add_tree(self, number: int, tree: SnapshotTree) -> None:
         for pack in tree.packs.values():
             self._packs[pack.digest] = pack
             self._needed[pack_key(pack.digest)].add(number)
         for entry in tree.entries.values():
             if isinstance(entry, File):
-                self._note_file(number, entry, tree)
+                self._add_file(number, entry, tree)
 
-    def _note_file(self, number: int, file: File, tree: Tree) -> None:
-        if isinstance(file.place, Packed):
-            digest = tree.packs[file.place.pack].digest
-            member = Member(file.blobs[0], file.place.offset, file.size)
+    def _add_file(self, number: int, file: File, tree: SnapshotTree) -> None:
+        if isinstance(file.location, PackedBlob):
+            digest = tree.packs[file.location.pack].digest
+            member = PackMember(file.blobs[0], file.location.offset, file.size)
             self._members[digest][member].add(file.path)
             return
         for blob in file.blobs:
             self._blobs[blob].add(file.path)
             self._needed[blob_key(blob)].add(number)
 
-    def _pack(self, pack: Pack) -> Job:
+    def _build_pack_job(self, pack: Pack) -> PoolJob:
         def look() -> None:
             key = pack_key(pack.digest)
             members = self._members[pack.digest]
             everything = set[str]().union(*members.values())
             try:
                 data = read_object(self._store, key)
-                self._count(data)
+                self._count_object(data)
                 verify_pack(pack, data)
             except DamagedError as error:
-                self._blame(key, str(error), everything)
+                self._report_damage(key, str(error), everything)
                 return
-            self._look_inside(key, data, members)
+            self._check_members(key, data, members)
 
         return look
 
-    def _look_inside(self, key: str, data: bytes, members: dict[Member, set[str]]) -> None:
+    def _check_members(self, key: str, data: bytes, members: dict[PackMember, set[str]]) -> None:
         for member, paths in members.items():
             try:
                 found = read_member(data, member)
                 _check_digest(key, found, member.digest)
             except DamagedError as error:
-                self._blame(key, str(error), paths)
+                self._report_damage(key, str(error), paths)
 
-    def _blob(self, digest: str) -> Job:
+    def _build_blob_job(self, digest: str) -> PoolJob:
         def look() -> None:
             key = blob_key(digest)
             try:
                 data = read_object(self._store, key)
-                self._count(data)
+                self._count_object(data)
                 _check_digest(key, data, digest)
             except DamagedError as error:
-                self._blame(key, str(error), self._blobs[digest])
+                self._report_damage(key, str(error), self._blobs[digest])
 
         return look
 
-    def _count(self, data: bytes) -> None:
+    def _count_object(self, data: bytes) -> None:
         with self._lock:
             self._objects += 1
             self._size += len(data)
 
-    def _blame(self, key: str, reason: str, paths: set[str]) -> None:
+    def _report_damage(self, key: str, reason: str, paths: set[str]) -> None:
         with self._lock:
-            first, known = self._found.get(key, (reason, set()))
-            self._found[key] = (first, known | paths)
+            first, known = self._damaged.get(key, (reason, set()))
+            self._damaged[key] = (first, known | paths)
 
 
 def _check_digest(key: str, data: bytes | memoryview, digest: str) -> None:
@@ -156,7 +161,7 @@ def _check_digest(key: str, data: bytes | memoryview, digest: str) -> None:
         raise DamagedError(f"{key} was altered: what is blob {digest} has the SHA-256 {found}")
 
 
-def _named(reason: str, generation: Generation) -> str:
+def _find_manifest_key(reason: str, generation: Generation) -> str:
     """Return the manifest that an error speaks of."""
     for ref in generation.chain:
         if ref.key in reason:
@@ -164,21 +169,21 @@ def _named(reason: str, generation: Generation) -> str:
     return generation.chain[-1].key
 
 
-def check(means: Opened, at: str, *, everything: bool) -> Verified:
+def verify_generations(open_store: OpenStore, at: str, *, everything: bool) -> VerifyResult:
     """Verify the generation that `at` means, or all.
 
     With all also what cannot be read as a manifest or record counts as damaged. Raises as `choose`.
     """
-    verifier = Verifier(means.store, means.lanes, Limit(means.clock))
+    verifier = Verifier(open_store.store, open_store.pool, Deadline(open_store.clock))
     if not everything:
-        chosen = choose(means.store, at)
+        chosen = select_generation(open_store.store, at)
         return verifier.verify([chosen] if chosen.number else [])
-    past = read_past(means.store)
+    past = read_generation_index(open_store.store)
     found = verifier.verify(past.generations().values())
-    known = {damage.key for damage in found.damages}
+    known = {damage.key for damage in found.damaged}
     more = (
-        Damage(key, reason, (), ())
-        for key, reason in sorted(past.troubles.items())
+        DamagedObject(key, reason, (), ())
+        for key, reason in sorted(past.unreadable.items())
         if key not in known
     )
-    return replace(found, damages=(*found.damages, *more))
+    return replace(found, damaged=(*found.damaged, *more))

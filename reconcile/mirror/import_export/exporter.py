@@ -21,34 +21,38 @@ from typing import IO, TYPE_CHECKING, Final, assert_never
 from msgspec import Struct, field
 
 from reconcile.mirror.errors import DamagedError, SettingsError, WorkspaceError
-from reconcile.mirror.history.generations import choose, read_object, read_tree
+from reconcile.mirror.history.generations import (
+    read_generation_tree,
+    read_object,
+    select_generation,
+)
 from reconcile.mirror.model import (
-    Alone,
     Directory,
     Entry,
     File,
     HardLink,
+    LooseBlobs,
     Pack,
-    Packed,
+    PackedBlob,
+    SnapshotTree,
     Symlink,
-    Tree,
 )
-from reconcile.mirror.snapshot.encoding import encode_text, mtime_text
+from reconcile.mirror.snapshot.encoding import encode_text, format_mtime
 from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.pack import Member, extract, verify_pack
+from reconcile.mirror.snapshot.pack import PackMember, extract_member, verify_pack
 from reconcile.mirror.store.port import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PACKS: Final = 4
+_MAX_CACHED_PACKS: Final = 4
 """How many packs are kept in memory: files that follow each other mostly lie together."""
 
 
-class Contents:
+class ContentReader:
     """Reads files one after the other; not for several threads at once."""
 
-    def __init__(self, store: Store, tree: Tree) -> None:
+    def __init__(self, store: Store, tree: SnapshotTree) -> None:
         self._store = store
         self._tree = tree
         self._packs: OrderedDict[int, bytes] = OrderedDict()
@@ -60,28 +64,30 @@ class Contents:
             DamagedError: An object is missing or altered; names it.
             StoreError: One could not be read.
         """
-        match file.place:
-            case Packed(number, offset):
-                yield extract(self._pack(number), Member(file.blobs[0], offset, file.size))
-            case Alone():
-                yield from map(self._blob, file.blobs)
+        match file.location:
+            case PackedBlob(number, offset):
+                yield extract_member(
+                    self._get_pack(number), PackMember(file.blobs[0], offset, file.size)
+                )
+            case LooseBlobs():
+                yield from map(self._read_blob, file.blobs)
             case _:
-                assert_never(file.place)
+                assert_never(file.location)
 
-    def _blob(self, digest: str) -> bytes:
+    def _read_blob(self, digest: str) -> bytes:
         data = read_object(self._store, blob_key(digest))
         found = hashlib.sha256(data).hexdigest()
         if found != digest:
             raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {found}")
         return data
 
-    def _pack(self, number: int) -> bytes:
+    def _get_pack(self, number: int) -> bytes:
         if number in self._packs:
             self._packs.move_to_end(number)
             return self._packs[number]
         data = self._read_pack(self._tree.packs[number])
         self._packs[number] = data
-        if len(self._packs) > _PACKS:
+        if len(self._packs) > _MAX_CACHED_PACKS:
             self._packs.popitem(last=False)
         return data
 
@@ -94,7 +100,7 @@ class Contents:
 _LINK_MODE: Final = 0o777
 
 
-def write_tar(tree: Tree, contents: Contents, out: IO[bytes]) -> int:
+def write_tar(tree: SnapshotTree, contents: ContentReader, out: IO[bytes]) -> int:
     """Write a tree to a stream that need not be seekable; returns the number of entries.
 
     Owners are not part of a snapshot: they are 0.
@@ -112,12 +118,12 @@ def write_tar(tree: Tree, contents: Contents, out: IO[bytes]) -> int:
         errors="surrogateescape",
     ) as archive:
         for entry in tree.entries.values():
-            data = _Joined(contents.read(entry)) if isinstance(entry, File) else None
-            archive.addfile(_info(entry, tree), data)
+            data = _JoinedStream(contents.read(entry)) if isinstance(entry, File) else None
+            archive.addfile(_build_tar_info(entry, tree), data)
     return len(tree.entries)
 
 
-def _info(entry: Entry, tree: Tree) -> tarfile.TarInfo:
+def _build_tar_info(entry: Entry, tree: SnapshotTree) -> tarfile.TarInfo:
     info = tarfile.TarInfo(entry.path)
     match entry:
         case File(mode=mode, mtime=mtime, size=size):
@@ -133,77 +139,77 @@ def _info(entry: Entry, tree: Tree) -> tarfile.TarInfo:
             mtime = file.mtime
         case _:
             assert_never(entry)
-    info.pax_headers = {"mtime": mtime_text(mtime)}
+    info.pax_headers = {"mtime": format_mtime(mtime)}
     return info
 
 
-class _Joined(io.RawIOBase):
+class _JoinedStream(io.RawIOBase):
     """Pieces as one stream, without ever holding more than one of them."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, parts: Iterator[bytes]) -> None:
         super().__init__()
-        self._pieces = pieces
-        self._left = b""
+        self._parts = parts
+        self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
         """Return exactly so many bytes, as tarfile asks for them."""
         found = bytearray()
         while len(found) < size:
-            if not self._left:
-                self._left = next(self._pieces, b"")
-                if not self._left:
+            if not self._rest:
+                self._rest = next(self._parts, b"")
+                if not self._rest:
                     raise DamagedError("a file is shorter than its manifest says")
             wanted = size - len(found)
-            found += self._left[:wanted]
-            self._left = self._left[wanted:]
+            found += self._rest[:wanted]
+            self._rest = self._rest[wanted:]
         return bytes(found)
 
 
-MAX_OBJECT = 1 << 30
+MAX_OBJECT_SIZE = 1 << 30
 """Bytes of the largest file that becomes one object: it is put in one request, from memory."""
 
-MAX_KEY = 1024
+MAX_KEY_SIZE = 1024
 """Bytes of the longest key that S3 takes, the prefix included."""
 
 
-_USUAL = 0o644
+_DEFAULT_MODE = 0o644
 
 
-class Exported(Struct):
+class ExportResult(Struct):
     """What was written, and what an object cannot say.
 
     Attributes:
         files: Objects that were written.
         size: Their bytes.
-        copies: Hard links that became objects of their own.
-        links: Symbolic links that are left out, by path, with their target.
-        empty: Empty directories, which are left out.
+        copied_hard_links: Hard links that became objects of their own.
+        skipped_symlinks: Symbolic links that are left out, by path, with their target.
+        empty_directories: Empty directories, which are left out.
         renamed: Paths whose key is another text, since they are no plain UTF-8.
         refused: Files that are left out, by path, with the reason.
-        modes: Files whose mode is more than 0644 says.
+        lost_modes: Files whose mode is more than 0644 says.
     """
 
     files: int = 0
     size: int = 0
-    copies: int = 0
-    links: dict[str, str] = field(default_factory=dict)
-    empty: list[str] = field(default_factory=list)
+    copied_hard_links: int = 0
+    skipped_symlinks: dict[str, str] = field(default_factory=dict)
+    empty_directories: list[str] = field(default_factory=list)
     renamed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    modes: int = 0
+    lost_modes: int = 0
 
 
-class PlainExport:
+class ObjectExporter:
     """Writes the files of one tree below a prefix that nobody else uses."""
 
-    def __init__(self, target: Store, tree: Tree, contents: Contents) -> None:
+    def __init__(self, target: Store, tree: SnapshotTree, contents: ContentReader) -> None:
         self._target = target
         self._tree = tree
         self._contents = contents
         self._parents = {posixpath.dirname(path) for path in tree.entries}
-        self.done = Exported()
+        self.result = ExportResult()
 
-    def run(self) -> Exported:
+    def run(self) -> ExportResult:
         """Write all.
 
         Raises:
@@ -219,88 +225,88 @@ class PlainExport:
             )
         for entry in self._tree.entries.values():
             self._write(entry)
-        return self.done
+        return self.result
 
     def _write(self, entry: Entry) -> None:
         match entry:
             case File():
-                self._put(entry.path, entry)
+                self._put_file(entry.path, entry)
             case HardLink(path, target):
                 file = self._tree.entries[target]
                 assert isinstance(file, File)
-                self.done.copies += 1
-                self._put(path, file)
+                self.result.copied_hard_links += 1
+                self._put_file(path, file)
             case Symlink(path, target):
-                self.done.links[path] = target
+                self.result.skipped_symlinks[path] = target
             case Directory(path):
                 if path not in self._parents:
-                    self.done.empty.append(path)
+                    self.result.empty_directories.append(path)
             case _:
                 assert_never(entry)
 
-    def _put(self, path: str, file: File) -> None:
+    def _put_file(self, path: str, file: File) -> None:
         key = encode_text(path)
-        if file.size > MAX_OBJECT:
-            self.done.refused[path] = f"it has more than {MAX_OBJECT} bytes"
+        if file.size > MAX_OBJECT_SIZE:
+            self.result.refused[path] = f"it has more than {MAX_OBJECT_SIZE} bytes"
             return
-        if len(key.encode()) > MAX_KEY:
-            self.done.refused[path] = f"its key would have more than {MAX_KEY} bytes"
+        if len(key.encode()) > MAX_KEY_SIZE:
+            self.result.refused[path] = f"its key would have more than {MAX_KEY_SIZE} bytes"
             return
         if key != path:
-            self.done.renamed.append(path)
+            self.result.renamed.append(path)
         parts = list(self._contents.read(file))
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
         self._target.put(key, parts, digest.hexdigest())
-        self.done.files += 1
-        self.done.size += file.size
-        self.done.modes += file.mode != _USUAL
+        self.result.files += 1
+        self.result.size += file.size
+        self.result.lost_modes += file.mode != _DEFAULT_MODE
 
 
 STDOUT = "-"
 
 
-def to_tar(store: Store, at: str, target: str) -> str:
+def export_tar(store: Store, at: str, target: str) -> str:
     """Write the generation that `at` means to a file, or to standard output; says what was done.
 
     Raises:
         WorkspaceError: The file cannot be written; there is none then.
         SettingsError, DamagedError, StoreError: As `choose`, and where bytes cannot be read.
     """
-    generation = choose(store, at)
-    tree = read_tree(store, generation)
-    with _output(target) as out:
-        count = write_tar(tree, Contents(store, tree), out)
+    generation = select_generation(store, at)
+    tree = read_generation_tree(store, generation)
+    with _open_output(target) as out:
+        count = write_tar(tree, ContentReader(store, tree), out)
     return f"generation {generation.number}: {count} entries"
 
 
-def to_objects(store: Store, at: str, target: Store) -> Exported:
+def export_objects(store: Store, at: str, target: Store) -> ExportResult:
     """Write the generation that `at` means as plain objects; raises as `PlainExport.run`."""
-    tree = read_tree(store, choose(store, at))
-    return PlainExport(target, tree, Contents(store, tree)).run()
+    tree = read_generation_tree(store, select_generation(store, at))
+    return ObjectExporter(target, tree, ContentReader(store, tree)).run()
 
 
-def told(done: Exported) -> Iterable[str]:
+def format_export_result(result: ExportResult) -> Iterable[str]:
     """Yield what was written, and what is lost."""
-    yield f"{done.files} objects, {done.size} bytes"
+    yield f"{result.files} objects, {result.size} bytes"
     yield "lost: the times of all files, and the modes and times of all directories"
-    if done.modes:
-        yield f"lost: the modes of {done.modes} files that are not 0644"
-    if done.copies:
-        yield f"lost: that {done.copies} objects are hard links of others"
-    for path in done.empty:
+    if result.lost_modes:
+        yield f"lost: the modes of {result.lost_modes} files that are not 0644"
+    if result.copied_hard_links:
+        yield f"lost: that {result.copied_hard_links} objects are hard links of others"
+    for path in result.empty_directories:
         yield f"lost: the empty directory {encode_text(path)}"
-    for path, target in done.links.items():
+    for path, target in result.skipped_symlinks.items():
         yield f"lost: the symbolic link {encode_text(path)} -> {encode_text(target)}"
-    for path in done.renamed:
+    for path in result.renamed:
         yield f"renamed: the key of {encode_text(path)!r} is that text as it stands here"
-    for path, reason in done.refused.items():
+    for path, reason in result.refused.items():
         yield f"not exported: {encode_text(path)}: {reason}"
 
 
 @contextmanager
-def _output(target: str) -> "Iterator[IO[bytes]]":
+def _open_output(target: str) -> "Iterator[IO[bytes]]":
     """Open what is written to; a file gets its name only when it is whole."""
     try:
         if target == STDOUT:

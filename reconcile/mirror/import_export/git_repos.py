@@ -20,10 +20,10 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct, field
 
-from reconcile.mirror.import_export.platform_layout import REPO_STATE, repositories
+from reconcile.mirror.import_export.platform_layout import REPO_STATE, list_repositories
 
 _TIMEOUT: Final = 1800
-_SAFE: Final = (
+_SAFE_CONFIG: Final = (
     "safe.bareRepository=explicit",
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -40,7 +40,7 @@ class GitError(Exception):
     """Git has refused; the message is its own last line."""
 
 
-class Git:
+class GitRunner:
     """Runs git in one directory."""
 
     def __init__(self, directory: Path) -> None:
@@ -48,7 +48,11 @@ class Git:
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Run one command and return what it prints; GitError if it fails or takes too long."""
-        command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
+        command = [
+            "git",
+            *(word for setting in _SAFE_CONFIG for word in ("-c", setting)),
+            *arguments,
+        ]
         try:
             done = subprocess.run(  # noqa: S603 - git, with arguments that are no options
                 command,
@@ -87,63 +91,63 @@ def _last_line(output: bytes) -> str:
     return lines[-1] if lines else ""
 
 
-_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
-BINARY: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
+_DIFF_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)
+BINARY_DIFF: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
 
 
-def split(patch: bytes) -> list[bytes]:
+def split_patch(patch: bytes) -> list[bytes]:
     """Return the parts of a patch of git, one for each file.
 
     Lines of content begin with a blank, `+`, `-` or a backslash, so no content looks like a start.
     What stands before the first start is a part of its own, unless it is blank.
     """
-    starts = [found.start() for found in _START.finditer(patch)]
+    starts = [found.start() for found in _DIFF_START.finditer(patch)]
     bounds = [0, *starts, len(patch)]
     parts = [patch[start:end] for start, end in pairwise(bounds)]
     return [part for part in parts if part.strip()]
 
 
-def is_binary(part: bytes) -> bool:
+def is_binary_diff(part: bytes) -> bool:
     """Tell whether a part only says that a binary file differs, without its bytes."""
-    return BINARY.search(part) is not None
+    return BINARY_DIFF.search(part) is not None
 
 
 REPOS: Final = "repos"
-_REJECTED: Final = "rejected.patch"
+_REJECTED_SUFFIX: Final = "rejected.patch"
 _BRANCH: Final = re.compile(r"(?!-)[^\s\x00-\x20~^:?*\[\\]{1,255}")
 _REMOTE: Final = re.compile(r"(https?|ssh|git)://[^\s\x00-\x20]+|[\w.-]+@[\w.-]+:[^\s\x00-\x20]+")
 _USERINFO: Final = re.compile(r"^(https?://)[^/@]*@")
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
-class Repository(Struct):
+class RepositoryResult(Struct):
     """What became of one repository: `problems` is empty if everything was applied."""
 
     name: str
     problems: list[str] = field(default_factory=list)
 
 
-def restore_all(root: Path) -> list[Repository]:
+def restore_repositories(root: Path) -> list[RepositoryResult]:
     """Restore each repository of `repo-state/` in a workspace into `repos/`."""
     state = root / REPO_STATE
     if not state.is_dir():
         return []
     paths = [str(path.relative_to(root)) for path in state.rglob("*") if path.is_file()]
-    done = [_restore(root, name) for name in repositories(paths)]
+    done = [_restore_repository(root, name) for name in list_repositories(paths)]
     if not any(state.iterdir()):
         state.rmdir()
     return done
 
 
-def _restore(root: Path, name: str) -> Repository:
-    found = Repository(name)
+def _restore_repository(root: Path, name: str) -> RepositoryResult:
+    found = RepositoryResult(name)
     kept, target = root / REPO_STATE / name, root / REPOS / name
     if target.exists() or target.is_symlink():
         found.problems.append(f"{REPOS}/{name} exists already: nothing of it was touched")
         return found
     target.mkdir(parents=True)
     try:
-        _Restoring(kept, target, found).run()
+        _RepositoryRestorer(kept, target, found).run()
     except GitError as error:
         found.problems.append(f"its bundle cannot be restored: {error}")
         shutil.rmtree(target)
@@ -152,16 +156,16 @@ def _restore(root: Path, name: str) -> Repository:
     return found
 
 
-class _Restoring:
-    def __init__(self, kept: Path, target: Path, found: Repository) -> None:
-        self._kept = kept
-        self._git = Git(target)
-        self._found = found
+class _RepositoryRestorer:
+    def __init__(self, saved: Path, target: Path, result: RepositoryResult) -> None:
+        self._saved = saved
+        self._git = GitRunner(target)
+        self._result = result
         self._metadata = self._read_metadata()
 
     def run(self) -> None:
         """Restore; GitError if there is no history to restore."""
-        bundles = sorted(self._kept.glob("*.bundle"))
+        bundles = sorted(self._saved.glob("*.bundle"))
         if not bundles:
             raise GitError("there is none")
         self._git.run("init", "--quiet", "--template=", "--initial-branch=main")
@@ -170,104 +174,106 @@ class _Restoring:
                 "fetch", "--quiet", "--update-head-ok", str(bundle.absolute()), "+refs/*:refs/*"
             )
         self._check_out(bundles[0])
-        self._keep_stash()
+        self._restore_stash()
         self._add_remote()
         self._apply("uncommitted.patch")
         self._apply("staged.patch", "--cached")
         known = {"uncommitted.patch", "staged.patch", "metadata.json", *(b.name for b in bundles)}
-        known |= {f"{name}.{_REJECTED}" for name in known}
-        strange = sorted(path.name for path in self._kept.iterdir() if path.name not in known)
+        known |= {f"{name}.{_REJECTED_SUFFIX}" for name in known}
+        strange = sorted(path.name for path in self._saved.iterdir() if path.name not in known)
         if strange:
-            self._found.problems.append(f"nobody knows what to do with {', '.join(strange)}")
+            self._result.problems.append(f"nobody knows what to do with {', '.join(strange)}")
 
     def _read_metadata(self) -> dict[str, Any]:
-        path = self._kept / "metadata.json"
+        path = self._saved / "metadata.json"
         try:
             found = orjson.loads(path.read_bytes())
         except FileNotFoundError:
-            self._found.problems.append("there is no metadata.json: branch and remote are guessed")
+            self._result.problems.append("there is no metadata.json: branch and remote are guessed")
             return {}
         except (OSError, ValueError):
             found = None
         if not isinstance(found, dict):
-            self._found.problems.append("its metadata.json cannot be read")
+            self._result.problems.append("its metadata.json cannot be read")
             return {}
         return found
 
-    def _said(self, name: str, form: re.Pattern[str]) -> str:
+    def _read_field(self, name: str, pattern: re.Pattern[str]) -> str:
         """Return a text of the metadata, empty if there is none of that form."""
         value = self._metadata.get(name)
-        if isinstance(value, str) and form.fullmatch(value):
+        if isinstance(value, str) and pattern.fullmatch(value):
             return value
         if value:
-            self._found.problems.append(f"its {name} makes no sense: {str(value)[:100]!r}")
+            self._result.problems.append(f"its {name} makes no sense: {str(value)[:100]!r}")
         return ""
 
     def _check_out(self, bundle: Path) -> None:
-        branch = self._said("currentBranch", _BRANCH)
-        commit = self._said("headSha", _DIGEST) or self._head_of(bundle)
-        if branch and branch != "HEAD" and self._has(f"refs/heads/{branch}"):
+        branch = self._read_field("currentBranch", _BRANCH)
+        commit = self._read_field("headSha", _DIGEST) or self._bundle_head(bundle)
+        if branch and branch != "HEAD" and self._has_object(f"refs/heads/{branch}"):
             self._git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
             tip = self._git.run("rev-parse", "HEAD").decode().strip()
             if commit and commit != tip:
-                self._found.problems.append(f"{branch} is at {tip}, but was said to be at {commit}")
-        elif commit and self._has(f"{commit}^{{commit}}"):
+                self._result.problems.append(
+                    f"{branch} is at {tip}, but was said to be at {commit}"
+                )
+        elif commit and self._has_object(f"{commit}^{{commit}}"):
             self._git.run("update-ref", "--no-deref", "HEAD", commit)
             if branch and branch != "HEAD":
-                self._found.problems.append(f"there is no branch {branch}: HEAD is detached")
+                self._result.problems.append(f"there is no branch {branch}: HEAD is detached")
         else:
             raise GitError("it has neither the branch nor the commit that was checked out")
         self._git.run("reset", "--quiet", "--hard")
 
-    def _has(self, name: str) -> bool:
+    def _has_object(self, name: str) -> bool:
         try:
             self._git.run("rev-parse", "--verify", "--quiet", name)
         except GitError:
             return False
         return True
 
-    def _head_of(self, bundle: Path) -> str:
+    def _bundle_head(self, bundle: Path) -> str:
         for line in self._git.run("bundle", "list-heads", str(bundle.absolute())).splitlines():
             digest, _, name = line.decode(errors="replace").partition(" ")
             if name == "HEAD":
                 return digest
         return ""
 
-    def _keep_stash(self) -> None:
+    def _restore_stash(self) -> None:
         """List the last stash again: a bundle has its commit, but not the log that names it."""
-        if self._has("refs/stash"):
+        if self._has_object("refs/stash"):
             stash = self._git.run("rev-parse", "refs/stash").decode().strip()
             self._git.run("update-ref", "-d", "refs/stash")
             self._git.run("stash", "store", "--message", "imported", stash)
 
     def _add_remote(self) -> None:
-        remote = _USERINFO.sub(r"\1", self._said("remoteUrl", _REMOTE))
+        remote = _USERINFO.sub(r"\1", self._read_field("remoteUrl", _REMOTE))
         if remote:
             self._git.run("remote", "add", "origin", remote)
 
     def _apply(self, name: str, *options: str) -> None:
         """Apply a patch, or as much of it as fits; the rest is kept in a file of its own."""
-        path = self._kept / name
+        path = self._saved / name
         if not path.is_file():
             return
         patch = path.read_bytes()
-        if not patch.strip() or self._fits(patch, options) is None:
+        if not patch.strip() or self._try_apply(patch, options) is None:
             return
         rejected: list[bytes] = []
         reasons: list[str] = []
-        for part in split(patch):
-            reason = self._fits(part, options)
+        for part in split_patch(patch):
+            reason = self._try_apply(part, options)
             if reason is not None:
                 rejected.append(part)
-                reasons.append("binary files are not in it" if is_binary(part) else reason)
+                reasons.append("binary files are not in it" if is_binary_diff(part) else reason)
         if rejected:
-            (self._kept / f"{name}.{_REJECTED}").write_bytes(b"".join(rejected))
-            self._found.problems.append(
+            (self._saved / f"{name}.{_REJECTED_SUFFIX}").write_bytes(b"".join(rejected))
+            self._result.problems.append(
                 f"{len(rejected)} parts of {name} do not apply ({reasons[0]}): they are in "
-                f"{REPO_STATE}/{self._found.name}/{name}.{_REJECTED}"
+                f"{REPO_STATE}/{self._result.name}/{name}.{_REJECTED_SUFFIX}"
             )
 
-    def _fits(self, patch: bytes, options: tuple[str, ...]) -> str | None:
+    def _try_apply(self, patch: bytes, options: tuple[str, ...]) -> str | None:
         """Apply a patch whole or not at all; returns why it does not fit."""
         try:
             self._git.run("apply", "--whitespace=nowarn", *options, "-", stdin=patch)

@@ -13,25 +13,25 @@ from typing import Final, TypeAlias, assert_never
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from reconcile.mirror.backup.archiver import Effort
-from reconcile.mirror.backup.syncer import Done, Syncer, Workspace
-from reconcile.mirror.concurrency import Limit
+from reconcile.mirror.backup.archiver import PassOptions
+from reconcile.mirror.backup.syncer import PassResult, Syncer, Workspace
+from reconcile.mirror.concurrency import Deadline
 from reconcile.mirror.errors import SettingsError, WorkspaceError
-from reconcile.mirror.head import exchange, read_head
-from reconcile.mirror.import_export.git_repos import Repository, restore_all
-from reconcile.mirror.import_export.platform_layout import Fetched, fetch
+from reconcile.mirror.head import read_head, swap_head
+from reconcile.mirror.import_export.git_repos import RepositoryResult, restore_repositories
+from reconcile.mirror.import_export.platform_layout import FetchResult, fetch_objects
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Writer
-from reconcile.mirror.protocol import Claimant, Found, Landed, claimed
+from reconcile.mirror.protocol import ClaimRequest, Committed, HeadVersion, build_claimed_head
 from reconcile.mirror.snapshot.encoding import encode_text
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.wiring import Opened
+from reconcile.mirror.wiring import OpenStore
 from reconcile.mirror.workspace.excludes import Excludes
 
-NAME: Final = "import"
+IMPORT_WRITER: Final = "import"
 
 
-class Imported(Struct, frozen=True):
+class ImportedGeneration(Struct, frozen=True):
     """What became a generation, and what could not be read.
 
     `missing` counts files that changed while they were read or that may not be read: the generation
@@ -45,14 +45,14 @@ class Imported(Struct, frozen=True):
     skipped: int
 
 
-def check_free(means: Opened, *, replace: bool) -> Found | None:
+def check_replaceable(open_store: OpenStore, *, replace: bool) -> HeadVersion | None:
     """Return HEAD of a session into which something may be imported.
 
     Raises:
         SettingsError: The session exists, and nobody said that it may be replaced.
     """
-    found = read_head(means.store)
-    if found is None or replace or _is_attempt(found):
+    found = read_head(open_store.store)
+    if found is None or replace or _is_unfinished_import(found):
         return found
     head = found.head
     raise SettingsError(
@@ -63,15 +63,15 @@ def check_free(means: Opened, *, replace: bool) -> Found | None:
 
 
 def import_directory(
-    means: Opened, root: Path, excludes: Excludes, before: Found | None
-) -> Imported:
+    open_store: OpenStore, root: Path, excludes: Excludes, before: HeadVersion | None
+) -> ImportedGeneration:
     """Claim the session and commit the directory.
 
     Args:
-        means: The session.
+        open_store: The session.
         root: The directory.
         excludes: What is left out.
-        before: HEAD as `check_free` returned it: who claims after that wins.
+        before: HEAD as `check_replaceable` returned it: who claims after that wins.
 
     Raises:
         SettingsError: Somebody else has claimed the session meanwhile.
@@ -80,65 +80,65 @@ def import_directory(
     """
     if not root.is_dir():
         raise WorkspaceError(f"{root} is no directory")
-    writer = _claim(means, before)
+    writer = _claim(open_store, before)
     with tempfile.TemporaryDirectory(prefix="reconcile-mirror-") as folder:
         workspace = Workspace(root, excludes, StateDirectory(Path(folder)), writer, sys.maxsize)
-        syncer = Syncer(workspace, lambda: means.store, means.lanes, means.clock)
-        outcome = syncer.run(Effort(Limit(means.clock), final=True))
-    if not isinstance(outcome, Done) or not outcome.generation.number:
+        syncer = Syncer(workspace, lambda: open_store.store, open_store.pool, open_store.clock)
+        outcome = syncer.run(PassOptions(Deadline(open_store.clock), is_final=True))
+    if not isinstance(outcome, PassResult) or not outcome.generation.number:
         raise WorkspaceError(f"{root} is empty: there is nothing to import")
-    return _imported(outcome)
+    return _summarize(outcome)
 
 
-def _claim(means: Opened, before: Found | None) -> Writer:
-    claimant = Claimant(f"{NAME}-{uuid.uuid4()}", NAME)
-    attempted = claimed(before, claimant, means.clock.time_ns())
-    answer = exchange(means.store, attempted, before)
-    if not isinstance(answer, Landed):
-        name = encode_text(answer.found.head.writer.name)
+def _claim(open_store: OpenStore, before: HeadVersion | None) -> Writer:
+    claimant = ClaimRequest(f"{IMPORT_WRITER}-{uuid.uuid4()}", IMPORT_WRITER)
+    attempted = build_claimed_head(before, claimant, open_store.clock.time_ns())
+    answer = swap_head(open_store.store, attempted, before)
+    if not isinstance(answer, Committed):
+        name = encode_text(answer.version.head.writer.name)
         raise SettingsError(f"pod {name} has claimed the session meanwhile: nothing was imported")
     return attempted.writer
 
 
-def _is_attempt(found: Found) -> bool:
+def _is_unfinished_import(head_version: HeadVersion) -> bool:
     """Tell whether an import claimed the session and came no further."""
-    head = found.head
-    return not head.generation.number and head.writer.uid.startswith(f"{NAME}-")
+    head = head_version.head
+    return not head.generation.number and head.writer.uid.startswith(f"{IMPORT_WRITER}-")
 
 
-def _imported(done: Done) -> Imported:
-    skipped = done.survey.skipped
-    built = done.captured.built
-    return Imported(
-        done.generation.number,
+def _summarize(result: PassResult) -> ImportedGeneration:
+    skipped = result.scan.skipped
+    built = result.archive.tree_result
+    return ImportedGeneration(
+        result.generation.number,
         len(built.tree.entries),
         built.missing.files,
         sum(value for value in astuple(skipped) if isinstance(value, int)),
     )
 
 
-class FromDirectory(Struct, frozen=True):
+class DirectoryImportSource(Struct, frozen=True):
     """A directory, which is only read."""
 
     root: Path
 
 
-class FromPrefix(Struct, frozen=True):
+class PrefixImportSource(Struct, frozen=True):
     """The platform's layout in a bucket; `staging` is where objects become files first."""
 
     store: Store
     staging: Path | None
 
 
-Source: TypeAlias = FromDirectory | FromPrefix
+ImportSource: TypeAlias = DirectoryImportSource | PrefixImportSource
 
 
-class Brought(Struct, frozen=True):
+class ImportResult(Struct, frozen=True):
     """What became a generation, and what became of objects and repositories on the way."""
 
-    imported: Imported
-    fetched: Fetched | None = None
-    repositories: tuple[Repository, ...] = ()
+    imported: ImportedGeneration
+    fetched: FetchResult | None = None
+    repositories: tuple[RepositoryResult, ...] = ()
 
     @property
     def is_incomplete(self) -> bool:
@@ -150,7 +150,9 @@ class Brought(Struct, frozen=True):
         return bool(lost or problems or self.imported.missing)
 
 
-def bring(means: Opened, source: Source, excludes: Excludes, *, replace: bool) -> Brought:
+def import_workspace(
+    open_store: OpenStore, source: ImportSource, excludes: Excludes, *, replace: bool
+) -> ImportResult:
     """Import; nothing is claimed before everything is at hand.
 
     Raises:
@@ -158,25 +160,25 @@ def bring(means: Opened, source: Source, excludes: Excludes, *, replace: bool) -
         WorkspaceError: A directory cannot be read or written.
         StoreError: A store could not be read or written.
     """
-    before = check_free(means, replace=replace)
+    before = check_replaceable(open_store, replace=replace)
     match source:
-        case FromDirectory(root):
-            return Brought(import_directory(means, root, excludes, before))
-        case FromPrefix(store, staging):
-            with _staged(staging) as folder:
+        case DirectoryImportSource(root):
+            return ImportResult(import_directory(open_store, root, excludes, before))
+        case PrefixImportSource(store, staging):
+            with _create_staging_directory(staging) as folder:
                 root = Path(folder) / "workspace"
                 root.mkdir()
-                fetched = fetch(store, root)
+                fetched = fetch_objects(store, root)
                 if not fetched.layout.files:
                     raise SettingsError("there is nothing below --from-prefix: is it right?")
-                repositories = tuple(restore_all(root))
-                imported = import_directory(means, root, excludes, before)
-                return Brought(imported, fetched, repositories)
+                repositories = tuple(restore_repositories(root))
+                imported = import_directory(open_store, root, excludes, before)
+                return ImportResult(imported, fetched, repositories)
         case _:
             assert_never(source)
 
 
-def _staged(staging: Path | None) -> "tempfile.TemporaryDirectory[str]":
+def _create_staging_directory(staging: Path | None) -> "tempfile.TemporaryDirectory[str]":
     try:
         return tempfile.TemporaryDirectory(
             prefix="reconcile-mirror-", dir=staging, ignore_cleanup_errors=True
@@ -185,24 +187,24 @@ def _staged(staging: Path | None) -> "tempfile.TemporaryDirectory[str]":
         raise WorkspaceError(f"--staging {staging} cannot be used: {error.strerror}") from None
 
 
-def told(brought: Brought) -> Iterable[str]:
+def format_import_result(result: ImportResult) -> Iterable[str]:
     """Yield what people should know."""
-    imported = brought.imported
+    imported = result.imported
     yield f"generation {imported.generation}: {imported.files} entries"
     if imported.skipped:
         yield f"left out: {imported.skipped} entries that are excluded, or no files"
     if imported.missing:
         yield f"not read: {imported.missing} files, so that the generation is marked partial"
-    if brought.fetched is not None:
-        yield from _told_objects(brought.fetched)
-    for repository in brought.repositories:
+    if result.fetched is not None:
+        yield from _format_objects(result.fetched)
+    for repository in result.repositories:
         name = encode_text(repository.name)
         yield f"repos/{name}: {'restored' if not repository.problems else 'not all restored'}"
         for problem in repository.problems:
             yield f"  {encode_text(problem)}"
 
 
-def _told_objects(fetched: Fetched) -> Iterable[str]:
+def _format_objects(fetched: FetchResult) -> Iterable[str]:
     for key, reason in fetched.layout.refused.items():
         yield f"not imported: {encode_text(key)!r} {reason}"
     for key, path in fetched.layout.renamed.items():

@@ -16,21 +16,21 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import MissingObjectError, WorkspaceError
 from reconcile.mirror.snapshot.encoding import MAX_NAME, check_path
-from reconcile.mirror.store.port import Listed, Store
+from reconcile.mirror.store.port import ListedObject, Store
 
 REPO_STATE: Final = "repo-state"
-BESIDE: Final = "~file"
+CONFLICT_SUFFIX: Final = "~file"
 """What is put behind the name of a file where a directory has the same one."""
 
 
-class Placed(Struct, frozen=True):
+class ObjectMapping(Struct, frozen=True):
     """An object and the path that it gets."""
 
-    listed: Listed
+    listed: ListedObject
     path: str
 
 
-class Layout(Struct, frozen=True):
+class ImportLayout(Struct, frozen=True):
     """What is to be made of all objects.
 
     Attributes:
@@ -40,22 +40,22 @@ class Layout(Struct, frozen=True):
         renamed: Keys whose file got another name, since a directory has the same, with that name.
     """
 
-    files: tuple[Placed, ...]
+    files: tuple[ObjectMapping, ...]
     directories: tuple[str, ...]
     refused: dict[str, str]
     renamed: dict[str, str]
 
 
-def lay_out(objects: Iterable[Listed]) -> Layout:
+def plan_import_layout(objects: Iterable[ListedObject]) -> ImportLayout:
     """Say what becomes of each object."""
-    good: dict[str, Listed] = {}
+    good: dict[str, ListedObject] = {}
     directories: set[str] = set()
     refused: dict[str, str] = {}
     for listed in objects:
         is_marker = listed.key.endswith("/") and not listed.size
         path = listed.key.removesuffix("/") if is_marker else listed.key
         try:
-            _check(path)
+            _check_key(path)
         except ValueError as error:
             refused[listed.key] = str(error)
             continue
@@ -63,30 +63,35 @@ def lay_out(objects: Iterable[Listed]) -> Layout:
             directories.add(path)
         else:
             good[path] = listed
-    parents = {above for path in (*good, *directories) for above in _above(path)} | directories
-    return _resolve(good, parents, directories, refused)
+    parents = {
+        above for path in (*good, *directories) for above in _list_parents(path)
+    } | directories
+    return _resolve_conflicts(good, parents, directories, refused)
 
 
-def _resolve(
-    good: dict[str, Listed], parents: set[str], directories: set[str], refused: dict[str, str]
-) -> Layout:
+def _resolve_conflicts(
+    candidates: dict[str, ListedObject],
+    parents: set[str],
+    directories: set[str],
+    refused: dict[str, str],
+) -> ImportLayout:
     renamed: dict[str, str] = {}
-    files: list[Placed] = []
-    for path, listed in good.items():
+    files: list[ObjectMapping] = []
+    for path, listed in candidates.items():
         name = path
-        while name in parents or (name != path and name in good):
-            name += BESIDE
+        while name in parents or (name != path and name in candidates):
+            name += CONFLICT_SUFFIX
         if len(posixpath.basename(name).encode()) > MAX_NAME:
             refused[listed.key] = "a directory has the same name, and there is no room for another"
             continue
         if name != path:
             renamed[listed.key] = name
-        files.append(Placed(listed, name))
+        files.append(ObjectMapping(listed, name))
     files.sort(key=lambda placed: placed.path)
-    return Layout(tuple(files), tuple(sorted(directories)), refused, renamed)
+    return ImportLayout(tuple(files), tuple(sorted(directories)), refused, renamed)
 
 
-def _check(path: str) -> None:
+def _check_key(path: str) -> None:
     check_path(path)
     try:
         path.encode()
@@ -94,14 +99,14 @@ def _check(path: str) -> None:
         raise ValueError("is no text") from None
 
 
-def _above(path: str) -> Iterable[str]:
+def _list_parents(path: str) -> Iterable[str]:
     above = posixpath.dirname(path)
     while above:
         yield above
         above = posixpath.dirname(above)
 
 
-def repositories(paths: Iterable[str]) -> list[str]:
+def list_repositories(paths: Iterable[str]) -> list[str]:
     """Return the names of repositories whose state is among these paths."""
     found = {
         parts[1] for path in paths if (parts := path.split("/"))[0] == REPO_STATE and parts[2:]
@@ -110,17 +115,17 @@ def repositories(paths: Iterable[str]) -> list[str]:
 
 
 _CHUNK: Final = 8 << 20
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Fetched(Struct, frozen=True):
+class FetchResult(Struct, frozen=True):
     """What was brought; `vanished` are keys that were listed and are gone."""
 
-    layout: Layout
+    layout: ImportLayout
     vanished: tuple[str, ...]
 
 
-def fetch(source: Store, root: Path) -> Fetched:
+def fetch_objects(source: Store, root: Path) -> FetchResult:
     """Write one file for each object below the empty directory `root`.
 
     Files get the time at which the object was written: the store knows no other.
@@ -129,23 +134,23 @@ def fetch(source: Store, root: Path) -> Fetched:
         StoreError: Something could not be read.
         WorkspaceError: The directory does not take it.
     """
-    layout = lay_out(source.list(""))
+    layout = plan_import_layout(source.list(""))
     try:
         for path in layout.directories:
             (root / path).mkdir(parents=True, exist_ok=True)
         vanished = [
-            placed.listed.key for placed in layout.files if not _write(source, root, placed)
+            placed.listed.key for placed in layout.files if not _fetch_file(source, root, placed)
         ]
     except OSError as error:
         raise WorkspaceError(f"{root} cannot be written: {error.strerror}") from None
-    return Fetched(layout, tuple(vanished))
+    return FetchResult(layout, tuple(vanished))
 
 
-def _write(source: Store, root: Path, placed: Placed) -> bool:
+def _fetch_file(source: Store, root: Path, mapping: ObjectMapping) -> bool:
     """Write one file; False if its object is gone."""
-    target, listed = root / placed.path, placed.listed
+    target, listed = root / mapping.path, mapping.listed
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(target, _NEW, 0o644)
+    descriptor = os.open(target, _CREATE_FLAGS, 0o644)
     try:
         for offset in range(0, listed.size, _CHUNK):
             size = min(_CHUNK, listed.size - offset)

@@ -15,87 +15,87 @@ from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
 from reconcile.mirror.index import append_row
-from reconcile.mirror.model import File, Pack, Packed
-from reconcile.mirror.restore.tasks import ChunkTask, PackTask, Piece, Task, WholeTask
+from reconcile.mirror.model import File, Pack, PackedBlob
+from reconcile.mirror.restore.tasks import ChunkTask, FileTask, PackTask, RestoreTask, TaskResult
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
-from reconcile.mirror.snapshot.pack import Member, read_member
-from reconcile.mirror.store.port import Room, Store
-from reconcile.mirror.workspace.reader import hole_digest
-from reconcile.mirror.workspace.writer import Spot
+from reconcile.mirror.snapshot.pack import PackMember, read_member
+from reconcile.mirror.store.port import Sink, Store
+from reconcile.mirror.workspace.reader import zero_chunk_digest
+from reconcile.mirror.workspace.writer import OpenChunk
 
 
-class Buffer:
+class MemorySink:
     """Memory that an object is read into from its beginning; what it held is lost."""
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
-        self._at = 0
+        self._offset = 0
 
     def begin(self) -> None:
-        self._at = 0
+        self._offset = 0
 
     def space(self) -> memoryview:
-        return self._memory[self._at :]
+        return self._memory[self._offset :]
 
     def take(self, size: int) -> None:
-        self._at += size
+        self._offset += size
 
 
-PIECE: Final = 512 << 10
+WRITE_SIZE: Final = 512 << 10
 """Bytes that are hashed and written together, while they are still in the processor's cache."""
 
 
-class Pouring:
+class ChunkWriter:
     """Room for one blob. What is written is proven by `digest` at the end, not before."""
 
-    def __init__(self, spot: Spot, size: int) -> None:
+    def __init__(self, chunk: OpenChunk, size: int) -> None:
         self.size = size
-        self._spot = spot
-        self._memory = memoryview(bytearray(min(size, PIECE)))
+        self._chunk = chunk
+        self._memory = memoryview(bytearray(min(size, WRITE_SIZE)))
         self.begin()
 
     def begin(self) -> None:
-        self._at = 0
+        self._offset = 0
         self._hash = hashlib.sha256()
 
     def space(self) -> memoryview:
-        return self._memory[: self.size - self._at]
+        return self._memory[: self.size - self._offset]
 
     def take(self, size: int) -> None:
         piece = self._memory[:size]
         self._hash.update(piece)
-        self._spot.write(piece, self._at)
-        self._at += size
+        self._chunk.write(piece, self._offset)
+        self._offset += size
 
     def digest(self) -> str:
         """Return the SHA-256 of what has come since the last beginning."""
         return self._hash.hexdigest()
 
 
-class Target(Protocol):
+class DownloadTarget(Protocol):
     """Where files are written to; raises WorkspaceError where that fails."""
 
     def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
         """Write a file whole that has one blob, and return what it is from then on."""
         ...
 
-    def spot(self, path: str, place: range) -> AbstractContextManager[Spot]:
-        """Open a file that has several blobs; `place` says which of its bytes one of them is."""
+    def open_chunk(self, path: str, byte_range: range) -> AbstractContextManager[OpenChunk]:
+        """Open a file that has several blobs; `byte_range` says which of its bytes one of them is."""
         ...
 
 
-class Hands:
+class Downloader:
     """Performs tasks, several at a time, each in a thread of its own."""
 
-    def __init__(self, store: Store, target: Target) -> None:
+    def __init__(self, store: Store, target: DownloadTarget) -> None:
         self._store = store
         self._target = target
         # Threads that all write small files hand the interpreter to and fro at each call of the
         # system, which costs more than the calls: one writes while the others fetch.
-        self._writing = threading.Lock()
+        self._write_lock = threading.Lock()
         self._local = threading.local()
 
-    def do(self, task: Task) -> Piece:
+    def run_task(self, task: RestoreTask) -> TaskResult:
         """Perform a task.
 
         Raises:
@@ -105,64 +105,67 @@ class Hands:
         """
         match task:
             case PackTask(pack, files):
-                return self._unpack(pack, files)
-            case WholeTask(file):
-                data = self._blob(file.blobs[0], file.path, file.size)
-                return Piece(1, file.size, self._write([(file, data)]))
+                return self._restore_pack(pack, files)
+            case FileTask(file):
+                data = self._read_blob(file.blobs[0], file.path, file.size)
+                return TaskResult(1, file.size, self._write_files([(file, data)]))
             case ChunkTask(path, offset, size, digest, last):
-                with self._target.spot(path, range(offset, offset + size)) as spot:
-                    if digest != hole_digest():
-                        self._pour(digest, path, Pouring(spot, size))
-                return Piece(int(last), size)
+                with self._target.open_chunk(path, range(offset, offset + size)) as spot:
+                    if digest != zero_chunk_digest():
+                        self._restore_chunk(digest, path, ChunkWriter(spot, size))
+                return TaskResult(int(last), size)
             case _:
                 assert_never(task)
 
-    def _pour(self, digest: str, path: str, room: Pouring) -> None:
-        self._read(blob_key(digest), path, room, room.size)
-        if room.digest() != digest:
-            raise _altered(blob_key(digest), path)
+    def _restore_chunk(self, digest: str, path: str, writer: ChunkWriter) -> None:
+        self._read_into(blob_key(digest), path, writer, writer.size)
+        if writer.digest() != digest:
+            raise _altered_error(blob_key(digest), path)
 
-    def _blob(self, digest: str, path: str, size: int) -> memoryview:
-        data = self._object(blob_key(digest), path, size)
+    def _read_blob(self, digest: str, path: str, size: int) -> memoryview:
+        data = self._read_object(blob_key(digest), path, size)
         if hashlib.sha256(data).hexdigest() != digest:
-            raise _altered(blob_key(digest), path)
+            raise _altered_error(blob_key(digest), path)
         return data
 
-    def _unpack(self, pack: Pack, files: tuple[File, ...]) -> Piece:
-        data = self._object(pack_key(pack.digest), files[0].path, pack.size)
+    def _restore_pack(self, pack: Pack, files: tuple[File, ...]) -> TaskResult:
+        data = self._read_object(pack_key(pack.digest), files[0].path, pack.size)
         # Other threads go on while millions of bytes are hashed, and wait for each small blob.
         whole = hashlib.sha256(data).hexdigest() == pack.digest
-        members = ((file, _member(pack, data, file, whole=whole)) for file in files)
-        with self._writing:
-            rows = self._write(members)
-        return Piece(len(files), len(data), rows)
+        members = (
+            (file, _read_verified_member(pack, data, file, is_pack_verified=whole))
+            for file in files
+        )
+        with self._write_lock:
+            rows = self._write_files(members)
+        return TaskResult(len(files), len(data), rows)
 
-    def _write(self, members: Iterable[tuple[File, memoryview]]) -> bytes:
+    def _write_files(self, members: Iterable[tuple[File, memoryview]]) -> bytes:
         rows = array("q")
         for file, data in members:
             append_row(rows, self._target.write(file, data))
         return rows.tobytes()
 
-    def _object(self, key: str, path: str, size: int) -> memoryview:
+    def _read_object(self, key: str, path: str, size: int) -> memoryview:
         """Return an object of this size, in the calling thread's buffer until its next call."""
-        buffer = self._buffer(size)
-        self._read(key, path, Buffer(buffer), size)
+        buffer = self._thread_buffer(size)
+        self._read_into(key, path, MemorySink(buffer), size)
         return buffer
 
-    def _read(self, key: str, path: str, room: Room, size: int) -> None:
+    def _read_into(self, key: str, path: str, sink: Sink, size: int) -> None:
         try:
-            found = self._store.get_into(key, room)
+            found = self._store.get_into(key, sink)
         except MissingObjectError:
             raise DamagedError(
                 f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
                 "earlier generation"
             ) from None
         except DamagedError:
-            raise _altered(key, path) from None
+            raise _altered_error(key, path) from None
         if found != size:
-            raise _altered(key, path)
+            raise _altered_error(key, path)
 
-    def _buffer(self, size: int) -> memoryview:
+    def _thread_buffer(self, size: int) -> memoryview:
         """Return memory that is used again: new memory costs the system a page at a time."""
         known: bytearray = getattr(self._local, "buffer", bytearray())
         if len(known) < size:
@@ -170,20 +173,22 @@ class Hands:
         return memoryview(known)[:size]
 
 
-def _member(pack: Pack, data: memoryview, file: File, *, whole: bool) -> memoryview:
+def _read_verified_member(
+    pack: Pack, data: memoryview, file: File, *, is_pack_verified: bool
+) -> memoryview:
     """Return one file's bytes, proven by the digest of the whole pack or by their own."""
-    assert isinstance(file.place, Packed)
+    assert isinstance(file.location, PackedBlob)
     try:
-        member = read_member(data, Member(file.blobs[0], file.place.offset, file.size))
+        member = read_member(data, PackMember(file.blobs[0], file.location.offset, file.size))
     except DamagedError:
-        raise _altered(pack_key(pack.digest), file.path) from None
+        raise _altered_error(pack_key(pack.digest), file.path) from None
     # What was damaged may be what nobody needs.
-    if not whole and hashlib.sha256(member).hexdigest() != file.blobs[0]:
-        raise _altered(pack_key(pack.digest), file.path)
+    if not is_pack_verified and hashlib.sha256(member).hexdigest() != file.blobs[0]:
+        raise _altered_error(pack_key(pack.digest), file.path)
     return member
 
 
-def _altered(key: str, path: str) -> DamagedError:
+def _altered_error(key: str, path: str) -> DamagedError:
     return DamagedError(
         f"{key} was altered: what it has of {path!r} is not what its digest says. Restore that "
         "object, or go back to an earlier generation"
@@ -191,5 +196,5 @@ def _altered(key: str, path: str) -> DamagedError:
 
 
 if TYPE_CHECKING:
-    _conforms: type[Room] = Buffer
-    _conforms_1: type[Room] = Pouring
+    _conforms: type[Sink] = MemorySink
+    _conforms_1: type[Sink] = ChunkWriter

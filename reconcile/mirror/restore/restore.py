@@ -12,48 +12,55 @@ from pathlib import Path
 from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.head import last_manifest, read_tree
-from reconcile.mirror.index import WIDTH, Index, append_row, index_of, save_index, text_of
-from reconcile.mirror.local_state import StateDirectory, volume_of
-from reconcile.mirror.model import Entry, File, Generation, HardLink, Tree
-from reconcile.mirror.restore.downloader import Hands
+from reconcile.mirror.concurrency import Deadline, WorkerPool
+from reconcile.mirror.head import last_manifest_digest, read_cached_tree
+from reconcile.mirror.index import (
+    COLUMN_COUNT,
+    Index,
+    append_row,
+    build_index,
+    encode_paths,
+    save_index,
+)
+from reconcile.mirror.local_state import StateDirectory, read_volume_id
+from reconcile.mirror.model import Entry, File, Generation, HardLink, SnapshotTree
+from reconcile.mirror.restore.downloader import Downloader
 from reconcile.mirror.restore.tasks import (
     ChunkTask,
-    Do,
-    Fetch,
-    Heard,
+    FileTask,
+    OnProgress,
     PackTask,
-    Piece,
-    Task,
-    WholeTask,
-    sizes,
+    RestoreTask,
+    TaskDispatcher,
+    TaskResult,
+    TaskRunner,
+    list_file_sizes,
 )
-from reconcile.mirror.restore.worker import Helper, Nobody
+from reconcile.mirror.restore.worker import NoWorker, WorkerProcess
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.restorer import Found, Restorer
-from reconcile.mirror.workspace.writer import worded
+from reconcile.mirror.workspace.restorer import Restorer, VolumeOwner
+from reconcile.mirror.workspace.writer import translate_errors
 
 
-class Record:
+class IndexBuilder:
     """Gathers what tasks have brought, from any thread."""
 
     def __init__(self) -> None:
-        self._brought: list[tuple[tuple[File, ...], bytes]] = []
+        self._results: list[tuple[tuple[File, ...], bytes]] = []
 
-    def add(self, task: Task, piece: Piece) -> None:
+    def add(self, task: RestoreTask, result: TaskResult) -> None:
         """Keep the rows of a task's files."""
         match task:
             case PackTask(_, files):
-                self._brought.append((files, piece.rows))
-            case WholeTask(file):
-                self._brought.append(((file,), piece.rows))
+                self._results.append((files, result.index_rows))
+            case FileTask(file):
+                self._results.append(((file,), result.index_rows))
             case ChunkTask():
                 pass
 
-    def index(self, generation: str, root: Path, entries: Mapping[str, Entry]) -> Index:
+    def build(self, generation: str, root: Path, entries: Mapping[str, Entry]) -> Index:
         """Return the index of a volume that holds just these entries; to be called once.
 
         Args:
@@ -64,42 +71,44 @@ class Record:
         Raises:
             WorkspaceError: What was not written by tasks cannot be looked at.
         """
-        places = {path: WIDTH * place for place, path in enumerate(entries)}
-        numbers = array("q", bytes(8 * WIDTH * len(entries)))
-        while self._brought:
-            files, rows = self._brought.pop()
+        places = {path: COLUMN_COUNT * place for place, path in enumerate(entries)}
+        numbers = array("q", bytes(8 * COLUMN_COUNT * len(entries)))
+        while self._results:
+            files, rows = self._results.pop()
             known = array("q", rows)
             for place, file in enumerate(files):
                 at = places[file.path]
-                numbers[at : at + WIDTH] = known[WIDTH * place : WIDTH * (place + 1)]
-        for path, row in _rows_of(root, _unknown(entries, numbers)):
-            numbers[places[path] : places[path] + WIDTH] = row
-        return Index(generation, text_of(entries.values()), numbers)
+                numbers[at : at + COLUMN_COUNT] = known[
+                    COLUMN_COUNT * place : COLUMN_COUNT * (place + 1)
+                ]
+        for path, row in _rows_of(root, _paths_without_row(entries, numbers)):
+            numbers[places[path] : places[path] + COLUMN_COUNT] = row
+        return Index(generation, encode_paths(entries.values()), numbers)
 
 
-def _unknown(entries: Mapping[str, Entry], numbers: "array[int]") -> Iterator[str]:
+def _paths_without_row(entries: Mapping[str, Entry], numbers: "array[int]") -> Iterator[str]:
     """Yield what was not written by a task, or has changed since: by a link, or by being shown."""
     linked = {entry.target for entry in entries.values() if type(entry) is HardLink}
     for place, path in enumerate(entries):
-        row = numbers[WIDTH * place : WIDTH * (place + 1)]
+        row = numbers[COLUMN_COUNT * place : COLUMN_COUNT * (place + 1)]
         if "/" not in path or path in linked or not any(row):
             yield path
 
 
 def _rows_of(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int]]]":
-    with worded(root, ""), Directories(root) as directories:
+    with translate_errors(root, ""), DirectoryHandles(root) as directories:
         for path in paths:
-            parent, name = directories.parent(path)
+            parent, name = directories.open_parent(path)
             row = array("q")
             append_row(row, os.stat(name, dir_fd=parent, follow_symlinks=False))
             yield path, row
 
 
-_NOBODYS = frozenset({"lost+found"})
+_EMPTY_VOLUME_NAMES = frozenset({"lost+found"})
 """What a volume has that is empty."""
 
 
-class Volume(Struct, frozen=True):
+class RestoreTarget(Struct, frozen=True):
     """Where to restore to, and where the mirror keeps its own notes."""
 
     root: Path
@@ -107,18 +116,18 @@ class Volume(Struct, frozen=True):
     excludes: Excludes
 
 
-class Means(Struct, frozen=True):
-    """How to restore; `trusted` raises a StoreError where the store is not fit for more."""
+class RestoreContext(Struct, frozen=True):
+    """How to restore; `check_store` raises a StoreError where the store is not fit for more."""
 
     store: Store
-    lanes: Lanes
+    pool: WorkerPool
     clock: Clock
-    heard: Heard
-    trusted: Callable[[], None]
-    helper: Helper = Nobody()
+    on_progress: OnProgress
+    check_store: Callable[[], None]
+    worker: WorkerProcess = NoWorker()
 
 
-class Restored(Struct, frozen=True):
+class RestoredVolume(Struct, frozen=True):
     """The volume is this generation, which may be the empty one of a new session."""
 
     generation: Generation
@@ -126,7 +135,9 @@ class Restored(Struct, frozen=True):
     size: int
 
 
-def restore(volume: Volume, means: Means, generation: Generation) -> Restored:
+def restore_volume(
+    target: RestoreTarget, context: RestoreContext, generation: Generation
+) -> RestoredVolume:
     """Make the volume what the generation is, and leave the index of it.
 
     Raises:
@@ -135,69 +146,80 @@ def restore(volume: Volume, means: Means, generation: Generation) -> Restored:
         UnknownFormatError: Another version wrote them.
         WorkspaceError: The volume cannot be written, or holds what nobody may overwrite.
     """
-    means.helper.expect(sum(ref.size for ref in generation.chain))
-    tree = read_tree(means.store, volume.state, generation)
+    context.worker.prepare(sum(ref.size for ref in generation.chain))
+    tree = read_cached_tree(context.store, target.state, generation)
     if tree.entries:
-        return _write(volume, means, tree, generation)
-    save_index(volume.state, _looked_at(volume, tree, generation, means.clock))
-    return Restored(generation, 0, 0)
+        return _restore_files(target, context, tree, generation)
+    save_index(target.state, _build_index_from_scan(target, tree, generation, context.clock))
+    return RestoredVolume(generation, 0, 0)
 
 
-def _write(volume: Volume, means: Means, tree: Tree, generation: Generation) -> Restored:
+def _restore_files(
+    target: RestoreTarget, context: RestoreContext, tree: SnapshotTree, generation: Generation
+) -> RestoredVolume:
     """Restore, and write the index, so that the first sync reads only what the snapshot has not."""
-    restorer = Restorer(volume.root, tree.entries.values(), _whose(volume))
+    restorer = Restorer(target.root, tree.entries.values(), _determine_owner(target))
     restorer.begin()
-    was_empty, files, record = restorer.was_empty, restorer.files, Record()
+    was_empty, files, record = restorer.was_empty, restorer.files, IndexBuilder()
     try:
-        do = _recorded(_with_help(Hands(means.store, restorer).do, restorer, means.helper), record)
-        Fetch(do, means.heard).run(tree, files, means.lanes, Limit(means.clock))
+        do = _record_results(
+            _offload_tasks(Downloader(context.store, restorer).run_task, restorer, context.worker),
+            record,
+        )
+        TaskDispatcher(do, context.on_progress).run(
+            tree, files, context.pool, Deadline(context.clock)
+        )
         restorer.finish()
     finally:
         restorer.close()
     if was_empty:
-        index = record.index(last_manifest(generation), volume.root, tree.entries)
+        index = record.build(last_manifest_digest(generation), target.root, tree.entries)
     else:
-        index = _looked_at(volume, tree, generation, means.clock)
-    save_index(volume.state, index)
-    return Restored(generation, len(files), sum(file.size for file in files))
+        index = _build_index_from_scan(target, tree, generation, context.clock)
+    save_index(target.state, index)
+    return RestoredVolume(generation, len(files), sum(file.size for file in files))
 
 
-def _recorded(do: Do, record: Record) -> Do:
-    def recorded(task: Task) -> Piece:
-        piece = do(task)
-        record.add(task, piece)
+def _record_results(run_task: TaskRunner, index_builder: IndexBuilder) -> TaskRunner:
+    def recorded(task: RestoreTask) -> TaskResult:
+        piece = run_task(task)
+        index_builder.add(task, piece)
         return piece
 
     return recorded
 
 
-def _with_help(own: Do, restorer: Restorer, helper: Helper) -> Do:
-    def done(task: Task) -> None:
-        for path, size in sizes(task):
-            restorer.written(path, size)
+def _offload_tasks(
+    run_locally: TaskRunner, restorer: Restorer, worker: WorkerProcess
+) -> TaskRunner:
+    def done(task: RestoreTask) -> None:
+        for path, size in list_file_sizes(task):
+            restorer.record_written(path, size)
 
-    return helper.beside(own, done) if restorer.was_empty else own
+    return worker.offload(run_locally, done) if restorer.was_empty else run_locally
 
 
-def _whose(volume: Volume) -> Found:
+def _determine_owner(target: RestoreTarget) -> VolumeOwner:
     """Tell whether what the volume holds comes from an earlier attempt of ours alone.
 
     That is noted before the first byte is written, and only if the volume is empty then.
     """
-    this = volume_of(volume.root)
+    this = read_volume_id(target.root)
     note = b"%d %d\n" % (this.device, this.inode)
-    if volume.state.read(volume.state.attempt) == note:
-        return Found.OURS
-    if {path.name for path in volume.root.iterdir()} <= _NOBODYS:
-        volume.state.write(volume.state.attempt, note)
-    return Found.STRANGERS
+    if target.state.read(target.state.attempt_path) == note:
+        return VolumeOwner.OURS
+    if {path.name for path in target.root.iterdir()} <= _EMPTY_VOLUME_NAMES:
+        target.state.write(target.state.attempt_path, note)
+    return VolumeOwner.FOREIGN
 
 
-def _looked_at(volume: Volume, tree: Tree, generation: Generation, clock: Clock) -> Index:
-    from reconcile.mirror.backup.archiver import survey
-    from reconcile.mirror.workspace.fair_share import Bounds
+def _build_index_from_scan(
+    target: RestoreTarget, tree: SnapshotTree, generation: Generation, clock: Clock
+) -> Index:
+    from reconcile.mirror.backup.archiver import scan_workspace
+    from reconcile.mirror.workspace.fair_share import WalkLimits
 
-    bounds = Bounds(sys.maxsize, lambda: tree.entries)
-    seen = survey(volume.root, volume.excludes, bounds, Limit(clock)).seen
+    bounds = WalkLimits(sys.maxsize, lambda: tree.entries)
+    seen = scan_workspace(target.root, target.excludes, bounds, Deadline(clock)).file_stats
     strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
-    return index_of(last_manifest(generation), seen, strange)
+    return build_index(last_manifest_digest(generation), seen, strange)

@@ -10,8 +10,8 @@ from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 
-from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
+from reconcile.mirror.concurrency import Deadline, WorkerPool
+from reconcile.mirror.model import File, LooseBlobs, Pack, PackedBlob, SnapshotTree
 from reconcile.mirror.snapshot.keys import CHUNK
 
 
@@ -22,59 +22,59 @@ class PackTask(Struct, frozen=True, tag=True):
     files: tuple[File, ...]
 
 
-class WholeTask(Struct, frozen=True, tag=True):
+class FileTask(Struct, frozen=True, tag=True):
     """Write this file, whose only blob is an object."""
 
     file: File
 
 
 class ChunkTask(Struct, frozen=True, tag=True):
-    """Write one of a file's blobs; `last` if the file has none after it."""
+    """Write one of a file's blobs; `is_last` if the file has none after it."""
 
     path: str
     offset: int
     size: int
     digest: str
-    last: bool
+    is_last: bool
 
 
-Task: TypeAlias = PackTask | WholeTask | ChunkTask
+RestoreTask: TypeAlias = PackTask | FileTask | ChunkTask
 
 
-class Piece(Struct, frozen=True, tag=True):
+class TaskResult(Struct, frozen=True, tag=True):
     """What one task has brought: so many files that are done, and bytes.
 
-    `rows` are those of an index, as bytes, for the task's files one by one; none for a chunk.
+    `index_rows` are those of an index, as bytes, for the task's files one by one; none for a chunk.
     """
 
     files: int
     size: int
-    rows: bytes = b""
+    index_rows: bytes = b""
 
 
-Do: TypeAlias = Callable[[Task], Piece]
+TaskRunner: TypeAlias = Callable[[RestoreTask], TaskResult]
 """Performs a task. Raises DamagedError, StoreError or WorkspaceError."""
 
 
-def tasks(tree: Tree, files: Iterable[File]) -> Iterator[Task]:
+def plan_tasks(tree: SnapshotTree, files: Iterable[File]) -> Iterator[RestoreTask]:
     """Yield what brings these files of a tree; large ones come first, since they take longest."""
     packed: dict[int, list[File]] = defaultdict(list)
     for file in files:
-        match file.place:
-            case Packed(number, _):
+        match file.location:
+            case PackedBlob(number, _):
                 packed[number].append(file)
-            case Alone():
-                yield from _alone(file)
+            case LooseBlobs():
+                yield from _plan_object_tasks(file)
     for number, members in packed.items():
         yield PackTask(tree.packs[number], tuple(members))
 
 
-def sizes(task: Task) -> Iterable[tuple[str, int]]:
+def list_file_sizes(task: RestoreTask) -> Iterable[tuple[str, int]]:
     """Return of which files a task writes how many bytes."""
     match task:
         case PackTask(_, files):
             return [(file.path, file.size) for file in files]
-        case WholeTask(file):
+        case FileTask(file):
             return [(file.path, file.size)]
         case ChunkTask(path, _, size, _, _):
             return [(path, size)]
@@ -82,9 +82,9 @@ def sizes(task: Task) -> Iterable[tuple[str, int]]:
             assert_never(task)
 
 
-def _alone(file: File) -> Iterator[Task]:
+def _plan_object_tasks(file: File) -> Iterator[RestoreTask]:
     if len(file.blobs) == 1:
-        yield WholeTask(file)
+        yield FileTask(file)
         return
     for place, digest in enumerate(file.blobs):
         offset = place * CHUNK
@@ -92,17 +92,19 @@ def _alone(file: File) -> Iterator[Task]:
         yield ChunkTask(file.path, offset, size, digest, last)
 
 
-Heard: TypeAlias = Callable[[Piece], None]
+OnProgress: TypeAlias = Callable[[TaskResult], None]
 
 
-class Fetch:
+class TaskDispatcher:
     """Lets tasks be done in lanes; `heard` is told what each has brought, in its lane."""
 
-    def __init__(self, do: Do, heard: Heard) -> None:
-        self._do = do
-        self._heard = heard
+    def __init__(self, run_task: TaskRunner, on_progress: OnProgress) -> None:
+        self._run_task = run_task
+        self._on_progress = on_progress
 
-    def run(self, tree: Tree, files: Iterable[File], lanes: Lanes, limit: Limit) -> None:
+    def run(
+        self, tree: SnapshotTree, files: Iterable[File], pool: WorkerPool, deadline: Deadline
+    ) -> None:
         """Write all these files of a tree.
 
         Raises:
@@ -110,9 +112,9 @@ class Fetch:
             StoreError: One could not be read.
             WorkspaceError: The volume does not let it be written.
         """
-        for task in tasks(tree, files):
-            lanes.run(partial(self._step, task), limit)
-        lanes.drain(limit)
+        for task in plan_tasks(tree, files):
+            pool.submit(partial(self._run_and_report, task), deadline)
+        pool.drain(deadline)
 
-    def _step(self, task: Task) -> None:
-        self._heard(self._do(task))
+    def _run_and_report(self, task: RestoreTask) -> None:
+        self._on_progress(self._run_task(task))

@@ -23,25 +23,25 @@ from typing import NoReturn, Protocol, TypeAlias
 from msgspec import Struct, msgpack
 
 from reconcile.mirror import errors
-from reconcile.mirror.restore.tasks import Do, Piece, Task
+from reconcile.mirror.restore.tasks import RestoreTask, TaskResult, TaskRunner
 
-WAKE = b"wake"
+WAKE_MESSAGE = b"wake"
 
 
-class Failed(Struct, frozen=True, tag=True):
+class TaskFailure(Struct, frozen=True, tag=True):
     """The task raised an error of this class of `errors`, or one that is a defect."""
 
-    kind: str
+    error_class: str
     message: str
 
 
-Answer: TypeAlias = Piece | Failed
+TaskReply: TypeAlias = TaskResult | TaskFailure
 
-TASKS: msgpack.Decoder[Task] = msgpack.Decoder(Task)
-ANSWERS: msgpack.Decoder[Answer] = msgpack.Decoder(Answer)
+TASK_DECODER: msgpack.Decoder[RestoreTask] = msgpack.Decoder(RestoreTask)
+REPLY_DECODER: msgpack.Decoder[TaskReply] = msgpack.Decoder(TaskReply)
 
 
-class Line:
+class Channel:
     """Messages over a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -53,8 +53,8 @@ class Line:
 
     def receive(self) -> bytes:
         """Return the next message; EOFError if the other end is gone."""
-        size = int.from_bytes(self._exactly(4), "big")
-        return self._exactly(size)
+        size = int.from_bytes(self._read_exactly(4), "big")
+        return self._read_exactly(size)
 
     def close(self) -> None:
         """End it, also for a thread that waits for a message."""
@@ -62,66 +62,66 @@ class Line:
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         found = self._incoming.read(size)
         if len(found) < size:
             raise EOFError
         return found
 
 
-def serve(lines: Sequence[Line], make: Callable[[], Do]) -> NoReturn:
+def run_worker(channels: Sequence[Channel], make_runner: Callable[[], TaskRunner]) -> NoReturn:
     """Be the second process. It must never return to what the first one was doing."""
     try:
         # Ctrl-C in a terminal is for all; the first process decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        control, *others = lines
+        control, *others = channels
         control.receive()
-        do = _made(make)
+        do = _build_runner(make_runner)
         for line in others:
-            threading.Thread(target=_answer_all, args=(line, do), daemon=True).start()
+            threading.Thread(target=_serve_channel, args=(line, do), daemon=True).start()
         control.receive()
     finally:
         os._exit(0)
 
 
-def _made(make: Callable[[], Do]) -> Do:
+def _build_runner(make_runner: Callable[[], TaskRunner]) -> TaskRunner:
     try:
-        return make()
+        return make_runner()
     except Exception as error:  # noqa: BLE001 - raised with the first task
         failed = error
 
-        def fail(_task: Task) -> Piece:
+        def fail(_task: RestoreTask) -> TaskResult:
             raise failed
 
         return fail
 
 
-def _answer_all(line: Line, do: Do) -> None:
+def _serve_channel(channel: Channel, run_task: TaskRunner) -> None:
     """Perform what comes; nothing else comes when the first process is gone."""
     try:
         while True:
-            task = TASKS.decode(line.receive())
-            line.send(msgpack.encode(_answer(task, do)))
+            task = TASK_DECODER.decode(channel.receive())
+            channel.send(msgpack.encode(_run_task(task, run_task)))
     finally:
         os._exit(0)
 
 
-def _answer(task: Task, do: Do) -> Answer:
+def _run_task(task: RestoreTask, run_task: TaskRunner) -> TaskReply:
     try:
-        return do(task)
+        return run_task(task)
     except Exception as error:  # noqa: BLE001 - raised again in the first process
         message = str(error).encode(errors="backslashreplace").decode()
-        return Failed(type(error).__name__, message)
+        return TaskFailure(type(error).__name__, message)
 
 
-Done: TypeAlias = Callable[[Task], None]
+OnTaskDone: TypeAlias = Callable[[RestoreTask], None]
 
-WORTH = range(64 << 10, 3 << 20)
+WORTHWHILE_MANIFEST_SIZES = range(64 << 10, 3 << 20)
 """Bytes of manifests from which on a restore takes longer than a second process takes to start, and
 up to which both stay below 150 MB: about 1,000 to 45,000 files."""
 
 
-class When(Enum):
+class WorkerPolicy(Enum):
     """Which restores are helped."""
 
     AUTO = "auto"
@@ -129,17 +129,17 @@ class When(Enum):
     NEVER = "never"
 
 
-class Helper(Protocol):
+class WorkerProcess(Protocol):
     """Who helps."""
 
-    def expect(self, size: int) -> None:
+    def prepare(self, manifest_bytes: int) -> None:
         """Let it get ready if manifests of so many bytes are worth that."""
         ...
 
-    def beside(self, own: Do, done: Done) -> Do:
-        """Return what performs a task there if it has a hand free, and by `own` if not.
+    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
+        """Return what performs a task there if it has a hand free, and by `run_locally` if not.
 
-        `done` is called with each task that was performed there.
+        `on_done` is called with each task that was performed there.
         """
         ...
 
@@ -148,108 +148,110 @@ class Helper(Protocol):
         ...
 
 
-class Nobody:
+class NoWorker:
     """No help."""
 
-    def expect(self, size: int) -> None:
+    def prepare(self, manifest_bytes: int) -> None:
         """Do nothing."""
 
-    def beside(self, own: Do, done: Done) -> Do:
-        del done
-        return own
+    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
+        del on_done
+        return run_locally
 
     def close(self) -> None:
         """Do nothing."""
 
 
-def fork_helper(hands: int, make: Callable[[], Do], when: When) -> Helper:
+def fork_worker(
+    concurrency: int, make_runner: Callable[[], TaskRunner], policy: WorkerPolicy
+) -> WorkerProcess:
     """Return a helper that performs so many tasks at a time; nobody where there cannot be one.
 
     Args:
-        hands: How many tasks.
-        make: Called in the second process when it is woken; returns what performs tasks there.
-        when: Whether for the smallest and the largest restores, too.
+        concurrency: How many tasks.
+        make_runner: Called in the second process when it is woken; returns what performs tasks there.
+        policy: Whether for the smallest and the largest restores, too.
     """
-    alone = when is When.NEVER or (when is When.AUTO and _cores() == 1)
-    if alone or hands < 1 or threading.active_count() > 1:
-        return Nobody()
-    pairs = [socket.socketpair() for _ in range(hands + 1)]
+    alone = policy is WorkerPolicy.NEVER or (policy is WorkerPolicy.AUTO and _count_cores() == 1)
+    if alone or concurrency < 1 or threading.active_count() > 1:
+        return NoWorker()
+    pairs = [socket.socketpair() for _ in range(concurrency + 1)]
     ours, theirs = zip(*pairs, strict=True)
     pid = os.fork()
     if not pid:
         for each in ours:
             each.close()
-        serve([Line(each) for each in theirs], make)
+        run_worker([Channel(each) for each in theirs], make_runner)
     for each in theirs:
         each.close()
-    worth = WORTH if when is When.AUTO else range(1, sys.maxsize)
-    return Process(pid, [Line(each) for each in ours], worth)
+    worth = WORTHWHILE_MANIFEST_SIZES if policy is WorkerPolicy.AUTO else range(1, sys.maxsize)
+    return ForkedWorker(pid, [Channel(each) for each in ours], worth)
 
 
-class Process:
+class ForkedWorker:
     """A forked one; `pid` is its own."""
 
-    def __init__(self, pid: int, lines: Sequence[Line], worth: range) -> None:
+    def __init__(self, pid: int, channels: Sequence[Channel], worthwhile_sizes: range) -> None:
         self.pid = pid
-        self._worth = worth
-        self._control, *self._lines = lines
-        self._free: queue.SimpleQueue[Line] = queue.SimpleQueue()
+        self._worthwhile_sizes = worthwhile_sizes
+        self._control_channel, *self._channels = channels
+        self._free_channels: queue.SimpleQueue[Channel] = queue.SimpleQueue()
 
-    def expect(self, size: int) -> None:
-        if size not in self._worth:
+    def prepare(self, manifest_bytes: int) -> None:
+        if manifest_bytes not in self._worthwhile_sizes:
             return
         with contextlib.suppress(OSError):  # Where it was killed already it is no help.
-            self._control.send(WAKE)
-            for line in self._lines:
-                self._free.put(line)
+            self._control_channel.send(WAKE_MESSAGE)
+            for line in self._channels:
+                self._free_channels.put(line)
 
-    def beside(self, own: Do, done: Done) -> Do:
-        def do(task: Task) -> Piece:
+    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
+        def do(task: RestoreTask) -> TaskResult:
             try:
-                line = self._free.get_nowait()
+                line = self._free_channels.get_nowait()
             except queue.Empty:
-                return own(task)
+                return run_locally(task)
             try:
                 message = msgpack.encode(task)
-                piece = self._ask(line, message)
+                piece = self._request(line, message)
             except (UnicodeEncodeError, OverflowError):
                 # A name that is no UTF-8, a time that no system has: no message can say it.
-                return own(task)
+                return run_locally(task)
             finally:
-                self._free.put(line)
-            done(task)
+                self._free_channels.put(line)
+            on_done(task)
             return piece
 
         return do
 
     def close(self) -> None:
-        for line in (self._control, *self._lines):
+        for line in (self._control_channel, *self._channels):
             line.close()
         # Whoever ignores SIGCHLD has no child to wait for.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
-    def _ask(self, line: Line, message: bytes) -> Piece:
+    def _request(self, channel: Channel, message: bytes) -> TaskResult:
         try:
-            line.send(message)
-            answer = ANSWERS.decode(line.receive())
+            channel.send(message)
+            answer = REPLY_DECODER.decode(channel.receive())
         except (EOFError, OSError):
             raise errors.WorkspaceError(
                 "the second process of the restore was killed: raise the pod's memory limit, or "
-                "give `--helper never`. The next start begins again"
+                "give `--worker-process never`. The next start begins again"
             ) from None
-        if isinstance(answer, Failed):
-            raise _error(answer)
+        if isinstance(answer, TaskFailure):
+            raise _rebuild_error(answer)
         return answer
 
 
-def _error(failed: Failed) -> Exception:
-    kind = getattr(errors, failed.kind, None)
+def _rebuild_error(failure: TaskFailure) -> Exception:
+    kind = getattr(errors, failure.error_class, None)
     if isinstance(kind, type) and issubclass(kind, errors.MirrorError):
-        return kind(failed.message)
-    return RuntimeError(f"in the second process: {failed.kind}: {failed.message}")
+        return kind(failure.message)
+    return RuntimeError(f"in the second process: {failure.error_class}: {failure.message}")
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1

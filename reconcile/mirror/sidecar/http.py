@@ -18,17 +18,17 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import SettingsError, WorkspaceError
-from reconcile.mirror.sidecar.status import FactBook, Facts, freshness
+from reconcile.mirror.sidecar.status import StatusRegistry, SyncStatus, assess_freshness
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-_PATIENCE = 5.0
+_STATUS_TIMEOUT = 5.0
 
 
-def ask_status(host: str, port: int) -> str:
+def fetch_status(host: str, port: int) -> str:
     """Return the JSON of /status; WorkspaceError where no sync answers."""
-    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(host, port, timeout=_STATUS_TIMEOUT)
     try:
         connection.request("GET", "/status")
         return connection.getresponse().read().decode().strip()
@@ -48,10 +48,10 @@ GAUGES = {
     "reconcile_mirror_store_reachable": "1 if the store answered last time.",
     "reconcile_mirror_fenced": "1 if another pod has taken the workspace over.",
     "reconcile_mirror_entries": "Entries of the workspace in the last pass.",
-    "reconcile_mirror_restless_files": "Files that changed while they were read, last time.",
+    "reconcile_mirror_changing_files": "Files that changed while they were read, last time.",
     "reconcile_mirror_unreadable_files": "Files that may not be read, last time.",
     "reconcile_mirror_skipped_entries": "Entries that no snapshot takes, last time.",
-    "reconcile_mirror_beyond_entries": "Entries beyond --max-files that are not stored, at least.",
+    "reconcile_mirror_over_limit_entries": "Entries beyond --max-files that are not stored, at least.",
     "reconcile_mirror_pass_seconds": "How long the last pass took.",
 }
 COUNTERS = {
@@ -61,43 +61,43 @@ COUNTERS = {
     "reconcile_mirror_sent_bytes": "Bytes of packs and blobs that were stored.",
     "reconcile_mirror_restored_bytes": "Bytes that hydrate has brought.",
     "reconcile_mirror_restored_files": "Files that hydrate has written.",
-    "reconcile_mirror_held_seconds": "Seconds that requests waited for --bandwidth, all together.",
+    "reconcile_mirror_throttled_seconds": "Seconds that requests waited for --bandwidth, all together.",
 }
 
 
-def values(facts: Facts, now: int, stale_after: float) -> dict[str, float]:
+def build_metric_values(status: SyncStatus, now: int, stale_after: float) -> dict[str, float]:
     """Return each metric's value by name."""
-    behind = (now - facts.behind_since) / 1e9 if facts.behind_since else 0.0
+    behind = (now - status.behind_since) / 1e9 if status.behind_since else 0.0
     return {
-        "reconcile_mirror_generation": facts.generation,
-        "reconcile_mirror_partial": facts.partial,
-        "reconcile_mirror_fresh": freshness(facts, now, stale_after).fresh,
-        "reconcile_mirror_commit_timestamp_seconds": facts.committed / 1e9,
-        "reconcile_mirror_write_timestamp_seconds": facts.written / 1e9,
+        "reconcile_mirror_generation": status.generation,
+        "reconcile_mirror_partial": status.partial,
+        "reconcile_mirror_fresh": assess_freshness(status, now, stale_after).is_fresh,
+        "reconcile_mirror_commit_timestamp_seconds": status.committed / 1e9,
+        "reconcile_mirror_write_timestamp_seconds": status.written / 1e9,
         "reconcile_mirror_behind_seconds": behind,
-        "reconcile_mirror_store_reachable": facts.reachable,
-        "reconcile_mirror_fenced": facts.phase == "fenced",
-        "reconcile_mirror_entries": facts.files,
-        "reconcile_mirror_restless_files": facts.restless,
-        "reconcile_mirror_unreadable_files": facts.unreadable,
-        "reconcile_mirror_skipped_entries": facts.skipped,
-        "reconcile_mirror_beyond_entries": facts.beyond,
-        "reconcile_mirror_pass_seconds": facts.seconds,
-        "reconcile_mirror_passes": facts.passes,
-        "reconcile_mirror_failures": facts.failures,
-        "reconcile_mirror_commits": facts.commits,
-        "reconcile_mirror_sent_bytes": facts.sent,
-        "reconcile_mirror_restored_bytes": facts.restored,
-        "reconcile_mirror_restored_files": facts.restored_files,
-        "reconcile_mirror_held_seconds": facts.held,
+        "reconcile_mirror_store_reachable": status.reachable,
+        "reconcile_mirror_fenced": status.phase == "fenced",
+        "reconcile_mirror_entries": status.files,
+        "reconcile_mirror_changing_files": status.changing,
+        "reconcile_mirror_unreadable_files": status.unreadable,
+        "reconcile_mirror_skipped_entries": status.skipped,
+        "reconcile_mirror_over_limit_entries": status.over_limit,
+        "reconcile_mirror_pass_seconds": status.seconds,
+        "reconcile_mirror_passes": status.passes,
+        "reconcile_mirror_failures": status.failures,
+        "reconcile_mirror_commits": status.commits,
+        "reconcile_mirror_sent_bytes": status.sent,
+        "reconcile_mirror_restored_bytes": status.restored,
+        "reconcile_mirror_restored_files": status.restored_files,
+        "reconcile_mirror_throttled_seconds": status.throttled,
     }
 
 
-class FactCollector:
+class StatusCollector:
     """Gives prometheus-client the facts when it is asked for them, and keeps no copy."""
 
-    def __init__(self, current: Callable[[], dict[str, float]]) -> None:
-        self._current = current
+    def __init__(self, read_values: Callable[[], dict[str, float]]) -> None:
+        self._read_values = read_values
 
     def collect(self) -> "Iterable[Metric]":
         from prometheus_client.core import (
@@ -105,14 +105,14 @@ class FactCollector:
             GaugeMetricFamily,
         )
 
-        found = self._current()
+        found = self._read_values()
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(name, meaning, value=found[name])
         for name, meaning in COUNTERS.items():
             yield CounterMetricFamily(name, meaning, value=found[name])
 
 
-def exposition(current: Callable[[], dict[str, float]]) -> bytes:
+def render_metrics(read_values: Callable[[], dict[str, float]]) -> bytes:
     """Write all metrics in Prometheus' text format."""
     from prometheus_client import (
         CollectorRegistry,
@@ -120,91 +120,95 @@ def exposition(current: Callable[[], dict[str, float]]) -> bytes:
     )
 
     registry = CollectorRegistry()
-    registry.register(FactCollector(current))
+    registry.register(StatusCollector(read_values))
     return generate_latest(registry)
 
 
-AT_ONCE = 16
+MAX_CONCURRENT_REQUESTS = 16
 """How many requests are answered at a time; more are turned away."""
 
-PATIENCE = 5.0
+CLIENT_TIMEOUT = 5.0
 """Seconds that a client may take for its request, or for taking the answer."""
 
-_TEXT = "text/plain; charset=utf-8"
-_JSON = "application/json"
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT_TYPE = "text/plain; charset=utf-8"
+_JSON_TYPE = "application/json"
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Answer(Struct, frozen=True):
+class StatusResponse(Struct, frozen=True):
     """What is sent back."""
 
     status: int
-    kind: str
+    content_type: str
     body: bytes
 
 
-class Answers:
+class StatusEndpoints:
     """From a path to an answer; knows nothing of HTTP's bytes."""
 
-    def __init__(self, facts: FactBook, clock: Clock, stale_after: float) -> None:
-        self._facts = facts
+    def __init__(self, registry: StatusRegistry, clock: Clock, stale_after: float) -> None:
+        self._registry = registry
         self._clock = clock
         self._stale_after = stale_after
 
-    def answer(self, path: str) -> Answer:
+    def respond(self, path: str) -> StatusResponse:
         """Answer a GET."""
         match path.partition("?")[0]:
             case "/healthz":
-                return Answer(200, _TEXT, b"ok\n")
+                return StatusResponse(200, _TEXT_TYPE, b"ok\n")
             case "/readyz":
-                detail = self.status()
-                return Answer(200 if detail["fresh"] else 503, _JSON, _line(detail))
+                detail = self.build_status()
+                return StatusResponse(
+                    200 if detail["fresh"] else 503, _JSON_TYPE, _encode_json_line(detail)
+                )
             case "/status":
-                return Answer(200, _JSON, _line(self.status()))
+                return StatusResponse(200, _JSON_TYPE, _encode_json_line(self.build_status()))
             case "/metrics":
-                return Answer(200, _METRICS, exposition(self._values))
+                return StatusResponse(200, _METRICS_TYPE, render_metrics(self._metric_values))
             case _:
                 paths = b"there are /healthz, /readyz, /status and /metrics\n"
-                return Answer(404, _TEXT, paths)
+                return StatusResponse(404, _TEXT_TYPE, paths)
 
-    def status(self) -> dict[str, Any]:
+    def build_status(self) -> dict[str, Any]:
         """Return the detail: all that the reconciler needs to know."""
-        facts = self._facts.now
-        found = freshness(facts, self._clock.steady_ns(), self._stale_after)
+        facts = self._registry.current
+        found = assess_freshness(facts, self._clock.steady_ns(), self._stale_after)
         return {
             "phase": facts.phase,
-            "fresh": found.fresh,
+            "fresh": found.is_fresh,
             "generation": facts.generation,
             "partial": facts.partial,
             "commitAgeSeconds": found.commit_age,
             "writeAgeSeconds": found.write_age,
             "storeReachable": facts.reachable,
             "error": facts.error or None,
-            "restlessFiles": facts.restless,
+            "changingFiles": facts.changing,
             "unreadableFiles": facts.unreadable,
             "skippedEntries": facts.skipped,
-            "beyondEntries": facts.beyond,
+            "overLimitEntries": facts.over_limit,
         }
 
-    def _values(self) -> dict[str, float]:
-        return values(self._facts.now, self._clock.steady_ns(), self._stale_after)
+    def _metric_values(self) -> dict[str, float]:
+        return build_metric_values(
+            self._registry.current, self._clock.steady_ns(), self._stale_after
+        )
 
 
-def _line(value: dict[str, Any]) -> bytes:
+def _encode_json_line(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value) + b"\n"
 
 
-class Service:
+class StatusServer:
     """Serves until the process ends, in daemon threads."""
 
-    def __init__(self, address: tuple[str, int], answers: Answers) -> None:
+    def __init__(self, address: tuple[str, int], endpoints: StatusEndpoints) -> None:
         """Listen.
 
         Raises:
             SettingsError: The address cannot be listened on.
         """
         try:
-            self._server = _Server(address, answers)
+            self._server = _Server(address, endpoints)
         except OSError as error:
             host, port = address
             raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
@@ -222,33 +226,33 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], answers: Answers) -> None:
-        self.answers = answers
-        self._free = threading.BoundedSemaphore(AT_ONCE)
+    def __init__(self, address: tuple[str, int], endpoints: StatusEndpoints) -> None:
+        self.endpoints = endpoints
+        self._free_slots = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
+        if self._free_slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         # What a client sends slowly, byte by byte, must end as well: time-outs are for each byte.
-        watch = threading.Timer(PATIENCE, _hang_up, (request,))
+        watch = threading.Timer(CLIENT_TIMEOUT, _shut_down_socket, (request,))
         watch.daemon = True
         watch.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
             watch.cancel()
-            self._free.release()
+            self._free_slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no event."""
 
 
-def _hang_up(request: socket.socket) -> None:
+def _shut_down_socket(request: socket.socket) -> None:
     """Wake whoever reads or writes it; closing it is the business of its own thread."""
     with contextlib.suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
@@ -258,12 +262,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version = "reconcile-mirror"
     sys_version = ""
-    timeout = PATIENCE
+    timeout = CLIENT_TIMEOUT
 
     def do_GET(self) -> None:
-        answer = self.server.answers.answer(self.path)
+        answer = self.server.endpoints.respond(self.path)
         self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.backup.archiver import Effort, Survey
-from reconcile.mirror.backup.syncer import Done, Outcome, Syncer, Unchanged
+from reconcile.mirror.backup.archiver import PassOptions, Scan
+from reconcile.mirror.backup.syncer import NoChanges, PassOutcome, PassResult, Syncer
 from reconcile.mirror.clock import Clock
-from reconcile.mirror.concurrency import Limit, OverError
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import (
     DamagedError,
     FencedError,
@@ -22,326 +22,385 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.model import Missing, Whole
-from reconcile.mirror.sidecar.status import FactBook
-from reconcile.mirror.sidecar.termination import Ending, Farewell, Runner, Times, runner_gone
-from reconcile.mirror.snapshot.repack import NEVER
-from reconcile.runtime.logging import Journal
+from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.sidecar.status import StatusRegistry
+from reconcile.mirror.sidecar.termination import (
+    Runner,
+    ShutdownSignal,
+    ShutdownTimeouts,
+    TerminationMessage,
+    has_runner_exited,
+)
+from reconcile.mirror.snapshot.repack import NEVER_REPACK
+from reconcile.runtime.logging import Logger
 
-SHARE = 50
+SCAN_COST_FACTOR = 50
 """A look may take one part in so many of the time, whatever the size of the tree."""
 
 
-class Tempo(Struct, frozen=True):
-    """Seconds: a sync at least each `interval`, looks for the end of a burst each `look`.
+class SyncSchedule(Struct, frozen=True):
+    """Seconds: a sync at least each `interval`, looks for the end of a burst each `scan_interval`.
 
-    While the end is near, syncs follow each other with `pause` between them.
+    While the end is near, syncs follow each other with `drain_pause` between them.
     """
 
     interval: float = 30.0
-    look: float = 2.0
-    pause: float = 0.5
+    scan_interval: float = 2.0
+    drain_pause: float = 0.5
 
 
-class Looked(Struct, frozen=True):
+class ScanResult(Struct, frozen=True):
     """What a look has found.
 
-    `print` changes with the tree; `differs` says whether it is other than what is committed.
+    `fingerprint` changes with the tree; `differs` says whether it is other than what is committed.
     """
 
-    print: int
+    fingerprint: int
     differs: bool
     seconds: float
 
 
-def due(tempo: Tempo, last: Looked | None, now: Looked, since: float) -> bool:
+def is_due(
+    schedule: SyncSchedule,
+    previous: ScanResult | None,
+    current: ScanResult,
+    seconds_since_sync: float,
+) -> bool:
     """Tell whether to sync: a burst has ended, or it goes on for longer than the interval.
 
     A burst has ended where two looks in a row see the same tree.
 
     Args:
-        tempo: The seconds that are asked for.
-        last: The look before, if there was one since the last sync.
-        now: The look that was just taken.
-        since: Seconds since the last sync.
+        schedule: The seconds that are asked for.
+        previous: The look before, if there was one since the last sync.
+        current: The look that was just taken.
+        seconds_since_sync: Seconds since the last sync.
     """
-    if not now.differs:
+    if not current.differs:
         return False
-    ended = last is not None and last.print == now.print
-    return ended or since >= tempo.interval
+    ended = previous is not None and previous.fingerprint == current.fingerprint
+    return ended or seconds_since_sync >= schedule.interval
 
 
-def next_look(tempo: Tempo, seconds: float) -> float:
+def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
     """Return how long to wait before the next look, which took so many seconds this time."""
-    return min(max(tempo.look, seconds * SHARE), max(tempo.interval, tempo.look))
+    return min(
+        max(schedule.scan_interval, seconds * SCAN_COST_FACTOR),
+        max(schedule.interval, schedule.scan_interval),
+    )
 
 
-FATAL = (FencedError, DamagedError, UnknownFormatError)
+FATAL_ERRORS = (FencedError, DamagedError, UnknownFormatError)
 """What no later pass can make good: the process says so and ends."""
 
 
-class Room(Struct, frozen=True):
+class LoopContext(Struct, frozen=True):
     """What a loop works with."""
 
     clock: Clock
-    facts: FactBook
-    journal: Journal
+    status_registry: StatusRegistry
+    logger: Logger
 
 
-class Passes:
+class PassRunner:
     """Makes single passes, and keeps the facts of how they went."""
 
-    def __init__(self, syncer: Syncer, room: Room) -> None:
+    def __init__(self, syncer: Syncer, context: LoopContext) -> None:
         self._syncer = syncer
-        self._room = room
+        self._context = context
 
-    def attempt(self, effort: Effort) -> Outcome | None:
+    def attempt(self, options: PassOptions) -> PassOutcome | None:
         """Make a pass; None where it failed in a way that a later one may make good.
 
         Raises:
             OverError: The limit was reached.
             FencedError, DamagedError, UnknownFormatError: There is nothing more to do.
         """
-        began = self._room.clock.monotonic()
+        began = self._context.clock.monotonic()
         started = self._now()
         try:
-            outcome = self._syncer.run(effort)
-        except FATAL:
+            outcome = self._syncer.run(options)
+        except FATAL_ERRORS:
             raise
         except MirrorError as error:
-            self.failed(error)
+            self.record_failure(error)
             return None
-        self._succeeded(outcome, started, self._room.clock.monotonic() - began)
+        self._record_success(outcome, started, self._context.clock.monotonic() - began)
         return outcome
 
-    def look(self, effort: Effort) -> Looked | None:
+    def scan(self, options: PassOptions) -> ScanResult | None:
         """Look whether anything has changed; None where the workspace cannot be read."""
-        began = self._room.clock.monotonic()
+        began = self._context.clock.monotonic()
         try:
-            seen, differs = self._syncer.look(effort)
+            seen, differs = self._syncer.scan(options)
         except MirrorError as error:
-            self.failed(error)
+            self.record_failure(error)
             return None
-        self.saw(seen, differs=differs)
-        times = sum(one.mtime + one.ctime + one.size for one in seen.seen)
-        took = self._room.clock.monotonic() - began
-        return Looked(hash((len(seen.seen), times)), differs, took)
+        self.record_scan(seen, differs=differs)
+        times = sum(one.mtime + one.ctime + one.size for one in seen.file_stats)
+        took = self._context.clock.monotonic() - began
+        return ScanResult(hash((len(seen.file_stats), times)), differs, took)
 
-    def saw(self, seen: Survey, *, differs: bool) -> None:
+    def record_scan(self, scan: Scan, *, differs: bool) -> None:
         """Note when something was first seen that is not committed."""
-        facts = self._room.facts
+        facts = self._context.status_registry
         now = self._now()
-        since = (facts.now.behind_since or now) if differs else 0
-        facts.set(written=seen.newest, behind_since=since)
-        self._weighed(seen)
+        since = (facts.current.behind_since or now) if differs else 0
+        facts.update(written=scan.newest_write, behind_since=since)
+        self._report_over_limit(scan)
 
-    def failed(self, error: MirrorError) -> None:
+    def record_failure(self, error: MirrorError) -> None:
         """Note that the store or the workspace could not be used this time."""
-        facts = self._room.facts
-        facts.count(passes=1, failures=1)
+        facts = self._context.status_registry
+        facts.increment(passes=1, failures=1)
         if isinstance(error, StoreError):
-            facts.set(reachable=not isinstance(error, StoreAwayError))
-        facts.set(error=str(error), behind_since=facts.now.behind_since or self._now())
-        self._room.journal.warn("pass failed", error=str(error), reason=type(error).__name__)
+            facts.update(reachable=not isinstance(error, StoreAwayError))
+        facts.update(error=str(error), behind_since=facts.current.behind_since or self._now())
+        self._context.logger.warning("pass failed", error=str(error), reason=type(error).__name__)
 
-    def _succeeded(self, outcome: Outcome, started: int, seconds: float) -> None:
-        facts = self._room.facts
-        skipped = outcome.survey.skipped
-        facts.count(passes=1)
-        facts.set(
+    def _record_success(self, outcome: PassOutcome, started: int, seconds: float) -> None:
+        facts = self._context.status_registry
+        skipped = outcome.scan.skipped
+        facts.increment(passes=1)
+        facts.update(
             committed=started,
             error="",
-            written=outcome.survey.newest,
+            written=outcome.scan.newest_write,
             behind_since=0,
-            files=len(outcome.survey.seen),
+            files=len(outcome.scan.file_stats),
             seconds=seconds,
             skipped=skipped.total,
         )
-        self._weighed(outcome.survey)
-        if isinstance(outcome, Done):
-            self._compared(outcome, started)
+        self._report_over_limit(outcome.scan)
+        if isinstance(outcome, PassResult):
+            self._record_result(outcome, started)
 
-    def tell(self, outcome: Outcome) -> None:
+    def report_outcome(self, outcome: PassOutcome) -> None:
         """Log a pass that was made outside of the loop."""
-        self._weighed(outcome.survey)
-        if isinstance(outcome, Done):
-            self._compared(outcome, self._now())
+        self._report_over_limit(outcome.scan)
+        if isinstance(outcome, PassResult):
+            self._record_result(outcome, self._now())
         else:
-            self._room.journal.info("nothing new", entries=len(outcome.survey.seen))
+            self._context.logger.info("nothing new", entries=len(outcome.scan.file_stats))
 
-    def _compared(self, done: Done, started: int) -> None:
-        facts = self._room.facts
-        gathered = done.captured.gathered
-        facts.count(sent=done.sent, commits=int(done.committed))
-        facts.set(
-            generation=done.generation.number,
-            partial=isinstance(done.generation.completeness, Missing),
+    def _record_result(self, result: PassResult, started: int) -> None:
+        facts = self._context.status_registry
+        gathered = result.archive.read_files
+        facts.increment(sent=result.sent_bytes, commits=int(result.is_committed))
+        facts.update(
+            generation=result.generation.number,
+            partial=isinstance(result.generation.completeness, Partial),
             reachable=True,
-            restless=gathered.restless,
+            changing=gathered.changing,
             unreadable=gathered.unreadable,
-            behind_since=started if gathered.restless else 0,
+            behind_since=started if gathered.changing else 0,
         )
-        self._room.journal.info(
-            "committed" if done.committed else "nothing new",
-            generation=done.generation.number,
-            entries=len(done.survey.seen),
-            sent=done.sent,
-            repacked=done.repacked,
-            restless=gathered.restless,
+        self._context.logger.info(
+            "committed" if result.is_committed else "nothing new",
+            generation=result.generation.number,
+            entries=len(result.scan.file_stats),
+            sent=result.sent_bytes,
+            repacked=result.repacked_packs,
+            restless=gathered.changing,
             unreadable=gathered.unreadable,
         )
-        if done.unpacked:
-            self._room.journal.warn("packs stay as they are", error=done.unpacked)
-        if done.unkept:
-            self._room.journal.warn("state not kept", error=done.unkept)
+        if result.repack_error:
+            self._context.logger.warning("repack skipped", error=result.repack_error)
+        if result.index_error:
+            self._context.logger.warning("state not kept", error=result.index_error)
 
-    def _weighed(self, seen: Survey) -> None:
+    def _report_over_limit(self, scan: Scan) -> None:
         """Say when there begin to be more entries than are taken, and when that is over."""
-        beyond, before = seen.skipped.beyond, self._room.facts.now.beyond
-        self._room.facts.set(beyond=beyond)
+        beyond, before = scan.skipped.over_limit, self._context.status_registry.current.over_limit
+        self._context.status_registry.update(over_limit=beyond)
         if beyond and not before:
-            examples = seen.skipped.examples.get("beyond", [])
-            taken = len(seen.seen)
-            self._room.journal.warn("too many files", taken=taken, beyond=beyond, such_as=examples)
+            examples = scan.skipped.examples.get("over_limit", [])
+            taken = len(scan.file_stats)
+            self._context.logger.warning(
+                "too many files", taken=taken, beyond=beyond, such_as=examples
+            )
         elif before and not beyond:
-            self._room.journal.info("all files have room again", entries=len(seen.seen))
+            self._context.logger.info("all files have room again", entries=len(scan.file_stats))
 
     def _now(self) -> int:
-        return self._room.clock.steady_ns()
+        return self._context.clock.steady_ns()
 
 
-class Loop:
+class SyncLoop:
     """The time from the start until TERM."""
 
-    def __init__(self, passes: Passes, room: Room, ending: Ending, tempo: Tempo) -> None:
-        self._passes = passes
-        self._room = room
-        self._ending = ending
-        self._tempo = tempo
-        self._synced = -1e9
-        self._last: Looked | None = None
+    def __init__(
+        self,
+        pass_runner: PassRunner,
+        context: LoopContext,
+        shutdown: ShutdownSignal,
+        schedule: SyncSchedule,
+    ) -> None:
+        self._pass_runner = pass_runner
+        self._context = context
+        self._shutdown = shutdown
+        self._schedule = schedule
+        self._last_sync_time = -1e9
+        self._last_scan: ScanResult | None = None
 
     def run(self) -> None:
         """Sync until TERM comes; raises what `Passes.attempt` does, but for OverError."""
-        effort = Effort(Limit(self._room.clock, asked=self._ending.asked))
-        while not self._ending.asked():
+        effort = PassOptions(Deadline(self._context.clock, is_cancelled=self._shutdown.terminated))
+        while not self._shutdown.terminated():
             try:
-                self._turn(effort)
-            except OverError:
+                self._run_once(effort)
+            except DeadlineExceededError:
                 return
 
-    def _turn(self, effort: Effort) -> None:
-        if self._ending.near():
-            self._room.facts.set(phase="following")
-            self._sync(replace(effort, thrift=NEVER))
-            self._ending.wait(self._tempo.pause, _never)
+    def _run_once(self, options: PassOptions) -> None:
+        if self._shutdown.prestop_received():
+            self._context.status_registry.update(phase="draining")
+            self._sync(replace(options, repack_policy=NEVER_REPACK))
+            self._shutdown.wait(self._schedule.drain_pause, _never)
             return
-        looked = self._passes.look(effort)
+        looked = self._pass_runner.scan(options)
         if looked is None:
-            self._ending.wait(self._tempo.interval, self._ending.near)
+            self._shutdown.wait(self._schedule.interval, self._shutdown.prestop_received)
             return
-        if due(self._tempo, self._last, looked, self._room.clock.monotonic() - self._synced):
-            self._sync(effort)
+        if is_due(
+            self._schedule,
+            self._last_scan,
+            looked,
+            self._context.clock.monotonic() - self._last_sync_time,
+        ):
+            self._sync(options)
         else:
-            self._last = looked
-        self._ending.wait(next_look(self._tempo, looked.seconds), self._ending.near)
+            self._last_scan = looked
+        self._shutdown.wait(
+            next_scan_delay(self._schedule, looked.seconds), self._shutdown.prestop_received
+        )
 
-    def _sync(self, effort: Effort) -> None:
-        self._passes.attempt(effort)
-        self._synced = self._room.clock.monotonic()
-        self._last = None
+    def _sync(self, options: PassOptions) -> None:
+        self._pass_runner.attempt(options)
+        self._last_sync_time = self._context.clock.monotonic()
+        self._last_scan = None
 
 
-def follow(passes: Passes, room: Room, gone: Callable[[], bool], ends: float, pause: float) -> None:
+def sync_until_runner_exits(
+    pass_runner: PassRunner,
+    context: LoopContext,
+    is_runner_gone: Callable[[], bool],
+    end_time: float,
+    pause: float,
+) -> None:
     """Sync without rest until the runner is gone, or the time for that is over."""
-    effort = Effort(Limit(room.clock, ends, gone), thrift=NEVER)
-    while not effort.limit.over():
+    effort = PassOptions(
+        Deadline(context.clock, end_time, is_runner_gone), repack_policy=NEVER_REPACK
+    )
+    while not effort.deadline.expired():
         try:
-            passes.attempt(effort)
-        except OverError:
+            pass_runner.attempt(effort)
+        except DeadlineExceededError:
             return
-        room.clock.sleep(pause)
+        context.clock.sleep(pause)
 
 
-def settled(outcome: Outcome | None) -> bool:
+def is_fully_stored(outcome: PassOutcome | None) -> bool:
     """Tell whether a final pass has stored everything."""
     match outcome:
         case None:
             return False
-        case Unchanged():
+        case NoChanges():
             return True
-        case Done():
-            return not outcome.captured.built.missing.files
+        case PassResult():
+            return not outcome.archive.tree_result.missing.files
 
 
 def _never() -> bool:
     return False
 
 
-_AGAIN = 0.5
-_FOLLOW = 0.5
+_FLUSH_RETRY_PAUSE = 0.5
+_DRAIN_PAUSE = 0.5
 
 
-class Plan(Struct, frozen=True):
+class ShutdownPlan(Struct, frozen=True):
     """How the pod ends: whom to wait for, and how long everything may take."""
 
     runner: Runner
-    times: Times
+    timeouts: ShutdownTimeouts
 
 
-def hard_deadline(ending: Ending, plan: Plan) -> float:
+def hard_deadline(shutdown: ShutdownSignal, plan: ShutdownPlan) -> float:
     """Return when all must be over, come what may, on the clock's monotonic time."""
-    return ending.since + plan.times.runner + plan.times.flush
+    return shutdown.terminated_at + plan.timeouts.runner + plan.timeouts.flush
 
 
-def end(passes: Passes, room: Room, ending: Ending, plan: Plan) -> Farewell:
+def shut_down(
+    pass_runner: PassRunner, context: LoopContext, shutdown: ShutdownSignal, plan: ShutdownPlan
+) -> TerminationMessage:
     """Wait for the runner's end if that is asked for, and flush; never raises a MirrorError."""
     try:
-        if not runner_gone(plan.runner):
-            room.facts.set(phase="following")
-            ends = ending.since + plan.times.runner
-            follow(passes, room, lambda: runner_gone(plan.runner), ends, _FOLLOW)
-        return _flush(passes, room, ending, plan.times)
-    except FATAL as error:
-        return failed(room, ending, error)
+        if not has_runner_exited(plan.runner):
+            context.status_registry.update(phase="draining")
+            ends = shutdown.terminated_at + plan.timeouts.runner
+            sync_until_runner_exits(
+                pass_runner, context, lambda: has_runner_exited(plan.runner), ends, _DRAIN_PAUSE
+            )
+        return _flush(pass_runner, context, shutdown, plan.timeouts)
+    except FATAL_ERRORS as error:
+        return shut_down_with_error(context, shutdown, error)
 
 
-def _flush(passes: Passes, room: Room, ending: Ending, times: Times) -> Farewell:
-    room.facts.set(phase="flushing")
-    room.journal.info("flush begins", seconds=room.clock.monotonic() - ending.since)
-    limit = Limit(room.clock, room.clock.monotonic() + times.flush - times.reserve)
-    best: Outcome | None = None
+def _flush(
+    pass_runner: PassRunner,
+    context: LoopContext,
+    shutdown: ShutdownSignal,
+    timeouts: ShutdownTimeouts,
+) -> TerminationMessage:
+    context.status_registry.update(phase="flushing")
+    context.logger.info("flush begins", seconds=context.clock.monotonic() - shutdown.terminated_at)
+    limit = Deadline(context.clock, context.clock.monotonic() + timeouts.flush - timeouts.reserve)
+    best: PassOutcome | None = None
     while True:
         try:
-            outcome = passes.attempt(Effort(limit, final=True))
-        except OverError:
+            outcome = pass_runner.attempt(PassOptions(limit, is_final=True))
+        except DeadlineExceededError:
             break
         best = outcome or best
-        if settled(outcome) or limit.over():
+        if is_fully_stored(outcome) or limit.expired():
             break
-        room.clock.sleep(_AGAIN)
-    return _farewell(room, ending, best)
+        context.clock.sleep(_FLUSH_RETRY_PAUSE)
+    return _build_termination_message(context, shutdown, best)
 
 
-def _farewell(room: Room, ending: Ending, best: Outcome | None) -> Farewell:
-    seconds = room.clock.monotonic() - ending.since
-    generation = room.facts.now.generation
+def _build_termination_message(
+    context: LoopContext, shutdown: ShutdownSignal, best: PassOutcome | None
+) -> TerminationMessage:
+    seconds = context.clock.monotonic() - shutdown.terminated_at
+    generation = context.status_registry.current.generation
     if best is None:
-        reason = room.facts.now.error or "the time was over before the workspace could be walked"
-        return Farewell("failed", generation, Whole(), seconds, reason)
-    beyond = room.facts.now.beyond
-    if isinstance(best, Done) and isinstance(best.generation.completeness, Missing):
-        reason = "the time was over" if best.captured.cut else "files kept changing while read"
+        reason = (
+            context.status_registry.current.error
+            or "the time was over before the workspace could be walked"
+        )
+        return TerminationMessage("failed", generation, Complete(), seconds, reason)
+    beyond = context.status_registry.current.over_limit
+    if isinstance(best, PassResult) and isinstance(best.generation.completeness, Partial):
+        reason = (
+            "the time was over" if best.archive.is_truncated else "files kept changing while read"
+        )
         lacks = best.generation.completeness
-        return Farewell("partial", generation, lacks, seconds, reason, beyond)
+        return TerminationMessage("partial", generation, lacks, seconds, reason, beyond)
     reason = f"{beyond} files or more are beyond --max-files" if beyond else ""
-    return Farewell("flushed", generation, Whole(), seconds, reason, beyond)
+    return TerminationMessage("flushed", generation, Complete(), seconds, reason, beyond)
 
 
-def failed(room: Room, ending: Ending, error: MirrorError) -> Farewell:
+def shut_down_with_error(
+    context: LoopContext, shutdown: ShutdownSignal, error: MirrorError
+) -> TerminationMessage:
     """Say that the end is one without a flush."""
     outcome = "fenced" if isinstance(error, FencedError) else "failed"
-    room.facts.set(phase="fenced" if outcome == "fenced" else "ended", error=str(error))
-    room.journal.warn("ended", outcome=outcome, error=str(error))
-    seconds = room.clock.monotonic() - ending.since if ending.asked() else 0.0
-    return Farewell(outcome, room.facts.now.generation, Whole(), seconds, str(error))
+    context.status_registry.update(
+        phase="fenced" if outcome == "fenced" else "ended", error=str(error)
+    )
+    context.logger.warning("ended", outcome=outcome, error=str(error))
+    seconds = context.clock.monotonic() - shutdown.terminated_at if shutdown.terminated() else 0.0
+    return TerminationMessage(
+        outcome, context.status_registry.current.generation, Complete(), seconds, str(error)
+    )

@@ -8,162 +8,179 @@ from types import FrameType
 
 from msgspec import Struct
 
-from reconcile.mirror.backup.archiver import Effort
+from reconcile.mirror.backup.archiver import PassOptions
 from reconcile.mirror.backup.syncer import Syncer, Workspace
-from reconcile.mirror.concurrency import Lanes, Limit
+from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.errors import FencedError, MirrorError
-from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.local_state import require_mark
-from reconcile.mirror.model import Whole
+from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
+from reconcile.mirror.local_state import require_hydrate_marker
+from reconcile.mirror.model import Complete
 from reconcile.mirror.sidecar.loop import (
-    FATAL,
-    Loop,
-    Passes,
-    Plan,
-    Room,
-    Tempo,
-    end,
-    failed,
+    FATAL_ERRORS,
+    LoopContext,
+    PassRunner,
+    ShutdownPlan,
+    SyncLoop,
+    SyncSchedule,
     hard_deadline,
+    shut_down,
+    shut_down_with_error,
 )
-from reconcile.mirror.sidecar.status import Door, FactBook, serve
-from reconcile.mirror.sidecar.termination import Ending, Farewell, write_farewell
-from reconcile.mirror.wiring import Holding, StoreClock, Where, store_opener
-from reconcile.runtime.logging import JsonJournal
+from reconcile.mirror.sidecar.status import StatusRegistry, StatusServerOptions, start_status_server
+from reconcile.mirror.sidecar.termination import (
+    ShutdownSignal,
+    TerminationMessage,
+    write_termination_message,
+)
+from reconcile.mirror.wiring import InterruptibleClock, MirrorConfig, ThrottleHooks, store_opener
+from reconcile.runtime.logging import JsonLogger
 
-_GRACE = 0.5
+_DEADLINE_GRACE = 0.5
 """Seconds that the worker gets to say by itself that the deadline came."""
 
 
-class Course(Struct, frozen=True):
+class SyncOptions(Struct, frozen=True):
     """How a sync goes on and ends, and how many files it takes."""
 
-    tempo: Tempo
-    plan: Plan
-    farewell: Path
-    door: Door
+    schedule: SyncSchedule
+    shutdown_plan: ShutdownPlan
+    termination_log: Path
+    server_options: StatusServerOptions
     max_files: int
 
 
 class SyncProcess:
     """A `sync`: the main thread only waits, so that a signal is heard at once."""
 
-    def __init__(self, where: Where, course: Course) -> None:
+    def __init__(self, config: MirrorConfig, options: SyncOptions) -> None:
         """Prepare; raises a MirrorError where there is no mark, or a setting makes no sense."""
-        self._clock = StoreClock()
-        self._course = course
-        self._journal = JsonJournal(self._clock.time_ns)
-        self._facts = FactBook()
-        self._ending = Ending(self._clock, where.directory)
-        self._room = Room(self._clock, self._facts, self._journal)
-        mark = require_mark(where.directory, where.workspace)
-        self._facts.set(generation=mark.generation)
+        self._clock = InterruptibleClock()
+        self._options = options
+        self._logger = JsonLogger(self._clock.time_ns)
+        self._registry = StatusRegistry()
+        self._shutdown = ShutdownSignal(self._clock, config.state_directory)
+        self._context = LoopContext(self._clock, self._registry, self._logger)
+        mark = require_hydrate_marker(config.state_directory, config.workspace)
+        self._registry.update(generation=mark.generation)
         workspace = Workspace(
-            where.workspace, where.patterns(), where.directory, mark.writer, course.max_files
+            config.workspace,
+            config.build_excludes(),
+            config.state_directory,
+            mark.writer,
+            options.max_files,
         )
-        holding = Holding(self._ends, lambda seconds: self._facts.count(held=seconds))
-        opener = store_opener(where, self._clock, self._journal, holding)
-        self._syncer = Syncer(workspace, opener, Lanes(where.lanes, "upload"), self._clock)
-        self._passes = Passes(self._syncer, self._room)
-        self._farewell: Farewell | None = None
+        holding = ThrottleHooks(
+            self._is_ending, lambda seconds: self._registry.increment(throttled=seconds)
+        )
+        opener = store_opener(config, self._clock, self._logger, holding)
+        self._syncer = Syncer(
+            workspace, opener, WorkerPool(config.transfers, "upload"), self._clock
+        )
+        self._pass_runner = PassRunner(self._syncer, self._context)
+        self._termination_message: TerminationMessage | None = None
         self._error: BaseException | None = None
-        self._done = threading.Event()
+        self._finished = threading.Event()
 
-    def once(self) -> Exit:
+    def run_once(self) -> MirrorExitCode:
         """Make one pass; raises a MirrorError where it fails."""
-        self._listen()
-        self._start(self._one_pass)
-        while not self._done.wait(1.0):
-            if self._ending.asked() and self._late():
-                return Exit.LOST
+        self._install_signal_handlers()
+        self._start_thread(self._run_one_pass)
+        while not self._finished.wait(1.0):
+            if self._shutdown.terminated() and self._is_past_deadline():
+                return MirrorExitCode.LOST
         if self._error is not None:
             raise self._error
-        return Exit.LOST if self._ending.asked() else Exit.OK
+        return MirrorExitCode.LOST if self._shutdown.terminated() else MirrorExitCode.OK
 
-    def _one_pass(self) -> None:
-        limit = Limit(self._clock, asked=self._ending.asked)
-        outcome = self._syncer.run(Effort(limit))
-        self._passes.tell(outcome)
+    def _run_one_pass(self) -> None:
+        limit = Deadline(self._clock, is_cancelled=self._shutdown.terminated)
+        outcome = self._syncer.run(PassOptions(limit))
+        self._pass_runner.report_outcome(outcome)
 
-    def forever(self) -> Exit:
+    def run_until_terminated(self) -> MirrorExitCode:
         """Sync until TERM, flush, and say how it went."""
-        self._ending.forget()
-        self._listen()
-        serve(self._course.door, self._facts, self._clock)
-        self._journal.info("sync begins", generation=self._facts.now.generation)
-        self._start(self._work)
-        while not self._done.wait(0.2):
-            if self._ending.asked() and self._late():
+        self._shutdown.clear_prestop()
+        self._install_signal_handlers()
+        start_status_server(self._options.server_options, self._registry, self._clock)
+        self._logger.info("sync begins", generation=self._registry.current.generation)
+        self._start_thread(self._run)
+        while not self._finished.wait(0.2):
+            if self._shutdown.terminated() and self._is_past_deadline():
                 break
         if self._error is not None:
             raise self._error
-        return self._say()
+        return self._report_end()
 
-    def _work(self) -> None:
-        loop = Loop(self._passes, self._room, self._ending, self._course.tempo)
+    def _run(self) -> None:
+        loop = SyncLoop(self._pass_runner, self._context, self._shutdown, self._options.schedule)
         try:
-            self._first_look()
+            self._check_head()
             loop.run()
-        except FATAL as error:
-            self._farewell = failed(self._room, self._ending, error)
+        except FATAL_ERRORS as error:
+            self._termination_message = shut_down_with_error(self._context, self._shutdown, error)
             self._error = None if isinstance(error, FencedError) else error
             return
         self._clock.resume()
-        self._farewell = end(self._passes, self._room, self._ending, self._course.plan)
+        self._termination_message = shut_down(
+            self._pass_runner, self._context, self._shutdown, self._options.shutdown_plan
+        )
 
-    def _first_look(self) -> None:
+    def _check_head(self) -> None:
         """Read HEAD before anything else: who was fenced must not even look busy."""
-        while not self._ending.asked():
+        while not self._shutdown.terminated():
             try:
-                found = self._syncer.check()
-            except FATAL:
+                found = self._syncer.check_head()
+            except FATAL_ERRORS:
                 raise
             except MirrorError as error:
-                self._passes.failed(error)
-                self._ending.wait(self._course.tempo.interval, _never)
+                self._pass_runner.record_failure(error)
+                self._shutdown.wait(self._options.schedule.interval, _never)
             else:
-                self._facts.set(generation=found.head.generation.number)
+                self._registry.update(generation=found.head.generation.number)
                 return
 
-    def _start(self, work: Callable[[], None]) -> None:
+    def _start_thread(self, work: Callable[[], None]) -> None:
         def run() -> None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - raised again in the main thread
                 self._error = error
             finally:
-                self._done.set()
+                self._finished.set()
 
         threading.Thread(target=run, name="sync", daemon=True).start()
 
-    def _listen(self) -> None:
+    def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._asked)
+            signal.signal(number, self._handle_signal)
 
-    def _asked(self, number: int, _frame: FrameType | None) -> None:
-        self._ending.terminate()
+    def _handle_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._shutdown.terminate()
         self._clock.interrupt()
-        self._journal.info("end asked for", signal=signal.Signals(number).name)
+        self._logger.info("end asked for", signal=signal.Signals(number).name)
 
-    def _ends(self) -> bool:
+    def _is_ending(self) -> bool:
         """Tell whether time is what is short now, and bandwidth no matter any more."""
-        return self._ending.asked() or self._ending.near()
+        return self._shutdown.terminated() or self._shutdown.prestop_received()
 
-    def _late(self) -> bool:
-        return self._clock.monotonic() > hard_deadline(self._ending, self._course.plan) + _GRACE
+    def _is_past_deadline(self) -> bool:
+        return (
+            self._clock.monotonic()
+            > hard_deadline(self._shutdown, self._options.shutdown_plan) + _DEADLINE_GRACE
+        )
 
-    def _say(self) -> Exit:
-        farewell = self._farewell
+    def _report_end(self) -> MirrorExitCode:
+        farewell = self._termination_message
         if farewell is None:
-            seconds = self._clock.monotonic() - self._ending.since
-            reason = self._facts.now.error or "the store did not answer in time"
-            generation = self._facts.now.generation
-            farewell = Farewell("late", generation, Whole(), seconds, reason)
-        problem = write_farewell(self._course.farewell, farewell)
+            seconds = self._clock.monotonic() - self._shutdown.terminated_at
+            reason = self._registry.current.error or "the store did not answer in time"
+            generation = self._registry.current.generation
+            farewell = TerminationMessage("late", generation, Complete(), seconds, reason)
+        problem = write_termination_message(self._options.termination_log, farewell)
         if problem:
-            self._journal.warn("no termination message", error=problem)
-        self._journal.info("ended", outcome=farewell.outcome, generation=farewell.generation)
-        return exit_of_farewell(farewell.outcome)
+            self._logger.warning("no termination message", error=problem)
+        self._logger.info("ended", outcome=farewell.outcome, generation=farewell.generation)
+        return exit_code_for_flush(farewell.outcome)
 
 
 def _never() -> bool:

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.model import Missing, Whole
+from reconcile.mirror.model import Complete, Partial
 
-_PATIENCE = 0.2
+_CONNECT_TIMEOUT = 0.2
 
 
 class NoRunner(Struct, frozen=True):
@@ -38,22 +38,22 @@ class RunnerFile(Struct, frozen=True):
 Runner: TypeAlias = NoRunner | RunnerPort | RunnerFile
 
 
-def runner_gone(runner: Runner) -> bool:
+def has_runner_exited(runner: Runner) -> bool:
     """Tell whether the runner has ended; whatever leaves doubt means that it has not."""
     match runner:
         case NoRunner():
             return True
         case RunnerPort(port):
-            return _refused(port)
+            return _is_port_closed(port)
         case RunnerFile(path):
-            return _is_there(path)
+            return _path_exists(path)
         case _:
             assert_never(runner)
 
 
-def _refused(port: int) -> bool:
+def _is_port_closed(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), _PATIENCE).close()
+        socket.create_connection(("127.0.0.1", port), _CONNECT_TIMEOUT).close()
     except ConnectionRefusedError:
         return True
     except OSError:
@@ -61,7 +61,7 @@ def _refused(port: int) -> bool:
     return False
 
 
-def _is_there(path: Path) -> bool:
+def _path_exists(path: Path) -> bool:
     try:
         path.lstat()
     except OSError:
@@ -69,7 +69,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-class Times(Struct, frozen=True):
+class ShutdownTimeouts(Struct, frozen=True):
     """Seconds from TERM: `runner` for the runner's end, if it is waited for, then `flush`."""
 
     runner: float = 0.0
@@ -81,82 +81,82 @@ class Times(Struct, frozen=True):
         return min(5.0, self.flush / 5)
 
 
-class Ending:
+class ShutdownSignal:
     """What was asked for so far; the signal handler calls `terminate`, nothing else."""
 
     def __init__(self, clock: Clock, state: StateDirectory) -> None:
         self._clock = clock
         self._state = state
         self._event = threading.Event()
-        self.since = 0.0
+        self.terminated_at = 0.0
         """When TERM came, on the clock's monotonic time; 0 before."""
 
     def terminate(self) -> None:
         """Note that TERM came; a second one changes nothing."""
         if not self._event.is_set():
-            self.since = self._clock.monotonic()
+            self.terminated_at = self._clock.monotonic()
             self._event.set()
 
-    def forget(self) -> None:
+    def clear_prestop(self) -> None:
         """Forget what `prestop` said to a process before this one; WorkspaceError if that fails."""
-        self._state.remove(self._state.ending)
+        self._state.remove(self._state.shutdown_path)
 
-    def asked(self) -> bool:
+    def terminated(self) -> bool:
         """Tell whether TERM came."""
         return self._event.is_set()
 
-    def near(self) -> bool:
+    def prestop_received(self) -> bool:
         """Tell whether `prestop` has said that the end is near."""
-        return _is_there(self._state.ending)
+        return _path_exists(self._state.shutdown_path)
 
-    def wait(self, seconds: float, enough: Callable[[], bool]) -> None:
+    def wait(self, seconds: float, should_stop: Callable[[], bool]) -> None:
         """Wait, until TERM comes or there is enough reason to go on."""
         ends = self._clock.monotonic() + seconds
-        while not enough() and (left := ends - self._clock.monotonic()) > 0:
+        while not should_stop() and (left := ends - self._clock.monotonic()) > 0:
             if self._event.wait(min(left, 1.0)):
                 return
 
 
-class Farewell(Struct, frozen=True):
+class TerminationMessage(Struct, frozen=True):
     """How the last flush went.
 
     Attributes:
         outcome: `flushed`, `partial`, `failed`, `late` or `fenced`.
         generation: The last that is committed.
         missing: What it lacks; for `failed` and `late` what was seen and is not in it.
-        beyond: How many entries there was no room for, at least.
+        over_limit: How many entries there was no room for, at least.
         seconds: From TERM to the end.
         reason: Why not everything is stored; empty where it is.
     """
 
     outcome: str
     generation: int
-    missing: Missing | Whole
+    missing: Partial | Complete
     seconds: float
     reason: str = ""
-    beyond: int = 0
+    over_limit: int = 0
 
 
-def farewell_line(farewell: Farewell) -> bytes:
+def encode_termination_message(message: TerminationMessage) -> bytes:
     """Write the termination message; less than the 4,096 bytes that the kubelet takes."""
-    lacks = farewell.missing if isinstance(farewell.missing, Missing) else Missing(0, 0)
+    lacks = message.missing if isinstance(message.missing, Partial) else Partial(0, 0)
     value = {
-        "outcome": farewell.outcome,
-        "generation": farewell.generation,
-        "partial": farewell.outcome == "partial",
+        "outcome": message.outcome,
+        "generation": message.generation,
+        "partial": message.outcome == "partial",
         "missingFiles": lacks.files,
         "missingBytes": lacks.size,
-        "beyondEntries": farewell.beyond,
-        "seconds": round(farewell.seconds, 3),
-        "reason": farewell.reason[:1000],
+        "overLimitEntries": message.over_limit,
+        "seconds": round(message.seconds, 3),
+        "reason": message.reason[:1000],
     }
     return orjson.dumps(value) + b"\n"
 
 
-def write_farewell(path: Path, farewell: Farewell) -> str:
+def write_termination_message(path: Path, message: TerminationMessage) -> str:
     """Write it; returns why that failed, empty if it did not: nothing may fail by it."""
     try:
-        path.write_bytes(farewell_line(farewell))
+        path.write_bytes(encode_termination_message(message))
     except OSError as error:
         return f"{path}: {error.strerror}"
     return ""

@@ -8,41 +8,41 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import (
+    Complete,
     Completeness,
     Entry,
     Generation,
     ManifestRef,
     Pack,
-    Tree,
-    Whole,
+    SnapshotTree,
     Writer,
 )
-from reconcile.mirror.snapshot.entries import check_fit
-from reconcile.mirror.snapshot.head import Header
+from reconcile.mirror.snapshot.entries import check_references
+from reconcile.mirror.snapshot.head import ManifestHeader
 from reconcile.mirror.snapshot.keys import manifest_key
 from reconcile.mirror.snapshot.manifest import (
-    Manifest,
-    decode,
+    SnapshotManifest,
+    decode_manifest,
     encode_base,
     encode_delta,
-    needed_packs,
+    find_needed_packs,
 )
 
 MAX_DELTAS: Final = 24
 """Deltas of one chain: what bounds the requests that reading a tree takes."""
 
-_WHOLE: Final = Whole()
+_COMPLETE: Final = Complete()
 
 
-class Stamp(Struct, frozen=True):
+class CommitInfo(Struct, frozen=True):
     """What the next generation says of itself: when, by whom, and whether it is whole."""
 
     time: int
     writer: Writer
-    completeness: Completeness = _WHOLE
+    completeness: Completeness = _COMPLETE
 
 
-class Written(Struct, frozen=True):
+class EncodedManifest(Struct, frozen=True):
     """A manifest to be stored at `ref.key`, and the generation that it makes.
 
     `tree` is what a reader of the chain gets: the same entries, and the packs that it lists.
@@ -51,10 +51,10 @@ class Written(Struct, frozen=True):
     ref: ManifestRef
     body: bytes
     generation: Generation
-    tree: Tree
+    tree: SnapshotTree
 
 
-def read_manifest(ref: ManifestRef, data: bytes) -> Manifest:
+def read_manifest(ref: ManifestRef, data: bytes) -> SnapshotManifest:
     """Read the manifest that `ref` means.
 
     Raises:
@@ -68,7 +68,7 @@ def read_manifest(ref: ManifestRef, data: bytes) -> Manifest:
             f"not {ref.size} bytes with {ref.digest}"
         )
     try:
-        manifest = decode(data)
+        manifest = decode_manifest(data)
     except UnknownFormatError as error:
         raise UnknownFormatError(f"{ref.key} cannot be read: {error}") from None
     except DamagedError as error:
@@ -78,7 +78,7 @@ def read_manifest(ref: ManifestRef, data: bytes) -> Manifest:
     return manifest
 
 
-def assemble(manifests: Iterable[tuple[ManifestRef, bytes]]) -> Tree:
+def replay_chain(manifests: Iterable[tuple[ManifestRef, bytes]]) -> SnapshotTree:
     """Return the tree that a chain makes; what it accepts can be restored without a second look.
 
     Args:
@@ -88,20 +88,22 @@ def assemble(manifests: Iterable[tuple[ManifestRef, bytes]]) -> Tree:
         UnknownFormatError: Another version wrote one of them.
         DamagedError: One is damaged or does not stand upon those before it; names the object.
     """
-    chain = _Chain()
+    chain = _ChainReplay()
     for ref, data in manifests:
         chain.add(ref, read_manifest(ref, data))
     return chain.tree()
 
 
-def next_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written | None:
+def new_delta_if_small(
+    last: Generation, info: CommitInfo, before: SnapshotTree, after: SnapshotTree
+) -> EncodedManifest | None:
     """Write the generation after `last` as a delta; None where deltas have become many.
 
     Then a base is due, by `new_base`.
 
     Args:
         last: The generation that `before` is.
-        stamp: What the new one says of itself.
+        info: What the new one says of itself.
         before: The tree as its chain gives it.
         after: The new tree; its packs are those of `before` and the new ones, with higher numbers.
 
@@ -109,49 +111,57 @@ def next_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Wri
         ValueError: No reader would accept the new tree; nothing must be committed.
     """
     if 0 < len(last.chain) <= MAX_DELTAS:
-        delta = new_delta(last, stamp, before, after)
+        delta = new_delta(last, info, before, after)
         base, *deltas = delta.generation.chain
         if 2 * sum(ref.size for ref in deltas) <= base.size:
             return delta
     return None
 
 
-def new_delta(last: Generation, stamp: Stamp, before: Tree, after: Tree) -> Written:
-    """Write the generation after `last` as a delta; arguments and errors as for `next_delta`."""
-    header = _header(last, stamp, last.chain)
-    return _written(header, encode_delta(header, before, after), after)
+def new_delta(
+    last: Generation, info: CommitInfo, before: SnapshotTree, after: SnapshotTree
+) -> EncodedManifest:
+    """Write the generation after `last` as a delta; arguments and errors as for `new_delta_if_small`."""
+    header = _build_header(last, info, last.chain)
+    return _build_encoded_manifest(header, encode_delta(header, before, after), after)
 
 
-def new_base(last: Generation, stamp: Stamp, after: Tree) -> Written:
+def new_base(last: Generation, info: CommitInfo, after: SnapshotTree) -> EncodedManifest:
     """Write the generation after `last` as a base, which lets go of packs that nothing lies in.
 
     Raises:
         ValueError: No reader would accept the new tree; nothing must be committed.
     """
-    header = _header(last, stamp, ())
-    return _written(header, encode_base(header, after), Tree(after.entries, needed_packs(after)))
+    header = _build_header(last, info, ())
+    return _build_encoded_manifest(
+        header, encode_base(header, after), SnapshotTree(after.entries, find_needed_packs(after))
+    )
 
 
-def next_pack(tree: Tree) -> int:
+def next_pack_number(tree: SnapshotTree) -> int:
     """Return the number of the first new pack of a tree that grows out of this one."""
     return max(tree.packs, default=0) + 1
 
 
-def _header(last: Generation, stamp: Stamp, chain: tuple[ManifestRef, ...]) -> Header:
+def _build_header(
+    last: Generation, info: CommitInfo, chain: tuple[ManifestRef, ...]
+) -> ManifestHeader:
     parent = last.chain[-1] if last.chain else None
-    return Header(last.number + 1, stamp.time, stamp.writer, parent, chain, stamp.completeness)
+    return ManifestHeader(last.number + 1, info.time, info.writer, parent, chain, info.completeness)
 
 
-def _written(header: Header, body: bytes, tree: Tree) -> Written:
+def _build_encoded_manifest(
+    header: ManifestHeader, body: bytes, tree: SnapshotTree
+) -> EncodedManifest:
     digest = hashlib.sha256(body).hexdigest()
     number = header.generation
     ref = ManifestRef(number, manifest_key(number, digest), digest, len(body))
     chain = (*header.chain, ref)
     generation = Generation(number, header.time, chain, header.completeness)
-    return Written(ref, body, generation, tree)
+    return EncodedManifest(ref, body, generation, tree)
 
 
-class _Chain:
+class _ChainReplay:
     """A tree that grows by manifests; one mapping for all of them."""
 
     def __init__(self) -> None:
@@ -159,25 +169,25 @@ class _Chain:
         self._entries: dict[str, Entry] = {}
         self._packs: dict[int, Pack] = {}
 
-    def add(self, ref: ManifestRef, manifest: Manifest) -> None:
+    def add(self, ref: ManifestRef, manifest: SnapshotManifest) -> None:
         """Apply the next manifest; DamagedError if it does not stand upon those before it."""
         if manifest.header.chain != self._refs:
             raise DamagedError(f"{ref.key} is damaged: it does not belong to this chain")
         self._refs = (*self._refs, ref)
         self._add_packs(ref, manifest.packs)
-        for path in manifest.gone:
+        for path in manifest.removed:
             if self._entries.pop(path, None) is None:
                 raise DamagedError(f"{ref.key} is damaged: {path!r} is gone but was never there")
         self._entries.update(manifest.entries)
 
-    def tree(self) -> Tree:
+    def tree(self) -> SnapshotTree:
         """Return the tree; DamagedError if its entries do not fit together."""
         if len(self._refs) <= 1:
-            return Tree(self._entries, self._packs)
-        tree = Tree(dict(sorted(self._entries.items())), self._packs)
+            return SnapshotTree(self._entries, self._packs)
+        tree = SnapshotTree(dict(sorted(self._entries.items())), self._packs)
         for entry in tree.entries.values():
             try:
-                check_fit(entry, tree.entries, tree.packs)
+                check_references(entry, tree.entries, tree.packs)
             except ValueError as error:
                 key = self._refs[-1].key
                 raise DamagedError(f"{key} is damaged: {entry.path!r} {error}") from None

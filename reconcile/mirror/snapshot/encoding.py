@@ -27,7 +27,7 @@ def encode_text(name: str) -> str:
     """
     if _SPECIAL.search(name) is None:
         return name
-    return _SPECIAL.sub(_escaped, name)
+    return _SPECIAL.sub(_escape_match, name)
 
 
 def decode_text(text: str) -> str:
@@ -39,7 +39,7 @@ def decode_text(text: str) -> str:
     if _SPECIAL.search(text) is None:
         return text
     try:
-        raw = _ESCAPE.sub(_unescaped, text.encode())
+        raw = _ESCAPE.sub(_unescape_match, text.encode())
     except UnicodeEncodeError:
         raise ValueError("has surrogates that stand for no byte") from None
     name = raw.decode(errors="surrogateescape")
@@ -48,24 +48,24 @@ def decode_text(text: str) -> str:
     return name
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escape_match(found: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
+def _unescape_match(found: re.Match[bytes]) -> bytes:
     return bytes((int(found[1], 16),))
 
 
 SECOND: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MTIME: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,18})\.([0-9]{9})", re.ASCII)
-_STAMP: Final = re.compile(
+_TIMESTAMP: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{9})Z", re.ASCII
 )
 _LAST_SECOND: Final = 2**63 - 1
 
 
-def mtime_text(time: int) -> str:
+def format_mtime(time: int) -> str:
     """Write nanoseconds since 1970 as seconds with nine decimals, as `touch -d @…` takes them."""
     sign = "-" if time < 0 else ""
     seconds, rest = divmod(abs(time), SECOND)
@@ -73,7 +73,7 @@ def mtime_text(time: int) -> str:
 
 
 def parse_mtime(text: str) -> int:
-    """Return the nanoseconds since 1970 that `mtime_text` wrote so; ValueError for another form."""
+    """Return the nanoseconds since 1970 that `format_mtime` wrote so; ValueError for another form."""
     found = _MTIME.fullmatch(text)
     if found is None:
         raise ValueError("is no time in seconds with nine decimals")
@@ -84,7 +84,7 @@ def parse_mtime(text: str) -> int:
     return -time if sign else time
 
 
-def stamp_text(time: int) -> str:
+def format_timestamp(time: int) -> str:
     """Write nanoseconds since 1970 in RFC 3339 with nine decimals, in UTC.
 
     Raises:
@@ -98,9 +98,9 @@ def stamp_text(time: int) -> str:
     return f"{moment.isoformat().removesuffix('+00:00')}.{rest:09d}Z"
 
 
-def parse_stamp(text: str) -> int:
-    """Return the nanoseconds since 1970 that `stamp_text` wrote so; ValueError for another form."""
-    found = _STAMP.fullmatch(text)
+def parse_timestamp(text: str) -> int:
+    """Return the nanoseconds since 1970 that `format_timestamp` wrote so; ValueError for another form."""
+    found = _TIMESTAMP.fullmatch(text)
     if found is None:
         raise ValueError("is no time such as 2026-01-31T12:00:00.123456789Z")
     moment = datetime.fromisoformat(f"{found[1]}+00:00")
@@ -114,13 +114,13 @@ MAX_PATH: Final = 4095
 """Bytes of a path or of a link's target: what Linux takes in one call."""
 
 # Nearly every path: no component that could be too long, whatever its characters.
-_PLAIN: Final = re.compile(r"(?:(?!\.\.?(?:/|\Z))[^/\0]{1,63}(?:/(?!\Z)|\Z))+")
-_PLAIN_LENGTH: Final = MAX_PATH // 4
+_SHORT_PATH: Final = re.compile(r"(?:(?!\.\.?(?:/|\Z))[^/\0]{1,63}(?:/(?!\Z)|\Z))+")
+_SHORT_PATH_LENGTH: Final = MAX_PATH // 4
 
 
 def check_path(path: str) -> None:
     """Raise ValueError, which says what is wrong, unless this is a plain path below the root."""
-    if len(path) <= _PLAIN_LENGTH and _PLAIN.fullmatch(path):
+    if len(path) <= _SHORT_PATH_LENGTH and _SHORT_PATH.fullmatch(path):
         return
     if not path:
         raise ValueError("is empty")
@@ -128,19 +128,19 @@ def check_path(path: str) -> None:
         raise ValueError("is absolute")
     if "\0" in path:
         raise ValueError("has a NUL")
-    if _length(path, MAX_PATH) > MAX_PATH:
+    if _byte_length(path, MAX_PATH) > MAX_PATH:
         raise ValueError(f"is longer than {MAX_PATH} bytes")
     for name in path.split("/"):
         _check_name(name)
 
 
-def check_target(target: str) -> None:
+def check_link_target(target: str) -> None:
     """Raise ValueError, which says what is wrong, unless a symbolic link may have this target."""
     if not target:
         raise ValueError("is empty")
     if "\0" in target:
         raise ValueError("has a NUL")
-    if _length(target, MAX_PATH) > MAX_PATH:
+    if _byte_length(target, MAX_PATH) > MAX_PATH:
         raise ValueError(f"is longer than {MAX_PATH} bytes")
 
 
@@ -149,11 +149,11 @@ def _check_name(name: str) -> None:
         raise ValueError("has an empty component")
     if name in {".", ".."}:
         raise ValueError(f"has a component {name}")
-    if _length(name, MAX_NAME) > MAX_NAME:
+    if _byte_length(name, MAX_NAME) > MAX_NAME:
         raise ValueError(f"has a component longer than {MAX_NAME} bytes")
 
 
-def _length(text: str, limit: int) -> int:
+def _byte_length(text: str, limit: int) -> int:
     """Return a text's length in bytes, or its characters where they cannot exceed the limit."""
     if 4 * len(text) <= limit:
         return len(text)

@@ -15,31 +15,31 @@ import orjson
 from msgspec import Struct
 
 from reconcile.mirror.model import (
-    Alone,
+    BlobLocation,
     Directory,
     Entry,
     File,
     HardLink,
+    LooseBlobs,
     Pack,
-    Packed,
-    Place,
+    PackedBlob,
     Symlink,
 )
 from reconcile.mirror.snapshot import head, strict_json
 from reconcile.mirror.snapshot.encoding import (
+    check_link_target,
     check_path,
-    check_target,
     decode_text,
     encode_text,
-    mtime_text,
+    format_mtime,
     parse_mtime,
 )
 from reconcile.mirror.snapshot.keys import CHUNK, is_digest
-from reconcile.mirror.snapshot.pack import BLOCK, END
-from reconcile.mirror.snapshot.strict_json import Json
+from reconcile.mirror.snapshot.pack import TAR_BLOCK, TAR_END
+from reconcile.mirror.snapshot.strict_json import JsonObject
 
 
-def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
+def check_order(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yield entries, each of which must come after the one before it; ValueError if it does not.
 
     Paths are compared character by character, as Python compares text. So a directory comes before
@@ -58,31 +58,31 @@ def check_entry(entry: Entry) -> None:
     check_path(entry.path)
     match entry:
         case File():
-            check_file(entry.size, len(entry.blobs), entry.place)
+            check_file_blobs(entry.size, len(entry.blobs), entry.location)
         case Symlink():
-            check_target(entry.target)
+            check_link_target(entry.target)
         case Directory() | HardLink():
             pass
         case _:
             assert_never(entry)
 
 
-def check_file(size: int, blobs: int, place: Place) -> None:
+def check_file_blobs(size: int, blobs: int, location: BlobLocation) -> None:
     """Raise ValueError unless a file of this size can have so many blobs in such a place."""
-    match place:
-        case Packed(_, offset):
+    match location:
+        case PackedBlob(_, offset):
             if blobs != 1 or not 0 < size <= CHUNK:
                 raise ValueError("`blobs` must be one digest of 1 byte to 8 MiB in a pack")
-            if offset < BLOCK or offset % BLOCK:
+            if offset < TAR_BLOCK or offset % TAR_BLOCK:
                 raise ValueError("`at` is no place where a pack has data")
-        case Alone():
+        case LooseBlobs():
             if blobs != -(-size // CHUNK):
                 raise ValueError(f"`blobs` has {blobs} digests, which does not fit {size} bytes")
         case _:
-            assert_never(place)
+            assert_never(location)
 
 
-def check_fit(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> None:
+def check_references(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> None:
     """Raise ValueError, which says why, unless an entry fits those before it.
 
     Args:
@@ -95,7 +95,7 @@ def check_fit(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pa
         raise ValueError(f"is below {parent!r}, which is no directory of the tree")
     match entry:
         case File():
-            _check_place(entry.size, entry.place, packs)
+            _check_blob_location(entry.size, entry.location, packs)
         case HardLink(path, target):
             if target >= path or type(entries.get(target)) is not File:
                 raise ValueError(f"is a link to {target!r}, which is no file before it")
@@ -105,181 +105,193 @@ def check_fit(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pa
             assert_never(entry)
 
 
-def _check_place(size: int, place: Place, packs: Mapping[int, Pack]) -> None:
-    match place:
-        case Alone():
+def _check_blob_location(size: int, location: BlobLocation, packs: Mapping[int, Pack]) -> None:
+    match location:
+        case LooseBlobs():
             pass
-        case Packed(number, offset):
+        case PackedBlob(number, offset):
             pack = packs.get(number)
             if pack is None:
                 raise ValueError(f"lies in pack {number}, which is not listed")
-            if offset + size > pack.size - len(END):
+            if offset + size > pack.size - len(TAR_END):
                 raise ValueError(f"lies outside of pack {number}, which has {pack.size} bytes")
         case _:
-            assert_never(place)
+            assert_never(location)
 
 
-_FILE: Final = b'{"kind":"file","path":%b,"size":%d,"mode":"%04o","mtime":"%b","blobs":[%b]'
+_FILE_LINE: Final = b'{"kind":"file","path":%b,"size":%d,"mode":"%04o","mtime":"%b","blobs":[%b]'
 _DIRECTORY_LINE: Final = b'{"kind":"directory","path":%b,"mode":"%04o","mtime":"%b"}\n'
 _SYMLINK_LINE: Final = b'{"kind":"symlink","path":%b,"target":%b,"mtime":"%b"}\n'
 _HARDLINK_LINE: Final = b'{"kind":"hardlink","path":%b,"target":%b}\n'
-_GONE_LINE: Final = b'{"kind":"gone","path":%b}\n'
+_REMOVED_LINE: Final = b'{"kind":"gone","path":%b}\n'
 _PACK_LINE: Final = b'{"kind":"pack","number":%d,"sha256":"%b","size":%d}\n'
 
 
-def entry_line(entry: Entry) -> bytes:
+def encode_entry(entry: Entry) -> bytes:
     """Write an entry."""
     match entry:
         case File():
-            return _file_line(entry)
+            return _encode_file(entry)
         case Directory(path, mode, mtime):
-            return _DIRECTORY_LINE % (_text(path), mode, _time(mtime))
+            return _DIRECTORY_LINE % (_encode_name(path), mode, _encode_mtime(mtime))
         case Symlink(path, target, mtime):
-            return _SYMLINK_LINE % (_text(path), _text(target), _time(mtime))
+            return _SYMLINK_LINE % (_encode_name(path), _encode_name(target), _encode_mtime(mtime))
         case HardLink(path, target):
-            return _HARDLINK_LINE % (_text(path), _text(target))
+            return _HARDLINK_LINE % (_encode_name(path), _encode_name(target))
         case _:
             assert_never(entry)
 
 
-def gone_line(path: str) -> bytes:
+def encode_removed(path: str) -> bytes:
     """Write that an entry of the generation before is no more."""
-    return _GONE_LINE % _text(path)
+    return _REMOVED_LINE % _encode_name(path)
 
 
-def pack_line(pack: Pack) -> bytes:
+def encode_pack(pack: Pack) -> bytes:
     """Write what a pack's number means."""
     return _PACK_LINE % (pack.number, pack.digest.encode(), pack.size)
 
 
-def _file_line(file: File) -> bytes:
+def _encode_file(file: File) -> bytes:
     blobs = '"' + '","'.join(file.blobs) + '"' if file.blobs else ""
-    head = _FILE % (_text(file.path), file.size, file.mode, _time(file.mtime), blobs.encode())
-    match file.place:
-        case Alone():
+    head = _FILE_LINE % (
+        _encode_name(file.path),
+        file.size,
+        file.mode,
+        _encode_mtime(file.mtime),
+        blobs.encode(),
+    )
+    match file.location:
+        case LooseBlobs():
             return head + b"}\n"
-        case Packed(pack, offset):
+        case PackedBlob(pack, offset):
             return b'%b,"pack":%d,"at":%d}\n' % (head, pack, offset)
         case _:
-            assert_never(file.place)
+            assert_never(file.location)
 
 
-def _text(name: str) -> bytes:
+def _encode_name(name: str) -> bytes:
     return orjson.dumps(encode_text(name))
 
 
-def _time(mtime: int) -> bytes:
-    return mtime_text(mtime).encode()
+def _encode_mtime(mtime: int) -> bytes:
+    return format_mtime(mtime).encode()
 
 
-_ALONE: Final = frozenset({"kind", "path", "size", "mode", "mtime", "blobs"})
-_PACKED: Final = _ALONE | {"pack", "at"}
-_DIRECTORY: Final = frozenset({"kind", "path", "mode", "mtime"})
-_SYMLINK: Final = frozenset({"kind", "path", "target", "mtime"})
-_HARDLINK: Final = frozenset({"kind", "path", "target"})
-_GONE: Final = frozenset({"kind", "path"})
-_PACK: Final = frozenset({"kind", "number", "sha256", "size"})
+_LOOSE_FILE_FIELDS: Final = frozenset({"kind", "path", "size", "mode", "mtime", "blobs"})
+_PACKED_FILE_FIELDS: Final = _LOOSE_FILE_FIELDS | {"pack", "at"}
+_DIRECTORY_FIELDS: Final = frozenset({"kind", "path", "mode", "mtime"})
+_SYMLINK_FIELDS: Final = frozenset({"kind", "path", "target", "mtime"})
+_HARDLINK_FIELDS: Final = frozenset({"kind", "path", "target"})
+_REMOVED_FIELDS: Final = frozenset({"kind", "path"})
+_PACK_FIELDS: Final = frozenset({"kind", "number", "sha256", "size"})
 _MODE: Final = re.compile(r"[0-7]{4}", re.ASCII)
-MIN_PACK: Final = 2 * BLOCK + len(END)
-_ALONE_PLACE: Final = Alone()
+MIN_PACK_SIZE: Final = 2 * TAR_BLOCK + len(TAR_END)
+_LOOSE: Final = LooseBlobs()
 
 
 # A packed file with a name in ASCII, just as it is written; group by group its fields.
-_USUAL: Final = re.compile(
+_COMMON_FILE_LINE: Final = re.compile(
     rb'\{"kind":"file","path":"([ !#$&-\[\]-~]+)","size":([1-9][0-9]{0,7}),"mode":"([0-7]{4})",'
     rb'"mtime":"(0|[1-9][0-9]{0,17})\.([0-9]{9})","blobs":\["([0-9a-f]{64})"\],'
     rb'"pack":(0|[1-9][0-9]{0,8}),"at":([1-9][0-9]{0,8})\}'
 )
 
 
-class Gone(Struct, frozen=True):
+class RemovedEntry(Struct, frozen=True):
     """An entry of the generation before is no more."""
 
     path: str
 
 
-Line: TypeAlias = Entry | Gone | Pack
+ManifestLine: TypeAlias = Entry | RemovedEntry | Pack
 
 
-def parse_line(line: bytes) -> Line:
+def parse_manifest_line(line: bytes) -> ManifestLine:
     """Return what a line below the header says; ValueError, which says why, if it is malformed."""
-    usual = _USUAL.fullmatch(line)
-    return _parse_any(strict_json.parse_object(line)) if usual is None else _usual_file(usual)
+    usual = _COMMON_FILE_LINE.fullmatch(line)
+    return (
+        _parse_json_line(strict_json.parse_object(line))
+        if usual is None
+        else _parse_common_file(usual)
+    )
 
 
-def _usual_file(found: re.Match[bytes]) -> File:
+def _parse_common_file(found: re.Match[bytes]) -> File:
     """Read the line of nearly every file, in half the time; the same as `_file` of its JSON."""
     raw, size, mode, seconds, rest, digest, pack, at = found.groups()
     path = raw.decode("ascii")
-    strict_json.checked("path", check_path, path)
-    place = Packed(int(pack), int(at))
+    strict_json.check_field("path", check_path, path)
+    place = PackedBlob(int(pack), int(at))
     length = int(size)
-    check_file(length, 1, place)
+    check_file_blobs(length, 1, place)
     mtime = int(seconds + rest)
     return File(path, int(mode, 8), mtime, length, (digest.decode("ascii"),), place)
 
 
-def _parse_any(value: Json) -> Line:
+def _parse_json_line(value: JsonObject) -> ManifestLine:
     kind = value.get("kind")
-    parse = _KINDS.get(kind) if isinstance(kind, str) else None
+    parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
         raise ValueError(f"has no `kind` that format 1 knows: {str(kind)[:100]!r}")
     return parse(value)
 
 
-def _file(value: Json) -> File:
+def _parse_file(value: JsonObject) -> File:
     packed = "pack" in value
-    strict_json.require(value, _PACKED if packed else _ALONE)
-    size = strict_json.integer(value, "size")
-    blobs = tuple(map(_digest, strict_json.sequence(value, "blobs")))
-    place: Place = _ALONE_PLACE
+    strict_json.require_fields(value, _PACKED_FILE_FIELDS if packed else _LOOSE_FILE_FIELDS)
+    size = strict_json.get_integer(value, "size")
+    blobs = tuple(map(_check_digest, strict_json.get_list(value, "blobs")))
+    place: BlobLocation = _LOOSE
     if packed:
-        place = Packed(strict_json.integer(value, "pack"), strict_json.integer(value, "at"))
-    check_file(size, len(blobs), place)
-    return File(_path(value), _mode(value), _mtime(value), size, blobs, place)
+        place = PackedBlob(
+            strict_json.get_integer(value, "pack"), strict_json.get_integer(value, "at")
+        )
+    check_file_blobs(size, len(blobs), place)
+    return File(_path_field(value), _mode_field(value), _mtime_field(value), size, blobs, place)
 
 
-def _directory(value: Json) -> Directory:
-    strict_json.require(value, _DIRECTORY)
-    return Directory(_path(value), _mode(value), _mtime(value))
+def _parse_directory(value: JsonObject) -> Directory:
+    strict_json.require_fields(value, _DIRECTORY_FIELDS)
+    return Directory(_path_field(value), _mode_field(value), _mtime_field(value))
 
 
-def _symlink(value: Json) -> Symlink:
-    strict_json.require(value, _SYMLINK)
-    target = strict_json.converted(value, "target", decode_text)
-    strict_json.checked("target", check_target, target)
-    return Symlink(_path(value), target, _mtime(value))
+def _parse_symlink(value: JsonObject) -> Symlink:
+    strict_json.require_fields(value, _SYMLINK_FIELDS)
+    target = strict_json.get_converted(value, "target", decode_text)
+    strict_json.check_field("target", check_link_target, target)
+    return Symlink(_path_field(value), target, _mtime_field(value))
 
 
-def _hardlink(value: Json) -> HardLink:
-    strict_json.require(value, _HARDLINK)
-    target = strict_json.converted(value, "target", decode_text)
-    strict_json.checked("target", check_path, target)
-    return HardLink(_path(value), target)
+def _parse_hardlink(value: JsonObject) -> HardLink:
+    strict_json.require_fields(value, _HARDLINK_FIELDS)
+    target = strict_json.get_converted(value, "target", decode_text)
+    strict_json.check_field("target", check_path, target)
+    return HardLink(_path_field(value), target)
 
 
-def _gone(value: Json) -> Gone:
-    strict_json.require(value, _GONE)
-    return Gone(_path(value))
+def _parse_removed(value: JsonObject) -> RemovedEntry:
+    strict_json.require_fields(value, _REMOVED_FIELDS)
+    return RemovedEntry(_path_field(value))
 
 
-def _pack(value: Json) -> Pack:
-    strict_json.require(value, _PACK)
-    number = strict_json.integer(value, "number")
-    size = strict_json.integer(value, "size", MIN_PACK)
-    if size % BLOCK:
-        raise ValueError(f"`size` is no multiple of {BLOCK}")
-    return Pack(number, head.parse_digest(value), size)
+def _parse_pack(value: JsonObject) -> Pack:
+    strict_json.require_fields(value, _PACK_FIELDS)
+    number = strict_json.get_integer(value, "number")
+    size = strict_json.get_integer(value, "size", MIN_PACK_SIZE)
+    if size % TAR_BLOCK:
+        raise ValueError(f"`size` is no multiple of {TAR_BLOCK}")
+    return Pack(number, head.parse_sha256_field(value), size)
 
 
-def _path(value: Json) -> str:
-    path = strict_json.converted(value, "path", decode_text)
-    strict_json.checked("path", check_path, path)
+def _path_field(value: JsonObject) -> str:
+    path = strict_json.get_converted(value, "path", decode_text)
+    strict_json.check_field("path", check_path, path)
     return path
 
 
-def _mode(value: Json) -> int:
-    return strict_json.converted(value, "mode", _parse_mode)
+def _mode_field(value: JsonObject) -> int:
+    return strict_json.get_converted(value, "mode", _parse_mode)
 
 
 def _parse_mode(text: str) -> int:
@@ -288,21 +300,21 @@ def _parse_mode(text: str) -> int:
     return int(text, 8)
 
 
-def _mtime(value: Json) -> int:
-    return strict_json.converted(value, "mtime", parse_mtime)
+def _mtime_field(value: JsonObject) -> int:
+    return strict_json.get_converted(value, "mtime", parse_mtime)
 
 
-def _digest(value: object) -> str:
+def _check_digest(value: object) -> str:
     if not isinstance(value, str) or not is_digest(value):
         raise ValueError("`blobs` has what is no SHA-256 in lower-case hexadecimal")
     return value
 
 
-_KINDS: Final[Mapping[str, Callable[[Json], Line]]] = {
-    "file": _file,
-    "directory": _directory,
-    "symlink": _symlink,
-    "hardlink": _hardlink,
-    "gone": _gone,
-    "pack": _pack,
+_PARSERS: Final[Mapping[str, Callable[[JsonObject], ManifestLine]]] = {
+    "file": _parse_file,
+    "directory": _parse_directory,
+    "symlink": _parse_symlink,
+    "hardlink": _parse_hardlink,
+    "gone": _parse_removed,
+    "pack": _parse_pack,
 }

@@ -14,25 +14,25 @@ from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import (
+    Complete,
     Completeness,
     Generation,
     Head,
     ManifestRef,
-    Missing,
-    Whole,
+    Partial,
     Writer,
 )
 from reconcile.mirror.snapshot import encoding, strict_json
 from reconcile.mirror.snapshot.keys import FORMAT, is_digest, manifest_key
-from reconcile.mirror.snapshot.strict_json import Json
+from reconcile.mirror.snapshot.strict_json import JsonObject
 
-_REF: Final = frozenset({"generation", "key", "sha256", "size"})
-_WRITER: Final = frozenset({"uid", "epoch", "name"})
-_MISSING: Final = frozenset({"files", "bytes"})
-_FAMILY: Final = FORMAT.rpartition("/")[0]
+_REF_FIELDS: Final = frozenset({"generation", "key", "sha256", "size"})
+_WRITER_FIELDS: Final = frozenset({"uid", "epoch", "name"})
+_PARTIAL_FIELDS: Final = frozenset({"files", "bytes"})
+_FORMAT_FAMILY: Final = FORMAT.rpartition("/")[0]
 
 
-def check_format(value: Json) -> None:
+def check_format(value: JsonObject) -> None:
     """Refuse what another version wrote.
 
     Raises:
@@ -42,7 +42,7 @@ def check_format(value: Json) -> None:
     found = value.get("format")
     if found == FORMAT:
         return
-    if isinstance(found, str) and found.startswith(f"{_FAMILY}/"):
+    if isinstance(found, str) and found.startswith(f"{_FORMAT_FAMILY}/"):
         raise UnknownFormatError(
             f"it was written in format {found[:100]!r} and this version reads {FORMAT!r} alone: "
             "use the version of reconcile-mirror that wrote it, or a newer one"
@@ -50,7 +50,7 @@ def check_format(value: Json) -> None:
     raise DamagedError(f"it does not say that its format is {FORMAT!r}")
 
 
-def ref_json(ref: ManifestRef) -> dict[str, Any]:
+def encode_ref(ref: ManifestRef) -> dict[str, Any]:
     """Write the reference to a manifest."""
     return {
         "generation": ref.generation,
@@ -62,13 +62,13 @@ def ref_json(ref: ManifestRef) -> dict[str, Any]:
 
 def parse_ref(value: Any) -> ManifestRef:
     """Read the reference to a manifest; ValueError for a bad one."""
-    ref = strict_json.nested(value, "manifest")
-    strict_json.require(ref, _REF)
-    generation = strict_json.integer(ref, "generation", 1)
-    digest = parse_digest(ref)
-    if strict_json.text(ref, "key") != manifest_key(generation, digest):
+    ref = strict_json.check_object(value, "manifest")
+    strict_json.require_fields(ref, _REF_FIELDS)
+    generation = strict_json.get_integer(ref, "generation", 1)
+    digest = parse_sha256_field(ref)
+    if strict_json.get_text(ref, "key") != manifest_key(generation, digest):
         raise ValueError("`key` is not that of this generation and digest")
-    return ManifestRef(generation, ref["key"], digest, strict_json.integer(ref, "size", 1))
+    return ManifestRef(generation, ref["key"], digest, strict_json.get_integer(ref, "size", 1))
 
 
 def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
@@ -79,55 +79,57 @@ def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
     return chain
 
 
-def parse_digest(value: Json) -> str:
+def parse_sha256_field(value: JsonObject) -> str:
     """Read the field `sha256`; ValueError for a bad one."""
-    digest = strict_json.text(value, "sha256")
+    digest = strict_json.get_text(value, "sha256")
     if not is_digest(digest):
         raise ValueError("`sha256` is no SHA-256 in lower-case hexadecimal")
     return digest
 
 
-def writer_json(writer: Writer) -> dict[str, Any]:
+def encode_writer(writer: Writer) -> dict[str, Any]:
     """Write who may commit."""
     return {"uid": writer.uid, "epoch": writer.epoch, "name": writer.name}
 
 
 def parse_writer(value: Any) -> Writer:
     """Read who may commit; ValueError for a bad one."""
-    writer = strict_json.nested(value, "writer")
-    strict_json.require(writer, _WRITER)
+    writer = strict_json.check_object(value, "writer")
+    strict_json.require_fields(writer, _WRITER_FIELDS)
     return Writer(
-        strict_json.text(writer, "uid"),
-        strict_json.integer(writer, "epoch"),
-        strict_json.text(writer, "name"),
+        strict_json.get_text(writer, "uid"),
+        strict_json.get_integer(writer, "epoch"),
+        strict_json.get_text(writer, "name"),
     )
 
 
-def partial_json(completeness: Completeness) -> dict[str, int] | None:
+def encode_completeness(completeness: Completeness) -> dict[str, int] | None:
     """Write what a generation lacks: null if nothing."""
     match completeness:
-        case Whole():
+        case Complete():
             return None
-        case Missing(files, size):
+        case Partial(files, size):
             return {"files": files, "bytes": size}
 
 
-def parse_partial(value: Any) -> Completeness:
+def parse_completeness(value: Any) -> Completeness:
     """Read what a generation lacks; ValueError for a bad value."""
     if value is None:
-        return Whole()
-    missing = strict_json.nested(value, "partial")
-    strict_json.require(missing, _MISSING)
-    return Missing(strict_json.integer(missing, "files"), strict_json.integer(missing, "bytes"))
+        return Complete()
+    missing = strict_json.check_object(value, "partial")
+    strict_json.require_fields(missing, _PARTIAL_FIELDS)
+    return Partial(
+        strict_json.get_integer(missing, "files"), strict_json.get_integer(missing, "bytes")
+    )
 
 
-_WHOLE: Final = Whole()
+_COMPLETE: Final = Complete()
 _HEADER_FIELDS: Final = frozenset(
     {"format", "kind", "generation", "time", "partial", "writer", "parent", "chain"}
 )
 
 
-class Header(Struct, frozen=True):
+class ManifestHeader(Struct, frozen=True):
     """What a manifest says of itself.
 
     Attributes:
@@ -144,7 +146,7 @@ class Header(Struct, frozen=True):
     writer: Writer
     parent: ManifestRef | None = None
     chain: tuple[ManifestRef, ...] = ()
-    completeness: Completeness = _WHOLE
+    completeness: Completeness = _COMPLETE
 
     @property
     def is_base(self) -> bool:
@@ -152,23 +154,23 @@ class Header(Struct, frozen=True):
         return not self.chain
 
 
-def header_line(header: Header) -> bytes:
+def encode_header(header: ManifestHeader) -> bytes:
     """Write a header; ValueError if its time is none of four-digit years."""
     parent = header.parent
     value: dict[str, Any] = {
         "format": FORMAT,
         "kind": "base" if header.is_base else "delta",
         "generation": header.generation,
-        "time": encoding.stamp_text(header.time),
-        "partial": partial_json(header.completeness),
-        "writer": writer_json(header.writer),
-        "parent": None if parent is None else ref_json(parent),
-        "chain": [ref_json(ref) for ref in header.chain],
+        "time": encoding.format_timestamp(header.time),
+        "partial": encode_completeness(header.completeness),
+        "writer": encode_writer(header.writer),
+        "parent": None if parent is None else encode_ref(parent),
+        "chain": [encode_ref(ref) for ref in header.chain],
     }
     return orjson.dumps(value) + b"\n"
 
 
-def parse_header(value: Json) -> Header:
+def parse_header(value: JsonObject) -> ManifestHeader:
     """Read a header.
 
     Raises:
@@ -177,15 +179,15 @@ def parse_header(value: Json) -> Header:
         ValueError: It is malformed.
     """
     check_format(value)
-    strict_json.require(value, _HEADER_FIELDS)
+    strict_json.require_fields(value, _HEADER_FIELDS)
     parent = value["parent"]
-    header = Header(
-        strict_json.integer(value, "generation", 1),
-        strict_json.converted(value, "time", encoding.parse_stamp),
+    header = ManifestHeader(
+        strict_json.get_integer(value, "generation", 1),
+        strict_json.get_converted(value, "time", encoding.parse_timestamp),
         parse_writer(value["writer"]),
         None if parent is None else parse_ref(parent),
-        parse_chain(strict_json.sequence(value, "chain")),
-        parse_partial(value["partial"]),
+        parse_chain(strict_json.get_list(value, "chain")),
+        parse_completeness(value["partial"]),
     )
     check_header(header)
     if value["kind"] != ("base" if header.is_base else "delta"):
@@ -193,7 +195,7 @@ def parse_header(value: Json) -> Header:
     return header
 
 
-def check_header(header: Header) -> None:
+def check_header(header: ManifestHeader) -> None:
     """Raise ValueError unless generations grow along what a manifest stands upon."""
     parent = header.parent
     if parent is not None and parent.generation >= header.generation:
@@ -205,7 +207,7 @@ def check_header(header: Header) -> None:
 MAX_HEAD: Final = 1 << 20
 """A HEAD with more bytes is none of ours."""
 
-_FIELDS: Final = frozenset({"format", "generation", "time", "partial", "chain", "writer"})
+_HEAD_FIELDS: Final = frozenset({"format", "generation", "time", "partial", "chain", "writer"})
 
 
 def encode_head(head: Head) -> bytes:
@@ -214,10 +216,10 @@ def encode_head(head: Head) -> bytes:
     value: dict[str, Any] = {
         "format": FORMAT,
         "generation": generation.number,
-        "time": encoding.stamp_text(generation.time),
-        "partial": partial_json(generation.completeness),
-        "chain": [ref_json(ref) for ref in generation.chain],
-        "writer": writer_json(head.writer),
+        "time": encoding.format_timestamp(generation.time),
+        "partial": encode_completeness(generation.completeness),
+        "chain": [encode_ref(ref) for ref in generation.chain],
+        "writer": encode_writer(head.writer),
     }
     return orjson.dumps(value) + b"\n"
 
@@ -234,21 +236,21 @@ def decode_head(data: bytes) -> Head:
     try:
         value = strict_json.parse_object(data)
         check_format(value)
-        return _parse(value)
+        return _parse_head(value)
     except (ValueError, DamagedError) as error:
         raise DamagedError(f"HEAD is damaged: {error}") from None
 
 
-def _parse(value: Json) -> Head:
-    strict_json.require(value, _FIELDS)
-    number = strict_json.integer(value, "generation")
-    chain = parse_chain(strict_json.sequence(value, "chain"))
+def _parse_head(value: JsonObject) -> Head:
+    strict_json.require_fields(value, _HEAD_FIELDS)
+    number = strict_json.get_integer(value, "generation")
+    chain = parse_chain(strict_json.get_list(value, "chain"))
     if (chain[-1].generation if chain else 0) != number:
         raise ValueError("`chain` does not end with its generation")
     generation = Generation(
         number,
-        strict_json.converted(value, "time", encoding.parse_stamp),
+        strict_json.get_converted(value, "time", encoding.parse_timestamp),
         chain,
-        parse_partial(value["partial"]),
+        parse_completeness(value["partial"]),
     )
     return Head(generation, parse_writer(value["writer"]))

@@ -13,7 +13,7 @@ GC: Final = "gc/"
 CHUNK: Final = 8 << 20
 """Bytes of each blob of a file that is not packed; the last one has the rest."""
 
-LARGE: Final = 4 << 20
+MAX_PACKED_FILE: Final = 4 << 20
 """A file with more bytes than this is not packed."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -42,7 +42,7 @@ def blob_key(digest: str) -> str:
     return f"{BLOBS}{digest}"
 
 
-def is_ours(key: str) -> bool:
+def is_collectable_key(key: str) -> bool:
     """Tell whether format 1 has objects with this key that garbage collection may judge."""
     return any(form.fullmatch(key) for form in (_MANIFEST, _PACK, _BLOB))
 

@@ -17,17 +17,17 @@ from typing import Final
 from msgspec import Struct
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
-from reconcile.mirror.model import Entry, File, Pack, Packed, Tree
+from reconcile.mirror.model import Entry, File, Pack, PackedBlob, SnapshotTree
 from reconcile.mirror.snapshot import entries as writing
 from reconcile.mirror.snapshot.entries import (
-    Gone,
-    Line,
+    ManifestLine,
+    RemovedEntry,
     check_entry,
-    check_fit,
-    in_order,
-    parse_line,
+    check_order,
+    check_references,
+    parse_manifest_line,
 )
-from reconcile.mirror.snapshot.head import Header, check_header, header_line, parse_header
+from reconcile.mirror.snapshot.head import ManifestHeader, check_header, encode_header, parse_header
 from reconcile.mirror.snapshot.strict_json import parse_object
 
 MAX_LINE: Final = 16 << 20
@@ -36,24 +36,24 @@ MAX_LINE: Final = 16 << 20
 MAX_DECODED: Final = 1 << 30
 """Bytes of all lines of a manifest: about four million entries."""
 
-MAGIC: Final = b"\x1f\x8b"
-_GZIP: Final = 31
+GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_WBITS: Final = 31
 # Higher levels take twice the time for a twentieth of the bytes: most of them are digests.
-_LEVEL: Final = 3
-_PIECE: Final = 1 << 18
-_FEED: Final = 1 << 16
+_COMPRESSION_LEVEL: Final = 3
+_BUFFER_SIZE: Final = 1 << 18
+_READ_SIZE: Final = 1 << 16
 
 
-def compress(lines: Iterable[bytes]) -> bytes:
+def compress_lines(lines: Iterable[bytes]) -> bytes:
     """Return all lines in one gzip member; equal lines give equal bytes."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    packer = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
     out: list[bytes] = []
     waiting: list[bytes] = []
     size = 0
     for line in lines:
         waiting.append(line)
         size += len(line)
-        if size >= _PIECE:
+        if size >= _BUFFER_SIZE:
             out.append(packer.compress(b"".join(waiting)))
             waiting.clear()
             size = 0
@@ -62,7 +62,7 @@ def compress(lines: Iterable[bytes]) -> bytes:
     return b"".join(out)
 
 
-def lines(data: bytes, limit: int = MAX_DECODED) -> Iterator[bytes]:
+def iter_lines(data: bytes, limit: int = MAX_DECODED) -> Iterator[bytes]:
     """Yield the lines of gzip'd or plain text without their ends.
 
     Raises:
@@ -70,7 +70,7 @@ def lines(data: bytes, limit: int = MAX_DECODED) -> Iterator[bytes]:
             long a line, or does not end with a line's end. The lines before that are yielded.
     """
     rest = b""
-    for piece in _pieces(data, limit):
+    for piece in _iter_decoded(data, limit):
         found = (rest + piece).split(b"\n")
         rest = found.pop()
         yield from found
@@ -80,28 +80,28 @@ def lines(data: bytes, limit: int = MAX_DECODED) -> Iterator[bytes]:
         raise ValueError("has no end")
 
 
-def _pieces(data: bytes, limit: int) -> Iterator[bytes]:
+def _iter_decoded(data: bytes, limit: int) -> Iterator[bytes]:
     total = 0
-    for piece in _unzipped(data) if data.startswith(MAGIC) else _plain(data):
+    for piece in _iter_gunzipped(data) if data.startswith(GZIP_MAGIC) else _iter_plain(data):
         total += len(piece)
         if total > limit:
             raise ValueError(f"comes after more than {limit} bytes, which is too much")
         yield piece
 
 
-def _plain(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _PIECE):
-        yield data[start : start + _PIECE]
+def _iter_plain(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _BUFFER_SIZE):
+        yield data[start : start + _BUFFER_SIZE]
 
 
-def _unzipped(data: bytes) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(_GZIP)
+def _iter_gunzipped(data: bytes) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(_GZIP_WBITS)
     waiting, at = b"", 0
     try:
         while not unpacker.eof:
             if not waiting:
-                waiting, at = data[at : at + _FEED], at + _FEED
-            piece = unpacker.decompress(waiting, _PIECE)
+                waiting, at = data[at : at + _READ_SIZE], at + _READ_SIZE
+            piece = unpacker.decompress(waiting, _BUFFER_SIZE)
             waiting = unpacker.unconsumed_tail
             yield piece
             if at >= len(data) and not piece and not unpacker.eof:
@@ -112,19 +112,19 @@ def _unzipped(data: bytes) -> Iterator[bytes]:
         raise ValueError("is followed by bytes that belong to no line")
 
 
-class Differences(Struct, frozen=True):
+class TreeDiff(Struct, frozen=True):
     """What leads from one tree to another, each in the order of paths."""
 
     added: tuple[Entry, ...]
     changed: tuple[Entry, ...]
-    gone: tuple[str, ...]
+    removed: tuple[str, ...]
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.added or self.changed or self.gone)
+        return bool(self.added or self.changed or self.removed)
 
 
-def compare(before: Tree, after: Tree) -> Differences:
+def diff_trees(before: SnapshotTree, after: SnapshotTree) -> TreeDiff:
     """Return what leads from `before` to `after`; entries that both share cost next to nothing."""
     old, new = before.entries, after.entries
     added: list[Entry] = []
@@ -138,19 +138,19 @@ def compare(before: Tree, after: Tree) -> Differences:
         elif was != entry:
             changed.append(entry)
     gone = tuple(path for path in old if path not in new)
-    return Differences(tuple(added), tuple(changed), gone)
+    return TreeDiff(tuple(added), tuple(changed), gone)
 
 
-class Manifest(Struct, frozen=True):
+class SnapshotManifest(Struct, frozen=True):
     """What a manifest says; in a base nothing is gone and the entries are the whole tree."""
 
-    header: Header
+    header: ManifestHeader
     entries: Mapping[str, Entry]
-    gone: tuple[str, ...]
+    removed: tuple[str, ...]
     packs: tuple[Pack, ...]
 
 
-def encode_base(header: Header, tree: Tree) -> bytes:
+def encode_base(header: ManifestHeader, tree: SnapshotTree) -> bytes:
     """Write a whole tree, with the packs that it needs.
 
     Raises:
@@ -159,17 +159,17 @@ def encode_base(header: Header, tree: Tree) -> bytes:
     if not header.is_base:
         raise ValueError("a base has no chain before it")
     check_header(header)
-    packs = needed_packs(tree)
-    return compress(
+    packs = find_needed_packs(tree)
+    return compress_lines(
         chained(
-            (header_line(header),),
-            map(writing.pack_line, packs.values()),
-            map(writing.entry_line, _fitting(tree.entries, packs)),
+            (encode_header(header),),
+            map(writing.encode_pack, packs.values()),
+            map(writing.encode_entry, _iter_checked(tree.entries, packs)),
         )
     )
 
 
-def encode_delta(header: Header, before: Tree, after: Tree) -> bytes:
+def encode_delta(header: ManifestHeader, before: SnapshotTree, after: SnapshotTree) -> bytes:
     """Write what leads from one tree to the next, with the packs that are new.
 
     Raises:
@@ -178,32 +178,32 @@ def encode_delta(header: Header, before: Tree, after: Tree) -> bytes:
     if header.is_base:
         raise ValueError("a delta stands upon a chain")
     check_header(header)
-    for _ in _fitting(after.entries, after.packs):
+    for _ in _iter_checked(after.entries, after.packs):
         pass
-    found = compare(before, after)
+    found = diff_trees(before, after)
     packs = (pack for number, pack in sorted(after.packs.items()) if number not in before.packs)
     changed = merge(found.added, found.changed, key=lambda entry: entry.path)
-    return compress(
+    return compress_lines(
         chained(
-            (header_line(header),),
-            map(writing.pack_line, packs),
-            map(writing.gone_line, found.gone),
-            map(writing.entry_line, changed),
+            (encode_header(header),),
+            map(writing.encode_pack, packs),
+            map(writing.encode_removed, found.removed),
+            map(writing.encode_entry, changed),
         )
     )
 
 
-def needed_packs(tree: Tree) -> dict[int, Pack]:
+def find_needed_packs(tree: SnapshotTree) -> dict[int, Pack]:
     """Return the packs that entries of a tree lie in, in the order of numbers."""
     numbers = {
-        entry.place.pack
+        entry.location.pack
         for entry in tree.entries.values()
-        if type(entry) is File and type(entry.place) is Packed
+        if type(entry) is File and type(entry.location) is PackedBlob
     }
     return {number: pack for number, pack in sorted(tree.packs.items()) if number in numbers}
 
 
-def decode(data: bytes, limit: int = MAX_DECODED) -> Manifest:
+def decode_manifest(data: bytes, limit: int = MAX_DECODED) -> SnapshotManifest:
     """Read a manifest.
 
     A base is judged whole; the entries of a delta by themselves, since what they stand upon is not
@@ -217,10 +217,10 @@ def decode(data: bytes, limit: int = MAX_DECODED) -> Manifest:
         UnknownFormatError: Another version wrote it.
         DamagedError: It is malformed; says in which line, and why.
     """
-    reader = _Reader()
+    reader = _ManifestReader()
     try:
-        for line in lines(data, limit):
-            reader.take(line)
+        for line in iter_lines(data, limit):
+            reader.read_line(line)
         return reader.manifest()
     except UnknownFormatError:
         raise
@@ -228,76 +228,76 @@ def decode(data: bytes, limit: int = MAX_DECODED) -> Manifest:
         raise DamagedError(f"line {reader.line}: {error}") from None
 
 
-def _fitting(entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> Iterator[Entry]:
+def _iter_checked(entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> Iterator[Entry]:
     """Yield entries that a reader would accept; ValueError at the first that it would not."""
-    for entry in in_order(entries.values()):
+    for entry in check_order(entries.values()):
         try:
             check_entry(entry)
-            check_fit(entry, entries, packs)
+            check_references(entry, entries, packs)
         except ValueError as error:
             raise ValueError(f"{entry.path!r} {error}") from None
         yield entry
 
 
-class _Reader:
+class _ManifestReader:
     """Takes a manifest's lines one by one; `line` is the number of the next."""
 
     def __init__(self) -> None:
         self.line = 1
-        self._header: Header | None = None
+        self._header: ManifestHeader | None = None
         self._packs: dict[int, Pack] = {}
-        self._gone: dict[str, None] = {}
+        self._removed: dict[str, None] = {}
         self._entries: dict[str, Entry] = {}
-        self._last = ""
+        self._last_path = ""
 
-    def take(self, line: bytes) -> None:
+    def read_line(self, line: bytes) -> None:
         """Take one line; ValueError, DamagedError or UnknownFormatError if it is malformed."""
         if self._header is None:
             self._header = parse_header(parse_object(line))
         else:
-            self._add(self._header, parse_line(line))
+            self._add(self._header, parse_manifest_line(line))
         self.line += 1
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> SnapshotManifest:
         """Return what all lines say together; ValueError if there was none."""
         if self._header is None:
             raise ValueError("there is no header")
         packs = tuple(self._packs.values())
-        return Manifest(self._header, self._entries, tuple(self._gone), packs)
+        return SnapshotManifest(self._header, self._entries, tuple(self._removed), packs)
 
-    def _add(self, header: Header, line: Line) -> None:
+    def _add(self, header: ManifestHeader, line: ManifestLine) -> None:
         match line:
             case Pack():
                 self._add_pack(line)
-            case Gone():
-                self._add_gone(header, line)
+            case RemovedEntry():
+                self._add_removed(header, line)
             case _:
                 self._add_entry(header, line)
 
     def _add_pack(self, pack: Pack) -> None:
-        if self._gone or self._entries:
+        if self._removed or self._entries:
             raise ValueError("is a pack after entries")
         if self._packs and pack.number <= next(reversed(self._packs)):
             raise ValueError(f"is pack {pack.number}, which comes twice or too late")
         self._packs[pack.number] = pack
 
-    def _add_gone(self, header: Header, gone: Gone) -> None:
+    def _add_removed(self, header: ManifestHeader, entry: RemovedEntry) -> None:
         if header.is_base or self._entries:
             raise ValueError("takes an entry away in a base or after entries")
-        self._advance(gone.path)
-        self._gone[gone.path] = None
+        self._check_path_order(entry.path)
+        self._removed[entry.path] = None
 
-    def _add_entry(self, header: Header, entry: Entry) -> None:
+    def _add_entry(self, header: ManifestHeader, entry: Entry) -> None:
         if not self._entries:
-            self._last = ""
-        self._advance(entry.path)
-        if entry.path in self._gone:
+            self._last_path = ""
+        self._check_path_order(entry.path)
+        if entry.path in self._removed:
             raise ValueError(f"is an entry for {entry.path!r}, which is gone")
         if header.is_base:
-            check_fit(entry, self._entries, self._packs)
+            check_references(entry, self._entries, self._packs)
         self._entries[entry.path] = entry
 
-    def _advance(self, path: str) -> None:
-        if path <= self._last:
+    def _check_path_order(self, path: str) -> None:
+        if path <= self._last_path:
             raise ValueError(f"is {path!r}, which comes twice or too late")
-        self._last = path
+        self._last_path = path

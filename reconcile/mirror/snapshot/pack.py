@@ -15,25 +15,27 @@ from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
 from reconcile.mirror.snapshot.keys import CHUNK, is_digest, pack_key
 
-BLOCK: Final = 512
-END: Final = bytes(2 * BLOCK)
+TAR_BLOCK: Final = 512
+TAR_END: Final = bytes(2 * TAR_BLOCK)
 """What closes a tar file: two empty blocks."""
 
-_ZEROS: Final = bytes(BLOCK)
+_ZERO_BLOCK: Final = bytes(TAR_BLOCK)
 
-TARGET: Final = 8 << 20
+TARGET_PACK_SIZE: Final = 8 << 20
 """A pack is closed once it has so many bytes; it has less than one blob more."""
 
-SIZE: Final = slice(124, 136)
+SIZE_FIELD: Final = slice(124, 136)
 """Where a header has the size."""
 
-_FIXED: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
+_MODE_AND_OWNER: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
-_AFTER: Final = b"0" + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" + b"0000000\0"
-_TAIL: Final = _AFTER + bytes(BLOCK - 156 - len(_AFTER))
-_NAME_REST: Final = bytes(100 - 64) + b"".join(_FIXED)
+_TYPE_AND_MAGIC: Final = (
+    b"0" + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" + b"0000000\0"
+)
+_HEADER_TAIL: Final = _TYPE_AND_MAGIC + bytes(TAR_BLOCK - 156 - len(_TYPE_AND_MAGIC))
+_NAME_REST: Final = bytes(100 - 64) + b"".join(_MODE_AND_OWNER)
 # The header's sum counts its own field as eight blanks.
-_SUM: Final = sum(_NAME_REST) + sum(_MTIME) + sum(_TAIL) + 8 * ord(" ")
+_BASE_CHECKSUM: Final = sum(_NAME_REST) + sum(_MTIME) + sum(_HEADER_TAIL) + 8 * ord(" ")
 
 
 class FinishedPack(Struct, frozen=True):
@@ -43,7 +45,7 @@ class FinishedPack(Struct, frozen=True):
     body: bytearray
     offsets: dict[str, int]
 
-    def described(self) -> Pack:
+    def build_pack(self) -> Pack:
         """Return what manifests say of it; this hashes its bytes, so call it once."""
         return Pack(self.number, hashlib.sha256(self.body).hexdigest(), len(self.body))
 
@@ -52,18 +54,18 @@ def member_header(digest: str, size: int) -> bytes:
     """Return the one header that a member with this name and size has."""
     name = digest.encode()
     length = size_field(size)
-    checksum = _SUM + sum(name) + sum(length)
-    return b"".join((name, _NAME_REST, length, _MTIME, b"%06o\0 " % checksum, _TAIL))
+    checksum = _BASE_CHECKSUM + sum(name) + sum(length)
+    return b"".join((name, _NAME_REST, length, _MTIME, b"%06o\0 " % checksum, _HEADER_TAIL))
 
 
 def size_field(size: int) -> bytes:
-    """Return what stands at `SIZE` in the header of a member."""
+    """Return what stands at `SIZE_FIELD` in the header of a member."""
     return b"%011o\0" % size
 
 
-def padding(size: int) -> bytes:
+def member_padding(size: int) -> bytes:
     """Return the zeros that follow the data of a member of this size."""
-    return _ZEROS[: -size % BLOCK]
+    return _ZERO_BLOCK[: -size % TAR_BLOCK]
 
 
 class PackWriter:
@@ -72,11 +74,11 @@ class PackWriter:
     Not for several threads at once.
     """
 
-    def __init__(self, first: int, target: int = TARGET) -> None:
-        """Begin; packs are numbered from `first` on and closed at `target` bytes."""
-        self._number = first
-        self._target = target
-        self._begin()
+    def __init__(self, first_number: int, target_size: int = TARGET_PACK_SIZE) -> None:
+        """Begin; packs are numbered from `first_number` on and closed at `target_size` bytes."""
+        self._number = first_number
+        self._target = target_size
+        self._start_pack()
 
     def add(self, digest: str, data: bytes) -> list[FinishedPack]:
         """Put one blob into the open pack, once; return that pack if it is full now.
@@ -95,25 +97,25 @@ class PackWriter:
             body += member_header(digest, len(data))
             self._offsets[digest] = len(body)
             body += data
-            body += padding(len(data))
+            body += member_padding(len(data))
         return self.finish() if len(self._body) >= self._target else []
 
     def finish(self) -> list[FinishedPack]:
         """Close the open pack and return it, if there is anything in it."""
         if not self._offsets:
             return []
-        self._body += END
+        self._body += TAR_END
         pack = FinishedPack(self._number, self._body, self._offsets)
         self._number += 1
-        self._begin()
+        self._start_pack()
         return [pack]
 
-    def _begin(self) -> None:
+    def _start_pack(self) -> None:
         self._body = bytearray()
         self._offsets: dict[str, int] = {}
 
 
-class Member(Struct, frozen=True):
+class PackMember(Struct, frozen=True):
     """A blob in a pack: its data begins at `offset`."""
 
     digest: str
@@ -131,23 +133,23 @@ def verify_pack(pack: Pack, data: bytes) -> None:
         )
 
 
-def members(data: bytes) -> Iterator[Member]:
+def iter_members(data: bytes) -> Iterator[PackMember]:
     """Yield what a pack holds, each checked by its own digest.
 
     Raises:
         DamagedError: At the first byte that no PackWriter would have put there; says where.
     """
-    at, end = 0, len(data) - len(END)
+    at, end = 0, len(data) - len(TAR_END)
     while at < end:
-        member = _member(data, at)
-        extract(data, member)
+        member = _parse_member(data, at)
+        extract_member(data, member)
         yield member
-        at = member.offset + member.size + -member.size % BLOCK
-    if at != end or data[end:] != END:
+        at = member.offset + member.size + -member.size % TAR_BLOCK
+    if at != end or data[end:] != TAR_END:
         raise DamagedError(f"the pack does not end as a pack does at byte {at}")
 
 
-def read_member(data: bytes | memoryview, member: Member) -> memoryview:
+def read_member(data: bytes | memoryview, member: PackMember) -> memoryview:
     """Return what stands at a member's place under its name and size, without a copy.
 
     Whether these are its bytes tells their digest, or that of the whole pack.
@@ -157,19 +159,19 @@ def read_member(data: bytes | memoryview, member: Member) -> memoryview:
     """
     offset, size = member.offset, member.size
     view = memoryview(data)
-    header = bytes(view[max(offset - BLOCK, 0) : offset])
+    header = bytes(view[max(offset - TAR_BLOCK, 0) : offset])
     found = view[offset : offset + size]
     # Making the whole header to compare would take as long as hashing a small member.
     if (
         not header.startswith(member.digest.encode() + b"\0")
-        or header[SIZE] != size_field(size)
+        or header[SIZE_FIELD] != size_field(size)
         or len(found) != size
     ):
         raise DamagedError(f"the pack has no blob {member.digest} of {size} bytes at byte {offset}")
     return found
 
 
-def extract(data: bytes, member: Member) -> bytes:
+def extract_member(data: bytes, member: PackMember) -> bytes:
     """Return a member's bytes, checked by their own digest.
 
     Args:
@@ -181,20 +183,20 @@ def extract(data: bytes, member: Member) -> bytes:
     """
     found = read_member(data, member)
     start, end = member.offset, member.offset + member.size
-    before = data[start - BLOCK : start]
-    after = data[end : end + -member.size % BLOCK]
+    before = data[start - TAR_BLOCK : start]
+    after = data[end : end + -member.size % TAR_BLOCK]
     if before != member_header(member.digest, member.size):
         raise DamagedError(f"the header of blob {member.digest} at byte {start} is not its own")
-    if after != padding(member.size) or hashlib.sha256(found).hexdigest() != member.digest:
+    if after != member_padding(member.size) or hashlib.sha256(found).hexdigest() != member.digest:
         raise DamagedError(
             f"the bytes of blob {member.digest} at byte {member.offset} are not its own"
         )
     return bytes(found)
 
 
-def _member(data: bytes, at: int) -> Member:
+def _parse_member(data: bytes, at: int) -> PackMember:
     name = data[at : at + 64].decode("ascii", "replace")
     length = data[at + 124 : at + 135]
     if not is_digest(name) or not length.isdigit() or not set(length) <= set(b"01234567"):
         raise DamagedError(f"the pack has no member at byte {at}")
-    return Member(name, at + BLOCK, int(length, 8))
+    return PackMember(name, at + TAR_BLOCK, int(length, 8))

@@ -12,23 +12,23 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconcile.mirror.model import Generation, ManifestRef, Missing, Whole
+from reconcile.mirror.model import Complete, Generation, ManifestRef, Partial
 from reconcile.mirror.snapshot.encoding import SECOND
-from reconcile.mirror.snapshot.head import Header
+from reconcile.mirror.snapshot.head import ManifestHeader
 
 
-def committed(
-    head: Generation, headers: Mapping[str, Header], remembered: Iterable[ManifestRef]
+def find_committed(
+    head: Generation, headers: Mapping[str, ManifestHeader], recorded: Iterable[ManifestRef]
 ) -> dict[str, ManifestRef]:
     """Return the manifests of committed generations that still exist, by key, newest first.
 
     Args:
         head: What HEAD names.
         headers: Of all manifests that exist, by key.
-        remembered: What the records of earlier garbage collections call committed.
+        recorded: What the records of earlier garbage collections call committed.
     """
     found: dict[str, ManifestRef] = {}
-    waiting = [*head.chain, *remembered]
+    waiting = [*head.chain, *recorded]
     while waiting:
         ref = waiting.pop()
         header = headers.get(ref.key)
@@ -41,7 +41,7 @@ def committed(
     return dict(sorted(found.items(), reverse=True))
 
 
-def generation_of(ref: ManifestRef, header: Header) -> Generation:
+def build_generation(ref: ManifestRef, header: ManifestHeader) -> Generation:
     """Return the generation whose last manifest this is."""
     return Generation(header.generation, header.time, (*header.chain, ref), header.completeness)
 
@@ -50,7 +50,7 @@ HOUR: Final = 3600 * SECOND
 DAY: Final = 24 * HOUR
 
 
-class Policy(Struct, frozen=True):
+class RetentionPolicy(Struct, frozen=True):
     """How many to keep: of the last generations, and one each of the last hours and days (UTC).
 
     Hours and days without a generation are not counted, so that a session that rested for a month
@@ -62,7 +62,9 @@ class Policy(Struct, frozen=True):
     daily: int
 
 
-def kept(generations: Iterable[Generation], policy: Policy) -> frozenset[int]:
+def select_generations_to_keep(
+    generations: Iterable[Generation], policy: RetentionPolicy
+) -> frozenset[int]:
     """Return the numbers of the generations to keep.
 
     The current one is always among them, and the last whole one. Of an hour or a day the last whole
@@ -71,24 +73,24 @@ def kept(generations: Iterable[Generation], policy: Policy) -> frozenset[int]:
     """
     newest = sorted(generations, key=lambda each: each.number, reverse=True)
     numbers = {each.number for each in newest[: max(policy.last, 1)]}
-    numbers.update(each.number for each in islice(filter(_is_whole, newest), 1))
-    numbers.update(_one_each(newest, HOUR, policy.hourly))
-    numbers.update(_one_each(newest, DAY, policy.daily))
+    numbers.update(each.number for each in islice(filter(_is_complete, newest), 1))
+    numbers.update(_one_per_period(newest, HOUR, policy.hourly))
+    numbers.update(_one_per_period(newest, DAY, policy.daily))
     return frozenset(numbers)
 
 
-def _one_each(newest: Iterable[Generation], period: int, count: int) -> Iterable[int]:
+def _one_per_period(newest: Iterable[Generation], period: int, count: int) -> Iterable[int]:
     chosen: dict[int, Generation] = {}
     for each in newest:
         best = chosen.setdefault(each.time // period, each)
-        if _is_whole(each) and not _is_whole(best):
+        if _is_complete(each) and not _is_complete(best):
             chosen[each.time // period] = each
     return (each.number for each in islice(chosen.values(), max(count, 0)))
 
 
-def _is_whole(generation: Generation) -> bool:
+def _is_complete(generation: Generation) -> bool:
     match generation.completeness:
-        case Whole():
+        case Complete():
             return True
-        case Missing():
+        case Partial():
             return False

@@ -5,14 +5,14 @@ from typing import Any, TypeAlias, TypeVar
 
 import orjson
 
-Json: TypeAlias = Mapping[str, Any]
+JsonObject: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 MAX_INTEGER = 2**53 - 1
 """What every reader of JSON keeps exactly, jq included."""
 
 
-def parse_object(line: bytes) -> Json:
+def parse_object(line: bytes) -> JsonObject:
     """Return the JSON object that this text is; ValueError for anything else."""
     try:
         value = orjson.loads(line)
@@ -23,7 +23,7 @@ def parse_object(line: bytes) -> Json:
     return value
 
 
-def require(value: Json, names: Set[str]) -> None:
+def require_fields(value: JsonObject, names: Set[str]) -> None:
     """Raise ValueError unless the object has just these fields."""
     if value.keys() == names:
         return
@@ -33,7 +33,7 @@ def require(value: Json, names: Set[str]) -> None:
     raise ValueError(f"has an unknown field `{unknown[0][:100]}`")
 
 
-def text(value: Json, name: str) -> str:
+def get_text(value: JsonObject, name: str) -> str:
     """Return a text field; ValueError if it is none."""
     found = value[name]
     if type(found) is not str:
@@ -41,15 +41,15 @@ def text(value: Json, name: str) -> str:
     return found
 
 
-def integer(value: Json, name: str, least: int = 0) -> int:
-    """Return an integer field from `least` up to 2^53 - 1; ValueError if it is none."""
+def get_integer(value: JsonObject, name: str, minimum: int = 0) -> int:
+    """Return an integer field from `minimum` up to 2^53 - 1; ValueError if it is none."""
     found = value[name]
-    if type(found) is not int or not least <= found <= MAX_INTEGER:
-        raise ValueError(f"`{name}` is no integer from {least} to {MAX_INTEGER}")
+    if type(found) is not int or not minimum <= found <= MAX_INTEGER:
+        raise ValueError(f"`{name}` is no integer from {minimum} to {MAX_INTEGER}")
     return found
 
 
-def sequence(value: Json, name: str) -> list[Any]:
+def get_list(value: JsonObject, name: str) -> list[Any]:
     """Return a list field; ValueError if it is none."""
     found = value[name]
     if type(found) is not list:
@@ -57,25 +57,25 @@ def sequence(value: Json, name: str) -> list[Any]:
     return found
 
 
-def nested(value: Any, name: str) -> Json:
+def check_object(value: Any, name: str) -> JsonObject:
     """Return a value that must be an object, `name` is what to call it; ValueError if not."""
     if type(value) is not dict:
         raise ValueError(f"`{name}` is no object")
     return value
 
 
-def converted(value: Json, name: str, convert: Callable[[str], T]) -> T:
+def get_converted(value: JsonObject, name: str, convert: Callable[[str], T]) -> T:
     """Return a text field as what `convert` makes of it, whose ValueError gets the field's name."""
-    found = text(value, name)
+    found = get_text(value, name)
     try:
         return convert(found)
     except ValueError as error:
         raise ValueError(f"`{name}` {error}") from None
 
 
-def checked(name: str, check: Callable[[T], None], found: T) -> None:
+def check_field(name: str, check: Callable[[T], None], value: T) -> None:
     """Let `check` judge what a field says; its ValueError gets the field's name."""
     try:
-        check(found)
+        check(value)
     except ValueError as error:
         raise ValueError(f"`{name}` {error}") from None

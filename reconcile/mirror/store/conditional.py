@@ -19,10 +19,18 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.store.port import ABSENT, Absent, Bytes, Listed, Room, Store, Stored
+from reconcile.mirror.store.port import (
+    ABSENT,
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 
 
-class Verdict(Enum):
+class ConditionalWriteSupport(Enum):
     """What a store makes of conditional writes; the value is the reason in words."""
 
     HONOURED = "honours conditional writes"
@@ -32,7 +40,7 @@ class Verdict(Enum):
     UNKNOWN = "does not know conditional writes"
 
 
-def probe(store: Store, key: str) -> Verdict:
+def probe_conditional_writes(store: Store, key: str) -> ConditionalWriteSupport:
     """Try it on a scratch object, in five requests.
 
     Args:
@@ -44,44 +52,48 @@ def probe(store: Store, key: str) -> Verdict:
         StoreError: The store could not be asked.
     """
     try:
-        return _asked(store, key)
+        return _run_probe(store, key)
     finally:
         with contextlib.suppress(DeniedError, StoreAwayError):
             store.delete([key])
 
 
-def demand(verdict: Verdict, *, single_writer: bool) -> None:
+def require_conditional_writes(support: ConditionalWriteSupport, *, single_writer: bool) -> None:
     """Refuse a store without conditional writes unless somebody vouches for a single writer.
 
     Raises:
         StoreError: Two writers could overwrite each other's work.
     """
-    if verdict is Verdict.HONOURED or single_writer:
+    if support is ConditionalWriteSupport.HONOURED or single_writer:
         return
     raise StoreError(
-        f"this store {verdict.value}: a pod that was replaced could overwrite the work of its "
+        f"this store {support.value}: a pod that was replaced could overwrite the work of its "
         "successor. Use a store that honours conditional writes (docs/storage.md lists them), or "
         "give --single-writer if you make sure that no two pods ever have the same workspace"
     )
 
 
-def _asked(store: Store, key: str) -> Verdict:
+def _run_probe(store: Store, key: str) -> ConditionalWriteSupport:
     try:
         first = store.put_if(key, b"first", ABSENT)
     except (DeniedError, StoreAwayError, PreconditionError):
         raise
     except StoreError:
-        return Verdict.UNKNOWN
-    if not _refuses(store, key, ABSENT):
-        return Verdict.IGNORES_ABSENT
+        return ConditionalWriteSupport.UNKNOWN
+    if not _rejects_write(store, key, ABSENT):
+        return ConditionalWriteSupport.IGNORES_ABSENT
     try:
         store.put_if(key, b"second", first)
     except PreconditionError:
-        return Verdict.REFUSES_ETAG
-    return Verdict.HONOURED if _refuses(store, key, first) else Verdict.IGNORES_ETAG
+        return ConditionalWriteSupport.REFUSES_ETAG
+    return (
+        ConditionalWriteSupport.HONOURED
+        if _rejects_write(store, key, first)
+        else ConditionalWriteSupport.IGNORES_ETAG
+    )
 
 
-def _refuses(store: Store, key: str, etag: str | Absent) -> bool:
+def _rejects_write(store: Store, key: str, etag: str | ObjectAbsent) -> bool:
     try:
         store.put_if(key, b"never", etag)
     except PreconditionError:
@@ -98,19 +110,19 @@ class SingleWriterStore:
     def __init__(self, inner: Store) -> None:
         self._inner = inner
 
-    def get(self, key: str) -> Stored:
+    def get(self, key: str) -> ObjectData:
         return self._inner.get(key)
 
-    def get_into(self, key: str, room: Room) -> int:
-        return self._inner.get_into(key, room)
+    def get_into(self, key: str, sink: Sink) -> int:
+        return self._inner.get_into(key, sink)
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
         return self._inner.get_range(key, offset, size)
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
         self._inner.put(key, parts, digest)
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         if self._etag(key) != (etag if isinstance(etag, str) else ""):
             raise PreconditionError(f"{key} is no longer what it was")
         self._inner.put(key, (body,), hashlib.sha256(body).hexdigest())
@@ -119,7 +131,7 @@ class SingleWriterStore:
             raise PreconditionError(f"{key} was written by somebody else at the same time")
         return written.etag
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         return self._inner.list(prefix, after)
 
     def delete(self, keys: Iterable[str]) -> None:

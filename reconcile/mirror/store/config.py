@@ -17,7 +17,7 @@ from msgspec import Struct
 from reconcile.mirror.errors import SettingsError
 
 
-class Style(Enum):
+class AddressingStyle(Enum):
     """Where requests name the bucket."""
 
     AUTO = "auto"
@@ -26,14 +26,14 @@ class Style(Enum):
     VIRTUAL_HOST = "virtual-host"
 
 
-class Patience(Struct, frozen=True):
+class Timeouts(Struct, frozen=True):
     """How long one request may wait, in seconds: for a connection, and for each piece of answer."""
 
     connect: float = 10.0
     read: float = 60.0
 
 
-class Location(Struct, frozen=True):
+class StoreLocation(Struct, frozen=True):
     """One prefix of one bucket at one endpoint.
 
     Attributes:
@@ -45,52 +45,52 @@ class Location(Struct, frozen=True):
         ca_file: PEM file of the authorities to trust; empty means the public ones.
         proxy: `http://host:port`; never taken from the environment.
         connections: How many requests run at a time without waiting for a connection.
-        patience: Time limits of one request.
+        timeouts: Time limits of one request.
     """
 
     endpoint: str
     bucket: str
     prefix: str = ""
     region: str = "us-east-1"
-    style: Style = Style.AUTO
+    style: AddressingStyle = AddressingStyle.AUTO
     ca_file: str = ""
     proxy: str = ""
     connections: int = 16
-    patience: Patience = Patience()
+    timeouts: Timeouts = Timeouts()
 
 
-class Keys(Struct, frozen=True):
-    """What requests are signed with; `token` belongs to keys that expire, else it is empty."""
+class AccessKeys(Struct, frozen=True):
+    """What requests are signed with; `session_token` belongs to keys that expire, else it is empty."""
 
-    access: str
-    secret: str
-    token: str = ""
+    access_key: str
+    secret_key: str
+    session_token: str = ""
 
     def __repr__(self) -> str:
-        return "Keys(…)"
+        return "AccessKeys(…)"
 
 
-class Credentials(Protocol):
+class CredentialsProvider(Protocol):
     """Where keys come from; safe for many threads.
 
     Both raise SettingsError where a key is missing, and a StoreError where another server refuses
     to give them.
     """
 
-    def keys(self) -> Keys:
+    def get_keys(self) -> AccessKeys:
         """Return the keys that hold now; cheap, called for each request."""
         ...
 
-    def renewed(self, refused: Keys) -> Keys:
+    def refresh(self, rejected: AccessKeys) -> AccessKeys:
         """Return what holds now that the store has refused these; the same if nothing is newer."""
         ...
 
 
-MODE = "STORAGE_MODE"
-OWN = ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
-KNOWN = (
-    MODE,
-    *OWN,
+MODE_SETTING = "STORAGE_MODE"
+REQUIRED_SETTINGS = ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+KNOWN_SETTINGS = (
+    MODE_SETTING,
+    *REQUIRED_SETTINGS,
     "S3_REGION",
     "S3_STYLE",
     "S3_PROXY",
@@ -99,62 +99,62 @@ KNOWN = (
     "S3_STS_ENDPOINT",
     "S3_SESSION_TOKEN",
 )
-Values: TypeAlias = Mapping[str, str]
+SecretValues: TypeAlias = Mapping[str, str]
 
 
-class Mode(Enum):
+class StorageMode(Enum):
     """Whose storage it is."""
 
     SHARED = "shared"
     CUSTOM = "custom"
 
 
-class StaticAccess(Struct, frozen=True):
+class StaticKeyAuth(Struct, frozen=True):
     """The Secret has keys."""
 
 
-class IdentityAccess(Struct, frozen=True):
+class WebIdentityAuth(Struct, frozen=True):
     """The pod's own identity is exchanged for keys at this STS endpoint."""
 
-    role: str
-    endpoint: str
+    role_arn: str
+    sts_endpoint: str
 
 
-Access: TypeAlias = StaticAccess | IdentityAccess
+AuthMethod: TypeAlias = StaticKeyAuth | WebIdentityAuth
 
 
-class Storage(Struct, frozen=True):
+class StorageConfig(Struct, frozen=True):
     """A store and how one gets into it.
 
     The location has neither prefix nor authority file: those are the process's own business.
     """
 
-    location: Location
-    access: Access
+    location: StoreLocation
+    auth: AuthMethod
 
 
-def mode(project: Values) -> Mode:
+def parse_storage_mode(values: SecretValues) -> StorageMode:
     """Tell whose storage the project's Secret wants.
 
     Raises:
         SettingsError: It says something else, or nothing although it has storage of its own.
     """
-    said = project.get(MODE, "")
+    said = values.get(MODE_SETTING, "")
     if said:
         try:
-            return Mode(said)
+            return StorageMode(said)
         except ValueError:
-            raise SettingsError(f"{MODE} is `{said}`: write `shared` or `custom`") from None
-    own = [name for name in OWN if project.get(name)]
+            raise SettingsError(f"{MODE_SETTING} is `{said}`: write `shared` or `custom`") from None
+    own = [name for name in REQUIRED_SETTINGS if values.get(name)]
     if own:
         raise SettingsError(
-            f"the project's Secret has {', '.join(own)} but no {MODE}: write `custom` to use them "
+            f"the project's Secret has {', '.join(own)} but no {MODE_SETTING}: write `custom` to use them "
             "or `shared` to leave them unused"
         )
-    return Mode.SHARED
+    return StorageMode.SHARED
 
 
-def storage(values: Values, *, web_identity: bool) -> Storage:
+def parse_storage_config(values: SecretValues, *, web_identity: bool) -> StorageConfig:
     """Read the chosen Secret.
 
     Args:
@@ -171,28 +171,32 @@ def storage(values: Values, *, web_identity: bool) -> Storage:
             f"{', '.join(missing)} missing or empty in the Secret of the chosen storage; nothing "
             "else is used in its place"
         )
-    endpoint = _endpoint("S3_ENDPOINT", values["S3_ENDPOINT"])
-    location = Location(
+    endpoint = _parse_endpoint("S3_ENDPOINT", values["S3_ENDPOINT"])
+    location = StoreLocation(
         endpoint=endpoint,
-        bucket=_bucket(values["S3_BUCKET"]),
-        region=values.get("S3_REGION") or _region(endpoint),
-        style=_style(values.get("S3_STYLE") or "auto"),
+        bucket=_check_bucket_name(values["S3_BUCKET"]),
+        region=values.get("S3_REGION") or _guess_region(endpoint),
+        style=_parse_style(values.get("S3_STYLE") or "auto"),
         proxy=values.get("S3_PROXY", ""),
     )
-    return Storage(location, _access(values, location) if web_identity else StaticAccess())
+    return StorageConfig(
+        location, _parse_auth(values, location) if web_identity else StaticKeyAuth()
+    )
 
 
-def _access(values: Values, location: Location) -> Access:
+def _parse_auth(values: SecretValues, location: StoreLocation) -> AuthMethod:
     said = values.get("S3_STS_ENDPOINT", "")
     if said:
-        return IdentityAccess(values.get("S3_ROLE_ARN", ""), _endpoint("S3_STS_ENDPOINT", said))
+        return WebIdentityAuth(
+            values.get("S3_ROLE_ARN", ""), _parse_endpoint("S3_STS_ENDPOINT", said)
+        )
     if _is_aws(location.endpoint):
         aws = f"https://sts.{location.region}.amazonaws.com"
-        return IdentityAccess(values.get("S3_ROLE_ARN", ""), aws)
-    return IdentityAccess(values.get("S3_ROLE_ARN", ""), location.endpoint)
+        return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), aws)
+    return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), location.endpoint)
 
 
-def _endpoint(name: str, text: str) -> str:
+def _parse_endpoint(name: str, text: str) -> str:
     """Accept what people write: with or without scheme, with a slash at the end."""
     url = urlsplit(text if "://" in text else f"https://{text}")
     try:
@@ -207,17 +211,17 @@ def _endpoint(name: str, text: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
-def _bucket(text: str) -> str:
+def _check_bucket_name(text: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,61}[a-zA-Z0-9]", text):
         raise SettingsError(f"S3_BUCKET is `{text}`, which is no name of a bucket")
     return text
 
 
-def _style(text: str) -> Style:
+def _parse_style(text: str) -> AddressingStyle:
     try:
-        return Style(text)
+        return AddressingStyle(text)
     except ValueError:
-        known = ", ".join(each.value for each in Style)
+        known = ", ".join(each.value for each in AddressingStyle)
         raise SettingsError(f"S3_STYLE is `{text}`: write one of {known}") from None
 
 
@@ -225,6 +229,6 @@ def _is_aws(endpoint: str) -> bool:
     return bool(re.search(r"\.amazonaws\.com(\.cn)?(:\d+)?$", endpoint))
 
 
-def _region(endpoint: str) -> str:
+def _guess_region(endpoint: str) -> str:
     found = re.search(r"//s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com", endpoint)
     return found[1] if found else "us-east-1"

@@ -18,12 +18,17 @@ from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, StoreError
 from reconcile.mirror.store import s3_errors
-from reconcile.mirror.store.config import Keys, Location
-from reconcile.mirror.store.s3_errors import Asked
-from reconcile.mirror.store.s3_http import pool
-from reconcile.mirror.store.s3_xml import complaint, parsed, text_of, time_of
+from reconcile.mirror.store.config import AccessKeys, StoreLocation
+from reconcile.mirror.store.s3_errors import RequestContext
+from reconcile.mirror.store.s3_http import build_connection_pool
+from reconcile.mirror.store.s3_xml import (
+    get_child_text,
+    parse_error_body,
+    parse_iso_time,
+    parse_xml,
+)
 
-LARGEST = 1 << 20
+MAX_SECRET_BYTES = 1 << 20
 """No Secret is larger."""
 
 
@@ -37,26 +42,26 @@ class SecretDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def values(self) -> Mapping[str, str]:
+    def read_values(self) -> Mapping[str, str]:
         """Read all values, of one version, without the blanks and newlines around them.
 
         Raises:
             SettingsError: The folder or a file in it cannot be read.
         """
         while True:
-            before = self.stamp()
-            found = {path.name: self._value(path) for path in self._files()}
-            if self.stamp() == before:
+            before = self.fingerprint()
+            found = {path.name: self._read_value(path) for path in self._list_files()}
+            if self.fingerprint() == before:
                 return found
 
-    def stamp(self) -> object:
+    def fingerprint(self) -> object:
         """Return something that differs when any value may have changed; costs a few stats."""
         try:
-            return [(path.name, *_marks(path)) for path in self._files()]
+            return [(path.name, *_stat_fingerprint(path)) for path in self._list_files()]
         except OSError:
             return None  # swapped under our eyes; the next look is at the new one
 
-    def _files(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         try:
             return sorted(path for path in self.path.iterdir() if not path.name.startswith("."))
         except OSError as error:
@@ -64,10 +69,10 @@ class SecretDirectory:
                 f"the folder of credentials {self.path} cannot be read: {error.strerror}"
             ) from error
 
-    def _value(self, path: Path) -> str:
+    def _read_value(self, path: Path) -> str:
         try:
             with path.open("rb") as file:
-                return file.read(LARGEST).decode().strip()
+                return file.read(MAX_SECRET_BYTES).decode().strip()
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
@@ -75,29 +80,29 @@ class SecretDirectory:
             raise SettingsError(f"{path} cannot be read: {reason}") from error
 
 
-def _marks(path: Path) -> tuple[int, int, int]:
+def _stat_fingerprint(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-ACCESS = "S3_ACCESS_KEY"
-SECRET = "S3_SECRET_KEY"  # noqa: S105 - the name of the setting
-TOKEN = "S3_SESSION_TOKEN"  # noqa: S105 - the name of the setting
+ACCESS_KEY_SETTING = "S3_ACCESS_KEY"
+SECRET_KEY_SETTING = "S3_SECRET_KEY"  # noqa: S105 - the name of the setting
+SESSION_TOKEN_SETTING = "S3_SESSION_TOKEN"  # noqa: S105 - the name of the setting
 
 
-class StaticKeys(Struct, frozen=True):
+class StaticCredentials(Struct, frozen=True):
     """The same keys for ever."""
 
-    held: Keys
+    access_keys: AccessKeys
 
-    def keys(self) -> Keys:
-        return self.held
+    def get_keys(self) -> AccessKeys:
+        return self.access_keys
 
-    def renewed(self, refused: Keys) -> Keys:  # noqa: ARG002 - there is nothing newer
-        return self.held
+    def refresh(self, rejected: AccessKeys) -> AccessKeys:  # noqa: ARG002 - there is nothing newer
+        return self.access_keys
 
 
-class SecretKeys:
+class MountedSecretCredentials:
     """The keys of a mounted Secret, read again as soon as its files change.
 
     Raises SettingsError from both methods where a key is missing or empty.
@@ -106,60 +111,66 @@ class SecretKeys:
     def __init__(self, secret: SecretDirectory) -> None:
         self._secret = secret
         self._lock = threading.Lock()
-        self._stamp: object = None
-        self._held: Keys | None = None
+        self._fingerprint: object = None
+        self._cached: AccessKeys | None = None
 
-    def keys(self) -> Keys:
+    def get_keys(self) -> AccessKeys:
         with self._lock:
-            stamp = self._secret.stamp()
-            if self._held is None or stamp is None or stamp != self._stamp:
-                self._held, self._stamp = self._read(), stamp
-            return self._held
+            stamp = self._secret.fingerprint()
+            if self._cached is None or stamp is None or stamp != self._fingerprint:
+                self._cached, self._fingerprint = self._read_keys(), stamp
+            return self._cached
 
-    def renewed(self, refused: Keys) -> Keys:
+    def refresh(self, rejected: AccessKeys) -> AccessKeys:
         with self._lock:
-            if self._held == refused:
-                self._held, self._stamp = self._read(), None
-            return self._held or refused
+            if self._cached == rejected:
+                self._cached, self._fingerprint = self._read_keys(), None
+            return self._cached or rejected
 
-    def _read(self) -> Keys:
-        values = self._secret.values()
-        missing = [name for name in (ACCESS, SECRET) if not values.get(name)]
+    def _read_keys(self) -> AccessKeys:
+        values = self._secret.read_values()
+        missing = [
+            name for name in (ACCESS_KEY_SETTING, SECRET_KEY_SETTING) if not values.get(name)
+        ]
         if missing:
             raise SettingsError(
                 f"{' and '.join(missing)} missing or empty in the Secret mounted at "
                 f"{self._secret.path}"
             )
-        return Keys(values[ACCESS], values[SECRET], values.get(TOKEN, ""))
+        return AccessKeys(
+            values[ACCESS_KEY_SETTING],
+            values[SECRET_KEY_SETTING],
+            values.get(SESSION_TOKEN_SETTING, ""),
+        )
 
 
-LEAD = 300.0
+RENEW_BEFORE = 300.0
 """Seconds before their end at which keys are exchanged for new ones; at most half their life."""
 
 
-class Role(Struct, frozen=True):
+class WebIdentityRole(Struct, frozen=True):
     """Who the pod wants to be.
 
     Attributes:
         token_file: The projected service account token.
         arn: The role; MinIO takes an empty one and decides by the token's claims.
-        session: Names the session in the store's audit log.
-        seconds: How long the keys shall hold.
+        session_name: Names the session in the store's audit log.
+        duration_seconds: How long the keys shall hold.
     """
 
     token_file: Path
     arn: str
-    session: str
-    seconds: int = 3600
+    session_name: str
+    duration_seconds: int = 3600
 
 
-class _Held(Struct, frozen=True):
-    keys: Keys
-    renew: float
-    ends: float
+class _CachedKeys(Struct, frozen=True):
+    keys: AccessKeys
+    renew_at: float
+    expires_at: float
 
 
-class WebIdentity:
+class WebIdentityCredentials:
     """Keys from AssumeRoleWithWebIdentity, renewed in good time.
 
     Args:
@@ -168,48 +179,50 @@ class WebIdentity:
         now: Seconds since 1970.
     """
 
-    def __init__(self, role: Role, location: Location, now: Callable[[], float]) -> None:
+    def __init__(
+        self, role: WebIdentityRole, location: StoreLocation, now: Callable[[], float]
+    ) -> None:
         self._role = role
         self._location = location
         self._now = now
-        self._http = pool(location)
+        self._http = build_connection_pool(location)
         self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._cached: _CachedKeys | None = None
 
-    def keys(self) -> Keys:
+    def get_keys(self) -> AccessKeys:
         with self._lock:
-            held = self._held
-            if held is None or self._now() >= held.renew:
-                held = self._held = self._exchanged_or(held)
+            held = self._cached
+            if held is None or self._now() >= held.renew_at:
+                held = self._cached = self._exchange_or_reuse(held)
             return held.keys
 
-    def renewed(self, refused: Keys) -> Keys:
+    def refresh(self, rejected: AccessKeys) -> AccessKeys:
         with self._lock:
-            if self._held is None or self._held.keys == refused:
-                self._held = self._exchange()
-            return self._held.keys
+            if self._cached is None or self._cached.keys == rejected:
+                self._cached = self._exchange()
+            return self._cached.keys
 
-    def _exchanged_or(self, held: _Held | None) -> _Held:
+    def _exchange_or_reuse(self, cached: _CachedKeys | None) -> _CachedKeys:
         """While STS is away, keys that still hold are used."""
         try:
             return self._exchange()
         except StoreAwayError:
-            if held is None or self._now() >= held.ends:
+            if cached is None or self._now() >= cached.expires_at:
                 raise
-            return held
+            return cached
 
-    def _exchange(self) -> _Held:
-        answer = self._send(self._token())
+    def _exchange(self) -> _CachedKeys:
+        answer = self._send(self._read_token())
         if answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise self._refused(answer)
+            raise self._rejection_error(answer)
         try:
-            keys, ends = _read(answer.data)
+            keys, ends = _parse_keys(answer.data)
         except ValueError as error:
             raise StoreAwayError(f"the answer of {self._endpoint} cannot be read") from error
         left = ends - self._now()
-        return _Held(keys, ends - min(LEAD, left / 2), ends)
+        return _CachedKeys(keys, ends - min(RENEW_BEFORE, left / 2), ends)
 
-    def _token(self) -> str:
+    def _read_token(self) -> str:
         file = self._role.token_file
         try:
             token = file.read_text().strip()
@@ -224,8 +237,8 @@ class WebIdentity:
         form = {
             "Action": "AssumeRoleWithWebIdentity",
             "Version": "2011-06-15",
-            "DurationSeconds": str(self._role.seconds),
-            "RoleSessionName": self._role.session,
+            "DurationSeconds": str(self._role.duration_seconds),
+            "RoleSessionName": self._role.session_name,
             "WebIdentityToken": token,
         } | ({"RoleArn": self._role.arn} if self._role.arn else {})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -240,15 +253,15 @@ class WebIdentity:
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            asked = Asked(self._location, "sts:AssumeRoleWithWebIdentity", "")
+            asked = RequestContext(self._location, "sts:AssumeRoleWithWebIdentity", "")
             raise s3_errors.error_of_exception(error, asked) from error
 
     @property
     def _endpoint(self) -> str:
         return self._location.endpoint.rstrip("/")
 
-    def _refused(self, answer: BaseHTTPResponse) -> StoreError:
-        code, message = complaint(answer.data)
+    def _rejection_error(self, answer: BaseHTTPResponse) -> StoreError:
+        code, message = parse_error_body(answer.data)
         said = ": ".join(part for part in (f"HTTP {answer.status}", code, message) if part)
         where = f"{self._endpoint} (sts:AssumeRoleWithWebIdentity)"
         if answer.status >= 500 or answer.status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
@@ -264,12 +277,12 @@ class WebIdentity:
         )
 
 
-def _read(body: bytes) -> tuple[Keys, float]:
-    root = parsed(body, "AssumeRoleWithWebIdentityResponse")
+def _parse_keys(body: bytes) -> tuple[AccessKeys, float]:
+    root = parse_xml(body, "AssumeRoleWithWebIdentityResponse")
     access, secret, token, ends = (
-        text_of(root, "AssumeRoleWithWebIdentityResult", "Credentials", name)
+        get_child_text(root, "AssumeRoleWithWebIdentityResult", "Credentials", name)
         for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
     )
     if not access or not secret:
         raise ValueError("no keys")
-    return Keys(access, secret, token), time_of(ends)
+    return AccessKeys(access, secret, token), parse_iso_time(ends)

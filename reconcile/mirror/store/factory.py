@@ -10,17 +10,22 @@ from msgspec.structs import replace
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.config import (
-    Access,
-    Credentials,
-    IdentityAccess,
-    Location,
-    Mode,
-    Patience,
-    StaticAccess,
-    mode,
-    storage,
+    AuthMethod,
+    CredentialsProvider,
+    StaticKeyAuth,
+    StorageMode,
+    StoreLocation,
+    Timeouts,
+    WebIdentityAuth,
+    parse_storage_config,
+    parse_storage_mode,
 )
-from reconcile.mirror.store.credentials import Role, SecretDirectory, SecretKeys, WebIdentity
+from reconcile.mirror.store.credentials import (
+    MountedSecretCredentials,
+    SecretDirectory,
+    WebIdentityCredentials,
+    WebIdentityRole,
+)
 from reconcile.mirror.store.s3 import S3Store
 
 
@@ -40,46 +45,48 @@ class Mounts(Struct, frozen=True):
     ca_file: str = ""
 
 
-class Place(Struct, frozen=True):
+class StoreOptions(Struct, frozen=True):
     """What of the bucket a process wants.
 
     Attributes:
         prefix: `<namespace>/<session>/`.
         name: Names the session in the store's audit log.
         connections: How many requests run at a time.
-        patience: Time limits of one request.
+        timeouts: Time limits of one request.
     """
 
     prefix: str
     name: str
     connections: int = 16
-    patience: Patience = field(default_factory=Patience)
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
 
-def open_store(mounts: Mounts, place: Place) -> S3Store:
+def open_store(mounts: Mounts, options: StoreOptions) -> S3Store:
     """Open the store that the mounted Secrets name. No request is made.
 
     Raises:
         SettingsError: A value is missing or makes no sense, or a file cannot be read.
     """
-    chosen = _chosen(mounts)
-    found = storage(chosen.values(), web_identity=bool(mounts.token))
+    chosen = _choose_secret(mounts)
+    found = parse_storage_config(chosen.read_values(), web_identity=bool(mounts.token))
     own = chosen.path / "S3_CA"
     location = replace(
         found.location,
-        prefix=place.prefix,
+        prefix=options.prefix,
         ca_file=str(own) if own.exists() else mounts.ca_file,
-        connections=place.connections,
-        patience=place.patience,
+        connections=options.connections,
+        timeouts=options.timeouts,
     )
     if location.ca_file and not Path(location.ca_file).is_file():
         raise SettingsError(f"there is no file of authorities {location.ca_file}")
-    return S3Store(location, _credentials(found.access, chosen, location, mounts.token, place.name))
+    return S3Store(
+        location, _build_credentials(found.auth, chosen, location, mounts.token, options.name)
+    )
 
 
-def _chosen(mounts: Mounts) -> SecretDirectory:
+def _choose_secret(mounts: Mounts) -> SecretDirectory:
     project = SecretDirectory(Path(mounts.project)) if mounts.project else None
-    if project is not None and mode(project.values()) is Mode.CUSTOM:
+    if project is not None and parse_storage_mode(project.read_values()) is StorageMode.CUSTOM:
         return project
     if not mounts.shared:
         raise SettingsError(
@@ -89,17 +96,17 @@ def _chosen(mounts: Mounts) -> SecretDirectory:
     return SecretDirectory(Path(mounts.shared))
 
 
-def _credentials(
-    access: Access, secret: SecretDirectory, location: Location, token: str, name: str
-) -> Credentials:
-    match access:
-        case StaticAccess():
-            return SecretKeys(secret)
-        case IdentityAccess(role, endpoint):
-            who = Role(Path(token), role, _session_name(name))
-            return WebIdentity(who, replace(location, endpoint=endpoint), time)
+def _build_credentials(
+    auth: AuthMethod, secret: SecretDirectory, location: StoreLocation, token: str, name: str
+) -> CredentialsProvider:
+    match auth:
+        case StaticKeyAuth():
+            return MountedSecretCredentials(secret)
+        case WebIdentityAuth(role, endpoint):
+            who = WebIdentityRole(Path(token), role, _session_name(name))
+            return WebIdentityCredentials(who, replace(location, endpoint=endpoint), time)
         case _:
-            assert_never(access)
+            assert_never(auth)
 
 
 def _session_name(name: str) -> str:

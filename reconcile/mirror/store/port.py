@@ -6,27 +6,27 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-Bytes: TypeAlias = bytes | bytearray
+BytesLike: TypeAlias = bytes | bytearray
 """What is stored; nobody changes it any more."""
 
 
-class Absent(Enum):
+class ObjectAbsent(Enum):
     """The precondition that there is no object yet."""
 
     ABSENT = "absent"
 
 
-ABSENT = Absent.ABSENT
+ABSENT = ObjectAbsent.ABSENT
 
 
-class Stored(Struct, frozen=True):
+class ObjectData(Struct, frozen=True):
     """An object that was read whole; `etag` is what a conditional write refers to."""
 
     body: bytes
     etag: str
 
 
-class Listed(Struct, frozen=True):
+class ListedObject(Struct, frozen=True):
     """An object in a listing; `modified` is the store's own time in seconds since 1970."""
 
     key: str
@@ -34,7 +34,7 @@ class Listed(Struct, frozen=True):
     modified: float
 
 
-class Room(Protocol):
+class Sink(Protocol):
     """Where an object is read to; its errors come through whoever reads."""
 
     def begin(self) -> None:
@@ -58,11 +58,11 @@ class Store(Protocol):
     what else it names itself. All are safe to call from several threads.
     """
 
-    def get(self, key: str) -> Stored:
+    def get(self, key: str) -> ObjectData:
         """Read an object whole; MissingObjectError only where the store says 404 NoSuchKey."""
         ...
 
-    def get_into(self, key: str, room: Room) -> int:
+    def get_into(self, key: str, sink: Sink) -> int:
         """Read an object whole, piece by piece, and return how many bytes it has.
 
         Each attempt begins the room anew, and one that fails leaves a part of the object there.
@@ -78,14 +78,14 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
         """Write an object, the parts one after the other; `digest` is the SHA-256 of all of them.
 
         Keys are named by content, so writing one twice is the same as once.
         """
         ...
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         """Write if the object still has this ETag, or is absent; returns the new ETag.
 
         Sent once: never retried, since a lost answer must be told from a refusal by the caller.
@@ -93,7 +93,7 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         """Yield all objects whose key begins with `prefix`, page by page, in the order of keys.
 
         With `after` only those whose key is greater.

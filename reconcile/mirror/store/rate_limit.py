@@ -8,12 +8,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
+from reconcile.mirror.store.port import (
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 
-BURST: Final = 1.0
+BURST_SECONDS: Final = 1.0
 """Seconds whose bytes may come at once after a rest: small requests wait for nothing."""
 
-_LOOK: Final = 0.5
+_POLL_INTERVAL: Final = 0.5
 """Seconds between two looks whether the bound still holds."""
 
 
@@ -33,7 +40,7 @@ class Clock(Protocol):
         ...
 
 
-class Pace:
+class RateLimiter:
     """A token bucket that all threads and both directions share.
 
     It may go into debt: what comes must be counted even where nobody knew its size before.
@@ -43,64 +50,64 @@ class Pace:
         self,
         rate: float,
         clock: Clock,
-        freed: Callable[[], bool],
-        heard: Callable[[float], None],
+        is_unthrottled: Callable[[], bool],
+        on_throttled: Callable[[float], None],
     ) -> None:
         """Begin with a full bucket.
 
         Args:
             rate: Bytes a second; infinite for no bound.
             clock: Whose time counts.
-            freed: Whether the bound holds no more; asked often while something waits.
-            heard: Told how many seconds a request has waited.
+            is_unthrottled: Whether the bound holds no more; asked often while something waits.
+            on_throttled: Told how many seconds a request has waited.
         """
         self._rate = rate
         self._clock = clock
-        self._freed = freed
-        self._heard = heard
+        self._is_unthrottled = is_unthrottled
+        self._on_throttled = on_throttled
         self._lock = threading.Lock()
-        self._next = clock.monotonic() - BURST
-        self._mine = threading.local()
+        self._next_turn = clock.monotonic() - BURST_SECONDS
+        self._local = threading.local()
 
-    def take(self, size: int) -> None:
+    def acquire(self, size: int) -> None:
         """Wait for one's turn, and have the next one wait for so many bytes."""
-        self._until(self._reserve(size))
+        self._wait_until(self._reserve(size))
 
-    def count(self, size: int) -> None:
+    def record(self, size: int) -> None:
         """Have the next turn wait for bytes that are here already."""
         self._reserve(size)
 
-    def waited(self) -> float:
+    def throttled_seconds(self) -> float:
         """Return how many seconds the calling thread has waited in all."""
-        return getattr(self._mine, "seconds", 0.0)
+        return getattr(self._local, "seconds", 0.0)
 
     def _reserve(self, size: int) -> float:
         with self._lock:
-            turn = max(self._next, self._clock.monotonic() - BURST)
-            self._next = turn + size / self._rate
+            turn = max(self._next_turn, self._clock.monotonic() - BURST_SECONDS)
+            self._next_turn = turn + size / self._rate
         return turn
 
-    def _until(self, turn: float) -> None:
+    def _wait_until(self, turn: float) -> None:
         began = self._clock.monotonic()
         if turn <= began:
             return
-        while not self._freed() and (left := turn - self._clock.monotonic()) > 0:
-            if self._clock.wait(min(left, _LOOK)):
+        while not self._is_unthrottled() and (left := turn - self._clock.monotonic()) > 0:
+            if self._clock.wait(min(left, _POLL_INTERVAL)):
                 break
         seconds = self._clock.monotonic() - began
-        self._mine.seconds = self.waited() + seconds
-        self._heard(seconds)
+        self._local.seconds = self.throttled_seconds() + seconds
+        self._on_throttled(seconds)
 
 
-class PatientClock:
+class ThrottleAwareClock:
     """A clock for retries, whose budget is not spent by what the pace has held back."""
 
-    def __init__(self, clock: Clock, pace: Pace) -> None:
+    def __init__(self, clock: Clock, limiter: RateLimiter) -> None:
         self._clock = clock
-        self._pace = pace
+        self._limiter = limiter
 
     def monotonic(self) -> float:
-        return self._clock.monotonic() - self._pace.waited()
+        return self._clock.monotonic() - self._limiter.throttled_seconds()
 
     def wait(self, seconds: float) -> bool:
         return self._clock.wait(seconds)
@@ -109,41 +116,41 @@ class PatientClock:
         return self._clock.jitter()
 
 
-class PacedStore:
+class RateLimitedStore:
     """Wraps a Store, below its retries, so that what is sent again counts again.
 
     A conditional write never waits: what is stored already is to count as soon as it can.
     """
 
-    def __init__(self, inner: Store, pace: Pace) -> None:
+    def __init__(self, inner: Store, limiter: RateLimiter) -> None:
         self._inner = inner
-        self._pace = pace
+        self._limiter = limiter
 
-    def get(self, key: str) -> Stored:
-        self._pace.take(0)
+    def get(self, key: str) -> ObjectData:
+        self._limiter.acquire(0)
         found = self._inner.get(key)
-        self._pace.count(len(found.body))
+        self._limiter.record(len(found.body))
         return found
 
-    def get_into(self, key: str, room: Room) -> int:
-        self._pace.take(0)
-        size = self._inner.get_into(key, room)
-        self._pace.count(size)
+    def get_into(self, key: str, sink: Sink) -> int:
+        self._limiter.acquire(0)
+        size = self._inner.get_into(key, sink)
+        self._limiter.record(size)
         return size
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
-        self._pace.take(size)
+        self._limiter.acquire(size)
         return self._inner.get_range(key, offset, size)
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
-        self._pace.take(sum(map(len, parts)))
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
+        self._limiter.acquire(sum(map(len, parts)))
         self._inner.put(key, parts, digest)
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
-        self._pace.count(len(body))
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
+        self._limiter.record(len(body))
         return self._inner.put_if(key, body, etag)
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         return self._inner.list(prefix, after)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -151,4 +158,4 @@ class PacedStore:
 
 
 if TYPE_CHECKING:
-    _conforms: type[Store] = PacedStore
+    _conforms: type[Store] = RateLimitedStore

@@ -18,10 +18,17 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
+from reconcile.mirror.store.port import (
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 
 _Result = TypeVar("_Result")
-DELETED_AT_ONCE = 1000
+DELETE_BATCH_SIZE = 1000
 
 
 class Clock(Protocol):
@@ -40,49 +47,49 @@ class Clock(Protocol):
         ...
 
 
-def is_away(error: StoreError) -> bool:
+def is_unavailable(error: StoreError) -> bool:
     """Tell whether the store could not answer as it should."""
     return isinstance(error, StoreAwayError)
 
 
-class Backoff(Struct, frozen=True):
-    """How long to go on: waits double from `first` to `longest`, `budget` in all, in seconds.
+class RetryPolicy(Struct, frozen=True):
+    """How long to go on: waits double from `initial_delay` to `max_delay`, `timeout` in all, in seconds.
 
-    What the server itself wishes for is obeyed if it fits into the budget. With `refusals` reads
+    What the server itself wishes for is obeyed if it fits into the budget. With `retry_denied` reads
     and writes are also tried again where the store has refused them: while a key is rotated, a role
     or a bucket is made, that passes by itself.
     """
 
-    budget: float = 120.0
-    first: float = 0.25
-    longest: float = 15.0
-    refusals: bool = False
+    timeout: float = 120.0
+    initial_delay: float = 0.25
+    max_delay: float = 15.0
+    retry_denied: bool = False
 
-    def hopes(self, error: StoreError) -> bool:
+    def is_retryable(self, error: StoreError) -> bool:
         """Tell whether a read or write that failed so may work later."""
         if isinstance(error, MissingObjectError | PreconditionError):
             return False
-        return self.refusals or is_away(error)
+        return self.retry_denied or is_unavailable(error)
 
-    def hopes_for_key(self, error: StoreError) -> bool:
+    def is_conditional_write_retryable(self, error: StoreError) -> bool:
         """Tell whether a conditional write that failed so was not made, and may be later."""
-        return self.refusals and isinstance(error, DeniedError)
+        return self.retry_denied and isinstance(error, DeniedError)
 
-    def pause(self, failures: int, jitter: float, wish: float) -> float:
+    def delay(self, failures: int, jitter: float, server_delay: float) -> float:
         """Seconds to wait after so many failures; at least what the server wished for."""
-        ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
-        return max(wish, ceiling * (0.5 + jitter / 2))
+        ceiling = min(self.max_delay, self.initial_delay * 2.0 ** min(failures - 1, 30))
+        return max(server_delay, ceiling * (0.5 + jitter / 2))
 
 
-class Setback(Struct, frozen=True):
-    """A request that failed and is made again after `pause` seconds."""
+class RetryEvent(Struct, frozen=True):
+    """A request that failed and is made again after `delay` seconds."""
 
     error: StoreError
     failures: int
-    pause: float
+    delay: float
 
 
-def unheard(_setback: Setback) -> None:
+def ignore_retry(_event: RetryEvent) -> None:
     """Tell nobody."""
 
 
@@ -93,30 +100,34 @@ class RetryingStore:
         self,
         inner: Store,
         clock: Clock,
-        backoff: Backoff,
-        tell: Callable[[Setback], None] = unheard,
+        policy: RetryPolicy,
+        on_retry: Callable[[RetryEvent], None] = ignore_retry,
     ) -> None:
         self._inner = inner
         self._clock = clock
-        self._backoff = backoff
-        self._tell = tell
+        self._policy = policy
+        self._on_retry = on_retry
 
-    def get(self, key: str) -> Stored:
-        return self._call(lambda: self._inner.get(key), self._backoff.hopes)
+    def get(self, key: str) -> ObjectData:
+        return self._retry(lambda: self._inner.get(key), self._policy.is_retryable)
 
-    def get_into(self, key: str, room: Room) -> int:
-        return self._call(lambda: self._inner.get_into(key, room), self._backoff.hopes)
+    def get_into(self, key: str, sink: Sink) -> int:
+        return self._retry(lambda: self._inner.get_into(key, sink), self._policy.is_retryable)
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
-        return self._call(lambda: self._inner.get_range(key, offset, size), self._backoff.hopes)
+        return self._retry(
+            lambda: self._inner.get_range(key, offset, size), self._policy.is_retryable
+        )
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
-        return self._call(lambda: self._inner.put(key, parts, digest), self._backoff.hopes)
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
+        return self._retry(lambda: self._inner.put(key, parts, digest), self._policy.is_retryable)
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
-        return self._call(lambda: self._inner.put_if(key, body, etag), self._backoff.hopes_for_key)
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
+        return self._retry(
+            lambda: self._inner.put_if(key, body, etag), self._policy.is_conditional_write_retryable
+        )
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         """Go on after the last key where a page failed; each page has the whole budget."""
         found = self._inner.list(prefix, after)
         last = after
@@ -124,7 +135,7 @@ class RetryingStore:
             try:
                 each = next(found, None)
             except StoreAwayError as error:
-                found, each = self._resumed(prefix, last, error)
+                found, each = self._resume_list(prefix, last, error)
             if each is None:
                 return
             last = each.key
@@ -132,27 +143,29 @@ class RetryingStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
-        while batch := tuple(islice(waiting, DELETED_AT_ONCE)):
-            self._delete(batch)
+        while batch := tuple(islice(waiting, DELETE_BATCH_SIZE)):
+            self._delete_batch(batch)
 
-    def _delete(self, batch: Sequence[str]) -> None:
-        self._call(lambda: self._inner.delete(batch))
+    def _delete_batch(self, batch: Sequence[str]) -> None:
+        self._retry(lambda: self._inner.delete(batch))
 
-    def _resumed(
+    def _resume_list(
         self, prefix: str, last: str, error: StoreAwayError
-    ) -> tuple[Iterator[Listed], Listed | None]:
+    ) -> tuple[Iterator[ListedObject], ListedObject | None]:
         first = [error]
 
-        def again() -> tuple[Iterator[Listed], Listed | None]:
+        def again() -> tuple[Iterator[ListedObject], ListedObject | None]:
             if first:
                 raise first.pop()
             found = self._inner.list(prefix, last)
             return found, next(found, None)
 
-        return self._call(again)
+        return self._retry(again)
 
-    def _call(
-        self, request: Callable[[], _Result], hopes: Callable[[StoreError], bool] = is_away
+    def _retry(
+        self,
+        request: Callable[[], _Result],
+        is_retryable: Callable[[StoreError], bool] = is_unavailable,
     ) -> _Result:
         began = self._clock.monotonic()
         failures = 0
@@ -160,31 +173,31 @@ class RetryingStore:
             try:
                 return request()
             except StoreError as error:
-                if not hopes(error):
+                if not is_retryable(error):
                     raise
                 failures += 1
-                self._wait(Setback(error, failures, self._pause(failures, error)), began)
+                self._wait(RetryEvent(error, failures, self._delay(failures, error)), began)
 
-    def _pause(self, failures: int, error: StoreError) -> float:
+    def _delay(self, failures: int, error: StoreError) -> float:
         wish = error.retry_after if isinstance(error, StoreAwayError) else 0.0
-        return self._backoff.pause(failures, self._clock.jitter(), wish)
+        return self._policy.delay(failures, self._clock.jitter(), wish)
 
-    def _wait(self, setback: Setback, began: float) -> None:
+    def _wait(self, event: RetryEvent, began: float) -> None:
         spent = self._clock.monotonic() - began
-        error = setback.error
-        if spent + setback.pause > self._backoff.budget:
-            tries = f"given up after {setback.failures} tries in {spent:.0f} s"
-            raise _given_up(error, f"{error} ({tries})") from error
-        self._tell(setback)
-        if self._clock.wait(setback.pause):
+        error = event.error
+        if spent + event.delay > self._policy.timeout:
+            tries = f"given up after {event.failures} tries in {spent:.0f} s"
+            raise _final_error(error, f"{error} ({tries})") from error
+        self._on_retry(event)
+        if self._clock.wait(event.delay):
             raise error
 
 
-def _given_up(error: StoreError, words: str) -> StoreError:
+def _final_error(error: StoreError, message: str) -> StoreError:
     """Return an error of the same kind."""
     if isinstance(error, StoreAwayError):
-        return StoreAwayError(words, error.retry_after)
-    return type(error)(words)
+        return StoreAwayError(message, error.retry_after)
+    return type(error)(message)
 
 
 if TYPE_CHECKING:

@@ -17,19 +17,26 @@ from reconcile.mirror.errors import (
     StoreAwayError,
 )
 from reconcile.mirror.store import s3_xml
-from reconcile.mirror.store.config import Credentials, Location
-from reconcile.mirror.store.port import Absent, Bytes, Listed, Room, Store, Stored
+from reconcile.mirror.store.config import CredentialsProvider, StoreLocation
+from reconcile.mirror.store.port import (
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 from reconcile.mirror.store.s3_errors import (
-    BeyondError,
-    Refusal,
+    ErrorResponse,
+    RangeNotSatisfiableError,
     UnknownFunctionError,
     error_of_response,
 )
-from reconcile.mirror.store.s3_http import Request, Wire
+from reconcile.mirror.store.s3_http import S3Client, S3Request
 
 OK = 200
-PARTIAL = 206
-AT_ONCE = 1000
+PARTIAL_CONTENT = 206
+MAX_KEYS = 1000
 """How many keys one request lists or deletes, by the protocol."""
 
 
@@ -38,21 +45,21 @@ class S3Store:
 
     def __init__(
         self,
-        location: Location,
-        credentials: Credentials,
+        location: StoreLocation,
+        credentials: CredentialsProvider,
         now: Callable[[], float] = time,
     ) -> None:
-        self._wire = Wire(location, credentials, now)
+        self._client = S3Client(location, credentials, now)
         self._prefix = location.prefix
         self._one_by_one = False
 
-    def get(self, key: str) -> Stored:
-        answer = self._wire.fetch(Request("GET", "s3:GetObject", self._prefix + key))
-        return Stored(answer.data, _etag(answer.headers.get("ETag", "")))
+    def get(self, key: str) -> ObjectData:
+        answer = self._client.fetch(S3Request("GET", "s3:GetObject", self._prefix + key))
+        return ObjectData(answer.data, _parse_etag(answer.headers.get("ETag", "")))
 
-    def get_into(self, key: str, room: Room) -> int:
-        request = Request("GET", "s3:GetObject", self._prefix + key)
-        size, more = self._wire.fetch_into(request, room)
+    def get_into(self, key: str, sink: Sink) -> int:
+        request = S3Request("GET", "s3:GetObject", self._prefix + key)
+        size, more = self._client.fetch_into(request, sink)
         if more:
             raise DamagedError(f"{key} has more than {size} bytes")
         return size
@@ -62,26 +69,28 @@ class S3Store:
             return b""
         headers = {"Range": f"bytes={offset}-{offset + size - 1}"}
         try:
-            answer = self._wire.fetch(
-                Request("GET", "s3:GetObject", self._prefix + key, headers=headers)
+            answer = self._client.fetch(
+                S3Request("GET", "s3:GetObject", self._prefix + key, headers=headers)
             )
-        except BeyondError:
+        except RangeNotSatisfiableError:
             raise DamagedError(f"{key} ends before byte {offset}") from None
         # A server that knows no ranges answers 200 with everything.
-        data = answer.data if answer.status == PARTIAL else answer.data[offset : offset + size]
+        data = (
+            answer.data if answer.status == PARTIAL_CONTENT else answer.data[offset : offset + size]
+        )
         if len(data) != size:
             raise DamagedError(f"{key} ends at byte {offset + len(data)}, not {offset + size}")
         return data
 
-    def put(self, key: str, parts: Sequence[Bytes], digest: str) -> None:
-        self._wire.fetch(
-            Request("PUT", "s3:PutObject", self._prefix + key, parts=parts, digest=digest)
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
+        self._client.fetch(
+            S3Request("PUT", "s3:PutObject", self._prefix + key, parts=parts, digest=digest)
         )
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         # Ceph 16 compares the ETag as it comes, with its quotes; the others take both forms.
         condition = {"If-Match": etag} if isinstance(etag, str) else {"If-None-Match": "*"}
-        request = Request(
+        request = S3Request(
             "PUT",
             "s3:PutObject",
             self._prefix + key,
@@ -90,70 +99,72 @@ class S3Store:
             digest=hashlib.sha256(body).hexdigest(),
         )
         try:
-            written = self._wire.fetch(request).headers.get("ETag", "")
+            written = self._client.fetch(request).headers.get("ETag", "")
         except MissingObjectError as error:
             raise PreconditionError(f"{key} is gone") from error
         if not written:
             raise StoreAwayError(f"the store did not say under which ETag it has {key} now")
-        return _etag(written)
+        return _parse_etag(written)
 
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         query = {
             "list-type": "2",
             "prefix": self._prefix + prefix,
-            "max-keys": str(AT_ONCE),
+            "max-keys": str(MAX_KEYS),
             "encoding-type": "url",
         }
         place = {"start-after": self._prefix + after} if after else {}
         while True:
-            request = Request("GET", "s3:ListBucket", "", query=query | place)
-            page = s3_xml.page(self._wire.fetch(request))
+            request = S3Request("GET", "s3:ListBucket", "", query=query | place)
+            page = s3_xml.parse_list_page(self._client.fetch(request))
             for each in page.objects:
-                yield Listed(each.key.removeprefix(self._prefix), each.size, each.modified)
+                yield ListedObject(each.key.removeprefix(self._prefix), each.size, each.modified)
             if not page.token:
                 return
             place = {"continuation-token": page.token}
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
-        while batch := [self._prefix + key for key in islice(waiting, AT_ONCE)]:
-            if self._one_by_one or not self._deleted_at_once(batch):
+        while batch := [self._prefix + key for key in islice(waiting, MAX_KEYS)]:
+            if self._one_by_one or not self._delete_batch(batch):
                 for key in batch:
-                    self._delete(key)
+                    self._delete_one(key)
 
-    def _deleted_at_once(self, batch: Sequence[str]) -> bool:
+    def _delete_batch(self, batch: Sequence[str]) -> bool:
         """Tell whether the store took the request; what it says of single keys is raised."""
-        body = s3_xml.deletion(batch)
-        request = Request(
+        body = s3_xml.build_delete_body(batch)
+        request = S3Request(
             "POST",
             "s3:DeleteObject",
             "",
-            headers={"Content-MD5": s3_xml.md5(body)},
+            headers={"Content-MD5": s3_xml.content_md5(body)},
             query={"delete": ""},
             parts=(body,),
             digest=hashlib.sha256(body).hexdigest(),
         )
         try:
-            answer = self._wire.fetch(request)
+            answer = self._client.fetch(request)
         except (DeniedError, UnknownFunctionError):
             # Some servers lack it, and Ceph 16 wants the right for the bucket, not for the keys.
             self._one_by_one = True
             return False
-        for kept in s3_xml.kept(answer):
-            refusal = Refusal(OK, kept.code, kept.message)
-            raise error_of_response(refusal, replace(self._wire.asked(request), key=kept.key))
+        for kept in s3_xml.parse_delete_errors(answer):
+            refusal = ErrorResponse(OK, kept.code, kept.message)
+            raise error_of_response(
+                refusal, replace(self._client.request_context(request), key=kept.key)
+            )
         return True
 
-    def _delete(self, full: str) -> None:
+    def _delete_one(self, key: str) -> None:
         with contextlib.suppress(MissingObjectError):
-            self._wire.fetch(Request("DELETE", "s3:DeleteObject", full))
+            self._client.fetch(S3Request("DELETE", "s3:DeleteObject", key))
 
     def close(self) -> None:
         """Close what connections are idle."""
-        self._wire.close()
+        self._client.close()
 
 
-def _etag(header: str) -> str:
+def _parse_etag(header: str) -> str:
     return header.removeprefix("W/").strip('"')
 
 

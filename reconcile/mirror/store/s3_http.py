@@ -21,27 +21,32 @@ from urllib3.util import Timeout
 
 from reconcile.mirror.errors import DeniedError, SettingsError
 from reconcile.mirror.store import s3_errors, s3_xml
-from reconcile.mirror.store.config import Credentials, Keys, Location, Style
-from reconcile.mirror.store.port import Bytes, Room
-from reconcile.mirror.store.s3_errors import Asked, Refusal
-from reconcile.mirror.store.sigv4 import Draft, signed
+from reconcile.mirror.store.config import (
+    AccessKeys,
+    AddressingStyle,
+    CredentialsProvider,
+    StoreLocation,
+)
+from reconcile.mirror.store.port import BytesLike, Sink
+from reconcile.mirror.store.s3_errors import ErrorResponse, RequestContext
+from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
 
-_PROVIDERS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
+_PROVIDER_HOSTS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
 """Whose host names have rules of their own, which minio-py knows."""
 
 
-class Address(Struct, frozen=True):
+class BucketAddress(Struct, frozen=True):
     """A bucket's scheme, its host with the port, and the path in front of keys."""
 
     scheme: str
     host: str
-    path: str
+    base_path: str
 
-    def of(self, key: str) -> str:
+    def key_path(self, key: str) -> str:
         """Return a key's path, percent-encoded; that of the bucket for an empty key."""
         if not key:
-            return self.path or "/"
-        return f"{self.path}/{quote(key)}"
+            return self.base_path or "/"
+        return f"{self.base_path}/{quote(key)}"
 
     def url(self, path: str, query: str) -> str:
         """Return what HTTP asks for."""
@@ -49,29 +54,29 @@ class Address(Struct, frozen=True):
         return f"{self.scheme}://{self.host}{path}{asked}"
 
 
-def address_of(location: Location) -> Address:
+def resolve_address(location: StoreLocation) -> BucketAddress:
     """Tell where a bucket is.
 
     Raises:
         SettingsError: Endpoint, region and bucket do not go together.
     """
     url = urlsplit(location.endpoint)
-    if _PROVIDERS.search(url.hostname or ""):
-        return _of_provider(location)
+    if _PROVIDER_HOSTS.search(url.hostname or ""):
+        return _provider_address(location)
     # A certificate for *.host does not cover a bucket with dots in its name.
     dotted = "." in location.bucket and url.scheme == "https"
-    if location.style is Style.VIRTUAL_HOST and not dotted:
-        return Address(url.scheme, f"{location.bucket}.{url.netloc}", "")
-    return Address(url.scheme, url.netloc, f"/{location.bucket}")
+    if location.style is AddressingStyle.VIRTUAL_HOST and not dotted:
+        return BucketAddress(url.scheme, f"{location.bucket}.{url.netloc}", "")
+    return BucketAddress(url.scheme, url.netloc, f"/{location.bucket}")
 
 
-def _of_provider(location: Location) -> Address:
+def _provider_address(location: StoreLocation) -> BucketAddress:
     from minio.helpers import BaseURL
 
     try:
         base = BaseURL(location.endpoint, location.region)
-        if location.style is not Style.AUTO:
-            base.virtual_style_flag = location.style is Style.VIRTUAL_HOST
+        if location.style is not AddressingStyle.AUTO:
+            base.virtual_style_flag = location.style is AddressingStyle.VIRTUAL_HOST
         url = base.build(
             method="GET",
             region=location.region,
@@ -80,22 +85,22 @@ def _of_provider(location: Location) -> Address:
         )
     except ValueError as error:
         raise SettingsError(f"S3_ENDPOINT or S3_REGION makes no sense: {error}") from error
-    return Address(url.scheme, url.netloc, url.path.removesuffix("/key"))
+    return BucketAddress(url.scheme, url.netloc, url.path.removesuffix("/key"))
 
 
-def query_of(parameters: Mapping[str, str]) -> str:
+def encode_query(parameters: Mapping[str, str]) -> str:
     """Return parameters percent-encoded and in the order in which they are signed."""
     pairs = sorted((quote(name, ""), quote(value, "")) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
-SUCCESS = frozenset({200, 204, 206})
-EMPTY = sha256(b"").hexdigest()
-PIECE = 256 * 1024
+SUCCESS_STATUSES = frozenset({200, 204, 206})
+EMPTY_SHA256 = sha256(b"").hexdigest()
+SEND_BUFFER_SIZE = 256 * 1024
 """Bytes that are sent or read at a time: enough to save calls, and little enough for caches."""
 
 
-class Request(Struct, frozen=True):
+class S3Request(Struct, frozen=True):
     """One request; `key` is from the bucket's root on, and empty for the bucket itself.
 
     Attributes:
@@ -113,11 +118,11 @@ class Request(Struct, frozen=True):
     key: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[Bytes] = ()
-    digest: str = EMPTY
+    parts: Sequence[BytesLike] = ()
+    digest: str = EMPTY_SHA256
 
 
-class Wire:
+class S3Client:
     """Signs requests and sends them, each once; safe for many threads.
 
     Args:
@@ -128,17 +133,17 @@ class Wire:
 
     def __init__(
         self,
-        location: Location,
-        credentials: Credentials,
+        location: StoreLocation,
+        credentials: CredentialsProvider,
         now: Callable[[], float] = time,
     ) -> None:
         self.location = location
         self._credentials = credentials
         self._now = now
-        self._address = address_of(location)
-        self._http = pool(location)
+        self._address = resolve_address(location)
+        self._http = build_connection_pool(location)
 
-    def send(self, request: Request) -> BaseHTTPResponse:
+    def send(self, request: S3Request) -> BaseHTTPResponse:
         """Send a request and return the answer, whose body is still to be read.
 
         Keys that the store refuses are read again, and if there are newer ones the request is made
@@ -148,28 +153,28 @@ class Wire:
             StoreError: Of the kind that `Store` promises.
         """
         try:
-            keys = self._credentials.keys()
-            answer = self._tried(request, keys)
-            if isinstance(answer, Refusal) and answer.is_about_keys:
-                newer = self._credentials.renewed(keys)
-                answer = answer if newer == keys else self._tried(request, newer)
+            keys = self._credentials.get_keys()
+            answer = self._attempt(request, keys)
+            if isinstance(answer, ErrorResponse) and answer.is_auth_failure:
+                newer = self._credentials.refresh(keys)
+                answer = answer if newer == keys else self._attempt(request, newer)
         except SettingsError as error:
             raise DeniedError(str(error)) from error
-        if isinstance(answer, Refusal):
-            raise s3_errors.error_of_response(answer, self.asked(request))
+        if isinstance(answer, ErrorResponse):
+            raise s3_errors.error_of_response(answer, self.request_context(request))
         return answer
 
-    def fetch(self, request: Request) -> BaseHTTPResponse:
+    def fetch(self, request: S3Request) -> BaseHTTPResponse:
         """Send a request and return the answer with its whole body, as it was stored, in `data`."""
         answer = self.send(request)
         try:
             answer.read(decode_content=False, cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             answer.close()
-            raise s3_errors.error_of_exception(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.request_context(request)) from error
         return answer
 
-    def fetch_into(self, request: Request, room: Room) -> tuple[int, bool]:
+    def fetch_into(self, request: S3Request, sink: Sink) -> tuple[int, bool]:
         """Send a request and read the answer's body, as far as there is room.
 
         Returns:
@@ -177,10 +182,10 @@ class Wire:
         """
         answer = self.send(request)
         try:
-            size, more = _read_into(answer, room)
+            size, more = _read_body_into(answer, sink)
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             answer.close()
-            raise s3_errors.error_of_exception(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.request_context(request)) from error
         except BaseException:
             answer.close()
             raise
@@ -190,73 +195,73 @@ class Wire:
             answer.release_conn()
         return size, more
 
-    def asked(self, request: Request) -> Asked:
+    def request_context(self, request: S3Request) -> RequestContext:
         """Return what an error says about a request."""
-        return Asked(self.location, request.action, request.key)
+        return RequestContext(self.location, request.action, request.key)
 
     def close(self) -> None:
         """Close what connections are idle."""
         self._http.clear()
 
-    def _tried(self, request: Request, keys: Keys) -> BaseHTTPResponse | Refusal:
-        answer = self._once(request, keys)
-        if answer.status in SUCCESS:
+    def _attempt(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse | ErrorResponse:
+        answer = self._send_once(request, keys)
+        if answer.status in SUCCESS_STATUSES:
             return answer
-        refusal = self._refusal(answer, request)
-        return replace(refusal, message=_without(refusal.message, keys))
+        refusal = self._read_error_response(answer, request)
+        return replace(refusal, message=_redact_keys(refusal.message, keys))
 
-    def _once(self, request: Request, keys: Keys) -> BaseHTTPResponse:
-        draft = self._draft(request)
+    def _send_once(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse:
+        draft = self._build_unsigned(request)
         try:
             return self._http.urlopen(
                 request.method,
                 self._address.url(draft.path, draft.query),
-                body=_body(request.parts),
-                headers=signed(draft, keys, self.location.region, self._now()),
+                body=_request_body(request.parts),
+                headers=sign_headers(draft, keys, self.location.region, self._now()),
                 preload_content=False,
                 redirect=False,
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise s3_errors.error_of_exception(error, self.asked(request)) from error
+            raise s3_errors.error_of_exception(error, self.request_context(request)) from error
 
-    def _draft(self, request: Request) -> Draft:
+    def _build_unsigned(self, request: S3Request) -> UnsignedRequest:
         headers = dict(request.headers)
         if request.parts or request.method in {"PUT", "POST"}:
             headers["Content-Length"] = str(sum(map(len, request.parts)))
-        return Draft(
+        return UnsignedRequest(
             method=request.method,
             host=self._address.host,
-            path=self._address.of(request.key),
-            query=query_of(request.query),
+            path=self._address.key_path(request.key),
+            query=encode_query(request.query),
             headers=headers,
             digest=request.digest,
         )
 
-    def _refusal(self, answer: BaseHTTPResponse, request: Request) -> Refusal:
+    def _read_error_response(self, answer: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
         try:
             answer.read(cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise s3_errors.error_of_exception(error, self.asked(request)) from error
-        code, message = s3_xml.complaint(answer.data)
+            raise s3_errors.error_of_exception(error, self.request_context(request)) from error
+        code, message = s3_xml.parse_error_body(answer.data)
         headers = answer.headers
-        return Refusal(
+        return ErrorResponse(
             status=answer.status,
             code=code,
             message=message,
             region=headers.get("x-amz-bucket-region", ""),
-            retry_after=self._seconds(headers.get("Retry-After", "")),
-            skew=self._skew(headers.get("Date", "")),
+            retry_after=self._parse_retry_after(headers.get("Retry-After", "")),
+            skew=self._clock_skew(headers.get("Date", "")),
         )
 
-    def _seconds(self, text: str) -> float:
+    def _parse_retry_after(self, text: str) -> float:
         """Read a Retry-After: seconds or a date."""
         try:
             return max(0.0, float(text))
         except ValueError:
-            return max(0.0, -self._skew(text))
+            return max(0.0, -self._clock_skew(text))
 
-    def _skew(self, date: str) -> float:
+    def _clock_skew(self, date: str) -> float:
         """Seconds from an HTTP date until now; 0 where there is none."""
         try:
             return self._now() - parsedate_to_datetime(date).timestamp()
@@ -264,28 +269,28 @@ class Wire:
             return 0.0
 
 
-def _read_into(answer: BaseHTTPResponse, room: Room) -> tuple[int, bool]:
+def _read_body_into(answer: BaseHTTPResponse, sink: Sink) -> tuple[int, bool]:
     """Read a body, and one byte at most of what has no room; IncompleteRead if it is cut off."""
     # urllib3's own `readinto` copies what it has read elsewhere: a tenth of a large restore.
     body = getattr(answer, "_fp", None)
     if not isinstance(body, HTTPResponse):
         body = answer
     promised, at = answer.length_remaining, 0
-    room.begin()
-    while space := room.space():
+    sink.begin()
+    while space := sink.space():
         if not (size := body.readinto(space)):
             if promised is not None and at < promised:
                 raise urllib3.exceptions.IncompleteRead(at, promised - at)
             return at, False
-        room.take(size)
+        sink.take(size)
         at += size
     return at, bool(body.read(1))
 
 
-def pool(location: Location) -> urllib3.PoolManager:
+def build_connection_pool(location: StoreLocation) -> urllib3.PoolManager:
     """Return connections that retry nothing and follow nothing by themselves."""
     settings: dict[str, Any] = {
-        "timeout": Timeout(connect=location.patience.connect, read=location.patience.read),
+        "timeout": Timeout(connect=location.timeouts.connect, read=location.timeouts.read),
         "maxsize": location.connections,
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": location.ca_file or certifi.where(),
@@ -296,18 +301,18 @@ def pool(location: Location) -> urllib3.PoolManager:
     return urllib3.PoolManager(num_pools=2, **settings)
 
 
-def _body(parts: Sequence[Bytes]) -> Bytes | Iterator[Bytes] | None:
+def _request_body(parts: Sequence[BytesLike]) -> BytesLike | Iterator[BytesLike] | None:
     if len(parts) <= 1:
         return parts[0] if parts else None
-    return _pieces(parts)
+    return _join_small_parts(parts)
 
 
-def _pieces(parts: Sequence[Bytes]) -> Iterator[Bytes]:
+def _join_small_parts(parts: Sequence[BytesLike]) -> Iterator[BytesLike]:
     """Put small parts together; a large one is never copied."""
-    waiting: list[Bytes] = []
+    waiting: list[BytesLike] = []
     size = 0
     for part in parts:
-        if size + len(part) > PIECE and waiting:
+        if size + len(part) > SEND_BUFFER_SIZE and waiting:
             yield b"".join(waiting)
             waiting, size = [], 0
         waiting.append(part)
@@ -316,8 +321,8 @@ def _pieces(parts: Sequence[Bytes]) -> Iterator[Bytes]:
         yield b"".join(waiting)
 
 
-def _without(text: str, keys: Keys) -> str:
+def _redact_keys(text: str, keys: AccessKeys) -> str:
     """Take secrets out of what a server said, should it repeat them."""
-    for secret in filter(None, (keys.secret, keys.token)):
+    for secret in filter(None, (keys.secret_key, keys.session_token)):
         text = text.replace(secret, "…")
     return text

@@ -14,10 +14,10 @@ from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.store.port import Listed
+from reconcile.mirror.store.port import ListedObject
 
 
-def parsed(body: bytes, *names: str) -> ET.Element:
+def parse_xml(body: bytes, *names: str) -> ET.Element:
     """Return the root of an answer.
 
     Raises:
@@ -27,57 +27,57 @@ def parsed(body: bytes, *names: str) -> ET.Element:
         root = ET.fromstring(body)  # noqa: S314 - expat refuses bombs
     except (SyntaxError, LookupError) as error:
         raise ValueError(str(error)) from error
-    name = _local(root)
+    name = _local_name(root)
     if names and name not in names:
         raise ValueError(f"it is a <{name}>, not a <{names[0]}>")
     return root
 
 
-def children(element: ET.Element, name: str) -> Iterator[ET.Element]:
+def iter_children(element: ET.Element, name: str) -> Iterator[ET.Element]:
     """Yield the children of this name, in whatever namespace a server puts them."""
     for child in element:
-        if _local(child) == name:
+        if _local_name(child) == name:
             yield child
 
 
-def text_of(element: ET.Element, *path: str) -> str:
+def get_child_text(element: ET.Element, *path: str) -> str:
     """Return the text of the first such child, or of its child; empty where there is none."""
     for name in path:
-        found = next(children(element, name), None)
+        found = next(iter_children(element, name), None)
         if found is None:
             return ""
         element = found
     return element.text or ""
 
 
-def complaint(body: bytes) -> tuple[str, str]:
+def parse_error_body(body: bytes) -> tuple[str, str]:
     """Return the code and the message of an error; empty where the answer is somebody else's."""
     try:
-        root = parsed(body)
+        root = parse_xml(body)
     except ValueError:
         return "", ""
-    error = next(children(root, "Error"), root)
-    return text_of(error, "Code"), text_of(error, "Message")
+    error = next(iter_children(root, "Error"), root)
+    return get_child_text(error, "Code"), get_child_text(error, "Message")
 
 
-def time_of(text: str) -> float:
+def parse_iso_time(text: str) -> float:
     """Return seconds since 1970; ValueError for what is no time of ISO 8601."""
     time = datetime.fromisoformat(text)
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def _local(element: ET.Element) -> str:
+def _local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-class Page(Struct, frozen=True):
+class ListPage(Struct, frozen=True):
     """A part of a listing; `token` asks for the next, empty after the last."""
 
-    objects: tuple[Listed, ...]
+    objects: tuple[ListedObject, ...]
     token: str
 
 
-class Kept(Struct, frozen=True):
+class DeleteError(Struct, frozen=True):
     """An object that could not be deleted, and why."""
 
     key: str
@@ -85,30 +85,30 @@ class Kept(Struct, frozen=True):
     message: str
 
 
-def page(answer: BaseHTTPResponse) -> Page:
+def parse_list_page(answer: BaseHTTPResponse) -> ListPage:
     """Read one answer to ListObjectsV2; its keys are from the bucket's root on."""
     try:
-        root = parsed(answer.data, "ListBucketResult")
-        listed = tuple(_listed(one) for one in children(root, "Contents"))
+        root = parse_xml(answer.data, "ListBucketResult")
+        listed = tuple(_parse_listed_object(one) for one in iter_children(root, "Contents"))
     except ValueError as error:
         raise StoreAwayError(f"the store's listing cannot be read: {error}") from error
-    more = text_of(root, "IsTruncated").lower() == "true"
-    token = text_of(root, "NextContinuationToken")
+    more = get_child_text(root, "IsTruncated").lower() == "true"
+    token = get_child_text(root, "NextContinuationToken")
     if more and not token:
         raise StoreAwayError("the store's listing says that there is more, but not where")
-    return Page(listed, token if more else "")
+    return ListPage(listed, token if more else "")
 
 
-def _listed(one: ET.Element) -> Listed:
+def _parse_listed_object(one: ET.Element) -> ListedObject:
     """Read one object; keys were asked for in the encoding of URLs, which all names survive."""
-    key, time = text_of(one, "Key"), text_of(one, "LastModified")
+    key, time = get_child_text(one, "Key"), get_child_text(one, "LastModified")
     if not key:
         raise ValueError("an object has no key")
-    modified = time_of(time) if time else 0.0
-    return Listed(unquote_plus(key), int(text_of(one, "Size") or 0), modified)
+    modified = parse_iso_time(time) if time else 0.0
+    return ListedObject(unquote_plus(key), int(get_child_text(one, "Size") or 0), modified)
 
 
-def deletion(keys: Sequence[str]) -> bytes:
+def build_delete_body(keys: Sequence[str]) -> bytes:
     """Return the body of DeleteObjects; the answer then only names what failed."""
     root = ET.Element("Delete", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
     ET.SubElement(root, "Quiet").text = "true"
@@ -117,17 +117,20 @@ def deletion(keys: Sequence[str]) -> bytes:
     return ET.tostring(root)
 
 
-def kept(answer: BaseHTTPResponse) -> list[Kept]:
+def parse_delete_errors(answer: BaseHTTPResponse) -> list[DeleteError]:
     """Read what DeleteObjects left."""
     try:
-        errors = list(children(parsed(answer.data, "DeleteResult"), "Error"))
+        errors = list(iter_children(parse_xml(answer.data, "DeleteResult"), "Error"))
     except ValueError as error:
         raise StoreAwayError(f"the store's answer cannot be read: {error}") from error
     return [
-        Kept(text_of(one, "Key"), text_of(one, "Code"), text_of(one, "Message")) for one in errors
+        DeleteError(
+            get_child_text(one, "Key"), get_child_text(one, "Code"), get_child_text(one, "Message")
+        )
+        for one in errors
     ]
 
 
-def md5(body: bytes) -> str:
+def content_md5(body: bytes) -> str:
     """Return a Content-MD5, without which servers refuse DeleteObjects."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

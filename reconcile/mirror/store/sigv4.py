@@ -13,13 +13,13 @@ from time import gmtime, strftime
 
 from msgspec import Struct
 
-from reconcile.mirror.store.config import Keys
+from reconcile.mirror.store.config import AccessKeys
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_SPACES = re.compile(" +")
+_REPEATED_SPACES = re.compile(" +")
 
 
-class Draft(Struct, frozen=True):
+class UnsignedRequest(Struct, frozen=True):
     """A request to be signed.
 
     Attributes:
@@ -39,34 +39,36 @@ class Draft(Struct, frozen=True):
     digest: str
 
 
-def signed(draft: Draft, keys: Keys, region: str, now: float) -> dict[str, str]:
+def sign_headers(
+    request: UnsignedRequest, keys: AccessKeys, region: str, now: float
+) -> dict[str, str]:
     """Return the headers to send, `Authorization` among them.
 
     Args:
-        draft: What is to be sent.
+        request: What is to be sent.
         keys: Whose request it is.
         region: Where the store says that it is.
         now: Seconds since 1970: servers refuse what is off by more than 15 minutes.
     """
     time = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
     headers = {
-        "Host": draft.host,
-        "x-amz-content-sha256": draft.digest,
+        "Host": request.host,
+        "x-amz-content-sha256": request.digest,
         "x-amz-date": time,
-        **draft.headers,
+        **request.headers,
     }
-    if keys.token:
-        headers["x-amz-security-token"] = keys.token
-    names, canonical = _canonical(draft, headers)
-    proof = signature(keys.secret, time, region, canonical.encode())
+    if keys.session_token:
+        headers["x-amz-security-token"] = keys.session_token
+    names, canonical = _canonical_request(request, headers)
+    proof = compute_signature(keys.secret_key, time, region, canonical.encode())
     headers["Authorization"] = (
-        f"{_ALGORITHM} Credential={keys.access}/{_scope(time, region)}, SignedHeaders={names}, "
+        f"{_ALGORITHM} Credential={keys.access_key}/{_credential_scope(time, region)}, SignedHeaders={names}, "
         f"Signature={proof}"
     )
     return headers
 
 
-def signature(secret: str, time: str, region: str, canonical: bytes) -> str:
+def compute_signature(secret: str, time: str, region: str, canonical: bytes) -> str:
     """Return what proves that whoever sends a request knows the secret.
 
     Args:
@@ -75,25 +77,27 @@ def signature(secret: str, time: str, region: str, canonical: bytes) -> str:
         region: Where the store says that it is.
         canonical: The request in the form that both sides hash.
     """
-    said = (_ALGORITHM, time, _scope(time, region), sha256(canonical).hexdigest())
-    return _hmac(_key(secret, time[:8], region), "\n".join(said)).hex()
+    said = (_ALGORITHM, time, _credential_scope(time, region), sha256(canonical).hexdigest())
+    return _hmac(_signing_key(secret, time[:8], region), "\n".join(said)).hex()
 
 
-def _scope(time: str, region: str) -> str:
+def _credential_scope(time: str, region: str) -> str:
     return f"{time[:8]}/{region}/s3/aws4_request"
 
 
-def _canonical(draft: Draft, headers: Mapping[str, str]) -> tuple[str, str]:
+def _canonical_request(request: UnsignedRequest, headers: Mapping[str, str]) -> tuple[str, str]:
     """Return the names of what is signed, and the request in the form that both sides hash."""
-    lines = {name.lower(): _SPACES.sub(" ", value).strip() for name, value in headers.items()}
+    lines = {
+        name.lower(): _REPEATED_SPACES.sub(" ", value).strip() for name, value in headers.items()
+    }
     names = ";".join(sorted(lines))
     written = "".join(f"{name}:{lines[name]}\n" for name in sorted(lines))
-    parts = (draft.method, draft.path, draft.query, written, names, draft.digest)
+    parts = (request.method, request.path, request.query, written, names, request.digest)
     return names, "\n".join(parts)
 
 
 @lru_cache(maxsize=4)
-def _key(secret: str, day: str, region: str) -> bytes:
+def _signing_key(secret: str, day: str, region: str) -> bytes:
     """Derive the key of one day, which is the same for all its requests."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, "s3", "aws4_request"):

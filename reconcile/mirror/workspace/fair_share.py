@@ -15,234 +15,244 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import (
-    CROWD,
-    Seen,
-    Skipped,
-    TooManyError,
-    Walk,
-    unreadable_root,
+    LARGE_DIRECTORY,
+    FileStat,
+    SkippedEntries,
+    TooManyEntriesError,
+    WorkspaceWalk,
+    unreadable_root_error,
     walk,
 )
 
 MAX_FILES: Final = 250_000
 """How much entries may weigh if nobody says otherwise; `docs/mirror.md` says what they cost."""
 
-_LEVELS: Final = 16
+_MAX_SHARE_DEPTH: Final = 16
 """Below so many levels directories have no shares of their own: paths may be very deep."""
 
 
-class Bounds(Struct, frozen=True):
+class WalkLimits(Struct, frozen=True):
     """The most that all entries together may weigh, and what the last snapshot has.
 
-    `known` gives paths; it is asked only where there is no room for all.
+    `previous_paths` gives paths; it is asked only where there is no room for all.
     """
 
-    limit: int
-    known: Callable[[], Container[str]]
+    max_weight: int
+    previous_paths: Callable[[], Container[str]]
 
 
 def walk_within(
-    root: Path, excludes: Excludes, bounds: Bounds, stop: Callable[[], bool]
-) -> tuple[list[Seen], Skipped]:
+    root: Path, excludes: Excludes, limits: WalkLimits, is_cancelled: Callable[[], bool]
+) -> tuple[list[FileStat], SkippedEntries]:
     """List what a snapshot takes of everything below `root`, in the order of paths.
 
     Raises:
         WorkspaceError: the root itself cannot be read.
-        StoppedError: `stop` said so.
+        StoppedError: `is_cancelled` said so.
     """
     try:
-        return walk(root, excludes, stop=stop, limit=bounds.limit)
-    except TooManyError:
-        known = bounds.known()
+        return walk(root, excludes, is_cancelled=is_cancelled, max_weight=limits.max_weight)
+    except TooManyEntriesError:
+        known = limits.previous_paths()
     try:
-        with Directories(root) as directories:
-            return _Sharing(directories, excludes, stop, bounds.limit).share(known).sorted()
+        with DirectoryHandles(root) as directories:
+            return (
+                FairShareWalk(directories, excludes, is_cancelled, limits.max_weight)
+                .run_fair(known)
+                .sorted()
+            )
     except OSError as error:
-        raise unreadable_root(error) from error
+        raise unreadable_root_error(error) from error
 
 
-class _Turn(Enum):
+class _Phase(Enum):
     """What is taken of a directory: one that is known has a turn for that, and later a second."""
 
     ALL = "all of a new one"
-    KNOWN = "what is known"
-    NEW = "what is not known"
+    PREVIOUS = "what is known"
+    ADDED = "what is not known"
 
 
-class _Branch(Struct):
-    """A directory and what is below it: `todo` is to be listed, `below` has shares of its own.
+class _Subtree(Struct):
+    """A directory and what is below it: `pending` is to be listed, `children` has shares of its own.
 
-    `size` is how much that is new the directory itself holds, -1 as long as nobody knows.
+    `new_weight` is how much that is new the directory itself holds, -1 as long as nobody knows.
     """
 
     path: str
     level: int
-    turn: "_Turn"
-    todo: list[str]
-    taken: float = 0
-    size: float = -1
-    below: "list[tuple[float, bool, str, _Branch]]" = field(default_factory=list)
+    phase: "_Phase"
+    pending: list[str]
+    weight_taken: float = 0
+    new_weight: float = -1
+    children: "list[tuple[float, bool, str, _Subtree]]" = field(default_factory=list)
 
     @property
-    def over(self) -> bool:
-        return not self.todo and not self.below
+    def is_done(self) -> bool:
+        return not self.pending and not self.children
 
     @property
-    def ahead(self) -> float:
+    def next_weight(self) -> float:
         """What will have been taken of it after its next turn."""
-        if self.todo:
-            return self.taken + max(self.size, 0)
-        top, _, _, branch = self.below[0]
-        return self.taken + top - branch.taken
+        if self.pending:
+            return self.weight_taken + max(self.new_weight, 0)
+        top, _, _, branch = self.children[0]
+        return self.weight_taken + top - branch.weight_taken
 
-    def push(self, branch: "_Branch") -> None:
-        late = branch.turn is not _Turn.KNOWN
-        heappush(self.below, (branch.ahead, late, branch.path, branch))
+    def push(self, subtree: "_Subtree") -> None:
+        late = subtree.phase is not _Phase.PREVIOUS
+        heappush(self.children, (subtree.next_weight, late, subtree.path, subtree))
 
-    def next(self) -> "_Branch":
-        return heappop(self.below)[3]
+    def pop(self) -> "_Subtree":
+        return heappop(self.children)[3]
 
 
-class _Sharing(Walk):
-    _known: Container[str] = ()
-    _turn = _Turn.ALL
+class FairShareWalk(WorkspaceWalk):
+    """A walk in which each directory gets its share of the entries that fit."""
 
-    def share(self, known: Container[str]) -> "_Sharing":
+    _previous_paths: Container[str] = ()
+    _phase = _Phase.ALL
+
+    def run_fair(self, previous_paths: Container[str]) -> "FairShareWalk":
         """Take what there is room for; raises OSError where the root itself cannot be read."""
         os.scandir(self._directories.root).close()
-        self._known = known
-        self._todo.clear()
-        root, crowds = _Branch("", 0, _Turn.KNOWN, [""]), list[str]()
-        while not root.over or crowds:
-            if root.over:
-                self._list_some(crowds.pop(), len(crowds) + 1)
-                self._grow(root)
+        self._previous_paths = previous_paths
+        self._pending.clear()
+        root, crowds = _Subtree("", 0, _Phase.PREVIOUS, [""]), list[str]()
+        while not root.is_done or crowds:
+            if root.is_done:
+                self._list_part(crowds.pop(), len(crowds) + 1)
+                self._add_children(root)
             else:
                 self._list_next(root)
-                crowds.extend(self._crowded)
-                self._crowded.clear()
+                crowds.extend(self._large_directories)
+                self._large_directories.clear()
         return self
 
-    def _list_next(self, root: _Branch) -> None:
+    def _list_next(self, root: _Subtree) -> None:
         """List the directory whose turn it is, or see first how much is new in it."""
         chain = [root]
-        while not chain[-1].todo:
-            chain.append(chain[-1].next())
-        last, room = chain[-1], self.room
-        if last.turn is not _Turn.KNOWN and last.size < 0:
-            last.size = self._count(last.path)
-            if not last.size and last.turn is _Turn.NEW:
-                last.todo.clear()
+        while not chain[-1].pending:
+            chain.append(chain[-1].pop())
+        last, room = chain[-1], self.remaining
+        if last.phase is not _Phase.PREVIOUS and last.new_weight < 0:
+            last.new_weight = self._count_new(last.path)
+            if not last.new_weight and last.phase is _Phase.ADDED:
+                last.pending.clear()
         else:
-            path, self._turn = last.todo.pop(), last.turn
-            again = self._list_whole(path) and last.turn is _Turn.KNOWN
-            self._grow(last)
+            path, self._phase = last.pending.pop(), last.phase
+            again = self._list_directory(path) and last.phase is _Phase.PREVIOUS
+            self._add_children(last)
             if again:
-                last.push(_Branch(path, last.level + 1, _Turn.NEW, [path]))
-            last.turn, last.size, self._turn = _Turn.ALL, 0, _Turn.ALL
+                last.push(_Subtree(path, last.level + 1, _Phase.ADDED, [path]))
+            last.phase, last.new_weight, self._phase = _Phase.ALL, 0, _Phase.ALL
         for branch in chain:
-            branch.taken += room - self.room
+            branch.weight_taken += room - self.remaining
         for above, branch in reversed(list(pairwise(chain))):
-            if not branch.over:
+            if not branch.is_done:
                 above.push(branch)
 
-    def _count(self, path: str) -> int:
+    def _count_new(self, path: str) -> int:
         """Return how many new entries there are, if there are not very many."""
-        self._breathe()
+        self._check_cancelled()
         prefix = f"{path}/" if path else ""
         try:
             with os.scandir(self._directories.open(path)) as found:
-                names = (prefix + entry.name for entry in islice(found, CROWD))
-                return sum(name not in self._known for name in names)
+                names = (prefix + entry.name for entry in islice(found, LARGE_DIRECTORY))
+                return sum(name not in self._previous_paths for name in names)
         except OSError:
             return 0
 
-    def _grow(self, branch: _Branch) -> None:
-        fresh, self._todo = self._todo, []
-        if branch.level >= _LEVELS:
-            branch.todo.extend(fresh)
+    def _add_children(self, subtree: _Subtree) -> None:
+        fresh, self._pending = self._pending, []
+        if subtree.level >= _MAX_SHARE_DEPTH:
+            subtree.pending.extend(fresh)
             return
         for path in fresh:
-            turn = _Turn.KNOWN if path in self._known else _Turn.ALL
-            branch.push(_Branch(path, branch.level + 1, turn, [path]))
+            turn = _Phase.PREVIOUS if path in self._previous_paths else _Phase.ALL
+            subtree.push(_Subtree(path, subtree.level + 1, turn, [path]))
 
-    def _list_whole(self, path: str) -> bool:
+    def _list_directory(self, path: str) -> bool:
         """Take up one directory; a repository's own is taken with all below, or stays as it was.
 
         Returns:
             Whether it may have a second turn: it is no repository's, and not crowded.
         """
-        count, room, beyond = len(self.seen), self.room, self.skipped.beyond
+        count, room, beyond = len(self.stats), self.remaining, self.skipped.over_limit
         self._in_repository = False
         self._list(path)
         if not self._in_repository:
-            return not self._crowded
-        self._turn = _Turn.ALL
-        self._finish()
-        if self.skipped.beyond > beyond:
-            del self.seen[count:]
-            self.room = room
+            return not self._large_directories
+        self._phase = _Phase.ALL
+        self._walk_all()
+        if self.skipped.over_limit > beyond:
+            del self.stats[count:]
+            self.remaining = room
             self.skipped.unknown.append(path)
         return False
 
-    def _chosen(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
+    def _select(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
         """Return what has its turn, in order; nothing where there is no room."""
-        if self._turn is not _Turn.ALL and not self._in_repository:
-            known = self._turn is _Turn.KNOWN
-            entries = [e for e in entries if (prefix + e.name in self._known) is known]
-        if self.room > 0:
-            return sorted(entries, key=self._order(prefix))
-        for entry in self._wanted(prefix, entries):
-            self._refuse(prefix + entry.name)
+        if self._phase is not _Phase.ALL and not self._in_repository:
+            known = self._phase is _Phase.PREVIOUS
+            entries = [e for e in entries if (prefix + e.name in self._previous_paths) is known]
+        if self.remaining > 0:
+            return sorted(entries, key=self._sort_key(prefix))
+        for entry in self._iter_not_excluded(prefix, entries):
+            self._reject(prefix + entry.name)
         return []
 
-    def _order(self, prefix: str) -> "Callable[[os.DirEntry[str]], tuple[bool, str]]":
-        return lambda entry: (prefix + entry.name not in self._known, entry.name)
+    def _sort_key(self, prefix: str) -> "Callable[[os.DirEntry[str]], tuple[bool, str]]":
+        return lambda entry: (prefix + entry.name not in self._previous_paths, entry.name)
 
-    def _wanted(
+    def _iter_not_excluded(
         self, prefix: str, entries: "Iterable[os.DirEntry[str]]"
     ) -> "Iterator[os.DirEntry[str]]":
-        match = self._excludes.match
+        match = self._excludes.is_excluded
         for entry in entries:
             path, name = prefix + entry.name, entry.name
             if not match(path, name, directory=entry.is_dir(follow_symlinks=False)):
                 yield entry
 
-    def _list_crowd(self, path: str) -> None:
-        self._list_some(path, 1)
+    def _list_large(self, path: str) -> None:
+        self._list_part(path, 1)
 
-    def _list_some(self, path: str, parts: int) -> None:
+    def _list_part(self, path: str, parts: int) -> None:
         """Of a directory with very many entries take the first, in one of so many parts of room."""
         prefix = f"{path}/" if path else ""
-        room = max(-(-int(self.room) // parts), 1)
+        room = max(-(-int(self.remaining) // parts), 1)
         try:
             with os.scandir(self._directories.open(path)) as found:
-                wanted = _Counted(self._wanted(prefix, found), self._breathe)
-                first = nsmallest(room, wanted, key=self._order(prefix))
+                wanted = _CountingIterator(
+                    self._iter_not_excluded(prefix, found), self._check_cancelled
+                )
+                first = nsmallest(room, wanted, key=self._sort_key(prefix))
         except OSError as error:
-            self._lost(path, error)
+            self._record_unreadable(path, error)
             return
-        self._take(path, first)
-        self.skipped.beyond += wanted.count - len(first)
+        self._add_entries(path, first)
+        self.skipped.over_limit += wanted.count - len(first)
 
-    def _refuse(self, path: str) -> None:
-        self.skipped.add("beyond", path)
+    def _reject(self, path: str) -> None:
+        self.skipped.add("over_limit", path)
 
 
-class _Counted:
+class _CountingIterator:
     """Counts what goes through, and breathes now and then."""
 
-    def __init__(self, entries: "Iterable[os.DirEntry[str]]", breathe: Callable[[], None]) -> None:
+    def __init__(
+        self, entries: "Iterable[os.DirEntry[str]]", check_cancelled: Callable[[], None]
+    ) -> None:
         self._entries = entries
-        self._breathe = breathe
+        self._check_cancelled = check_cancelled
         self.count = 0
 
     def __iter__(self) -> "Iterator[os.DirEntry[str]]":
         for entry in self._entries:
             self.count += 1
-            if not self.count % CROWD:
-                self._breathe()
+            if not self.count % LARGE_DIRECTORY:
+                self._check_cancelled()
             yield entry

@@ -18,9 +18,15 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.workspace.dirfd import Directories
-from reconcile.mirror.workspace.reader import CHUNK, ChangedError, look, read_chunks, read_growing
-from reconcile.mirror.workspace.walk import Seen
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
+from reconcile.mirror.workspace.reader import (
+    CHUNK,
+    FileChangedError,
+    read_chunks,
+    read_growing,
+    stat_path,
+)
+from reconcile.mirror.workspace.walk import FileStat
 
 WAL, JOURNAL, SHARED_MEMORY = "-wal", "-journal", "-shm"
 _WAL_HEADER = 32
@@ -29,8 +35,8 @@ _WAL_HEADER = 32
 class Database(Struct, frozen=True):
     """A database with a log beside it; the two are taken together or not at all."""
 
-    main: Seen
-    log: Seen
+    main: FileStat
+    log: FileStat
 
     @property
     def has_wal(self) -> bool:
@@ -38,16 +44,16 @@ class Database(Struct, frozen=True):
         return self.log.path.endswith(WAL)
 
 
-class Piece(Struct, frozen=True):
-    """Bytes of one of the two files; `seen` is what it was when the copy began."""
+class DatabaseChunk(Struct, frozen=True):
+    """Bytes of one of the two files; `file` is what it was when the copy began."""
 
-    seen: Seen
+    file: FileStat
     data: bytes
 
 
-def databases(seen: Iterable[Seen]) -> list[Database]:
+def find_databases(stats: Iterable[FileStat]) -> list[Database]:
     """Find databases with a log, by their names."""
-    files = {entry.path: entry for entry in seen if stat.S_ISREG(entry.mode)}
+    files = {entry.path: entry for entry in stats if stat.S_ISREG(entry.mode)}
     return [
         Database(main, files[path + suffix])
         for path, main in files.items()
@@ -56,9 +62,9 @@ def databases(seen: Iterable[Seen]) -> list[Database]:
     ]
 
 
-def shared_memory(seen: Iterable[Seen]) -> frozenset[str]:
+def find_shared_memory(stats: Iterable[FileStat]) -> frozenset[str]:
     """Find the paths of shared memory, which is left out of snapshots."""
-    paths = {entry.path for entry in seen}
+    paths = {entry.path for entry in stats}
     return frozenset(
         path
         for path in paths
@@ -67,38 +73,41 @@ def shared_memory(seen: Iterable[Seen]) -> frozenset[str]:
 
 
 def read_database(
-    directories: Directories, database: Database, size: int = CHUNK
-) -> Iterator[Piece]:
+    directories: DirectoryHandles, database: Database, size: int = CHUNK
+) -> Iterator[DatabaseChunk]:
     """Yield the database's file in pieces of `size` bytes, then its log's.
 
     ChangedError, at the end at the latest, where they do not fit together: all pieces are to be
     thrown away then, and the last committed version stays.
     """
-    main, log = look(directories, database.main.path), look(directories, database.log.path)
+    main, log = (
+        stat_path(directories, database.main.path),
+        stat_path(directories, database.log.path),
+    )
     if not database.has_wal:
-        yield from _read(main, read_chunks(directories, main, size))
-        yield from _read(log, read_chunks(directories, log, size))
-        _unchanged(directories, main)
+        yield from _label_chunks(main, read_chunks(directories, main, size))
+        yield from _label_chunks(log, read_chunks(directories, log, size))
+        _check_unchanged(directories, main)
         return
-    header = _header(directories, log)
-    yield from _read(main, read_chunks(directories, main, size))
-    longer = look(directories, log.path)
-    yield from _read(longer, read_growing(directories, longer, size))
-    if _header(directories, longer) != header or longer.inode != log.inode:
-        raise ChangedError(log.path)
-    _unchanged(directories, main)
+    header = _read_wal_header(directories, log)
+    yield from _label_chunks(main, read_chunks(directories, main, size))
+    longer = stat_path(directories, log.path)
+    yield from _label_chunks(longer, read_growing(directories, longer, size))
+    if _read_wal_header(directories, longer) != header or longer.inode != log.inode:
+        raise FileChangedError(log.path)
+    _check_unchanged(directories, main)
 
 
-def _read(seen: Seen, pieces: Iterable[bytes]) -> Iterator[Piece]:
+def _label_chunks(file: FileStat, pieces: Iterable[bytes]) -> Iterator[DatabaseChunk]:
     for data in pieces:
-        yield Piece(seen, data)
+        yield DatabaseChunk(file, data)
 
 
-def _header(directories: Directories, log: Seen) -> bytes:
+def _read_wal_header(directories: DirectoryHandles, log: FileStat) -> bytes:
     start = replace(log, size=min(log.size, _WAL_HEADER))
     return b"".join(read_growing(directories, start, _WAL_HEADER))
 
 
-def _unchanged(directories: Directories, main: Seen) -> None:
-    if look(directories, main.path) != main:
-        raise ChangedError(main.path)
+def _check_unchanged(directories: DirectoryHandles, main: FileStat) -> None:
+    if stat_path(directories, main.path) != main:
+        raise FileChangedError(main.path)

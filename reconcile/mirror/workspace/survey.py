@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconcile.mirror.snapshot.encoding import MAX_PATH
-from reconcile.mirror.snapshot.keys import CHUNK, LARGE
-from reconcile.mirror.workspace.walk import Seen, Skipped
+from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
+from reconcile.mirror.workspace.walk import FileStat, SkippedEntries
 
 MAX_FILE: Final = 1 << 40
 """Bytes of one file, holes included."""
@@ -17,23 +17,23 @@ MAX_FILE: Final = 1 << 40
 MAX_CHUNKS: Final = 1 << 18
 """Chunks of all large files together: 2 TiB."""
 
-_SHORT: Final = MAX_PATH // 4
+_SAFE_PATH_LENGTH: Final = MAX_PATH // 4
 
 
-def fitting(seen: list[Seen], skipped: Skipped) -> list[Seen]:
+def select_storable(stats: list[FileStat], skipped: SkippedEntries) -> list[FileStat]:
     """Return what is taken, in the same order; what is not is counted in `skipped`.
 
     Of a file that is too large the version that was taken before stays. The smallest come first
     where there are too many chunks.
     """
-    large = [one for one in seen if one.size > LARGE]
-    beyond = _beyond(large) if large else frozenset[str]()
-    if not beyond and all(len(one.path) <= _SHORT for one in seen):
-        return seen
-    return [one for one in seen if _fits(one, beyond, skipped)]
+    large = [one for one in stats if one.size > MAX_PACKED_FILE]
+    beyond = _find_over_limit(large) if large else frozenset[str]()
+    if not beyond and all(len(one.path) <= _SAFE_PATH_LENGTH for one in stats):
+        return stats
+    return [one for one in stats if _is_storable(one, beyond, skipped)]
 
 
-def _beyond(large: Sequence[Seen]) -> frozenset[str]:
+def _find_over_limit(large: Sequence[FileStat]) -> frozenset[str]:
     """Return the paths of files for which there is no room."""
     left = MAX_CHUNKS
     beyond = []
@@ -46,12 +46,15 @@ def _beyond(large: Sequence[Seen]) -> frozenset[str]:
     return frozenset(beyond)
 
 
-def _fits(one: Seen, beyond: frozenset[str], skipped: Skipped) -> bool:
-    if one.path in beyond:
-        skipped.add("too_large", one.path)
-        skipped.unknown.append(one.path)
+def _is_storable(stat: FileStat, over_limit: frozenset[str], skipped: SkippedEntries) -> bool:
+    if stat.path in over_limit:
+        skipped.add("too_large", stat.path)
+        skipped.unknown.append(stat.path)
         return False
-    if len(one.path) > _SHORT and len(one.path.encode(errors="surrogateescape")) > MAX_PATH:
-        skipped.add("too_deep", one.path[:200])
+    if (
+        len(stat.path) > _SAFE_PATH_LENGTH
+        and len(stat.path.encode(errors="surrogateescape")) > MAX_PATH
+    ):
+        skipped.add("too_deep", stat.path[:200])
         return False
     return True

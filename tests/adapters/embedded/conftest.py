@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.server import Settings
-from reconcile.runtime.clock import later
+from reconcile.adapters.embedded.server import EmbeddedSettings
+from reconcile.runtime.clock import add_seconds
 
 NOON = "2026-01-31T12:00:00Z"
 
@@ -22,7 +22,7 @@ class Clock:
         return self.time
 
     def pass_(self, seconds: float) -> None:
-        self.time = later(self.time, seconds)
+        self.time = add_seconds(self.time, seconds)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def clock() -> Clock:
 @pytest.fixture
 def settings(clock):
     numbers = itertools.count(1)
-    return Settings(now=clock.now, new_uid=lambda: f"uid-{next(numbers)}")
+    return EmbeddedSettings(now=clock.now, new_uid=lambda: f"uid-{next(numbers)}")
 
 
 @pytest.fixture

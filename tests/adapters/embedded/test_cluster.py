@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.adapters.embedded.server import Settings
-from reconcile.adapters.embedded.server_side_apply import field_name, prune
+from reconcile.adapters.embedded.server import EmbeddedSettings
+from reconcile.adapters.embedded.server_side_apply import format_field_path, remove_unowned
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
-from reconcile.core.fields.managed_fields import fields_of, leaves, owners
-from reconcile.core.fields.merge_schema import UNKNOWN, schema_of
+from reconcile.core.fields.managed_fields import (
+    build_field_set,
+    iter_managed_fields,
+    iter_owned_paths,
+)
+from reconcile.core.fields.merge_schema import UNKNOWN, merge_schema_for
 from reconcile.core.model import Kind, ObjectRef
 from tests.contracts.bodies import (
     BINDING,
@@ -49,7 +53,7 @@ def test_without_settings_uids_are_random_and_time_is_real():
 
 def test_a_manager_keeps_its_time_until_it_changes_something(cluster, clock):
     def times(obj):
-        return {owner.manager: owner.time for owner in owners(obj)}
+        return {owner.manager: owner.time for owner in iter_managed_fields(obj)}
 
     first = clock.time
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
@@ -67,7 +71,7 @@ def test_objects_of_all_namespaces_can_be_listed(cluster):
 
 
 def test_only_the_given_namespaces_are_there():
-    cluster = EmbeddedCluster(settings=Settings(namespaces={"a"}))
+    cluster = EmbeddedCluster(settings=EmbeddedSettings(namespaces={"a"}))
     cluster.apply(config_map("a"), OURS)
     with pytest.raises(NotFoundError, match='namespaces "b" not found'):
         cluster.apply(config_map("b"), OURS)
@@ -91,7 +95,7 @@ def test_an_object_of_an_unheard_kind_cannot_be_edited(cluster):
 def test_what_nobody_has_claimed_is_claimed_before_the_first_apply(cluster):
     cluster.apply(config_map("n"), OURS)
     cluster.edit(ref(config_map("n")), [value("/data", {"a": "1"})], "stranger")
-    assert list(owners(cluster.get(CONFIG_MAP, "n", "one"))) == []
+    assert list(iter_managed_fields(cluster.get(CONFIG_MAP, "n", "one"))) == []
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map("n", data={"a": "2"}), OURS)
     assert [owner.manager for owner in refused.value.owners] == ["before-first-apply"]
@@ -99,8 +103,8 @@ def test_what_nobody_has_claimed_is_claimed_before_the_first_apply(cluster):
 
 def test_an_empty_map_is_owned_as_newer_servers_have_it(cluster):
     declared = pod("n", volumes=[{"name": "work", "emptyDir": {}}])
-    owner = next(owners(cluster.apply(declared, OURS)))
-    assert owner.fields == fields_of(declared, schema_of(POD))
+    owner = next(iter_managed_fields(cluster.apply(declared, OURS)))
+    assert owner.fields == build_field_set(declared, merge_schema_for(POD))
 
 
 def test_a_conflict_over_a_member_of_a_set_names_it(cluster):
@@ -112,7 +116,11 @@ def test_a_conflict_over_a_member_of_a_set_names_it(cluster):
 
 
 def field_names(obj):
-    return {field_name(path) for owner in owners(obj) for path in leaves(owner.fields)}
+    return {
+        format_field_path(path)
+        for owner in iter_managed_fields(obj)
+        for path in iter_owned_paths(owner.fields)
+    }
 
 
 @pytest.mark.parametrize(
@@ -229,7 +237,7 @@ def test_metadata_of_a_role_binding_can_change(cluster):
 
 
 def test_what_is_owned_in_a_list_that_is_atomic_now_is_left_to_it():
-    assert prune(["a"], {"f:x": {}}, {}, UNKNOWN) == ["a"]
+    assert remove_unowned(["a"], {"f:x": {}}, {}, UNKNOWN) == ["a"]
 
 
 def test_a_list_survives_writes_while_it_is_read(cluster):

@@ -7,7 +7,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
-from reconcile.core.fields.managed_fields import owners
+from reconcile.core.fields.managed_fields import iter_managed_fields
 from tests.contracts.bodies import OURS, POD, config_map, exists, kind_of, owner, pod, ref, uid
 
 DAY = 24 * 3600
@@ -16,7 +16,7 @@ DAY = 24 * 3600
 @pytest.fixture
 def simulated(settings):
     """A node that runs by itself, as with a state file."""
-    return EmbeddedCluster(settings=replace(settings, simulates=True))
+    return EmbeddedCluster(settings=replace(settings, auto_tick=True))
 
 
 def phase(cluster):
@@ -104,7 +104,7 @@ def test_what_the_kubelet_reports_is_its_own_and_a_subresource(cluster):
     cluster.apply(pod("n"), OURS)
     cluster.tick()
     running = cluster.get(POD, "n", "one")
-    reporters = [each for each in owners(running) if each.subresource]
+    reporters = [each for each in iter_managed_fields(running) if each.subresource]
     assert [(each.manager, each.subresource) for each in reporters] == [("kubelet", "status")]
     assert reporters[0].fields.keys() == {"f:status"}
     assert cluster.apply(pod("n"), OURS) == running
@@ -198,7 +198,7 @@ def test_a_running_pod_is_gone_as_soon_as_it_has_ended(cluster):
 def test_a_pod_takes_its_time_to_end_but_no_more_than_its_grace(
     settings, exit_s, grace, gone_after
 ):
-    cluster = EmbeddedCluster(settings=replace(settings, simulates=True, exit_s=exit_s))
+    cluster = EmbeddedCluster(settings=replace(settings, auto_tick=True, exit_seconds=exit_s))
     applied = cluster.apply(pod("n", terminationGracePeriodSeconds=grace), OURS)
     cluster.delete(POD, ref(applied), uid(applied))
     cluster.tick(gone_after - 1)

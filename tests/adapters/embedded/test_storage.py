@@ -186,7 +186,7 @@ def test_a_state_that_cannot_be_written_is_an_error_and_leaves_no_litter(path, t
         raise OSError(28, "No space left on device")
 
     with pytest.raises(ClusterError, match="cannot be written: No space left"):
-        StateFile(path).draft(1, objects())
+        StateFile(path).write_draft(1, objects())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,11 +194,11 @@ def test_a_state_that_cannot_be_put_in_place_is_an_error_and_leaves_no_litter(op
     cluster = opened()
     cluster.apply(config_map("n"), OURS)
     file = StateFile(path)
-    draft = file.draft(1, [])
+    draft = file.write_draft(1, [])
     path.unlink()
     path.mkdir()
     with pytest.raises(ClusterError, match="cannot be written: Is a directory"):
-        file.replace(draft)
+        file.commit(draft)
     assert not draft.exists()
 
 

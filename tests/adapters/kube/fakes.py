@@ -12,8 +12,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from reconcile.adapters.kube.cluster import KubeCluster
-from reconcile.adapters.kube.credentials import Credential, Credentials, FixedCredentials
-from reconcile.adapters.kube.transport import Server, Wire
+from reconcile.adapters.kube.credentials import Credential, CredentialProvider, FixedCredentials
+from reconcile.adapters.kube.transport import ApiClient, ApiEndpoint
 
 URL = "https://api.example:6443"
 
@@ -94,7 +94,7 @@ def status(code: int, reason: str, message: str, **details: Any) -> Reply:
 
 def talking_to(
     server: FakeServer,
-    credentials: Credentials | None = None,
+    credentials: CredentialProvider | None = None,
     mask: Callable[[str], str] = str,
     url: str = URL,
 ) -> KubeCluster:
@@ -103,4 +103,4 @@ def talking_to(
     session.trust_env = False
     session.mount("https://", server)
     known = credentials or FixedCredentials(Credential())
-    return KubeCluster(Wire(session, Server(url), known, mask))
+    return KubeCluster(ApiClient(session, ApiEndpoint(url), known, mask))

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from reconcile import __version__
-from reconcile.adapters.kube.connect import DEFAULTS, Options, connect
-from reconcile.adapters.kube.transport import Limits
+from reconcile.adapters.kube.connect import DEFAULT_CONNECT_OPTIONS, ConnectOptions, connect
+from reconcile.adapters.kube.transport import ConnectTimeouts
 from reconcile.core.errors import ClusterError, ForbiddenError
 from reconcile.core.model import Kind
 from tests.adapters.kube.fakes import FakeServer, Reply, status
@@ -21,14 +21,14 @@ POD = Kind("v1", "Pod")
 def seen_by(cluster, server=None):
     """Send one request to a fake server in place of the real one, and return what it was."""
     server = server or FakeServer(Reply())
-    cluster._wire._session.mount("https://", server)
+    cluster._client._session.mount("https://", server)
     cluster.get(POD, "a", "b")
     return server.seen[-1]
 
 
 def opened(tmp_path, cluster=None, user=None, **options):
     path = written(tmp_path / "config", {"server": SERVER, **(cluster or {})}, user)
-    return connect(str(path), None, Options(**options))
+    return connect(str(path), None, ConnectOptions(**options))
 
 
 def refused(tmp_path, cluster=None, user=None):
@@ -54,10 +54,10 @@ def test_requests_carry_our_name_and_take_compressed_json(tmp_path):
 
 
 def test_timeouts_and_connections_can_be_set(tmp_path):
-    cluster = opened(tmp_path, limits=Limits(1.0, 2.0), connections=40)
-    assert cluster._wire._session.get_adapter(SERVER)._pool_maxsize == 40
+    cluster = opened(tmp_path, timeouts=ConnectTimeouts(1.0, 2.0), max_connections=40)
+    assert cluster._client._session.get_adapter(SERVER)._pool_maxsize == 40
     assert seen_by(cluster).sent_with["timeout"] == (1.0, 2.0)
-    assert DEFAULTS.connections == 16
+    assert DEFAULT_CONNECT_OPTIONS.max_connections == 16
 
 
 def test_the_programs_own_environment_changes_nothing(tmp_path, monkeypatch):
@@ -81,7 +81,7 @@ def test_the_programs_own_environment_changes_nothing(tmp_path, monkeypatch):
 def test_the_environment_that_is_passed_in_names_files_and_proxies(tmp_path):
     path = written(tmp_path / "config", {"server": SERVER + "/"})
     environ = {"KUBECONFIG": str(path), "HTTPS_PROXY": "http://elsewhere.example:3128"}
-    seen = seen_by(connect(None, None, Options(environ)))
+    seen = seen_by(connect(None, None, ConnectOptions(environ)))
     assert seen.sent_with["proxies"] == {"all": "http://elsewhere.example:3128"}
     assert seen.path == "/api/v1/namespaces/a/pods/b"
 
@@ -95,7 +95,7 @@ def test_a_context_is_chosen_by_name(tmp_path):
     written(tmp_path / "one", {"server": SERVER}, {"token": "one"})
     written(tmp_path / "two", {"server": SERVER}, {"token": "two"}, name="second")
     environ = {"KUBECONFIG": f"{tmp_path / 'one'}:{tmp_path / 'two'}"}
-    seen = seen_by(connect(None, "second", Options(environ)))
+    seen = seen_by(connect(None, "second", ConnectOptions(environ)))
     assert seen.headers["Authorization"] == "Bearer two"
 
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 import urllib3
 
-from reconcile.adapters.kube.connect import Options, connect
-from reconcile.adapters.kube.transport import Limits
+from reconcile.adapters.kube.connect import ConnectOptions, connect
+from reconcile.adapters.kube.transport import ConnectTimeouts
 from reconcile.core.errors import ClusterError, UnavailableError
 from reconcile.core.model import Kind
 from tests.adapters.kube.fakes import URL, FakeServer, talking_to
@@ -104,7 +104,9 @@ def listening(answer):
 
 
 def cluster_at(tmp_path, url, **options):
-    return connect(str(written(tmp_path / "config", {"server": url})), None, Options(**options))
+    return connect(
+        str(written(tmp_path / "config", {"server": url})), None, ConnectOptions(**options)
+    )
 
 
 def test_nobody_listens(tmp_path):
@@ -117,8 +119,8 @@ def test_nobody_listens(tmp_path):
 
 def test_silence_is_given_up_after_the_limit(tmp_path):
     with listening(None) as port:
-        limits = Limits(connect=1.0, read=0.05)
-        error = error_of(cluster_at(tmp_path, f"http://127.0.0.1:{port}", limits=limits))
+        limits = ConnectTimeouts(connect=1.0, read=0.05)
+        error = error_of(cluster_at(tmp_path, f"http://127.0.0.1:{port}", timeouts=limits))
     assert type(error) is UnavailableError
     assert "no answer in time" in str(error)
 

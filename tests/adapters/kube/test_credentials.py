@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.adapters.kube.credentials import (
-    TOKEN_FILE_SECONDS,
+    TOKEN_REFRESH_SECONDS,
     Credential,
     FixedCredentials,
     KeyPair,
@@ -61,7 +61,7 @@ def test_a_token_file_is_read_again_every_minute(tmp_path):
     ask(server, credentials)
     path.write_text("two")
     ask(server, credentials)
-    clock.seconds += TOKEN_FILE_SECONDS
+    clock.seconds += TOKEN_REFRESH_SECONDS
     ask(server, credentials)
     assert tokens(server) == ["Bearer one", "Bearer one", "Bearer two"]
 
@@ -117,7 +117,7 @@ def test_a_known_token_outlives_its_file(tmp_path, damage):
     credentials = TokenFile(path, Credential(), clock)
     credentials.current()
     path.unlink() if damage == "unlink" else path.write_text("")
-    clock.seconds += TOKEN_FILE_SECONDS
+    clock.seconds += TOKEN_REFRESH_SECONDS
     assert credentials.current().token == "one"
 
 
@@ -127,7 +127,7 @@ def test_without_its_file_the_kubeconfigs_token_is_sent_and_the_certificate_alwa
     assert credentials.current().token == "fallback"
     path.write_text("one")
     assert credentials.renew(credentials.current())
-    assert (credentials.current().token, credentials.current().keys) == ("one", keys)
+    assert (credentials.current().token, credentials.current().key_pair) == ("one", keys)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import time
 import pytest
 
 from reconcile.core.errors import (
-    Absence,
+    AdmissionDeniedError,
     ClusterError,
     ConflictError,
-    DeniedError,
     FieldOwner,
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    NotFoundReason,
     ReconcileError,
     UnavailableError,
 )
@@ -258,7 +258,7 @@ def test_a_missing_right_is_told_from_an_object_that_is_denied():
     missing = error_of(status(403, "Forbidden", f'{RIGHT}namespace "team-a"', name="one"))
     assert (type(missing), missing.verb) == (ForbiddenError, "create")
     denied = error_of(status(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: q'))
-    assert (type(denied), denied.verb) == (DeniedError, "")
+    assert (type(denied), denied.verb) == (AdmissionDeniedError, "")
 
 
 def test_credentials_that_are_not_accepted_are_no_missing_right():
@@ -277,7 +277,7 @@ def test_credentials_that_are_not_accepted_are_no_missing_right():
     ],
 )
 def test_what_is_not_there_is_told(reply, absence):
-    assert error_of(reply).absence is Absence[absence]
+    assert error_of(reply).reason is NotFoundReason[absence]
 
 
 @pytest.mark.parametrize("reason", ["", 'RBAC: clusterrole "x" not found'])

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters.kube.credentials import KeyPair
-from reconcile.adapters.kube.exec_plugin import VERSIONS, ExecCredentials, Plugin
+from reconcile.adapters.kube.exec_plugin import EXEC_API_VERSIONS, ExecCredentials, ExecPlugin
 from reconcile.core.errors import ClusterError, ForbiddenError
 from reconcile.core.model import Kind
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
 
-V1, V1BETA1 = VERSIONS
+V1, V1BETA1 = EXEC_API_VERSIONS
 SCRIPT = """
 import json, os, sys
 with open("{runs}", "a") as runs:
@@ -35,12 +35,12 @@ def plugin(runs, status_text, version=V1, **fields):
     """A small program; `status_text` is Python and may use `number`, the count of its runs."""
     script = runs.with_name("plugin.py")
     script.write_text(SCRIPT.format(runs=runs, version=version, status=status_text))
-    return Plugin((sys.executable, str(script)), version, {"PATH": ""}, **fields)
+    return ExecPlugin((sys.executable, str(script)), version, {"PATH": ""}, **fields)
 
 
 def running(program):
     """A plugin that is this one line of Python."""
-    return Plugin((sys.executable, "-c", program), V1, {})
+    return ExecPlugin((sys.executable, "-c", program), V1, {})
 
 
 def printing(output):
@@ -59,7 +59,7 @@ def expiring(moment):
     return repr({"token": "t", "expirationTimestamp": moment})
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EXEC_API_VERSIONS)
 def test_both_versions_of_the_contract_are_spoken(runs, version):
     made = credentials(plugin(runs, 'dict(token="t-%d" % number)', version))
     assert made.current().token == "t-1"
@@ -69,7 +69,7 @@ def test_both_versions_of_the_contract_are_spoken(runs, version):
 
 def test_a_plugin_may_be_told_of_the_cluster(runs):
     cluster = {"server": "https://one.example", "config": {"audience": "x"}}
-    credentials(plugin(runs, "dict(token='t')", cluster=cluster)).current()
+    credentials(plugin(runs, "dict(token='t')", cluster_info=cluster)).current()
     assert asked(runs)[0]["spec"] == {"interactive": False, "cluster": cluster}
 
 
@@ -137,13 +137,13 @@ def test_many_threads_that_are_refused_run_it_once(runs):
 
 def test_it_may_give_a_client_certificate(runs):
     made = credentials(plugin(runs, "dict(clientCertificateData='c', clientKeyData='k')"))
-    assert (made.current().token, made.current().keys) == ("", KeyPair(b"c", b"k"))
+    assert (made.current().token, made.current().key_pair) == ("", KeyPair(b"c", b"k"))
 
 
 def test_a_token_goes_with_the_kubeconfigs_own_certificate(runs):
     keys = KeyPair(b"c", b"k")
     made = ExecCredentials(plugin(runs, "dict(token='t')"), keys, str)
-    assert made.current().keys is keys
+    assert made.current().key_pair is keys
 
 
 def word(**fields):
@@ -184,7 +184,7 @@ def test_a_failure_shows_what_the_plugin_complains_of_masked_and_cut():
 
 
 def test_a_missing_plugin_is_named_with_the_hint_how_to_install_it():
-    made = Plugin(("/absent/plugin", "--secret=canary"), V1, {}, install_hint="apt install it")
+    made = ExecPlugin(("/absent/plugin", "--secret=canary"), V1, {}, install_hint="apt install it")
     with pytest.raises(ClusterError) as caught:
         credentials(made).current()
     assert str(caught.value) == (
@@ -195,7 +195,7 @@ def test_a_missing_plugin_is_named_with_the_hint_how_to_install_it():
 
 def test_a_plugin_that_does_not_end_is_ended_with_all_its_children(tmp_path):
     script = "sleep 1000 & echo $! > $FILE; wait"
-    made = Plugin(("sh", "-c", script), V1, {"FILE": str(tmp_path / "pid"), "PATH": "/bin"})
+    made = ExecPlugin(("sh", "-c", script), V1, {"FILE": str(tmp_path / "pid"), "PATH": "/bin"})
     with pytest.raises(ClusterError, match=r"has not ended within 0\.5 s"):
         credentials(replace(made, timeout=0.5)).current()
     child = Path("/proc") / (tmp_path / "pid").read_text().strip()
@@ -209,7 +209,7 @@ def test_nobody_is_asked_for_input():
 
 
 def test_secrets_are_in_no_representation():
-    assert "canary" not in repr(Plugin(("x",), V1, {"TOKEN": "canary"}))
+    assert "canary" not in repr(ExecPlugin(("x",), V1, {"TOKEN": "canary"}))
 
 
 def test_the_default_clock_is_the_time_of_day(runs):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reconcile.adapters.kube.kubeconfig import Where, find
+from reconcile.adapters.kube.kubeconfig import LoadingRules, resolve_context
 from reconcile.core.errors import ClusterError
 from tests.adapters.kube.kubeconfigs import document, written
 
@@ -12,10 +12,10 @@ SERVER = {"server": "https://one.example"}
 
 
 def found(kubeconfig=None, context=None, account=None, **environ):
-    where = Where(kubeconfig, context, environ)
+    where = LoadingRules(kubeconfig, context, environ)
     if account:
-        where = Where(kubeconfig, context, environ, account)
-    return find(where)
+        where = LoadingRules(kubeconfig, context, environ, account)
+    return resolve_context(where)
 
 
 def refused(*arguments, **named):
@@ -193,4 +193,4 @@ def test_without_any_cluster_the_places_are_named(tmp_path):
 def test_secrets_are_in_no_representation(tmp_path):
     path = written(tmp_path / "config", SERVER, {"token": "canary"})
     assert "canary" not in repr(found(str(path)))
-    assert "canary" not in repr(Where(None, None, {"TOKEN": "canary"}))
+    assert "canary" not in repr(LoadingRules(None, None, {"TOKEN": "canary"}))

@@ -2,36 +2,36 @@
 
 import pytest
 
-from reconcile.adapters.kube.transport import choose
+from reconcile.adapters.kube.transport import choose_proxy
 
 SERVER = "https://api.corp.example:6443"
 PROXY = "http://proxy.example:3128"
 
 
 def test_without_a_proxy_there_is_none():
-    assert choose(SERVER, "", {}) == ""
+    assert choose_proxy(SERVER, "", {}) == ""
 
 
 def test_the_kubeconfig_wins_whatever_the_environment_says():
     environ = {"HTTPS_PROXY": "http://other.example", "NO_PROXY": "*"}
-    assert choose(SERVER, PROXY, environ) == PROXY
+    assert choose_proxy(SERVER, PROXY, environ) == PROXY
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
 def test_the_environment_may_name_one(name):
-    assert choose(SERVER, "", {name: PROXY}) == PROXY
-    assert choose(SERVER, "", {name: "proxy.example:3128"}) == PROXY
+    assert choose_proxy(SERVER, "", {name: PROXY}) == PROXY
+    assert choose_proxy(SERVER, "", {name: "proxy.example:3128"}) == PROXY
 
 
 def test_each_scheme_has_its_own():
     environ = {"HTTP_PROXY": PROXY}
-    assert choose(SERVER, "", environ) == ""
-    assert choose("http://api.corp.example", "", environ) == PROXY
+    assert choose_proxy(SERVER, "", environ) == ""
+    assert choose_proxy("http://api.corp.example", "", environ) == PROXY
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"])
 def test_this_machine_is_reached_directly(host):
-    assert choose(f"https://{host}:6443", "", {"HTTPS_PROXY": PROXY}) == ""
+    assert choose_proxy(f"https://{host}:6443", "", {"HTTPS_PROXY": PROXY}) == ""
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_this_machine_is_reached_directly(host):
 )
 def test_exemptions_are_hosts_domains_ports_and_networks(server, exempt, direct):
     environ = {"HTTPS_PROXY": PROXY, "HTTP_PROXY": PROXY, "no_proxy": exempt}
-    assert choose(server, "", environ) == ("" if direct else PROXY)
+    assert choose_proxy(server, "", environ) == ("" if direct else PROXY)

@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.adapters.kube import cluster as cluster_module
 from reconcile.adapters.kube.connect import connect
-from reconcile.adapters.kube.discovery import WELL_KNOWN, Resource
+from reconcile.adapters.kube.discovery import WELL_KNOWN, ApiResource
 from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
@@ -73,7 +73,7 @@ def served(plane, version):
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     entries = plane.request("GET", root).json().get("resources", [])
     return {
-        Kind(version, entry["kind"]): Resource(entry["name"], entry["namespaced"])
+        Kind(version, entry["kind"]): ApiResource(entry["name"], entry["namespaced"])
         for entry in entries
         if "/" not in entry["name"]
     }
@@ -92,7 +92,7 @@ def test_the_table_of_kinds_agrees_with_discovery(plane):
 
 
 def test_lists_go_on_over_pages(cluster, namespace, monkeypatch):
-    monkeypatch.setattr(cluster_module, "PAGE", 3)
+    monkeypatch.setattr(cluster_module, "PAGE_SIZE", 3)
     labels = {"a.example/x": "1", "b": "2"}
     with ThreadPoolExecutor(4) as pool:
         bodies = [config_map(namespace, f"n-{number}", labels=labels) for number in range(8)]
@@ -228,7 +228,7 @@ def test_a_kind_that_is_not_served_has_nothing_and_takes_nothing(cluster, namesp
 
 def test_a_kind_outside_the_table_is_discovered(cluster):
     review = Kind("authorization.k8s.io/v1", "LocalSubjectAccessReview")
-    path = cluster._resources.path(review, "team-a")
+    path = cluster._rest_mapper.path(review, "team-a")
     assert path == "/apis/authorization.k8s.io/v1/namespaces/team-a/localsubjectaccessreviews"
 
 

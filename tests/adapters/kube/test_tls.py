@@ -13,7 +13,13 @@ from cryptography.hazmat.primitives import serialization
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.credentials import Credential, KeyPair
-from reconcile.adapters.kube.transport import Server, TlsAdapter, Trust, Wire, context
+from reconcile.adapters.kube.transport import (
+    ApiClient,
+    ApiEndpoint,
+    TlsAdapter,
+    TlsConfig,
+    build_ssl_context,
+)
 from reconcile.core.errors import ClusterError, UnavailableError
 from tests.adapters.kube.kubeconfigs import written
 from tests.controlplane import ports
@@ -111,7 +117,7 @@ def test_another_authority_is_not_trusted_and_that_does_not_pass(tmp_path, local
 
 
 def test_only_the_kubeconfigs_authorities_are_loaded(authority):
-    made = context(Trust(authority.cert_pem.bytes()), None)
+    made = build_ssl_context(TlsConfig(authority.cert_pem.bytes()), None)
     assert made.cert_store_stats()["x509_ca"] == 1
     assert not made.verify_flags & ssl.VERIFY_X509_STRICT
 
@@ -153,7 +159,7 @@ def test_an_encrypted_key_is_refused_instead_of_asking_for_its_password(authorit
         serialization.BestAvailableEncryption(b"secret"),
     )
     with pytest.raises(ClusterError, match="client-key: the key is encrypted"):
-        context(Trust(), KeyPair(issued.cert_chain_pems[0].bytes(), encrypted))
+        build_ssl_context(TlsConfig(), KeyPair(issued.cert_chain_pems[0].bytes(), encrypted))
 
 
 class Rotating:
@@ -176,7 +182,7 @@ def test_a_new_client_certificate_is_shown_on_new_connections(local, authority):
         for pair in (*pairs, *pairs)
     ]
     with requests.Session() as session:
-        session.mount("https://", TlsAdapter(Trust(authority.cert_pem.bytes()), 4))
-        cluster = KubeCluster(Wire(session, Server(local), Rotating(*credentials), str))
+        session.mount("https://", TlsAdapter(TlsConfig(authority.cert_pem.bytes()), 4))
+        cluster = KubeCluster(ApiClient(session, ApiEndpoint(local), Rotating(*credentials), str))
         shown = [cluster.server_version() for _ in credentials]
     assert shown == ["client-1.example", "client-2.example"] * 2

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from reconcile.adapters.sources.git import checkout_of, revision_of
+from reconcile.adapters.sources.git import find_checkout, read_revision
 from tests.adapters.sources.repositories import embed_bare_repository
 
 
@@ -38,14 +38,14 @@ def head(repository):
 
 
 def test_a_clean_folder_is_at_its_commit(repository):
-    assert revision_of(repository / "desired") == head(repository)
-    assert revision_of(repository) == head(repository)
+    assert read_revision(repository / "desired") == head(repository)
+    assert read_revision(repository) == head(repository)
 
 
 def test_what_is_changed_elsewhere_is_of_no_account(repository):
     (repository / "other.txt").write_text("2")
-    assert revision_of(repository / "desired") == head(repository)
-    assert revision_of(repository) == f"{head(repository)}-dirty"
+    assert read_revision(repository / "desired") == head(repository)
+    assert read_revision(repository) == f"{head(repository)}-dirty"
 
 
 @pytest.mark.parametrize(
@@ -59,45 +59,45 @@ def test_what_is_changed_elsewhere_is_of_no_account(repository):
 )
 def test_what_is_not_as_committed_makes_it_dirty(repository, change):
     change(repository / "desired")
-    assert revision_of(repository / "desired") == f"{head(repository)}-dirty"
+    assert read_revision(repository / "desired") == f"{head(repository)}-dirty"
 
 
 def test_what_is_staged_makes_it_dirty(repository):
     (repository / "desired/b.yaml").write_text("b: 1\n")
     git(repository, "add", ".")
-    assert revision_of(repository / "desired") == f"{head(repository)}-dirty"
+    assert read_revision(repository / "desired") == f"{head(repository)}-dirty"
 
 
 def test_a_new_commit_is_another_revision(repository):
-    before = revision_of(repository)
+    before = read_revision(repository)
     git(repository, "commit", "-q", "--allow-empty", "-m", "second")
-    assert revision_of(repository) not in {before, ""}
+    assert read_revision(repository) not in {before, ""}
 
 
 def test_outside_of_git_there_is_no_revision(tmp_path):
-    assert revision_of(tmp_path) == ""
+    assert read_revision(tmp_path) == ""
 
 
 def test_before_the_first_commit_there_is_no_revision(tmp_path):
     git(tmp_path, "init", "-q")
-    assert revision_of(tmp_path) == ""
+    assert read_revision(tmp_path) == ""
 
 
 def test_without_git_there_is_no_revision(repository, monkeypatch):
     monkeypatch.setenv("PATH", str(repository))
-    assert revision_of(repository) == ""
+    assert read_revision(repository) == ""
 
 
 def test_a_work_tree_of_its_own_is_known(repository, tmp_path):
     git(repository, "worktree", "add", "-q", str(tmp_path / "second"))
-    assert revision_of(tmp_path / "second/desired") == head(repository)
+    assert read_revision(tmp_path / "second/desired") == head(repository)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
 def test_a_checkout_that_belongs_to_somebody_else_is_known(repository):
     for path in (repository, *repository.rglob("*")):
         os.chown(path, 65534, 65534)
-    assert revision_of(repository / "desired") == head(repository)
+    assert read_revision(repository / "desired") == head(repository)
 
 
 def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
@@ -110,21 +110,21 @@ def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
     git(other, "commit", "-q", "--allow-empty", "-m", "theirs")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
-    assert revision_of(repository / "desired") == head(repository)
+    assert read_revision(repository / "desired") == head(repository)
 
 
 def test_the_repository_is_not_written_to(repository):
     index = repository / ".git/index"
     os.utime(repository / "desired/a.yaml", (1, 1))
     before = index.read_bytes()
-    assert revision_of(repository / "desired") == head(repository)
+    assert read_revision(repository / "desired") == head(repository)
     assert index.read_bytes() == before
 
 
 def test_nothing_that_the_repository_configures_is_run(repository, tmp_path):
     canary = tmp_path / "canary"
     git(repository, "config", "core.fsmonitor", f"touch {canary}; false")
-    assert revision_of(repository / "desired") == head(repository)
+    assert read_revision(repository / "desired") == head(repository)
     assert not canary.exists()
 
 
@@ -140,8 +140,8 @@ def test_tracked_files_that_look_like_a_bare_repository_run_nothing(repository, 
     assert witness.exists(), "git itself runs it, or this test shows nothing"
     witness.unlink()
     os.utime(desired / "trigger.yaml", (2, 2))
-    assert revision_of(desired) == f"{head(repository)}-dirty"
-    assert checkout_of(desired).prefix == "desired"
+    assert read_revision(desired) == f"{head(repository)}-dirty"
+    assert find_checkout(desired).prefix == "desired"
     assert not witness.exists()
 
 
@@ -149,10 +149,10 @@ def test_a_bare_repository_outside_of_any_checkout_is_not_used(tmp_path):
     witness = tmp_path / "ran"
     (tmp_path / "plain").mkdir()
     embed_bare_repository(tmp_path / "plain", tmp_path / "plain", filter_that_touches(witness))
-    assert revision_of(tmp_path / "plain") == ""
+    assert read_revision(tmp_path / "plain") == ""
     assert not witness.exists()
 
 
 def test_a_folder_behind_a_link_is_in_the_repository_that_the_link_leads_to(repository, tmp_path):
     (tmp_path / "current").symlink_to(repository / "desired")
-    assert revision_of(tmp_path / "current") == head(repository)
+    assert read_revision(tmp_path / "current") == head(repository)

@@ -6,13 +6,13 @@ import shutil
 import pytest
 
 from reconcile.adapters.sources.directory import DirectorySource
-from reconcile.adapters.sources.git import checkout_of, commit_of
+from reconcile.adapters.sources.git import find_checkout, resolve_commit
 from reconcile.adapters.sources.git_tree import (
     GitFolder,
     GitTreeSource,
     blob_id,
     files_by_path,
-    templates_at,
+    read_templates_at,
 )
 from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import Repository
@@ -29,8 +29,8 @@ def repository(tmp_path):
 
 
 def folder_at(repository, name="HEAD", folder=None):
-    checkout = checkout_of(folder or repository.desired)
-    return GitFolder(checkout.top, commit_of(checkout, name), checkout.prefix)
+    checkout = find_checkout(folder or repository.desired)
+    return GitFolder(checkout.top, resolve_commit(checkout, name), checkout.prefix)
 
 
 def contents(tree):
@@ -45,9 +45,9 @@ def test_every_name_that_git_knows_is_a_commit(repository):
     repository.git("tag", "-a", "-m", "tagged", "v1")
     repository.git("branch", "side")
     repository.commit("second")
-    checkout = checkout_of(repository.desired)
+    checkout = find_checkout(repository.desired)
     for name in ("HEAD~1", "v1", "side", first, first[:9], "HEAD^{/first}"):
-        assert commit_of(checkout, name) == first
+        assert resolve_commit(checkout, name) == first
 
 
 @pytest.mark.parametrize(
@@ -67,38 +67,38 @@ def test_every_name_that_git_knows_is_a_commit(repository):
 )
 def test_what_is_no_commit_is_told_with_what_to_do(repository, name):
     with pytest.raises(SourceError, match="is no commit here: name a branch, a tag or a commit"):
-        commit_of(checkout_of(repository.desired), name)
+        resolve_commit(find_checkout(repository.desired), name)
 
 
 def test_a_shallow_clone_is_told_to_fetch(repository, tmp_path):
     repository.commit("second")
     clone = tmp_path / "clone"
     repository.git("clone", "-q", "--depth=1", f"file://{repository.top}", str(clone))
-    checkout = checkout_of(clone / "desired")
-    assert commit_of(checkout, "HEAD")
+    checkout = find_checkout(clone / "desired")
+    assert resolve_commit(checkout, "HEAD")
     with pytest.raises(SourceError, match=r"shallow: .*git fetch --depth"):
-        commit_of(checkout, "HEAD~1")
+        resolve_commit(checkout, "HEAD~1")
 
 
 def test_outside_of_git_there_is_nothing_to_compare_with(tmp_path):
     with pytest.raises(SourceError, match="run this in a clone"):
-        checkout_of(tmp_path)
+        find_checkout(tmp_path)
 
 
 def test_without_git_there_is_nothing_to_compare_with(repository, monkeypatch):
     monkeypatch.setenv("PATH", str(repository.top))
     with pytest.raises(SourceError, match="no git program"):
-        checkout_of(repository.desired)
+        find_checkout(repository.desired)
 
 
 def test_a_bare_repository_has_no_work_tree(repository, tmp_path):
     repository.git("clone", "-q", "--bare", str(repository.top), str(tmp_path / "bare"))
     with pytest.raises(SourceError, match="no git work tree"):
-        checkout_of(tmp_path / "bare")
+        find_checkout(tmp_path / "bare")
 
 
 def test_the_top_of_a_repository_is_a_folder_too(repository):
-    assert checkout_of(repository.top).prefix == ""
+    assert find_checkout(repository.top).prefix == ""
     tree = GitTreeSource(folder_at(repository, folder=repository.top)).read()
     assert contents(tree).keys() == {"desired/a/x.yaml", "desired/a/y.yaml"}
 
@@ -204,8 +204,8 @@ def test_templates_are_read_at_the_commit(repository):
     (folder / "README").write_text("no")
     repository.commit()
     (folder / "x.yaml.j2").write_text("new")
-    assert templates_at(folder_at(repository, folder=folder)) == {"x.yaml.j2": "old"}
-    assert templates_at(folder_at(repository, "HEAD~1", folder)) == {}
+    assert read_templates_at(folder_at(repository, folder=folder)) == {"x.yaml.j2": "old"}
+    assert read_templates_at(folder_at(repository, "HEAD~1", folder)) == {}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_template_that_is_no_text_is_told(repository, name, content, said):
     (folder / os.fsdecode(name)).write_bytes(content)
     repository.commit()
     with pytest.raises(SourceError, match=said):
-        templates_at(folder_at(repository, folder=folder))
+        read_templates_at(folder_at(repository, folder=folder))
 
 
 # What nobody may make git do

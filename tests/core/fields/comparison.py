@@ -1,8 +1,8 @@
 """A declared and a live object, compared."""
 
-from reconcile.core.fields.diff import differences, json_patch
-from reconcile.core.fields.field_path import show
-from reconcile.core.fields.merge_schema import schema_of
+from reconcile.core.fields.diff import build_json_patch, find_differences
+from reconcile.core.fields.field_path import format_path
+from reconcile.core.fields.merge_schema import merge_schema_for
 from tests.builders import (
     container,
     manifest,
@@ -22,10 +22,12 @@ def differ(after, obj):
     wanted = manifest(after)
     found = [
         each
-        for each in differences(schema_of(wanted.kind), wanted.body, obj)
-        if "digest" not in show(each.path)
+        for each in find_differences(merge_schema_for(wanted.kind), wanted.body, obj)
+        if "digest" not in format_path(each.path)
     ]
-    return [(show(each.path), each.before, each.after) for each in found], json_patch(found, obj)
+    return [(format_path(each.path), each.before, each.after) for each in found], build_json_patch(
+        found, obj
+    )
 
 
 RUNNER = "spec.containers[runner]"

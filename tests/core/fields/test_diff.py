@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.model import MANAGER
+from reconcile.core.model import FIELD_MANAGER
 from tests.builders import (
     body,
     config_map,
@@ -228,7 +228,7 @@ def test_what_is_declared_anew_or_otherwise_is_written(before, after, found, ope
 def test_a_selector_that_is_merged_as_a_whole_can_be_emptied():
     before = {"podSelector": {"matchLabels": {"a": "1"}}}
     obj = live(manifest(body("NetworkPolicy", "a", "networking.k8s.io/v1", spec=before)))
-    obj = manage(obj, MANAGER, {"f:spec": {"f:podSelector": {}}}, operation="Apply")
+    obj = manage(obj, FIELD_MANAGER, {"f:spec": {"f:podSelector": {}}}, operation="Apply")
     after = body("NetworkPolicy", "a", "networking.k8s.io/v1", spec={"podSelector": {}})
     assert differ(after, obj) == (
         [("spec.podSelector", before["podSelector"], {})],
@@ -245,7 +245,9 @@ def test_an_empty_label_counts_in_what_is_merged_as_a_whole(kept):
         return body("NetworkPolicy", "a", "networking.k8s.io/v1", spec=chosen)
 
     obj = live(manifest(policy(a="")))
-    obj = manage(obj, MANAGER, {"f:spec": {f"f:{name}": {} for name in kept}}, operation="Apply")
+    obj = manage(
+        obj, FIELD_MANAGER, {"f:spec": {f"f:{name}": {} for name in kept}}, operation="Apply"
+    )
     assert differ(policy(a=""), obj) == ([], ())
     for after in (policy(a="", b=""), policy(b="")):
         found, _ = differ(after, obj)
@@ -254,7 +256,7 @@ def test_an_empty_label_counts_in_what_is_merged_as_a_whole(kept):
 
 def test_an_empty_label_counts_in_a_selector_that_is_merged_as_a_whole():
     obj = live(manifest(service(selector={"a": "", "b": "1"})))
-    obj = manage(obj, MANAGER, {"f:spec": {"f:selector": {}}}, operation="Apply")
+    obj = manage(obj, FIELD_MANAGER, {"f:spec": {"f:selector": {}}}, operation="Apply")
     found, _ = differ(service(selector={"b": "1"}), obj)
     assert found == [("spec.selector", {"a": "", "b": "1"}, {"b": "1"})]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.fields.diff import covers
-from reconcile.core.fields.merge_schema import UNKNOWN, schema_of
+from reconcile.core.fields.merge_schema import UNKNOWN, merge_schema_for
 from reconcile.core.model import Kind
 from tests.builders import body, config_map, container, manifest, pod, service
 
@@ -13,7 +13,7 @@ GPU = {"key": "gpu", "operator": "Exists"}
 
 
 def schema(obj):
-    return schema_of(Kind(obj["apiVersion"], obj["kind"]))
+    return merge_schema_for(Kind(obj["apiVersion"], obj["kind"]))
 
 
 def in_container(**fields):

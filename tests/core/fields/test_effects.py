@@ -1,10 +1,10 @@
 import pytest
 
-from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, Metadata, RestartsContainer
+from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, MetadataOnly, RestartsContainer
 from reconcile.core.fields.diff import Difference
-from reconcile.core.fields.effects import effect_of
-from reconcile.core.fields.field_path import Item
-from reconcile.core.fields.managed_fields import NOBODYS
+from reconcile.core.fields.effects import classify_effect
+from reconcile.core.fields.field_path import ListItem
+from reconcile.core.fields.managed_fields import UNOWNED
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")
@@ -15,22 +15,22 @@ SECRET = Kind("v1", "Secret")
 BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 STORAGE = ("spec", "resources", "requests", "storage")
-RUNNER = Item((("name", "runner"),))
+RUNNER = ListItem((("name", "runner"),))
 GPU = {"key": "gpu", "operator": "Exists"}
 SLOW = {"key": "slow", "operator": "Exists"}
 
 
 def effect(kind, path, before, after, live=None):
-    return effect_of(kind, Difference(path, before, after, NOBODYS), live or {})
+    return classify_effect(kind, Difference(path, before, after, UNOWNED), live or {})
 
 
 @pytest.mark.parametrize("kind", [POD, CLAIM, SERVICE, CONFIG_MAP, POLICY])
 def test_labels_and_annotations_are_metadata(kind):
-    assert effect(kind, ("metadata", "labels", "a"), "1", ABSENT) == Metadata()
+    assert effect(kind, ("metadata", "labels", "a"), "1", ABSENT) == MetadataOnly()
 
 
 def test_a_claim_that_is_given_up_costs_nothing():
-    assert effect(POD, ("spec", "nodeName"), "n", "n") == Metadata()
+    assert effect(POD, ("spec", "nodeName"), "n", "n") == MetadataOnly()
 
 
 def test_a_new_image_restarts_its_container():
@@ -44,7 +44,7 @@ def test_a_new_image_of_an_init_container_restarts_nothing():
 
 
 def test_a_new_image_of_a_native_sidecar_restarts_it():
-    path = ("spec", "initContainers", Item((("name", "sync"),)), "image")
+    path = ("spec", "initContainers", ListItem((("name", "sync"),)), "image")
     hydrate, sync = {"name": "hydrate"}, {"name": "sync", "restartPolicy": "Always"}
     native = {"spec": {"initContainers": [hydrate, sync]}}
     assert effect(POD, path, "a:1", "a:2", native) == RestartsContainer("sync")

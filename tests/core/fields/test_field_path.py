@@ -1,9 +1,15 @@
 import pytest
 
-from reconcile.core.fields.field_path import Item, Member, index_of, pointer, show
+from reconcile.core.fields.field_path import (
+    ListItem,
+    SetMember,
+    find_item_index,
+    format_json_pointer,
+    format_path,
+)
 
-NAMED = Item((("name", "b"),))
-PORT = Item((("containerPort", 80), ("protocol", "TCP")))
+NAMED = ListItem((("name", "b"),))
+PORT = ListItem((("containerPort", 80), ("protocol", "TCP")))
 BODY = {
     "spec": {
         "containers": [{"name": "a"}, {"name": "b", "ports": [{"containerPort": 80}]}],
@@ -19,7 +25,7 @@ BODY = {
         ((), "", ""),
         (("spec",), "spec", "/spec"),
         (("spec", "containers", NAMED, "image"), "spec.containers[b].image", None),
-        (("metadata", "finalizers", Member("y")), "metadata.finalizers[y]", None),
+        (("metadata", "finalizers", SetMember("y")), "metadata.finalizers[y]", None),
         (("metadata", "labels", "a/b~c"), "metadata.labels[a/b~c]", "/metadata/labels/a~1b~0c"),
         (("spec", "ports", PORT), "spec.ports[containerPort=80,protocol=TCP]", "/spec/ports/-"),
         (("spec", "text", NAMED), "spec.text[b]", "/spec/text/-"),
@@ -28,23 +34,23 @@ BODY = {
     ],
 )
 def test_a_path_reads_well_for_people_and_as_a_json_pointer(path, shown, pointed):
-    assert show(path) == shown
-    assert pointed is None or pointer(path, BODY) == pointed
+    assert format_path(path) == shown
+    assert pointed is None or format_json_pointer(path, BODY) == pointed
 
 
 @pytest.mark.parametrize(
     ("path", "pointed"),
     [
         (("spec", "containers", NAMED, "image"), "/spec/containers/1/image"),
-        (("spec", "containers", Item((("name", "z"),))), "/spec/containers/-"),
-        (("metadata", "finalizers", Member("y")), "/metadata/finalizers/1"),
-        (("metadata", "finalizers", Member("z")), "/metadata/finalizers/-"),
+        (("spec", "containers", ListItem((("name", "z"),))), "/spec/containers/-"),
+        (("metadata", "finalizers", SetMember("y")), "/metadata/finalizers/1"),
+        (("metadata", "finalizers", SetMember("z")), "/metadata/finalizers/-"),
     ],
 )
 def test_list_items_are_found_by_key_and_appended_where_there_are_none(path, pointed):
-    assert pointer(path, BODY) == pointed
+    assert format_json_pointer(path, BODY) == pointed
 
 
 @pytest.mark.parametrize("items", [None, "b", {"name": "b"}, [], ["b"], [{"name": "a"}]])
 def test_an_item_that_is_not_there_has_no_index(items):
-    assert index_of(NAMED, items) is None
+    assert find_item_index(NAMED, items) is None

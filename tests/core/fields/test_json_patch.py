@@ -1,9 +1,9 @@
 import pytest
 
 from reconcile.core.changes import ABSENT
-from reconcile.core.fields.diff import Difference, json_patch
-from reconcile.core.fields.field_path import Item, Member
-from reconcile.core.fields.managed_fields import NOBODYS
+from reconcile.core.fields.diff import Difference, build_json_patch
+from reconcile.core.fields.field_path import ListItem, SetMember
+from reconcile.core.fields.managed_fields import UNOWNED
 from tests.json_patch import patched
 
 LIVE = {
@@ -13,15 +13,15 @@ LIVE = {
 
 
 def env(name):
-    return ("spec", "env", Item((("name", name),)))
+    return ("spec", "env", ListItem((("name", name),)))
 
 
 def differs(path, before, after):
-    return Difference(path, before, after, NOBODYS)
+    return Difference(path, before, after, UNOWNED)
 
 
 def test_additions_changes_and_removals_are_told_apart():
-    assert json_patch(
+    assert build_json_patch(
         [
             differs(("spec", "gone"), 1, ABSENT),
             differs(("spec", "args"), ["a"], ["b"]),
@@ -38,14 +38,14 @@ def test_additions_changes_and_removals_are_told_apart():
 
 
 def test_a_claim_that_is_given_up_changes_nothing():
-    assert json_patch([differs(("spec", "args"), ["a"], ["a"])], LIVE) == ()
+    assert build_json_patch([differs(("spec", "args"), ["a"], ["a"])], LIVE) == ()
 
 
 @pytest.mark.parametrize("names", ["ABC", "BKL", "LCA", "KB"])
 def test_removals_go_from_the_back_so_that_indices_hold(names):
     found = [differs(env(name), {"name": name}, ABSENT) for name in names]
-    found.append(differs(("metadata", "finalizers", Member("x")), "x", ABSENT))
-    result = patched(LIVE, json_patch(found, LIVE))
+    found.append(differs(("metadata", "finalizers", SetMember("x")), "x", ABSENT))
+    result = patched(LIVE, build_json_patch(found, LIVE))
     assert [item["name"] for item in result["spec"]["env"]] == [
         name for name in "ABCDEFGHIJKLM" if name not in names
     ]
@@ -54,7 +54,7 @@ def test_removals_go_from_the_back_so_that_indices_hold(names):
 
 def test_names_that_look_like_numbers_are_no_trouble():
     found = [differs(("metadata", "labels", name), "", ABSENT) for name in ("9", "10", "²")]
-    assert patched(LIVE, json_patch(found, LIVE))["metadata"]["labels"] == {}
+    assert patched(LIVE, build_json_patch(found, LIVE))["metadata"]["labels"] == {}
 
 
 NESTED = {"spec": {"rules": [{"from": [{"app": "a"}], "ports": [1]}, {"from": []}]}}
@@ -80,7 +80,7 @@ NESTED = {"spec": {"rules": [{"from": [{"app": "a"}], "ports": [1]}, {"from": []
 )
 def test_no_more_of_a_value_is_replaced_than_differs(after, operations):
     path, before = ("spec", "rules"), NESTED["spec"]["rules"]
-    patch = json_patch([differs(path, before, after)], NESTED)
+    patch = build_json_patch([differs(path, before, after)], NESTED)
     assert list(patch) == operations
     assert patched(NESTED, patch)["spec"]["rules"] == after
 
@@ -88,6 +88,6 @@ def test_no_more_of_a_value_is_replaced_than_differs(after, operations):
 def test_a_value_of_which_only_a_part_was_compared_is_replaced_whole():
     part = list(NESTED["spec"]["rules"][:1])
     after = [{"from": [{"app": "b"}]}]
-    assert json_patch([differs(("spec", "rules"), part, after)], NESTED) == (
+    assert build_json_patch([differs(("spec", "rules"), part, after)], NESTED) == (
         {"op": "replace", "path": "/spec/rules", "value": after},
     )

@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields import managed_fields
-from reconcile.core.fields.merge_schema import Granular, SetOf, schema_of
+from reconcile.core.fields.merge_schema import GranularMap, SetList, merge_schema_for
 from reconcile.core.model import Kind
 
-POD = schema_of(Kind("v1", "Pod"))
-SERVICE = schema_of(Kind("v1", "Service"))
-CONFIG_MAP = schema_of(Kind("v1", "ConfigMap"))
+POD = merge_schema_for(Kind("v1", "Pod"))
+SERVICE = merge_schema_for(Kind("v1", "Service"))
+CONFIG_MAP = merge_schema_for(Kind("v1", "ConfigMap"))
 
 PORT = 'k:{"containerPort":8001,"protocol":"TCP"}'
 
@@ -24,12 +24,12 @@ def pod(**container):
 
 
 def container_fields(**container):
-    fields = managed_fields.fields_of(pod(**container), POD)
+    fields = managed_fields.build_field_set(pod(**container), POD)
     return fields["f:spec"]["f:containers"]['k:{"name":"A"}']
 
 
 def test_an_apply_owns_what_it_declares_but_not_what_identifies_the_object():
-    assert managed_fields.fields_of(pod(image="i"), POD) == {
+    assert managed_fields.build_field_set(pod(image="i"), POD) == {
         "f:metadata": {"f:labels": {"f:app": {}}},
         "f:spec": {"f:containers": {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:image": {}}}},
     }
@@ -73,12 +73,14 @@ def test_keys_are_escaped_as_the_server_escapes_them():
 
 
 def test_a_map_that_is_known_to_be_atomic_is_owned_as_a_whole():
-    assert managed_fields.fields_of({"a": {"b": 1}}, Granular({"a": SetOf()})) == {"f:a": {}}
+    assert managed_fields.build_field_set({"a": {"b": 1}}, GranularMap({"a": SetList()})) == {
+        "f:a": {}
+    }
 
 
 def test_members_of_a_set_are_owned_one_by_one():
     body = {"metadata": {"name": "a", "finalizers": ["x/é", "y"]}}
-    assert managed_fields.fields_of(body, CONFIG_MAP) == {
+    assert managed_fields.build_field_set(body, CONFIG_MAP) == {
         "f:metadata": {"f:finalizers": {'v:"x/é"': {}, 'v:"y"': {}}}
     }
 
@@ -86,14 +88,14 @@ def test_members_of_a_set_are_owned_one_by_one():
 @pytest.mark.parametrize("metadata", [{}, {"name": "a", "uid": "u", "managedFields": []}, None])
 def test_metadata_that_only_identifies_owns_nothing(metadata):
     body = {"kind": "ConfigMap", "metadata": metadata, "data": {"k": "v"}}
-    owned = managed_fields.fields_of(body, CONFIG_MAP)
+    owned = managed_fields.build_field_set(body, CONFIG_MAP)
     assert {**owned, "f:metadata": {}} == {"f:data": {"f:k": {}}, "f:metadata": {}}
 
 
 def test_an_item_comes_before_what_is_in_it():
-    fields = managed_fields.fields_of(pod(image="i"), POD)
+    fields = managed_fields.build_field_set(pod(image="i"), POD)
     item = ("f:spec", "f:containers", 'k:{"name":"A"}')
-    assert list(managed_fields.leaves(fields)) == [
+    assert list(managed_fields.iter_owned_paths(fields)) == [
         ("f:metadata", "f:labels", "f:app"),
         item,
         (*item, "f:name"),
@@ -119,7 +121,7 @@ def test_a_path_leads_to_its_value(path, value):
     body = pod()
     body["metadata"]["finalizers"] = ["p"]
     body["spec"]["containers"].insert(0, "nonsense")
-    assert managed_fields.find(body, path) == (body if value == "whole" else value)
+    assert managed_fields.find_value(body, path) == (body if value == "whole" else value)
 
 
 def managed(*entries):
@@ -132,15 +134,15 @@ def entry(manager, fields, operation="Apply", **more):
 
 def test_owners_are_told_with_operation_time_and_subresource():
     obj = managed(entry("a", {"f:x": {}}), entry("b", None, "Update", subresource="status"))
-    assert list(managed_fields.owners(obj)) == [
+    assert list(managed_fields.iter_managed_fields(obj)) == [
         ("a", "Apply", "T", "", {"f:x": {}}),
         ("b", "Update", "T", "status", {}),
     ]
 
 
 def test_an_object_without_managed_fields_has_no_owners():
-    assert list(managed_fields.owners({})) == []
-    assert list(managed_fields.owners({"metadata": {"managedFields": None}})) == []
+    assert list(managed_fields.iter_managed_fields({})) == []
+    assert list(managed_fields.iter_managed_fields({"metadata": {"managedFields": None}})) == []
 
 
 def test_a_manager_owns_what_its_own_entries_on_the_object_say():
@@ -151,9 +153,9 @@ def test_a_manager_owns_what_its_own_entries_on_the_object_say():
         entry("a", {"f:s": {}}, subresource="status"),
         entry("b", {"f:b": {}}),
     )
-    assert managed_fields.manager_entry(obj, "a") == {"f:x": {}, "f:y": {}}
-    assert managed_fields.manager_entry(obj, "a", "Update") == {"f:z": {}}
-    assert managed_fields.manager_entry(obj, "c") is None
+    assert managed_fields.find_manager_fields(obj, "a") == {"f:x": {}, "f:y": {}}
+    assert managed_fields.find_manager_fields(obj, "a", "Update") == {"f:z": {}}
+    assert managed_fields.find_manager_fields(obj, "c") is None
 
 
 GIVEN_UP = [
@@ -172,7 +174,7 @@ GIVEN_UP = [
 
 @pytest.mark.parametrize(("before", "after", "expected"), GIVEN_UP)
 def test_what_is_declared_no_more_is_given_up(before, after, expected):
-    assert managed_fields.released(before, after) == expected
+    assert managed_fields.find_released_fields(before, after) == expected
 
 
 KEYS = st.sampled_from(["f:a", "f:b", 'k:{"name":"A"}', 'v:"x"'])
@@ -198,35 +200,35 @@ SETS = TREES.map(strip)
 
 
 def paths(fields):
-    return set(managed_fields.leaves(fields))
+    return set(managed_fields.iter_owned_paths(fields))
 
 
 @given(SETS, SETS)
 def test_the_operations_are_those_of_sets_of_paths(one, other):
-    assert paths(managed_fields.union(one, other)) == paths(one) | paths(other)
-    assert paths(managed_fields.difference(one, other)) == paths(one) - paths(other)
-    assert paths(managed_fields.intersection(one, other)) == paths(one) & paths(other)
+    assert paths(managed_fields.union_field_sets(one, other)) == paths(one) | paths(other)
+    assert paths(managed_fields.subtract_field_sets(one, other)) == paths(one) - paths(other)
+    assert paths(managed_fields.intersect_field_sets(one, other)) == paths(one) & paths(other)
 
 
 @given(SETS, SETS)
 def test_no_operation_changes_what_it_is_given(one, other):
     before = repr((one, other))
-    managed_fields.union(one, other)
-    managed_fields.difference(one, other)
+    managed_fields.union_field_sets(one, other)
+    managed_fields.subtract_field_sets(one, other)
     assert repr((one, other)) == before
 
 
 @given(SETS)
 def test_nothing_is_left_of_a_set_without_itself(fields):
-    assert managed_fields.is_empty(managed_fields.difference(fields, fields))
-    assert managed_fields.is_empty(managed_fields.released(fields, fields))
-    assert managed_fields.union(fields, {}) == fields
-    assert managed_fields.intersection(fields, fields) == fields
-    assert managed_fields.is_empty(fields) == (not paths(fields))
+    assert managed_fields.is_empty_field_set(managed_fields.subtract_field_sets(fields, fields))
+    assert managed_fields.is_empty_field_set(managed_fields.find_released_fields(fields, fields))
+    assert managed_fields.union_field_sets(fields, {}) == fields
+    assert managed_fields.intersect_field_sets(fields, fields) == fields
+    assert managed_fields.is_empty_field_set(fields) == (not paths(fields))
 
 
 @given(SETS, SETS)
 def test_never_more_is_given_up_than_the_difference(before, after):
-    assert paths(managed_fields.released(before, after)) <= paths(
-        managed_fields.difference(before, after)
+    assert paths(managed_fields.find_released_fields(before, after)) <= paths(
+        managed_fields.subtract_field_sets(before, after)
     )

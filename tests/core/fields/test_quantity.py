@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.fields.merge_schema import Quantity, schema_of
-from reconcile.core.fields.quantity import as_text, parse_quantity, same_quantity
+from reconcile.core.fields.merge_schema import Quantity, merge_schema_for
+from reconcile.core.fields.quantity import parse_quantity, same_quantity, stringify_quantities
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")
@@ -75,11 +75,13 @@ def test_no_text_is_too_odd_to_be_read(text):
 
 def test_quantities_are_written_as_text_wherever_they_are():
     body = {"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1, "x": 0.5}}}]}}
-    limits = as_text(schema_of(POD), body)["spec"]["containers"][0]["resources"]["limits"]
+    limits = stringify_quantities(merge_schema_for(POD), body)["spec"]["containers"][0][
+        "resources"
+    ]["limits"]
     assert limits == {"cpu": "1", "x": "0.5"}
 
 
 @pytest.mark.parametrize("value", [True, "1", None, ["1"]])
 def test_what_is_no_number_is_left_as_it_is(value):
-    assert as_text(Quantity(), value) == value
-    assert as_text(schema_of(POD), {"spec": value}) == {"spec": value}
+    assert stringify_quantities(Quantity(), value) == value
+    assert stringify_quantities(merge_schema_for(POD), {"spec": value}) == {"spec": value}

@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.fields.zero_values import covers_exactly, means_absent
+from reconcile.core.fields.zero_values import is_equal_atomic, is_omitted_when_stored
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from reconcile.core.fields.zero_values import covers_exactly, means_absent
     ],
 )
 def test_a_zero_value_is_as_good_as_absent(name, value):
-    assert means_absent(name, value)
+    assert is_omitted_when_stored(name, value)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_zero_value_is_as_good_as_absent(name, value):
     ],
 )
 def test_a_zero_value_of_a_pointer_says_something_as_every_other_value_does(name, value):
-    assert not means_absent(name, value)
+    assert not is_omitted_when_stored(name, value)
 
 
 SAME = [
@@ -52,7 +52,7 @@ SAME = [
 
 @pytest.mark.parametrize(("declared", "live"), SAME)
 def test_inside_an_atomic_value_what_the_server_fills_in_is_no_difference(declared, live):
-    assert covers_exactly(declared, live)
+    assert is_equal_atomic(declared, live)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_inside_an_atomic_value_what_the_server_fills_in_is_no_difference(declar
     ],
 )
 def test_inside_an_atomic_value_everything_else_is_a_difference(declared, live):
-    assert not covers_exactly(declared, live)
+    assert not is_equal_atomic(declared, live)

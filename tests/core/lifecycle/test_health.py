@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.core.lifecycle.health import Health, Phase, has_started, health
-from reconcile.core.model import State
+from reconcile.core.lifecycle.health import Health, Phase, assess_health, has_started
+from reconcile.core.model import SessionState
 from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
 READY = {"type": "Ready", "status": "True"}
@@ -17,9 +17,9 @@ CREATING = container(**waiting("ContainerCreating"))
 
 
 def test_without_a_pod_a_session_is_stopped_or_about_to_start():
-    assert health(None, State.STOPPED) == Health(Phase.STOPPED)
-    assert health(None, State.RUNNING).phase is Phase.PENDING
-    assert health(None, State.RUNNING).reason == "NoPod"
+    assert assess_health(None, SessionState.STOPPED) == Health(Phase.STOPPED)
+    assert assess_health(None, SessionState.RUNNING).phase is Phase.PENDING
+    assert assess_health(None, SessionState.RUNNING).reason == "NoPod"
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_without_a_pod_a_session_is_stopped_or_about_to_start():
     ],
 )
 def test_a_pending_pod_says_what_it_waits_for(given, reason, message):
-    assert health(given, State.RUNNING) == Health(Phase.PENDING, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(Phase.PENDING, reason, message)
 
 
 def test_a_running_pod_that_is_ready_is_healthy_whatever_its_restart_policy():
     given = pod("Running", container(ready=True, running={}), conditions=[READY])
-    assert health(given, State.RUNNING) == Health(Phase.RUNNING, ready=True)
+    assert assess_health(given, SessionState.RUNNING) == Health(Phase.RUNNING, is_ready=True)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_a_running_pod_that_is_ready_is_healthy_whatever_its_restart_policy():
     ],
 )
 def test_a_running_pod_that_is_not_ready_says_why(given, reason, message):
-    assert health(given, State.RUNNING) == Health(Phase.RUNNING, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(Phase.RUNNING, reason, message)
 
 
 def test_a_pod_that_succeeded_is_completed():
-    assert health(pod("Succeeded"), State.RUNNING) == Health(Phase.COMPLETED)
+    assert assess_health(pod("Succeeded"), SessionState.RUNNING) == Health(Phase.COMPLETED)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_a_pod_that_succeeded_is_completed():
     ],
 )
 def test_a_failed_pod_is_failed_and_says_why(given, reason, message):
-    assert health(given, State.RUNNING) == Health(Phase.FAILED, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(Phase.FAILED, reason, message)
 
 
 def test_a_pod_that_is_being_deleted_is_stopping():
     given = pod("Running", container(ready=True, running={}), conditions=[READY])
     given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
-    assert health(given, State.STOPPED) == Health(
+    assert assess_health(given, SessionState.STOPPED) == Health(
         Phase.STOPPING, "Terminating", "is to be gone by 2026-01-31T12:00:30Z"
     )
 
@@ -152,8 +152,8 @@ def test_a_pod_on_a_lost_node_is_unknown_even_while_it_is_being_deleted():
     given = pod("Running", reason="NodeLost")
     given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
     lost = Health(Phase.UNKNOWN, "NodeLost", "the node is out of reach")
-    assert health(given, State.STOPPED) == lost
-    assert health(pod("Unknown"), State.RUNNING) == Health(
+    assert assess_health(given, SessionState.STOPPED) == lost
+    assert assess_health(pod("Unknown"), SessionState.RUNNING) == Health(
         Phase.UNKNOWN, "Unknown", "the node does not answer"
     )
 
@@ -175,7 +175,7 @@ def test_a_pod_on_a_lost_node_is_unknown_even_while_it_is_being_deleted():
     ],
 )
 def test_an_odd_status_breaks_nothing(given):
-    assert isinstance(health(given, State.RUNNING).phase, Phase)
+    assert isinstance(assess_health(given, SessionState.RUNNING).phase, Phase)
 
 
 @pytest.mark.parametrize(

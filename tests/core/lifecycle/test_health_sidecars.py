@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.core.lifecycle.health import Health, Phase, health
-from reconcile.core.model import State
+from reconcile.core.lifecycle.health import Health, Phase, assess_health
+from reconcile.core.model import SessionState
 from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
 
@@ -46,24 +46,26 @@ WORKING = container(ready=True, running={})
     ],
 )
 def test_the_runners_end_is_the_sessions_whatever_the_sidecar_does(given, expected):
-    assert health(for_good(given), State.RUNNING) == expected
+    assert assess_health(for_good(given), SessionState.RUNNING) == expected
 
 
 def test_a_runner_that_is_started_again_has_not_ended():
     given = {**pod("Running", DONE, SYNC), "spec": {"restartPolicy": "Always"}}
-    assert health(given, State.RUNNING).phase is Phase.RUNNING
+    assert assess_health(given, SessionState.RUNNING).phase is Phase.RUNNING
 
 
 def test_a_native_sidecar_that_is_not_ready_is_named_and_a_finished_hydrate_is_not():
     init = [container("hydrate", **ended(0, "Completed")), container("sync", running={})]
     given = for_good(pod("Running", WORKING, init=init))
-    assert health(given, State.RUNNING) == Health(Phase.RUNNING, "NotReady", "not ready: sync")
+    assert assess_health(given, SessionState.RUNNING) == Health(
+        Phase.RUNNING, "NotReady", "not ready: sync"
+    )
 
 
 def test_a_workspace_that_cannot_be_restored_fails_the_session_with_the_reason():
     said = '{"level":"error","event":"the key is not known"}'
     begun = container(**waiting("PodInitializing"))
     given = for_good(pod("Failed", begun, init=[container("hydrate", **ended(4, "Error", said))]))
-    assert health(given, State.RUNNING) == Health(
+    assert assess_health(given, SessionState.RUNNING) == Health(
         Phase.FAILED, "Error", f"init container hydrate ended with exit code 4: {said}"
     )

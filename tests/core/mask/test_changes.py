@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Commit, Drift, FieldChange, InPlace
 from reconcile.core.mask.masker import Masker
-from reconcile.core.mask.objects import _DEEPEST
+from reconcile.core.mask.objects import _MAX_DEPTH
 from reconcile.core.model import ObjectRef
 
 CANARY = "c4nary-Zx81-value"
@@ -35,7 +35,7 @@ def pod_with(*env, **container):
     "path", ["spec.containers[runner].env[API_TOKEN].value", "data.api-token", "spec.password"]
 )
 def test_a_changed_field_shows_that_it_changed_and_nothing_more(path):
-    shown = Masker().change(POD, change(path, "before-1", "after-2"))
+    shown = Masker().mask_change(POD, change(path, "before-1", "after-2"))
     assert (shown.before, shown.after) == (mark(1), mark(2))
 
 
@@ -44,24 +44,26 @@ def test_a_changed_field_shows_that_it_changed_and_nothing_more(path):
     ["spec.volumes[token].secret.secretName", "", "spec.env[A_TOKEN].valueFrom.secretKeyRef.key"],
 )
 def test_a_field_near_a_secret_is_shown(path):
-    assert Masker().change(POD, change(path, "a", ABSENT)).before == "a"
+    assert Masker().mask_change(POD, change(path, "a", ABSENT)).before == "a"
 
 
 def test_a_whole_entry_or_container_that_changed_is_hidden_inside():
     entry = {"name": "API_TOKEN", "value": CANARY}
-    shown = Masker().change(POD, change("spec.containers[runner].env[API_TOKEN]", ABSENT, entry))
+    shown = Masker().mask_change(
+        POD, change("spec.containers[runner].env[API_TOKEN]", ABSENT, entry)
+    )
     assert shown.before is ABSENT
     assert shown.after == {"name": "API_TOKEN", "value": mark(1)}
     container = {"name": "runner", "env": [entry]}
-    shown = Masker().change(POD, change("spec.containers[runner]", container, ABSENT))
+    shown = Masker().mask_change(POD, change("spec.containers[runner]", container, ABSENT))
     assert shown.before["env"][0]["value"] == mark(1)
 
 
 def test_the_data_of_a_secret_that_changed_is_hidden():
-    shown = Masker().change(SECRET, change("data", {"a": "eA=="}, {"a": "eQ=="}))
+    shown = Masker().mask_change(SECRET, change("data", {"a": "eA=="}, {"a": "eQ=="}))
     assert (shown.before, shown.after) == ({"a": mark(1)}, {"a": mark(2)})
-    assert Masker().change(SECRET, change("stringData.a", "x", "y")).after == mark(2)
-    assert Masker().change(POD, change("data", {"token": "x"}, {"token": "y"})).after == {
+    assert Masker().mask_change(SECRET, change("stringData.a", "x", "y")).after == mark(2)
+    assert Masker().mask_change(POD, change("data", {"token": "x"}, {"token": "y"})).after == {
         "token": mark(2)
     }
 
@@ -71,23 +73,23 @@ def test_a_change_that_hiding_would_make_invisible_still_shows():
     after: dict[str, Any] = {"credentials": {"a": 1.0}}
     for side, leaf in ((before, "x"), (after, "y")):
         deep: dict[str, Any] = {"leaf": leaf}
-        for _ in range(_DEEPEST * 2):
+        for _ in range(_MAX_DEPTH * 2):
             deep = {"a": deep}
         side["deep"] = deep
-    shown = Masker().change(POD, change("spec.x", before, after))
+    shown = Masker().mask_change(POD, change("spec.x", before, after))
     assert shown.before != shown.after
 
 
 def test_who_caused_a_drift_is_masked_as_text():
     token = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
-    shown = Masker().change(POD, change("spec.x", 1, 2, Drift(f"bot {token}", "now")))
+    shown = Masker().mask_change(POD, change("spec.x", 1, 2, Drift(f"bot {token}", "now")))
     assert shown.cause == Drift(f"bot {mark(1)}", "now")
 
 
 def test_a_learned_field_change_is_known_later():
     masker = Masker()
     masker.learn_change(POD, change("spec.containers[r].env[A_TOKEN].value", ABSENT, CANARY))
-    assert masker.text(CANARY) == mark(1)
+    assert masker.mask_text(CANARY) == mark(1)
 
 
 def test_an_operation_is_recognised_by_its_value_or_its_path():
@@ -96,21 +98,23 @@ def test_an_operation_is_recognised_by_its_value_or_its_path():
         pod_with({"name": "API_TOKEN", "value": CANARY}, {"name": "PIN_TOKEN", "value": "1"})
     )
     path = "/spec/containers/0/env/0/value"
-    assert masker.operation(POD, {"op": "add", "path": path, "value": CANARY})["value"] == mark(1)
-    assert masker.operation(POD, {"op": "add", "path": path, "value": "1"})["value"] == mark(2)
-    other = masker.operation(POD, {"op": "add", "path": "/spec/replicas", "value": "1"})
+    assert masker.mask_operation(POD, {"op": "add", "path": path, "value": CANARY})[
+        "value"
+    ] == mark(1)
+    assert masker.mask_operation(POD, {"op": "add", "path": path, "value": "1"})["value"] == mark(2)
+    other = masker.mask_operation(POD, {"op": "add", "path": "/spec/replicas", "value": "1"})
     assert other["value"] == "1"
     pointer = "/metadata/annotations/example.com~1api-token"
-    assert masker.operation(POD, {"op": "add", "path": pointer, "value": "z"}) == {
+    assert masker.mask_operation(POD, {"op": "add", "path": pointer, "value": "z"}) == {
         "op": "add",
         "path": pointer,
         "value": mark(3),
     }
-    assert masker.operation(SECRET, {"op": "add", "path": "/data/a", "value": "eA=="})["value"] == (
-        mark(4)
-    )
+    assert masker.mask_operation(SECRET, {"op": "add", "path": "/data/a", "value": "eA=="})[
+        "value"
+    ] == (mark(4))
 
 
 def test_an_operation_without_a_value_keeps_none():
     remove = {"op": "remove", "path": "/spec/x", "from": "/y", "n": 1}
-    assert Masker().operation(POD, remove) == remove
+    assert Masker().mask_operation(POD, remove) == remove

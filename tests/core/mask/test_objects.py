@@ -6,9 +6,9 @@ import json
 import pytest
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
-from reconcile.core.mask.known_secrets import is_reference, secret_names
+from reconcile.core.mask.known_secrets import build_secret_name_matcher, is_reference_name
 from reconcile.core.mask.masker import Masker
-from reconcile.core.mask.objects import _DEEPEST
+from reconcile.core.mask.objects import _MAX_DEPTH
 from reconcile.core.model import ObjectRef
 
 CANARY = "c4nary-Zx81-value"
@@ -56,7 +56,7 @@ def pod_with(*env, **container):
     ],
 )
 def test_a_name_that_promises_a_secret_is_known(name):
-    assert secret_names(())(name)
+    assert build_secret_name_matcher(())(name)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_a_name_that_promises_a_secret_is_known(name):
     ],
 )
 def test_a_name_that_only_resembles_one_is_not(name):
-    assert not secret_names(())(name)
+    assert not build_secret_name_matcher(())(name)
 
 
 def test_the_policy_adds_names_whatever_their_case():
-    is_secret = secret_names(("*_pin", "LICENCE*"))
+    is_secret = build_secret_name_matcher(("*_pin", "LICENCE*"))
     assert is_secret("DOOR_PIN")
     assert is_secret("licence_2026")
     assert not is_secret("PINBOARD")
@@ -90,26 +90,26 @@ def test_the_policy_adds_names_whatever_their_case():
 
 @pytest.mark.parametrize("name", ["secretName", "TOKEN_FILE", "AUTH_TYPE"])
 def test_a_name_that_speaks_about_a_secret_is_a_reference(name):
-    assert is_reference(name)
-    assert not is_reference("")
+    assert is_reference_name(name)
+    assert not is_reference_name("")
 
 
 def test_the_data_of_a_secret_is_hidden_whatever_its_keys():
     encoded = base64.b64encode(CANARY.encode()).decode()
     body = {"kind": "Secret", "type": "Opaque", "data": {"a": encoded}, "stringData": {"b": CANARY}}
-    shown = Masker().object(body)
+    shown = Masker().mask_object(body)
     assert shown["type"] == "Opaque"
     assert shown["data"] == {"a": mark(1)}
     assert shown["stringData"] == {"b": mark(1)}, "the same value, encoded or not"
 
 
 def test_data_that_is_not_base64_is_hidden_as_it_is():
-    shown = Masker().object({"kind": "Secret", "data": {"a": "!!", "b": "/w==", "c": None}})
+    shown = Masker().mask_object({"kind": "Secret", "data": {"a": "!!", "b": "/w==", "c": None}})
     assert shown["data"] == {"a": mark(1), "b": mark(2), "c": None}
 
 
 def test_an_environment_variable_is_hidden_by_its_name():
-    shown = Masker().object(
+    shown = Masker().mask_object(
         pod_with(
             {"name": "API_TOKEN", "value": CANARY},
             {"name": "MAX_TOKENS", "value": "4000"},
@@ -132,31 +132,33 @@ def test_kubernetes_own_fields_are_shown_although_their_names_speak_of_secrets()
             {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
         ],
     }
-    assert Masker().object({"kind": "Pod", "spec": spec})["spec"] == spec
+    assert Masker().mask_object({"kind": "Pod", "spec": spec})["spec"] == spec
 
 
 @pytest.mark.parametrize("field", ["data", "annotations", "labels", "environmentVariables"])
 def test_maps_with_free_keys_are_hidden_by_name(field):
-    shown = Masker().object({"kind": "ConfigMap", field: {"api-token": CANARY, "mode": "fast"}})
+    shown = Masker().mask_object(
+        {"kind": "ConfigMap", field: {"api-token": CANARY, "mode": "fast"}}
+    )
     assert shown[field] == {"api-token": mark(1), "mode": "fast"}
 
 
 def test_all_that_stands_below_a_secret_key_is_hidden():
     nested = {"credentials": {"user": "u", "list": [1, None, {"name": "a", "value": "b"}]}}
-    shown = Masker().object({"environmentVariables": nested})["environmentVariables"]
+    shown = Masker().mask_object({"environmentVariables": nested})["environmentVariables"]
     inner = {"name": mark(3), "value": mark(4)}
     assert shown["credentials"] == {"user": mark(1), "list": [mark(2), None, inner]}
 
 
 def test_a_field_of_unknown_structure_is_hidden_by_its_name():
-    assert Masker().object({"spec": {"password": CANARY, "authEnabled": True}}) == {
+    assert Masker().mask_object({"spec": {"password": CANARY, "authEnabled": True}}) == {
         "spec": {"password": mark(1), "authEnabled": True}
     }
 
 
 def test_arguments_are_hidden_behind_their_option():
     args = ["--token", CANARY, "--token-file", "/run/x", f"--password={CANARY}", "--", "token", "x"]
-    shown = Masker().object(pod_with(args=args))["spec"]["containers"][0]["args"]
+    shown = Masker().mask_object(pod_with(args=args))["spec"]["containers"][0]["args"]
     assert shown == [
         *("--token", mark(1), "--token-file", "/run/x"),
         *(f"--password={mark(1)}", "--", "token", "x"),
@@ -169,45 +171,45 @@ def test_the_annotation_of_kubectl_is_hidden_and_its_secrets_are_learned():
     )
     key = "kubectl.kubernetes.io/last-applied-configuration"
     masker = Masker()
-    assert masker.object({"metadata": {"annotations": {key: applied}}}) == {
+    assert masker.mask_object({"metadata": {"annotations": {key: applied}}}) == {
         "metadata": {"annotations": {key: mark(1)}}
     }
-    assert masker.text("was old-s3cret") == f"was {mark(2)}"
+    assert masker.mask_text("was old-s3cret") == f"was {mark(2)}"
     path = f"metadata.annotations[{key}]"
     shown_again = FieldChange(path, applied, ABSENT, InPlace(), Commit())
-    assert masker.change(POD, shown_again).before == mark(1)
+    assert masker.mask_change(POD, shown_again).before == mark(1)
 
 
 def test_a_structure_too_deep_to_be_walked_is_hidden_whole():
     deep: dict = {"leaf": CANARY}
-    for _ in range(_DEEPEST * 2):
+    for _ in range(_MAX_DEPTH * 2):
         deep = {"a": deep}
-    shown = json.dumps(Masker().object(deep), ensure_ascii=False)
+    shown = json.dumps(Masker().mask_object(deep), ensure_ascii=False)
     assert CANARY not in shown
     assert mark(1) in shown
 
 
 def test_numbers_and_truth_in_a_secret_place_are_hidden_apart_from_their_texts():
-    shown = Masker().object({"annotations": {"token-a": 5, "token-b": "5", "token-c": True}})
+    shown = Masker().mask_object({"annotations": {"token-a": 5, "token-b": "5", "token-c": True}})
     assert shown == {"annotations": {"token-a": mark(1), "token-b": mark(2), "token-c": mark(3)}}
 
 
 def test_a_value_is_hidden_by_the_name_that_it_goes_by():
     masker = Masker(("*_PIN",))
-    assert masker.value("DOOR_PIN", "123456") == mark(1)
-    assert masker.value("MODEL", "opus") == "opus"
+    assert masker.mask_value("DOOR_PIN", "123456") == mark(1)
+    assert masker.mask_value("MODEL", "opus") == "opus"
 
 
 def test_keys_that_are_not_text_are_shown_as_text():
-    assert Masker().object({"labels": {1: "a"}}) == {"labels": {"1": "a"}}
+    assert Masker().mask_object({"labels": {1: "a"}}) == {"labels": {"1": "a"}}
 
 
 def test_a_learned_value_is_hidden_wherever_it_turns_up():
     masker = Masker()
     masker.learn(pod_with({"name": "API_TOKEN", "value": CANARY}))
     encoded = base64.b64encode(CANARY.encode()).decode()
-    assert masker.text(f"bad {CANARY}!") == f"bad {mark(1)}!"
-    assert masker.text(f"{encoded} and {CANARY}") == f"{mark(1)} and {mark(1)}"
+    assert masker.mask_text(f"bad {CANARY}!") == f"bad {mark(1)}!"
+    assert masker.mask_text(f"{encoded} and {CANARY}") == f"{mark(1)} and {mark(1)}"
 
 
 def test_a_learned_value_is_known_in_the_ways_in_which_it_may_be_written():
@@ -216,83 +218,85 @@ def test_a_learned_value_is_known_in_the_ways_in_which_it_may_be_written():
     masker.learn({"kind": "Secret", "stringData": {"a": value}})
     once = json.dumps(value)
     for text in (value, once, json.dumps(once), json.dumps(value, ensure_ascii=False)):
-        assert "rd %" not in masker.text(text)
-    assert masker.text("  second line of it") == f"  {mark(1)}"
+        assert "rd %" not in masker.mask_text(text)
+    assert masker.mask_text("  second line of it") == f"  {mark(1)}"
 
 
 def test_a_document_within_a_text_is_searched_too():
     masker = Masker()
     document = json.dumps({"env": [{"name": "API_TOKEN", "value": CANARY}]})
     masker.learn({"kind": "ConfigMap", "data": {"pod.json": document, "broken": "{", "list": "[]"}})
-    assert masker.text(f"again {CANARY}") == f"again {mark(1)}"
+    assert masker.mask_text(f"again {CANARY}") == f"again {mark(1)}"
 
 
 def test_a_password_in_a_url_is_learned():
     masker = Masker()
     masker.learn({"spec": {"url": f"https://me:{CANARY}@host"}})
-    assert masker.text(f"login with {CANARY} failed") == f"login with {mark(1)} failed"
+    assert masker.mask_text(f"login with {CANARY} failed") == f"login with {mark(1)} failed"
 
 
 @pytest.mark.parametrize("value", ["abc", "true", "1234", "password", " x "])
 def test_an_ordinary_value_is_hidden_in_its_place_but_not_hunted_for(value):
     masker = Masker()
-    env = masker.object(pod_with({"name": "API_TOKEN", "value": value}))["spec"]["containers"][0]
+    env = masker.mask_object(pod_with({"name": "API_TOKEN", "value": value}))["spec"]["containers"][
+        0
+    ]
     assert env["env"][0]["value"] == mark(1)
-    assert masker.text(f"it is {value} here") == f"it is {value} here"
+    assert masker.mask_text(f"it is {value} here") == f"it is {value} here"
 
 
 def test_a_name_that_points_at_a_secret_is_hidden_but_not_hunted_for():
     masker = Masker()
-    env = masker.object(pod_with({"name": "SECRET_NAME", "value": "fix-login"}))["spec"]
+    env = masker.mask_object(pod_with({"name": "SECRET_NAME", "value": "fix-login"}))["spec"]
     assert env["containers"][0]["env"][0]["value"] == mark(1)
-    assert masker.text("Pod fix-login") == "Pod fix-login"
+    assert masker.mask_text("Pod fix-login") == "Pod fix-login"
 
 
 def test_a_short_value_is_known_as_a_whole_word_only():
     masker = Masker()
     masker.learn(pod_with({"name": "API_TOKEN", "value": "test"}))
-    assert masker.text("latest tests, test!") == f"latest tests, {mark(1)}!"
+    assert masker.mask_text("latest tests, test!") == f"latest tests, {mark(1)}!"
 
 
 def test_equal_values_have_equal_marks_and_lengths_do_not_show():
     masker = Masker()
-    a, b, c = (masker.value("TOKEN", value) for value in ("x" * 9, "y" * 900, "x" * 9))
+    a, b, c = (masker.mask_value("TOKEN", value) for value in ("x" * 9, "y" * 900, "x" * 9))
     assert (a, b, c) == (mark(1), mark(2), mark(1))
 
 
 def test_values_that_share_a_line_keep_their_own_marks():
     masker = Masker()
-    first = masker.value("A_TOKEN", "abcdefgh")
-    second = masker.value("B_TOKEN", "abcdefgh\nijklmnop")
+    first = masker.mask_value("A_TOKEN", "abcdefgh")
+    second = masker.mask_value("B_TOKEN", "abcdefgh\nijklmnop")
     assert (first, second) == (mark(1), mark(2))
-    assert masker.text("abcdefgh, ijklmnop") == f"{first}, {second}"
+    assert masker.mask_text("abcdefgh, ijklmnop") == f"{first}, {second}"
 
 
 def test_overlapping_secrets_leave_nothing_between_them():
     masker = Masker()
     masker.learn(pod_with({"name": "A_TOKEN", "value": "abcdefghij"}))
     masker.learn(pod_with({"name": "B_TOKEN", "value": "ghijklmnop"}))
-    assert masker.text("abcdefghijklmnop") == mark(1)
+    assert masker.mask_text("abcdefghijklmnop") == mark(1)
 
 
 def test_a_secret_that_swallows_part_of_a_mark_takes_all_of_it():
     masker = Masker()
     masker.learn(pod_with({"name": "A_TOKEN", "value": "#7\u203a and more"}))
-    assert masker.text(f"x {mark(7)} and more y") == f"x {mark(1)} y"
+    assert masker.mask_text(f"x {mark(7)} and more y") == f"x {mark(1)} y"
 
 
 def test_what_becomes_a_secret_by_masking_is_masked_too():
     masker = Masker()
     masker.learn(pod_with({"name": "A_TOKEN", "value": "a b c d"}))
     masker.learn(pod_with({"name": "B_TOKEN", "value": "\u203a tail"}))
-    once = masker.text("a b c d tail")
-    assert masker.text(once) == once
+    once = masker.mask_text("a b c d tail")
+    assert masker.mask_text(once) == once
 
 
 def test_masking_twice_changes_nothing():
     masker = Masker()
-    once = masker.object(
+    once = masker.mask_object(
         pod_with({"name": "API_TOKEN", "value": CANARY}, {"name": "N_TOKEN", "value": 7})
     )
-    assert masker.object(once) == once
-    assert masker.text(f"{mark(1)} token={mark(1)}") == f"{mark(1)} token={mark(1)}"
+    assert masker.mask_object(once) == once
+    assert masker.mask_text(f"{mark(1)} token={mark(1)}") == f"{mark(1)} token={mark(1)}"

@@ -22,9 +22,9 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.plan.dry_run import Alteration, Altered, NotTried, Refused
+from reconcile.core.plan.dry_run import AdmissionChange, AlteredObject, RefusedObject, UntriedObject
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.results import admission_lines, format_outcomes_text
+from reconcile.core.report.results import format_admission, format_outcomes_text
 from reconcile.core.report.view import LiveCluster, PlanReport
 from tests.core.mask.mask_samples import ORDINARY, SPOKEN, TOKENS
 from tests.core.report.formats import every_form
@@ -71,9 +71,11 @@ def report_with(path, value, text):
     plan = Plan("default", "r1", (SessionPlan(FIX_LOGIN, changes),))
     problems = (Problem("team-a/one.yaml", 1, 1, "spec.note", text),)
     admission = (
-        Refused(body.ref, f'Invalid value: "{text}"'),
-        Altered(body.ref, (Alteration(path, value, ABSENT), Alteration(path, "x", value))),
-        NotTried(body.ref, f"not found: {text}"),
+        RefusedObject(body.ref, f'Invalid value: "{text}"'),
+        AlteredObject(
+            body.ref, (AdmissionChange(path, value, ABSENT), AdmissionChange(path, "x", value))
+        ),
+        UntriedObject(body.ref, f"not found: {text}"),
     )
     findings = Findings(problems, problems)
     return PlanReport(plan, "sha256:d", findings, LiveCluster(), "desired", admission)
@@ -82,7 +84,7 @@ def report_with(path, value, text):
 def told(report, text):
     """Everything that may be printed about a plan and an apply."""
     yield from every_form(report, Masker())
-    yield "\n".join(admission_lines(report, Masker()))
+    yield "\n".join(format_admission(report, Masker()))
     yield format_problems(report.findings, Masker())
     outcomes = [Outcome(change, Status.FAILED, text) for change in report.plan.changes]
     yield format_outcomes_text(outcomes, Masker())
@@ -101,12 +103,12 @@ def test_no_secret_shows_in_any_form_wherever_it_stands(place):
 @pytest.mark.parametrize("name", TOKENS)
 def test_a_token_is_hidden_whole_and_nothing_around_it(name):
     text = f"use '{TOKENS[name]}', then go"
-    assert Masker().text(text) == "use '\u2039masked #1\u203a', then go"
+    assert Masker().mask_text(text) == "use '\u2039masked #1\u203a', then go"
 
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_what_only_resembles_a_secret_is_left_alone(text):
-    assert Masker().text(text) == text
+    assert Masker().mask_text(text) == text
 
 
 def test_a_changed_line_in_a_long_prompt_shows_that_it_changed_and_nothing_else():
@@ -132,7 +134,7 @@ def test_a_key_whose_middle_line_changed_is_hidden_whole_on_both_sides():
         ]
         return "\n".join(["before", *lines, "after"])
 
-    shown = Masker().change(
+    shown = Masker().mask_change(
         manifest("ConfigMap", "one").ref, change("data.prompt", key("B" * 64), key("C" * 64))
     )
     assert shown.before == "before\n\u2039masked #1\u203a\nafter"
@@ -144,7 +146,7 @@ def test_what_a_secret_holds_as_json_is_known_elsewhere():
     masker = Masker()
     encoded = base64.b64encode(inner.encode()).decode()
     masker.learn({"kind": "Secret", "data": {".dockerconfigjson": encoded}})
-    assert "c4nary" not in masker.text("login with c4nary-Zx81 failed")
+    assert "c4nary" not in masker.mask_text("login with c4nary-Zx81 failed")
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
@@ -154,7 +156,7 @@ def test_a_known_value_is_known_in_base64_with_and_without_padding(encode):
     masker.learn({"kind": "Secret", "stringData": {"a": value}})
     form = encode(value.encode()).decode()
     for shown in (form, form.rstrip("=")):
-        assert masker.text(f"got {shown} back").startswith("got \u2039masked #1\u203a")
+        assert masker.mask_text(f"got {shown} back").startswith("got \u2039masked #1\u203a")
 
 
 def test_marks_are_the_same_in_each_run():

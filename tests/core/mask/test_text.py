@@ -38,8 +38,8 @@ def mark(number: int) -> str:
     ],
 )
 def test_a_secret_in_free_text_is_hidden(text):
-    assert CANARY not in Masker().text(text)
-    assert mark(1) in Masker().text(text)
+    assert CANARY not in Masker().mask_text(text)
+    assert mark(1) in Masker().mask_text(text)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_a_secret_in_free_text_is_hidden(text):
     ],
 )
 def test_a_token_is_known_by_its_shape(token):
-    assert Masker().text(f"use {token}, then go") == f"use {mark(1)}, then go"
+    assert Masker().mask_text(f"use {token}, then go") == f"use {mark(1)}, then go"
 
 
 def test_an_access_key_that_has_no_shape_is_known_by_the_words_before_it():
     key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-    assert Masker().text(f"the aws secret is {key}") == f"the aws secret is {mark(1)}"
+    assert Masker().mask_text(f"the aws secret is {key}") == f"the aws secret is {mark(1)}"
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_an_access_key_that_has_no_shape_is_known_by_the_words_before_it():
     ],
 )
 def test_ordinary_text_is_left_alone(text):
-    assert Masker().text(text) == text
+    assert Masker().mask_text(text) == text
 
 
 def test_a_url_without_a_password_hides_its_user_alone():
-    assert Masker().text("https://u5er:@host") == f"https://{mark(1)}@host"
+    assert Masker().mask_text("https://u5er:@host") == f"https://{mark(1)}@host"
 
 
 HOSTILE = [
@@ -118,10 +118,10 @@ def test_a_long_hostile_text_neither_stalls_nor_hides_a_later_secret(unit):
     masker = Masker()
     masker.learn({"stringData": {"API_TOKEN": "canary-value"}})
     text = unit * (2**18 // len(unit)) + f"\nAPI_TOKEN={CANARY}"
-    assert CANARY not in masker.text(text)
+    assert CANARY not in masker.mask_text(text)
 
 
 def test_a_megabyte_of_everything_hostile_is_masked():
     text = "".join(unit * 32 for unit in HOSTILE)
     text = text * (2**20 // len(text) + 1) + f"\nAPI_TOKEN={CANARY}"
-    assert CANARY not in Masker().text(text)
+    assert CANARY not in Masker().mask_text(text)

@@ -1,13 +1,13 @@
 """One session's plan, for tests of its changes."""
 
-from reconcile.core.model import Strategy
+from reconcile.core.model import UpdateStrategy
 from tests.builders import (
     desired,
     plan,
     session,
 )
 
-RECREATE = session(strategy=Strategy.RECREATE)
+RECREATE = session(strategy=UpdateStrategy.RECREATE)
 
 
 def changes(of, objects=(), strangers=None, **fields):

@@ -8,7 +8,7 @@ from reconcile.core.changes import (
     Replace,
 )
 from reconcile.core.model import ANNOTATION_ADOPT
-from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.adoption import ForeignObjects
 from tests.builders import (
     config_map,
     container,
@@ -25,7 +25,7 @@ from tests.core.plan.session_plans import RECREATE, changes
 def adopt(of, theirs, **fields):
     manifest = of.manifests[-1]
     given = stranger(theirs.manifests[-1], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = Strangers(adoptable={manifest.ref: given})
+    strangers = ForeignObjects(adoptable={manifest.ref: given})
     return changes([of], live_session(of)[:1], strangers, **fields)[-1]
 
 
@@ -60,7 +60,7 @@ def test_adopting_a_pod_does_not_restart_it_unasked():
 def test_an_adopted_record_has_no_owner():
     of = wanted(config_map())
     record = stranger(of.manifests[0], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = Strangers(adoptable={of.manifests[0].ref: record})
+    strangers = ForeignObjects(adoptable={of.manifests[0].ref: record})
     adopted, create = changes([of], [], strangers)
     assert isinstance(adopted, Patch)
     assert "metadata.ownerReferences" not in {field.path for field in adopted.fields}
@@ -70,7 +70,7 @@ def test_an_adopted_record_has_no_owner():
 def test_what_became_ours_while_it_was_looked_at_is_adopted_with_nothing_to_change():
     of = wanted(config_map())
     record = live_session(of)[0]
-    adopted, _ = changes([of], [], Strangers(adoptable={of.manifests[0].ref: record}))
+    adopted, _ = changes([of], [], ForeignObjects(adoptable={of.manifests[0].ref: record}))
     assert adopted == Patch(
         of.manifests[0], live_ref(of.manifests[0].ref), (), (), force=True, adopts=True
     )

@@ -21,7 +21,13 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.plan.approval import Approved, parse_digest, parse_plan, plan_digest, refusal
+from reconcile.core.plan.approval import (
+    Approval,
+    compute_plan_digest,
+    describe_approval_mismatch,
+    parse_approved_digest,
+    parse_approved_plan,
+)
 from reconcile.core.report.json_output import plan_json
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.view import LiveCluster, PlanReport
@@ -46,31 +52,33 @@ def replaced(of):
 
 
 def document(of, **fields):
-    report = PlanReport(of, plan_digest(of), Findings(), LiveCluster(), "desired")
+    report = PlanReport(of, compute_plan_digest(of), Findings(), LiveCluster(), "desired")
     return json.dumps({**plan_json(report, Masker()), **fields}).encode()
 
 
 def approved(*changes, **fields):
-    return parse_plan(document(plan(*changes), **fields))
+    return parse_approved_plan(document(plan(*changes), **fields))
 
 
 def test_the_approved_plan_is_not_refused():
     of = plan(Create(POD))
-    assert refusal(of, Approved(plan_digest(of))) == ""
-    assert refusal(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
+    assert describe_approval_mismatch(of, Approval(compute_plan_digest(of))) == ""
+    assert describe_approval_mismatch(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
 
 
 def test_a_bare_digest_is_told_beside_that_of_the_plan():
     of = plan(Create(POD))
-    said = refusal(of, Approved(OTHER))
+    said = describe_approval_mismatch(of, Approval(OTHER))
     assert OTHER in said
-    assert plan_digest(of) in said
+    assert compute_plan_digest(of) in said
     assert "nothing was changed" in said
 
 
 def test_drift_is_named_where_it_alone_makes_the_difference():
     drifted = patch(SERVICE, InPlace(), Drift("kubectl", "then"))
-    said = refusal(plan(Create(POD), drifted), Approved(plan_digest(plan(Create(POD)))))
+    said = describe_approval_mismatch(
+        plan(Create(POD), drifted), Approval(compute_plan_digest(plan(Create(POD))))
+    )
     assert "but for drift" in said
     assert f"{SERVICE.ref}: patch, which was not approved" in said
     assert str(POD.ref) not in said
@@ -79,20 +87,24 @@ def test_drift_is_named_where_it_alone_makes_the_difference():
 def test_a_change_that_drift_makes_graver_is_named():
     asked = patch(POD, InPlace())
     fields = (*asked.fields, FieldChange("spec.y", 1, 2, ForcesReplace(), Drift()))
-    said = refusal(plan(Replace(POD, asked.live, fields)), Approved(plan_digest(plan(asked))))
+    said = describe_approval_mismatch(
+        plan(Replace(POD, asked.live, fields)), Approval(compute_plan_digest(plan(asked)))
+    )
     assert f"{POD.ref}: restart, where patch was approved" in said
 
 
 def test_each_object_that_differs_is_named():
     before = approved(Create(POD), Create(SERVICE), patch(INPUTS, InPlace()))
-    said = refusal(plan(Create(POD), replaced(INPUTS)), before)
+    said = describe_approval_mismatch(plan(Create(POD), replaced(INPUTS)), before)
     assert f"{SERVICE.ref}: create was approved, and is not to be done any more" in said
     assert f"{INPUTS.ref}: replace, where patch was approved" in said
     assert str(POD.ref) not in said
 
 
 def test_other_content_of_the_same_changes_is_told_as_such():
-    said = refusal(plan(Create(manifest(pod(hostname="x")))), approved(Create(POD)))
+    said = describe_approval_mismatch(
+        plan(Create(manifest(pod(hostname="x")))), approved(Create(POD))
+    )
     assert "same objects in the same ways" in said
 
 
@@ -110,8 +122,8 @@ def test_other_content_of_the_same_changes_is_told_as_such():
 )
 def test_a_document_has_the_classes_of_its_plan(change):
     of = plan(change)
-    reread = replace(parse_plan(document(of)), digest=OTHER)
-    assert "same objects in the same ways" in refusal(of, reread)
+    reread = replace(parse_approved_plan(document(of)), digest=OTHER)
+    assert "same objects in the same ways" in describe_approval_mismatch(of, reread)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +131,7 @@ def test_a_document_has_the_classes_of_its_plan(change):
 )
 def test_what_is_no_digest_is_refused(text):
     with pytest.raises(ValueError, match="64 hexadecimal digits"):
-        parse_digest(text)
+        parse_approved_digest(text)
 
 
 @pytest.mark.parametrize(
@@ -142,4 +154,4 @@ def test_what_is_no_digest_is_refused(text):
 )
 def test_what_is_no_plan_is_refused(content):
     with pytest.raises(ValueError, match="is not a plan with a digest"):
-        parse_plan(content)
+        parse_approved_plan(content)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Delete, Hold, HoldReason
 from reconcile.core.model import Budget, Policy
-from reconcile.core.plan.adoption import Strangers
+from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.planner import make_plan
 from tests.builders import desired, live_session, look, session, trio, wanted
 
@@ -19,7 +19,9 @@ def four():
 def planned(kept, living, spent=None):
     of = replace(desired(*kept, policy=POLICY), revision="r1")
     objects = [obj for each in living for obj in live_session(each)]
-    return make_plan(of, look(of, objects), Strangers(), prune=True, spent=spent or Spent())
+    return make_plan(
+        of, look(of, objects), ForeignObjects(), prune=True, budget_usage=spent or BudgetUsage()
+    )
 
 
 def held(plan):
@@ -30,23 +32,23 @@ def test_a_pass_says_whom_it_ends_before_it_does():
     a, *rest = four()
     plan = planned(rest, [a, *rest])
     assert any(isinstance(change, Delete) for change in plan.changes)
-    assert plan.spent == Spent("r1", 4, frozenset({str(a.session.id)}))
+    assert plan.budget_usage == BudgetUsage("r1", 4, frozenset({str(a.session.id)}))
 
 
 def test_a_later_pass_of_the_same_revision_does_not_begin_with_a_fresh_budget():
     a, b, *rest = four()
     first = planned([b, *rest], [a, b, *rest])
-    second = planned(rest, [b, *rest], first.spent)
+    second = planned(rest, [b, *rest], first.budget_usage)
     assert held(second) == {HoldReason.DELETE_BUDGET}
-    assert second.spent == first.spent
+    assert second.budget_usage == first.budget_usage
 
 
 def test_a_pass_that_was_cut_off_may_go_on_with_what_it_was_allowed():
     a, *rest = four()
     first = planned(rest, [a, *rest])
-    assert not held(planned(rest, [a, *rest], first.spent))
+    assert not held(planned(rest, [a, *rest], first.budget_usage))
 
 
 def test_a_pass_that_ends_nobody_leaves_the_record_of_an_earlier_revision():
-    before = Spent("r0", 9, frozenset({"team-a/z"}))
-    assert planned(four(), four(), before).spent == before
+    before = BudgetUsage("r0", 9, frozenset({"team-a/z"}))
+    assert planned(four(), four(), before).budget_usage == before

@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.changes import Delete, Hold, HoldReason, Keep, Patch
-from reconcile.core.model import Budget, Policy, SessionId, State, Strategy
+from reconcile.core.model import Budget, Policy, SessionId, SessionState, UpdateStrategy
 from tests.builders import (
     container,
     desired,
@@ -95,7 +95,7 @@ def test_objects_that_are_no_longer_rendered_count_once_a_session():
 
 def test_stopping_a_session_is_on_no_budget():
     before = sessions(4)
-    stopped = sessions(4, state=State.STOPPED)
+    stopped = sessions(4, state=SessionState.STOPPED)
     policy = Policy(deletes=NONE, restarts=NONE)
     result = plan(desired(*stopped, policy=policy), objects_of(before))
     assert not [change for change in result.changes if isinstance(change, Hold)]
@@ -125,7 +125,7 @@ def restarts(count, policy, **fields):
     ],
 )
 def test_restarts_over_budget_are_held_all_together(policy, reasons):
-    assert restarts(4, policy, strategy=Strategy.RECREATE) == reasons
+    assert restarts(4, policy, strategy=UpdateStrategy.RECREATE) == reasons
 
 
 def test_what_is_held_for_another_reason_is_on_no_budget():
@@ -136,8 +136,8 @@ def test_what_is_held_for_another_reason_is_on_no_budget():
 
 
 def test_pods_that_never_started_are_on_no_budget():
-    before = sessions(3, pod_alone, strategy=Strategy.RECREATE)
-    after = sessions(3, new_image, strategy=Strategy.RECREATE)
+    before = sessions(3, pod_alone, strategy=UpdateStrategy.RECREATE)
+    after = sessions(3, new_image, strategy=UpdateStrategy.RECREATE)
     objects = [obj for each in before for obj in live_session(each, pod_phase="Pending")]
     result = plan(desired(*after, policy=Policy(restarts=NONE)), objects)
     assert {type(each.changes[-1]) for each in result.sessions} == {Patch}

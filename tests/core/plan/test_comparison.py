@@ -7,11 +7,11 @@ from reconcile.core.changes import (
     FieldChange,
     ForcesReplace,
     InPlace,
-    Metadata,
+    MetadataOnly,
     RestartsContainer,
 )
 from reconcile.core.model import ANNOTATION_DIGEST
-from reconcile.core.plan.live_state import Differs, Same, judge
+from reconcile.core.plan.live_state import InSync, OutOfSync, compare
 from tests.builders import (
     KUBECTL_TIME,
     co_owned,
@@ -42,19 +42,19 @@ def changed(obj, **data):
 
 
 def fields(wanted, obj):
-    verdict = judge(wanted, obj)
-    assert isinstance(verdict, Differs)
+    verdict = compare(wanted, obj)
+    assert isinstance(verdict, OutOfSync)
     return verdict.fields
 
 
 def test_what_was_applied_is_the_same():
     wanted = manifest(pod())
-    assert judge(wanted, live(wanted)) == Same(wanted.digest)
+    assert compare(wanted, live(wanted)) == InSync(wanted.digest)
 
 
 def test_the_same_by_value_is_the_same_though_the_digest_is_another():
     wanted = manifest(pod(hostNetwork=False))
-    assert judge(wanted, live(manifest(pod()))) == Same(wanted.digest)
+    assert compare(wanted, live(manifest(pod()))) == InSync(wanted.digest)
 
 
 def test_owner_references_are_left_aside():
@@ -69,7 +69,7 @@ def test_owner_references_are_left_aside():
         (
             pod(),
             pod(metadata={"labels": {"a": "1"}}),
-            FieldChange("metadata.labels.a", ABSENT, "1", Metadata(), Commit()),
+            FieldChange("metadata.labels.a", ABSENT, "1", MetadataOnly(), Commit()),
         ),
         (
             pod(),
@@ -95,10 +95,10 @@ def test_owner_references_are_left_aside():
     ],
 )
 def test_each_field_comes_with_its_effect_and_the_digest_is_not_shown(before, after, change):
-    verdict = judge(manifest(after), live(manifest(before)))
-    assert isinstance(verdict, Differs)
+    verdict = compare(manifest(after), live(manifest(before)))
+    assert isinstance(verdict, OutOfSync)
     assert verdict.fields == (change,)
-    assert not verdict.contested
+    assert not verdict.has_conflict
     assert {
         "op": "replace",
         "path": "/metadata/annotations/reconcile.ambient-code.io~1digest",
@@ -109,11 +109,11 @@ def test_each_field_comes_with_its_effect_and_the_digest_is_not_shown(before, af
 def test_what_somebody_changed_is_drift_by_that_manager_and_is_contested():
     wanted = files(a="1")
     obj = taken_over(changed(live(wanted), a="x"), DATA_A)
-    verdict = judge(wanted, obj)
-    assert verdict == Differs(
+    verdict = compare(wanted, obj)
+    assert verdict == OutOfSync(
         (FieldChange("data.a", "x", "1", InPlace(), BY_KUBECTL),),
         ({"op": "replace", "path": "/data/a", "value": "1"},),
-        contested=True,
+        has_conflict=True,
     )
 
 
@@ -134,18 +134,18 @@ def test_what_somebody_changed_is_drift_beside_a_commit_too():
 
 def test_what_another_manager_declares_too_is_a_commit_when_it_changes_and_contested():
     obj = co_owned(live(files(a="1")), DATA_A, operation="Apply")
-    verdict = judge(files(a="2"), obj)
-    assert isinstance(verdict, Differs)
+    verdict = compare(files(a="2"), obj)
+    assert isinstance(verdict, OutOfSync)
     assert [field.cause for field in verdict.fields] == [Commit()]
-    assert verdict.contested
+    assert verdict.has_conflict
 
 
 def test_what_another_manager_declares_too_is_released_without_a_contest():
     obj = co_owned(live(files(a="1", b="1")), DATA_A, operation="Apply")
-    verdict = judge(files(b="1"), obj)
-    assert isinstance(verdict, Differs)
-    assert verdict.fields == (FieldChange("data.a", "1", "1", Metadata(), Commit()),)
-    assert not verdict.contested
+    verdict = compare(files(b="1"), obj)
+    assert isinstance(verdict, OutOfSync)
+    assert verdict.fields == (FieldChange("data.a", "1", "1", MetadataOnly(), Commit()),)
+    assert not verdict.has_conflict
     assert [each["op"] for each in verdict.operations] == ["replace"]
 
 
@@ -153,7 +153,7 @@ def test_a_digest_that_somebody_changed_is_no_difference():
     wanted = files(a="1")
     obj = live(wanted)
     obj["metadata"]["annotations"][ANNOTATION_DIGEST] = "sha256:0"
-    assert judge(wanted, obj) == Same(wanted.digest)
+    assert compare(wanted, obj) == InSync(wanted.digest)
 
 
 @pytest.mark.parametrize("metadata", [{"annotations": None}, {}])

@@ -23,7 +23,12 @@ from reconcile.core.changes import (
     RestartsContainer,
     SessionPlan,
 )
-from reconcile.core.plan.approval import Class, commit_deeds, deeds, plan_digest
+from reconcile.core.plan.approval import (
+    ChangeClass,
+    compute_plan_digest,
+    iter_committed_changes,
+    iter_planned_changes,
+)
 from tests.builders import config_map, live_ref, manifest, pod, service, session_id
 
 POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())
@@ -52,7 +57,7 @@ def plan(*changes, installation="default", revision="r"):
 
 
 def digest(*changes, **fields):
-    return plan_digest(plan(*changes, **fields))
+    return compute_plan_digest(plan(*changes, **fields))
 
 
 CHANGES = [
@@ -87,7 +92,7 @@ def test_revisions_uids_and_live_values_are_not_in_it():
     moved = (
         replace(one, live=other, fields=(field(InPlace(), before="else"),), operations=({},)),
         replace(two, live=other),
-        replace(gone, live=other, begun=True),
+        replace(gone, live=other, is_terminating=True),
     )
     assert digest(one, two, gone) == digest(*moved, revision="another")
 
@@ -109,33 +114,33 @@ def test_a_new_image_is_a_restart_whether_or_not_the_pod_has_ended():
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        (Create(POD), Class.CREATE),
-        (patch(POD, InPlace()), Class.PATCH),
-        (patch(POD, InPlace(), RestartsContainer("runner")), Class.RESTART),
-        (replaced(POD, InPlace(), ForcesReplace()), Class.RESTART),
-        (replaced(SERVICE, ForcesReplace()), Class.REPLACE),
-        (patch(SERVICE, adopts=True), Class.ADOPT),
-        (Hold(delete(POD), HoldReason.DELETE_BUDGET), Class.DELETE),
+        (Create(POD), ChangeClass.CREATE),
+        (patch(POD, InPlace()), ChangeClass.PATCH),
+        (patch(POD, InPlace(), RestartsContainer("runner")), ChangeClass.RESTART),
+        (replaced(POD, InPlace(), ForcesReplace()), ChangeClass.RESTART),
+        (replaced(SERVICE, ForcesReplace()), ChangeClass.REPLACE),
+        (patch(SERVICE, adopts=True), ChangeClass.ADOPT),
+        (Hold(delete(POD), HoldReason.DELETE_BUDGET), ChangeClass.DELETE),
     ],
 )
 def test_the_class_of_a_change(change, kind):
-    assert [deed.kind for deed in deeds(plan(change))] == [kind]
+    assert [deed.change_class for deed in iter_planned_changes(plan(change))] == [kind]
 
 
 def test_drift_alone_is_nothing_that_a_commit_asks_for():
     drifted = replace(patch(SERVICE), fields=(field(InPlace(), Drift("kubectl")),))
     kept = Keep(INPUTS.ref, live_ref(INPUTS.ref), "d")
-    assert list(commit_deeds(plan(drifted, kept))) == []
-    assert len(list(deeds(plan(drifted)))) == 1
+    assert list(iter_committed_changes(plan(drifted, kept))) == []
+    assert len(list(iter_planned_changes(plan(drifted)))) == 1
 
 
 def test_without_drift_a_change_is_what_the_commit_makes_of_it():
     fields = (field(ForcesReplace(), Drift()), field(InPlace()))
     both = replace(replaced(POD), fields=fields)
-    assert [deed.kind for deed in deeds(plan(both))] == [Class.RESTART]
-    assert [deed.kind for deed in commit_deeds(plan(both))] == [Class.PATCH]
+    assert [deed.change_class for deed in iter_planned_changes(plan(both))] == [ChangeClass.RESTART]
+    assert [deed.change_class for deed in iter_committed_changes(plan(both))] == [ChangeClass.PATCH]
 
 
 def test_what_has_no_fields_is_asked_for():
     changes = (Create(POD), delete(INPUTS), replace(patch(SERVICE, adopts=True), fields=()))
-    assert len(list(commit_deeds(plan(*changes)))) == 3
+    assert len(list(iter_committed_changes(plan(*changes)))) == 3

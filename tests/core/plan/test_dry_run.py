@@ -4,7 +4,13 @@ import pytest
 
 from reconcile.core.changes import ABSENT
 from reconcile.core.model import Kind, ObjectRef
-from reconcile.core.plan.dry_run import Accepted, Alteration, Altered, admitted, admitted_new
+from reconcile.core.plan.dry_run import (
+    AcceptedObject,
+    AdmissionChange,
+    AlteredObject,
+    compare_dry_run,
+    compare_dry_run_of_new,
+)
 
 POD = Kind("v1", "Pod")
 CRON = Kind("batch/v1", "CronJob")
@@ -28,26 +34,26 @@ def answered(container=None, metadata=None, **spec):
 
 
 def test_what_the_server_fills_in_is_no_alteration():
-    assert admitted_new(POD, REF, body(), answered()) == Accepted(REF)
-    assert admitted(POD, REF, body(), answered()) == Accepted(REF)
+    assert compare_dry_run_of_new(POD, REF, body(), answered()) == AcceptedObject(REF)
+    assert compare_dry_run(POD, REF, body(), answered()) == AcceptedObject(REF)
 
 
-@pytest.mark.parametrize("judge", [admitted, admitted_new])
+@pytest.mark.parametrize("judge", [compare_dry_run, compare_dry_run_of_new])
 def test_a_declared_field_that_comes_back_different_is_told_with_both_values(judge):
     answer = answered({"image": "mirror/i:1"}, priorityClassName="high")
     declared = body(priorityClassName="low")
-    assert judge(POD, REF, declared, answer) == Altered(
+    assert judge(POD, REF, declared, answer) == AlteredObject(
         REF,
         (
-            Alteration("spec.containers[runner].image", "i:1", "mirror/i:1"),
-            Alteration("spec.priorityClassName", "low", "high"),
+            AdmissionChange("spec.containers[runner].image", "i:1", "mirror/i:1"),
+            AdmissionChange("spec.priorityClassName", "low", "high"),
         ),
     )
 
 
 def test_a_declared_field_that_is_taken_away_is_told():
-    assert admitted(POD, REF, body(hostNetwork=True), answered()) == Altered(
-        REF, (Alteration("spec.hostNetwork", declared=True, admitted=ABSENT),)
+    assert compare_dry_run(POD, REF, body(hostNetwork=True), answered()) == AlteredObject(
+        REF, (AdmissionChange("spec.hostNetwork", declared=True, admitted=ABSENT),)
     )
 
 
@@ -60,24 +66,24 @@ def test_what_our_manager_no_longer_declares_is_no_alteration():
         "fieldsV1": {"f:spec": {"f:hostNetwork": {}}},
     }
     answer = answered(metadata={"managedFields": [ours]}, hostNetwork=True)
-    assert admitted(POD, REF, body(), answer) == Accepted(REF)
+    assert compare_dry_run(POD, REF, body(), answer) == AcceptedObject(REF)
 
 
 def test_quantities_and_orders_that_mean_the_same_are_no_alteration():
     declared = body({"resources": {"limits": {"cpu": "1000m"}}, "env": [{"name": "A"}]})
     answer = answered({"resources": {"limits": {"cpu": "1"}}, "env": [{"name": "A"}]})
-    assert admitted_new(POD, REF, declared, answer) == Accepted(REF)
+    assert compare_dry_run_of_new(POD, REF, declared, answer) == AcceptedObject(REF)
 
 
 def test_an_injected_container_is_told_by_its_image():
     sidecar = {"name": "proxy", "image": "mesh:2"}
     answer = answered(initContainers=[{"name": "first", "image": "mesh:1"}])
     answer["spec"]["containers"].append(sidecar)
-    assert admitted_new(POD, REF, body(), answer) == Altered(
+    assert compare_dry_run_of_new(POD, REF, body(), answer) == AlteredObject(
         REF,
         (
-            Alteration("spec.initContainers[first].image", ABSENT, "mesh:1"),
-            Alteration("spec.containers[proxy].image", ABSENT, "mesh:2"),
+            AdmissionChange("spec.initContainers[first].image", ABSENT, "mesh:1"),
+            AdmissionChange("spec.containers[proxy].image", ABSENT, "mesh:2"),
         ),
     )
 
@@ -87,19 +93,19 @@ def test_injected_labels_annotations_and_variables_are_told():
     metadata = {"labels": {"a": "b"}, "annotations": {"c.d/e": "f"}}
     answer = answered({"env": [{"name": "A", "value": "1"}, entry]}, metadata)
     declared = body({"env": [{"name": "A", "value": "1"}]})
-    assert admitted_new(POD, REF, declared, answer) == Altered(
+    assert compare_dry_run_of_new(POD, REF, declared, answer) == AlteredObject(
         REF,
         (
-            Alteration("metadata.labels.a", ABSENT, "b"),
-            Alteration("metadata.annotations[c.d/e]", ABSENT, "f"),
-            Alteration("spec.containers[runner].env[ROLE]", ABSENT, entry),
+            AdmissionChange("metadata.labels.a", ABSENT, "b"),
+            AdmissionChange("metadata.annotations[c.d/e]", ABSENT, "f"),
+            AdmissionChange("spec.containers[runner].env[ROLE]", ABSENT, entry),
         ),
     )
 
 
 def test_what_was_there_before_a_patch_was_not_added_by_admission():
     answer = answered({"env": [{"name": "A", "value": "1"}]}, {"labels": {"a": "b"}})
-    assert admitted(POD, REF, body(), answer) == Accepted(REF)
+    assert compare_dry_run(POD, REF, body(), answer) == AcceptedObject(REF)
 
 
 def test_annotations_that_the_server_derives_from_a_pod_are_no_admission():
@@ -109,7 +115,7 @@ def test_annotations_that_the_server_derives_from_a_pod_are_no_admission():
         "container.apparmor.security.beta.kubernetes.io/runner",
     )
     answer = answered(metadata={"annotations": dict.fromkeys(names, "runtime/default")})
-    assert admitted_new(POD, REF, body(), answer) == Accepted(REF)
+    assert compare_dry_run_of_new(POD, REF, body(), answer) == AcceptedObject(REF)
 
 
 def test_containers_of_a_template_are_looked_at_too():
@@ -119,6 +125,6 @@ def test_containers_of_a_template_are_looked_at_too():
 
     ours = [{"name": "runner", "image": "i:1"}]
     answer = cron([*ours, {"name": "proxy"}])
-    (found,) = admitted_new(CRON, REF, cron(ours), answer).fields
+    (found,) = compare_dry_run_of_new(CRON, REF, cron(ours), answer).fields
     path = "spec.jobTemplate.spec.template.spec.containers[proxy].image"
-    assert found == Alteration(path, ABSENT, "")
+    assert found == AdmissionChange(path, ABSENT, "")

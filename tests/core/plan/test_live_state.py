@@ -2,8 +2,20 @@ import copy
 
 import pytest
 
-from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, NOTE_KEY, SessionId, record_of
-from reconcile.core.plan.live_state import Differs, Same, Sight, Unwanted, has_foreign_controller
+from reconcile.core.model import (
+    LABEL_INSTALLATION,
+    LABEL_SESSION,
+    RECORD_STATUS_KEY,
+    SessionId,
+    build_record_ref,
+)
+from reconcile.core.plan.live_state import (
+    InSync,
+    LiveState,
+    OutOfSync,
+    Undeclared,
+    has_foreign_controller,
+)
 from tests.builders import (
     NAME,
     NAMESPACE,
@@ -38,25 +50,25 @@ def test_a_pod_is_seen_with_all_that_the_planner_needs():
     assert sighting.kind == of.manifests[1].kind
     assert sighting.live == live_ref(sighting.ref)
     assert sighting.session == session_id()
-    assert [owner["name"] for owner in sighting.owners] == [record_of(session_id()).name]
-    assert sighting.terminating
-    assert sighting.started
+    assert [owner["name"] for owner in sighting.owners] == [build_record_ref(session_id()).name]
+    assert sighting.is_terminating
+    assert sighting.has_started
     assert sighting.phase == "Running"
-    assert sighting.note == ""
-    assert sighting.verdict == Same(of.manifests[1].digest)
+    assert sighting.record_status == ""
+    assert sighting.comparison == InSync(of.manifests[1].digest)
 
 
 def test_only_pods_run():
     of = wanted(config_map())
     for sighting in look(desired(of), live_session(of)).objects.values():
-        assert (sighting.started, sighting.phase, sighting.terminating) == (False, "", False)
+        assert (sighting.has_started, sighting.phase, sighting.is_terminating) == (False, "", False)
 
 
 @pytest.mark.parametrize(("phase", "started"), [("Pending", False), ("Succeeded", True)])
 def test_a_pod_that_never_started_is_told_from_one_that_did(phase, started):
     of = wanted(pod())
     sighting = only(look(desired(of), live_session(of, pod_phase=phase)[1:]))
-    assert (sighting.phase, sighting.started) == (phase, started)
+    assert (sighting.phase, sighting.has_started) == (phase, started)
 
 
 def test_a_pod_without_status_is_seen():
@@ -65,10 +77,10 @@ def test_a_pod_without_status_is_seen():
 
 
 def test_the_note_is_read_from_the_record_alone():
-    of = wanted(config_map(data={NOTE_KEY: "mine"}))
+    of = wanted(config_map(data={RECORD_STATUS_KEY: "mine"}))
     record, other = live_session(of)
-    record["data"][NOTE_KEY] = "note"
-    notes = {s.ref: s.note for s in look(desired(of), [record, other]).objects.values()}
+    record["data"][RECORD_STATUS_KEY] = "note"
+    notes = {s.ref: s.record_status for s in look(desired(of), [record, other]).objects.values()}
     assert notes == {of.manifests[0].ref: "note", of.manifests[1].ref: ""}
 
 
@@ -76,10 +88,11 @@ def test_what_differs_and_what_nobody_wants_are_told_apart():
     before = wanted(pod(), config_map())
     after = wanted(pod(nodeName="n"))
     verdicts = {
-        s.ref.name: s.verdict for s in look(desired(after), live_session(before)).objects.values()
+        s.ref.name: s.comparison
+        for s in look(desired(after), live_session(before)).objects.values()
     }
-    assert verdicts[f"{NAME}-inputs"] == Unwanted()
-    assert isinstance(verdicts[f"{NAME}-runner"], Differs)
+    assert verdicts[f"{NAME}-inputs"] == Undeclared()
+    assert isinstance(verdicts[f"{NAME}-runner"], OutOfSync)
 
 
 def test_the_session_of_an_unwanted_object_is_the_one_on_its_label():
@@ -93,7 +106,7 @@ def test_the_session_of_a_wanted_object_is_the_one_that_wants_it():
     obj["metadata"]["labels"][LABEL_SESSION] = "edited"
     sighting = only(look(desired(of), [obj]))
     assert sighting.session == session_id()
-    assert isinstance(sighting.verdict, Differs)
+    assert isinstance(sighting.comparison, OutOfSync)
 
 
 def unlabelled(obj, label):
@@ -122,14 +135,14 @@ NOT_OURS = {
 @pytest.mark.parametrize("bodies", [(pod(), config_map()), (pod(),)])
 def test_what_is_not_ours_is_not_seen_whether_wanted_or_not(spoil, bodies):
     obj = spoil(live(manifest(config_map())))
-    assert look(desired(wanted(*bodies)), [obj]) == Sight()
+    assert look(desired(wanted(*bodies)), [obj]) == LiveState()
 
 
 @pytest.mark.parametrize("labels", [None, {LABEL_INSTALLATION: "default"}])
 def test_what_belongs_to_no_session_is_not_seen(labels):
     obj = live(manifest(config_map("x")))
     obj["metadata"]["labels"] = labels
-    assert look(desired(), [obj]) == Sight()
+    assert look(desired(), [obj]) == LiveState()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,7 @@ def test_objects_are_grouped_by_session_in_the_order_in_which_they_were_read():
         live(manifest(config_map(name), session(owner)))
         for name, owner in [("1", "b"), ("2", "a"), ("3", "b")]
     ]
-    groups = look(desired(), objects).by_session()
+    groups = look(desired(), objects).group_by_session()
     assert {str(key): [s.ref.name for s in seen] for key, seen in groups.items()} == {
         "team-a/b": ["1", "3"],
         "team-a/a": ["2"],
@@ -198,4 +211,4 @@ def test_whatever_may_have_changed_is_compared_again(then, now, version):
 def test_a_pod_that_is_no_longer_wanted_is_compared_again():
     objects = [in_phase(each, "Failed") for each in live_session(wanted(pod()))[1:]]
     memo = look(desired(wanted(pod())), objects).objects
-    assert only(look(desired(), objects, memo)).verdict == Unwanted()
+    assert only(look(desired(), objects, memo)).comparison == Undeclared()

@@ -1,7 +1,7 @@
 import pytest
 
 from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
-from reconcile.core.plan.adoption import Strangers, missing, taken
+from reconcile.core.plan.adoption import ForeignObjects, find_missing_manifests, find_name_conflicts
 from tests.builders import (
     config_map,
     desired,
@@ -25,7 +25,7 @@ def present(name=WANTED.ref.name, **metadata):
 def test_every_name_that_a_plan_would_create_is_looked_up_by_kind_and_namespace():
     one, two = wanted(pod()), wanted(pod(), of=session(namespace="team-b"))
     of = desired(one, two)
-    assert missing(of, look(of, live_session(one))) == {
+    assert find_missing_manifests(of, look(of, live_session(one))) == {
         (two.manifests[0].kind, "team-b"): {"session-fix-login": two.manifests[0]},
         (two.manifests[1].kind, "team-b"): {"fix-login-runner": two.manifests[1]},
     }
@@ -33,11 +33,11 @@ def test_every_name_that_a_plan_would_create_is_looked_up_by_kind_and_namespace(
 
 def test_where_all_is_there_nothing_is_looked_up():
     of = desired(wanted())
-    assert missing(of, look(of, live_session(of.sessions[0]))) == {}
+    assert find_missing_manifests(of, look(of, live_session(of.sessions[0]))) == {}
 
 
 def test_only_names_that_we_want_are_taken():
-    assert taken(NAMES, [present("other")]) == {}
+    assert find_name_conflicts(NAMES, [present("other")]) == {}
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_only_names_that_we_want_are_taken():
     ],
 )
 def test_a_strangers_name_is_taken(metadata):
-    assert taken(NAMES, [present(**metadata)]) == {WANTED.ref: False}
+    assert find_name_conflicts(NAMES, [present(**metadata)]) == {WANTED.ref: False}
 
 
 @pytest.mark.parametrize("labels", [{}, {LABEL_INSTALLATION: "default"}])
 def test_a_stranger_that_is_given_to_us_may_be_adopted(labels):
     body = present(labels=labels, annotations={ANNOTATION_ADOPT: "default"})
-    assert taken(NAMES, [body]) == {WANTED.ref: True}
+    assert find_name_conflicts(NAMES, [body]) == {WANTED.ref: True}
 
 
 def test_strangers_of_several_places_add_up():
     other = manifest(pod())
-    one = Strangers(frozenset({WANTED.ref}), {WANTED.ref: live(WANTED)})
-    two = Strangers(frozenset({other.ref}), {other.ref: live(other)})
-    assert one | two == Strangers(
+    one = ForeignObjects(frozenset({WANTED.ref}), {WANTED.ref: live(WANTED)})
+    two = ForeignObjects(frozenset({other.ref}), {other.ref: live(other)})
+    assert one | two == ForeignObjects(
         frozenset({WANTED.ref, other.ref}), {**one.adoptable, **two.adoptable}
     )

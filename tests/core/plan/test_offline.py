@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.core.budget_usage import Spent
+from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import (
     Create,
     Delete,
@@ -14,9 +14,9 @@ from reconcile.core.changes import (
     Patch,
     Replace,
 )
-from reconcile.core.manifest import manifest_of
-from reconcile.core.model import Policy, State
-from reconcile.core.plan.offline import as_live, lost_namespaces, plan_against
+from reconcile.core.manifest import build_manifest
+from reconcile.core.model import Policy, SessionState
+from reconcile.core.plan.offline import find_lost_namespaces, plan_offline, simulate_live
 from tests.builders import (
     body,
     config_map,
@@ -41,7 +41,7 @@ def tree(*sessions, **fields):
 def one(before, after, *, of=A):
     """The changes when one rendered object becomes another."""
     old, new = tree(wanted(before, of=of)), tree(wanted(after, of=of))
-    changes = plan_against(old, new, prune=True).changes
+    changes = plan_offline(old, new, prune=True).changes
     return tuple(change for change in changes if not isinstance(change, Keep))
 
 
@@ -51,11 +51,11 @@ def kinds(plan):
 
 def test_the_same_on_both_sides_is_no_change():
     revision = tree(wanted(of=A), wanted(of=B))
-    assert plan_against(revision, revision, prune=True).sessions == ()
+    assert plan_offline(revision, revision, prune=True).sessions == ()
 
 
 def test_a_new_session_is_created():
-    plan = plan_against(tree(), tree(wanted(of=A)), prune=True)
+    plan = plan_offline(tree(), tree(wanted(of=A)), prune=True)
     assert {type(change) for change in plan.changes} == {Create}
     assert len(plan.changes) == 4
 
@@ -63,7 +63,7 @@ def test_a_new_session_is_created():
 def test_a_session_that_is_gone_is_ended_pod_first_record_last():
     generous = Policy(allow_deletes=frozenset({"team-a/a"}))
     old = tree(wanted(of=A), wanted(of=B))
-    plan = plan_against(old, tree(wanted(of=B), policy=generous), prune=True)
+    plan = plan_offline(old, tree(wanted(of=B), policy=generous), prune=True)
     assert kinds(plan) == [
         ("Delete", "a-runner"),
         ("Delete", "a"),
@@ -74,7 +74,7 @@ def test_a_session_that_is_gone_is_ended_pod_first_record_last():
 
 def test_what_the_budget_has_used_is_not_remembered():
     old = tree(wanted(of=A), wanted(of=B))
-    assert plan_against(old, tree(wanted(of=B)), prune=True).spent == Spent()
+    assert plan_offline(old, tree(wanted(of=B)), prune=True).budget_usage == BudgetUsage()
 
 
 def test_a_change_that_ends_running_work_is_held():
@@ -86,37 +86,37 @@ def test_a_change_that_ends_running_work_is_held():
 
 
 def test_a_session_that_is_stopped_loses_its_pod():
-    stopped = session("a", state=State.STOPPED)
-    plan = plan_against(tree(wanted(of=A)), tree(wanted(of=stopped)), prune=True)
+    stopped = session("a", state=SessionState.STOPPED)
+    plan = plan_offline(tree(wanted(of=A)), tree(wanted(of=stopped)), prune=True)
     (change,) = (c for c in plan.changes if isinstance(c, Delete))
     assert change.reason is DeleteReason.SESSION_STOPPED
 
 
 def test_what_is_rendered_no_more_is_deleted():
     old, new = tree(wanted(pod(), service(), of=A)), tree(wanted(pod(), of=A))
-    (change,) = (c for c in plan_against(old, new, prune=True).changes if isinstance(c, Delete))
+    (change,) = (c for c in plan_offline(old, new, prune=True).changes if isinstance(c, Delete))
     assert change.reason is DeleteReason.NOT_RENDERED
-    (held,) = (c for c in plan_against(old, new, prune=False).changes if isinstance(c, Hold))
+    (held,) = (c for c in plan_offline(old, new, prune=False).changes if isinstance(c, Hold))
     assert held.reason is HoldReason.NO_PRUNE
 
 
 def test_a_session_that_was_broken_is_created_and_one_that_is_broken_stays():
     broken = tree(broken=frozenset({A.id}), unreadable=frozenset({"team-a"}))
     good = tree(wanted(of=A))
-    assert {type(change) for change in plan_against(broken, good, prune=True).changes} == {Create}
-    assert plan_against(good, broken, prune=True).changes == ()
+    assert {type(change) for change in plan_offline(broken, good, prune=True).changes} == {Create}
+    assert plan_offline(good, broken, prune=True).changes == ()
 
 
 def test_nothing_is_pruned_beside_a_broken_file():
     new = tree(broken=frozenset({B.id}), unreadable=frozenset({"team-a"}))
-    changes = plan_against(tree(wanted(of=A)), new, prune=True).changes
+    changes = plan_offline(tree(wanted(of=A)), new, prune=True).changes
     assert {change.reason for change in changes} == {HoldReason.UNREADABLE}
 
 
 def test_what_was_made_for_another_installation_has_its_names():
     other = Policy(installation="other")
     new = tree(wanted(of=A, installation="other"), policy=other)
-    changes = plan_against(tree(wanted(of=A)), new, prune=True).changes
+    changes = plan_offline(tree(wanted(of=A)), new, prune=True).changes
     assert isinstance(changes[0].change, Create)
     assert {change.reason for change in changes} == {HoldReason.TAKEN}
 
@@ -124,24 +124,24 @@ def test_what_was_made_for_another_installation_has_its_names():
 def test_an_object_that_goes_over_to_another_session_is_patched():
     shared = config_map("shared")
     old, new = tree(wanted(shared, of=A)), tree(wanted(shared, of=B))
-    changes = {change.ref.name: change for change in plan_against(old, new, prune=True).changes}
+    changes = {change.ref.name: change for change in plan_offline(old, new, prune=True).changes}
     assert isinstance(changes["shared"], Patch)
     assert "metadata.ownerReferences" in {field.path for field in changes["shared"].fields}
 
 
 def test_a_namespace_that_nothing_names_any_more_is_not_found():
     old, new = tree(wanted(of=A)), tree(namespaces=frozenset())
-    assert lost_namespaces(old, new) == {"team-a"}
-    assert plan_against(old, new, prune=True).changes == ()
+    assert find_lost_namespaces(old, new) == {"team-a"}
+    assert plan_offline(old, new, prune=True).changes == ()
     listed = tree(namespaces=frozenset(), policy=Policy(namespaces=frozenset({"team-a"})))
-    assert lost_namespaces(old, listed) == frozenset()
+    assert find_lost_namespaces(old, listed) == frozenset()
 
 
 def test_any_namespace_in_use_leads_to_the_others():
     there = session("there", namespace="team-b")
     old, new = tree(wanted(of=A), wanted(of=there)), tree(wanted(of=A))
-    assert lost_namespaces(old, new) == frozenset()
-    assert "there-runner" in {c.ref.name for c in plan_against(old, new, prune=True).changes}
+    assert find_lost_namespaces(old, new) == frozenset()
+    assert "there-runner" in {c.ref.name for c in plan_offline(old, new, prune=True).changes}
 
 
 PORT = {"name": "agui", "port": 80, "targetPort": 80, "protocol": "TCP"}
@@ -205,8 +205,8 @@ def test_a_deadline_can_be_shortened_and_not_lengthened():
     ],
 )
 def test_what_no_server_would_take_is_as_it_was_written(nonsense):
-    odd = manifest_of({**body("Pod", "p"), **nonsense}, A, "default", "t")
-    live = as_live(odd)
+    odd = build_manifest({**body("Pod", "p"), **nonsense}, A, "default", "t")
+    live = simulate_live(odd)
     assert live["spec"] == nonsense["spec"]
     assert live["metadata"]["uid"]
 
@@ -214,20 +214,20 @@ def test_what_no_server_would_take_is_as_it_was_written(nonsense):
 def test_pretending_changes_no_manifest():
     of = manifest(pod())
     before = of.digest, str(of.body)
-    as_live(of)
+    simulate_live(of)
     assert (of.digest, str(of.body)) == before
 
 
 def test_the_record_has_no_owner_and_owns_all_others():
     record, *others = wanted(of=A).manifests
-    assert "ownerReferences" not in as_live(record)["metadata"]
-    uid = as_live(record)["metadata"]["uid"]
+    assert "ownerReferences" not in simulate_live(record)["metadata"]
+    uid = simulate_live(record)["metadata"]["uid"]
     for other in others:
-        (owner,) = as_live(other)["metadata"]["ownerReferences"]
+        (owner,) = simulate_live(other)["metadata"]["ownerReferences"]
         assert owner["uid"] == uid
 
 
 def test_sessions_come_in_order():
     new = tree(wanted(of=B), wanted(of=A))
-    sessions = plan_against(tree(), new, prune=True).sessions
+    sessions = plan_offline(tree(), new, prune=True).sessions
     assert [each.session for each in sessions] == [session_id("a"), session_id("b")]

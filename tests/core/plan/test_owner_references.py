@@ -1,24 +1,24 @@
 import pytest
 
-from reconcile.core.changes import ABSENT, Commit, Drift, InPlace, Metadata
+from reconcile.core.changes import ABSENT, Commit, Drift, InPlace, MetadataOnly
 from reconcile.core.changes import FieldChange as Change
-from reconcile.core.plan.live_state import Differs, Same
-from reconcile.core.plan.session_changes import judge_owner, owner_reference, with_owner
+from reconcile.core.plan.live_state import InSync, OutOfSync
+from reconcile.core.plan.session_changes import build_owner_reference, compare_owner, with_owner
 from tests.builders import pod, session_id
 
-OWNER = owner_reference(session_id(), "uid-1")
+OWNER = build_owner_reference(session_id(), "uid-1")
 STALE = {**OWNER, "uid": "uid-0"}
 THEIRS = {"apiVersion": "v1", "kind": "Secret", "name": "x", "uid": "uid-x"}
-SAME = Same("sha256:1")
-OTHERWISE = Differs(
+SAME = InSync("sha256:1")
+OTHERWISE = OutOfSync(
     (Change("spec.a", 1, 2, InPlace(), Commit()),),
     ({"op": "remove", "path": "/spec/a"},),
-    contested=True,
+    has_conflict=True,
 )
 
 
 def test_an_owner_is_the_record_and_does_not_block_its_own_deletion():
-    assert owner_reference(session_id("a", "n"), "uid-1") == {
+    assert build_owner_reference(session_id("a", "n"), "uid-1") == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "name": "session-a",
@@ -37,7 +37,7 @@ def test_an_owner_is_added_to_what_is_applied_and_the_manifest_stays():
 @pytest.mark.parametrize("owners", [[OWNER], [THEIRS, OWNER], [{**OWNER, "name": "renamed"}]])
 @pytest.mark.parametrize("verdict", [SAME, OTHERWISE])
 def test_an_object_that_has_its_owner_is_judged_as_before(verdict, owners):
-    assert judge_owner(verdict, owners, OWNER) is verdict
+    assert compare_owner(verdict, owners, OWNER) is verdict
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def test_an_object_that_has_its_owner_is_judged_as_before(verdict, owners):
     ],
 )
 def test_a_missing_owner_is_drift_and_is_repaired_and_other_owners_stay(owners, op, wanted):
-    verdict = judge_owner(SAME, owners, OWNER)
-    assert verdict == Differs(
-        (Change("metadata.ownerReferences", owners or ABSENT, wanted, Metadata(), Drift()),),
+    verdict = compare_owner(SAME, owners, OWNER)
+    assert verdict == OutOfSync(
+        (Change("metadata.ownerReferences", owners or ABSENT, wanted, MetadataOnly(), Drift()),),
         ({"op": op, "path": "/metadata/ownerReferences", "value": wanted},),
-        contested=False,
+        has_conflict=False,
     )
 
 
 @pytest.mark.parametrize(("owners", "cause"), [([], Commit()), ([STALE], Drift())])
 def test_an_owner_that_is_missing_beside_other_differences_joins_them(owners, cause):
-    verdict = judge_owner(OTHERWISE, owners, OWNER)
-    assert isinstance(verdict, Differs)
+    verdict = compare_owner(OTHERWISE, owners, OWNER)
+    assert isinstance(verdict, OutOfSync)
     assert [field.path for field in verdict.fields] == ["spec.a", "metadata.ownerReferences"]
     assert verdict.fields[1].cause == cause
     assert [each["path"] for each in verdict.operations] == ["/metadata/ownerReferences", "/spec/a"]
-    assert verdict.contested
+    assert verdict.has_conflict

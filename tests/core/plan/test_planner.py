@@ -3,7 +3,7 @@ import random
 import pytest
 
 from reconcile.core.changes import Hold, HoldReason, Keep, Patch
-from reconcile.core.model import Policy, SessionId, Strategy
+from reconcile.core.model import Policy, SessionId, UpdateStrategy
 from tests.builders import (
     INSTALLATION,
     REVISION,
@@ -53,10 +53,10 @@ def test_the_order_of_sessions_and_of_live_objects_does_not_matter():
 @pytest.mark.parametrize(
     ("strategy", "policy", "may_end_work"),
     [
-        (Strategy.WHEN_STOPPED, Policy(), False),
-        (Strategy.RECREATE, Policy(), True),
-        (Strategy.WHEN_STOPPED, Policy(allow_restarts=frozenset({"team-a/fix-login"})), True),
-        (Strategy.WHEN_STOPPED, Policy(allow_restarts=frozenset({"team-a/other"})), False),
+        (UpdateStrategy.WHEN_STOPPED, Policy(), False),
+        (UpdateStrategy.RECREATE, Policy(), True),
+        (UpdateStrategy.WHEN_STOPPED, Policy(allow_restarts=frozenset({"team-a/fix-login"})), True),
+        (UpdateStrategy.WHEN_STOPPED, Policy(allow_restarts=frozenset({"team-a/other"})), False),
     ],
 )
 def test_a_session_comes_with_its_digest_and_whether_its_work_may_be_ended(

@@ -10,9 +10,9 @@ from reconcile.core.changes import (
     Patch,
     Replace,
 )
-from reconcile.core.model import OnConflict, Policy, State, Strategy
-from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.policy import ends_work, held, in_realm, is_prune
+from reconcile.core.model import OnConflict, Policy, SessionState, UpdateStrategy
+from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.policy import ends_work, hold_change, in_scope, is_prune
 from tests.builders import (
     body,
     config_map,
@@ -30,7 +30,7 @@ from tests.builders import (
 
 NAMED = frozenset({str(session_id())})
 REPORT = Policy(on_conflict=OnConflict.REPORT)
-RECREATE = session(strategy=Strategy.RECREATE)
+RECREATE = session(strategy=UpdateStrategy.RECREATE)
 
 
 def moved(of=None):
@@ -179,7 +179,7 @@ def test_nothing_is_pruned_where_that_is_not_safe_or_not_wished(fields, prune, r
 
 
 def test_a_session_is_stopped_even_where_nothing_is_pruned():
-    of = wanted(service(), of=session(state=State.STOPPED))
+    of = wanted(service(), of=session(state=SessionState.STOPPED))
     stop, *_ = plan(
         desired(of, unreadable=frozenset({"team-a"})), live_session(wanted(pod())), prune=False
     ).changes
@@ -208,7 +208,7 @@ def test_every_delete_but_a_stop_is_a_prune(reason, expected):
     [(frozenset(), True), (frozenset({"team-a"}), True), (frozenset({"team-b"}), False)],
 )
 def test_the_realm_is_what_the_policy_lists_or_everything(namespaces, inside):
-    assert in_realm(Policy(namespaces=namespaces), session_id()) is inside
+    assert in_scope(Policy(namespaces=namespaces), session_id()) is inside
 
 
 def test_outside_the_realm_nothing_is_written():
@@ -225,7 +225,7 @@ def test_outside_the_realm_nothing_is_written():
 
 def test_outside_the_realm_the_reason_of_what_is_held_already_stays():
     of = wanted(pod())
-    strangers = Strangers(taken=frozenset({of.manifests[1].ref}))
+    strangers = ForeignObjects(conflicts=frozenset({of.manifests[1].ref}))
     policy = Policy(namespaces=frozenset({"team-b"}))
     _, hold = plan(desired(of, policy=policy), [], strangers).changes
     assert isinstance(hold, Hold)
@@ -236,4 +236,4 @@ def test_what_writes_nothing_cannot_be_held():
     of = wanted(pod())
     keep = plan(desired(of), live_session(of)).changes[0]
     with pytest.raises(AssertionError):
-        held(keep, HoldReason.NO_PRUNE)
+        hold_change(keep, HoldReason.NO_PRUNE)

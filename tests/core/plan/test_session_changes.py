@@ -10,13 +10,13 @@ from reconcile.core.changes import (
     Hold,
     HoldReason,
     Keep,
-    Metadata,
+    MetadataOnly,
     Patch,
     Replace,
 )
-from reconcile.core.model import Policy, State, Strategy
-from reconcile.core.plan.adoption import Strangers
-from reconcile.core.plan.session_changes import UNKNOWN_UID, owner_reference
+from reconcile.core.model import Policy, SessionState, UpdateStrategy
+from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.session_changes import UNKNOWN_UID, build_owner_reference
 from tests.builders import (
     NAME,
     body,
@@ -98,7 +98,7 @@ def test_a_removed_session_ends_pod_first_and_record_last():
 
 def test_a_stopped_session_loses_its_pod_first_and_keeps_the_rest():
     before = wanted(pod(), service())
-    after = wanted(pod(), service(type="NodePort"), of=session(state=State.STOPPED))
+    after = wanted(pod(), service(type="NodePort"), of=session(state=SessionState.STOPPED))
     stop, *others = changes([after], live_session(before))
     assert isinstance(stop, Delete)
     assert (stop.ref.kind, stop.reason) == ("Pod", DeleteReason.SESSION_STOPPED)
@@ -106,7 +106,7 @@ def test_a_stopped_session_loses_its_pod_first_and_keeps_the_rest():
 
 
 def test_a_stopped_session_without_a_pod_has_nothing_to_do():
-    of = wanted(*ALL, of=session(state=State.STOPPED))
+    of = wanted(*ALL, of=session(state=SessionState.STOPPED))
     assert {type(change) for change in changes([of], live_session(of))} == {Keep}
 
 
@@ -124,7 +124,7 @@ def test_what_no_template_renders_any_more_goes_last():
 
 def test_another_pod_of_a_stopped_session_is_stopped_too():
     before = wanted(pod(), pod("second"))
-    after = wanted(of=session(state=State.STOPPED))
+    after = wanted(of=session(state=SessionState.STOPPED))
     stops = [each for each in changes([after], live_session(before)) if isinstance(each, Delete)]
     assert {stop.reason for stop in stops} == {DeleteReason.SESSION_STOPPED}
     assert shown(stops) == ["Delete Pod fix-login-runner", "Delete Pod second"]
@@ -151,7 +151,7 @@ def test_what_another_manager_holds_is_taken_by_force():
     assert patch.force
 
 
-@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("strategy", list(UpdateStrategy))
 def test_a_field_that_cannot_change_replaces_the_object_and_is_named(strategy):
     before = wanted(pod(), of=session(strategy=strategy))
     after = wanted(pod(nodeName="n", metadata={"labels": {"a": "1"}}), of=before.session)
@@ -186,11 +186,11 @@ def test_an_object_that_lost_its_owner_gets_it_back():
     record, files = live_session(of)
     del files["metadata"]["ownerReferences"]
     kept, patch = changes([of], [record, files])
-    owner = owner_reference(session_id(), uid_of(of.manifests[0].ref))
+    owner = build_owner_reference(session_id(), uid_of(of.manifests[0].ref))
     assert isinstance(kept, Keep)
     assert isinstance(patch, Patch)
     assert patch.fields == (
-        FieldChange("metadata.ownerReferences", ABSENT, [owner], Metadata(), Drift()),
+        FieldChange("metadata.ownerReferences", ABSENT, [owner], MetadataOnly(), Drift()),
     )
 
 
@@ -200,7 +200,7 @@ def test_where_the_record_is_gone_everything_is_given_to_the_new_one():
     create, patch = changes([of], [files])
     assert isinstance(create, Create)
     assert isinstance(patch, Patch)
-    assert patch.fields[0].after == [owner_reference(session_id(), UNKNOWN_UID)]
+    assert patch.fields[0].after == [build_owner_reference(session_id(), UNKNOWN_UID)]
 
 
 def test_an_object_that_is_being_deleted_is_waited_for_and_what_comes_after_waits_too():
@@ -223,7 +223,7 @@ def test_a_pod_that_is_being_deleted_is_deleted_before_its_record_all_the_same()
 
 def test_a_name_that_is_taken_is_held_and_so_is_what_comes_after_but_not_what_came_before():
     of = wanted(config_map(), service(), pod())
-    strangers = Strangers(taken=frozenset({of.manifests[2].ref}))
+    strangers = ForeignObjects(conflicts=frozenset({of.manifests[2].ref}))
     assert changes([of], [], strangers) == (
         Create(of.manifests[0]),
         Create(of.manifests[1]),
@@ -234,7 +234,7 @@ def test_a_name_that_is_taken_is_held_and_so_is_what_comes_after_but_not_what_ca
 
 def test_what_is_no_longer_wanted_does_not_wait_for_what_is_held():
     before, after = wanted(service()), wanted(pod())
-    strangers = Strangers(taken=frozenset({after.manifests[1].ref}))
+    strangers = ForeignObjects(conflicts=frozenset({after.manifests[1].ref}))
     assert shown(changes([after], live_session(before), strangers)) == [
         "Keep ConfigMap session-fix-login",
         "Hold Pod fix-login-runner",

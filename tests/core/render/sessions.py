@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from reconcile.core.model import Origin, Session, SessionId, State, Strategy
-from reconcile.core.render.render import Surroundings, render
+from reconcile.core.model import Origin, Session, SessionId, SessionState, UpdateStrategy
+from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
-from reconcile.core.spec.layers import built_in, overlay
+from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.session_fields import SESSION_SPEC
 
 SHIPPED = {
@@ -57,22 +57,22 @@ EVERY_FIELD = {
 }
 
 
-def session(spec=None, *, name="fix", state=State.RUNNING, labels=None, annotations=None):
+def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, annotations=None):
     return Session(
         SessionId("team-a", name),
         Origin(f"team-a/{name}.yaml", 1, 1),
         state,
-        Strategy.RECREATE,
+        UpdateStrategy.RECREATE,
         labels or {},
         annotations or {},
-        overlay(SESSION_SPEC, built_in(SESSION_SPEC), spec or {}),
+        merge_layer(SESSION_SPEC, default_values(SESSION_SPEC), spec or {}),
         "sha256:0",
     )
 
 
 def rendered(files, one=None):
     """What `render` makes of a session and of template files."""
-    return render(one or session(), compile_templates(files), Surroundings("default"))
+    return render_session(one or session(), compile_templates(files), RenderContext("default"))
 
 
 def problems(files, one=None):

@@ -12,14 +12,14 @@ from reconcile.core.render.filters import (
     dns_label,
     env_literal,
     indent,
-    merge,
+    merge_mappings,
     quote,
     sha256,
     tojson,
     toyaml,
     truncate_name,
 )
-from reconcile.core.render.metering import RefusedError
+from reconcile.core.render.metering import RenderError
 from reconcile.core.yaml_loader import load_documents
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -82,7 +82,7 @@ def test_quote_makes_text_of_anything_that_can_be_printed():
         '"a\\"b"',
         '"0.5"',
     ]
-    with pytest.raises(RefusedError, match="prints null"):
+    with pytest.raises(RenderError, match="prints null"):
         quote(None)
 
 
@@ -130,7 +130,7 @@ def test_texts_that_look_alike_make_different_labels():
 
 
 def test_later_mappings_win():
-    assert merge({"a": 1, "b": 1}, {"b": 2}, {"c": 3}) == {"a": 1, "b": 2, "c": 3}
+    assert merge_mappings({"a": 1, "b": 1}, {"b": 2}, {"c": 3}) == {"a": 1, "b": 2, "c": 3}
 
 
 def test_nulls_are_left_out_of_mappings_only():

@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from reconcile.core.model import Wanted
-from reconcile.core.render.render import Surroundings, render
+from reconcile.core.model import DesiredSession
+from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from tests.core.render.sessions import SHIPPED, session
 from tests.podsecurity import violations
@@ -48,8 +48,8 @@ UNMIRRORED = "f0895bf06e711c213d702274db91d3919957be94e50dce806050360eb92f29f3"
 
 
 def bodies(spec, shape="plain"):
-    result = render(session(spec), TEMPLATES, Surroundings("default", {"sidecar": shape}))
-    assert isinstance(result, Wanted), result.problems
+    result = render_session(session(spec), TEMPLATES, RenderContext("default", {"sidecar": shape}))
+    assert isinstance(result, DesiredSession), result.problems
     return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
 
 

@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import pytest
 
-from reconcile.core.model import Kind, ObjectRef, State, Wanted
-from reconcile.core.render.render import Unrendered
+from reconcile.core.model import DesiredSession, Kind, ObjectRef, SessionState
+from reconcile.core.render.render import RenderFailure
 from tests.core.render.sessions import config, problems, rendered, session
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ session.name }}-pod\n"
@@ -17,7 +17,7 @@ def of(text):
 
 def test_a_template_makes_one_manifest():
     result = rendered(of(config('{"x": "y"}')))
-    assert isinstance(result, Wanted)
+    assert isinstance(result, DesiredSession)
     record, manifest = result.manifests
     assert record.ref == ObjectRef("", "ConfigMap", "team-a", "session-fix")
     assert manifest.ref == ObjectRef("", "ConfigMap", "team-a", "fix-x")
@@ -40,7 +40,7 @@ def test_a_leading_document_marker_is_no_second_object():
 
 def test_a_stopped_session_wants_everything_but_the_pod():
     files = {"a.yaml.j2": config(), "pod.yaml.j2": POD}
-    stopped = rendered(files, session(state=State.STOPPED))
+    stopped = rendered(files, session(state=SessionState.STOPPED))
     running = rendered(files)
     kinds = [manifest.kind.name for manifest in running.manifests]
     assert kinds == ["ConfigMap", "ConfigMap", "Pod"]
@@ -48,7 +48,7 @@ def test_a_stopped_session_wants_everything_but_the_pod():
 
 
 def test_a_stopped_sessions_pod_must_still_be_right():
-    assert problems(of(POD + "status: {}\n"), session(state=State.STOPPED))
+    assert problems(of(POD + "status: {}\n"), session(state=SessionState.STOPPED))
 
 
 def test_problems_of_all_templates_are_said_at_once():
@@ -156,7 +156,7 @@ def test_a_services_name_is_a_dns_label(name, message):
 
 @pytest.mark.parametrize("name", ["fix", "fix-a", "a-fix", "a.b-fix"])
 def test_these_names_belong_to_the_session(name):
-    assert isinstance(rendered(of(config(name=name))), Wanted)
+    assert isinstance(rendered(of(config(name=name))), DesiredSession)
 
 
 @pytest.mark.parametrize("kind", ["Namespace", "ClusterRole", "PersistentVolume", "StorageClass"])
@@ -215,7 +215,7 @@ def test_metadata_is_checked(metadata, message):
 )
 def test_metadata_may_say_what_is_so_anyway(metadata):
     text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {metadata}\n"
-    assert isinstance(rendered(of(text)), Wanted)
+    assert isinstance(rendered(of(text)), DesiredSession)
 
 
 @pytest.mark.parametrize("field", ["data", "stringData"])
@@ -229,8 +229,8 @@ def test_one_sessions_failure_is_its_own():
     text = "{% if session.name == 'bad' %}{{ nope }}{% endif %}" + config(
         name="x-{{ session.name }}"
     )
-    assert isinstance(rendered(of(text), session(name="bad")), Unrendered)
-    assert isinstance(rendered(of(text), session(name="good")), Wanted)
+    assert isinstance(rendered(of(text), session(name="bad")), RenderFailure)
+    assert isinstance(rendered(of(text), session(name="good")), DesiredSession)
 
 
 def test_templates_see_the_session_its_names_and_the_capabilities():

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.render.metering import MAX_OUTPUT
-from reconcile.core.render.render import print_template
+from reconcile.core.render.render import render_template
 from reconcile.core.render.templates import compile_templates
 
 VALUES = {
@@ -20,7 +20,7 @@ def printed(text, **partials):
     files = {"a.yaml.j2": text, **{f"_{name}.j2": part for name, part in partials.items()}}
     templates = compile_templates(files)
     assert templates.problems == ()
-    return print_template(templates, "a.yaml.j2", VALUES)
+    return render_template(templates, "a.yaml.j2", VALUES)
 
 
 def said(text, **partials):
@@ -263,7 +263,7 @@ def test_what_is_printed_has_a_limit():
 def test_a_budget_is_for_one_rendering():
     templates = compile_templates({"a.yaml.j2": "{% for i in range(80000) %}{% endfor %}b"})
     for _ in range(3):
-        assert print_template(templates, "a.yaml.j2", VALUES).text == "b"
+        assert render_template(templates, "a.yaml.j2", VALUES).text == "b"
 
 
 def test_a_template_leaves_nothing_to_the_next_rendering():
@@ -274,7 +274,7 @@ def test_a_template_leaves_nothing_to_the_next_rendering():
     text = "{% import '_c.j2' as c %}{{ c.next() }}{{ c.next() }}"
     templates = compile_templates({"a.yaml.j2": text, "_c.j2": counting})
     for _ in range(2):
-        assert print_template(templates, "a.yaml.j2", VALUES).text == "12"
+        assert render_template(templates, "a.yaml.j2", VALUES).text == "12"
 
 
 def test_an_error_in_a_partial_names_both_files():

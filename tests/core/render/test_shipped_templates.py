@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.manifest import find_clashes
-from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, Kind, Wanted
-from reconcile.core.render.render import Surroundings, render
+from reconcile.core.manifest import find_duplicate_objects
+from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, DesiredSession, Kind
+from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from tests.core.render.sessions import EVERY_FIELD, SHIPPED, session
 from tests.podsecurity import violations
@@ -38,8 +38,8 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
 def bodies(one):
-    result = render(one, TEMPLATES, Surroundings("default", {"sidecar": "plain"}))
-    assert isinstance(result, Wanted), result.problems
+    result = render_session(one, TEMPLATES, RenderContext("default", {"sidecar": "plain"}))
+    assert isinstance(result, DesiredSession), result.problems
     return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
 
 
@@ -241,11 +241,11 @@ def test_selectors_pick_this_sessions_pod_and_no_label_of_the_authors():
     ],
 )
 def test_sessions_with_similar_names_share_no_object_or_are_told(names, clashing):
-    surroundings = Surroundings("default")
-    rendered = [render(session(name=name), TEMPLATES, surroundings) for name in names]
-    wanted = [one for one in rendered if isinstance(one, Wanted)]
+    surroundings = RenderContext("default")
+    rendered = [render_session(session(name=name), TEMPLATES, surroundings) for name in names]
+    wanted = [one for one in rendered if isinstance(one, DesiredSession)]
     assert len(wanted) == len(names)
-    assert [one.name for one in find_clashes(wanted)] == clashing
+    assert [one.name for one in find_duplicate_objects(wanted)] == clashing
 
 
 @settings(deadline=None)

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.model import Kind
-from reconcile.core.render.render import Unrendered
+from reconcile.core.render.render import RenderFailure
 from reconcile.core.render.templates import MAX_CHARACTERS, compile_templates
 from tests.core.render.sessions import config, rendered, session
 
@@ -66,7 +66,7 @@ def test_a_template_file_has_a_limit():
 
 def test_a_broken_file_leaves_no_session_usable():
     result = rendered({"a.yaml.j2": config(), "_b.j2": "{% if %}"})
-    assert isinstance(result, Unrendered)
+    assert isinstance(result, RenderFailure)
     assert [problem.path for problem in result.problems] == ["_b.j2"]
     assert result.session == session()
 

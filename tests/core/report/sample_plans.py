@@ -16,7 +16,7 @@ from reconcile.core.changes import (
     InPlace,
     Keep,
     LiveRef,
-    Metadata,
+    MetadataOnly,
     Patch,
     Plan,
     Replace,
@@ -24,10 +24,10 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.errors import Problem
-from reconcile.core.fields.field_path import Item, Path
+from reconcile.core.fields.field_path import FieldPath, ListItem
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.view import Against, LiveCluster, PlanReport
+from reconcile.core.report.view import Baseline, LiveCluster, PlanReport
 
 LIVE = LiveRef(uid="8f6f0c1e", resource_version="41")
 POD = Kind("v1", "Pod")
@@ -62,11 +62,11 @@ def field(path, before, after, effect=None, cause=COMMIT) -> FieldChange:
     return FieldChange(path, before, after, effect or InPlace(), cause, at_of(path))
 
 
-def at_of(path: str) -> Path:
+def at_of(path: str) -> FieldPath:
     """Take a path of the samples apart: brackets are names of items, but for a key with dots."""
     found = re.findall(r"\[([^\]]*)\]|([^.\[]+)", path)
     return tuple(
-        name or (bracketed if "." in bracketed else Item((("name", bracketed),)))
+        name or (bracketed if "." in bracketed else ListItem((("name", bracketed),)))
         for bracketed, name in found
     )
 
@@ -95,19 +95,21 @@ def plan(*sessions: SessionPlan) -> Plan:
 DIGEST = "sha256:" + "5eed" * 16
 
 
-def report(plan: Plan, findings: Findings = Findings(), against: Against = LiveCluster()):  # noqa: B008 - frozen values
+def report(plan: Plan, findings: Findings = Findings(), against: Baseline = LiveCluster()):  # noqa: B008 - frozen values
     return PlanReport(plan, DIGEST, findings, against, "desired")
 
 
 ENV = "spec.containers[runner].env"
 
 FIELDS = (
-    field("metadata.labels.team", "a", "b", Metadata()),
-    field("metadata.annotations[reconcile.ambient-code.io/digest]", "old", "new", Metadata()),
-    field("metadata.annotations[example.com/note]", ABSENT, "calm \x1b[2J\u202e seas", Metadata()),
+    field("metadata.labels.team", "a", "b", MetadataOnly()),
+    field("metadata.annotations[reconcile.ambient-code.io/digest]", "old", "new", MetadataOnly()),
+    field(
+        "metadata.annotations[example.com/note]", ABSENT, "calm \x1b[2J\u202e seas", MetadataOnly()
+    ),
     field("spec.containers[runner].image", "r:1", "r:2", RestartsContainer("runner")),
     field("spec.activeDeadlineSeconds", None, 3600),
-    field("metadata.labels.shared", "x", "x", Metadata()),
+    field("metadata.labels.shared", "x", "x", MetadataOnly()),
 )
 
 FORCING = (
@@ -130,7 +132,7 @@ FORCING = (
 
 DRIFTED = (
     field("spec.ports[http].port", 9090, 8080, cause=EDITED),
-    field("metadata.labels.team", "z", "a", Metadata(), Drift()),
+    field("metadata.labels.team", "z", "a", MetadataOnly(), Drift()),
 )
 
 REPLACE = Replace(pod(), LIVE, FORCING)

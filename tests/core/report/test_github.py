@@ -5,7 +5,7 @@ from hypothesis import given
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import visible
+from reconcile.core.report.escape import escape_controls
 from reconcile.core.report.github import format_annotations, format_github
 from reconcile.core.report.problems import Findings
 from tests.core.report import sample_plans
@@ -64,8 +64,8 @@ def test_a_text_can_neither_end_its_command_nor_begin_another(text):
     name, properties, message = read(line)
     assert name == "error"
     assert set(properties) == {"file", "line", "col", "title"}
-    assert properties["file"].endswith(f"{visible(text)}.yaml")
-    assert message == f"{visible(text)}: {visible(text)}"
+    assert properties["file"].endswith(f"{escape_controls(text)}.yaml")
+    assert message == f"{escape_controls(text)}: {escape_controls(text)}"
 
 
 @HOSTILE
@@ -79,7 +79,7 @@ def test_whatever_a_plan_holds_each_line_is_one_command_of_ours(report):
     assert set(names) <= {"error", "warning", "notice"}
     for line in lines:
         assert {"title"} <= set(read(line)[1]) <= {"title", "file", "line", "col"}
-        assert visible(line) == line
+        assert escape_controls(line) == line
 
 
 def test_errors_are_said_in_the_summary_as_well():

@@ -6,7 +6,7 @@ import pytest
 from reconcile.core.changes import Outcome, Status
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import State
+from reconcile.core.model import SessionState
 from reconcile.core.report.escape import TextOptions
 from reconcile.core.report.github import format_github
 from reconcile.core.report.json_output import (
@@ -16,18 +16,18 @@ from reconcile.core.report.json_output import (
     status_json,
     to_json,
 )
-from reconcile.core.report.json_schema import report_schema
+from reconcile.core.report.json_schema import build_report_schema
 from reconcile.core.report.markdown import format_markdown
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.results import format_outcomes_text
 from reconcile.core.report.status import StatusRow, format_status
-from reconcile.core.report.text import format_names, format_text
+from reconcile.core.report.text import format_names, format_plan_text
 from reconcile.core.report.unified import format_unified
 from reconcile.core.report.view import LiveCluster, OtherRevision
 from tests.core.report import sample_plans
 from tests.core.report.golden_files import assert_golden
 
-VALIDATOR = jsonschema.Draft202012Validator(report_schema())
+VALIDATOR = jsonschema.Draft202012Validator(build_report_schema())
 
 CHANGES = sample_plans.MIXED.changes
 OUTCOMES = (
@@ -43,11 +43,17 @@ OUTCOMES = (
 
 ROWS = (
     StatusRow(
-        sample_plans.FIX_LOGIN, State.RUNNING, Phase.RUNNING, "", "", 7260, "0123456789abcdef"
+        sample_plans.FIX_LOGIN,
+        SessionState.RUNNING,
+        Phase.RUNNING,
+        "",
+        "",
+        7260,
+        "0123456789abcdef",
     ),
     StatusRow(
         sample_plans.OLD,
-        State.STOPPED,
+        SessionState.STOPPED,
         Phase.FAILED,
         "OOMKilled",
         "container runner said token=hunter22",
@@ -55,7 +61,9 @@ ROWS = (
         held=("Delete Pod team-a/old-runner: DELETE_BUDGET",),
         digest="cafe",
     ),
-    StatusRow(sample_plans.NIGHTLY, State.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"),
+    StatusRow(
+        sample_plans.NIGHTLY, SessionState.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"
+    ),
 )
 
 
@@ -67,7 +75,7 @@ def report_of(name):
 
 @pytest.mark.parametrize("name", sample_plans.PLANS)
 def test_a_plan_reads_as_in_its_golden_text(name):
-    text = format_text(report_of(name), Masker())
+    text = format_plan_text(report_of(name), Masker())
     assert_golden(f"{name}.txt", text + format_problems(report_of(name).findings, Masker()))
 
 
@@ -103,7 +111,7 @@ def test_colour_and_verbose_read_as_in_their_golden_text(name):
     options = TextOptions(colour=True, verbose=True)
     assert_golden(
         f"{name}-colour.txt",
-        format_text(sample_plans.report(sample_plans.PLANS[name]), Masker(), options),
+        format_plan_text(sample_plans.report(sample_plans.PLANS[name]), Masker(), options),
     )
 
 
@@ -131,7 +139,7 @@ def test_problems_read_as_in_their_golden_files():
 
 
 def test_the_schema_is_a_schema_and_refuses_what_it_does_not_know():
-    jsonschema.Draft202012Validator.check_schema(report_schema())
+    jsonschema.Draft202012Validator.check_schema(build_report_schema())
     document = plan_json(sample_plans.report(sample_plans.MIXED), Masker())
     assert not VALIDATOR.is_valid({**document, "surprise": 1})
     assert not VALIDATOR.is_valid({**document, "kind": "Poem"})

@@ -5,8 +5,18 @@ import pytest
 from reconcile.core.changes import Create, Hold, HoldReason, SessionPlan
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import code, code_tag, fence, prose
-from reconcile.core.report.markdown import MINIMUM, format_failure, format_markdown, marker
+from reconcile.core.report.escape import (
+    format_code_fence,
+    format_code_span,
+    format_html_code,
+    format_prose,
+)
+from reconcile.core.report.markdown import (
+    MIN_COMMENT_BYTES,
+    build_comment_marker,
+    format_failure,
+    format_markdown,
+)
 from reconcile.core.report.problems import Findings
 from tests.core.report import sample_plans
 from tests.properties.rendered import render
@@ -26,11 +36,11 @@ from tests.properties.rendered import render
     ],
 )
 def test_foreign_text_is_a_code_span_that_ends_where_it_should(text, shown):
-    assert code(text) == shown
+    assert format_code_span(text) == shown
 
 
 def test_in_an_html_block_foreign_text_is_escaped():
-    assert code_tag('<b a="&">') == "<code>&lt;b a=&quot;&amp;&quot;&gt;</code>"
+    assert format_html_code('<b a="&">') == "<code>&lt;b a=&quot;&amp;&quot;&gt;</code>"
 
 
 @pytest.mark.parametrize(
@@ -50,30 +60,30 @@ def test_in_an_html_block_foreign_text_is_escaped():
     ],
 )
 def test_a_sentence_reads_as_it_is_meant_and_what_could_be_markdown_is_code(text, shown):
-    assert prose(text) == shown
+    assert format_prose(text) == shown
 
 
 def test_a_fence_is_longer_than_any_run_of_backticks_in_it():
-    lines = list(fence(["+a ```` b", "+```"], "diff"))
+    lines = list(format_code_fence(["+a ```` b", "+```"], "diff"))
     assert lines == ["`````diff", "+a ```` b", "+```", "`````"]
 
 
 def test_what_is_too_much_for_a_fence_is_cut_and_counted():
-    lines = list(fence(["x" * 400, *map(str, range(200))], "diff"))
+    lines = list(format_code_fence(["x" * 400, *map(str, range(200))], "diff"))
     assert lines[1] == "x" * 300 + "…"
     assert lines[-2] == " … 51 more lines"
 
 
 def test_a_fence_holds_only_so_many_bytes():
-    lines = list(fence(["\U0001f308" * 300] * 20, "diff"))
+    lines = list(format_code_fence(["\U0001f308" * 300] * 20, "diff"))
     assert lines[-2] == " … 14 more lines"
     assert len(lines) == 6 + 3
 
 
 def test_the_marker_is_one_hidden_line_whatever_the_installation_is_called():
-    assert marker("default") == "<!-- reconcile diff: default -->"
-    assert marker("a --> <b>\n") == "<!-- reconcile diff: a----b- -->"
-    assert marker("") == "<!-- reconcile diff: -->"
+    assert build_comment_marker("default") == "<!-- reconcile diff: default -->"
+    assert build_comment_marker("a --> <b>\n") == "<!-- reconcile diff: a----b- -->"
+    assert build_comment_marker("") == "<!-- reconcile diff: -->"
 
 
 def comment(*changes, findings=Findings()):  # noqa: B008 - a frozen value
@@ -137,7 +147,7 @@ def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
             sample_plans.OLD, (Create(sample_plans.manifest("Service", "y", sample_plans.OLD)),)
         ),
     )
-    shown = format_markdown(sample_plans.report(plan), Masker(), MINIMUM)
+    shown = format_markdown(sample_plans.report(plan), Masker(), MIN_COMMENT_BYTES)
     assert "2 of 2 sessions left out: too long for here." in shown
     assert "<details>" not in shown
 
@@ -161,7 +171,7 @@ def test_a_replaced_object_that_is_no_pod_is_deleted_and_created_again():
 def test_a_failure_says_that_nothing_is_known_and_why():
     found = Findings((Problem("", 0, 0, "", "https://10.0.0.1: connection refused"),))
     shown = format_failure(found, "default", Masker())
-    assert shown.splitlines()[:2] == [marker("default"), "### reconcile diff failed"]
+    assert shown.splitlines()[:2] == [build_comment_marker("default"), "### reconcile diff failed"]
     assert "What would change is not known." in shown
     assert "- `https://10.0.0.1: connection refused`" in shown
     assert render(shown).fences == []
@@ -171,5 +181,7 @@ def test_of_many_errors_as_many_as_fit_are_listed_and_all_are_counted():
     found = Findings(tuple(Problem(f"{n}.yaml", 1, 1, "a", "is wrong") for n in range(99)))
     assert "- and 69 more" in format_failure(found, "", Masker())
     wide = Findings(tuple(Problem("p" * 199, 1, 1, "f" * 199, "@" * 400) for _ in range(99)))
-    shown = format_markdown(sample_plans.report(sample_plans.EMPTY, wide), Masker(), MINIMUM)
+    shown = format_markdown(
+        sample_plans.report(sample_plans.EMPTY, wide), Masker(), MIN_COMMENT_BYTES
+    )
     assert "- 99 in all" in shown

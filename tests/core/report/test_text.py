@@ -20,13 +20,18 @@ from reconcile.core.changes import (
 )
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
-from reconcile.core.report.escape import TextOptions, json_safe, quoted, visible
+from reconcile.core.report.escape import (
+    TextOptions,
+    escape_controls,
+    escape_json_controls,
+    quote_text,
+)
 from reconcile.core.report.json_output import plan_json, to_json
-from reconcile.core.report.problems import Findings, format_problems, problems_line
+from reconcile.core.report.problems import Findings, format_problem_counts, format_problems
 from reconcile.core.report.results import format_outcome, format_outcomes_text
 from reconcile.core.report.status import format_age, format_status
-from reconcile.core.report.summary import summarise, summary_line
-from reconcile.core.report.text import format_text
+from reconcile.core.report.summary import format_summary, summarize_plan
+from reconcile.core.report.text import format_plan_text
 from reconcile.core.report.view import OtherRevision
 from tests.core.report import sample_plans
 
@@ -43,22 +48,22 @@ from tests.core.report import sample_plans
     ],
 )
 def test_what_steers_a_terminal_is_spelt_out(text, shown):
-    assert visible(text) == shown
+    assert escape_controls(text) == shown
 
 
 def test_quotes_and_backslashes_in_quotes_are_escaped():
-    assert quoted('a"\\b') == '"a\\"\\\\b"'
+    assert quote_text('a"\\b') == '"a\\"\\\\b"'
 
 
 def test_json_text_means_the_same_and_steers_nothing():
     value = {"a": "\x9b\u202e\U000e0041 ✓", "b": ["\x1b", "\n"]}
-    text = json_safe(json.dumps(value, ensure_ascii=False, indent=1))
+    text = escape_json_controls(json.dumps(value, ensure_ascii=False, indent=1))
     assert json.loads(text) == value
-    assert visible(text.replace("\n", "")) == text.replace("\n", "")
+    assert escape_controls(text.replace("\n", "")) == text.replace("\n", "")
 
 
 def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
-    text = format_text(sample_plans.report(sample_plans.HOLDS), Masker())
+    text = format_plan_text(sample_plans.report(sample_plans.HOLDS), Masker())
     assert "list `team-a/fix-login` under `allowRestarts`" in text
     assert "reconcile.ambient-code.io/adopt=default" in text
 
@@ -66,7 +71,7 @@ def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
 @pytest.mark.parametrize("reason", HoldReason)
 def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
     held = Hold(Create(sample_plans.manifest("Service", "x")), reason)
-    text = format_text(
+    text = format_plan_text(
         sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (held,)))),
         Masker(),
     )
@@ -75,7 +80,7 @@ def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
 
 
 def test_the_bookkeeping_annotation_is_for_programs_only():
-    assert "reconcile.ambient-code.io/digest" not in format_text(
+    assert "reconcile.ambient-code.io/digest" not in format_plan_text(
         sample_plans.report(sample_plans.MIXED), Masker()
     )
     document = to_json(plan_json(sample_plans.report(sample_plans.MIXED), Masker()))
@@ -83,25 +88,27 @@ def test_the_bookkeeping_annotation_is_for_programs_only():
 
 
 def test_unchanged_objects_are_counted_and_not_listed():
-    text = format_text(sample_plans.report(sample_plans.NOTHING), Masker())
+    text = format_plan_text(sample_plans.report(sample_plans.NOTHING), Masker())
     assert "session-fix-login" not in text
     assert "1 unchanged" in text
-    assert "session-fix-login" in format_text(
+    assert "session-fix-login" in format_plan_text(
         sample_plans.report(sample_plans.NOTHING), Masker(), TextOptions(verbose=True)
     )
 
 
 def test_errors_never_look_like_nothing_to_do():
-    text = format_text(sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker())
+    text = format_plan_text(
+        sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker()
+    )
     assert "Nothing to do" not in text
     assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
-    assert "Nothing to do" in format_text(sample_plans.report(sample_plans.EMPTY), Masker())
+    assert "Nothing to do" in format_plan_text(sample_plans.report(sample_plans.EMPTY), Masker())
 
 
 def test_an_object_that_drifted_is_counted_once_and_on_top():
-    summary = summarise(sample_plans.DRIFT)
+    summary = summarize_plan(sample_plans.DRIFT)
     assert (summary.patch, summary.drift, summary.unchanged) == (1, 1, 1)
-    assert summary_line(summary).count("1 drifted") == 1
+    assert format_summary(summary).count("1 drifted") == 1
 
 
 def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
@@ -114,7 +121,7 @@ def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
     earlier = SessionPlan(
         sample_plans.OLD, (sample_plans.patch(sample_plans.manifest("Service", "y"), note),)
     )
-    assert "hunter22" not in format_text(
+    assert "hunter22" not in format_plan_text(
         sample_plans.report(sample_plans.plan(earlier, later)), Masker()
     )
 
@@ -137,7 +144,7 @@ def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
 
 
 def test_findings_are_counted_in_words():
-    assert problems_line(Findings(sample_plans.FINDINGS.problems[:1])) == (
+    assert format_problem_counts(Findings(sample_plans.FINDINGS.problems[:1])) == (
         "1 error and 0 warnings in 1 file."
     )
     assert format_problems(Findings(), Masker()) == ""
@@ -164,14 +171,16 @@ def test_no_sessions_are_said_to_be_none():
 
 
 def test_colour_is_off_unless_asked_for():
-    assert "\x1b" not in format_text(sample_plans.report(sample_plans.MIXED), Masker())
+    assert "\x1b" not in format_plan_text(sample_plans.report(sample_plans.MIXED), Masker())
     assert TextOptions(colour=True).paint("unheard-of", "x") == "x"
 
 
 def test_a_name_from_outside_is_spelt_out():
     name = SessionId("team\x1b", "x\u202e")
     kept = Create(sample_plans.manifest("Pod\x1b", "y\x07", name))
-    text = format_text(sample_plans.report(Plan("i", "r", (SessionPlan(name, (kept,)),))), Masker())
+    text = format_plan_text(
+        sample_plans.report(Plan("i", "r", (SessionPlan(name, (kept,)),))), Masker()
+    )
     assert "team\\x1b/x\\u202e" in text
     assert "Pod\\x1b y\\x07" in text
 
@@ -195,7 +204,7 @@ def test_causes_other_than_drift_are_not_marked():
             ),
         )
     )
-    assert "Drift:" not in format_text(sample_plans.report(plan), Masker())
+    assert "Drift:" not in format_plan_text(sample_plans.report(plan), Masker())
 
 
 @pytest.mark.parametrize(
@@ -211,11 +220,11 @@ def test_causes_other_than_drift_are_not_marked():
 )
 def test_the_tree_that_a_plan_was_made_of_is_named(revision, said):
     plan = replace(sample_plans.NOTHING, revision=revision)
-    assert said in format_text(sample_plans.report(plan), Masker())
+    assert said in format_plan_text(sample_plans.report(plan), Masker())
 
 
 def test_what_a_plan_was_compared_with_is_named_without_a_secret():
     against = OtherRevision("https://me:hunter22-url@git.example.com/\x1b", "f" * 40)
-    text = format_text(sample_plans.report(sample_plans.NOTHING, against=against), Masker())
+    text = format_plan_text(sample_plans.report(sample_plans.NOTHING, against=against), Masker())
     assert "hunter22" not in text
     assert "\\x1b (ffffffffffff)\n" in text

@@ -1,27 +1,27 @@
 """Changed fields below their parents: common parents are shared, and no field is ever lost."""
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
-from reconcile.core.fields.field_path import Item, Member, show
-from reconcile.core.report.yaml_diff import fragment
+from reconcile.core.fields.field_path import ListItem, SetMember, format_path
+from reconcile.core.report.yaml_diff import build_fragment
 
-RUNNER = Item((("name", "runner"),))
-HTTP = Item((("port", 80), ("protocol", "TCP")))
+RUNNER = ListItem((("name", "runner"),))
+HTTP = ListItem((("port", 80), ("protocol", "TCP")))
 
 
 def change(at, before, after):
-    return FieldChange(show(at), before, after, InPlace(), Commit(), at)
+    return FieldChange(format_path(at), before, after, InPlace(), Commit(), at)
 
 
 def sides(*changes):
-    found = fragment(changes)
+    found = build_fragment(changes)
     return [row.text for row in found.before], [row.text for row in found.after]
 
 
 def test_items_of_a_list_show_what_tells_them_apart_and_share_their_parents():
     env = ("spec", "containers", RUNNER, "env")
     before, after = sides(
-        change((*env, Item((("name", "MODEL"),)), "value"), "sonnet", "opus"),
-        change((*env, Item((("name", "DEBUG"),))), ABSENT, {"name": "DEBUG", "value": "1"}),
+        change((*env, ListItem((("name", "MODEL"),)), "value"), "sonnet", "opus"),
+        change((*env, ListItem((("name", "DEBUG"),))), ABSENT, {"name": "DEBUG", "value": "1"}),
         change(("spec", "containers", RUNNER, "image"), "r:1", "r:2"),
     )
     assert before == [
@@ -48,7 +48,7 @@ def test_an_item_with_several_keys_shows_all_of_them():
 
 def test_a_parent_that_is_left_with_nothing_stays_to_say_where():
     before, after = sides(
-        change(("metadata", "finalizers", Member("a")), ABSENT, "a"),
+        change(("metadata", "finalizers", SetMember("a")), ABSENT, "a"),
         change(("spec", "containers", RUNNER, "args"), ABSENT, ["-v"]),
     )
     assert before == [

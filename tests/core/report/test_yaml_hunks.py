@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.report.yaml_diff import Row, added, edits, unified, without_prose
+from reconcile.core.report.yaml_diff import (
+    YamlLine,
+    diff_lines,
+    format_hunks,
+    mark_added,
+    omit_unchanged_text,
+)
 
 FEW = st.lists(st.sampled_from(["a", "b", "c", "", "-d", "+e", "@@ -1 +1 @@"]), max_size=60)
 
 
 def rows(lines, *, prose=False):
-    return tuple(Row(line, prose) for line in lines)
+    return tuple(YamlLine(line, prose) for line in lines)
 
 
 def carried_out(before, hunks):
@@ -36,15 +42,15 @@ def carried_out(before, hunks):
 @settings(deadline=None)
 @given(FEW, FEW)
 def test_a_diff_makes_one_text_of_the_other(before, after):
-    assert carried_out(before, list(unified(edits(rows(before), rows(after))))) == after
+    assert carried_out(before, list(format_hunks(diff_lines(rows(before), rows(after))))) == after
 
 
 @settings(deadline=None)
 @given(FEW, FEW)
 def test_what_goes_and_stays_is_the_one_text_and_what_comes_and_stays_the_other(before, after):
-    listed = edits(rows(before), rows(after))
-    assert [e.row.text for e in listed if e.sign != "+"] == before
-    assert [e.row.text for e in listed if e.sign != "-"] == after
+    listed = diff_lines(rows(before), rows(after))
+    assert [e.line.text for e in listed if e.sign != "+"] == before
+    assert [e.line.text for e in listed if e.sign != "-"] == after
 
 
 @pytest.mark.parametrize(
@@ -58,30 +64,34 @@ def test_what_goes_and_stays_is_the_one_text_and_what_comes_and_stays_the_other(
 def test_git_takes_the_hunks(before, after, tmp_path):
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     (tmp_path / "f").write_text("".join(f"{line}\n" for line in before))
-    hunks = list(unified(edits(rows(before), rows(after))))
+    hunks = list(format_hunks(diff_lines(rows(before), rows(after))))
     patch = "\n".join(["# a comment", "--- a/f", "+++ b/f", *hunks, "# another one", ""])
     subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=patch.encode(), check=True)
     assert (tmp_path / "f").read_text().splitlines() == after
 
 
 def test_equal_texts_have_no_hunks():
-    assert list(unified(edits(rows("abc"), rows("abc")))) == []
+    assert list(format_hunks(diff_lines(rows("abc"), rows("abc")))) == []
 
 
 def test_a_new_text_is_added_as_a_whole():
-    assert list(unified(added(rows("ab")))) == ["@@ -0,0 +1,2 @@", "+a", "+b"]
+    assert list(format_hunks(mark_added(rows("ab")))) == ["@@ -0,0 +1,2 @@", "+a", "+b"]
 
 
 def test_changes_far_apart_are_hunks_of_their_own():
     before = [str(n) for n in range(100)]
     after = ["x", *before[1:-1], "y"]
-    hunks = [line for line in unified(edits(rows(before), rows(after))) if line.startswith("@@")]
+    hunks = [
+        line
+        for line in format_hunks(diff_lines(rows(before), rows(after)))
+        if line.startswith("@@")
+    ]
     assert hunks == ["@@ -1,11 +1,11 @@", "@@ -90,11 +90,11 @@"]
 
 
 def test_texts_too_long_to_be_compared_go_and_come_as_a_whole():
     before, after = ([f"{side}{n}" for n in range(1_001)] for side in "ab")
-    listed = edits(rows(["same", *before]), rows(["same", *after]))
+    listed = diff_lines(rows(["same", *before]), rows(["same", *after]))
     assert [edit.sign for edit in listed] == [" ", *["-"] * 1_001, *["+"] * 1_001]
 
 
@@ -90,6 +100,6 @@ def test_what_stays_of_a_long_text_is_left_out_once_and_the_rest_is_kept():
     changed = [*text[:10], "x", *text[11:]]
     before = (*rows(["spec:"]), *rows(text, prose=True), *rows(["tail: 1"]))
     after = (*rows(["spec:"]), *rows(changed, prose=True), *rows(["tail: 1"]))
-    assert list(without_prose(edits(before, after))) == [
+    assert list(omit_unchanged_text(diff_lines(before, after))) == [
         *(" spec:", " …", " 8", " 9", "-10", "+x", " 11", " 12", " …", " tail: 1")
     ]

@@ -4,14 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.report.escape import visible
-from reconcile.core.report.yaml_diff import BARE, Noted, rows, scalar, whole_rows
+from reconcile.core.report.escape import escape_controls
+from reconcile.core.report.yaml_diff import (
+    EMPTY_PARENT,
+    CommentedValue,
+    dump_mapping,
+    dump_object,
+    dump_scalar,
+)
 from reconcile.core.yaml_loader import load_documents
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn"]))
 LINES = st.lists(TEXTS, max_size=4).map("\n".join)
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), LINES.filter(visible)
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), LINES.filter(escape_controls)
 )
 VALUES = st.recursive(
     SCALARS,
@@ -25,15 +31,15 @@ def text_of(listed):
 
 
 def lines(value):
-    return [row.text for row in rows(value)]
+    return [row.text for row in dump_mapping(value)]
 
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXTS.filter(lambda text: text != "<<"), VALUES, min_size=1, max_size=4))
 def test_what_is_written_is_read_as_the_same_value(value):
-    listed = rows(value)
+    listed = dump_mapping(value)
     assert load_documents(text_of(listed))[0].value == value
-    assert all(visible(row.text) == row.text for row in listed)
+    assert all(escape_controls(row.text) == row.text for row in listed)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,7 @@ def test_what_is_written_is_read_as_the_same_value(value):
     ],
 )
 def test_text_is_bare_only_where_every_reader_takes_it_for_text(value, shown):
-    assert scalar(value) == shown
+    assert dump_scalar(value) == shown
 
 
 def test_a_mapping_in_a_list_begins_behind_the_dash():
@@ -82,7 +88,7 @@ def test_a_mapping_in_a_list_begins_behind_the_dash():
 )
 def test_a_text_of_many_lines_says_how_it_begins_and_ends(text, head):
     assert lines({"t": text})[0] == f"t: {head}"
-    assert load_documents(text_of(rows({"t": text})))[0].value == {"t": text}
+    assert load_documents(text_of(dump_mapping({"t": text})))[0].value == {"t": text}
 
 
 def test_what_steers_a_terminal_is_spelt_out_in_a_long_text_and_said():
@@ -94,7 +100,7 @@ def test_what_steers_a_terminal_is_spelt_out_in_a_long_text_and_said():
 
 
 def test_a_note_stands_behind_the_line_that_it_is_about():
-    assert lines({"a": Noted({"b": 1}, "stays"), "c": Noted(1, "stays")}) == [
+    assert lines({"a": CommentedValue({"b": 1}, "stays"), "c": CommentedValue(1, "stays")}) == [
         "a:  # stays",
         "  b: 1",
         "c: 1  # stays",
@@ -102,13 +108,18 @@ def test_a_note_stands_behind_the_line_that_it_is_about():
 
 
 def test_a_bare_parent_has_nothing_behind_it():
-    assert lines({"a": BARE, "b": [BARE]}) == ["a:", "b:", "  -"]
+    assert lines({"a": EMPTY_PARENT, "b": [EMPTY_PARENT]}) == ["a:", "b:", "  -"]
 
 
 def test_an_object_says_first_what_it_is():
     body = {"data": {"a": "1"}, "kind": "ConfigMap", "apiVersion": "v1"}
-    assert [row.text for row in whole_rows(body)][:2] == ["apiVersion: v1", "kind: ConfigMap"]
+    assert [row.text for row in dump_object(body)][:2] == ["apiVersion: v1", "kind: ConfigMap"]
 
 
 def test_only_lines_of_a_long_text_are_prose():
-    assert [row.prose for row in rows({"a": 1, "t": "x\ny"})] == [False, False, True, True]
+    assert [row.is_text for row in dump_mapping({"a": 1, "t": "x\ny"})] == [
+        False,
+        False,
+        True,
+        True,
+    ]

@@ -1,6 +1,6 @@
 """Short ways to write documents and to read what is said of them."""
 
-from reconcile.core.spec.parse import Sessions, read_file
+from reconcile.core.spec.parse import SessionFile, parse_file
 
 HEAD = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\n"
 PATH = "team-a/x.yaml"
@@ -19,7 +19,7 @@ def document(kind, spec=""):
 
 
 def read(text, path=PATH):
-    return read_file(path, text.encode())
+    return parse_file(path, text.encode())
 
 
 def problems(text, path=PATH):
@@ -33,6 +33,6 @@ def warnings(text, path=PATH):
 def only(text):
     """The one document of a file that has no problems."""
     content = read(text).content
-    assert isinstance(content, Sessions)
-    (declared,) = content.declared
+    assert isinstance(content, SessionFile)
+    (declared,) = content.declarations
     return declared

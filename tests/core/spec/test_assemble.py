@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconcile.core.model import Policy, State, Strategy
-from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.parse import read_file
+from reconcile.core.model import Policy, SessionState, UpdateStrategy
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import HEAD, document, session
 from tests.core.spec.trees import GOOD, tree
 
@@ -18,7 +18,7 @@ def test_an_empty_tree_declares_nothing():
 
 def test_the_built_in_settings_hold_where_nothing_else_is_said():
     (found,) = tree(team_a__x=f"{HEAD}metadata: {{name: a}}").sessions
-    assert (found.state, found.strategy) == (State.RUNNING, Strategy.WHEN_STOPPED)
+    assert (found.state, found.strategy) == (SessionState.RUNNING, UpdateStrategy.WHEN_STOPPED)
     assert found.spec == {
         "displayName": None,
         "initialPrompt": None,
@@ -115,7 +115,11 @@ def test_the_nearest_setting_wins_and_mappings_are_merged():
     assert (a.spec["timeout"], a.spec["maxDuration"], a.spec["interactive"]) == (2, 28800, False)
     assert b.spec["environmentVariables"] == dict.fromkeys("ABC", "defaults")
     assert (b.spec["timeout"], b.spec["runner"]["command"]) == (1, ["a", "b"])
-    assert (b.state, b.strategy, b.spec["state"]) == (State.STOPPED, Strategy.RECREATE, "Stopped")
+    assert (b.state, b.strategy, b.spec["state"]) == (
+        SessionState.STOPPED,
+        UpdateStrategy.RECREATE,
+        "Stopped",
+    )
 
 
 def test_items_of_lists_are_completed_too_except_what_kubernetes_takes_as_it_is():
@@ -151,7 +155,7 @@ def test_the_platforms_own_fields_are_not_shown_to_templates():
 
 def test_the_order_of_the_files_is_of_no_account():
     results = [
-        read_file(path, text.encode())
+        parse_file(path, text.encode())
         for path, text in (
             ("team-a/project.yaml", document("ProjectSettings", "timeout: 2")),
             ("team-a/b.yaml", session("displayName: x", name="b")),
@@ -160,7 +164,9 @@ def test_the_order_of_the_files_is_of_no_account():
             ("defaults.yaml", document("SessionDefaults", "timeout: 3")),
         )
     ]
-    assert assemble(results, ["team-a", "team-b"]) == assemble(results[::-1], ["team-b", "team-a"])
+    assert assemble_tree(results, ["team-a", "team-b"]) == assemble_tree(
+        results[::-1], ["team-b", "team-a"]
+    )
 
 
 @pytest.mark.parametrize(

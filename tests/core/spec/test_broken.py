@@ -4,8 +4,8 @@ import pytest
 
 from reconcile.core.errors import Problem
 from reconcile.core.model import SessionId
-from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.parse import read_file
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import GOOD, names, tree
 
@@ -71,15 +71,15 @@ def test_without_its_projects_settings_no_session_of_a_namespace_is_used():
 
 @pytest.mark.parametrize("path", ["x.yaml", "Team_A/x.yaml", "linked"])
 def test_a_file_of_no_namespace_stops_pruning_everywhere(path):
-    bad = read_file(path, GOOD.encode(), "is a link that leaves the tree")
-    found = assemble([bad, read_file("team-a/x.yaml", GOOD.encode())])
+    bad = parse_file(path, GOOD.encode(), "is a link that leaves the tree")
+    found = assemble_tree([bad, parse_file("team-a/x.yaml", GOOD.encode())])
     assert names(found) == ["team-a/good"]
     assert found.unreadable == {""}
 
 
 def test_a_link_that_leaves_the_tree_stops_pruning_in_its_namespace():
-    bad = read_file("team-a/sub", b"", "is a link that leaves the tree")
-    found = assemble([bad])
+    bad = parse_file("team-a/sub", b"", "is a link that leaves the tree")
+    found = assemble_tree([bad])
     assert found.unreadable == {"team-a"}
     assert found.problems == (Problem("team-a/sub", 0, 0, "", "is a link that leaves the tree"),)
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.field_types import Anything, Entries, Fields, Items
-from reconcile.core.spec.json_schema import combined_schema, json_schema
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.field_types import AnyType, ListType, MapType, ObjectType
+from reconcile.core.spec.json_schema import build_combined_schema, build_kind_schema
 from reconcile.core.spec.kinds import KINDS
-from reconcile.core.spec.parse import read_file
+from reconcile.core.spec.parse import parse_file
 from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.documents import HEAD, document, problems, session
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = sorted((ROOT / "desired").rglob("*.yaml"))
-COMBINED = Draft202012Validator(combined_schema())
+COMBINED = Draft202012Validator(build_combined_schema())
 
 EVERY_FIELD = """\
 displayName: Fix the login
@@ -104,7 +104,7 @@ def schema_accepts(text, schema=COMBINED):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_schema_is_a_schema(kind):
-    Draft202012Validator.check_schema(json_schema(kind))
+    Draft202012Validator.check_schema(build_kind_schema(kind))
     Draft202012Validator.check_schema(COMBINED.schema)
 
 
@@ -113,7 +113,9 @@ def test_what_is_valid_is_valid_by_the_schema(spec):
     text = session(spec)
     assert problems(text) == []
     COMBINED.validate(load_documents(text)[0].value)
-    Draft202012Validator(json_schema("AgenticSession")).validate(load_documents(text)[0].value)
+    Draft202012Validator(build_kind_schema("AgenticSession")).validate(
+        load_documents(text)[0].value
+    )
 
 
 @pytest.mark.parametrize("spec", BAD)
@@ -121,7 +123,7 @@ def test_what_is_refused_is_refused_by_the_schema(spec):
     text = session(spec)
     assert problems(text)
     assert not schema_accepts(text)
-    assert not schema_accepts(text, Draft202012Validator(json_schema("AgenticSession")))
+    assert not schema_accepts(text, Draft202012Validator(build_kind_schema("AgenticSession")))
 
 
 @pytest.mark.parametrize(
@@ -153,10 +155,10 @@ def test_every_field_is_in_the_example_that_uses_every_field():
 
 def missing(kind, value, path):
     """Paths of known fields that `value` does not set; the items of a list count together."""
-    if isinstance(kind, Items) and isinstance(kind.item, Fields):
+    if isinstance(kind, ListType) and isinstance(kind.item, ObjectType):
         together = {name: child for item in value for name, child in item.items()}
         yield from missing(kind.item, together, f"{path}[]")
-    elif isinstance(kind, Fields):
+    elif isinstance(kind, ObjectType):
         for field in kind.fields:
             if field.name in value:
                 yield from missing(field.type, value[field.name], f"{path}.{field.name}")
@@ -166,14 +168,14 @@ def missing(kind, value, path):
 
 def described(kind):
     """Every description in a table."""
-    if isinstance(kind, Fields):
+    if isinstance(kind, ObjectType):
         for field in kind.fields:
             yield field.description
             yield from described(field.type)
-    elif isinstance(kind, Items):
+    elif isinstance(kind, ListType):
         yield from described(kind.item)
     else:
-        assert isinstance(kind, Anything | Entries) or kind.schema
+        assert isinstance(kind, AnyType | MapType) or kind.schema
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +187,7 @@ def test_every_field_has_a_description_that_is_a_sentence(kind):
 def test_every_sample_is_right_by_validation_and_by_the_schema_that_it_names(path):
     text = path.read_text()
     relative = path.relative_to(ROOT / "desired").as_posix()
-    result = read_file(relative, text.encode())
+    result = parse_file(relative, text.encode())
     assert (result.problems, result.warnings) == ((), ())
     first = text.splitlines()[0]
     schema = path.parent / first.removeprefix("# yaml-language-server: $schema=")
@@ -196,10 +198,10 @@ def test_every_sample_is_right_by_validation_and_by_the_schema_that_it_names(pat
 
 def test_the_samples_together_declare_three_sessions():
     results = [
-        read_file(path.relative_to(ROOT / "desired").as_posix(), path.read_bytes())
+        parse_file(path.relative_to(ROOT / "desired").as_posix(), path.read_bytes())
         for path in SAMPLES
     ]
-    found = assemble(results, ["team-a", "team-b"])
+    found = assemble_tree(results, ["team-a", "team-b"])
     assert (found.problems, found.warnings, found.broken) == ((), (), frozenset())
     assert [str(one.id) for one in found.sessions] == [
         "team-a/fix-login",
@@ -211,4 +213,4 @@ def test_the_samples_together_declare_three_sessions():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_schemas_for_editors_are_those_of_the_tables(kind):
     stored = json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text())
-    assert stored == json_schema(kind)
+    assert stored == build_kind_schema(kind)

@@ -2,33 +2,33 @@
 
 import pytest
 
-from reconcile.core.spec.layout import Role
-from reconcile.core.spec.parse import Ignored, Unusable, read_file
+from reconcile.core.spec.layout import FileRole
+from reconcile.core.spec.parse import IgnoredFile, InvalidFile, parse_file
 from tests.core.spec.documents import document, problems, session
 
 
 @pytest.mark.parametrize(
     ("path", "role"),
     [
-        ("policy.yaml", Role.POLICY),
-        ("defaults.yaml", Role.DEFAULTS),
-        ("a/project.yaml", Role.PROJECT),
-        ("a/x.yaml", Role.SESSIONS),
-        ("a/b/c.YML", Role.SESSIONS),
-        ("a/policy.yaml", Role.SESSIONS),
-        ("x.yaml", Role.MISPLACED),
-        ("README.md", Role.IGNORED),
-        (".x.yaml", Role.IGNORED),
-        (".git/x.yaml", Role.IGNORED),
-        ("a/.b/x.yaml", Role.IGNORED),
-        ("a/notes.txt", Role.IGNORED),
+        ("policy.yaml", FileRole.POLICY),
+        ("defaults.yaml", FileRole.DEFAULTS),
+        ("a/project.yaml", FileRole.PROJECT),
+        ("a/x.yaml", FileRole.SESSIONS),
+        ("a/b/c.YML", FileRole.SESSIONS),
+        ("a/policy.yaml", FileRole.SESSIONS),
+        ("x.yaml", FileRole.MISPLACED),
+        ("README.md", FileRole.IGNORED),
+        (".x.yaml", FileRole.IGNORED),
+        (".git/x.yaml", FileRole.IGNORED),
+        ("a/.b/x.yaml", FileRole.IGNORED),
+        ("a/notes.txt", FileRole.IGNORED),
     ],
 )
 def test_the_path_tells_what_a_file_is_for(path, role):
-    result = read_file(path, b"")
+    result = parse_file(path, b"")
     assert result.role is role
-    assert isinstance(result.content, Ignored) is (role is Role.IGNORED)
-    assert bool(result.problems) is (role is not Role.IGNORED)
+    assert isinstance(result.content, IgnoredFile) is (role is FileRole.IGNORED)
+    assert bool(result.problems) is (role is not FileRole.IGNORED)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_file_in_the_wrong_place_is_refused(path, expected):
 
 def test_what_could_not_be_read_is_refused_with_the_reason():
     for path in ("team-a/x.yaml", "team-a/sub", "README.md", "policy.yaml"):
-        result = read_file(path, b"", "is a link that leaves the tree")
+        result = parse_file(path, b"", "is a link that leaves the tree")
         assert [str(one) for one in result.problems] == [f"{path}: is a link that leaves the tree"]
-        assert result.content == Unusable(frozenset())
-    assert read_file(".x/y", b"", "is a link that leaves the tree").problems == ()
+        assert result.content == InvalidFile(frozenset())
+    assert parse_file(".x/y", b"", "is a link that leaves the tree").problems == ()
 
 
 @pytest.mark.parametrize(

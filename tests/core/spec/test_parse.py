@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconcile.core.model import Origin, SessionId, State
-from reconcile.core.spec.parse import Unusable, read_file
+from reconcile.core.model import Origin, SessionId, SessionState
+from reconcile.core.spec.parse import InvalidFile, parse_file
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
 EMPTY = "has no document: delete the file if nothing is to be declared here"
@@ -62,7 +62,7 @@ def test_a_session_says_what_it_sets_and_where():
     declared = only("# first\n" + session("timeout: 5\nmaxDuration: 1h30m\nstorage: {size: 5}"))
     assert declared.id == SessionId("team-a", "fix-login")
     assert declared.origin == Origin("team-a/x.yaml", 2, 1)
-    assert declared.state is State.RUNNING
+    assert declared.state is SessionState.RUNNING
     assert declared.layer == {"timeout": 5, "maxDuration": 5400, "storage": {"size": "5"}}
 
 
@@ -78,7 +78,7 @@ def test_a_session_without_spec_is_a_session():
 def test_a_session_exported_from_the_platform_is_accepted_as_it_is():
     declared = only(EXPORTED)
     assert declared.id == SessionId("team-a", "agentic-session-1760000000")
-    assert declared.state is State.RUNNING
+    assert declared.state is SessionState.RUNNING
     assert declared.labels == {"team": "web"}
     assert declared.annotations == {
         "ambient-code.io/desired-phase": "Running",
@@ -98,7 +98,7 @@ def test_an_exported_list_of_sessions_is_accepted():
     )
     text = f"apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{items}"
     content = read(text).content
-    assert [(one.id.name, one.origin.line) for one in content.declared] == [("a", 5), ("b", 9)]
+    assert [(one.id.name, one.origin.line) for one in content.declarations] == [("a", 5), ("b", 9)]
     assert problems(text.replace("timeout: 2", "timout: 2")) == [
         "team-a/x.yaml:12:10: items[1].spec.timout: unknown field; did you mean `timeout`?"
     ]
@@ -110,19 +110,19 @@ def test_an_exported_list_of_sessions_is_accepted():
 @pytest.mark.parametrize("phase", ["Stopped", "Completed", "Failed"])
 def test_an_exported_terminal_phase_means_stopped_unless_the_file_says_otherwise(phase):
     status = f"status: {{phase: {phase}}}\n"
-    assert only(session("timeout: 1") + status).state is State.STOPPED
-    assert only(session("state: Running") + status).state is State.RUNNING
+    assert only(session("timeout: 1") + status).state is SessionState.STOPPED
+    assert only(session("state: Running") + status).state is SessionState.RUNNING
 
 
 @pytest.mark.parametrize("status", ["{phase: Running}", "{phase: [Stopped]}", "{}", "Stopped", ""])
 def test_any_other_status_means_running(status):
-    assert only(session("timeout: 1") + f"status: {status}\n").state is State.RUNNING
+    assert only(session("timeout: 1") + f"status: {status}\n").state is SessionState.RUNNING
 
 
 def test_the_platforms_annotation_means_stopped_unless_the_file_says_otherwise():
     metadata = "annotations: {ambient-code.io/desired-phase: Stopped}"
-    assert only(session("timeout: 1", metadata=metadata)).state is State.STOPPED
-    assert only(session("state: Running", metadata=metadata)).state is State.RUNNING
+    assert only(session("timeout: 1", metadata=metadata)).state is SessionState.STOPPED
+    assert only(session("state: Running", metadata=metadata)).state is SessionState.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_document_that_is_no_session_is_refused(text, expected):
 
 
 def test_bytes_that_are_not_utf_8_are_refused():
-    result = read_file("team-a/x.yaml", b"\xff")
+    result = parse_file("team-a/x.yaml", b"\xff")
     assert [str(one) for one in result.problems] == [
         "team-a/x.yaml:1:1: is not UTF-8: byte 0xff does not belong here"
     ]
@@ -178,13 +178,13 @@ def test_every_reason_of_a_file_is_given_at_once_in_the_order_of_its_lines():
         "team-a/x.yaml:7:3",
         "team-a/x.yaml:14:10",
     ]
-    assert read(text).content == Unusable(frozenset({SessionId("team-a", "b")}))
+    assert read(text).content == InvalidFile(frozenset({SessionId("team-a", "b")}))
 
 
 def test_a_document_with_problems_still_tells_whose_it_is():
     text = f"{HEAD}metadata: {{name: a}}\nspec: 1\n---\nkind: AgentSession\nmetadata: {{name: b}}"
     names = frozenset({SessionId("team-a", "a"), SessionId("team-a", "b")})
-    assert read(text).content == Unusable(names)
+    assert read(text).content == InvalidFile(names)
 
 
 def test_empty_documents_between_others_are_left_out():

@@ -3,15 +3,15 @@
 import pytest
 
 from reconcile.core.model import Budget, OnConflict, Policy
-from reconcile.core.spec.parse import PolicyFile, Settings
+from reconcile.core.spec.parse import PolicyFile, SettingsFile
 from tests.core.spec.documents import document, problems, read, warnings
 
 
 def test_settings_say_what_they_set():
-    assert read(document("SessionDefaults", "timeout: 1"), "defaults.yaml").content == Settings(
+    assert read(document("SessionDefaults", "timeout: 1"), "defaults.yaml").content == SettingsFile(
         {"timeout": 1}
     )
-    assert read(document("ProjectSettings", ""), "team-a/project.yaml").content == Settings({})
+    assert read(document("ProjectSettings", ""), "team-a/project.yaml").content == SettingsFile({})
 
 
 @pytest.mark.parametrize("field", ["displayName", "initialPrompt", "state", "userContext"])

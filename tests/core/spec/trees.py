@@ -1,7 +1,7 @@
 """Trees of files that are put together."""
 
-from reconcile.core.spec.assemble import assemble
-from reconcile.core.spec.parse import read_file
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import session
 
 GOOD = session("timeout: 1", name="good")
@@ -10,10 +10,10 @@ GOOD = session("timeout: 1", name="good")
 def tree(folders=(), **files):
     """Assemble files whose paths are the keyword's with `__` for `/`, all ending in `.yaml`."""
     results = [
-        read_file(f"{name.replace('__', '/').replace('_', '-')}.yaml", text.encode())
+        parse_file(f"{name.replace('__', '/').replace('_', '-')}.yaml", text.encode())
         for name, text in files.items()
     ]
-    return assemble(results, folders)
+    return assemble_tree(results, folders)
 
 
 def names(found):

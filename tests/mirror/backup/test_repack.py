@@ -8,26 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.mirror.backup.repack import RESERVE
+from reconcile.mirror.backup.repack import MIN_TIME_LEFT
 from reconcile.mirror.errors import DeniedError, StoreAwayError
-from reconcile.mirror.head import read_head, read_tree
-from reconcile.mirror.history.generations import read_past
-from reconcile.mirror.history.log import Change, Timeline
+from reconcile.mirror.head import read_cached_tree, read_head
+from reconcile.mirror.history.generations import read_generation_index
+from reconcile.mirror.history.log import ChangeSummary, GenerationLog
 from reconcile.mirror.snapshot.chain import MAX_DELTAS
-from reconcile.mirror.snapshot.gc import SWEEP, Notice, encode_notice
-from reconcile.mirror.snapshot.repack import THRIFT, Thrift, live_bytes
+from reconcile.mirror.snapshot.gc import DELETE_INTENTS, DeleteIntent, encode_delete_intent
+from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy, count_live_bytes
 from tests.mirror.memory_store import MemoryStore
 from tests.mirror.worlds import Pod, listing, requests
 
-EAGER = Thrift(most_small=1, least_freed=1)
+EAGER = RepackPolicy(max_small_packs=1, min_freed_bytes=1)
 """Packs anew at each base."""
 
 
 def needed(pod):
     """The packs that the committed tree lies in."""
     generation = read_head(pod.store).head.generation
-    tree = read_tree(pod.store, pod.state, generation)
-    return [tree.packs[number] for number, live in live_bytes(tree).items() if live]
+    tree = read_cached_tree(pod.store, pod.state, generation)
+    return [tree.packs[number] for number, live in count_live_bytes(tree).items() if live]
 
 
 def objects(memory, prefix="packs/"):
@@ -40,7 +40,7 @@ def due(pod, memory):
     syncer = pod.syncer()
     for number in range(40):
         pod.write(f"f{number:02}", b"%d" % number)
-        syncer.run(pod.effort(thrift=Thrift(most_small=1000)))
+        syncer.run(pod.effort(thrift=RepackPolicy(max_small_packs=1000)))
     assert len(needed(pod)) == 40
     for path in pod.root.iterdir():
         os.utime(path, (1, 1))
@@ -56,9 +56,9 @@ def test_packs_and_requests_of_a_restore_stay_bounded_over_many_small_commits(
     most = 0
     for number in range(300):
         pod.write(f"d{number % 7}/f{number}", b"%d" % number * 20)
-        assert syncer.run(pod.effort()).committed
+        assert syncer.run(pod.effort()).is_committed
         most = max(most, len(needed(pod)))
-    bound = THRIFT.most_small + 1 + MAX_DELTAS + 1
+    bound = DEFAULT_REPACK_POLICY.max_small_packs + 1 + MAX_DELTAS + 1
     assert most <= bound
     memory.bucket.requests.clear()
     successor.hydrate()
@@ -69,12 +69,14 @@ def test_packs_and_requests_of_a_restore_stay_bounded_over_many_small_commits(
 def test_a_due_base_names_few_packs_and_what_was_is_still_there(due, successor, memory):
     before = objects(memory)
     done = due.sync()
-    assert done.repacked >= 40
-    assert done.unpacked == ""
+    assert done.repacked_packs >= 40
+    assert done.repack_error == ""
     assert len(needed(due)) == 1
     assert before < objects(memory)
     assert "delete" not in {request.method for request in memory.bucket.requests}
-    assert done.sent == sum(len(memory.bucket.objects[key][0]) for key in objects(memory) - before)
+    assert done.sent_bytes == sum(
+        len(memory.bucket.objects[key][0]) for key in objects(memory) - before
+    )
     successor.hydrate()
     assert listing(successor.root) == listing(due.root)
 
@@ -88,7 +90,7 @@ def test_after_that_a_change_costs_what_it_did(due, memory):
     assert requests(memory) == ["put packs", "put manifests", "list sweep", "put_if HEAD"]
     due.write("again", b"last")
     memory.bucket.requests.clear()
-    assert syncer.run(due.effort()).sent == 0
+    assert syncer.run(due.effort()).sent_bytes == 0
 
 
 @pytest.mark.parametrize("method", ["get", "put"])
@@ -99,9 +101,9 @@ def test_a_store_that_fails_meanwhile_costs_the_packing_and_not_the_commit(
     # The first get is HEAD's, the first put that of the new file.
     script.left += [(method, False, lambda: None), (method, False, lambda: error)]
     done = due.sync()
-    assert done.committed
-    assert done.unpacked == str(error)
-    assert done.repacked == 0
+    assert done.is_committed
+    assert done.repack_error == str(error)
+    assert done.repacked_packs == 0
     successor.hydrate()
     assert listing(successor.root) == listing(due.root)
 
@@ -113,9 +115,9 @@ def test_a_pack_that_is_damaged_or_gone_stays_and_the_others_are_packed_anew(due
     memory.bucket.objects[altered] = (flipped, written)
     del memory.bucket.objects[gone]
     done = due.sync()
-    assert done.committed
-    assert done.unpacked
-    assert done.repacked == len(others) + 1
+    assert done.is_committed
+    assert done.repack_error
+    assert done.repacked_packs == len(others) + 1
     left = {f"packs/{pack.digest}.tar" for pack in needed(due)}
     assert len(left) == 3
     assert {altered, gone} < left
@@ -123,7 +125,7 @@ def test_a_pack_that_is_damaged_or_gone_stays_and_the_others_are_packed_anew(due
 
 @pytest.mark.parametrize(
     "effort",
-    [{"final": True}, {"ends": 1000 + RESERVE - 1}, {"asked": None}],
+    [{"final": True}, {"ends": 1000 + MIN_TIME_LEFT - 1}, {"asked": None}],
     ids=["final", "limit near", "asked to end meanwhile"],
 )
 def test_who_is_about_to_end_packs_nothing_anew(due, successor, script, effort):
@@ -133,8 +135,8 @@ def test_who_is_about_to_end_packs_nothing_anew(due, successor, script, effort):
         script.left += [("get", False, lambda: None), ("get", False, lambda: asked.append(1))]
         effort = {"asked": lambda: bool(asked)}
     done = due.sync(**effort)
-    assert done.committed
-    assert (done.repacked, done.unpacked) == (0, "")
+    assert done.is_committed
+    assert (done.repacked_packs, done.repack_error) == (0, "")
     assert len(needed(due)) == before + 1
     successor.hydrate()
     assert listing(successor.root) == listing(due.root)
@@ -144,8 +146,8 @@ def test_what_there_was_time_for_is_kept(due, script, successor):
     gets = []
     script.always_before("get", lambda: (gets.append(1), due.clock.sleep(5)))
     done = due.sync()
-    assert 0 < done.repacked < 10
-    assert done.unpacked == ""
+    assert 0 < done.repacked_packs < 10
+    assert done.repack_error == ""
     successor.hydrate()
     assert listing(successor.root) == listing(due.root)
 
@@ -157,15 +159,15 @@ def test_a_new_pack_that_is_being_deleted_is_not_used_and_the_commit_lands(
 
     def announce():
         key = [r.key for r in memory.bucket.requests if r.key.startswith("packs/")][-1]
-        notice = encode_notice(Notice(due.clock.time_ns(), (key,)))
-        memory.bucket.objects[f"{SWEEP}x.json"] = (notice, due.clock.seconds)
+        notice = encode_delete_intent(DeleteIntent(due.clock.time_ns(), (key,)))
+        memory.bucket.objects[f"{DELETE_INTENTS}x.json"] = (notice, due.clock.seconds)
 
     memory.bucket.now = lambda: due.clock.seconds
     script.before("list", announce)
     before = len(needed(due))
     done = due.sync()
-    assert done.committed
-    assert done.repacked == 0
+    assert done.is_committed
+    assert done.repacked_packs == 0
     assert len(needed(due)) == before + 1
     successor.hydrate()
     assert listing(successor.root) == listing(due.root)
@@ -175,9 +177,11 @@ def test_the_log_does_not_take_new_places_for_changes(pod, memory):
     for name in ("a", "b", "c"):
         pod.write(name, name.encode() * 50)
         done = pod.sync(thrift=EAGER)
-    assert done.repacked
-    told = [one.change for one in Timeline(memory, read_past(memory)).tell()]
-    assert told == [Change(1, 50, 0)] * 3
+    assert done.repacked_packs
+    told = [
+        one.change for one in GenerationLog(memory, read_generation_index(memory)).read_entries()
+    ]
+    assert told == [ChangeSummary(1, 50, 0)] * 3
 
 
 EDITS = st.lists(
@@ -202,7 +206,7 @@ def edit(pod, path, content):
 
 
 @settings(deadline=None, max_examples=60)
-@given(EDITS, st.sampled_from([EAGER, Thrift(most_small=2), THRIFT]))
+@given(EDITS, st.sampled_from([EAGER, RepackPolicy(max_small_packs=2), DEFAULT_REPACK_POLICY]))
 def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, thrift):
     with tempfile.TemporaryDirectory() as folder:
         memory = MemoryStore()
@@ -214,7 +218,7 @@ def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, 
             syncer.run(pod.effort(thrift=thrift))
             if not number % 5:
                 syncer = pod.syncer()
-        assert len(needed(pod)) <= thrift.most_small + 1 + MAX_DELTAS + 1
+        assert len(needed(pod)) <= thrift.max_small_packs + 1 + MAX_DELTAS + 1
         new = Pod(Path(folder), "two", memory)
         new.hydrate()
         assert listing(new.root) == listing(pod.root)

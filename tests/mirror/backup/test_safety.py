@@ -6,24 +6,24 @@ import sqlite3
 import pytest
 
 from reconcile.mirror.backup import archiver
-from reconcile.mirror.backup.syncer import Done
-from reconcile.mirror.backup.uploader import Uploads
-from reconcile.mirror.concurrency import Limit, OverError
+from reconcile.mirror.backup.syncer import PassResult
+from reconcile.mirror.backup.uploader import Uploader
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
-from reconcile.mirror.model import Missing, Whole
-from reconcile.mirror.workspace.reader import Changed, ChangedError
+from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.workspace.reader import FileChanged, FileChangedError
 from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
 
 
 def test_without_a_mark_nothing_is_sent(pod, memory):
-    pod.state.remove(pod.state.mark)
+    pod.state.remove(pod.state.marker_path)
     with pytest.raises(MarkError, match="hydrate"):
         pod.sync()
     assert requests(memory) == []
 
 
 def test_the_mark_of_another_volume_does_not_count(pod, successor):
-    successor.state.write(successor.state.mark, pod.state.read(pod.state.mark))
+    successor.state.write(successor.state.marker_path, pod.state.read(pod.state.marker_path))
     with pytest.raises(MarkError, match="another volume"):
         successor.sync()
 
@@ -57,8 +57,8 @@ def test_a_store_that_is_away_costs_one_pass_and_no_bytes_twice(pod, memory, scr
         syncer.run(pod.effort())
     memory.bucket.requests.clear()
     done = syncer.run(pod.effort())
-    assert done.committed
-    assert done.sent == 0
+    assert done.is_committed
+    assert done.sent_bytes == 0
 
 
 def test_a_commit_whose_answer_was_lost_for_good_is_found_by_the_next_pass(pod, successor, script):
@@ -82,12 +82,12 @@ def test_an_upload_that_fails_is_the_pass_that_fails(pod, script):
     script.fail("put", StoreError("the bucket is full"))
     with pytest.raises(StoreError, match="full"):
         pod.sync()
-    assert isinstance(pod.sync(), Done)
+    assert isinstance(pod.sync(), PassResult)
 
 
 def test_a_pass_that_is_interrupted_commits_nothing(pod, memory):
     pod.write("a", b"a")
-    with pytest.raises(OverError):
+    with pytest.raises(DeadlineExceededError):
         pod.sync(asked=lambda: True)
     assert requests(memory) == []
 
@@ -99,19 +99,19 @@ def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, succes
     for number in range(5):
         pod.write(f"f{number}", b"%d" % number * 1000)
     reads = []
-    real = archiver.Gatherer.take_file
+    real = archiver.FileArchiver.archive_file
 
     def take_file(self, seen):
         reads.append(seen.path)
         real(self, seen)
 
-    monkeypatch.setattr(archiver.Gatherer, "take_file", take_file)
+    monkeypatch.setattr(archiver.FileArchiver, "archive_file", take_file)
     effort = pod.effort(final=True, asked=lambda: len(reads) == 2)
-    monkeypatch.setattr(Uploads, "close_pack", _whatever_the_limit(Uploads.close_pack))
-    monkeypatch.setattr(Uploads, "drain", _whatever_the_limit(Uploads.drain))
+    monkeypatch.setattr(Uploader, "close_pack", _whatever_the_limit(Uploader.close_pack))
+    monkeypatch.setattr(Uploader, "drain", _whatever_the_limit(Uploader.drain))
     done = pod.syncer().run(effort)
     assert reads == ["f4", "f3"]
-    assert done.generation.completeness == Missing(4, 3003)
+    assert done.generation.completeness == Partial(4, 3003)
     monkeypatch.undo()
     successor.hydrate()
     found = {path.name: path.read_bytes() for path in successor.root.iterdir()}
@@ -120,18 +120,18 @@ def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, succes
 
 def _whatever_the_limit(method):
     """As if the deadline for reading left enough time for what was read."""
-    return lambda self, _limit: method(self, Limit(FakeClock()))
+    return lambda self, _limit: method(self, Deadline(FakeClock()))
 
 
 def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
     pod.write("a", b"a")
-    real = archiver.read_file
+    real = archiver.read_small_file
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(archiver, "read_file", lambda _root, seen: Changed(seen.path))
+        patched.setattr(archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path))
         done = pod.sync(final=True)
-    assert done.generation.completeness == Missing(1, 1)
-    assert archiver.read_file is real
-    assert pod.sync().generation.completeness == Whole()
+    assert done.generation.completeness == Partial(1, 1)
+    assert archiver.read_small_file is real
+    assert pod.sync().generation.completeness == Complete()
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
 
@@ -145,16 +145,16 @@ def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod):
         done = pod.sync()
     finally:
         (pod.root / "shut").chmod(0o755)
-    assert "shut/in/side" in done.captured.built.tree.entries
+    assert "shut/in/side" in done.archive.tree_result.tree.entries
 
 
 def test_a_process_that_died_between_commit_and_index_reads_all_once(pod, successor):
     pod.write("a", b"a")
     pod.sync()
-    index = pod.state.read(pod.state.index)
+    index = pod.state.read(pod.state.index_path)
     pod.write("b", b"b")
     pod.sync()
-    pod.state.write(pod.state.index, index)
+    pod.state.write(pod.state.index_path, index)
     pod.write("c", b"c")
     assert pod.sync().generation.number == 3
     successor.hydrate()
@@ -170,8 +170,8 @@ def test_a_database_in_use_is_restored_with_all_that_was_committed(pod, successo
         base.execute("insert into notes values ('kept')")
         base.commit()
         done = pod.sync()
-        assert done.committed
-        assert "notes.db-shm" not in done.captured.built.tree.entries
+        assert done.is_committed
+        assert "notes.db-shm" not in done.archive.tree_result.tree.entries
         successor.hydrate()
     with contextlib.closing(sqlite3.connect(successor.root / "notes.db")) as copy:
         assert copy.execute("select text from notes").fetchall() == [("kept",)]
@@ -180,38 +180,38 @@ def test_a_database_in_use_is_restored_with_all_that_was_committed(pod, successo
 def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(pod, monkeypatch):
     pod.write("a.db", b"main")
     pod.write("a.db-wal", b"l" * 64)
-    before = pod.sync().captured.built.tree.entries
+    before = pod.sync().archive.tree_result.tree.entries
     pod.write("a.db", b"newer main")
 
     def torn(*_arguments):
-        raise ChangedError("a.db")
+        raise FileChangedError("a.db")
         yield
 
     monkeypatch.setattr(archiver, "read_database", torn)
     done = pod.sync()
-    assert done.captured.gathered.restless == 1
-    assert not done.committed
-    assert done.captured.built.tree.entries == before
+    assert done.archive.read_files.changing == 1
+    assert not done.is_committed
+    assert done.archive.tree_result.tree.entries == before
     monkeypatch.undo()
-    assert pod.sync().committed
+    assert pod.sync().is_committed
 
 
 def test_refs_wait_for_objects_that_could_not_be_taken(pod, monkeypatch):
     for name in (".git/HEAD", ".git/refs/heads/main", ".git/objects/aa/old", "other"):
         pod.write(name, b"old")
-    before = pod.sync().captured.built.tree.entries
+    before = pod.sync().archive.tree_result.tree.entries
     for name in (".git/refs/heads/main", ".git/objects/bb/new", "other"):
         pod.write(name, b"new")
-    real = archiver.read_file
+    real = archiver.read_small_file
     monkeypatch.setattr(
         archiver,
-        "read_file",
-        lambda root, seen: Changed("x") if seen.path.endswith("bb/new") else real(root, seen),
+        "read_small_file",
+        lambda root, seen: FileChanged("x") if seen.path.endswith("bb/new") else real(root, seen),
     )
-    after = pod.sync().captured.built.tree.entries
+    after = pod.sync().archive.tree_result.tree.entries
     assert after[".git/refs/heads/main"] == before[".git/refs/heads/main"]
     assert after["other"] != before["other"]
     monkeypatch.undo()
-    settled = pod.sync().captured.built.tree.entries
+    settled = pod.sync().archive.tree_result.tree.entries
     assert settled[".git/refs/heads/main"] != before[".git/refs/heads/main"]
     assert ".git/objects/bb/new" in settled

@@ -6,9 +6,9 @@ import socket
 import pytest
 
 from reconcile.mirror.backup import archiver
-from reconcile.mirror.backup.syncer import Unchanged
-from reconcile.mirror.model import Whole
-from reconcile.mirror.workspace.reader import Changed, ChangedError
+from reconcile.mirror.backup.syncer import NoChanges
+from reconcile.mirror.model import Complete
+from reconcile.mirror.workspace.reader import FileChanged, FileChangedError
 from tests.mirror.worlds import listing, requests
 
 
@@ -34,7 +34,7 @@ def test_a_pass_without_changes_asks_the_store_nothing(pod, memory):
     _fill(pod)
     pod.sync()
     memory.bucket.requests.clear()
-    assert isinstance(pod.sync(), Unchanged)
+    assert isinstance(pod.sync(), NoChanges)
     assert requests(memory) == []
 
 
@@ -43,7 +43,7 @@ def test_the_first_sync_after_a_hydrate_has_nothing_to_do(pod, successor, memory
     pod.sync()
     successor.hydrate()
     memory.bucket.requests.clear()
-    assert isinstance(successor.sync(), Unchanged)
+    assert isinstance(successor.sync(), NoChanges)
     assert requests(memory) == []
 
 
@@ -60,7 +60,7 @@ def test_a_small_change_takes_five_requests(pod, memory):
         "list sweep",
         "put_if HEAD",
     ]
-    assert done.sent < 4096
+    assert done.sent_bytes < 4096
 
 
 def test_equal_bytes_are_sent_once(pod, memory):
@@ -68,17 +68,17 @@ def test_equal_bytes_are_sent_once(pod, memory):
     pod.sync()
     memory.bucket.requests.clear()
     pod.write("b", b"same" * 100)
-    assert pod.sync().sent == 0
+    assert pod.sync().sent_bytes == 0
     assert "put packs" not in requests(memory)
 
 
 def test_an_appended_file_sends_its_tail_alone(pod):
     chunks = [os.urandom(8 << 20), os.urandom(1 << 20)]
     path = pod.write("log", b"".join(chunks))
-    assert pod.sync().sent == 9 << 20
+    assert pod.sync().sent_bytes == 9 << 20
     with path.open("ab") as out:
         out.write(b"more")
-    assert pod.sync().sent == (1 << 20) + 4
+    assert pod.sync().sent_bytes == (1 << 20) + 4
 
 
 def test_what_is_deleted_moved_or_changed_in_kind_is_so_after_a_restore(pod, successor):
@@ -121,7 +121,7 @@ def test_a_changed_mode_or_time_is_a_change_of_few_bytes(pod, successor):
     pod.sync()
     path.chmod(0o400)
     os.utime(path, ns=(5, 5))
-    assert pod.sync().sent == 0
+    assert pod.sync().sent_bytes == 0
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
 
@@ -130,7 +130,7 @@ def test_many_generations_become_a_new_base_and_read_the_same(pod, successor):
     syncer = pod.syncer()
     for number in range(40):
         pod.write(f"f{number % 7}", os.urandom(50))
-        assert syncer.run(pod.effort()).committed
+        assert syncer.run(pod.effort()).is_committed
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
 
@@ -143,19 +143,19 @@ def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
     pod.sync()
     pod.write("a", b"newer")
     pod.write("b", b"other")
-    real = archiver.read_file
+    real = archiver.read_small_file
 
     def torn(root, seen):
         if seen.path != "a":
             return real(root, seen)
-        return Changed("a") if kind == "changed" else archiver.Unreadable("a", "no right")
+        return FileChanged("a") if kind == "changed" else archiver.FileUnreadable("a", "no right")
 
     with monkeypatch.context() as patched:
-        patched.setattr(archiver, "read_file", torn)
+        patched.setattr(archiver, "read_small_file", torn)
         done = pod.sync()
-    assert done.committed
-    assert done.captured.gathered.restless + done.captured.gathered.unreadable == 1
-    assert isinstance(done.generation.completeness, Whole)
+    assert done.is_committed
+    assert done.archive.read_files.changing + done.archive.read_files.unreadable == 1
+    assert isinstance(done.generation.completeness, Complete)
     successor.hydrate()
     assert (successor.root / "a").read_bytes() == b"old"
     assert (successor.root / "b").read_bytes() == b"other"
@@ -167,12 +167,12 @@ def test_what_changed_while_it_was_read_is_taken_in_the_next_pass(pod, monkeypat
 
     def torn(root, seen, size):
         yield next(iter(real(root, seen, size)))
-        raise ChangedError(seen.path)
+        raise FileChangedError(seen.path)
 
     with monkeypatch.context() as patched:
         patched.setattr(archiver, "read_chunks", torn)
-        assert pod.sync().captured.gathered.restless == 1
-    assert "a" in pod.sync().captured.built.tree.entries
+        assert pod.sync().archive.read_files.changing == 1
+    assert "a" in pod.sync().archive.tree_result.tree.entries
 
 
 def test_sockets_are_skipped_and_excludes_left_out(pod, successor):
@@ -180,14 +180,14 @@ def test_sockets_are_skipped_and_excludes_left_out(pod, successor):
     pod.write("b")
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(pod.root / "door"))
-        assert pod.sync().survey.skipped.sockets == 1
+        assert pod.sync().scan.skipped.sockets == 1
     successor.hydrate()
     assert [path.name for path in successor.root.iterdir()] == ["b"]
 
 
 def test_a_link_to_the_mirrors_own_files_is_stored_as_a_link(pod, successor):
     pod.write("a")
-    (pod.root / "trap").symlink_to(pod.state.mark)
+    (pod.root / "trap").symlink_to(pod.state.marker_path)
     pod.sync()
     successor.hydrate()
-    assert (successor.root / "trap").readlink() == pod.state.mark
+    assert (successor.root / "trap").readlink() == pod.state.marker_path

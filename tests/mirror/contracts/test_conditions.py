@@ -6,7 +6,7 @@ from threading import Barrier
 import pytest
 
 from reconcile.mirror.errors import PreconditionError, StoreAwayError
-from reconcile.mirror.store.port import ABSENT, Absent, Store
+from reconcile.mirror.store.port import ABSENT, ObjectAbsent, Store
 
 WRITERS = 8
 
@@ -44,7 +44,7 @@ def test_what_is_gone_has_no_etag(store: Store) -> None:
 
 
 def test_of_writers_at_the_same_time_exactly_one_wins(store: Store) -> None:
-    before: str | Absent = ABSENT
+    before: str | ObjectAbsent = ABSENT
     for number in range(10):
         winners = _race(store, number, before)
         assert len(winners) == 1
@@ -53,7 +53,7 @@ def test_of_writers_at_the_same_time_exactly_one_wins(store: Store) -> None:
         assert store.get("HEAD").etag == before
 
 
-def _race(store: Store, number: int, before: str | Absent) -> dict[int, str]:
+def _race(store: Store, number: int, before: str | ObjectAbsent) -> dict[int, str]:
     start = Barrier(WRITERS)
     won: dict[int, str] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError, WorkspaceError
-from reconcile.mirror.restore.downloader import Buffer
+from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import Store
 from tests.mirror.contracts.worlds import World
 
@@ -59,15 +59,15 @@ def test_an_object_is_read_into_a_buffer_that_has_room_for_it(store: Store, size
     data = bytes(range(251)) * (size // 251 + 1)
     put(store, "key", data[:size])
     buffer = bytearray(b"old" * (size + 1))
-    assert store.get_into("key", Buffer(memoryview(buffer))) == size
+    assert store.get_into("key", MemorySink(memoryview(buffer))) == size
     assert buffer[:size] == data[:size]
-    assert store.get_into("key", Buffer(memoryview(buffer)[:size])) == size
+    assert store.get_into("key", MemorySink(memoryview(buffer)[:size])) == size
 
 
 def test_an_object_that_is_larger_than_the_buffer_is_damaged(store: Store) -> None:
     put(store, "key", b"too much")
     with pytest.raises(DamagedError, match="more than 7 bytes"):
-        store.get_into("key", Buffer(memoryview(bytearray(7))))
+        store.get_into("key", MemorySink(memoryview(bytearray(7))))
     assert store.get("key").body == b"too much"
 
 
@@ -127,7 +127,7 @@ def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
     with pytest.raises(MissingObjectError, match="no-such"):
         store.get_range("no-such", 0, 1)
     with pytest.raises(MissingObjectError, match="no-such"):
-        store.get_into("no-such", Buffer(memoryview(bytearray(1))))
+        store.get_into("no-such", MemorySink(memoryview(bytearray(1))))
 
 
 def test_putting_again_replaces(store: Store) -> None:

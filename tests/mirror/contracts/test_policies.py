@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from reconcile.mirror.errors import DeniedError
-from reconcile.mirror.store.conditional import Verdict, probe
-from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.conditional import ConditionalWriteSupport, probe_conditional_writes
+from reconcile.mirror.store.credentials import StaticCredentials
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.s3 import S3Store
 from tests.s3 import buckets
@@ -35,7 +35,7 @@ def _opener(server: S3Server, policy: dict[str, Any]) -> Opener:
         statement["Principal"] = {"AWS": [f"arn:aws:iam:::user/{OTHER.user}"]}
     text = json.dumps(policy).replace("arn:aws:s3:::sessions", f"arn:aws:s3:::{bucket}")
     buckets.allow(server, bucket, text)
-    return lambda prefix: S3Store(server.location(bucket, prefix), StaticKeys(OTHER.keys))
+    return lambda prefix: S3Store(server.location(bucket, prefix), StaticCredentials(OTHER.keys))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def collector(s3_server: S3Server) -> Opener:
 
 def test_a_writer_may_do_all_that_a_session_needs(writer: Opener) -> None:
     store = writer("team-a/fix-login/")
-    assert probe(store, "probe/x") is Verdict.HONOURED
+    assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.HONOURED
     store.put("packs/one", [b"x"], hashlib.sha256(b"x").hexdigest())
     assert store.get("packs/one").body == b"x"
     assert "packs/one" in [each.key for each in store.list("")]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconcile.mirror.store.port import Store
-from reconcile.mirror.store.rate_limit import Pace, PacedStore, PatientClock
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.store.rate_limit import RateLimitedStore, RateLimiter, ThrottleAwareClock
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.store.clocks import FakeClock
@@ -28,12 +28,12 @@ def memory() -> World:
 def wrapped() -> World:
     """Return a bucket in this process behind all that a program puts before one."""
     clock = FakeClock()
-    pace = Pace(1000.0, clock, lambda: False, lambda _seconds: None)
+    pace = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
     bucket = MemoryBucket()
 
     def below(prefix: str) -> Store:
-        paced = PacedStore(bucket.below(prefix), pace)
-        return RetryingStore(paced, PatientClock(clock, pace), Backoff(refusals=True))
+        paced = RateLimitedStore(bucket.below(prefix), pace)
+        return RetryingStore(paced, ThrottleAwareClock(clock, pace), RetryPolicy(retry_denied=True))
 
     return World(below)
 

@@ -5,7 +5,7 @@ import random
 import shutil
 from pathlib import Path
 
-from reconcile.mirror.snapshot.keys import LARGE
+from reconcile.mirror.snapshot.keys import MAX_PACKED_FILE
 
 FOLDERS = ("", "src", "src/deep/er", "odd\nname", os.fsdecode(b"latin-\xe9"))
 NAMES = tuple(f"f{number}" for number in range(8))
@@ -62,7 +62,7 @@ def _clear(path: Path, root: Path, chance: random.Random) -> None:
 def _grow(_path: Path, root: Path, chance: random.Random) -> None:
     """A file that is an object of its own."""
     if not chance.randrange(3):
-        (root / "large").write_bytes(chance.randbytes(LARGE + 1 + chance.randrange(1000)))
+        (root / "large").write_bytes(chance.randbytes(MAX_PACKED_FILE + 1 + chance.randrange(1000)))
 
 
 DEEDS = (_write, _write, _write, _append, _remove, _link, _hard_link, _move, _clear, _grow)

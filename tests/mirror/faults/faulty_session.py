@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconcile.mirror.head import read_head
 from reconcile.mirror.model import Head
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.faults import gc_program
@@ -57,8 +57,8 @@ class Session:
         self.secret.mkdir(parents=True)
         self.tell("S3_ENDPOINT", before.server.url)
         self.tell("S3_BUCKET", self.bucket)
-        self.tell("S3_ACCESS_KEY", server.keys.access)
-        self.tell("S3_SECRET_KEY", server.keys.secret)
+        self.tell("S3_ACCESS_KEY", server.keys.access_key)
+        self.tell("S3_SECRET_KEY", server.keys.secret_key)
         self.tell("STORAGE_MODE", "custom")
 
     def tell(self, name: str, value: str) -> None:
@@ -75,7 +75,7 @@ class Session:
         """Return a store that no fault of the front reaches."""
         prefix = self.prefix if prefix is None else prefix
         plain = S3Store(self.server.location(self.bucket, prefix), self.server.credentials)
-        return RetryingStore(plain, SystemClock(), Backoff(30))
+        return RetryingStore(plain, SystemClock(), RetryPolicy(30))
 
     def head(self) -> Head:
         """Return HEAD as it is."""
@@ -92,7 +92,11 @@ class Session:
         if verb == "collect":
             return [sys.executable, gc_program.__file__, str(self.secret), self.prefix]
         claimant = pod.claimant
-        who = (f"--pod-uid={claimant.uid}", f"--pod-name={claimant.name}", "--helper=always")
+        who = (
+            f"--pod-uid={claimant.uid}",
+            f"--pod-name={claimant.name}",
+            "--worker-process=always",
+        )
         return [
             str(PROGRAM),
             verb,

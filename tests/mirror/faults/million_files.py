@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.measure import Cost, command
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.spec.layers import built_in
+from reconcile.core.spec.layers import default_values
 from reconcile.core.spec.session_fields import MIRROR
 from reconcile.mirror.workspace.fair_share import MAX_FILES
 from tests.mirror.faults import faulty_session
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def container_limit() -> float:
     """Return the MiB that a mirror's container gets if nobody says otherwise."""
-    quantity = parse_quantity(built_in(MIRROR)["resources"]["limits"]["memory"])
+    quantity = parse_quantity(default_values(MIRROR)["resources"]["limits"]["memory"])
     assert quantity is not None
     return float(quantity / 2**20)
 

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from reconcile.mirror.errors import DamagedError, MirrorError, UnknownFormatError
-from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.snapshot.keys import LARGE
+from reconcile.mirror.exit_codes import MirrorExitCode
+from reconcile.mirror.snapshot.keys import MAX_PACKED_FILE
 from tests.mirror.compare_trees import facts
 from tests.mirror.faults.faulty_session import once
 from tests.s3.faults import Flip
@@ -25,7 +25,7 @@ def stored(session):
     pod.hydrate()
     for number in range(3):
         pod.write(f"src/f{number}", b"%d" % number * 700)
-        pod.write("log", bytes([number]) * (LARGE + 1))
+        pod.write("log", bytes([number]) * (MAX_PACKED_FILE + 1))
         (pod.root / f"link{number}").symlink_to("src/f0")
         pod.sync()
     return pod
@@ -65,7 +65,7 @@ def test_a_flipped_bit_gives_the_right_tree_or_an_error_that_names_the_object(
         if error:
             named = "manifests/" if kind == "HEAD" and "manifests/" in error else key
             assert named in error, (key, error)
-            assert pod.state.read(pod.state.mark) is None
+            assert pod.state.read(pod.state.marker_path) is None
             errors.append(error)
         else:
             assert facts(pod.root) == right, key
@@ -92,13 +92,13 @@ def test_the_program_ends_with_the_code_of_a_damaged_snapshot_and_begins_anew_wh
     _put(store, key, body[:100])
     new = session.pod("new")
     ended = session.run("hydrate", new)
-    assert ended.code == Exit.SNAPSHOT
+    assert ended.code == MirrorExitCode.SNAPSHOT
     assert key in ended.said
-    assert session.run("sync", new, "--once").code == Exit.WORKSPACE
+    assert session.run("sync", new, "--once").code == MirrorExitCode.WORKSPACE
     if kind != "HEAD":
         # The claim has changed HEAD; what was damaged is put back as it was.
         _put(store, key, body)
-        assert session.run("hydrate", new).code == Exit.OK
+        assert session.run("hydrate", new).code == MirrorExitCode.OK
         assert facts(new.root) == facts(stored.root)
 
 
@@ -108,7 +108,7 @@ def _last(session, kind):
     if kind == "manifests/":
         return chain[-1].key
     if kind == "blobs/":
-        digest = hashlib.sha256(bytes([2]) * (LARGE + 1)).hexdigest()
+        digest = hashlib.sha256(bytes([2]) * (MAX_PACKED_FILE + 1)).hexdigest()
         return f"blobs/{digest}"
     return _keys(session, kind)[0]
 
@@ -118,11 +118,11 @@ def test_a_bit_that_flips_on_its_way_to_the_pod_is_found(session, stored, kind):
     session.front.plan = once(Flip(), of=f"/{kind}", method="GET")
     new = session.pod("new")
     ended = session.run("hydrate", new)
-    assert ended.code in {Exit.OK, Exit.SNAPSHOT}
-    if ended.code == Exit.OK:
+    assert ended.code in {MirrorExitCode.OK, MirrorExitCode.SNAPSHOT}
+    if ended.code == MirrorExitCode.OK:
         assert facts(new.root) == facts(stored.root)
     session.front.reset()
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert facts(new.root) == facts(stored.root)
 
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from reconcile.mirror.backup.syncer import Unchanged
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.backup.syncer import NoChanges
+from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.workspace import survey
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.damage import goes_on, names_in, restored
@@ -25,8 +25,8 @@ def test_a_huge_sparse_file_costs_no_bytes_and_keeps_nothing_out(tmp_path, memor
         os.truncate(pod.write("huge"), size)
         pod.write("small", b"s")
         done = pod.sync()
-        assert done.sent <= (16 << 20) + 10_000
-        assert done.survey.skipped.total == (not taken)
+        assert done.sent_bytes <= (16 << 20) + 10_000
+        assert done.scan.skipped.total == (not taken)
         later = restored(pod).root
         assert (later / "small").read_bytes() == b"s"
         assert (later / "huge").exists() == taken
@@ -55,7 +55,7 @@ def test_many_huge_files_end_at_a_limit(monkeypatch, pod):
     for number in range(8):
         os.truncate(pod.write(f"f{number}"), (number + 1) * 16 << 20)
     done = pod.sync()
-    assert done.survey.skipped.too_large == 6
+    assert done.scan.skipped.too_large == 6
     assert names_in(restored(pod).root) == {"f0", "f1"}
 
 
@@ -119,11 +119,11 @@ def test_a_full_state_directory_stops_no_commit(tmp_path, memory):
         for number in range(300):
             pod.write(f"f{number:0200}", b"%d" % number)
         syncer = pod.syncer()
-        assert syncer.run(pod.effort()).committed
-        assert isinstance(syncer.run(pod.effort()), Unchanged)
+        assert syncer.run(pod.effort()).is_committed
+        assert isinstance(syncer.run(pod.effort()), NoChanges)
         filler.unlink()
         pod.write("more", b"m")
-        assert pod.sync().committed
+        assert pod.sync().is_committed
         assert differences(pod.root, restored(pod).root) == []
 
     with_disks(check)
@@ -141,11 +141,11 @@ def test_a_full_volume_ends_hydrate_with_its_reason_and_room_lets_it_end_well(se
     def check():
         disk(small.root, "1m")
         full = session.run("hydrate", small)
-        assert full.code == Exit.WORKSPACE
+        assert full.code == MirrorExitCode.WORKSPACE
         assert "the volume is full" in full.said
-        assert session.run("sync", small, "--once").code == Exit.WORKSPACE
+        assert session.run("sync", small, "--once").code == MirrorExitCode.WORKSPACE
         grow(small.root, "64m")
-        assert session.run("hydrate", small).code == Exit.OK
+        assert session.run("hydrate", small).code == MirrorExitCode.OK
         assert differences(pod.root, small.root) == []
 
     with_disks(check)
@@ -159,5 +159,5 @@ def test_many_small_files_in_one_directory_are_one_pass(pod):
         os.close(os.open(f"{number}", os.O_CREAT, dir_fd=descriptor))
     os.close(descriptor)
     done = pod.sync()
-    assert len(done.survey.seen) == 30_001
+    assert len(done.scan.file_stats) == 30_001
     goes_on(pod)

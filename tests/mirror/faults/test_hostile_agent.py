@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.head import read_tree
+from reconcile.mirror.exit_codes import MirrorExitCode
+from reconcile.mirror.head import read_cached_tree
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.workspace import reader
-from reconcile.mirror.workspace.writer import ASIDE
+from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.damage import goes_on, names_in, restored
 from tests.mirror.faults.faulty_session import quick
@@ -27,15 +27,17 @@ def test_links_to_what_the_mirror_keeps_are_stored_as_links_and_no_byte_of_it(se
     pod.hydrate()
     pod.write("work", b"work")
     pod.sync()
-    for number, target in enumerate((session.secret, pod.state.path, pod.state.mark, "/proc/self")):
+    for number, target in enumerate(
+        (session.secret, pod.state.path, pod.state.marker_path, "/proc/self")
+    ):
         (pod.root / f"link{number}").symlink_to(target)
         (pod.root / f"deep{number}").mkdir()
         (pod.root / f"deep{number}" / "up").symlink_to(target, target_is_directory=True)
-    (pod.root / ASIDE).symlink_to(session.secret)
-    assert session.run("sync", pod, "--once").code == Exit.OK
+    (pod.root / STAGING_DIR).symlink_to(session.secret)
+    assert session.run("sync", pod, "--once").code == MirrorExitCode.OK
     no_secret_in_any_object(session, pod)
     later = session.pod("later")
-    assert session.run("hydrate", later).code == Exit.OK
+    assert session.run("hydrate", later).code == MirrorExitCode.OK
     assert (later.root / "link0").readlink() == session.secret
 
 
@@ -54,16 +56,16 @@ def test_directories_that_are_swapped_for_links_all_the_time_lead_nowhere(sessio
 
     with all_the_time(swap):
         for _ in range(3):
-            assert session.run("sync", pod, "--once").code == Exit.OK
+            assert session.run("sync", pod, "--once").code == MirrorExitCode.OK
     no_secret_in_any_object(session, pod)
 
 
 def no_secret_in_any_object(session, pod):
     store = session.store("")
-    kept = {pod.state.mark.read_bytes(), (session.secret / "S3_ENDPOINT").read_bytes()}
-    words = {session.server.keys.secret.encode() + b"\0", *kept}
-    if len(session.server.keys.secret) > 8:
-        words.add(session.server.keys.secret.encode())
+    kept = {pod.state.marker_path.read_bytes(), (session.secret / "S3_ENDPOINT").read_bytes()}
+    words = {session.server.keys.secret_key.encode() + b"\0", *kept}
+    if len(session.server.keys.secret_key) > 8:
+        words.add(session.server.keys.secret_key.encode())
     keys = [listed.key for listed in store.list("")]
     assert keys
     for key in keys:
@@ -95,8 +97,8 @@ def test_closed_files_and_directories_stop_nothing_else(memory):
             (pod.root / "shut").chmod(0)
             pod.write("open", b"x")
             done = pod.sync()
-            assert done.captured.gathered.unreadable == 1
-            assert done.survey.skipped.unreadable == 1
+            assert done.archive.read_files.unreadable == 1
+            assert done.scan.skipped.unreadable == 1
             later = restored(pod)
             assert names_in(later.root) == {"open", "shut"}
             (pod.root / "shut").chmod(0o700)
@@ -158,7 +160,7 @@ def test_a_workspace_that_is_swapped_for_a_link_is_not_followed(pod, memory, tmp
 
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
 def test_names_that_the_mirror_itself_uses_never_keep_the_next_pod_out(pod, successor, what):
-    for name in (ASIDE, "lost+found"):
+    for name in (STAGING_DIR, "lost+found"):
         path = pod.root / name
         match what:
             case "file":
@@ -226,7 +228,7 @@ def assert_not_torn(root):
 
 
 def _tree(session):
-    return read_tree(
+    return read_cached_tree(
         session.store(), StateDirectory(session.folder / "looked"), session.head().generation
     ).entries
 

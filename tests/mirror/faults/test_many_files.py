@@ -4,7 +4,7 @@ import json
 import socket
 import urllib.request
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.mirror.compare_trees import differences, facts
 from tests.mirror.faults.faulty_session import quick
 
@@ -42,13 +42,13 @@ def test_a_flood_is_said_everywhere_and_the_work_beside_it_is_stored(session):
         detail, metrics = json.loads(ask(port, "/readyz")), ask(port, "/metrics")
         running.process.terminate()
         ended = running.ended()
-    assert ended.code == Exit.OK
-    assert (said["taken"], said["beyond"]) == (LIMIT, detail["beyondEntries"] - 1)
+    assert ended.code == MirrorExitCode.OK
+    assert (said["taken"], said["beyond"]) == (LIMIT, detail["overLimitEntries"] - 1)
     assert said["such_as"][0].startswith("flood/")
-    assert f"reconcile_mirror_beyond_entries {detail['beyondEntries']:.1f}" in metrics
+    assert f"reconcile_mirror_over_limit_entries {detail['overLimitEntries']:.1f}" in metrics
     message = json.loads((pod.root.parent / "termination").read_bytes())
     assert message["outcome"] == "flushed"
-    assert message["beyondEntries"] == detail["beyondEntries"]
+    assert message["overLimitEntries"] == detail["overLimitEntries"]
     assert "--max-files" in message["reason"]
     assert_work_is_stored(session, pod)
 
@@ -72,7 +72,7 @@ def test_when_the_flood_is_gone_everything_is_stored_again(session):
             (pod.root / f"flood/{folder:02}").rename(pod.root.parent / f"{folder}")
         running.until("all files have room again")
         running.process.terminate()
-        assert running.ended().code == Exit.OK
+        assert running.ended().code == MirrorExitCode.OK
     later = session.pod("later")
     later.hydrate()
     assert differences(pod.root, later.root) == []
@@ -85,8 +85,8 @@ def test_another_workspace_is_stored_meanwhile(session):
     flood(pod.root)
     with session.start("sync", pod, *quick(pod, LIMITED)) as running:
         running.until("too many files")
-        assert beside.run("hydrate", other).code == Exit.OK
+        assert beside.run("hydrate", other).code == MirrorExitCode.OK
         other.write("theirs", b"x")
         assert beside.run("sync", other, "--once").names() == ["committed"]
         running.process.terminate()
-        assert running.ended().code == Exit.OK
+        assert running.ended().code == MirrorExitCode.OK

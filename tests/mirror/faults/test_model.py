@@ -14,13 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from reconcile.mirror.backup.syncer import Done
-from reconcile.mirror.concurrency import Lanes, Limit, OverError
+from reconcile.mirror.backup.syncer import PassResult
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError, WorkerPool
 from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
-from reconcile.mirror.head import read_head, read_tree
+from reconcile.mirror.head import read_cached_tree, read_head
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.restore.downloader import Hands
-from reconcile.mirror.restore.tasks import Fetch
+from reconcile.mirror.restore.downloader import Downloader
+from reconcile.mirror.restore.tasks import TaskDispatcher
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit
@@ -78,9 +78,9 @@ class Components(RuleBasedStateMachine):
         left = itertools.count()
         try:
             done = self.syncer.run(self.pod.effort(final=True, asked=lambda: next(left) >= looks))
-        except OverError:
+        except DeadlineExceededError:
             return
-        if isinstance(done, Done) and done.captured.built.missing.files:
+        if isinstance(done, PassResult) and done.archive.tree_result.missing.files:
             self._acknowledge(self._mixture(wanted))
         else:
             self._acknowledge(wanted)
@@ -88,7 +88,7 @@ class Components(RuleBasedStateMachine):
     @rule(keeps_index=st.booleans())
     def restart(self, keeps_index):
         if not keeps_index:
-            self.pod.state.index.unlink(missing_ok=True)
+            self.pod.state.index_path.unlink(missing_ok=True)
         self.syncer = self.pod.syncer()
 
     @rule(losses=LOSSES)
@@ -168,11 +168,11 @@ class Components(RuleBasedStateMachine):
             root = Path(name) / "root"
             root.mkdir()
             generation = read_head(self.store).head.generation
-            tree = read_tree(self.store, StateDirectory(Path(name) / "state"), generation)
+            tree = read_cached_tree(self.store, StateDirectory(Path(name) / "state"), generation)
             restorer = Restorer(root, tree.entries.values())
             restorer.begin()
-            fetch = Fetch(Hands(self.store, restorer).do, lambda _piece: None)
-            fetch.run(tree, restorer.files, Lanes(1, "fetch"), Limit(FakeClock()))
+            fetch = TaskDispatcher(Downloader(self.store, restorer).run_task, lambda _piece: None)
+            fetch.run(tree, restorer.files, WorkerPool(1, "fetch"), Deadline(FakeClock()))
             restorer.finish()
             return facts(root)
 

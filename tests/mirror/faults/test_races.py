@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.mirror.compare_trees import differences, facts
 from tests.mirror.faults.faulty_session import meanwhile, once, quick
 from tests.s3.faults import PASS, Answer, Cut, Hang, When, first
@@ -32,7 +32,7 @@ def test_a_commit_before_the_successors_claim_is_in_what_it_restores(session, po
     old, new = pods
     old.write("second", b"2")
     session.front.plan = meanwhile(When.BEFORE, old.sync, of="/HEAD", method="PUT")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(old.root, new.root) == []
     assert session.head().writer.uid == new.claimant.uid
 
@@ -47,9 +47,9 @@ def test_a_commit_after_the_successors_claim_is_refused_and_says_by_whom(session
         ended.append(session.run("sync", old, "--once"))
 
     session.front.plan = meanwhile(When.AFTER, commits, of="/HEAD", method="PUT")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     [zombie] = ended
-    assert zombie.code == Exit.FENCED
+    assert zombie.code == MirrorExitCode.FENCED
     assert new.claimant.uid in zombie.said
     assert facts(new.root) == before
     assert facts(fresh_copy(session)) == before
@@ -61,7 +61,7 @@ def test_a_claim_just_before_the_zombies_commit_fences_it(session, pods):
     old.write("second", b"2")
     session.front.plan = meanwhile(When.BEFORE, new.hydrate, of="/HEAD", method="PUT")
     zombie = session.run("sync", old, "--once")
-    assert zombie.code == Exit.FENCED
+    assert zombie.code == MirrorExitCode.FENCED
     assert facts(new.root) == before
     assert facts(fresh_copy(session)) == before
 
@@ -70,9 +70,9 @@ def test_a_claim_just_after_the_zombies_commit_finds_it(session, pods):
     old, new = pods
     old.write("second", b"2")
     session.front.plan = meanwhile(When.AFTER, new.hydrate, of="/HEAD", method="PUT")
-    assert session.run("sync", old, "--once").code == Exit.OK
+    assert session.run("sync", old, "--once").code == MirrorExitCode.OK
     assert differences(old.root, new.root) == []
-    assert session.run("sync", old, "--once").code in {Exit.OK, Exit.FENCED}
+    assert session.run("sync", old, "--once").code in {MirrorExitCode.OK, MirrorExitCode.FENCED}
 
 
 def test_a_zombie_that_wakes_while_its_successor_works_never_writes_again(session, pods):
@@ -84,7 +84,7 @@ def test_a_zombie_that_wakes_while_its_successor_works_never_writes_again(sessio
         new.sync()
         old.write("second", b"2")
         ended = zombie.ended()
-    assert ended.code == Exit.FENCED
+    assert ended.code == MirrorExitCode.FENCED
     assert differences(new.root, fresh_copy(session)) == []
 
 
@@ -98,8 +98,8 @@ def test_a_commit_whose_answer_is_lost_is_one_generation(session, pods, fault, t
     session.front.reset()
     # A store that twice did not even hear of it is away: the next pass makes it good.
     refused = times == 2 and isinstance(fault, Answer)
-    assert code == (Exit.STORE if refused else Exit.OK)
-    assert session.run("sync", old, "--once").code == Exit.OK
+    assert code == (MirrorExitCode.STORE if refused else MirrorExitCode.OK)
+    assert session.run("sync", old, "--once").code == MirrorExitCode.OK
     assert session.head().generation.number == 2
     assert differences(old.root, fresh_copy(session)) == []
 
@@ -107,7 +107,7 @@ def test_a_commit_whose_answer_is_lost_is_one_generation(session, pods, fault, t
 def test_a_claim_whose_answer_is_lost_is_recognised(session, pods):
     old, new = pods
     session.front.plan = once(Cut(When.AFTER), of="/HEAD", method="PUT")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(old.root, new.root) == []
     assert session.head().writer.epoch == 2
 

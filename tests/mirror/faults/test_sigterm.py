@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.faulty_session import meanwhile, quick
 from tests.s3.faults import PASS, Hang, When
@@ -50,7 +50,7 @@ def test_term_while_a_hundred_thousand_files_are_walked_or_read_ends_in_a_flush(
         running.until("sync begins")
         running.process.terminate()
         ended = running.ended()
-    assert ended.code == Exit.OK
+    assert ended.code == MirrorExitCode.OK
     assert_in_order(ended)
     assert message(pod)["outcome"] == "flushed"
     assert message(pod)["seconds"] <= 120
@@ -77,7 +77,7 @@ def test_term_during_any_request_still_stores_everything(session, key, when):
         running.until("end asked for")
         heard.set()
         ended = running.ended()
-    assert ended.code == Exit.OK
+    assert ended.code == MirrorExitCode.OK
     assert_in_order(ended)
     assert differences(pod.root, _later(session)) == []
 
@@ -100,7 +100,7 @@ def test_a_request_that_hangs_keeps_nobody_beyond_the_deadline(session, key):
         assert hanging.wait(60)
         running.process.terminate()
         ended = running.ended()
-    assert ended.code == Exit.LOST
+    assert ended.code == MirrorExitCode.LOST
     said = message(pod)
     assert said["outcome"] in {"late", "failed", "partial"}
     # By its own clock; half a second is what its worker gets to say so by itself.
@@ -130,7 +130,7 @@ def test_a_second_term_changes_nothing(session):
         running.process.send_signal(signal.SIGTERM)
         running.process.send_signal(signal.SIGINT)
         ended = running.ended()
-    assert ended.code == Exit.OK
+    assert ended.code == MirrorExitCode.OK
     assert message(pod)["outcome"] == "flushed"
     assert differences(pod.root, _later(session)) == []
 
@@ -148,11 +148,11 @@ def test_what_the_bandwidth_holds_back_goes_at_once_when_the_pod_ends(session, e
         assert sent.wait(60)
         assert session.head().generation.number == 0
         if end == "prestop":
-            pod.state.write(pod.state.ending, b"")
+            pod.state.write(pod.state.shutdown_path, b"")
             running.until("committed")
         running.process.terminate()
         ended = running.ended()
-    assert ended.code == Exit.OK
+    assert ended.code == MirrorExitCode.OK
     assert_in_order(ended)
     assert message(pod)["outcome"] == "flushed"
     assert differences(pod.root, _later(session)) == []
@@ -166,12 +166,12 @@ def test_term_ends_a_hydrate_that_the_bandwidth_holds_back(session):
     new = session.pod("new")
     got = threading.Event()
     session.front.plan = meanwhile(When.AFTER, got.set, of="/blobs/", method="GET")
-    with session.start("hydrate", new, "--bandwidth=100kB", "--lanes=1") as running:
+    with session.start("hydrate", new, "--bandwidth=100kB", "--transfers=1") as running:
         assert got.wait(60)
         running.process.terminate()
         ended = running.ended()
-    assert ended.code == Exit.TERMINATED
-    assert session.run("hydrate", new).code == Exit.OK
+    assert ended.code == MirrorExitCode.TERMINATED
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(pod.root, new.root) == []
 
 
@@ -194,11 +194,11 @@ def test_term_during_hydrate_ends_it_and_the_next_start_completes_it(session, ke
         running.process.terminate()
         ended = running.ended()
         over.set()
-    assert ended.code == Exit.TERMINATED
+    assert ended.code == MirrorExitCode.TERMINATED
     assert "Traceback" not in ended.said
     session.front.reset()
-    assert session.run("sync", new, "--once").code == Exit.WORKSPACE
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("sync", new, "--once").code == MirrorExitCode.WORKSPACE
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(pod.root, new.root) == []
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.controlplane import ports, waiting
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults import faulty_session
@@ -54,14 +54,14 @@ def test_what_passes_is_survived_by_a_pass_and_by_a_restore(session, pod, fault)
     session.front.plan = every_third(fault)
     code = session.run("sync", pod, "--once").code
     session.front.reset()
-    if code != Exit.OK:
+    if code != MirrorExitCode.OK:
         # The one request that is never repeated was hit twice, or a lie was told about it.
-        assert code == Exit.STORE
-        assert session.run("sync", pod, "--once").code == Exit.OK
+        assert code == MirrorExitCode.STORE
+        assert session.run("sync", pod, "--once").code == MirrorExitCode.OK
     session.front.reset()
     session.front.plan = first(2, fault, lambda asked: asked.method == "GET")
     new = session.pod("new")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(pod.root, new.root) == []
 
 
@@ -70,7 +70,7 @@ def test_answers_that_break_off_or_trickle_are_survived_by_a_restore(session, po
     pod.sync()
     session.front.plan = first(3, fault, lambda asked: asked.method == "GET")
     new = session.pod("new")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert differences(pod.root, new.root) == []
 
 
@@ -86,12 +86,12 @@ REFUSALS = [
 @pytest.mark.parametrize(("answer", "word"), REFUSALS, ids=str)
 def test_what_the_store_refuses_is_named_and_made_good_by_a_later_pass(session, pod, answer, word):
     session.front.plan = always(answer, lambda asked: asked.method == "PUT")
-    with session.start("sync", pod, *quick(pod, "--patience=0.5")) as running:
+    with session.start("sync", pod, *quick(pod, "--retry-timeout=0.5")) as running:
         assert word in running.until("pass failed")["error"]
         session.front.reset()
         running.until("committed")
         running.process.terminate()
-        assert running.ended().code == Exit.OK
+        assert running.ended().code == MirrorExitCode.OK
     assert differences(pod.root, later(session)) == []
 
 
@@ -99,8 +99,8 @@ def test_what_the_store_refuses_is_named_and_made_good_by_a_later_pass(session, 
 def test_what_the_store_refuses_ends_a_hydrate_with_its_reason(session, pod, answer, word):
     pod.sync()
     session.front.plan = always(answer)
-    ended = session.run("hydrate", session.pod("new"), "--patience=0.5")
-    assert ended.code == Exit.STORE
+    ended = session.run("hydrate", session.pod("new"), "--retry-timeout=0.5")
+    assert ended.code == MirrorExitCode.STORE
     assert word in ended.events[-1]["error"]
 
 
@@ -122,8 +122,8 @@ def test_a_refusal_of_head_that_passes_is_waited_for_by_a_hydrate(session, pod, 
     session.front.plan = first(2, answer, reads_head)
     new = session.pod("new")
     ended = session.run("hydrate", new)
-    assert ended.code == Exit.OK
-    again = [event for event in ended.events if event["event"] == "store asked again"]
+    assert ended.code == MirrorExitCode.OK
+    again = [event for event in ended.events if event["event"] == "store request retried"]
     assert [event["failures"] for event in again] == [1, 2]
     assert differences(pod.root, new.root) == []
 
@@ -134,12 +134,12 @@ def test_a_refusal_of_head_that_stays_never_means_a_new_session(session, pod, an
     before = session.head()
     session.front.plan = always(answer, reads_head)
     new = session.pod("new")
-    ended = session.run("hydrate", new, "--patience=0.5")
-    assert ended.code == Exit.STORE
+    ended = session.run("hydrate", new, "--retry-timeout=0.5")
+    assert ended.code == MirrorExitCode.STORE
     assert words in ended.events[-1]["error"]
     assert "given up after" in ended.events[-1]["error"]
     assert session.head() == before
-    assert session.run("sync", new, "--once").code == Exit.WORKSPACE
+    assert session.run("sync", new, "--once").code == MirrorExitCode.WORKSPACE
 
 
 def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(session, pod):
@@ -147,7 +147,7 @@ def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(sessio
     writes = lambda asked: asked.is_write_of("HEAD")  # noqa: E731
     session.front.plan = first(2, Answer(403, "AccessDenied"), writes)
     new = session.pod("new")
-    assert session.run("hydrate", new).code == Exit.OK
+    assert session.run("hydrate", new).code == MirrorExitCode.OK
     assert session.head().writer.uid == new.claimant.uid
 
 
@@ -155,8 +155,8 @@ def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(sessio
 def test_a_wrong_key_fails_with_its_own_message_when_the_patience_is_over(real):
     pod = real.pod("one")
     real.tell("S3_ACCESS_KEY", "nobody")
-    ended = real.run("hydrate", pod, "--patience=0.5")
-    assert ended.code == Exit.STORE
+    ended = real.run("hydrate", pod, "--retry-timeout=0.5")
+    assert ended.code == MirrorExitCode.STORE
     assert "does not know the access key" in ended.events[-1]["error"]
     assert "given up after" in ended.events[-1]["error"]
 
@@ -166,9 +166,9 @@ def test_a_key_that_is_corrected_meanwhile_is_used(real):
     pod = real.pod("one")
     real.tell("S3_SECRET_KEY", "not yet")
     with real.start("hydrate", pod) as running:
-        assert "secret key" in running.until("store asked again")["error"]
-        real.tell("S3_SECRET_KEY", real.server.keys.secret)
-        assert running.ended().code == Exit.OK
+        assert "secret key" in running.until("store request retried")["error"]
+        real.tell("S3_SECRET_KEY", real.server.keys.secret_key)
+        assert running.ended().code == MirrorExitCode.OK
     assert real.head().writer.uid == pod.claimant.uid
 
 
@@ -181,9 +181,9 @@ def test_a_wrong_checksum_never_becomes_an_object(real, key):
     pod.write("large", bytes(5 << 20))
     lies = lambda asked: asked.method == "PUT" and key in asked.path  # noqa: E731
     real.front.plan = first(1, Flip(request=True), lies)
-    assert real.run("sync", pod, "--once").code in {Exit.OK, Exit.STORE}
+    assert real.run("sync", pod, "--once").code in {MirrorExitCode.OK, MirrorExitCode.STORE}
     real.front.reset()
-    assert real.run("sync", pod, "--once").code == Exit.OK
+    assert real.run("sync", pod, "--once").code == MirrorExitCode.OK
     assert differences(pod.root, later(real)) == []
 
 
@@ -196,7 +196,9 @@ def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_s
         session = stack.enter_context(faulty_session.session(own, tmp_path))
         pod = session.pod("one")
         pod.hydrate()
-        running = stack.enter_context(session.start("sync", pod, *quick(pod, "--patience=0.2")))
+        running = stack.enter_context(
+            session.start("sync", pod, *quick(pod, "--retry-timeout=0.2"))
+        )
         running.until("sync begins")
         pod.write("work", b"work")
         running.until("committed")
@@ -206,7 +208,7 @@ def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_s
         stack.enter_context(ceph.gateway(s3_server, port))
         running.until("committed", 2)
         running.process.terminate()
-        assert running.ended().code == Exit.OK
+        assert running.ended().code == MirrorExitCode.OK
         assert differences(pod.root, later(session)) == []
 
 
@@ -214,7 +216,7 @@ def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp
     with motoserver.running() as server, faulty_session.session(server, tmp_path) as session:
         pod = session.pod("one")
         pod.hydrate()
-        with session.start("sync", pod, *quick(pod, "--patience=0.2")) as running:
+        with session.start("sync", pod, *quick(pod, "--retry-timeout=0.2")) as running:
             running.until("sync begins")
             pod.write("work", b"work")
             running.until("committed")
@@ -225,7 +227,7 @@ def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp
             session.front.behind = behind
             running.until("committed", 2)
             running.process.terminate()
-            assert running.ended().code == Exit.OK
+            assert running.ended().code == MirrorExitCode.OK
         assert differences(pod.root, later(session)) == []
 
 
@@ -243,7 +245,7 @@ def test_while_the_store_is_away_metric_readiness_and_log_say_so_and_then_it_cat
     session, pod
 ):
     [port] = ports.free(1)
-    options = quick(pod, "--patience=0.2", f"--port={port}", "--stale-after=0")
+    options = quick(pod, "--retry-timeout=0.2", f"--port={port}", "--stale-after=0")
     with session.start("sync", pod, *options) as running:
         running.until("committed")
         waiting.until("readiness", lambda: ask(port, "/readyz")[0] == 200)
@@ -263,5 +265,5 @@ def test_while_the_store_is_away_metric_readiness_and_log_say_so_and_then_it_cat
         waiting.until("readiness", lambda: ask(port, "/readyz")[0] == 200)
         assert "reconcile_mirror_store_reachable 1.0" in ask(port, "/metrics")[1]
         running.process.terminate()
-        assert running.ended().code == Exit.OK
+        assert running.ended().code == MirrorExitCode.OK
     assert differences(pod.root, later(session)) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.trees import w2
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.index import load_index
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk
@@ -42,13 +42,13 @@ def _helper_of(process):
 def test_the_tree_is_the_same_with_help_and_without(session, stored):
     for helper in ("always", "never"):
         pod = session.pod(helper)
-        ended = session.run("hydrate", pod, f"--helper={helper}")
-        assert ended.code == Exit.OK
+        ended = session.run("hydrate", pod, f"--worker-process={helper}")
+        assert ended.code == MirrorExitCode.OK
         assert differences(stored.root, pod.root) == []
         assert ended.events[-1]["bytes"] > 2 * LARGE
         index = load_index(pod.state)
         assert index is not None
-        assert index.same(walk(pod.root, Excludes(()))[0])
+        assert index.matches(walk(pod.root, Excludes(()))[0])
 
 
 def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succeeds(session, stored):
@@ -61,12 +61,12 @@ def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succee
 
     # The first objects that are asked for are large ones, and those of the second process's hands.
     session.front.plan = once(Meanwhile(When.BEFORE, kill), of="/blobs/")
-    with session.start("hydrate", pod, "--helper=always") as running:
+    with session.start("hydrate", pod, "--worker-process=always") as running:
         ended = running.ended()
     assert len(killed) == 1
-    assert ended.code == Exit.WORKSPACE
+    assert ended.code == MirrorExitCode.WORKSPACE
     assert "second process" in ended.events[-1]["error"]
-    assert session.run("hydrate", pod, "--helper=always").code == Exit.OK
+    assert session.run("hydrate", pod, "--worker-process=always").code == MirrorExitCode.OK
     assert differences(stored.root, pod.root) == []
 
 
@@ -81,8 +81,8 @@ def test_what_the_store_refuses_to_either_process_is_tried_again_and_told(sessio
 
     session.front.plan = plan
     pod = session.pod("three")
-    ended = session.run("hydrate", pod, "--helper=always")
-    assert ended.code == Exit.OK
+    ended = session.run("hydrate", pod, "--worker-process=always")
+    assert ended.code == MirrorExitCode.OK
     assert len(refused) > 1
-    assert ended.names().count("store asked again") == len(refused)
+    assert ended.names().count("store request retried") == len(refused)
     assert differences(stored.root, pod.root) == []

@@ -2,11 +2,11 @@
 
 import pytest
 
-from reconcile.mirror.cli.main import run
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.cli.main import run_mirror_cli
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
-from reconcile.runtime.settings import Settings
+from reconcile.runtime.settings import ProcessSettings
 from tests.mirror.history.gc_world import Yard
 from tests.mirror.worlds import Pod
 from tests.s3 import buckets
@@ -28,20 +28,22 @@ class Desk:
             "STORAGE_MODE": "custom",
             "S3_ENDPOINT": server.url,
             "S3_BUCKET": self.bucket,
-            "S3_ACCESS_KEY": server.keys.access,
-            "S3_SECRET_KEY": server.keys.secret,
+            "S3_ACCESS_KEY": server.keys.access_key,
+            "S3_SECRET_KEY": server.keys.secret_key,
         }
         for name, value in values.items():
             (self.secret / name).write_text(value)
 
     def store(self, prefix="ns/s/"):
         plain = S3Store(self.server.location(self.bucket, prefix), self.server.credentials)
-        return RetryingStore(plain, SystemClock(), Backoff(10))
+        return RetryingStore(plain, SystemClock(), RetryPolicy(10))
 
     def run(self, verb, *more):
         self._capsys.readouterr()
-        options = ["--prefix=ns/s", f"--project-secret={self.secret}", "--patience=5"]
-        code = run([verb, *options, *map(str, more)], Settings(no_color=True, environ={}))
+        options = ["--prefix=ns/s", f"--project-secret={self.secret}", "--retry-timeout=5"]
+        code = run_mirror_cli(
+            [verb, *options, *map(str, more)], ProcessSettings(no_color=True, environ={})
+        )
         self.said, self.errors = self._capsys.readouterr()
         assert "Traceback" not in self.errors
         return code

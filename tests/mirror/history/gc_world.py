@@ -2,11 +2,11 @@
 
 import hashlib
 
-from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.history.gc import Collector, Rules
-from reconcile.mirror.history.generations import read_past
+from reconcile.mirror.concurrency import Deadline, WorkerPool
+from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
+from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.history.verify import Verifier
-from reconcile.mirror.snapshot.retention import Policy
+from reconcile.mirror.snapshot.retention import RetentionPolicy
 from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.worlds import FakeClock, Pod
 
@@ -31,8 +31,8 @@ class Yard:
         return self.pod.sync()
 
     def collect(self, last=1, hourly=0, daily=0):
-        rules = Rules(Policy(last, hourly, daily), 2 * HOUR)
-        return Collector(self.store, rules, self.clock).collect()
+        rules = GcPolicy(RetentionPolicy(last, hourly, daily), 2 * HOUR)
+        return GarbageCollector(self.store, rules, self.clock).collect()
 
     def keys(self, prefix=""):
         return [each.key for each in self.store.list(prefix)]
@@ -41,5 +41,5 @@ class Yard:
         self.store.put(key, [body], hashlib.sha256(body).hexdigest())
 
     def verify(self):
-        verifier = Verifier(self.store, Lanes(1, "verify"), Limit(self.clock))
-        return verifier.verify(read_past(self.store).generations().values())
+        verifier = Verifier(self.store, WorkerPool(1, "verify"), Deadline(self.clock))
+        return verifier.verify(read_generation_index(self.store).generations().values())

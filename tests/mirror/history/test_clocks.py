@@ -5,14 +5,14 @@ import os
 
 import pytest
 
-from reconcile.mirror.backup.syncer import ContestedError, Unchanged
-from reconcile.mirror.clock import Since
-from reconcile.mirror.history.generations import choose, read_past
-from reconcile.mirror.sidecar.http import Answers
-from reconcile.mirror.sidecar.loop import Passes, Room
-from reconcile.mirror.sidecar.status import FactBook, freshness
-from reconcile.mirror.snapshot.encoding import stamp_text
-from reconcile.mirror.snapshot.gc import Notice, encode_notice
+from reconcile.mirror.backup.syncer import BlobBeingDeletedError, NoChanges
+from reconcile.mirror.clock import Stopwatch
+from reconcile.mirror.history.generations import read_generation_index, select_generation
+from reconcile.mirror.sidecar.http import StatusEndpoints
+from reconcile.mirror.sidecar.loop import LoopContext, PassRunner
+from reconcile.mirror.sidecar.status import StatusRegistry, assess_freshness
+from reconcile.mirror.snapshot.encoding import format_timestamp
+from reconcile.mirror.snapshot.gc import DeleteIntent, encode_delete_intent
 from tests.mirror.history.gc_world import BIG, DAY, HOUR
 from tests.mirror.worlds import FakeClock, Silent, listing
 
@@ -28,8 +28,8 @@ def test_no_change_is_missed_when_the_clock_jumps_between_two_passes(yard, tmp_p
         time = NOW + int(yard.clock.ahead * 1e9)
         os.utime(target, ns=(time, time))
         os.utime(yard.pod.write(f"{turn}/new"), ns=(time, time))
-        assert yard.pod.sync().committed
-        assert isinstance(yard.pod.sync(), Unchanged)
+        assert yard.pod.sync().is_committed
+        assert isinstance(yard.pod.sync(), NoChanges)
     later = type(yard.pod)(tmp_path, "later", yard.store, yard.clock)
     later.hydrate()
     assert listing(later.root) == listing(yard.pod.root)
@@ -38,11 +38,11 @@ def test_no_change_is_missed_when_the_clock_jumps_between_two_passes(yard, tmp_p
 def test_files_of_the_future_are_stored_once_and_their_changes_too(yard):
     target = yard.pod.write("file", b"1")
     os.utime(target, ns=(NOW * 2, NOW * 2))
-    assert yard.pod.sync().committed
-    assert isinstance(yard.pod.sync(), Unchanged)
+    assert yard.pod.sync().is_committed
+    assert isinstance(yard.pod.sync(), NoChanges)
     target.write_bytes(b"2")
     os.utime(target, ns=(NOW * 2, NOW * 2))
-    assert yard.pod.sync().committed
+    assert yard.pod.sync().is_committed
 
 
 @JUMPS
@@ -50,8 +50,8 @@ def test_generations_keep_their_order_whatever_their_times_are(yard, jump):
     for turn in range(6):
         yard.clock.ahead = jump if turn == 2 else 0.0
         yard.commit("a", b"%d" % turn)
-    assert list(read_past(yard.store).generations()) == [6, 5, 4, 3, 2, 1]
-    assert choose(yard.store, stamp_text(yard.clock.time_ns())).number == 6
+    assert list(read_generation_index(yard.store).generations()) == [6, 5, 4, 3, 2, 1]
+    assert select_generation(yard.store, format_timestamp(yard.clock.time_ns())).number == 6
     assert set(yard.collect(last=2, hourly=4).kept) >= {6, 5}
 
 
@@ -68,7 +68,7 @@ def test_a_jump_of_its_own_clock_makes_garbage_collection_delete_nothing_early(y
     assert yard.collect().deleted == ()
     yard.clock.seconds += DAY
     assert old in {each.key for each in yard.collect().deleted}
-    assert yard.verify().damages == ()
+    assert yard.verify().damaged == ()
 
 
 def test_a_collection_that_stands_still_while_the_clock_is_set_back_deletes_nothing(yard):
@@ -103,8 +103,8 @@ def test_a_writer_heeds_notices_although_its_clock_was_wrong_when_it_began(yard,
 
     yard.bucket.fault = mend
     yard.clock.seconds += 60
-    yard.put("sweep/1.json", encode_notice(Notice(0, (blob,))))
-    with pytest.raises(ContestedError, match=blob):
+    yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
+    with pytest.raises(BlobBeingDeletedError, match=blob):
         syncer.run(yard.pod.effort())
 
 
@@ -114,43 +114,43 @@ def test_what_was_stored_long_ago_is_stored_anew_although_the_clock_was_set_back
 
     def away(request):
         if request.method == "put" and "/manifests/" in request.key:
-            return ContestedError("not now")
+            return BlobBeingDeletedError("not now")
         return None
 
     yard.bucket.fault = away
-    with pytest.raises(ContestedError):
+    with pytest.raises(BlobBeingDeletedError):
         syncer.run(yard.pod.effort())
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
     yard.store.delete([blob])
     yard.bucket.fault = lambda _request: None
     yard.clock.seconds += 2 * HOUR
     yard.clock.ahead -= 3 * HOUR
-    assert syncer.run(yard.pod.effort()).committed
+    assert syncer.run(yard.pod.effort()).is_committed
     assert blob in yard.keys("")
 
 
 @JUMPS
 def test_time_since_a_moment_never_shrinks(jump):
     clock = FakeClock()
-    since = Since(clock)
+    since = Stopwatch(clock)
     clock.seconds += 5
     clock.ahead = jump
-    assert since.seconds() == max(5, 5 + jump)
+    assert since.elapsed() == max(5, 5 + jump)
 
 
 @JUMPS
 def test_nothing_looks_fresh_or_stale_because_the_clock_was_set(pod, jump):
-    room = Room(pod.clock, FactBook(), Silent())
-    passes = Passes(pod.syncer(), room)
+    room = LoopContext(pod.clock, StatusRegistry(), Silent())
+    passes = PassRunner(pod.syncer(), room)
     pod.write("a")
     passes.attempt(pod.effort())
     pod.clock.seconds += 5
     pod.write("b")
-    passes.look(pod.effort())
+    passes.scan(pod.effort())
     pod.clock.ahead = jump
-    answers = Answers(room.facts, pod.clock, 90)
-    assert answers.answer("/readyz").status == 200
-    assert answers.status()["commitAgeSeconds"] == 5
+    answers = StatusEndpoints(room.status_registry, pod.clock, 90)
+    assert answers.respond("/readyz").status == 200
+    assert answers.build_status()["commitAgeSeconds"] == 5
     pod.clock.seconds += 91
-    assert answers.answer("/readyz").status == 503
-    assert not freshness(room.facts.now, pod.clock.steady_ns(), 90).fresh
+    assert answers.respond("/readyz").status == 503
+    assert not assess_freshness(room.status_registry.current, pod.clock.steady_ns(), 90).is_fresh

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.history.gc import Collector, Rules
-from reconcile.mirror.history.generations import read_past
-from reconcile.mirror.snapshot.retention import Policy
+from reconcile.mirror.exit_codes import MirrorExitCode
+from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
+from reconcile.mirror.history.generations import read_generation_index
+from reconcile.mirror.snapshot.retention import RetentionPolicy
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.history.conftest import Desk
 from tests.mirror.worlds import listing
@@ -60,15 +60,15 @@ def test_collections_beside_a_running_sync_take_nothing_that_counts(place, tmp_p
             (root / f"new-{number}").write_bytes(b"%d" % number * 3_000_000)
             (root / f"new-{number - 2}").unlink(missing_ok=True)
             assert committed.acquire(timeout=60)
-            rules = Rules(Policy(2, 0, 0), grace=0.0, skew=0.0)
-            deleted += Collector(store, rules, SystemClock()).collect().deleted
+            rules = GcPolicy(RetentionPolicy(2, 0, 0), grace=0.0, skew=0.0)
+            deleted += GarbageCollector(store, rules, SystemClock()).collect().deleted
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == Exit.OK
+        assert process.wait(60) == MirrorExitCode.OK
     assert len(deleted) > ROUNDS
-    assert place.run("verify") == Exit.OK
-    assert place.run("restore", tmp_path / "back") == Exit.OK
+    assert place.run("verify") == MirrorExitCode.OK
+    assert place.run("restore", tmp_path / "back") == MirrorExitCode.OK
     assert listing(tmp_path / "back") == listing(root)
-    assert len(read_past(store).generations()) < ROUNDS
+    assert len(read_generation_index(store).generations()) < ROUNDS
 
 
 def test_a_collection_from_the_command_line_marks_and_tells(place):
@@ -78,11 +78,11 @@ def test_a_collection_from_the_command_line_marks_and_tells(place):
         (root / "file").write_bytes(b"%d" % number * 5_000_000)
         subprocess.run(_pod(place, "sync", "--once"), check=True, capture_output=True)
     keep = ("--keep-last=1", "--keep-hourly=0", "--keep-daily=0")
-    assert place.run("gc", *keep, "--grace=1h", "--delete") == Exit.OK
+    assert place.run("gc", *keep, "--grace=1h", "--delete") == MirrorExitCode.OK
     assert "deleted 0 objects" in place.said
     assert [each.key for each in place.store().list("gc/")]
-    assert place.run("gc", *keep, "-o", "json") == Exit.OK
+    assert place.run("gc", *keep, "-o", "json") == MirrorExitCode.OK
     assert '"deleting": false' in place.said
-    assert place.run("verify", "--all") == Exit.OK
-    assert place.run("gc", "--grace=59m") == Exit.SETTINGS
-    assert place.run("gc", "--keep-last=0") == Exit.USAGE
+    assert place.run("verify", "--all") == MirrorExitCode.OK
+    assert place.run("gc", "--grace=59m") == MirrorExitCode.SETTINGS
+    assert place.run("gc", "--keep-last=0") == MirrorExitCode.USAGE

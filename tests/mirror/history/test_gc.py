@@ -5,10 +5,10 @@ import hashlib
 import pytest
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.history.gc import Rules, preview
-from reconcile.mirror.history.generations import read_past
-from reconcile.mirror.snapshot.retention import Policy
-from reconcile.mirror.units import seconds
+from reconcile.mirror.history.gc import GcPolicy, preview_gc
+from reconcile.mirror.history.generations import read_generation_index
+from reconcile.mirror.snapshot.retention import RetentionPolicy
+from reconcile.mirror.units import parse_duration
 from tests.mirror.history.gc_world import BIG, DAY, HOUR
 
 
@@ -24,7 +24,7 @@ def test_what_no_kept_generation_needs_goes_a_grace_time_after_it_was_marked(yar
     yard.clock.seconds += DAY
     assert old in {each.key for each in yard.collect().deleted}
     assert old not in yard.keys("")
-    assert yard.verify().damages == ()
+    assert yard.verify().damaged == ()
     assert len(yard.keys("manifests/")) == 1
 
 
@@ -35,14 +35,14 @@ def test_a_kept_generation_stays_whole_when_those_after_it_are_gone(yard):
     for _ in range(4):
         yard.collect(last=1, daily=8)
         yard.clock.seconds += DAY
-    assert list(read_past(yard.store).generations()) == list(range(8, 0, -1))
+    assert list(read_generation_index(yard.store).generations()) == list(range(8, 0, -1))
     for _ in range(4):
         yard.collect(last=2)
         yard.clock.seconds += DAY
-    left = list(read_past(yard.store).generations())
+    left = list(read_generation_index(yard.store).generations())
     assert left[:2] == [8, 7]
     assert len(left) < 8, "only what a kept chain stands upon stays"
-    assert yard.verify().damages == ()
+    assert yard.verify().damaged == ()
 
 
 def test_generations_before_a_gap_are_remembered(yard):
@@ -53,7 +53,7 @@ def test_generations_before_a_gap_are_remembered(yard):
         assert yard.collect(last=1, daily=5).kept == (6, 1)
         yard.clock.seconds += DAY
     assert len(yard.keys("manifests/")) == 2
-    assert list(read_past(yard.store).generations()) == [6, 1]
+    assert list(read_generation_index(yard.store).generations()) == [6, 1]
     assert len(yard.keys("gc/")) == 1
 
 
@@ -62,9 +62,9 @@ def test_a_preview_writes_nothing(yard):
     yard.commit("a", BIG[1:])
     yard.clock.seconds += DAY
     before = dict(yard.bucket.objects)
-    found = preview(yard.store, Rules(Policy(1, 0, 0), 2 * HOUR), yard.clock)
+    found = preview_gc(yard.store, GcPolicy(RetentionPolicy(1, 0, 0), 2 * HOUR), yard.clock)
     assert found.kept == (2,)
-    assert found.leaving == (1,)
+    assert found.expired == (1,)
     assert found.deleted == ()
     assert len(found.unneeded) == 2
     assert yard.bucket.objects == before
@@ -152,8 +152,8 @@ def test_a_collection_that_is_too_slow_after_its_notice_deletes_nothing(yard):
 @pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1.5h", "1w", "²h"])
 def test_a_length_of_time_is_a_number_and_a_unit(text):
     with pytest.raises(SettingsError, match="24h"):
-        seconds(text)
+        parse_duration(text)
 
 
 def test_lengths_of_time():
-    assert [seconds(text) for text in ("90s", "15m", "24h", "7d")] == [90, 900, DAY, 7 * DAY]
+    assert [parse_duration(text) for text in ("90s", "15m", "24h", "7d")] == [90, 900, DAY, 7 * DAY]

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from reconcile.mirror.concurrency import Lanes, Limit
+from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.errors import MirrorError
-from reconcile.mirror.history.gc import Collector, Rules
-from reconcile.mirror.history.generations import read_past
+from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
+from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.history.verify import Verifier
-from reconcile.mirror.snapshot.repack import Thrift
-from reconcile.mirror.snapshot.retention import Policy, kept
+from reconcile.mirror.snapshot.repack import RepackPolicy
+from reconcile.mirror.snapshot.retention import RetentionPolicy, select_generations_to_keep
 from tests.mirror.history.interleaving import Turns, TurnStore
 from tests.mirror.memory_store import MemoryBucket
 from tests.mirror.worlds import FakeClock, Pod
 
 HOUR = 3600.0
-POLICY = Policy(1, 0, 2)
-RULES = Rules(POLICY, HOUR)
+POLICY = RetentionPolicy(1, 0, 2)
+RULES = GcPolicy(POLICY, HOUR)
 LARGE = [bytes([byte]) * (4 << 20) + b"." for byte in b"xy"]
 
 PAUSES = st.sampled_from([1.0, 60.0, 0.6 * HOUR, 1.5 * HOUR, 30 * HOUR])
@@ -77,7 +77,7 @@ class Stage:
 
     def effort(self):
         """Pack anew whenever there are two packs."""
-        return self.pod.effort(thrift=Thrift(most_small=1))
+        return self.pod.effort(thrift=RepackPolicy(max_small_packs=1))
 
     def name(self, actor):
         return f"pod{self.pods}" if actor == "pod" else actor
@@ -90,7 +90,7 @@ class Stage:
             self.turns.start(name, self.caught(lambda: self.syncer.run(self.effort())))
         else:
             store = TurnStore(self.store, self.turns, name)
-            collector = Collector(store, RULES, self.clock)
+            collector = GarbageCollector(store, RULES, self.clock)
             self.turns.start(name, self.caught(collector.collect))
         self.running.add(name)
         return name
@@ -120,14 +120,14 @@ class Stage:
             self.syncer = self.pod.syncer()
 
     def check(self):
-        past = read_past(self.store)
+        past = read_generation_index(self.store)
         there = past.generations()
-        wanted = kept(there.values(), POLICY)
+        wanted = select_generations_to_keep(there.values(), POLICY)
         generations = [each for number, each in there.items() if number in wanted]
-        verifier = Verifier(self.store, Lanes(1, "verify"), Limit(self.clock))
+        verifier = Verifier(self.store, WorkerPool(1, "verify"), Deadline(self.clock))
         found = verifier.verify(generations)
-        assert found.damages == ()
-        assert past.troubles == {}
+        assert found.damaged == ()
+        assert past.unreadable == {}
 
     def end(self):
         for name in list(self.running):

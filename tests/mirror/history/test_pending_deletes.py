@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from reconcile.mirror.backup.syncer import ContestedError
+from reconcile.mirror.backup.syncer import BlobBeingDeletedError
 from reconcile.mirror.errors import DamagedError
-from reconcile.mirror.snapshot.gc import Notice, encode_notice
+from reconcile.mirror.snapshot.gc import DeleteIntent, encode_delete_intent
 from tests.mirror.history.gc_world import BIG, DAY, HOUR
 
 
@@ -15,19 +15,19 @@ def test_a_writer_stores_anew_what_is_being_deleted_before_it_commits(yard):
     syncer = yard.pod.syncer()
     yard.pod.write("b", BIG)
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
-    yard.put("sweep/1.json", encode_notice(Notice(0, (blob,))))
-    with pytest.raises(ContestedError, match=blob):
+    yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
+    with pytest.raises(BlobBeingDeletedError, match=blob):
         syncer.run(yard.pod.effort())
     yard.store.delete([blob])
     yard.clock.seconds += HOUR
-    assert syncer.run(yard.pod.effort()).committed
+    assert syncer.run(yard.pod.effort()).is_committed
     assert blob in yard.keys("")
-    assert yard.verify().damages == ()
+    assert yard.verify().damaged == ()
 
 
 def test_a_notice_about_other_things_holds_nobody_up(yard):
-    yard.put("sweep/1.json", encode_notice(Notice(0, (f"blobs/{'0' * 64}",))))
-    assert yard.commit("b", BIG).committed
+    yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (f"blobs/{'0' * 64}",))))
+    assert yard.commit("b", BIG).is_committed
 
 
 def test_a_damaged_notice_is_an_error_of_its_own(yard):
@@ -54,4 +54,4 @@ def test_what_a_new_base_lets_go_is_stored_anew(yard):
         yard.collect()
     assert f"blobs/{hashlib.sha256(BIG).hexdigest()}" not in yard.keys("")
     commit("b", BIG)
-    assert yard.verify().damages == ()
+    assert yard.verify().damaged == ()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 
 BIG = b"0123456789abcdef" * (1 << 19)
 
@@ -21,7 +21,7 @@ def _damaged(desk):
 def test_a_session_that_is_whole_is_verified_whole(desk, author):
     author.write("large", BIG + b"tail")
     author.sync()
-    assert desk.run("verify", "--all", "-o", "json") == Exit.OK
+    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.OK
     said = json.loads(desk.said)
     assert said["generations"] == [4, 3, 2, 1]
     stored = list(desk.store().list(""))
@@ -45,13 +45,13 @@ def test_a_damaged_pack_is_told_with_the_paths_that_it_takes(desk, deed):
             store.delete([key])
         else:
             _put(store, key, bytes(body[:1024]) if deed == "cut" else bytes(body))
-    assert desk.run("verify", "--all", "-o", "json") == Exit.DAMAGED
+    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
     found = _damaged(desk)
     assert found.keys() == {victim}
     assert found[victim]["paths"] == ["docs/2"]
     assert found[victim]["generations"] == [2, 3]
-    assert desk.run("verify", "--at=1") == Exit.OK
-    assert desk.run("verify") == Exit.DAMAGED
+    assert desk.run("verify", "--at=1") == MirrorExitCode.OK
+    assert desk.run("verify") == MirrorExitCode.DAMAGED
     assert victim in desk.said
     assert "docs/2" in desk.said
 
@@ -62,7 +62,7 @@ def test_a_damaged_chunk_is_told_with_its_file(desk, author):
     store = desk.store()
     victim = f"blobs/{hashlib.sha256(b'tail').hexdigest()}"
     _put(store, victim, b"tale")
-    assert desk.run("verify", "-o", "json") == Exit.DAMAGED
+    assert desk.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
     assert _damaged(desk)[victim]["paths"] == ["large"]
 
 
@@ -71,18 +71,18 @@ def test_a_damaged_manifest_takes_its_generations(desk):
     store = desk.store()
     last = [each.key for each in store.list("manifests/")][-1]
     store.delete([last])
-    assert desk.run("verify", "-o", "json") == Exit.DAMAGED
+    assert desk.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
     assert _damaged(desk)[last]["generations"] == [3]
-    assert desk.run("verify", "--all") == Exit.DAMAGED
-    assert desk.run("verify", "--at=2") == Exit.OK
+    assert desk.run("verify", "--all") == MirrorExitCode.DAMAGED
+    assert desk.run("verify", "--at=2") == MirrorExitCode.OK
 
 
 @pytest.mark.usefixtures("author")
 def test_a_stray_that_is_no_manifest_is_damage_too(desk):
     _put(desk.store(), "manifests/notes.txt", b"hello")
-    assert desk.run("verify", "--all", "-o", "json") == Exit.DAMAGED
+    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
     assert list(_damaged(desk)) == ["manifests/notes.txt"]
 
 
 def test_one_generation_and_all_exclude_each_other(desk):
-    assert desk.run("verify", "--all", "--at=1") == Exit.SETTINGS
+    assert desk.run("verify", "--all", "--at=1") == MirrorExitCode.SETTINGS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.worlds import Pod, listing
 
@@ -40,7 +40,7 @@ def pod(desk, tmp_path):
 
 def test_a_tar_brings_everything_back_with_tar_alone(desk, pod, tmp_path):
     target = tmp_path / "x.tar"
-    assert desk.run("export", f"--tar={target}") == Exit.OK
+    assert desk.run("export", f"--tar={target}") == MirrorExitCode.OK
     out = tmp_path / "out"
     out.mkdir()
     subprocess.run(["tar", "-xpf", target, "-C", out], check=True)
@@ -62,13 +62,13 @@ def test_a_tar_of_an_earlier_generation_on_standard_output(desk):
 @pytest.mark.usefixtures("pod")
 def test_a_tar_that_cannot_be_whole_is_none(desk, tmp_path):
     desk.store().delete([f"blobs/{hashlib.sha256(b'tail').hexdigest()}"])
-    assert desk.run("export", f"--tar={tmp_path / 'x.tar'}") == Exit.SNAPSHOT
+    assert desk.run("export", f"--tar={tmp_path / 'x.tar'}") == MirrorExitCode.SNAPSHOT
     assert not list(tmp_path.glob("x.tar*"))
-    assert desk.run("export", f"--tar={tmp_path / 'no' / 'x.tar'}") == Exit.WORKSPACE
+    assert desk.run("export", f"--tar={tmp_path / 'no' / 'x.tar'}") == MirrorExitCode.WORKSPACE
 
 
 def test_objects_have_the_bytes_and_what_they_lose_is_said(desk, pod):
-    assert desk.run("export", "--to-prefix=plain/copy") == Exit.INCOMPLETE
+    assert desk.run("export", "--to-prefix=plain/copy") == MirrorExitCode.INCOMPLETE
     store = desk.store("plain/copy/")
     found = {each.key: store.get(each.key).body for each in store.list("")}
     assert found["large"] == BIG
@@ -86,15 +86,15 @@ def test_objects_have_the_bytes_and_what_they_lose_is_said(desk, pod):
 @pytest.mark.usefixtures("pod")
 def test_objects_never_go_where_something_is(desk):
     for prefix in ("ns/s", "ns", "ns/s/below"):
-        assert desk.run("export", f"--to-prefix={prefix}") == Exit.SETTINGS
+        assert desk.run("export", f"--to-prefix={prefix}") == MirrorExitCode.SETTINGS
     desk.store("other/").put("x", [b""], hashlib.sha256(b"").hexdigest())
-    assert desk.run("export", "--to-prefix=other") == Exit.SETTINGS
+    assert desk.run("export", "--to-prefix=other") == MirrorExitCode.SETTINGS
     assert "other" in desk.errors or "x" in desk.errors
 
 
 @pytest.mark.parametrize("options", [[], ["--tar=x", "--to-prefix=a/b"], ["--to-prefix=../a"]])
 def test_one_target_must_be_given(desk, options):
-    assert desk.run("export", *options) == Exit.SETTINGS
+    assert desk.run("export", *options) == MirrorExitCode.SETTINGS
 
 
 @pytest.mark.usefixtures("pod")
@@ -102,6 +102,6 @@ def test_what_is_exported_can_be_imported_again(desk, tmp_path):
     desk.run("export", "--to-prefix=plain/copy")
     store = desk.store("plain/copy/")
     assert list(store.list(""))
-    assert desk.run("import", "--from-prefix=plain/copy", "--replace") == Exit.OK
-    assert desk.run("restore", tmp_path / "back") == Exit.OK
+    assert desk.run("import", "--from-prefix=plain/copy", "--replace") == MirrorExitCode.OK
+    assert desk.run("restore", tmp_path / "back") == MirrorExitCode.OK
     assert (tmp_path / "back" / "large").read_bytes() == BIG

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from reconcile.mirror.exit_codes import Exit
+from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.mirror.import_export.conftest import git
 from tests.mirror.worlds import Pod, listing
 
@@ -18,7 +18,7 @@ def _objects(desk, objects, prefix="old/session/"):
 
 
 def _restored(desk, tmp_path):
-    assert desk.run("restore", tmp_path / "restored") == Exit.OK
+    assert desk.run("restore", tmp_path / "restored") == MirrorExitCode.OK
     return tmp_path / "restored"
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_a_directory_becomes_generation_one_as_it_is(desk, folder, tmp_path):
-    assert desk.run("import", f"--from-directory={folder}") == Exit.OK
+    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
     assert "generation 1" in desk.said
     assert listing(_restored(desk, tmp_path)) == listing(folder)
     pod = Pod(tmp_path, "next", desk.store())
@@ -46,23 +46,25 @@ def test_a_directory_becomes_generation_one_as_it_is(desk, folder, tmp_path):
 def test_a_session_that_exists_is_not_touched_without_replace(desk, folder, tmp_path):
     pod = Pod(tmp_path, "pod", desk.store())
     pod.hydrate()
-    assert desk.run("import", f"--from-directory={folder}") == Exit.SETTINGS
+    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.SETTINGS
     assert "pod" in desk.errors
     assert "--replace" in desk.errors
     pod.write("mine")
     pod.sync()
-    assert desk.run("import", f"--from-directory={folder}", "--replace") == Exit.OK
+    assert desk.run("import", f"--from-directory={folder}", "--replace") == MirrorExitCode.OK
     assert "generation 2" in desk.said
     assert listing(_restored(desk, tmp_path)) == listing(folder)
-    assert desk.run("ls", "--at=1") == Exit.OK
+    assert desk.run("ls", "--at=1") == MirrorExitCode.OK
     assert "mine" in desk.said
 
 
 def test_an_import_that_came_no_further_than_its_claim_is_begun_again(desk, folder, tmp_path):
-    assert desk.run("import", f"--from-directory={tmp_path / 'none'}") == Exit.WORKSPACE
+    assert desk.run("import", f"--from-directory={tmp_path / 'none'}") == MirrorExitCode.WORKSPACE
     (tmp_path / "nothing").mkdir()
-    assert desk.run("import", f"--from-directory={tmp_path / 'nothing'}") == Exit.WORKSPACE
-    assert desk.run("import", f"--from-directory={folder}") == Exit.OK
+    assert (
+        desk.run("import", f"--from-directory={tmp_path / 'nothing'}") == MirrorExitCode.WORKSPACE
+    )
+    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
 
 
 def test_what_is_excluded_or_no_file_is_counted(desk, folder):
@@ -70,7 +72,9 @@ def test_what_is_excluded_or_no_file_is_counted(desk, folder):
     (folder / "__pycache__" / "x").touch()
     with socket.socket(socket.AF_UNIX) as plug:
         plug.bind(str(folder / "s"))
-        assert desk.run("import", f"--from-directory={folder}", "--exclude=odd*") == Exit.OK
+        assert (
+            desk.run("import", f"--from-directory={folder}", "--exclude=odd*") == MirrorExitCode.OK
+        )
     assert "left out: " in desk.said
     desk.run("ls")
     assert "odd" not in desk.said
@@ -81,7 +85,7 @@ def test_what_is_excluded_or_no_file_is_counted(desk, folder):
     "options", [[], ["--from-directory=x", "--from-prefix=a/b"], ["--from-prefix=../x"]]
 )
 def test_one_source_must_be_given(desk, options):
-    assert desk.run("import", *options) == Exit.SETTINGS
+    assert desk.run("import", *options) == MirrorExitCode.SETTINGS
 
 
 def test_the_platforms_layout_becomes_a_workspace(desk, state, repository, tmp_path):
@@ -91,7 +95,7 @@ def test_the_platforms_layout_becomes_a_workspace(desk, state, repository, tmp_p
         "file-uploads/u": b"",
     }
     _objects(desk, files | {f"repo-state/work/{name}": body for name, body in state.items()})
-    assert desk.run("import", "--from-prefix=old/session") == Exit.OK
+    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.OK
     root = _restored(desk, tmp_path)
     for path, body in files.items():
         assert (root / path).read_bytes() == body
@@ -160,7 +164,7 @@ def _stranger(state):
 def test_what_cannot_be_applied_is_kept_as_files_and_told(desk, state, tmp_path, deed, said):
     deed(state)
     _objects(desk, {f"repo-state/work/{name}": body for name, body in state.items()})
-    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
     assert said in desk.said
     assert "secret" not in desk.said
     root = _restored(desk, tmp_path)
@@ -177,7 +181,7 @@ def test_what_cannot_be_applied_is_kept_as_files_and_told(desk, state, tmp_path,
 
 def test_a_bundle_that_is_none_stays_a_file(desk, tmp_path):
     _objects(desk, {"repo-state/work/work.bundle": b"no bundle", "repo-state/work/x": b""})
-    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
     assert "its bundle cannot be restored" in desk.said
     root = _restored(desk, tmp_path)
     assert (root / "repo-state" / "work" / "work.bundle").read_bytes() == b"no bundle"
@@ -187,12 +191,12 @@ def test_a_bundle_that_is_none_stays_a_file(desk, tmp_path):
 def test_a_repository_that_is_there_already_is_not_overwritten(desk, state, tmp_path):
     objects = {f"repo-state/work/{name}": body for name, body in state.items()}
     _objects(desk, objects | {"repos/work/mine": b"mine"})
-    assert desk.run("import", "--from-prefix=old/session") == Exit.INCOMPLETE
+    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
     root = _restored(desk, tmp_path)
     assert (root / "repos" / "work" / "mine").read_bytes() == b"mine"
     assert (root / "repo-state" / "work" / "work.bundle").exists()
 
 
 def test_an_empty_prefix_claims_nothing(desk):
-    assert desk.run("import", "--from-prefix=old/session") == Exit.SETTINGS
+    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.SETTINGS
     assert list(desk.store().list("")) == []

@@ -6,14 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.import_export.git_repos import is_binary, split
-from reconcile.mirror.import_export.platform_layout import BESIDE, lay_out, repositories
+from reconcile.mirror.import_export.git_repos import is_binary_diff, split_patch
+from reconcile.mirror.import_export.platform_layout import (
+    CONFLICT_SUFFIX,
+    list_repositories,
+    plan_import_layout,
+)
 from reconcile.mirror.snapshot.encoding import check_path
-from reconcile.mirror.store.port import Listed
+from reconcile.mirror.store.port import ListedObject
 
 
 def _laid(*keys):
-    return lay_out(Listed(key, 1, 0.0) for key in keys)
+    return plan_import_layout(ListedObject(key, 1, 0.0) for key in keys)
 
 
 def _paths(layout):
@@ -30,15 +34,19 @@ def test_a_key_that_is_no_path_is_refused_with_a_reason(key):
 
 
 def test_an_object_that_stands_for_a_directory_becomes_one():
-    layout = lay_out([Listed("a/b/", 0, 0.0)])
+    layout = plan_import_layout([ListedObject("a/b/", 0, 0.0)])
     assert layout.directories == ("a/b",)
     assert layout.files == ()
 
 
 def test_a_file_with_the_name_of_a_directory_is_put_beside():
-    layout = _laid("a", "a/b", f"a{BESIDE}")
-    assert _paths(layout) == {"a/b": "a/b", f"a{BESIDE}": f"a{BESIDE}", "a": f"a{BESIDE}{BESIDE}"}
-    assert layout.renamed == {"a": f"a{BESIDE}{BESIDE}"}
+    layout = _laid("a", "a/b", f"a{CONFLICT_SUFFIX}")
+    assert _paths(layout) == {
+        "a/b": "a/b",
+        f"a{CONFLICT_SUFFIX}": f"a{CONFLICT_SUFFIX}",
+        "a": f"a{CONFLICT_SUFFIX}{CONFLICT_SUFFIX}",
+    }
+    assert layout.renamed == {"a": f"a{CONFLICT_SUFFIX}{CONFLICT_SUFFIX}"}
 
 
 def test_where_there_is_no_room_beside_it_is_refused():
@@ -67,13 +75,13 @@ def test_whatever_the_keys_are_all_files_fit_into_one_tree_and_none_is_dropped(k
 
 def test_repositories_are_those_with_files_of_their_own():
     paths = ["repo-state/b/x", "repo-state/a/y/z", "repo-state/loose", "repos/c/x"]
-    assert repositories(paths) == ["a", "b"]
+    assert list_repositories(paths) == ["a", "b"]
 
 
 @given(st.lists(st.sampled_from([b"diff --git a/x b/x\n", b"+diff --git\n", b" x\n", b"-y\n"])))
 def test_a_patch_in_parts_has_all_its_lines(lines):
     patch = b"".join(lines)
-    parts = split(patch)
+    parts = split_patch(patch)
     assert b"".join(parts) == patch
     assert sum(part.startswith(b"diff --git ") for part in parts) == lines.count(
         b"diff --git a/x b/x\n"
@@ -81,5 +89,5 @@ def test_a_patch_in_parts_has_all_its_lines(lines):
 
 
 def test_a_part_without_its_bytes_is_known():
-    assert is_binary(b"diff --git a/x b/x\nBinary files a/x and b/x differ\n")
-    assert not is_binary(b"diff --git a/x b/x\n+Binary files a/x and b/x differ\n")
+    assert is_binary_diff(b"diff --git a/x b/x\nBinary files a/x and b/x differ\n")
+    assert not is_binary_diff(b"diff --git a/x b/x\n+Binary files a/x and b/x differ\n")

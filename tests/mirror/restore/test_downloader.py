@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, WorkspaceError
-from reconcile.mirror.model import Alone, File
-from reconcile.mirror.restore.downloader import PIECE, Hands
-from reconcile.mirror.restore.tasks import ChunkTask, Piece
+from reconcile.mirror.model import File, LooseBlobs
+from reconcile.mirror.restore.downloader import WRITE_SIZE, Downloader
+from reconcile.mirror.restore.tasks import ChunkTask, TaskResult
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key
-from reconcile.mirror.store.port import Room
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.store.port import Sink
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.mirror.memory_store import MemoryStore
 from tests.mirror.store.clocks import FakeClock
 
 END = b"the end of the file"
-BLOB = b"a" * PIECE + bytes(PIECE) + b"b" * (CHUNK - 2 * PIECE)
+BLOB = b"a" * WRITE_SIZE + bytes(WRITE_SIZE) + b"b" * (CHUNK - 2 * WRITE_SIZE)
 """With a hole in the middle."""
 
 
@@ -32,14 +32,14 @@ class Cut(MemoryStore):
 
     first = b""
 
-    def get_into(self, key: str, room: Room) -> int:
+    def get_into(self, key: str, sink: Sink) -> int:
         if not self.first:
-            return super().get_into(key, room)
-        room.begin()
-        for start in range(0, len(self.first), PIECE):
-            piece = self.first[start : start + PIECE]
-            room.space()[: len(piece)] = piece
-            room.take(len(piece))
+            return super().get_into(key, sink)
+        sink.begin()
+        for start in range(0, len(self.first), WRITE_SIZE):
+            piece = self.first[start : start + WRITE_SIZE]
+            sink.space()[: len(piece)] = piece
+            sink.take(len(piece))
         self.first = b""
         raise StoreAwayError("cut off")
 
@@ -48,14 +48,14 @@ class Cut(MemoryStore):
 def restored(tmp_path: Path) -> Callable[[Cut, bytes], bytes]:
     def restored(store: Cut, blob: bytes) -> bytes:
         """Restore a file of one whole blob and a short one, and return its bytes."""
-        file = File("large", 0o644, 0, CHUNK + len(END), (digest(blob), digest(END)), Alone())
+        file = File("large", 0o644, 0, CHUNK + len(END), (digest(blob), digest(END)), LooseBlobs())
         restorer = Restorer(tmp_path, [file])
         restorer.begin()
-        hands = Hands(RetryingStore(store, FakeClock(), Backoff(60, 1, 8)), restorer)
+        hands = Downloader(RetryingStore(store, FakeClock(), RetryPolicy(60, 1, 8)), restorer)
         first = ChunkTask("large", 0, CHUNK, digest(blob), False)  # noqa: FBT003
         last = ChunkTask("large", CHUNK, len(END), digest(END), True)  # noqa: FBT003
-        assert hands.do(first) == Piece(0, CHUNK)
-        assert hands.do(last) == Piece(1, len(END))
+        assert hands.run_task(first) == TaskResult(0, CHUNK)
+        assert hands.run_task(last) == TaskResult(1, len(END))
         restorer.finish()
         return (tmp_path / "large").read_bytes()
 
@@ -79,7 +79,7 @@ def test_a_blob_of_zeros_is_not_asked_for(restored, tmp_path):
     assert (tmp_path / "large").stat().st_blocks * 512 < CHUNK
 
 
-@pytest.mark.parametrize("size", [1, PIECE, 2 * PIECE, 3 * PIECE - 1, CHUNK])
+@pytest.mark.parametrize("size", [1, WRITE_SIZE, 2 * WRITE_SIZE, 3 * WRITE_SIZE - 1, CHUNK])
 def test_a_blob_that_was_cut_off_is_read_again_and_nothing_of_before_remains(restored, size):
     store = stored(BLOB)
     store.first = b"x" * size

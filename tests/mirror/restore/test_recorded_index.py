@@ -9,10 +9,10 @@ import pytest
 
 from bench.trees import w1, write_hard_names
 from reconcile.mirror.errors import WorkspaceError
-from reconcile.mirror.index import WIDTH, append_row, load_index
-from reconcile.mirror.model import Directory, Entry, File, Pack, Packed
-from reconcile.mirror.restore.restore import Record, Restored
-from reconcile.mirror.restore.tasks import PackTask, Piece
+from reconcile.mirror.index import COLUMN_COUNT, append_row, load_index
+from reconcile.mirror.model import Directory, Entry, File, Pack, PackedBlob
+from reconcile.mirror.restore.restore import IndexBuilder, RestoredVolume
+from reconcile.mirror.restore.tasks import PackTask, TaskResult
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk
 from tests.mirror.workspace.snapshot_files import T
@@ -47,10 +47,10 @@ def _index(pod):
 
 @pytest.mark.usefixtures("stored")
 def test_the_index_of_a_restore_is_what_a_walk_sees(successor):
-    assert isinstance(successor.hydrate(), Restored)
+    assert isinstance(successor.hydrate(), RestoredVolume)
     seen, _ = walk(successor.root, Excludes(()))
     assert len(_index(successor)) == len(seen) > 60
-    assert _index(successor).same(seen)
+    assert _index(successor).matches(seen)
 
 
 @pytest.mark.usefixtures("stored")
@@ -58,7 +58,7 @@ def test_so_it_is_where_the_volume_held_a_part(successor):
     (successor.root / "at-the-top").write_bytes(b"x")
     (successor.root / "dir").mkdir()
     successor.hydrate()
-    assert _index(successor).same(walk(successor.root, Excludes(()))[0])
+    assert _index(successor).matches(walk(successor.root, Excludes(()))[0])
 
 
 @pytest.mark.usefixtures("stored")
@@ -76,7 +76,7 @@ def test_a_file_that_is_changed_after_the_restore_is_no_longer_what_was_recorded
     status = path.stat()
     path.write_bytes(os.urandom(2 << 20))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert not _index(successor).same(walk(successor.root, Excludes(()))[0])
+    assert not _index(successor).matches(walk(successor.root, Excludes(()))[0])
 
 
 def test_inode_numbers_of_64_bits_have_room():
@@ -84,14 +84,16 @@ def test_inode_numbers_of_64_bits_have_room():
     status: Any = SimpleNamespace(**dict.fromkeys(FIELDS, 5))
     status.st_ino = 2**64 - 1
     append_row(row, status)
-    assert len(row) == WIDTH
+    assert len(row) == COLUMN_COUNT
     assert row.tolist() == [5, 5, 5, -1, 5, 5, 5]
 
 
 def test_what_vanishes_before_it_was_looked_at_is_an_error(tmp_path):
-    record = Record()
-    file = File("dir/a", 0o644, 0, 1, ("d" * 64,), Packed(1, 512))
-    record.add(PackTask(Pack(1, "d" * 64, 1536), (file,)), Piece(1, 1, bytes(8 * WIDTH)))
+    record = IndexBuilder()
+    file = File("dir/a", 0o644, 0, 1, ("d" * 64,), PackedBlob(1, 512))
+    record.add(
+        PackTask(Pack(1, "d" * 64, 1536), (file,)), TaskResult(1, 1, bytes(8 * COLUMN_COUNT))
+    )
     entries: dict[str, Entry] = {"dir": Directory("dir", 0o755, 0), "dir/a": file}
     with pytest.raises(WorkspaceError, match="cannot be restored"):
-        record.index("", tmp_path, entries)
+        record.build("", tmp_path, entries)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.restore.worker import Nobody, When, fork_helper
+from reconcile.mirror.restore.worker import NoWorker, WorkerPolicy, fork_worker
 from tests.controlplane import waiting
 from tests.mirror.restore.worker_program import OWN, TASK, own
 
 KILLED = (
     "the second process of the restore was killed: raise the pod's memory limit, or give "
-    "`--helper never`. The next start begins again"
+    "`--worker-process never`. The next start begins again"
 )
 
 
@@ -58,7 +58,7 @@ def test_a_second_process_that_is_killed_at_its_task_is_an_error():
 
 
 def test_a_process_with_threads_is_not_forked():
-    assert saw("threaded") == "Nobody"
+    assert saw("threaded") == "NoWorker"
 
 
 def test_closing_waits_for_no_task():
@@ -85,8 +85,8 @@ def _is_gone(pid):
 
 
 def test_never_means_nobody():
-    helper = fork_helper(2, lambda: own, When.NEVER)
-    assert isinstance(helper, Nobody)
-    helper.expect(1 << 30)
-    assert helper.beside(own, lambda _task: None)(TASK).files == OWN
+    helper = fork_worker(2, lambda: own, WorkerPolicy.NEVER)
+    assert isinstance(helper, NoWorker)
+    helper.prepare(1 << 30)
+    assert helper.offload(own, lambda _task: None)(TASK).files == OWN
     helper.close()

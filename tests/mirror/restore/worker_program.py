@@ -12,61 +12,61 @@ from collections.abc import Callable
 from functools import partial
 
 from reconcile.mirror import errors
-from reconcile.mirror.model import Alone, File
-from reconcile.mirror.restore.tasks import ChunkTask, Do, Piece, Task, WholeTask
-from reconcile.mirror.restore.worker import Process, When, fork_helper
+from reconcile.mirror.model import File, LooseBlobs
+from reconcile.mirror.restore.tasks import ChunkTask, FileTask, RestoreTask, TaskResult, TaskRunner
+from reconcile.mirror.restore.worker import ForkedWorker, WorkerPolicy, fork_worker
 
-TASK = ChunkTask("a", 0, 1, "d" * 64, last=True)
+TASK = ChunkTask("a", 0, 1, "d" * 64, is_last=True)
 UNSAYABLE = (
-    WholeTask(File("caf\udce9", 0o644, 0, 1, ("d" * 64,), Alone())),
-    WholeTask(File("a", 0o644, 1 << 70, 1, ("d" * 64,), Alone())),
+    FileTask(File("caf\udce9", 0o644, 0, 1, ("d" * 64,), LooseBlobs())),
+    FileTask(File("a", 0o644, 1 << 70, 1, ("d" * 64,), LooseBlobs())),
 )
 OWN = -1
 
 
-def own(_task: Task) -> Piece:
-    return Piece(OWN, 0)
+def own(_task: RestoreTask) -> TaskResult:
+    return TaskResult(OWN, 0)
 
 
-def pid(_task: Task) -> Piece:
-    return Piece(os.getpid(), 0)
+def pid(_task: RestoreTask) -> TaskResult:
+    return TaskResult(os.getpid(), 0)
 
 
-def failing(error: BaseException) -> Do:
-    def do(_task: Task) -> Piece:
+def failing(error: BaseException) -> TaskRunner:
+    def do(_task: RestoreTask) -> TaskResult:
         raise error
 
     return do
 
 
-def never(_task: Task) -> Piece:
+def never(_task: RestoreTask) -> TaskResult:
     threading.Event().wait()
-    return Piece(0, 0)
+    return TaskResult(0, 0)
 
 
-def suicide(_task: Task) -> Piece:
+def suicide(_task: RestoreTask) -> TaskResult:
     os.kill(os.getpid(), signal.SIGKILL)
     return never(_task)
 
 
-def forked(make: Callable[[], Do]) -> Process:
-    helper = fork_helper(1, make, When.ALWAYS)
-    assert isinstance(helper, Process)
+def forked(make: Callable[[], TaskRunner]) -> ForkedWorker:
+    helper = fork_worker(1, make, WorkerPolicy.ALWAYS)
+    assert isinstance(helper, ForkedWorker)
     return helper
 
 
-def ready(make: Callable[[], Do]) -> Process:
+def ready(make: Callable[[], TaskRunner]) -> ForkedWorker:
     helper = forked(make)
-    helper.expect(1)
+    helper.prepare(1)
     return helper
 
 
-def asked(make: Callable[[], Do], task: Task = TASK) -> list[object]:
+def asked(make: Callable[[], TaskRunner], task: RestoreTask = TASK) -> list[object]:
     """Return what a task came to, and whether it was told as done there."""
-    done: list[Task] = []
+    done: list[RestoreTask] = []
     helper = ready(make)
     try:
-        return [helper.beside(own, done.append)(task).files, done == [task]]
+        return [helper.offload(own, done.append)(task).files, done == [task]]
     except (errors.MirrorError, RuntimeError) as error:
         return [type(error).__name__, str(error)]
     finally:
@@ -89,7 +89,7 @@ def fails() -> object:
 
 
 def unmade() -> object:
-    def make() -> Do:
+    def make() -> TaskRunner:
         raise errors.SettingsError("no key")
 
     return asked(make)
@@ -100,9 +100,9 @@ def unsayable() -> object:
 
 
 def unwoken() -> object:
-    helper = fork_helper(1, lambda: pid, When.AUTO)
-    helper.expect(1)
-    found = helper.beside(own, lambda _task: None)(TASK).files
+    helper = fork_worker(1, lambda: pid, WorkerPolicy.AUTO)
+    helper.prepare(1)
+    found = helper.offload(own, lambda _task: None)(TASK).files
     helper.close()
     return found
 
@@ -111,12 +111,12 @@ def busy() -> object:
     """Return who does a second task while the only hand waits for a first."""
     gate, opened = os.pipe()
 
-    def waiting(_task: Task) -> Piece:
+    def waiting(_task: RestoreTask) -> TaskResult:
         os.read(gate, 1)
-        return Piece(os.getpid(), 0)
+        return TaskResult(os.getpid(), 0)
 
     helper = ready(lambda: waiting)
-    do = helper.beside(own, lambda _task: None)
+    do = helper.offload(own, lambda _task: None)
     first = threading.Thread(target=do, args=(TASK,))
     first.start()
     while (second := do(TASK).files) != OWN:
@@ -136,8 +136,8 @@ def gone_before() -> object:
     helper = forked(lambda: pid)
     os.kill(helper.pid, signal.SIGKILL)
     os.waitid(os.P_PID, helper.pid, os.WEXITED | os.WNOWAIT)
-    helper.expect(1)
-    files = helper.beside(own, lambda _task: None)(TASK).files
+    helper.prepare(1)
+    files = helper.offload(own, lambda _task: None)(TASK).files
     helper.close()
     return files
 
@@ -145,7 +145,7 @@ def gone_before() -> object:
 def threaded() -> object:
     hold = threading.Event()
     threading.Thread(target=hold.wait, daemon=True).start()
-    helper = fork_helper(1, lambda: pid, When.ALWAYS)
+    helper = fork_worker(1, lambda: pid, WorkerPolicy.ALWAYS)
     hold.set()
     return type(helper).__name__
 
@@ -153,7 +153,7 @@ def threaded() -> object:
 def closed_early() -> object:
     """`close` while a task is on its way there ends both at once."""
     helper = ready(lambda: never)
-    do = helper.beside(own, lambda _task: None)
+    do = helper.offload(own, lambda _task: None)
     caught: list[str] = []
 
     def work() -> None:
@@ -164,7 +164,7 @@ def closed_early() -> object:
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not helper._free.empty():
+    while not helper._free_channels.empty():
         pass
     helper.close()
     thread.join()
@@ -175,7 +175,7 @@ def orphaned() -> object:
     """Say who helps, begin a task that never ends, and wait to be killed."""
     helper = ready(lambda: never)
     print(json.dumps(helper.pid), flush=True)
-    return helper.beside(own, lambda _task: None)(TASK).files
+    return helper.offload(own, lambda _task: None)(TASK).files
 
 
 if __name__ == "__main__":

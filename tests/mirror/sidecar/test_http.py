@@ -10,8 +10,15 @@ import pytest
 
 from reconcile.mirror.errors import SettingsError, WorkspaceError
 from reconcile.mirror.sidecar import http
-from reconcile.mirror.sidecar.http import COUNTERS, GAUGES, Answers, Service, ask_status, values
-from reconcile.mirror.sidecar.status import FactBook, Facts, freshness
+from reconcile.mirror.sidecar.http import (
+    COUNTERS,
+    GAUGES,
+    StatusEndpoints,
+    StatusServer,
+    build_metric_values,
+    fetch_status,
+)
+from reconcile.mirror.sidecar.status import StatusRegistry, SyncStatus, assess_freshness
 from tests.mirror.worlds import FakeClock
 
 NOW = 1_000 * 10**9
@@ -19,12 +26,14 @@ NOW = 1_000 * 10**9
 
 @pytest.fixture
 def facts():
-    return FactBook(Facts(committed=NOW - 5 * 10**9, written=NOW - 7 * 10**9, generation=3))
+    return StatusRegistry(
+        SyncStatus(committed=NOW - 5 * 10**9, written=NOW - 7 * 10**9, generation=3)
+    )
 
 
 @pytest.fixture
 def door(facts):
-    opened = Service(("127.0.0.1", 0), Answers(facts, FakeClock(), 90))
+    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(), 90))
     yield opened
     opened.close()
 
@@ -50,7 +59,7 @@ def test_readyz_says_both_ages(door):
 
 
 def test_readyz_is_503_when_something_is_not_committed_for_too_long(door, facts):
-    facts.set(behind_since=NOW - 91 * 10**9, reachable=False, error="no route")
+    facts.update(behind_since=NOW - 91 * 10**9, reachable=False, error="no route")
     code, body = _get(door, "/readyz")
     assert code == 503
     assert json.loads(body)["error"] == "no route"
@@ -61,14 +70,14 @@ def test_readyz_is_503_when_something_is_not_committed_for_too_long(door, facts)
 @pytest.mark.parametrize(
     ("facts", "fresh"),
     [
-        (Facts(), False),
-        (Facts(committed=1), True),
-        (Facts(committed=1, behind_since=NOW - 10**9), True),
-        (Facts(committed=1, phase="fenced"), False),
+        (SyncStatus(), False),
+        (SyncStatus(committed=1), True),
+        (SyncStatus(committed=1, behind_since=NOW - 10**9), True),
+        (SyncStatus(committed=1, phase="fenced"), False),
     ],
 )
 def test_freshness_is_told_from_what_is_not_committed(facts, fresh):
-    assert freshness(facts, NOW, 90).fresh is fresh
+    assert assess_freshness(facts, NOW, 90).is_fresh is fresh
 
 
 def test_metrics_has_every_metric_that_is_declared(door):
@@ -80,7 +89,7 @@ def test_metrics_has_every_metric_that_is_declared(door):
         assert f"\n{name} " in text
     for name in COUNTERS:
         assert f"\n{name}_total " in text
-    assert set(values(Facts(), NOW, 90)) == {*GAUGES, *COUNTERS}
+    assert set(build_metric_values(SyncStatus(), NOW, 90)) == {*GAUGES, *COUNTERS}
 
 
 def test_other_paths_are_told_what_there_is(door):
@@ -99,9 +108,9 @@ def test_clients_that_say_nothing_keep_nobody_out(door):
 
 
 def test_more_clients_than_are_answered_are_turned_away_and_the_door_stays_open(facts, monkeypatch):
-    monkeypatch.setattr(http, "AT_ONCE", 2)
-    monkeypatch.setattr(http, "PATIENCE", 0.2)
-    opened = Service(("127.0.0.1", 0), Answers(facts, FakeClock(), 90))
+    monkeypatch.setattr(http, "MAX_CONCURRENT_REQUESTS", 2)
+    monkeypatch.setattr(http, "CLIENT_TIMEOUT", 0.2)
+    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(), 90))
     silent = [socket.create_connection(("127.0.0.1", opened.port)) for _ in range(3)]
     try:
         for each in silent:
@@ -124,15 +133,15 @@ def _patiently(door):
 
 def test_a_port_that_is_taken_is_a_setting_that_is_wrong(door):
     with pytest.raises(SettingsError, match=str(door.port)):
-        Service(("127.0.0.1", door.port), Answers(FactBook(), FakeClock(), 90))
+        StatusServer(("127.0.0.1", door.port), StatusEndpoints(StatusRegistry(), FakeClock(), 90))
 
 
 def test_status_asks_the_running_sync(door):
-    assert json.loads(ask_status("127.0.0.1", door.port))["generation"] == 3
+    assert json.loads(fetch_status("127.0.0.1", door.port))["generation"] == 3
 
 
 def test_status_says_that_nobody_answers():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(WorkspaceError, match=f"no sync answers on 127.0.0.1:{port}"):
-        ask_status("127.0.0.1", port)
+        fetch_status("127.0.0.1", port)

@@ -14,11 +14,11 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
-from reconcile.mirror.local_state import find_mark
-from reconcile.mirror.model import Missing
-from reconcile.mirror.restore.restore import Restored
-from reconcile.mirror.sidecar.hydrate import Kept, PartialPolicy
-from reconcile.mirror.workspace.reader import Changed
+from reconcile.mirror.local_state import find_hydrate_marker
+from reconcile.mirror.model import Partial
+from reconcile.mirror.restore.restore import RestoredVolume
+from reconcile.mirror.sidecar.hydrate import PartialPolicy, ReusedVolume
+from reconcile.mirror.workspace.reader import FileChanged
 from tests.mirror.worlds import Interrupted, listing, requests
 
 
@@ -62,7 +62,7 @@ def _stored_two_and_deleted_one(pod):
 def test_damage_in_a_pack_where_nobody_needs_it_stops_no_restore(pod, memory, successor):
     _stored_two_and_deleted_one(pod)
     _replace(memory, "packs/", b"once needed", b"once heeded")
-    assert isinstance(successor.hydrate(), Restored)
+    assert isinstance(successor.hydrate(), RestoredVolume)
     assert (successor.root / "kept").read_bytes() == b"still needed" * 100
 
 
@@ -74,7 +74,7 @@ def test_damage_in_a_pack_names_the_file_that_needs_it(pod, memory, successor):
 
 
 def test_a_new_session_is_empty_and_marked(pod):
-    mark = find_mark(pod.state)
+    mark = find_hydrate_marker(pod.state)
     assert mark.generation == 0
     assert mark.writer.uid == "uid-one"
 
@@ -83,7 +83,7 @@ def test_only_a_clean_404_means_new(successor, memory, script):
     script.fail("get", DeniedError("403"))
     with pytest.raises(DeniedError):
         successor.hydrate()
-    assert find_mark(successor.state) is None
+    assert find_hydrate_marker(successor.state) is None
     assert "put_if HEAD" not in requests(memory)
 
 
@@ -112,7 +112,7 @@ def test_an_altered_object_is_named_and_leaves_no_mark(successor, memory, kind):
     key = _damage(memory, kind)
     with pytest.raises(DamagedError, match=key.rpartition("/")[2]):
         successor.hydrate()
-    assert find_mark(successor.state) is None
+    assert find_hydrate_marker(successor.state) is None
 
 
 @pytest.mark.usefixtures("stored")
@@ -139,7 +139,7 @@ def test_an_attempt_that_failed_is_completed_by_the_next(stored, successor, memo
     with pytest.raises(DamagedError):
         successor.hydrate()
     memory.bucket.objects[key] = pack
-    assert isinstance(successor.hydrate(), Restored)
+    assert isinstance(successor.hydrate(), RestoredVolume)
     assert listing(successor.root) == listing(stored.root)
 
 
@@ -147,10 +147,10 @@ def test_an_attempt_that_failed_is_completed_by_the_next(stored, successor, memo
 def test_a_container_that_starts_again_keeps_what_is_there(successor):
     successor.hydrate()
     successor.write("a", b"newer than the snapshot")
-    old = find_mark(successor.state).writer
-    assert isinstance(successor.hydrate(), Kept)
+    old = find_hydrate_marker(successor.state).writer
+    assert isinstance(successor.hydrate(), ReusedVolume)
     assert (successor.root / "a").read_bytes() == b"newer than the snapshot"
-    assert find_mark(successor.state).writer.epoch == old.epoch + 1
+    assert find_hydrate_marker(successor.state).writer.epoch == old.epoch + 1
     assert successor.sync().generation.number == 2
 
 
@@ -167,8 +167,8 @@ def test_a_start_whose_claim_was_not_answered_is_made_good_by_the_next(stored, s
     script.left.insert(0, ("get", False, lambda: None))
     with pytest.raises(StoreAwayError):
         stored.hydrate()
-    assert isinstance(stored.hydrate(), Kept)
-    assert stored.sync().committed
+    assert isinstance(stored.hydrate(), ReusedVolume)
+    assert stored.sync().is_committed
 
 
 def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, successor, memory):
@@ -178,7 +178,7 @@ def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, suc
     with pytest.raises(FencedError, match="two"):
         stored.hydrate()
     successor.write("goes on")
-    assert successor.sync().committed
+    assert successor.sync().is_committed
 
 
 def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, memory):
@@ -193,16 +193,16 @@ def test_a_store_that_cannot_be_trusted_leaves_no_mark(successor):
 
     with pytest.raises(StoreError, match="ignores"):
         successor.hydrate(trusted=refuse)
-    assert find_mark(successor.state) is None
+    assert find_hydrate_marker(successor.state) is None
 
 
 def test_a_partial_generation_is_used_or_refused_by_policy(pod, successor, monkeypatch):
     pod.write("a", b"four")
     with monkeypatch.context() as patched:
-        patched.setattr(archiver, "read_file", lambda _root, seen: Changed(seen.path))
+        patched.setattr(archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path))
         pod.sync(final=True)
     with pytest.raises(PartialError, match="1 files with 4 bytes"):
         successor.hydrate(PartialPolicy.REFUSE)
-    assert find_mark(successor.state) is None
+    assert find_hydrate_marker(successor.state) is None
     found = successor.hydrate(PartialPolicy.USE)
-    assert found.generation.completeness == Missing(1, 4)
+    assert found.generation.completeness == Partial(1, 4)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.mirror.concurrency import Lanes, Limit
-from reconcile.mirror.exit_codes import Exit
-from reconcile.mirror.head import read_head, read_tree
+from reconcile.mirror.concurrency import Deadline, WorkerPool
+from reconcile.mirror.exit_codes import MirrorExitCode
+from reconcile.mirror.head import read_cached_tree, read_head
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.restore.downloader import Hands
-from reconcile.mirror.restore.tasks import Fetch
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.restore.downloader import Downloader
+from reconcile.mirror.restore.tasks import TaskDispatcher
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.runtime.clock import SystemClock
@@ -41,15 +41,15 @@ class Site:
             "STORAGE_MODE": "custom",
             "S3_ENDPOINT": server.url,
             "S3_BUCKET": self.bucket,
-            "S3_ACCESS_KEY": server.keys.access,
-            "S3_SECRET_KEY": server.keys.secret,
+            "S3_ACCESS_KEY": server.keys.access_key,
+            "S3_SECRET_KEY": server.keys.secret_key,
         }
         for name, value in values.items():
             (self.secret / name).write_text(value)
 
     def store(self):
         plain = S3Store(self.server.location(self.bucket, "ns/s/"), self.server.credentials)
-        return RetryingStore(plain, SystemClock(), Backoff(10))
+        return RetryingStore(plain, SystemClock(), RetryPolicy(10))
 
     def root(self, pod):
         root = self.folder / pod / "workspace"
@@ -102,8 +102,8 @@ def _until(process, event):
 
 
 def test_the_way_of_a_pod_and_its_successor(site, tmp_path):
-    assert site.run("sync", "one", "--once").returncode == Exit.WORKSPACE
-    assert site.hydrate("one").returncode == Exit.OK
+    assert site.run("sync", "one", "--once").returncode == MirrorExitCode.WORKSPACE
+    assert site.hydrate("one").returncode == MirrorExitCode.OK
     (site.root("one") / "a").write_bytes(b"a" * 100)
     log = tmp_path / "termination"
     with site.start("sync", "one", f"--termination-log={log}", "--interval=0.1") as process:
@@ -111,14 +111,14 @@ def test_the_way_of_a_pod_and_its_successor(site, tmp_path):
         (site.root("one") / "b").write_bytes(b"last words")
         process.send_signal(signal.SIGTERM)
         events = [found["event"] for found in _events(process)]
-        assert process.wait(60) == Exit.OK
+        assert process.wait(60) == MirrorExitCode.OK
     assert "flush begins" in events
     assert json.loads(log.read_text())["outcome"] == "flushed"
-    assert site.hydrate("two").returncode == Exit.OK
+    assert site.hydrate("two").returncode == MirrorExitCode.OK
     assert listing(site.root("two")) == listing(site.root("one"))
     (site.root("one") / "zombie").write_bytes(b"")
     fenced = site.run("sync", "one", "--once")
-    assert fenced.returncode == Exit.FENCED
+    assert fenced.returncode == MirrorExitCode.FENCED
     assert "uid-two" in fenced.stderr
 
 
@@ -127,17 +127,20 @@ def test_prestop_reaches_the_running_sync(site):
     with site.start("sync", "one", "--interval=60") as process:
         _until(process, "sync begins")
         state = f"--state={site.folder / 'one' / 'state'}"
-        assert subprocess.run([str(PROGRAM), "prestop", state], check=False).returncode == Exit.OK
+        assert (
+            subprocess.run([str(PROGRAM), "prestop", state], check=False).returncode
+            == MirrorExitCode.OK
+        )
         (site.root("one") / "a").write_bytes(b"a")
         assert _until(process, "committed")["generation"] == 1
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in {Exit.OK, Exit.LOST}
+        assert process.wait(60) in {MirrorExitCode.OK, MirrorExitCode.LOST}
 
 
 def test_a_store_that_is_not_there_ends_hydrate_with_its_reason(site):
     (site.secret / "S3_ENDPOINT").write_text("http://127.0.0.1:9")
-    ended = site.run("hydrate", "one", "--pod-uid=u", "--patience=0.1")
-    assert ended.returncode == Exit.STORE
+    ended = site.run("hydrate", "one", "--pod-uid=u", "--retry-timeout=0.1")
+    assert ended.returncode == MirrorExitCode.STORE
     assert "Traceback" not in ended.stderr
     assert json.loads(ended.stderr.splitlines()[-1])["event"] == "failed"
 
@@ -149,9 +152,9 @@ def test_term_while_the_store_is_away_ends_within_the_deadline(site, tmp_path):
     log = tmp_path / "termination"
     options = (f"--termination-log={log}", "--flush-seconds=2")
     with site.start("sync", "one", *options) as process:
-        _until(process, "store asked again")
+        _until(process, "store request retried")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == Exit.LOST
+        assert process.wait(60) == MirrorExitCode.LOST
     assert json.loads(log.read_text())["outcome"] in {"failed", "late"}
 
 
@@ -168,8 +171,8 @@ def test_of_two_that_claim_at_once_one_goes_on(site):
     for pod in ("one", "two"):
         (site.root(pod) / pod).write_bytes(pod.encode())
         codes.append(site.run("sync", pod, "--once").returncode)
-    assert sorted(codes) == [Exit.OK, Exit.FENCED]
-    winner = "one" if codes[0] == Exit.OK else "two"
+    assert sorted(codes) == [MirrorExitCode.OK, MirrorExitCode.FENCED]
+    winner = "one" if codes[0] == MirrorExitCode.OK else "two"
     site.hydrate("three")
     assert listing(site.root("three")) == listing(site.root(winner))
 
@@ -187,7 +190,7 @@ def test_killed_at_any_moment_a_restore_gives_one_committed_generation(site):
             if number % 3:
                 delay.wait(chance.uniform(0.1, 0.9))
                 process.send_signal(signal.SIGKILL)
-            if process.wait(60) == Exit.OK:
+            if process.wait(60) == MirrorExitCode.OK:
                 acknowledged = number
         assert _restored(site, number) >= acknowledged
     assert acknowledged
@@ -201,11 +204,11 @@ def _restored(site, number):
     if not head.generation.chain:
         return 0
     store = site.store()
-    tree = read_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
+    tree = read_cached_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
     restorer = Restorer(target, tree.entries.values())
     restorer.begin()
-    fetch = Fetch(Hands(store, restorer).do, lambda _piece: None)
-    fetch.run(tree, restorer.files, Lanes(2, "fetch"), Limit(FakeClock()))
+    fetch = TaskDispatcher(Downloader(store, restorer).run_task, lambda _piece: None)
+    fetch.run(tree, restorer.files, WorkerPool(2, "fetch"), Deadline(FakeClock()))
     restorer.finish()
     [only] = {path.read_text() for path in target.iterdir()}
     assert len(list(target.iterdir())) == 20

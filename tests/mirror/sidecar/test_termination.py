@@ -7,33 +7,33 @@ import pytest
 
 from reconcile.mirror.backup import archiver
 from reconcile.mirror.errors import StoreAwayError
-from reconcile.mirror.exit_codes import Exit, exit_of_farewell
-from reconcile.mirror.model import Missing, Whole
+from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
+from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.sidecar.loop import (
-    Looked,
-    Loop,
-    Passes,
-    Plan,
-    Room,
-    Tempo,
-    due,
-    end,
+    LoopContext,
+    PassRunner,
+    ScanResult,
+    ShutdownPlan,
+    SyncLoop,
+    SyncSchedule,
     hard_deadline,
-    next_look,
+    is_due,
+    next_scan_delay,
+    shut_down,
 )
-from reconcile.mirror.sidecar.status import FactBook
+from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
-    Ending,
-    Farewell,
     NoRunner,
     RunnerFile,
     RunnerPort,
-    Times,
-    farewell_line,
-    runner_gone,
-    write_farewell,
+    ShutdownSignal,
+    ShutdownTimeouts,
+    TerminationMessage,
+    encode_termination_message,
+    has_runner_exited,
+    write_termination_message,
 )
-from reconcile.mirror.workspace.reader import Changed
+from reconcile.mirror.workspace.reader import FileChanged
 from tests.mirror.worlds import Silent, listing
 
 
@@ -42,14 +42,14 @@ class Stage:
 
     def __init__(self, pod):
         self.pod = pod
-        self.room = Room(pod.clock, FactBook(), Silent())
-        self.ending = Ending(pod.clock, pod.state)
-        self.passes = Passes(pod.syncer(), self.room)
+        self.room = LoopContext(pod.clock, StatusRegistry(), Silent())
+        self.ending = ShutdownSignal(pod.clock, pod.state)
+        self.passes = PassRunner(pod.syncer(), self.room)
 
     def end(self, runner=None, times=None):
         self.ending.terminate()
-        plan = Plan(runner or NoRunner(), times or Times(flush=20))
-        return end(self.passes, self.room, self.ending, plan)
+        plan = ShutdownPlan(runner or NoRunner(), times or ShutdownTimeouts(flush=20))
+        return shut_down(self.passes, self.room, self.ending, plan)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def stage(pod):
 
 def test_a_flush_stores_the_last_change(stage, successor):
     stage.pod.write("a", b"last")
-    assert stage.end() == Farewell("flushed", 1, Whole(), 0.0)
+    assert stage.end() == TerminationMessage("flushed", 1, Complete(), 0.0)
     successor.hydrate()
     assert listing(successor.root) == listing(stage.pod.root)
 
@@ -74,38 +74,38 @@ def test_a_flush_without_changes_says_the_generation_that_there_is(stage):
 def test_a_file_that_never_rests_makes_the_last_generation_partial(stage, monkeypatch):
     stage.pod.write("a", b"four")
     stage.pod.write("b", b"b")
-    real = archiver.read_file
+    real = archiver.read_small_file
     monkeypatch.setattr(
         archiver,
-        "read_file",
-        lambda root, seen: Changed("a") if seen.path == "a" else real(root, seen),
+        "read_small_file",
+        lambda root, seen: FileChanged("a") if seen.path == "a" else real(root, seen),
     )
-    farewell = stage.end(times=Times(flush=10))
+    farewell = stage.end(times=ShutdownTimeouts(flush=10))
     assert farewell.outcome == "partial"
-    assert farewell.missing == Missing(1, 4)
+    assert farewell.missing == Partial(1, 4)
     assert farewell.seconds <= 10
 
 
 def test_a_file_that_comes_to_rest_in_time_is_taken(stage, monkeypatch):
     stage.pod.write("a", b"four")
-    real = archiver.read_file
+    real = archiver.read_small_file
     monkeypatch.setattr(
         archiver,
-        "read_file",
-        lambda root, seen: real(root, seen) if stage.pod.clock.waits else Changed("a"),
+        "read_small_file",
+        lambda root, seen: real(root, seen) if stage.pod.clock.waits else FileChanged("a"),
     )
     assert stage.end().outcome == "flushed"
-    assert stage.room.facts.now.partial is False
+    assert stage.room.status_registry.current.partial is False
 
 
 def test_a_store_that_stays_away_ends_at_the_deadline_with_its_reason(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route to the store"), times=99)
-    farewell = stage.end(times=Times(flush=10))
+    farewell = stage.end(times=ShutdownTimeouts(flush=10))
     assert farewell.outcome == "failed"
     assert "no route" in farewell.reason
     assert farewell.seconds <= 10
-    assert stage.room.facts.now.reachable is False
+    assert stage.room.status_registry.current.reachable is False
 
 
 def test_a_store_that_comes_back_in_time_gets_everything(stage, script):
@@ -120,7 +120,7 @@ def test_a_fenced_pod_says_so_and_writes_nothing(stage, successor):
     farewell = stage.end()
     assert farewell.outcome == "fenced"
     assert "two" in farewell.reason
-    assert exit_of_farewell(farewell.outcome) is Exit.FENCED
+    assert exit_code_for_flush(farewell.outcome) is MirrorExitCode.FENCED
 
 
 def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
@@ -132,7 +132,7 @@ def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
             done.write_bytes(b"")
 
     stage.pod.clock.during = later
-    farewell = stage.end(RunnerFile(done), Times(runner=60, flush=20))
+    farewell = stage.end(RunnerFile(done), ShutdownTimeouts(runner=60, flush=20))
     assert farewell.outcome == "flushed"
     assert len(stage.pod.clock.waits) == 4
     successor.hydrate()
@@ -140,31 +140,35 @@ def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
 
 
 def test_a_runner_that_does_not_end_is_waited_for_as_long_as_was_asked(stage):
-    farewell = stage.end(RunnerFile(stage.pod.root / "never"), Times(runner=30, flush=20))
+    farewell = stage.end(
+        RunnerFile(stage.pod.root / "never"), ShutdownTimeouts(runner=30, flush=20)
+    )
     assert farewell.outcome == "flushed"
     assert 30 <= farewell.seconds <= 50
 
 
 def test_the_deadline_counts_from_term(stage):
     stage.ending.terminate()
-    first = stage.ending.since
+    first = stage.ending.terminated_at
     stage.pod.clock.sleep(5)
     stage.ending.terminate()
-    assert stage.ending.since == first
-    assert hard_deadline(stage.ending, Plan(NoRunner(), Times(3, 20))) == first + 23
+    assert stage.ending.terminated_at == first
+    assert (
+        hard_deadline(stage.ending, ShutdownPlan(NoRunner(), ShutdownTimeouts(3, 20))) == first + 23
+    )
 
 
 def test_a_port_that_refuses_means_that_the_runner_is_gone():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert not runner_gone(RunnerPort(port))
-    assert runner_gone(RunnerPort(port))
+        assert not has_runner_exited(RunnerPort(port))
+    assert has_runner_exited(RunnerPort(port))
 
 
 def test_the_termination_message_is_one_line_of_json(tmp_path):
-    farewell = Farewell("partial", 7, Missing(2, 30), 1.23456, "the time was over" * 500)
+    farewell = TerminationMessage("partial", 7, Partial(2, 30), 1.23456, "the time was over" * 500)
     path = tmp_path / "log"
-    assert write_farewell(path, farewell) == ""
+    assert write_termination_message(path, farewell) == ""
     line = path.read_bytes()
     assert line.count(b"\n") == 1
     assert len(line) <= 4096
@@ -176,44 +180,50 @@ def test_the_termination_message_is_one_line_of_json(tmp_path):
         "partial": True,
         "missingFiles": 2,
         "missingBytes": 30,
-        "beyondEntries": 0,
+        "overLimitEntries": 0,
         "seconds": 1.235,
     }
 
 
 def test_a_message_that_cannot_be_left_is_no_error(tmp_path):
-    assert "no" in write_farewell(tmp_path / "no" / "log", Farewell("flushed", 1, Whole(), 0))
-    assert b'"missingFiles":0' in farewell_line(Farewell("flushed", 1, Whole(), 0))
+    assert "no" in write_termination_message(
+        tmp_path / "no" / "log", TerminationMessage("flushed", 1, Complete(), 0)
+    )
+    assert b'"missingFiles":0' in encode_termination_message(
+        TerminationMessage("flushed", 1, Complete(), 0)
+    )
 
 
 def test_a_burst_is_synced_when_two_looks_see_the_same():
-    tempo = Tempo(interval=30)
-    busy, rest = Looked(1, differs=True, seconds=0.1), Looked(2, differs=True, seconds=0.1)
-    assert not due(tempo, None, busy, 3)
-    assert not due(tempo, busy, rest, 5)
-    assert due(tempo, rest, rest, 7)
+    tempo = SyncSchedule(interval=30)
+    busy, rest = ScanResult(1, differs=True, seconds=0.1), ScanResult(2, differs=True, seconds=0.1)
+    assert not is_due(tempo, None, busy, 3)
+    assert not is_due(tempo, busy, rest, 5)
+    assert is_due(tempo, rest, rest, 7)
 
 
 def test_what_never_rests_is_synced_at_the_interval():
-    tempo = Tempo(interval=30)
-    assert due(tempo, Looked(1, differs=True, seconds=0), Looked(2, differs=True, seconds=0), 30)
-    assert not due(tempo, None, Looked(1, differs=False, seconds=0), 99)
+    tempo = SyncSchedule(interval=30)
+    assert is_due(
+        tempo, ScanResult(1, differs=True, seconds=0), ScanResult(2, differs=True, seconds=0), 30
+    )
+    assert not is_due(tempo, None, ScanResult(1, differs=False, seconds=0), 99)
 
 
 def test_looks_take_a_small_share_of_the_time():
-    assert next_look(Tempo(30, look=2), 0.01) == 2
-    assert next_look(Tempo(30, look=2), 0.2) == 10
-    assert next_look(Tempo(30, look=2), 9) == 30
+    assert next_scan_delay(SyncSchedule(30, scan_interval=2), 0.01) == 2
+    assert next_scan_delay(SyncSchedule(30, scan_interval=2), 0.2) == 10
+    assert next_scan_delay(SyncSchedule(30, scan_interval=2), 9) == 30
 
 
 def test_a_loop_goes_on_while_the_store_is_away_and_catches_up(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route"), times=3)
-    loop = Loop(stage.passes, stage.room, stage.ending, Tempo(interval=1))
+    loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule(interval=1))
     seen = []
 
     def wait(_seconds, _enough):
-        facts = stage.room.facts.now
+        facts = stage.room.status_registry.current
         seen.append((facts.reachable, facts.generation))
         stage.pod.clock.seconds += 5
         if facts.generation or len(seen) > 50:
@@ -223,29 +233,29 @@ def test_a_loop_goes_on_while_the_store_is_away_and_catches_up(stage, script):
     loop.run()
     assert (False, 0) in seen
     assert seen[-1] == (True, 1)
-    assert stage.room.facts.now.error == ""
+    assert stage.room.status_registry.current.error == ""
     assert ("pass failed", {"error": "no route", "reason": "StoreAwayError"}) in (
         stage.room.journal.events
     )
 
 
 def test_after_prestop_a_loop_syncs_without_looking_twice(stage):
-    stage.pod.state.write(stage.pod.state.ending, b"")
-    loop = Loop(stage.passes, stage.room, stage.ending, Tempo())
+    stage.pod.state.write(stage.pod.state.shutdown_path, b"")
+    loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule())
 
     def wait(_seconds, _enough):
-        if stage.room.facts.now.passes == 3:
+        if stage.room.status_registry.current.passes == 3:
             stage.ending.terminate()
-        stage.pod.write(f"f{stage.room.facts.now.passes}")
+        stage.pod.write(f"f{stage.room.status_registry.current.passes}")
 
     stage.ending.wait = wait
     loop.run()
-    assert stage.room.facts.now.phase == "following"
-    assert stage.room.facts.now.commits == 2
+    assert stage.room.status_registry.current.phase == "following"
+    assert stage.room.status_registry.current.commits == 2
 
 
 def test_a_new_process_forgets_an_old_prestop(stage):
-    stage.pod.state.write(stage.pod.state.ending, b"")
-    assert stage.ending.near()
-    stage.ending.forget()
+    stage.pod.state.write(stage.pod.state.shutdown_path, b"")
+    assert stage.ending.prestop_received()
+    stage.ending.clear_prestop()
     assert not stage.ending.near()

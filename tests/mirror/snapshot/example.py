@@ -15,18 +15,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.model import (
-    Alone,
+    BlobLocation,
     Directory,
     Entry,
     File,
     Generation,
     HardLink,
     Head,
+    LooseBlobs,
     ManifestRef,
-    Packed,
-    Place,
+    PackedBlob,
+    SnapshotTree,
     Symlink,
-    Tree,
     Writer,
 )
 from reconcile.mirror.snapshot import chain, head, keys, manifest
@@ -51,7 +51,9 @@ class Bytes(Struct, frozen=True):
 
 
 Given: TypeAlias = Bytes | Entry
-Write: TypeAlias = Callable[[Generation, chain.Stamp, Tree, Tree], chain.Written]
+Write: TypeAlias = Callable[
+    [Generation, chain.CommitInfo, SnapshotTree, SnapshotTree], chain.EncodedManifest
+]
 
 
 @dataclass
@@ -60,21 +62,23 @@ class Workshop:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     generation: Generation = field(default_factory=lambda: Generation(0, NOON, ()))
-    tree: Tree = field(default_factory=Tree)
+    tree: SnapshotTree = field(default_factory=SnapshotTree)
     blobs: dict[str, bytes] = field(default_factory=dict)
 
-    def commit(self, given: list[Given], write: Write = next_manifest) -> chain.Written:
+    def commit(self, given: list[Given], write: Write = next_manifest) -> chain.EncodedManifest:
         """Store a tree; files are given with their bytes."""
-        packs = PackWriter(chain.next_pack(self.tree))
+        packs = PackWriter(chain.next_pack_number(self.tree))
         entries = [self._entry(each, packs) for each in given]
-        fresh: dict[str, Packed] = {}
+        fresh: dict[str, PackedBlob] = {}
         found = dict(self.tree.packs)
         for pack in packs.finish():
-            self.objects[keys.pack_key(pack.described().digest)] = bytes(pack.body)
-            found[pack.number] = pack.described()
-            fresh |= {digest: Packed(pack.number, at) for digest, at in pack.offsets.items()}
-        after = Tree({each.path: _placed(each, fresh) for each in sorted(entries, key=PATH)}, found)
-        stamp = chain.Stamp(NOON + 30 * SECOND * (self.generation.number + 1), WRITER)
+            self.objects[keys.pack_key(pack.build_pack().digest)] = bytes(pack.body)
+            found[pack.number] = pack.build_pack()
+            fresh |= {digest: PackedBlob(pack.number, at) for digest, at in pack.offsets.items()}
+        after = SnapshotTree(
+            {each.path: _placed(each, fresh) for each in sorted(entries, key=PATH)}, found
+        )
+        stamp = chain.CommitInfo(NOON + 30 * SECOND * (self.generation.number + 1), WRITER)
         written = write(self.generation, stamp, self.tree, after)
         self.objects[written.ref.key] = written.body
         self.generation, self.tree = written.generation, written.tree
@@ -88,24 +92,24 @@ class Workshop:
         blobs = tuple(hashlib.sha256(chunk).hexdigest() for chunk in chunks)
         self.blobs |= dict(zip(blobs, chunks, strict=True))
         place = self._place(blobs)
-        if len(given.data) > keys.LARGE:
+        if len(given.data) > keys.MAX_PACKED_FILE:
             self.objects |= dict(zip(map(keys.blob_key, blobs), chunks, strict=True))
         elif place is None:
             assert packs.add(blobs[0], given.data) == []
         size = len(given.data)
-        return File(given.path, given.mode, given.mtime, size, blobs, place or Alone())
+        return File(given.path, given.mode, given.mtime, size, blobs, place or LooseBlobs())
 
-    def _place(self, blobs: tuple[str, ...]) -> Place | None:
+    def _place(self, blobs: tuple[str, ...]) -> BlobLocation | None:
         """Return where bytes lie that an earlier generation has."""
         if not blobs:
-            return Alone()
+            return LooseBlobs()
         files = (each for each in self.tree.entries.values() if isinstance(each, File))
-        return next((file.place for file in files if file.blobs == blobs), None)
+        return next((file.location for file in files if file.blobs == blobs), None)
 
 
-def _placed(entry: Entry, fresh: dict[str, Packed]) -> Entry:
+def _placed(entry: Entry, fresh: dict[str, PackedBlob]) -> Entry:
     if isinstance(entry, File) and entry.blobs and entry.blobs[0] in fresh:
-        return replace(entry, place=fresh[entry.blobs[0]])
+        return replace(entry, location=fresh[entry.blobs[0]])
     return entry
 
 
@@ -135,8 +139,9 @@ def blocks(shop: Workshop) -> dict[str, str]:
     base, delta = shop.generation.chain
     texts = {
         "HEAD": shop.objects[keys.HEAD].decode(),
-        "base": "\n".join(line.decode() for line in manifest.lines(shop.objects[base.key])) + "\n",
-        "delta": "\n".join(line.decode() for line in manifest.lines(shop.objects[delta.key]))
+        "base": "\n".join(line.decode() for line in manifest.iter_lines(shop.objects[base.key]))
+        + "\n",
+        "delta": "\n".join(line.decode() for line in manifest.iter_lines(shop.objects[delta.key]))
         + "\n",
     }
     return {name: _without_sizes(text, (base, delta)) for name, text in texts.items()}

@@ -6,23 +6,23 @@ import os
 from hypothesis import strategies as st
 
 from reconcile.mirror.model import (
-    Alone,
+    Complete,
     Directory,
     Entry,
     File,
     HardLink,
-    Missing,
+    LooseBlobs,
     Pack,
-    Packed,
+    PackedBlob,
+    Partial,
+    SnapshotTree,
     Symlink,
-    Tree,
-    Whole,
     Writer,
 )
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
-from reconcile.mirror.snapshot.pack import BLOCK, END
+from reconcile.mirror.snapshot.pack import TAR_BLOCK, TAR_END
 
-PACK_SIZE = 64 * BLOCK + len(END)
+PACK_SIZE = 64 * TAR_BLOCK + len(TAR_END)
 
 
 def sha(text: str) -> str:
@@ -35,12 +35,12 @@ def pack(number: int) -> Pack:
     return Pack(number, sha(f"pack {number}"), PACK_SIZE)
 
 
-def object_keys(tree: Tree) -> frozenset[str]:
+def object_keys(tree: SnapshotTree) -> frozenset[str]:
     """Return the keys of all packs and blobs that restoring a tree takes."""
     found: set[str] = set()
     for entry in tree.entries.values():
         match entry:
-            case File(place=Packed(number, _)):
+            case File(location=PackedBlob(number, _)):
                 found.add(pack_key(tree.packs[number].digest))
             case File(blobs=blobs):
                 found.update(map(blob_key, blobs))
@@ -58,7 +58,7 @@ modes = st.integers(0, 0o7777)
 mtimes = st.one_of(st.integers(-(10**18), 4 * 10**18), st.integers(-(2**63), 2**63))
 digests = st.integers(0, 30).map(lambda number: sha(f"blob {number}"))
 completeness = st.one_of(
-    st.just(Whole()), st.builds(Missing, st.integers(0, 9), st.integers(0, 99))
+    st.just(Complete()), st.builds(Partial, st.integers(0, 9), st.integers(0, 99))
 )
 writers = st.builds(Writer, st.text(max_size=5), st.integers(0, 2**53 - 1), st.text(max_size=5))
 
@@ -69,16 +69,16 @@ def files(draw, path: str) -> File:
     mode, mtime = draw(modes), draw(mtimes)
     match draw(st.sampled_from(["empty", "chunks", "packed"])):
         case "packed":
-            size = draw(st.integers(1, 4 * BLOCK))
-            place = Packed(draw(st.integers(0, 3)), BLOCK * draw(st.integers(1, 60)))
+            size = draw(st.integers(1, 4 * TAR_BLOCK))
+            place = PackedBlob(draw(st.integers(0, 3)), TAR_BLOCK * draw(st.integers(1, 60)))
             return File(path, mode, mtime, size, (draw(digests),), place)
         case "chunks":
             size = draw(st.integers(1, 3 * CHUNK))
             count = -(-size // CHUNK)
             blobs = tuple(draw(st.lists(digests, min_size=count, max_size=count)))
-            return File(path, mode, mtime, size, blobs, Alone())
+            return File(path, mode, mtime, size, blobs, LooseBlobs())
         case _:
-            return File(path, mode, mtime, 0, (), Alone())
+            return File(path, mode, mtime, 0, (), LooseBlobs())
 
 
 @st.composite
@@ -99,7 +99,7 @@ def entries_of(draw, path: str, depth: int) -> list[Entry]:
 
 
 @st.composite
-def trees(draw) -> Tree:
+def trees(draw) -> SnapshotTree:
     """A tree that a reader accepts; its packs are those that it needs and perhaps others."""
     found: dict[str, Entry] = {}
     for name in draw(st.lists(names, max_size=6, unique=True)):
@@ -108,10 +108,10 @@ def trees(draw) -> Tree:
         earlier = [p for p in found if p < path and isinstance(found[p], File)]
         if isinstance(found[path], File) and earlier and draw(st.integers(0, 3)) == 0:
             found[path] = HardLink(path, draw(st.sampled_from(earlier)))
-    needed = {e.place.pack for e in found.values() if _is_packed(e)}
+    needed = {e.location.pack for e in found.values() if _is_packed(e)}
     more = draw(st.sets(st.integers(0, 4)))
-    return Tree(dict(sorted(found.items())), {n: pack(n) for n in sorted(needed | more)})
+    return SnapshotTree(dict(sorted(found.items())), {n: pack(n) for n in sorted(needed | more)})
 
 
 def _is_packed(entry: Entry) -> bool:
-    return isinstance(entry, File) and isinstance(entry.place, Packed)
+    return isinstance(entry, File) and isinstance(entry.location, PackedBlob)

@@ -5,51 +5,55 @@ from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import (
-    Alone,
     Directory,
     File,
     Generation,
     HardLink,
+    LooseBlobs,
+    SnapshotTree,
     Symlink,
-    Tree,
     Writer,
 )
 from reconcile.mirror.snapshot import chain, manifest
-from reconcile.mirror.snapshot.chain import Stamp, assemble, read_manifest
+from reconcile.mirror.snapshot.chain import CommitInfo, read_manifest, replay_chain
 from reconcile.mirror.snapshot.keys import manifest_key
-from reconcile.mirror.snapshot.manifest import decode, needed_packs
+from reconcile.mirror.snapshot.manifest import decode_manifest, find_needed_packs
 from tests.mirror.snapshot import random_trees
 from tests.mirror.snapshot.manifest_builders import next_manifest
 from tests.mirror.snapshot.random_trees import pack, sha
 
 NOTHING = Generation(0, 0, ())
-STAMP = Stamp(17, Writer("uid", 1, "pod"))
+STAMP = CommitInfo(17, Writer("uid", 1, "pod"))
 D = Directory("d", 0o755, 0)
-F = File("d/f", 0o644, 0, 0, (), Alone())
+F = File("d/f", 0o644, 0, 0, (), LooseBlobs())
 WRITES = st.sampled_from(
     [next_manifest, chain.new_delta, lambda g, s, _, t: chain.new_base(g, s, t)]
 )
 
 
 def large(count):
-    entries = [File(f"{n:06}", 0o644, n * 7919, 3, (sha(str(n)),), Alone()) for n in range(count)]
-    return Tree({entry.path: entry for entry in entries})
+    entries = [
+        File(f"{n:06}", 0o644, n * 7919, 3, (sha(str(n)),), LooseBlobs()) for n in range(count)
+    ]
+    return SnapshotTree({entry.path: entry for entry in entries})
 
 
 def chained(*steps):
     """Write trees one after the other; return the last generation and all bodies by reference."""
-    generation, tree, bodies = NOTHING, Tree(), {}
+    generation, tree, bodies = NOTHING, SnapshotTree(), {}
     for after, write in steps:
         numbers = {number: p for number, p in after.packs.items() if number not in tree.packs}
         how = write if generation.chain else next_manifest
-        written = how(generation, STAMP, tree, Tree(after.entries, {**tree.packs, **numbers}))
+        written = how(
+            generation, STAMP, tree, SnapshotTree(after.entries, {**tree.packs, **numbers})
+        )
         generation, tree = written.generation, written.tree
         bodies[written.ref] = written.body
     return generation, tree, bodies
 
 
 def read(generation, bodies):
-    return assemble((ref, bodies[ref]) for ref in generation.chain)
+    return replay_chain((ref, bodies[ref]) for ref in generation.chain)
 
 
 @st.composite
@@ -59,15 +63,15 @@ def growing(draw):
     for tree in draw(st.lists(random_trees.trees(), min_size=1, max_size=6)):
         entries = {path: _moved(entry, offset) for path, entry in tree.entries.items()}
         steps.append(
-            (Tree(entries, {n + offset: pack(n + offset) for n in range(5)}), draw(WRITES))
+            (SnapshotTree(entries, {n + offset: pack(n + offset) for n in range(5)}), draw(WRITES))
         )
         offset += 5
     return steps
 
 
 def _moved(entry, offset):
-    if isinstance(entry, File) and entry.place != Alone():
-        return replace(entry, place=replace(entry.place, pack=entry.place.pack + offset))
+    if isinstance(entry, File) and entry.location != LooseBlobs():
+        return replace(entry, location=replace(entry.location, pack=entry.location.pack + offset))
     return entry
 
 
@@ -78,7 +82,7 @@ def test_a_base_and_its_deltas_are_the_last_tree(steps):
     found = read(generation, bodies)
     assert list(found.entries.items()) == list(steps[-1][0].entries.items())
     assert found == tree
-    assert needed_packs(found).keys() <= found.packs.keys()
+    assert find_needed_packs(found).keys() <= found.packs.keys()
 
 
 @given(growing(), st.data())
@@ -96,14 +100,14 @@ def test_a_chain_with_anything_missing_or_changed_is_refused(steps, data):
     shortened = [each for each in generation.chain if each != ref]
     if index < len(shortened):
         with pytest.raises(DamagedError, match="it does not belong to this chain"):
-            assemble((each, bodies[each]) for each in shortened)
+            replay_chain((each, bodies[each]) for each in shortened)
 
 
 def test_one_changed_byte_in_many_files_is_a_delta_of_a_few_hundred_bytes():
     before = large(20_000)
     changed = replace(before.entries["010000"], blobs=(sha("new"),))
-    after = Tree({**before.entries, "010000": changed})
-    first = next_manifest(NOTHING, STAMP, Tree(), before)
+    after = SnapshotTree({**before.entries, "010000": changed})
+    first = next_manifest(NOTHING, STAMP, SnapshotTree(), before)
     second = next_manifest(first.generation, STAMP, first.tree, after)
     assert second.ref.size < 600
     assert second.generation.chain == (first.ref, second.ref)
@@ -112,18 +116,20 @@ def test_one_changed_byte_in_many_files_is_a_delta_of_a_few_hundred_bytes():
 
 def test_unchanged_entries_are_shared_between_trees():
     before = large(10)
-    first = next_manifest(NOTHING, STAMP, Tree(), before)
-    after = Tree({**before.entries, "new": Directory("new", 0, 0)})
+    first = next_manifest(NOTHING, STAMP, SnapshotTree(), before)
+    after = SnapshotTree({**before.entries, "new": Directory("new", 0, 0)})
     second = next_manifest(first.generation, STAMP, first.tree, after)
     assert all(second.tree.entries[path] is entry for path, entry in before.entries.items())
 
 
 def test_a_chain_ends_with_its_twenty_fourth_delta():
     tree = large(20_000)
-    written = next_manifest(NOTHING, STAMP, Tree(), tree)
+    written = next_manifest(NOTHING, STAMP, SnapshotTree(), tree)
     lengths = []
     for count in range(26):
-        after = Tree({**tree.entries, "000000": replace(tree.entries["000000"], mtime=-count)})
+        after = SnapshotTree(
+            {**tree.entries, "000000": replace(tree.entries["000000"], mtime=-count)}
+        )
         written = next_manifest(written.generation, STAMP, tree, after)
         tree = written.tree
         lengths.append(len(written.generation.chain))
@@ -132,30 +138,30 @@ def test_a_chain_ends_with_its_twenty_fourth_delta():
 
 def test_deltas_of_more_than_half_the_base_make_a_new_base():
     before = large(1000)
-    first = next_manifest(NOTHING, STAMP, Tree(), before)
+    first = next_manifest(NOTHING, STAMP, SnapshotTree(), before)
     few = {f"{n:06}": replace(before.entries[f"{n:06}"], blobs=(sha(f"x{n}"),)) for n in range(300)}
-    second = next_manifest(first.generation, STAMP, before, Tree({**before.entries, **few}))
-    assert not decode(second.body).header.is_base
+    second = next_manifest(first.generation, STAMP, before, SnapshotTree({**before.entries, **few}))
+    assert not decode_manifest(second.body).header.is_base
     more = {path: replace(entry, blobs=(sha(f"y{path}"),)) for path, entry in few.items()}
     third = next_manifest(
-        second.generation, STAMP, second.tree, Tree({**before.entries, **few, **more})
+        second.generation, STAMP, second.tree, SnapshotTree({**before.entries, **few, **more})
     )
-    assert decode(third.body).header.is_base
-    assert decode(third.body).header.parent == second.ref
+    assert decode_manifest(third.body).header.is_base
+    assert decode_manifest(third.body).header.parent == second.ref
 
 
 def test_a_new_base_lets_go_of_packs_that_nothing_lies_in():
-    tree = Tree({"d": D}, {1: pack(1), 2: pack(2)})
+    tree = SnapshotTree({"d": D}, {1: pack(1), 2: pack(2)})
     assert chain.new_base(NOTHING, STAMP, tree).tree.packs == {}
 
 
 def test_pack_numbers_go_on_after_the_highest():
-    assert chain.next_pack(Tree()) == 1
-    assert chain.next_pack(Tree({}, {3: pack(3), 9: pack(9)})) == 10
+    assert chain.next_pack_number(SnapshotTree()) == 1
+    assert chain.next_pack_number(SnapshotTree({}, {3: pack(3), 9: pack(9)})) == 10
 
 
 def test_the_manifest_of_another_generation_is_refused():
-    written = next_manifest(NOTHING, STAMP, Tree(), Tree({"d": D}))
+    written = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree({"d": D}))
     other = replace(written.ref, generation=2, key=manifest_key(2, written.ref.digest))
     with pytest.raises(DamagedError, match="it says generation 1"):
         read_manifest(other, written.body)
@@ -170,7 +176,7 @@ def resigned(ref, body):
 
 
 def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
-    ref = next_manifest(NOTHING, STAMP, Tree(), Tree()).ref
+    ref = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree()).ref
     ref, body = resigned(ref, b'{"format":"reconcile-mirror/7"}\n')
     with pytest.raises(
         UnknownFormatError, match=f"{ref.key} cannot be read: .*'reconcile-mirror/7'"
@@ -192,25 +198,25 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
     ],
 )
 def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
-    first = next_manifest(NOTHING, STAMP, Tree(), Tree({"d": D, "d/f": F}))
-    packed = File("p", 0, 0, 1, (sha("b"),), random_trees.Packed(1, 512))
-    tree = Tree({"d": D, "d/f": F, "p": packed}, {1: pack(1)})
-    first = next_manifest(NOTHING, STAMP, Tree(), tree)
+    first = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree({"d": D, "d/f": F}))
+    packed = File("p", 0, 0, 1, (sha("b"),), random_trees.PackedBlob(1, 512))
+    tree = SnapshotTree({"d": D, "d/f": F, "p": packed}, {1: pack(1)})
+    first = next_manifest(NOTHING, STAMP, SnapshotTree(), tree)
     second = chain.new_delta(first.generation, STAMP, first.tree, first.tree)
-    header = next(manifest.lines(second.body))
+    header = next(manifest.iter_lines(second.body))
     ref, body = resigned(second.ref, b"\n".join([header, *lines, b""]))
     with pytest.raises(DamagedError) as refused:
-        assemble([(first.ref, first.body), (ref, body)])
+        replay_chain([(first.ref, first.body), (ref, body)])
     assert str(refused.value).startswith(f"{ref.key} is damaged: ")
     assert why in str(refused.value)
 
 
 def test_a_directory_may_become_a_link_when_what_was_below_is_gone():
-    before = Tree({"d": D, "d/f": F, "h": HardLink("h", "d/f")})
-    after = Tree({"d": Symlink("d", "elsewhere", 0)})
+    before = SnapshotTree({"d": D, "d/f": F, "h": HardLink("h", "d/f")})
+    after = SnapshotTree({"d": Symlink("d", "elsewhere", 0)})
     generation, tree, bodies = chained((before, next_manifest), (after, chain.new_delta))
     assert read(generation, bodies) == tree == after
 
 
 def test_no_manifest_is_the_empty_tree():
-    assert assemble([]) == Tree()
+    assert replay_chain([]) == SnapshotTree()

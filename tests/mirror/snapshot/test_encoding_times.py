@@ -2,7 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.snapshot.encoding import mtime_text, parse_mtime, parse_stamp, stamp_text
+from reconcile.mirror.snapshot.encoding import (
+    format_mtime,
+    format_timestamp,
+    parse_mtime,
+    parse_timestamp,
+)
 
 SECOND = 10**9
 FIRST, LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND - 1
@@ -10,12 +15,12 @@ FIRST, LAST = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND - 1
 
 @given(st.integers(-(2**63 - 1) * SECOND, (2**63 - 1) * SECOND))
 def test_every_time_that_a_file_can_have_comes_back(time):
-    assert parse_mtime(mtime_text(time)) == time
+    assert parse_mtime(format_mtime(time)) == time
 
 
 @given(st.integers(FIRST, LAST))
 def test_every_time_of_four_digit_years_comes_back(time):
-    assert parse_stamp(stamp_text(time)) == time
+    assert parse_timestamp(format_timestamp(time)) == time
 
 
 @pytest.mark.parametrize(
@@ -28,17 +33,17 @@ def test_every_time_of_four_digit_years_comes_back(time):
     ],
 )
 def test_times_before_1970_have_a_sign_and_count_down(time, text):
-    assert mtime_text(time) == text
+    assert format_mtime(time) == text
 
 
 def test_a_stamp_is_utc_with_nine_decimals():
-    assert stamp_text(1_769_860_800_123_456_789) == "2026-01-31T12:00:00.123456789Z"
+    assert format_timestamp(1_769_860_800_123_456_789) == "2026-01-31T12:00:00.123456789Z"
 
 
 @pytest.mark.parametrize("time", [FIRST - 1, LAST + 1])
 def test_other_years_have_no_stamp(time):
     with pytest.raises(ValueError, match="no time that a generation can have"):
-        stamp_text(time)
+        format_timestamp(time)
 
 
 @pytest.mark.parametrize(
@@ -59,4 +64,4 @@ def test_another_form_of_a_time_is_refused(text):
 )
 def test_another_form_of_a_stamp_is_refused(text):
     with pytest.raises(ValueError, match=r"no time such as|day is out of range"):
-        parse_stamp(text)
+        parse_timestamp(text)

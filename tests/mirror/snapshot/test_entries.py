@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.snapshot.encoding import check_path
-from reconcile.mirror.snapshot.entries import entry_line, parse_line
+from reconcile.mirror.snapshot.entries import encode_entry, parse_manifest_line
 from tests.mirror.snapshot import random_trees
 
 NUMBERS = ["0", "1", "99999999", "999999999", "9" * 18, "00", "-1", "1.0", "512", "8388608"]
@@ -40,7 +40,7 @@ values = st.tuples(
 
 def outcome(line):
     try:
-        return parse_line(line)
+        return parse_manifest_line(line)
     except ValueError:
         return "refused"
 
@@ -53,9 +53,11 @@ def test_the_short_way_to_read_a_file_gives_what_the_long_way_gives(given_values
 
 @given(random_trees.files("name").filter(lambda file: file.blobs))
 def test_every_file_is_read_as_it_was_written(file):
-    line = entry_line(file).rstrip()
-    assert parse_line(line) == file
-    assert parse_line(orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)) == file
+    line = encode_entry(file).rstrip()
+    assert parse_manifest_line(line) == file
+    assert (
+        parse_manifest_line(orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)) == file
+    )
 
 
 @pytest.mark.parametrize(

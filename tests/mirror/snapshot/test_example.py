@@ -6,8 +6,8 @@ import pytest
 
 from reconcile.mirror.snapshot import head as heads
 from reconcile.mirror.snapshot import keys
-from reconcile.mirror.snapshot.chain import assemble
-from reconcile.mirror.snapshot.pack import members
+from reconcile.mirror.snapshot.chain import replay_chain
+from reconcile.mirror.snapshot.pack import iter_members
 from tests.mirror.snapshot.example import PAGE, blocks, example, page_blocks
 from tests.mirror.snapshot.random_trees import object_keys
 
@@ -23,7 +23,7 @@ def test_the_page_shows_what_is_written():
 def test_the_example_is_read_back_as_it_was_meant():
     shop = example()
     head = heads.decode_head(shop.objects[keys.HEAD])
-    tree = assemble((ref, shop.objects[ref.key]) for ref in head.generation.chain)
+    tree = replay_chain((ref, shop.objects[ref.key]) for ref in head.generation.chain)
     assert tree == shop.tree
     assert head.generation == shop.generation
     assert object_keys(tree) <= shop.objects.keys()
@@ -32,7 +32,7 @@ def test_the_example_is_read_back_as_it_was_meant():
 def test_the_packs_of_the_example_are_whole():
     shop = example()
     packs = [shop.objects[keys.pack_key(pack.digest)] for pack in shop.tree.packs.values()]
-    assert [len(list(members(data))) for data in packs] == [2, 1]
+    assert [len(list(iter_members(data))) for data in packs] == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconcile.mirror.model import Alone, Directory, File, Generation, Packed, Tree, Writer
+from reconcile.mirror.model import (
+    Directory,
+    File,
+    Generation,
+    LooseBlobs,
+    PackedBlob,
+    SnapshotTree,
+    Writer,
+)
 from reconcile.mirror.snapshot import chain, keys
 from reconcile.mirror.snapshot.gc import (
-    Ages,
-    Mark,
-    Record,
-    decode_record,
-    encode_record,
-    needs,
-    roots,
-    sweep,
-    unneeded,
+    GarbageMark,
+    GcRecord,
+    GracePeriods,
+    decode_gc_record,
+    encode_gc_record,
+    find_deletable,
+    find_garbage,
+    find_roots,
+    iter_referenced_keys,
 )
-from reconcile.mirror.snapshot.manifest import decode
+from reconcile.mirror.snapshot.manifest import decode_manifest
 from reconcile.mirror.snapshot.pack import PackWriter
-from reconcile.mirror.snapshot.retention import Policy, committed, generation_of, kept
-from reconcile.mirror.store.port import Listed
+from reconcile.mirror.snapshot.retention import (
+    RetentionPolicy,
+    build_generation,
+    find_committed,
+    select_generations_to_keep,
+)
+from reconcile.mirror.store.port import ListedObject
 from tests.mirror.snapshot.manifest_builders import next_manifest
 from tests.mirror.snapshot.random_trees import object_keys, sha
 
@@ -41,43 +54,45 @@ class Session:
     now: float = 1000.0
     objects: dict[str, tuple[bytes, float]] = field(default_factory=dict)
     generation: Generation = field(default_factory=lambda: Generation(0, 0, ()))
-    tree: Tree = field(default_factory=Tree)
-    history: dict[int, tuple[Generation, Tree]] = field(default_factory=dict)
+    tree: SnapshotTree = field(default_factory=SnapshotTree)
+    history: dict[int, tuple[Generation, SnapshotTree]] = field(default_factory=dict)
     records: int = 0
 
     def put(self, key, body):
         self.objects[key] = (body, self.now)
 
     def listing(self):
-        return [Listed(key, len(body), at) for key, (body, at) in sorted(self.objects.items())]
+        return [
+            ListedObject(key, len(body), at) for key, (body, at) in sorted(self.objects.items())
+        ]
 
     def write(self, names, write):
         """Upload a generation; whether it is committed is another matter."""
-        packs = PackWriter(chain.next_pack(self.tree))
+        packs = PackWriter(chain.next_pack_number(self.tree))
         for name in names:
             packs.add(sha(f"small {name}"), f"small {name}".encode())
         [pack] = packs.finish() or [None]
         entries = {f"l{n}": self._large(f"l{n}", n) for n in names if n % 2}
         found = dict(self.tree.packs)
         if pack:
-            self.put(keys.pack_key(pack.described().digest), bytes(pack.body))
-            found[pack.number] = pack.described()
+            self.put(keys.pack_key(pack.build_pack().digest), bytes(pack.body))
+            found[pack.number] = pack.build_pack()
             for name in names:
                 digest = sha(f"small {name}")
-                place = Packed(pack.number, pack.offsets[digest])
+                place = PackedBlob(pack.number, pack.offsets[digest])
                 entries[f"s{name}"] = File(f"s{name}", 0, 0, len(f"small {name}"), (digest,), place)
         kept_entries = {p: e for p, e in self.tree.entries.items() if zlib.crc32(p.encode()) % 3}
         entries = dict(sorted({**kept_entries, **entries}.items()))
-        stamp = chain.Stamp(int(self.now * 10**9), WRITER)
+        stamp = chain.CommitInfo(int(self.now * 10**9), WRITER)
         how = write if self.generation.chain else next_manifest
-        written = how(self.generation, stamp, self.tree, Tree(entries, found))
+        written = how(self.generation, stamp, self.tree, SnapshotTree(entries, found))
         self.put(written.ref.key, written.body)
         return written
 
     def _large(self, path, number):
         digest = sha(f"large {number}")
         self.put(keys.blob_key(digest), f"large {number}".encode())
-        return File(path, 0, 0, 5, (digest,), Alone())
+        return File(path, 0, 0, 5, (digest,), LooseBlobs())
 
     def commit(self, names, write):
         written = self.write(names, write)
@@ -87,43 +102,47 @@ class Session:
     def live(self, policy, ages):
         """Return what is to be kept, as a garbage collection finds it out; and what it knows."""
         manifests = {
-            k: decode(b) for k, (b, _) in self.objects.items() if k.startswith("manifests/")
+            k: decode_manifest(b)
+            for k, (b, _) in self.objects.items()
+            if k.startswith("manifests/")
         }
         headers = {key: manifest.header for key, manifest in manifests.items()}
-        records = [decode_record(b) for k, (b, _) in self.objects.items() if k.startswith("gc/")]
+        records = [decode_gc_record(b) for k, (b, _) in self.objects.items() if k.startswith("gc/")]
         remembered = [ref for record in records for ref in record.history]
-        known = committed(self.generation, headers, remembered)
-        generations = [generation_of(ref, headers[key]) for key, ref in known.items()]
+        known = find_committed(self.generation, headers, remembered)
+        generations = [build_generation(ref, headers[key]) for key, ref in known.items()]
         assert {g.number: g for g in generations}.items() <= {
             number: generation for number, (generation, _) in self.history.items()
         }.items()
-        numbers = kept(generations, policy)
+        numbers = select_generations_to_keep(generations, policy)
         chosen = [g for g in generations if g.number in numbers]
-        counting = roots(self.listing(), chosen, ages)
+        counting = find_roots(self.listing(), chosen, ages)
         waiting, live = list(counting), set()
         while waiting:
             key = waiting.pop()
             if key not in live:
                 live.add(key)
-                waiting += needs(manifests[key]) if key in manifests else ()
+                waiting += iter_referenced_keys(manifests[key]) if key in manifests else ()
         return live, [known[g.chain[-1].key] for g in chosen], numbers
 
     def collect(self, policy):
         """Sweep what older records say, then mark anew."""
-        ages = Ages(self.now, GRACE, SKEW)
+        ages = GracePeriods(self.now, GRACE, SKEW)
         live, history, numbers = self.live(policy, ages)
         for key in [key for key in self.objects if key.startswith("gc/")]:
             body, written = self.objects[key]
-            for dead in sweep(Mark(written, decode_record(body).dead), self.listing(), live, ages):
+            for dead in find_deletable(
+                GarbageMark(written, decode_gc_record(body).dead), self.listing(), live, ages
+            ):
                 del self.objects[dead]
         self.records += 1
-        record = Record(int(self.now), tuple(history), unneeded(self.listing(), live))
-        self.put(f"gc/{self.records}.json", encode_record(record))
+        record = GcRecord(int(self.now), tuple(history), find_garbage(self.listing(), live))
+        self.put(f"gc/{self.records}.json", encode_gc_record(record))
         return numbers
 
     def assert_whole(self, number):
         generation, tree = self.history[number]
-        found = chain.assemble((ref, self.objects[ref.key][0]) for ref in generation.chain)
+        found = chain.replay_chain((ref, self.objects[ref.key][0]) for ref in generation.chain)
         assert found.entries == tree.entries
         for key in object_keys(found):
             assert key in self.objects, f"generation {number} lacks {key}"
@@ -137,7 +156,7 @@ steps = st.one_of(
     st.tuples(st.just("commit"), names, WRITES),
     st.tuples(st.just("fail"), names, WRITES),
     st.tuples(st.just("wait"), st.sampled_from([1.0, 60.0, 300.0]), st.none()),
-    st.tuples(st.just("collect"), st.builds(Policy, *[st.integers(0, 3)] * 3), st.none()),
+    st.tuples(st.just("collect"), st.builds(RetentionPolicy, *[st.integers(0, 3)] * 3), st.none()),
 )
 
 
@@ -174,7 +193,7 @@ def test_what_nothing_needs_is_gone_after_two_collections():
     for number in range(4):
         session.now += 1
         session.commit([number], lambda g, s, _, t: chain.new_base(g, s, t))
-    aged(session, Policy(1, 0, 0))
+    aged(session, RetentionPolicy(1, 0, 0))
     manifests = [key for key in session.objects if key.startswith("manifests/")]
     assert manifests == [session.generation.chain[-1].key]
     stored = {key for key in session.objects if key.startswith(("packs/", "blobs/"))}
@@ -186,15 +205,15 @@ def test_generations_before_a_gap_are_still_known_as_committed():
     for number in range(9):
         session.now = 3600.0 * (number // 3 + 1) + number
         session.commit([number], lambda g, s, _, t: chain.new_base(g, s, t))
-    policy = Policy(1, 9, 0)
+    policy = RetentionPolicy(1, 9, 0)
     aged(session, policy)
     manifests = [key for key in session.objects if key.startswith("manifests/")]
     assert [keys.manifest_generation(key) for key in manifests] == [3, 6, 9]
     assert session.collect(policy) == {3, 6, 9}
 
 
-LISTED = Listed(keys.blob_key(sha("dead")), 5, 0.0)
-MARK = Mark(1000.0, (LISTED,))
+LISTED = ListedObject(keys.blob_key(sha("dead")), 5, 0.0)
+MARK = GarbageMark(1000.0, (LISTED,))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +229,7 @@ MARK = Mark(1000.0, (LISTED,))
     ids=["after the grace time", "within it", "needed again", "gone", "written again", "unmarked"],
 )
 def test_only_what_was_dead_all_the_grace_time_is_swept(now, listing, live, swept):
-    assert sweep(MARK, listing, live, Ages(now, GRACE, SKEW)) == swept
+    assert find_deletable(MARK, listing, live, GracePeriods(now, GRACE, SKEW)) == swept
 
 
 def test_what_is_none_of_the_format_is_never_marked():
@@ -222,19 +241,22 @@ def test_what_is_none_of_the_format_is_never_marked():
         f"blobs/{sha('x')}.bak",
         "blobs/",
     ]
-    assert unneeded([Listed(key, 1, 0.0) for key in strangers], set()) == ()
+    assert find_garbage([ListedObject(key, 1, 0.0) for key in strangers], set()) == ()
 
 
 def test_a_young_manifest_counts_whoever_wrote_it():
     key = keys.manifest_key(9, sha("m"))
-    listing = [Listed(key, 1, 50.0), Listed(keys.pack_key(sha("p")), 1, 50.0)]
-    assert roots(listing, [], Ages(100.0, GRACE, SKEW)) == {key}
-    assert roots(listing, [], Ages(160.0, GRACE, SKEW)) == set()
+    listing = [ListedObject(key, 1, 50.0), ListedObject(keys.pack_key(sha("p")), 1, 50.0)]
+    assert find_roots(listing, [], GracePeriods(100.0, GRACE, SKEW)) == {key}
+    assert find_roots(listing, [], GracePeriods(160.0, GRACE, SKEW)) == set()
 
 
 def test_a_directory_alone_needs_nothing():
     written = next_manifest(
-        Generation(0, 0, ()), chain.Stamp(0, WRITER), Tree(), Tree({"d": Directory("d", 0, 0)})
+        Generation(0, 0, ()),
+        chain.CommitInfo(0, WRITER),
+        SnapshotTree(),
+        SnapshotTree({"d": Directory("d", 0, 0)}),
     )
-    assert list(needs(decode(written.body))) == []
+    assert list(iter_referenced_keys(decode_manifest(written.body))) == []
     assert written.ref.digest == hashlib.sha256(written.body).hexdigest()

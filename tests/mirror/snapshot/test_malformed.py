@@ -4,7 +4,7 @@ import pytest
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.snapshot.keys import CHUNK
-from reconcile.mirror.snapshot.manifest import decode
+from reconcile.mirror.snapshot.manifest import decode_manifest
 from tests.mirror.snapshot.manifest_builders import (
     BLOB,
     DIRECTORY,
@@ -74,7 +74,7 @@ MALFORMED = [
 @pytest.mark.parametrize(("line", "why"), MALFORMED)
 def test_a_malformed_line_is_refused_with_its_number_and_the_reason(first, line, why):
     with pytest.raises(DamagedError) as refused:
-        decode(text(first, {**PACK, "number": 0}, line))
+        decode_manifest(text(first, {**PACK, "number": 0}, line))
     assert str(refused.value).startswith("line 3: ")
     assert why in str(refused.value)
 
@@ -96,7 +96,7 @@ UNFIT = [
 @pytest.mark.parametrize(("body", "why"), UNFIT)
 def test_entries_that_do_not_fit_together_are_refused_in_a_base(body, why):
     with pytest.raises(DamagedError, match=rf"^line \d: {why}"):
-        decode(text(FIRST, *body))
+        decode_manifest(text(FIRST, *body))
 
 
 DISORDERED = [
@@ -113,4 +113,4 @@ DISORDERED = [
 @pytest.mark.parametrize(("body", "why"), DISORDERED)
 def test_lines_out_of_order_are_refused(body, why):
     with pytest.raises(DamagedError, match=rf"^line 3: .*{why}"):
-        decode(text(FIRST_DELTA, *body))
+        decode_manifest(text(FIRST_DELTA, *body))

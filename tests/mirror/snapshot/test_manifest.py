@@ -8,16 +8,21 @@ from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, UnknownFormatError
 from reconcile.mirror.model import (
-    Alone,
     Directory,
     File,
     HardLink,
-    Packed,
+    LooseBlobs,
+    PackedBlob,
+    SnapshotTree,
     Symlink,
-    Tree,
 )
 from reconcile.mirror.snapshot import manifest as gzipped
-from reconcile.mirror.snapshot.manifest import decode, encode_base, encode_delta, needed_packs
+from reconcile.mirror.snapshot.manifest import (
+    decode_manifest,
+    encode_base,
+    encode_delta,
+    find_needed_packs,
+)
 from tests.mirror.snapshot import random_trees
 from tests.mirror.snapshot.manifest_builders import (
     BLOB,
@@ -38,44 +43,46 @@ from tests.mirror.snapshot.random_trees import pack
 @given(random_trees.trees(), random_trees.writers, random_trees.completeness)
 def test_a_base_says_all_of_a_tree_and_the_packs_that_it_needs(tree, writer, completeness):
     header = replace(HEADER, writer=writer, completeness=completeness)
-    manifest = decode(encode_base(header, tree))
+    manifest = decode_manifest(encode_base(header, tree))
     assert manifest.header == header
     assert list(manifest.entries.items()) == list(tree.entries.items())
-    assert manifest.packs == tuple(needed_packs(tree).values())
-    assert manifest.gone == ()
+    assert manifest.packs == tuple(find_needed_packs(tree).values())
+    assert manifest.removed == ()
 
 
 @given(random_trees.trees(), random_trees.trees())
 def test_a_delta_says_exactly_what_differs(before, after):
-    manifest = decode(encode_delta(DELTA, before, after))
-    entries = {path: entry for path, entry in before.entries.items() if path not in manifest.gone}
+    manifest = decode_manifest(encode_delta(DELTA, before, after))
+    entries = {
+        path: entry for path, entry in before.entries.items() if path not in manifest.removed
+    }
     assert {**entries, **manifest.entries} == after.entries
     assert all(before.entries.get(path) != entry for path, entry in manifest.entries.items())
-    assert set(manifest.gone) == before.entries.keys() - after.entries.keys()
+    assert set(manifest.removed) == before.entries.keys() - after.entries.keys()
     assert {each.number for each in manifest.packs} == after.packs.keys() - before.packs.keys()
 
 
 @given(random_trees.trees())
 def test_equal_trees_give_equal_bytes(tree):
-    again = Tree(dict(tree.entries), dict(reversed(tree.packs.items())))
+    again = SnapshotTree(dict(tree.entries), dict(reversed(tree.packs.items())))
     assert encode_base(HEADER, tree) == encode_base(HEADER, again)
 
 
 def test_plain_lines_are_read_as_packed_ones_are():
-    data = encode_base(HEADER, Tree({"d": Directory("d", 0o755, 0)}))
-    assert decode(gzip.decompress(data)) == decode(data)
+    data = encode_base(HEADER, SnapshotTree({"d": Directory("d", 0o755, 0)}))
+    assert decode_manifest(gzip.decompress(data)) == decode_manifest(data)
 
 
 def test_a_manifest_of_a_newer_format_is_refused_by_name():
     newer = text({**FIRST, "format": "reconcile-mirror/2", "colour": "red"})
     with pytest.raises(UnknownFormatError, match="'reconcile-mirror/2'"):
-        decode(newer)
+        decode_manifest(newer)
 
 
 @pytest.mark.parametrize("first", [{**FIRST, "format": "tar"}, {"kind": "base"}, FILE])
 def test_what_says_no_format_of_ours_is_damaged(first):
     with pytest.raises(DamagedError, match="line 1: it does not say that its format"):
-        decode(text(first))
+        decode_manifest(text(first))
 
 
 HEADERS = [
@@ -99,7 +106,7 @@ HEADERS = [
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_malformed_header_is_refused(header):
     with pytest.raises(DamagedError, match=r"^line 1: "):
-        decode(text(header))
+        decode_manifest(text(header))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +116,11 @@ def test_a_malformed_header_is_refused(header):
         (b"\n", "line 1: is no JSON"),
         (b"not json\n", "line 1: is no JSON"),
         (text(FIRST)[:-1], "line 1: has no end"),
-        (gzipped.compress([text(FIRST)])[:-9], "line 2: is cut off: its gzip has no end"),
-        (gzipped.compress([text(FIRST)])[:20], "line 1: is cut off: its gzip has no end"),
-        (gzipped.compress([text(FIRST)]) + b"x", "line 2: is followed by bytes"),
+        (gzipped.compress_lines([text(FIRST)])[:-9], "line 2: is cut off: its gzip has no end"),
+        (gzipped.compress_lines([text(FIRST)])[:20], "line 1: is cut off: its gzip has no end"),
+        (gzipped.compress_lines([text(FIRST)]) + b"x", "line 2: is followed by bytes"),
         (
-            gzipped.compress([text(FIRST)]) + gzipped.compress([text(FILE)]),
+            gzipped.compress_lines([text(FIRST)]) + gzipped.compress_lines([text(FILE)]),
             "line 2: is followed by bytes",
         ),
         (b"\x1f\x8bnot gzip", "line 1: cannot be unpacked"),
@@ -121,14 +128,14 @@ def test_a_malformed_header_is_refused(header):
 )
 def test_what_is_not_whole_lines_is_refused(data, why):
     with pytest.raises(DamagedError, match=why):
-        decode(data)
+        decode_manifest(data)
 
 
 @given(st.binary())
 def test_arbitrary_bytes_are_refused(data):
-    for each in (data, gzipped.MAGIC + data, text(FIRST) + data + b"\n"):
+    for each in (data, gzipped.GZIP_MAGIC + data, text(FIRST) + data + b"\n"):
         with pytest.raises(DamagedError):
-            decode(each)
+            decode_manifest(each)
 
 
 @given(st.data(), random_trees.trees())
@@ -139,7 +146,7 @@ def test_a_manifest_with_any_byte_changed_or_cut_off_never_gives_another_tree(da
     flipped[at] ^= data.draw(st.integers(1, 255))
     for damaged in (whole[:at], bytes(flipped)):
         try:
-            assert decode(damaged).entries == tree.entries
+            assert decode_manifest(damaged).entries == tree.entries
         except (DamagedError, UnknownFormatError):
             continue
 
@@ -155,44 +162,46 @@ def test_any_other_value_in_any_field_is_refused_or_could_have_been_written(valu
     except (TypeError, orjson.JSONEncodeError):
         return
     try:
-        manifest = decode(encoded)
+        manifest = decode_manifest(encoded)
     except DamagedError:
         return
-    tree = Tree(manifest.entries, {each.number: each for each in manifest.packs})
-    assert decode(encode_base(HEADER, tree)).entries == manifest.entries
+    tree = SnapshotTree(manifest.entries, {each.number: each for each in manifest.packs})
+    assert decode_manifest(encode_base(HEADER, tree)).entries == manifest.entries
 
 
 def test_a_bomb_is_not_unpacked():
     bomb = gzip.compress(text(FIRST) + b" " * (64 << 20))
     with pytest.raises(DamagedError, match="line 2: is longer than"):
-        decode(bomb)
+        decode_manifest(bomb)
     with pytest.raises(DamagedError, match="comes after more than 1000000 bytes"):
-        decode(text(FIRST, *({**FILE, "path": f"{n:06}"} for n in range(20_000))), limit=1_000_000)
+        decode_manifest(
+            text(FIRST, *({**FILE, "path": f"{n:06}"} for n in range(20_000))), limit=1_000_000
+        )
 
 
 @pytest.mark.parametrize(
     "tree",
     [
-        Tree({"d/f": File("d/f", 0o644, 0, 0, (), Alone())}),
-        Tree({"b": Directory("b", 0, 0), "a": Directory("a", 0, 0)}),
-        Tree({"..": Directory("..", 0, 0)}),
-        Tree({"s": Symlink("s", "", 0)}),
-        Tree({"h": HardLink("h", "f")}),
-        Tree({"f": File("f", 0, 0, 5, (), Alone())}),
-        Tree({"f": File("f", 0, 0, 5, (BLOB,), Packed(1, 512))}),
-        Tree({"f": File("f", 0, 0, 5, (BLOB,), Packed(1, 512 * 64))}, {1: pack(1)}),
-        Tree({"f": File("f", 0, 0, 5, (BLOB,), Packed(1, 100))}, {1: pack(1)}),
+        SnapshotTree({"d/f": File("d/f", 0o644, 0, 0, (), LooseBlobs())}),
+        SnapshotTree({"b": Directory("b", 0, 0), "a": Directory("a", 0, 0)}),
+        SnapshotTree({"..": Directory("..", 0, 0)}),
+        SnapshotTree({"s": Symlink("s", "", 0)}),
+        SnapshotTree({"h": HardLink("h", "f")}),
+        SnapshotTree({"f": File("f", 0, 0, 5, (), LooseBlobs())}),
+        SnapshotTree({"f": File("f", 0, 0, 5, (BLOB,), PackedBlob(1, 512))}),
+        SnapshotTree({"f": File("f", 0, 0, 5, (BLOB,), PackedBlob(1, 512 * 64))}, {1: pack(1)}),
+        SnapshotTree({"f": File("f", 0, 0, 5, (BLOB,), PackedBlob(1, 100))}, {1: pack(1)}),
     ],
 )
 def test_what_no_reader_would_accept_is_not_written(tree):
     with pytest.raises(ValueError, match="'"):
         encode_base(HEADER, tree)
     with pytest.raises(ValueError, match="'"):
-        encode_delta(DELTA, Tree(), tree)
+        encode_delta(DELTA, SnapshotTree(), tree)
 
 
 def test_a_base_needs_the_header_of_a_base_and_a_delta_that_of_a_delta():
     with pytest.raises(ValueError, match="a base has no chain"):
-        encode_base(DELTA, Tree())
+        encode_base(DELTA, SnapshotTree())
     with pytest.raises(ValueError, match="a delta stands upon a chain"):
-        encode_delta(HEADER, Tree(), Tree())
+        encode_delta(HEADER, SnapshotTree(), SnapshotTree())

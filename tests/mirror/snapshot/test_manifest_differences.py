@@ -1,19 +1,19 @@
 from hypothesis import given
 
-from reconcile.mirror.model import Tree
-from reconcile.mirror.snapshot.manifest import compare
+from reconcile.mirror.model import SnapshotTree
+from reconcile.mirror.snapshot.manifest import diff_trees
 from tests.mirror.snapshot import random_trees
 
 
 @given(random_trees.trees())
 def test_a_tree_does_not_differ_from_itself(tree):
-    assert not compare(tree, Tree(dict(tree.entries), {}))
+    assert not diff_trees(tree, SnapshotTree(dict(tree.entries), {}))
 
 
 @given(random_trees.trees(), random_trees.trees())
 def test_differences_lead_from_one_tree_to_the_other(before, after):
-    found = compare(before, after)
-    entries = {path: entry for path, entry in before.entries.items() if path not in found.gone}
+    found = diff_trees(before, after)
+    entries = {path: entry for path, entry in before.entries.items() if path not in found.removed}
     assert not {entry.path for entry in found.added} & before.entries.keys()
     assert {entry.path for entry in found.changed} <= before.entries.keys()
     entries |= {entry.path: entry for entry in (*found.added, *found.changed)}

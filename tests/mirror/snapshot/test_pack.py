@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.model import Pack
 from reconcile.mirror.snapshot.pack import (
-    Member,
+    PackMember,
     PackWriter,
-    extract,
-    members,
+    extract_member,
+    iter_members,
     read_member,
     verify_pack,
 )
@@ -40,10 +40,10 @@ def one(datas):
 @given(blobs)
 def test_a_pack_is_read_back_member_by_member(datas):
     pack, data = one(datas)
-    verify_pack(pack.described(), data)
-    found = {member.digest: member for member in members(data)}
+    verify_pack(pack.build_pack(), data)
+    found = {member.digest: member for member in iter_members(data)}
     assert {name: member.offset for name, member in found.items()} == pack.offsets
-    assert {extract(data, member) for member in found.values()} == set(datas)
+    assert {extract_member(data, member) for member in found.values()} == set(datas)
     assert {bytes(read_member(data, member)) for member in found.values()} == set(datas)
 
 
@@ -54,7 +54,7 @@ def test_packs_are_numbered_on_and_every_blob_is_in_one(datas, target):
     assert set().union(*(pack.offsets for pack in packs)) == {digest(data) for data in datas}
     for pack in packs:
         data = bytes(pack.body)
-        assert pack.described() == Pack(pack.number, digest(data), len(data))
+        assert pack.build_pack() == Pack(pack.number, digest(data), len(data))
         assert len(pack.body) >= target or pack is packs[-1]
 
 
@@ -110,9 +110,9 @@ def test_any_changed_byte_is_noticed(datas, data):
     damaged = bytearray(whole)
     damaged[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(DamagedError, match="is damaged: it has"):
-        verify_pack(pack.described(), bytes(damaged))
+        verify_pack(pack.build_pack(), bytes(damaged))
     with pytest.raises(DamagedError, match="at byte"):
-        list(members(bytes(damaged)))
+        list(iter_members(bytes(damaged)))
 
 
 @given(blobs, st.data())
@@ -121,26 +121,26 @@ def test_a_pack_that_is_cut_off_or_goes_on_is_noticed(datas, data):
     at = data.draw(st.integers(0, len(whole) - 1))
     for damaged in (whole[:at], whole + whole[:512], whole + bytes(512)):
         with pytest.raises(DamagedError, match="is damaged"):
-            verify_pack(pack.described(), damaged)
+            verify_pack(pack.build_pack(), damaged)
         with pytest.raises(DamagedError, match="at byte"):
-            list(members(damaged))
+            list(iter_members(damaged))
 
 
 @given(st.binary(max_size=3000))
 def test_arbitrary_bytes_are_no_pack(data):
     with pytest.raises(DamagedError, match="at byte"):
-        list(members(data or b"x"))
+        list(iter_members(data or b"x"))
 
 
 @pytest.mark.parametrize("offset", [0, 100, 512 * 3, 10**9])
-@pytest.mark.parametrize("read", [extract, read_member])
+@pytest.mark.parametrize("read", [extract_member, read_member])
 def test_a_member_is_only_where_its_header_says(offset, read):
     _, data = one([b"blob", b"other"])
     with pytest.raises(DamagedError, match="the pack has no blob"):
-        read(data, Member(digest(b"blob"), offset, 4))
+        read(data, PackMember(digest(b"blob"), offset, 4))
 
 
 def test_a_member_of_another_size_is_not_there():
     pack, data = one([b"blob"])
     with pytest.raises(DamagedError, match="of 5 bytes at byte 512"):
-        extract(data, Member(digest(b"blob"), pack.offsets[digest(b"blob")], 5))
+        extract_member(data, PackMember(digest(b"blob"), pack.offsets[digest(b"blob")], 5))

@@ -1,42 +1,54 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.model import Alone, File, Pack, Packed, Tree
+from reconcile.mirror.model import File, LooseBlobs, Pack, PackedBlob, SnapshotTree
 from reconcile.mirror.snapshot.keys import pack_key
-from reconcile.mirror.snapshot.repack import NEVER, THRIFT, Move, Thrift, live_bytes, moved, moves
+from reconcile.mirror.snapshot.repack import (
+    DEFAULT_REPACK_POLICY,
+    NEVER_REPACK,
+    BlobMove,
+    RepackPolicy,
+    apply_blob_moves,
+    count_live_bytes,
+    plan_blob_moves,
+)
 from tests.mirror.snapshot import random_trees
 from tests.mirror.snapshot.random_trees import PACK_SIZE, object_keys, pack, sha
 
 
 def small(path, number, offset, size=512):
-    return File(path, 0, 0, size, (sha(path),), Packed(number, offset))
+    return File(path, 0, 0, size, (sha(path),), PackedBlob(number, offset))
 
 
 def tree(*files):
-    return Tree({each.path: each for each in files}, {1: pack(1), 2: pack(2)})
+    return SnapshotTree({each.path: each for each in files}, {1: pack(1), 2: pack(2)})
 
 
 def test_members_are_counted_once_with_their_headers_and_padding():
-    copy = File("z", 0, 0, 100, (sha("a"),), Packed(1, 512))
-    found = live_bytes(tree(small("a", 1, 512, 100), small("b", 1, 2048, 512), copy))
+    copy = File("z", 0, 0, 100, (sha("a"),), PackedBlob(1, 512))
+    found = count_live_bytes(tree(small("a", 1, 512, 100), small("b", 1, 2048, 512), copy))
     assert found == {1: 2048, 2: 0}
 
 
 def test_a_pack_with_little_that_is_needed_is_packed_anew():
     full = [small(f"f{n}", 2, 512 + 1024 * n) for n in range(30)]
-    found = moves(tree(small("a", 1, 4096), small("b", 1, 512), *full), Thrift(least_freed=1))
-    assert found == (Move(sha("b"), pack(1), 512, 512), Move(sha("a"), pack(1), 4096, 512))
+    found = plan_blob_moves(
+        tree(small("a", 1, 4096), small("b", 1, 512), *full), RepackPolicy(min_freed_bytes=1)
+    )
+    assert found == (BlobMove(sha("b"), pack(1), 512, 512), BlobMove(sha("a"), pack(1), 4096, 512))
 
 
 def test_nothing_is_moved_where_too_little_would_be_freed():
-    assert moves(tree(small("a", 1, 512)), Thrift(least_freed=2 * PACK_SIZE)) == ()
-    assert moves(Tree()) == ()
+    assert (
+        plan_blob_moves(tree(small("a", 1, 512)), RepackPolicy(min_freed_bytes=2 * PACK_SIZE)) == ()
+    )
+    assert plan_blob_moves(SnapshotTree()) == ()
 
 
 def test_what_was_moved_is_read_from_its_new_pack_and_the_old_one_is_not_needed():
-    before = tree(small("a", 1, 512), File("c", 0, 0, 5, (sha("c"),), Alone()))
-    after = moved(before, {sha("a"): Packed(3, 512)}, [pack(3)])
-    assert after.entries["a"].place == Packed(3, 512)
+    before = tree(small("a", 1, 512), File("c", 0, 0, 5, (sha("c"),), LooseBlobs()))
+    after = apply_blob_moves(before, {sha("a"): PackedBlob(3, 512)}, [pack(3)])
+    assert after.entries["a"].location == PackedBlob(3, 512)
     assert after.entries["c"] is before.entries["c"]
     assert pack_key(pack(1).digest) not in object_keys(after)
 
@@ -45,7 +57,7 @@ def lonely(number, size):
     """A file that is all there is in a pack of its own, of that size."""
     path = f"f{number:03}"
     return (
-        File(path, 0, 0, size - 3 * 512, (sha(path),), Packed(number, 512)),
+        File(path, 0, 0, size - 3 * 512, (sha(path),), PackedBlob(number, 512)),
         Pack(number, sha(f"lonely {number}"), size),
     )
 
@@ -53,7 +65,7 @@ def lonely(number, size):
 def many(*sizes):
     found = [lonely(number, size) for number, size in enumerate(sizes, 1)]
     files = {file.path: file for file, _ in found}
-    return Tree(files, {pack.number: pack for _, pack in found})
+    return SnapshotTree(files, {pack.number: pack for _, pack in found})
 
 
 def numbers(found):
@@ -61,52 +73,59 @@ def numbers(found):
 
 
 def test_small_packs_are_packed_anew_when_there_are_more_than_may_lie_about():
-    assert moves(many(*[2048] * THRIFT.most_small)) == ()
-    assert numbers(moves(many(*[2048] * 33, THRIFT.small, 8 << 20))) == [*range(1, 34)]
+    assert plan_blob_moves(many(*[2048] * DEFAULT_REPACK_POLICY.max_small_packs)) == ()
+    assert numbers(
+        plan_blob_moves(many(*[2048] * 33, DEFAULT_REPACK_POLICY.small_pack_size, 8 << 20))
+    ) == [*range(1, 34)]
 
 
 def test_small_packs_in_which_nothing_is_needed_do_not_count():
     found = many(*[2048] * 40)
-    few = {path: file for path, file in found.entries.items() if file.place.pack <= 32}
-    assert moves(Tree(few, found.packs)) == ()
+    few = {path: file for path, file in found.entries.items() if file.location.pack <= 32}
+    assert plan_blob_moves(SnapshotTree(few, found.packs)) == ()
 
 
 def test_one_pass_reads_no_more_than_it_may_and_the_smallest_first():
     sizes = [900 << 10, 2048, 800 << 10, 4096]
-    some = Thrift(most_small=1, most_read=(800 << 10) + 8192)
-    assert numbers(moves(many(*sizes), some)) == [2, 3, 4]
-    assert numbers(moves(many(*sizes), Thrift(most_small=1, most_packs=2))) == [2, 4]
+    some = RepackPolicy(max_small_packs=1, max_read_bytes=(800 << 10) + 8192)
+    assert numbers(plan_blob_moves(many(*sizes), some)) == [2, 3, 4]
+    assert numbers(plan_blob_moves(many(*sizes), RepackPolicy(max_small_packs=1, max_packs=2))) == [
+        2,
+        4,
+    ]
 
 
 def test_sparse_packs_wait_until_they_waste_enough_together():
     packs = {number: Pack(number, sha(f"sparse {number}"), 8 << 20) for number in range(1, 10)}
     files = [small(f"f{number}", number, 512) for number in packs]
     found = {file.path: file for file in files}
-    assert moves(Tree(dict(list(found.items())[:8]), packs)) == ()
-    assert numbers(moves(Tree(found, packs))) == [*range(1, 9)]
+    assert plan_blob_moves(SnapshotTree(dict(list(found.items())[:8]), packs)) == ()
+    assert numbers(plan_blob_moves(SnapshotTree(found, packs))) == [*range(1, 9)]
 
 
 @given(random_trees.trees())
 def test_who_never_packs_anew_moves_nothing(tree):
-    assert moves(tree, NEVER) == ()
+    assert plan_blob_moves(tree, NEVER_REPACK) == ()
 
 
 @given(random_trees.trees(), st.integers(0, 3))
 def test_what_is_moved_is_needed_comes_once_and_in_order(before, most):
-    found = moves(before, Thrift(most_small=most, least_freed=0))
+    found = plan_blob_moves(before, RepackPolicy(max_small_packs=most, min_freed_bytes=0))
     assert [*found] == sorted({*found}, key=lambda move: (move.pack.number, move.offset))
-    places = {(e.place.pack, e.place.offset) for e in before.entries.values() if packed(e)}
+    places = {(e.location.pack, e.location.offset) for e in before.entries.values() if packed(e)}
     assert {(move.pack.number, move.offset) for move in found} <= places
 
 
 def packed(entry):
-    return isinstance(entry, File) and isinstance(entry.place, Packed)
+    return isinstance(entry, File) and isinstance(entry.location, PackedBlob)
 
 
 @given(random_trees.trees())
 def test_moving_changes_nothing_but_places(before):
-    found = moves(before, Thrift(least_freed=0, most_small=0))
-    after = moved(before, {move.digest: Packed(9, move.offset) for move in found}, [pack(9)])
+    found = plan_blob_moves(before, RepackPolicy(min_freed_bytes=0, max_small_packs=0))
+    after = apply_blob_moves(
+        before, {move.digest: PackedBlob(9, move.offset) for move in found}, [pack(9)]
+    )
     assert after.entries.keys() == before.entries.keys()
     for path, entry in after.entries.items():
         was = before.entries[path]

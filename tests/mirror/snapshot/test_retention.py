@@ -1,18 +1,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.mirror.model import Generation, Missing, Whole
-from reconcile.mirror.snapshot.retention import DAY, HOUR, Policy, kept
+from reconcile.mirror.model import Complete, Generation, Partial
+from reconcile.mirror.snapshot.retention import (
+    DAY,
+    HOUR,
+    RetentionPolicy,
+    select_generations_to_keep,
+)
 
 ANY = st.integers(0, 5)
-policies = st.builds(Policy, ANY, ANY, ANY)
+policies = st.builds(RetentionPolicy, ANY, ANY, ANY)
 histories = st.lists(st.tuples(st.integers(0, 100 * HOUR), st.booleans()), max_size=30).map(
     lambda points: [at(n, time, whole=whole) for n, (time, whole) in enumerate(points, 1)]
 )
 
 
 def at(number, time, *, whole=True):
-    return Generation(number, time, (), Whole() if whole else Missing(1, 1))
+    return Generation(number, time, (), Complete() if whole else Partial(1, 1))
 
 
 def every(count, period):
@@ -20,19 +25,21 @@ def every(count, period):
 
 
 def test_the_last_ones_are_kept():
-    assert kept(every(9, 1), Policy(3, 0, 0)) == {6, 7, 8}
+    assert select_generations_to_keep(every(9, 1), RetentionPolicy(3, 0, 0)) == {6, 7, 8}
 
 
 def test_of_each_hour_the_last_one_is_kept():
-    assert kept(every(12, HOUR // 4), Policy(1, 2, 0)) == {7, 11}
+    assert select_generations_to_keep(every(12, HOUR // 4), RetentionPolicy(1, 2, 0)) == {7, 11}
 
 
 def test_of_each_day_the_last_one_is_kept():
-    assert kept(every(8, DAY // 2), Policy(1, 0, 3)) == {3, 5, 7}
+    assert select_generations_to_keep(every(8, DAY // 2), RetentionPolicy(1, 0, 3)) == {3, 5, 7}
 
 
 def test_hours_without_a_generation_do_not_count():
-    assert kept([at(1, 0), at(2, 50 * HOUR), at(3, 90 * HOUR)], Policy(1, 3, 0)) == {1, 2, 3}
+    assert select_generations_to_keep(
+        [at(1, 0), at(2, 50 * HOUR), at(3, 90 * HOUR)], RetentionPolicy(1, 3, 0)
+    ) == {1, 2, 3}
 
 
 def test_of_an_hour_the_last_whole_one_is_kept_and_a_partial_one_only_if_none_is_whole():
@@ -43,31 +50,33 @@ def test_of_an_hour_the_last_whole_one_is_kept_and_a_partial_one_only_if_none_is
         at(4, HOUR + 1, whole=False),
         at(5, 2 * HOUR),
     ]
-    assert kept(history, Policy(1, 3, 0)) == {1, 4, 5}
+    assert select_generations_to_keep(history, RetentionPolicy(1, 3, 0)) == {1, 4, 5}
 
 
 def test_the_last_whole_one_is_kept_while_newer_ones_are_partial():
     history = [at(1, 0), at(2, 1), at(3, 2, whole=False), at(4, 3, whole=False)]
-    assert kept(history, Policy(0, 0, 0)) == {2, 4}
+    assert select_generations_to_keep(history, RetentionPolicy(0, 0, 0)) == {2, 4}
 
 
 def test_what_is_last_is_told_by_number_where_a_clock_went_back():
-    assert kept([at(1, 90), at(2, 10), at(3, 50)], Policy(2, 0, 0)) == {2, 3}
+    assert select_generations_to_keep(
+        [at(1, 90), at(2, 10), at(3, 50)], RetentionPolicy(2, 0, 0)
+    ) == {2, 3}
 
 
 @given(histories, policies)
 def test_the_current_one_and_the_last_whole_one_are_always_kept(history, policy):
-    found = kept(history, policy)
+    found = select_generations_to_keep(history, policy)
     assert found <= {each.number for each in history}
     assert len(found) <= max(policy.last, 1) + policy.hourly + policy.daily + 1
     if history:
         assert history[-1].number in found
-    whole = [each.number for each in history if each.completeness == Whole()]
+    whole = [each.number for each in history if each.completeness == Complete()]
     assert set(whole[-1:]) <= found
 
 
 @given(histories, policies)
 def test_what_is_let_go_today_is_not_missed_tomorrow(history, policy):
-    found = kept(history, policy)
+    found = select_generations_to_keep(history, policy)
     left = [each for each in history if each.number in found]
-    assert kept(left, policy) == found
+    assert select_generations_to_keep(left, policy) == found

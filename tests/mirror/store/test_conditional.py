@@ -3,8 +3,13 @@
 import pytest
 
 from reconcile.mirror.errors import DeniedError, PreconditionError, StoreAwayError, StoreError
-from reconcile.mirror.store.conditional import SingleWriterStore, Verdict, demand, probe
-from reconcile.mirror.store.port import ABSENT, Absent
+from reconcile.mirror.store.conditional import (
+    ConditionalWriteSupport,
+    SingleWriterStore,
+    probe_conditional_writes,
+    require_conditional_writes,
+)
+from reconcile.mirror.store.port import ABSENT, ObjectAbsent
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.memory_store import MemoryBucket, MemoryStore, Request
 from tests.s3 import buckets, front
@@ -14,7 +19,10 @@ from tests.s3.faults import Asked, Fault, Pass, Strip, always
 
 def test_a_store_that_honours_conditions_is_left_as_it_was() -> None:
     bucket = MemoryBucket()
-    assert probe(bucket.below("team/one/"), "probe/x") is Verdict.HONOURED
+    assert (
+        probe_conditional_writes(bucket.below("team/one/"), "probe/x")
+        is ConditionalWriteSupport.HONOURED
+    )
     assert bucket.objects == {}
     assert len(bucket.requests) == 5
 
@@ -22,7 +30,7 @@ def test_a_store_that_honours_conditions_is_left_as_it_was() -> None:
 @pytest.mark.s3
 def test_the_real_server_honours_conditions(s3_server: S3Server) -> None:
     store = S3Store(s3_server.location(buckets.fresh(s3_server), "p/"), s3_server.credentials)
-    assert probe(store, "probe/x") is Verdict.HONOURED
+    assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.HONOURED
     assert list(store.list("")) == []
 
 
@@ -35,9 +43,9 @@ def test_a_server_that_ignores_conditions_is_found_out(moto_server: S3Server) ->
     with front.running(moto_server) as before:
         store = S3Store(before.server.location(bucket), moto_server.credentials)
         before.plan = always(Strip("If-"))
-        assert probe(store, "probe/x") is Verdict.IGNORES_ABSENT
+        assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.IGNORES_ABSENT
         before.plan = _ignores_etags
-        assert probe(store, "probe/x") is Verdict.IGNORES_ETAG
+        assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.IGNORES_ETAG
         assert list(store.list("")) == []
 
 
@@ -49,7 +57,7 @@ class Unfit(MemoryStore):
         self.error = error
         self.absent_too = absent_too
 
-    def put_if(self, key: str, body: bytes, etag: str | Absent) -> str:
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         if self.absent_too or isinstance(etag, str):
             raise self.error
         return super().put_if(key, body, etag)
@@ -57,17 +65,20 @@ class Unfit(MemoryStore):
 
 def test_a_server_that_refuses_its_own_etag_is_found_out() -> None:
     store = Unfit(PreconditionError("no"), absent_too=False)
-    assert probe(store, "probe/x") is Verdict.REFUSES_ETAG
+    assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.REFUSES_ETAG
 
 
 def test_a_server_without_conditional_writes_is_found_out() -> None:
-    assert probe(Unfit(StoreError("501"), absent_too=True), "probe/x") is Verdict.UNKNOWN
+    assert (
+        probe_conditional_writes(Unfit(StoreError("501"), absent_too=True), "probe/x")
+        is ConditionalWriteSupport.UNKNOWN
+    )
 
 
 @pytest.mark.parametrize("error", [DeniedError("no right"), StoreAwayError("away")])
 def test_a_store_that_cannot_be_asked_is_no_verdict(error: StoreError) -> None:
     with pytest.raises(type(error)):
-        probe(Unfit(error, absent_too=True), "probe/x")
+        probe_conditional_writes(Unfit(error, absent_too=True), "probe/x")
 
 
 def test_a_writer_without_the_right_to_delete_may_probe_too() -> None:
@@ -77,15 +88,15 @@ def test_a_writer_without_the_right_to_delete_may_probe_too() -> None:
         return DeniedError("no") if request.method == "delete" else None
 
     bucket.fault = no_deletes
-    assert probe(bucket.below(""), "probe/x") is Verdict.HONOURED
+    assert probe_conditional_writes(bucket.below(""), "probe/x") is ConditionalWriteSupport.HONOURED
 
 
 def test_only_somebody_who_vouches_may_use_a_store_that_does_not_honour_them() -> None:
-    demand(Verdict.HONOURED, single_writer=False)
-    demand(Verdict.IGNORES_ETAG, single_writer=True)
-    for verdict in set(Verdict) - {Verdict.HONOURED}:
+    require_conditional_writes(ConditionalWriteSupport.HONOURED, single_writer=False)
+    require_conditional_writes(ConditionalWriteSupport.IGNORES_ETAG, single_writer=True)
+    for verdict in set(ConditionalWriteSupport) - {ConditionalWriteSupport.HONOURED}:
         with pytest.raises(StoreError, match=r"--single-writer") as caught:
-            demand(verdict, single_writer=False)
+            require_conditional_writes(verdict, single_writer=False)
         assert verdict.value in str(caught.value)
 
 

@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.config import IdentityAccess, Mode, StaticAccess, Style, mode, storage
-from reconcile.mirror.store.factory import Mounts, Place, open_store
+from reconcile.mirror.store.config import (
+    AddressingStyle,
+    StaticKeyAuth,
+    StorageMode,
+    WebIdentityAuth,
+    parse_storage_config,
+    parse_storage_mode,
+)
+from reconcile.mirror.store.factory import Mounts, StoreOptions, open_store
 from reconcile.mirror.store.port import ABSENT
 from tests.mirror.store.secrets import mount
 from tests.s3 import buckets, recorder
@@ -22,19 +29,22 @@ WHOLE = {
 
 
 def test_a_project_that_says_nothing_shares() -> None:
-    assert mode({}) is Mode.SHARED
-    assert mode({"STORAGE_MODE": "shared", "S3_ENDPOINT": "left over"}) is Mode.SHARED
-    assert mode(WHOLE) is Mode.CUSTOM
+    assert parse_storage_mode({}) is StorageMode.SHARED
+    assert (
+        parse_storage_mode({"STORAGE_MODE": "shared", "S3_ENDPOINT": "left over"})
+        is StorageMode.SHARED
+    )
+    assert parse_storage_mode(WHOLE) is StorageMode.CUSTOM
 
 
 def test_storage_without_a_mode_is_ambiguous() -> None:
     with pytest.raises(SettingsError, match="has S3_ENDPOINT, S3_BUCKET but no STORAGE_MODE"):
-        mode({"S3_ENDPOINT": "https://x", "S3_BUCKET": "y"})
+        parse_storage_mode({"S3_ENDPOINT": "https://x", "S3_BUCKET": "y"})
 
 
 def test_an_unknown_mode_is_quoted() -> None:
     with pytest.raises(SettingsError, match="STORAGE_MODE is `Custom`"):
-        mode({"STORAGE_MODE": "Custom"})
+        parse_storage_mode({"STORAGE_MODE": "Custom"})
 
 
 @pytest.mark.parametrize("name", ["S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"])
@@ -42,15 +52,17 @@ def test_an_unknown_mode_is_quoted() -> None:
 def test_what_is_missing_is_named_and_replaced_by_nothing(name: str, *, empty: bool) -> None:
     values = {key: value for key, value in WHOLE.items() if key != name}
     with pytest.raises(SettingsError, match=f"^{name} missing or empty"):
-        storage(values | ({name: ""} if empty else {}), web_identity=False)
+        parse_storage_config(values | ({name: ""} if empty else {}), web_identity=False)
 
 
 def test_a_whole_secret_is_a_location() -> None:
-    found = storage(WHOLE | {"S3_REGION": "eu-west-1", "S3_STYLE": "path"}, web_identity=False)
+    found = parse_storage_config(
+        WHOLE | {"S3_REGION": "eu-west-1", "S3_STYLE": "path"}, web_identity=False
+    )
     assert found.location.endpoint == "https://minio.example:9000"
     assert (found.location.bucket, found.location.region) == ("sessions", "eu-west-1")
-    assert found.location.style is Style.PATH
-    assert found.access == StaticAccess()
+    assert found.location.style is AddressingStyle.PATH
+    assert found.auth == StaticKeyAuth()
 
 
 @pytest.mark.parametrize(
@@ -68,9 +80,9 @@ def test_a_whole_secret_is_a_location() -> None:
 )
 def test_the_region_and_sts_follow_from_the_endpoint(endpoint: str, region: str, sts: str) -> None:
     values = {"S3_ENDPOINT": endpoint, "S3_BUCKET": "sessions", "S3_ROLE_ARN": "arn:x"}
-    found = storage(values, web_identity=True)
+    found = parse_storage_config(values, web_identity=True)
     assert found.location.region == region
-    assert found.access == IdentityAccess("arn:x", sts)
+    assert found.auth == WebIdentityAuth("arn:x", sts)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,7 @@ def test_the_region_and_sts_follow_from_the_endpoint(endpoint: str, region: str,
 )
 def test_an_endpoint_that_is_none_is_refused_without_repeating_it(endpoint: str) -> None:
     with pytest.raises(SettingsError, match="S3_ENDPOINT must be like") as caught:
-        storage(WHOLE | {"S3_ENDPOINT": endpoint}, web_identity=False)
+        parse_storage_config(WHOLE | {"S3_ENDPOINT": endpoint}, web_identity=False)
     assert "pw" not in str(caught.value)
 
 
@@ -88,14 +100,14 @@ def test_an_endpoint_that_is_none_is_refused_without_repeating_it(endpoint: str)
 )
 def test_other_nonsense_is_quoted(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is `{value}`"):
-        storage(WHOLE | {name: value}, web_identity=False)
+        parse_storage_config(WHOLE | {name: value}, web_identity=False)
 
 
 def test_a_store_is_opened_from_what_is_mounted(moto_server: S3Server, tmp_path: Path) -> None:
     values = WHOLE | {"S3_ENDPOINT": moto_server.url, "S3_BUCKET": buckets.fresh(moto_server)}
     shared = mount(tmp_path / "shared", {**values, "S3_BUCKET": buckets.fresh(moto_server)})
     project = mount(tmp_path / "project", values)
-    place = Place("team/one/", "one")
+    place = StoreOptions("team/one/", "one")
     mounts = Mounts(project=str(project), shared=str(shared))
     open_store(mounts, place).put_if("HEAD", b"", ABSENT)
     mount(project, {"STORAGE_MODE": "shared"})
@@ -108,19 +120,19 @@ def test_a_broken_own_storage_is_not_replaced_by_the_shared_one(tmp_path: Path) 
     shared = mount(tmp_path / "shared", WHOLE)
     project = mount(tmp_path / "project", {"STORAGE_MODE": "custom", "S3_BUCKET": "mine"})
     with pytest.raises(SettingsError, match="S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY missing"):
-        open_store(Mounts(str(project), str(shared)), Place("team/one/", "one"))
+        open_store(Mounts(str(project), str(shared)), StoreOptions("team/one/", "one"))
 
 
 def test_shared_storage_that_is_not_mounted_is_said(tmp_path: Path) -> None:
     project = mount(tmp_path / "project", {"STORAGE_MODE": "shared"})
     with pytest.raises(SettingsError, match="is not mounted"):
-        open_store(Mounts(project=str(project)), Place("team/one/", "one"))
+        open_store(Mounts(project=str(project)), StoreOptions("team/one/", "one"))
 
 
 def test_an_authority_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     project = mount(tmp_path / "project", WHOLE)
     with pytest.raises(SettingsError, match=r"no file of authorities /no/such\.pem"):
-        open_store(Mounts(str(project), ca_file="/no/such.pem"), Place("team/one/", "one"))
+        open_store(Mounts(str(project), ca_file="/no/such.pem"), StoreOptions("team/one/", "one"))
 
 
 def test_web_identity_asks_the_endpoints_own_sts(tmp_path: Path) -> None:
@@ -129,7 +141,7 @@ def test_web_identity_asks_the_endpoints_own_sts(tmp_path: Path) -> None:
         project = mount(tmp_path / "project", values)
         (tmp_path / "token").write_text("jwt")
         mounts = Mounts(str(project), token=str(tmp_path / "token"))
-        store = open_store(mounts, Place("team/one/", "fix login/é"))
+        store = open_store(mounts, StoreOptions("team/one/", "fix login/é"))
         with pytest.raises(Exception, match="cannot be read"):
             store.get("HEAD")
         [received] = server.received

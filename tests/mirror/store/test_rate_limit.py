@@ -8,11 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError, StoreAwayError
-from reconcile.mirror.restore.downloader import Buffer
+from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT
-from reconcile.mirror.store.rate_limit import BURST, Pace, PacedStore, PatientClock
-from reconcile.mirror.store.retry import Backoff, RetryingStore
-from reconcile.mirror.units import bytes_per_second
+from reconcile.mirror.store.rate_limit import (
+    BURST_SECONDS,
+    RateLimitedStore,
+    RateLimiter,
+    ThrottleAwareClock,
+)
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
+from reconcile.mirror.units import parse_bandwidth
 from tests.mirror.memory_store import MemoryStore, Request
 from tests.mirror.store.clocks import FakeClock
 
@@ -28,9 +33,9 @@ class World:
         self.clock = FakeClock()
         self.free = False
         self.heard: list[float] = []
-        self.pace = Pace(rate, self.clock, lambda: self.free, self.heard.append)
+        self.pace = RateLimiter(rate, self.clock, lambda: self.free, self.heard.append)
         self.memory = MemoryStore()
-        self.store = PacedStore(self.memory, self.pace)
+        self.store = RateLimitedStore(self.memory, self.pace)
 
     def put(self, body: bytes = PACK) -> None:
         self.store.put("packs/one", [body[:7], body[7:]], hashlib.sha256(body).hexdigest())
@@ -45,21 +50,21 @@ def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: World) -> 
     world.put()
     assert world.clock.time == 0
     world.put()
-    assert world.clock.time == 16 - BURST
+    assert world.clock.time == 16 - BURST_SECONDS
     world.put()
-    assert world.clock.time == 32 - BURST
+    assert world.clock.time == 32 - BURST_SECONDS
 
 
 def test_what_was_got_counts_as_what_was_sent(world: World) -> None:
     world.put()
     assert world.store.get("packs/one").body == PACK
-    assert world.clock.time == 16 - BURST
+    assert world.clock.time == 16 - BURST_SECONDS
     assert world.store.get_range("packs/one", 5, MIB) == PACK[:MIB]
-    assert world.clock.time == 32 - BURST
-    assert world.store.get_into("packs/one", Buffer(memoryview(bytearray(PACK)))) == len(PACK)
-    assert world.clock.time == 33 - BURST
+    assert world.clock.time == 32 - BURST_SECONDS
+    assert world.store.get_into("packs/one", MemorySink(memoryview(bytearray(PACK)))) == len(PACK)
+    assert world.clock.time == 33 - BURST_SECONDS
     world.put(b"next")
-    assert world.clock.time == 49 - BURST
+    assert world.clock.time == 49 - BURST_SECONDS
 
 
 def test_small_requests_after_a_rest_wait_for_nothing(world: World) -> None:
@@ -78,7 +83,7 @@ def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: World) 
     assert world.clock.waits == []
     assert world.memory.get("HEAD").etag == etag
     world.put()
-    assert world.clock.time == 17 - BURST
+    assert world.clock.time == 17 - BURST_SECONDS
 
 
 def test_lists_and_deletes_wait_for_nothing(world: World) -> None:
@@ -128,8 +133,8 @@ def test_the_seconds_that_were_waited_are_told(world: World) -> None:
     world.put()
     world.put()
     world.put()
-    assert world.heard == [16 - BURST, 16]
-    assert world.pace.waited() == 32 - BURST
+    assert world.heard == [16 - BURST_SECONDS, 16]
+    assert world.pace.throttled_seconds() == 32 - BURST_SECONDS
 
 
 def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(world: World) -> None:
@@ -142,11 +147,11 @@ def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(world
         return StoreAwayError("503")
 
     world.memory.bucket.fault = fault
-    patient = PatientClock(world.clock, world.pace)
-    store = RetryingStore(world.store, patient, Backoff(budget=10, first=1))
+    patient = ThrottleAwareClock(world.clock, world.pace)
+    store = RetryingStore(world.store, patient, RetryPolicy(timeout=10, initial_delay=1))
     store.put("packs/one", [PACK], DIGEST)
     assert left == [0]
-    assert world.clock.time >= 3 * 16 - BURST
+    assert world.clock.time >= 3 * 16 - BURST_SECONDS
     assert patient.monotonic() == 1 + 2 + 4
 
 
@@ -155,8 +160,8 @@ def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) ->
     world = World(rate * MIB)
     sent = 0
     for size in sizes:
-        world.pace.take(size)
-        assert sent <= rate * MIB * (world.clock.time + BURST) + MIB / 1000
+        world.pace.acquire(size)
+        assert sent <= rate * MIB * (world.clock.time + BURST_SECONDS) + MIB / 1000
         sent += size
 
 
@@ -172,7 +177,7 @@ def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) ->
     ],
 )
 def test_bandwidths_are_read_as_people_write_them(text: str, rate: float) -> None:
-    assert bytes_per_second(text) == rate
+    assert parse_bandwidth(text) == rate
 
 
 @pytest.mark.parametrize(
@@ -180,4 +185,4 @@ def test_bandwidths_are_read_as_people_write_them(text: str, rate: float) -> Non
 )
 def test_a_bandwidth_that_makes_no_sense_is_refused_with_a_good_one(text: str) -> None:
     with pytest.raises(SettingsError, match=r"no bandwidth: write bytes a second.*such as 20MiB"):
-        bytes_per_second(text)
+        parse_bandwidth(text)

@@ -14,13 +14,13 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.restore.downloader import Buffer
+from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT, Store
-from reconcile.mirror.store.retry import Backoff, RetryingStore, Setback
+from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
 from tests.mirror.store.clocks import FakeClock
 
-BACKOFF = Backoff(budget=60, first=1, longest=8)
+BACKOFF = RetryPolicy(timeout=60, initial_delay=1, max_delay=8)
 AWAY = StoreAwayError("the store is away")
 
 
@@ -46,7 +46,7 @@ def opened(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get("a").body,
-    "get_into": lambda store: store.get_into("a", Buffer(memoryview(bytearray(1)))),
+    "get_into": lambda store: store.get_into("a", MemorySink(memoryview(bytearray(1)))),
     "get_range": lambda store: store.get_range("a", 0, 1),
     "put": lambda store: store.put("d", [b"d"], hashlib.sha256(b"d").hexdigest()),
     "list": lambda store: [each.key for each in store.list("")],
@@ -89,7 +89,7 @@ REFUSALS = [
     StoreError("301"),
     StoreAwayError("500"),
 ]
-PATIENT = Backoff(budget=60, first=1, longest=8, refusals=True)
+PATIENT = RetryPolicy(timeout=60, initial_delay=1, max_delay=8, retry_denied=True)
 
 
 def patient(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
@@ -117,7 +117,7 @@ def test_a_refusal_that_does_not_pass_keeps_its_kind_and_its_words(error: StoreE
     ) as caught:
         store.get("a")
     assert type(caught.value) is type(error)
-    assert clock.time <= PATIENT.budget
+    assert clock.time <= PATIENT.timeout
 
 
 def test_whoever_hopes_takes_a_clear_absence_for_what_it_is() -> None:
@@ -184,11 +184,11 @@ def test_a_stop_cuts_the_wait_short_and_nothing_is_tried_again() -> None:
 
 
 def test_each_setback_is_told() -> None:
-    told: list[Setback] = []
+    told: list[RetryEvent] = []
     bucket = MemoryBucket()
     bucket.fault = failing(2)
     assert list(RetryingStore(bucket.below(""), FakeClock(), BACKOFF, told.append).list("")) == []
-    assert [(each.failures, each.pause) for each in told] == [(1, 1), (2, 2)]
+    assert [(each.failures, each.delay) for each in told] == [(1, 1), (2, 2)]
 
 
 def test_a_list_goes_on_where_it_broke() -> None:
@@ -215,6 +215,6 @@ def test_a_list_goes_on_where_it_broke() -> None:
 def test_a_pause_is_never_shorter_than_wished_nor_longer_than_it_need_be(
     failures: int, jitter: float, wish: float
 ) -> None:
-    pause = BACKOFF.pause(failures, jitter, wish)
-    assert wish <= pause <= max(wish, BACKOFF.longest)
-    assert pause >= BACKOFF.first / 2
+    pause = BACKOFF.delay(failures, jitter, wish)
+    assert wish <= pause <= max(wish, BACKOFF.max_delay)
+    assert pause >= BACKOFF.initial_delay / 2

@@ -9,10 +9,15 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
 )
-from reconcile.mirror.store.config import Location
-from reconcile.mirror.store.s3_errors import Asked, Refusal, UnknownFunctionError, error_of_response
+from reconcile.mirror.store.config import StoreLocation
+from reconcile.mirror.store.s3_errors import (
+    ErrorResponse,
+    RequestContext,
+    UnknownFunctionError,
+    error_of_response,
+)
 
-ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
+ASKED = RequestContext(StoreLocation("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
 
 
 @pytest.mark.parametrize(
@@ -50,18 +55,22 @@ ASKED = Asked(Location("https://s3.example", "work"), "s3:GetObject", "team/one/
 def test_a_refusal_has_its_kind_and_words(
     status: int, code: str, kind: type[StoreError], words: str
 ) -> None:
-    error = error_of_response(Refusal(status, code, "because" if code else "", skew=-1000), ASKED)
+    error = error_of_response(
+        ErrorResponse(status, code, "because" if code else "", skew=-1000), ASKED
+    )
     assert type(error) is kind
     assert words in str(error)
 
 
 def test_the_servers_wish_is_kept_and_said() -> None:
-    error = error_of_response(Refusal(503, "SlowDown", "", retry_after=7.5), ASKED)
+    error = error_of_response(ErrorResponse(503, "SlowDown", "", retry_after=7.5), ASKED)
     assert isinstance(error, StoreAwayError)
     assert error.retry_after == 7.5
     assert "asked again in 7.5 s" in str(error)
 
 
 def test_the_right_region_is_named_where_the_server_knows_it() -> None:
-    error = error_of_response(Refusal(301, "PermanentRedirect", "", region="eu-west-1"), ASKED)
+    error = error_of_response(
+        ErrorResponse(301, "PermanentRedirect", "", region="eu-west-1"), ASKED
+    )
     assert "the bucket work is in eu-west-1" in str(error)

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError, StoreAwayError, StoreError
-from reconcile.mirror.store.config import Patience
+from reconcile.mirror.store.config import Timeouts
 from reconcile.mirror.store.port import ABSENT
-from reconcile.mirror.store.retry import Backoff, RetryingStore
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets, front
@@ -42,7 +42,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def patient(store: S3Store, clock: FakeClock) -> RetryingStore:
-    return RetryingStore(store, clock, Backoff(budget=100, first=1))
+    return RetryingStore(store, clock, RetryPolicy(timeout=100, initial_delay=1))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_conditional_write_with_no_answer_is_sent_once(
 def test_a_conditional_write_that_hangs_may_have_been_done(before: Front) -> None:
     where = before.server.location(buckets.fresh(before.server))
     store = S3Store(where, before.server.credentials)
-    hasty = S3Store(replace(where, patience=Patience(read=1)), before.server.credentials)
+    hasty = S3Store(replace(where, timeouts=Timeouts(read=1)), before.server.credentials)
     before.plan = always(Hang(), lambda asked: asked.is_write_of("HEAD"))
     with pytest.raises(StoreAwayError, match="said nothing for 1 s"):
         hasty.put_if("HEAD", b"body", ABSENT)
@@ -128,7 +128,9 @@ def test_bits_that_flip_on_their_way_to_the_server_are_sent_again(
 ) -> None:
     with front.running(s3_server) as before:
         where = before.server.location(buckets.fresh(s3_server))
-        store = RetryingStore(S3Store(where, s3_server.credentials), clock, Backoff(budget=100))
+        store = RetryingStore(
+            S3Store(where, s3_server.credentials), clock, RetryPolicy(timeout=100)
+        )
         before.plan = first(2, Flip(request=True), lambda asked: asked.method == "PUT")
         store.put("packs/one", [BODY], DIGEST)
         assert store.get("packs/one").body == BODY

@@ -11,15 +11,15 @@ import trustme
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
-from reconcile.mirror.store.config import Keys, Location, Patience, Style
-from reconcile.mirror.store.credentials import StaticKeys
+from reconcile.mirror.store.config import AccessKeys, AddressingStyle, StoreLocation, Timeouts
+from reconcile.mirror.store.credentials import StaticCredentials
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import recorder
 from tests.s3.recorder import Recorder, Said
 
-KEYS = StaticKeys(Keys("AKIAPUBLIC", "very-secret", "session-token"))
+KEYS = StaticCredentials(AccessKeys("AKIAPUBLIC", "very-secret", "session-token"))
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def wire() -> Iterator[Recorder]:
 
 @pytest.fixture
 def store(wire: Recorder) -> S3Store:
-    return S3Store(Location(wire.url, "bucket", "team/one/"), KEYS)
+    return S3Store(StoreLocation(wire.url, "bucket", "team/one/"), KEYS)
 
 
 def test_a_condition_is_a_header_and_no_metadata(wire: Recorder, store: S3Store) -> None:
@@ -72,13 +72,15 @@ def test_a_body_is_sent_whole_with_the_digest_that_was_given(
 
 
 def test_the_bucket_stands_in_the_host_where_that_is_wanted(wire: Recorder) -> None:
-    where = Location(wire.url.replace("127.0.0.1", "localhost"), "bucket", style=Style.PATH)
+    where = StoreLocation(
+        wire.url.replace("127.0.0.1", "localhost"), "bucket", style=AddressingStyle.PATH
+    )
     S3Store(where, KEYS).put_if("HEAD", b"", ABSENT)
     assert wire.received[0].path == "/bucket/HEAD"
     proxied = replace(
         where,
         endpoint="http://s3.example.invalid",
-        style=Style.VIRTUAL_HOST,
+        style=AddressingStyle.VIRTUAL_HOST,
         proxy=wire.url,
     )
     S3Store(proxied, KEYS).put_if("HEAD", b"", ABSENT)
@@ -146,13 +148,13 @@ def test_a_server_without_deletes_of_many_is_asked_for_one_after_the_other(
 
 def test_nobody_listening_is_said_with_the_address() -> None:
     [port] = ports.free(1)
-    store = S3Store(Location(f"http://127.0.0.1:{port}", "bucket"), KEYS)
+    store = S3Store(StoreLocation(f"http://127.0.0.1:{port}", "bucket"), KEYS)
     with pytest.raises(StoreAwayError, match=f"nobody answers at http://127.0.0.1:{port}: Conn"):
         store.get("HEAD")
 
 
 def test_a_name_that_does_not_exist_is_said() -> None:
-    store = S3Store(Location("http://store.invalid", "bucket"), KEYS)
+    store = S3Store(StoreLocation("http://store.invalid", "bucket"), KEYS)
     with pytest.raises(StoreAwayError, match=r"store\.invalid cannot be resolved"):
         store.get("HEAD")
 
@@ -160,7 +162,7 @@ def test_a_name_that_does_not_exist_is_said() -> None:
 def test_a_silent_server_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", ports.free(1)[0])) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        store = S3Store(Location(url, "bucket", patience=Patience(connect=5, read=0.05)), KEYS)
+        store = S3Store(StoreLocation(url, "bucket", timeouts=Timeouts(connect=5, read=0.05)), KEYS)
         with pytest.raises(StoreAwayError, match=r"said nothing for 0\.05 s"):
             store.get("HEAD")
 
@@ -181,19 +183,19 @@ def secured(authority: trustme.CA) -> Iterator[Recorder]:
 
 
 def test_a_custom_authority_is_trusted_where_it_is_given(secured: Recorder, tmp_path: Path) -> None:
-    where = Location(secured.url, "bucket", ca_file=str(tmp_path / "ca.pem"))
+    where = StoreLocation(secured.url, "bucket", ca_file=str(tmp_path / "ca.pem"))
     assert S3Store(where, KEYS).put_if("HEAD", b"", ABSENT) == "0123"
 
 
 def test_an_unknown_authority_is_an_error_at_once(secured: Recorder) -> None:
     with pytest.raises(StoreError, match=r"not trusted.*the public authorities") as caught:
-        S3Store(Location(secured.url, "bucket"), KEYS).get("HEAD")
+        S3Store(StoreLocation(secured.url, "bucket"), KEYS).get("HEAD")
     assert not isinstance(caught.value, StoreAwayError)
     assert secured.received == []
 
 
 def test_tls_to_a_server_without_is_an_error_at_once(wire: Recorder) -> None:
-    where = Location(wire.url.replace("http:", "https:"), "bucket")
+    where = StoreLocation(wire.url.replace("http:", "https:"), "bucket")
     with pytest.raises(StoreError, match="write http:// if that is intended") as caught:
         S3Store(where, KEYS).get("HEAD")
     assert not isinstance(caught.value, StoreAwayError)

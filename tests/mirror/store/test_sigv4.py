@@ -11,22 +11,22 @@ from minio.helpers import BaseURL
 from minio.signer import sign_v4_s3
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.store.config import Keys, Location, Style
-from reconcile.mirror.store.s3_http import address_of, query_of
-from reconcile.mirror.store.sigv4 import Draft, signed
+from reconcile.mirror.store.config import AccessKeys, AddressingStyle, StoreLocation
+from reconcile.mirror.store.s3_http import encode_query, resolve_address
+from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12)
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20)
 SECRETS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=40)
-KEYS = st.builds(Keys, SECRETS, SECRETS, st.sampled_from(["", "token"]))
+KEYS = st.builds(AccessKeys, SECRETS, SECRETS, st.sampled_from(["", "token"]))
 DIGEST = "ab" * 32
 DRAFTS = st.builds(
-    Draft,
+    UnsignedRequest,
     st.sampled_from(["GET", "PUT", "DELETE", "POST"]),
     st.just("127.0.0.1:9000"),
-    TEXT.map(address_of(Location("http://127.0.0.1:9000", "bucket")).of),
-    st.dictionaries(TEXT.filter(bool), TEXT, max_size=4).map(query_of),
+    TEXT.map(resolve_address(StoreLocation("http://127.0.0.1:9000", "bucket")).key_path),
+    st.dictionaries(TEXT.filter(bool), TEXT, max_size=4).map(encode_query),
     st.dictionaries(NAMES.map(lambda name: f"x-{name}"), VALUES, max_size=4),
     st.just(DIGEST),
 )
@@ -43,7 +43,7 @@ ENDPOINTS = (
 BUCKETS = ("sessions", "sessions.of.teams")
 
 
-def by_minio(draft: Draft, keys: Keys, region: str, now: int) -> str:
+def by_minio(draft: UnsignedRequest, keys: AccessKeys, region: str, now: int) -> str:
     date = datetime.fromtimestamp(now, UTC)
     headers: dict[str, str | list[str] | tuple[str]] = {
         "Host": draft.host,
@@ -51,14 +51,14 @@ def by_minio(draft: Draft, keys: Keys, region: str, now: int) -> str:
         "x-amz-date": date.strftime("%Y%m%dT%H%M%SZ"),
         **draft.headers,
     }
-    if keys.token:
-        headers["x-amz-security-token"] = keys.token
+    if keys.session_token:
+        headers["x-amz-security-token"] = keys.session_token
     told = sign_v4_s3(
         method=draft.method,
         url=SplitResult("http", draft.host, draft.path, draft.query, ""),
         region=region,
         headers=headers,
-        credentials=Credentials(keys.access, keys.secret, keys.token or None),
+        credentials=Credentials(keys.access_key, keys.secret_key, keys.session_token or None),
         content_sha256=draft.digest,
         date=date,
     )
@@ -67,15 +67,15 @@ def by_minio(draft: Draft, keys: Keys, region: str, now: int) -> str:
 
 @given(DRAFTS, KEYS, TIMES)
 def test_a_signature_is_that_of_minio(draft, keys, now):
-    assert signed(draft, keys, "eu-west-1", now)["Authorization"] == by_minio(
+    assert sign_headers(draft, keys, "eu-west-1", now)["Authorization"] == by_minio(
         draft, keys, "eu-west-1", now
     )
 
 
 def test_the_example_of_amazons_documentation_is_signed_as_it_says():
-    keys = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    keys = AccessKeys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    draft = Draft(
+    draft = UnsignedRequest(
         "GET",
         "examplebucket.s3.amazonaws.com",
         "/test.txt",
@@ -84,7 +84,7 @@ def test_the_example_of_amazons_documentation_is_signed_as_it_says():
         empty,
     )
     now = datetime(2013, 5, 24, tzinfo=UTC).timestamp()
-    told = signed(draft, keys, "us-east-1", now)["Authorization"]
+    told = sign_headers(draft, keys, "us-east-1", now)["Authorization"]
     assert told.endswith(
         "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
     )
@@ -93,17 +93,17 @@ def test_the_example_of_amazons_documentation_is_signed_as_it_says():
 @given(
     st.sampled_from(ENDPOINTS),
     st.sampled_from(BUCKETS),
-    st.sampled_from(Style),
+    st.sampled_from(AddressingStyle),
     TEXT,
     st.dictionaries(TEXT.filter(bool), TEXT, max_size=3),
 )
 def test_an_address_is_that_of_minio(endpoint, bucket, style, key, parameters):
-    location = Location(endpoint, bucket, region="eu-west-1", style=style)
+    location = StoreLocation(endpoint, bucket, region="eu-west-1", style=style)
     if "amazonaws.com.cn" in endpoint:
-        location = Location(endpoint, bucket, region="cn-north-1", style=style)
+        location = StoreLocation(endpoint, bucket, region="cn-north-1", style=style)
     base = BaseURL(endpoint, location.region)
-    if style is not Style.AUTO:
-        base.virtual_style_flag = style is Style.VIRTUAL_HOST
+    if style is not AddressingStyle.AUTO:
+        base.virtual_style_flag = style is AddressingStyle.VIRTUAL_HOST
     theirs = base.build(
         method="GET",
         region=location.region,
@@ -111,12 +111,12 @@ def test_an_address_is_that_of_minio(endpoint, bucket, style, key, parameters):
         object_name=key or None,
         query_params=dict(parameters),
     )
-    address = address_of(location)
-    ours = urlsplit(address.url(address.of(key), query_of(parameters)))
+    address = resolve_address(location)
+    ours = urlsplit(address.url(address.key_path(key), encode_query(parameters)))
     assert (ours.scheme, ours.netloc, ours.path) == theirs[:3]
     assert sorted(ours.query.split("&")) == sorted(theirs.query.split("&"))
 
 
 def test_an_endpoint_of_amazon_that_minio_refuses_is_said_in_words():
     with pytest.raises(SettingsError, match="S3_ENDPOINT or S3_REGION makes no sense"):
-        address_of(Location("https://s3.amazonaws.com", "sessions", region="_no region"))
+        resolve_address(StoreLocation("https://s3.amazonaws.com", "sessions", region="_no region"))

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError
-from reconcile.mirror.store.config import Location
-from reconcile.mirror.store.credentials import Role, WebIdentity
+from reconcile.mirror.store.config import StoreLocation
+from reconcile.mirror.store.credentials import WebIdentityCredentials, WebIdentityRole
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
@@ -62,15 +62,15 @@ def token(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def identity(server: Recorder, sts: Sts, token: Path) -> WebIdentity:
-    role = Role(token, "arn:aws:iam::1:role/sessions", "fix-login")
-    return WebIdentity(role, Location(server.url, "sessions"), lambda: sts.now)
+def identity(server: Recorder, sts: Sts, token: Path) -> WebIdentityCredentials:
+    role = WebIdentityRole(token, "arn:aws:iam::1:role/sessions", "fix-login")
+    return WebIdentityCredentials(role, StoreLocation(server.url, "sessions"), lambda: sts.now)
 
 
 def test_the_token_is_exchanged_once_for_many_requests(
-    identity: WebIdentity, server: Recorder
+    identity: WebIdentityCredentials, server: Recorder
 ) -> None:
-    assert [identity.keys().access for _ in range(5)] == ["access-1"] * 5
+    assert [identity.get_keys().access_key for _ in range(5)] == ["access-1"] * 5
     [received] = server.received
     form = parse_qs(received.body.decode())
     assert form["WebIdentityToken"] == ["jwt-one"]
@@ -80,34 +80,36 @@ def test_the_token_is_exchanged_once_for_many_requests(
 
 
 def test_keys_are_renewed_before_they_end_with_the_token_of_then(
-    identity: WebIdentity, server: Recorder, sts: Sts, token: Path
+    identity: WebIdentityCredentials, server: Recorder, sts: Sts, token: Path
 ) -> None:
-    identity.keys()
+    identity.get_keys()
     token.write_text("jwt-two")
     sts.now += 3600 - 301
-    assert identity.keys().access == "access-1"
+    assert identity.get_keys().access_key == "access-1"
     sts.now += 2
-    assert identity.keys().access == "access-2"
+    assert identity.get_keys().access_key == "access-2"
     assert "jwt-two" in server.received[1].body.decode()
 
 
-def test_refused_keys_are_exchanged_at_once_but_only_once(identity: WebIdentity, sts: Sts) -> None:
-    refused = identity.keys()
-    assert identity.renewed(refused).access == "access-2"
-    assert identity.renewed(refused).access == "access-2"
+def test_refused_keys_are_exchanged_at_once_but_only_once(
+    identity: WebIdentityCredentials, sts: Sts
+) -> None:
+    refused = identity.get_keys()
+    assert identity.refresh(refused).access_key == "access-2"
+    assert identity.refresh(refused).access_key == "access-2"
     assert sts.given == 2
 
 
 def test_while_sts_is_away_keys_that_still_hold_are_used(
-    identity: WebIdentity, server: Recorder, sts: Sts
+    identity: WebIdentityCredentials, server: Recorder, sts: Sts
 ) -> None:
-    held = identity.keys()
+    held = identity.get_keys()
     server.answer = lambda _: Said(503)
     sts.now += 3600 - 10
-    assert identity.keys() == held
+    assert identity.get_keys() == held
     sts.now += 11
     with pytest.raises(StoreAwayError, match=r"AssumeRoleWithWebIdentity\) failed: HTTP 503"):
-        identity.keys()
+        identity.get_keys()
 
 
 @pytest.mark.parametrize(
@@ -118,43 +120,49 @@ def test_while_sts_is_away_keys_that_still_hold_are_used(
     ],
 )
 def test_a_refusal_says_what_to_look_at(
-    identity: WebIdentity, server: Recorder, code: str, words: str
+    identity: WebIdentityCredentials, server: Recorder, code: str, words: str
 ) -> None:
     said = f"<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
     server.answer = lambda _: Said(403, body=said.encode())
     with pytest.raises(DeniedError, match=words) as caught:
-        identity.keys()
+        identity.get_keys()
     assert "jwt-one" not in str(caught.value)
 
 
-def test_a_token_that_is_not_there_or_empty_is_named(identity: WebIdentity, token: Path) -> None:
+def test_a_token_that_is_not_there_or_empty_is_named(
+    identity: WebIdentityCredentials, token: Path
+) -> None:
     token.write_text("")
     with pytest.raises(SettingsError, match="token is empty"):
-        identity.keys()
+        identity.get_keys()
     token.unlink()
     with pytest.raises(SettingsError, match="token cannot be read: No such file"):
-        identity.keys()
+        identity.get_keys()
 
 
-def test_nonsense_from_sts_is_asked_for_again(identity: WebIdentity, server: Recorder) -> None:
+def test_nonsense_from_sts_is_asked_for_again(
+    identity: WebIdentityCredentials, server: Recorder
+) -> None:
     server.answer = lambda _: Said(body=b"<html>")
     with pytest.raises(StoreAwayError, match="cannot be read"):
-        identity.keys()
+        identity.get_keys()
 
 
 def test_an_sts_that_nobody_runs_is_said(token: Path) -> None:
     [port] = ports.free(1)
-    role = Role(token, "", "fix-login")
-    identity = WebIdentity(role, Location(f"http://127.0.0.1:{port}", "x"), lambda: START)
+    role = WebIdentityRole(token, "", "fix-login")
+    identity = WebIdentityCredentials(
+        role, StoreLocation(f"http://127.0.0.1:{port}", "x"), lambda: START
+    )
     with pytest.raises(StoreAwayError, match="nobody answers"):
-        identity.keys()
+        identity.get_keys()
 
 
 def test_a_store_works_with_keys_from_a_whole_sts(moto_server: S3Server, token: Path) -> None:
     where = moto_server.location(buckets.fresh(moto_server))
-    role = Role(token, "arn:aws:iam::123456789012:role/sessions", "fix-login")
-    identity = WebIdentity(role, where, lambda: datetime.now(UTC).timestamp())
+    role = WebIdentityRole(token, "arn:aws:iam::123456789012:role/sessions", "fix-login")
+    identity = WebIdentityCredentials(role, where, lambda: datetime.now(UTC).timestamp())
     store = S3Store(where, identity)
     store.put_if("HEAD", b"body", ABSENT)
     assert store.get("HEAD").body == b"body"
-    assert identity.keys().token
+    assert identity.get_keys().session_token

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconcile.mirror.model import Alone, Directory, Entry, File, HardLink, Symlink
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.model import Directory, Entry, File, HardLink, LooseBlobs, Symlink
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.reader import read_chunks, read_link
-from reconcile.mirror.workspace.restorer import Found, Restorer
-from reconcile.mirror.workspace.walk import Seen, walk
+from reconcile.mirror.workspace.restorer import Restorer, VolumeOwner
+from reconcile.mirror.workspace.walk import FileStat, walk
 
 CHUNK = 8 << 20
 
@@ -29,7 +29,7 @@ def take(root: Path, patterns: Sequence[str] = (), chunk: int = CHUNK) -> Memory
     seen, _ = walk(root, Excludes(patterns))
     links = hard_links(seen)
     memory = Memory()
-    with Directories(root) as directories:
+    with DirectoryHandles(root) as directories:
         for entry in seen:
             if entry.path in links:
                 memory.entries.append(HardLink(entry.path, links[entry.path]))
@@ -38,7 +38,7 @@ def take(root: Path, patterns: Sequence[str] = (), chunk: int = CHUNK) -> Memory
     return memory
 
 
-def hard_links(seen: Sequence[Seen]) -> dict[str, str]:
+def hard_links(seen: Sequence[FileStat]) -> dict[str, str]:
     """Map each further name of a file to its first one."""
     first: dict[tuple[int, int], str] = {}
     files = [one for one in seen if one.links > 1 and stat.S_ISREG(one.mode)]
@@ -46,7 +46,9 @@ def hard_links(seen: Sequence[Seen]) -> dict[str, str]:
     return {path: target for target, path in named if path != target}
 
 
-def put(memory: Memory, root: Path, found: Found = Found.STRANGERS, chunk: int = CHUNK) -> Restorer:
+def put(
+    memory: Memory, root: Path, found: VolumeOwner = VolumeOwner.FOREIGN, chunk: int = CHUNK
+) -> Restorer:
     """Restore all of it; returns what was asked to do so."""
     restorer = Restorer(root, memory.entries, found)
     restorer.begin()
@@ -63,11 +65,11 @@ def write(memory: Memory, restorer: Restorer, files: Sequence[File], chunk: int 
         else:
             for number, digest in enumerate(file.blobs):
                 blob, start = memory.blobs[digest], number * chunk
-                with restorer.spot(file.path, range(start, start + len(blob))) as spot:
+                with restorer.open_chunk(file.path, range(start, start + len(blob))) as spot:
                     spot.write(blob, 0)
 
 
-def _entry(directories: Directories, seen: Seen, memory: Memory, chunk: int) -> Entry:
+def _entry(directories: DirectoryHandles, seen: FileStat, memory: Memory, chunk: int) -> Entry:
     mode = stat.S_IMODE(seen.mode)
     if stat.S_ISDIR(seen.mode):
         return Directory(seen.path, mode, seen.mtime)
@@ -76,4 +78,4 @@ def _entry(directories: Directories, seen: Seen, memory: Memory, chunk: int) -> 
     pieces = list(read_chunks(directories, seen, chunk))
     blobs = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
     memory.blobs.update(zip(blobs, pieces, strict=True))
-    return File(seen.path, mode, seen.mtime, seen.size, blobs, Alone())
+    return File(seen.path, mode, seen.mtime, seen.size, blobs, LooseBlobs())

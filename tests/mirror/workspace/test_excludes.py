@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
+from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
 from reconcile.mirror.workspace.walk import walk
 
 
 def excluded(patterns, path: str, *, directory: bool = False) -> bool:
-    return Excludes(patterns).match(path, path.rpartition("/")[2], directory=directory)
+    return Excludes(patterns).is_excluded(path, path.rpartition("/")[2], directory=directory)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def excluded(patterns, path: str, *, directory: bool = False) -> bool:
     ],
 )
 def test_caches_are_left_out_by_default(path: str):
-    assert excluded(DEFAULTS, path, directory=True)
-    assert not excluded(DEFAULTS, path, directory=False)
+    assert excluded(DEFAULT_EXCLUDES, path, directory=True)
+    assert not excluded(DEFAULT_EXCLUDES, path, directory=False)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_caches_are_left_out_by_default(path: str):
     ],
 )
 def test_what_a_killed_git_leaves_is_left_out_by_default(path: str):
-    assert excluded(DEFAULTS, path)
+    assert excluded(DEFAULT_EXCLUDES, path)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_what_a_killed_git_leaves_is_left_out_by_default(path: str):
     ],
 )
 def test_work_is_kept_by_default(path: str):
-    assert not excluded(DEFAULTS, path, directory=True)
-    assert not excluded(DEFAULTS, path)
+    assert not excluded(DEFAULT_EXCLUDES, path, directory=True)
+    assert not excluded(DEFAULT_EXCLUDES, path)
 
 
 def test_a_later_pattern_takes_in_again_what_an_earlier_one_left_out():
-    patterns = (*DEFAULTS, "!__pycache__/", "*.log", "!keep.log")
+    patterns = (*DEFAULT_EXCLUDES, "!__pycache__/", "*.log", "!keep.log")
     assert not excluded(patterns, "a/__pycache__", directory=True)
     assert excluded(patterns, "a/b.log")
     assert not excluded(patterns, "a/keep.log")

@@ -8,8 +8,8 @@ import pytest
 from reconcile.mirror.workspace import fair_share
 from reconcile.mirror.workspace import walk as walking
 from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.fair_share import Bounds, walk_within
-from reconcile.mirror.workspace.walk import StoppedError, never
+from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
+from reconcile.mirror.workspace.walk import WalkCancelledError, never_cancelled
 
 NOTHING = Excludes([])
 
@@ -22,7 +22,7 @@ def fill(folder: Path, count: int, start: int = 0) -> None:
 
 def taken(root: Path, limit: int, known=(), excludes=NOTHING):
     """The paths that are taken, and what was skipped."""
-    seen, skipped = walk_within(root, excludes, Bounds(limit, lambda: known), never)
+    seen, skipped = walk_within(root, excludes, WalkLimits(limit, lambda: known), never_cancelled)
     return [one.path for one in seen], skipped
 
 
@@ -36,8 +36,8 @@ def test_what_fits_is_taken_whole_and_nobody_is_asked_what_is_known(tmp_path):
     def asked():
         raise AssertionError
 
-    seen, skipped = walk_within(tmp_path, NOTHING, Bounds(6, asked), never)
-    assert (len(seen), skipped.beyond) == (6, 0)
+    seen, skipped = walk_within(tmp_path, NOTHING, WalkLimits(6, asked), never_cancelled)
+    assert (len(seen), skipped.over_limit) == (6, 0)
 
 
 @pytest.mark.parametrize("flood", ["a-flood", "z-flood"])
@@ -49,7 +49,7 @@ def test_a_flood_drowns_nothing_else_whatever_its_name(tmp_path, flood):
     paths, skipped = taken(tmp_path, 100)
     assert len(paths) == 100
     assert below(paths, "m") == [9 + 9 + 2]
-    assert skipped.beyond == 30 * 11 + 22 - 100
+    assert skipped.over_limit == 30 * 11 + 22 - 100
 
 
 def test_shares_are_fair_at_each_level(tmp_path):
@@ -100,25 +100,25 @@ def test_new_work_is_taken_although_a_flood_that_is_known_fills_everything(tmp_p
 
 
 def test_of_a_crowded_directory_the_first_by_name_are_taken_after_all_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(walking, "CROWD", 10)
-    monkeypatch.setattr(fair_share, "CROWD", 10)
+    monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
+    monkeypatch.setattr(fair_share, "LARGE_DIRECTORY", 10)
     fill(tmp_path / "crowd", 50)
     (tmp_path / "crowd/in").mkdir()
     fill(tmp_path / "work", 8)
     paths, skipped = taken(tmp_path, 20, {"crowd", "crowd/049"})
     expected = ["crowd", *(f"crowd/{number:03}" for number in (*range(9), 49)), "work"]
     assert paths == expected + [f"work/{number:03}" for number in range(8)]
-    assert skipped.beyond == 51 - 10
+    assert skipped.over_limit == 51 - 10
 
 
 def test_crowds_share_what_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(walking, "CROWD", 10)
+    monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
     for name in "abc":
         fill(tmp_path / name, 50)
     paths, skipped = taken(tmp_path, 63)
     assert below(paths, "a", "b", "c") == [20, 20, 20]
-    assert skipped.beyond == 90
-    assert taken(tmp_path, 3)[1].beyond == 150
+    assert skipped.over_limit == 90
+    assert taken(tmp_path, 3)[1].over_limit == 150
 
 
 def test_long_paths_count_for_more(tmp_path):
@@ -144,7 +144,7 @@ def test_a_repository_is_taken_whole_or_stays_as_it_was(tmp_path):
     assert below(paths, "small/.git", "large/.git", "large/src") == [11, 0, 5]
     assert "large/.git" in paths
     assert skipped.unknown == ["large/.git"]
-    assert skipped.beyond
+    assert skipped.over_limit
 
 
 def test_what_refs_name_is_listed_after_the_refs(tmp_path):
@@ -155,9 +155,9 @@ def test_what_refs_name_is_listed_after_the_refs(tmp_path):
     order = []
 
     class Watching(Excludes):
-        def match(self, path, name, *, directory):
+        def is_excluded(self, path, name, *, directory):
             order.append(path)
-            return super().match(path, name, directory=directory)
+            return super().is_excluded(path, name, directory=directory)
 
     taken(tmp_path, 100, excludes=Watching([]))
     again = order[len(order) - order[::-1].index("repo/.git/HEAD") :]
@@ -170,7 +170,7 @@ def test_what_is_excluded_is_not_beyond(tmp_path):
     fill(tmp_path / "b/skip", 30)
     paths, skipped = taken(tmp_path, 10, excludes=Excludes(["skip"]))
     assert len(paths) == 10
-    assert skipped.beyond == 32 - 10
+    assert skipped.over_limit == 32 - 10
 
 
 def test_very_deep_trees_take_their_turn_too(tmp_path):
@@ -184,11 +184,11 @@ def test_very_deep_trees_take_their_turn_too(tmp_path):
     fill(tmp_path / "work", 10)
     paths, skipped = taken(tmp_path, 60)
     assert below(paths, "work", "d") == [10, 48]
-    assert skipped.beyond == 1
+    assert skipped.over_limit == 1
 
 
 def test_it_stops_when_it_is_asked_to(tmp_path):
     fill(tmp_path / "a", 10)
     turns = iter([False, False, True])
-    with pytest.raises(StoppedError):
-        walk_within(tmp_path, NOTHING, Bounds(5, tuple), lambda: next(turns))
+    with pytest.raises(WalkCancelledError):
+        walk_within(tmp_path, NOTHING, WalkLimits(5, tuple), lambda: next(turns))

@@ -8,8 +8,8 @@ import pytest
 
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.workspace import restorer
-from reconcile.mirror.workspace.restorer import Found, Restorer
-from reconcile.mirror.workspace.writer import ASIDE
+from reconcile.mirror.workspace.restorer import Restorer, VolumeOwner
+from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.compare_trees import differences
 from tests.mirror.workspace.snapshots import put, take, write
 
@@ -25,14 +25,16 @@ def test_an_attempt_that_was_cut_off_is_completed(
         write(memory, first, first.files[: len(first.files) // 2])
     if stage > 1:
         write(memory, first, first.files[len(first.files) // 2 :])
-        monkeypatch.setattr(restorer, "link" if stage == 2 else "dress_last", _fail)
+        monkeypatch.setattr(
+            restorer, "create_link" if stage == 2 else "apply_final_metadata", _fail
+        )
         with pytest.raises(WorkspaceError):
             first.finish()
     first.close()
     monkeypatch.undo()
     second = put(memory, after)
     assert differences(before, after) == []
-    assert (after / ASIDE).exists() is False
+    assert (after / STAGING_DIR).exists() is False
     if stage > 1:
         assert second.files == []
 
@@ -90,7 +92,7 @@ def test_our_own_leftovers_are_set_right_and_a_strangers_are_left_alone(
     assert "--force" in str(caught.value)
     assert path.partition("/")[0] in str(caught.value)
     assert differences(before, after) == spoilt
-    put(memory, after, Found.OURS)
+    put(memory, after, VolumeOwner.OURS)
     assert differences(before, after) == []
 
 
@@ -101,7 +103,7 @@ def test_two_files_that_became_one_are_parted_again(before: Path, after: Path):
     put(memory, after)
     (after / "b").unlink()
     (after / "b").hardlink_to(after / "a")
-    put(memory, after, Found.OURS)
+    put(memory, after, VolumeOwner.OURS)
     assert (after / "a").stat().st_ino != (after / "b").stat().st_ino
     assert differences(before, after) == []
 
@@ -112,11 +114,11 @@ def test_links_that_a_stranger_planted_in_the_volume_are_never_followed(
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("precious")
-    (after / ASIDE).symlink_to(outside)
+    (after / STAGING_DIR).symlink_to(outside)
     (after / "odd").symlink_to(outside)
     (after / "folder-001").mkdir()
     (after / "folder-001/file-00.txt").symlink_to(outside / "precious")
-    put(take(before), after, Found.OURS)
+    put(take(before), after, VolumeOwner.OURS)
     assert differences(before, after) == []
     assert [path.name for path in outside.iterdir()] == ["precious"]
     assert (outside / "precious").read_text() == "precious"

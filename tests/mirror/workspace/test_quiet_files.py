@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.workspace.reader import COARSE, TICK, fresh_for
+from reconcile.mirror.workspace.reader import COARSE_TICK, TICK, time_until_settled
 
 T = 1_700_000_000_000_000_001
 
@@ -11,8 +11,8 @@ T = 1_700_000_000_000_000_001
     ("age", "wait"), [(0, TICK), (TICK - 1, 1), (TICK, 0), (10 * TICK, 0), (-1, 0), (-(10**12), 0)]
 )
 def test_a_file_is_fresh_for_one_tick_of_the_kernel(age: int, wait: int):
-    assert fresh_for(T, T + age) == wait
+    assert time_until_settled(T, T + age) == wait
 
 
 def test_times_in_whole_seconds_are_taken_for_coarse_ones():
-    assert fresh_for(T - 1, T - 1 + TICK) == COARSE - TICK
+    assert time_until_settled(T - 1, T - 1 + TICK) == COARSE_TICK - TICK

@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.workspace import reader
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.reader import (
-    Changed,
-    ChangedError,
-    Content,
-    Unreadable,
-    UnreadableError,
-    look,
+    FileChanged,
+    FileChangedError,
+    FileUnreadable,
+    FileUnreadableError,
+    ReadContent,
     read_chunks,
-    read_file,
     read_growing,
     read_link,
+    read_small_file,
+    stat_path,
 )
-from reconcile.mirror.workspace.walk import Seen, walk
+from reconcile.mirror.workspace.walk import FileStat, walk
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 
-def see(root: Path, path: str) -> Seen:
+def see(root: Path, path: str) -> FileStat:
     return next(entry for entry in walk(root, Excludes(()))[0] if entry.path == path)
 
 
@@ -34,17 +34,17 @@ def test_a_file_is_read_whole_with_or_without_directories_held_open(tmp_path: Pa
     (tmp_path / "a/b").write_bytes(b"content")
     seen = see(tmp_path, "a/b")
     root = os.open(tmp_path, os.O_RDONLY)
-    assert read_file(root, seen) == Content(b"content")
+    assert read_small_file(root, seen) == ReadContent(b"content")
     os.close(root)
-    with Directories(tmp_path) as directories:
-        assert read_file(directories, seen) == Content(b"content")
+    with DirectoryHandles(tmp_path) as directories:
+        assert read_small_file(directories, seen) == ReadContent(b"content")
         assert list(read_chunks(directories, seen, 3)) == [b"con", b"ten", b"t"]
 
 
 def test_an_empty_file_has_no_pieces(tmp_path: Path):
     (tmp_path / "a").touch()
-    with Directories(tmp_path) as directories:
-        assert read_file(directories, see(tmp_path, "a")) == Content(b"")
+    with DirectoryHandles(tmp_path) as directories:
+        assert read_small_file(directories, see(tmp_path, "a")) == ReadContent(b"")
         assert list(read_chunks(directories, see(tmp_path, "a"))) == []
 
 
@@ -108,13 +108,13 @@ def test_a_file_that_changed_after_it_was_seen_is_not_read(tmp_path: Path, chang
     path = tmp_path / "folder/file"
     path.parent.mkdir()
     path.write_bytes(b"content")
-    with Directories(tmp_path) as directories:
+    with DirectoryHandles(tmp_path) as directories:
         seen = see(tmp_path, "folder/file")
-        assert read_file(directories, seen) == Content(b"content")
-        directories.forget()
+        assert read_small_file(directories, seen) == ReadContent(b"content")
+        directories.close_cached()
         change(path)
-        assert read_file(directories, seen) == Changed("folder/file")
-        with pytest.raises(ChangedError):
+        assert read_small_file(directories, seen) == FileChanged("folder/file")
+        with pytest.raises(FileChangedError):
             list(read_chunks(directories, seen))
 
 
@@ -122,11 +122,11 @@ def test_a_file_that_changed_after_it_was_seen_is_not_read(tmp_path: Path, chang
 def test_a_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, change):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    with Directories(tmp_path) as directories:
+    with DirectoryHandles(tmp_path) as directories:
         pieces = read_chunks(directories, see(tmp_path, "file"), 2)
         assert next(pieces) == b"co"
         change(path)
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             list(pieces)
 
 
@@ -141,28 +141,28 @@ def test_a_small_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, 
         return data
 
     monkeypatch.setattr(reader, "_read", read_then_write)
-    with Directories(tmp_path) as directories:
-        assert read_file(directories, seen) == Changed("file")
+    with DirectoryHandles(tmp_path) as directories:
+        assert read_small_file(directories, seen) == FileChanged("file")
 
 
 def test_a_read_that_gives_less_than_asked_goes_on(tmp_path: Path, monkeypatch):
     (tmp_path / "file").write_bytes(b"content")
     seen, read = see(tmp_path, "file"), os.read
     monkeypatch.setattr(reader.os, "read", lambda descriptor, size: read(descriptor, min(size, 2)))
-    with Directories(tmp_path) as directories:
-        assert read_file(directories, seen) == Content(b"content")
+    with DirectoryHandles(tmp_path) as directories:
+        assert read_small_file(directories, seen) == ReadContent(b"content")
 
 
 def test_a_file_that_only_grows_is_read_as_far_as_it_was_seen(tmp_path: Path):
     path = tmp_path / "log"
     path.write_bytes(b"first")
-    with Directories(tmp_path) as directories:
-        seen = look(directories, "log")
+    with DirectoryHandles(tmp_path) as directories:
+        seen = stat_path(directories, "log")
         with path.open("ab") as file:
             file.write(b" second")
         assert b"".join(read_growing(directories, seen, 2)) == b"first"
         os.truncate(path, 2)
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             list(read_growing(directories, seen))
 
 
@@ -170,23 +170,23 @@ def test_a_sparse_file_is_read_with_its_zeros(tmp_path: Path):
     with (tmp_path / "sparse").open("wb") as file:
         file.seek(100_000)
         file.write(b"end")
-    with Directories(tmp_path) as directories:
-        data = read_file(directories, see(tmp_path, "sparse"))
-    assert data == Content(bytes(100_000) + b"end")
+    with DirectoryHandles(tmp_path) as directories:
+        data = read_small_file(directories, see(tmp_path, "sparse"))
+    assert data == ReadContent(bytes(100_000) + b"end")
 
 
 def test_a_link_says_where_it_leads_and_is_told_from_what_took_its_place(tmp_path: Path):
     (tmp_path / "link").symlink_to(os.fsdecode(b"\xff nowhere\n"))
-    with Directories(tmp_path) as directories:
+    with DirectoryHandles(tmp_path) as directories:
         seen = see(tmp_path, "link")
         assert read_link(directories, seen) == os.fsdecode(b"\xff nowhere\n")
         (tmp_path / "link").unlink()
         (tmp_path / "link").touch()
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             read_link(directories, seen)
         (tmp_path / "link").unlink()
         (tmp_path / "link").symlink_to("elsewhere")
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             read_link(directories, seen)
 
 
@@ -197,9 +197,11 @@ def test_a_closed_file_is_unreadable_and_says_why():
             (folder / "closed").write_bytes(b"content")
             (folder / "closed").chmod(0)
             seen = see(folder, "closed")
-            with Directories(folder) as directories:
-                assert read_file(directories, seen) == Unreadable("closed", "Permission denied")
-                with pytest.raises(UnreadableError, match="Permission denied"):
+            with DirectoryHandles(folder) as directories:
+                assert read_small_file(directories, seen) == FileUnreadable(
+                    "closed", "Permission denied"
+                )
+                with pytest.raises(FileUnreadableError, match="Permission denied"):
                     list(read_chunks(directories, seen))
 
         as_nobody(check)
@@ -208,14 +210,14 @@ def test_a_closed_file_is_unreadable_and_says_why():
 def test_a_time_in_whole_seconds_is_waited_for_by_the_caller(tmp_path: Path, monkeypatch):
     (tmp_path / "file").touch()
     seen = see(tmp_path, "file")
-    monkeypatch.setattr(reader, "fresh_for", lambda _ctime, _now: 2_000_000_000)
-    with Directories(tmp_path) as directories:
-        assert read_file(directories, seen) == Changed("file")
+    monkeypatch.setattr(reader, "time_until_settled", lambda _ctime, _now: 2_000_000_000)
+    with DirectoryHandles(tmp_path) as directories:
+        assert read_small_file(directories, seen) == FileChanged("file")
 
 
 def test_a_look_at_nothing_is_a_change(tmp_path: Path):
-    with Directories(tmp_path) as directories, pytest.raises(ChangedError):
-        look(directories, "missing")
+    with DirectoryHandles(tmp_path) as directories, pytest.raises(FileChangedError):
+        stat_path(directories, "missing")
 
 
 def test_directories_beyond_those_held_open_are_opened_again():
@@ -225,9 +227,9 @@ def test_directories_beyond_those_held_open_are_opened_again():
             (root / f"{number}/below").mkdir(parents=True)
             (root / f"{number}/below/file").write_text(str(number))
         before = len(list(Path("/proc/self/fd").iterdir()))
-        with Directories(root, keep=3) as directories:
+        with DirectoryHandles(root, max_open=3) as directories:
             for number in (*range(9), *range(9)):
                 seen = see(root, f"{number}/below/file")
-                assert read_file(directories, seen) == Content(str(number).encode())
+                assert read_small_file(directories, seen) == ReadContent(str(number).encode())
             assert len(list(Path("/proc/self/fd").iterdir())) <= before + 4
         assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from reconcile.mirror.model import Alone, Directory, Entry, File
+from reconcile.mirror.model import Directory, Entry, File, LooseBlobs
 from reconcile.mirror.workspace import writer
 from reconcile.mirror.workspace.restorer import Restorer
-from reconcile.mirror.workspace.writer import ASIDE
+from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.compare_trees import differences
 from tests.mirror.workspace.snapshot_files import T, file
 from tests.mirror.workspace.snapshots import Memory, put, take, write
@@ -22,7 +22,7 @@ def test_nothing_is_visible_before_the_end(before: Path, after: Path):
     restorer = Restorer(after, memory.entries)
     restorer.begin()
     write(memory, restorer, restorer.files)
-    assert [path.name for path in after.iterdir()] == [ASIDE]
+    assert [path.name for path in after.iterdir()] == [STAGING_DIR]
     restorer.finish()
     assert differences(before, after) == []
 
@@ -83,7 +83,7 @@ def test_files_in_read_only_directories_come_back_for_a_user_without_rights():
 
 def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(after: Path):
     size, chunk = 3 << 20, 1 << 20
-    large = File("large", 0o640, T, size + 3, ("a", "b", "c", "d"), Alone())
+    large = File("large", 0o640, T, size + 3, ("a", "b", "c", "d"), LooseBlobs())
     restorer = Restorer(after, [large])
     restorer.begin()
     for offset, data in (
@@ -92,7 +92,7 @@ def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(a
         (2 * chunk, bytes(chunk)),
         (chunk, bytes(chunk)),
     ):
-        with restorer.spot(large.path, range(offset, offset + len(data))) as spot:
+        with restorer.open_chunk(large.path, range(offset, offset + len(data))) as spot:
             spot.write(data, 0)
     restorer.finish()
     data, status = (after / "large").read_bytes(), (after / "large").stat()
@@ -139,6 +139,6 @@ def test_files_that_a_forked_helper_has_written_count_as_written(after: Path):
         os._exit(0)
     restorer.write(file("b"), b"data")
     assert os.waitpid(child, 0)[1] == 0
-    restorer.written("a", 4)
+    restorer.record_written("a", 4)
     restorer.finish()
     assert (after / "a").read_bytes() == b"data"

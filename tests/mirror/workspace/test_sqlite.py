@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror.workspace import sqlite
-from reconcile.mirror.workspace.dirfd import Directories
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.reader import ChangedError
-from reconcile.mirror.workspace.sqlite import Piece, databases, read_database, shared_memory
+from reconcile.mirror.workspace.reader import FileChangedError
+from reconcile.mirror.workspace.sqlite import (
+    DatabaseChunk,
+    find_databases,
+    find_shared_memory,
+    read_database,
+)
 from reconcile.mirror.workspace.walk import walk
 
 
@@ -33,11 +38,11 @@ def note(connection: sqlite3.Connection, *numbers: int) -> None:
     connection.execute("commit")
 
 
-def restore(pieces: list[Piece], folder: Path) -> list[int]:
+def restore(pieces: list[DatabaseChunk], folder: Path) -> list[int]:
     """Write the pieces elsewhere and let SQLite recover from them."""
     parts: dict[str, bytes] = defaultdict(bytes)
     for piece in pieces:
-        parts[piece.seen.path] += piece.data
+        parts[piece.file.path] += piece.data
     folder.mkdir()
     for path, data in parts.items():
         (folder / path).write_bytes(data)
@@ -46,10 +51,10 @@ def restore(pieces: list[Piece], folder: Path) -> list[int]:
         return [row[0] for row in connection.execute("select number from notes order by number")]
 
 
-def read(root: Path, size: int = 1 << 20) -> Iterator[Piece]:
+def read(root: Path, size: int = 1 << 20) -> Iterator[DatabaseChunk]:
     seen, _ = walk(root, Excludes(()))
-    (database,) = databases(seen)
-    with Directories(root) as directories:
+    (database,) = find_databases(seen)
+    with DirectoryHandles(root) as directories:
         yield from read_database(directories, database, size)
 
 
@@ -87,7 +92,7 @@ def test_a_checkpoint_during_the_copy_makes_it_void(home: Path):
         pieces = read(home, 10_000)
         next(pieces)
         connection.execute("pragma wal_checkpoint")
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             list(pieces)
 
 
@@ -105,7 +110,7 @@ def test_a_log_that_starts_anew_during_the_copy_makes_it_void(home: Path, monkey
                 note(connection, 99)  # the log was checkpointed whole: this begins it again
 
         monkeypatch.setattr(sqlite, "read_growing", restarting)
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             list(read(home))
 
 
@@ -120,7 +125,7 @@ def test_a_database_in_a_transaction_is_copied_with_its_journal(home: Path, tmp_
         pieces = read(home)
         next(pieces)
         connection.execute("commit")
-        with pytest.raises(ChangedError):
+        with pytest.raises(FileChangedError):
             list(pieces)
 
 
@@ -143,10 +148,10 @@ def test_a_database_that_goes_or_becomes_a_link_is_not_followed(home: Path, tmp_
     with agent(home / "db") as connection:
         note(connection, 1)
         seen, _ = walk(home, Excludes(()))
-        (database,) = databases(seen)
+        (database,) = find_databases(seen)
         (home / "db-wal").rename(tmp_path / "moved")
         (home / "db-wal").symlink_to(tmp_path / "moved")
-        with Directories(home) as directories, pytest.raises(ChangedError):
+        with DirectoryHandles(home) as directories, pytest.raises(FileChangedError):
             list(read_database(directories, database))
 
 
@@ -155,7 +160,7 @@ def test_shared_memory_is_left_out_beside_a_log_only(home: Path):
         note(connection, 1)
         (home / "notes-shm").touch()
         seen, _ = walk(home, Excludes(()))
-        assert shared_memory(seen) == {"db-shm"}
+        assert find_shared_memory(seen) == {"db-shm"}
 
 
 def test_a_database_without_a_log_is_a_file_like_others(home: Path):
@@ -164,4 +169,4 @@ def test_a_database_without_a_log_is_a_file_like_others(home: Path):
         (home / "empty-wal").touch()
         (home / "folder").mkdir()
         (home / "folder-wal").write_text("no log")
-        assert databases(walk(home, Excludes(()))[0]) == []
+        assert find_databases(walk(home, Excludes(()))[0]) == []

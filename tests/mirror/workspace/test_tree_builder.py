@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.mirror.backup.tree_builder import Below
+from reconcile.mirror.backup.tree_builder import DescendantFilter
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,6 @@ from reconcile.mirror.backup.tree_builder import Below
     ],
 )
 def test_paths_below_roots_are_told_from_others(roots, inside):
-    below = Below(roots)
+    below = DescendantFilter(roots)
     paths = ["a", "a-b", "a-b/c", "a/b", "a/b/c"]
     assert {path for path in paths if path in below} == inside

@@ -11,7 +11,7 @@ from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, HardLink, Symlink
 from reconcile.mirror.workspace import writer
 from reconcile.mirror.workspace.restorer import Restorer
-from reconcile.mirror.workspace.writer import ASIDE
+from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.workspace.snapshot_files import T, file
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
@@ -30,7 +30,7 @@ FORGED = [
     [HardLink("a", "/etc/passwd")],
     [HardLink("a", "../escaped")],
     [Symlink("a", "/etc/passwd", T), HardLink("b", "a")],
-    [Directory(ASIDE, 0o755, T)],
+    [Directory(STAGING_DIR, 0o755, T)],
 ]
 
 

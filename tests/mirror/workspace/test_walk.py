@@ -9,8 +9,8 @@ import pytest
 
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.workspace import walk as walking
-from reconcile.mirror.workspace.excludes import DEFAULTS, Excludes
-from reconcile.mirror.workspace.walk import StoppedError, TooManyError, walk
+from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
+from reconcile.mirror.workspace.walk import TooManyEntriesError, WalkCancelledError, walk
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
 NOTHING = Excludes(())
@@ -24,11 +24,11 @@ class Swapping(Excludes):
         self._at = at
         self._deed = deed
 
-    def match(self, path: str, name: str, *, directory: bool) -> bool:
+    def is_excluded(self, path: str, name: str, *, directory: bool) -> bool:
         if path == self._at:
             self._deed()
             self._at = ""
-        return super().match(path, name, directory=directory)
+        return super().is_excluded(path, name, directory=directory)
 
 
 def paths(root: Path, excludes: Excludes = NOTHING, **options) -> list[str]:
@@ -47,7 +47,7 @@ def test_entries_come_in_the_order_of_paths_with_what_lstat_says(tmp_path: Path)
     assert (found.size, found.mtime, found.ctime) == (5, status.st_mtime_ns, status.st_ctime_ns)
     assert (found.inode, found.device, found.links) == (status.st_ino, status.st_dev, 1)
     assert stat.S_ISLNK(seen[2].mode)
-    assert skipped == walking.Skipped()
+    assert skipped == walking.SkippedEntries()
 
 
 def test_a_descriptor_of_the_root_serves_as_well_and_stays_open(tmp_path: Path):
@@ -84,7 +84,7 @@ def test_a_directory_swapped_for_a_link_before_it_is_entered_is_not_entered(tmp_
         (inside / "a/b").rename(tmp_path / "gone")
         (inside / "a/b").symlink_to(outside)
 
-    seen, skipped = walk(inside, NOTHING, stop=_once_at(3, swap))
+    seen, skipped = walk(inside, NOTHING, is_cancelled=_once_at(3, swap))
     assert [entry.path for entry in seen] == ["a", "a/b", "z"]
     assert (skipped.vanished, skipped.unknown) == (1, ["a/b"])
 
@@ -194,20 +194,20 @@ def test_names_of_one_file_have_one_device_and_inode_and_all_their_number(tmp_pa
 
 def test_the_walk_stops_when_it_is_asked_to(tmp_path: Path):
     (tmp_path / "a/b").mkdir(parents=True)
-    with pytest.raises(StoppedError):
-        walk(tmp_path, NOTHING, stop=lambda: True)
+    with pytest.raises(WalkCancelledError):
+        walk(tmp_path, NOTHING, is_cancelled=lambda: True)
 
 
 def test_a_walk_that_may_not_take_everything_has_no_result(tmp_path: Path):
     for number in range(5):
         (tmp_path / f"{number}").touch()
-    assert len(walk(tmp_path, NOTHING, limit=5)[0]) == 5
-    with pytest.raises(TooManyError):
-        walk(tmp_path, NOTHING, limit=4)
+    assert len(walk(tmp_path, NOTHING, max_weight=5)[0]) == 5
+    with pytest.raises(TooManyEntriesError):
+        walk(tmp_path, NOTHING, max_weight=4)
 
 
 def test_a_crowded_directory_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(walking, "CROWD", 10)
+    monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
     (tmp_path / "crowd").mkdir()
     for number in range(35):
         (tmp_path / f"crowd/{number:02}").touch()
@@ -247,6 +247,6 @@ def test_what_refs_name_is_listed_after_the_refs(tmp_path: Path):
 def test_excluded_directories_are_not_entered(tmp_path: Path):
     (tmp_path / "a/__pycache__/deep").mkdir(parents=True)
     (tmp_path / "a/keep").touch()
-    seen, skipped = walk(tmp_path, Excludes(DEFAULTS))
+    seen, skipped = walk(tmp_path, Excludes(DEFAULT_EXCLUDES))
     assert [entry.path for entry in seen] == ["a", "a/keep"]
     assert (skipped.excluded, skipped.examples["excluded"]) == (1, ["a/__pycache__"])

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconcile.mirror.workspace.dirfd import Directories
-from reconcile.mirror.workspace.excludes import compiled
-from reconcile.mirror.workspace.writer import remove
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
+from reconcile.mirror.workspace.excludes import compile_patterns
+from reconcile.mirror.workspace.writer import remove_tree
 
 NOBODY = 65534
 
@@ -23,8 +23,8 @@ def open_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with Directories(folder.parent) as directories:
-            remove(directories, folder.name)
+        with DirectoryHandles(folder.parent) as directories:
+            remove_tree(directories, folder.name)
 
 
 def as_nobody(check: Callable[[], None], who: int = NOBODY) -> None:
@@ -32,7 +32,7 @@ def as_nobody(check: Callable[[], None], who: int = NOBODY) -> None:
 
     `who` may be another user.
     """
-    compiled(["loaded before the rights to read the library go"])
+    compile_patterns(["loaded before the rights to read the library go"])
     source, sink = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child starts no threads
