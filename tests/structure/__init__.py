@@ -1,0 +1,1 @@
+"""How the code is divided: sizes, cycles, and how many files one run has to pass through."""
