@@ -42,6 +42,20 @@ INSTALLATION = "default"
 REVISION = "0123abc"
 NAMESPACE = "team-a"
 NAME = "fix-login"
+KINDS = tuple(
+    Kind(api_version, name)
+    for api_version, name in (
+        ("v1", "ConfigMap"),
+        ("v1", "ServiceAccount"),
+        ("v1", "Secret"),
+        ("v1", "PersistentVolumeClaim"),
+        ("networking.k8s.io/v1", "NetworkPolicy"),
+        ("v1", "Service"),
+        ("v1", "Pod"),
+    )
+)
+"""The kinds of the objects that a session can have."""
+
 TIME = "2024-05-01T10:00:00Z"
 KUBECTL_TIME = "2024-05-02T11:30:00Z"
 
@@ -122,6 +136,23 @@ def desired(*sessions: DesiredSession, policy: Policy | None = None, **fields) -
     return DesiredState(
         policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields
     )
+
+
+def ref_of(kind: str, name: str, namespace=NAMESPACE) -> ObjectRef:
+    """The identity of an object of one of KINDS."""
+    [group] = [each.group for each in KINDS if each.name == kind]
+    return ObjectRef(group, kind, namespace, name)
+
+
+def kind_of(obj: Mapping[str, Any]) -> Kind:
+    """The kind of a live object or a body."""
+    return Kind(obj["apiVersion"], obj["kind"])
+
+
+def ref_of_object(obj: Mapping[str, Any]) -> ObjectRef:
+    """The identity of a live object, whatever its kind."""
+    kind, metadata = kind_of(obj), obj["metadata"]
+    return ObjectRef(kind.group, kind.name, metadata["namespace"], metadata["name"])
 
 
 def uid_of(ref: ObjectRef) -> str:

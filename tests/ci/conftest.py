@@ -7,7 +7,7 @@ import pytest
 from reconcile.ci.environment import TOKEN_VARIABLE, detect_job
 from tests.ci.forges import WRITER, GitHub, GitLab, serving
 from tests.ci.jobs import BASE, Scene
-from tests.engine.fakes import FakeClock
+from tests.clocks import FakeClock
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconcile.ci.commands import run_process
 from reconcile.ci.forge import JobContext
-from tests.engine.worlds import policy_text, session_text
+from tests.session_files import policy_text, session_text
 
 ENVIRON = {
     **{k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GITHUB_", "CI"))},

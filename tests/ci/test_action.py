@@ -12,7 +12,7 @@ from reconcile.cli.exit_codes import ExitCode
 from tests.ci.action_runner import Action
 from tests.ci.forges import READER, WRITER, GitHub, serving
 from tests.ci.repositories import Upstream
-from tests.engine.worlds import session_text
+from tests.session_files import session_text
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = str(Path(sys.executable).with_name("reconcile"))

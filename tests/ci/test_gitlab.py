@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from tests.ci.forges import WRITER
 from tests.ci.repositories import ENVIRON, Upstream
-from tests.engine.worlds import session_text
+from tests.session_files import session_text
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent

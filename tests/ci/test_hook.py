@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.ci.repositories import ENVIRON, git
-from tests.engine.worlds import policy_text, session_text
+from tests.session_files import policy_text, session_text
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent

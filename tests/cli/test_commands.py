@@ -4,7 +4,7 @@ from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.cli.trees import BROKEN
-from tests.engine.worlds import GENEROUS, policy_text
+from tests.session_files import GENEROUS, policy_text
 
 NOTHING = "Nothing to do.\n"
 RECREATE = "update: {strategy: Recreate}"

@@ -18,7 +18,7 @@ from reconcile.core.errors import (
     UnavailableError,
 )
 from tests.cli.trees import ON_CLUSTERS
-from tests.engine.fakes import FakeClock
+from tests.clocks import FakeClock
 
 COMMANDS = ["validate", "render", "diff", "apply", "status", "schema"]
 ON_TREES = COMMANDS[:-1]

@@ -11,7 +11,7 @@ from reconcile.cli import diff as diff_command
 from reconcile.core.plan.approval import compute_plan_digest
 from tests.adapters.sources.repositories import Repository
 from tests.cli.trees import Tree
-from tests.engine.worlds import policy_text, session_text
+from tests.session_files import policy_text, session_text
 
 TEMPLATE = """
 apiVersion: v1

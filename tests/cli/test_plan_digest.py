@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reconcile.cli import diff as diff_command
-from tests.engine.worlds import session_text
+from tests.session_files import session_text
 
 OTHER = "sha256:" + "0" * 64
 EDIT = {"op": "add", "path": "/metadata/labels/app.kubernetes.io~1managed-by", "value": "else"}

@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import InvalidError
-from tests.engine.worlds import GENEROUS, policy_text
+from tests.session_files import GENEROUS, policy_text
 
 CANARIES = ["c4n4ryOne!", "c4n4ryTwo!", "c4n4ryThree!", "c4n4ryFour!", "c4n4ryFive!"]
 SPEC = """\

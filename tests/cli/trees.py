@@ -9,7 +9,8 @@ import jsonschema
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.report.json_schema import build_report_schema
-from tests.engine.worlds import policy_text, ref_of, session_text
+from tests.builders import ref_of
+from tests.session_files import policy_text, session_text
 
 ON_CLUSTERS = ["diff", "apply", "status"]
 BROKEN = "initialPromt: work"

@@ -5,30 +5,30 @@ from collections.abc import Iterator
 import pytest
 
 from reconcile.engine.ports import Cluster
-from tests.contracts import worlds
-from tests.contracts.worlds import Stranger, World
+from tests.contracts import clusters
+from tests.contracts.clusters import ClusterUnderTest, OtherClient
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.cluster)])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[ClusterUnderTest]:
     """A cluster of its own for each test."""
     if request.param == "embedded":
-        yield worlds.embedded()
+        yield clusters.embedded()
         return
-    with worlds.real(request.getfixturevalue("control_plane")) as made:
+    with clusters.real(request.getfixturevalue("control_plane")) as made:
         yield made
 
 
 @pytest.fixture
-def cluster(world: World) -> Cluster:
+def cluster(world: ClusterUnderTest) -> Cluster:
     return world.cluster
 
 
 @pytest.fixture
-def namespace(world: World) -> str:
+def namespace(world: ClusterUnderTest) -> str:
     return world.namespace
 
 
 @pytest.fixture
-def stranger(world: World) -> Stranger:
+def stranger(world: ClusterUnderTest) -> OtherClient:
     return world.stranger

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError
 from reconcile.core.fields.managed_fields import iter_managed_fields, iter_owned_paths
 from reconcile.engine.ports import ApplyOptions
-from tests.contracts import worlds
+from tests.contracts import clusters
 from tests.contracts.bodies import config_map, kind_of, pod, ref, service
 
 pytestmark = pytest.mark.cluster
@@ -125,7 +125,7 @@ def seen(obj):
 
 @pytest.fixture(scope="module")
 def real(control_plane):
-    with worlds.real(control_plane) as world:
+    with clusters.real(control_plane) as world:
         yield world
 
 
@@ -138,6 +138,6 @@ def real(control_plane):
 @given(HISTORIES)
 def test_the_same_writes_lead_to_the_same_objects(real, history):
     name = f"like-{next(NUMBERS)}"
-    assert list(carried_out(worlds.embedded(), history, name)) == list(
+    assert list(carried_out(clusters.embedded(), history, name)) == list(
         carried_out(real, history, name)
     )

@@ -1,4 +1,4 @@
-"""Passes with an engine of the test's own: short time-outs, few tries, waits that are recorded."""
+"""Passes with an engine configured for tests: short timeouts, few attempts, recorded waits."""
 
 import contextlib
 import threading
@@ -16,50 +16,36 @@ from reconcile.core.model import DesiredState
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
-from reconcile.runtime.clock import SystemClock
+from tests.clocks import ShortSleepClock
 
-SHORT_S = 0.6
-"""How long an answer is awaited where none may ever come; on a slow machine that costs a try."""
+SHORT_TIMEOUT_SECONDS = 0.6
+"""The timeout where a response may never come; on a slow machine it may cost an attempt."""
 
-PATIENCE_S = 30.0
-SHORTEST_S = 0.01
+LONG_TIMEOUT_SECONDS = 30.0
 
-
-class Clock(SystemClock):
-    """Waits in an instant and remembers for how long it was to wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        super().sleep(min(seconds, SHORTEST_S))
-
-
-_MADE = threading.local()
+_CACHE = threading.local()
 
 
 def _builder() -> DesiredBuilder:
-    """One for each thread: compiling templates is most of what a small tree costs."""
-    if not hasattr(_MADE, "builder"):
-        _MADE.builder = DesiredBuilder(read_templates(find_shipped_templates()))
-    made: DesiredBuilder = _MADE.builder
-    return made
+    """One for each thread, since compiling templates is most of the cost of a small tree."""
+    if not hasattr(_CACHE, "builder"):
+        _CACHE.builder = DesiredBuilder(read_templates(find_shipped_templates()))
+    builder: DesiredBuilder = _CACHE.builder
+    return builder
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A reconciler for one tree.
 
-    `tries` is how often a request is sent before it has failed, each time for `silence_s` seconds.
+    A request is sent up to `tries` times, each time with a timeout of `silence_s` seconds.
     """
 
     kubeconfig: Path
     tree: Path
     tries: int = 1
-    silence_s: float = PATIENCE_S
-    clock: Clock = field(default_factory=Clock)
+    silence_s: float = LONG_TIMEOUT_SECONDS
+    clock: ShortSleepClock = field(default_factory=ShortSleepClock)
 
     def desired(self) -> DesiredState:
         """Read and render the tree."""
@@ -67,7 +53,7 @@ class Engine:
 
     @contextlib.contextmanager
     def reconciler(self) -> Iterator[Reconciler]:
-        """Connect, for as long as the block lasts."""
+        """Connect for the duration of the block."""
         options = ConnectOptions(
             timeouts=ConnectTimeouts(connect=self.silence_s, read=self.silence_s)
         )
@@ -81,7 +67,7 @@ class Engine:
             cluster.close()
 
     def passes(self) -> bool:
-        """Make one pass; whether all was read and all that was to be done is done."""
+        """Make one pass; returns whether everything was read and every change succeeded."""
         with self.reconciler() as reconciler, contextlib.suppress(ClusterError):
             planned = reconciler.plan(self.desired(), {})
             done = list(reconciler.apply(planned))
@@ -90,15 +76,15 @@ class Engine:
         return False
 
     def plan(self) -> PassPlan:
-        """Plan and change nothing."""
+        """Plan without changing anything."""
         with self.reconciler() as reconciler:
             return reconciler.plan(self.desired(), {})
 
     def left(self) -> list[object]:
-        """List what there is to do, and what could not be read."""
+        """List the pending changes, and the problems of reading."""
         planned = self.plan()
         return [*planned.problems, *(c for c in planned.plan.changes if not isinstance(c, Keep))]
 
     def is_settled(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether there are no pending changes."""
         return self.left() == []

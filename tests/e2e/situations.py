@@ -20,7 +20,7 @@ PARTS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ServerInstallation:
     """One installation with two sessions in a namespace that it shares with others."""
 
     site: Site
@@ -48,13 +48,13 @@ class World:
         return self.site.ours(self.name)
 
 
-def first(world: World) -> None:
+def first(world: ServerInstallation) -> None:
     """Nothing is there yet."""
     world.session("a")
     world.session("b", initialPrompt="Do it")
 
 
-def update(world: World) -> None:
+def update(world: ServerInstallation) -> None:
     """Both sessions are there and change: one in place, the other has its pod replaced."""
     first(world)
     world.settle()
@@ -62,7 +62,7 @@ def update(world: World) -> None:
     world.session("b", initialPrompt="Do something else")
 
 
-def removal(world: World) -> None:
+def removal(world: ServerInstallation) -> None:
     """One of two sessions goes."""
     first(world)
     world.settle()
@@ -71,17 +71,17 @@ def removal(world: World) -> None:
 
 SITUATIONS = {"a first apply": first, "an update": update, "a removal": removal}
 
-Situation: TypeAlias = Callable[[World], None]
-Worlds: TypeAlias = Callable[[Situation], World]
+Situation: TypeAlias = Callable[[ServerInstallation], None]
+InstallationFactory: TypeAlias = Callable[[Situation], ServerInstallation]
 
 
-def maker(site: Site, folder: Path) -> Worlds:
+def maker(site: Site, folder: Path) -> InstallationFactory:
     """Make worlds, each with a name of its own."""
     numbers = itertools.count()
 
-    def make(situation: Situation) -> World:
+    def make(situation: Situation) -> ServerInstallation:
         name = f"w{next(numbers)}"
-        world = World(site, folder / name, name)
+        world = ServerInstallation(site, folder / name, name)
         world.policy()
         situation(world)
         return world
@@ -89,7 +89,7 @@ def maker(site: Site, folder: Path) -> Worlds:
     return make
 
 
-def assert_complete(world: World, before: dict[str, Object]) -> None:
+def assert_complete(world: ServerInstallation, before: dict[str, Object]) -> None:
     after = world.objects()
     sessions = len(list((world.tree / world.site.namespace).glob("*.yaml")))
     assert len(after) == PARTS * sessions + 1, sorted(after)

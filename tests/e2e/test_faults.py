@@ -18,13 +18,13 @@ import pytest
 from reconcile.core.changes import Keep
 from tests.controlplane.access import ControlPlane
 from tests.controlplane.faults import Answer, Drop, Fault, Front, Hang, When, faulty, on_request
-from tests.e2e.fast_engine import PATIENCE_S, SHORT_S, Engine
+from tests.e2e.fast_engine import LONG_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS, Engine
 from tests.e2e.site import Object, Site
 from tests.e2e.situations import (
     SITUATIONS,
+    InstallationFactory,
+    ServerInstallation,
     Situation,
-    World,
-    Worlds,
     assert_complete,
     assert_nothing_was_made_twice,
     first,
@@ -50,7 +50,7 @@ MOST_PASSES = 8
 
 
 @pytest.fixture
-def worlds(site: Site, tmp_path: Path) -> Worlds:
+def worlds(site: Site, tmp_path: Path) -> InstallationFactory:
     return maker(site, tmp_path)
 
 
@@ -63,7 +63,7 @@ def stranger(site: Site) -> Object:
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS.keys())
 def test_whichever_request_fails_repeated_passes_end_in_the_desired_state(
     site: Site,
-    worlds: Worlds,
+    worlds: InstallationFactory,
     stranger: Object,
     situation: Situation,
     fault: Fault,
@@ -121,18 +121,18 @@ def trapped(plane: ControlPlane) -> Iterator[Trapped]:
         yield Trapped(front, trap)
 
 
-def requests_of(world: World) -> int:
+def requests_of(world: ServerInstallation) -> int:
     """Count the requests of a pass in which nothing fails."""
     with trapped(world.site.plane) as front:
         assert through(front.front, world, tries=1).passes()
         return len(front.front.received)
 
 
-def survive(world: World, front: Trapped, number: int, fault: Fault) -> int:
+def survive(world: ServerInstallation, front: Trapped, number: int, fault: Fault) -> int:
     """Pass until all is done, the request with this number failing; return how many it took."""
     before = world.objects()
     front.trap.left, front.trap.fault = number, fault
-    engine = through(front.front, world, tries=1, silence_s=SHORT_S)
+    engine = through(front.front, world, tries=1, silence_s=SHORT_TIMEOUT_SECONDS)
     passes = next((n for n in range(1, MOST_PASSES + 1) if engine.passes()), 0)
     assert passes, f"{fault} in place of request {number}: not done after {MOST_PASSES} passes"
     assert world.engine().is_settled(), f"{fault} in place of request {number}"
@@ -140,14 +140,16 @@ def survive(world: World, front: Trapped, number: int, fault: Fault) -> int:
     return passes
 
 
-def through(front: Front, world: World, tries: int, silence_s: float = PATIENCE_S) -> Engine:
+def through(
+    front: Front, world: ServerInstallation, tries: int, silence_s: float = LONG_TIMEOUT_SECONDS
+) -> Engine:
     return Engine(front.redirect(world.site.kubeconfig), world.tree, tries, silence_s)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS.keys())
 def test_one_pass_is_enough_where_requests_are_repeated(
     site: Site,
-    worlds: Worlds,
+    worlds: InstallationFactory,
     situation: Situation,
 ) -> None:
     """Every third request fails, each in another way."""
@@ -162,7 +164,7 @@ def test_one_pass_is_enough_where_requests_are_repeated(
     assert world.engine().is_settled()
 
 
-def test_the_servers_wish_to_wait_is_obeyed(site: Site, worlds: Worlds) -> None:
+def test_the_servers_wish_to_wait_is_obeyed(site: Site, worlds: InstallationFactory) -> None:
     world = worlds(first)
     with faulty(site.plane, on_request(3, Answer(429, retry_after_s=7))) as front:
         engine = through(front, world, tries=2)
@@ -170,7 +172,9 @@ def test_the_servers_wish_to_wait_is_obeyed(site: Site, worlds: Worlds) -> None:
     assert max(engine.clock.waits) == 7
 
 
-def test_an_outage_ends_a_pass_and_the_next_one_goes_on(site: Site, worlds: Worlds) -> None:
+def test_an_outage_ends_a_pass_and_the_next_one_goes_on(
+    site: Site, worlds: InstallationFactory
+) -> None:
     world = worlds(first)
 
     def outage(number: int, _method: str, _path: str) -> Fault | None:

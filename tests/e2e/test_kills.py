@@ -20,8 +20,8 @@ from tests.e2e import site as sites
 from tests.e2e.site import Site
 from tests.e2e.situations import (
     SITUATIONS,
+    ServerInstallation,
     Situation,
-    World,
     assert_complete,
     assert_nothing_was_made_twice,
     maker,
@@ -99,7 +99,7 @@ def test_what_a_killed_run_has_made_is_found_though_its_folder_is_gone(
 ) -> None:
     elsewhere = site.second_namespace()
 
-    def two_namespaces(world: World) -> None:
+    def two_namespaces(world: ServerInstallation) -> None:
         world.policy(namespaces=[])
         world.session("a")
         world.session("b", folder=elsewhere)
@@ -114,14 +114,14 @@ def test_what_a_killed_run_has_made_is_found_though_its_folder_is_gone(
     assert world.engine().is_settled()
 
 
-def points(world: World) -> int:
+def points(world: ServerInstallation) -> int:
     """Count the writes of a run that is not killed."""
     with killing(world.site.plane) as (front, killer):
         assert run(world, front, killer) == 0
         return killer.writes
 
 
-def survive(world: World, front: Front, killer: Killer, point: int) -> int:
+def survive(world: ServerInstallation, front: Front, killer: Killer, point: int) -> int:
     """Run and be killed, run again; return how the first run ended."""
     before = world.objects()
     killer.aim(point, When.AFTER if point % 2 else When.BEFORE)
@@ -133,7 +133,7 @@ def survive(world: World, front: Front, killer: Killer, point: int) -> int:
     return code
 
 
-def run(world: World, front: Front, killer: Killer) -> int:
+def run(world: ServerInstallation, front: Front, killer: Killer) -> int:
     kubeconfig = front.redirect(world.site.kubeconfig)
     command = [sys.executable, "-m", "reconcile", "apply", str(world.tree)]
     with subprocess.Popen(

@@ -1,42 +1,14 @@
-"""A clock that only moves when somebody waits, and a cluster that fails when it is told to."""
+"""A cluster that records its calls and fails the chosen ones."""
 
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from reconcile.core.errors import ClusterError
 from reconcile.core.model import Kind, ObjectRef
-from reconcile.engine.ports import Clock, Cluster
-
-_START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
-
-
-class FakeClock:
-    """Time passes by waiting alone; `waits` has every wait."""
-
-    def __init__(self, jitter=0.5):
-        self.waits = []
-        self._jitter = jitter
-        self._passed = 0.0
-        self._lock = threading.Lock()
-
-    def monotonic(self) -> float:
-        with self._lock:
-            return self._passed
-
-    def now(self) -> str:
-        return (_START + timedelta(seconds=self.monotonic())).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self.waits.append(seconds)
-            self._passed += seconds
-
-    def jitter(self) -> float:
-        return self._jitter
+from reconcile.engine.ports import Cluster
 
 
 @dataclass(frozen=True)
@@ -56,7 +28,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Fault:
-    """What a request fails with; `late` if it takes effect before its answer is lost."""
+    """The error of a request; with `late` the request takes effect and its response is lost."""
 
     error: ClusterError
     late: bool = False
@@ -70,13 +42,13 @@ def never(_call):
 
 
 def nth(number, error, *, late=False) -> Faults:
-    """Fail the call of this number alone."""
+    """Fail only the call of this number."""
     return lambda call: Fault(error, late) if call.number == number else None
 
 
 @dataclass
 class Times:
-    """Fail the first `times` calls of a verb, of a kind, on a name or in a namespace, if told."""
+    """Fail the first `times` calls of a verb; `kind`, `name` and `namespace` narrow it if set."""
 
     error: ClusterError
     verb: str
@@ -101,10 +73,10 @@ always = 1_000_000
 
 @dataclass
 class FlakyCluster:
-    """A Cluster that asks before each call whether it is to fail, and keeps a log of all calls.
+    """A Cluster that fails the calls that `faults` chooses, and logs all calls.
 
-    `before` is called with each call before it is made: somebody else may act just then. `uids` are
-    those that each object which was applied has had.
+    `before` gets each call before it is made, so that another client can act at that moment. `uids`
+    has all UIDs of each applied object.
     """
 
     inner: Cluster
@@ -142,7 +114,7 @@ class FlakyCluster:
 
     @property
     def writes(self):
-        """What was asked to be written, as `verb Kind name`."""
+        """All write requests, as `verb Kind name`."""
         return [f"{call.verb} {call.kind} {call.name}" for call in self.log if call.writes]
 
     def _called(self, verb, kind, namespace, name=""):
@@ -165,16 +137,15 @@ class FlakyCluster:
         return result
 
     def _iterate(self, verb, kind, namespace, request):
-        """A late fault breaks a list in its middle."""
+        """Yield the items of a list; a late fault ends it after half of them."""
         fault = self._called(verb, kind.name, namespace)
         if fault is None:
             yield from request()
             return
-        found = list(request())
-        yield from found[: len(found) // 2 if fault.late else 0]
+        items = list(request())
+        yield from items[: len(items) // 2 if fault.late else 0]
         raise fault.error
 
 
 if TYPE_CHECKING:
-    _clock: type[Clock] = FakeClock
     _cluster: type[Cluster] = FlakyCluster

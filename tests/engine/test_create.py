@@ -5,7 +5,7 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ForbiddenError
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import declared, is_quiet, settled
+from tests.engine.installation import declared, is_quiet, settled
 
 NO = ForbiddenError("no such right")
 ORDER = [

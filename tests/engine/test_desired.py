@@ -6,7 +6,7 @@ from reconcile.core.errors import SpecError
 from reconcile.core.model import Kind
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile
-from tests.engine.worlds import SHIPPED, policy_text, session_text, tree_of
+from tests.session_files import SHIPPED, policy_text, session_text, tree_of
 
 FAILS_FOR_ONE = "{% if session.name == 'one' %}{{ session.spec.nonsense }}{% endif %}"
 NAMED_ALIKE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ session.name }}'}\n"

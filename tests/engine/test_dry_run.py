@@ -19,7 +19,7 @@ from reconcile.core.plan.dry_run import AcceptedObject, AlteredObject, RefusedOb
 from reconcile.core.plan.policy import hold_all
 from reconcile.engine.dry_run import DryRun
 from tests.engine.fakes import FlakyCluster, Times, always, never
-from tests.engine.worlds import declared, settled
+from tests.engine.installation import declared, settled
 
 RECREATE = "update: {strategy: Recreate}\ninitialPrompt: other"
 

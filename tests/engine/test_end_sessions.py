@@ -4,7 +4,8 @@ from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
 from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import GENEROUS, is_quiet, policy_text, settled
+from tests.engine.installation import is_quiet, settled
+from tests.session_files import GENEROUS, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
 NO = ForbiddenError("no such right")

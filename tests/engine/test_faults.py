@@ -8,8 +8,10 @@ import pytest
 
 from reconcile.core.errors import ClusterError, ConflictError, UnavailableError
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
+from tests.builders import ref_of_object
 from tests.engine.fakes import nth
-from tests.engine.worlds import World, declared, is_quiet, policy_text, ref_of_object, settled
+from tests.engine.installation import EmbeddedInstallation, declared, is_quiet, settled
+from tests.session_files import policy_text
 
 AWAY = UnavailableError("it is away")
 CONFLICT = ConflictError("somebody was faster")
@@ -26,7 +28,7 @@ def with_strangers(world):
     """Add what is none of ours: somebody's own object, and another installation's session."""
     metadata = {"name": "theirs", "namespace": "team-a"}
     world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
-    other = World()
+    other = EmbeddedInstallation()
     other.cluster = world.cluster
     other.files["policy.yaml"] = policy_text().replace("default", "second")
     other.add("their-own").apply()

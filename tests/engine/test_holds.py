@@ -7,7 +7,9 @@ import pytest
 from reconcile.core.changes import Commit, Drift, Hold, HoldReason, Patch
 from reconcile.core.model import ANNOTATION_ADOPT
 from reconcile.engine.reconciler import ReconcilerOptions
-from tests.engine.worlds import World, declared, policy_text, ref_of, session_text, settled
+from tests.builders import ref_of
+from tests.engine.installation import EmbeddedInstallation, declared, settled
+from tests.session_files import policy_text, session_text
 
 OTHER = "llmSettings: {model: other}"
 RECREATE = f"update: {{strategy: Recreate}}\n{OTHER}"
@@ -106,7 +108,7 @@ def set_port(port):
 
 
 def change_back(world):
-    port = World().add("one")  # what the template asks for
+    port = EmbeddedInstallation().add("one")  # what the template asks for
     manifests = port.desired().sessions[0].manifests
     [service] = [each for each in manifests if each.kind.name == "Service"]
     set_port(service.body["spec"]["ports"][0]["port"])(world)
@@ -160,11 +162,13 @@ def terminating():
 
 
 def with_data():
-    world = World(templates={**World().templates, "claim.yaml.j2": CLAIM % "ReadWriteOnce"})
+    world = EmbeddedInstallation(
+        templates={**EmbeddedInstallation().templates, "claim.yaml.j2": CLAIM % "ReadWriteOnce"}
+    )
     policy()(world)
     world.add("one").apply()
     templates = {**world.templates, "claim.yaml.j2": CLAIM % "ReadOnlyMany"}
-    again = World(templates=templates, files=world.files)
+    again = EmbeddedInstallation(templates=templates, files=world.files)
     again.cluster = world.cluster
     return again
 

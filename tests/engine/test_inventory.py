@@ -11,14 +11,8 @@ from reconcile.core.inventory import Inventory, build_inventory_body
 from reconcile.core.model import FIELD_MANAGER
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import (
-    GENEROUS,
-    SHIPPED,
-    World,
-    declared,
-    is_quiet,
-    policy_text,
-)
+from tests.engine.installation import EmbeddedInstallation, declared, is_quiet
+from tests.session_files import GENEROUS, SHIPPED, policy_text
 
 NO = ForbiddenError("no such right")
 NAME = "reconcile-inventory-default"
@@ -32,7 +26,7 @@ def inventory(world, namespace="team-a"):
 
 
 def in_namespaces(*namespaces, policy=(GENEROUS, "allowEmpty: true")):
-    world = World()
+    world = EmbeddedInstallation()
     world.files["policy.yaml"] = policy_text(*policy)
     for namespace in namespaces:
         world.add("one", namespace=namespace)

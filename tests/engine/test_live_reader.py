@@ -6,13 +6,14 @@ from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
+from tests.engine.installation import EmbeddedInstallation, declared, is_quiet, settled
+from tests.session_files import policy_text
 
 NO = ForbiddenError("no such right", "list")
 
 
 def two_namespaces():
-    world = World()
+    world = EmbeddedInstallation()
     world.files["policy.yaml"] = policy_text()
     return world.add("one").add("one", namespace="team-b")
 
@@ -99,7 +100,7 @@ def test_a_stranger_that_goes_while_it_is_looked_at_costs_its_namespace_one_pass
 def test_another_installation_in_the_same_namespace_is_never_touched():
     world = settled()
     before = world.objects()
-    other = World()
+    other = EmbeddedInstallation()
     other.cluster = world.cluster
     other.files["policy.yaml"] = policy_text().replace("default", "second")
     other.add("two")
@@ -115,7 +116,7 @@ def test_another_installation_in_the_same_namespace_is_never_touched():
 def test_two_installations_that_want_the_same_session_do_not_share_it():
     world = settled()
     before = world.objects()
-    other = World()
+    other = EmbeddedInstallation()
     other.cluster = world.cluster
     other.files["policy.yaml"] = policy_text().replace("default", "second")
     other.add("one")
@@ -164,7 +165,7 @@ def test_a_changed_file_makes_what_it_declares_be_compared_again():
 
 
 def test_a_kind_and_a_namespace_that_do_not_exist_have_no_objects():
-    world = World(templates={"odd.yaml.j2": "apiVersion: example.com/v1\nkind: Odd\n"
+    world = EmbeddedInstallation(templates={"odd.yaml.j2": "apiVersion: example.com/v1\nkind: Odd\n"
                              "metadata: {name: '{{ session.name }}-odd'}\n"})  # fmt: skip
     world.files["policy.yaml"] = policy_text()
     world.add("one")

@@ -8,7 +8,7 @@ from reconcile.core.render.render import find_possible_name_conflicts
 from reconcile.engine import desired
 from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
 from reconcile.engine.ports import Tree, TreeFile
-from tests.engine.worlds import SHIPPED, policy_text, session_text, tree_of
+from tests.session_files import SHIPPED, policy_text, session_text, tree_of
 
 POLICY = policy_text()
 TEMPLATE = """

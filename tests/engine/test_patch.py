@@ -6,8 +6,10 @@ from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.changes import Hold, HoldReason, Patch, Replace, Status
 from reconcile.core.errors import ConflictError, FieldOwner, ForbiddenError, InvalidError
 from reconcile.core.model import ANNOTATION_ADOPT
+from tests.builders import ref_of
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import GENEROUS, SHIPPED, declared, is_quiet, policy_text, ref_of, settled
+from tests.engine.installation import declared, is_quiet, settled
+from tests.session_files import GENEROUS, SHIPPED, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
 PROMPT = f"initialPrompt: changed\n{RECREATE}"

@@ -6,8 +6,9 @@ from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, Un
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
-from tests.engine.fakes import FakeClock, Fault, FlakyCluster, Times, always, never
-from tests.engine.worlds import World
+from tests.clocks import FakeClock
+from tests.engine.fakes import Fault, FlakyCluster, Times, always, never
+from tests.engine.installation import EmbeddedInstallation
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
 REF = ObjectRef("", "ConfigMap", "team-a", "one")
@@ -22,10 +23,10 @@ AWAY = UnavailableError("it is away")
 
 
 def retrying(faults, backoff=RetryBackoff(), jitter=0.5):  # noqa: B008 - a value
-    world = World()
+    world = EmbeddedInstallation()
     for name in ("one", "two", "three", "four"):
         world.cluster.apply({**BODY, "metadata": {**BODY["metadata"], "name": name}}, OURS)
-    clock = FakeClock(jitter)
+    clock = FakeClock(jitter=jitter)
     flaky = FlakyCluster(world.cluster, faults)
     return RetryingCluster(flaky, clock, backoff), flaky, clock
 

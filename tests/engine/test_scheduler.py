@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.engine.scheduler import Scheduler
 from reconcile.runtime.clock import SystemClock
-from tests.engine.fakes import FakeClock
+from tests.clocks import FakeClock
 
 
 class Work:

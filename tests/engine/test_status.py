@@ -7,8 +7,9 @@ from reconcile.core.errors import ForbiddenError
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.model import LABEL_INSTALLATION, SessionState
 from reconcile.engine.status import read_status
+from tests.builders import ref_of
 from tests.engine.fakes import Times, always
-from tests.engine.worlds import ref_of, settled
+from tests.engine.installation import settled
 
 
 def rows(world, *namespaces, installation="default"):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.mirror.memory_store import MemoryStore
-from tests.mirror.worlds import Pod, Script
+from tests.mirror.memory_store import FaultScript, MemoryStore
+from tests.mirror.mirror_pod import MirrorPod
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def memory():
 
 @pytest.fixture
 def script(memory):
-    script = Script()
+    script = FaultScript()
     memory.bucket.fault = script.fault
     return script
 
@@ -21,7 +21,7 @@ def script(memory):
 @pytest.fixture
 def pod(tmp_path, memory):
     """A pod that has claimed a new session."""
-    first = Pod(tmp_path, "one", memory)
+    first = MirrorPod(tmp_path, "one", memory)
     first.hydrate()
     memory.bucket.requests.clear()
     return first
@@ -30,4 +30,4 @@ def pod(tmp_path, memory):
 @pytest.fixture
 def successor(tmp_path, memory):
     """A pod that has done nothing yet."""
-    return Pod(tmp_path, "two", memory)
+    return MirrorPod(tmp_path, "two", memory)

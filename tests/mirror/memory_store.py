@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from reconcile.mirror.errors import DamagedError, MissingObjectError, PreconditionError, StoreError
+from reconcile.mirror.errors import (
+    DamagedError,
+    MissingObjectError,
+    PreconditionError,
+    StoreAwayError,
+    StoreError,
+)
 from reconcile.mirror.store.port import (
     BytesLike,
     ListedObject,
@@ -147,6 +153,77 @@ class MemoryStore:
             for key, (body, written) in found
             if key.startswith(full) and key > after
         ]
+
+
+class FaultScript:
+    """Faults for a MemoryBucket, used up one by one; each is for one method and one moment."""
+
+    def __init__(self):
+        self.left = []
+        self._always = []
+        self._busy = False
+
+    def lose_before(self, method, times=1):
+        """The request does not arrive."""
+        self.left += [(method, False, lambda: StoreAwayError("no answer"))] * times
+
+    def lose_after(self, method, times=1):
+        """The request is carried out, and the answer lost."""
+        self.left += [(method, True, lambda: StoreAwayError("no answer"))] * times
+
+    def refuse(self, method, times=1):
+        self.fail(method, PreconditionError("refused"), times)
+
+    def fail(self, method, error, times=1):
+        self.left += [(method, False, lambda: error)] * times
+
+    def before(self, method, deed):
+        """Something else happens just before the request arrives."""
+        self.left.append((method, False, deed))
+
+    def always_before(self, method, deed):
+        self._always.append((method, deed))
+
+    def fault(self, request):
+        if self._busy:
+            return None
+        for method, deed in self._always:
+            if method == request.method and not request.done:
+                self._do(deed)
+        for item in self.left:
+            if item[:2] == (request.method, request.done):
+                self.left.remove(item)
+                return self._do(item[2])
+        return None
+
+    def _do(self, deed):
+        self._busy = True
+        try:
+            result = deed()
+        finally:
+            self._busy = False
+        return result if isinstance(result, Exception) else None
+
+
+def requests(store):
+    """What the bucket was asked, in short."""
+    return [f"{r.method} {r.key.partition('/')[0]}" for r in store.bucket.requests]
+
+
+class InterruptedStore:
+    """A store before whose first conditional write something else happens."""
+
+    def __init__(self, inner, deed):
+        self._inner = inner
+        self._deed = deed
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def put_if(self, key, body, etag):
+        deed, self._deed = self._deed, lambda: None
+        deed()
+        return self._inner.put_if(key, body, etag)
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError, WorkerPool
-from tests.mirror.worlds import FakeClock
+from tests.clocks import FakeClock
 
 FREE = Deadline(FakeClock())
 

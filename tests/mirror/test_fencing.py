@@ -23,8 +23,8 @@ from reconcile.mirror.protocol import (
     next_generation_number,
 )
 from reconcile.mirror.snapshot.keys import manifest_key
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryStore
-from tests.mirror.worlds import FakeClock
 
 
 @dataclass

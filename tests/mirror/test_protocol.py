@@ -25,8 +25,8 @@ from reconcile.mirror.protocol import (
 from reconcile.mirror.snapshot.head import encode_head
 from reconcile.mirror.snapshot.keys import HEAD, manifest_key
 from reconcile.mirror.store.port import ABSENT
-from tests.mirror.memory_store import MemoryStore
-from tests.mirror.worlds import FakeClock, Script
+from tests.clocks import FakeClock
+from tests.mirror.memory_store import FaultScript, MemoryStore
 
 ONE = ClaimRequest("uid-1", "pod-1")
 TWO = ClaimRequest("uid-2", "pod-2")
@@ -45,7 +45,7 @@ def _head(number, writer=None, content="a"):
 @pytest.fixture
 def world():
     store = MemoryStore()
-    script = Script()
+    script = FaultScript()
     store.bucket.fault = script.fault
     return store, script, FakeClock()
 

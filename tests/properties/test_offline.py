@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from reconcile.core.errors import SpecError
 from reconcile.core.plan.approval import compute_plan_digest
 from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
-from tests.engine.worlds import SHIPPED, World, policy_text, session_text, tree_of
+from tests.engine.installation import EmbeddedInstallation
+from tests.session_files import SHIPPED, policy_text, session_text, tree_of
 
 NAMES = ("ada", "bob", "ada-inputs", "session-ada")
 """Session `ada-inputs` and session `session-ada` both want the ConfigMap `session-ada-inputs`."""
@@ -134,7 +135,7 @@ def test_the_digest_is_that_of_the_plan_after_the_merge(commit):
     old, new = commit
     offline = planned(old, new, whole=True)
     assume(not isinstance(offline, tuple))
-    world = World(files=old)
+    world = EmbeddedInstallation(files=old)
     applied = world.apply(revision="r1")
     assert applied.bad == []
     world.files = new

@@ -13,17 +13,11 @@ from reconcile.core.errors import (
     UnavailableError,
 )
 from reconcile.engine.reconciler import ReconcilerOptions
+from tests.builders import ref_of, ref_of_object
 from tests.engine.fakes import nth
-from tests.engine.worlds import (
-    GENEROUS,
-    World,
-    is_quiet,
-    policy_text,
-    ref_of,
-    ref_of_object,
-    tree_of,
-)
-from tests.properties.worlds import file_of, free, passes
+from tests.engine.installation import EmbeddedInstallation, is_quiet
+from tests.properties.session_specs import file_of, free, passes
+from tests.session_files import GENEROUS, policy_text, tree_of
 
 NAMES = ("ada", "bob")
 NAMESPACES = ("team-a", "team-b")
@@ -58,7 +52,7 @@ TREES = st.dictionaries(PLACES, SPECS, max_size=4)
 
 
 def world_of(sessions):
-    world = World(options=ReconcilerOptions(concurrency=2))
+    world = EmbeddedInstallation(options=ReconcilerOptions(concurrency=2))
     world.files["policy.yaml"] = policy_text(GENEROUS, "allowEmpty: true")
     for (namespace, name), spec in sessions.items():
         world.files[f"{namespace}/{name}.yaml"] = file_of(name, spec)
@@ -145,12 +139,12 @@ class Passes(RuleBasedStateMachine):
 
     @initialize(sessions=TREES)
     def begin(self, sessions):
-        self.world = World(options=ReconcilerOptions(concurrency=1))
+        self.world = EmbeddedInstallation(options=ReconcilerOptions(concurrency=1))
         self.world.files["policy.yaml"] = policy_text(GENEROUS, "allowEmpty: true")
         metadata = {"name": "theirs", "namespace": "team-a"}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
         self.world.cluster.create(body, "stranger")
-        other = World()
+        other = EmbeddedInstallation()
         other.cluster = self.world.cluster
         other.files["policy.yaml"] = policy_text().replace("default", "second")
         other.add("ada", namespace="team-b").apply()

@@ -23,13 +23,9 @@ from reconcile.engine.status import read_status
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import report
 from tests.engine.fakes import Times, never
-from tests.engine.worlds import (
-    GENEROUS,
-    SHIPPED,
-    World,
-    policy_text,
-)
-from tests.properties.worlds import file_of, free, passes
+from tests.engine.installation import EmbeddedInstallation
+from tests.properties.session_specs import file_of, free, passes
+from tests.session_files import GENEROUS, SHIPPED, policy_text
 
 SECRET_NAMES = st.sampled_from(["API_TOKEN", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "X_DSN"])
 CANARIES = st.text("abcdefghjkmnpqrstuvwxyz0123456789+/=-", min_size=9, max_size=40).map(
@@ -63,7 +59,7 @@ def outputs(world, passed):
 @passes
 @given(SECRETS, SECRETS, SECRETS, st.sampled_from(["Pod", "Secret"]))
 def test_no_secret_shows_in_any_output(before, drifted, after, kind):
-    world = World(
+    world = EmbeddedInstallation(
         templates={**SHIPPED, "key.yaml.j2": KEY}, options=ReconcilerOptions(concurrency=1)
     )
     world.files["policy.yaml"] = policy_text(GENEROUS, 'mask: ["*_DSN"]')

@@ -1,33 +1,17 @@
 """A clock that the test moves, and UIDs that count."""
 
 import itertools
-from dataclasses import dataclass
 
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.server import EmbeddedSettings
-from reconcile.runtime.clock import add_seconds
-
-NOON = "2026-01-31T12:00:00Z"
-
-
-@dataclass
-class Clock:
-    """Time that stands still until it is moved."""
-
-    time: str = NOON
-
-    def now(self) -> str:
-        return self.time
-
-    def pass_(self, seconds: float) -> None:
-        self.time = add_seconds(self.time, seconds)
+from tests.clocks import NOON, FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock():
+    return FakeClock(wall_offset=NOON)
 
 
 @pytest.fixture

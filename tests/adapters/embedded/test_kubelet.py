@@ -35,17 +35,17 @@ def test_without_a_tick_a_pod_stays_pending(cluster):
 
 def test_with_a_tick_a_pod_runs_and_is_ready(cluster, clock):
     cluster.apply(pod("n", initContainers=[{"name": "first", "image": "first:1"}]), OURS)
-    clock.pass_(5)
+    clock.seconds += 5
     cluster.tick()
     running = cluster.get(POD, "n", "one")
     status = running["status"]
     conditions = {each["type"]: each["status"] for each in status["conditions"]}
     assert running["spec"]["nodeName"]
     assert status["phase"] == "Running"
-    assert status["startTime"] == clock.time
+    assert status["startTime"] == clock.now()
     assert conditions["Ready"] == "True"
     assert status["podIP"] == status["podIPs"][0]["ip"]
-    assert container(cluster)["state"] == {"running": {"startedAt": clock.time}}
+    assert container(cluster)["state"] == {"running": {"startedAt": clock.now()}}
     assert status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
 
 
@@ -181,7 +181,7 @@ def test_a_deadline_ends_a_pod_and_not_before(cluster):
 def test_a_shorter_deadline_ends_it_sooner(simulated, clock):
     simulated.apply(pod("n", activeDeadlineSeconds=100), OURS)
     simulated.apply(pod("n", activeDeadlineSeconds=10), OURS)
-    clock.pass_(10)
+    clock.seconds += 10
     assert phase(simulated) == "Failed"
 
 

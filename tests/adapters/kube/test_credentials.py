@@ -12,19 +12,10 @@ from reconcile.adapters.kube.credentials import (
 from reconcile.core.errors import ClusterError, ForbiddenError
 from reconcile.core.model import Kind
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
+from tests.clocks import FakeClock
 
 UNAUTHORIZED = status(401, "Unauthorized", "Unauthorized")
 POD = Kind("v1", "Pod")
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self):
-        self.seconds = 1000.0
-
-    def __call__(self):
-        return self.seconds
 
 
 def tokens(server):
@@ -55,8 +46,8 @@ def test_a_fixed_token_that_is_refused_is_not_sent_again():
 
 
 def test_a_token_file_is_read_again_every_minute(tmp_path):
-    path, clock, server = tmp_path / "token", Hand(), FakeServer(Reply())
-    credentials = TokenFile(path, Credential(), clock)
+    path, clock, server = tmp_path / "token", FakeClock(), FakeServer(Reply())
+    credentials = TokenFile(path, Credential(), clock.monotonic)
     path.write_text("one\n")
     ask(server, credentials)
     path.write_text("two")
@@ -68,7 +59,7 @@ def test_a_token_file_is_read_again_every_minute(tmp_path):
 
 def test_a_refused_token_is_read_again_at_once(tmp_path):
     path, server = tmp_path / "token", FakeServer(Reply(), UNAUTHORIZED, Reply())
-    credentials = TokenFile(path, Credential(), Hand())
+    credentials = TokenFile(path, Credential(), FakeClock().monotonic)
     path.write_text("one")
     ask(server, credentials)
     path.write_text("two")
@@ -80,7 +71,7 @@ def test_a_token_that_stays_refused_is_tried_no_more(tmp_path):
     path, server = tmp_path / "token", FakeServer(UNAUTHORIZED)
     path.write_text("one")
     with pytest.raises(ForbiddenError):
-        ask(server, TokenFile(path, Credential(), Hand()))
+        ask(server, TokenFile(path, Credential(), FakeClock().monotonic))
     assert len(server.seen) == 1
 
 
@@ -94,14 +85,14 @@ def test_a_second_refusal_is_final(tmp_path):
 
     server = FakeServer(rotate, UNAUTHORIZED)
     with pytest.raises(ForbiddenError):
-        ask(server, TokenFile(path, Credential(), Hand()))
+        ask(server, TokenFile(path, Credential(), FakeClock().monotonic))
     assert tokens(server) == ["Bearer one", "Bearer two"]
 
 
 def test_a_token_that_another_thread_has_renewed_is_taken_as_it_is(tmp_path):
     path = tmp_path / "token"
     path.write_text("one")
-    credentials = TokenFile(path, Credential(), Hand())
+    credentials = TokenFile(path, Credential(), FakeClock().monotonic)
     old = credentials.current()
     path.write_text("two")
     assert credentials.renew(old)
@@ -112,9 +103,9 @@ def test_a_token_that_another_thread_has_renewed_is_taken_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("damage", ["unlink", "empty"])
 def test_a_known_token_outlives_its_file(tmp_path, damage):
-    path, clock = tmp_path / "token", Hand()
+    path, clock = tmp_path / "token", FakeClock()
     path.write_text("one")
-    credentials = TokenFile(path, Credential(), clock)
+    credentials = TokenFile(path, Credential(), clock.monotonic)
     credentials.current()
     path.unlink() if damage == "unlink" else path.write_text("")
     clock.seconds += TOKEN_REFRESH_SECONDS
@@ -123,7 +114,7 @@ def test_a_known_token_outlives_its_file(tmp_path, damage):
 
 def test_without_its_file_the_kubeconfigs_token_is_sent_and_the_certificate_always(tmp_path):
     keys, path = KeyPair(b"c", b"k"), tmp_path / "token"
-    credentials = TokenFile(path, Credential("fallback", keys), Hand())
+    credentials = TokenFile(path, Credential("fallback", keys), FakeClock().monotonic)
     assert credentials.current().token == "fallback"
     path.write_text("one")
     assert credentials.renew(credentials.current())

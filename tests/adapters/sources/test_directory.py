@@ -10,7 +10,7 @@ import pytest
 from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource, read_templates
 from reconcile.core.errors import SourceError
 from reconcile.engine.desired import DesiredBuilder
-from tests.engine.worlds import SHIPPED, session_text
+from tests.session_files import SHIPPED, session_text
 
 DEEP = 1200
 """More levels than Python's stack takes; their path is within what the system takes."""

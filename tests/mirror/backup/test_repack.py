@@ -16,8 +16,8 @@ from reconcile.mirror.history.log import ChangeSummary, GenerationLog
 from reconcile.mirror.snapshot.chain import MAX_DELTAS
 from reconcile.mirror.snapshot.gc import DELETE_INTENTS, DeleteIntent, encode_delete_intent
 from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy, count_live_bytes
-from tests.mirror.memory_store import MemoryStore
-from tests.mirror.worlds import Pod, listing, requests
+from tests.mirror.memory_store import MemoryStore, requests
+from tests.mirror.mirror_pod import MirrorPod, listing
 
 EAGER = RepackPolicy(max_small_packs=1, min_freed_bytes=1)
 """Packs anew at each base."""
@@ -210,7 +210,7 @@ def edit(pod, path, content):
 def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, thrift):
     with tempfile.TemporaryDirectory() as folder:
         memory = MemoryStore()
-        pod = Pod(Path(folder), "one", memory)
+        pod = MirrorPod(Path(folder), "one", memory)
         pod.hydrate()
         syncer = pod.syncer()
         for number, (path, content) in enumerate(edits):
@@ -219,6 +219,6 @@ def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, 
             if not number % 5:
                 syncer = pod.syncer()
         assert len(needed(pod)) <= thrift.max_small_packs + 1 + MAX_DELTAS + 1
-        new = Pod(Path(folder), "two", memory)
+        new = MirrorPod(Path(folder), "two", memory)
         new.hydrate()
         assert listing(new.root) == listing(pod.root)

@@ -12,7 +12,9 @@ from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import FencedError, MarkError, StoreAwayError, StoreError
 from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.workspace.reader import FileChanged, FileChangedError
-from tests.mirror.worlds import FakeClock, Interrupted, listing, requests
+from tests.clocks import FakeClock
+from tests.mirror.memory_store import InterruptedStore, requests
+from tests.mirror.mirror_pod import listing
 
 
 def test_without_a_mark_nothing_is_sent(pod, memory):
@@ -42,7 +44,7 @@ def test_a_fenced_writer_sends_nothing_and_says_who_has_it(pod, successor, memor
 
 def test_a_writer_that_is_fenced_during_a_pass_does_not_commit(pod, successor, memory):
     pod.write("a")
-    pod.store = Interrupted(memory, successor.hydrate)
+    pod.store = InterruptedStore(memory, successor.hydrate)
     with pytest.raises(FencedError):
         pod.sync()
     assert successor.sync() is not None

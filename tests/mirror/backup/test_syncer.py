@@ -9,7 +9,8 @@ from reconcile.mirror.backup import archiver
 from reconcile.mirror.backup.syncer import NoChanges
 from reconcile.mirror.model import Complete
 from reconcile.mirror.workspace.reader import FileChanged, FileChangedError
-from tests.mirror.worlds import listing, requests
+from tests.mirror.memory_store import requests
+from tests.mirror.mirror_pod import listing
 
 
 def _fill(pod):

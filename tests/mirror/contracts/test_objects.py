@@ -8,7 +8,7 @@ import pytest
 from reconcile.mirror.errors import DamagedError, MissingObjectError, WorkspaceError
 from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import Store
-from tests.mirror.contracts.worlds import World
+from tests.mirror.contracts.stores import StoreUnderTest
 
 ODD_KEYS = [
     "packs/0123.tar",
@@ -161,7 +161,7 @@ def test_deleting_takes_what_is_named_and_nothing_else(store: Store) -> None:
     assert [each.key for each in store.list("")] == ["b"]
 
 
-def test_a_prefix_sees_nothing_of_another(world: World) -> None:
+def test_a_prefix_sees_nothing_of_another(world: StoreUnderTest) -> None:
     one, other = world.below("team/one/"), world.below("team/one-more/")
     put(one, "key", b"one")
     put(other, "key", b"other")

@@ -1,10 +1,10 @@
 """What shows that harm has stopped nothing else."""
 
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 
 
 def restored(pod, name="later"):
-    later = Pod(pod.root.parents[1], name, pod.store, pod.clock)
+    later = MirrorPod(pod.root.parents[1], name, pod.store, pod.clock)
     later.hydrate()
     return later
 

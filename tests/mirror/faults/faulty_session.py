@@ -16,7 +16,7 @@ from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.faults import gc_program
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
 from tests.s3.faults import PASS, Asked, Fault, Meanwhile, Plan, When
@@ -83,11 +83,11 @@ class Session:
         assert found is not None
         return found.head
 
-    def pod(self, name: str) -> Pod:
+    def pod(self, name: str) -> MirrorPod:
         """Make a pod with an empty volume."""
-        return Pod(self.folder, name, self.store(), SystemClock())
+        return MirrorPod(self.folder, name, self.store(), SystemClock())
 
-    def command(self, verb: str, pod: Pod, *more: str) -> list[str]:
+    def command(self, verb: str, pod: MirrorPod, *more: str) -> list[str]:
         """Return the command line of a pod's container, or of a garbage collection."""
         if verb == "collect":
             return [sys.executable, gc_program.__file__, str(self.secret), self.prefix]
@@ -108,13 +108,13 @@ class Session:
             *more,
         ]
 
-    def run(self, verb: str, pod: Pod, *more: str) -> Ended:
+    def run(self, verb: str, pod: MirrorPod, *more: str) -> Ended:
         """Run a command to its end."""
         with self.start(verb, pod, *more) as running:
             return running.ended()
 
     @contextlib.contextmanager
-    def start(self, verb: str, pod: Pod, *more: str) -> Iterator["Running"]:
+    def start(self, verb: str, pod: MirrorPod, *more: str) -> Iterator["Running"]:
         """Start a command; it ends with the block at the latest."""
         with subprocess.Popen(
             self.command(verb, pod, *more), stderr=subprocess.PIPE, text=True
@@ -173,7 +173,7 @@ class Running:
             self._news.notify_all()
 
 
-def quick(pod: Pod, *more: str) -> tuple[str, ...]:
+def quick(pod: MirrorPod, *more: str) -> tuple[str, ...]:
     """Return options of a sync that need no minute to show what it does."""
     return ("--interval=0.1", f"--termination-log={pod.root.parent / 'termination'}", *more)
 

@@ -14,7 +14,7 @@ from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit
 from tests.mirror.faults.faulty_session import Running, Session, once
 from tests.mirror.faults.gc_program import collect
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 from tests.s3.exchange import CutError
 from tests.s3.faults import Fault, Meanwhile, When
 
@@ -192,11 +192,11 @@ class Trial:
         self._acknowledged = facts(root)
         self._number = self._session.head().generation.number
 
-    def _next_pod(self) -> Pod:
+    def _next_pod(self) -> MirrorPod:
         self._count += 1
         return self._session.pod(f"pod{self._count}")
 
-    def _retire(self, new: Pod) -> None:
+    def _retire(self, new: MirrorPod) -> None:
         shutil.rmtree(self._pod.root.parent)
         self._pod = new
 

@@ -22,7 +22,7 @@ from reconcile.core.spec.session_fields import MIRROR
 from reconcile.mirror.workspace.fair_share import MAX_FILES
 from tests.mirror.faults import faulty_session
 from tests.mirror.faults.faulty_session import Session
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import ceph
 
 FOLDER = 1000
@@ -85,7 +85,7 @@ def _measure(session: Session, files: int) -> dict[str, Cost]:
     return costs
 
 
-def _end(session: Session, pod: Pod) -> None:
+def _end(session: Session, pod: MirrorPod) -> None:
     """End a sync that goes on as a pod does."""
     more = f"--termination-log={session.folder / 'termination'}"
     with session.start("sync", pod, "--flush-seconds=120", more) as running:
@@ -97,7 +97,7 @@ def _end(session: Session, pod: Pod) -> None:
     sys.stdout.write(f"ended in {said['seconds']} s: {said['reason']}\n")
 
 
-def work(pod: Pod, data: bytes) -> None:
+def work(pod: MirrorPod, data: bytes) -> None:
     """Do what an agent is for."""
     for number in range(WORK):
         pod.write(f"work/src/{number}", data * number)
@@ -112,7 +112,7 @@ def stored_beside(session: Session) -> int:
     return beside.head().generation.number
 
 
-def _pass(session: Session, pod: Pod) -> Cost:
+def _pass(session: Session, pod: MirrorPod) -> Cost:
     return command(session.command("sync", pod, "--once"), log=session.folder / "log")
 
 

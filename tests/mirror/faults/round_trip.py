@@ -17,7 +17,7 @@ from bench.trees import w2, w4
 from tests.mirror.compare_trees import differences, rsync_differences
 from tests.mirror.faults import faulty_session
 from tests.mirror.faults.faulty_session import Session
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import ceph
 
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(not (good and still_good and judged))
 
 
-def _there_and_back(session: Session, pod: Pod, name: str) -> tuple[Pod, bool]:
+def _there_and_back(session: Session, pod: MirrorPod, name: str) -> tuple[MirrorPod, bool]:
     """Return the next pod, and whether it got everything."""
     began = time.perf_counter()
     assert session.run("sync", pod, "--once", "--no-default-excludes").code == 0

@@ -10,7 +10,7 @@ from reconcile.mirror.workspace import survey
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.damage import goes_on, names_in, restored
 from tests.mirror.faults.small_disks import disk, fill, grow, with_disks
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_a_huge_sparse_file_costs_no_bytes_and_keeps_nothing_out(tmp_path, memor
     def check():
         for name in ("one", "later"):
             disk(tmp_path / name, "12m")
-        pod = Pod(tmp_path, "one", memory)
+        pod = MirrorPod(tmp_path, "one", memory)
         pod.hydrate()
         os.truncate(pod.write("huge"), size)
         pod.write("small", b"s")
@@ -39,7 +39,7 @@ def test_a_huge_sparse_file_costs_no_bytes_and_keeps_nothing_out(tmp_path, memor
 def test_of_a_file_that_becomes_too_large_the_last_version_stays(tmp_path, memory):
     def check():
         disk(tmp_path / "one", "1m")
-        pod = Pod(tmp_path, "one", memory)
+        pod = MirrorPod(tmp_path, "one", memory)
         pod.hydrate()
         path = pod.write("grows", b"as it was")
         pod.sync()
@@ -75,7 +75,7 @@ def test_the_ends_of_holes_are_where_they_were(pod, successor):
 def test_times_that_no_clock_has_stop_nothing_else(tmp_path, memory):
     def check():
         disk(tmp_path / "one", "1m")
-        pod = Pod(tmp_path, "one", memory)
+        pod = MirrorPod(tmp_path, "one", memory)
         pod.hydrate()
         for number, seconds in enumerate((-(1 << 62), -1, 0, 1 << 40, 1 << 62)):
             os.utime(pod.write(f"f{number}", b"x"), (seconds, seconds))
@@ -113,7 +113,7 @@ def test_a_deep_tree_and_many_names_of_one_file_come_back(pod, successor):
 def test_a_full_state_directory_stops_no_commit(tmp_path, memory):
     def check():
         disk(tmp_path / "one/state", "64k")
-        pod = Pod(tmp_path, "one", memory)
+        pod = MirrorPod(tmp_path, "one", memory)
         pod.hydrate()
         filler = fill(pod.state.path)
         for number in range(300):

@@ -16,8 +16,8 @@ from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.compare_trees import differences
 from tests.mirror.faults.damage import goes_on, names_in, restored
 from tests.mirror.faults.faulty_session import quick
+from tests.mirror.mirror_pod import MirrorPod
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
-from tests.mirror.worlds import Pod
 
 SECRET = b"a/secret+for=tests"
 
@@ -90,7 +90,7 @@ def test_closed_files_and_directories_stop_nothing_else(memory):
     with open_folder() as folder:
 
         def check():
-            pod = Pod(folder, "one", memory)
+            pod = MirrorPod(folder, "one", memory)
             pod.hydrate()
             pod.write("closed", b"x").chmod(0)
             pod.write("shut/in", b"x")

@@ -22,10 +22,11 @@ from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Downloader
 from reconcile.mirror.restore.tasks import TaskDispatcher
 from reconcile.mirror.workspace.restorer import Restorer
+from tests.clocks import FakeClock
 from tests.mirror.compare_trees import facts
 from tests.mirror.faults.edits import edit
 from tests.mirror.memory_store import MemoryStore
-from tests.mirror.worlds import FakeClock, Pod
+from tests.mirror.mirror_pod import MirrorPod
 
 LOSSES = st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=3).map(frozenset)
 """Which requests of a deed are lost, counted from 0, and whether they were done before."""
@@ -143,7 +144,7 @@ class Components(RuleBasedStateMachine):
 
     def _pod(self):
         self.count += 1
-        return Pod(Path(self.folder.name), f"pod{self.count}", self.store, FakeClock())
+        return MirrorPod(Path(self.folder.name), f"pod{self.count}", self.store, FakeClock())
 
     def _losing(self, losses):
         numbers = itertools.count()

@@ -8,7 +8,7 @@ from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.settings import ProcessSettings
 from tests.mirror.history.gc_world import Yard
-from tests.mirror.worlds import Pod
+from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import buckets
 
 
@@ -57,7 +57,7 @@ def desk(moto_server, tmp_path, capsys):
 @pytest.fixture
 def author(desk, tmp_path):
     """A pod with three generations, each with one more file."""
-    pod = Pod(tmp_path, "author", desk.store(), SystemClock())
+    pod = MirrorPod(tmp_path, "author", desk.store(), SystemClock())
     pod.hydrate()
     for number in (1, 2, 3):
         pod.write(f"docs/{number}", str(number).encode() * 100 * number)

@@ -7,8 +7,9 @@ from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
 from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.retention import RetentionPolicy
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryBucket
-from tests.mirror.worlds import FakeClock, Pod
+from tests.mirror.mirror_pod import MirrorPod
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -22,7 +23,7 @@ class Yard:
         self.clock = FakeClock(1_800_000_000.0)
         self.bucket = MemoryBucket(lambda: self.clock.seconds)
         self.store = self.bucket.below("ns/s/")
-        self.pod = Pod(folder, "one", self.store, self.clock)
+        self.pod = MirrorPod(folder, "one", self.store, self.clock)
         self.pod.hydrate()
 
     def commit(self, path, data=b"x"):

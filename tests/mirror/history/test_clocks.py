@@ -13,8 +13,9 @@ from reconcile.mirror.sidecar.loop import LoopContext, PassRunner
 from reconcile.mirror.sidecar.status import StatusRegistry, assess_freshness
 from reconcile.mirror.snapshot.encoding import format_timestamp
 from reconcile.mirror.snapshot.gc import DeleteIntent, encode_delete_intent
+from tests.clocks import FakeClock
 from tests.mirror.history.gc_world import BIG, DAY, HOUR
-from tests.mirror.worlds import FakeClock, Silent, listing
+from tests.mirror.mirror_pod import RecordingLogger, listing
 
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR, 400 * DAY, -400 * DAY], ids=str)
 NOW = 1_800_000_000_000_000_000
@@ -23,9 +24,9 @@ NOW = 1_800_000_000_000_000_000
 @JUMPS
 def test_no_change_is_missed_when_the_clock_jumps_between_two_passes(yard, tmp_path, jump):
     for turn, size in enumerate((10, 10, 10, 3)):
-        yard.clock.ahead += jump if turn % 2 else -jump
+        yard.clock.wall_offset += jump if turn % 2 else -jump
         target = yard.pod.write("file", bytes([turn]) * size)
-        time = NOW + int(yard.clock.ahead * 1e9)
+        time = NOW + int(yard.clock.wall_offset * 1e9)
         os.utime(target, ns=(time, time))
         os.utime(yard.pod.write(f"{turn}/new"), ns=(time, time))
         assert yard.pod.sync().is_committed
@@ -48,7 +49,7 @@ def test_files_of_the_future_are_stored_once_and_their_changes_too(yard):
 @JUMPS
 def test_generations_keep_their_order_whatever_their_times_are(yard, jump):
     for turn in range(6):
-        yard.clock.ahead = jump if turn == 2 else 0.0
+        yard.clock.wall_offset = jump if turn == 2 else 0.0
         yard.commit("a", b"%d" % turn)
     assert list(read_generation_index(yard.store).generations()) == [6, 5, 4, 3, 2, 1]
     assert select_generation(yard.store, format_timestamp(yard.clock.time_ns())).number == 6
@@ -62,7 +63,7 @@ def test_a_jump_of_its_own_clock_makes_garbage_collection_delete_nothing_early(y
     old = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
     yard.clock.seconds += DAY
     assert yard.collect().deleted == ()
-    yard.clock.ahead = jump
+    yard.clock.wall_offset = jump
     assert yard.collect().deleted == ()
     yard.clock.seconds += HOUR
     assert yard.collect().deleted == ()
@@ -81,7 +82,7 @@ def test_a_collection_that_stands_still_while_the_clock_is_set_back_deletes_noth
     def stand_still(request):
         if request.method == "put" and "/sweep/" in request.key and request.done:
             yard.clock.seconds += 1200
-            yard.clock.ahead -= HOUR
+            yard.clock.wall_offset -= HOUR
 
     yard.bucket.fault = stand_still
     assert yard.collect().deleted == ()
@@ -91,7 +92,7 @@ def test_a_collection_that_stands_still_while_the_clock_is_set_back_deletes_noth
 def test_a_writer_heeds_notices_although_its_clock_was_wrong_when_it_began(yard, ahead):
     """Else it would take what is being deleted for stored after that."""
     yard.commit("a", b"first")
-    yard.clock.ahead = ahead
+    yard.clock.wall_offset = ahead
     syncer = yard.pod.syncer()
     syncer.run(yard.pod.effort())
     yard.pod.write("b", BIG)
@@ -99,7 +100,7 @@ def test_a_writer_heeds_notices_although_its_clock_was_wrong_when_it_began(yard,
 
     def mend(request):
         if request.method == "put" and "/blobs/" in request.key:
-            yard.clock.ahead = 0.0
+            yard.clock.wall_offset = 0.0
 
     yard.bucket.fault = mend
     yard.clock.seconds += 60
@@ -124,7 +125,7 @@ def test_what_was_stored_long_ago_is_stored_anew_although_the_clock_was_set_back
     yard.store.delete([blob])
     yard.bucket.fault = lambda _request: None
     yard.clock.seconds += 2 * HOUR
-    yard.clock.ahead -= 3 * HOUR
+    yard.clock.wall_offset -= 3 * HOUR
     assert syncer.run(yard.pod.effort()).is_committed
     assert blob in yard.keys("")
 
@@ -134,20 +135,20 @@ def test_time_since_a_moment_never_shrinks(jump):
     clock = FakeClock()
     since = Stopwatch(clock)
     clock.seconds += 5
-    clock.ahead = jump
+    clock.wall_offset = jump
     assert since.elapsed() == max(5, 5 + jump)
 
 
 @JUMPS
 def test_nothing_looks_fresh_or_stale_because_the_clock_was_set(pod, jump):
-    room = LoopContext(pod.clock, StatusRegistry(), Silent())
+    room = LoopContext(pod.clock, StatusRegistry(), RecordingLogger())
     passes = PassRunner(pod.syncer(), room)
     pod.write("a")
     passes.attempt(pod.effort())
     pod.clock.seconds += 5
     pod.write("b")
     passes.scan(pod.effort())
-    pod.clock.ahead = jump
+    pod.clock.wall_offset = jump
     answers = StatusEndpoints(room.status_registry, pod.clock, 90)
     assert answers.respond("/readyz").status == 200
     assert answers.build_status()["commitAgeSeconds"] == 5

@@ -14,7 +14,7 @@ from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.snapshot.retention import RetentionPolicy
 from reconcile.runtime.clock import SystemClock
 from tests.mirror.history.conftest import Desk
-from tests.mirror.worlds import listing
+from tests.mirror.mirror_pod import listing
 
 PROGRAM = str(Path(sys.executable).parent / "reconcile-mirror")
 ROUNDS = 12

@@ -19,9 +19,10 @@ from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.history.verify import Verifier
 from reconcile.mirror.snapshot.repack import RepackPolicy
 from reconcile.mirror.snapshot.retention import RetentionPolicy, select_generations_to_keep
+from tests.clocks import FakeClock
 from tests.mirror.history.interleaving import Turns, TurnStore
 from tests.mirror.memory_store import MemoryBucket
-from tests.mirror.worlds import FakeClock, Pod
+from tests.mirror.mirror_pod import MirrorPod
 
 HOUR = 3600.0
 POLICY = RetentionPolicy(1, 0, 2)
@@ -60,7 +61,7 @@ class Stage:
     def claim(self):
         """A new pod takes over; the one before may be in the middle of something."""
         self.pods += 1
-        pod = Pod(self.folder, f"pod{self.pods}", self.store, self.clock)
+        pod = MirrorPod(self.folder, f"pod{self.pods}", self.store, self.clock)
         pod.hydrate()
         pod.store = TurnStore(self.store, self.turns, f"pod{self.pods}")
         self.pod, self.syncer = pod, pod.syncer()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reconcile.mirror.exit_codes import MirrorExitCode
-from tests.mirror.worlds import Pod, listing
+from tests.mirror.mirror_pod import MirrorPod, listing
 
 BIG = b"0123456789abcdef" * (1 << 19)
 
@@ -33,7 +33,7 @@ def test_log_is_a_table_for_people(desk):
 
 
 def test_log_of_a_session_that_has_committed_nothing_has_no_rows(desk, tmp_path):
-    Pod(tmp_path, "new", desk.store()).hydrate()
+    MirrorPod(tmp_path, "new", desk.store()).hydrate()
     assert desk.run("log") == MirrorExitCode.OK
     assert len(desk.said.splitlines()) == 1
 

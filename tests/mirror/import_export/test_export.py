@@ -12,14 +12,14 @@ import pytest
 
 from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.runtime.clock import SystemClock
-from tests.mirror.worlds import Pod, listing
+from tests.mirror.mirror_pod import MirrorPod, listing
 
 BIG = b"0123456789abcdef" * (1 << 19) + b"tail"
 
 
 @pytest.fixture
 def pod(desk, tmp_path):
-    pod = Pod(tmp_path, "pod", desk.store(), SystemClock())
+    pod = MirrorPod(tmp_path, "pod", desk.store(), SystemClock())
     pod.hydrate()
     pod.write("old", b"old")
     pod.sync()

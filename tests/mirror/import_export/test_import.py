@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.mirror.exit_codes import MirrorExitCode
 from tests.mirror.import_export.conftest import git
-from tests.mirror.worlds import Pod, listing
+from tests.mirror.mirror_pod import MirrorPod, listing
 
 
 def _objects(desk, objects, prefix="old/session/"):
@@ -38,13 +38,13 @@ def test_a_directory_becomes_generation_one_as_it_is(desk, folder, tmp_path):
     assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
     assert "generation 1" in desk.said
     assert listing(_restored(desk, tmp_path)) == listing(folder)
-    pod = Pod(tmp_path, "next", desk.store())
+    pod = MirrorPod(tmp_path, "next", desk.store())
     assert pod.hydrate().generation.number == 1
     assert listing(pod.root) == listing(folder)
 
 
 def test_a_session_that_exists_is_not_touched_without_replace(desk, folder, tmp_path):
-    pod = Pod(tmp_path, "pod", desk.store())
+    pod = MirrorPod(tmp_path, "pod", desk.store())
     pod.hydrate()
     assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.SETTINGS
     assert "pod" in desk.errors

@@ -15,8 +15,8 @@ from reconcile.mirror.snapshot.keys import CHUNK, blob_key
 from reconcile.mirror.store.port import Sink
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.workspace.restorer import Restorer
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryStore
-from tests.mirror.store.clocks import FakeClock
 
 END = b"the end of the file"
 BLOB = b"a" * WRITE_SIZE + bytes(WRITE_SIZE) + b"b" * (CHUNK - 2 * WRITE_SIZE)

@@ -15,8 +15,8 @@ from reconcile.mirror.restore.restore import IndexBuilder, RestoredVolume
 from reconcile.mirror.restore.tasks import PackTask, TaskResult
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import walk
+from tests.mirror.memory_store import requests
 from tests.mirror.workspace.snapshot_files import T
-from tests.mirror.worlds import requests
 
 FIELDS = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev", "st_mode", "st_nlink")
 

@@ -19,7 +19,7 @@ from reconcile.mirror.sidecar.http import (
     fetch_status,
 )
 from reconcile.mirror.sidecar.status import StatusRegistry, SyncStatus, assess_freshness
-from tests.mirror.worlds import FakeClock
+from tests.clocks import FakeClock
 
 NOW = 1_000 * 10**9
 

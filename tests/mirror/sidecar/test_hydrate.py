@@ -19,7 +19,8 @@ from reconcile.mirror.model import Partial
 from reconcile.mirror.restore.restore import RestoredVolume
 from reconcile.mirror.sidecar.hydrate import PartialPolicy, ReusedVolume
 from reconcile.mirror.workspace.reader import FileChanged
-from tests.mirror.worlds import Interrupted, listing, requests
+from tests.mirror.memory_store import InterruptedStore, requests
+from tests.mirror.mirror_pod import listing
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_the_claim_comes_before_the_restore(successor, memory):
 
 def test_what_a_predecessor_commits_before_the_claim_is_restored(stored, successor, memory):
     stored.write("late", b"late")
-    successor.store = Interrupted(memory, stored.sync)
+    successor.store = InterruptedStore(memory, stored.sync)
     successor.hydrate()
     assert (successor.root / "late").read_bytes() == b"late"
     stored.write("later", b"x")
@@ -172,7 +173,7 @@ def test_a_start_whose_claim_was_not_answered_is_made_good_by_the_next(stored, s
 
 
 def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, successor, memory):
-    stored.store = Interrupted(memory, successor.hydrate)
+    stored.store = InterruptedStore(memory, successor.hydrate)
     with pytest.raises(FencedError, match="two"):
         stored.hydrate()
     with pytest.raises(FencedError, match="two"):

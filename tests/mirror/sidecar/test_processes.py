@@ -21,7 +21,8 @@ from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer
 from reconcile.runtime.clock import SystemClock
-from tests.mirror.worlds import FakeClock, listing
+from tests.clocks import FakeClock
+from tests.mirror.mirror_pod import listing
 from tests.s3 import buckets
 
 PROGRAM = Path(sys.executable).parent / "reconcile-mirror"

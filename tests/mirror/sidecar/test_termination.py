@@ -34,7 +34,7 @@ from reconcile.mirror.sidecar.termination import (
     write_termination_message,
 )
 from reconcile.mirror.workspace.reader import FileChanged
-from tests.mirror.worlds import Silent, listing
+from tests.mirror.mirror_pod import RecordingLogger, listing
 
 
 class Stage:
@@ -42,7 +42,7 @@ class Stage:
 
     def __init__(self, pod):
         self.pod = pod
-        self.room = LoopContext(pod.clock, StatusRegistry(), Silent())
+        self.room = LoopContext(pod.clock, StatusRegistry(), RecordingLogger())
         self.ending = ShutdownSignal(pod.clock, pod.state)
         self.passes = PassRunner(pod.syncer(), self.room)
 
@@ -131,7 +131,7 @@ def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
         if len(stage.pod.clock.waits) == 4:
             done.write_bytes(b"")
 
-    stage.pod.clock.during = later
+    stage.pod.clock.during_sleep = later
     farewell = stage.end(RunnerFile(done), ShutdownTimeouts(runner=60, flush=20))
     assert farewell.outcome == "flushed"
     assert len(stage.pod.clock.waits) == 4

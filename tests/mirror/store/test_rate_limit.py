@@ -18,15 +18,15 @@ from reconcile.mirror.store.rate_limit import (
 )
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.units import parse_bandwidth
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryStore, Request
-from tests.mirror.store.clocks import FakeClock
 
 MIB = 1 << 20
 PACK = bytes(16 * MIB)
 DIGEST = hashlib.sha256(PACK).hexdigest()
 
 
-class World:
+class RateLimitSetup:
     """A paced store, and what it says and hears."""
 
     def __init__(self, rate: float = MIB) -> None:
@@ -42,33 +42,33 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> RateLimitSetup:
+    return RateLimitSetup()
 
 
-def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: World) -> None:
+def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: RateLimitSetup) -> None:
     world.put()
-    assert world.clock.time == 0
+    assert world.clock.seconds == 0
     world.put()
-    assert world.clock.time == 16 - BURST_SECONDS
+    assert world.clock.seconds == 16 - BURST_SECONDS
     world.put()
-    assert world.clock.time == 32 - BURST_SECONDS
+    assert world.clock.seconds == 32 - BURST_SECONDS
 
 
-def test_what_was_got_counts_as_what_was_sent(world: World) -> None:
+def test_what_was_got_counts_as_what_was_sent(world: RateLimitSetup) -> None:
     world.put()
     assert world.store.get("packs/one").body == PACK
-    assert world.clock.time == 16 - BURST_SECONDS
+    assert world.clock.seconds == 16 - BURST_SECONDS
     assert world.store.get_range("packs/one", 5, MIB) == PACK[:MIB]
-    assert world.clock.time == 32 - BURST_SECONDS
+    assert world.clock.seconds == 32 - BURST_SECONDS
     assert world.store.get_into("packs/one", MemorySink(memoryview(bytearray(PACK)))) == len(PACK)
-    assert world.clock.time == 33 - BURST_SECONDS
+    assert world.clock.seconds == 33 - BURST_SECONDS
     world.put(b"next")
-    assert world.clock.time == 49 - BURST_SECONDS
+    assert world.clock.seconds == 49 - BURST_SECONDS
 
 
-def test_small_requests_after_a_rest_wait_for_nothing(world: World) -> None:
-    world.clock.time += 100
+def test_small_requests_after_a_rest_wait_for_nothing(world: RateLimitSetup) -> None:
+    world.clock.seconds += 100
     for _ in range(9):
         world.put(bytes(MIB // 10))
     assert world.clock.waits == []
@@ -77,16 +77,16 @@ def test_small_requests_after_a_rest_wait_for_nothing(world: World) -> None:
     assert world.clock.waits != []
 
 
-def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: World) -> None:
+def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: RateLimitSetup) -> None:
     world.put()
     etag = world.store.put_if("HEAD", bytes(MIB), ABSENT)
     assert world.clock.waits == []
     assert world.memory.get("HEAD").etag == etag
     world.put()
-    assert world.clock.time == 17 - BURST_SECONDS
+    assert world.clock.seconds == 17 - BURST_SECONDS
 
 
-def test_lists_and_deletes_wait_for_nothing(world: World) -> None:
+def test_lists_and_deletes_wait_for_nothing(world: RateLimitSetup) -> None:
     world.put()
     assert [each.key for each in world.store.list("")] == ["packs/one"]
     world.store.delete(["packs/one"])
@@ -95,14 +95,14 @@ def test_lists_and_deletes_wait_for_nothing(world: World) -> None:
 
 
 def test_without_a_bound_nothing_waits() -> None:
-    world = World(math.inf)
+    world = RateLimitSetup(math.inf)
     for _ in range(3):
         world.put()
         world.store.get("packs/one")
     assert (world.clock.waits, world.heard) == ([], [])
 
 
-def test_what_waits_goes_at_once_when_the_end_begins(world: World) -> None:
+def test_what_waits_goes_at_once_when_the_end_begins(world: RateLimitSetup) -> None:
     world.put()
 
     class Ending(FakeClock):
@@ -115,21 +115,21 @@ def test_what_waits_goes_at_once_when_the_end_begins(world: World) -> None:
     world.pace._clock = clock = Ending()
     world.put()
     assert len(clock.waits) == 1
-    assert clock.time < 1
+    assert clock.seconds < 1
     world.put()
     assert len(clock.waits) == 1
     assert world.memory.get("packs/one").body == PACK
 
 
-def test_what_waits_goes_at_once_when_the_clock_is_cut_short(world: World) -> None:
+def test_what_waits_goes_at_once_when_the_clock_is_cut_short(world: RateLimitSetup) -> None:
     world.put()
-    world.clock.stops = 3
+    world.clock.stop_after = 3
     world.put()
     assert len(world.clock.waits) == 3
-    assert world.clock.time < 15
+    assert world.clock.seconds < 15
 
 
-def test_the_seconds_that_were_waited_are_told(world: World) -> None:
+def test_the_seconds_that_were_waited_are_told(world: RateLimitSetup) -> None:
     world.put()
     world.put()
     world.put()
@@ -137,7 +137,9 @@ def test_the_seconds_that_were_waited_are_told(world: World) -> None:
     assert world.pace.throttled_seconds() == 32 - BURST_SECONDS
 
 
-def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(world: World) -> None:
+def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(
+    world: RateLimitSetup,
+) -> None:
     left = [3]
 
     def fault(request: Request) -> StoreAwayError | None:
@@ -151,17 +153,17 @@ def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(world
     store = RetryingStore(world.store, patient, RetryPolicy(timeout=10, initial_delay=1))
     store.put("packs/one", [PACK], DIGEST)
     assert left == [0]
-    assert world.clock.time >= 3 * 16 - BURST_SECONDS
+    assert world.clock.seconds >= 3 * 16 - BURST_SECONDS
     assert patient.monotonic() == 1 + 2 + 4
 
 
 @given(st.lists(st.integers(0, 20 * MIB), max_size=30), st.integers(10, 200))
 def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) -> None:
-    world = World(rate * MIB)
+    world = RateLimitSetup(rate * MIB)
     sent = 0
     for size in sizes:
         world.pace.acquire(size)
-        assert sent <= rate * MIB * (world.clock.time + BURST_SECONDS) + MIB / 1000
+        assert sent <= rate * MIB * (world.clock.seconds + BURST_SECONDS) + MIB / 1000
         sent += size
 
 

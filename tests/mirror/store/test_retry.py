@@ -17,8 +17,8 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
-from tests.mirror.store.clocks import FakeClock
 
 BACKOFF = RetryPolicy(timeout=60, initial_delay=1, max_delay=8)
 AWAY = StoreAwayError("the store is away")
@@ -117,7 +117,7 @@ def test_a_refusal_that_does_not_pass_keeps_its_kind_and_its_words(error: StoreE
     ) as caught:
         store.get("a")
     assert type(caught.value) is type(error)
-    assert clock.time <= PATIENT.timeout
+    assert clock.seconds <= PATIENT.timeout
 
 
 def test_whoever_hopes_takes_a_clear_absence_for_what_it_is() -> None:
@@ -176,7 +176,7 @@ def test_a_wish_beyond_the_budget_ends_it_at_once() -> None:
 
 
 def test_a_stop_cuts_the_wait_short_and_nothing_is_tried_again() -> None:
-    clock = FakeClock(stops=2)
+    clock = FakeClock(stop_after=2)
     bucket, store = opened(failing(1000), clock)
     with pytest.raises(StoreAwayError):
         store.get("a")

@@ -11,7 +11,7 @@ from reconcile.mirror.store.config import Timeouts
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
-from tests.mirror.store.clocks import FakeClock
+from tests.clocks import FakeClock
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
 from tests.s3.faults import Answer, Asked, Cut, Fault, Flip, Hang, Slow, When, always, first

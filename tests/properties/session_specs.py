@@ -3,9 +3,7 @@
 import orjson
 from hypothesis import settings
 
-from tests.engine.worlds import (
-    session_text,
-)
+from tests.session_files import session_text
 
 passes = settings(max_examples=40, deadline=None)
 

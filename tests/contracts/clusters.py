@@ -35,7 +35,7 @@ GROUPS = {
 }
 
 
-class Stranger(Protocol):
+class OtherClient(Protocol):
     """Somebody else who writes to the same cluster."""
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
@@ -48,18 +48,18 @@ class Stranger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ClusterUnderTest:
     """A cluster with a namespace to play in; `eventually` waits for what a controller does."""
 
     cluster: Cluster
     namespace: str
-    stranger: Stranger
+    stranger: OtherClient
     eventually: Callable[[str, Callable[[], bool]], None]
     collects_garbage: bool
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedStranger:
+class EmbeddedClient:
     """Uses what the embedded cluster offers beyond the port."""
 
     cluster: EmbeddedCluster
@@ -75,7 +75,7 @@ class EmbeddedStranger:
 
 
 @dataclass(frozen=True, slots=True)
-class RealStranger:
+class RealClient:
     """Sends plain requests, as another client would."""
 
     plane: ControlPlane
@@ -102,7 +102,7 @@ def _collection(obj: KubeObject) -> str:
     return f"{root}/namespaces/{obj['metadata']['namespace']}/{WELL_KNOWN[kind].plural}"
 
 
-def embedded() -> World:
+def embedded() -> ClusterUnderTest:
     """Make an empty embedded cluster whose time stands still and whose UIDs count."""
     numbers = itertools.count(1)
     settings = EmbeddedSettings(
@@ -115,19 +115,21 @@ def embedded() -> World:
     def eventually(what: str, done: Callable[[], bool]) -> None:
         assert done(), what
 
-    return World(cluster, "contract", EmbeddedStranger(cluster), eventually, collects_garbage=True)
+    return ClusterUnderTest(
+        cluster, "contract", EmbeddedClient(cluster), eventually, collects_garbage=True
+    )
 
 
 @contextmanager
-def real(plane: ControlPlane) -> Iterator[World]:
+def real(plane: ControlPlane) -> Iterator[ClusterUnderTest]:
     """Give a fresh namespace on a real server to a user with no more rights than ours has."""
     _grant(plane)
     cluster = connect(str(plane.kubeconfig(USER)), None)
     try:
-        yield World(
+        yield ClusterUnderTest(
             cluster,
             plane.fresh_namespace("contract"),
-            RealStranger(plane),
+            RealClient(plane),
             waiting.until,
             plane.has_controller_manager,
         )

@@ -7,25 +7,25 @@ from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.rate_limit import RateLimitedStore, RateLimiter, ThrottleAwareClock
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryBucket
-from tests.mirror.store.clocks import FakeClock
 from tests.s3 import buckets
 from tests.s3.access import S3Server
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class StoreUnderTest:
     """One bucket; `below` opens a prefix of it."""
 
     below: Callable[[str], Store]
 
 
-def memory() -> World:
+def memory() -> StoreUnderTest:
     """Return a bucket in this process."""
-    return World(MemoryBucket().below)
+    return StoreUnderTest(MemoryBucket().below)
 
 
-def wrapped() -> World:
+def wrapped() -> StoreUnderTest:
     """Return a bucket in this process behind all that a program puts before one."""
     clock = FakeClock()
     pace = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
@@ -35,10 +35,12 @@ def wrapped() -> World:
         paced = RateLimitedStore(bucket.below(prefix), pace)
         return RetryingStore(paced, ThrottleAwareClock(clock, pace), RetryPolicy(retry_denied=True))
 
-    return World(below)
+    return StoreUnderTest(below)
 
 
-def on(server: S3Server) -> World:
+def on(server: S3Server) -> StoreUnderTest:
     """Return a new bucket on a server."""
     bucket = buckets.fresh(server)
-    return World(lambda prefix: S3Store(server.location(bucket, prefix), server.credentials))
+    return StoreUnderTest(
+        lambda prefix: S3Store(server.location(bucket, prefix), server.credentials)
+    )
