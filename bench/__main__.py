@@ -1,6 +1,6 @@
-"""`python -m bench [WHAT]`: prints tables, exits 1 if a promise fails.
+"""`python -m bench [WHAT]`: prints tables; exits 1 if a target is missed.
 
-WHAT is cluster, scale, pull_request, mirror or ending; all but the last two where it is left out.
+WHAT is cluster, scale, pull_request, mirror or ending. Without it, all but the last two run.
 """
 
 import argparse
@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench.pull_request
-from bench.cluster import Claim, ClusterBench, Row, claims
+from bench.cluster import ClusterBench, Row, find_targets
 from bench.mirror import __main__ as mirror
 from bench.mirror import ending
 from bench.scale import ScaleRow, measure
+from bench.targets import print_targets
 from tests.controlplane.server import running
 
-ROOMS: dict[str, Callable[[Sequence[str]], int]] = {
+SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "mirror": mirror.main,
     "ending": ending.main,
 }
@@ -30,48 +31,44 @@ SIZES = (100, 1_000, 10_000)
 def main() -> int:
     """Measure and print."""
     what, *rest = sys.argv[1:] or ["all"]
-    if what in ROOMS:
-        return ROOMS[what](rest)
+    if what in SUBCOMMANDS:
+        return SUBCOMMANDS[what](rest)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     choices = ("all", "cluster", "scale", "pull_request")
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     parser.add_argument("--sessions", type=int, default=1_000)
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
-    kept = True
+    met = True
     if options.what in {"all", "cluster"}:
-        kept = cluster(options.sessions)
+        met = cluster(options.sessions)
     if options.what in {"all", "pull_request"}:
-        kept = pull_request(options.sessions) and kept
+        met = pull_request(options.sessions) and met
     if options.what in {"all", "scale"}:
         print_scale([measure(size) for size in SIZES])
-    return 0 if kept else 1
+    return 0 if met else 1
 
 
 def cluster(sessions: int) -> bool:
-    """Measure on the real API server; tells whether every promise is kept."""
+    """Measure on the real API server; returns whether every target is met."""
     with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
         home = Path(folder)
         with running(home / "controlplane") as plane:
             rows = ClusterBench(plane, home, sessions).run()
-    promises = claims(rows)
     print_rows(sessions, rows)
-    print_claims(promises)
-    return all(promise.holds for promise in promises)
+    return print_targets(find_targets(rows))
 
 
 def pull_request(sessions: int) -> bool:
-    """Measure a commit without any cluster; tells whether the promise is kept."""
+    """Measure a commit without any cluster; returns whether the target is met."""
     with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
         rows = bench.pull_request.measure(Path(folder), sessions)
-    promises = bench.pull_request.claims(rows)
     print(f"\n{sessions} sessions, {bench.pull_request.CHANGED} changed, no cluster\n")
     print(f"{'':<32}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}")
     for row in rows:
         cost = row.cost
         print(f"{row.name:<32}{cost.wall:>9.2f}{cost.cpu:>9.2f}{cost.peak_mib:>10.0f}")
-    print_claims(promises)
-    return all(promise.holds for promise in promises)
+    return print_targets(bench.pull_request.find_targets(rows))
 
 
 def print_rows(sessions: int, rows: Sequence[Row]) -> None:
@@ -84,17 +81,8 @@ def print_rows(sessions: int, rows: Sequence[Row]) -> None:
         print(f"{row.name:<30}{figures}")
 
 
-def print_claims(promises: Sequence[Claim]) -> None:
-    """Print each promise and whether it is kept."""
-    print()
-    for promise in promises:
-        bound = f"{'at least' if promise.at_least else 'at most'} {promise.bound:.4g}"
-        verdict = "kept" if promise.holds else "NOT KEPT"
-        print(f"{promise.text:<32}{promise.value:>8.2f}   {bound:<14}{verdict}")
-
-
 def print_scale(rows: Sequence[ScaleRow]) -> None:
-    """Print seconds, and milliseconds a session, which should stay level."""
+    """Print seconds, and milliseconds per session, which should not grow."""
     print("\nseconds (ms per session), embedded cluster in memory, one thread\n")
     print(f"{'sessions':>9}{'build':>17}{'first apply':>17}{'cold no-op':>17}{'warm no-op':>17}")
     for row in rows:

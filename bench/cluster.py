@@ -1,4 +1,4 @@
-"""A thousand sessions on a real API server, beside kubectl and bare HTTP, in one run."""
+"""A thousand sessions on a real API server, compared with kubectl and plain HTTP in one run."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import orjson
 
 from bench.measure import Cost, command, say
 from bench.sessions import write_tree
+from bench.targets import Target
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.model import LABEL_INSTALLATION
@@ -29,23 +30,8 @@ class Row:
     requests: int
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One promise: `value` must be at most, or at least, `bound`."""
-
-    text: str
-    value: float
-    bound: float
-    at_least: bool
-
-    @property
-    def holds(self) -> bool:
-        """Whether it is kept."""
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-
 class ClusterBench:
-    """Measures everything on one server; `home` takes trees, bodies and logs."""
+    """Measures everything on one server; `home` is the folder for trees, bodies and logs."""
 
     def __init__(self, plane: ControlPlane, home: Path, count: int) -> None:
         self._plane = plane
@@ -55,7 +41,7 @@ class ClusterBench:
         self._tree = home / "desired"
 
     def run(self) -> list[Row]:
-        """Apply the same sessions three ways, then look at them again and again."""
+        """Apply the same sessions in three ways, then measure no-op passes and diffs."""
         self._prepare()
         return [
             self._row("plain parallel HTTP applies", self._plain),
@@ -68,14 +54,14 @@ class ClusterBench:
         ]
 
     def _prepare(self) -> None:
-        say(f"{self._count} sessions are written and rendered")
+        say(f"write and render {self._count} sessions")
         write_tree(self._tree, OURS, self._count)
         builder = DesiredBuilder(read_templates(find_shipped_templates()))
         desired = builder.build(DirectorySource(self._tree).read())
-        bodies = [dict(m.body) for wanted in desired.sessions for m in wanted.manifests]
+        bodies = [dict(m.body) for session in desired.sessions for m in session.manifests]
         for namespace in (OURS, KUBECTL, PLAIN):
             self._plane.kubectl("create", "namespace", namespace)
-            items = [_moved(body, namespace) for body in bodies]
+            items = [_in_namespace(body, namespace) for body in bodies]
             listed = {"apiVersion": "v1", "kind": "List", "items": items}
             (self._home / f"{namespace}.json").write_bytes(orjson.dumps(listed))
 
@@ -103,36 +89,36 @@ class ClusterBench:
     def _fetch(self) -> Cost:
         labels = orjson.dumps({LABEL_INSTALLATION: "default"}).decode()
         self._python("bench.rivals", "fetch", self._kubeconfig, OURS, labels)
-        return self._told()
+        return self._printed_cost()
 
     def _warm(self) -> Cost:
         self._python("bench.warm", self._kubeconfig, str(self._tree))
-        return self._told()
+        return self._printed_cost()
 
     def _python(self, module: str, *arguments: str, codes: Sequence[int] = (0,)) -> Cost:
         log = self._home / "python.log"
         return command([sys.executable, "-m", module, *arguments], log=log, codes=codes)
 
-    def _told(self) -> Cost:
+    def _printed_cost(self) -> Cost:
         last = (self._home / "python.log").read_text().strip().splitlines()[-1]
         return Cost(**orjson.loads(last))
 
 
-def claims(rows: Sequence[Row]) -> list[Claim]:
-    """What is promised, in ratios of this very run."""
+def find_targets(rows: Sequence[Row]) -> list[Target]:
+    """Return the targets, with the ratios of this run."""
     plain, apply, ours, diff, fetch, warm, cold = rows
     wall = lambda row: row.cost.wall  # noqa: E731 - read once per line below
     peak = max(row.cost.peak_mib for row in (ours, warm, cold))
     return [
-        Claim("warm no-op / fetch and decode", wall(warm) / wall(fetch), 2, at_least=False),
-        Claim("kubectl diff / warm no-op", wall(diff) / wall(warm), 40, at_least=True),
-        Claim("requests of a warm no-op", warm.requests, 30, at_least=False),
-        Claim("kubectl diff / cold no-op", wall(diff) / wall(cold), 6, at_least=True),
-        Claim("kubectl apply / first apply", wall(apply) / wall(ours), 1.2, at_least=True),
-        Claim("first apply / plain applies", wall(ours) / wall(plain), 1.5, at_least=False),
-        Claim("peak RSS in MiB", peak, 250 / 1.048576, at_least=False),
+        Target("warm no-op / fetch and decode", wall(warm) / wall(fetch), 2, at_least=False),
+        Target("kubectl diff / warm no-op", wall(diff) / wall(warm), 40, at_least=True),
+        Target("requests of a warm no-op", warm.requests, 30, at_least=False),
+        Target("kubectl diff / cold no-op", wall(diff) / wall(cold), 6, at_least=True),
+        Target("kubectl apply / first apply", wall(apply) / wall(ours), 1.2, at_least=True),
+        Target("first apply / plain applies", wall(ours) / wall(plain), 1.5, at_least=False),
+        Target("peak RSS in MiB", peak, 250 / 1.048576, at_least=False),
     ]
 
 
-def _moved(body: dict[str, Any], namespace: str) -> dict[str, Any]:
+def _in_namespace(body: dict[str, Any], namespace: str) -> dict[str, Any]:
     return {**body, "metadata": {**body["metadata"], "namespace": namespace}}

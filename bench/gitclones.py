@@ -1,4 +1,4 @@
-"""Makes clones with real git, out of generated content; nothing is asked of a network."""
+"""Makes git clones with generated content; uses no network."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 _SECONDS = 1_700_000_000
-_QUIET = {
+_ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_AUTHOR_NAME": "Ada",
@@ -18,7 +18,7 @@ _QUIET = {
 
 
 class Content(Protocol):
-    """Where content comes from."""
+    """A generator of file contents."""
 
     def text(self, size: int) -> bytes: ...
 
@@ -26,7 +26,7 @@ class Content(Protocol):
 
 
 def git(folder: Path, *arguments: str, second: int = 0) -> None:
-    """Run git at a time of its own; CalledProcessError where it fails."""
+    """Run git with a fixed commit time; raises CalledProcessError if it fails."""
     date = f"{_SECONDS + second} +0000"
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     subprocess.run(
@@ -34,12 +34,12 @@ def git(folder: Path, *arguments: str, second: int = 0) -> None:
         cwd=folder,
         check=True,
         capture_output=True,
-        env={**os.environ, **_QUIET, **dates},
+        env={**os.environ, **_ENVIRONMENT, **dates},
     )
 
 
 def clone(target: Path, content: Content, files: int, number: int) -> None:
-    """Make a clone at `target` with a history, a stash of work, and changes not yet committed."""
+    """Make a clone at `target` with a history, a stash, and uncommitted changes."""
     with tempfile.TemporaryDirectory(prefix="bench-upstream-") as folder:
         upstream = Path(folder) / "upstream"
         upstream.mkdir()
@@ -63,7 +63,7 @@ def _grow(folder: Path, content: Content, files: int, commit: int) -> None:
 
 
 def _work(clone: Path, content: Content, number: int) -> None:
-    """Leave what agents leave: commits not pushed, staged and unstaged files, a stash."""
+    """Write what an agent leaves: unpushed commits, staged and unstaged files, a stash."""
     (clone / "CHANGES.md").write_bytes(content.text(9_000))
     git(clone, "stash", "push", "--quiet")
     for step in range(6):

@@ -1,6 +1,6 @@
-"""Runs one program and writes what it cost: `python -I -S bench/launch.py RESULT PROGRAM ...`.
+"""Runs one program and writes its cost: `python -I -S bench/launch.py RESULT PROGRAM ...`.
 
-A process that comes from a large one is said to have had that one's peak memory; this one is small.
+Linux counts the memory of the parent in the peak memory of a new process. This parent is small.
 """
 
 import os
@@ -9,7 +9,7 @@ import time
 
 
 def main() -> None:
-    """Run it, and write seconds, CPU seconds, KiB and exit code."""
+    """Run the program, and write seconds, CPU seconds, peak KiB and exit code."""
     result, *command = sys.argv[1:]
     began = time.perf_counter()
     process = os.posix_spawnp(command[0], command, os.environ)

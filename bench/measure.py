@@ -1,4 +1,4 @@
-"""Runs a command or a function and says what it cost."""
+"""Runs a command or a function and returns its cost: time and peak memory."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run cost: seconds of wall and of CPU, MiB of peak memory (0 where not told)."""
+    """The cost of one run: wall and CPU seconds, peak memory in MiB (0 where not measured)."""
 
     wall: float
     cpu: float
@@ -26,7 +26,7 @@ class Cost:
 def command(
     arguments: Sequence[str], *, log: Path, codes: Sequence[int] = (0,), env: Mapping[str, str] = {}
 ) -> Cost:
-    """Run a program to its end; its output goes to `log`. RuntimeError for any other exit code."""
+    """Run a program with its output in `log`; raises RuntimeError for other exit codes."""
     result = log.with_name(f"{log.name}.cost")
     launch = (sys.executable, "-I", "-S", str(_LAUNCH), str(result), *arguments)
     with log.open("wb") as output:
@@ -40,10 +40,10 @@ def command(
     return Cost(float(wall), float(cpu), int(kib) / 1024)
 
 
-def together(arguments: Sequence[str], *, log: Path) -> Cost:
-    """Run a program; its memory is that of its children too, with what they share counted once.
+def command_with_children(arguments: Sequence[str], *, log: Path) -> Cost:
+    """Run a program and measure its memory with that of its children; shared pages count once.
 
-    Samples may miss a peak that lasts some milliseconds, and asking for them costs time.
+    Samples may miss a peak of a few milliseconds, and sampling costs time.
     """
     began, peak = time.perf_counter(), 0.0
     with (
@@ -51,26 +51,26 @@ def together(arguments: Sequence[str], *, log: Path) -> Cost:
         subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         while process.poll() is None:
-            peak = max(peak, _shares(process.pid))
+            peak = max(peak, _pss_mib(process.pid))
             time.sleep(0.02)
     if process.returncode:
         raise RuntimeError(f"{arguments[0]} ended with {process.returncode}:\n{log.read_text()}")
     return Cost(time.perf_counter() - began, 0.0, peak)
 
 
-def _shares(pid: int) -> float:
-    """Return the MiB of a process and its children that are their own or their part of a page."""
+def _pss_mib(pid: int) -> float:
+    """Return the proportional set size of a process and its children in MiB."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     own = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
-    return int(own.split()[1]) / 1024 + sum(_shares(int(child)) for child in children)
+    return int(own.split()[1]) / 1024 + sum(_pss_mib(int(child)) for child in children)
 
 
 def function(work: Callable[[], object], *, times: int = 1) -> Cost:
-    """Call a function several times in this process; the fastest call counts."""
+    """Call a function several times in this process; returns the cost of the fastest call."""
     costs = []
     for _ in range(times):
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -84,5 +84,5 @@ def function(work: Callable[[], object], *, times: int = 1) -> Cost:
 
 
 def say(text: str) -> None:
-    """Tell how far the benchmark is."""
+    """Print a line of progress to standard error."""
     print(f"# {text}", file=sys.stderr, flush=True)

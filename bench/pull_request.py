@@ -1,4 +1,4 @@
-"""What one commit of a pull request changes, beside rendering both of its sides."""
+"""The diff of one commit of a pull request, compared with rendering both of its sides."""
 
 import os
 import subprocess
@@ -6,26 +6,26 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cluster import Claim
 from bench.measure import Cost, command, say
 from bench.sessions import write_tree
+from bench.targets import Target
 
 CHANGED = 3
 _ROUNDS = 3
-_WHO = ("-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "gc.auto=0")
+_IDENTITY = ("-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "gc.auto=0")
 
 
 @dataclass(frozen=True)
 class PullRequestRow:
-    """The cost of one way, the fastest of several runs."""
+    """The cost of one command, the fastest of several runs."""
 
     name: str
     cost: Cost
 
 
 def measure(home: Path, sessions: int) -> list[PullRequestRow]:
-    """Commit a tree twice, and compare the two commits in both ways."""
-    say(f"{sessions} sessions are committed, and {CHANGED} of them again")
+    """Make two commits, and compare them in both ways."""
+    say(f"commit {sessions} sessions, and change {CHANGED} of them")
     after = home / "after"
     write_tree(after / "desired", "bench", sessions)
     _git(after, "init", "-q")
@@ -48,14 +48,14 @@ def measure(home: Path, sessions: int) -> list[PullRequestRow]:
     ]
 
 
-def claims(rows: list[PullRequestRow]) -> list[Claim]:
-    """What is promised, as a ratio of this very run."""
+def find_targets(rows: list[PullRequestRow]) -> list[Target]:
+    """Return the target, with the ratio of this run."""
     rendered, _, ours = (row.cost.wall for row in rows)
-    return [Claim("render both / diff --against", rendered / ours, 10, at_least=True)]
+    return [Target("render both / diff --against", rendered / ours, 10, at_least=True)]
 
 
 def _best(home: Path, module: str, *arguments: str, code: int = 0) -> Cost:
-    """Run it as a process of its own, from the start of the interpreter; the fastest counts."""
+    """Run a module as a new process several times; returns the cost of the fastest run."""
     say(" ".join([module, *arguments[:1]]))
     program = [sys.executable, "-m", module, *arguments]
     nowhere = {"KUBECONFIG": str(home / "none")}
@@ -74,6 +74,6 @@ def _commit(folder: Path) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    env = {**kept, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    subprocess.run(["git", *_WHO, "-C", str(folder), *arguments], check=True, env=env)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env = {**inherited, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    subprocess.run(["git", *_IDENTITY, "-C", str(folder), *arguments], check=True, env=env)

@@ -1,7 +1,7 @@
-"""What we are compared with: bare HTTP from one process, run as `python -m bench.rivals`.
+"""The baseline: plain HTTP requests from one process, run as `python -m bench.rivals`.
 
-`apply` sends the bodies of a file by parallel server-side applies and does nothing else: that is
-what the server itself can take. `fetch` reads the lists that a pass reads, and only decodes them.
+`apply` sends the bodies of a file by parallel server-side applies and does nothing else, which is
+the limit of the server itself. `fetch` reads the lists that a pass reads, and only decodes them.
 """
 
 import sys
@@ -18,7 +18,7 @@ from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
 
 WORKERS = 16
-"""Where more threads no longer help on two cores that the server shares."""
+"""More threads are not faster on two cores that the server shares."""
 
 _KINDS = (
     Kind("v1", "ConfigMap"),
@@ -30,7 +30,7 @@ _KINDS = (
 
 
 def apply_all(cluster: KubeCluster, bodies: list[dict[str, Any]]) -> None:
-    """Apply every body, a session's pod after the rest of it."""
+    """Apply every body, pods last."""
     options = ApplyOptions("plain-http")
     pods = [body for body in bodies if body["kind"] == "Pod"]
     rest = [body for body in bodies if body["kind"] != "Pod"]
@@ -46,7 +46,7 @@ def fetch_all(cluster: KubeCluster, namespace: str, labels: dict[str, str]) -> i
 
 
 def main(arguments: list[str]) -> None:
-    """Do as the first argument says."""
+    """Run `apply` or `fetch`."""
     what, kubeconfig, *rest = arguments
     cluster = connect(kubeconfig, None, ConnectOptions(max_connections=WORKERS))
     if what == "apply":

@@ -1,4 +1,4 @@
-"""Does cost grow with the number of sessions, and no faster? On the embedded cluster, in memory."""
+"""Whether cost grows only linearly with the number of sessions, on the embedded cluster."""
 
 import gc
 import tempfile
@@ -17,7 +17,7 @@ from reconcile.runtime.clock import SystemClock
 
 @dataclass(frozen=True)
 class ScaleRow:
-    """Seconds that so many sessions take: read and render, first apply, cold and warm no-op."""
+    """Seconds for one number of sessions: read and render, first apply, cold and warm no-op."""
 
     sessions: int
     build: float
@@ -40,6 +40,6 @@ def measure(count: int) -> ScaleRow:
     first = reconciler.plan(desired, {})
     apply = function(lambda: list(reconciler.apply(first)))
     cold = function(lambda: reconciler.plan(desired, {}))
-    sight = reconciler.plan(desired, {}).live_state
-    warm = function(lambda: reconciler.plan(desired, sight.objects))
+    live_state = reconciler.plan(desired, {}).live_state
+    warm = function(lambda: reconciler.plan(desired, live_state.objects))
     return ScaleRow(count, build.wall, apply.wall, cold.wall, warm.wall)

@@ -1,4 +1,4 @@
-"""Makes desired trees of any size: sessions as people write them, no two alike."""
+"""Makes desired trees of any size, with realistic sessions that all differ."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ spec:
   displayName: Session number {number}
   initialPrompt: |
     Look into ticket {number}: the page answers 500 when its form is sent twice.
-    Find out why, mend it, and add a test that would have found it.
+    Find out why, fix it, and add a test that would have found it.
   interactive: false
   timeout: 1800
   llmSettings:
@@ -33,7 +33,7 @@ spec:
 
 
 def write_tree(root: Path, namespace: str, count: int) -> None:
-    """Write `count` sessions into one namespace, a file each."""
+    """Write `count` sessions into one namespace, one file each."""
     folder = root / namespace
     folder.mkdir(parents=True)
     for number in range(count):

@@ -1,6 +1,6 @@
 """Reads and renders folders of session files, and prints nothing: `python -m bench.sides DIR...`.
 
-Each folder has a builder of its own, as two runs of the program have.
+Each folder gets a new builder, as in two runs of the program.
 """
 
 import sys

@@ -1,7 +1,6 @@
 """Workspaces for the benchmarks of the mirror, W1 to W5, the same on every machine.
 
-`python -m bench.trees W2 DIR` writes one of them. What git adds (the index) differs in times and
-inodes only.
+`python -m bench.trees W2 DIR` writes one of them. Only the times and inodes in git's index differ.
 """
 
 import argparse
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.gitclones import clone
-from bench.hardnames import write_hard_names
+from bench.hard_names import write_hard_names
 
 EPOCH = 1_700_000_000_000_000_000
 """The time of the oldest file, in nanoseconds."""
@@ -24,7 +23,7 @@ _WORDS = (
 
 
 class Material:
-    """Unlike content without end: slices of one text, each begun by a number of its own."""
+    """A generator of unique content: slices of one text, each with its own number at the start."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -47,7 +46,7 @@ class Material:
         return self.random.randbytes(size)
 
     def size(self, median: int, largest: int) -> int:
-        """Return a size as files have it: most are small, a few are large."""
+        """Return a realistic file size: most are small, a few are large."""
         return min(int(self.random.lognormvariate(0, 1.3) * median) + 1, largest)
 
     def time(self) -> int:
@@ -56,7 +55,7 @@ class Material:
 
 
 def write(path: Path, data: bytes, *, time: int, mode: int = 0o644) -> None:
-    """Write one file with its folders."""
+    """Write one file and its parent folders."""
     try:
         file = path.open("wb")
     except FileNotFoundError:
@@ -77,10 +76,10 @@ def w1(root: Path, files: int = 10_000, size: int = 4096) -> None:
 
 
 def w2(root: Path, scale: float = 1.0) -> None:
-    """Write an agent's workspace: clones, dependencies, output, and names that are hard.
+    """Write an agent's workspace: clones, dependencies, output, and hard names.
 
     Args:
-        root: a folder to be filled.
+        root: The folder to fill.
         scale: 1.0 is about 30,000 files and 400 MB.
     """
     material = Material(2)
@@ -121,7 +120,7 @@ def w4(root: Path) -> None:
 
 
 def w5(root: Path, size: int = 1 << 30) -> None:
-    """Write one log of 1 GiB; `append` is what happens to it."""
+    """Write one log of 1 GiB, which `append` changes."""
     _large(root / "session.log", Material(5), size)
 
 

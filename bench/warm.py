@@ -1,4 +1,4 @@
-"""A pass as a loop makes it, caches filled: `python -m bench.warm KUBECONFIG TREE`."""
+"""A pass of the loop, with filled caches: `python -m bench.warm KUBECONFIG TREE`."""
 
 import sys
 from pathlib import Path
@@ -16,19 +16,19 @@ from reconcile.runtime.clock import SystemClock
 
 
 def main(arguments: list[str]) -> None:
-    """Make one pass to fill the caches, then measure three more, each of them whole."""
+    """Make one pass to fill the caches, then measure three more complete passes."""
     kubeconfig, tree = arguments
     source = DirectorySource(Path(tree))
     builder = DesiredBuilder(read_templates(find_shipped_templates()))
     reconciler = Reconciler(connect(kubeconfig, None), SystemClock(), ReconcilerOptions())
-    sight = reconciler.plan(builder.build(source.read()), {}).live_state
+    live_state = reconciler.plan(builder.build(source.read()), {}).live_state
 
     def once() -> None:
-        nonlocal sight
-        planned = reconciler.plan(builder.build(source.read()), sight.objects)
+        nonlocal live_state
+        planned = reconciler.plan(builder.build(source.read()), live_state.objects)
         assert planned.plan.changes, "the tree is empty"
         assert all(isinstance(change, Keep) for change in planned.plan.changes)
-        sight = planned.live_state
+        live_state = planned.live_state
 
     print(orjson.dumps(function(once, times=3)).decode())
 

@@ -1,6 +1,6 @@
-"""`python -m bench.workspace`: what walking, reading and restoring cost, beside tar.
+"""`python -m bench.workspace`: the cost of walking, reading and restoring, compared with tar.
 
-Everything is done on /dev/shm where there is one, so that the program is measured and not the disk.
+Everything is on /dev/shm if it exists, so that the program is measured and not the disk.
 """
 
 import argparse
@@ -53,10 +53,10 @@ def measure(name: str, folder: Path) -> None:
     tar = folder / f"{name}.tar"
     show("tar c", command("tar", "cf", str(tar), "-C", str(root), "."))
     for label, write in WAYS.items():
-        with room(folder) as target:
+        with target_folder(folder) as target:
             took = timed(partial(restore, target, entries, blobs, write))
             show(f"restore, {label}", took)
-    with room(folder) as target:
+    with target_folder(folder) as target:
         show("tar x", command("tar", "xpf", str(tar), "-C", str(target), "--warning=no-timestamp"))
     tar.unlink()
 
@@ -87,7 +87,7 @@ def _pieces(directories: DirectoryHandles, seen: FileStat) -> list[bytes]:
         case ReadContent(data):
             return [data] if data else []
         case other:
-            raise RuntimeError(f"{other}: the tree does not hold still")
+            raise RuntimeError(f"{other}: the tree changes")
 
 
 Write = Callable[[Restorer, Sequence[File], dict[str, list[bytes]]], None]
@@ -103,7 +103,7 @@ def restore(
     restorer.finish()
 
 
-def here(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
+def one_thread(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
     """Write from this thread."""
     for file in files:
         pieces = blobs[file.path]
@@ -112,38 +112,42 @@ def here(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]
         else:
             for number, piece in enumerate(pieces):
                 start = number * CHUNK
-                with restorer.open_chunk(file.path, range(start, start + len(piece))) as spot:
-                    spot.write(piece, 0)
+                with restorer.open_chunk(file.path, range(start, start + len(piece))) as file_chunk:
+                    file_chunk.write(piece, 0)
 
 
 def two_threads(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
-    """Write from two threads, half and half."""
+    """Write one half of the files from a second thread."""
     half = len(files) // 2
-    other = threading.Thread(target=here, args=(restorer, files[:half], blobs))
+    other = threading.Thread(target=one_thread, args=(restorer, files[:half], blobs))
     other.start()
-    here(restorer, files[half:], blobs)
+    one_thread(restorer, files[half:], blobs)
     other.join()
 
 
-def a_fork(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
-    """Write one half from a forked process that has its bytes already."""
+def two_processes(restorer: Restorer, files: Sequence[File], blobs: dict[str, list[bytes]]) -> None:
+    """Write one half from a forked process, which shares the memory with the content."""
     half = len(files) // 2
     child = os.fork()
     if not child:
-        here(restorer, files[:half], blobs)
+        one_thread(restorer, files[:half], blobs)
         os._exit(0)
-    here(restorer, files[half:], blobs)
+    one_thread(restorer, files[half:], blobs)
     if os.waitpid(child, 0)[1]:
-        raise RuntimeError("the helper failed")
+        raise RuntimeError("the forked process failed")
     for file in files[:half]:
         restorer.record_written(file.path, file.size)
 
 
-WAYS: dict[str, Write] = {"one thread": here, "two threads": two_threads, "two processes": a_fork}
+WAYS: dict[str, Write] = {
+    "one thread": one_thread,
+    "two threads": two_threads,
+    "two processes": two_processes,
+}
 
 
 def timed(work: Callable[[], object]) -> Cost:
-    """Measure one call, with no garbage of earlier ones."""
+    """Measure one call, after a garbage collection."""
     gc.collect()
     return function(work)
 
@@ -160,8 +164,8 @@ def command(*arguments: str) -> Cost:
 
 
 @contextmanager
-def room(folder: Path) -> Iterator[Path]:
-    """Give a folder, and remove it."""
+def target_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder, and remove it at the end."""
     target = folder / "target"
     target.mkdir()
     yield target

@@ -1,1 +1,1 @@
-"""The mirror beside rclone, s5cmd, restic and awscli: whole processes, one server, one run."""
+"""The mirror compared with rclone, s5cmd, restic and awscli: complete processes, one server."""

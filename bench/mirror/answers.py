@@ -1,4 +1,4 @@
-"""What the S3 in memory answers: objects, and one function for each kind of request."""
+"""The requests of the S3 server in memory: its objects, and one function per kind of request."""
 
 import hashlib
 import time
@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl, unquote
 from bench.mirror import pages
 
 HASHED = 1 << 20
-"""Larger bodies get an ETag that is no MD5, so that hashing them does not slow the server."""
+"""Larger bodies get an ETag other than their MD5, so that hashing does not slow the server."""
 
 OTHER = frozenset({"content-type", "content-encoding", "cache-control", "content-disposition"})
 REASONS = {200: "OK", 204: "No Content", 206: "Partial Content", 304: "Not Modified"}
 
 
 @dataclass(slots=True)
-class Asked:
+class HttpRequest:
     """One request; header names are in lower case."""
 
     method: str
@@ -30,7 +30,7 @@ class Asked:
 
     @classmethod
     def parse(cls, head: bytes) -> Self:
-        """Read what comes before the body."""
+        """Parse the head, which comes before the body."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
         path, _, query = target.partition("?")
@@ -41,7 +41,7 @@ class Asked:
         return cls(method, path, query, headers)
 
     def unchunk(self) -> None:
-        """Take the signed pieces of `aws-chunked` apart."""
+        """Decode a body in the `aws-chunked` encoding."""
         if not self.headers.get("x-amz-content-sha256", "").startswith("STREAMING"):
             return
         data, at, pieces = self.body, 0, []
@@ -57,14 +57,14 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpResponse:
     """Status, headers and a body in parts."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     parts: list[memoryview] = field(default_factory=list)
     length: int = -1
-    """What HEAD says of a body that it does not send."""
+    """The Content-Length of a response to HEAD; -1 for the size of `parts`."""
 
     @property
     def size(self) -> int:
@@ -72,20 +72,20 @@ class Answer:
         return sum(map(len, self.parts))
 
     def head(self) -> bytes:
-        """Return the answer's head."""
+        """Return the head of the response."""
         length = self.size if self.length < 0 else self.length
         lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Error')}"]
         lines.extend(f"{name}: {value}" for name, value in self.headers.items())
         return "\r\n".join((*lines, f"Content-Length: {length}", "\r\n")).encode("latin-1")
 
     def pieces(self, size: int) -> list[memoryview]:
-        """Return the body in pieces of at most that many bytes."""
+        """Return the body in pieces of at most `size` bytes."""
         return [part[at : at + size] for part in self.parts for at in range(0, len(part), size)]
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object; a multipart upload's has several parts."""
+    """One object; that of a multipart upload has several parts."""
 
     parts: tuple[memoryview, ...]
     etag: str
@@ -99,17 +99,17 @@ class Object:
 
     def cut(self, start: int, end: int) -> list[memoryview]:
         """Return the bytes from `start` to before `end`."""
-        found, at = [], 0
+        pieces, at = [], 0
         for part in self.parts:
             piece = part[max(start - at, 0) : max(end - at, 0)]
             at += len(part)
             if piece:
-                found.append(piece)
-        return found
+                pieces.append(piece)
+        return pieces
 
 
 class Objects:
-    """All buckets in one mapping by `bucket/key`, and uploads that are not complete."""
+    """The objects of all buckets by `bucket/key`, and incomplete uploads."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Object] = {}
@@ -118,109 +118,111 @@ class Objects:
         self._count = 0
 
     def number(self) -> int:
-        """Return a number that was never used."""
+        """Return an unused number."""
         self._count += 1
         return self._count
 
-    def put(self, name: str, thing: Object) -> None:
-        """Keep an object."""
+    def put(self, name: str, new: Object) -> None:
+        """Store an object."""
         if name not in self.by_name:
             insort(self.names, name)
-        self.by_name[name] = thing
+        self.by_name[name] = new
 
     def delete(self, name: str) -> None:
-        """Let an object go, if it is there."""
+        """Delete an object, if it exists."""
         if self.by_name.pop(name, None) is not None:
             del self.names[bisect_left(self.names, name)]
 
 
-def answer(objects: Objects, asked: Asked) -> Answer:
-    """Answer any request."""
-    query = dict(parse_qsl(asked.query, keep_blank_values=True))
-    name = unquote(asked.path[1:], errors="surrogateescape")
+def answer(objects: Objects, request: HttpRequest) -> HttpResponse:
+    """Handle any request."""
+    query = dict(parse_qsl(request.query, keep_blank_values=True))
+    name = unquote(request.path[1:], errors="surrogateescape")
     bucket, _, key = name.partition("/")
     if not key:
-        return pages.bucket(objects, asked, bucket, query)
-    match asked.method:
+        return pages.bucket(objects, request, bucket, query)
+    match request.method:
         case "PUT":
-            return _any_put(objects, asked, name, query)
+            return _any_put(objects, request, name, query)
         case "GET" | "HEAD":
-            return _get(objects, asked, name)
+            return _get(objects, request, name)
         case "DELETE":
             objects.delete(name)
-            return Answer(204)
+            return HttpResponse(204)
         case "POST" if "uploads" in query:
-            return _begin_upload(objects, asked, name)
+            return _begin_upload(objects, request, name)
         case _:
             return _end_upload(objects, name, query["uploadId"])
 
 
-def _any_put(objects: Objects, asked: Asked, name: str, query: Mapping[str, str]) -> Answer:
+def _any_put(
+    objects: Objects, request: HttpRequest, name: str, query: Mapping[str, str]
+) -> HttpResponse:
     if "partNumber" in query:
-        return _put_part(objects, asked, query)
-    if "x-amz-copy-source" in asked.headers:
-        return _copy(objects, asked, name)
-    return _put(objects, asked, name)
+        return _put_part(objects, request, query)
+    if "x-amz-copy-source" in request.headers:
+        return _copy(objects, request, name)
+    return _put(objects, request, name)
 
 
-def _put(objects: Objects, asked: Asked, name: str) -> Answer:
-    known = objects.by_name.get(name)
-    wanted, unwanted = asked.headers.get("if-match"), asked.headers.get("if-none-match")
-    if (unwanted == "*" and known) or (
-        wanted and (known is None or known.etag != wanted.strip('"'))
+def _put(objects: Objects, request: HttpRequest, name: str) -> HttpResponse:
+    existing = objects.by_name.get(name)
+    if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if (if_none_match == "*" and existing) or (
+        if_match and (existing is None or existing.etag != if_match.strip('"'))
     ):
         return pages.error(412, "PreconditionFailed")
-    etag = _etag(objects, asked.body)
-    objects.put(name, Object((asked.body,), etag, _kept(asked.headers), time.time()))
-    return Answer(200, {"ETag": f'"{etag}"'})
+    etag = _etag(objects, request.body)
+    objects.put(name, Object((request.body,), etag, _stored_headers(request.headers), time.time()))
+    return HttpResponse(200, {"ETag": f'"{etag}"'})
 
 
-def _get(objects: Objects, asked: Asked, name: str) -> Answer:
-    known = objects.by_name.get(name)
-    if known is None:
+def _get(objects: Objects, request: HttpRequest, name: str) -> HttpResponse:
+    existing = objects.by_name.get(name)
+    if existing is None:
         return pages.error(404, "NoSuchKey")
     headers = {
-        "ETag": f'"{known.etag}"',
-        "Last-Modified": formatdate(known.modified, usegmt=True),
+        "ETag": f'"{existing.etag}"',
+        "Last-Modified": formatdate(existing.modified, usegmt=True),
         "Accept-Ranges": "bytes",
-        **known.headers,
+        **existing.headers,
     }
-    size = known.size
-    if "range" not in asked.headers:
-        parts = list(known.parts) if asked.method == "GET" else []
-        return Answer(200, headers, parts, size)
-    first, _, last = asked.headers["range"].removeprefix("bytes=").partition("-")
+    size = existing.size
+    if "range" not in request.headers:
+        parts = list(existing.parts) if request.method == "GET" else []
+        return HttpResponse(200, headers, parts, size)
+    first, _, last = request.headers["range"].removeprefix("bytes=").partition("-")
     start = int(first) if first else size - int(last)
     end = min(int(last) + 1 if last and first else size, size)
     if start >= size:
         return pages.error(416, "InvalidRange")
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return Answer(206, headers, known.cut(start, end))
+    return HttpResponse(206, headers, existing.cut(start, end))
 
 
-def _copy(objects: Objects, asked: Asked, name: str) -> Answer:
-    source = objects.by_name.get(unquote(asked.headers["x-amz-copy-source"]).lstrip("/"))
+def _copy(objects: Objects, request: HttpRequest, name: str) -> HttpResponse:
+    source = objects.by_name.get(unquote(request.headers["x-amz-copy-source"]).lstrip("/"))
     if source is None:
         return pages.error(404, "NoSuchKey")
-    replaced = asked.headers.get("x-amz-metadata-directive") == "REPLACE"
-    headers = _kept(asked.headers) if replaced else source.headers
+    replaced = request.headers.get("x-amz-metadata-directive") == "REPLACE"
+    headers = _stored_headers(request.headers) if replaced else source.headers
     objects.put(name, Object(source.parts, source.etag, headers, time.time()))
     return pages.copied(source.etag)
 
 
-def _begin_upload(objects: Objects, asked: Asked, name: str) -> Answer:
+def _begin_upload(objects: Objects, request: HttpRequest, name: str) -> HttpResponse:
     number = f"upload-{objects.number()}"
-    objects.uploads[number] = (_kept(asked.headers), {})
+    objects.uploads[number] = (_stored_headers(request.headers), {})
     return pages.upload(name, number)
 
 
-def _put_part(objects: Objects, asked: Asked, query: Mapping[str, str]) -> Answer:
-    etag = _etag(objects, asked.body, asked.headers.get("content-md5", ""))
-    objects.uploads[query["uploadId"]][1][int(query["partNumber"])] = (asked.body, etag)
-    return Answer(200, {"ETag": f'"{etag}"'})
+def _put_part(objects: Objects, request: HttpRequest, query: Mapping[str, str]) -> HttpResponse:
+    etag = _etag(objects, request.body, request.headers.get("content-md5", ""))
+    objects.uploads[query["uploadId"]][1][int(query["partNumber"])] = (request.body, etag)
+    return HttpResponse(200, {"ETag": f'"{etag}"'})
 
 
-def _end_upload(objects: Objects, name: str, number: str) -> Answer:
+def _end_upload(objects: Objects, name: str, number: str) -> HttpResponse:
     headers, parts = objects.uploads.pop(number)
     ordered = [parts[place] for place in sorted(parts)]
     etag = f"{_of_all(etag for _, etag in ordered)}-{len(ordered)}"
@@ -228,9 +230,9 @@ def _end_upload(objects: Objects, name: str, number: str) -> Answer:
     return pages.completed(name, etag)
 
 
-def _etag(objects: Objects, body: memoryview, said: str = "") -> str:
-    if said:
-        return pages.hexadecimal(said)
+def _etag(objects: Objects, body: memoryview, content_md5: str = "") -> str:
+    if content_md5:
+        return pages.hexadecimal(content_md5)
     if len(body) <= HASHED:
         return hashlib.md5(body, usedforsecurity=False).hexdigest()
     return f"{objects.number():032x}-1"
@@ -241,7 +243,7 @@ def _of_all(etags: Iterable[str]) -> str:
     return hashlib.md5(joined, usedforsecurity=False).hexdigest()
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+def _stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in headers.items()

@@ -1,4 +1,4 @@
-"""`python -m bench ending`: memory with 100,000 files, and what TERM does to a pass over them."""
+"""`python -m bench ending`: memory with 100,000 files, and the reaction to SIGTERM in a pass."""
 
 import argparse
 import json
@@ -12,48 +12,48 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.cluster import Claim
-from bench.measure import Cost, command, together
+from bench.measure import Cost, command, command_with_children
 from bench.mirror.server import Measured, running
-from bench.mirror.show import show_claims
 from bench.mirror.startup import measure as measure_start
 from bench.mirror.tools import Ours, Place
+from bench.targets import Target, print_targets
 from bench.trees import w1
 
 FILES = 100_000
 FLUSH = 10
 START = 0.3
-"""Seconds that the interpreter gets before a pass can have begun."""
+"""Seconds until the interpreter has started and a pass can begin."""
 
 MOMENTS = (0.2, 0.6, 1.2, 2.0, 4.0)
-"""Seconds after its start at which a sync is ended."""
+"""Seconds after its start at which a sync gets SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How one sync ended: seconds from TERM until each."""
+    """How one sync ended: seconds from SIGTERM until each event."""
 
-    heard: float
+    received: float
     flush: float
     exit: float
     outcome: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; exits 1 if a promise is missed."""
+    """Measure and print; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench ending", description=__doc__)
     parser.add_argument("--files", type=int, default=FILES)
     files = parser.parse_args(arguments).files
     with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
         home = Path(folder)
         with running("memory", home) as server:
-            claims = [*_memory(server, home, files), *_ends(server, home)]
-    print(f"\n{files} files of 1 KiB; TERM comes {', '.join(map(str, MOMENTS))} s after the start")
-    show_claims(claims)
-    return 0 if measure_start() and all(claim.holds for claim in claims) else 1
+            targets = [*_memory(server, home, files), *_ends(server, home)]
+    moments = ", ".join(map(str, MOMENTS))
+    print(f"\n{files} files of 1 KiB; SIGTERM is sent {moments} s after the start")
+    met = print_targets(targets)
+    return 0 if measure_start() and met else 1
 
 
-def _memory(server: Measured, home: Path, files: int) -> list[Claim]:
+def _memory(server: Measured, home: Path, files: int) -> list[Target]:
     tree = home / "tree"
     w1(tree, files, 1024)
     ours, place = Ours(), _place(server, home)
@@ -64,31 +64,31 @@ def _memory(server: Measured, home: Path, files: int) -> list[Claim]:
     again = command(ours.up(place, tree).command, log=log)
     (tree / "one-more").write_bytes(b"1")
     change = command(ours.up(place, tree).command, log=log)
-    back = _back(ours, place, home)
+    back = _hydrate(ours, place, home)
     runs = {"first sync": cold, "no-op": again, "one new file": change, "hydrate": back}
-    helped = files * 2 // 5
-    runs[f"hydrate of {helped}, both processes"] = _helped(server, home, helped)
+    fewer = files * 2 // 5
+    runs[f"hydrate of {fewer}, both processes"] = _hydrate_with_worker(server, home, fewer)
     return [
-        Claim(f"{name}: peak MiB ({cost.wall:.1f} s)", cost.peak_mib, 150, at_least=False)
+        Target(f"{name}: peak MiB ({cost.wall:.1f} s)", cost.peak_mib, 150, at_least=False)
         for name, cost in runs.items()
     ]
 
 
-def _helped(server: Measured, home: Path, files: int) -> Cost:
-    """Restore as many files as a second process still helps with."""
+def _hydrate_with_worker(server: Measured, home: Path, files: int) -> Cost:
+    """Restore so few files that the worker process is still used."""
     tree = home / "half"
     w1(tree, files, 1024)
     ours, place = Ours(), _place(server, home)
     for step in (*ours.prepare(place, tree), ours.up(place, tree)):
         command(step.command, log=home / "log")
     shutil.rmtree(tree)
-    return _back(ours, place, home)
+    return _hydrate(ours, place, home)
 
 
-def _back(ours: Ours, place: Place, home: Path) -> Cost:
+def _hydrate(ours: Ours, place: Place, home: Path) -> Cost:
     into = home / "back"
     into.mkdir()
-    cost = together(ours.down(place, into).command, log=home / "log")
+    cost = command_with_children(ours.down(place, into).command, log=home / "log")
     shutil.rmtree(into)
     return cost
 
@@ -100,14 +100,19 @@ def _place(server: Measured, home: Path) -> Place:
     return Place(server.access, server.bucket(), notes)
 
 
-def _ends(server: Measured, home: Path) -> list[Claim]:
+def _ends(server: Measured, home: Path) -> list[Target]:
     ends = [_end(server, home, moment) for moment in MOMENTS]
     for moment, end in zip(MOMENTS, ends, strict=True):
-        print(f"# TERM after {moment} s: {end.outcome}, ended {end.exit:.2f} s later")
+        print(f"# SIGTERM after {moment} s: {end.outcome}, ended {end.exit:.2f} s later")
     return [
-        Claim("ms until TERM is heard", 1000 * max(e.heard for e in ends), 100, at_least=False),
-        Claim("seconds until the flush begins", max(e.flush for e in ends), 1, at_least=False),
-        Claim("seconds until the end", max(e.exit for e in ends), FLUSH, at_least=False),
+        Target(
+            "ms until SIGTERM is received",
+            1000 * max(e.received for e in ends),
+            100,
+            at_least=False,
+        ),
+        Target("seconds until the flush begins", max(e.flush for e in ends), 1, at_least=False),
+        Target("seconds until the process exits", max(e.exit for e in ends), FLUSH, at_least=False),
     ]
 
 
@@ -116,21 +121,21 @@ def _end(server: Measured, home: Path, moment: float) -> End:
     for step in ours.prepare(place, tree):
         command(step.command, log=home / "log")
     once = ours.up(place, tree).command
-    farewell = home / "farewell"
-    farewell.unlink(missing_ok=True)
-    options = (f"--flush-seconds={FLUSH}", f"--termination-log={farewell}")
+    report = home / "report"
+    report.unlink(missing_ok=True)
+    options = (f"--flush-seconds={FLUSH}", f"--termination-log={report}")
     program = [part for part in once if part != "--once"]
     with subprocess.Popen([*program, *options], stderr=subprocess.PIPE, text=True) as process:
         time.sleep(moment + START)
         sent = time.time()
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
-        events = {said["event"]: _time(said["time"]) for said in map(json.loads, process.stderr)}
+        events = {line["event"]: _time(line["time"]) for line in map(json.loads, process.stderr)}
         process.wait()
         ended = time.time()
-    heard = events["end asked for"] - sent
-    outcome = json.loads(farewell.read_text())["outcome"]
-    return End(heard, events.get("flush begins", sent) - sent, ended - sent, outcome)
+    received = events["end asked for"] - sent
+    outcome = json.loads(report.read_text())["outcome"]
+    return End(received, events.get("flush begins", sent) - sent, ended - sent, outcome)
 
 
 def _time(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What no tool can be faster than: one pass over the bytes by tar, one PUT, one digest."""
+"""The limit for every tool: one pass over the bytes by tar, one PUT, one digest."""
 
 import hashlib
 import http.client
@@ -13,12 +13,12 @@ from bench.mirror.server import Measured, host
 from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
 
 _PIECE = 256 << 10
-"""Bytes that stay in the processor's cache."""
+"""Few enough bytes for the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One line below the table."""
+    """One line of the table of limits."""
 
     tree: str
     text: str
@@ -34,7 +34,7 @@ def limits(name: str, make: Callable[[Path], None], server: Measured, home: Path
     make(tree)
     pack = ("tar", "-C", str(tree), "-cf", str(archive), ".")
     command(pack, log=home / "log")
-    # GNU tar reads nothing when it sees that it writes to /dev/null.
+    # GNU tar reads no content if its output is /dev/null.
     read = ("sh", "-c", f"tar -C '{tree}' -cf - . | cat > /dev/null")
     reading = min(command(read, log=home / "log").wall for _ in range(3))
     writing = min(_unpacked(archive, back, home) for _ in range(3))
@@ -75,4 +75,4 @@ def _put(server: Measured, bucket: str, archive: Path) -> None:
         answer.read()
     connection.close()
     if answer.status != 200:
-        raise RuntimeError(f"the server refuses one PUT of {archive.name}: {answer.status}")
+        raise RuntimeError(f"the server refused one PUT of {archive.name}: {answer.status}")

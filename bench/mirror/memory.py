@@ -1,9 +1,9 @@
-"""A fast S3 in memory, as a process of its own: `python -m bench.mirror.memory --port N`.
+"""A fast S3 server in memory, as a separate process: `python -m bench.mirror.memory --port N`.
 
-It keeps nothing on a disk, so that clients are what is measured. Signatures, conditional writes,
-ranges, copies, multipart uploads and both kinds of lists are honoured. `/-/` is for the benchmark:
-`counts` says what was asked since the last time, `latency?seconds=` delays each request from then
-on, `forget` drops every object.
+It writes nothing to a disk, so that only the clients are measured. It supports signatures,
+conditional writes, ranges, copies, multipart uploads and both versions of lists. The benchmark uses
+`/-/`: `counts` returns the counts since the last call, `latency?seconds=` delays each later
+request, `forget` deletes every object.
 """
 
 import argparse
@@ -17,57 +17,57 @@ from urllib.parse import parse_qsl
 import uvloop
 
 from bench.mirror import pages
-from bench.mirror.answers import Answer, Asked, Objects, answer
+from bench.mirror.answers import HttpRequest, HttpResponse, Objects, answer
 from bench.mirror.signatures import refusal
 
-HEAD_ROOM = 1 << 16
+HEAD_SIZE = 1 << 16
 PIECE = 1 << 20
 CONTROL = "/-/"
 
 
 class Server:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self) -> None:
         self.objects = Objects()
         self.latency = 0.0
         self.counts = {"requests": 0, "sent": 0, "got": 0}
 
-    def answer(self, asked: Asked) -> Answer:
-        """Answer one request and count it."""
-        refused = refusal(asked)
-        asked.unchunk()
-        found = pages.error(403, refused) if refused else answer(self.objects, asked)
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """Handle one request and count it."""
+        refused = refusal(request)
+        request.unchunk()
+        found = pages.error(403, refused) if refused else answer(self.objects, request)
         self.counts["requests"] += 1
-        self.counts["sent"] += len(asked.body)
-        if asked.method != "HEAD":
+        self.counts["sent"] += len(request.body)
+        if request.method != "HEAD":
             self.counts["got"] += found.size
         return found
 
-    def control(self, asked: Asked) -> Answer:
-        """Do what the benchmark itself wants."""
-        what = asked.path.removeprefix(CONTROL)
-        said = dict(parse_qsl(asked.query))
+    def control(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request of the benchmark itself."""
+        what = request.path.removeprefix(CONTROL)
+        query = dict(parse_qsl(request.query))
         if what == "latency":
-            self.latency = float(said["seconds"])
+            self.latency = float(query["seconds"])
         elif what == "forget":
             self.objects = Objects()
             gc.collect()
         body = json.dumps(self.counts).encode()
         if what == "counts":
             self.counts = dict.fromkeys(self.counts, 0)
-        return Answer(200, {"Content-Type": "application/json"}, [memoryview(body)])
+        return HttpResponse(200, {"Content-Type": "application/json"}, [memoryview(body)])
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One client: heads are read into a small buffer, bodies right into where they stay."""
+    """One client: heads are read into a small buffer, bodies directly into their final buffer."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
         self._loop = loop
-        self._head = bytearray(HEAD_ROOM)
+        self._head = bytearray(HEAD_SIZE)
         self._filled = 0
-        self._asked: Asked | None = None
+        self._request: HttpRequest | None = None
         self._body = memoryview(b"")
         self._missing = 0
         self._transport: asyncio.Transport
@@ -96,46 +96,46 @@ class Connection(asyncio.BufferedProtocol):
             self._complete()
 
     def _begin(self, end: int) -> None:
-        asked = self._asked = Asked.parse(bytes(self._head[:end]))
-        size = int(asked.headers.get("content-length", 0))
+        request = self._request = HttpRequest.parse(bytes(self._head[:end]))
+        size = int(request.headers.get("content-length", 0))
         body = bytearray(size)
-        asked.body = self._body = memoryview(body)
+        request.body = self._body = memoryview(body)
         have = min(self._filled - end - 4, size)
         body[:have] = self._head[end + 4 : end + 4 + have]
         rest = self._head[end + 4 + have : self._filled]
         self._head[: len(rest)] = rest
         self._filled = len(rest)
         self._missing = size - have
-        if self._missing and "expect" in asked.headers:
+        if self._missing and "expect" in request.headers:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _complete(self) -> None:
-        asked, self._asked = self._asked, None
-        assert asked is not None
+        request, self._request = self._request, None
+        assert request is not None
         self._body = memoryview(b"")
-        if asked.path.startswith(CONTROL):
-            self._send(asked, self._server.control(asked))
+        if request.path.startswith(CONTROL):
+            self._send(request, self._server.control(request))
         elif self._server.latency:
-            self._loop.call_later(self._server.latency, self._serve, asked)
+            self._loop.call_later(self._server.latency, self._serve, request)
         else:
-            self._serve(asked)
+            self._serve(request)
 
-    def _serve(self, asked: Asked) -> None:
+    def _serve(self, request: HttpRequest) -> None:
         if not self._transport.is_closing():
-            self._send(asked, self._server.answer(asked))
+            self._send(request, self._server.answer(request))
 
-    def _send(self, asked: Asked, found: Answer) -> None:
+    def _send(self, request: HttpRequest, found: HttpResponse) -> None:
         head = found.head()
-        if asked.method == "HEAD":
+        if request.method == "HEAD":
             self._transport.write(head)
-        elif found.size <= HEAD_ROOM:
+        elif found.size <= HEAD_SIZE:
             self._transport.write(b"".join((head, *found.parts)))
         else:
             self._transport.write(head)
-            self._pour(found.pieces(PIECE))
+            self._write_large(found.pieces(PIECE))
 
-    def _pour(self, pieces: "list[memoryview]") -> None:
-        """Write a large body as fast as the client takes it, without a copy of it."""
+    def _write_large(self, pieces: "list[memoryview]") -> None:
+        """Write a large body as fast as the client reads it, without copying it."""
         place = iter(pieces)
 
         def on() -> None:
@@ -158,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 async def serve(port: int) -> None:
-    """Listen on loopback until the process is ended."""
+    """Listen on loopback until the process is terminated."""
     server = Server()
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(

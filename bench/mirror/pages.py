@@ -1,4 +1,4 @@
-"""The XML of the S3 in memory: lists, errors, what uploads and deletions say."""
+"""The XML of the S3 server in memory: lists, errors, results of uploads and deletions."""
 
 import base64
 import re
@@ -11,40 +11,40 @@ from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from bench.mirror.answers import Answer, Asked, Object, Objects
+    from bench.mirror.answers import HttpRequest, HttpResponse, Object, Objects
 
 _START = '<?xml version="1.0" encoding="UTF-8"?>'
 _SPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
-def page(body: str, status: int = 200) -> "Answer":
-    """Return XML as an answer."""
-    from bench.mirror.answers import Answer  # noqa: PLC0415 - each needs the other
+def page(body: str, status: int = 200) -> "HttpResponse":
+    """Return XML as a response."""
+    from bench.mirror.answers import HttpResponse  # noqa: PLC0415 - circular
 
     data = (_START + body).encode("utf-8", "surrogateescape")
-    return Answer(status, {"Content-Type": "application/xml"}, [memoryview(data)])
+    return HttpResponse(status, {"Content-Type": "application/xml"}, [memoryview(data)])
 
 
-def error(status: int, code: str) -> "Answer":
-    """Return an error."""
+def error(status: int, code: str) -> "HttpResponse":
+    """Return an error response."""
     return page(f"<Error><Code>{code}</Code><Message>{code}</Message></Error>", status)
 
 
 def hexadecimal(md5: str) -> str:
-    """Return a Content-MD5 as ETags have it."""
+    """Return a Content-MD5 in the format of ETags."""
     return base64.b64decode(md5).hex()
 
 
-def copied(etag: str) -> "Answer":
-    """Say that a copy was made."""
+def copied(etag: str) -> "HttpResponse":
+    """Return the result of a copy."""
     return page(
         f'<CopyObjectResult><ETag>"{etag}"</ETag>'
         "<LastModified>2026-01-01T00:00:00.000Z</LastModified></CopyObjectResult>"
     )
 
 
-def upload(name: str, number: str) -> "Answer":
-    """Say under which number a multipart upload goes."""
+def upload(name: str, number: str) -> "HttpResponse":
+    """Return the ID of a new multipart upload."""
     bucket, _, key = name.partition("/")
     return page(
         f"<InitiateMultipartUploadResult{_SPACE}><Bucket>{bucket}</Bucket><Key>{escape(key)}</Key>"
@@ -52,8 +52,8 @@ def upload(name: str, number: str) -> "Answer":
     )
 
 
-def completed(name: str, etag: str) -> "Answer":
-    """Say that a multipart upload is an object now."""
+def completed(name: str, etag: str) -> "HttpResponse":
+    """Return the result of a complete multipart upload."""
     bucket, _, key = name.partition("/")
     return page(
         f"<CompleteMultipartUploadResult{_SPACE}><Location>/{escape(name)}</Location>"
@@ -62,14 +62,16 @@ def completed(name: str, etag: str) -> "Answer":
     )
 
 
-def bucket(objects: "Objects", asked: "Asked", name: str, query: Mapping[str, str]) -> "Answer":
-    """Answer what concerns a bucket itself: every bucket is there."""
-    from bench.mirror.answers import Answer  # noqa: PLC0415 - each needs the other
+def bucket(
+    objects: "Objects", request: "HttpRequest", name: str, query: Mapping[str, str]
+) -> "HttpResponse":
+    """Handle a request for a bucket itself; every bucket exists."""
+    from bench.mirror.answers import HttpResponse  # noqa: PLC0415 - circular
 
-    if asked.method == "POST" and "delete" in query:
-        return _delete(objects, asked, name)
-    if asked.method != "GET":
-        return Answer(200)
+    if request.method == "POST" and "delete" in query:
+        return _delete(objects, request, name)
+    if request.method != "GET":
+        return HttpResponse(200)
     if not name:
         return page(f"<ListAllMyBucketsResult{_SPACE}><Buckets/></ListAllMyBucketsResult>")
     if "location" in query:
@@ -79,33 +81,33 @@ def bucket(objects: "Objects", asked: "Asked", name: str, query: Mapping[str, st
     return _list(objects, name, query)
 
 
-def _delete(objects: "Objects", asked: "Asked", name: str) -> "Answer":
-    text = bytes(asked.body).decode("utf-8", "surrogateescape")
+def _delete(objects: "Objects", request: "HttpRequest", name: str) -> "HttpResponse":
+    text = bytes(request.body).decode("utf-8", "surrogateescape")
     for key in re.findall(r"<Key>(.*?)</Key>", text, re.DOTALL):
         objects.delete(f"{name}/{unescape(key)}")
     return page(f"<DeleteResult{_SPACE}/>")
 
 
-def _list(objects: "Objects", name: str, query: Mapping[str, str]) -> "Answer":
+def _list(objects: "Objects", name: str, query: Mapping[str, str]) -> "HttpResponse":
     """One page of a list, version 1 or 2, with a delimiter or without."""
     start = f"{name}/{query.get('prefix', '')}"
     after = unquote(query.get("continuation-token", ""), errors="surrogateescape")
     after = after or query.get("start-after") or query.get("marker", "")
-    names, most = objects.names, int(query.get("max-keys", 1000))
+    names, limit = objects.names, int(query.get("max-keys", 1000))
     place = bisect_left(names, start)
     if after:
         place = max(place, bisect_right(names, f"{name}/{after}"))
-    found: list[str] = []
+    items: list[str] = []
     last = ""
-    while place < len(names) and names[place].startswith(start) and len(found) < most:
+    while place < len(names) and names[place].startswith(start) and len(items) < limit:
         shown, group = _shown(names[place], start, query.get("delimiter", ""))
         last = names[place].partition("/")[2]
         if group:
             last = shown.partition("/")[2] + "\U0010ffff"
-            found.append(f"<CommonPrefixes><Prefix>{_text(shown, query)}</Prefix></CommonPrefixes>")
+            items.append(f"<CommonPrefixes><Prefix>{_text(shown, query)}</Prefix></CommonPrefixes>")
             place = bisect_left(names, shown + "\U0010ffff")
         else:
-            found.append(_entry(_text(shown, query), objects.by_name[shown]))
+            items.append(_entry(_text(shown, query), objects.by_name[shown]))
             place += 1
     more = place < len(names) and names[place].startswith(start)
     token = quote(last, errors="surrogateescape")
@@ -114,9 +116,9 @@ def _list(objects: "Objects", name: str, query: Mapping[str, str]) -> "Answer":
     coded = "<EncodingType>url</EncodingType>" if "encoding-type" in query else ""
     return page(
         f"<ListBucketResult{_SPACE}><Name>{name}</Name>"
-        f"<Prefix>{_plain(query.get('prefix', ''))}</Prefix><MaxKeys>{most}</MaxKeys>"
-        f"<KeyCount>{len(found)}</KeyCount>{coded}<IsTruncated>{str(more).lower()}</IsTruncated>"
-        f"{rest}{''.join(found)}</ListBucketResult>"
+        f"<Prefix>{_plain(query.get('prefix', ''))}</Prefix><MaxKeys>{limit}</MaxKeys>"
+        f"<KeyCount>{len(items)}</KeyCount>{coded}<IsTruncated>{str(more).lower()}</IsTruncated>"
+        f"{rest}{''.join(items)}</ListBucketResult>"
     )
 
 

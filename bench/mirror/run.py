@@ -1,4 +1,4 @@
-"""Runs every tool over the same trees, one after the other, on the same server."""
+"""Runs every tool on the same trees and the same server, one after the other."""
 
 import shutil
 import stat
@@ -13,11 +13,11 @@ from bench.mirror.server import UNCOUNTED, Counts, Measured
 from bench.mirror.tools import Place, Step, Tool, root_of
 from tests.mirror.compare_trees import differences, facts
 
-PATIENT = 15.0
-"""Seconds: what takes longer is measured once, all else as often as asked for."""
+SLOW_RUN = 15.0
+"""Seconds: a longer operation is measured once, a shorter one as often as requested."""
 
 TOO_SLOW = 100.0
-"""Seconds: of a tool whose first upload takes longer, no more is measured on that tree."""
+"""Seconds: if the first upload takes longer, nothing else is measured for that tool and tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A tree, how it is made, and what happens to it between two uploads."""
+    """A tree: how it is made, and how it changes between two uploads."""
 
     name: str
     make: Callable[[Path], None]
     change: Callable[[Path], None] | None = None
-    comes_back: bool = True
-    unchanged: bool = True
+    is_restored: bool = True
+    has_no_op: bool = True
 
 
 def scenes(*, quick: bool) -> list[Scene]:
@@ -49,19 +49,19 @@ def scenes(*, quick: bool) -> list[Scene]:
         return [
             Scene("W1", lambda root: trees.w1(root, 1000)),
             Scene("W2", lambda root: trees.w2(root, 0.05), trees.w4),
-            Scene("W3", lambda root: trees.w3(root, 64 << 20), unchanged=False),
-            Scene("W5", lambda root: trees.w5(root, 64 << 20), trees.append, comes_back=False),
+            Scene("W3", lambda root: trees.w3(root, 64 << 20), has_no_op=False),
+            Scene("W5", lambda root: trees.w5(root, 64 << 20), trees.append, is_restored=False),
         ]
     return [
         Scene("W1", trees.w1),
         Scene("W2", trees.w2, trees.w4),
-        Scene("W3", trees.w3, unchanged=False),
-        Scene("W5", trees.w5, trees.append, comes_back=False, unchanged=False),
+        Scene("W3", trees.w3, has_no_op=False),
+        Scene("W5", trees.w5, trees.append, is_restored=False, has_no_op=False),
     ]
 
 
 class Bench:
-    """Measures; `home` takes trees, notes and logs."""
+    """Runs the measurements; `home` is the folder for trees, notes and logs."""
 
     def __init__(self, server: Measured, home: Path, times: int) -> None:
         self._server = server
@@ -74,7 +74,7 @@ class Bench:
         self.changed = 0
 
     def run(self, scene: Scene, tools: Sequence[Tool], latency: float) -> None:
-        """Measure one tree with all tools; what fails is told, and the others go on."""
+        """Measure one tree with all tools; a failure is recorded, and the next tool runs."""
         self._latency = latency
         for tool in tools:
             what = f"{scene.name}, {1000 * latency:.0f} ms: {tool.name}"
@@ -91,24 +91,24 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         tree.mkdir(parents=True)
         scene.make(tree)
-        gone = [] if tool.takes_hard_names else _without_hard_names(tree)
+        removed = [] if tool.takes_hard_names else _without_hard_names(tree)
         place = self._cold(scene, tool, tree)
         if self.cells[-1].cost.wall < TOO_SLOW:
-            self._go_on(scene, tool, place, tree)
+            self._measure_rest(scene, tool, place, tree)
             if tool.name in self.losses and not self._latency and scene.name == "W2":
-                self.losses[tool.name] += gone
+                self.losses[tool.name] += removed
         shutil.rmtree(folder)
 
-    def _go_on(self, scene: Scene, tool: Tool, place: Place, tree: Path) -> None:
-        if scene.unchanged:
-            self._times_over(scene, tool, "no-op", lambda: tool.up(place, tree))
+    def _measure_rest(self, scene: Scene, tool: Tool, place: Place, tree: Path) -> None:
+        if scene.has_no_op:
+            self._repeat(scene, tool, "no-op", lambda: tool.up(place, tree))
         if scene.change is not None:
             began = time.time_ns()
             scene.change(tree)
             if scene.name == "W2":
                 self.changed = _written_since(tree, began)
-            self._keep(scene, tool, "incremental", [self._once(tool.up(place, tree))])
-        if scene.comes_back:
+            self._record(scene, tool, "incremental", [self._once(tool.up(place, tree))])
+        if scene.is_restored:
             self._down(scene, tool, place, tree)
 
     def _cold(self, scene: Scene, tool: Tool, tree: Path) -> Place:
@@ -116,8 +116,8 @@ class Bench:
         while True:
             place = self._place(tool, tree)
             runs.append(self._once(tool.up(place, tree)))
-            if len(runs) == self._times or runs[-1][0].wall > PATIENT:
-                self._keep(scene, tool, "cold", runs)
+            if len(runs) == self._times or runs[-1][0].wall > SLOW_RUN:
+                self._record(scene, tool, "cold", runs)
                 return place
 
     def _down(self, scene: Scene, tool: Tool, place: Place, tree: Path) -> None:
@@ -128,17 +128,15 @@ class Bench:
             into.mkdir()
             return tool.down(place, into)
 
-        self._times_over(scene, tool, "hydrate", step)
+        self._repeat(scene, tool, "hydrate", step)
         if scene.name == "W2" and tool.name not in self.losses:
             self.losses[tool.name] = differences(tree, root_of(tool, into, tree))
 
-    def _times_over(
-        self, scene: Scene, tool: Tool, operation: str, step: Callable[[], Step]
-    ) -> None:
+    def _repeat(self, scene: Scene, tool: Tool, operation: str, step: Callable[[], Step]) -> None:
         runs = []
-        while not runs or (len(runs) < self._times and runs[-1][0].wall <= PATIENT):
+        while not runs or (len(runs) < self._times and runs[-1][0].wall <= SLOW_RUN):
             runs.append(self._once(step()))
-        self._keep(scene, tool, operation, runs)
+        self._record(scene, tool, operation, runs)
 
     def _place(self, tool: Tool, tree: Path) -> Place:
         notes = self._home / "scene" / "notes"
@@ -158,24 +156,24 @@ class Bench:
         cost = command(step.command, log=log, codes=step.codes, env=step.env)
         return cost, self._server.counts()
 
-    def _keep(
+    def _record(
         self, scene: Scene, tool: Tool, operation: str, runs: Sequence[tuple[Cost, Counts]]
     ) -> None:
         cost, counts = min(runs, key=lambda run: run[0].wall)
-        asked = "" if counts == UNCOUNTED else f", {counts.requests} requests"
-        say(f"  {operation}: {cost.wall:.2f} s{asked}")
+        requests = "" if counts == UNCOUNTED else f", {counts.requests} requests"
+        say(f"  {operation}: {cost.wall:.2f} s{requests}")
         self.cells.append(Cell(scene.name, operation, tool.name, cost, counts, self._latency))
 
 
 def _without_hard_names(tree: Path) -> list[str]:
-    """Take the names out at which a tool stops; returns a line for each."""
+    """Remove the names that a tool cannot read; returns a line for each."""
     odd = facts(tree / "odd") if (tree / "odd").exists() else {}
     shutil.rmtree(tree / "odd", ignore_errors=True)
     return [f"{name!r}: {fact.kind} {fact.mode} 0 became nothing" for name, fact in odd.items()]
 
 
 def _written_since(tree: Path, began: int) -> int:
-    """Return the bytes of the files below `tree` that were written since then."""
+    """Return the bytes of the files below `tree` that were written since `began`."""
     statuses = (path.lstat() for path in tree.rglob("*"))
     tick = 10**7
     return sum(

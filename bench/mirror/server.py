@@ -1,4 +1,4 @@
-"""The server that all clients are measured on, and what it was asked."""
+"""The server of all measurements, which counts requests and bytes."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ from tests.s3.access import S3Server
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests, and bytes of bodies that clients sent and got."""
+    """The number of requests, and the bytes of bodies that clients sent and got."""
 
     requests: int
     sent: int
@@ -28,7 +28,7 @@ class Counts:
 
 
 UNCOUNTED = Counts(-1, -1, -1)
-"""Where clients speak with a real server itself, which counting would slow."""
+"""For clients that talk to a real server directly, since a counting proxy would slow it."""
 
 
 class Measured(Protocol):
@@ -36,24 +36,24 @@ class Measured(Protocol):
 
     @property
     def access(self) -> S3Server:
-        """How clients reach it."""
+        """The address and keys for clients."""
         ...
 
     def bucket(self) -> str:
-        """Return an empty bucket; those before may be gone, and `access` another one."""
+        """Return an empty bucket; earlier ones may be deleted, and `access` may change."""
         ...
 
     def counts(self) -> Counts:
-        """Return what was asked since the last time."""
+        """Return the counts since the last call."""
         ...
 
     def delay(self, seconds: float) -> None:
-        """Let each request wait from now on."""
+        """Delay each request from now on."""
         ...
 
 
-class Memory:
-    """The S3 in memory, see `memory.py`."""
+class MemoryServer:
+    """The S3 server in memory, see `memory.py`."""
 
     def __init__(self, port: int) -> None:
         self.access = S3Server(f"http://127.0.0.1:{port}", AccessKeys(ACCESS, SECRET), False)  # noqa: FBT003
@@ -80,11 +80,11 @@ class Memory:
             connection.close()
 
 
-class Ceph:
-    """Ceph RGW on memstore; with latency behind a front that delays, and counts.
+class CephServer:
+    """Ceph RGW on memstore; with latency, a proxy delays and counts requests.
 
-    Each bucket has a server of its own: memstore never gives back what it has taken, which is twice
-    what it stores, and no tool is to find the leavings of another.
+    Each bucket gets a new server, since memstore never frees its memory, which is twice the size of
+    the objects.
     """
 
     def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
@@ -122,10 +122,10 @@ class Ceph:
 
 @contextlib.contextmanager
 def running(kind: str, home: Path) -> Iterator[Measured]:
-    """Run `memory` or `ceph` for as long as the block lasts."""
+    """Run `memory` or `ceph` for the duration of the block."""
     if kind == "ceph":
         with contextlib.ExitStack() as stack:
-            yield Ceph(home / "ceph", stack)
+            yield CephServer(home / "ceph", stack)
         return
     [port] = ports.free(1)
     command = [sys.executable, "-m", "bench.mirror.memory", "--port", str(port)]
@@ -133,8 +133,8 @@ def running(kind: str, home: Path) -> Iterator[Measured]:
         assert process.stdout is not None
         try:
             if process.stdout.readline() != b"ready\n":
-                raise RuntimeError("the S3 in memory does not start")
-            yield Memory(port)
+                raise RuntimeError("the S3 server in memory does not start")
+            yield MemoryServer(port)
         finally:
             process.kill()
 

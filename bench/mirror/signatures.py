@@ -1,16 +1,16 @@
-"""Checks signatures and digests as a real S3 does: a server that lets everybody in costs less."""
+"""Checks signatures and digests as S3 does, since a server that checks nothing is faster."""
 
 import hashlib
 import hmac
 import re
 from urllib.parse import quote, unquote
 
-from bench.mirror.answers import HASHED, Asked
+from bench.mirror.answers import HASHED, HttpRequest
 from reconcile.mirror.store.sigv4 import compute_signature
 
 ACCESS, SECRET = "bench", "benchbench"
 
-_SAID = re.compile(
+_AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,]+)/(\d{8})/([^/,]+)/s3/aws4_request, ?"
     r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
 )
@@ -18,39 +18,46 @@ _SPACES = re.compile(" +")
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 
 
-def refusal(asked: Asked) -> str:
-    """Return S3's name for what is wrong with a request, or nothing.
+def refusal(request: HttpRequest) -> str:
+    """Return the S3 error code of an invalid request, or an empty string.
 
-    Bodies beyond `HASHED` are not hashed, so that no client is held up by the server. The body
-    must be as it was sent, not taken apart yet.
+    Bodies larger than `HASHED` are not hashed, so that the server does not slow the client. The
+    body must still be encoded as it was sent.
     """
-    said = _SAID.fullmatch(asked.headers.get("authorization", ""))
-    if said is None:
+    match = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+    if match is None:
         return "AccessDenied"
-    access, day, region, names, proof = said.groups()
+    access, day, region, names, proof = match.groups()
     if access != ACCESS:
         return "InvalidAccessKeyId"
-    time = asked.headers.get("x-amz-date", "")
-    digest = asked.headers.get("x-amz-content-sha256", "")
-    expected = compute_signature(SECRET, time, region, _canonical(asked, names, digest))
+    time = request.headers.get("x-amz-date", "")
+    digest = request.headers.get("x-amz-content-sha256", "")
+    expected = compute_signature(SECRET, time, region, _canonical(request, names, digest))
     if not time.startswith(day) or not hmac.compare_digest(expected, proof):
         return "SignatureDoesNotMatch"
-    if _HEXADECIMAL.fullmatch(digest) and len(asked.body) <= HASHED:
-        found = hashlib.sha256(asked.body).hexdigest()
-        return "" if found == digest else "XAmzContentSHA256Mismatch"
+    if _HEXADECIMAL.fullmatch(digest) and len(request.body) <= HASHED:
+        actual = hashlib.sha256(request.body).hexdigest()
+        return "" if actual == digest else "XAmzContentSHA256Mismatch"
     return ""
 
 
-def _canonical(asked: Asked, names: str, digest: str) -> bytes:
+def _canonical(request: HttpRequest, names: str, digest: str) -> bytes:
     lines = [
-        f"{name}:{_SPACES.sub(' ', asked.headers.get(name, ''))}\n" for name in names.split(";")
+        f"{name}:{_SPACES.sub(' ', request.headers.get(name, ''))}\n" for name in names.split(";")
     ]
-    parts = (asked.method, _path(asked.path), _query(asked.query), "".join(lines), names, digest)
+    parts = (
+        request.method,
+        _path(request.path),
+        _query(request.query),
+        "".join(lines),
+        names,
+        digest,
+    )
     return "\n".join(parts).encode("latin-1")
 
 
 def _path(path: str) -> str:
-    """Escape a path as it is signed, however it was sent."""
+    """Escape a path as in the canonical request, whatever escapes the client used."""
     return quote(unquote(path, "latin-1"), safe="/", encoding="latin-1")
 
 

@@ -1,4 +1,4 @@
-"""The commands of each tool: what is measured is the whole process."""
+"""The commands of each tool; the complete process is measured."""
 
 import os
 import shutil
@@ -13,21 +13,21 @@ from tests.s3.access import S3Server
 
 FAST = ("--links", "--fast-list", "--update", "--use-server-modtime")
 NO_LINKS = "--no-follow-symlinks"
-"""Else s5cmd and aws go round the links of W2 that lead upwards, some forty times."""
+"""Otherwise s5cmd and aws follow the links of W2 that lead upwards, about forty times."""
 
 OURS = Path(sys.executable).parent / "reconcile-mirror"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one tool works: a server, a bucket, a folder for its own notes."""
+    """The inputs of one tool: a server, a bucket, a folder for its configuration and cache."""
 
     server: S3Server
     bucket: str
     notes: Path
 
     def environment(self) -> Mapping[str, str]:
-        """Return what every tool for S3 reads."""
+        """Return the environment variables that S3 tools read."""
         return {
             "AWS_ACCESS_KEY_ID": self.server.keys.access_key,
             "AWS_SECRET_ACCESS_KEY": self.server.keys.secret_key,
@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command; a tool that leaves something out may say so by another exit code."""
+    """One command and its accepted exit codes; some tools exit with 1 if they skip files."""
 
     command: Sequence[str]
     codes: Sequence[int] = (0,)
@@ -48,28 +48,28 @@ class Step:
 
 
 class Tool(Protocol):
-    """A way to bring a tree to S3 and back."""
+    """A tool that uploads a tree to S3 and downloads it again."""
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         ...
 
     @property
     def takes_hard_names(self) -> bool:
-        """Whether it gets past the names below `odd` in W2."""
+        """Whether it can read the names below `odd` in W2."""
         ...
 
     def prepare(self, place: Place, tree: Path) -> list[Step]:
-        """Return what comes before the first upload and is not measured."""
+        """Return the steps before the first upload, which are not measured."""
         ...
 
     def up(self, place: Place, tree: Path) -> Step:
-        """Return what brings the tree to S3."""
+        """Return the step that uploads the tree."""
         ...
 
     def down(self, place: Place, into: Path) -> Step:
-        """Return what brings it back into an empty folder."""
+        """Return the step that downloads it into an empty folder."""
         ...
 
 
@@ -113,7 +113,7 @@ class Ours:
 
 
 class Rclone:
-    """rclone, by its defaults or with flags."""
+    """rclone, with its defaults or with flags."""
 
     takes_hard_names = True
 
@@ -144,7 +144,7 @@ class Rclone:
 
 
 class S5cmd:
-    """s5cmd by its defaults, but for links."""
+    """s5cmd with its defaults, except for symbolic links."""
 
     takes_hard_names = False
 
@@ -169,7 +169,7 @@ class S5cmd:
 
 
 class Aws:
-    """The AWS command line by its defaults, but for links."""
+    """The AWS command line with its defaults, except for symbolic links."""
 
     takes_hard_names = False
 
@@ -194,7 +194,7 @@ class Aws:
 
 
 class Restic:
-    """restic by its defaults."""
+    """restic with its defaults."""
 
     takes_hard_names = True
 
@@ -220,7 +220,7 @@ class Restic:
 
 
 def tools(found: Programs) -> list[Tool]:
-    """Return all of them, ours first; transfers are the best that two cores were seen to take."""
+    """Return all tools, ours first; 16 transfers were the fastest on two cores."""
     more = ("--transfers=16", "--checkers=16")
     return [
         Ours(),
@@ -233,5 +233,5 @@ def tools(found: Programs) -> list[Tool]:
 
 
 def root_of(tool: Tool, into: Path, tree: Path) -> Path:
-    """Return where below `into` a tool has restored `tree`: restic keeps the whole path."""
+    """Return the folder below `into` with the restored tree; restic restores the full path."""
     return Path(f"{into}{os.path.abspath(tree)}") if isinstance(tool, Restic) else into  # noqa: PTH100

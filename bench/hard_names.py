@@ -1,4 +1,4 @@
-"""Files that mirrors are known to lose: names, modes, links, times, empty folders."""
+"""Files that mirrors often lose or change: names, modes, links, times, empty folders."""
 
 import os
 from collections.abc import Callable
@@ -37,11 +37,11 @@ NAMES: tuple[bytes, ...] = (
     b".hidden",
     b"HEAD",
 )
-"""Each is used for a file, a folder and a link."""
+"""Each is the name of a file, of a folder and of a symbolic link."""
 
 
 def write_hard_names(root: Path, time: Callable[[], int]) -> None:
-    """Fill a new folder with them."""
+    """Create `root` and fill it with these files."""
     root.mkdir()
     for kind in ("files", "folders", "links"):
         (root / kind).mkdir()

@@ -1,10 +1,10 @@
-"""What issue and README promise, checked against the cells of this very run."""
+"""The targets of the mirror, with the figures of this run."""
 
 from collections.abc import Iterator, Sequence
 
-from bench.cluster import Claim
 from bench.mirror.run import Cell
 from bench.mirror.server import UNCOUNTED
+from bench.targets import Target
 
 OURS, FASTEST, RCLONE = "reconcile-mirror", "rclone fastest", "rclone"
 S5CMD, RESTIC, AWS = "s5cmd", "restic", "aws s3 sync"
@@ -35,16 +35,16 @@ RATIOS: Sequence[tuple[float, str, str, str, float]] = (
     (0.02, "W2", "hydrate", S5CMD, 2),
     (0.02, "W2", "hydrate", RESTIC, 2),
 )
-"""Latency, tree, operation, rival, and how many times faster than it we are at least."""
+"""Latency in s, tree, operation, rival, and how many times faster reconcile-mirror must be."""
 
 MB = 1e6
 
 
-def floors(cells: Sequence[Cell], changed: float = 0.0) -> Iterator[Claim]:
-    """Yield each promise that these cells can tell.
+def find_targets(cells: Sequence[Cell], changed: float = 0.0) -> Iterator[Target]:
+    """Yield each target for which there are figures.
 
     Args:
-        cells: What was measured.
+        cells: The measured operations.
         changed: Bytes that W4 changes.
     """
     found = {(cell.latency, cell.tree, cell.operation, cell.tool): cell for cell in cells}
@@ -53,41 +53,41 @@ def floors(cells: Sequence[Cell], changed: float = 0.0) -> Iterator[Claim]:
         theirs = found.get((latency, tree, operation, rival))
         if ours and theirs:
             text = f"{tree} {operation}, {1000 * latency:.0f} ms: {rival} / ours"
-            yield Claim(text, theirs.cost.wall / ours.cost.wall, least, at_least=True)
+            yield Target(text, theirs.cost.wall / ours.cost.wall, least, at_least=True)
     for latency in sorted({cell.latency for cell in cells}):
-        yield from _quiet(cells, latency)
-        yield from _small(found, latency, changed)
-        yield from _large(cells, latency)
+        yield from _no_op(cells, latency)
+        yield from _changes(found, latency, changed)
+        yield from _large_file(cells, latency)
 
 
-def _quiet(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
+def _no_op(cells: Sequence[Cell], latency: float) -> Iterator[Target]:
     for tree in ("W1", "W2"):
         same = [c for c in cells if (c.latency, c.tree, c.operation) == (latency, tree, "no-op")]
         ours = [cell for cell in same if cell.tool == OURS]
         others = [cell.cost.wall for cell in same if cell.tool != OURS]
         where = f"{tree} no-op, {1000 * latency:.0f} ms"
         if ours and ours[0].counts != UNCOUNTED:
-            yield Claim(f"{where}: requests", ours[0].counts.requests, 1, at_least=False)
+            yield Target(f"{where}: requests", ours[0].counts.requests, 1, at_least=False)
         if ours and others:
             value = min(others) / ours[0].cost.wall
-            yield Claim(f"{where}: fastest rival / ours", value, 1, at_least=True)
+            yield Target(f"{where}: fastest rival / ours", value, 1, at_least=True)
 
 
-def _small(
+def _changes(
     found: dict[tuple[float, str, str, str], Cell], latency: float, changed: float
-) -> Iterator[Claim]:
+) -> Iterator[Target]:
     where = f"{1000 * latency:.0f} ms"
     found = {key: cell for key, cell in found.items() if cell.counts != UNCOUNTED}
     if w4 := found.get((latency, "W2", "incremental", OURS)):
-        yield Claim(f"W4, {where}: requests", w4.counts.requests, 6, at_least=False)
-        beyond = (w4.counts.sent + w4.counts.got - changed) / MB
-        yield Claim(f"W4, {where}: MB beyond what changed", beyond, 3, at_least=False)
+        yield Target(f"W4, {where}: requests", w4.counts.requests, 6, at_least=False)
+        overhead = (w4.counts.sent + w4.counts.got - changed) / MB
+        yield Target(f"W4, {where}: MB more than the changes", overhead, 3, at_least=False)
     if w5 := found.get((latency, "W5", "incremental", OURS)):
         mib = (w5.counts.sent + w5.counts.got) / (1 << 20)
-        yield Claim(f"W5, {where}: MiB", mib, 20, at_least=False)
+        yield Target(f"W5, {where}: MiB", mib, 20, at_least=False)
 
 
-def _large(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
+def _large_file(cells: Sequence[Cell], latency: float) -> Iterator[Target]:
     if latency:
         return
     for operation in ("cold", "hydrate"):
@@ -96,4 +96,4 @@ def _large(cells: Sequence[Cell], latency: float) -> Iterator[Claim]:
         others = [cell.cost.wall for cell in same if cell.tool != OURS]
         if ours and others:
             text = f"W3 {operation}, 0 ms: ours / fastest rival"
-            yield Claim(text, ours[0] / min(others), 1.3, at_least=False)
+            yield Target(text, ours[0] / min(others), 1.3, at_least=False)
