@@ -1,4 +1,4 @@
-"""`python -m tests.controlplane build|run`: a control plane by hand."""
+"""`python -m tests.controlplane build|run`: builds or runs a control plane."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ from tests.controlplane.errors import ControlPlaneError
 
 
 def main() -> int:
-    """Build, or run until Ctrl-C or TERM; return the exit code."""
+    """Build, or run until SIGINT or SIGTERM; return the exit code."""
     options = _options()
     try:
         if options.command == "build":

@@ -1,4 +1,4 @@
-"""A handle on a running control plane: everything that a test may ask of it."""
+"""A handle on a running control plane, for tests and benchmarks."""
 
 import json
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ class ControlPlane:
     Attributes:
         state: Folder of its data, logs, certificates and kubeconfigs.
         assets: Folder of the binaries, `kubectl` among them.
-        url: Where it serves.
+        url: The address of the API server.
         version: Its major and minor version.
         has_controller_manager: Without one there is no garbage collection by owner references, no
-            end of a deleted namespace and no default service account.
+            deletion of namespaces and no default service account.
         tokens: Token by user, see `credentials.USERS`.
     """
 
@@ -65,7 +65,7 @@ class ControlPlane:
         )
 
     def save(self) -> None:
-        """Write what `attach` reads, all at once."""
+        """Write the file that `attach` reads, atomically."""
         content = {
             "assets": str(self.assets),
             "url": self.url,
@@ -77,7 +77,7 @@ class ControlPlane:
 
     @property
     def ca_file(self) -> Path:
-        """The authority that signed the server's certificate, as PEM."""
+        """The CA that signed the server's certificate, as PEM."""
         return self.state / "ca.pem"
 
     def audit(self) -> AuditLog:
@@ -120,7 +120,7 @@ class ControlPlane:
         env = {"KUBECONFIG": str(self.kubeconfig(user)), "HOME": str(self.state)}
         return processes.output([str(self.assets / "kubectl"), *arguments], stdin=stdin, env=env)
 
-    def request(  # noqa: PLR0913 - an HTTP request has so many parts
+    def request(  # noqa: PLR0913 - the parts of an HTTP request
         self,
         method: str,
         path: str,
@@ -130,11 +130,11 @@ class ControlPlane:
         content_type: str = "application/json",
         params: Mapping[str, Any] | None = None,
     ) -> requests.Response:
-        """Send one request as it is and return the answer, whatever its status.
+        """Send one request and return the response, whatever its status.
 
         Args:
             method: HTTP method.
-            path: From `/api` or `/apis` on.
+            path: The path, which begins with `/api` or `/apis`.
             body: Sent as JSON unless None.
             user: One of `credentials.USERS`.
             content_type: Of the body; `application/apply-patch+yaml` for server-side apply.
@@ -151,7 +151,7 @@ class ControlPlane:
         )
 
     def fresh_namespace(self, prefix: str) -> str:
-        """Create a namespace of a new name and return it when nobody else changes it any more."""
+        """Create a namespace with a new name and return when the controllers have populated it."""
         answer = self.request(
             "POST",
             "/api/v1/namespaces",
@@ -164,14 +164,14 @@ class ControlPlane:
         answer.raise_for_status()
         name = str(answer.json()["metadata"]["name"])
         if self.has_controller_manager:
-            waiting.until(f"what belongs into {name}", lambda: self.is_populated(name))
+            waiting.until(f"the default objects of {name}", lambda: self.is_populated(name))
         return name
 
     def is_populated(self, namespace: str) -> bool:
-        """Tell whether the controllers have put into a namespace all that a new one gets.
+        """Return whether the controllers have created the default objects of a namespace.
 
-        That is the authority's certificate and the default service account. Servers before 1.24
-        refuse pods (500) until the account's token lies in a Secret.
+        These are the CA certificate and the default service account. Servers before 1.24 refuse
+        pods (500) until the account's token is stored in a Secret.
         """
         inside = f"/api/v1/namespaces/{namespace}"
         account = self.request("GET", f"{inside}/serviceaccounts/default")

@@ -1,7 +1,7 @@
-"""The machine's own Debian mirrors, asked for one release with its sources.
+"""Finds the Debian mirrors in apt's configuration and writes a source file for one release.
 
-Pure: texts of apt's source files in, the text of one deb822 file out. No mirror is named here, so
-that whatever the machine uses (a local mirror, a snapshot, a proxy) is what the build uses.
+Pure: takes the texts of apt's source files and returns the text of one deb822 file. No mirror is
+named here, so that the build uses what the machine uses (a local mirror, a snapshot, a proxy).
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 ROLLING = frozenset({"oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"})
-# How the archive is verified comes along, or a snapshot or a local mirror would be refused.
+# These fields are copied, or apt would refuse a snapshot or a local mirror.
 VERIFICATION = ("signed-by", "trusted", "check-valid-until")
 
 
@@ -31,7 +31,7 @@ class Entry:
 
 
 def deb822_entries(text: str) -> Iterator[Entry]:
-    """Read a `.sources` file, but for stanzas that are off or have no binary packages."""
+    """Read a `.sources` file, without stanzas that are disabled or have no binary packages."""
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", lines):
         fields = {
@@ -50,9 +50,9 @@ def deb822_entries(text: str) -> Iterator[Entry]:
 def one_line_entries(text: str) -> Iterator[Entry]:
     """Read a `.list` file's `deb [option=value …] uri suite component…` lines."""
     for line in text.splitlines():
-        found = re.match(r"\s*deb\s+(?:\[(.*?)\]\s*)?(\S+)\s+(\S+)((?:\s+[^\s#]+)*)", line)
-        if found:
-            options, uri, suite, components = found.groups()
+        match = re.match(r"\s*deb\s+(?:\[(.*?)\]\s*)?(\S+)\s+(\S+)((?:\s+[^\s#]+)*)", line)
+        if match:
+            options, uri, suite, components = match.groups()
             pairs = (option.split("=", 1) for option in (options or "").split() if "=" in option)
             yield Entry(
                 uris=uri,
@@ -63,7 +63,7 @@ def one_line_entries(text: str) -> Iterator[Entry]:
 
 
 def is_debian(entry: Entry, codename: str) -> bool:
-    """Tell Debian's main archive from vendors' repositories, security and backports."""
+    """Return whether an entry is Debian's main archive, not a vendor's, security or backports."""
     signer = entry.options.get("signed-by", "")
     ours = not signer.startswith("/") or "debian-archive" in signer
     return ours and "main" in entry.components and bool(entry.suites & (ROLLING | {codename}))
@@ -75,15 +75,15 @@ def for_release(entries: Iterable[Entry], codename: str, release: str) -> str:
     Args:
         entries: All sources of the machine.
         codename: The machine's own release; a mirror that has it has `release` too.
-        release: The wanted release.
+        release: The requested release.
 
     Returns:
-        One stanza per mirror; empty when the machine knows no Debian mirror.
+        One stanza per mirror; empty if the machine has no Debian mirror.
     """
     return "\n".join(_stanza(entry, release) for entry in entries if is_debian(entry, codename))
 
 
 def _stanza(entry: Entry, release: str) -> str:
     fields = {"Types": "deb deb-src", "URIs": entry.uris, "Suites": release, "Components": "main"}
-    kept = {name.title(): entry.options[name] for name in VERIFICATION if name in entry.options}
-    return "".join(f"{name}: {value}\n" for name, value in {**fields, **kept}.items())
+    copied = {name.title(): entry.options[name] for name in VERIFICATION if name in entry.options}
+    return "".join(f"{name}: {value}\n" for name, value in {**fields, **copied}.items())

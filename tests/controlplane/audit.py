@@ -1,9 +1,9 @@
-"""What the API server was asked, exactly: its audit log as values.
+"""The audit log of the API server as values: every request and its response.
 
-The server writes an event before it starts on a request and another when it has an answer, and
-waits for each write. A client can hold its answer a moment before the second event is there;
-`since` therefore takes the requests that were received, and waits until each has its answer there.
-Only a watch is not waited for: servers write its answer down when it ends.
+The server writes an event before it handles a request and another when it has the response, and
+waits for each write. A client can have its response a moment before the second event is written.
+Therefore `since` takes the received requests and waits until each has its response in the log,
+except for watches: servers log the response of a watch when it ends.
 """
 
 import json
@@ -23,12 +23,12 @@ POLICY = {
         {"level": "Metadata"},
     ],
 }
-"""All requests but probes and leases, without bodies."""
+"""All requests except probes and leases, without bodies."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One request with its answer.
+    """One request with its response.
 
     Attributes:
         verb: Kubernetes' verb (`list`, `patch`, …), or for a path such as discovery the HTTP method
@@ -37,8 +37,8 @@ class AuditEvent:
         subresource: Such as `status`, else empty.
         namespace: Empty for cluster-wide requests.
         name: Empty for collections.
-        user: Who asked, before any impersonation; empty when the server could not tell (401).
-        code: HTTP status of the answer, 0 for a watch that still runs.
+        user: The user, before any impersonation; empty if not authenticated (401).
+        code: HTTP status of the response, 0 for a watch that still runs.
         user_agent: As the client sent it.
         path: Path and query of the request.
     """
@@ -68,7 +68,7 @@ class AuditLog:
     path: Path
 
     def mark(self) -> Mark:
-        """Return this moment; requests whose answers the caller already has lie before it."""
+        """Return the current end of the log, after all requests whose responses the caller has."""
         return Mark(self.path.stat().st_size if self.path.exists() else 0)
 
     def since(self, mark: Mark, *, user: str | None = None) -> list[AuditEvent]:
@@ -76,11 +76,11 @@ class AuditLog:
 
         Args:
             mark: From `mark()`.
-            user: Only this user's, by the server's name for it (`admin`,
+            user: Only the requests of this user, by the server's name for it (`admin`,
                 `system:serviceaccount:<namespace>:<name>`).
 
         Raises:
-            ControlPlaneError: A request got no answer within a minute.
+            ControlPlaneError: A request got no response within a minute.
         """
         received = {
             event["auditID"]: _entry(event)
@@ -88,26 +88,26 @@ class AuditLog:
             if _begins(event) and user in (None, _user(event))
         }
         awaited = {request for request, entry in received.items() if entry.verb != "watch"}
-        answers: dict[str, AuditEvent] = {}
+        responses: dict[str, AuditEvent] = {}
 
-        def all_answered() -> bool:
+        def all_complete() -> bool:
             for event in self._events(mark):
                 if event["stage"] != "RequestReceived":
-                    answers[event["auditID"]] = _entry(event)
-            return answers.keys() >= awaited
+                    responses[event["auditID"]] = _entry(event)
+            return responses.keys() >= awaited
 
-        waiting.until("answers to all requests in the audit log", all_answered)
-        return [answers.get(request, entry) for request, entry in received.items()]
+        waiting.until("responses to all requests in the audit log", all_complete)
+        return [responses.get(request, entry) for request, entry in received.items()]
 
     def _events(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
         with self.path.open("rb") as log:
             log.seek(mark.offset)
-            # The last line may still be under the server's pen.
+            # The server may still be writing the last line.
             yield from (json.loads(line) for line in log if line.endswith(b"\n"))
 
 
 def _begins(event: Mapping[str, Any]) -> bool:
-    """Tell a request's first event; one without valid credentials has no other."""
+    """Return whether this is a request's first event; one that gets a 401 has no other."""
     return event["stage"] == "RequestReceived" or _code(event) == 401
 
 

@@ -1,8 +1,8 @@
-"""Where the binaries of the control plane come from: the environment, the cache, or a build.
+"""Finds the binaries of the control plane: in the environment, in the cache, or by a build.
 
-`assets()` looks in this order: the folder that `KUBEBUILDER_ASSETS` names (the convention of
+`assets()` tries in this order: the folder that `KUBEBUILDER_ASSETS` names (the convention of
 controller-runtime's envtest), the cache `~/.cache/reconcile/controlplane-<key>/`, and a build from
-Debian's source package, once, about two minutes.
+Debian's source package, which happens once and takes about two minutes.
 """
 
 import contextlib
@@ -19,44 +19,44 @@ from tests.controlplane.errors import ControlPlaneError, ControlPlaneMissing
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 ADVICE = (
     "Set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl "
-    "(`setup-envtest use -p path` prints one), or run on Debian with apt's network."
+    "(`setup-envtest use -p path` prints one), or run on Debian with network access for apt."
 )
 
 
 def assets() -> Path:
     """Return a folder with `etcd`, `kube-apiserver` and `kubectl`.
 
-    There is a `kube-controller-manager` too, unless `KUBEBUILDER_ASSETS` names a folder without.
+    It has a `kube-controller-manager` too, unless `KUBEBUILDER_ASSETS` names a folder without one.
 
     Raises:
-        ControlPlaneMissing: No route leads there; the message says why and what to set.
+        ControlPlaneMissing: They cannot be found or built; the message says why and what to set.
     """
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
         return _checked(Path(named))
-    return made(f"controlplane-{recipe.key()}", recipe.cook, ADVICE)
+    return made(f"controlplane-{recipe.key()}", recipe.build_assets, ADVICE)
 
 
 def current_kubectl() -> Path:
-    """Return a kubectl of today, for comparisons: that of the server's age is far slower.
+    """Return a current kubectl for comparisons; the server's own version is much slower.
 
     Raises:
-        ControlPlaneMissing: It cannot be had; the message says why.
+        ControlPlaneMissing: It cannot be downloaded; the message says why.
     """
     name = f"kubectl-{recipe.KUBECTL_RELEASE}-{platform.machine()}"
     return made(name, recipe.fetch_kubectl, ADVICE) / "kubectl"
 
 
 def made(name: str, make: Callable[[Path, Path], None], advice: str = ADVICE) -> Path:
-    """Return a folder of the cache, which `make` fills if it is not there yet.
+    """Return a folder of the cache, which `make` fills if it does not exist.
 
     Args:
-        name: Names the folder and all that decides what is in it.
+        name: The name of the folder, with everything that decides its content.
         make: Takes a work folder and the folder to fill.
-        advice: What to do where that fails.
+        advice: What the user can do if `make` fails.
 
     Raises:
-        ControlPlaneMissing: It failed.
+        ControlPlaneMissing: `make` failed.
     """
     ready = _cache() / name
     if not ready.exists():

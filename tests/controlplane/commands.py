@@ -11,16 +11,16 @@ CONTROLLERS = (
     "serviceaccount-token",
     "root-ca-cert-publisher",
 )
-# Never dialled, since no endpoint is published. Loopback is refused from 1.21 on, and the server's
-# own search for an address fails on a machine without a default route.
+# Never used, since no endpoint is published. Servers from 1.21 on refuse loopback, and their own
+# search for an address fails on a machine without a default route.
 ADVERTISED = "192.0.2.1"
-# Wide enough for a service per session of the largest benchmark.
+# Large enough for one service per session of the largest benchmark.
 SERVICE_RANGE = "10.0.0.0/16"
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the components listen on 127.0.0.1."""
+    """The ports of the components on 127.0.0.1."""
 
     etcd: int
     etcd_peer: int
@@ -28,7 +28,7 @@ class Ports:
 
 
 def etcd(assets: Path, state: Path, ports: Ports) -> Sequence[str]:
-    """Return the command of an etcd that trades durability, which no test needs, for speed."""
+    """Return the command of an etcd that is fast and not durable."""
     client, peer = f"http://127.0.0.1:{ports.etcd}", f"http://127.0.0.1:{ports.etcd_peer}"
     return [
         str(assets / "etcd"),
@@ -47,7 +47,7 @@ def etcd(assets: Path, state: Path, ports: Ports) -> Sequence[str]:
 def apiserver(
     assets: Path, state: Path, ports: Ports, *, controller_manager: bool
 ) -> Sequence[str]:
-    """Return the command of an API server with RBAC, server-side apply and an exact audit log."""
+    """Return the command of an API server with RBAC, server-side apply and a complete audit log."""
     accounts_key = state / "service-accounts-key.pem"
     return [
         str(assets / "kube-apiserver"),
@@ -66,7 +66,7 @@ def apiserver(
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={accounts_key}",
         f"--service-account-signing-key-file={accounts_key}",
-        # Nobody would make the accounts and tokens that this plugin insists on.
+        # It needs accounts and tokens, which only a controller manager creates.
         *([] if controller_manager else ["--disable-admission-plugins=ServiceAccount"]),
         f"--audit-policy-file={state / 'audit-policy.json'}",
         f"--audit-log-path={state / 'audit.log'}",
@@ -79,7 +79,7 @@ def apiserver(
 def controller_manager(
     assets: Path, state: Path, kubeconfig: Path, version: tuple[int, int]
 ) -> Sequence[str]:
-    """Return the command of a controller manager that runs what tests need, and serves nothing."""
+    """Return the command of a controller manager with the controllers of tests and no server."""
     return [
         str(assets / "kube-controller-manager"),
         f"--kubeconfig={kubeconfig}",
@@ -91,6 +91,6 @@ def controller_manager(
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
         "--secure-port=0",
-        # The port without encryption, which 1.24 did away with.
+        # The port without TLS, which 1.24 removed.
         *(["--port=0"] if version < (1, 24) else []),
     ]

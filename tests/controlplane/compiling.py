@@ -17,19 +17,19 @@ MAIN_GO = Path(__file__).parent / "go" / "main.go"
 TREE = "k8s.io/kubernetes"
 OPENAPI = "pkg/generated/openapi"
 OPENAPI_MARKER = b"+k8s:openapi-gen="
-# Where marked packages lie, and under which path Go sees them.
+# The folders of marked packages, and their paths for Go.
 OPENAPI_AREAS = {
     "pkg": "pkg",
     "cmd": "cmd",
     "plugin": "plugin",
     "staging/src/k8s.io": "vendor/k8s.io",
 }
-# Their types are no part of the server's API.
+# Their types are not part of the server's API.
 OPENAPI_SKIPPED = {"code-generator", "sample-apiserver"}
 
 
 def source(work: Path) -> Path:
-    """Return where in the work folder the source tree belongs."""
+    """Return the folder of the source tree in the work folder."""
     return work / "gopath" / "src" / TREE
 
 
@@ -50,7 +50,7 @@ def compile_control_plane(steps: Steps, into: Path) -> None:
 
 
 def _generate_openapi(steps: Steps) -> None:
-    """Write the one generated file that the source package leaves out."""
+    """Generate the one file that the source package does not contain."""
     tree, generator = source(steps.work), steps.work / "openapi-gen"
     package = f"{TREE}/vendor/k8s.io/kube-openapi/cmd/openapi-gen"
     _go(steps, "build openapi-gen", f"-o={generator}", package)
@@ -113,6 +113,6 @@ def _environment(work: Path) -> Mapping[str, str]:
         "GOTMPDIR": str(work),
         "GO111MODULE": "off",
         "CGO_ENABLED": "0",
-        # Much of the compilers' time would be garbage collection, and the memory is there.
+        # Less garbage collection makes the compiler faster and needs more memory.
         "GOGC": "400",
     }

@@ -1,6 +1,6 @@
-"""Who may enter: certificates of an authority of our own, users with fixed tokens, kubeconfigs.
+"""Credentials: certificates of a private CA, users with fixed tokens, kubeconfigs.
 
-Everything is made anew for each server and lies in its state folder, secrets for its owner's eyes.
+All are generated for each server and stored in its state folder; only the owner can read secrets.
 """
 
 import json
@@ -26,7 +26,7 @@ SERVER_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom the server sees behind a token."""
+    """The user and groups of a token."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -39,12 +39,14 @@ USERS: Mapping[str, Identity] = {
     "stranger": Identity("stranger"),
     "controller-manager": Identity("system:kube-controller-manager"),
 }
-"""The users by the name that `ControlPlane` methods take. Only the first and the last start with
-rights; `alice` and `bob` are there for bindings that a test makes, `stranger` never gets any."""
+"""The users by the name that `ControlPlane` methods take.
+
+Only the first and the last have rights at first. `alice` and `bob` are for bindings that a test
+makes; `stranger` never gets any."""
 
 
 def write_private(path: Path, content: bytes) -> Path:
-    """Write a file for its owner's eyes only, all at once: others may be reading it right now."""
+    """Write a file atomically, readable only by its owner."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     with os.fdopen(handle, "wb") as file:
         file.write(content)
@@ -64,7 +66,7 @@ def make_authority(state: Path) -> None:
 
 
 def issue(state: Path, *names: str) -> trustme.LeafCert:
-    """Issue a certificate by the authority of a state folder."""
+    """Issue a certificate signed by the CA of a state folder."""
     authority = trustme.CA.from_pem(
         (state / "ca.pem").read_bytes(), (state / "ca-key.pem").read_bytes()
     )
@@ -83,7 +85,7 @@ def make_tokens(state: Path) -> Mapping[str, str]:
 
 
 def write_kubeconfig(path: Path, *, url: str, ca_file: Path, token: str) -> Path:
-    """Write a kubeconfig with one context, as JSON, which every reader of YAML understands."""
+    """Write a kubeconfig with one context, as JSON, which is valid YAML."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -98,7 +100,7 @@ def write_kubeconfig(path: Path, *, url: str, ca_file: Path, token: str) -> Path
 
 
 def redirect_kubeconfig(source: Path, target: Path, url: str) -> Path:
-    """Copy a kubeconfig of `write_kubeconfig`, for another address of the same authority."""
+    """Copy a kubeconfig of `write_kubeconfig` with another address and the same CA."""
     content = json.loads(source.read_text())
     content["clusters"][0]["cluster"]["server"] = url
     return write_private(target, json.dumps(content, indent=2).encode())

@@ -1,7 +1,7 @@
-"""A front before the API server that fails on demand.
+"""A proxy for the API server that injects faults.
 
-`faulty(plane, plan)` serves the same API under another address. For each request the plan says what
-goes wrong; all others pass unchanged, long answers and watches included.
+`faulty(plane, plan)` serves the same API at another address. The plan chooses the fault of each
+request; requests without a fault pass unchanged, including long responses and watches.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """A running front.
+    """A running proxy.
 
     Attributes:
-        url: Where it serves, with a certificate of the control plane's authority.
+        url: Its address, with a certificate of the control plane's CA.
         plane: The control plane behind it.
         received: All requests so far, in order of arrival.
     """
@@ -49,17 +49,17 @@ class Front:
         return self.redirect(self.plane.kubeconfig(user))
 
     def redirect(self, kubeconfig: Path) -> Path:
-        """Write a copy of one of the control plane's kubeconfigs that leads through this front."""
+        """Write a copy of one of the control plane's kubeconfigs with the address of this proxy."""
         target = kubeconfig.with_name(f"{kubeconfig.name}-through-{urlsplit(self.url).port}")
         return credentials.redirect_kubeconfig(kubeconfig, target, self.url)
 
 
 @contextlib.contextmanager
 def faulty(plane: ControlPlane, plan: Plan) -> Iterator[Front]:
-    """Run a front for as long as the block lasts; no thread and no connection outlives it.
+    """Run a proxy for the duration of the block; all threads and connections end with it.
 
     Raises:
-        ExceptionGroup: The front itself failed, other than by a client that went away.
+        ExceptionGroup: The proxy itself failed, other than by a client that disconnected.
     """
     certificate = credentials.issue(plane.state, "127.0.0.1")
     with FrontServer(plane.url, plane.ca_file, certificate, plan) as server:
@@ -70,7 +70,7 @@ def faulty(plane: ControlPlane, plan: Plan) -> Iterator[Front]:
         finally:
             server.shutdown()
             thread.join()
-            server.hang_up()
+            server.close_connections()
             server.server_close()
             if server.unexpected:
-                raise ExceptionGroup("the faulty front failed by itself", server.unexpected)
+                raise ExceptionGroup("the proxy itself failed", server.unexpected)

@@ -1,7 +1,7 @@
-"""Packages and sources from the machine's own Debian mirrors, through apt, in private folders.
+"""Downloads packages and sources with apt from the machine's Debian mirrors into private folders.
 
-apt verifies what it downloads with the archive's keys, as always; the system's own lists, caches
-and installed packages are not touched.
+apt verifies the downloads with the archive's keys as usual. The system's own lists, caches and
+installed packages do not change.
 """
 
 import platform
@@ -31,7 +31,7 @@ def fetch(
 
 
 def prepared(steps: Steps, release: str = RELEASE) -> Sequence[str]:
-    """Fetch a release's lists of packages and return the command of an apt that knows no others."""
+    """Fetch a release's package lists and return the command of an apt that uses only these."""
     work = steps.work
     for folder in ("lists/partial", "cache/archives/partial", "sources"):
         (work / folder).mkdir(parents=True)
@@ -47,7 +47,7 @@ def _options(work: Path) -> list[str]:
         "Dir::Etc::sourceparts": str(work / "sources"),
         "Dir::State::lists": str(work / "lists"),
         "Dir::Cache": str(work / "cache"),
-        # As root, apt would otherwise become a user who cannot write here.
+        # As root, apt would otherwise switch to a user that cannot write here.
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",

@@ -1,6 +1,6 @@
-"""The faulty front's server: one thread per connection, each request relayed or failed by plan.
+"""The server of the proxy: one thread per connection; each request is relayed or gets a fault.
 
-HTTP/1.1 with keep-alive, no protocol upgrades (`exec`, `port-forward`).
+HTTP/1.1 with keep-alive, without protocol upgrades (`exec`, `port-forward`).
 """
 
 import contextlib
@@ -24,7 +24,7 @@ import trustme
 from tests.controlplane import ports
 from tests.controlplane.plans import Answer, Drop, Fault, Hang, Plan, Received, When
 
-# They describe one connection, not the message.
+# Headers that describe one connection, not the message.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 PIECE = 65536
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -37,11 +37,11 @@ REASONS = {
 
 
 class FrontServer(socketserver.ThreadingTCPServer):
-    """Accepts TLS connections and knows all that are open, on both sides.
+    """Accepts TLS connections and tracks the open ones on both sides.
 
     Attributes:
         received: All requests so far, in order of arrival.
-        unexpected: Errors of the front itself.
+        unexpected: Errors of the proxy itself.
     """
 
     request_queue_size = 128
@@ -64,7 +64,7 @@ class FrontServer(socketserver.ThreadingTCPServer):
         self.url = f"https://127.0.0.1:{port}"
 
     def next_fault(self, method: str, path: str) -> Fault | None:
-        """Count a request and ask the plan about it."""
+        """Record a request and return its fault."""
         with self._lock:
             request = Received(len(self.received) + 1, method, path)
             self.received.append(request)
@@ -72,19 +72,19 @@ class FrontServer(socketserver.ThreadingTCPServer):
 
     @contextlib.contextmanager
     def ask(self, request: BaseHTTPRequestHandler, body: bytes) -> Iterator[HTTPResponse]:
-        """Send a request on to the API server; a connection for each is never a stale one."""
+        """Send a request to the API server, each on a new connection, which cannot be stale."""
         host, port = str(self._upstream.hostname), self._upstream.port
         with contextlib.closing(HTTPSConnection(host, port, context=self._to_upstream)) as upstream:
             try:
                 upstream.connect()
             except OSError as refused:
-                raise RuntimeError(f"no API server behind the front: {refused}") from refused
+                raise RuntimeError(f"no API server behind the proxy: {refused}") from refused
             assert upstream.sock is not None
             with self._tracked(upstream.sock):
                 yield _exchange(upstream, request, body)
 
-    def hang_up(self) -> None:
-        """End all connections, so that every thread that waits on one goes on and ends."""
+    def close_connections(self) -> None:
+        """Close all connections, so that every thread that waits on one ends."""
         with self._lock:
             self._closing = True
             for connection in self._connections:
@@ -103,7 +103,7 @@ class FrontServer(socketserver.ThreadingTCPServer):
                 self._connections.discard(connection)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: a client that is slow to shake hands holds up no other.
+        # In the connection's own thread, so that a slow TLS handshake does not delay other clients.
         request.settimeout(HANDSHAKE_TIMEOUT_S)
         with (
             self._to_clients.wrap_socket(request, server_side=True) as secured,
@@ -121,7 +121,7 @@ class FrontServer(socketserver.ThreadingTCPServer):
 
 def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        # Of the base class: SSLSocket's own pulls the TLS state away under the thread that reads.
+        # The base class's method: that of SSLSocket removes the TLS state while a thread reads.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         if "Transfer-Encoding" in self.headers:
-            raise NotImplementedError("a chunked request, which no client of ours sends")
+            raise NotImplementedError("a chunked request, which the tested clients never send")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.next_fault(self.command, self.path)
         match fault:
@@ -145,20 +145,20 @@ class _Handler(BaseHTTPRequestHandler):
             case Answer():
                 self.answer(fault)
             case Drop(when):
-                self.do_the_work(when, body)
+                self.perform_if_after(when, body)
                 self.close_connection = True
             case Hang(when):
-                self.do_the_work(when, body)
-                self.wait_for_the_end()
+                self.perform_if_after(when, body)
+                self.wait_for_close()
                 self.close_connection = True
             case _:
                 assert_never(fault)
 
-    # The names are those that the base class calls.
+    # The base class calls these names.
     do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815
 
     def relay(self, response: HTTPResponse) -> None:
-        """Pass an answer on piece by piece, as it comes."""
+        """Relay a response in pieces, as it arrives."""
         chunked = response.length is None
         self.send_response_only(response.status, response.reason)
         for name, value in _end_to_end(response.headers):
@@ -173,12 +173,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n" if chunked else b"")
 
     def answer(self, fault: Answer) -> None:
-        """Answer as the API server does when it refuses."""
+        """Respond as the API server does when it refuses a request."""
         status = {
             "kind": "Status",
             "apiVersion": "v1",
             "status": "Failure",
-            "message": "a fault on demand",
+            "message": "an injected fault",
             "reason": REASONS.get(fault.code, "Unknown"),
             "code": fault.code,
         }
@@ -191,13 +191,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else body)
 
-    def do_the_work(self, when: When, body: bytes) -> None:
+    def perform_if_after(self, when: When, body: bytes) -> None:
         if when is When.AFTER:
             with self.server.ask(self, body) as response:
                 response.read()
 
-    def wait_for_the_end(self) -> None:
-        """Wait until the client or the front closes the connection."""
+    def wait_for_close(self) -> None:
+        """Wait until the client or the proxy closes the connection."""
         poll = select.poll()
         poll.register(self.connection, select.POLLIN)
         poll.poll()

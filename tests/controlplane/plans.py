@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and plans that say with which."""
+"""The faults of a request, and plans that choose the requests."""
 
 import enum
 from collections.abc import Callable
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 
 class When(enum.Enum):
-    """On which side of the server's work something fails."""
+    """Whether a request fails before or after the server handles it."""
 
-    BEFORE = "the server never sees the request"
-    AFTER = "the server does the work, but nobody learns of it"
+    BEFORE = "the server never gets the request"
+    AFTER = "the server handles the request, but the client gets no response"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The front answers in the server's place, which never sees the request.
+    """The proxy responds itself; the server never gets the request.
 
     Attributes:
         code: HTTP status, such as 429, 500 or 503.
-        retry_after_s: Value of `Retry-After`, if any is to be sent.
+        retry_after_s: Value of `Retry-After`; None for no such header.
     """
 
     code: int
@@ -27,21 +27,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The connection closes without an answer."""
+    """The connection closes without a response."""
 
     when: When
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """No answer ever comes; the connection stays open until the client or the front ends it."""
+    """No response is sent; the connection stays open until the client or the proxy closes it."""
 
     when: When
 
 
 Fault = Answer | Drop | Hang
 Plan = Callable[[int, str, str], Fault | None]
-"""From a request's number (from 1), method and path with query to what goes wrong with it."""
+"""Maps a request's number (from 1), method and path with query to its fault."""
 
 
 def on_request(number: int, fault: Fault) -> Plan:
@@ -51,7 +51,7 @@ def on_request(number: int, fault: Fault) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request that came in."""
+    """One received request."""
 
     number: int
     method: str

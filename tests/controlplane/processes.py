@@ -1,4 +1,4 @@
-"""The only door to other processes: run one to its end, or keep one until it is stopped."""
+"""The only module that starts processes: run a command, or run a component until it is stopped."""
 
 import contextlib
 import os
@@ -59,7 +59,7 @@ def output(command: Sequence[str], *, stdin: str | None = None, env: Mapping[str
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A running process that leads its own process group: a terminal's Ctrl-C passes it by."""
+    """A running process with its own process group, which does not get a terminal's Ctrl-C."""
 
     name: str
     log: Path
@@ -73,11 +73,11 @@ class Component:
 
 
 def spawn(name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str]) -> Component:
-    """Start a component that also ends when the thread that started it dies, however it dies."""
-    tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    """Start a component that is killed when the thread that started it ends in any way."""
+    death_signal = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [*tied, *command],
+            [*death_signal, *command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -88,7 +88,7 @@ def spawn(name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str
 
 
 def stop(component: Component, grace_s: float) -> None:
-    """End a component's process group: politely, and after `grace_s` seconds by force."""
+    """Stop a component's process group by SIGTERM, and after `grace_s` seconds by SIGKILL."""
     deadline = time.monotonic() + grace_s
     _signal(component, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

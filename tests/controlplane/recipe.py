@@ -1,8 +1,8 @@
-"""How Debian's own `kubernetes` source package becomes a control plane.
+"""Builds a control plane from Debian's `kubernetes` source package.
 
-Nothing is installed and nobody needs to be root: packages are unpacked into one temporary folder.
-The release is fixed, whatever Debian runs here: mirrors carry several, this one's Go builds this
-one's source, and newer ones ship Kubernetes without the modules that it vendors.
+Nothing is installed and no root is needed: packages are unpacked into one temporary folder. The
+Debian release is fixed: its Go version can compile its Kubernetes source, and newer releases ship
+Kubernetes without the vendored modules. Mirrors have several releases.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ KUBECTL_RELEASE = "trixie"
 
 
 def key() -> str:
-    """Name what this recipe makes: the version, and a hash of all that decides the result."""
+    """Return the cache key of the result: the version, and a hash of all inputs."""
     inputs = (
         fetching.RELEASE,
         *PACKAGES,
@@ -37,8 +37,8 @@ def key() -> str:
     return f"{compiling.VERSION}-{digest[:12]}"
 
 
-def cook(work: Path, into: Path) -> None:
-    """Make the four binaries in `into`, using about 2 GB in `work`.
+def build_assets(work: Path, into: Path) -> None:
+    """Build the four binaries in `into`, with about 2 GB of files in `work`.
 
     Raises:
         ControlPlaneError: A step failed; with its command and the end of its log.
@@ -54,7 +54,7 @@ def cook(work: Path, into: Path) -> None:
 
 
 def fetch_kubectl(work: Path, into: Path) -> None:
-    """Put a newer release's kubectl into `into`; nothing of it is installed.
+    """Put the kubectl of a newer release into `into`, without installing it.
 
     Raises:
         ControlPlaneError: A step failed; with its command and the end of its log.
@@ -68,7 +68,7 @@ def fetch_kubectl(work: Path, into: Path) -> None:
 
 
 def unpack(steps: Steps) -> None:
-    """Lay out the packages in the work folder and the source where Go looks for it."""
+    """Unpack the packages into the work folder, and the source into the GOPATH."""
     for package in sorted(steps.work.glob("*.deb")):
         steps.run(f"unpack {package.name}", ["dpkg", "-x", str(package), str(steps.work)])
     [tarball] = steps.work.glob("kubernetes_*.orig.tar.*")

@@ -1,4 +1,4 @@
-"""Starts a control plane and stops it again: etcd, the API server, the controller manager."""
+"""Starts and stops a control plane: etcd, the API server, the controller manager."""
 
 import contextlib
 import fcntl
@@ -24,13 +24,13 @@ STOP_GRACE_S = 5.0
 
 @contextlib.contextmanager
 def running(state: Path, *, controller_manager: bool = True) -> Iterator[ControlPlane]:
-    """Run a new, empty control plane for as long as the block lasts.
+    """Run a new, empty control plane for the duration of the block.
 
     Args:
-        state: Folder for data, certificates and logs; made if absent. What an earlier run left is
-            removed first; this run's logs stay when the block ends.
-        controller_manager: Whether to run one, if `build.assets()` has it; the handle's
-            `has_controller_manager` tells.
+        state: Folder for data, certificates and logs; created if absent. The files of an earlier
+            run are removed first; the logs of this run stay after the block.
+        controller_manager: Whether to run one, if `build.assets()` has it; see
+            `has_controller_manager` of the handle.
 
     Raises:
         ControlPlaneMissing: There are no binaries.
@@ -62,22 +62,22 @@ def _start(
     stack: contextlib.ExitStack, assets: Path, state: Path, *, controller_manager: bool
 ) -> ControlPlane:
     for attempt in range(1, ATTEMPTS + 1):
-        with contextlib.ExitStack() as mine:
-            launch = _Launch(assets, state, commands.Ports(*ports.free(3)), mine)
+        with contextlib.ExitStack() as attempt_stack:
+            launch = _Launch(assets, state, commands.Ports(*ports.free(3)), attempt_stack)
             try:
                 plane = launch.start(controller_manager=controller_manager)
             except ControlPlaneError as failure:
                 if attempt == ATTEMPTS or "address already in use" not in str(failure):
                     raise
             else:
-                stack.push(mine.pop_all())
+                stack.push(attempt_stack.pop_all())
                 return plane
     raise AssertionError("the last attempt returns or raises")
 
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """One attempt to start everything; what it started ends with its stack."""
+    """One attempt to start everything; closing `stack` stops the started components."""
 
     assets: Path
     state: Path
@@ -104,7 +104,7 @@ class _Launch:
         return plane
 
     def version_when_ready(self, components: Sequence[processes.Component]) -> tuple[int, int]:
-        """Wait for the server's readiness, which anybody may ask for, and return its version."""
+        """Wait until the server is ready, which needs no credentials, and return its version."""
 
         def ready() -> bool:
             for component in components:
@@ -118,7 +118,7 @@ class _Launch:
         return int(version["major"]), int(version["minor"].rstrip("+"))
 
     def start_controllers(self, plane: ControlPlane) -> None:
-        """Start the controller manager and wait for its first work."""
+        """Start the controller manager and wait until it has populated the default namespace."""
         kubeconfig = plane.kubeconfig("controller-manager")
         command = commands.controller_manager(self.assets, self.state, kubeconfig, plane.version)
         manager = self.spawn("kube-controller-manager", command)
@@ -143,7 +143,7 @@ class _Launch:
 
 
 def _prepare(state: Path) -> Mapping[str, str]:
-    """Clear away what an earlier run left, and return the tokens of new credentials."""
+    """Remove the files of an earlier run, and return the tokens of new credentials."""
     shutil.rmtree(state / "etcd", ignore_errors=True)
     for leftover in [*state.glob(HANDLE), *state.glob("*.log"), *state.glob("kubeconfig-*")]:
         leftover.unlink()

@@ -1,4 +1,4 @@
-"""The steps of a long build, announced one per line with the seconds since its start."""
+"""The steps of a long build; each prints one line with the seconds since the start."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from tests.controlplane import processes
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Runs commands in one work folder, their output in its `steps.log`, to build `name`."""
+    """Runs the commands that build `name` in one work folder, with their output in `steps.log`."""
 
     work: Path
     name: str = "control plane"
@@ -31,7 +31,7 @@ class Steps:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Announce and run one step.
+        """Print the title of one step and run it.
 
         Raises:
             ControlPlaneError: It failed; with its command and the end of the log.

@@ -1,4 +1,4 @@
-"""The machine's mirrors are found in both of apt's formats, and only Debian's."""
+"""Debian's mirrors are found in both of apt's formats; other repositories are ignored."""
 
 import pytest
 

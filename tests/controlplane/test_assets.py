@@ -1,4 +1,4 @@
-"""Without usable binaries the message says what is missing and what to set."""
+"""Without usable binaries the message names what is missing and what to set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The control plane is a real one, tells exactly what it was asked, and goes without a trace."""
+"""The control plane is real, its audit log is complete, and nothing of it remains after its end."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Each kind of fault does what it says to one request, and nothing to any other."""
+"""Each kind of fault affects the chosen request and no other."""
 
 import json
 import ssl
@@ -152,7 +152,7 @@ def test_an_idle_watch_ends_with_the_front(plane: ControlPlane, collection: str)
             front, "GET", f"{collection}?watch=1&fieldSelector=metadata.name=no", stream=True
         )
     with watch, pytest.raises(requests.exceptions.ChunkedEncodingError):
-        watch.content  # noqa: B018 - reading it is the question
+        watch.content  # noqa: B018 - reading it must fail
 
 
 def test_kubectl_works_through_it_with_any_users_rights(plane: ControlPlane) -> None:

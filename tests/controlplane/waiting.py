@@ -1,4 +1,4 @@
-"""Waiting for something that another process brings about."""
+"""Waiting until a condition becomes true."""
 
 import time
 from collections.abc import Callable
@@ -7,18 +7,18 @@ from tests.controlplane.errors import ControlPlaneError
 
 
 def until(what: str, done: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Ask `done` again and again until it says yes.
+    """Call `done` until it returns True.
 
     Args:
-        what: What is awaited, for the error message.
-        done: The question; an exception of its own ends the waiting.
-        timeout_s: When to give up; generous, since a busy machine is no failure.
+        what: The awaited condition, for the error message.
+        done: The check; its exceptions end the wait.
+        timeout_s: The timeout; long, since a busy machine is not a failure.
 
     Raises:
-        ControlPlaneError: The time is over.
+        ControlPlaneError: The timeout expired.
     """
     deadline = time.monotonic() + timeout_s
     while not done():
         if time.monotonic() > deadline:
-            raise ControlPlaneError(f"waited {timeout_s:.0f} s in vain for {what}")
+            raise ControlPlaneError(f"timed out after {timeout_s:.0f} s waiting for {what}")
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""`python -m tests.s3 build|run|front`: an S3 server, or a front before one, by hand."""
+"""`python -m tests.s3 build|run|front`: an S3 server, or a proxy for one."""
 
 import argparse
 import contextlib
@@ -16,7 +16,7 @@ from tests.s3.errors import S3ServerError
 
 
 def main() -> int:
-    """Build, or run until Ctrl-C or TERM; return the exit code."""
+    """Build, or run until SIGINT or SIGTERM; return the exit code."""
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -37,14 +37,18 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.s3", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="fetch Ceph into the cache and print its folder")
+    commands.add_parser("build", help="download Ceph into the cache and print its folder")
     run = commands.add_parser("run", help="run a server until Ctrl-C")
-    run.add_argument("--moto", action="store_true", help="moto, which checks no key, not Ceph")
+    run.add_argument(
+        "--moto", action="store_true", help="run moto, which checks no keys, instead of Ceph"
+    )
     run.add_argument("--state", type=Path, help="folder for its files (default: temporary)")
-    before = commands.add_parser("front", help="run a front before a server until Ctrl-C")
+    before = commands.add_parser("front", help="run a proxy for a server until Ctrl-C")
     before.add_argument("--to", required=True, help="the server's URL")
-    before.add_argument("--port", type=int, default=0, help="where to listen (default: any)")
-    before.add_argument("--latency", type=float, default=0.0, help="seconds each request waits")
+    before.add_argument("--port", type=int, default=0, help="the port to listen on (default: any)")
+    before.add_argument(
+        "--latency", type=float, default=0.0, help="delay of each request in seconds"
+    )
     return parser.parse_args()
 
 
@@ -71,7 +75,7 @@ def _server(options: argparse.Namespace) -> Iterator[S3Server]:
 
 
 def _front(options: argparse.Namespace) -> None:
-    """Print the front's URL when it serves, and as JSON what it counted when it ends."""
+    """Print the URL of the proxy when it is ready, and its counts as JSON when it ends."""
     server = S3Server(options.to, AccessKeys("", ""), checks_keys=False)
     with (
         front.running(server, port=options.port) as running,

@@ -1,4 +1,4 @@
-"""What a test needs to know of a running S3 server."""
+"""The address and keys of a running S3 server."""
 
 import json
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class S3Server:
     """A running server.
 
     Attributes:
-        url: Where it listens.
-        keys: Those of a user who may do everything.
-        checks_keys: Whether it refuses wrong ones.
-        state: Folder of its files; empty where it has none.
+        url: Its address.
+        keys: The keys of a user with all rights.
+        checks_keys: Whether it refuses wrong keys.
+        state: Folder of its files; empty if it has none.
     """
 
     url: str
@@ -28,27 +28,27 @@ class S3Server:
 
     @classmethod
     def attach(cls, handle: Path) -> Self:
-        """Return the server that another process runs and has saved."""
-        said = json.loads(handle.read_text())
-        keys = AccessKeys(said["access"], said["secret"])
-        return cls(said["url"], keys, said["checks_keys"], said["state"])
+        """Return the server that another process runs and saved in `handle`."""
+        content = json.loads(handle.read_text())
+        keys = AccessKeys(content["access"], content["secret"])
+        return cls(content["url"], keys, content["checks_keys"], content["state"])
 
     def save(self, handle: Path) -> None:
-        """Write what `attach` reads, all at once."""
-        said = {
+        """Write the file that `attach` reads, atomically."""
+        content = {
             "url": self.url,
             "access": self.keys.access_key,
             "secret": self.keys.secret_key,
             "checks_keys": self.checks_keys,
             "state": self.state,
         }
-        credentials.write_private(handle, json.dumps(said).encode())
+        credentials.write_private(handle, json.dumps(content).encode())
 
     def location(self, bucket: str, prefix: str = "") -> StoreLocation:
-        """Return a place on this server."""
+        """Return the location of a prefix on this server."""
         return StoreLocation(self.url, bucket, prefix)
 
     @property
     def credentials(self) -> StaticCredentials:
-        """Return the keys as a source of keys."""
+        """The keys as credentials of a store."""
         return StaticCredentials(self.keys)

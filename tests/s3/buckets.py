@@ -1,4 +1,4 @@
-"""Buckets on a test server: the mirror itself never makes one."""
+"""Buckets on a test server; the mirror itself never creates one."""
 
 import hashlib
 import uuid
@@ -15,7 +15,7 @@ def make(server: S3Server, bucket: str) -> None:
 
 
 def fresh(server: S3Server) -> str:
-    """Create a bucket of a new name and return that."""
+    """Create a bucket with a new name and return the name."""
     name = f"test-{uuid.uuid4().hex[:16]}"
     make(server, name)
     return name

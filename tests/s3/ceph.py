@@ -1,4 +1,4 @@
-"""Starts Ceph with its S3 gateway, all in memory, and ends it again."""
+"""Starts and stops Ceph with its S3 gateway, with all data in memory."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.s3.errors import S3ServerError
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with keys."""
+    """A user of the gateway."""
 
     user: str
     keys: AccessKeys
@@ -26,21 +26,21 @@ class User:
 
 OWNER = User("test", AccessKeys("AKIATESTTESTTESTTEST", "a/secret+for=tests"))
 OTHER = User("other", AccessKeys("AKIAOTHEROTHEROTHERO", "another/secret+for=tests"))
-"""May nothing but what a bucket's policy says."""
+"""A user with no rights except by bucket policies."""
 ATTEMPTS = 3
 
 
 @contextlib.contextmanager
 def running(state: Path, handle: Path | None = None) -> Iterator[S3Server]:
-    """Run an empty server for as long as the block lasts.
+    """Run an empty server for the duration of the block.
 
     Args:
-        state: Folder for its files and logs; what an earlier run left there goes.
-        handle: A file to write as soon as it serves, for `S3Server.attach` in other processes.
+        state: Folder for its files and logs; the files of an earlier run are removed.
+        handle: A file to write when it is ready, for `S3Server.attach` in other processes.
 
     Raises:
-        S3ServerMissing: There are no programs.
-        S3ServerError: Something did not start; with the end of its log.
+        S3ServerMissing: There are no executables.
+        S3ServerError: A component did not start; with the end of its log.
     """
     programs = cephrecipe.programs()
     with contextlib.ExitStack() as stack:
@@ -53,24 +53,24 @@ def running(state: Path, handle: Path | None = None) -> Iterator[S3Server]:
 
 def _start(stack: contextlib.ExitStack, programs: Path, state: Path) -> S3Server:
     for attempt in range(1, ATTEMPTS + 1):
-        with contextlib.ExitStack() as mine:
+        with contextlib.ExitStack() as attempt_stack:
             shutil.rmtree(state, ignore_errors=True)
             state.mkdir(parents=True)
-            launch = _Launch(programs, state, cephconf.Ports(*ports.free(2)), mine)
+            launch = _Launch(programs, state, cephconf.Ports(*ports.free(2)), attempt_stack)
             try:
                 server = launch.start()
             except S3ServerError:
                 if attempt == ATTEMPTS:
                     raise
             else:
-                stack.push(mine.pop_all())
+                stack.push(attempt_stack.pop_all())
                 return server
     raise AssertionError("the last attempt returns or raises")
 
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """One attempt to start everything; what it started ends with its stack."""
+    """One attempt to start everything; closing `stack` stops the started components."""
 
     programs: Path
     state: Path
@@ -87,14 +87,14 @@ class _Launch:
         return S3Server(url, OWNER.keys, checks_keys=True, state=str(self.state))
 
     def start_gateway(self) -> processes.Component:
-        """Start what speaks S3, and wait until it does."""
+        """Start the S3 gateway, and wait until it listens."""
         front = f"beast endpoint=127.0.0.1:{self.ports.gateway}"
         gateway = self.spawn("radosgw", "-n", "client.rgw", "--rgw-frontends", front)
         waiting.until("Ceph's gateway", lambda: _listens(gateway, self.ports.gateway))
         return gateway
 
     def start_cluster(self) -> None:
-        """Make and start one monitor and one OSD."""
+        """Create and start one monitor and one OSD."""
         address = f"[v1:127.0.0.1:{self.ports.monitor}]"
         monitors = str(self.state / "monmap")
         create = ("--create", "--fsid", cephconf.CLUSTER, "--addv", "a", address, monitors)
@@ -110,13 +110,13 @@ class _Launch:
         self.spawn("ceph-osd", "-i", "0")
 
     def make_user(self, user: User) -> None:
-        """Make a user; the first one also makes the gateway's pools."""
+        """Create a user; for the first one, this also creates the gateway's pools."""
         name = (f"--uid={user.user}", f"--display-name={user.user}")
         keys = ("--access-key", user.keys.access_key, "--secret-key", user.keys.secret_key)
         self.run("radosgw-admin", "user", "create", *name, *keys)
 
     def command(self, *commands: Mapping[str, object]) -> None:
-        """Tell the monitor something, as JSON."""
+        """Send commands to the monitor as JSON."""
         arguments = [json.dumps(command) for command in commands]
         processes.output([sys.executable, monitor.__file__, *arguments], env=self.environment)
 
@@ -129,13 +129,13 @@ class _Launch:
         command: Sequence[str] = [str(self.programs / "bin" / program), *arguments, "-f"]
         log = self.state / f"{program}.out"
         component = processes.spawn(program, command, log=log, env=self.environment)
-        # Nothing of it is worth an orderly end, which takes seconds.
+        # Killed, since nothing is worth keeping and an orderly stop takes seconds.
         self.stack.callback(processes.stop, component, 0.0)
         return component
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Everything from the cache and this folder, nothing from the machine's own Ceph."""
+        """Paths in the cache and the state folder only; the machine's own Ceph is not used."""
         library = self.programs / "lib"
         return {
             "PATH": cephrecipe.PATH,
@@ -147,7 +147,7 @@ class _Launch:
 
 @contextlib.contextmanager
 def gateway(server: S3Server, port: int) -> Iterator[processes.Component]:
-    """Run one more gateway to the same objects, which the caller may kill."""
+    """Run a second gateway for the same objects, which the caller may kill."""
     with contextlib.ExitStack() as stack:
         places = cephconf.Ports(0, port)
         launch = _Launch(cephrecipe.programs(), Path(server.state), places, stack)

@@ -1,4 +1,4 @@
-"""Ceph's configuration for a cluster of one monitor and one OSD in memory, on loopback alone."""
+"""Ceph's configuration for a cluster of one monitor and one OSD in memory, on loopback only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ OSD = "6f2d0a2e-5a3a-4e63-9d0b-0a4b6b0e5a02"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where it listens on 127.0.0.1; the OSD takes four from `osd` on."""
+    """The ports of the monitor and the gateway on 127.0.0.1."""
 
     monitor: int
     gateway: int
 
 
 def text(programs: Path, state: Path, ports: Ports) -> str:
-    """Return a ceph.conf; what is written stays in `state`."""
+    """Return a ceph.conf in which all files are below `state`."""
     return "[global]\n" + "".join(
         f"{name} = {value}\n"
         for name, value in {
@@ -46,7 +46,7 @@ _PLACES = {
     "public addr": "127.0.0.1",
     "cluster addr": "127.0.0.1",
     "ms bind msgr2": "false",
-    # Below what Linux hands out to outgoing connections; the OSD takes the first that are free.
+    # Below the range for outgoing connections on Linux; the OSD takes the first free ones.
     "ms bind port min": "18000",
     "ms bind port max": "19900",
 }
@@ -62,13 +62,13 @@ _ONE_OF_EACH = {
     "osd pool default pgp num": "4",
     "osd pool default pg autoscale mode": "off",
     "osd crush chooseleaf type": "0",
-    # The OSD asks too early, now and then, and ends: its place is set by a command instead.
+    # The OSD sometimes does this too early and exits, so a command sets its location instead.
     "osd crush update on start": "false",
     "osd class update on start": "false",
     "mon allow pool size one": "true",
     "mon max pg per osd": "5000",
 }
-# Nobody else votes, and nothing is to be collected: waiting is most of the default start time.
+# With a single monitor there is nothing to wait for; waits are most of the default start time.
 _QUICK = {
     "paxos propose interval": "0.05",
     "paxos min wait": "0.01",

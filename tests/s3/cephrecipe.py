@@ -1,4 +1,4 @@
-"""Where Ceph's programs come from: Debian's packages, unpacked into the cache, not installed."""
+"""Unpacks Ceph from Debian's packages into the cache, without installing it."""
 
 import hashlib
 import platform
@@ -12,24 +12,24 @@ from tests.controlplane.steps import Steps
 VERSION = "16.2.15"
 WANTED = ("ceph-common", "ceph-mon", "ceph-osd", "radosgw")
 PROGRAMS = ("ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
-# Of what these depend on, only libraries, plugins and radosgw-admin are needed.
+# Of their dependencies, only libraries, plugins and radosgw-admin are needed.
 NEEDED = re.compile(r"lib|ceph-(base|common|mon|osd)$|radosgw$")
-ADVICE = "Run on Debian with apt's network, or leave these tests out with -m 'not s3'."
+ADVICE = "Run on Debian with network access for apt, or skip these tests with -m 'not s3'."
 
 
 def programs() -> Path:
-    """Return a folder that is laid out like `/`, with Ceph's programs and their libraries.
+    """Return a folder with Ceph's executables in `bin` and their libraries in `lib`.
 
     Raises:
-        S3ServerMissing: It cannot be had; the message says why.
+        S3ServerMissing: It cannot be downloaded; the message says why.
     """
     inputs = (fetching.RELEASE, *PROGRAMS, NEEDED.pattern, platform.machine())
     digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()
-    return build.made(f"ceph-{VERSION}-{digest[:12]}", cook, ADVICE)
+    return build.made(f"ceph-{VERSION}-{digest[:12]}", unpack_ceph, ADVICE)
 
 
-def cook(work: Path, into: Path) -> None:
-    """Fill `into` from the packages that this machine lacks, about 70 MB to fetch.
+def unpack_ceph(work: Path, into: Path) -> None:
+    """Fill `into` from the packages that this machine lacks; downloads about 70 MB.
 
     Raises:
         S3ServerError: A step failed; with its command and the end of its log.
@@ -49,19 +49,19 @@ def cook(work: Path, into: Path) -> None:
         processes.run(
             ["dpkg", "-x", str(package), str(work / "all")], log=log, cwd=work, env={"PATH": PATH}
         )
-    _keep(work / "all", into)
+    _move_needed(work / "all", into)
     steps.say("done")
 
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def _keep(unpacked: Path, into: Path) -> None:
+def _move_needed(unpacked: Path, into: Path) -> None:
     (into / "bin").mkdir()
     for name in PROGRAMS:
         shutil.move(unpacked / "usr/bin" / name, into / "bin" / name)
     triplet = f"{platform.machine()}-linux-gnu"
     shutil.move(unpacked / "usr/lib" / triplet, into / "lib")
-    # Libraries that Debian keeps at the root.
+    # Debian has some libraries in /lib.
     for path in (unpacked / "lib" / triplet).glob("*"):
         shutil.move(path, into / "lib" / path.name)

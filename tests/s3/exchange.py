@@ -1,4 +1,4 @@
-"""One connection of a front: request by request, each with what the plan does to it."""
+"""One connection of the proxy: relays requests one by one and injects their faults."""
 
 import contextlib
 import socket
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class CutError(Exception):
-    """The plan wants the connection to end here."""
+    """The fault of a request closes the connection here."""
 
 
 def converse(front: "Front", client: socket.socket) -> None:
-    """Serve a client until it, the server, the plan or the front's end ends the connection."""
+    """Serve a client until the connection is closed from either side, by a fault, or at the end."""
     with contextlib.suppress(OSError, EndError, CutError), front.connected() as server:
         link = Link(front, Stream(client), Stream(server))
         while True:
             link.exchange()
 
 
-class DeafError(Exception):
-    """The server does not listen to the rest of the body."""
+class BodyRefusedError(Exception):
+    """The server does not read the rest of the body."""
 
 
 class Link:
-    """A client's connection and the one to the server that belongs to it."""
+    """A client's connection and the connection to the server that belongs to it."""
 
     def __init__(self, front: "Front", client: Stream, server: Stream) -> None:
         self._front = front
@@ -37,10 +37,10 @@ class Link:
         self._server = server
 
     def exchange(self) -> None:
-        """Pass one request on, and its answer back."""
+        """Relay one request and its response."""
         head = self._client.head()
         method, path, _ = head.first.split(" ", 2)
-        fault = self._front.asked(method, path)
+        fault = self._front.next_fault(method, path)
         match fault:
             case Answer():
                 self._answer(head, fault)
@@ -48,21 +48,21 @@ class Link:
                 raise CutError
             case Strip(prefix):
                 self._relay(head.without(prefix), method, PASS)
-            case Meanwhile(When.BEFORE, deed):
-                deed()
+            case Meanwhile(When.BEFORE, action):
+                action()
                 self._relay(head, method, PASS)
             case _:
                 self._relay(head, method, fault)
 
     def _answer(self, head: Head, fault: Answer) -> None:
-        # A client that expects a word before it sends the body takes this one.
+        # A client that sent `Expect` takes this response instead and sends no body.
         if not head.header("Expect"):
-            self._client.pass_body(head, _nowhere)
+            self._client.pass_body(head, _discard)
         code = escape(fault.code)
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>front</Message></Error>"
-        wish = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
+        retry_after = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
         self._client.end.sendall(
-            f"HTTP/1.1 {fault.status} Front\r\nContent-Type: application/xml\r\n{wish}"
+            f"HTTP/1.1 {fault.status} Front\r\nContent-Type: application/xml\r\n{retry_after}"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
 
@@ -73,8 +73,8 @@ class Link:
             self._client.end.sendall(answer.encoded())
             answer = None
         if answer is None:
-            # A server that refuses early answers before it has read everything, and hangs up.
-            with contextlib.suppress(DeafError):
+            # A server may refuse a request before it has read the body, and close the connection.
+            with contextlib.suppress(BodyRefusedError):
                 self._upload(head, fault)
             answer = self._server.head()
         self._download(answer, method, fault)
@@ -93,7 +93,7 @@ class Link:
             try:
                 self._server.end.sendall(piece)
             except ConnectionError as error:
-                raise DeafError from error
+                raise BodyRefusedError from error
 
         self._client.pass_body(head, emit)
 
@@ -104,8 +104,8 @@ class Link:
             case Hang():
                 self._front.ended.wait()
                 raise CutError
-            case Meanwhile(When.AFTER, deed):
-                deed()
+            case Meanwhile(When.AFTER, action):
+                action()
             case _:
                 pass
         self._client.end.sendall(head.encoded())
@@ -134,7 +134,7 @@ class Link:
         self._server.pass_body(head, emit)
 
 
-def _nowhere(_piece: memoryview) -> None:
+def _discard(_piece: memoryview) -> None:
     return
 
 

@@ -1,4 +1,4 @@
-"""What a front can do to a request, and plans that say to which."""
+"""The faults that the proxy can inject, and plans that choose the requests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as the front sees it; `number` counts from 1."""
+class ProxiedRequest:
+    """A request that the proxy received; `number` counts from 1."""
 
     number: int
     method: str
     path: str
 
     def is_write_of(self, name: str) -> bool:
-        """Tell whether it puts an object whose key ends so."""
+        """Return whether it is a PUT of an object whose key ends with `name`."""
         return self.method == "PUT" and self.path.partition("?")[0].endswith(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Nothing is done to it."""
+    """No fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The front answers, in S3's words; the server never hears of it."""
+    """The proxy responds with an S3 error; the server never gets the request."""
 
     status: int
     code: str
@@ -34,74 +34,76 @@ class Answer:
 
 
 class When(Enum):
-    """Where a connection is cut."""
+    """The moment of a fault."""
 
-    BEFORE = "before the server hears of it"
-    BODY = "in the middle of the request's body"
-    AFTER = "after the server has done it, before the answer"
-    ANSWER = "in the middle of the answer's body"
+    BEFORE = "before the server gets the request"
+    BODY = "in the middle of the body of the request"
+    AFTER = "after the server has handled the request, before the response"
+    ANSWER = "in the middle of the body of the response"
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection breaks."""
+    """The connection closes."""
 
     when: When
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One bit of the body's last byte changes on its way: of the request's, or of the answer's."""
+    """One bit of the last byte of a body changes: of the request's, or of the response's."""
 
     request: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Each piece of the answer's body waits so many seconds."""
+    """Each piece of the body of the response is delayed by `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """The server does it, and no answer ever comes."""
+    """The server handles the request, and no response is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The server does not see the headers whose name begins so."""
+    """The headers whose name begins with `prefix` are removed from the request."""
 
     prefix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
-    """Something else happens BEFORE the server hears of it, or AFTER it has done it.
+    """`action` is called BEFORE the server gets the request, or AFTER it has handled it.
 
-    The client gets the server's answer, if it is still there to get it.
+    The client gets the server's response, if it is still running.
     """
 
     when: When
-    deed: Callable[[], object]
+    action: Callable[[], object]
 
 
 Fault: TypeAlias = Pass | Answer | Cut | Flip | Slow | Hang | Strip | Meanwhile
-Plan: TypeAlias = Callable[[Asked], Fault]
+Plan: TypeAlias = Callable[[ProxiedRequest], Fault]
 PASS = Pass()
 
 
-def nothing(_asked: Asked) -> Fault:
-    """Let every request pass."""
+def nothing(_request: ProxiedRequest) -> Fault:
+    """Inject no faults."""
     return PASS
 
 
-def first(count: int, fault: Fault, where: Callable[[Asked], bool] = lambda _asked: True) -> Plan:
-    """Do it to the first `count` requests of a kind."""
+def first(
+    count: int, fault: Fault, where: Callable[[ProxiedRequest], bool] = lambda _request: True
+) -> Plan:
+    """Inject a fault into the first `count` requests for which `where` is true."""
     left = [count]
 
-    def plan(asked: Asked) -> Fault:
-        if left[0] and where(asked):
+    def plan(request: ProxiedRequest) -> Fault:
+        if left[0] and where(request):
             left[0] -= 1
             return fault
         return PASS
@@ -109,6 +111,6 @@ def first(count: int, fault: Fault, where: Callable[[Asked], bool] = lambda _ask
     return plan
 
 
-def always(fault: Fault, where: Callable[[Asked], bool] = lambda _asked: True) -> Plan:
-    """Do it to every request of a kind."""
-    return lambda asked: fault if where(asked) else PASS
+def always(fault: Fault, where: Callable[[ProxiedRequest], bool] = lambda _request: True) -> Plan:
+    """Inject a fault into every request for which `where` is true."""
+    return lambda request: fault if where(request) else PASS

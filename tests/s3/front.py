@@ -1,7 +1,7 @@
-"""A front before any S3 server: passes bytes on, counts, delays, and fails on demand.
+"""A proxy for any S3 server: relays, counts and delays requests, and injects faults.
 
-Requests keep their `Host`, so that their signature holds. Each connection has a thread; where it
-must not share the interpreter with what is measured, `python -m tests.s3 front` runs it alone.
+Requests keep their `Host`, so that their signature stays valid. Each connection has a thread;
+`python -m tests.s3 front` runs the proxy in a separate process, for measurements.
 """
 
 import contextlib
@@ -14,52 +14,52 @@ from urllib.parse import urlsplit
 from tests.controlplane import ports
 from tests.s3 import exchange
 from tests.s3.access import S3Server
-from tests.s3.faults import Asked, Fault, Plan, nothing
+from tests.s3.faults import Fault, Plan, ProxiedRequest, nothing
 
 
 @dataclass(slots=True)
 class Front:
-    """A running front; plan and latency may be changed while it runs.
+    """A running proxy; plan and latency may be changed while it runs.
 
     Attributes:
-        server: The server behind it, as clients should see it: at the front's own address.
+        server: The server as clients should use it, with the address of the proxy.
         behind: Host and port of the server itself.
-        plan: Says what happens to a request.
-        latency: Seconds that each request waits.
+        plan: Returns the fault of a request.
+        latency: Delay of each request in seconds.
         received: Every request so far.
-        sent_bytes: How many bytes of bodies clients have sent.
-        got_bytes: How many bytes of bodies clients have got.
-        ended: Set when the front ends.
+        sent_bytes: The bytes of bodies that clients have sent.
+        got_bytes: The bytes of bodies that clients have received.
+        ended: Set when the proxy ends.
     """
 
     server: S3Server
     behind: tuple[str, int]
     plan: Plan = nothing
     latency: float = 0.0
-    received: list[Asked] = field(default_factory=list)
+    received: list[ProxiedRequest] = field(default_factory=list)
     sent_bytes: int = 0
     got_bytes: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
-        """Count from nothing again, and let everything pass."""
+        """Reset the counts, and inject no more faults."""
         with self._lock:
             self.plan = nothing
             self.received, self.sent_bytes, self.got_bytes = [], 0, 0
 
-    def asked(self, method: str, path: str) -> Fault:
-        """Note a request, let it wait, and say what happens to it."""
+    def next_fault(self, method: str, path: str) -> Fault:
+        """Record and delay a request, and return its fault."""
         with self._lock:
-            asked = Asked(len(self.received) + 1, method, path)
-            self.received.append(asked)
-            fault = self.plan(asked)
+            request = ProxiedRequest(len(self.received) + 1, method, path)
+            self.received.append(request)
+            fault = self.plan(request)
         if self.latency:
             self.ended.wait(self.latency)
         return fault
 
     def count(self, sent: int = 0, got: int = 0) -> None:
-        """Note bytes of bodies."""
+        """Count bytes of bodies."""
         with self._lock:
             self.sent_bytes += sent
             self.got_bytes += got
@@ -73,7 +73,7 @@ class Front:
 
 @contextlib.contextmanager
 def running(server: S3Server, *, port: int = 0) -> Iterator[Front]:
-    """Run a front for as long as the block lasts."""
+    """Run a proxy for the duration of the block."""
     url = urlsplit(server.url)
     assert url.hostname
     port = port or ports.free(1)[0]

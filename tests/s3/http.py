@@ -1,4 +1,4 @@
-"""As much HTTP/1.1 as a front needs that passes bodies on unread."""
+"""The part of HTTP/1.1 that a proxy needs to relay bodies without parsing them."""
 
 import socket
 from collections.abc import Callable
@@ -9,18 +9,18 @@ Emit = Callable[[memoryview], None]
 
 
 class EndError(Exception):
-    """The peer has ended the connection."""
+    """The peer has closed the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first line and the header lines of a request or an answer, as they came."""
+    """The first line and the header lines of a request or a response, unchanged."""
 
     first: str
     lines: tuple[bytes, ...]
 
     def header(self, name: str) -> str:
-        """Return a header's value, empty where there is none."""
+        """Return the value of a header; empty if there is none."""
         wanted = name.lower().encode() + b":"
         for line in self.lines:
             if line.lower().startswith(wanted):
@@ -28,28 +28,28 @@ class Head:
         return ""
 
     def without(self, prefix: str) -> "Head":
-        """Return the head without the headers whose name begins so."""
+        """Return the head without the headers whose name begins with `prefix`."""
         start = prefix.lower().encode()
         kept = tuple(line for line in self.lines if not line.lower().startswith(start))
         return Head(self.first, kept)
 
     def encoded(self) -> bytes:
-        """Return the bytes that go over the wire."""
+        """Return the bytes to send."""
         return b"\r\n".join([self.first.encode("latin-1"), *self.lines, b"", b""])
 
     @property
     def status(self) -> int:
-        """Of an answer."""
+        """The status code of a response."""
         return int(self.first.split(" ", 2)[1])
 
     @property
     def size(self) -> int:
-        """Of the body, if it is told."""
+        """The size of the body in bytes; 0 if unknown."""
         return int(self.header("Content-Length") or 0)
 
 
 class Stream:
-    """One side of a connection: heads are parsed, bodies are passed on through one buffer."""
+    """One side of a connection: heads are parsed, bodies are relayed through one buffer."""
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
@@ -62,7 +62,7 @@ class Stream:
         return Head(first.decode("latin-1"), tuple(lines))
 
     def pass_body(self, head: Head, emit: Emit) -> None:
-        """Pass a body on as it comes, whichever way its end is told."""
+        """Relay a body as it arrives, chunked or with a length."""
         if "chunked" in head.header("Transfer-Encoding").lower():
             self._pass_chunks(emit)
         else:

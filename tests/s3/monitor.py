@@ -1,8 +1,8 @@
 """`python monitor.py COMMAND…`: sends JSON commands to Ceph's monitor.
 
-A program of its own, with nothing but the standard library: librados finds its libraries by
-`LD_LIBRARY_PATH`, which must be set before a process begins, and Debian's own `ceph` needs
-Debian's own Python.
+A separate program that uses only the standard library: librados finds its libraries by
+`LD_LIBRARY_PATH`, which must be set before a process starts, and Debian's `ceph` command needs
+Debian's Python.
 """
 
 import ctypes
@@ -11,11 +11,11 @@ import time
 
 TRIES = 200
 NOT_YET = -1
-"""What a monitor says as long as it has not told the client which cluster it is."""
+"""The code of a monitor that has not yet sent the cluster's ID to the client."""
 
 
 def main() -> None:
-    """Send each command, in order; end with an error at the first that fails."""
+    """Send the commands in order; exit with an error at the first that fails."""
     library = ctypes.CDLL("librados.so.2")
     cluster = ctypes.c_void_p()
     _check(library.rados_create(ctypes.byref(cluster), None), "rados_create")
@@ -28,16 +28,16 @@ def main() -> None:
 
 def _send(library: ctypes.CDLL, cluster: ctypes.c_void_p, command: str) -> None:
     for _ in range(TRIES):
-        code, said = _once(library, cluster, command)
+        code, message = _once(library, cluster, command)
         if code != NOT_YET:
             break
         time.sleep(0.05)
-    _check(code, f"{command}: {said}")
+    _check(code, f"{command}: {message}")
 
 
 def _once(library: ctypes.CDLL, cluster: ctypes.c_void_p, command: str) -> tuple[int, str]:
-    out, said = ctypes.c_void_p(), ctypes.c_void_p()
-    out_size, said_size = ctypes.c_size_t(), ctypes.c_size_t()
+    out, message = ctypes.c_void_p(), ctypes.c_void_p()
+    out_size, message_size = ctypes.c_size_t(), ctypes.c_size_t()
     code = library.rados_mon_command(
         cluster,
         (ctypes.c_char_p * 1)(command.encode()),
@@ -46,10 +46,10 @@ def _once(library: ctypes.CDLL, cluster: ctypes.c_void_p, command: str) -> tuple
         ctypes.c_size_t(0),
         ctypes.byref(out),
         ctypes.byref(out_size),
-        ctypes.byref(said),
-        ctypes.byref(said_size),
+        ctypes.byref(message),
+        ctypes.byref(message_size),
     )
-    return code, ctypes.string_at(said, said_size.value).decode() if said else ""
+    return code, ctypes.string_at(message, message_size.value).decode() if message else ""
 
 
 def _check(code: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""moto as a server in this process: starts in a second, checks no key."""
+"""moto as a server in this process: starts in a second, checks no keys."""
 
 import contextlib
 import logging
@@ -13,7 +13,7 @@ from tests.s3.access import S3Server
 
 @contextlib.contextmanager
 def running() -> Iterator[S3Server]:
-    """Run a server for as long as the block lasts."""
+    """Run a server for the duration of the block."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     [port] = ports.free(1)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)

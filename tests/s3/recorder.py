@@ -1,4 +1,4 @@
-"""An HTTP server that says what it is told to, and keeps what it was sent."""
+"""An HTTP server that sends prepared responses and records the requests."""
 
 import contextlib
 import ssl
@@ -12,7 +12,7 @@ from tests.controlplane import ports
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request, as it came over the wire."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -21,8 +21,8 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One answer."""
+class PreparedResponse:
+    """One prepared response."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -31,20 +31,20 @@ class Said:
 
 @dataclass(slots=True)
 class Recorder:
-    """A running server; `answer` may be changed while it runs. Header names are lower-case."""
+    """A running server; `answer` may be changed while it runs. Header names are in lower case."""
 
     url: str
-    answer: Callable[[Received], Said]
+    answer: Callable[[Received], PreparedResponse]
     received: list[Received] = field(default_factory=list)
 
 
-def plain(_received: Received) -> Said:
+def plain(_received: Received) -> PreparedResponse:
     """Accept everything."""
-    return Said(headers={"ETag": '"0123"'})
+    return PreparedResponse(headers={"ETag": '"0123"'})
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Keeps a request, and gives the answer of the moment."""
+    """Records a request, and sends the current response."""
 
     server: "Server"
     protocol_version = "HTTP/1.1"
@@ -55,32 +55,32 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         received = Received(self.command, self.path, headers, self.body())
         recorder.received.append(received)
-        said = recorder.answer(received)
-        self.send_response(said.status)
-        for name, value in said.headers.items():
+        response = recorder.answer(received)
+        self.send_response(response.status)
+        for name, value in response.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(said.body)))
+        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
-        self.wfile.write(said.body)
+        self.wfile.write(response.body)
 
     def body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        whole = b""
+        content = b""
         while size := int(self.rfile.readline(), 16):
-            whole += self.rfile.read(size)
+            content += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()
-        return whole
+        return content
 
     do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Knows whom to tell."""
+    """The server of a recorder."""
 
     daemon_threads = True
 
@@ -89,12 +89,12 @@ class Server(ThreadingHTTPServer):
         self.recorder = recorder
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no news."""
+        """Ignore clients that close the connection."""
 
 
 @contextlib.contextmanager
 def running(tls: ssl.SSLContext | None = None) -> Iterator[Recorder]:
-    """Run one for as long as the block lasts."""
+    """Run a recorder for the duration of the block."""
     [port] = ports.free(1)
     recorder = Recorder(f"{'https' if tls else 'http'}://127.0.0.1:{port}", plain)
     server = Server(port, recorder)

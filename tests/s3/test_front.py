@@ -1,4 +1,4 @@
-"""The front passes on what it should, and does to a request what its plan says."""
+"""The proxy relays requests unchanged, except for the faults of its plan."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import buckets, front, recorder
 from tests.s3.access import S3Server
-from tests.s3.recorder import Recorder, Said
+from tests.s3.recorder import PreparedResponse, Recorder
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def behind() -> Iterator[Recorder]:
         yield running
 
 
-def test_many_clients_are_passed_on_at_the_same_time(moto_server: S3Server) -> None:
+def test_many_clients_are_served_concurrently(moto_server: S3Server) -> None:
     bucket = buckets.fresh(moto_server)
     with front.running(moto_server) as before, ThreadPoolExecutor(8) as pool:
         store = S3Store(before.server.location(bucket), moto_server.credentials)
@@ -47,9 +47,9 @@ def test_many_clients_are_passed_on_at_the_same_time(moto_server: S3Server) -> N
         assert (before.received, before.sent_bytes, before.got_bytes) == ([], 0, 0)
 
 
-def test_what_is_sent_in_chunks_arrives(behind: Recorder, moto_server: S3Server) -> None:
+def test_a_chunked_body_is_relayed(behind: Recorder, moto_server: S3Server) -> None:
     server = S3Server(behind.url, moto_server.keys, checks_keys=False)
-    behind.answer = lambda _: Said(body=b"done")
+    behind.answer = lambda _: PreparedResponse(body=b"done")
     script = (
         "import http.client, sys; c = http.client.HTTPConnection(sys.argv[1]);"
         "c.request('POST', '/x', body=iter([b'ab', b'cd']), encode_chunked=True,"
@@ -64,7 +64,7 @@ def test_what_is_sent_in_chunks_arrives(behind: Recorder, moto_server: S3Server)
     assert (received.headers["transfer-encoding"], received.body) == ("chunked", b"abcd")
 
 
-def test_a_client_that_hangs_up_in_a_body_ends_its_connection_to_the_server(
+def test_a_client_that_closes_in_a_body_closes_its_connection_to_the_server(
     moto_server: S3Server,
 ) -> None:
     with socket.create_server(("127.0.0.1", ports.free(1)[0])) as listener:
@@ -82,7 +82,7 @@ def test_a_client_that_hangs_up_in_a_body_ends_its_connection_to_the_server(
                     assert server.recv(1000) == b""
 
 
-def test_it_runs_alone_and_tells_what_it_counted(moto_server: S3Server) -> None:
+def test_it_runs_as_a_program_and_prints_its_counts(moto_server: S3Server) -> None:
     bucket = buckets.fresh(moto_server)
     command = [sys.executable, "-m", "tests.s3", "front", "--to", moto_server.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as alone:
@@ -97,7 +97,7 @@ def test_it_runs_alone_and_tells_what_it_counted(moto_server: S3Server) -> None:
 
 
 @pytest.mark.s3
-def test_a_real_server_by_hand_ends_with_the_process_that_started_it() -> None:
+def test_a_real_server_ends_with_the_process_that_started_it() -> None:
     command = [sys.executable, "-m", "tests.s3", "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
         assert owner.stdout is not None

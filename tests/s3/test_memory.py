@@ -1,4 +1,4 @@
-"""The S3 in memory that benchmarks use honours what the mirror and its rivals rely upon."""
+"""The S3 server in memory of the benchmarks supports what the mirror and its rivals use."""
 
 from hashlib import sha256
 
@@ -33,7 +33,7 @@ def store(server):
     found.close()
 
 
-def test_what_was_put_comes_back_whole_and_in_ranges(store):
+def test_an_object_is_read_completely_and_in_ranges(store):
     data = bytes(range(256)) * 20_000
     store.put("key", [data[:1000], data[1000:]], _digest(data))
     assert store.get("key").body == data

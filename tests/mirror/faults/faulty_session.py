@@ -19,7 +19,7 @@ from tests.mirror.faults import gc_program
 from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
-from tests.s3.faults import PASS, Asked, Fault, Meanwhile, Plan, When
+from tests.s3.faults import PASS, Fault, Meanwhile, Plan, ProxiedRequest, When
 
 PROGRAM = Path(sys.executable).parent / "reconcile-mirror"
 PREFIX = "team/fix-login/"
@@ -189,7 +189,7 @@ def once(fault: Fault, number: int = 1, of: str = "", method: str = "") -> Plan:
     """Do it to the `number`th request whose path has `of`, and to no other."""
     left = [number]
 
-    def plan(asked: Asked) -> Fault:
+    def plan(asked: ProxiedRequest) -> Fault:
         if of in asked.path and method in {"", asked.method}:
             left[0] -= 1
             if not left[0]:

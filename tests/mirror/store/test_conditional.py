@@ -14,7 +14,7 @@ from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.memory_store import MemoryBucket, MemoryStore, Request
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
-from tests.s3.faults import Asked, Fault, Pass, Strip, always
+from tests.s3.faults import Fault, Pass, ProxiedRequest, Strip, always
 
 
 def test_a_store_that_honours_conditions_is_left_as_it_was() -> None:
@@ -34,7 +34,7 @@ def test_the_real_server_honours_conditions(s3_server: S3Server) -> None:
     assert list(store.list("")) == []
 
 
-def _ignores_etags(asked: Asked) -> Fault:
+def _ignores_etags(asked: ProxiedRequest) -> Fault:
     return Strip("If-Match") if asked.method == "PUT" else Pass()
 
 

@@ -14,7 +14,18 @@ from reconcile.mirror.store.s3 import S3Store
 from tests.clocks import FakeClock
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
-from tests.s3.faults import Answer, Asked, Cut, Fault, Flip, Hang, Slow, When, always, first
+from tests.s3.faults import (
+    Answer,
+    Cut,
+    Fault,
+    Flip,
+    Hang,
+    ProxiedRequest,
+    Slow,
+    When,
+    always,
+    first,
+)
 from tests.s3.front import Front
 
 BODY = bytes(range(256)) * 1024
@@ -164,7 +175,7 @@ def test_requests_and_bytes_are_counted(before: Front, store: S3Store) -> None:
     store.put("packs/one", [BODY], DIGEST)
     assert store.get("packs/one").body == BODY
     assert [asked.method for asked in before.received] == ["PUT", "GET"]
-    assert before.received[0] == Asked(1, "PUT", before.received[1].path)
+    assert before.received[0] == ProxiedRequest(1, "PUT", before.received[1].path)
     assert (before.sent_bytes, before.got_bytes) == (len(BODY), len(BODY))
 
 

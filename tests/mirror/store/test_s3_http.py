@@ -17,7 +17,7 @@ from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import recorder
-from tests.s3.recorder import Recorder, Said
+from tests.s3.recorder import PreparedResponse, Recorder
 
 KEYS = StaticCredentials(AccessKeys("AKIAPUBLIC", "very-secret", "session-token"))
 
@@ -49,7 +49,7 @@ def test_a_condition_is_a_header_and_no_metadata(wire: Recorder, store: S3Store)
 def test_no_request_is_repeated_by_the_client_itself(
     wire: Recorder, store: S3Store, status: int
 ) -> None:
-    wire.answer = lambda _: Said(status, {"Retry-After": "7"})
+    wire.answer = lambda _: PreparedResponse(status, {"Retry-After": "7"})
     with pytest.raises(StoreAwayError) as caught:
         store.put_if("HEAD", b"body", ABSENT)
     assert caught.value.retry_after == 7
@@ -100,19 +100,23 @@ def test_a_proxy_of_the_environment_is_not_used(
 def test_what_was_compressed_by_somebody_comes_as_it_is_stored(
     wire: Recorder, store: S3Store
 ) -> None:
-    wire.answer = lambda _: Said(headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip")
+    wire.answer = lambda _: PreparedResponse(
+        headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip"
+    )
     assert store.get("key").body == b"\x1f\x8bno gzip"
 
 
 def test_a_server_that_knows_no_ranges_is_understood(wire: Recorder, store: S3Store) -> None:
-    wire.answer = lambda _: Said(body=b"0123456789")
+    wire.answer = lambda _: PreparedResponse(body=b"0123456789")
     assert store.get_range("key", 3, 4) == b"3456"
 
 
 def test_an_answer_that_is_not_s3s_is_told_from_a_missing_object(
     wire: Recorder, store: S3Store
 ) -> None:
-    wire.answer = lambda _: Said(404, {"Content-Type": "text/html"}, b"<html>nothing here")
+    wire.answer = lambda _: PreparedResponse(
+        404, {"Content-Type": "text/html"}, b"<html>nothing here"
+    )
     with pytest.raises(StoreError, match="does not speak S3") as caught:
         store.get("HEAD")
     assert type(caught.value) is StoreError
@@ -122,7 +126,7 @@ def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
     wire: Recorder, store: S3Store
 ) -> None:
     said = b"<Error><Code>Odd</Code><Message>you said very-secret session-token</Message></Error>"
-    wire.answer = lambda _: Said(403, {"Content-Type": "application/xml"}, said)
+    wire.answer = lambda _: PreparedResponse(403, {"Content-Type": "application/xml"}, said)
     with pytest.raises(DeniedError) as caught:
         store.get("HEAD")
     assert "Odd" in str(caught.value)
@@ -135,7 +139,9 @@ def test_a_server_without_deletes_of_many_is_asked_for_one_after_the_other(
     wire: Recorder, store: S3Store
 ) -> None:
     said = b"<Error><Code>NotImplemented</Code></Error>"
-    wire.answer = lambda asked: Said(501, body=said) if asked.method == "POST" else Said(204)
+    wire.answer = lambda asked: (
+        PreparedResponse(501, body=said) if asked.method == "POST" else PreparedResponse(204)
+    )
     store.delete(["a", "b"])
     store.delete(["c"])
     assert [(each.method, each.path) for each in wire.received] == [

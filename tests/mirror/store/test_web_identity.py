@@ -16,7 +16,7 @@ from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import buckets, recorder
 from tests.s3.access import S3Server
-from tests.s3.recorder import Received, Recorder, Said
+from tests.s3.recorder import PreparedResponse, Received, Recorder
 
 START = 1_700_000_000.0
 
@@ -28,7 +28,7 @@ class Sts:
     now: float = START
     given: int = 0
 
-    def __call__(self, _received: Received) -> Said:
+    def __call__(self, _received: Received) -> PreparedResponse:
         self.given += 1
         ends = datetime.fromtimestamp(self.now + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = (
@@ -38,7 +38,7 @@ class Sts:
             f"<SessionToken>t</SessionToken><Expiration>{ends}</Expiration>"
             "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
         )
-        return Said(body=body.encode())
+        return PreparedResponse(body=body.encode())
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_while_sts_is_away_keys_that_still_hold_are_used(
     identity: WebIdentityCredentials, server: Recorder, sts: Sts
 ) -> None:
     held = identity.get_keys()
-    server.answer = lambda _: Said(503)
+    server.answer = lambda _: PreparedResponse(503)
     sts.now += 3600 - 10
     assert identity.get_keys() == held
     sts.now += 11
@@ -123,7 +123,7 @@ def test_a_refusal_says_what_to_look_at(
     identity: WebIdentityCredentials, server: Recorder, code: str, words: str
 ) -> None:
     said = f"<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
-    server.answer = lambda _: Said(403, body=said.encode())
+    server.answer = lambda _: PreparedResponse(403, body=said.encode())
     with pytest.raises(DeniedError, match=words) as caught:
         identity.get_keys()
     assert "jwt-one" not in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_token_that_is_not_there_or_empty_is_named(
 def test_nonsense_from_sts_is_asked_for_again(
     identity: WebIdentityCredentials, server: Recorder
 ) -> None:
-    server.answer = lambda _: Said(body=b"<html>")
+    server.answer = lambda _: PreparedResponse(body=b"<html>")
     with pytest.raises(StoreAwayError, match="cannot be read"):
         identity.get_keys()
 
