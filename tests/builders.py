@@ -1,7 +1,7 @@
-"""Values for tests, each with defaults, so that a test names only what it is about.
+"""Builders of sessions, manifests, live objects and plans, with defaults for every field.
 
-Live objects come as a server gives them after our apply: with UID, resourceVersion, an owner
-reference to the session's Record, and managedFields that tell what we own.
+Live objects are those that a server returns after an apply: with UID, resourceVersion, an owner
+reference to the session's Record, and managedFields with our fields.
 """
 
 import copy
@@ -65,7 +65,7 @@ def session_id(name=NAME, namespace=NAMESPACE) -> SessionId:
 
 
 def session(name=NAME, namespace=NAMESPACE, **fields) -> Session:
-    """A running session that has nothing of its own; `fields` are those of `Session`."""
+    """A running session with an empty spec; `fields` are those of `Session`."""
     defaults = {
         "id": SessionId(namespace, name),
         "origin": Origin(f"desired/{namespace}/{name}.yaml", 1, 1),
@@ -80,7 +80,7 @@ def session(name=NAME, namespace=NAMESPACE, **fields) -> Session:
 
 
 def body(kind: str, name: str, api_version="v1", metadata=None, **fields) -> dict[str, Any]:
-    """An object as a template renders it."""
+    """An object in the form that a template renders."""
     return {
         "apiVersion": api_version,
         "kind": kind,
@@ -118,21 +118,21 @@ def manifest(rendered, of: Session | None = None, installation=INSTALLATION) -> 
 
 
 def wanted(*rendered, of: Session | None = None, installation=INSTALLATION) -> DesiredSession:
-    """A session and what is wanted of it; without bodies a ConfigMap, a Service and a Pod."""
+    """A desired session with these bodies, by default a ConfigMap, a Service and a Pod."""
     of = of or session()
-    bodies = rendered or trio(of.id.name)
+    bodies = rendered or session_bodies(of.id.name)
     return build_desired_session(
         of, installation, [manifest(each, of, installation) for each in bodies]
     )
 
 
-def trio(name=NAME) -> tuple[dict[str, Any], ...]:
-    """What the smallest real session has beside its Record."""
+def session_bodies(name=NAME) -> tuple[dict[str, Any], ...]:
+    """The smallest realistic set of objects of a session besides its Record."""
     return pod(f"{name}-runner"), service(name), config_map(f"{name}-inputs")
 
 
 def desired(*sessions: DesiredSession, policy: Policy | None = None, **fields) -> DesiredState:
-    """One revision; `fields` are those of `Desired`."""
+    """One revision; `fields` are those of `DesiredState`."""
     return DesiredState(
         policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields
     )
@@ -156,7 +156,7 @@ def ref_of_object(obj: Mapping[str, Any]) -> ObjectRef:
 
 
 def uid_of(ref: ObjectRef) -> str:
-    """The UID that live objects have here: equal identities have equal UIDs."""
+    """The UID of live objects in tests: equal identities have equal UIDs."""
     return f"uid-{ref.kind}-{ref.namespace}-{ref.name}".lower()
 
 
@@ -165,7 +165,7 @@ def live_ref(ref: ObjectRef, resource_version="1") -> LiveRef:
 
 
 def live(of: Manifest, *, owner_uid: str | None = None, resource_version="1") -> dict[str, Any]:
-    """A manifest as it lives after its first apply; without `owner_uid` nobody owns it."""
+    """The live object of a manifest after its first apply; `owner_uid` is the UID of its owner."""
     return applied(
         {
             "apiVersion": of.kind.api_version,
@@ -178,12 +178,12 @@ def live(of: Manifest, *, owner_uid: str | None = None, resource_version="1") ->
                 "creationTimestamp": TIME,
             },
         },
-        declared(of, owner_uid),
+        body_with_owner(of, owner_uid),
     )
 
 
-def declared(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
-    """What is applied: the manifest's body and its owner."""
+def body_with_owner(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
+    """The body to apply: that of the manifest with its owner reference."""
     result = copy.deepcopy(dict(of.body))
     if owner_uid is not None:
         result["metadata"]["ownerReferences"] = [build_owner_reference(of.session, owner_uid)]
@@ -191,14 +191,14 @@ def declared(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
 
 
 def applied(before: Mapping[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a body over an object and let our manager own it, as an apply of new fields would."""
+    """Merge a body into an object and let our manager own its fields, as an apply does."""
     result = copy.deepcopy({**before, **apply})
     result["metadata"] = copy.deepcopy({**before["metadata"], **apply["metadata"]})
     return owned(result, apply)
 
 
 def owned(obj: dict[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
-    """Set our entry in managedFields to what an apply of this body owns."""
+    """Set our entry in managedFields to the fields of this body. Changes `obj`."""
     kind = Kind(apply["apiVersion"], apply["kind"])
     return manage(
         obj,
@@ -212,7 +212,7 @@ def owned(obj: dict[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:
 def live_session(
     of: DesiredSession, *, resource_version="1", pod_phase="Running"
 ) -> list[dict[str, Any]]:
-    """Everything of a session as it lives: the Record, and what belongs to it."""
+    """All live objects of a session: the Record and its dependents."""
     record, *others = of.manifests
     uid = uid_of(record.ref)
     objects = [live(record, resource_version=resource_version)]
@@ -221,7 +221,7 @@ def live_session(
 
 
 def in_phase(obj: Mapping[str, Any], phase: str) -> dict[str, Any]:
-    """A live pod in a phase; in `Pending` no container has run."""
+    """A live pod in a phase; in `Pending` no container has started."""
     states = {
         "Pending": {"waiting": {"reason": "ContainerCreating"}},
         "Running": {"running": {"startedAt": TIME}},
@@ -242,9 +242,9 @@ def terminating(obj: Mapping[str, Any]) -> dict[str, Any]:
 def manage(
     obj: dict[str, Any], manager: str, fields, *, operation="Update", time=KUBECTL_TIME
 ) -> dict[str, Any]:
-    """Set one manager's entry in managedFields; empty fields take it away. Changes `obj`."""
+    """Set one manager's entry in managedFields; empty fields remove it. Changes `obj`."""
     entries = obj["metadata"].get("managedFields", [])
-    kept = [e for e in entries if (e["manager"], e["operation"]) != (manager, operation)]
+    others = [e for e in entries if (e["manager"], e["operation"]) != (manager, operation)]
     entry = {
         "manager": manager,
         "operation": operation,
@@ -253,12 +253,12 @@ def manage(
         "fieldsType": "FieldsV1",
         "fieldsV1": fields,
     }
-    obj["metadata"]["managedFields"] = [*kept, entry] if fields else kept
+    obj["metadata"]["managedFields"] = [*others, entry] if fields else others
     return obj
 
 
 def taken_over(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> dict[str, Any]:
-    """Let another manager own some fields, and us no longer, as its update of them does."""
+    """Move the ownership of some fields to another manager, as its update of them does."""
     ours = subtract_field_sets(find_manager_fields(obj, FIELD_MANAGER) or {}, fields)
     theirs = union_field_sets(
         find_manager_fields(obj, manager, entry.get("operation", "Update")) or {}, fields
@@ -268,26 +268,27 @@ def taken_over(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> 
 
 
 def co_owned(obj: dict[str, Any], fields, manager="kubectl-edit", **entry) -> dict[str, Any]:
-    """Let another manager own some fields beside us, as its apply of equal values does."""
+    """Let another manager share the ownership of some fields, as its apply of equal values does."""
     return manage(obj, manager, fields, **entry)
 
 
-def stranger(of: Manifest, **metadata) -> dict[str, Any]:
-    """An object of a manifest's name that somebody else has made, with nothing of ours on it."""
-    found = live(of)
+def foreign_object(of: Manifest, **metadata) -> dict[str, Any]:
+    """An object with a manifest's name that another client created, without our labels."""
+    obj = live(of)
     labels = {
         name: value
-        for name, value in found["metadata"]["labels"].items()
+        for name, value in obj["metadata"]["labels"].items()
         if name not in {LABEL_INSTALLATION, LABEL_SESSION}
     }
-    found["metadata"] = {**found["metadata"], "labels": labels, "annotations": {}, **metadata}
-    return manage(found, FIELD_MANAGER, {}, operation="Apply")
+    obj["metadata"] = {**obj["metadata"], "labels": labels, "annotations": {}, **metadata}
+    return manage(obj, FIELD_MANAGER, {}, operation="Apply")
 
 
-def look(of: DesiredState, objects=(), memo=None) -> LiveState:
+def live_state_of(of: DesiredState, objects=(), memo=None) -> LiveState:
+    """The live state for a desired state and some live objects."""
     return observe(of, objects, memo or {})
 
 
-def plan(of: DesiredState, objects=(), strangers: ForeignObjects | None = None, *, prune=True):
-    """The plan over some live objects."""
-    return make_plan(of, look(of, objects), strangers or ForeignObjects(), prune=prune)
+def plan(of: DesiredState, objects=(), foreign: ForeignObjects | None = None, *, prune=True):
+    """The plan for some live objects; `foreign` are objects of others with our names."""
+    return make_plan(of, live_state_of(of, objects), foreign or ForeignObjects(), prune=prune)

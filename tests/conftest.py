@@ -1,4 +1,4 @@
-"""One real server of each kind for the whole run, shared by all workers of pytest-xdist."""
+"""One real server of each kind for the complete run, shared by all workers of pytest-xdist."""
 
 import contextlib
 import fcntl
@@ -17,23 +17,23 @@ from tests.controlplane.errors import ControlPlaneMissing
 from tests.s3 import ceph, motoserver
 from tests.s3.access import S3Server
 
-# Whoever starts a run in the background has it, and all that it starts, ignore Ctrl-C.
+# A shell that starts a run in the background makes it and its children ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _Server = TypeVar("_Server")
 WITHOUT_SERVER = "no real server"
-"""How the reason of every skip begins that comes from there being none."""
+"""The beginning of the reason of every skip for lack of a server."""
 
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A running control plane; tests take a namespace of their own from it.
+    """A running control plane; each test creates its own namespace.
 
-    The first worker that asks starts it, and stops it when no other uses it any more. Where none
-    can be had, tests are skipped, with CI=true they fail.
+    The first worker that needs it starts it, and stops it when no other worker uses it. If it
+    cannot be started, tests are skipped; with CI=true they fail.
     """
     folder = _folder(tmp_path_factory, "controlplane")
-    with _or_loudly_none():
+    with _skip_if_missing():
         ready, attach = folder / HANDLE, lambda: ControlPlane.attach(folder)
         with _shared(folder, ready, attach, lambda: server.running(folder)) as plane:
             yield plane
@@ -41,12 +41,12 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A running Ceph, which checks keys; tests take a bucket of their own.
+    """A running Ceph, which checks keys; each test creates its own bucket.
 
-    Started, stopped and missed as `control_plane` is.
+    It is started, stopped and skipped like `control_plane`.
     """
     folder = _folder(tmp_path_factory, "s3")
-    with _or_loudly_none():
+    with _skip_if_missing():
         ready = folder / "s3.json"
         start = lambda: ceph.running(folder / "ceph", ready)  # noqa: E731
         with _shared(folder, ready, lambda: S3Server.attach(ready), start) as server:
@@ -62,7 +62,7 @@ def _folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _or_loudly_none() -> Iterator[None]:
+def _skip_if_missing() -> Iterator[None]:
     try:
         yield
     except ControlPlaneMissing as missing:
@@ -82,34 +82,34 @@ def _shared(
         users = stack.enter_context((folder / "users").open("w"))
         with (folder / "starting").open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
-            # Before the look at the handle: a server that is being stopped is waited for.
+            # Before the handle is checked, so that a server that is being stopped is waited for.
             fcntl.flock(users, fcntl.LOCK_SH)
             if ready.exists():
-                found = attach()
+                server = attach()
             else:
-                found = stack.enter_context(start())
-                # Called before the server is stopped: waits until no other worker has its share.
+                server = stack.enter_context(start())
+                # Called before the server is stopped: waits for the locks of other workers.
                 stack.callback(fcntl.flock, users, fcntl.LOCK_EX)
-        yield found
+        yield server
 
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[S3Server]:
-    """An S3 server in this worker, which checks no key; tests take a bucket of their own."""
+    """An S3 server in this worker; it checks no keys, and each test creates its own bucket."""
     with motoserver.running() as server:
         yield server
 
 
 @pytest.fixture
 def with_controllers(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane, if it collects garbage and ends namespaces."""
+    """The control plane, if it has a controller manager."""
     if not control_plane.has_controller_manager:
         pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
     return control_plane
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say it loud where tests were skipped for want of a server."""
+    """Report prominently which tests were skipped for lack of a server."""
     skipped = [
         report.longrepr[2]
         for report in terminalreporter.getreports("skipped")

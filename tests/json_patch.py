@@ -1,4 +1,4 @@
-"""JSON Patch (RFC 6902) as far as plans use it: add, replace and remove."""
+"""JSON Patch (RFC 6902) with the operations of plans: add, replace and remove."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -6,15 +6,16 @@ from typing import Any
 
 
 def patched(body: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
-    """Carry out operations one after another; KeyError or IndexError where a place is not there."""
+    """Apply operations in order; raises KeyError or IndexError if a path does not exist."""
     body = copy.deepcopy(body)
     for operation in operations:
         *parents, last = [
-            step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]
+            segment.replace("~1", "/").replace("~0", "~")
+            for segment in operation["path"].split("/")[1:]
         ]
         node = body
-        for step in parents:
-            node = node[int(step)] if isinstance(node, list) else node[step]
+        for segment in parents:
+            node = node[int(segment)] if isinstance(node, list) else node[segment]
         _change(node, last, operation)
     return body
 

@@ -45,7 +45,7 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def violations(pod_spec: Mapping[str, Any]) -> list[str]:
-    """Name every rule that a pod's `spec` breaks, with the field; empty for a restricted pod."""
+    """List every rule that a pod's `spec` violates, with the field; empty for a restricted pod."""
     found = list(_pod(pod_spec))
     context = _context(pod_spec)
     for field in ("initContainers", "containers", "ephemeralContainers"):
@@ -65,7 +65,7 @@ def _pod(spec: Mapping[str, Any]) -> Iterator[str]:
     context = _context(spec)
     for sysctl in context.get("sysctls") or ():
         if sysctl["name"] not in _SYSCTLS:
-            yield f"securityContext.sysctls[{sysctl['name']}] is not a safe one"
+            yield f"securityContext.sysctls[{sysctl['name']}] is not a safe sysctl"
     yield from _shared(context)
 
 
@@ -88,7 +88,7 @@ def _container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator
 
 
 def _shared(context: Mapping[str, Any]) -> Iterator[str]:
-    """The rules that hold for a pod's security context as they do for a container's."""
+    """The rules for the security contexts of both pods and containers."""
     if (context.get("windowsOptions") or {}).get("hostProcess"):
         yield "securityContext.windowsOptions.hostProcess must not be set"
     if context.get("runAsUser") == 0:

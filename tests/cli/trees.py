@@ -1,4 +1,4 @@
-"""Session files in a folder, an embedded cluster in a file, and the program run on both."""
+"""Session files in a folder, an embedded cluster in a file, and runs of the program on both."""
 
 import json
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ BROKEN = "initialPromt: work"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run of the program ended."""
+class RunResult:
+    """The exit code and output of a run of the program."""
 
     code: int
     out: str
@@ -26,14 +26,14 @@ class Ended:
 
     @property
     def json(self):
-        """The document on standard output, which is as its schema says."""
+        """The document on standard output, validated against its schema."""
         document = json.loads(self.out)
         jsonschema.validate(document, build_report_schema())
         return document
 
 
 class Tree:
-    """A folder `desired` and a cluster beside it; `go` runs the program on them."""
+    """A folder `desired` and a cluster file next to it; `go` runs the program on them."""
 
     def __init__(self, folder: Path, capsys):
         self.root = folder / "desired"
@@ -56,24 +56,24 @@ class Tree:
         return self
 
     def go(self, command, *arguments):
-        """Run a command on the folder and, if it wants one, on the embedded cluster."""
-        where = ["--cluster", f"embedded:{self.state}"]
-        wants_cluster = command in {"diff", "apply", "status"}
-        return self.run(command, str(self.root), *(where if wants_cluster else []), *arguments)
+        """Run a command on the folder and, if the command needs one, on the embedded cluster."""
+        cluster = ["--cluster", f"embedded:{self.state}"]
+        needs_cluster = command in {"diff", "apply", "status"}
+        return self.run(command, str(self.root), *(cluster if needs_cluster else []), *arguments)
 
     def run(self, *arguments):
         self._capsys.readouterr()
         code = run_reconcile_cli(list(arguments))
-        said = self._capsys.readouterr()
-        assert "Traceback" not in said.out
-        return Ended(int(code), said.out, said.err)
+        output = self._capsys.readouterr()
+        assert "Traceback" not in output.out
+        return RunResult(int(code), output.out, output.err)
 
     @property
     def cluster(self):
         return EmbeddedCluster(self.state)
 
     def edit(self, kind, name, *operations):
-        """Change an object as somebody else."""
+        """Change an object as another manager."""
         return self.cluster.edit(ref_of(kind, name), operations, "stranger")
 
     def objects(self):

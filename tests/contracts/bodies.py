@@ -1,10 +1,11 @@
-"""Objects to apply, as small as each kind allows."""
+"""Minimal objects of each kind, to apply."""
 
 from typing import Any
 
 from reconcile.core.errors import NotFoundError
-from reconcile.core.model import Kind, KubeObject, ObjectRef
+from reconcile.core.model import Kind, KubeObject
 from reconcile.engine.ports import ApplyOptions, Cluster
+from tests.builders import kind_of
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
 POD = Kind("v1", "Pod")
@@ -37,7 +38,7 @@ def config_map(namespace: str, name: str = "one", **fields: Any) -> Body:
 
 
 def pod(namespace: str, container: Body | None = None, **spec: Any) -> Body:
-    """A pod of one container that mounts no token; it never gets to a node by itself."""
+    """A pod of one container without a token; it is never scheduled."""
     runner = {"name": "runner", "image": "registry.example/runner:1", **(container or {})}
     defaults = {"automountServiceAccountToken": False, "containers": [runner]}
     return body(POD, namespace, spec={**defaults, **spec})
@@ -46,16 +47,6 @@ def pod(namespace: str, container: Body | None = None, **spec: Any) -> Body:
 def service(namespace: str, *ports: int, **spec: Any) -> Body:
     listed = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in ports]
     return body(SERVICE, namespace, spec={"selector": {"app": "a"}, "ports": listed, **spec})
-
-
-def ref(obj: KubeObject) -> ObjectRef:
-    group = Kind(obj["apiVersion"], obj["kind"]).group
-    metadata = obj["metadata"]
-    return ObjectRef(group, obj["kind"], metadata["namespace"], metadata["name"])
-
-
-def kind_of(obj: KubeObject) -> Kind:
-    return Kind(obj["apiVersion"], obj["kind"])
 
 
 def uid(obj: KubeObject) -> str:
@@ -67,7 +58,7 @@ def version(obj: KubeObject) -> str:
 
 
 def owner(obj: KubeObject) -> Body:
-    """An owner reference, as the reconciler sets it."""
+    """An owner reference like those of the reconciler."""
     return {
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],

@@ -1,4 +1,4 @@
-"""The two worlds that the contract suite judges: an API server in memory, and a real one."""
+"""The two clusters that the contract suite tests: an API server in memory, and a real one."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,9 @@ from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.server import EmbeddedSettings
 from reconcile.adapters.kube.connect import connect
 from reconcile.adapters.kube.discovery import WELL_KNOWN
-from reconcile.core.model import Kind, KubeObject, ObjectRef
+from reconcile.core.model import Kind, KubeObject
 from reconcile.engine.ports import Cluster
+from tests.builders import ref_of_object
 from tests.controlplane import waiting
 from tests.controlplane.access import ControlPlane
 
@@ -19,7 +20,7 @@ Operations = Sequence[Mapping[str, Any]]
 
 USER = "alice"
 RIGHTS = ["get", "list", "create", "patch", "delete"]
-"""The verbs that `deploy/` grants; here for every kind that is tried."""
+"""The verbs that `deploy/` grants, here for every tested kind."""
 
 GROUPS = {
     "": [
@@ -36,7 +37,7 @@ GROUPS = {
 
 
 class OtherClient(Protocol):
-    """Somebody else who writes to the same cluster."""
+    """Another client that writes to the same cluster."""
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
         """Change an object by a JSON Patch, as the manager `stranger`."""
@@ -49,7 +50,7 @@ class OtherClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClusterUnderTest:
-    """A cluster with a namespace to play in; `eventually` waits for what a controller does."""
+    """A cluster with a namespace for the test; `eventually` waits for the work of controllers."""
 
     cluster: Cluster
     namespace: str
@@ -60,15 +61,12 @@ class ClusterUnderTest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedClient:
-    """Uses what the embedded cluster offers beyond the port."""
+    """Uses methods of the embedded cluster that are not in the port."""
 
     cluster: EmbeddedCluster
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
-        metadata = obj["metadata"]
-        group = Kind(obj["apiVersion"], obj["kind"]).group
-        ref = ObjectRef(group, obj["kind"], metadata["namespace"], metadata["name"])
-        return self.cluster.edit(ref, operations, "stranger")
+        return self.cluster.edit(ref_of_object(obj), operations, "stranger")
 
     def create(self, body: KubeObject) -> KubeObject:
         return self.cluster.create(body, "stranger")
@@ -76,7 +74,7 @@ class EmbeddedClient:
 
 @dataclass(frozen=True, slots=True)
 class RealClient:
-    """Sends plain requests, as another client would."""
+    """Sends plain HTTP requests."""
 
     plane: ControlPlane
 
@@ -103,7 +101,7 @@ def _collection(obj: KubeObject) -> str:
 
 
 def embedded() -> ClusterUnderTest:
-    """Make an empty embedded cluster whose time stands still and whose UIDs count."""
+    """Make an empty embedded cluster with a fixed time and numbered UIDs."""
     numbers = itertools.count(1)
     settings = EmbeddedSettings(
         now=lambda: "2026-01-31T12:00:00Z",
@@ -122,7 +120,7 @@ def embedded() -> ClusterUnderTest:
 
 @contextmanager
 def real(plane: ControlPlane) -> Iterator[ClusterUnderTest]:
-    """Give a fresh namespace on a real server to a user with no more rights than ours has."""
+    """Make a namespace on a real server, for a user with the rights of the reconciler only."""
     _grant(plane)
     cluster = connect(str(plane.kubeconfig(USER)), None)
     try:

@@ -1,4 +1,4 @@
-"""Every case of the contract runs in both worlds."""
+"""Every test of the contract runs on both clusters."""
 
 from collections.abc import Iterator
 

@@ -6,6 +6,7 @@ import pytest
 
 from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from reconcile.core.model import Kind
+from tests.builders import kind_of, ref_of_object
 from tests.contracts.bodies import (
     CONFIG_MAP,
     DRY,
@@ -16,9 +17,7 @@ from tests.contracts.bodies import (
     body,
     config_map,
     exists,
-    kind_of,
     pod,
-    ref,
     service,
     uid,
     version,
@@ -105,11 +104,11 @@ def test_a_kind_that_is_not_served_has_nothing_and_takes_nothing(cluster, namesp
     with pytest.raises(NotFoundError, match="Unheard"):
         cluster.get(UNKNOWN, namespace, "one")
     with pytest.raises(NotFoundError, match="Unheard"):
-        cluster.delete(UNKNOWN, ref(unheard), NOBODYS_UID)
+        cluster.delete(UNKNOWN, ref_of_object(unheard), NOBODYS_UID)
 
 
 def test_what_is_not_there_cannot_be_read_patched_or_deleted(cluster, namespace):
-    absent = ref(config_map(namespace, "absent"))
+    absent = ref_of_object(config_map(namespace, "absent"))
     with pytest.raises(NotFoundError, match="absent"):
         cluster.get(CONFIG_MAP, namespace, "absent")
     with pytest.raises(NotFoundError, match="absent"):
@@ -164,7 +163,7 @@ def test_a_dry_run_of_a_change_changes_nothing(cluster, namespace):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
     operations = [{"op": "replace", "path": "/data/a", "value": "2"}]
     assert cluster.apply(config_map(namespace, data={"a": "2"}), DRY)["data"] == {"a": "2"}
-    patched = cluster.patch(CONFIG_MAP, ref(applied), operations, dry_run=True)
+    patched = cluster.patch(CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
     assert patched["data"] == {"a": "2"}
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
 
@@ -181,7 +180,7 @@ def test_a_json_patch_gives_what_the_apply_gives(cluster, namespace):
         {"op": "add", "path": "/metadata/labels", "value": {}},
         {"op": "add", "path": "/metadata/labels/x~1y", "value": "z"},
     ]
-    by_patch = cluster.patch(CONFIG_MAP, ref(applied), operations, dry_run=True)
+    by_patch = cluster.patch(CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
     by_apply = cluster.apply(wanted, DRY)
     assert by_patch["data"] == by_apply["data"] == wanted["data"]
     assert by_patch["metadata"]["labels"] == by_apply["metadata"]["labels"] == labels
@@ -195,7 +194,7 @@ def test_a_json_patch_moves_through_lists_by_index(cluster, namespace):
         {"op": "move", "from": "/spec/ports/2", "path": "/spec/ports/0"},
         {"op": "remove", "path": "/spec/ports/2"},
     ]
-    patched = cluster.patch(kind_of(applied), ref(applied), operations, dry_run=False)
+    patched = cluster.patch(kind_of(applied), ref_of_object(applied), operations, dry_run=False)
     assert [port["port"] for port in patched["spec"]["ports"]] == [82, 80, 83]
     assert cluster.get(kind_of(applied), namespace, "one") == patched
 
@@ -221,7 +220,7 @@ def test_a_json_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operat
         {"op": "add", "path": "/metadata/finalizers", "value": []},
     ]
     with pytest.raises(ConflictError):
-        cluster.patch(CONFIG_MAP, ref(applied), [*change, operation], dry_run=False)
+        cluster.patch(CONFIG_MAP, ref_of_object(applied), [*change, operation], dry_run=False)
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
 
 

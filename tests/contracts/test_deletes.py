@@ -3,6 +3,7 @@
 import pytest
 
 from reconcile.core.errors import ConflictError, NotFoundError
+from tests.builders import ref_of_object
 from tests.contracts.bodies import (
     CONFIG_MAP,
     NOBODYS_UID,
@@ -12,7 +13,6 @@ from tests.contracts.bodies import (
     exists,
     owner,
     pod,
-    ref,
     uid,
 )
 
@@ -20,17 +20,17 @@ from tests.contracts.bodies import (
 def test_exactly_the_object_with_the_uid_is_deleted(cluster, namespace):
     applied = cluster.apply(config_map(namespace), OURS)
     with pytest.raises(ConflictError):
-        cluster.delete(CONFIG_MAP, ref(applied), NOBODYS_UID)
+        cluster.delete(CONFIG_MAP, ref_of_object(applied), NOBODYS_UID)
     assert exists(cluster, applied)
-    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+    cluster.delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
     assert not exists(cluster, applied)
     with pytest.raises(NotFoundError):
-        cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+        cluster.delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
 
 
 def test_what_is_created_again_has_another_uid(cluster, namespace):
     first = cluster.apply(config_map(namespace), OURS)
-    cluster.delete(CONFIG_MAP, ref(first), uid(first))
+    cluster.delete(CONFIG_MAP, ref_of_object(first), uid(first))
     second = cluster.apply(config_map(namespace), OURS)
     assert uid(first) != uid(second)
 
@@ -43,7 +43,7 @@ def test_what_is_owned_goes_with_its_owner(world, cluster, namespace):
     below = {"ownerReferences": [owner(cluster.apply(owned, OURS))]}
     cluster.apply(config_map(namespace, "below", metadata=below), OURS)
     bystander = cluster.apply(config_map(namespace, "bystander"), OURS)
-    cluster.delete(CONFIG_MAP, ref(record), uid(record))
+    cluster.delete(CONFIG_MAP, ref_of_object(record), uid(record))
     for name in ("owned", "below"):
         gone = config_map(namespace, name)
         world.eventually(name, lambda gone=gone: not exists(cluster, gone))
@@ -62,7 +62,7 @@ def test_what_names_an_owner_that_never_was_goes(world, cluster, namespace):
 
 def test_a_pod_that_is_on_no_node_is_gone_at_once(cluster, namespace):
     applied = cluster.apply(pod(namespace), OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     assert not exists(cluster, applied)
 
 
@@ -70,18 +70,18 @@ def test_a_pod_on_a_node_has_its_grace_period(cluster, namespace):
     body = pod(namespace, nodeName="node", terminationGracePeriodSeconds=600)
     applied = cluster.apply(body, OURS)
     assert "deletionTimestamp" not in applied["metadata"]
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     ending = cluster.get(POD, namespace, "one")
     assert ending["metadata"]["deletionTimestamp"] > applied["metadata"]["creationTimestamp"]
     assert ending["metadata"]["deletionGracePeriodSeconds"] == 600
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     assert cluster.get(POD, namespace, "one") == ending
 
 
 def test_an_apply_onto_an_object_that_ends_neither_fails_nor_revives_it(cluster, namespace):
     body = pod(namespace, nodeName="node")
     applied = cluster.apply(body, OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     body["metadata"]["labels"] = {"a": "b"}
     again = cluster.apply(body, OURS)
     assert uid(again) == uid(applied)
@@ -92,7 +92,7 @@ def test_an_apply_onto_an_object_that_ends_neither_fails_nor_revives_it(cluster,
 def test_an_object_with_a_finalizer_goes_when_that_is_taken_off(cluster, namespace):
     held = config_map(namespace, metadata={"finalizers": ["example.com/hold"]})
     applied = cluster.apply(held, OURS)
-    cluster.delete(CONFIG_MAP, ref(applied), uid(applied))
+    cluster.delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
     assert "deletionTimestamp" in cluster.get(CONFIG_MAP, namespace, "one")["metadata"]
     cluster.apply(config_map(namespace), OURS)
     assert not exists(cluster, applied)

@@ -13,16 +13,15 @@ from reconcile.core.fields.managed_fields import (
 from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.model import Kind
 from reconcile.engine.ports import ApplyOptions
+from tests.builders import kind_of, ref_of_object
 from tests.contracts.bodies import (
     FORCED,
     OTHERS,
     OURS,
     body,
     config_map,
-    kind_of,
     owner,
     pod,
-    ref,
     service,
     version,
 )
@@ -294,7 +293,7 @@ def test_giving_up_a_shared_field_is_a_write(cluster, namespace):
 def test_an_edit_under_our_name_is_not_our_apply(cluster, namespace):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
     change = set_value("/data/a", "2")
-    patched = cluster.patch(kind_of(applied), ref(applied), change, dry_run=False)
+    patched = cluster.patch(kind_of(applied), ref_of_object(applied), change, dry_run=False)
     assert managed(patched) == {("reconcile", "Update"): {("f:data", "f:a")}}
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map(namespace, data={"a": "1"}), OURS)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError
 from reconcile.core.fields.managed_fields import iter_managed_fields, iter_owned_paths
 from reconcile.engine.ports import ApplyOptions
+from tests.builders import kind_of, ref_of_object
 from tests.contracts import clusters
-from tests.contracts.bodies import config_map, kind_of, pod, ref, service
+from tests.contracts.bodies import config_map, pod, service
 
 pytestmark = pytest.mark.cluster
 
@@ -93,7 +94,11 @@ def carried_out(world, history, name):
     for write, options in history:
         try:
             if options is None:
-                yield seen(world.cluster.patch(kind_of(known), ref(known), [write], dry_run=False))
+                yield seen(
+                    world.cluster.patch(
+                        kind_of(known), ref_of_object(known), [write], dry_run=False
+                    )
+                )
                 continue
             make, fields = write
             known = make(world.namespace, fields)

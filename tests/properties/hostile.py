@@ -1,4 +1,4 @@
-"""Plans whose every text was chosen by somebody who wants the comment to be his."""
+"""Plans in which an attacker chose every text, to add markup to the comment."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -29,9 +29,9 @@ from reconcile.core.report.view import LiveCluster, OtherRevision, PlanReport
 from tests.core.report.sample_plans import LIVE
 
 HOSTILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A whole plan is much to think up on a busy machine."""
+"""Generating a complete plan is slow on a busy machine."""
 
-WEAPONS = (
+PAYLOADS = (
     "```",
     "`````",
     "`",
@@ -85,7 +85,7 @@ WEAPONS = (
     "word ",
 )
 
-texts = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=5), max_size=6).map("".join)
+texts = st.lists(st.sampled_from(PAYLOADS) | st.text(max_size=5), max_size=6).map("".join)
 words = texts.filter(bool)
 sessions = st.builds(SessionId, st.just("team-a") | words, words)
 segments = st.one_of(
@@ -108,9 +108,9 @@ causes = st.just(Commit()) | st.builds(Drift, texts, texts)
 @st.composite
 def fields(draw):
     at = (draw(words), *draw(st.lists(segments, max_size=4)))
-    known = draw(st.booleans())
+    has_path = draw(st.booleans())
     sides = draw(values | st.just(ABSENT)), draw(values)
-    return FieldChange(format_path(at), *sides, draw(effects), draw(causes), at if known else ())
+    return FieldChange(format_path(at), *sides, draw(effects), draw(causes), at if has_path else ())
 
 
 @st.composite

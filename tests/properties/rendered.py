@@ -1,4 +1,4 @@
-"""A comment as GitHub's own renderer makes it, and what must hold of it whatever is in it."""
+"""Renders a comment with GitHub's renderer, and checks that untrusted text adds no markup."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from html.parser import HTMLParser
 import cmarkgfm
 from cmarkgfm.cmark import Options
 
-OURS = {
+ALLOWED_TAGS = {
     *("h3", "p", "strong", "ul", "li", "code", "pre", "details", "summary"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
-ATTRIBUTES = {"align", "lang", "class"}
+ALLOWED_ATTRIBUTES = {"align", "lang", "class"}
 _MENTION = re.compile(r"@\w|#\d")
 
 
 @dataclass
 class Rendered:
-    """What a comment became: its tags in order, and its texts by where they stand."""
+    """A rendered comment: its tags in order, and its texts by the kind of element."""
 
     marker: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
@@ -29,51 +29,51 @@ class Rendered:
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found = Rendered()
+        self.rendered = Rendered()
         self.open: list[str] = []
 
     def handle_starttag(self, tag, attrs):
-        assert tag in OURS, f"a tag of somebody else: <{tag}>"
-        assert {name for name, _ in attrs} <= ATTRIBUTES, attrs
-        self.found.tags.append(tag)
+        assert tag in ALLOWED_TAGS, f"a foreign tag: <{tag}>"
+        assert {name for name, _ in attrs} <= ALLOWED_ATTRIBUTES, attrs
+        self.rendered.tags.append(tag)
         self.open.append(tag)
         if tag == "pre":
-            self.found.fences.append("")
+            self.rendered.fences.append("")
         elif tag == "code" and "pre" not in self.open:
-            self.found.spans.append("")
+            self.rendered.spans.append("")
 
     def handle_endtag(self, tag):
         assert self.open, f"</{tag}> closes nothing"
         assert self.open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_comment(self, data):
-        self.found.marker.append(data)
+        self.rendered.marker.append(data)
 
     def handle_decl(self, decl):
-        raise AssertionError(f"a declaration of somebody else: {decl}")
+        raise AssertionError(f"a foreign declaration: {decl}")
 
     unknown_decl = handle_decl
     handle_pi = handle_decl
 
     def handle_data(self, data):
         if "pre" in self.open:
-            self.found.fences[-1] += data
+            self.rendered.fences[-1] += data
         elif "code" in self.open:
-            self.found.spans[-1] += data
+            self.rendered.spans[-1] += data
         else:
-            self.found.prose.append(data)
+            self.rendered.prose.append(data)
 
 
 def render(comment: str) -> Rendered:
-    """Render a comment; fails where anything is in it that is not ours, or is not closed."""
+    """Render a comment; fails for a foreign or unclosed tag."""
     options = Options.CMARK_OPT_UNSAFE | Options.CMARK_OPT_GITHUB_PRE_LANG
     reader = _Reader()
     reader.feed(cmarkgfm.github_flavored_markdown_to_html(comment, options))
     reader.close()
     assert reader.open == []
-    found = reader.found
-    assert len(found.marker) == 1
-    assert found.tags.count("details") == found.tags.count("summary")
-    said = "".join(found.prose)
-    assert not _MENTION.search(said), said
-    return found
+    rendered = reader.rendered
+    assert len(rendered.marker) == 1
+    assert rendered.tags.count("details") == rendered.tags.count("summary")
+    prose = "".join(rendered.prose)
+    assert not _MENTION.search(prose), prose
+    return rendered

@@ -1,4 +1,4 @@
-"""Trees of sessions, and the worlds that they make."""
+"""Session files from specs, for property tests of passes."""
 
 import orjson
 from hypothesis import settings
@@ -9,7 +9,7 @@ passes = settings(max_examples=40, deadline=None)
 
 
 def spec_text(spec):
-    """A spec as YAML; JSON is that."""
+    """A spec as JSON, which is valid YAML."""
     return orjson.dumps(spec).decode()
 
 
@@ -18,5 +18,5 @@ def file_of(name, spec):
 
 
 def free(spec):
-    """The same session, which may be restarted."""
+    """The same spec with a strategy that allows restarts."""
     return {**spec, "update": {"strategy": "Recreate"}}

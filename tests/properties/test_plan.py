@@ -11,7 +11,6 @@ from reconcile.core.changes import Create, Delete, Hold, HoldReason, Keep, Patch
 from reconcile.core.model import (
     LABEL_INSTALLATION,
     Budget,
-    ObjectRef,
     OnConflict,
     Policy,
     SessionState,
@@ -21,20 +20,21 @@ from reconcile.core.model import (
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.session_changes import UNKNOWN_UID
 from tests.builders import (
+    body_with_owner,
     config_map,
     container,
-    declared,
     desired,
+    foreign_object,
     in_phase,
     live,
     live_session,
     owned,
     plan,
     pod,
+    ref_of_object,
     service,
     session,
     session_id,
-    stranger,
     taken_over,
     terminating,
     uid_of,
@@ -130,7 +130,7 @@ def not_ours(draw, of):
     manifest = draw(st.sampled_from(of.manifests))
     match draw(st.sampled_from(["stranger", "copy", "other"])):
         case "stranger":
-            return stranger(manifest)
+            return foreign_object(manifest)
         case "copy":
             obj = live(manifest)
             obj["metadata"]["ownerReferences"] = [REPLICA_SET]
@@ -141,21 +141,16 @@ def not_ours(draw, of):
             return obj
 
 
-def ref_of(obj) -> ObjectRef:
-    group = obj["apiVersion"].rpartition("/")[0]
-    return ObjectRef(group, obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"])
-
-
 def carried_out(result, objects):
     """What lives after all that is not held has been done, as a server would have it."""
-    after = {ref_of(obj): copy.deepcopy(obj) for obj in objects}
+    after = {ref_of_object(obj): copy.deepcopy(obj) for obj in objects}
     for change in result.changes:
         match change:
             case Create(manifest) | Replace(manifest):
                 after[change.ref] = live(manifest, owner_uid=owner_of(manifest))
             case Patch(manifest):
                 obj = known(patched(after[change.ref], change.operations), owner_of(manifest))
-                after[change.ref] = owned(obj, declared(manifest, owner_of(manifest)))
+                after[change.ref] = owned(obj, body_with_owner(manifest, owner_of(manifest)))
             case Delete(ref):
                 del after[ref]
             case Keep() | Hold():
@@ -187,7 +182,7 @@ def started(obj):
 def test_no_plan_names_what_is_neither_desired_nor_ours(world, policy, prune):
     after, ours, theirs, strangers = world
     refs = {manifest.ref for each in after for manifest in each.manifests}
-    owned_refs = {ref_of(obj) for obj in ours}
+    owned_refs = {ref_of_object(obj) for obj in ours}
     result = plan(desired(*after, policy=policy), [*theirs, *ours], strangers, prune=prune)
     for change in result.changes:
         action = change.change if isinstance(change, Hold) else change
@@ -208,7 +203,7 @@ def test_every_change_is_planned_once_and_nothing_is_forgotten(world, policy, pr
     result = plan(desired(*after, policy=policy), [*theirs, *ours], strangers, prune=prune)
     planned = [change.ref for change in result.changes]
     assert len(planned) == len(set(planned))
-    assert set(planned) == refs | {ref_of(obj) for obj in ours}
+    assert set(planned) == refs | {ref_of_object(obj) for obj in ours}
 
 
 @given(worlds(), POLICIES, st.randoms(use_true_random=False))

@@ -16,6 +16,7 @@ from reconcile.core.fields.managed_fields import (
 )
 from reconcile.core.fields.merge_schema import UNKNOWN, merge_schema_for
 from reconcile.core.model import Kind, ObjectRef
+from tests.builders import ref_of_object
 from tests.contracts.bodies import (
     BINDING,
     CLAIM,
@@ -27,7 +28,6 @@ from tests.contracts.bodies import (
     body,
     config_map,
     pod,
-    ref,
     service,
     uid,
 )
@@ -59,7 +59,7 @@ def test_a_manager_keeps_its_time_until_it_changes_something(cluster, clock):
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
     clock.seconds += 60
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
-    edited = cluster.edit(ref(config_map("n")), [value("/data/b", "2")], "stranger")
+    edited = cluster.edit(ref_of_object(config_map("n")), [value("/data/b", "2")], "stranger")
     assert times(edited) == {"reconcile": first, "stranger": clock.now()}
 
 
@@ -94,7 +94,7 @@ def test_an_object_of_an_unheard_kind_cannot_be_edited(cluster):
 
 def test_what_nobody_has_claimed_is_claimed_before_the_first_apply(cluster):
     cluster.apply(config_map("n"), OURS)
-    cluster.edit(ref(config_map("n")), [value("/data", {"a": "1"})], "stranger")
+    cluster.edit(ref_of_object(config_map("n")), [value("/data", {"a": "1"})], "stranger")
     assert list(iter_managed_fields(cluster.get(CONFIG_MAP, "n", "one"))) == []
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map("n", data={"a": "2"}), OURS)
@@ -134,7 +134,7 @@ def field_names(obj):
 def test_an_operation_that_is_none_is_a_conflict(cluster, operation):
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
     with pytest.raises(ConflictError, match="edit ConfigMap n/one: the patch does not fit"):
-        cluster.edit(ref(config_map("n")), [operation], "stranger")
+        cluster.edit(ref_of_object(config_map("n")), [operation], "stranger")
 
 
 WRONG = {
@@ -196,7 +196,7 @@ def bound(cluster):
         }
         return cluster.apply(body(CLAIM, "n", spec=spec), OURS)
 
-    cluster.edit(ref(claim("2Gi")), [value("/status/phase", "Bound")], "binder")
+    cluster.edit(ref_of_object(claim("2Gi")), [value("/status/phase", "Bound")], "binder")
     return claim
 
 
@@ -219,7 +219,7 @@ def test_a_bound_claim_neither_shrinks_nor_changes(bound, storage, fields, named
 
 def test_an_object_that_ends_takes_no_new_finalizer(cluster):
     applied = cluster.apply(pod("n", nodeName="node"), OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     late = pod("n", nodeName="node")
     late["metadata"]["finalizers"] = ["a.b/c"]
     with pytest.raises(InvalidError) as refused:
@@ -246,7 +246,7 @@ def test_a_list_survives_writes_while_it_is_read(cluster):
     listing = cluster.list(CONFIG_MAP, "n", {})
     first = next(listing)
     for obj in list(cluster.list(CONFIG_MAP, "n", {})):
-        cluster.delete(CONFIG_MAP, ref(obj), uid(obj))
+        cluster.delete(CONFIG_MAP, ref_of_object(obj), uid(obj))
     assert [first["metadata"]["name"], *(obj["metadata"]["name"] for obj in listing)] == [
         "c0",
         "c1",

@@ -8,7 +8,8 @@ import pytest
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ConflictError, InvalidError, NotFoundError
 from reconcile.core.fields.managed_fields import iter_managed_fields
-from tests.contracts.bodies import OURS, POD, config_map, exists, kind_of, owner, pod, ref, uid
+from tests.builders import kind_of, ref_of_object
+from tests.contracts.bodies import OURS, POD, config_map, exists, owner, pod, uid
 
 DAY = 24 * 3600
 
@@ -73,7 +74,7 @@ def test_a_native_sidecar_restarts_for_another_image_and_ends_with_the_pod(clust
     hydrate, mirror = statuses()
     assert (mirror["image"], mirror["restartCount"]) == ("mirror:2", 1)
     assert hydrate["restartCount"] == container(cluster)["restartCount"] == 0
-    cluster.finish(ref(applied), 3)
+    cluster.finish(ref_of_object(applied), 3)
     hydrate, mirror = statuses()
     assert mirror["state"]["terminated"]["exitCode"] == 0
     assert hydrate["state"]["terminated"]["reason"] == "Completed"
@@ -128,7 +129,7 @@ def test_a_node_that_runs_by_itself_needs_no_tick(simulated):
 def test_a_pod_that_ends_does_what_its_restart_policy_says(cluster, policy, exit_code, expected):
     applied = cluster.apply(pod("n", restartPolicy=policy), OURS)
     cluster.tick()
-    cluster.finish(ref(applied), exit_code)
+    cluster.finish(ref_of_object(applied), exit_code)
     status = container(cluster)
     ended = status["state"] if expected != "Running" else status["lastState"]
     assert phase(cluster) == expected
@@ -140,15 +141,17 @@ def test_a_pod_that_ends_does_what_its_restart_policy_says(cluster, policy, exit
 def test_only_a_running_pod_can_end(cluster):
     applied = cluster.apply(pod("n"), OURS)
     with pytest.raises(ConflictError, match="Pending"):
-        cluster.finish(ref(applied), 0)
+        cluster.finish(ref_of_object(applied), 0)
     with pytest.raises(NotFoundError, match="absent"):
-        cluster.finish(ref(applied | {"metadata": {"name": "absent", "namespace": "n"}}), 0)
+        cluster.finish(
+            ref_of_object(applied | {"metadata": {"name": "absent", "namespace": "n"}}), 0
+        )
 
 
 def test_an_ended_pod_stays_as_it_is(cluster):
     applied = cluster.apply(pod("n", restartPolicy="Never"), OURS)
     cluster.tick()
-    cluster.finish(ref(applied), 0)
+    cluster.finish(ref_of_object(applied), 0)
     ended = cluster.get(POD, "n", "one")
     cluster.tick(DAY)
     assert cluster.get(POD, "n", "one") == ended
@@ -188,7 +191,7 @@ def test_a_shorter_deadline_ends_it_sooner(simulated, clock):
 def test_a_running_pod_is_gone_as_soon_as_it_has_ended(cluster):
     applied = cluster.apply(pod("n"), OURS)
     cluster.tick()
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     assert "deletionTimestamp" in cluster.get(POD, "n", "one")["metadata"]
     cluster.tick()
     assert not exists(cluster, applied)
@@ -200,7 +203,7 @@ def test_a_pod_takes_its_time_to_end_but_no_more_than_its_grace(
 ):
     cluster = EmbeddedCluster(settings=replace(settings, auto_tick=True, exit_seconds=exit_s))
     applied = cluster.apply(pod("n", terminationGracePeriodSeconds=grace), OURS)
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     cluster.tick(gone_after - 1)
     assert exists(cluster, applied)
     cluster.tick(1)
@@ -215,8 +218,8 @@ def test_a_pod_without_grace_or_that_has_ended_goes_at_once(cluster):
         applied = cluster.apply(body, OURS)
         cluster.tick()
         if name == "b":
-            cluster.finish(ref(applied), 0)
-        cluster.delete(POD, ref(applied), uid(applied))
+            cluster.finish(ref_of_object(applied), 0)
+        cluster.delete(POD, ref_of_object(applied), uid(applied))
         assert not exists(cluster, applied)
 
 
@@ -225,7 +228,7 @@ def test_a_pod_with_a_finalizer_waits_for_it(cluster):
     body["metadata"]["finalizers"] = ["example.com/hold"]
     applied = cluster.apply(body, OURS)
     cluster.tick()
-    cluster.delete(POD, ref(applied), uid(applied))
+    cluster.delete(POD, ref_of_object(applied), uid(applied))
     cluster.tick(DAY)
     assert exists(cluster, applied)
 
@@ -236,7 +239,7 @@ def test_a_pod_whose_owner_goes_has_its_grace_too(cluster):
     body["metadata"]["ownerReferences"] = [owner(record)]
     applied = cluster.apply(body, OURS)
     cluster.tick()
-    cluster.delete(kind_of(record), ref(record), uid(record))
+    cluster.delete(kind_of(record), ref_of_object(record), uid(record))
     assert "deletionTimestamp" in cluster.get(POD, "n", "one")["metadata"]
     cluster.tick()
     assert not exists(cluster, applied)

@@ -11,6 +11,7 @@ import pytest
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.embedded.storage import StateFile
 from reconcile.core.errors import ClusterError, ConflictError
+from tests.builders import ref_of_object
 from tests.contracts.bodies import (
     CONFIG_MAP,
     OURS,
@@ -19,7 +20,6 @@ from tests.contracts.bodies import (
     exists,
     owner,
     pod,
-    ref,
     uid,
     version,
 )
@@ -73,7 +73,7 @@ def test_two_that_have_it_open_see_each_others_writes(opened):
 
 def test_versions_go_on_growing_when_the_latest_object_is_gone(opened):
     applied = opened().apply(config_map("n"), OURS)
-    opened().delete(CONFIG_MAP, ref(applied), uid(applied))
+    opened().delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
     again = opened().apply(config_map("n"), OURS)
     assert int(version(again)) > int(version(applied))
 
@@ -90,7 +90,7 @@ def test_reading_and_refused_and_dry_writes_leave_the_file_alone(opened, path):
     other.apply(config_map("n"), OURS)
     other.apply(config_map("n", data={"a": "1"}), type(OURS)("reconcile", dry_run=True))
     with pytest.raises(ConflictError):
-        other.delete(CONFIG_MAP, ref(applied), "another")
+        other.delete(CONFIG_MAP, ref_of_object(applied), "another")
     after = path.stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
 
@@ -129,7 +129,7 @@ def test_pods_run_by_themselves_and_in_every_process(opened, clock):
 
 def test_a_pod_that_is_deleted_vanishes(opened):
     applied = opened().apply(pod("n"), OURS)
-    opened().delete(POD, ref(applied), uid(applied))
+    opened().delete(POD, ref_of_object(applied), uid(applied))
     assert not exists(opened(), applied)
 
 

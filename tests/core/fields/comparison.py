@@ -1,4 +1,4 @@
-"""A declared and a live object, compared."""
+"""Comparison of a declared and a live object."""
 
 from reconcile.core.fields.diff import build_json_patch, find_differences
 from reconcile.core.fields.field_path import format_path
@@ -18,16 +18,16 @@ def in_container(**fields):
 
 
 def differ(after, obj):
-    """The differences and the JSON Patch, both but for the digest."""
+    """The differences and the JSON Patch, both without the digest annotation."""
     wanted = manifest(after)
-    found = [
+    differences = [
         each
         for each in find_differences(merge_schema_for(wanted.kind), wanted.body, obj)
         if "digest" not in format_path(each.path)
     ]
-    return [(format_path(each.path), each.before, each.after) for each in found], build_json_patch(
-        found, obj
-    )
+    return [
+        (format_path(each.path), each.before, each.after) for each in differences
+    ], build_json_patch(differences, obj)
 
 
 RUNNER = "spec.containers[runner]"

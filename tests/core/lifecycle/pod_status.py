@@ -1,4 +1,4 @@
-"""Pods as they look from outside, for tests of health."""
+"""Live pods with a status, for tests of health."""
 
 
 def container(name="runner", *, ready=False, **state):

@@ -1,4 +1,4 @@
-"""Secrets by their makers' forms, drawn here: no file of ours holds what a scanner would report."""
+"""Random secrets in the formats of their issuers, so that no file triggers a secret scanner."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ _DRAW = random.Random(20260131)
 
 
 def drawn(length: int, alphabet: str = _ALNUM) -> str:
-    """Random characters, the same in each run; the first is a digit, so that none are words."""
+    """Random characters, the same in each run; the first is a digit, so that they form no word."""
     digits = "".join(c for c in alphabet if c.isdecimal())
     rest = "".join(_DRAW.choice(alphabet) for _ in range(length - 1))
     return _DRAW.choice(digits) + rest

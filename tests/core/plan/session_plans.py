@@ -1,4 +1,4 @@
-"""One session's plan, for tests of its changes."""
+"""The changes of one session's plan."""
 
 from reconcile.core.model import UpdateStrategy
 from tests.builders import (
@@ -10,5 +10,5 @@ from tests.builders import (
 RECREATE = session(strategy=UpdateStrategy.RECREATE)
 
 
-def changes(of, objects=(), strangers=None, **fields):
-    return plan(desired(*of, **fields), objects, strangers).changes
+def changes(of, objects=(), foreign=None, **fields):
+    return plan(desired(*of, **fields), objects, foreign).changes

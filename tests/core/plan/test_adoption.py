@@ -12,11 +12,11 @@ from reconcile.core.plan.adoption import ForeignObjects
 from tests.builders import (
     config_map,
     container,
+    foreign_object,
     live_ref,
     live_session,
     pod,
     service,
-    stranger,
     wanted,
 )
 from tests.core.plan.session_plans import RECREATE, changes
@@ -24,7 +24,7 @@ from tests.core.plan.session_plans import RECREATE, changes
 
 def adopt(of, theirs, **fields):
     manifest = of.manifests[-1]
-    given = stranger(theirs.manifests[-1], annotations={ANNOTATION_ADOPT: "default"})
+    given = foreign_object(theirs.manifests[-1], annotations={ANNOTATION_ADOPT: "default"})
     strangers = ForeignObjects(adoptable={manifest.ref: given})
     return changes([of], live_session(of)[:1], strangers, **fields)[-1]
 
@@ -59,7 +59,7 @@ def test_adopting_a_pod_does_not_restart_it_unasked():
 
 def test_an_adopted_record_has_no_owner():
     of = wanted(config_map())
-    record = stranger(of.manifests[0], annotations={ANNOTATION_ADOPT: "default"})
+    record = foreign_object(of.manifests[0], annotations={ANNOTATION_ADOPT: "default"})
     strangers = ForeignObjects(adoptable={of.manifests[0].ref: record})
     adopted, create = changes([of], [], strangers)
     assert isinstance(adopted, Patch)

@@ -7,20 +7,24 @@ from reconcile.core.changes import Delete, Hold, HoldReason
 from reconcile.core.model import Budget, Policy
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.planner import make_plan
-from tests.builders import desired, live_session, look, session, trio, wanted
+from tests.builders import desired, live_session, live_state_of, session, session_bodies, wanted
 
 POLICY = Policy(deletes=Budget(percent=25, at_least=1))
 
 
 def four():
-    return [wanted(*trio(name), of=session(name)) for name in ("a", "b", "c", "d")]
+    return [wanted(*session_bodies(name), of=session(name)) for name in ("a", "b", "c", "d")]
 
 
 def planned(kept, living, spent=None):
     of = replace(desired(*kept, policy=POLICY), revision="r1")
     objects = [obj for each in living for obj in live_session(each)]
     return make_plan(
-        of, look(of, objects), ForeignObjects(), prune=True, budget_usage=spent or BudgetUsage()
+        of,
+        live_state_of(of, objects),
+        ForeignObjects(),
+        prune=True,
+        budget_usage=spent or BudgetUsage(),
     )
 
 

@@ -9,7 +9,7 @@ from tests.builders import (
     plan,
     pod,
     session,
-    trio,
+    session_bodies,
     wanted,
 )
 
@@ -17,7 +17,7 @@ ONE = Budget(percent=0, at_least=1)
 NONE = Budget(percent=0, at_least=0)
 
 
-def sessions(count, render=trio, **fields):
+def sessions(count, render=session_bodies, **fields):
     return [
         wanted(*render(f"s{number}"), of=session(f"s{number}", **fields)) for number in range(count)
     ]
@@ -32,7 +32,7 @@ def new_image(name):
 
 
 def without_service(name):
-    return [each for each in trio(name) if each["kind"] != "Service"]
+    return [each for each in session_bodies(name) if each["kind"] != "Service"]
 
 
 def objects_of(some):

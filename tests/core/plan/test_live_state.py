@@ -25,7 +25,7 @@ from tests.builders import (
     live,
     live_ref,
     live_session,
-    look,
+    live_state_of,
     manifest,
     pod,
     session,
@@ -45,7 +45,7 @@ def only(sight):
 def test_a_pod_is_seen_with_all_that_the_planner_needs():
     of = wanted(pod())
     obj = terminating(live_session(of)[1])
-    sighting = only(look(desired(of), [obj]))
+    sighting = only(live_state_of(desired(of), [obj]))
     assert sighting.ref == of.manifests[1].ref
     assert sighting.kind == of.manifests[1].kind
     assert sighting.live == live_ref(sighting.ref)
@@ -60,27 +60,29 @@ def test_a_pod_is_seen_with_all_that_the_planner_needs():
 
 def test_only_pods_run():
     of = wanted(config_map())
-    for sighting in look(desired(of), live_session(of)).objects.values():
+    for sighting in live_state_of(desired(of), live_session(of)).objects.values():
         assert (sighting.has_started, sighting.phase, sighting.is_terminating) == (False, "", False)
 
 
 @pytest.mark.parametrize(("phase", "started"), [("Pending", False), ("Succeeded", True)])
 def test_a_pod_that_never_started_is_told_from_one_that_did(phase, started):
     of = wanted(pod())
-    sighting = only(look(desired(of), live_session(of, pod_phase=phase)[1:]))
+    sighting = only(live_state_of(desired(of), live_session(of, pod_phase=phase)[1:]))
     assert (sighting.phase, sighting.has_started) == (phase, started)
 
 
 def test_a_pod_without_status_is_seen():
     of = wanted(pod())
-    assert only(look(desired(of), [live(of.manifests[1])])).phase == ""
+    assert only(live_state_of(desired(of), [live(of.manifests[1])])).phase == ""
 
 
 def test_the_note_is_read_from_the_record_alone():
     of = wanted(config_map(data={RECORD_STATUS_KEY: "mine"}))
     record, other = live_session(of)
     record["data"][RECORD_STATUS_KEY] = "note"
-    notes = {s.ref: s.record_status for s in look(desired(of), [record, other]).objects.values()}
+    notes = {
+        s.ref: s.record_status for s in live_state_of(desired(of), [record, other]).objects.values()
+    }
     assert notes == {of.manifests[0].ref: "note", of.manifests[1].ref: ""}
 
 
@@ -89,7 +91,7 @@ def test_what_differs_and_what_nobody_wants_are_told_apart():
     after = wanted(pod(nodeName="n"))
     verdicts = {
         s.ref.name: s.comparison
-        for s in look(desired(after), live_session(before)).objects.values()
+        for s in live_state_of(desired(after), live_session(before)).objects.values()
     }
     assert verdicts[f"{NAME}-inputs"] == Undeclared()
     assert isinstance(verdicts[f"{NAME}-runner"], OutOfSync)
@@ -97,14 +99,14 @@ def test_what_differs_and_what_nobody_wants_are_told_apart():
 
 def test_the_session_of_an_unwanted_object_is_the_one_on_its_label():
     obj = live(manifest(config_map("x"), session("other")))
-    assert only(look(desired(), [obj])).session == SessionId(NAMESPACE, "other")
+    assert only(live_state_of(desired(), [obj])).session == SessionId(NAMESPACE, "other")
 
 
 def test_the_session_of_a_wanted_object_is_the_one_that_wants_it():
     of = wanted(config_map())
     obj = live(of.manifests[1])
     obj["metadata"]["labels"][LABEL_SESSION] = "edited"
-    sighting = only(look(desired(of), [obj]))
+    sighting = only(live_state_of(desired(of), [obj]))
     assert sighting.session == session_id()
     assert isinstance(sighting.comparison, OutOfSync)
 
@@ -135,14 +137,14 @@ NOT_OURS = {
 @pytest.mark.parametrize("bodies", [(pod(), config_map()), (pod(),)])
 def test_what_is_not_ours_is_not_seen_whether_wanted_or_not(spoil, bodies):
     obj = spoil(live(manifest(config_map())))
-    assert look(desired(wanted(*bodies)), [obj]) == LiveState()
+    assert live_state_of(desired(wanted(*bodies)), [obj]) == LiveState()
 
 
 @pytest.mark.parametrize("labels", [None, {LABEL_INSTALLATION: "default"}])
 def test_what_belongs_to_no_session_is_not_seen(labels):
     obj = live(manifest(config_map("x")))
     obj["metadata"]["labels"] = labels
-    assert look(desired(), [obj]) == LiveState()
+    assert live_state_of(desired(), [obj]) == LiveState()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_objects_are_grouped_by_session_in_the_order_in_which_they_were_read():
         live(manifest(config_map(name), session(owner)))
         for name, owner in [("1", "b"), ("2", "a"), ("3", "b")]
     ]
-    groups = look(desired(), objects).group_by_session()
+    groups = live_state_of(desired(), objects).group_by_session()
     assert {str(key): [s.ref.name for s in seen] for key, seen in groups.items()} == {
         "team-a/b": ["1", "3"],
         "team-a/a": ["2"],
@@ -182,14 +184,14 @@ def garbled(obj):
 def test_what_has_not_changed_since_is_not_compared_again():
     of = desired(wanted(pod(), config_map()))
     objects = live_session(of.sessions[0])
-    memo = look(of, objects).objects
-    assert look(of, map(garbled, objects), memo).objects == memo
+    memo = live_state_of(of, objects).objects
+    assert live_state_of(of, map(garbled, objects), memo).objects == memo
 
 
 def test_what_nobody_wants_is_remembered_too():
     objects = live_session(wanted(pod(), config_map()))
-    memo = look(desired(), objects).objects
-    assert look(desired(), map(garbled, objects), memo).objects == memo
+    memo = live_state_of(desired(), objects).objects
+    assert live_state_of(desired(), map(garbled, objects), memo).objects == memo
 
 
 @pytest.mark.parametrize(
@@ -203,12 +205,12 @@ def test_what_nobody_wants_is_remembered_too():
     ids=["another version", "another manifest", "wanted now", "different before"],
 )
 def test_whatever_may_have_changed_is_compared_again(then, now, version):
-    memo = look(desired(then), live_session(wanted(pod()))).objects
+    memo = live_state_of(desired(then), live_session(wanted(pod()))).objects
     objects = live_session(wanted(pod()), resource_version=version)
-    assert look(desired(now), objects, memo) == look(desired(now), objects)
+    assert live_state_of(desired(now), objects, memo) == live_state_of(desired(now), objects)
 
 
 def test_a_pod_that_is_no_longer_wanted_is_compared_again():
     objects = [in_phase(each, "Failed") for each in live_session(wanted(pod()))[1:]]
-    memo = look(desired(wanted(pod())), objects).objects
-    assert only(look(desired(), objects, memo)).comparison == Undeclared()
+    memo = live_state_of(desired(wanted(pod())), objects).objects
+    assert only(live_state_of(desired(), objects, memo)).comparison == Undeclared()

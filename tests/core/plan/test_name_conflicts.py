@@ -7,7 +7,7 @@ from tests.builders import (
     desired,
     live,
     live_session,
-    look,
+    live_state_of,
     manifest,
     pod,
     session,
@@ -25,7 +25,7 @@ def present(name=WANTED.ref.name, **metadata):
 def test_every_name_that_a_plan_would_create_is_looked_up_by_kind_and_namespace():
     one, two = wanted(pod()), wanted(pod(), of=session(namespace="team-b"))
     of = desired(one, two)
-    assert find_missing_manifests(of, look(of, live_session(one))) == {
+    assert find_missing_manifests(of, live_state_of(of, live_session(one))) == {
         (two.manifests[0].kind, "team-b"): {"session-fix-login": two.manifests[0]},
         (two.manifests[1].kind, "team-b"): {"fix-login-runner": two.manifests[1]},
     }
@@ -33,7 +33,7 @@ def test_every_name_that_a_plan_would_create_is_looked_up_by_kind_and_namespace(
 
 def test_where_all_is_there_nothing_is_looked_up():
     of = desired(wanted())
-    assert find_missing_manifests(of, look(of, live_session(of.sessions[0]))) == {}
+    assert find_missing_manifests(of, live_state_of(of, live_session(of.sessions[0]))) == {}
 
 
 def test_only_names_that_we_want_are_taken():

@@ -7,12 +7,12 @@ from tests.builders import (
     config_map,
     container,
     desired,
+    foreign_object,
     live_session,
     plan,
     pod,
     session,
     session_id,
-    stranger,
     taken_over,
     terminating,
     uid_of,
@@ -63,7 +63,7 @@ def test_what_somebody_has_changed_meanwhile_is_taken_by_force():
 
 def test_a_patch_by_force_stays_one():
     after = wanted(files(a="1"))
-    obj = stranger(after.manifests[1])
+    obj = foreign_object(after.manifests[1])
     patch = Patch(
         after.manifests[1], LiveRef(obj["metadata"]["uid"], "1"), (), (), force=True, adopts=True
     )

@@ -1,17 +1,10 @@
-"""Sessions and template sets for tests."""
-
-from pathlib import Path
+"""Sessions with every field, and rendering of single templates."""
 
 from reconcile.core.model import Origin, Session, SessionId, SessionState, UpdateStrategy
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.session_fields import SESSION_SPEC
-
-SHIPPED = {
-    path.name: path.read_text("utf-8")
-    for path in (Path(__file__).parents[3] / "templates").glob("*.j2")
-}
 
 EVERY_FIELD = {
     "displayName": "Fix the login",
@@ -71,16 +64,16 @@ def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, a
 
 
 def rendered(files, one=None):
-    """What `render` makes of a session and of template files."""
+    """The result of rendering a session with these template files."""
     return render_session(one or session(), compile_templates(files), RenderContext("default"))
 
 
 def problems(files, one=None):
-    """The problems of rendering, as people read them."""
+    """The problems of rendering as text."""
     return [str(problem) for problem in rendered(files, one).problems]
 
 
 def config(data="{}", name="fix-x"):
-    """The text of a template that makes a ConfigMap."""
+    """The text of a template for a ConfigMap."""
     metadata = f"metadata:\n  name: {name}\n"
     return f"apiVersion: v1\nkind: ConfigMap\n{metadata}data: {data}\n"

@@ -8,8 +8,9 @@ import pytest
 from reconcile.core.model import DesiredSession
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
-from tests.core.render.sessions import SHIPPED, session
+from tests.core.render.sessions import session
 from tests.podsecurity import violations
+from tests.session_files import SHIPPED
 
 TEMPLATES = compile_templates(SHIPPED)
 MIRROR = {"image": "mirror:1"}

@@ -10,8 +10,9 @@ from reconcile.core.manifest import find_duplicate_objects
 from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, DesiredSession, Kind
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
-from tests.core.render.sessions import EVERY_FIELD, SHIPPED, session
+from tests.core.render.sessions import EVERY_FIELD, session
 from tests.podsecurity import violations
+from tests.session_files import SHIPPED
 
 TEMPLATES = compile_templates(SHIPPED)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.sampled_from(

@@ -1,4 +1,4 @@
-"""Compares with files that people have read; `UPDATE_GOLDEN=1` writes them anew, to be read."""
+"""Compares text with reviewed golden files; `UPDATE_GOLDEN=1` rewrites them for review."""
 
 import difflib
 import os

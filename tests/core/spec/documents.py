@@ -1,4 +1,4 @@
-"""Short ways to write documents and to read what is said of them."""
+"""Builders of documents, and their problems and warnings as text."""
 
 from reconcile.core.spec.parse import SessionFile, parse_file
 
