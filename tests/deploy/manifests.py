@@ -1,4 +1,4 @@
-"""Reads `deploy/` as kustomize does, as far as these files use it: `resources` and nothing else."""
+"""Reads `deploy/` like kustomize, with the only field that these files use: `resources`."""
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -17,7 +17,7 @@ def documents(path: Path) -> list[Any]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """Yield the files that a folder's kustomization leads to."""
+    """Yield the files of a folder's kustomization."""
     [kustomization] = documents(folder / "kustomization.yaml")
     for name in kustomization["resources"]:
         path = (folder / name).resolve()
@@ -33,7 +33,7 @@ def objects(folder: str) -> list[Any]:
 
 
 def placed(bodies: Iterable[Any], namespace: str, *, home: str = "reconcile") -> list[Any]:
-    """Copy objects into a namespace; `home` is where the service accounts live."""
+    """Copy objects into a namespace; `home` is the namespace of the service accounts."""
     copies = deepcopy(list(bodies))
     for body in copies:
         body["metadata"]["namespace"] = namespace

@@ -1,4 +1,4 @@
-"""A site of its own for each test."""
+"""A separate site for each test."""
 
 from pathlib import Path
 
@@ -16,5 +16,5 @@ def site(control_plane: ControlPlane, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def collected_site(with_controllers: ControlPlane, tmp_path: Path) -> Site:
-    """A site on a server that collects garbage."""
+    """A site on a server with garbage collection."""
     return sites.make(with_controllers, tmp_path)

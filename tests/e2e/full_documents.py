@@ -1,4 +1,4 @@
-"""Documents that use every field there is, and a list of those that they do not use."""
+"""Documents that use every field, and a list of the fields that they leave out."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
@@ -16,7 +16,7 @@ from reconcile.core.spec.kinds import DEFAULTS_KIND, KINDS, POLICY_KIND, PROJECT
 from tests.e2e.site import API
 
 PRIORITY = "e2e-fullest"
-"""A priority class, which has to be there before a pod may name it."""
+"""A priority class, which must exist before a pod can name it."""
 
 _RUNNER: Mapping[str, Any] = {
     "image": "registry.example/team/runner:2@sha256:" + "0" * 64,
@@ -105,7 +105,7 @@ SHARED: Mapping[str, Any] = {
     },
     "update": {"strategy": "Recreate"},
 }
-"""What installation, project and session may all set."""
+"""The fields that installation, project and session can all set."""
 
 SPEC: Mapping[str, Any] = {
     "displayName": "Everything: ✓ 'quoted' \"twice\" {{ braces }}",
@@ -114,7 +114,7 @@ SPEC: Mapping[str, Any] = {
     "state": "Running",
     **SHARED,
 }
-"""A session's own fields."""
+"""The fields of a session."""
 
 _METADATA: Mapping[str, Any] = {
     "labels": {"topic": "all", "example.com/topic": ""},
@@ -186,7 +186,7 @@ def unused(namespace: str) -> list[str]:
 
 
 def _unused(kind: FieldType, values: list[Any], path: str) -> Iterator[str]:
-    """Walk all values that stand at one place; a field is used where any of them has it."""
+    """Walk all values at one path; a field is used if any of them has it."""
     match kind:
         case ObjectType():
             for field in kind.fields:

@@ -1,4 +1,4 @@
-"""Accounts and rights on a real server, set up by its admin."""
+"""Service accounts and RBAC on a real server, created by its admin."""
 
 import uuid
 from pathlib import Path
@@ -21,7 +21,7 @@ def install(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
 
 
 def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods") -> None:
-    """Wait until the server's authorizer has seen a new binding; `resource` is `group/plural`."""
+    """Wait until the server's authorizer uses a new binding; `resource` is `group/plural`."""
     group, _, plural = resource.partition("/")
     wanted = {"namespace": namespace, "verb": "list", "group": group, "resource": plural}
     review = {
@@ -38,12 +38,12 @@ def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods"
 
 
 def everywhere(plane: ControlPlane, home: str, rules: Rules) -> Path:
-    """Make an account in `home` with these rules in all namespaces; gives its kubeconfig."""
+    """Make an account in `home` with these rules in all namespaces; returns its kubeconfig."""
     return _made(plane, home, rules, "Cluster", "/pods")
 
 
 def account(plane: ControlPlane, home: str, rules: Rules, resource: str) -> Path:
-    """Make an account in `home` with these rules there; `resource` is one that they let list."""
+    """Make an account in `home` with these rules there; they must allow to list `resource`."""
     return _made(plane, home, rules, "", resource)
 
 
@@ -63,8 +63,8 @@ def _made(plane: ControlPlane, home: str, rules: Rules, scope: str, resource: st
     place = "" if scope else f"/namespaces/{home}"
     for body in (role, binding):
         path = f"/apis/{api}/v1{place}/{body['kind'].lower()}s"
-        found = {"apiVersion": f"{api}/v1", "metadata": metadata, **body}
-        answer = plane.request("POST", path, found)
+        complete = {"apiVersion": f"{api}/v1", "metadata": metadata, **body}
+        answer = plane.request("POST", path, complete)
         assert answer.status_code == 201, answer.text
     wait(plane, f"system:serviceaccount:{home}:{name}", home, resource)
     return plane.service_account_kubeconfig(home, name)

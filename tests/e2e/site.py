@@ -42,8 +42,8 @@ Object: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How one run of the program ended."""
+class RunResult:
+    """The exit code and output of one run of the program."""
 
     code: int
     out: str
@@ -55,7 +55,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A namespace with its desired tree; admin sets up, plays the stranger and checks."""
+    """A namespace with its desired tree; the admin sets up, acts as another client, and checks."""
 
     plane: ControlPlane
     namespace: str
@@ -64,7 +64,7 @@ class Site:
 
     @property
     def user(self) -> str:
-        """The server's name for whom the program is."""
+        """The user name of the program on the server."""
         return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
 
     # The desired tree
@@ -90,7 +90,7 @@ class Site:
             (self.tree / self.namespace / f"{name}.yaml").unlink()
 
     def template(self, name: str, text: str) -> None:
-        """Write a template of the user's own."""
+        """Write a custom template."""
         self.templates.mkdir(exist_ok=True)
         (self.templates / f"{name}.yaml.j2").write_text(text)
 
@@ -101,7 +101,7 @@ class Site:
 
     # The program
 
-    def run(self, command: str, *arguments: str, kubeconfig: Path | None = None) -> Ended:
+    def run(self, command: str, *arguments: str, kubeconfig: Path | None = None) -> RunResult:
         """Run the program in this process."""
         if self.templates.is_dir():
             arguments = ("--templates", str(self.templates), *arguments)
@@ -109,19 +109,19 @@ class Site:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run_reconcile_cli([command, str(self.tree), "--kubeconfig", chosen, *arguments])
-        return Ended(code, out.getvalue(), err.getvalue())
+        return RunResult(code, out.getvalue(), err.getvalue())
 
-    def apply(self, *arguments: str, expect: int = 0) -> Ended:
+    def apply(self, *arguments: str, expect: int = 0) -> RunResult:
         """Run `apply` and look at its exit code."""
-        ended = self.run("apply", *arguments)
-        assert ended.code == expect, str(ended)
-        return ended
+        result = self.run("apply", *arguments)
+        assert result.code == expect, str(result)
+        return result
 
-    def diff(self, *arguments: str, expect: int = 0) -> Ended:
+    def diff(self, *arguments: str, expect: int = 0) -> RunResult:
         """Run `diff` and look at its exit code."""
-        ended = self.run("diff", *arguments)
-        assert ended.code == expect, str(ended)
-        return ended
+        result = self.run("diff", *arguments)
+        assert result.code == expect, str(result)
+        return result
 
     def plan(self, *arguments: str, expect: int = 1) -> list[Object]:
         """Run `diff -o json` and return the changes."""
@@ -135,10 +135,10 @@ class Site:
         self.apply()
         assert self.writes(mark) == []
 
-    # What the server has seen and has
+    # Requests and objects of the server
 
     def writes(self, mark: Mark) -> list[AuditEvent]:
-        """Return the program's own writing requests since a moment, refused ones included."""
+        """Return the program's write requests since `mark`, including refused ones."""
         events = self.plane.audit().since(mark, user=self.user)
         return [event for event in events if event.verb in WRITES]
 
@@ -150,14 +150,14 @@ class Site:
         return f"{collection}/{name}" if name else collection
 
     def get(self, kind: str, name: str) -> Object:
-        """Read an object that is there."""
+        """Read an existing object."""
         answer = self.plane.request("GET", self.path(kind, name))
         assert answer.status_code == 200, answer.text
         found: Object = answer.json()
         return found
 
     def everything(self, namespace: str = "", labels: str = "") -> dict[str, Object]:
-        """Read all objects, by `Kind/name`, but for what every namespace has by itself."""
+        """Read all objects by `Kind/name`, except the default objects of every namespace."""
         return {
             f"{kind}/{item['metadata']['name']}": {"kind": kind, **item}
             for kind in KINDS
@@ -176,29 +176,29 @@ class Site:
         items: list[Object] = answer.json()["items"]
         return items
 
-    # The stranger
+    # Another client
 
     def create(self, kind: str, body: Object) -> Object:
-        """Create an object as somebody else."""
+        """Create an object as another client."""
         found = {"apiVersion": KINDS[kind].api_version, "kind": kind, **body}
         return self._send("POST", self.path(kind), found, "application/json")
 
     def edit(self, kind: str, name: str, *operations: Object) -> Object:
-        """Change an object by JSON Patch as somebody else."""
+        """Change an object by JSON Patch as another client."""
         path = self.path(kind, name)
         return self._send("PATCH", path, list(operations), "application/json-patch+json")
 
     def merge(self, kind: str, name: str, body: Object) -> Object:
-        """Change an object by a merge patch as somebody else."""
+        """Change an object by a merge patch as another client."""
         return self._send("PATCH", self.path(kind, name), body, "application/merge-patch+json")
 
     def remove(self, kind: str, name: str) -> None:
-        """Delete an object as somebody else."""
+        """Delete an object as another client."""
         answer = self.plane.request("DELETE", self.path(kind, name))
         assert answer.status_code < 300, answer.text
 
     def start_pod(self, name: str, phase: str = "Running") -> None:
-        """Set a pod's status as a kubelet would: there is no node here."""
+        """Set a pod's status as a kubelet does; the server has no nodes."""
         states = {
             "Running": {"running": {"startedAt": "2026-01-31T12:00:00Z"}},
             "Succeeded": {"terminated": {"exitCode": 0, "startedAt": "2026-01-31T12:00:00Z"}},
@@ -219,7 +219,7 @@ class Site:
 
     @contextlib.contextmanager
     def when_deleted(self, kind: str, name: str, act: Callable[[], None]) -> Iterator[None]:
-        """Do something, beside what the block does, as soon as an object is being deleted."""
+        """Call `act`, concurrently with the block, as soon as an object is being deleted."""
 
         def watch() -> None:
             waiting.until(
@@ -236,14 +236,14 @@ class Site:
     # Rights
 
     def second_namespace(self) -> str:
-        """Make another namespace for which the same account has the same rights."""
+        """Make another namespace in which the same account has the same rights."""
         name = self.plane.fresh_namespace("e2e")
         rights.install(self.plane, placed(objects("namespace"), name, home=self.namespace))
         rights.wait(self.plane, self.user, name)
         return name
 
     def grant(self, kind: str) -> None:
-        """Give the account the verbs of `deploy/` for one more kind, as the Role's text advises."""
+        """Grant the account the verbs of `deploy/` for one more kind."""
         found = KINDS[kind]
         resource = WELL_KNOWN[found].plural
         role = f"{ACCOUNT}-{resource}"
@@ -262,13 +262,13 @@ class Site:
 
 
 def write(file: Path, *documents: Object) -> None:
-    """Write a file of documents; JSON is YAML."""
+    """Write a file of documents as JSON, which is valid YAML."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n---\n".join(json.dumps(each, indent=1) for each in documents))
 
 
 def session_document(name: str, metadata: Object | None = None, **spec: Any) -> Object:
-    """A session as a file has it."""
+    """The document of a session file."""
     spec.setdefault("runner", {"image": IMAGE})
     return {
         "apiVersion": API,

@@ -1,6 +1,6 @@
-"""Situations in which a pass may be disturbed, and what must be true when all is over.
+"""Situations in which a pass is interrupted, and what must hold at the end.
 
-Each world is an installation of its own; many of them share one namespace.
+Each test case has its own installation; many of them share one namespace.
 """
 
 import itertools
@@ -49,13 +49,13 @@ class ServerInstallation:
 
 
 def first(world: ServerInstallation) -> None:
-    """Nothing is there yet."""
+    """No object exists yet."""
     world.session("a")
     world.session("b", initialPrompt="Do it")
 
 
 def update(world: ServerInstallation) -> None:
-    """Both sessions are there and change: one in place, the other has its pod replaced."""
+    """Both sessions exist and change: one in place, the other has its pod replaced."""
     first(world)
     world.settle()
     world.session("a", displayName="Renamed", network={"allowFrom": [{"namespace": "x"}]})
@@ -63,7 +63,7 @@ def update(world: ServerInstallation) -> None:
 
 
 def removal(world: ServerInstallation) -> None:
-    """One of two sessions goes."""
+    """One of two sessions is removed."""
     first(world)
     world.settle()
     (world.tree / world.site.namespace / "b.yaml").unlink()
@@ -76,7 +76,7 @@ InstallationFactory: TypeAlias = Callable[[Situation], ServerInstallation]
 
 
 def maker(site: Site, folder: Path) -> InstallationFactory:
-    """Make worlds, each with a name of its own."""
+    """Return a factory of installations, each with its own name."""
     numbers = itertools.count()
 
     def make(situation: Situation) -> ServerInstallation:
@@ -105,5 +105,5 @@ def assert_nothing_was_made_twice(site: Site, mark: Mark, *, replaced: bool) -> 
     )
     assert made, "nothing was made"
     most = 2 if replaced else 1
-    again = [each for each, count in made.items() if count > (most if each[0] == "pods" else 1)]
-    assert again == []
+    repeated = [each for each, count in made.items() if count > (most if each[0] == "pods" else 1)]
+    assert repeated == []

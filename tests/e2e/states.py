@@ -1,4 +1,4 @@
-"""States of a live object, and what has changed between two of them."""
+"""States of a live object, and the differences between two of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without what the server counts and what our own digest says."""
+    """An object without the server's counters and our digest annotation."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
     annotations = {**metadata.get("annotations", {})}
     annotations.pop(ANNOTATION_DIGEST, None)
@@ -23,7 +23,7 @@ _COUNTED = {"managedFields", "resourceVersion", "generation"}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every scalar of an object with its path; items of lists by name where they have one."""
+    """Yield every scalar of an object with its path, which has the names of list items."""
     if isinstance(value, dict) and value:
         for key, below in value.items():
             yield from leaves(below, f"{path}.{key}")
@@ -36,7 +36,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two states of an object, `bare`: old and new value by path."""
+    """The differences of two states of an object, each `bare`: old and new value by path."""
     old, new = dict(leaves(bare(before))), dict(leaves(bare(after)))
     return {
         path: (old.get(path), new.get(path))

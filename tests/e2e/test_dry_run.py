@@ -8,7 +8,7 @@ from reconcile.cli.exit_codes import ExitCode
 from tests.controlplane.audit import Mark
 from tests.deploy.manifests import objects
 from tests.e2e import rights
-from tests.e2e.site import READER, Ended, Object, Site
+from tests.e2e.site import READER, Object, RunResult, Site
 
 pytestmark = pytest.mark.cluster
 
@@ -16,7 +16,7 @@ DRY = "--server-dry-run"
 RECREATE = {"strategy": "Recreate"}
 
 
-def verdicts(ended: Ended) -> dict[str, Object]:
+def verdicts(ended: RunResult) -> dict[str, Object]:
     """What was said of each object, by `Kind/name`."""
     found = json.loads(ended.out)["admission"]
     return {f"{each['kind']}/{each['name']}": each for each in found}

@@ -12,7 +12,7 @@ from tests.mirror.tools import command
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """All of one entry that a round trip must keep; `names` are the hard links of a file."""
+    """What a round trip must keep of one entry; `names` are the hard links of a file."""
 
     kind: str
     mode: int
@@ -22,12 +22,12 @@ class Fact:
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """Return one line for each name at which the trees differ; `.` is not compared."""
-    here, there = facts(left), facts(right)
+    """Return one line for each name that differs between the trees; `.` is not compared."""
+    before, after = facts(left), facts(right)
     return [
-        f"{name!r}: {_word(here.get(name))} became {_word(there.get(name))}"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
+        f"{name!r}: {_describe(before.get(name))} became {_describe(after.get(name))}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
     ]
 
 
@@ -35,13 +35,13 @@ def facts(root: Path) -> dict[bytes, Fact]:
     """Describe every entry below `root`, by its name as bytes."""
     base = os.fsencode(root)
     links: dict[tuple[int, int], list[bytes]] = defaultdict(list)
-    found: dict[bytes, tuple[os.stat_result, bytes]] = {}
+    entries: dict[bytes, tuple[os.stat_result, bytes]] = {}
     for folder, folders, files in os.walk(base):
         for last in (*folders, *files):
             path = folder + b"/" + last
             name = path.removeprefix(base + b"/")
             status = os.lstat(path)
-            found[name] = (status, _content(path, status.st_mode))
+            entries[name] = (status, _content(path, status.st_mode))
             links[status.st_dev, status.st_ino].append(name)
     return {
         name: Fact(
@@ -51,17 +51,17 @@ def facts(root: Path) -> dict[bytes, Fact]:
             content,
             tuple(sorted(links[status.st_dev, status.st_ino])),
         )
-        for name, (status, content) in found.items()
+        for name, (status, content) in entries.items()
     }
 
 
 def rsync_differences(left: Path, right: Path) -> list[str]:
-    """Ask rsync itself what it would do to make the right tree equal to the left one."""
+    """Return the changes that rsync would make to the right tree; empty if they are equal."""
     rsync = command("rsync", "rsync", "libpopt0", "libxxhash0")
-    told = subprocess.run(
+    result = subprocess.run(
         [*rsync, "-naiHc", "--delete", f"{left}/", f"{right}/"], check=True, capture_output=True
     )
-    return [line for line in os.fsdecode(told.stdout).splitlines() if not line.endswith(" ./")]
+    return [line for line in os.fsdecode(result.stdout).splitlines() if not line.endswith(" ./")]
 
 
 def _kind(mode: int) -> str:
@@ -75,7 +75,7 @@ def _content(path: bytes, mode: int) -> bytes:
     return Path(os.fsdecode(path)).read_bytes() if stat.S_ISREG(mode) else b""
 
 
-def _word(fact: Fact | None) -> str:
+def _describe(fact: Fact | None) -> str:
     if fact is None:
         return "nothing"
     links = f" linked as {fact.names}" if len(fact.names) > 1 else ""

@@ -1,4 +1,4 @@
-"""Pods before one bucket in memory."""
+"""Pods that share one bucket in memory."""
 
 import pytest
 
@@ -29,5 +29,5 @@ def pod(tmp_path, memory):
 
 @pytest.fixture
 def successor(tmp_path, memory):
-    """A pod that has done nothing yet."""
+    """A pod that has not hydrated yet."""
     return MirrorPod(tmp_path, "two", memory)

@@ -1,4 +1,4 @@
-"""A store in this process: strongly consistent, and as forgetful or faulty as a test wants it."""
+"""A strongly consistent store in memory, with faults that a test injects."""
 
 import hashlib
 import threading
@@ -28,9 +28,9 @@ _Result = TypeVar("_Result")
 
 
 class Request(Struct, frozen=True):
-    """What a fault is asked about: a method of the port and the key, from the bucket's root on.
+    """A request for which a fault may be injected: a method of the port and the full key.
 
-    `done` tells whether the store has already carried it out: a fault then loses the answer.
+    `done` says whether the store has already performed it; a fault then loses the response.
     """
 
     method: str
@@ -42,16 +42,16 @@ Fault = Callable[[Request], StoreError | None]
 
 
 def no_fault(_request: Request) -> None:
-    """Let every request pass."""
+    """Inject no faults."""
 
 
 class MemoryBucket:
-    """Objects by key; several stores may look at one bucket.
+    """Objects by key; several stores may share one bucket.
 
     Attributes:
-        objects: Body and time of writing by key; tests change it to damage something.
-        requests: All that came in, in order, once each.
-        fault: Asked before and after each request; what it returns is raised.
+        objects: Body and modification time by key; tests change it to damage objects.
+        requests: Every received request once, in order.
+        fault: Called before and after each request; the error that it returns is raised.
     """
 
     def __init__(self, now: Callable[[], float] = time) -> None:
@@ -74,10 +74,12 @@ class MemoryStore:
         self._prefix = prefix
 
     def get(self, key: str) -> ObjectData:
-        return self._done("get", key, lambda full: ObjectData(self._body(full), self._etag(full)))
+        return self._perform(
+            "get", key, lambda full: ObjectData(self._body(full), self._etag(full))
+        )
 
     def get_into(self, key: str, sink: Sink) -> int:
-        body = self._done("get", key, self._body)
+        body = self._perform("get", key, self._body)
         sink.begin()
         at = 0
         while at < len(body) and (space := sink.space()):
@@ -90,7 +92,9 @@ class MemoryStore:
         return at
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
-        part = self._done("get_range", key, lambda full: self._body(full)[offset : offset + size])
+        part = self._perform(
+            "get_range", key, lambda full: self._body(full)[offset : offset + size]
+        )
         if len(part) != size:
             raise DamagedError(f"{key} ends before byte {offset + size}")
         return part
@@ -99,28 +103,30 @@ class MemoryStore:
         body = b"".join(parts)
         if hashlib.sha256(body).hexdigest() != digest:
             raise StoreError(f"{key}: the body is not what its digest says")
-        self._done("put", key, lambda full: self._write(full, body))
+        self._perform("put", key, lambda full: self._write(full, body))
 
     def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
-        return self._done("put_if", key, lambda full: self._write_if(full, body, etag))
+        return self._perform("put_if", key, lambda full: self._write_if(full, body, etag))
 
     def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
-        yield from self._done("list", prefix, lambda full: self._below(full, self._prefix + after))
+        yield from self._perform(
+            "list", prefix, lambda full: self._below(full, self._prefix + after)
+        )
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self._done("delete", key, lambda full: self.bucket.objects.pop(full, None))
+            self._perform("delete", key, lambda full: self.bucket.objects.pop(full, None))
 
-    def _done(self, method: str, key: str, work: Callable[[str], _Result]) -> _Result:
+    def _perform(self, method: str, key: str, work: Callable[[str], _Result]) -> _Result:
         full = self._prefix + key
         with self.bucket.lock:
             self.bucket.requests.append(Request(method, full, done=False))
-            self._fail(Request(method, full, done=False))
+            self._inject(Request(method, full, done=False))
             result = work(full)
-            self._fail(Request(method, full, done=True))
+            self._inject(Request(method, full, done=True))
         return result
 
-    def _fail(self, request: Request) -> None:
+    def _inject(self, request: Request) -> None:
         error = self.bucket.fault(request)
         if error is not None:
             raise error
@@ -139,24 +145,24 @@ class MemoryStore:
         self.bucket.objects[full] = (body, self.bucket.now())
 
     def _write_if(self, full: str, body: bytes, etag: str | ObjectAbsent) -> str:
-        there = full in self.bucket.objects
-        fits = there and etag == self._etag(full) if isinstance(etag, str) else not there
-        if not fits:
-            raise PreconditionError(f"{full} is not what it was")
+        exists = full in self.bucket.objects
+        matches = exists and etag == self._etag(full) if isinstance(etag, str) else not exists
+        if not matches:
+            raise PreconditionError(f"{full} has changed")
         self._write(full, body)
         return self._etag(full)
 
     def _below(self, full: str, after: str) -> Sequence[ListedObject]:
-        found = sorted(self.bucket.objects.items())
+        items = sorted(self.bucket.objects.items())
         return [
             ListedObject(key.removeprefix(self._prefix), len(body), written)
-            for key, (body, written) in found
+            for key, (body, written) in items
             if key.startswith(full) and key > after
         ]
 
 
 class FaultScript:
-    """Faults for a MemoryBucket, used up one by one; each is for one method and one moment."""
+    """Faults for a MemoryBucket in order; each is for one method and one moment, and used once."""
 
     def __init__(self):
         self.left = []
@@ -164,11 +170,11 @@ class FaultScript:
         self._busy = False
 
     def lose_before(self, method, times=1):
-        """The request does not arrive."""
+        """Lose a request before the store gets it."""
         self.left += [(method, False, lambda: StoreAwayError("no answer"))] * times
 
     def lose_after(self, method, times=1):
-        """The request is carried out, and the answer lost."""
+        """Lose the response of a request that the store has performed."""
         self.left += [(method, True, lambda: StoreAwayError("no answer"))] * times
 
     def refuse(self, method, times=1):
@@ -177,52 +183,52 @@ class FaultScript:
     def fail(self, method, error, times=1):
         self.left += [(method, False, lambda: error)] * times
 
-    def before(self, method, deed):
-        """Something else happens just before the request arrives."""
-        self.left.append((method, False, deed))
+    def before(self, method, action):
+        """Call `action` just before the store gets the request."""
+        self.left.append((method, False, action))
 
-    def always_before(self, method, deed):
-        self._always.append((method, deed))
+    def always_before(self, method, action):
+        self._always.append((method, action))
 
     def fault(self, request):
         if self._busy:
             return None
-        for method, deed in self._always:
+        for method, action in self._always:
             if method == request.method and not request.done:
-                self._do(deed)
+                self._do(action)
         for item in self.left:
             if item[:2] == (request.method, request.done):
                 self.left.remove(item)
                 return self._do(item[2])
         return None
 
-    def _do(self, deed):
+    def _do(self, action):
         self._busy = True
         try:
-            result = deed()
+            result = action()
         finally:
             self._busy = False
         return result if isinstance(result, Exception) else None
 
 
 def requests(store):
-    """What the bucket was asked, in short."""
+    """The requests that the bucket received, as `method top-folder`."""
     return [f"{r.method} {r.key.partition('/')[0]}" for r in store.bucket.requests]
 
 
 class InterruptedStore:
-    """A store before whose first conditional write something else happens."""
+    """A store that calls `action` before the first conditional write."""
 
-    def __init__(self, inner, deed):
+    def __init__(self, inner, action):
         self._inner = inner
-        self._deed = deed
+        self._action = action
 
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
     def put_if(self, key, body, etag):
-        deed, self._deed = self._deed, lambda: None
-        deed()
+        action, self._action = self._action, lambda: None
+        action()
         return self._inner.put_if(key, body, etag)
 
 

@@ -1,4 +1,4 @@
-"""What tests of the mirror share: a clock that they move, and a script of what goes wrong."""
+"""A pod with the mirror's directories, a logger that records, and the content of a directory."""
 
 import math
 import stat
@@ -16,7 +16,7 @@ from tests.clocks import FakeClock
 
 
 class RecordingLogger:
-    """A journal that remembers events."""
+    """A logger that records its events."""
 
     def __init__(self):
         self.events = []
@@ -28,7 +28,7 @@ class RecordingLogger:
 
 
 class MirrorPod:
-    """A workspace and a state directory of its own, before a store that others share."""
+    """A pod with its own workspace and state directory, and a store that it shares with others."""
 
     def __init__(self, folder, name, store, clock=None):
         self.root = folder / name / "workspace"
@@ -40,25 +40,25 @@ class MirrorPod:
         self.excludes = Excludes(["*.skip"])
 
     def hydrate(self, policy=PartialPolicy.USE, trusted=lambda: None):
-        means = RestoreContext(
+        context = RestoreContext(
             self.store, WorkerPool(2, "fetch"), self.clock, lambda _piece: None, trusted
         )
         volume = RestoreTarget(self.root, self.state, self.excludes)
-        return hydrate_workspace(volume, means, self.claimant, policy)
+        return hydrate_workspace(volume, context, self.claimant, policy)
 
     def syncer(self):
         writer = require_hydrate_marker(self.state, self.root).writer
         workspace = Workspace(self.root, self.excludes, self.state, writer)
         return Syncer(workspace, lambda: self.store, WorkerPool(2, "upload"), self.clock)
 
-    def effort(
+    def pass_options(
         self, *, final=False, ends=math.inf, asked=lambda: False, thrift=DEFAULT_REPACK_POLICY
     ):
         return PassOptions(Deadline(self.clock, ends, asked), final, thrift)
 
-    def sync(self, **effort):
-        """One pass of a new process."""
-        return self.syncer().run(self.effort(**effort))
+    def sync(self, **options):
+        """One pass of a new process; `options` are those of `pass_options`."""
+        return self.syncer().run(self.pass_options(**options))
 
     def write(self, path, data=b"x"):
         target = self.root / path
@@ -68,8 +68,8 @@ class MirrorPod:
 
 
 def listing(root):
-    """All that a round trip must keep: kind, mode, time, bytes, target, and who shares an inode."""
-    found, inodes = {}, {}
+    """What a round trip must keep: kind, mode, time, content, link target, and hard links."""
+    entries, inodes = {}, {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         status = path.lstat()
@@ -80,5 +80,5 @@ def listing(root):
             facts.append(status.st_mode)
         if path.is_file() and not path.is_symlink():
             facts += [path.read_bytes(), inodes.setdefault(status.st_ino, name)]
-        found[name] = tuple(facts)
-    return found
+        entries[name] = tuple(facts)
+    return entries

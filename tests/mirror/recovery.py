@@ -1,4 +1,4 @@
-"""The tools that docs/format.md asks for, and a store that they can reach."""
+"""The programs that docs/format.md requires, and an HTTP server with the objects of a store."""
 
 import contextlib
 import os
@@ -13,31 +13,31 @@ from tests.controlplane import ports
 from tests.mirror.tools import command
 
 COREUTILS = ("cat", "chmod", "ln", "ls", "mkdir", "sha256sum", "sort", "touch")
-"""What the page uses of GNU coreutils."""
+"""The GNU coreutils that the page uses."""
 
 
 def toolbox(into: Path) -> Path:
-    """Return a folder with bash, tar, jq, curl and the page's coreutils, and nothing else."""
+    """Return a folder with only bash, tar, jq, curl and the page's coreutils."""
     into.mkdir()
     for name in ("bash", "tar", "curl", *COREUTILS):
-        found = shutil.which(name)
-        assert found, f"{name} is not installed"
-        (into / name).symlink_to(found)
+        path = shutil.which(name)
+        assert path, f"{name} is not installed"
+        (into / name).symlink_to(path)
     _add_jq(into)
     return into
 
 
 def _add_jq(into: Path) -> None:
-    words = " ".join(command("jq", "jq", "libjq1", "libonig5"))
-    (into / "jq").write_text(f'#!{into}/bash\nexec {words} "$@"\n')
+    jq = " ".join(command("jq", "jq", "libjq1", "libonig5"))
+    (into / "jq").write_text(f'#!{into}/bash\nexec {jq} "$@"\n')
     (into / "jq").chmod(0o755)
 
 
 @contextlib.contextmanager
 def serving(objects: Mapping[str, bytes]) -> Iterator[str]:
-    """Serve objects as S3 does to who may read them; yields the address of the prefix.
+    """Serve objects like S3 to a reader with the right to them; yields the URL of the prefix.
 
-    `response-content-encoding` is answered as S3 answers it.
+    The query `response-content-encoding` is supported as in S3.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def serving(objects: Mapping[str, bytes]) -> Iterator[str]:
             self.wfile.write(body or b"")
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing: the test says what went wrong."""
+            """Log nothing; the test reports failures."""
 
     [port] = ports.free(1)
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
@@ -66,5 +66,5 @@ def serving(objects: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def environment(tools: Path, base: str) -> dict[str, str]:
-    """Return the environment in which the page's script runs."""
+    """Return the environment of the page's script."""
     return {"PATH": str(tools), "BASE": base, "HOME": os.devnull}

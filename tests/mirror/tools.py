@@ -1,4 +1,4 @@
-"""Programs that tests judge by: the machine's own, or Debian's without installing them."""
+"""Reference programs of tests: the installed ones, or Debian's without an installation."""
 
 import platform
 import shutil
@@ -7,21 +7,21 @@ from pathlib import Path
 from tests.controlplane import build, fetching
 from tests.controlplane.steps import Steps
 
-ADVICE = "Install it, or run on Debian with apt's network."
+ADVICE = "Install it, or run on Debian with network access for apt."
 
 
 def command(name: str, *packages: str) -> list[str]:
-    """Return what runs a program; `packages` hold it and the libraries that a bare Debian lacks.
+    """Return the command of a program; `packages` have it and the libraries that it needs.
 
     Raises:
-        ControlPlaneMissing: It is not here and cannot be had; the message says why.
+        ControlPlaneMissing: It is not installed and cannot be downloaded; the message says why.
     """
-    if found := shutil.which(name):
-        return [found]
+    if path := shutil.which(name):
+        return [path]
     root = _unpacked(packages) / "usr"
     libraries = {library.parent for library in root.glob("lib/*/*.so*")}
-    path = ":".join(sorted(map(str, libraries)))
-    return ["/usr/bin/env", f"LD_LIBRARY_PATH={path}", f"{root}/bin/{name}"]
+    library_path = ":".join(sorted(map(str, libraries)))
+    return ["/usr/bin/env", f"LD_LIBRARY_PATH={library_path}", f"{root}/bin/{name}"]
 
 
 def _unpacked(packages: tuple[str, ...]) -> Path:

@@ -40,7 +40,7 @@ def due(pod, memory):
     syncer = pod.syncer()
     for number in range(40):
         pod.write(f"f{number:02}", b"%d" % number)
-        syncer.run(pod.effort(thrift=RepackPolicy(max_small_packs=1000)))
+        syncer.run(pod.pass_options(thrift=RepackPolicy(max_small_packs=1000)))
     assert len(needed(pod)) == 40
     for path in pod.root.iterdir():
         os.utime(path, (1, 1))
@@ -56,7 +56,7 @@ def test_packs_and_requests_of_a_restore_stay_bounded_over_many_small_commits(
     most = 0
     for number in range(300):
         pod.write(f"d{number % 7}/f{number}", b"%d" % number * 20)
-        assert syncer.run(pod.effort()).is_committed
+        assert syncer.run(pod.pass_options()).is_committed
         most = max(most, len(needed(pod)))
     bound = DEFAULT_REPACK_POLICY.max_small_packs + 1 + MAX_DELTAS + 1
     assert most <= bound
@@ -83,14 +83,14 @@ def test_a_due_base_names_few_packs_and_what_was_is_still_there(due, successor, 
 
 def test_after_that_a_change_costs_what_it_did(due, memory):
     syncer = due.syncer()
-    syncer.run(due.effort())
+    syncer.run(due.pass_options())
     memory.bucket.requests.clear()
     due.write("more", b"other")
-    syncer.run(due.effort())
+    syncer.run(due.pass_options())
     assert requests(memory) == ["put packs", "put manifests", "list sweep", "put_if HEAD"]
     due.write("again", b"last")
     memory.bucket.requests.clear()
-    assert syncer.run(due.effort()).sent_bytes == 0
+    assert syncer.run(due.pass_options()).sent_bytes == 0
 
 
 @pytest.mark.parametrize("method", ["get", "put"])
@@ -215,7 +215,7 @@ def test_after_any_edits_the_restored_tree_is_the_same_and_packs_are_few(edits, 
         syncer = pod.syncer()
         for number, (path, content) in enumerate(edits):
             edit(pod, path, content)
-            syncer.run(pod.effort(thrift=thrift))
+            syncer.run(pod.pass_options(thrift=thrift))
             if not number % 5:
                 syncer = pod.syncer()
         assert len(needed(pod)) <= thrift.max_small_packs + 1 + MAX_DELTAS + 1

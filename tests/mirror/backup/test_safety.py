@@ -38,7 +38,7 @@ def test_a_fenced_writer_sends_nothing_and_says_who_has_it(pod, successor, memor
     memory.bucket.requests.clear()
     pod.write("b")
     with pytest.raises(FencedError, match="two"):
-        syncer.run(pod.effort())
+        syncer.run(pod.pass_options())
     assert requests(memory) == ["get HEAD"]
 
 
@@ -56,9 +56,9 @@ def test_a_store_that_is_away_costs_one_pass_and_no_bytes_twice(pod, memory, scr
     script.lose_before("put_if", times=2)
     syncer = pod.syncer()
     with pytest.raises(StoreAwayError):
-        syncer.run(pod.effort())
+        syncer.run(pod.pass_options())
     memory.bucket.requests.clear()
-    done = syncer.run(pod.effort())
+    done = syncer.run(pod.pass_options())
     assert done.is_committed
     assert done.sent_bytes == 0
 
@@ -69,12 +69,12 @@ def test_a_commit_whose_answer_was_lost_for_good_is_found_by_the_next_pass(pod, 
     script.lose_after("put_if")
     script.fail("get", StoreAwayError("no answer"), times=2)
     with pytest.raises(StoreAwayError):
-        syncer.run(pod.effort())  # HEAD itself could not be read before it began
+        syncer.run(pod.pass_options())  # HEAD itself could not be read before it began
     with pytest.raises(StoreAwayError):
-        syncer.run(pod.effort())
+        syncer.run(pod.pass_options())
     script.left.clear()
     pod.write("b", b"b")
-    syncer.run(pod.effort())
+    syncer.run(pod.pass_options())
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
 
@@ -108,7 +108,7 @@ def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, succes
         real(self, seen)
 
     monkeypatch.setattr(archiver.FileArchiver, "archive_file", take_file)
-    effort = pod.effort(final=True, asked=lambda: len(reads) == 2)
+    effort = pod.pass_options(final=True, asked=lambda: len(reads) == 2)
     monkeypatch.setattr(Uploader, "close_pack", _whatever_the_limit(Uploader.close_pack))
     monkeypatch.setattr(Uploader, "drain", _whatever_the_limit(Uploader.drain))
     done = pod.syncer().run(effort)

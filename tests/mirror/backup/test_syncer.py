@@ -131,7 +131,7 @@ def test_many_generations_become_a_new_base_and_read_the_same(pod, successor):
     syncer = pod.syncer()
     for number in range(40):
         pod.write(f"f{number % 7}", os.urandom(50))
-        assert syncer.run(pod.effort()).is_committed
+        assert syncer.run(pod.pass_options()).is_committed
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
 

@@ -1,4 +1,4 @@
-"""The stores that the contract judges, each with a bucket of its own."""
+"""The stores that the contract suite tests, each with its own bucket."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,31 +15,33 @@ from tests.s3.access import S3Server
 
 @dataclass(frozen=True, slots=True)
 class StoreUnderTest:
-    """One bucket; `below` opens a prefix of it."""
+    """One bucket; `below` opens the store of a prefix."""
 
     below: Callable[[str], Store]
 
 
 def memory() -> StoreUnderTest:
-    """Return a bucket in this process."""
+    """Return a bucket in memory."""
     return StoreUnderTest(MemoryBucket().below)
 
 
 def wrapped() -> StoreUnderTest:
-    """Return a bucket in this process behind all that a program puts before one."""
+    """Return a bucket in memory with the rate limit and retries of the programs."""
     clock = FakeClock()
-    pace = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
+    limiter = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
     bucket = MemoryBucket()
 
     def below(prefix: str) -> Store:
-        paced = RateLimitedStore(bucket.below(prefix), pace)
-        return RetryingStore(paced, ThrottleAwareClock(clock, pace), RetryPolicy(retry_denied=True))
+        limited = RateLimitedStore(bucket.below(prefix), limiter)
+        return RetryingStore(
+            limited, ThrottleAwareClock(clock, limiter), RetryPolicy(retry_denied=True)
+        )
 
     return StoreUnderTest(below)
 
 
 def on(server: S3Server) -> StoreUnderTest:
-    """Return a new bucket on a server."""
+    """Return a new bucket on an S3 server."""
     bucket = buckets.fresh(server)
     return StoreUnderTest(
         lambda prefix: S3Store(server.location(bucket, prefix), server.credentials)

@@ -119,8 +119,8 @@ def test_a_full_state_directory_stops_no_commit(tmp_path, memory):
         for number in range(300):
             pod.write(f"f{number:0200}", b"%d" % number)
         syncer = pod.syncer()
-        assert syncer.run(pod.effort()).is_committed
-        assert isinstance(syncer.run(pod.effort()), NoChanges)
+        assert syncer.run(pod.pass_options()).is_committed
+        assert isinstance(syncer.run(pod.pass_options()), NoChanges)
         filler.unlink()
         pod.write("more", b"m")
         assert pod.sync().is_committed

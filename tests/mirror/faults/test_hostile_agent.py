@@ -154,7 +154,7 @@ def test_a_workspace_that_is_swapped_for_a_link_is_not_followed(pod, memory, tmp
     pod.root.rename(tmp_path / "gone")
     pod.root.symlink_to(other)
     with pytest.raises(Exception, match="workspace"):
-        syncer.run(pod.effort())
+        syncer.run(pod.pass_options())
     assert not [request for request in memory.bucket.requests if request.method != "get"]
 
 

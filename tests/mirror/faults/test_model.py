@@ -63,7 +63,7 @@ class Components(RuleBasedStateMachine):
         wanted = facts(self.pod.root)
         self._losing(losses)
         try:
-            self.syncer.run(self.pod.effort())
+            self.syncer.run(self.pod.pass_options())
         except StoreError:
             assert losses
             self.in_doubt.append(wanted)
@@ -78,7 +78,9 @@ class Components(RuleBasedStateMachine):
         wanted = facts(self.pod.root)
         left = itertools.count()
         try:
-            done = self.syncer.run(self.pod.effort(final=True, asked=lambda: next(left) >= looks))
+            done = self.syncer.run(
+                self.pod.pass_options(final=True, asked=lambda: next(left) >= looks)
+            )
         except DeadlineExceededError:
             return
         if isinstance(done, PassResult) and done.archive.tree_result.missing.files:
@@ -134,7 +136,7 @@ class Components(RuleBasedStateMachine):
         pod.write("of-the-dead", b"%d" % seed)
         before = self.store.bucket.objects["HEAD"]
         with pytest.raises(FencedError, match=self.pod.claimant.uid):
-            (pod.syncer() if fresh else syncer).run(pod.effort())
+            (pod.syncer() if fresh else syncer).run(pod.pass_options())
         assert self.store.bucket.objects["HEAD"] == before
 
     @invariant()

@@ -21,7 +21,7 @@ def test_many_small_packs_become_one_and_a_restore_takes_one_request_for_them(se
     syncer = pod.syncer()
     for number in range(COMMITS):
         pod.write(f"f{number}", b"%d" % number)
-        syncer.run(pod.effort(thrift=NEVER_REPACK))
+        syncer.run(pod.pass_options(thrift=NEVER_REPACK))
     for path in pod.root.iterdir():
         os.utime(path, (1, 1))
     pod.write("last", b"last")

@@ -94,7 +94,7 @@ def test_a_writer_heeds_notices_although_its_clock_was_wrong_when_it_began(yard,
     yard.commit("a", b"first")
     yard.clock.wall_offset = ahead
     syncer = yard.pod.syncer()
-    syncer.run(yard.pod.effort())
+    syncer.run(yard.pod.pass_options())
     yard.pod.write("b", BIG)
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
 
@@ -106,7 +106,7 @@ def test_a_writer_heeds_notices_although_its_clock_was_wrong_when_it_began(yard,
     yard.clock.seconds += 60
     yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
     with pytest.raises(BlobBeingDeletedError, match=blob):
-        syncer.run(yard.pod.effort())
+        syncer.run(yard.pod.pass_options())
 
 
 def test_what_was_stored_long_ago_is_stored_anew_although_the_clock_was_set_back(yard):
@@ -120,13 +120,13 @@ def test_what_was_stored_long_ago_is_stored_anew_although_the_clock_was_set_back
 
     yard.bucket.fault = away
     with pytest.raises(BlobBeingDeletedError):
-        syncer.run(yard.pod.effort())
+        syncer.run(yard.pod.pass_options())
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
     yard.store.delete([blob])
     yard.bucket.fault = lambda _request: None
     yard.clock.seconds += 2 * HOUR
     yard.clock.wall_offset -= 3 * HOUR
-    assert syncer.run(yard.pod.effort()).is_committed
+    assert syncer.run(yard.pod.pass_options()).is_committed
     assert blob in yard.keys("")
 
 
@@ -144,10 +144,10 @@ def test_nothing_looks_fresh_or_stale_because_the_clock_was_set(pod, jump):
     room = LoopContext(pod.clock, StatusRegistry(), RecordingLogger())
     passes = PassRunner(pod.syncer(), room)
     pod.write("a")
-    passes.attempt(pod.effort())
+    passes.attempt(pod.pass_options())
     pod.clock.seconds += 5
     pod.write("b")
-    passes.scan(pod.effort())
+    passes.scan(pod.pass_options())
     pod.clock.wall_offset = jump
     answers = StatusEndpoints(room.status_registry, pod.clock, 90)
     assert answers.respond("/readyz").status == 200

@@ -78,7 +78,7 @@ class Stage:
 
     def effort(self):
         """Pack anew whenever there are two packs."""
-        return self.pod.effort(thrift=RepackPolicy(max_small_packs=1))
+        return self.pod.pass_options(thrift=RepackPolicy(max_small_packs=1))
 
     def name(self, actor):
         return f"pod{self.pods}" if actor == "pod" else actor

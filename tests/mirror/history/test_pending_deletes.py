@@ -17,10 +17,10 @@ def test_a_writer_stores_anew_what_is_being_deleted_before_it_commits(yard):
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
     yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
     with pytest.raises(BlobBeingDeletedError, match=blob):
-        syncer.run(yard.pod.effort())
+        syncer.run(yard.pod.pass_options())
     yard.store.delete([blob])
     yard.clock.seconds += HOUR
-    assert syncer.run(yard.pod.effort()).is_committed
+    assert syncer.run(yard.pod.pass_options()).is_committed
     assert blob in yard.keys("")
     assert yard.verify().damaged == ()
 
@@ -43,7 +43,7 @@ def test_what_a_new_base_lets_go_is_stored_anew(yard):
     def commit(path, data):
         yard.pod.write(path, data)
         yard.clock.seconds += 1
-        return syncer.run(yard.pod.effort())
+        return syncer.run(yard.pod.pass_options())
 
     commit("a", BIG)
     (yard.pod.root / "a").unlink()

@@ -66,7 +66,7 @@ def test_a_flush_stores_the_last_change(stage, successor):
 
 def test_a_flush_without_changes_says_the_generation_that_there_is(stage):
     stage.pod.write("a")
-    stage.passes.attempt(stage.pod.effort())
+    stage.passes.attempt(stage.pod.pass_options())
     assert stage.end().outcome == "flushed"
     assert stage.end().generation == 1
 

@@ -1,11 +1,11 @@
-"""A mounted Secret, as the kubelet lays it out and swaps it."""
+"""A mounted Secret with the layout and the atomic updates of the kubelet."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def mount(folder: Path, values: Mapping[str, str]) -> Path:
-    """Write a version of a Secret, and make it the current one all at once."""
+    """Write a version of a Secret, and make it the current one atomically."""
     version = folder / f"..version-{len(list(folder.glob('..version-*')))}"
     version.mkdir(parents=True)
     for name, value in values.items():

@@ -27,7 +27,7 @@ DIGEST = hashlib.sha256(PACK).hexdigest()
 
 
 class RateLimitSetup:
-    """A paced store, and what it says and hears."""
+    """A store with a rate limit, and the waits that it reported."""
 
     def __init__(self, rate: float = MIB) -> None:
         self.clock = FakeClock()
