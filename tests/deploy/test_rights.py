@@ -1,4 +1,4 @@
-"""The rights are pinned here: whoever widens a Role has to widen this list, in the same review."""
+"""The exact rights of each Role: a change to a Role must change this list in the same review."""
 
 from pathlib import Path
 from typing import Any

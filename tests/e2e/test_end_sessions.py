@@ -1,4 +1,4 @@
-"""What is no longer declared ends in order and leaves nothing; what cannot be read stays."""
+"""Sessions without a file end in order and leave nothing; those with a broken file stay."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def names(site: Site, session: str) -> set[str]:
 
 @pytest.fixture
 def three(site: Site) -> Site:
-    """Three sessions, and room in the budget for one of them to go."""
+    """Three sessions, and a budget that allows the deletion of one of them."""
     for name in ("one", "two", "three"):
         site.session(name)
     site.apply()
@@ -67,7 +67,7 @@ def test_a_session_ends_with_its_pod_and_at_last_its_record(three: Site) -> None
 
 
 def test_a_pod_is_awaited_before_anything_else_of_its_session_goes(three: Site) -> None:
-    # A finalizer keeps the pod as its grace period would: there is no kubelet here.
+    # The server has no kubelet, so a finalizer keeps the pod as its grace period would.
     hold = {"metadata": {"finalizers": ["example.com/wait"]}}
     three.merge("Pod", "two-runner", hold)
     three.forget("two")

@@ -141,7 +141,7 @@ def test_what_another_controller_made_with_our_labels_is_not_ours(site: Site) ->
 
 
 def untouched(before: Object, after: Object) -> bool:
-    """Whether nobody has written to an object, but for the controller that adds account tokens."""
+    """Whether no client has changed an object, except the controller that adds account tokens."""
     return before["metadata"]["uid"] == after["metadata"]["uid"] and not {
         entry["manager"] for entry in after["metadata"].get("managedFields", ())
     } & {"reconcile", "reconcile-status"}

@@ -43,7 +43,7 @@ def test_a_change_that_would_end_running_work_is_held(running: Site, change: Obj
     running.session("one", displayName="Renamed", **change)
     [held] = [each for each in running.plan() if each["action"] == "hold"]
     assert (held["kind"], held["name"]) == ("Pod", "one-runner")
-    # What waits for a session is no failure, and what harms nothing is done.
+    # Held changes are not failures, and harmless changes are applied.
     ended = running.apply(expect=ExitCode.OK)
     assert "1 held" in ended.out
     assert pod(running)["metadata"]["uid"] == uid(before)

@@ -1,4 +1,4 @@
-"""Somebody changes an object between the plan and its apply: nothing is overwritten blindly."""
+"""Another client changes an object between the plan and its apply: its change is not lost."""
 
 from collections.abc import Callable, Iterator
 
@@ -29,7 +29,7 @@ def cluster(site: Site) -> Iterator[Cluster]:
 
 @pytest.fixture
 def race(site: Site, cluster: Cluster) -> Race:
-    """Plan, let somebody act, apply; give how each change ended, by `Kind/name`."""
+    """Plan, let another client act, apply; returns the status of each change by `Kind/name`."""
 
     def run(act: Callable[[], object]) -> dict[str, Outcome]:
         desired = DesiredBuilder(read_templates(find_shipped_templates())).build(

@@ -140,7 +140,7 @@ REMOVALS = {
     ),
 }
 NOTED = {RECORD: {"data.specDigest", "data.status"}}
-"""The Record tells of every change."""
+"""The Record changes with every pass that changes something."""
 
 NEW_OBJECT = {"metadata.uid", "metadata.creationTimestamp"}
 """What differs between two pods of one name."""

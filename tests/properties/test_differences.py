@@ -24,7 +24,7 @@ def some(**fields):
 
 
 def keyed(key, names, **fields):
-    """A list of items that are told apart by one field."""
+    """A list of items that one field distinguishes."""
     items = [st.fixed_dictionaries({key: st.just(name)}, optional=fields) for name in names]
     return st.lists(st.one_of(items), max_size=4, unique_by=lambda item: item[key])
 

@@ -73,14 +73,16 @@ def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
     report = sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (change,))))
     masker = Masker()
     shown = render(format_markdown(report, masker)).fences[0]
-    told = masker.mask_object(change.manifest.body)["data"]["INITIAL_PROMPT"]
-    if "\n" in told and _is_spelt_out(told):
+    masked = masker.mask_object(change.manifest.body)["data"]["INITIAL_PROMPT"]
+    if "\n" in masked and _is_spelt_out(masked):
         assert all(
-            escape_controls(part) in shown for line in told.split("\n") for part in line.split("\t")
+            escape_controls(part) in shown
+            for line in masked.split("\n")
+            for part in line.split("\t")
         )
     else:
         text = "".join(line.removeprefix("+") for line in shown.splitlines(keepends=True))
-        assert load_documents(text)[0].value["data"]["INITIAL_PROMPT"] == told
+        assert load_documents(text)[0].value["data"]["INITIAL_PROMPT"] == masked
 
 
 def _is_beyond_yaml(char):
@@ -162,7 +164,7 @@ def test_the_least_limit_still_holds_the_summary():
 
 
 def with_secret(secret, other):
-    """A plan that has one secret in many places, and another one beside it."""
+    """A plan with one secret in many places, and another secret next to it."""
     report = sample_plans.report(
         sample_plans.plan(
             SessionPlan(

@@ -1,4 +1,4 @@
-"""What holds for every pass, whatever the files and whatever somebody else does meanwhile."""
+"""Properties of every pass, for any files and any concurrent changes by other clients."""
 
 import contextlib
 

@@ -71,7 +71,7 @@ def test_keys_that_rotate_are_taken_up_when_the_old_ones_are_refused(
     s3_server: S3Server, where: StoreLocation, tmp_path: Path
 ) -> None:
     class Late(SecretDirectory):
-        """A file system that tells of no change."""
+        """A file system that reports no change."""
 
         def fingerprint(self) -> object:
             return "never"

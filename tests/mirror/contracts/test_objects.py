@@ -72,7 +72,7 @@ def test_an_object_that_is_larger_than_the_buffer_is_damaged(store: Store) -> No
 
 
 class Pieces:
-    """Room for so many bytes, a thousand at a time."""
+    """A sink for `size` bytes, a thousand at a time."""
 
     def __init__(self, size: int) -> None:
         self.got = b"what was there before"
@@ -90,7 +90,7 @@ class Pieces:
 
 
 class Full(Pieces):
-    """Room that has less than it promises."""
+    """A sink with less space than it reports."""
 
     def take(self, size: int) -> None:
         super().take(size)
@@ -103,9 +103,9 @@ def test_an_object_is_read_piece_by_piece(store: Store, size: int) -> None:
     data = (bytes(range(251)) * 20)[:size]
     put(store, "key", data)
     for more in (0, 1, 3000):
-        room = Pieces(size + more)
-        assert store.get_into("key", room) == size
-        assert room.got == data
+        sink = Pieces(size + more)
+        assert store.get_into("key", sink) == size
+        assert sink.got == data
 
 
 def test_an_object_that_is_larger_than_its_pieces_is_damaged(store: Store) -> None:
