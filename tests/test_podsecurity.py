@@ -147,7 +147,7 @@ def test_seccomp_is_set_by_the_pod_or_by_each_container():
 def test_only_safe_sysctls_may_be_set():
     sysctls = [{"name": "net.ipv4.tcp_syncookies"}, {"name": "kernel.msgmax"}]
     assert violations(pod(context={"sysctls": sysctls})) == [
-        "securityContext.sysctls[kernel.msgmax] is not a safe one"
+        "securityContext.sysctls[kernel.msgmax] is not a safe sysctl"
     ]
 
 
