@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import jsonpatch
+import orjson
+
 from reconcile.adapters.embedded import kubelet
 from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
 from reconcile.adapters.embedded.immutability import validate_update
-from reconcile.adapters.embedded.json_patch import apply_json_patch
 from reconcile.adapters.embedded.kinds import ServedKind, find_served_kind
 from reconcile.adapters.embedded.kubelet import update_pod_status
 from reconcile.adapters.embedded.managed_fields import UPDATE, ManagerIdentifier
@@ -168,3 +170,21 @@ def _check_preconditions(wanted: Mapping[str, Any], old: JsonDict | None) -> Non
         if wanted.get(name) and wanted[name] != found.get(name):
             state = f"it has {found[name]}" if found else "there is no such object"
             raise ConflictError(f"metadata.{name} {wanted[name]} is wanted, and {state}")
+
+
+def apply_json_patch(body: JsonDict, operations: Sequence[Mapping[str, Any]]) -> JsonDict:
+    """Apply a JSON Patch (RFC 6902) to `body` in place, and return the result.
+
+    ConflictError where an operation does not fit: a path does not exist, or a `test` fails. It
+    names the operation, but no values, which may be secret.
+    """
+    # Parsed from JSON as a server gets it: later operations must not change the caller's values.
+    for operation in orjson.loads(orjson.dumps(operations, default=dict)):
+        try:
+            body = jsonpatch.apply_patch(body, [operation], in_place=True)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+            raise ConflictError(
+                f"the patch does not fit the current object: {operation.get('op')} "
+                f"{operation.get('path')}"
+            ) from error
+    return body
