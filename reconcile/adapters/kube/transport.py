@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 import requests.adapters
+import requests.utils
 import urllib3
 
 from reconcile.adapters.kube.credentials import Credential, CredentialProvider, KeyPair
@@ -142,26 +143,30 @@ def _refuse_password() -> NoReturn:
 
 
 def choose_proxy(server: str, proxy_url: str, environ: Mapping[str, str]) -> str:
-    """Return the proxy's URL, empty for none, by the rules that kubectl (Go's net/http) has.
+    """Return the URL of the proxy for the API server, empty for none.
+
+    NO_PROXY is matched by requests; see docs/operations.md for what its entries may be. A server
+    on this machine is always reached directly, as with kubectl.
 
     Args:
         server: The API server's URL.
-        proxy_url: The kubeconfig's `proxy-url`, which NO_PROXY does not concern.
-        environ: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not.
+        proxy_url: The kubeconfig's `proxy-url`, which NO_PROXY does not affect.
+        environ: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case.
     """
     if proxy_url:
         return proxy_url
     target = urlsplit(server)
+    host = target.hostname or ""
     proxy = _read_variable(environ, f"{target.scheme}_proxy")
-    host = (target.hostname or "").lower()
-    port = target.port or (443 if target.scheme == "https" else 80)
-    if (
-        not proxy
-        or _is_loopback(host)
-        or _is_exempt(host, port, _read_variable(environ, "no_proxy"))
-    ):
+    if not proxy or _is_loopback(host):
         return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
+    # requests compares as written, and a port only where the URL has one.
+    netloc = f"[{host}]" if ":" in host else host
+    port = target.port or (443 if target.scheme == "https" else 80)
+    exempt = _read_variable(environ, "no_proxy").lower()
+    if requests.utils.should_bypass_proxies(f"{target.scheme}://{netloc}:{port}", exempt):
+        return ""
+    return requests.utils.prepend_scheme_if_needed(proxy, "http")
 
 
 def _read_variable(environ: Mapping[str, str], name: str) -> str:
@@ -169,38 +174,8 @@ def _read_variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    address = _parse_address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def _is_exempt(host: str, port: int, listed: str) -> bool:
-    entries = (entry.strip().lower() for entry in listed.split(","))
-    return any(_matches(host, port, entry) for entry in entries if entry)
-
-
-def _matches(host: str, port: int, entry: str) -> bool:
-    if entry == "*":
-        return True
-    address = _parse_address(host)
-    if address is not None and "/" in entry:
-        return _is_in_network(address, entry)
-    name, _, wanted = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
-    if wanted and wanted != str(port):
-        return False
-    bare = name.strip("[]").removeprefix("*")
-    return host == bare or host.endswith(bare if bare.startswith(".") else f".{bare}")
-
-
-def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
-    try:
-        return address in ipaddress.ip_network(network, strict=False)
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
