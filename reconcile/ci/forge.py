@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from reconcile.core.errors import ReconcileError
 from reconcile.engine.ports import Clock
 from reconcile.engine.retry import RetryBackoff
+from reconcile.runtime.backoff import Backoff
 
 
 class CommentError(ReconcileError):
@@ -103,9 +104,9 @@ class JobContext:
 
 
 COMMENT_BACKOFF: Final = RetryBackoff(
-    max_attempts=5, initial_seconds=2.0, max_seconds=60.0, max_retry_after=300.0
+    max_attempts=5, backoff=Backoff(initial=2.0, maximum=60.0), max_retry_after=300.0
 )
-"""A job may wait for a rate limit, but not for an hour: a longer wish is not waited for."""
+"""A job may wait for a rate limit, but not for an hour: a longer Retry-After ends it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,13 @@ FINE = ProcessResult(0, "", "2 sessions can be used.")
 
 
 class Programs:
-    """Stands for the program and for git; keeps what they were asked."""
+    """Replaces the program `reconcile`, and records the calls."""
 
     def __init__(self, validated=FINE, diffed=CHANGES):
         self.ends = {"validate": validated, "diff": diffed}
         self.calls = []
 
     def __call__(self, command, environ, folder):
-        if command[0] == "git":
-            return ProcessResult(0, "", "")
         self.calls.append((list(command), dict(environ), folder))
         return self.ends[command[4]]
 

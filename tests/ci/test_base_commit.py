@@ -77,12 +77,12 @@ def test_a_commit_that_is_named_is_taken_and_fetched(upstream, tmp_path):
 @pytest.mark.parametrize("name", ["--upload-pack=touch /tmp/x", "main", ""])
 def test_what_is_no_commits_name_is_never_given_to_git(upstream, tmp_path, name):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
-    with pytest.raises(SourceError, match="no commit's name"):
+    with pytest.raises(SourceError, match="not the id of a commit"):
         JobRepository(around(checkout)).find_base(BaseCommit(name))
 
 
 def test_nothing_to_compare_with_is_told(tmp_path):
-    with pytest.raises(SourceError, match="name a revision"):
+    with pytest.raises(SourceError, match="no revision to compare with"):
         JobRepository(around(tmp_path)).find_base(UnknownBase())
 
 

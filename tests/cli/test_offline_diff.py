@@ -123,7 +123,7 @@ def test_a_cluster_beside_it_is_a_wrong_command_line(history, options):
 def test_a_revision_that_is_none_is_told(history, revision):
     ended = history.run("diff", str(history.root), f"--against={revision}")
     assert ended.code == 4
-    assert "is no commit here" in ended.err
+    assert "is not a commit here" in ended.err
     assert ended.out == ""
 
 

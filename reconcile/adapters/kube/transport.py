@@ -166,7 +166,7 @@ def choose_proxy(server: str, proxy_url: str, environ: Mapping[str, str]) -> str
     exempt = _read_variable(environ, "no_proxy").lower()
     if requests.utils.should_bypass_proxies(f"{target.scheme}://{netloc}:{port}", exempt):
         return ""
-    return requests.utils.prepend_scheme_if_needed(proxy, "http")
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _read_variable(environ: Mapping[str, str], name: str) -> str:

@@ -66,7 +66,7 @@ def test_every_name_that_git_knows_is_a_commit(repository):
     ],
 )
 def test_what_is_no_commit_is_told_with_what_to_do(repository, name):
-    with pytest.raises(SourceError, match="is no commit here: name a branch, a tag or a commit"):
+    with pytest.raises(SourceError, match="is not a commit here: name a branch, a tag or a commit"):
         resolve_commit(find_checkout(repository.desired), name)
 
 
