@@ -68,7 +68,7 @@ class ClusterComparison:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileProgram:
-    """The program `reconcile` for one folder; paths are relative to `top`, `templates` may be empty."""
+    """The program `reconcile` for one folder; paths are relative to `top`."""
 
     context: JobContext
     top: Path

@@ -56,7 +56,7 @@ def test_our_comment_is_found_behind_hundreds_of_others(forge, keep):
     assert len(forge.bodies()) == 1
 
 
-def test_a_strangers_comment_with_our_marker_is_not_touched(forge, keep):
+def test_a_comment_of_another_account_with_our_marker_is_not_changed(forge, keep):
     forge.add(f"{MARKER}\nbelieve me", SOMEBODY)
     assert keep("one").action == "created"
     assert forge.bodies(SOMEBODY) == [f"{MARKER}\nbelieve me"]
@@ -193,7 +193,7 @@ def test_nobody_answering_may_pass(forge, clock):
     comments = comments_of(forge)
     forge.server.shutdown()
     forge.server.server_close()
-    with pytest.raises(TransientCommentError, match=r"no complete answer from 127\.0\.0\.1"):
+    with pytest.raises(TransientCommentError, match=r"no complete response from 127\.0\.0\.1"):
         upsert_comment(comments, MARKER, MARKER, clock)
     assert len(clock.waits) == 4
 
@@ -201,7 +201,7 @@ def test_nobody_answering_may_pass(forge, clock):
 def test_what_is_no_json_may_pass_and_what_is_no_list_does_not(github, clock):
     comments = comments_of(github)
     github.fail_next("GET", Answer(200, {"message": "a proxy's page"}))
-    with pytest.raises(CommentError, match="no list"):
+    with pytest.raises(CommentError, match="not a list"):
         upsert_comment(comments, MARKER, MARKER, clock)
 
 

@@ -79,12 +79,12 @@ def test_without_a_token_there_is_no_comment_and_it_is_said_why(on_github):
 def test_other_events_have_nowhere_to_comment(on_github, event, start):
     job = detect_job(on_github(event, "push", RECONCILE_TOKEN="t"))
     assert (job.comments, job.base) == (None, start)
-    assert "no pull request" in job.no_comment_reason
+    assert "not a pull request" in job.no_comment_reason
 
 
 @pytest.mark.parametrize("name", ["pull_request_target", "workflow_run", "issue_comment"])
-def test_events_that_give_strangers_our_rights_are_refused(on_github, name):
-    with pytest.raises(SourceError, match=f"{name} runs with the rights"):
+def test_events_that_give_untrusted_authors_our_permissions_are_refused(on_github, name):
+    with pytest.raises(SourceError, match=f"{name} has the permissions"):
         detect_job(on_github(pull_event(), name))
 
 

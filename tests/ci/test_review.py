@@ -51,7 +51,7 @@ def test_no_change_is_told_and_the_comment_says_so(scene, job, github):
 def test_a_failing_diff_leaves_a_comment_that_says_why_and_fails(scene, job, github, diffed, code):
     reviewed = scene.review(Programs(diffed=diffed), job())
     body = github.bodies()[0]
-    assert (diffed.out.strip() or diffed.err or "It said nothing.") in body
+    assert (diffed.out.strip() or diffed.err or "(no output)") in body
     assert reviewed.is_failure
     assert scene.outputs["exit-code"] == str(code)
     assert scene.outputs["changes"] == ""

@@ -95,7 +95,9 @@ def test_a_patch_that_does_not_fit_is_a_conflict_although_it_is_a_422():
     words = "the server rejected our request due to an error in our request"
     cluster = talking_to(FakeServer(status(422, "Invalid", words)))
     operations = [{"op": "test", "path": "/metadata/uid", "value": "old"}]
-    with pytest.raises(ConflictError, match=r"patch Pod team-a/one: .* does not fit the object"):
+    with pytest.raises(
+        ConflictError, match=r"patch Pod team-a/one: .* does not fit the current object"
+    ):
         cluster.patch(POD, REF, operations, dry_run=False)
 
 
@@ -243,7 +245,7 @@ def test_secrets_are_masked_before_the_words_are_cut():
 def test_a_success_that_is_no_json_is_unavailable(body):
     error = error_of(Reply(200, body))
     assert type(error) is UnavailableError
-    assert str(error) == "apply Pod team-a/one: the answer is cut off or no JSON"
+    assert str(error) == "apply Pod team-a/one: the response is truncated or not JSON"
     assert error.__cause__ is None
 
 

@@ -153,16 +153,19 @@ def word(**fields):
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("canary", "printed no JSON"),
-        ('["canary"]', "printed no ExecCredential of client.authentication.k8s.io/v1"),
-        (word(kind="Canary"), "printed no ExecCredential"),
-        (word(apiVersion=V1BETA1), "printed no ExecCredential"),
+        ("canary", "did not print JSON"),
+        ('["canary"]', "did not print an ExecCredential of client.authentication.k8s.io/v1"),
+        (word(kind="Canary"), "did not print an ExecCredential"),
+        (word(apiVersion=V1BETA1), "did not print an ExecCredential"),
         (word(), "neither a token nor a client certificate"),
         (word(status="canary"), "neither a token nor a client certificate"),
         (word(status={"token": 1}), "neither a token nor a client certificate"),
         (word(status={"clientKeyData": "canary"}), "neither a token nor a client certificate"),
-        (word(status={"token": "canary\nX: y"}), "characters that no token has"),
-        (word(status={"token": "canary", "expirationTimestamp": "canary"}), "no time"),
+        (word(status={"token": "canary\nX: y"}), "has invalid characters"),
+        (
+            word(status={"token": "canary", "expirationTimestamp": "canary"}),
+            "invalid expirationTimestamp",
+        ),
     ],
 )
 def test_what_is_no_credential_is_refused_and_not_shown(output, words):
@@ -203,8 +206,8 @@ def test_a_plugin_that_does_not_end_is_ended_with_all_its_children(tmp_path):
     assert state in {"gone", "Z", "X"}
 
 
-def test_nobody_is_asked_for_input():
-    with pytest.raises(ClusterError, match="printed no JSON"):
+def test_a_plugin_gets_no_input():
+    with pytest.raises(ClusterError, match="did not print JSON"):
         credentials(running("import sys; sys.exit(len(sys.stdin.read()))")).current()
 
 

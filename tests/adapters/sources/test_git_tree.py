@@ -144,7 +144,7 @@ def test_what_is_no_folder_at_the_commit_is_told(repository):
     repository.commit()
     repository.desired.unlink()
     repository.desired.mkdir()
-    with pytest.raises(SourceError, match="is no folder at"):
+    with pytest.raises(SourceError, match="is not a folder at"):
         GitTreeSource(folder_at(repository)).read()
 
 
