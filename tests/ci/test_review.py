@@ -19,7 +19,7 @@ def test_the_diff_is_in_the_comment_in_the_summary_and_in_the_report(scene, job,
     assert (reviewed.is_failure, reviewed.comment_failed) == (False, False)
 
 
-def test_steps_that_follow_are_told_what_came_out(scene, job):
+def test_later_steps_get_the_result_as_outputs(scene, job):
     scene.review(Programs(), job())
     url = scene.outputs.pop("comment-url")
     assert url.startswith("https://github.example/acme/sessions/pull/5#")
@@ -27,7 +27,7 @@ def test_steps_that_follow_are_told_what_came_out(scene, job):
     assert expected.items() <= scene.outputs.items()
 
 
-def test_no_change_is_told_and_the_comment_says_so(scene, job, github):
+def test_no_change_is_an_output_and_in_the_comment(scene, job, github):
     scene.review(Programs(), job())
     scene.review(Programs(diffed=ProcessResult(0, "### no changes\n", "")), job())
     assert "### no changes" in github.bodies()[0]

@@ -123,7 +123,7 @@ def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, gith
     assert "longer than a comment may be" in github.bodies()[0]
 
 
-def test_a_report_that_cannot_be_written_is_told(scene, job):
+def test_a_report_that_cannot_be_written_is_an_error(scene, job):
     with pytest.raises(SourceError, match="report /nowhere/x cannot be written: No such file"):
         scene.review(Programs(), job(), report="/nowhere/x")
 

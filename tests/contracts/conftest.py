@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.engine.ports import Cluster
 from tests.contracts import worlds
-from tests.contracts.worlds import Stranger, World
+from tests.contracts.worlds import OtherManager, World
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.cluster)])
@@ -30,5 +30,5 @@ def namespace(world: World) -> str:
 
 
 @pytest.fixture
-def stranger(world: World) -> Stranger:
-    return world.stranger
+def other_manager(world: World) -> OtherManager:
+    return world.other_manager

@@ -35,15 +35,15 @@ GROUPS = {
 }
 
 
-class Stranger(Protocol):
-    """Somebody else who writes to the same cluster."""
+class OtherManager(Protocol):
+    """Another manager that writes to the same cluster."""
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
-        """Change an object by a JSON Patch, as the manager `stranger`."""
+        """Change an object by a JSON Patch, as the manager `other_manager`."""
         ...
 
     def create(self, body: KubeObject) -> KubeObject:
-        """Create an object, as the manager `stranger`."""
+        """Create an object, as the manager `other_manager`."""
         ...
 
 
@@ -53,7 +53,7 @@ class World:
 
     cluster: Cluster
     namespace: str
-    stranger: Stranger
+    other_manager: OtherManager
     eventually: Callable[[str, Callable[[], bool]], None]
     collects_garbage: bool
 
@@ -68,10 +68,10 @@ class EmbeddedStranger:
         metadata = obj["metadata"]
         group = Kind(obj["apiVersion"], obj["kind"]).group
         ref = ObjectRef(group, obj["kind"], metadata["namespace"], metadata["name"])
-        return self.cluster.edit(ref, operations, "stranger")
+        return self.cluster.edit(ref, operations, "other_manager")
 
     def create(self, body: KubeObject) -> KubeObject:
-        return self.cluster.create(body, "stranger")
+        return self.cluster.create(body, "other_manager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class RealStranger:
 
     def _send(self, method: str, path: str, body: object, content_type: str) -> KubeObject:
         answer = self.plane.request(
-            method, path, body, content_type=content_type, params={"fieldManager": "stranger"}
+            method, path, body, content_type=content_type, params={"fieldManager": "other_manager"}
         )
         assert answer.status_code < 300, answer.text
         content: dict[str, Any] = answer.json()

@@ -32,7 +32,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def opened(path, settings):
-    """Opens the file anew, as another process would."""
+    """Opens the file again, as another process would."""
     return lambda: EmbeddedCluster(path, settings)
 
 

@@ -128,7 +128,7 @@ def test_a_token_a_token_file_and_a_plugin_are_taken_in_this_order(tmp_path):
     assert json.loads(token.removeprefix("Bearer "))["spec"] == {"interactive": False}
 
 
-def test_a_plugin_is_told_of_the_cluster_if_it_wants(tmp_path, authority):
+def test_a_plugin_gets_the_cluster_if_it_wants(tmp_path, authority):
     pem = authority.cert_pem.bytes()
     cluster = {
         "certificate-authority-data": base64.b64encode(pem).decode(),
@@ -150,7 +150,7 @@ def test_a_plugin_is_told_of_the_cluster_if_it_wants(tmp_path, authority):
     }
 
 
-def test_a_plugin_is_told_that_nothing_is_verified(tmp_path):
+def test_a_plugin_gets_the_setting_that_nothing_is_verified(tmp_path):
     made = opened(
         tmp_path,
         {"insecure-skip-tls-verify": True},
@@ -243,7 +243,7 @@ def test_unusable_authorities_are_refused_by_name(tmp_path, cluster, words):
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "no valid")]
 )
-def test_an_authority_without_content_does_not_mean_everybody_elses(tmp_path, content, words):
+def test_an_empty_authority_does_not_mean_those_of_the_system(tmp_path, content, words):
     (tmp_path / "ca.pem").write_bytes(content)
     said = refused(tmp_path, {"certificate-authority": "ca.pem"})
     assert said.startswith(f"certificate-authority: {words}")

@@ -39,7 +39,7 @@ def error_of(cluster):
         urllib3.exceptions.DecodeError("broken"),
     ],
 )
-def test_a_broken_exchange_may_pass(exception):
+def test_a_broken_exchange_is_retried(exception):
     error = error_of(talking_to(FakeServer(exception)))
     assert (type(error), error.retry_after) == (UnavailableError, 0.0)
     assert str(error).startswith(f"get ConfigMap team-a/one: {URL}: ")
@@ -77,7 +77,7 @@ def test_reasons_that_go_round_in_a_circle_end():
 
 @contextlib.contextmanager
 def listening(answer):
-    """A server on a plain socket that sends these bytes to whoever asks; None for silence."""
+    """A server on a plain socket that sends these bytes to every client; None to send nothing."""
     [port] = ports.free(1)
     done = threading.Event()
     with socket.create_server(("127.0.0.1", port)) as listener:

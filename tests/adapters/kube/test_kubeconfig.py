@@ -90,7 +90,7 @@ def test_a_context_may_have_no_user(tmp_path):
     assert found(str(tmp_path / "config")).user == {}
 
 
-def test_an_unknown_context_is_named_with_the_known_ones(tmp_path):
+def test_an_unknown_context_is_named_with_the_available_ones(tmp_path):
     path = written(tmp_path / "config", SERVER)
     assert refused(str(path), "prod") == f'{path}: no context "prod"; available: main'
 

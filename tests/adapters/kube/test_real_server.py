@@ -264,8 +264,8 @@ def test_an_immutable_field_is_named_and_the_spec_is_not_shown(cluster, namespac
     assert "canary" not in str(caught.value)
 
 
-def test_a_stranger_is_told_what_is_missing(plane, namespace):
-    stranger = connect(str(plane.kubeconfig("stranger")), None)
-    with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "stranger" cannot list'):
-        list(stranger.list(CONFIG_MAP, namespace, {}))
-    stranger.close()
+def test_a_user_without_permission_gets_a_forbidden_error(plane, namespace):
+    unprivileged = connect(str(plane.kubeconfig("unprivileged")), None)
+    with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "unprivileged" cannot list'):
+        list(unprivileged.list(CONFIG_MAP, namespace, {}))
+    unprivileged.close()

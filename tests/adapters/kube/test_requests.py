@@ -149,7 +149,7 @@ def test_bodies_may_be_read_only():
     assert server.seen[0].json == {**BODY, "list": [0, 1]}
 
 
-def test_what_is_no_json_is_refused_before_it_is_sent():
+def test_an_object_that_is_not_json_is_refused_before_it_is_sent():
     server = FakeServer(Reply())
     with pytest.raises(InvalidError, match=r"apply ConfigMap team-a/one: .*JSON"):
         talking_to(server).apply({**BODY, "data": {"key": object()}}, OPTIONS)
@@ -200,7 +200,7 @@ def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
     }
 
 
-def test_the_server_tells_its_version():
+def test_the_server_reports_its_version():
     server = FakeServer(Reply(body={"gitVersion": "v1.30.2"}))
     assert talking_to(server).server_version() == "v1.30.2"
     assert server.seen[0].path == "/version"
