@@ -1,4 +1,4 @@
-"""GitHub's and GitLab's comments on loopback, as far as their documents promise anything."""
+"""Fakes of the comment APIs of GitHub and GitLab on loopback, as documented."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A job of a pull request, with programs that say what a test wants."""
+"""A job of a pull request, with the output of programs that a test sets."""
 
 from reconcile.ci.commands import RevisionComparison
 from reconcile.ci.environment import TOKEN_VARIABLE

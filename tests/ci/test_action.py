@@ -1,4 +1,4 @@
-"""The Action's own steps, run as the runner runs them, on a real repository and a real endpoint."""
+"""The steps of the Action, with a real repository and a real endpoint."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a pull request is compared with, in checkouts as jobs have them."""
+"""The base commit of a pull request, in the kinds of checkouts that jobs have."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Programs are run to their end, whatever that is."""
+"""How programs end."""
 
 import os
 import sys

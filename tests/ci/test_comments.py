@@ -1,4 +1,4 @@
-"""One comment is kept on a pull request, whatever goes wrong: on both forges alike."""
+"""One comment on a pull request is maintained despite failures, on both forges."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a forge's server may answer, or not, and what is made of it."""
+"""Responses of a forge's server, and missing responses."""
 
 import socket
 

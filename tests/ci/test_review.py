@@ -1,4 +1,4 @@
-"""The review: what it runs, what it shows and says, and how the job ends."""
+"""The review: the commands it runs, its output, and how the job ends."""
 
 import pytest
 

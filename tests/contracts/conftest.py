@@ -1,4 +1,4 @@
-"""Every case of the contract runs in both worlds."""
+"""Every test of the contract runs with both implementations."""
 
 from collections.abc import Iterator
 

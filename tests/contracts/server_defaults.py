@@ -1,4 +1,4 @@
-"""What servers add to each kind that we ship, and to the forms of a pod that we render."""
+"""The defaults that servers set in each kind of the templates, and in our forms of a pod."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ NEWER = {
     ".spec.ipFamilyPolicy",
     ".spec.trafficDistribution",
 }
-"""What servers later than the oldest that is tried add as well."""
+"""Further defaults of servers that are newer than the oldest tested one."""
 
 NOT_READY = {
     ".effect": "NoExecute",

@@ -1,4 +1,4 @@
-"""The `Cluster` port: what becomes of each kind that we ship: defaults, zeros, quantities."""
+"""The `Cluster` port: defaults, zero values and quantities in each kind of the templates."""
 
 import base64
 

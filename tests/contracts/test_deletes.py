@@ -1,4 +1,4 @@
-"""The `Cluster` port: what ends, how, and what goes with it."""
+"""The `Cluster` port: deletion, finalizers, garbage collection."""
 
 import pytest
 

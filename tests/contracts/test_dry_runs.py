@@ -1,4 +1,4 @@
-"""The `Cluster` port: what a dry run says of objects that are not, or not yet, possible."""
+"""The `Cluster` port: dry runs of new, changed and invalid objects."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The `Cluster` port: who owns which field, and what an apply does about it."""
+"""The `Cluster` port: field ownership in applies and updates."""
 
 import pytest
 

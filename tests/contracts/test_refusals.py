@@ -1,4 +1,4 @@
-"""The `Cluster` port: what can be changed no more, and what can never be."""
+"""The `Cluster` port: immutable fields, and invalid objects."""
 
 from typing import Any
 

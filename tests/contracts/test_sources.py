@@ -1,4 +1,4 @@
-"""What every Source promises, on the same content: in a folder, and as a commit has it."""
+"""The `Source` port: the same content in a folder and at a commit."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The two worlds that the contract suite judges: an API server in memory, and a real one."""
+"""The two implementations under test: the embedded API server, and a real one."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Operations = Sequence[Mapping[str, Any]]
 
 USER = "alice"
 RIGHTS = ["get", "list", "create", "patch", "delete"]
-"""The verbs that `deploy/` grants; here for every kind that is tried."""
+"""The verbs that `deploy/` grants, here for every tested kind."""
 
 GROUPS = {
     "": [

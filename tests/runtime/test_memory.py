@@ -1,4 +1,4 @@
-"""Large buffers go back to the system when they are free, whichever thread had them."""
+"""Large buffers are returned to the system when they are freed, in every thread."""
 
 import subprocess
 import sys

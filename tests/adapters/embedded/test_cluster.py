@@ -1,4 +1,4 @@
-"""What the embedded cluster does beyond the port, or where real servers do not agree."""
+"""The embedded cluster outside of the port, and where versions of real servers differ."""
 
 import threading
 from typing import Any

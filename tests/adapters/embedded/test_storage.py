@@ -1,4 +1,4 @@
-"""The state file: shared by processes, never half written, never another program's."""
+"""The state file: shared by processes, written atomically, never another program's file."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""A kubeconfig becomes a connection: everything in it that matters is used, the rest is refused."""
+"""From a kubeconfig to a connection: every field is used, or refused."""
 
 import base64
 import json

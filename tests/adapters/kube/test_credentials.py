@@ -1,4 +1,4 @@
-"""Credentials are sent as they are now: read again when old, and once when they are refused."""
+"""Credentials are current: read again when they are old, and once after a refusal."""
 
 import pytest
 

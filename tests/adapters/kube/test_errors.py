@@ -1,4 +1,4 @@
-"""Every refusal of an API server becomes the error that says what to do next."""
+"""Every unsuccessful response of an API server becomes an error that says what to do."""
 
 import email.utils
 import time

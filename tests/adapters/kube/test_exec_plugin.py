@@ -1,4 +1,4 @@
-"""Credential plugins are run by the contract, seldom, and without showing what they print."""
+"""Credential plugins run by the contract, only when needed, and their output is never shown."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The cluster is found as kubectl finds it, and errors say what is known instead."""
+"""The cluster is found as kubectl finds it; errors name the available contexts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the adapter relies on, asked of a real API server; the port's own suite is in contracts/."""
+"""The adapter with a real API server; the suite of the port is in contracts/."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What goes over the wire for each method of the port, and what comes out of the answers."""
+"""The requests of each method of the port, and the results from the responses."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Connections trust the kubeconfig's authority alone, and show its client certificate."""
+"""Connections trust only the kubeconfig's authority, and present its client certificate."""
 
 import contextlib
 import ssl

@@ -13,7 +13,7 @@ from reconcile.engine.desired import DesiredBuilder
 from tests.engine.worlds import SHIPPED, session_text
 
 DEEP = 1200
-"""More levels than Python's stack takes; their path is within what the system takes."""
+"""More levels than Python's stack allows; the system still allows the path."""
 
 
 @pytest.fixture

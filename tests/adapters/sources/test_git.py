@@ -1,4 +1,4 @@
-"""Which commit a folder is at."""
+"""The commit that a folder is at."""
 
 import os
 import subprocess
