@@ -144,17 +144,17 @@ class ForgeClient:
     def paginate(self, operation: str, path: str) -> Iterator[Any]:
         """Yield the entries of all pages of a list; pages are found by their `next` links."""
         seen: set[str] = set()
-        where = path
-        while where and where not in seen:
-            seen.add(where)
-            response = self._send_request(operation, "GET", where, None)
+        link = path
+        while link and link not in seen:
+            seen.add(link)
+            response = self._send_request(operation, "GET", link, None)
             page = _decode(operation, response)
             if not isinstance(page, list):
                 raise CommentError(
                     f"{operation}: the response is not a list; check the URL of the API"
                 )
             yield from page
-            where = response.links.get("next", {}).get("url", "")
+            link = response.links.get("next", {}).get("url", "")
 
     def _send_request(
         self, operation: str, method: str, path: str, body: Mapping[str, Any] | None

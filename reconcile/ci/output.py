@@ -51,8 +51,8 @@ def build_comment_body(marker: str, result: ProcessResult, limit: int) -> str:
 
 def find_plan_digest(result: ProcessResult) -> str:
     """Find the plan digest, on a line at the end; empty where the diff failed."""
-    found = _DIGEST.findall(result.out) if result.code < FIRST_ERROR_CODE else []
-    return found[-1] if found else ""
+    digests = _DIGEST.findall(result.out) if result.code < FIRST_ERROR_CODE else []
+    return digests[-1] if digests else ""
 
 
 def _format_failure(result: ProcessResult) -> str:

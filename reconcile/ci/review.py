@@ -113,28 +113,28 @@ class Review:
     def _validate(self) -> int:
         with self._output.group("Validate"):
             form = "github" if self._job.forge == "github" else "text"
-            ended = self._program.validate(form)
-            self._output.workflow_commands(ended.out)
-            self._output.info(ended.err)
+            result = self._program.validate(form)
+            self._output.workflow_commands(result.out)
+            self._output.info(result.err)
         # `validate` never exits with 1 for changes: the interpreter could not start it.
-        return _BUG if ended.code == 1 else ended.code
+        return _BUG if result.code == 1 else result.code
 
     def _diff(
         self, against: RevisionComparison | ClusterComparison | None, marker: str
     ) -> ProcessResult:
         with self._output.group("Diff"):
             try:
-                where = against or RevisionComparison(self._repository.find_base(self._job.base))
+                base = against or RevisionComparison(self._repository.find_base(self._job.base))
             except SourceError as error:
-                ended = ProcessResult(_UNREACHABLE, "", self._output.mask(str(error)))
+                result = ProcessResult(_UNREACHABLE, "", self._output.mask(str(error)))
             else:
-                if isinstance(where, RevisionComparison):
-                    self._output.info(f"Compared with {where.revision}.")
-                ended = _treat_silence_as_bug(
-                    self._program.diff(where, limit_without_marker(self._options.limit, marker))
+                if isinstance(base, RevisionComparison):
+                    self._output.info(f"Compared with {base.revision}.")
+                result = _treat_silence_as_bug(
+                    self._program.diff(base, limit_without_marker(self._options.limit, marker))
                 )
-            self._output.info(ended.err)
-        return ended
+            self._output.info(result.err)
+        return result
 
     def _set_outputs(self, code: int, result: ProcessResult) -> None:
         changes = "" if code >= FIRST_ERROR_CODE else str(code == 1).lower()

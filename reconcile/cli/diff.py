@@ -93,10 +93,10 @@ def _read_old_templates(source: SourceOptions, checkout: Checkout, commit: str) 
 
 def _path_in_checkout(checkout: Checkout, folder: Path) -> str | None:
     try:
-        found = find_checkout(folder)
+        other = find_checkout(folder)
     except SourceError:
         return None
-    return found.prefix if found.top == checkout.top else None
+    return other.prefix if other.top == checkout.top else None
 
 
 @click.command()

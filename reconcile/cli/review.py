@@ -68,8 +68,8 @@ def review(*, against: str, live: bool, kubeconfig: str, fail_on: str, **options
     no cluster, except with --live.
     """
     cluster = ClusterComparison(kubeconfig and str(Path(kubeconfig).absolute()))
-    where = cluster if live else RevisionComparison(against) if against else None
-    review_options = ReviewOptions(against=where, fail_on=FailOn(fail_on), **options)
+    base = cluster if live else RevisionComparison(against) if against else None
+    review_options = ReviewOptions(against=base, fail_on=FailOn(fail_on), **options)
     return _choose_exit_code(_run_review(review_options))
 
 

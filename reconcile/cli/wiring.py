@@ -104,9 +104,9 @@ def build_plan_report(planned: PassPlan, source: SourceOptions) -> PlanReport:
 
 def add_dry_run(reconciler: Reconciler, planned: PassPlan, report: PlanReport) -> PlanReport:
     """Add the result of a server-side dry run to a report, and the problems of that run."""
-    found = reconciler.dry_run(planned)
-    findings = replace(report.findings, problems=(*report.findings.problems, *found.problems))
-    return replace(report, findings=findings, admission=found.admission)
+    result = reconciler.dry_run(planned)
+    findings = replace(report.findings, problems=(*report.findings.problems, *result.problems))
+    return replace(report, findings=findings, admission=result.admission)
 
 
 def collect_findings(planned: PassPlan, failures: tuple[Problem, ...] = ()) -> Findings:

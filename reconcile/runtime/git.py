@@ -94,8 +94,8 @@ class GitRepository:
 
     def _build_command(self, arguments: tuple[str, ...]) -> list[str]:
         options = [part for each in (*_SAFE_CONFIG, *self.config) for part in ("-c", each)]
-        where = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
-        return ["git", "--no-optional-locks", *options, *where, *arguments]
+        repository = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
+        return ["git", "--no-optional-locks", *options, *repository, *arguments]
 
 
 def find_work_tree(folder: Path) -> Path | None:

@@ -269,8 +269,8 @@ def _find_conflicts(causes: tuple[StatusCause, ...]) -> tuple[FieldOwner, ...]:
 
 
 def _parse_manager(message: str) -> str:
-    found = _CONFLICTING_MANAGER.search(message)
-    return found.group(1).replace('\\"', '"') if found else "unknown"
+    match = _CONFLICTING_MANAGER.search(message)
+    return match.group(1).replace('\\"', '"') if match else "unknown"
 
 
 _RETRYABLE_ERRORS: Final = (

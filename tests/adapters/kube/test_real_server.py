@@ -265,7 +265,7 @@ def test_an_immutable_field_is_named_and_the_spec_is_not_shown(cluster, namespac
 
 
 def test_a_user_without_permission_gets_a_forbidden_error(plane, namespace):
-    unprivileged = connect(str(plane.kubeconfig("unprivileged")), None)
-    with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "unprivileged" cannot list'):
+    unprivileged = connect(str(plane.kubeconfig("stranger")), None)
+    with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "stranger" cannot list'):
         list(unprivileged.list(CONFIG_MAP, namespace, {}))
     unprivileged.close()
