@@ -131,10 +131,27 @@ def field_names(obj):
         {"path": "/data/a", "value": "1"},
     ],
 )
-def test_an_operation_that_is_none_is_a_conflict(cluster, operation):
+def test_an_invalid_operation_is_a_conflict(cluster, operation):
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
     with pytest.raises(ConflictError, match="edit ConfigMap n/one: the patch does not fit"):
         cluster.edit(ref(config_map("n")), [operation], "other-manager")
+
+
+def test_a_patch_that_does_not_fit_is_named_without_values(cluster):
+    cluster.apply(config_map("n", data={"a": "canary"}), OURS)
+    with pytest.raises(ConflictError) as refused:
+        cluster.edit(ref(config_map("n")), [value("/data/a", "secret", "test")], "other-manager")
+    assert str(refused.value) == (
+        "edit ConfigMap n/one: the patch does not fit the current object: test /data/a"
+    )
+
+
+def test_a_patch_does_not_change_the_values_of_its_caller(cluster):
+    cluster.apply(config_map("n"), OURS)
+    operations = [value("/data", {}), value("/data/a", "1")]
+    edited = cluster.edit(ref(config_map("n")), operations, "other-manager")
+    assert edited["data"] == {"a": "1"}
+    assert operations == [value("/data", {}), value("/data/a", "1")]
 
 
 WRONG = {
