@@ -1,1 +1,4 @@
-"""One door for each outside system: implements a port, and foreign errors end here."""
+"""Implementations of the engine's ports, one package per external system.
+
+Errors of libraries are translated here and do not leave these packages.
+"""

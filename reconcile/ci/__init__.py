@@ -1,1 +1,1 @@
-"""Reports on a pull request where it is discussed; knows the program by its command line."""
+"""Reviews pull requests on GitHub and GitLab; runs `reconcile` by its command line only."""

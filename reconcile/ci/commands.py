@@ -1,8 +1,7 @@
-"""Asks git what the change began from, and fetches that commit where a checkout is shallow.
+"""The commands that a review runs: `reconcile validate`, `reconcile diff`, and git.
 
-Runs other programs: git, and this program itself.
-
-Runs this program's other commands, as any other CI would: by their documented command line.
+The commands of `reconcile` run as processes with their documented options, as in any other CI. Git
+finds the commit that the change is based on, and fetches it where the checkout is shallow.
 """
 
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from reconcile.ci.environment import BaseCommit, DiffBase, MergeBase, UnknownBase, without_tokens
 from reconcile.ci.forge import JobContext, ProcessResult, ProcessRunner
 from reconcile.core.errors import SourceError
+from reconcile.runtime.git import GitRepository, find_work_tree
 
 _TIMEOUT_SECONDS: Final = 1800
 _COMMAND_NOT_FOUND: Final = 127
@@ -25,10 +25,10 @@ _SIGNAL_BASE: Final = 128
 
 
 def run_process(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> ProcessResult:
-    """Run a program without input.
+    """Run a program without input, to its end.
 
-    One that is too slow ends as 124, one that a signal has ended as 128 and its number, as shells
-    have it.
+    As in a shell, the exit code is 124 after a timeout, 127 for a program that cannot be started,
+    and 128 plus the number of the signal that ended the program.
     """
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, values behind `--` or `--name=`
@@ -44,7 +44,7 @@ def run_process(command: Sequence[str], environ: Mapping[str, str], folder: Path
         )
     except subprocess.TimeoutExpired:
         return ProcessResult(
-            _TIMED_OUT, "", f"{command[0]}: no end after {_TIMEOUT_SECONDS} seconds"
+            _TIMED_OUT, "", f"{command[0]}: killed after {_TIMEOUT_SECONDS} seconds"
         )
     except OSError as error:
         return ProcessResult(_COMMAND_NOT_FOUND, "", f"{command[0]}: {error.strerror}")
@@ -61,14 +61,14 @@ class RevisionComparison:
 
 @dataclass(frozen=True, slots=True)
 class ClusterComparison:
-    """Compare with the cluster that this kubeconfig names; empty means kubectl's rules."""
+    """Compare with the cluster of this kubeconfig; empty: found as kubectl finds it."""
 
     kubeconfig: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileProgram:
-    """The program, for one folder; `templates` may be empty. Paths are seen from `top`."""
+    """The program `reconcile` for one folder; paths are relative to `top`."""
 
     context: JobContext
     top: Path
@@ -88,7 +88,7 @@ class ReconcileProgram:
         return self._run("diff", *where, "--output=markdown", f"--limit={limit}")
 
     def _run(self, command: str, *options: str) -> ProcessResult:
-        # -P: a folder `reconcile` in the checkout must not be taken for this program.
+        # -P: a folder `reconcile` in the checkout must not be imported instead of this program.
         interpreter = [sys.executable, "-P", "-m", "reconcile"]
         templates = [f"--templates={self.templates}"] if self.templates else []
         environ = without_tokens(self.context.environ)
@@ -98,7 +98,7 @@ class ReconcileProgram:
 
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _FETCH_ADVICE: Final = (
-    "let the checkout bring the whole history: `fetch-depth: 0` for actions/checkout, `GIT_DEPTH: "
+    "let the checkout fetch the whole history: `fetch-depth: 0` for actions/checkout, `GIT_DEPTH: "
     '"0"` on GitLab; or name a revision with `against`'
 )
 
@@ -107,39 +107,40 @@ class JobRepository:
     """The repository that the job has checked out."""
 
     def __init__(self, context: JobContext) -> None:
-        self._context = context
-        above = (context.folder, *context.folder.parents)
-        self.top = next((one for one in above if (one / ".git").exists()), context.folder)
-        # Naming the repository keeps git from using tracked files that look like a bare one, and
-        # from refusing a checkout that belongs to another user than a container's.
-        repository = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
-        self._command = ["git", "-c", "safe.bareRepository=explicit", *repository]
-        self._environ = {**without_tokens(context.environ), "GIT_TERMINAL_PROMPT": "0"}
+        self._folder = context.folder
+        self.top = find_work_tree(context.folder) or context.folder
+        self._git = GitRepository(
+            self.top,
+            context.folder,
+            without_tokens(context.environ),
+            config=(),  # the network may be used: a shallow checkout lacks the base
+            timeout=_TIMEOUT_SECONDS,
+        )
 
     def relative_path(self, path: str) -> str:
-        """Name a path as seen from the top of the repository, which is how forges show files."""
-        whole = Path(os.path.normpath(self._context.folder / path))
-        inside = whole.is_relative_to(self.top)
-        return (whole.relative_to(self.top) if inside else whole).as_posix()
+        """Make a path relative to the top of the repository, as forges show files."""
+        absolute = Path(os.path.normpath(self._folder / path))
+        is_inside = absolute.is_relative_to(self.top)
+        return (absolute.relative_to(self.top) if is_inside else absolute).as_posix()
 
     def find_base(self, base: DiffBase) -> str:
-        """Find the commit to compare with, and have it here; SourceError says what to do."""
+        """Find the commit to compare with, and fetch it if needed; SourceError says what to do."""
         match base:
             case BaseCommit(revision):
                 return self._ensure_commit(revision, "--depth=1")
             case MergeBase(tip, merged):
                 return self._find_merge_base(tip, merged)
             case UnknownBase():
-                raise SourceError("nothing says what to compare with; name a revision: `against`")
+                raise SourceError("there is no revision to compare with; name one with `against`")
             case _:
                 assert_never(base)
 
     def _find_merge_base(self, tip: str, merge_commit: str) -> str:
         if not self._read_output("rev-parse", "--verify", "--quiet", "HEAD"):
-            raise SourceError("there is no commit here: let actions/checkout run before")
+            raise SourceError("there is no commit here; run actions/checkout before this step")
         parents = self._parents()
         if len(parents) > 1 and self._read_output("rev-parse", "HEAD") == merge_commit:
-            # HEAD is what the branch becomes when it is merged now, on top of its first parent.
+            # HEAD is the forge's merge commit: its first parent is the target branch.
             return self._ensure_commit(parents[0], "--depth=1")
         if self._read_output("rev-parse", "--is-shallow-repository") == "true":
             self._fetch("--unshallow", tip)
@@ -150,32 +151,29 @@ class JobRepository:
         return base
 
     def _parents(self) -> list[str]:
-        """Read the commit itself: in a shallow clone git hides the parents that are not there."""
+        """Read the commit object: in a shallow clone `rev-parse` hides parents that are missing."""
         commit = self._read_output("cat-file", "commit", "HEAD") or ""
         head = commit.split("\n\n", 1)[0]
         return [line.split()[1] for line in head.splitlines() if line.startswith("parent ")]
 
     def _ensure_commit(self, revision: str, *options: str) -> str:
         if not _REVISION.fullmatch(revision):
-            raise SourceError(f"{revision!r} is no commit's name")
+            raise SourceError(f"{revision!r} is not the id of a commit")
         if self._read_output("cat-file", "-e", f"{revision}^{{commit}}") is None:
             self._fetch(*options, revision)
         return revision
 
     def _fetch(self, *arguments: str) -> None:
-        done = self._run("fetch", "--no-tags", "--no-write-fetch-head", "origin", *arguments)
-        if done.code != 0:
-            why = done.err.strip().splitlines()[-1:] or ["no reason given"]
+        options = ("--no-tags", "--no-write-fetch-head", "origin")
+        result = self._git.run("fetch", *options, *arguments)
+        if not result.ok:
             raise SourceError(
-                f"the commit to compare with cannot be fetched: {why[0]}; {_FETCH_ADVICE}"
+                f"the commit to compare with cannot be fetched: {result.reason}; {_FETCH_ADVICE}"
             )
 
     def _read_output(self, *arguments: str) -> str | None:
-        done = self._run(*arguments)
-        return done.out.strip() if done.code == 0 else None
-
-    def _run(self, *arguments: str) -> ProcessResult:
-        return self._context.run([*self._command, *arguments], self._environ, self._context.folder)
+        result = self._git.run(*arguments)
+        return result.text.strip() if result.ok else None
 
 
 if TYPE_CHECKING:

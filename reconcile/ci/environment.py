@@ -1,7 +1,7 @@
-"""Where this job runs, told from the environment: on GitHub, on GitLab, or somewhere else.
+"""Detects the CI job from the environment: on GitHub, on GitLab, or elsewhere.
 
-What talks to a forge is loaded only where that is going to happen: its library takes longer to load
-than many a command to run.
+The client of a forge is imported only where a comment will be written: its library takes longer to
+import than many commands take to run.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from reconcile.ci.forge import CommentClient
 from reconcile.core.errors import SourceError
 
 TOKEN_VARIABLE: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
-"""The variable that has the token for writing comments; nothing that this program runs sees it."""
+"""The variable with the token for comments; programs that a review runs do not get it."""
 
 _TOKEN_VARIABLES: Final = frozenset(
     {TOKEN_VARIABLE, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"}
@@ -33,7 +33,11 @@ class BaseCommit:
 
 @dataclass(frozen=True, slots=True)
 class MergeBase:
-    """Compare with where HEAD left the line of `tip`; `merge_commit` if HEAD is the forge's own merge."""
+    """Compare with the merge base of HEAD and `tip`.
+
+    `merge_commit` is the forge's merge of the change into its target: if HEAD is that commit, its
+    first parent is the base.
+    """
 
     tip: str
     merge_commit: str
@@ -49,10 +53,10 @@ DiffBase: TypeAlias = BaseCommit | MergeBase | UnknownBase
 
 @dataclass(frozen=True, slots=True)
 class CiJob:
-    """What the review knows of the job it is part of.
+    """The job that a review runs in.
 
-    `comments` is None where there is nowhere to comment, and `no_comment_reason` says why. `is_fork` if the
-    change comes from a fork, which gets neither credentials nor a token that may write.
+    `comments` is None if no comment can be written; `no_comment_reason` says why. `is_fork` is
+    true for a change from a fork, which gets neither credentials nor a token that can write.
     """
 
     forge: str
@@ -63,7 +67,7 @@ class CiJob:
 
 
 def detect_job(environ: Mapping[str, str]) -> CiJob:
-    """Tell the job; SourceError for an event that must not be worked on, or cannot be read."""
+    """Detect the job; SourceError for an event that is unreadable or must not be reviewed."""
     if environ.get("GITHUB_ACTIONS") == "true":
         return _github_job(environ)
     if environ.get("GITLAB_CI") == "true":
@@ -72,7 +76,7 @@ def detect_job(environ: Mapping[str, str]) -> CiJob:
 
 
 def without_tokens(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what must not be in reach of a process that reads what a stranger has written."""
+    """Remove the tokens, for processes that read files of an untrusted author."""
     return {name: value for name, value in environ.items() if name not in _TOKEN_VARIABLES}
 
 
@@ -80,13 +84,13 @@ def _github_job(environ: Mapping[str, str]) -> CiJob:
     name = environ.get("GITHUB_EVENT_NAME", "")
     if name in _UNTRUSTED_EVENTS:
         raise SourceError(
-            f"the event {name} runs with the rights of the repository on what a stranger may have "
-            "written; use `on: pull_request`, see docs/pull-requests.md"
+            f"the event {name} has the permissions of the repository, but may read files of an "
+            "untrusted author; use `on: pull_request`, see docs/pull-requests.md"
         )
     event = _read_event(environ)
     pull = event.get("pull_request")
     if not isinstance(pull, dict):
-        return CiJob("github", _event_base(event), None, f"the event {name} is no pull request")
+        return CiJob("github", _event_base(event), None, f"the event {name} is not a pull request")
     start = MergeBase(pull["base"]["sha"], environ.get("GITHUB_SHA", ""))
     return CiJob(
         "github",
@@ -100,7 +104,7 @@ def _github_job(environ: Mapping[str, str]) -> CiJob:
 def _github_comments(environ: Mapping[str, str], number: int) -> CommentClient | None:
     if not environ.get(TOKEN_VARIABLE):
         return None
-    from reconcile.ci.github import GitHubComments, GitHubPullRequest  # noqa: PLC0415 - see the module
+    from reconcile.ci.github import GitHubComments, GitHubPullRequest  # noqa: PLC0415
 
     api = environ.get("GITHUB_API_URL", "https://api.github.com")
     graphql = environ.get("GITHUB_GRAPHQL_URL", f"{api}/graphql")
@@ -120,11 +124,11 @@ def _read_event(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _event_base(event: Mapping[str, Any]) -> DiffBase:
-    """Find what a push or a merge queue began from."""
+    """Find the base commit of a push or of a merge queue."""
     group = event.get("merge_group")
     before = group.get("base_sha") if isinstance(group, dict) else event.get("before")
-    known = isinstance(before, str) and before not in ("", _NO_COMMIT)
-    return BaseCommit(str(before)) if known else UnknownBase()
+    is_commit = isinstance(before, str) and before not in ("", _NO_COMMIT)
+    return BaseCommit(str(before)) if is_commit else UnknownBase()
 
 
 def _gitlab_job(environ: Mapping[str, str]) -> CiJob:
@@ -132,9 +136,9 @@ def _gitlab_job(environ: Mapping[str, str]) -> CiJob:
     if not number:
         before = environ.get("CI_COMMIT_BEFORE_SHA", _NO_COMMIT)
         start: DiffBase = UnknownBase() if before == _NO_COMMIT else BaseCommit(before)
-        return CiJob("gitlab", start, None, "this pipeline is for no merge request")
-    # The tip of the target is told only where GitLab has merged for the pipeline; then it is what
-    # HEAD adds to. Elsewhere HEAD is the branch itself, which began at the base of the diff.
+        return CiJob("gitlab", start, None, "this pipeline is not for a merge request")
+    # GitLab sets the target's tip only in pipelines for merged results, where HEAD is a merge into
+    # that tip. Elsewhere HEAD is the branch itself, and its base is the base of the diff.
     target = environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "")
     base = target or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
     source = environ.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "")
@@ -150,7 +154,7 @@ def _gitlab_job(environ: Mapping[str, str]) -> CiJob:
 def _gitlab_notes(environ: Mapping[str, str], number: int) -> CommentClient | None:
     if not environ.get(TOKEN_VARIABLE):
         return None
-    from reconcile.ci.gitlab import GitLabMergeRequest, GitLabNotes  # noqa: PLC0415 - see the module
+    from reconcile.ci.gitlab import GitLabMergeRequest, GitLabNotes  # noqa: PLC0415
 
     request = GitLabMergeRequest(
         environ.get("CI_API_V4_URL", "https://gitlab.com/api/v4"),

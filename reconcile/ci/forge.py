@@ -1,8 +1,6 @@
-"""Keeps one comment on a pull request: made once, then updated where it stands.
+"""The ports of a review and their errors; maintains the one comment of a pull request.
 
-What can go wrong when a pull request is reported on.
-
-What the review asks of others: the comments of a pull request, and programs to run.
+The comment is created once and then updated in place. `github` and `gitlab` implement its client.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +11,7 @@ from typing import Final, Protocol
 from reconcile.core.errors import ReconcileError
 from reconcile.engine.ports import Clock
 from reconcile.engine.retry import RetryBackoff
+from reconcile.runtime.backoff import Backoff
 
 
 class CommentError(ReconcileError):
@@ -20,17 +19,17 @@ class CommentError(ReconcileError):
 
 
 class CommentForbiddenError(CommentError):
-    """The token may read but not write, or not even read."""
+    """The token has no permission to write, or not even to read."""
 
 
 class CommentNotFoundError(CommentError):
-    """What was asked for is not there, or the token does not see it."""
+    """The comment or pull request does not exist, or the token has no access to it."""
 
 
 class TransientCommentError(CommentError):
-    """May pass by itself: the only kind after which it is tried again.
+    """A temporary failure, the only error after which the review retries.
 
-    `retry_after` is the server's own wish in seconds, 0 where it has none.
+    `retry_after` is the server's Retry-After in seconds, 0 if it sent none.
     """
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
@@ -40,7 +39,7 @@ class TransientCommentError(CommentError):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One comment; `id` grows with time, `url` is for people."""
+    """One comment; newer ones have a larger `id`, `url` is its web page."""
 
     id: int
     body: str
@@ -50,35 +49,35 @@ class Comment:
 class CommentClient(Protocol):
     """The comments on one pull request.
 
-    Every method that asks the server raises PassingError for what may pass by itself, DeniedError
-    where the token may not, MissingError for what is not there, CommentError for the rest. Nothing
-    is tried again here.
+    Every method that sends a request raises TransientCommentError for a temporary failure,
+    CommentForbiddenError for a missing permission, CommentNotFoundError for a missing object, and
+    CommentError for other failures. It does not retry.
     """
 
     def prepare_body(self, body: str) -> str:
-        """Give the text as this server is to store it."""
+        """Return the text in the form that this server needs."""
         ...
 
     def list_own(self) -> Iterable[Comment]:
-        """Give all comments that the token's own account has written, oldest first."""
+        """List all comments that the token's account has written."""
         ...
 
     def create(self, body: str) -> Comment:
-        """Write a new comment. After a PassingError it may be there or not."""
+        """Create a comment; after a TransientCommentError it may exist or not."""
         ...
 
     def update(self, comment: Comment, body: str) -> Comment:
-        """Give a comment another text."""
+        """Replace the text of a comment."""
         ...
 
     def delete(self, comment: Comment) -> None:
-        """Remove a comment; one that is gone already counts as removed."""
+        """Delete a comment; no error if it does not exist."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
-    """How a program ended, with all that it said."""
+    """How a program ended: exit code, output and error output."""
 
     code: int
     out: str
@@ -86,7 +85,7 @@ class ProcessResult:
 
 
 class ProcessRunner(Protocol):
-    """Runs a program in a folder and waits for its end; one that is missing ends as 127."""
+    """Runs a program in a folder to its end; the code is 127 if it cannot be started."""
 
     def __call__(
         self, command: Sequence[str], environ: Mapping[str, str], folder: Path
@@ -95,7 +94,7 @@ class ProcessRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """Where the review takes place: the environment, its folder, and how it runs others."""
+    """Where the review runs: the environment, the folder, and how it runs programs."""
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
@@ -103,24 +102,24 @@ class JobContext:
 
 
 COMMENT_BACKOFF: Final = RetryBackoff(
-    max_attempts=5, initial_seconds=2.0, max_seconds=60.0, max_retry_after=300.0
+    max_attempts=5, backoff=Backoff(initial=2.0, maximum=60.0), max_retry_after=300.0
 )
-"""A job may wait for a rate limit, but not for an hour: a longer wish is not waited for."""
+"""A job may wait for a rate limit, but not for an hour: a longer Retry-After ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommentResult:
-    """What was done: `created`, `updated` or `unchanged`, and where the comment is."""
+    """The action (`created`, `updated` or `unchanged`), and the comment's web page."""
 
     action: str
     url: str
 
 
 def upsert_comment(comments: CommentClient, marker: str, body: str, clock: Clock) -> CommentResult:
-    """Make the one comment that begins with `marker` say `body`.
+    """Create or update the one comment that begins with `marker`.
 
-    All of it is tried again after what may pass: comments are listed anew each time, so that a
-    comment whose answer was lost is found and not made twice.
+    A retry lists the comments again, so that a comment whose response was lost is found and not
+    created twice.
     """
     failures = 0
     while True:
@@ -137,11 +136,11 @@ def upsert_comment(comments: CommentClient, marker: str, body: str, clock: Clock
 
 
 def _upsert_once(comments: CommentClient, marker: str, body: str) -> CommentResult:
-    kept = _find_marked(comments, marker)
-    if kept:
-        return _update_oldest(comments, kept, body)
+    existing = _find_marked(comments, marker)
+    if existing:
+        return _update_oldest(comments, existing, body)
     created = comments.create(body)
-    # Another run may have found none in the same moment. The oldest stays: every run then agrees.
+    # Another run may have created one concurrently. The oldest stays, so that all runs agree.
     now = _find_marked(comments, marker)
     if now and now[0].id != created.id:
         return _update_oldest(comments, now, body)
@@ -149,7 +148,7 @@ def _upsert_once(comments: CommentClient, marker: str, body: str) -> CommentResu
 
 
 def _update_oldest(comments: CommentClient, existing: list[Comment], body: str) -> CommentResult:
-    """Give the oldest the text, and remove what a race or a broken run has left beside it."""
+    """Update the oldest, and delete others, which a race or an aborted run has left."""
     oldest, *others = existing
     for other in others:
         comments.delete(other)
@@ -158,14 +157,14 @@ def _update_oldest(comments: CommentClient, existing: list[Comment], body: str) 
     try:
         return CommentResult("updated", comments.update(oldest, body).url)
     except CommentNotFoundError as error:
-        raise TransientCommentError(f"{error}; it was deleted meanwhile") from error
+        raise TransientCommentError(f"{error}; it was deleted concurrently") from error
 
 
 def _find_marked(comments: CommentClient, marker: str) -> list[Comment]:
-    found = [one for one in comments.list_own() if _normalize(one.body).startswith(marker)]
-    return sorted(found, key=lambda one: one.id)
+    marked = [each for each in comments.list_own() if _normalize(each.body).startswith(marker)]
+    return sorted(marked, key=lambda each: each.id)
 
 
 def _normalize(text: str) -> str:
-    """Leave out what a server may change in a text that it stores."""
+    """Remove differences that a server may make when it stores a text."""
     return text.replace("\r\n", "\n").strip()

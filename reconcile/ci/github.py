@@ -18,18 +18,17 @@ _API_VERSION: Final = "2022-11-28"
 _JOB_LOGIN: Final = "github-actions[bot]"
 _ADVICE: Final = {
     401: "the token is not accepted: it is wrong or has expired",
-    403: "the token may not write here: give the job `permissions: pull-requests: write`",
-    404: "the token does not see this pull request: give the job `permissions: pull-requests: "
+    403: "the token has no write permission: give the job `permissions: pull-requests: write`",
+    404: "the token has no access to this pull request: give the job `permissions: pull-requests: "
     "write`, or another token",
-    410: "comments are switched off here",
-    422: "GitHub does not accept the text: it takes 65,536 characters at most, give a smaller "
-    "`limit`",
+    410: "comments are disabled here",
+    422: "GitHub rejects the text: its maximum is 65,536 characters, set a smaller `limit`",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class GitHubPullRequest:
-    """Which pull request: the API's URLs, `owner/name`, its number, and the token."""
+    """A pull request: the URLs of the API, `owner/name`, its number, and the token."""
 
     api_url: str
     graphql_url: str
@@ -39,7 +38,7 @@ class GitHubPullRequest:
 
 
 class GitHubComments:
-    """Comments of a pull request, which to GitHub are those of an issue."""
+    """The comments of a pull request, which GitHub serves as comments of an issue."""
 
     def __init__(self, pull_request: GitHubPullRequest) -> None:
         self._issues = f"/repos/{pull_request.repository}/issues"
@@ -57,7 +56,7 @@ class GitHubComments:
         return body
 
     def list_own(self) -> Iterator[Comment]:
-        # Whoever can comment could write our marker: only what this token wrote is ours.
+        # Every user who can comment can write our marker: the author must be this token's account.
         key, value = self._find_account()
         path = f"{self._issues}/{self._pull_request.number}/comments?per_page=100"
         for entry in self._rest.paginate("list the comments", path):
@@ -75,13 +74,13 @@ class GitHubComments:
     def delete(self, comment: Comment) -> None:
         path = f"{self._issues}/comments/{comment.id}"
         with suppress(CommentNotFoundError):
-            self._rest.send("delete a second comment", "DELETE", path)
+            self._rest.send("delete a duplicate comment", "DELETE", path)
 
     def _find_account(self) -> tuple[str, int | str]:
-        """Say how this token's account is known in a comment's `user`.
+        """Return the key and value that identify the token's account in a comment's `user`.
 
-        `GET /user` refuses the tokens of jobs and apps; the GraphQL `viewer` does not. A server
-        that is too old for it leaves the account that a job's own token has.
+        `GET /user` refuses the tokens of jobs and apps; the GraphQL `viewer` does not. For a server
+        that is too old for it, the account of a job's token is assumed.
         """
         if self._account_key is None:
             try:
@@ -94,12 +93,12 @@ class GitHubComments:
 
     def _query_viewer_id(self) -> int:
         query = {"query": "query { viewer { databaseId } }"}
-        answer = self._graphql.send("ask whose token it is", "POST", "", query)
-        viewer = ((answer or {}).get("data") or {}).get("viewer") or {}
-        ident = viewer.get("databaseId")
-        if not isinstance(ident, int):
-            raise CommentError("ask whose token it is: no answer to that")
-        return ident
+        response = self._graphql.send("query the token's account", "POST", "", query)
+        viewer = ((response or {}).get("data") or {}).get("viewer") or {}
+        account_id = viewer.get("databaseId")
+        if not isinstance(account_id, int):
+            raise CommentError("query the token's account: the response has no account")
+        return account_id
 
 
 def _parse_comment(entry: dict[str, Any]) -> Comment:

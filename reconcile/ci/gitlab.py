@@ -11,17 +11,19 @@ from reconcile.ci.http import ForgeApi, ForgeClient
 
 _ADVICE: Final = {
     401: "the token is not accepted: it is wrong or has expired",
-    403: "the token may not write here: it needs the scope `api` and the role Reporter or higher",
-    404: "the token does not see this merge request: make it in this project, with the scope `api`",
-    400: "GitLab does not accept the text: give a smaller limit",
-    422: "GitLab does not accept the text: give a smaller limit",
+    403: "the token has no write permission: it needs the scope `api` and the role Reporter or "
+    "higher",
+    404: "the token has no access to this merge request: create it in this project with the "
+    "scope `api`",
+    400: "GitLab rejects the text: set a smaller limit",
+    422: "GitLab rejects the text: set a smaller limit",
 }
 _QUICK_ACTION: Final = re.compile(r"^([ \t]*)/(?=[A-Za-z])", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class GitLabMergeRequest:
-    """Which merge request: the API's URL, the project's id and page, its number, and the token."""
+    """A merge request: URL of the API, id and page of the project, its number, and the token."""
 
     api_url: str
     project_id: str
@@ -31,7 +33,7 @@ class GitLabMergeRequest:
 
 
 class GitLabNotes:
-    """Notes of one merge request."""
+    """The notes of one merge request."""
 
     def __init__(self, merge_request: GitLabMergeRequest) -> None:
         self._merge_request = merge_request
@@ -44,12 +46,12 @@ class GitLabNotes:
         self._account_id: int | None = None
 
     def prepare_body(self, body: str) -> str:
-        # A line that begins like a quick action (`/merge`) would be carried out as one.
+        # GitLab would run a line that begins like a quick action (`/merge`).
         return _QUICK_ACTION.sub(r"\1\\/", body)
 
     def list_own(self) -> Iterator[Comment]:
         if self._account_id is None:
-            self._account_id = self._client.send("ask whose token it is", "GET", "/user")["id"]
+            self._account_id = self._client.send("get the token's account", "GET", "/user")["id"]
         path = f"{self._notes}?per_page=100&order_by=created_at&sort=asc"
         for entry in self._client.paginate("list the notes", path):
             if (
@@ -72,10 +74,11 @@ class GitLabNotes:
 
     def delete(self, comment: Comment) -> None:
         with suppress(CommentNotFoundError):
-            self._client.send("delete a second note", "DELETE", f"{self._notes}/{comment.id}")
+            self._client.send("delete a duplicate note", "DELETE", f"{self._notes}/{comment.id}")
 
     def _parse_comment(self, entry: dict[str, Any]) -> Comment:
-        page = f"{self._merge_request.project_url}/-/merge_requests/{self._merge_request.number}#note_{entry['id']}"
+        request = self._merge_request
+        page = f"{request.project_url}/-/merge_requests/{request.number}#note_{entry['id']}"
         return Comment(entry["id"], entry.get("body") or "", page)
 
 

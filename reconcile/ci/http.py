@@ -1,6 +1,6 @@
-"""One request to a forge's API and its answer; foreign errors end here, nothing is repeated.
+"""Requests to the API of a forge; every failure becomes a `CommentError` that says what to do.
 
-An answer that says no -> one of our errors, with what to do about it.
+Nothing is retried here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _MINUTE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ForgeErrorResponse:
-    """An answer that is no success; header names are in lower case."""
+    """An unsuccessful response; header names are in lower case."""
 
     operation: str
     code: int
@@ -43,51 +43,52 @@ class ForgeErrorResponse:
 
 
 def build_comment_error(response: ForgeErrorResponse, advice: Mapping[int, str]) -> CommentError:
-    """Word a refusal; `advice` says for a status code what the person can do."""
-    said = f"{response.operation}: {response.code} {_quote_message(response.body)}".rstrip()
+    """Make the error for a response; `advice` says for a status code what the user can do."""
+    message = f"{response.operation}: {response.code} {_quote_message(response.body)}".rstrip()
     if response.code in _RETRYABLE_CODES or _is_rate_limit(response):
-        return TransientCommentError(said, _find_retry_after(response))
-    words = "; ".join(part for part in (said, advice.get(response.code, "")) if part)
-    return _ERROR_CLASSES.get(response.code, CommentError)(words)
+        return TransientCommentError(message, _find_retry_after(response))
+    parts = (message, advice.get(response.code, ""))
+    text = "; ".join(part for part in parts if part)
+    return _ERROR_CLASSES.get(response.code, CommentError)(text)
 
 
 def _quote_message(body: bytes) -> str:
-    """Quote the server on one line; both forges answer with a `message`, GitLab's may be nested."""
+    """Quote the server on one line: a `message`, which may be nested on GitLab."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
     if not isinstance(document, dict):
         return ""
-    found = document.get("message", document.get("error", ""))
-    text = found if isinstance(found, str) else orjson.dumps(found).decode()
+    message = document.get("message", document.get("error", ""))
+    text = message if isinstance(message, str) else orjson.dumps(message).decode()
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 1] + "…"
 
 
 def _is_rate_limit(response: ForgeErrorResponse) -> bool:
-    """Tell a limit from a missing right: GitHub answers 403 for both.
+    """Distinguish a rate limit from a missing permission: GitHub responds with 403 to both.
 
     Source: docs.github.com, "Rate limits for the REST API", "Exceeding the rate limit".
     """
     if response.code not in _RATE_LIMIT_CODES:
         return False
     headers = response.headers
-    spent = headers.get("x-ratelimit-remaining") == "0"
-    return "retry-after" in headers or spent or b"rate limit" in response.body.lower()
+    is_used_up = headers.get("x-ratelimit-remaining") == "0"
+    return "retry-after" in headers or is_used_up or b"rate limit" in response.body.lower()
 
 
 def _find_retry_after(response: ForgeErrorResponse) -> float:
-    """Seconds that the server wants to be left alone; a limit that names none wants a minute."""
-    asked = response.headers.get("retry-after", "")
-    if asked.isdecimal():
-        return float(asked)
+    """Return the seconds until a retry is allowed; a minute for a rate limit without a time."""
+    requested = response.headers.get("retry-after", "")
+    if requested.isdecimal():
+        return float(requested)
     limited = response.code == HTTPStatus.TOO_MANY_REQUESTS or _is_rate_limit(response)
     return _seconds_until_reset(response.headers, _MINUTE if limited else 0.0)
 
 
 def _seconds_until_reset(headers: Mapping[str, str], default: float) -> float:
-    """Tell when a spent limit is given anew, by the server's own clock."""
+    """Return the seconds until a used-up rate limit is reset, by the server's clock."""
     if "0" not in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining")):
         return default
     reset = headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
@@ -99,12 +100,12 @@ def _seconds_until_reset(headers: Mapping[str, str], default: float) -> float:
 
 
 _TIMEOUT: Final = (10.0, 30.0)
-"""Seconds to connect, and seconds of silence before an answer is given up."""
+"""Seconds to connect, and seconds without data until a response is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForgeApi:
-    """Which API, how to show who we are, and what to do about a refusal, by status code."""
+    """An API: its URL, the headers with the credential, and advice by status code."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -112,7 +113,7 @@ class ForgeApi:
 
 
 class _HeaderAuth(requests.auth.AuthBase):
-    """Puts the credential in last, so that a ~/.netrc of the machine does not replace it."""
+    """Sets the credential last, so that the machine's ~/.netrc does not replace it."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
@@ -123,7 +124,7 @@ class _HeaderAuth(requests.auth.AuthBase):
 
 
 class ForgeClient:
-    """Sends requests to one API; the credential goes nowhere else."""
+    """Sends requests to one API; the credential is sent to no other host."""
 
     def __init__(self, api: ForgeApi) -> None:
         self._api = api
@@ -136,22 +137,24 @@ class ForgeClient:
     ) -> Any:
         """Send a request to a path below the API's URL, or to a full URL of the same host.
 
-        `operation` words it for errors. Gives the decoded answer, None where there is no content.
+        `operation` describes it in errors. Returns the decoded response, None if it is empty.
         """
         return _decode(operation, self._send_request(operation, method, path, body))
 
     def paginate(self, operation: str, path: str) -> Iterator[Any]:
-        """Give the entries of all pages of a list, following the links between them."""
+        """Yield the entries of all pages of a list; pages are found by their `next` links."""
         seen: set[str] = set()
-        where = path
-        while where and where not in seen:
-            seen.add(where)
-            response = self._send_request(operation, "GET", where, None)
+        link = path
+        while link and link not in seen:
+            seen.add(link)
+            response = self._send_request(operation, "GET", link, None)
             page = _decode(operation, response)
             if not isinstance(page, list):
-                raise CommentError(f"{operation}: the answer is no list; is the API's URL right?")
+                raise CommentError(
+                    f"{operation}: the response is not a list; check the URL of the API"
+                )
             yield from page
-            where = response.links.get("next", {}).get("url", "")
+            link = response.links.get("next", {}).get("url", "")
 
     def _send_request(
         self, operation: str, method: str, path: str, body: Mapping[str, Any] | None
@@ -171,8 +174,8 @@ class ForgeClient:
             raise _build_connection_error(operation, url, error) from None
         if not response.ok or response.is_redirect:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            said = ForgeErrorResponse(operation, response.status_code, headers, response.content)
-            raise build_comment_error(said, self._api.advice)
+            failed = ForgeErrorResponse(operation, response.status_code, headers, response.content)
+            raise build_comment_error(failed, self._api.advice)
         return response
 
     def _resolve_url(self, operation: str, path: str) -> str:
@@ -180,7 +183,7 @@ class ForgeClient:
             return self._api.url.rstrip("/") + path
         if urlsplit(path)[:2] != urlsplit(self._api.url)[:2]:
             raise CommentError(
-                f"{operation}: the server leads to another host, {urlsplit(path).netloc}"
+                f"{operation}: the server links to another host, {urlsplit(path).netloc}"
             )
         return path
 
@@ -191,14 +194,14 @@ def _build_connection_error(
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.SSLError):
         return CommentError(
-            f"{operation}: no trusted connection to {host}; if its certificate is of an authority of "
-            "yours, name that authority's file in $REQUESTS_CA_BUNDLE"
+            f"{operation}: the certificate of {host} is not trusted; if your own authority issued "
+            "it, set $REQUESTS_CA_BUNDLE to the authority's file"
         )
     if isinstance(error, requests.Timeout):
-        return TransientCommentError(f"{operation}: no answer from {host} in time")
+        return TransientCommentError(f"{operation}: no response from {host} in time")
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return TransientCommentError(f"{operation}: no complete answer from {host}")
-    return CommentError(f"{operation}: {host} cannot be asked: {type(error).__name__}")
+        return TransientCommentError(f"{operation}: no complete response from {host}")
+    return CommentError(f"{operation}: the request to {host} failed: {type(error).__name__}")
 
 
 def _decode(operation: str, response: requests.Response) -> Any:
@@ -207,4 +210,4 @@ def _decode(operation: str, response: requests.Response) -> Any:
     try:
         return orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        raise TransientCommentError(f"{operation}: the answer is cut off or no JSON") from None
+        raise TransientCommentError(f"{operation}: the response is truncated or not JSON") from None

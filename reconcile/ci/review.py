@@ -1,4 +1,4 @@
-"""The review of a pull request: validate, diff, show, comment, and say whether the job passes."""
+"""The review of a pull request: validate, diff, show, comment, and decide if the job passes."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -31,10 +31,10 @@ from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Clock
 
 _UNREACHABLE: Final = 4
-"""What `diff` itself ends with where something to compare cannot be read."""
+"""The exit code of `diff` if the base or the cluster cannot be read."""
 
 _BUG: Final = 70
-"""What the program ends with where it is to blame itself."""
+"""The exit code for a defect of the program."""
 
 
 class FailOn(StrEnum):
@@ -47,9 +47,9 @@ class FailOn(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReviewOptions:
-    """What the review is to do; empty strings mean the default.
+    """The options of a review; empty strings mean the default.
 
-    `limit` is the most bytes of the comment. `report` names a file for the comment's text.
+    `limit` is the maximum size of the comment in bytes. `report` is a file for its text.
     """
 
     folder: str
@@ -63,7 +63,7 @@ class ReviewOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReviewResult:
-    """How it ended: the exit code of validate and diff, and whether the comment failed."""
+    """The exit code of validate and diff, and whether the comment could not be written."""
 
     code: int
     is_failure: bool
@@ -85,27 +85,27 @@ class Review:
         self._output = output
 
     def run(self, clock: Clock) -> ReviewResult:
-        """Do all of it; a failing diff is reported like any other, and so is a missing base."""
+        """Run the review; a failed diff and a missing base are reported in the comment too."""
         against = self._choose_comparison()
         marker = build_marker(self._folder, live=isinstance(against, ClusterComparison))
-        validated = self._validate()
-        ended = self._diff(against, marker)
-        body = build_comment_body(marker, ended, self._options.limit)
+        validate_code = self._validate()
+        diff = self._diff(against, marker)
+        body = build_comment_body(marker, diff, self._options.limit)
         self._output.write_summary(body)
         if self._options.report:
             _write_report(Path(self._options.report), f"{body}\n")
-        code = ended.code if ended.code >= FIRST_ERROR_CODE else validated or ended.code
-        self._set_outputs(code, ended)
-        uncommented = not self._write_comment(marker, body, clock)
-        return ReviewResult(code, _is_failure(code, self._options.fail_on), uncommented)
+        code = diff.code if diff.code >= FIRST_ERROR_CODE else validate_code or diff.code
+        self._set_outputs(code, diff)
+        comment_failed = not self._write_comment(marker, body, clock)
+        return ReviewResult(code, _is_failure(code, self._options.fail_on), comment_failed)
 
     def _choose_comparison(self) -> RevisionComparison | ClusterComparison | None:
-        """Say what was asked to compare with; a fork gets no credentials, and so no cluster."""
+        """Choose what to compare with; a fork gets no credentials, and so no cluster."""
         against = self._options.against
         if isinstance(against, ClusterComparison) and self._job.is_fork:
             self._output.notice(
                 "The change comes from a fork, which gets no credentials of the cluster: it is "
-                "compared with the files that it began from."
+                "compared with the files of its base."
             )
             return None
         return against
@@ -113,28 +113,28 @@ class Review:
     def _validate(self) -> int:
         with self._output.group("Validate"):
             form = "github" if self._job.forge == "github" else "text"
-            ended = self._program.validate(form)
-            self._output.workflow_commands(ended.out)
-            self._output.info(ended.err)
-        # `validate` knows no changes: 1 is the interpreter's own way to fail.
-        return _BUG if ended.code == 1 else ended.code
+            result = self._program.validate(form)
+            self._output.workflow_commands(result.out)
+            self._output.info(result.err)
+        # `validate` never exits with 1 for changes: the interpreter could not start it.
+        return _BUG if result.code == 1 else result.code
 
     def _diff(
         self, against: RevisionComparison | ClusterComparison | None, marker: str
     ) -> ProcessResult:
         with self._output.group("Diff"):
             try:
-                where = against or RevisionComparison(self._repository.find_base(self._job.base))
+                base = against or RevisionComparison(self._repository.find_base(self._job.base))
             except SourceError as error:
-                ended = ProcessResult(_UNREACHABLE, "", self._output.mask(str(error)))
+                result = ProcessResult(_UNREACHABLE, "", self._output.mask(str(error)))
             else:
-                if isinstance(where, RevisionComparison):
-                    self._output.info(f"Compared with {where.revision}.")
-                ended = _treat_silence_as_bug(
-                    self._program.diff(where, limit_without_marker(self._options.limit, marker))
+                if isinstance(base, RevisionComparison):
+                    self._output.info(f"Compared with {base.revision}.")
+                result = _treat_silence_as_bug(
+                    self._program.diff(base, limit_without_marker(self._options.limit, marker))
                 )
-            self._output.info(ended.err)
-        return ended
+            self._output.info(result.err)
+        return result
 
     def _set_outputs(self, code: int, result: ProcessResult) -> None:
         changes = "" if code >= FIRST_ERROR_CODE else str(code == 1).lower()
@@ -145,7 +145,7 @@ class Review:
             self._output.error(f"reconcile ended with exit code {code}: see the log above.")
 
     def _write_comment(self, marker: str, body: str, clock: Clock) -> bool:
-        """Say what became of the comment; False if it should be there and is not."""
+        """Write the comment; False if it should exist and does not."""
         if not self._options.comment:
             return True
         if self._job.comments is None:
@@ -154,15 +154,15 @@ class Review:
             )
             return True
         try:
-            kept = upsert_comment(self._job.comments, marker, body, clock)
+            result = upsert_comment(self._job.comments, marker, body, clock)
         except CommentForbiddenError as error:
             return self._report_forbidden(error)
         except CommentError as error:
             self._output.error(f"No comment: {error}. The summary has the diff.")
             return False
-        self._output.info(f"Comment {kept.action}: {kept.url}")
-        self._output.set_output("comment-url", kept.url)
-        self._output.set_output("comment", kept.action)
+        self._output.info(f"Comment {result.action}: {result.url}")
+        self._output.set_output("comment-url", result.url)
+        self._output.set_output("comment", result.action)
         return True
 
     def _report_forbidden(self, error: CommentForbiddenError) -> bool:
@@ -184,7 +184,7 @@ def _write_report(path: Path, text: str) -> None:
 
 
 def _treat_silence_as_bug(result: ProcessResult) -> ProcessResult:
-    """Take an end without a word for a defect: an interpreter that finds no program ends with 1."""
+    """Report an end without output as a defect: without the program, Python exits with 1."""
     silent = result.code < FIRST_ERROR_CODE and not result.out.strip()
     return replace(result, code=_BUG) if silent else result
 

@@ -1,1 +1,1 @@
-"""The command line: parses, wires, prints, and maps errors to exit codes; nobody else does."""
+"""The command line: the only package that parses options, wires adapters, prints, and exits."""

@@ -40,8 +40,8 @@ def apply(
 ) -> int:
     """Make the cluster equal to the session files.
 
-    Shows the plan first. Running work is not restarted unless its session says so, and what would
-    delete or restart too much at once is held back: see budgets and approvals in policy.yaml.
+    Shows the plan first. Running work is not restarted unless its session says so. Changes that
+    would delete or restart too much at once are held: see budgets and approvals in policy.yaml.
     """
     terminal = Terminal(output)
     with report_failures(source, terminal):
@@ -69,18 +69,18 @@ def apply(
 
 
 def _report_refused(planned: PassPlan, reasons: str, terminal: Terminal) -> int:
-    """End without having written anything; what is graver than another plan is told first."""
+    """Refuse the plan and write nothing; unreadable or invalid input has its own exit code."""
     terminal.show_message(f"Error: {reasons}")
-    graver = apply_exit_code(
+    code = apply_exit_code(
         (), unreadable=bool(planned.problems), failed=False, invalid=bool(planned.desired.problems)
     )
-    return graver or ExitCode.HELD
+    return code or ExitCode.HELD
 
 
 def _apply_plan(
     reconciler: Reconciler, planned: PassPlan, terminal: Terminal
 ) -> tuple[list[Outcome], tuple[Problem, ...]]:
-    """Apply, and tell of each session as soon as it has ended."""
+    """Apply, and show the result of each session as soon as it has ended."""
     outcomes: list[Outcome] = []
     failures: list[Problem] = []
     try:

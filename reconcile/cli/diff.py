@@ -1,6 +1,6 @@
-"""The command `diff`: what `apply` would change.
+"""The command `diff`: what `apply` would change in the cluster, or a commit compared with another.
 
-The offline diff: a folder against the same folder at another revision, without any cluster.
+The offline diff (`--against`) compares a folder with the same folder at another git revision.
 """
 
 from pathlib import Path
@@ -51,7 +51,7 @@ def build_offline_report(
 ) -> PlanReport:
     """Plan what a folder changes against a revision; SourceError where git does not have it.
 
-    From here on the terminal masks by the policy's patterns too.
+    Afterwards the terminal also masks by the patterns of the policy.
     """
     tree = DirectorySource(source.tree).read()
     checkout = find_checkout(source.tree)
@@ -83,7 +83,7 @@ def _template_folders(source: SourceOptions) -> list[Path]:
 
 
 def _read_old_templates(source: SourceOptions, checkout: Checkout, commit: str) -> dict[str, str]:
-    """Templates of one's own are read at the revision too, if they are in the same repository."""
+    """Read the user's templates at the revision too, if they are in the same repository."""
     prefix = _path_in_checkout(checkout, source.templates) if source.templates else None
     if prefix is None:
         return read_templates(*_template_folders(source))
@@ -93,10 +93,10 @@ def _read_old_templates(source: SourceOptions, checkout: Checkout, commit: str) 
 
 def _path_in_checkout(checkout: Checkout, folder: Path) -> str | None:
     try:
-        found = find_checkout(folder)
+        other = find_checkout(folder)
     except SourceError:
         return None
-    return found.prefix if found.top == checkout.top else None
+    return other.prefix if other.top == checkout.top else None
 
 
 @click.command()
@@ -110,8 +110,8 @@ def diff(
 ) -> int:
     """Show what `apply` would change, and change nothing.
 
-    Needs the rights to get and list, no more. Exit code 0 means no change, 1 that there are some
-    (held ones count), 2 and above that something is wrong.
+    Needs only permission to get and list. Exit code 0 means no changes, 1 means changes (held
+    ones count), 2 and above are errors.
     """
     terminal = Terminal(output)
     if options.against is not None:
@@ -127,7 +127,7 @@ def diff(
     invalid = planned.desired.problems
     return diff_exit_code(
         planned.plan.changes,
-        # All other problems are the cluster's.
+        # All other problems come from reading the cluster.
         unreadable=len(report.findings.problems) > len(invalid),
         invalid=bool(invalid),
         refused=any(isinstance(each, RefusedObject) for each in report.admission),
@@ -137,7 +137,7 @@ def diff(
 def _check_offline(connection: Connection, options: DiffOptions) -> None:
     if connection != Connection("", "", "") or options.server_dry_run:
         raise click.UsageError(
-            "--against goes without --cluster, --kubeconfig, --context and --server-dry-run"
+            "--against cannot be used with --cluster, --kubeconfig, --context or --server-dry-run"
         )
 
 

@@ -1,6 +1,6 @@
-"""The one table of exit codes; `docs/cli.md` has the same, and a test compares them.
+"""The table of exit codes; a test compares it with the one in `docs/cli.md`.
 
-A code that is not in the table means failure as well.
+A code that is not in the table is a failure too.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from reconcile.core.errors import ClusterError, PolicyError, ReconcileError, Sou
 
 
 class ExitCode(IntEnum):
-    """What the program says to its caller when it ends."""
+    """How the program ended, for its caller."""
 
     OK = 0
     CHANGES = 1
@@ -35,8 +35,8 @@ MEANINGS = {
     ExitCode.INVALID: "a session file, a setting or a template is not usable; the rest was done",
     ExitCode.UNREACHABLE: "the desired tree or the cluster could not be read",
     ExitCode.PARTIAL: "`apply` only: some changes failed, the others were made",
-    ExitCode.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the plan "
-    "is not the approved one",
+    ExitCode.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the "
+    "plan is not the approved one",
     ExitCode.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
     ExitCode.COMMENT_FAILED: "`review` only: all is well, but the comment could not be written",
     ExitCode.BUG: "a defect of the program: please report it",
@@ -57,7 +57,7 @@ _NEEDS_DECISION = frozenset(
         HoldReason.DATA_LOSS,
     }
 )
-"""Held changes that stay held until a person decides; what waits for a session does not count."""
+"""Reasons that hold a change until a person decides; waiting for a session does not count."""
 
 
 def exit_code_for_error(error: ReconcileError) -> ExitCode:
@@ -76,7 +76,7 @@ def exit_code_for_error(error: ReconcileError) -> ExitCode:
 def diff_exit_code(
     changes: Iterable[Change], *, unreadable: bool, invalid: bool, refused: bool = False
 ) -> ExitCode:
-    """Say how a diff ended; an error never looks like changes, nor like none."""
+    """Choose the exit code of a diff; an error is never reported as changes or as no changes."""
     if unreadable:
         return ExitCode.UNREACHABLE
     if invalid:
@@ -89,7 +89,7 @@ def diff_exit_code(
 def apply_exit_code(
     changes: Iterable[Change], *, unreadable: bool, failed: bool, invalid: bool
 ) -> ExitCode:
-    """Say how an apply ended: the gravest of what happened."""
+    """Choose the exit code of an apply: the most severe result."""
     if unreadable:
         return ExitCode.UNREACHABLE
     if failed:

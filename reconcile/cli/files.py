@@ -21,7 +21,7 @@ from reconcile.core.spec.kinds import KINDS
 def validate(source: SourceOptions, output: Output) -> int:
     """Check session files and templates; needs no cluster.
 
-    Every reason is told at once, each with its place: `path:line:column: field: what is wrong`.
+    Reports all problems at once, in the form `path:line:column: field: what is wrong`.
     """
     terminal = Terminal(output)
     with report_failures(source, terminal):
@@ -33,7 +33,7 @@ def validate(source: SourceOptions, output: Output) -> int:
 
 
 def _validate(source: SourceOptions, terminal: Terminal) -> tuple[Findings, int]:
-    """Find what is wrong, and count the sessions that can be used."""
+    """Return the problems, and the number of usable sessions."""
     try:
         desired = load_desired(source, terminal)
     except SpecError as error:
@@ -44,9 +44,9 @@ def _validate(source: SourceOptions, terminal: Terminal) -> tuple[Findings, int]
 @click.command()
 @source_options
 def render(source: SourceOptions) -> int:
-    """Print all objects that the session files ask for, as YAML; needs no cluster.
+    """Print all objects that the session files declare, as YAML; needs no cluster.
 
-    Secrets are masked, so this is for reading; `apply` is for applying.
+    Secrets are masked, so the output is for reading; use `apply` to apply it.
     """
     terminal = Terminal(Output("yaml"))
     desired = load_desired(source, terminal)
@@ -58,7 +58,9 @@ def render(source: SourceOptions) -> int:
 
 
 @click.command()
-@click.option("--kind", type=click.Choice(sorted(KINDS)), help="The schema of one kind alone.")
+@click.option(
+    "--kind", type=click.Choice(sorted(KINDS)), help="Print the schema of this kind only."
+)
 def schema(kind: str | None) -> int:
     """Print the JSON Schema of the files, for editors and CI."""
     document = build_combined_schema() if kind is None else build_kind_schema(kind)

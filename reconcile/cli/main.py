@@ -1,4 +1,4 @@
-"""The program `reconcile`: its commands, and the one funnel from errors to exit codes."""
+"""The program `reconcile`: its commands, and the mapping from errors to exit codes."""
 
 import io
 import os
@@ -23,7 +23,7 @@ _MASKER = Masker()
 
 
 class _ReconcileGroup(click.Group):
-    """Keeps a closed pipe from click, which would end the program with 1: that means changes."""
+    """Handles a closed pipe before click, which would exit with 1: that code means changes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,7 +41,7 @@ class _ReconcileGroup(click.Group):
 def reconcile_cli() -> None:
     """Make the agent sessions in a Kubernetes cluster equal to the session files in a folder.
 
-    Write session files, look at what would change with `diff`, make it so with `apply`.
+    Write session files, see what would change with `diff`, and change it with `apply`.
 
     Exit codes: 0 done or nothing to do, 1 changes (`diff`), 2 and above are errors.
     """
@@ -56,22 +56,22 @@ def main() -> None:
     exit_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A character that a terminal does not know is no reason to stop an apply half way.
+            # A character that the terminal cannot show must not stop an apply half way.
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run_reconcile_cli(sys.argv[1:]))
 
 
 def run_reconcile_cli(arguments: list[str]) -> int:
-    """Run one command and give its exit code; never raises."""
+    """Run one command and return its exit code; never raises."""
     try:
         result = reconcile_cli.main(arguments, prog_name="reconcile", standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001 - the funnel: nothing may end in a traceback
+    except BaseException as error:  # noqa: BLE001 - no error may end in a traceback
         return _handle_error(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def _handle_error(error: BaseException) -> int:
-    """Tell people why the program ends, and give its exit code."""
+    """Print why the program ends, and return its exit code."""
     match error:
         case click.ClickException():
             error.show()
@@ -80,7 +80,7 @@ def _handle_error(error: BaseException) -> int:
             _print_error(str(error) if isinstance(error, SpecError) else f"Error: {error}")
             return exit_code_for_error(error)
         case SystemExit(code=int(code)):
-            return code  # click's own way to end after shell completion
+            return code  # click exits so after shell completion
         case TerminatedError():
             return ExitCode.TERMINATED
         case click.Abort() | KeyboardInterrupt():

@@ -1,7 +1,4 @@
-"""Options that commands share, each declared once and handed over as one value.
-
-The option `--plan-digest`: which plan was approved.
-"""
+"""Options that several commands share, each group passed to the command as one value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -18,14 +15,14 @@ from reconcile.engine.reconciler import ReconcilerOptions
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 MAX_CONCURRENCY = 64
-"""More than that only queues up at the API server."""
+"""More requests than these would only wait in the API server."""
 
 _FOLDER = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """Where desired state is: the folder of session files, and templates beside the shipped."""
+    """Where desired state is: the folder of session files, and templates of the user."""
 
     tree: Path
     templates: Path | None
@@ -33,9 +30,9 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True)
 class DiffOptions:
-    """What a diff looks at: a revision, or where `against` is None a cluster.
+    """What a diff compares with: a git revision, or the cluster if `against` is None.
 
-    `server_dry_run` asks the cluster what it would make of the plan.
+    With `server_dry_run`, the server is asked what admission would change or refuse.
     """
 
     prune: bool
@@ -45,7 +42,7 @@ class DiffOptions:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which cluster is meant; all empty means kubectl's rules."""
+    """Which cluster to use; if all are empty, it is found as kubectl finds it."""
 
     kubeconfig: str
     context: str
@@ -54,9 +51,9 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How results are shown; `colour` is None where it depends on where they go.
+    """How results are shown; `colour` None: only on a terminal.
 
-    `limit` is the most bytes that a comment may have.
+    `limit` is the maximum size of a comment in bytes.
     """
 
     form: str
@@ -66,7 +63,7 @@ class Output:
 
 
 def _bundle_options(name: str, kind: type, *options: _Decorator) -> _Decorator:
-    """Hand several options over as one value of a dataclass, whose fields they are named after."""
+    """Pass several options as one dataclass; its fields have the names of the options."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -91,11 +88,11 @@ source_options = _bundle_options(
         "--templates",
         metavar="DIR",
         type=_FOLDER,
-        help="Templates of your own (`*.yaml.j2`): they add to the shipped ones, and replace those "
-        "of the same file name.",
+        help="Your own templates (`*.yaml.j2`), in addition to the built-in ones. A file of the "
+        "same name replaces a built-in template.",
     ),
 )
-"""Take the folder of session files, and templates."""
+"""The options of `SourceOptions`."""
 
 connection_options = _bundle_options(
     "connection",
@@ -112,18 +109,18 @@ connection_options = _bundle_options(
         "--cluster",
         metavar="embedded:FILE",
         default="",
-        help="Use an embedded cluster that lives in this file instead of a real one.",
+        help="Use an embedded cluster that is stored in this file, instead of a real one.",
     ),
 )
-"""Take what names the cluster."""
+"""The options of `Connection`."""
 
 prune_option = click.option(
     "--prune/--no-prune",
     default=True,
     show_default=True,
-    help="Delete objects of ours that are no longer declared.",
+    help="Delete objects of the installation that are no longer declared.",
 )
-"""Take whether to delete what is no longer declared."""
+"""Whether undeclared objects are deleted."""
 
 pass_options = _bundle_options(
     "options",
@@ -134,10 +131,10 @@ pass_options = _bundle_options(
         type=click.IntRange(1, MAX_CONCURRENCY),
         default=16,
         show_default=True,
-        help="How many sessions are worked on at a time.",
+        help="How many sessions are processed at a time.",
     ),
 )
-"""Take how a pass is carried out."""
+"""The options of `ReconcilerOptions`."""
 
 
 diff_options = _bundle_options(
@@ -153,15 +150,15 @@ diff_options = _bundle_options(
     click.option(
         "--server-dry-run",
         is_flag=True,
-        help="Ask the server as well what admission would change or refuse. Changes nothing, but "
-        "needs the rights to create and patch.",
+        help="Also ask the server what admission would change or refuse. Changes nothing, but "
+        "needs permission to create and patch.",
     ),
 )
-"""Take what a diff looks at."""
+"""The options of `DiffOptions`."""
 
 
 def output_options(*forms: str) -> _Decorator:
-    """Take how results are shown; the first form is the default."""
+    """Add the options of `Output`; the first form is the default."""
     return _bundle_options(
         "output",
         Output,
@@ -172,22 +169,22 @@ def output_options(*forms: str) -> _Decorator:
             type=click.Choice(forms),
             default=forms[0],
             show_default=True,
-            is_eager=True,  # so that others know it, wherever it stands
-            help="The form of the output.",
+            is_eager=True,  # parsed first, since --limit depends on it
+            help="The output format.",
         ),
-        click.option("-v", "--verbose", is_flag=True, help="Show unchanged objects as well."),
+        click.option("-v", "--verbose", is_flag=True, help="Also show unchanged objects."),
         click.option(
             "--color/--no-color",
             "colour",
             default=None,
-            help="Colour the text. Default: if it goes to a terminal and $NO_COLOR is not set.",
+            help="Colour the output. Default: on a terminal, unless $NO_COLOR is set.",
         ),
     )
 
 
 def _check_comment_limit(context: click.Context, _: click.Parameter, limit: int | None) -> int:
     if limit is not None and context.params.get("form") != "markdown":
-        raise click.UsageError("--limit goes with -o markdown only")
+        raise click.UsageError("--limit can only be used with -o markdown")
     return MAX_COMMENT_BYTES if limit is None else limit
 
 
@@ -196,9 +193,9 @@ limit_option = click.option(
     type=click.IntRange(min=MIN_COMMENT_BYTES),
     metavar="BYTES",
     callback=_check_comment_limit,
-    help="With -o markdown: the most bytes that the comment may have. Default: what GitHub takes.",
+    help="With -o markdown: the maximum size of the comment. Default: the maximum of GitHub.",
 )
-"""Take how long a comment may be; goes above the output's options, of which it is one."""
+"""The maximum size of a comment, a field of `Output`; must come after `output_options`."""
 
 
 _FILE_PREFIX = "@"
@@ -226,7 +223,7 @@ plan_digest_option = click.option(
     "approved",
     callback=_parse_approved,
     metavar="DIGEST|@FILE",
-    help="Carry out the plan with this digest and no other. A file with the output of `diff -o "
-    "json` lets a refusal name each object.",
+    help="Apply only the plan with this digest. With a file that has the output of `diff -o json`, "
+    "a refusal names each object that differs.",
 )
-"""Take which plan was approved, None where any is."""
+"""Which plan was approved; None if any plan may be applied."""

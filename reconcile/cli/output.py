@@ -1,4 +1,4 @@
-"""Prints a plan, or why there is none, in the form that was asked for."""
+"""Prints a plan, or why there is none, in the requested format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,14 +19,14 @@ _MACHINE_FORMS = frozenset({"json", "github"})
 
 
 def show_plan(report: PlanReport, terminal: Terminal) -> None:
-    """Print a plan, and beside it what is wrong; forms that only programs read have that inside."""
+    """Print a plan, and its problems on standard error unless the format contains them."""
     terminal.show(_format_plan(report, terminal))
     if terminal.output.form not in _MACHINE_FORMS:
         terminal.show_problems(report.findings)
 
 
 def show_findings(findings: Findings, source: SourceOptions, terminal: Terminal) -> None:
-    """Print what is wrong with files, and nothing beside it."""
+    """Print the problems of the files, and nothing else."""
     if terminal.output.form == "text":
         terminal.show_problems(findings)
     else:
@@ -35,10 +35,10 @@ def show_findings(findings: Findings, source: SourceOptions, terminal: Terminal)
 
 @contextmanager
 def report_failures(source: SourceOptions, terminal: Terminal) -> Iterator[None]:
-    """Print an error that leaves nothing else to print in the form that was asked for, too.
+    """Print an error in the requested format where there is no other output, and raise it again.
 
-    A program that reads the output then finds the reason in it. The error goes on, so that people
-    are told and the exit code is its own.
+    A program that reads the output then finds the reason there. The error itself is still printed
+    on standard error, and sets the exit code.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def report_failures(source: SourceOptions, terminal: Terminal) -> Iterator[None]
 
 
 def _load_installation(source: SourceOptions, terminal: Terminal) -> None:
-    """Read the files where that was not done yet: a comment is found again by this name."""
+    """Read the name of the installation, if not done yet: the comment's marker depends on it."""
     if terminal.output.form == "markdown" and not terminal.installation:
         with suppress(ReconcileError):
             load_desired(source, terminal)

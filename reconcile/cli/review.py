@@ -1,4 +1,4 @@
-"""The command `review`: what a CI job runs for a pull request."""
+"""The command `review`, which a CI job runs for a pull request."""
 
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,24 @@ from reconcile.runtime.clock import SystemClock
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default="desired")
-@click.option("--templates", metavar="DIR", default="", help="Templates beside the shipped ones.")
+@click.option(
+    "--templates",
+    metavar="DIR",
+    default="",
+    help="Your own templates, in addition to the built-in ones.",
+)
 @click.option(
     "--against",
     metavar="REV",
     default="",
-    help="The revision to compare with. Default: what the pull request began from.",
+    help="The git revision to compare with. Default: the base of the pull request.",
 )
 @click.option(
     "--live",
     metavar="BOOLEAN",
     type=click.BOOL,
     default=False,
-    help="Compare with the cluster instead; never for a change from a fork.",
+    help="Compare with the cluster instead; ignored for a change from a fork.",
 )
 @click.option("--kubeconfig", metavar="FILE", default="", help="The kubeconfig for --live.")
 @click.option(
@@ -39,14 +44,14 @@ from reconcile.runtime.clock import SystemClock
     default=COMMENT_LIMIT,
     show_default=True,
     metavar="BYTES",
-    help="The most bytes that the comment may have.",
+    help="The maximum size of the comment.",
 )
 @click.option(
     "--comment",
     metavar="BOOLEAN",
     type=click.BOOL,
     default=True,
-    help="Keep one comment on the pull request, with the token in $RECONCILE_TOKEN.",
+    help="Maintain one comment on the pull request, with the token in $RECONCILE_TOKEN.",
 )
 @click.option(
     "--fail-on",
@@ -57,15 +62,15 @@ from reconcile.runtime.clock import SystemClock
 )
 @click.option("--report", metavar="FILE", default="", help="Also write the comment's text here.")
 def review(*, against: str, live: bool, kubeconfig: str, fail_on: str, **options: Any) -> int:
-    """Validate and diff a pull request, and keep one comment on it; for CI jobs.
+    """Validate and diff a pull request, and maintain one comment on it; for CI jobs.
 
-    Where it runs, on GitHub or GitLab, it finds out from the environment, and what the pull request
-    began from as well. The diff needs no cluster unless --live is given.
+    Detects GitHub or GitLab, and the base of the pull request, from the environment. The diff needs
+    no cluster, except with --live.
     """
     cluster = ClusterComparison(kubeconfig and str(Path(kubeconfig).absolute()))
-    where = cluster if live else RevisionComparison(against) if against else None
-    asked = ReviewOptions(against=where, fail_on=FailOn(fail_on), **options)
-    return _choose_exit_code(_run_review(asked))
+    base = cluster if live else RevisionComparison(against) if against else None
+    review_options = ReviewOptions(against=base, fail_on=FailOn(fail_on), **options)
+    return _choose_exit_code(_run_review(review_options))
 
 
 def _run_review(options: ReviewOptions) -> ReviewResult:
@@ -73,9 +78,9 @@ def _run_review(options: ReviewOptions) -> ReviewResult:
     environ = terminal.settings.environ
     job = detect_job(environ)
     terminal.masker.learn({TOKEN_VARIABLE: environ.get(TOKEN_VARIABLE, "")})
-    outlets = JobOutput(job.forge, environ, lambda text: terminal.show(f"{text}\n"), terminal.mask)
-    around = JobContext(environ, Path.cwd(), run_process)
-    return Review(options, job, around, outlets).run(SystemClock())
+    output = JobOutput(job.forge, environ, lambda text: terminal.show(f"{text}\n"), terminal.mask)
+    context = JobContext(environ, Path.cwd(), run_process)
+    return Review(options, job, context, output).run(SystemClock())
 
 
 def _choose_exit_code(result: ReviewResult) -> int:

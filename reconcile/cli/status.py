@@ -1,4 +1,4 @@
-"""The command `status`: what the sessions are doing."""
+"""The command `status`: the state of the sessions."""
 
 from dataclasses import replace
 
@@ -26,15 +26,19 @@ from reconcile.runtime.clock import SystemClock
 @source_options
 @connection_options
 @click.option(
-    "-n", "--namespace", "namespaces", multiple=True, help="Only this namespace; may be repeated."
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Show only this namespace; can be repeated.",
 )
 @output_options("text", "wide", "json")
 def status(
     source: SourceOptions, connection: Connection, namespaces: tuple[str, ...], output: Output
 ) -> int:
-    """Show what the sessions are doing: phase, reason, age, revision, what is held back.
+    """Show the state of the sessions: phase, reason, age, revision, held changes.
 
-    DIR tells which installation and which namespaces are meant.
+    DIR has the policy that names the installation and its namespaces.
     """
     terminal = Terminal(output)
     with report_failures(source, terminal):

@@ -1,4 +1,4 @@
-"""Everything that is printed goes through here, and through the masker."""
+"""Prints all output of a command, masked."""
 
 import sys
 
@@ -12,10 +12,10 @@ from reconcile.runtime.settings import read_process_settings
 
 
 class Terminal:
-    """Where results and complaints of one command go.
+    """The output of one command.
 
     Results go to standard output, everything else to standard error, so that `-o json` can be
-    piped. `masker` is replaced once the policy with its patterns is known; `installation` is empty
+    piped. `masker` is replaced when the policy with its patterns is read; `installation` is empty
     until then.
     """
 
@@ -26,7 +26,7 @@ class Terminal:
         self.installation = ""
 
     def text_options(self, *, error: bool = False) -> TextOptions:
-        """How text is to be shown on the stream that it goes to."""
+        """Return how to format text for standard output, or for standard error."""
         stream = sys.stderr if error else sys.stdout
         colour = self.output.colour
         if colour is None:
@@ -34,23 +34,23 @@ class Terminal:
         return TextOptions(colour=colour, verbose=self.output.verbose)
 
     def mask(self, text: str) -> str:
-        """Hide the secrets in a text, by the patterns that are known at this moment."""
+        """Mask the secrets in a text, by the patterns that are set now."""
         return self.masker.mask_text(text)
 
     def show(self, text: str) -> None:
-        """Print a result; what made it has masked it already."""
+        """Print a result, which must be masked already."""
         click.echo(text, nl=False, color=True)
 
     def show_message(self, text: str) -> None:
-        """Say something beside the result."""
+        """Print a message on standard error."""
         click.echo(self.mask(text), err=True)
 
     def show_problems(self, findings: Findings) -> None:
-        """Say what is wrong with the files, and what is odd, beside the result."""
+        """Print problems and warnings on standard error."""
         text = format_problems(findings, self.masker, self.text_options(error=True))
         click.echo(text, nl=False, err=True, color=True)
 
     def show_progress(self, text: str) -> None:
-        """Say how far it is, on a line that the next one replaces; only to a person."""
+        """Show progress on one line, which the next call replaces; on a terminal only."""
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{text}", nl=False, err=True, color=True)

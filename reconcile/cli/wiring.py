@@ -1,6 +1,6 @@
-"""Puts adapters behind the engine's ports, as the options say.
+"""Connects adapters to the engine's ports, as the options say, and computes the plan.
 
-What `diff` and `apply` have in common: from options to a plan, and to its report.
+The commands share these steps from options to desired state, cluster, plan and report.
 """
 
 from dataclasses import replace
@@ -28,9 +28,9 @@ _EMBEDDED_PREFIX = "embedded:"
 
 
 def load_desired(source: SourceOptions, terminal: Terminal) -> DesiredState:
-    """Read and build desired state; SourceError where there is none.
+    """Read and build desired state; SourceError where the folder cannot be read.
 
-    From here on the terminal masks by the policy's patterns too.
+    Afterwards the terminal also masks by the patterns of the policy.
     """
     folders = [find_shipped_templates(), *([source.templates] if source.templates else [])]
     builder = DesiredBuilder(read_templates(*folders))
@@ -41,16 +41,16 @@ def load_desired(source: SourceOptions, terminal: Terminal) -> DesiredState:
 
 
 def find_shipped_templates() -> Path:
-    """Find the templates: inside an installed package, or beside it in a checkout."""
+    """Find the built-in templates: in the installed package, or next to it in a checkout."""
     package = Path(reconcile.__file__).parent
     installed = package / "_templates"
     return installed if installed.is_dir() else package.parent / "templates"
 
 
 def open_cluster(connection: Connection, terminal: Terminal, clock: Clock) -> Cluster:
-    """Open the cluster that the options name, with retries around it.
+    """Open the cluster that the options name; requests are retried.
 
-    Its library is loaded only now: half of all commands need no cluster.
+    The client library is imported here, since half of the commands need no cluster.
     """
     if connection.cluster:
         return _open_embedded(connection)
@@ -65,13 +65,13 @@ def open_cluster(connection: Connection, terminal: Terminal, clock: Clock) -> Cl
 
 def _open_embedded(connection: Connection) -> Cluster:
     if connection.kubeconfig or connection.context:
-        raise click.UsageError("--cluster goes without --kubeconfig and --context")
+        raise click.UsageError("--cluster cannot be used with --kubeconfig or --context")
     if (
         not connection.cluster.startswith(_EMBEDDED_PREFIX)
         or connection.cluster == _EMBEDDED_PREFIX
     ):
         raise click.UsageError(
-            f"--cluster takes `{_EMBEDDED_PREFIX}FILE`, not `{connection.cluster}`"
+            f"--cluster must be `{_EMBEDDED_PREFIX}FILE`, not `{connection.cluster}`"
         )
     from reconcile.adapters.embedded.cluster import EmbeddedCluster  # noqa: PLC0415
 
@@ -81,18 +81,18 @@ def _open_embedded(connection: Connection) -> Cluster:
 def build_reconciler(
     connection: Connection, terminal: Terminal, options: ReconcilerOptions
 ) -> Reconciler:
-    """Open the cluster that the options name, and put a reconciler before it."""
+    """Open the cluster that the options name, and make a reconciler for it."""
     clock = SystemClock()
     return Reconciler(open_cluster(connection, terminal, clock), clock, options)
 
 
 def compute_plan(reconciler: Reconciler, source: SourceOptions, terminal: Terminal) -> PassPlan:
-    """Read desired and live state, and decide."""
+    """Read desired and live state, and compute the plan."""
     return reconciler.plan(load_desired(source, terminal), {})
 
 
 def build_plan_report(planned: PassPlan, source: SourceOptions) -> PlanReport:
-    """Gather what a reader of a plan for a live cluster is told."""
+    """Build the report of a plan for a live cluster."""
     return PlanReport(
         plan=planned.plan,
         digest=compute_plan_digest(planned.plan),
@@ -103,13 +103,13 @@ def build_plan_report(planned: PassPlan, source: SourceOptions) -> PlanReport:
 
 
 def add_dry_run(reconciler: Reconciler, planned: PassPlan, report: PlanReport) -> PlanReport:
-    """Add what the server would make of the plan, and what kept it from being asked."""
-    found = reconciler.dry_run(planned)
-    findings = replace(report.findings, problems=(*report.findings.problems, *found.problems))
-    return replace(report, findings=findings, admission=found.admission)
+    """Add the result of a server-side dry run to a report, and the problems of that run."""
+    result = reconciler.dry_run(planned)
+    findings = replace(report.findings, problems=(*report.findings.problems, *result.problems))
+    return replace(report, findings=findings, admission=result.admission)
 
 
 def collect_findings(planned: PassPlan, failures: tuple[Problem, ...] = ()) -> Findings:
-    """Gather all that is wrong with files and cluster, and what went wrong since."""
+    """Collect the problems of files and cluster, and the failures of the pass."""
     problems = (*planned.desired.problems, *planned.problems, *failures)
     return Findings(problems, planned.desired.warnings)

@@ -6,32 +6,34 @@ deletes with a UID.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconcile.core.errors import UnavailableError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
+from reconcile.runtime.backoff import Backoff
 
 _Result = TypeVar("_Result")
 
 
+_API_SERVER_BACKOFF: Final = Backoff(initial=0.5, maximum=30.0)
+
+
 @dataclass(frozen=True, slots=True)
 class RetryBackoff:
-    """How long to go on: waits double from `initial_seconds` to at most `max_seconds` seconds.
+    """How often to retry, and how long to wait before each attempt.
 
-    Six tries with waits of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast an API server's restart.
-    What the server itself wishes for is obeyed up to `max_retry_after` seconds.
+    Six attempts with delays of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast the restart of an API
+    server. A Retry-After of the server is obeyed up to `max_retry_after` seconds.
     """
 
     max_attempts: int = 6
-    initial_seconds: float = 0.5
-    max_seconds: float = 30.0
+    backoff: Backoff = _API_SERVER_BACKOFF
     max_retry_after: float = 300.0
 
     def delay(self, failures: int, jitter: float, retry_after: float) -> float:
-        """Seconds to wait after so many failures; at least what the server wished for."""
-        ceiling = min(self.max_seconds, self.initial_seconds * 2.0 ** (failures - 1))
-        return max(min(retry_after, self.max_retry_after), ceiling * (0.5 + jitter / 2))
+        """Return the seconds to wait after so many failures; see `Backoff.delay`."""
+        return self.backoff.delay(failures, jitter, min(retry_after, self.max_retry_after))
 
 
 class RetryingCluster:

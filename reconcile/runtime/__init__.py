@@ -1,1 +1,1 @@
-"""Process plumbing that every program shares: settings, logs, signals. Knows no domain."""
+"""What all programs share: settings, clock, log, signals, backoff, git. Has no domain logic."""

@@ -1,7 +1,4 @@
-"""The system's time; a stop cuts every wait short.
-
-RFC 3339 times, to the second, as Kubernetes writes them.
-"""
+"""The system clock, whose waits end early on a stop, and RFC 3339 times as in Kubernetes."""
 
 import random
 import threading
@@ -10,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 
 class SystemClock:
-    """Time as the machine tells it."""
+    """The clock of the machine."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._monotonic_epoch_ns = time.time_ns() - time.monotonic_ns()
 
     def stop(self) -> None:
-        """End every wait, now and later."""
+        """End all current and later waits."""
         self._stopped.set()
 
     def monotonic(self) -> float:
@@ -36,21 +33,21 @@ class SystemClock:
         self._stopped.wait(seconds)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep; True where a stop cut it short."""
+        """Sleep; return True if a stop ended it early."""
         return self._stopped.wait(seconds)
 
     def jitter(self) -> float:
-        return random.random()  # noqa: S311 - spreads load, keeps no secret
+        return random.random()  # noqa: S311 - not for a secret
 
 
 _RFC3339_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def utc_now() -> str:
-    """The time of day."""
+    """Return the time of day, to the second."""
     return datetime.now(UTC).strftime(_RFC3339_FORMAT)
 
 
 def add_seconds(time: str, seconds: float) -> str:
-    """The time some seconds after another, earlier for a negative number."""
+    """Return the time some seconds after another; before it for a negative number."""
     return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime(_RFC3339_FORMAT)

@@ -1,4 +1,4 @@
-"""The log: one line of JSON for each event, on standard error."""
+"""The log: one line of JSON per event, on standard error."""
 
 import os
 import sys
@@ -9,26 +9,26 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
-# A signal may come while the main thread itself is writing.
+# Reentrant: a signal handler may write while the main thread is writing.
 _WRITE_LOCK = threading.RLock()
 
 
 class Logger(Protocol):
-    """Takes events; values never hold credentials, since nobody who has them logs."""
+    """Logs events; values must not contain credentials."""
 
     def info(self, event: str, **fields: Any) -> None:
-        """Say what went as it should."""
+        """Log a normal event."""
         ...
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Say what somebody should know."""
+        """Log an event that needs attention."""
         ...
 
 
 class JsonLogger:
-    """Writes lines with time, level, event and the event's own fields.
+    """Writes lines with time, level, event and the fields of the event.
 
-    `now` gives nanoseconds since 1970.
+    `now` returns nanoseconds since 1970.
     """
 
     def __init__(self, now: Callable[[], int], stream: TextIO | None = None) -> None:
@@ -50,7 +50,7 @@ class JsonLogger:
             with _WRITE_LOCK:
                 _write_unbuffered(stream, f"{line}\n")
         except (OSError, ValueError):
-            # Nobody reads the log any more: no reason to stop saving work.
+            # The reader of the log is gone, which must not stop the program.
             return
 
 
@@ -61,23 +61,23 @@ def _format_timestamp(nanoseconds: int) -> str:
 
 
 def _write_unbuffered(stream: TextIO, text: str) -> None:
-    """Write past the stream's buffer, which no signal handler may enter twice."""
+    """Write without the stream's buffer, which a signal handler must not reenter."""
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError):
         stream.write(text)
         stream.flush()
         return
-    left = memoryview(text.encode())
-    while left:
-        left = left[os.write(descriptor, left) :]
+    remaining = memoryview(text.encode())
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
 
 
 def _encode_json(value: dict[str, Any]) -> str:
     try:
         return orjson.dumps(value, default=str).decode()
     except TypeError:
-        # Names that are no UTF-8 come as surrogates, which JSON has not.
+        # File names that are not UTF-8 contain surrogates, which JSON does not allow.
         safe = {name: _escape_surrogates(field) for name, field in value.items()}
         return orjson.dumps(safe, default=str).decode()
 

@@ -1,7 +1,4 @@
-"""What a process does when it is asked to end.
-
-How the process gives memory back.
-"""
+"""The process itself: ending on SIGTERM, and returning memory to the system."""
 
 import ctypes
 import signal
@@ -9,13 +6,13 @@ from types import FrameType
 
 
 class TerminatedError(BaseException):
-    """SIGTERM came; like KeyboardInterrupt it is no error that anybody should handle."""
+    """SIGTERM was received; like KeyboardInterrupt, it is not an error to handle."""
 
 
 def exit_on_sigterm() -> None:
-    """Let SIGTERM end the program in order.
+    """Raise TerminatedError on SIGTERM.
 
-    As a container's first process it would otherwise ignore the signal and be killed later.
+    The first process of a container would otherwise ignore the signal, and be killed later.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
 
@@ -29,10 +26,10 @@ _LARGE_BUFFER_SIZE = 1 << 20
 
 
 def release_large_buffers() -> None:
-    """Let buffers of a MiB and more go back to the system as soon as they are free.
+    """Return buffers of a MiB and more to the system as soon as they are freed.
 
-    glibc else keeps some megabytes for each thread that ever had such buffers. Other C libraries
-    have no such setting and need none.
+    Otherwise glibc keeps some megabytes for each thread that had such buffers. Other C libraries do
+    not have this setting and do not need it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

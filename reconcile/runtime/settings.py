@@ -1,4 +1,4 @@
-"""The only reader of the environment."""
+"""The environment of the process; the only module that reads it."""
 
 import os
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """What the environment says.
+    """Settings from the environment.
 
-    `no_color` follows `$NO_COLOR`: set to anything but nothing, output is not coloured. `environ`
-    is all of it, for finding a cluster and for the credential plugins that a kubeconfig may name.
+    `no_color` is true if `$NO_COLOR` is set and not empty. `environ` is the whole environment, for
+    finding a cluster and for the credential plugins of a kubeconfig.
     """
 
     no_color: bool

@@ -1,4 +1,4 @@
-"""Runs a composite Action as GitHub's runner does: what it knows of expressions is all we use."""
+"""Runs a composite Action as GitHub's runner does; supports the expressions that ours uses."""
 
 import os
 import re

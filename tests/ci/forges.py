@@ -1,4 +1,4 @@
-"""GitHub's and GitLab's comments on loopback, as far as their documents promise anything."""
+"""Fakes of the comment APIs of GitHub and GitLab on loopback, as documented."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.controlplane.ports import free
 
-BOT, SOMEBODY = 41898282, 7
+BOT, OTHER_USER = 41898282, 7
 WRITER, READER = "token-that-writes", "token-that-reads"
 TOO_LONG = 65_536
 
@@ -67,7 +67,7 @@ class Forge:
 
     def add(self, body, author=BOT, **more):
         self._next += 1
-        person = {"id": author, "login": "github-actions[bot]" if author == BOT else "somebody"}
+        person = {"id": author, "login": "github-actions[bot]" if author == BOT else "other-user"}
         self.comments[self._next] = {"id": self._next, "body": body, self.who: person, **more}
         return self.comments[self._next]
 

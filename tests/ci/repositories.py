@@ -1,4 +1,4 @@
-"""A repository on a server with a pull request in it, and a job's checkout of that."""
+"""A repository on a server with a pull request, and the checkout of a job."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The Action's own steps, run as the runner runs them, on a real repository and a real endpoint."""
+"""The steps of the Action, with a real repository and a real endpoint."""
 
 import json
 import re
@@ -49,7 +49,7 @@ class Job:
             "GITHUB_REPOSITORY": "acme/sessions",
             "GITHUB_API_URL": self.github.url,
             "GITHUB_GRAPHQL_URL": f"{self.github.url}/graphql",
-            # Nothing that the review needs is on a network, or in the home of whoever runs it.
+            # The review needs no network, and no file of the home folder.
             "HOME": "/nonexistent",
             "KUBECONFIG": "/nonexistent",
         }
@@ -91,7 +91,7 @@ def once(tmp_path_factory):
         return ran, body_of(forge)
 
 
-def test_what_others_have_merged_meanwhile_is_not_in_the_diff(once):
+def test_changes_merged_by_others_are_not_in_the_diff(once):
     _, body = once
     assert "team-a/two" in body
     assert "team-a/three" not in body
@@ -192,7 +192,7 @@ def test_a_folder_that_looks_like_an_option_is_a_folder(job):
     assert job.run(folder="--help", comment="false").outputs["exit-code"] == "4"
 
 
-def test_a_wrong_input_is_told(job):
+def test_an_invalid_input_is_an_error(job):
     ran = job.run(**{"fail-on": "sometimes"})
     assert ran.failed
     assert "'sometimes' is not one of" in ran.log

@@ -1,4 +1,4 @@
-"""What a pull request is compared with, in checkouts as jobs have them."""
+"""The base commit of a pull request, in the kinds of checkouts that jobs have."""
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_where_nothing_can_be_fetched_it_is_said_what_to_set(upstream, tmp_path,
         JobRepository(around(checkout)).find_base(start_of(upstream))
 
 
-def test_a_history_apart_is_told(upstream, tmp_path):
+def test_an_unrelated_history_is_an_error(upstream, tmp_path):
     git(upstream.folder, "checkout", "-q", "--orphan", "apart")
     apart = upstream.commit("apart")
     checkout = upstream.checkout(tmp_path / "job", HEAD)
@@ -75,14 +75,14 @@ def test_a_commit_that_is_named_is_taken_and_fetched(upstream, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["--upload-pack=touch /tmp/x", "main", ""])
-def test_what_is_no_commits_name_is_never_given_to_git(upstream, tmp_path, name):
+def test_an_invalid_commit_id_is_never_passed_to_git(upstream, tmp_path, name):
     checkout = upstream.checkout(tmp_path / "job", MERGE)
-    with pytest.raises(SourceError, match="no commit's name"):
+    with pytest.raises(SourceError, match="not the id of a commit"):
         JobRepository(around(checkout)).find_base(BaseCommit(name))
 
 
-def test_nothing_to_compare_with_is_told(tmp_path):
-    with pytest.raises(SourceError, match="name a revision"):
+def test_a_missing_base_is_an_error(tmp_path):
+    with pytest.raises(SourceError, match="no revision to compare with"):
         JobRepository(around(tmp_path)).find_base(UnknownBase())
 
 

@@ -1,4 +1,4 @@
-"""Programs are run to their end, whatever that is."""
+"""How programs end."""
 
 import os
 import sys
@@ -40,5 +40,5 @@ def test_a_program_that_does_not_end_is_ended(tmp_path, monkeypatch):
     assert python("import signal; signal.pause()", tmp_path).code == 124
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     assert python("", tmp_path / "missing").code == 127

@@ -1,4 +1,4 @@
-"""What a comment says when there is no diff, whatever the program said instead."""
+"""The text of the comment, with and without a diff."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""One comment is kept on a pull request, whatever goes wrong: on both forges alike."""
+"""One comment on a pull request is maintained despite failures, on both forges."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from reconcile.ci.forge import (
 )
 from reconcile.ci.github import GitHubComments, GitHubPullRequest
 from reconcile.ci.gitlab import GitLabMergeRequest, GitLabNotes
-from tests.ci.forges import READER, SOMEBODY, TOO_LONG, WRITER, Answer, GitHub
+from tests.ci.forges import OTHER_USER, READER, TOO_LONG, WRITER, Answer, GitHub
 
 MARKER = "<!-- reconcile review: desired -->"
 
@@ -48,18 +48,18 @@ def test_no_change_sends_no_write(forge, keep):
 
 def test_our_comment_is_found_behind_hundreds_of_others(forge, keep):
     for number in range(250):
-        forge.add(f"remark {number}", SOMEBODY)
+        forge.add(f"remark {number}", OTHER_USER)
     keep("one")
     for number in range(150):
-        forge.add(f"more {number}", SOMEBODY)
+        forge.add(f"more {number}", OTHER_USER)
     assert keep("two").action == "updated"
     assert len(forge.bodies()) == 1
 
 
-def test_a_strangers_comment_with_our_marker_is_not_touched(forge, keep):
-    forge.add(f"{MARKER}\nbelieve me", SOMEBODY)
+def test_a_comment_of_another_account_with_our_marker_is_not_changed(forge, keep):
+    forge.add(f"{MARKER}\nbelieve me", OTHER_USER)
     assert keep("one").action == "created"
-    assert forge.bodies(SOMEBODY) == [f"{MARKER}\nbelieve me"]
+    assert forge.bodies(OTHER_USER) == [f"{MARKER}\nbelieve me"]
 
 
 def test_our_other_comments_are_not_touched(forge, keep):
@@ -96,7 +96,7 @@ def test_two_runs_that_create_at_once_agree_on_one(forge, clock):
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_may_pass_is_tried_again(forge, keep, clock, code, method):
+def test_a_temporary_failure_is_retried(forge, keep, clock, code, method):
     forge.fail_next(method, Answer(code, {"message": "later"}), Answer(code))
     assert keep("one").action == "created"
     assert len(clock.waits) == 2
@@ -117,20 +117,20 @@ def test_a_server_that_stays_away_is_given_up_with_the_reason(forge, keep):
         keep("one")
 
 
-def test_the_servers_wish_is_obeyed(forge, keep, clock):
+def test_the_servers_retry_after_is_obeyed(forge, keep, clock):
     forge.fail_next("GET", Answer(429, headers={"Retry-After": "77"}))
     keep("one")
     assert clock.waits == [77.0]
 
 
-def test_a_wish_that_no_job_can_wait_for_is_not_waited_for(forge, keep, clock):
+def test_a_retry_after_of_an_hour_is_not_waited_for(forge, keep, clock):
     forge.fail_next("GET", Answer(429, {"message": "slow down"}, {"Retry-After": "3600"}))
     with pytest.raises(TransientCommentError, match="slow down"):
         keep("one")
     assert clock.waits == []
 
 
-def test_a_comment_that_is_deleted_meanwhile_is_made_anew(forge, keep):
+def test_a_comment_that_is_deleted_concurrently_is_created_again(forge, keep):
     keep("one")
     update = "PATCH" if isinstance(forge, GitHub) else "PUT"
 
@@ -149,7 +149,7 @@ def test_a_comment_that_is_deleted_meanwhile_is_made_anew(forge, keep):
     assert len(forge.comments) == 1
 
 
-def test_a_second_comment_that_somebody_else_has_removed_is_no_failure(forge, keep):
+def test_a_duplicate_that_is_deleted_concurrently_is_not_a_failure(forge, keep):
     forge.add(f"{MARKER}\nfirst")
     forge.add(f"{MARKER}\nsecond")
     forge.fail_next("DELETE", Answer(404, {"message": "gone"}))
@@ -189,19 +189,19 @@ def test_a_redirect_is_not_followed(forge, keep):
         keep("one")
 
 
-def test_nobody_answering_may_pass(forge, clock):
+def test_a_server_that_does_not_respond_may_recover(forge, clock):
     comments = comments_of(forge)
     forge.server.shutdown()
     forge.server.server_close()
-    with pytest.raises(TransientCommentError, match=r"no complete answer from 127\.0\.0\.1"):
+    with pytest.raises(TransientCommentError, match=r"no complete response from 127\.0\.0\.1"):
         upsert_comment(comments, MARKER, MARKER, clock)
     assert len(clock.waits) == 4
 
 
-def test_what_is_no_json_may_pass_and_what_is_no_list_does_not(github, clock):
+def test_a_response_that_is_not_json_is_retried_and_one_that_is_not_a_list_is_not(github, clock):
     comments = comments_of(github)
     github.fail_next("GET", Answer(200, {"message": "a proxy's page"}))
-    with pytest.raises(CommentError, match="no list"):
+    with pytest.raises(CommentError, match="not a list"):
         upsert_comment(comments, MARKER, MARKER, clock)
 
 
@@ -211,14 +211,14 @@ def test_github_says_what_to_do_about_a_text_that_is_too_long(github, clock):
         upsert_comment(comments_of(github), MARKER, body, clock)
 
 
-def test_a_secondary_limit_of_github_is_no_missing_right(github, clock):
+def test_a_secondary_limit_of_github_is_not_a_missing_permission(github, clock):
     message = {"message": "You have exceeded a secondary rate limit. Please wait."}
     github.fail_next("GET", Answer(403, message))
     assert upsert_comment(comments_of(github), MARKER, MARKER, clock).action == "created"
     assert clock.waits == [60.0]
 
 
-def test_the_reset_of_githubs_limit_is_told_by_githubs_clock(github, clock):
+def test_the_reset_of_githubs_limit_is_compared_with_githubs_clock(github, clock):
     headers = {
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": "1767225630",

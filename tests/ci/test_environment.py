@@ -1,4 +1,4 @@
-"""Where a job runs is told from the environment, and never guessed."""
+"""The job is detected from the environment, and never guessed."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_a_pull_request_on_github(on_github):
 
 
 @pytest.mark.parametrize("head", [2, None], ids=["fork", "deleted fork"])
-def test_a_change_from_a_fork_is_known(on_github, head):
+def test_a_change_from_a_fork_is_detected(on_github, head):
     assert detect_job(on_github(pull_event(head))).is_fork
 
 
@@ -79,16 +79,16 @@ def test_without_a_token_there_is_no_comment_and_it_is_said_why(on_github):
 def test_other_events_have_nowhere_to_comment(on_github, event, start):
     job = detect_job(on_github(event, "push", RECONCILE_TOKEN="t"))
     assert (job.comments, job.base) == (None, start)
-    assert "no pull request" in job.no_comment_reason
+    assert "not a pull request" in job.no_comment_reason
 
 
 @pytest.mark.parametrize("name", ["pull_request_target", "workflow_run", "issue_comment"])
-def test_events_that_give_strangers_our_rights_are_refused(on_github, name):
-    with pytest.raises(SourceError, match=f"{name} runs with the rights"):
+def test_events_that_give_untrusted_authors_our_permissions_are_refused(on_github, name):
+    with pytest.raises(SourceError, match=f"{name} has the permissions"):
         detect_job(on_github(pull_event(), name))
 
 
-def test_an_event_that_cannot_be_read_is_told(on_github):
+def test_an_unreadable_event_is_an_error(on_github):
     with pytest.raises(SourceError, match="cannot be read"):
         detect_job(on_github("{"))
     with pytest.raises(SourceError, match="cannot be read"):
@@ -106,7 +106,7 @@ def test_a_merged_results_pipeline_is_compared_with_the_target():
     assert job.base == BaseCommit(MERGED)
 
 
-def test_a_merge_request_from_a_fork_is_known():
+def test_a_merge_request_from_a_fork_is_detected():
     assert detect_job({**ON_GITLAB, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "13"}).is_fork
 
 

@@ -1,4 +1,4 @@
-"""What is shipped for CI fits the forges' schemas, asks for few rights, and runs no text."""
+"""The files for CI match the schemas of the forges, need few permissions, and run no input."""
 
 import io
 import re

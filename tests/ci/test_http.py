@@ -1,4 +1,4 @@
-"""What a forge's server may answer, or not, and what is made of it."""
+"""Responses of a forge's server, and missing responses."""
 
 import socket
 
@@ -23,9 +23,9 @@ def refused(code, body=b"", **headers):
     )
 
 
-def test_what_is_no_json_may_pass(gitlab):
+def test_a_response_that_is_not_json_is_retried(gitlab):
     gitlab.fail_next("GET", Answer(200, b"<html>a proxy"))
-    with pytest.raises(TransientCommentError, match="ask: the answer is cut off or no JSON"):
+    with pytest.raises(TransientCommentError, match="ask: the response is truncated or not JSON"):
         wire_to(gitlab.url).send("ask", "GET", "/user")
 
 
@@ -33,11 +33,11 @@ def test_a_server_that_is_silent_may_pass(monkeypatch):
     monkeypatch.setattr(http, "_TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", free(1)[0])) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(TransientCommentError, match="no answer from 127"):
+        with pytest.raises(TransientCommentError, match="no response from 127"):
             wire_to(url).send("ask", "GET", "/user")
 
 
-def test_a_certificate_of_nobody_we_know_does_not_pass(gitlab):
+def test_an_untrusted_certificate_is_not_retried(gitlab):
     authority = trustme.CA()
     refuses = pytest.raises(CommentError, match="REQUESTS_CA_BUNDLE")
     with gitlab.behind(authority.issue_cert("127.0.0.1")) as url, refuses as raised:
@@ -54,8 +54,8 @@ def test_the_authority_of_ones_own_is_trusted(gitlab, tmp_path, monkeypatch):
         assert wire_to(url).send("ask", "GET", "/user")["username"] == "project_12_bot"
 
 
-def test_a_url_that_is_none_is_told():
-    with pytest.raises(CommentError, match="cannot be asked"):
+def test_an_invalid_url_is_an_error():
+    with pytest.raises(CommentError, match=r"the request to .* failed"):
         wire_to("no-url").send("ask", "GET", "/user")
 
 
@@ -91,5 +91,5 @@ def test_a_long_message_is_cut():
         ({"x_ratelimit_remaining": "7"}, 60.0),
     ],
 )
-def test_the_wish_of_a_limit_is_read_and_a_strange_one_means_a_minute(headers, wish):
+def test_the_retry_after_of_a_limit_is_read_and_an_invalid_one_means_a_minute(headers, wish):
     assert refused(429, **headers).retry_after == wish

@@ -1,4 +1,4 @@
-"""What a review does without the rights, and with what it must not trust."""
+"""What a review does without permissions, and with untrusted input."""
 
 import pytest
 
@@ -9,6 +9,7 @@ from reconcile.ci.output import COMMENT_LIMIT, MIN_COMMENT_LIMIT, build_marker
 from reconcile.core.errors import SourceError
 from tests.ci.forges import READER, WRITER
 from tests.ci.jobs import BASE, CHANGES, Programs
+from tests.ci.repositories import git
 
 
 def test_a_fork_gets_a_notice_and_the_summary(scene, job, github):
@@ -63,12 +64,12 @@ def test_a_folder_of_the_checkout_is_not_taken_for_the_program(scene, job):
     assert scene.review(run_process, job(), against=None).code != 99
 
 
-def test_the_diff_is_offline_and_within_the_comments_room(scene, job):
+def test_the_diff_is_offline_and_within_the_limit_of_the_comment(scene, job):
     programs = Programs()
     scene.review(programs, job(), limit=MIN_COMMENT_LIMIT, templates="more")
     against, form, limit, *rest = programs.asked("diff")
-    room = MIN_COMMENT_LIMIT - len(build_marker("desired", live=False)) - 1
-    assert [against, form, limit] == [f"--against={BASE}", "--output=markdown", f"--limit={room}"]
+    space = MIN_COMMENT_LIMIT - len(build_marker("desired", live=False)) - 1
+    assert [against, form, limit] == [f"--against={BASE}", "--output=markdown", f"--limit={space}"]
     assert rest == ["--templates=more", "--", "desired"]
 
 
@@ -81,11 +82,14 @@ def test_a_live_diff_has_a_comment_of_its_own(scene, job, github):
 
 
 def test_a_fork_is_never_compared_with_the_cluster(scene, job):
+    git(scene.folder, "init", "-q")
+    git(scene.folder, "commit", "-q", "--allow-empty", "-m", "base")
+    base = git(scene.folder, "rev-parse", "HEAD")
     programs = Programs()
     forked = job(READER, head_repo=2)
-    from_base = CiJob("github", BaseCommit(BASE), forked.comments, "", is_fork=True)
+    from_base = CiJob("github", BaseCommit(base), forked.comments, "", is_fork=True)
     scene.review(programs, from_base, against=ClusterComparison("/secrets/config"))
-    assert programs.asked("diff")[0] == f"--against={BASE}"
+    assert programs.asked("diff")[0] == f"--against={base}"
     assert "gets no credentials of the cluster" in scene.log
 
 
@@ -119,7 +123,7 @@ def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, gith
     assert "longer than a comment may be" in github.bodies()[0]
 
 
-def test_a_report_that_cannot_be_written_is_told(scene, job):
+def test_a_report_that_cannot_be_written_is_an_error(scene, job):
     with pytest.raises(SourceError, match="report /nowhere/x cannot be written: No such file"):
         scene.review(Programs(), job(), report="/nowhere/x")
 

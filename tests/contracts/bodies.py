@@ -22,7 +22,7 @@ OURS = ApplyOptions("reconcile")
 FORCED = ApplyOptions("reconcile", force=True)
 DRY = ApplyOptions("reconcile", dry_run=True)
 OTHERS = ApplyOptions("another")
-NOBODYS_UID = "00000000-0000-4000-8000-00000000dead"
+UNUSED_UID = "00000000-0000-4000-8000-00000000dead"
 
 Body = dict[str, Any]
 

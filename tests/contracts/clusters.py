@@ -1,4 +1,4 @@
-"""The two clusters that the contract suite tests: an API server in memory, and a real one."""
+"""The two implementations under test: the embedded API server, and a real one."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,15 +36,15 @@ GROUPS = {
 }
 
 
-class OtherClient(Protocol):
-    """Another client that writes to the same cluster."""
+class OtherManager(Protocol):
+    """Another manager that writes to the same cluster."""
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
-        """Change an object by a JSON Patch, as the manager `stranger`."""
+        """Change an object by a JSON Patch, as the manager `other_manager`."""
         ...
 
     def create(self, body: KubeObject) -> KubeObject:
-        """Create an object, as the manager `stranger`."""
+        """Create an object, as the manager `other_manager`."""
         ...
 
 
@@ -54,7 +54,7 @@ class ClusterUnderTest:
 
     cluster: Cluster
     namespace: str
-    stranger: OtherClient
+    other_manager: OtherManager
     eventually: Callable[[str, Callable[[], bool]], None]
     collects_garbage: bool
 
@@ -66,10 +66,10 @@ class EmbeddedClient:
     cluster: EmbeddedCluster
 
     def edit(self, obj: KubeObject, operations: Operations) -> KubeObject:
-        return self.cluster.edit(ref_of_object(obj), operations, "stranger")
+        return self.cluster.edit(ref_of_object(obj), operations, "other_manager")
 
     def create(self, body: KubeObject) -> KubeObject:
-        return self.cluster.create(body, "stranger")
+        return self.cluster.create(body, "other_manager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class RealClient:
 
     def _send(self, method: str, path: str, body: object, content_type: str) -> KubeObject:
         answer = self.plane.request(
-            method, path, body, content_type=content_type, params={"fieldManager": "stranger"}
+            method, path, body, content_type=content_type, params={"fieldManager": "other_manager"}
         )
         assert answer.status_code < 300, answer.text
         content: dict[str, Any] = answer.json()

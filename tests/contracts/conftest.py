@@ -1,4 +1,4 @@
-"""Every test of the contract runs on both clusters."""
+"""Every test of the contract runs with both implementations."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.engine.ports import Cluster
 from tests.contracts import clusters
-from tests.contracts.clusters import ClusterUnderTest, OtherClient
+from tests.contracts.clusters import ClusterUnderTest, OtherManager
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.cluster)])
@@ -30,5 +30,5 @@ def namespace(world: ClusterUnderTest) -> str:
 
 
 @pytest.fixture
-def stranger(world: ClusterUnderTest) -> OtherClient:
-    return world.stranger
+def other_manager(world: ClusterUnderTest) -> OtherManager:
+    return world.other_manager

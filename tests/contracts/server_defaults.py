@@ -1,4 +1,4 @@
-"""The defaults that servers add to each shipped kind, and to each form of the rendered pods."""
+"""The defaults that servers set in each kind of the templates, and in our forms of a pod."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ NEWER = {
     ".spec.ipFamilyPolicy",
     ".spec.trafficDistribution",
 }
-"""Further defaults of servers newer than the oldest tested one."""
+"""Further defaults of servers that are newer than the oldest tested one."""
 
 NOT_READY = {
     ".effect": "NoExecute",

@@ -11,9 +11,9 @@ from tests.contracts.bodies import (
     CONFIG_MAP,
     DRY,
     FORCED,
-    NOBODYS_UID,
     OURS,
     RBAC,
+    UNUSED_UID,
     body,
     config_map,
     exists,
@@ -77,7 +77,7 @@ def test_metadata_comes_alone_whatever_the_labels(cluster, namespace):
     assert uid(found["a"]) == uid(cluster.get(CONFIG_MAP, namespace, "a"))
 
 
-def test_what_is_handed_out_can_be_changed_without_harm(cluster, namespace):
+def test_a_returned_object_can_be_changed(cluster, namespace):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
     applied["data"]["a"] = "2"
     next(cluster.list(CONFIG_MAP, namespace, {}))["metadata"]["labels"] = {"x": "y"}
@@ -104,7 +104,7 @@ def test_a_kind_that_is_not_served_has_nothing_and_takes_nothing(cluster, namesp
     with pytest.raises(NotFoundError, match="Unheard"):
         cluster.get(UNKNOWN, namespace, "one")
     with pytest.raises(NotFoundError, match="Unheard"):
-        cluster.delete(UNKNOWN, ref_of_object(unheard), NOBODYS_UID)
+        cluster.delete(UNKNOWN, ref_of_object(unheard), UNUSED_UID)
 
 
 def test_what_is_not_there_cannot_be_read_patched_or_deleted(cluster, namespace):
@@ -114,13 +114,13 @@ def test_what_is_not_there_cannot_be_read_patched_or_deleted(cluster, namespace)
     with pytest.raises(NotFoundError, match="absent"):
         cluster.patch(CONFIG_MAP, absent, [], dry_run=False)
     with pytest.raises(NotFoundError, match="absent"):
-        cluster.delete(CONFIG_MAP, absent, NOBODYS_UID)
+        cluster.delete(CONFIG_MAP, absent, UNUSED_UID)
 
 
 @pytest.mark.parametrize("options", [OURS, FORCED], ids=["plain", "forced"])
 def test_an_apply_to_another_uid_is_refused(cluster, namespace, options):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
-    stale = config_map(namespace, data={"a": "2"}, metadata={"uid": NOBODYS_UID})
+    stale = config_map(namespace, data={"a": "2"}, metadata={"uid": UNUSED_UID})
     with pytest.raises(ConflictError):
         cluster.apply(stale, options)
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
@@ -134,7 +134,7 @@ def test_an_apply_to_the_right_uid_is_made(cluster, namespace):
 
 @pytest.mark.parametrize(
     "precondition",
-    [{"uid": NOBODYS_UID}, {"resourceVersion": "1"}, {"uid": NOBODYS_UID, "resourceVersion": "1"}],
+    [{"uid": UNUSED_UID}, {"resourceVersion": "1"}, {"uid": UNUSED_UID, "resourceVersion": "1"}],
 )
 def test_an_apply_with_a_precondition_never_creates(cluster, namespace, precondition):
     with pytest.raises(ConflictError):
@@ -202,8 +202,8 @@ def test_a_json_patch_moves_through_lists_by_index(cluster, namespace):
 @pytest.mark.parametrize(
     "operation",
     [
-        {"op": "test", "path": "/metadata/uid", "value": NOBODYS_UID},
-        {"op": "replace", "path": "/metadata/uid", "value": NOBODYS_UID},
+        {"op": "test", "path": "/metadata/uid", "value": UNUSED_UID},
+        {"op": "replace", "path": "/metadata/uid", "value": UNUSED_UID},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": "999999999"},
         {"op": "remove", "path": "/data/absent"},
         {"op": "replace", "path": "/metadata/labels/absent", "value": "1"},

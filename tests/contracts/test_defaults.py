@@ -1,4 +1,4 @@
-"""The `Cluster` port: what becomes of each kind that we ship: defaults, zeros, quantities."""
+"""The `Cluster` port: defaults, zero values and quantities in each kind of the templates."""
 
 import base64
 
@@ -155,7 +155,7 @@ def test_text_of_a_secret_stays_when_it_is_declared_no_more(cluster, namespace):
     assert cluster.apply(body(SECRET, namespace), OURS)["data"] == {"a": "eA=="}
 
 
-def test_a_token_is_mounted_unless_the_pod_does_without(cluster, namespace):
+def test_a_token_is_mounted_unless_the_pod_disables_it(cluster, namespace):
     declared = pod(namespace)
     del declared["spec"]["automountServiceAccountToken"]
     spec = cluster.apply(declared, OURS)["spec"]

@@ -1,4 +1,4 @@
-"""The `Cluster` port: what ends, how, and what goes with it."""
+"""The `Cluster` port: deletion, finalizers, garbage collection."""
 
 import pytest
 
@@ -6,9 +6,9 @@ from reconcile.core.errors import ConflictError, NotFoundError
 from tests.builders import ref_of_object
 from tests.contracts.bodies import (
     CONFIG_MAP,
-    NOBODYS_UID,
     OURS,
     POD,
+    UNUSED_UID,
     config_map,
     exists,
     owner,
@@ -20,7 +20,7 @@ from tests.contracts.bodies import (
 def test_exactly_the_object_with_the_uid_is_deleted(cluster, namespace):
     applied = cluster.apply(config_map(namespace), OURS)
     with pytest.raises(ConflictError):
-        cluster.delete(CONFIG_MAP, ref_of_object(applied), NOBODYS_UID)
+        cluster.delete(CONFIG_MAP, ref_of_object(applied), UNUSED_UID)
     assert exists(cluster, applied)
     cluster.delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
     assert not exists(cluster, applied)
@@ -54,7 +54,7 @@ def test_what_names_an_owner_that_never_was_goes(world, cluster, namespace):
     if not world.collects_garbage:
         pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager")
     record = cluster.apply(config_map(namespace, "record"), OURS)
-    stale = {"ownerReferences": [{**owner(record), "uid": NOBODYS_UID}]}
+    stale = {"ownerReferences": [{**owner(record), "uid": UNUSED_UID}]}
     orphan = cluster.apply(config_map(namespace, "orphan", metadata=stale), OURS)
     world.eventually("the orphan", lambda: not exists(cluster, orphan))
     assert exists(cluster, record)

@@ -1,4 +1,4 @@
-"""The `Cluster` port: what a dry run says of objects that are not, or not yet, possible."""
+"""The `Cluster` port: dry runs of new, changed and invalid objects."""
 
 import pytest
 
@@ -15,10 +15,10 @@ from tests.contracts.bodies import (
     ACCOUNT,
     CONFIG_MAP,
     DRY,
-    NOBODYS_UID,
     OURS,
     POD,
     SERVICE,
+    UNUSED_UID,
     body,
     config_map,
     exists,
@@ -36,9 +36,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_a_trial_answers_with_the_object_as_it_would_be_and_stores_nothing(
-    cluster, namespace, kind
-):
+def test_a_dry_run_returns_the_object_and_stores_nothing(cluster, namespace, kind):
     wanted = BODIES[kind](namespace)
     answer = cluster.apply(wanted, DRY)
     assert answer["metadata"]["name"] == "one"
@@ -47,13 +45,13 @@ def test_a_trial_answers_with_the_object_as_it_would_be_and_stores_nothing(
     assert [*cluster.list(Kind(wanted["apiVersion"], kind), namespace, {"a": "b"})] == []
 
 
-def test_a_trial_completes_an_object_as_an_apply_does(cluster, namespace):
+def test_a_dry_run_completes_an_object_as_an_apply_does(cluster, namespace):
     tried = cluster.apply(pod(namespace), DRY)
     applied = cluster.apply(pod(namespace), OURS)
     assert tried["spec"] == applied["spec"]
 
 
-def test_a_trial_of_a_change_leaves_the_object_as_it_is(cluster, namespace):
+def test_a_dry_run_of_a_change_does_not_change_the_object(cluster, namespace):
     applied = cluster.apply(service(namespace, 80), OURS)
     changed = service(namespace, 81)
     changed["metadata"]["uid"] = applied["metadata"]["uid"]
@@ -61,24 +59,24 @@ def test_a_trial_of_a_change_leaves_the_object_as_it_is(cluster, namespace):
     assert cluster.get(SERVICE, namespace, "one") == applied
 
 
-def test_a_trial_on_another_uid_is_a_conflict(cluster, namespace):
+def test_a_dry_run_with_another_uid_is_a_conflict(cluster, namespace):
     cluster.apply(config_map(namespace), OURS)
     with pytest.raises(ConflictError):
-        cluster.apply(config_map(namespace, metadata={"uid": NOBODYS_UID}), DRY_FORCED)
+        cluster.apply(config_map(namespace, metadata={"uid": UNUSED_UID}), DRY_FORCED)
 
 
-def test_a_trial_on_a_uid_that_is_gone_is_a_conflict(cluster, namespace):
+def test_a_dry_run_with_the_uid_of_a_deleted_object_is_a_conflict(cluster, namespace):
     with pytest.raises(ConflictError):
-        cluster.apply(config_map(namespace, metadata={"uid": NOBODYS_UID}), DRY_FORCED)
+        cluster.apply(config_map(namespace, metadata={"uid": UNUSED_UID}), DRY_FORCED)
 
 
-def test_a_trial_of_what_is_wrong_is_refused(cluster, namespace):
+def test_a_dry_run_of_an_invalid_object_is_refused(cluster, namespace):
     with pytest.raises(InvalidError) as refused:
         cluster.apply(pod(namespace, restartPolicy="Maybe"), DRY)
     assert refused.value.fields == ("spec.restartPolicy",)
 
 
-def test_a_trial_of_a_change_that_is_impossible_is_refused(cluster, namespace):
+def test_a_dry_run_of_a_forbidden_change_is_refused(cluster, namespace):
     cluster.apply(pod(namespace), OURS)
     with pytest.raises(InvalidError):
         cluster.apply(pod(namespace, restartPolicy="Never"), DRY_FORCED)

@@ -1,4 +1,4 @@
-"""The `Cluster` port: who owns which field, and what an apply does about it."""
+"""The `Cluster` port: field ownership in applies and updates."""
 
 import pytest
 
@@ -110,64 +110,66 @@ def test_a_removed_field_falls_back_to_its_default(cluster, namespace):
     assert applied["spec"]["sessionAffinity"] == "None"
 
 
-def test_what_others_set_beside_ours_stays(cluster, namespace, stranger):
+def test_fields_that_others_set_next_to_ours_stay(cluster, namespace, other_manager):
     applied = cluster.apply(service(namespace, 80), OURS)
     port = {"name": "theirs", "port": 99, "protocol": "TCP", "targetPort": 99}
-    stranger.edit(applied, set_value("/spec/ports/-", port))
-    stranger.edit(applied, set_value("/metadata/labels", {"theirs": "1"}))
+    other_manager.edit(applied, set_value("/spec/ports/-", port))
+    other_manager.edit(applied, set_value("/metadata/labels", {"theirs": "1"}))
     again = cluster.apply(service(namespace, 80, 81), OURS)
     assert sorted(ports(again)) == [80, 81, 99]
     assert again["metadata"]["labels"] == {"theirs": "1"}
     assert sorted(ports(cluster.apply(service(namespace, 81), OURS))) == [81, 99]
 
 
-def test_a_stranger_owns_what_it_changed_and_we_do_no_more(cluster, namespace, stranger):
+def test_another_manager_owns_what_it_changed_and_we_no_longer_do(
+    cluster, namespace, other_manager
+):
     applied = cluster.apply(config_map(namespace, data={"a": "1", "b": "2"}), OURS)
     operations = [*set_value("/data/a", "x"), *set_value("/data/c", "3")]
-    edited = stranger.edit(applied, operations)
+    edited = other_manager.edit(applied, operations)
     assert managed(edited) == {
         ("reconcile", "Apply"): {("f:data", "f:b")},
-        ("stranger", "Update"): {("f:data", "f:a"), ("f:data", "f:c")},
+        ("other_manager", "Update"): {("f:data", "f:a"), ("f:data", "f:c")},
     }
 
 
-def test_what_a_stranger_removed_is_nobodys_and_comes_back_without_conflict(
-    cluster, namespace, stranger
+def test_a_field_that_another_manager_removed_has_no_owner_and_returns_without_conflict(
+    cluster, namespace, other_manager
 ):
     applied = cluster.apply(config_map(namespace, data={"a": "1", "b": "2"}), OURS)
-    edited = stranger.edit(applied, [{"op": "remove", "path": "/data/a"}])
+    edited = other_manager.edit(applied, [{"op": "remove", "path": "/data/a"}])
     assert managed(edited) == {("reconcile", "Apply"): {("f:data", "f:b")}}
     again = cluster.apply(config_map(namespace, data={"a": "1", "b": "2"}), OURS)
     assert again["data"] == {"a": "1", "b": "2"}
 
 
-def test_an_edit_that_changes_nothing_takes_nothing(cluster, namespace, stranger):
+def test_an_edit_that_changes_nothing_takes_nothing(cluster, namespace, other_manager):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
-    assert stranger.edit(applied, set_value("/data/a", "1")) == applied
+    assert other_manager.edit(applied, set_value("/data/a", "1")) == applied
 
 
-def test_a_conflict_names_manager_and_field(cluster, namespace, stranger):
+def test_a_conflict_names_manager_and_field(cluster, namespace, other_manager):
     data = {"a": "1", "b.c": "2", "d": "4"}
     applied = cluster.apply(config_map(namespace, data=data), OURS)
-    edited = stranger.edit(applied, [*set_value("/data/a", "x"), *set_value("/data/b.c", "y")])
+    edited = other_manager.edit(applied, [*set_value("/data/a", "x"), *set_value("/data/b.c", "y")])
     with pytest.raises(ConflictError, match=f"apply ConfigMap {namespace}/one") as refused:
         cluster.apply(config_map(namespace, data=data), OURS)
     assert refused.value.owners == (
-        FieldOwner("stranger", ".data.a"),
-        FieldOwner("stranger", ".data.b.c"),
+        FieldOwner("other_manager", ".data.a"),
+        FieldOwner("other_manager", ".data.b.c"),
     )
     assert cluster.get(kind_of(applied), namespace, "one") == edited
 
 
-def test_a_conflict_names_the_place_in_a_list(cluster, namespace, stranger):
+def test_a_conflict_names_the_place_in_a_list(cluster, namespace, other_manager):
     declared = service(namespace, 80, selector={"a": "b"})
     declared["spec"]["ports"][0]["targetPort"] = 8080
     applied = cluster.apply(declared, OURS)
-    stranger.edit(applied, set_value("/spec/ports/0/targetPort", 9090))
+    other_manager.edit(applied, set_value("/spec/ports/0/targetPort", 9090))
     with pytest.raises(ConflictError) as refused:
         cluster.apply(declared, OURS)
     field = '.spec.ports[port=80,protocol="TCP"].targetPort'
-    assert refused.value.owners == (FieldOwner("stranger", field),)
+    assert refused.value.owners == (FieldOwner("other_manager", field),)
 
 
 def test_every_manager_that_stands_against_is_named(cluster, namespace):
@@ -182,14 +184,14 @@ def test_every_manager_that_stands_against_is_named(cluster, namespace):
     }
 
 
-def test_force_takes_over_what_is_contested_and_nothing_else(cluster, namespace, stranger):
+def test_force_takes_over_what_is_contested_and_nothing_else(cluster, namespace, other_manager):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
-    stranger.edit(applied, [*set_value("/data/a", "x"), *set_value("/data/z", "9")])
+    other_manager.edit(applied, [*set_value("/data/a", "x"), *set_value("/data/z", "9")])
     forced = cluster.apply(config_map(namespace, data={"a": "1"}), FORCED)
     assert forced["data"] == {"a": "1", "z": "9"}
     assert managed(forced) == {
         ("reconcile", "Apply"): {("f:data", "f:a")},
-        ("stranger", "Update"): {("f:data", "f:z")},
+        ("other_manager", "Update"): {("f:data", "f:z")},
     }
 
 
@@ -205,30 +207,32 @@ def test_agreeing_managers_share_a_field_until_the_last_lets_go(cluster, namespa
     assert managed(last).keys() == {("reconcile", "Apply")}
 
 
-def test_what_an_updater_set_to_our_value_stays_when_we_let_go(cluster, namespace, stranger):
-    stranger.create(config_map(namespace, data={"a": "1"}))
+def test_what_an_updater_set_to_our_value_stays_when_we_let_go(cluster, namespace, other_manager):
+    other_manager.create(config_map(namespace, data={"a": "1"}))
     both = cluster.apply(config_map(namespace, data={"a": "1", "b": "2"}), OURS)
-    assert ("f:data", "f:a") in managed(both)[("stranger", "Update")]
+    assert ("f:data", "f:a") in managed(both)[("other_manager", "Update")]
     assert cluster.apply(config_map(namespace), OURS)["data"] == {"a": "1"}
 
 
-def test_an_apply_merges_into_a_strangers_object_without_a_word(cluster, namespace, stranger):
-    stranger.create(config_map(namespace, data={"theirs": "1"}))
+def test_an_apply_merges_into_a_foreign_object_without_an_error(cluster, namespace, other_manager):
+    other_manager.create(config_map(namespace, data={"theirs": "1"}))
     merged = cluster.apply(config_map(namespace, data={"ours": "2"}), OURS)
     assert merged["data"] == {"theirs": "1", "ours": "2"}
 
 
-def test_who_creates_an_object_owns_every_field_of_it(cluster, namespace, stranger):
-    created = stranger.create(config_map(namespace, data={"a": "1"}))
-    assert managed(created) == {("stranger", "Update"): {("f:data",), ("f:data", "f:a")}}
+def test_who_creates_an_object_owns_every_field_of_it(cluster, namespace, other_manager):
+    created = other_manager.create(config_map(namespace, data={"a": "1"}))
+    assert managed(created) == {("other_manager", "Update"): {("f:data",), ("f:data", "f:a")}}
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map(namespace, data={"a": "2"}), OURS)
-    assert refused.value.owners == (FieldOwner("stranger", ".data.a"),)
+    assert refused.value.owners == (FieldOwner("other_manager", ".data.a"),)
 
 
-def test_an_item_that_we_let_go_goes_with_what_a_stranger_set_in_it(cluster, namespace, stranger):
+def test_an_item_that_we_release_is_removed_with_the_fields_of_others(
+    cluster, namespace, other_manager
+):
     applied = cluster.apply(service(namespace, 80, 81), OURS)
-    stranger.edit(applied, set_value("/spec/ports/1/targetPort", 99))
+    other_manager.edit(applied, set_value("/spec/ports/1/targetPort", 99))
     assert ports(cluster.apply(service(namespace, 80), OURS)) == [80]
 
 
@@ -240,23 +244,23 @@ def test_an_item_stays_while_another_manager_declares_it(cluster, namespace):
     assert ports(cluster.apply(service(namespace, 80), OURS)) == [80, 81]
 
 
-def test_an_atomic_list_has_one_owner(cluster, namespace, stranger):
+def test_an_atomic_list_has_one_owner(cluster, namespace, other_manager):
     rule = {"ports": [{"port": 80, "protocol": "TCP"}]}
     declared = body(NETWORK_POLICY, namespace, spec={"podSelector": {}, "ingress": [rule]})
     applied = cluster.apply(declared, OURS)
-    stranger.edit(applied, set_value("/spec/ingress/-", {}))
+    other_manager.edit(applied, set_value("/spec/ingress/-", {}))
     with pytest.raises(ConflictError) as refused:
         cluster.apply(declared, OURS)
-    assert refused.value.owners == (FieldOwner("stranger", ".spec.ingress"),)
+    assert refused.value.owners == (FieldOwner("other_manager", ".spec.ingress"),)
     assert cluster.apply(declared, FORCED)["spec"]["ingress"] == [rule]
 
 
-def test_a_label_selector_has_one_owner(cluster, namespace, stranger):
+def test_a_label_selector_has_one_owner(cluster, namespace, other_manager):
     spec = {"podSelector": {"matchLabels": {"a": "b"}}}
     declared = body(NETWORK_POLICY, namespace, spec=spec)
     applied = cluster.apply(declared, OURS)
     assert managed(applied)[("reconcile", "Apply")] == {("f:spec", "f:podSelector")}
-    stranger.edit(applied, set_value("/spec/podSelector/matchLabels/x", "y"))
+    other_manager.edit(applied, set_value("/spec/podSelector/matchLabels/x", "y"))
     forced = cluster.apply(declared, FORCED)
     assert forced["spec"]["podSelector"] == {"matchLabels": {"a": "b"}}
 
@@ -271,7 +275,7 @@ def test_members_of_a_set_have_owners_of_their_own(cluster, namespace):
     cluster.apply(config_map(namespace), OTHERS)
 
 
-def test_owner_references_are_told_apart_by_uid(cluster, namespace):
+def test_owner_references_are_identified_by_uid(cluster, namespace):
     first = cluster.apply(config_map(namespace, "first"), OURS)
     second = cluster.apply(config_map(namespace, "second"), OURS)
     ours = config_map(namespace, metadata={"ownerReferences": [owner(first)]})

@@ -1,4 +1,4 @@
-"""The `Cluster` port: what can be changed no more, and what can never be."""
+"""The `Cluster` port: immutable fields, and invalid objects."""
 
 from typing import Any
 
@@ -120,7 +120,7 @@ IMMUTABLE: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("field", IMMUTABLE)
-def test_what_is_immutable_is_refused_by_name(cluster, namespace, field):
+def test_an_immutable_field_is_refused_by_name(cluster, namespace, field):
     kind, before, after = IMMUTABLE[field]
     if kind == BINDING:
         cluster.apply(body(ROLE, namespace), OURS)
@@ -216,7 +216,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_is_refused_by_name(cluster, namespace, case):
+def test_an_impossible_value_is_refused_by_name(cluster, namespace, case):
     wrong, fields = WRONG[case]
     wrong = {**wrong, "metadata": {**wrong["metadata"], "namespace": namespace}}
     with pytest.raises(InvalidError) as refused:

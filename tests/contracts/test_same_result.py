@@ -1,4 +1,4 @@
-"""Both worlds side by side: the same random writes lead to the same objects, owners included."""
+"""Both implementations: the same random writes have the same result, including owners."""
 
 import itertools
 

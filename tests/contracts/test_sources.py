@@ -1,4 +1,4 @@
-"""What every Source promises, on the same content: in a folder, and as a commit has it."""
+"""The `Source` port: the same content in a folder and at a commit."""
 
 import os
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_a_link_that_leads_to_no_file_of_the_tree_has_a_problem(read, target, sa
     assert contents(tree).keys() == {"a/x.yaml", "b/y.yaml"}
 
 
-def test_a_folder_that_is_a_link_is_told_and_not_followed(read):
+def test_a_folder_that_is_a_link_is_reported_and_not_followed(read):
     def make(root):
         write(root / "a/x.yaml")
         (root / "b").symlink_to("a")

@@ -16,6 +16,7 @@ from reconcile.core.model import DesiredState
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import ShortSleepClock
 
 SHORT_TIMEOUT_SECONDS = 0.6
@@ -59,7 +60,7 @@ class Engine:
         )
         cluster = connect(str(self.kubeconfig), None, options)
         retrying = RetryingCluster(
-            cluster, self.clock, RetryBackoff(max_attempts=self.tries, initial_seconds=0.01)
+            cluster, self.clock, RetryBackoff(self.tries, Backoff(initial=0.01, maximum=30.0))
         )
         try:
             yield Reconciler(retrying, self.clock, ReconcilerOptions(concurrency=2))

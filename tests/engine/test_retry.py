@@ -6,6 +6,7 @@ from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, Un
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.engine.fakes import Fault, FlakyCluster, Times, always, never
 from tests.engine.installation import EmbeddedInstallation
@@ -86,16 +87,11 @@ def test_a_patch_is_never_repeated_since_it_may_not_give_the_same_twice():
 def test_waits_double_up_to_the_longest():
     cluster, _, clock = retrying(
         Times(AWAY, "get", times=6),
-        RetryBackoff(max_attempts=7, initial_seconds=1, max_seconds=10),
+        RetryBackoff(max_attempts=7, backoff=Backoff(initial=1, maximum=10)),
         jitter=1.0,
     )
     cluster.get(CONFIG_MAP, "team-a", "one")
     assert clock.waits == [1, 2, 4, 8, 10, 10]
-
-
-@pytest.mark.parametrize(("jitter", "wait"), [(0.0, 2.0), (0.5, 3.0), (1.0, 4.0)])
-def test_jitter_takes_off_up_to_half_of_a_wait(jitter, wait):
-    assert RetryBackoff(initial_seconds=2).delay(2, jitter, 0) == wait
 
 
 @pytest.mark.parametrize(("wish", "wait"), [(0, 0.5), (0.2, 0.5), (7, 7), (1000, 300)])

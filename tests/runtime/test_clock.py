@@ -1,4 +1,4 @@
-"""The system's time."""
+"""The system clock."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Large buffers go back to the system when they are free, whichever thread had them."""
+"""Large buffers are returned to the system when they are freed, in every thread."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ print(resident() - before)
 
 
 def test_threads_keep_no_buffers_that_they_have_freed():
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
     )
-    assert int(told.stdout) < 4 << 20
+    assert int(done.stdout) < 4 << 20

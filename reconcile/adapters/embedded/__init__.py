@@ -1,4 +1,4 @@
-"""A small API server in this process, for demo, simulation and tests: the kinds we ship, no more.
+"""A small API server in this process, for demos and tests; it serves only the kinds of templates.
 
-Where it differs from a real server in what the shared contract suite checks, it is wrong.
+If it differs from a real server in a test of the contract suite, it is wrong.
 """

@@ -1,4 +1,4 @@
-"""What admission adds to an object before it is stored, and what it refuses."""
+"""Admission: completes an object before it is stored, or denies it."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,9 +19,9 @@ _ADDRESS_COUNT: Final = 1 << 20
 
 
 def admit_new(obj: JsonDict, store: ClusterStore, generate_name: Callable[[], str]) -> None:
-    """Complete an object that is about to be created; `generate_name` gives unique names.
+    """Complete an object that is about to be created; `generate_name` returns unique names.
 
-    DeniedError for a pod whose service account is not there.
+    AdmissionDeniedError for a pod whose service account does not exist.
     """
     if obj["kind"] == "Pod":
         set_account_and_priority(obj["spec"])
@@ -31,7 +31,7 @@ def admit_new(obj: JsonDict, store: ClusterStore, generate_name: Callable[[], st
 
 
 def admit_change(old: JsonDict, new: JsonDict) -> None:
-    """Keep what was allotted to an object that is about to be changed."""
+    """Keep the fields that the server has allocated when an object is changed."""
     if new["kind"] == "Service":
         for name in ("clusterIP", "clusterIPs"):
             if name in old["spec"]:
@@ -55,8 +55,8 @@ def _admit_service_account(
             f'pods "{obj["metadata"]["name"]}" is forbidden: error looking up service account '
             f'{namespace}/{name}: serviceaccount "{name}" not found'
         )
-    wish = account.load().get("automountServiceAccountToken", True) if account else True
-    if spec.get("automountServiceAccountToken", wish):
+    default = account.load().get("automountServiceAccountToken", True) if account else True
+    if spec.get("automountServiceAccountToken", default):
         _mount_token(spec, f"kube-api-access-{generate_name()[:5]}")
 
 

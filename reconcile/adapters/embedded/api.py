@@ -1,14 +1,16 @@
-"""What happens to an object between a request and the store."""
+"""Handles a request: merge or patch, defaults, admission, validation, storage."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import jsonpatch
+import orjson
+
 from reconcile.adapters.embedded import kubelet
 from reconcile.adapters.embedded.admission import admit, admit_change, admit_new
 from reconcile.adapters.embedded.immutability import validate_update
-from reconcile.adapters.embedded.json_patch import apply_json_patch
 from reconcile.adapters.embedded.kinds import ServedKind, find_served_kind
 from reconcile.adapters.embedded.kubelet import update_pod_status
 from reconcile.adapters.embedded.managed_fields import UPDATE, ManagerIdentifier
@@ -39,7 +41,7 @@ _SERVER_SET_METADATA: Final = ("name", "namespace", "creationTimestamp", "genera
 
 @contextlib.contextmanager
 def prefix_errors(operation: str) -> Iterator[None]:
-    """Put verb and object before the message of an error."""
+    """Prefix the message of an error with verb and object."""
     try:
         yield
     except ClusterError as error:
@@ -49,7 +51,7 @@ def prefix_errors(operation: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequestHandler:
-    """Carries out requests at one moment; nothing is stored of one that is refused."""
+    """Handles requests at one time; a refused request stores nothing."""
 
     store: ClusterStore
     time: str
@@ -68,7 +70,7 @@ class ApiRequestHandler:
         return new if options.dry_run else save_object(self.store, kind, old, new)
 
     def create(self, body: KubeObject, manager: str) -> JsonDict:
-        """Create as `kubectl create` does; ConflictError where the name is taken."""
+        """Create as `kubectl create` does; ConflictError if the name is in use."""
         kind, old = self._find_target(body)
         if old is not None:
             raise ConflictError(f'{kind.plural} "{body["metadata"]["name"]}" already exists')
@@ -84,7 +86,7 @@ class ApiRequestHandler:
         operations: Sequence[Mapping[str, Any]],
         options: ApplyOptions,
     ) -> JsonDict:
-        """Carry out a JSON Patch; its manager owns what it changes, `force` has no meaning."""
+        """Apply a JSON Patch; its manager owns the changed fields, `force` has no effect."""
         entry = self.find(kind, ref)
         old = entry.load()
         new: JsonDict = without_nulls(apply_json_patch(entry.load(), operations))
@@ -92,15 +94,15 @@ class ApiRequestHandler:
         for name in _SERVER_SET_METADATA:
             if name in old["metadata"]:
                 new["metadata"][name] = old["metadata"][name]
-        known = find_served_kind(kind)
-        new = self._complete(known, old, without_managed_fields(new))
+        served = find_served_kind(kind)
+        new = self._complete(served, old, without_managed_fields(new))
         new = record_update(
-            old, new, ManagerIdentifier(options.manager, UPDATE), known.schema, self.time
+            old, new, ManagerIdentifier(options.manager, UPDATE), served.schema, self.time
         )
-        return new if options.dry_run else save_object(self.store, known, old, new)
+        return new if options.dry_run else save_object(self.store, served, old, new)
 
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
-        """Let the containers of a running pod end; ConflictError where they do not run."""
+        """End the containers of a pod; ConflictError if it is not running."""
         pod = self.find(_POD, ref).load()
         if pod["status"]["phase"] != "Running":
             raise ConflictError(f"the pod is {pod['status']['phase']}")
@@ -109,7 +111,7 @@ class ApiRequestHandler:
         )
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
-        """Begin to delete; see `Cluster.delete`."""
+        """Begin the deletion; see `Cluster.delete`."""
         entry = self.find(kind, ref)
         if entry.uid != uid:
             raise ConflictError(
@@ -119,11 +121,11 @@ class ApiRequestHandler:
         begin_deletion(self.store, entry, self.time)
 
     def find(self, kind: Kind, ref: ObjectRef) -> StoredObject:
-        """Look an object up; NotFoundError."""
-        known = find_served_kind(kind)
+        """Return an object; NotFoundError if it does not exist."""
+        served = find_served_kind(kind)
         entry = self.store.find(ref)
         if entry is None:
-            raise NotFoundError(f'{known.plural} "{ref.name}" not found')
+            raise NotFoundError(f'{served.plural} "{ref.name}" not found')
         return entry
 
     def _find_target(self, body: KubeObject) -> tuple[ServedKind, JsonDict | None]:
@@ -132,7 +134,7 @@ class ApiRequestHandler:
         return kind, entry.load() if entry else None
 
     def _complete(self, kind: ServedKind, old: JsonDict | None, new: JsonDict) -> JsonDict:
-        """Defaults, admission, validation, in the server's order."""
+        """Set defaults, admit and validate, in the order of a server."""
         new = normalize_stored(new)
         set_defaults(new)
         if old is None:
@@ -141,30 +143,48 @@ class ApiRequestHandler:
         else:
             admit_change(old, new)
         admit(new)
-        flaws = [*validate_object(new, kind), *(validate_update(old, new) if old else ())]
-        if flaws:
-            raise _invalid_error(new, flaws)
+        errors = [*validate_object(new, kind), *(validate_update(old, new) if old else ())]
+        if errors:
+            raise _invalid_error(new, errors)
         return new
 
 
 def _bare_object(body: KubeObject) -> JsonDict:
-    """Give the part of an object that nobody owns."""
+    """Return the fields of an object that have no manager."""
     names = ("name", "namespace", "uid", "creationTimestamp")
     metadata = {key: body["metadata"][key] for key in names if key in body["metadata"]}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
 
 
 def _invalid_error(obj: JsonDict, errors: Sequence[FieldError]) -> InvalidError:
-    words = [f"{field}: {message}" for field, message in errors]
-    listed = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+    texts = [f"{field}: {message}" for field, message in errors]
+    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     message = f'{obj["kind"]} "{obj["metadata"]["name"]}" is invalid: {listed}'
     return InvalidError(message, tuple(field for field, _ in errors))
 
 
 def _check_preconditions(wanted: Mapping[str, Any], old: JsonDict | None) -> None:
-    """Compare identity and version where a request carries them."""
-    found = old["metadata"] if old else {}
+    """Compare UID and resourceVersion if the request has them."""
+    live = old["metadata"] if old else {}
     for name in ("uid", "resourceVersion"):
-        if wanted.get(name) and wanted[name] != found.get(name):
-            state = f"it has {found[name]}" if found else "there is no such object"
-            raise ConflictError(f"metadata.{name} {wanted[name]} is wanted, and {state}")
+        if wanted.get(name) and wanted[name] != live.get(name):
+            state = f"the object has {live[name]}" if live else "the object does not exist"
+            raise ConflictError(f"metadata.{name} {wanted[name]} is required, but {state}")
+
+
+def apply_json_patch(body: JsonDict, operations: Sequence[Mapping[str, Any]]) -> JsonDict:
+    """Apply a JSON Patch (RFC 6902) to `body` in place, and return the result.
+
+    ConflictError where an operation does not fit: a path does not exist, or a `test` fails. It
+    names the operation, but no values, which may be secret.
+    """
+    # Parsed from JSON as a server gets it: later operations must not change the caller's values.
+    for operation in orjson.loads(orjson.dumps(operations, default=dict)):
+        try:
+            body = jsonpatch.apply_patch(body, [operation], in_place=True)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+            raise ConflictError(
+                f"the patch does not fit the current object: {operation.get('op')} "
+                f"{operation.get('path')}"
+            ) from error
+    return body

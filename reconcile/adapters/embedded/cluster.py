@@ -15,16 +15,16 @@ from reconcile.core.model import FIELD_MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 DEFAULT_SETTINGS: Final = EmbeddedSettings()
-"""Real time, random UIDs, every namespace there, pods that wait for `tick`."""
+"""Real time, random UIDs, all namespaces exist, pods wait for `tick`."""
 
 _Result = TypeVar("_Result")
 
 
 class EmbeddedCluster:
-    """The port over objects in memory or in a state file; see `Cluster` for the promises.
+    """Implements `Cluster` with objects in memory or in a state file.
 
-    With a state file the node always runs. What is beyond the port (`create`, `edit`, `finish`,
-    `tick`) stands for other people, other programs and time.
+    With a state file the node always runs. The other methods (`create`, `edit`, `finish`, `tick`)
+    simulate other users, other programs and time.
     """
 
     def __init__(
@@ -52,40 +52,40 @@ class EmbeddedCluster:
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         with self._check_namespace("apply", body):
-            return self._write(lambda writes: writes.apply(body, options))
+            return self._write(lambda handler: handler.apply(body, options))
 
     def patch(
         self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
     ) -> KubeObject:
         options = ApplyOptions(FIELD_MANAGER, dry_run=dry_run)
         with prefix_errors(f"patch {ref}"):
-            return self._write(lambda writes: writes.patch(kind, ref, operations, options))
+            return self._write(lambda handler: handler.patch(kind, ref, operations, options))
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         with prefix_errors(f"delete {ref}"):
-            self._write(lambda writes: writes.delete(kind, ref, uid))
+            self._write(lambda handler: handler.delete(kind, ref, uid))
 
     def create(self, body: KubeObject, manager: str) -> KubeObject:
-        """Create as another program would, which thereby owns every field, defaults included."""
+        """Create an object as another manager, which then owns every field, including defaults."""
         with self._check_namespace("create", body):
-            return self._write(lambda writes: writes.create(body, manager))
+            return self._write(lambda handler: handler.create(body, manager))
 
     def edit(
         self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], manager: str
     ) -> KubeObject:
-        """Change an object by a JSON Patch as another manager, which then owns what it changed."""
+        """Apply a JSON Patch as another manager, which then owns the changed fields."""
         options = ApplyOptions(manager)
         with prefix_errors(f"edit {ref}"):
             kind = find_kind(ref.group, ref.kind)
-            return self._write(lambda writes: writes.patch(kind, ref, operations, options))
+            return self._write(lambda handler: handler.patch(kind, ref, operations, options))
 
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
-        """Let all containers of a running pod end by themselves."""
+        """End all containers of a running pod with this exit code."""
         with prefix_errors(f"finish {ref}"):
-            self._write(lambda writes: writes.finish(ref, exit_code))
+            self._write(lambda handler: handler.finish(ref, exit_code))
 
     def tick(self, seconds: float = 0.0) -> None:
-        """Let time pass, and let the node do what is due."""
+        """Advance the time, and run the node."""
         self._server.advance_time(seconds)
 
     def _select(self, kind: Kind, namespace: str) -> Sequence[StoredObject]:
@@ -103,8 +103,8 @@ class EmbeddedCluster:
     def _check_namespace(self, verb: str, body: KubeObject) -> Iterator[None]:
         namespace = body["metadata"].get("namespace", "")
         with prefix_errors(f"{verb} {body['kind']} {namespace}/{body['metadata']['name']}"):
-            known = self._settings.namespaces
-            if not namespace or (known is not None and namespace not in known):
+            existing = self._settings.namespaces
+            if not namespace or (existing is not None and namespace not in existing):
                 raise NotFoundError(f'namespaces "{namespace}" not found', NotFoundReason.NAMESPACE)
             yield
 

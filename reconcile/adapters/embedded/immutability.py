@@ -1,4 +1,4 @@
-"""What the server refuses to change once an object is there."""
+"""Immutable fields: the changes of an existing object that the server refuses."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
@@ -23,7 +23,7 @@ _VOLUME_CLAIM_FORBIDDEN: Final = (
 
 
 def validate_update(old: JsonDict, new: JsonDict) -> Iterator[FieldError]:
-    """Yield what cannot be changed in this way."""
+    """Yield the changes that are not allowed."""
     rule = _RULES.get(old["kind"])
     yield from _metadata(old["metadata"], new["metadata"])
     if rule:
@@ -47,8 +47,8 @@ def _pod(old: JsonDict, new: JsonDict) -> Iterator[FieldError]:
         yield "spec.containers", "Forbidden: pod updates may not add or remove containers"
         return
     yield from _deadline(before.get(_DEADLINE), after.get(_DEADLINE))
-    kept = [_without_seconds(each) for each in after.get("tolerations", ())]
-    if any(_without_seconds(each) not in kept for each in before.get("tolerations", ())):
+    remaining = [_without_seconds(each) for each in after.get("tolerations", ())]
+    if any(_without_seconds(each) not in remaining for each in before.get("tolerations", ())):
         yield (
             "spec.tolerations",
             "Forbidden: existing toleration can not be modified except its tolerationSeconds",
@@ -76,7 +76,7 @@ def _without_seconds(toleration: JsonDict) -> JsonDict:
 
 
 def _immutable_pod_fields(spec: JsonDict) -> JsonDict:
-    """The part of a pod's spec that never changes."""
+    """Return the part of a pod's spec that is immutable."""
     fixed: JsonDict = without_nulls(spec)
     for name in (_DEADLINE, "tolerations"):
         fixed.pop(name, None)
@@ -118,7 +118,7 @@ def _volume_claim(old: JsonDict, new: JsonDict) -> Iterator[FieldError]:
 
 
 def _pop_storage_request(spec: JsonDict) -> Any:
-    """Take the size out of a claim's spec."""
+    """Remove the size from a claim's spec, and return it."""
     return parse_quantity(spec["resources"].get("requests", {}).pop("storage", ""))
 
 

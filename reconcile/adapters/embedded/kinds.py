@@ -1,4 +1,4 @@
-"""The kinds that are served, and what the server knows of each."""
+"""The served kinds, with their fields and merge schemas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from reconcile.core.fields.merge_schema import (
 from reconcile.core.model import Kind
 
 ATOMIC: Final[SchemaNode] = InjectedList(frozenset())
-"""A map that has one owner as a whole, such as every label selector."""
+"""A map that has one owner as a whole, such as a label selector."""
 
 _COMMON: Final = frozenset({"apiVersion", "kind", "metadata"})
 
 
 @dataclass(frozen=True, slots=True)
 class ServedKind:
-    """One kind: the fields it may have at the top, and how its fields merge.
+    """One kind: its top-level fields, and how its fields merge.
 
-    `has_generation` tells whether its `metadata.generation` grows with `spec`.
+    With `has_generation`, a change of `spec` increments `metadata.generation`.
     """
 
     kind: Kind
@@ -37,14 +37,14 @@ def _define_kind(kind: Kind, plural: str, *fields: str, atomic: tuple[str, ...] 
     schema = merge_schema_for(kind)
     if atomic:
         schema = _with_spec(schema, dict.fromkeys(atomic, ATOMIC))
-    counts = kind.name == "NetworkPolicy"
-    return ServedKind(kind, plural, _COMMON | set(fields), schema, counts)
+    has_generation = kind.name == "NetworkPolicy"
+    return ServedKind(kind, plural, _COMMON | set(fields), schema, has_generation)
 
 
 def _with_spec(schema: GranularMap, fields: Mapping[str, SchemaNode]) -> GranularMap:
     spec = schema.fields.get("spec")
-    known = spec.fields if isinstance(spec, GranularMap) else {}
-    return GranularMap({**schema.fields, "spec": GranularMap({**known, **fields})})
+    existing = spec.fields if isinstance(spec, GranularMap) else {}
+    return GranularMap({**schema.fields, "spec": GranularMap({**existing, **fields})})
 
 
 _RBAC: Final = "rbac.authorization.k8s.io/v1"
@@ -81,20 +81,20 @@ _BY_NAME: Final = {(served.kind.group, served.kind.name): served for served in _
 
 
 def is_served(kind: Kind) -> bool:
-    """Tell whether the kind is known, in this API version."""
+    """Return whether the kind is served in this API version."""
     return kind in _BY_KIND
 
 
 def find_served_kind(kind: Kind) -> ServedKind:
-    """Look a kind up; NotFoundError where it is not served."""
-    found = _BY_KIND.get(kind)
-    if found is None:
+    """Return a kind; NotFoundError if it is not served."""
+    served = _BY_KIND.get(kind)
+    if served is None:
         message = f"{kind.name}: the server does not serve it in {kind.api_version}"
         raise NotFoundError(message, NotFoundReason.KIND)
-    return found
+    return served
 
 
 def find_kind(group: str, name: str) -> Kind:
-    """Find a kind in the version that is served; NotFoundError."""
-    found = _BY_NAME.get((group, name))
-    return find_served_kind(found.kind if found else Kind(group, name)).kind
+    """Return a kind in its served version; NotFoundError if it is not served."""
+    served = _BY_NAME.get((group, name))
+    return find_served_kind(served.kind if served else Kind(group, name)).kind

@@ -1,6 +1,6 @@
-"""A pod's status as a kubelet would write it: each function gives the next one.
+"""A kubelet that runs every pod without images or processes: it only updates their status.
 
-A node that runs every pod: no images, no processes, only what a kubelet would report.
+The functions compute a pod's next status; `Kubelet` decides when.
 """
 
 import heapq
@@ -21,7 +21,7 @@ NODE_NAME: Final = "embedded"
 
 
 def running_status(pod: JsonDict, time: str) -> JsonDict:
-    """All containers run and are ready; init containers that end have ended."""
+    """Return the status of a pod whose containers are ready; its init containers have completed."""
     spec, status = pod["spec"], pod["status"]
     number = int(pod["metadata"]["resourceVersion"])
     address = f"10.244.{number // 256 % 256}.{number % 256}"
@@ -45,7 +45,7 @@ def running_status(pod: JsonDict, time: str) -> JsonDict:
 
 
 def image_update_status(pod: JsonDict, time: str) -> JsonDict:
-    """Containers whose image is another one than what runs start again; the rest stays."""
+    """Restart the containers whose image has changed; keep the others."""
     status = dict(pod["status"])
     images = {each["name"]: each["image"] for each in iter_containers(pod["spec"])}
     for field in _STATUS_FIELDS & status.keys():
@@ -59,19 +59,19 @@ def image_update_status(pod: JsonDict, time: str) -> JsonDict:
 
 
 def exited_status(pod: JsonDict, exit_code: int, time: str) -> JsonDict:
-    """All containers have ended by themselves; the restart policy says whether they start again."""
+    """Return the status after all containers exited; the restart policy may restart them."""
     policy = pod["spec"]["restartPolicy"]
     if policy == "Always" or (policy == "OnFailure" and exit_code):
         statuses = pod["status"]["containerStatuses"]
-        again = [
+        restarted = [
             _restarted_container_status(each, each["image"], time, exit_code) for each in statuses
         ]
-        return {**pod["status"], "containerStatuses": again}
+        return {**pod["status"], "containerStatuses": restarted}
     return _finished_status(pod, "Failed" if exit_code else "Succeeded", exit_code, time)
 
 
 def deadline_status(pod: JsonDict, time: str) -> JsonDict:
-    """The pod has lived for longer than it may."""
+    """Return the status of a pod that has exceeded its deadline."""
     return {
         **_finished_status(pod, "Failed", 137, time),
         "reason": "DeadlineExceeded",
@@ -80,7 +80,7 @@ def deadline_status(pod: JsonDict, time: str) -> JsonDict:
 
 
 def _finished_status(pod: JsonDict, phase: str, exit_code: int, time: str) -> JsonDict:
-    """Native sidecars end after the others, and well."""
+    """Return the status of an ended pod; native sidecars end last, with exit code 0."""
     codes = {"containerStatuses": exit_code, "initContainerStatuses": 0}
     return {
         **pod["status"],
@@ -168,9 +168,9 @@ _NEVER: Final = ""
 
 
 class Kubelet:
-    """Moves pods on: from Pending to Running, by their deadline to Failed, from ended to gone.
+    """Moves pods from Pending to Running, to Failed after their deadline, and removes deleted ones.
 
-    `exit_seconds` is how many seconds a pod takes to end when it is asked to, at most its grace period.
+    `exit_seconds` is how long a deleted pod takes to end, at most its grace period.
     """
 
     def __init__(self, exit_seconds: float = 0.0) -> None:
@@ -179,15 +179,15 @@ class Kubelet:
         self._waiting: list[tuple[str, ObjectRef]] = []
 
     def enqueue(self, refs: Iterable[ObjectRef]) -> None:
-        """Hear of objects that were created or changed."""
+        """Add objects that were created or changed."""
         self._dirty.update(ref for ref in refs if ref.kind == _POD.name and not ref.group)
 
     def is_due(self, time: str) -> bool:
-        """Tell whether a step would have anything to look at."""
+        """Return whether `sync_pods` has anything to do."""
         return bool(self._dirty) or bool(self._waiting and self._waiting[0][0] <= time)
 
     def sync_pods(self, store: ClusterStore, time: str) -> None:
-        """Do all that is due by now."""
+        """Update all pods that are due."""
         due, self._dirty = self._dirty, set()
         while self._waiting and self._waiting[0][0] <= time:
             due.add(heapq.heappop(self._waiting)[1])
@@ -197,7 +197,7 @@ class Kubelet:
                 heapq.heappush(self._waiting, (wake, ref))
 
     def _sync_pod(self, store: ClusterStore, entry: StoredObject, time: str) -> str:
-        """Bring one pod to where it is by now; returns when to look at it next."""
+        """Update one pod; returns the time of its next update."""
         pod = entry.load()
         if "deletionTimestamp" in pod["metadata"]:
             return self._terminate_pod(store, entry, pod, time)
@@ -228,7 +228,7 @@ class Kubelet:
 
 
 def update_pod_status(store: ClusterStore, pod: JsonDict, status: JsonDict, time: str) -> JsonDict:
-    """Write a pod's status as its kubelet does."""
+    """Write a pod's status as the kubelet."""
     kind: ServedKind = find_served_kind(_POD)
     new = record_update(pod, {**pod, "status": status}, _KUBELET_MANAGER, kind.schema, time)
     old = store.find(ObjectRef("", "Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]))

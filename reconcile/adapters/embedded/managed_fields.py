@@ -1,7 +1,4 @@
-"""Two states of an object -> the fields that a writer came to own, and those that went.
-
-`metadata.managedFields` as a table: who owns what, since when.
-"""
+"""`metadata.managedFields`: the fields of each manager, and how a write changes them."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -28,7 +25,7 @@ UPDATE: Final = "Update"
 
 
 class ManagerIdentifier(NamedTuple):
-    """A manager, how it wrote, and through which subresource (empty: the object itself)."""
+    """A manager, its operation, and the subresource (empty for the object itself)."""
 
     manager: str
     operation: str
@@ -36,7 +33,7 @@ class ManagerIdentifier(NamedTuple):
 
 
 class TimedFieldSet(NamedTuple):
-    """The fields that somebody owns, and when that last changed."""
+    """The fields of a manager, and the time of their last change."""
 
     fields: FieldSet
     time: str
@@ -46,7 +43,7 @@ FieldManagers: TypeAlias = dict[ManagerIdentifier, TimedFieldSet]
 
 
 def read_managers(obj: dict[str, Any] | None) -> FieldManagers:
-    """Read the table from an object; None has an empty one."""
+    """Read the managers of an object; None has none."""
     entries = iter_managed_fields(obj) if obj else ()
     return {
         ManagerIdentifier(entry.manager, entry.operation, entry.subresource): TimedFieldSet(
@@ -57,7 +54,7 @@ def read_managers(obj: dict[str, Any] | None) -> FieldManagers:
 
 
 def write_managers(obj: dict[str, Any], managers: FieldManagers) -> None:
-    """Write the table into an object, sorted as the server does, those who own nothing left out."""
+    """Write the managers into an object, sorted as by a server, without those that own nothing."""
     rows = sorted(
         ((who, claim) for who, claim in managers.items() if not is_empty_field_set(claim.fields)),
         key=lambda row: (row[0].operation, row[1].time, row[0]),
@@ -69,7 +66,7 @@ def write_managers(obj: dict[str, Any], managers: FieldManagers) -> None:
 
 
 def release_fields(managers: FieldManagers, fields: FieldSet) -> FieldManagers:
-    """Take fields away from everybody."""
+    """Remove fields from all managers."""
     return {
         who: TimedFieldSet(subtract_field_sets(claim.fields, fields), claim.time)
         for who, claim in managers.items()
@@ -95,14 +92,14 @@ _MISSING = object()
 
 
 class FieldChanges(NamedTuple):
-    """`written` was added or has another value; `removed` is no more."""
+    """`written`: added fields and fields with a new value; `removed`: fields that were removed."""
 
     written: FieldSet
     removed: FieldSet
 
 
 def compare_fields(old: Any, new: Any, node: SchemaNode) -> FieldChanges:
-    """Compare step by step; what is atomic counts as one field."""
+    """Compare two states of an object; an atomic value counts as one field."""
     olds, news = child_values(old, node), child_values(new, node)
     written, removed = {}, {}
     for key in news.keys() | olds.keys():
@@ -118,7 +115,7 @@ def compare_fields(old: Any, new: Any, node: SchemaNode) -> FieldChanges:
 
 
 def compare_values(before: Any, after: Any, node: SchemaNode) -> FieldChanges | None:
-    """Compare what is below a step; None where the step itself is what changed."""
+    """Compare the children of two values; None if the value changed as a whole."""
     if not child_values(before, node) or not child_values(after, node):
         return None
     return compare_fields(before, after, node)
@@ -138,7 +135,7 @@ def _add_child_changes(
 
 
 def all_fields(value: Any, node: SchemaNode) -> dict[str, Any]:
-    """Own a value and all that is in it."""
+    """Return the field set of a value and all its children."""
     below = child_values(value, node)
     if not below:
         return {}
@@ -149,7 +146,7 @@ def all_fields(value: Any, node: SchemaNode) -> dict[str, Any]:
 
 
 def child_values(value: Any, node: SchemaNode) -> dict[str, Any]:
-    """List what has owners of its own one step below; nothing for what is owned as a whole."""
+    """Return the children that have their own managers; empty for an atomic value."""
     match value, node:
         case Mapping(), GranularMap() | UnknownType():
             return {f"f:{name}": item for name, item in value.items()}
@@ -162,7 +159,7 @@ def child_values(value: Any, node: SchemaNode) -> dict[str, Any]:
 
 
 def child_schema(node: SchemaNode, key: str) -> SchemaNode:
-    """Describe what is one step below."""
+    """Return the schema of a child."""
     match node:
         case GranularMap():
             return node.child(key[2:])

@@ -1,9 +1,4 @@
-"""Store, node, clock and state file together: every request happens in here, one at a time.
-
-What tests and simulations may choose about an embedded cluster.
-
-Background garbage collection: what has owners goes when none of them is left.
-"""
+"""The server: store, kubelet, garbage collector, clock and state file; one request at a time."""
 
 import contextlib
 import threading
@@ -25,21 +20,21 @@ from reconcile.runtime.clock import add_seconds, utc_now
 
 
 def random_uid() -> str:
-    """Draw a UID."""
+    """Generate a UID."""
     return str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedSettings:
-    """The outside of an embedded cluster.
+    """Settings of an embedded cluster.
 
     Attributes:
-        now: The time of day as RFC 3339, to the second.
-        new_uid: Draws UIDs; every one must be new.
-        namespaces: Those that exist; None for any that is asked for.
-        auto_tick: Whether the node runs by itself, before and after each request. If not, pods
-            stay Pending until `EmbeddedCluster.tick`.
-        exit_seconds: Seconds that a pod takes to end when it is asked to, at most its grace period.
+        now: Returns the time of day as RFC 3339, to the second.
+        new_uid: Returns a new UID at each call.
+        namespaces: The existing namespaces; None if every name exists.
+        auto_tick: Whether the node runs before and after each request. If not, pods stay Pending
+            until `EmbeddedCluster.tick`.
+        exit_seconds: Seconds that a deleted pod takes to end, at most its grace period.
     """
 
     now: Callable[[], str] = utc_now
@@ -50,9 +45,10 @@ class EmbeddedSettings:
 
 
 def collect_garbage(store: ClusterStore, time: str) -> set[ObjectRef]:
-    """Delete orphans, and what they leave behind, until there are none.
+    """Delete orphans, and then their dependents, until there are none.
 
-    Only what was touched since the last time is looked at. Returns the names of all of that.
+    An orphan had owners, and all are deleted. Checks only objects that changed since the last call,
+    and returns their names.
     """
     seen: set[ObjectRef] = set()
     while True:
@@ -79,7 +75,7 @@ Result = TypeVar("Result")
 
 
 class EmbeddedServer:
-    """The cluster's state; safe to use from several threads, and with a file several processes."""
+    """The state of the cluster; safe to use from several threads, and processes with a file."""
 
     def __init__(self, file: StateFile | None, settings: EmbeddedSettings) -> None:
         self._file = file
@@ -93,17 +89,17 @@ class EmbeddedServer:
 
     @property
     def time(self) -> str:
-        """Now, in the cluster's own time."""
+        """The cluster's time, which `advance_time` changes."""
         return add_seconds(self._settings.now(), self._skipped_seconds)
 
     def advance_time(self, seconds: float) -> None:
-        """Let time pass, and the node do what it then does."""
+        """Advance the time, and run the kubelet."""
         with self._mutex:
             self._skipped_seconds += seconds
         self.write(self._run_kubelet)
 
     def read(self, action: Callable[[ClusterStore], Result]) -> Result:
-        """Look at what is there, after what is due has happened."""
+        """Read the store, after controllers have run if they are due."""
         with self._mutex:
             self._reload()
             if not self._is_due():
@@ -111,7 +107,7 @@ class EmbeddedServer:
         return self.write(action)
 
     def write(self, action: Callable[[ClusterStore], Result]) -> Result:
-        """Do something to what is there; when it returns, it is in the state file."""
+        """Change the store; the change is in the state file when this returns."""
         with self._file.lock() if self._file else contextlib.nullcontext():
             try:
                 return self._apply(action)
@@ -132,7 +128,7 @@ class EmbeddedServer:
         )
 
     def _run_controllers(self) -> None:
-        """Collect garbage and let the node work until nothing is left to do."""
+        """Run the garbage collector and the kubelet until nothing is due."""
         self._kubelet.enqueue(collect_garbage(self._store, self.time))
         while self._settings.auto_tick and self._kubelet.is_due(self.time):
             self._run_kubelet(self._store)
@@ -142,7 +138,7 @@ class EmbeddedServer:
         self._kubelet.enqueue(collect_garbage(store, self.time))
 
     def _reload(self) -> None:
-        """Take over what another process, or a person, has written."""
+        """Read the state file if another process or a user has changed it."""
         state = self._file.read_if_changed() if self._file else None
         if state is None:
             return
@@ -161,7 +157,7 @@ class EmbeddedServer:
         self._store.put(obj)
 
     def _persist(self) -> None:
-        """Write what this call has changed, unless another thread's write had it already."""
+        """Write the changes of this call, unless another thread has already written them."""
         if self._file is None:
             return
         with self._mutex:

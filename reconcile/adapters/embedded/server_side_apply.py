@@ -1,8 +1,6 @@
-"""Server-side apply: what is declared becomes the object's, and the manager's.
+"""Server-side apply: merges declared fields into an object, and records their manager.
 
-What a body must be before it can be merged at all.
-
-Declared fields into an object, and fields that nobody declares any more out of it.
+Fields that the manager no longer declares are removed, unless another manager owns them.
 """
 
 import json
@@ -46,7 +44,7 @@ from reconcile.engine.ports import ApplyOptions
 
 
 def check_duplicate_keys(value: Any, node: SchemaNode) -> None:
-    """Refuse lists in which two items have one key, as an InvalidError."""
+    """Raise an InvalidError for a list in which two items have the same key."""
     if isinstance(node, KeyedList) and isinstance(value, list):
         for key, count in Counter(serialize_item_key(item, node) for item in value).items():
             if count > 1:
@@ -59,7 +57,7 @@ Value = TypeVar("Value")
 
 
 def merge_declared(live: Any, declared: Any, node: SchemaNode) -> Any:
-    """Put what is declared over what is live; new list items come after those that are there."""
+    """Merge declared fields into live ones; new list items come after existing ones."""
     match live, declared, node:
         case Mapping(), Mapping(), GranularMap() | UnknownType():
             return {**live, **_merge_mapping(live, declared, node)}
@@ -86,10 +84,10 @@ def _merge_item(live: Mapping[str, Any], key: str, declared: Any, node: SchemaNo
 
 
 def remove_unowned(value: Any, last: FieldSet, kept: FieldSet, node: SchemaNode) -> Any:
-    """Take out of a value what is in `last`, unless it or something in it is in `kept`.
+    """Remove the fields in `last` from a value, unless they or their children are in `kept`.
 
-    A list item goes as a whole as soon as nobody owns the item as such; a map, as soon as nobody
-    owns anything in it. What has no owner at all goes with what it stands in.
+    A list item is removed as a whole when no manager owns the item itself; a map, when no manager
+    owns a field in it. A field without a manager is removed together with its parent.
     """
     below = child_values(value, node)
     if not below:
@@ -133,35 +131,35 @@ _IDENTITY_METADATA = (
 def apply_declared(
     live: KubeObject, body: KubeObject, options: ApplyOptions, schema: GranularMap, time: str
 ) -> dict[str, Any]:
-    """Give the object as the manager wants it, its ownership recorded; no defaults are set yet.
+    """Return the object after the apply, with managers but without defaults.
 
-    `live` has identity alone where the object is to be created. ConflictError with every manager
-    and field that stands against it, unless forced.
+    `live` has only identity fields if the object does not exist yet. Without `force`, a conflict
+    is a ConflictError with every manager and field.
     """
-    me = ManagerIdentifier(options.manager, APPLY)
+    applier = ManagerIdentifier(options.manager, APPLY)
     managers = _read_or_infer_managers(live, schema, time)
     declared = declared_fields(body)
     check_duplicate_keys(declared, schema)
-    mine = build_field_set(declared, schema)
-    last = managers.pop(me, TimedFieldSet({}, time)).fields
-    kept = union_field_sets(mine, _ALWAYS_KEPT)
+    applied = build_field_set(declared, schema)
+    last = managers.pop(applier, TimedFieldSet({}, time)).fields
+    kept = union_field_sets(applied, _ALWAYS_KEPT)
     for claim in managers.values():
         kept = union_field_sets(kept, claim.fields)
     before = without_managed_fields(live)
     wanted = remove_unowned(merge_declared(before, declared, schema), last, kept, schema)
     comparison = compare_fields(before, wanted, schema)
     others = _take_ownership(managers, comparison, force=options.force)
-    return _with_managers(wanted, {**others, me: TimedFieldSet(mine, time)})
+    return _with_managers(wanted, {**others, applier: TimedFieldSet(applied, time)})
 
 
 def record_update(
     live: KubeObject, new: KubeObject, identifier: ManagerIdentifier, schema: GranularMap, time: str
 ) -> dict[str, Any]:
-    """Give an object that was written as a whole: the writer owns what it changed."""
+    """Return an object after an update; the writer owns the fields that it changed."""
     managers = read_managers(dict(live))
     wanted = without_managed_fields(new)
     if not managers and "resourceVersion" in live["metadata"]:
-        # As the server has it: what nobody has claimed so far is tracked from the next apply on.
+        # As on a server: without managers, ownership is tracked from the next apply on.
         return wanted
     written, removed = compare_fields(without_managed_fields(live), wanted, schema)
     if written or removed:
@@ -173,7 +171,7 @@ def record_update(
 
 
 def declared_fields(body: KubeObject) -> dict[str, Any]:
-    """Take what a body declares, without identity and without nulls."""
+    """Return the declared fields of a body, without identity fields and nulls."""
     declared: dict[str, Any] = without_nulls(dict(body))
     metadata = declared.get("metadata", {})
     for name in _IDENTITY_METADATA:
@@ -182,7 +180,7 @@ def declared_fields(body: KubeObject) -> dict[str, Any]:
 
 
 def without_nulls(value: Any) -> Any:
-    """Drop every field that is null, at any depth; the result shares nothing with the argument."""
+    """Remove all null fields, at any depth; the result is a copy."""
     match value:
         case Mapping():
             return {key: without_nulls(item) for key, item in value.items() if item is not None}
@@ -193,7 +191,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def without_managed_fields(obj: KubeObject) -> dict[str, Any]:
-    """Give the object without its managedFields."""
+    """Return the object without its managedFields."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return {**obj, "metadata": metadata}
 
@@ -202,7 +200,7 @@ def _read_or_infer_managers(live: KubeObject, schema: GranularMap, time: str) ->
     managers = read_managers(dict(live))
     if managers:
         return managers
-    # An object that came without managers keeps its fields against the first who applies.
+    # The fields of an object without managers belong to `before-first-apply`.
     metadata = {key: live["metadata"][key] for key in _IDENTITY_METADATA if key in live["metadata"]}
     return {
         _BEFORE_FIRST_APPLY: TimedFieldSet(
@@ -248,7 +246,7 @@ def _conflict_message(conflicts: Mapping[ManagerIdentifier, FieldSet]) -> str:
 
 
 def format_field_path(path: KeyPath) -> str:
-    """Word a path as the server does: `.spec.containers[name="runner"].image`."""
+    """Format a path as the server does: `.spec.containers[name="runner"].image`."""
     return "".join(_format_step(step) for step in path)
 
 

@@ -1,13 +1,9 @@
-"""The state file: all objects as one JSON list, shared by several processes.
+"""The objects of the cluster, in memory and in a state file, and how they are saved and deleted.
 
-Readers need no lock, since a new state replaces the old one in one step. Writers hold a lock on a
-file beside it from before they read until what they wrote is on the disk.
-
-The objects in memory, found by name, by UID and by owner.
-
-Each is kept as JSON text: to hand one out is to parse it, so that nobody can change what is kept.
-
-How an object enters the store, changes in it, and leaves it.
+In memory, each object is JSON text: a caller gets a parsed copy, and cannot change the stored one.
+The state file has all objects as one JSON list, shared by several processes. Readers need no lock,
+since a new state replaces the old one atomically. A writer locks another file (`.lock`) from before
+it reads until its change is on the disk.
 """
 
 import contextlib
@@ -32,7 +28,7 @@ JsonDict = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as JSON, with what it is looked up by."""
+    """One object as JSON, with the fields for look-ups."""
 
     ref: ObjectRef
     uid: str
@@ -46,19 +42,22 @@ class StoredObject:
         return loaded
 
     def has_labels(self, labels: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether the object has all these labels."""
+        """Return whether the object has all these labels."""
         return all(self.labels.get(key) == value for key, value in labels)
 
 
 def object_ref(obj: KubeObject) -> ObjectRef:
-    """Name an object."""
+    """Return the reference of an object."""
     group = str(obj["apiVersion"]).rpartition("/")[0]
     metadata = obj["metadata"]
     return ObjectRef(group, obj["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
 class ClusterStore:
-    """All objects; `change_count` counts what was done to them, `resource_version` is the resourceVersion."""
+    """All objects, by name, UID and owner.
+
+    `change_count` is the number of changes so far, `resource_version` the last resourceVersion.
+    """
 
     def __init__(self, resource_version: int = 0, change_count: int = 0) -> None:
         self.resource_version = resource_version
@@ -71,16 +70,16 @@ class ClusterStore:
 
     @property
     def has_changes(self) -> bool:
-        """Whether anything has come or gone since the last `take_changes`."""
+        """Whether an object was stored or removed since the last `take_changes`."""
         return bool(self._touched or self._removed)
 
     def find(self, ref: ObjectRef) -> StoredObject | None:
-        """Look an object up by its name."""
+        """Find an object by its name."""
         names = self._kinds.get((ref.group, ref.kind), {}).get(ref.namespace, {})
         return names.get(ref.name)
 
     def has_uid(self, uid: str) -> bool:
-        """Tell whether an object with this UID exists."""
+        """Return whether an object with this UID exists."""
         return uid in self._uids
 
     def list_objects(self, group: str, kind: str, namespace: str) -> list[StoredObject]:
@@ -92,17 +91,17 @@ class ClusterStore:
         ]
 
     def all_objects(self) -> Iterator[StoredObject]:
-        """Yield everything, sorted by kind, namespace and name."""
+        """Yield all objects, sorted by kind, namespace and name."""
         for group, kind in sorted(self._kinds):
             yield from self.list_objects(group, kind, "")
 
     def next_resource_version(self) -> str:
-        """Draw the next resourceVersion."""
+        """Return the next resourceVersion."""
         self.resource_version += 1
         return str(self.resource_version)
 
     def put(self, obj: JsonDict) -> StoredObject:
-        """Keep a new object, or a new state of one."""
+        """Store a new object, or a new state of an object."""
         metadata = obj["metadata"]
         owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences", ()))
         entry = StoredObject(
@@ -118,7 +117,7 @@ class ClusterStore:
         return entry
 
     def remove(self, entry: StoredObject) -> None:
-        """Drop an object for good."""
+        """Remove an object."""
         self._unindex(entry.ref)
         del self._names_in(entry.ref)[entry.ref.name]
         self._removed[entry.uid] = None
@@ -131,20 +130,20 @@ class ClusterStore:
         return [entry for entry in found if entry is not None]
 
     def take_changes(self) -> tuple[list[ObjectRef], list[str]]:
-        """Take what was touched, and which UIDs went, since the last time."""
-        news = list(self._touched), list(self._removed)
+        """Return the stored objects and the removed UIDs since the last call."""
+        changes = list(self._touched), list(self._removed)
         self._touched, self._removed = {}, {}
-        return news
+        return changes
 
     def _names_in(self, ref: ObjectRef) -> dict[str, StoredObject]:
         return self._kinds.setdefault((ref.group, ref.kind), {}).setdefault(ref.namespace, {})
 
     def _unindex(self, ref: ObjectRef) -> None:
-        known = self.find(ref)
-        if known is None:
+        existing = self.find(ref)
+        if existing is None:
             return
-        self._uids.pop(known.uid, None)
-        for owner in known.owner_uids:
+        self._uids.pop(existing.uid, None)
+        for owner in existing.owner_uids:
             self._dependents[owner].discard(ref)
 
 
@@ -153,7 +152,7 @@ _NO_FILE: _FileSignature = (0, 0, 0)
 
 
 class StateFile:
-    """One file; every method raises ClusterError, with the file's name, where it cannot be used."""
+    """The state file; its methods raise a ClusterError with its name if it cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -163,9 +162,9 @@ class StateFile:
         self._lock_fd = -1
 
     def read_if_changed(self) -> tuple[int, list[dict[str, Any]]] | None:
-        """Read the file if another state lies there than was read or written last.
+        """Read the file if it differs from what was last read or written, else return None.
 
-        Returns the resourceVersion that was reached, and the objects; an absent file has none.
+        Returns the last resourceVersion and the objects; a missing file has none.
         """
         signature = self._read_signature()
         if signature == self._last_signature:
@@ -177,7 +176,7 @@ class StateFile:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from writing; threads of this one share the lock."""
+        """Lock the file against other processes; the threads of this process share the lock."""
         with self._mutex:
             if not self._lock_holders:
                 self._lock_fd = self._acquire()
@@ -191,7 +190,7 @@ class StateFile:
                     os.close(self._lock_fd)
 
     def write_draft(self, version: int, objects: Iterable[bytes]) -> Path:
-        """Write a new state beside the file, down to the disk."""
+        """Write a new state to a temporary file in the same folder, and sync it to the disk."""
         head = b'{"apiVersion":"v1","kind":"List","metadata":{"resourceVersion":"%d"},"items":[\n'
         with self._wrap_errors("written"):
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
@@ -202,7 +201,7 @@ class StateFile:
             return Path(name)
 
     def commit(self, draft: Path) -> None:
-        """Make a draft the state."""
+        """Replace the state file with a draft."""
         with self._wrap_errors("written"), _remove_on_error(draft):
             draft.replace(self._path)
         self._last_signature = self._read_signature()
@@ -275,7 +274,7 @@ def _parse_resource_version(holder: dict[str, Any]) -> int:
 
 def _not_a_state_file(path: Path, reason: str) -> ClusterError:
     return ClusterError(
-        f"{path}: not a state file of the embedded cluster: {reason}; it is left as it is: "
+        f"{path}: not a state file of the embedded cluster: {reason}; it is not changed: "
         "name another file, or delete this one to start with an empty cluster"
     )
 
@@ -286,9 +285,9 @@ _FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 def save_object(
     store: ClusterStore, kind: ServedKind, old: JsonDict | None, new: JsonDict
 ) -> JsonDict:
-    """Store a state of an object, unless nothing but the times of its managers is new.
+    """Store a state of an object, unless only the times of its managers differ.
 
-    Returns what the object then is. One that is being deleted goes with its last finalizer.
+    Returns the stored state. An object that is being deleted is removed with its last finalizer.
     """
     if old is not None and _without_times(old) == _without_times(new):
         return old
@@ -306,9 +305,9 @@ def save_object(
 
 
 def begin_deletion(store: ClusterStore, entry: StoredObject, time: str) -> None:
-    """Delete an object as the server does: at once, or after what it has to wait for.
+    """Delete an object as a server does, at once or later.
 
-    A pod on a node has its grace period; what has finalizers stays until they are gone.
+    A pod on a node has its grace period; an object with finalizers stays until they are removed.
     """
     obj = entry.load()
     metadata = obj["metadata"]

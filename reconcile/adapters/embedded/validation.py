@@ -1,9 +1,4 @@
-"""What the server refuses in any object: the most basic rules, worded as it words them.
-
-The forms that names and values must have, and how the server words what is wrong.
-
-What the server refuses in a pod.
-"""
+"""Validation of an object by itself: the basic rules of a server, with its messages."""
 
 import json
 import re
@@ -15,7 +10,7 @@ from reconcile.adapters.embedded.storage import JsonDict
 from reconcile.core.fields.quantity import parse_quantity
 
 FieldError: TypeAlias = tuple[str, str]
-"""A field, and what is wrong with it."""
+"""A field, and the message of its error."""
 
 REQUIRED: Final = "Required value"
 
@@ -32,13 +27,13 @@ ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
 def invalid_value(value: Any, message: str) -> str:
-    """Word a value that is not possible."""
+    """Format the error of an invalid value."""
     return f"Invalid value: {json.dumps(value)}: {message}"
 
 
-def unsupported_value(value: Any, known: Sequence[str]) -> str:
-    """Word a value that is none of the known ones."""
-    return f"Unsupported value: {json.dumps(value)}: supported values: {', '.join(known)}"
+def unsupported_value(value: Any, supported: Sequence[str]) -> str:
+    """Format the error of a value that is not one of the supported ones."""
+    return f"Unsupported value: {json.dumps(value)}: supported values: {', '.join(supported)}"
 
 
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
@@ -47,7 +42,7 @@ _FORBIDDEN_IN_INIT: Final = ("lifecycle", "livenessProbe", "readinessProbe", "st
 
 
 def validate_pod(obj: JsonDict) -> Iterator[FieldError]:
-    """Yield what is wrong with a pod's spec."""
+    """Yield the errors of a pod's spec."""
     spec = obj["spec"]
     if not spec.get("containers"):
         yield "spec.containers", REQUIRED
@@ -77,7 +72,7 @@ def _container(field: str, container: JsonDict, volumes: set[Any]) -> Iterator[F
 
 
 def _init_container(field: str, container: JsonDict) -> Iterator[FieldError]:
-    """What is waited for has neither probes nor hooks; a native sidecar may have them."""
+    """Yield the errors of an init container; only native sidecars may have probes and hooks."""
     policy = container.get("restartPolicy")
     if policy not in (None, "Always"):
         yield f"{field}.restartPolicy", unsupported_value(policy, ("Always",))
@@ -131,7 +126,7 @@ _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z
 
 
 def validate_object(obj: JsonDict, kind: ServedKind) -> Iterator[FieldError]:
-    """Yield what is wrong with an object by itself."""
+    """Yield the errors of an object."""
     rule = _RULES.get(obj["kind"], _accept_all)
     yield from (*_unknown_fields(obj, kind), *_metadata(obj), *rule(obj))
 
@@ -208,10 +203,10 @@ def _service(obj: JsonDict) -> Iterator[FieldError]:
 
 
 def _network_policy(obj: JsonDict) -> Iterator[FieldError]:
-    known = ("Ingress", "Egress")
+    supported = ("Ingress", "Egress")
     for index, each in enumerate(obj["spec"]["policyTypes"]):
-        if each not in known:
-            yield f"spec.policyTypes[{index}]", unsupported_value(each, known)
+        if each not in supported:
+            yield f"spec.policyTypes[{index}]", unsupported_value(each, supported)
 
 
 def _volume_claim(obj: JsonDict) -> Iterator[FieldError]:

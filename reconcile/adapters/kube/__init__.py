@@ -1,5 +1,6 @@
-"""The door to a real API server: pykube-ng and requests are used here and nowhere else.
+"""A real API server as the engine's `Cluster`; the only package that uses pykube-ng.
 
-`connect` finds the server and the credentials as kubectl does; `cluster` is the port; `wire` sends
-one request and nothing twice, but for a credential that was refused; `errors` words every answer.
+`connect` finds the server and the credentials as kubectl does; `cluster` implements the port;
+`transport` sends a request, and repeats it only with a new credential after a 401; `errors`
+translates every failure. Decision 39 says which parts of pykube-ng are used.
 """

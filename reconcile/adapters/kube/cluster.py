@@ -13,7 +13,7 @@ from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 PAGE_SIZE: Final = 500
-"""Objects in one page of a list, as kubectl has it."""
+"""Objects in one page of a list, as in kubectl."""
 
 _METADATA_TYPE: Final = ",".join(
     f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v={version}"
@@ -23,7 +23,7 @@ _STRICT_VALIDATION: Final = {"fieldValidation": "Strict"}
 
 
 class KubeCluster:
-    """The port over one connection; see `Cluster` for what each method promises."""
+    """Implements `Cluster` with one `ApiClient`; see the port for the contract of each method."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -31,17 +31,17 @@ class KubeCluster:
 
     @property
     def requests_made(self) -> int:
-        """How many requests were sent so far, refused and failed ones included."""
+        """How many requests were sent so far, including refused and failed ones."""
         return self._client.requests_made
 
     def close(self) -> None:
-        """Close the connections that are open; another request opens new ones."""
+        """Close the open connections; a later request opens new ones."""
         self._client.close()
 
     def server_version(self) -> str:
-        """Ask for the server's version, such as `v1.30.2`."""
-        answer = self._client.send(ApiRequest("ask for the version", "GET", "/version"))
-        return str(answer.get("gitVersion", "unknown"))
+        """Return the server's version, such as `v1.30.2`."""
+        response = self._client.send(ApiRequest("get the version", "GET", "/version"))
+        return str(response.get("gitVersion", "unknown"))
 
     def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -66,9 +66,9 @@ class KubeCluster:
         kind = Kind(body["apiVersion"], body["kind"])
         metadata = self._with_uid_precondition(kind, body["metadata"])
         namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
-        doing = f"apply {kind.name} {namespace}/{name}"
+        operation = f"apply {kind.name} {namespace}/{name}"
         call = ApiRequest(
-            doing,
+            operation,
             "PATCH",
             self._rest_mapper.path(kind, namespace, name),
             {
@@ -77,28 +77,28 @@ class KubeCluster:
                 **_STRICT_VALIDATION,
                 **_dry_run_params(enabled=options.dry_run),
             },
-            # JSON is YAML, and the server has no other name for an apply.
+            # JSON is valid YAML, and the server has no other media type for an apply.
             content_type="application/apply-patch+yaml",
-            body=_encode(doing, {**body, "metadata": metadata}),
+            body=_encode(operation, {**body, "metadata": metadata}),
         )
         return self._client.send(call)
 
     def patch(
         self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
     ) -> KubeObject:
-        doing = f"patch {ref}"
+        operation = f"patch {ref}"
         call = ApiRequest(
-            doing,
+            operation,
             "PATCH",
             self._rest_mapper.path(kind, ref.namespace, ref.name),
             {**_STRICT_VALIDATION, **_dry_run_params(enabled=dry_run)},
             content_type="application/json-patch+json",
-            body=_encode(doing, operations),
+            body=_encode(operation, operations),
         )
         return self._client.send(call)
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
-        doing = f"delete {ref}"
+        operation = f"delete {ref}"
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -106,12 +106,12 @@ class KubeCluster:
             "propagationPolicy": "Background",
         }
         path = self._rest_mapper.path(kind, ref.namespace, ref.name)
-        self._client.send(ApiRequest(doing, "DELETE", path, body=_encode(doing, options)))
+        self._client.send(ApiRequest(operation, "DELETE", path, body=_encode(operation, options)))
 
     def _with_uid_precondition(self, kind: Kind, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Add the UID to a resourceVersion that stands alone.
+        """Add the live object's UID to a resourceVersion without one.
 
-        An API server compares a resourceVersion only if the object is there, and creates it else.
+        An API server compares a resourceVersion only if the object exists, and else creates it.
         """
         version = metadata.get("resourceVersion")
         if version is None or "uid" in metadata:
@@ -126,15 +126,17 @@ class KubeCluster:
     def _list_items(
         self, kind: Kind, namespace: str, params: Mapping[str, str], accept: str
     ) -> Iterator[dict[str, Any]]:
-        doing = f"list {kind.name} in {namespace}" if namespace else f"list {kind.name}"
+        operation = f"list {kind.name} in {namespace}" if namespace else f"list {kind.name}"
         query = {**params, "limit": str(PAGE_SIZE)}
         try:
-            call = ApiRequest(doing, "GET", self._rest_mapper.path(kind, namespace), query, accept)
+            call = ApiRequest(
+                operation, "GET", self._rest_mapper.path(kind, namespace), query, accept
+            )
             page = self._client.send(call)
         except NotFoundError:
             return
         while True:
-            yield from _page_items(page, doing)
+            yield from _page_items(page, operation)
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
@@ -142,12 +144,12 @@ class KubeCluster:
 
 
 def _page_items(page: Mapping[str, Any], operation: str) -> Sequence[dict[str, Any]]:
-    """Take a page's items, which a server written in Go may word as null when there are none."""
+    """Return the items of a page; a server written in Go may send null instead of an empty list."""
     items: Any = page.get("items", 0)
     if items is None:
         return ()
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise UnavailableError(f"{operation}: the answer is no list")
+        raise UnavailableError(f"{operation}: the response is not a list")
     return items
 
 
@@ -159,11 +161,11 @@ def _encode(operation: str, content: object) -> bytes:
     try:
         return orjson.dumps(content, default=_to_builtin)
     except orjson.JSONEncodeError as error:
-        raise InvalidError(f"{operation}: the object cannot be written as JSON: {error}") from error
+        raise InvalidError(f"{operation}: the object cannot be encoded as JSON: {error}") from error
 
 
 def _to_builtin(value: object) -> object:
-    """Turn what only looks like a dict or a list into one."""
+    """Convert other mappings and sequences to dict and list."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence):

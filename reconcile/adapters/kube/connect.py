@@ -1,6 +1,6 @@
-"""From a kubeconfig to a `KubeCluster`.
+"""Connects to the cluster of a kubeconfig or of a pod: server, TLS, proxy, credentials.
 
-The user of a kubeconfig -> credentials; what we cannot speak is refused and not passed over.
+Settings of a user that are not supported are refused, and never ignored.
 """
 
 import base64
@@ -41,11 +41,13 @@ from reconcile.adapters.kube.transport import (
 from reconcile.core.errors import ClusterError
 
 _EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
-_IMPERSONATION: Final = "impersonation is not supported; give that user a context of its own"
+_IMPERSONATION: Final = (
+    "impersonation is not supported; use a context with the credentials of that user"
+)
 _UNSUPPORTED_FIELDS: Final = {
-    "auth-provider": "Kubernetes has given it up; use an `exec` plugin or a token",
-    "username": "Kubernetes has given up passwords; use a token, a certificate or a plugin",
-    "password": "Kubernetes has given up passwords; use a token, a certificate or a plugin",
+    "auth-provider": "Kubernetes has removed it; use an `exec` plugin or a token",
+    "username": "Kubernetes has removed passwords; use a token, a certificate or a plugin",
+    "password": "Kubernetes has removed passwords; use a token, a certificate or a plugin",
     "as": _IMPERSONATION,
     "as-uid": _IMPERSONATION,
     "as-groups": _IMPERSONATION,
@@ -54,17 +56,19 @@ _UNSUPPORTED_FIELDS: Final = {
 
 
 def reject_unsupported_fields(user: Mapping[str, Any]) -> None:
-    """Raise a ClusterError for a field that would make us somebody else than the user means."""
+    """Raise a ClusterError for a field that selects an identity in an unsupported way."""
     for key, reason in _UNSUPPORTED_FIELDS.items():
         if user.get(key):
             raise ClusterError(f"{key}: {reason}")
 
 
 def build_cluster_info(cluster: Mapping[str, Any], tls: TlsConfig) -> Mapping[str, Any]:
-    """Word a cluster as credential plugins are told of it (`provideClusterInfo`)."""
+    """Describe a cluster for a credential plugin (`provideClusterInfo`)."""
     extensions = cluster.get("extensions") or []
-    ours = (
-        one for one in extensions if isinstance(one, dict) and one.get("name") == _EXEC_EXTENSION
+    for_exec = (
+        each
+        for each in extensions
+        if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION
     )
     info = {
         "server": cluster.get("server"),
@@ -72,7 +76,7 @@ def build_cluster_info(cluster: Mapping[str, Any], tls: TlsConfig) -> Mapping[st
         "insecure-skip-tls-verify": not tls.verify,
         "certificate-authority-data": base64.b64encode(tls.ca_certificates).decode(),
         "proxy-url": cluster.get("proxy-url"),
-        "config": next((one.get("extension") for one in ours), None),
+        "config": next((each.get("extension") for each in for_exec), None),
     }
     return {key: value for key, value in info.items() if value}
 
@@ -81,8 +85,8 @@ def build_cluster_info(cluster: Mapping[str, Any], tls: TlsConfig) -> Mapping[st
 class KubeconfigUser:
     """A user of a kubeconfig, with all that its credentials may need.
 
-    `fields` are as in the file; `key_pair` is its client certificate; `build_cluster_info` is for plugins that are
-    told of it; `environ` is what a plugin runs in.
+    `fields` are as in the file; `key_pair` is its client certificate; `cluster_info` is for plugins
+    with `provideClusterInfo`; `environ` is the environment of a plugin.
     """
 
     fields: Mapping[str, Any] = field(repr=False)
@@ -92,7 +96,7 @@ class KubeconfigUser:
     mask: SecretMask
 
     def build_credentials(self) -> CredentialProvider:
-        """Choose as client-go does: a token file, then a token, then a plugin, then none."""
+        """Choose credentials as client-go does: a token file, a token, a plugin, or none."""
         token = self.fields.get("token") or ""
         if not isinstance(token, str):
             raise ClusterError("token: must be text; put it in quotes")
@@ -113,7 +117,9 @@ class KubeconfigUser:
         if version not in EXEC_API_VERSIONS:
             raise ClusterError(f"exec.apiVersion: must be one of {', '.join(EXEC_API_VERSIONS)}")
         if spec.get("interactiveMode") == "Always":
-            raise ClusterError("exec.interactiveMode: Always cannot be, nobody is asked here")
+            raise ClusterError(
+                "exec.interactiveMode: Always is not supported; plugins have no terminal"
+            )
         return ExecPlugin(
             command=(command, *_parse_arguments(spec.get("args"))),
             api_version=version,
@@ -137,7 +143,7 @@ def _parse_env(entries: object) -> Mapping[str, str]:
 
 
 DEFAULT_CONNECTIONS: Final = 16
-"""As many as threads write at a time; pykube-ng keeps ten."""
+"""As many as there are threads by default; the default of pykube-ng is ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,9 @@ class ConnectOptions:
     Attributes:
         environ: The program's environment: KUBECONFIG and HOME, a pod's KUBERNETES_SERVICE_*, the
             proxies; a credential plugin gets all of it.
-        mask: Takes secrets out of every message.
-        max_connections: How many are kept open: at least the number of threads.
-        timeouts: Timeouts.
+        mask: Masks the secrets in every message.
+        max_connections: How many connections are kept open: at least the number of threads.
+        timeouts: Timeouts of every request.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -159,7 +165,7 @@ class ConnectOptions:
 
 
 DEFAULT_CONNECT_OPTIONS: Final = ConnectOptions()
-"""An empty environment: no file is found unless it is named."""
+"""An empty environment: only a kubeconfig that is named is found."""
 
 
 def connect(
@@ -167,23 +173,23 @@ def connect(
     context_name: str | None,
     options: ConnectOptions = DEFAULT_CONNECT_OPTIONS,
 ) -> KubeCluster:
-    """Find the cluster as kubectl does and make ready to talk to it; sends nothing yet.
+    """Find the cluster as kubectl does, and prepare a connection; sends no request.
 
     Args:
         kubeconfig_file: The user's `--kubeconfig`, if any.
         context_name: The user's `--context`, if any.
-        options: The rest.
+        options: Environment, mask, connections and timeouts.
 
     Raises:
-        ClusterError: No cluster is configured, or its configuration is unusable; names the file and
-            the context, and what is known instead.
+        ClusterError: No cluster is configured, or its configuration is invalid; names the file and
+            the context, and the available ones.
     """
-    where = kubeconfig.LoadingRules(kubeconfig_file, context_name, options.environ)
-    return connect_to(kubeconfig.resolve_context(where), options)
+    rules = kubeconfig.LoadingRules(kubeconfig_file, context_name, options.environ)
+    return connect_to(kubeconfig.resolve_context(rules), options)
 
 
 def connect_to(context: ResolvedContext, options: ConnectOptions) -> KubeCluster:
-    """Make ready to talk to a cluster that was found; ClusterError with the target's origin."""
+    """Prepare a connection to the cluster of a context; ClusterError names the context."""
     try:
         return _build_cluster(context, options)
     except ClusterError as error:
@@ -194,9 +200,9 @@ def _build_cluster(context: ResolvedContext, options: ConnectOptions) -> KubeClu
     url = _server_url(context.cluster)
     reject_unsupported_fields(context.user)
     config = _pykube_config(context)
-    trust, keys = _read_tls_config(config), _read_key_pair(config)
-    client = HTTPClient(config, http_adapter=TlsAdapter(trust, options.max_connections))
-    # The environment must change neither the authorities, nor the proxy, nor the credentials.
+    tls, key_pair = _read_tls_config(config), _read_key_pair(config)
+    client = HTTPClient(config, http_adapter=TlsAdapter(tls, options.max_connections))
+    # requests must not take authorities, proxies or credentials from the environment.
     client.session.trust_env = False
     client.session.headers.update(
         {
@@ -205,14 +211,14 @@ def _build_cluster(context: ResolvedContext, options: ConnectOptions) -> KubeClu
             "Accept-Encoding": "gzip",
         }
     )
-    server = ApiEndpoint(
+    endpoint = ApiEndpoint(
         url,
         transport.choose_proxy(url, str(context.cluster.get("proxy-url") or ""), options.environ),
         options.timeouts,
     )
-    about = build_cluster_info(context.cluster, trust)
-    user = KubeconfigUser(context.user, keys, about, options.environ, options.mask)
-    return KubeCluster(ApiClient(client.session, server, user.build_credentials(), options.mask))
+    info = build_cluster_info(context.cluster, tls)
+    user = KubeconfigUser(context.user, key_pair, info, options.environ, options.mask)
+    return KubeCluster(ApiClient(client.session, endpoint, user.build_credentials(), options.mask))
 
 
 def _server_url(cluster: Mapping[str, Any]) -> str:
@@ -243,7 +249,7 @@ def _pykube_config(context: ResolvedContext) -> KubeConfig:
 
 
 def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is empty, which a kubeconfig may have for what is not there."""
+    """Remove empty fields, which a kubeconfig may have instead of none."""
     return {key: value for key, value in fields.items() if value not in ("", None)}
 
 
@@ -265,14 +271,14 @@ def _read_key_pair(config: KubeConfig) -> KeyPair | None:
         raise ClusterError("client-certificate and client-key: one of the two is missing")
     if not certificate:
         return None
-    keys = KeyPair(certificate, key)
-    # An unusable pair is found here, where its context can be named, not with the first request.
-    load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), keys)
-    return keys
+    key_pair = KeyPair(certificate, key)
+    # An invalid pair is an error here, which names the context, and not at the first request.
+    load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), key_pair)
+    return key_pair
 
 
 def _read_content(config: KubeConfig, section: str, key: str) -> bytes:
-    """Read what a file name or base64 stands for, both resolved by pykube-ng; empty if not set."""
+    """Read a file or decode base64, both by pykube-ng; empty if the key is not set."""
     try:
         entry = getattr(config, section).get(key)
         content = None if entry is None else bytes(entry.bytes())
@@ -285,6 +291,6 @@ def _read_content(config: KubeConfig, section: str, key: str) -> bytes:
     if content is None:
         return b""
     if not content.strip():
-        # An empty authority would else mean the system's, and an empty key pair nobody's.
+        # An empty authority would mean those of the system, and an empty key pair no credentials.
         raise ClusterError(f"{key}: is empty")
     return content

@@ -1,4 +1,4 @@
-"""Who we are to the API server: credentials that are fixed, re-read from a file, or made anew."""
+"""Credentials for the API server: fixed ones, or a token that is read again from a file."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ TimeFunction: TypeAlias = Callable[[], float]
 """Seconds from some start."""
 
 TOKEN_REFRESH_SECONDS: Final = 60.0
-"""A mounted token is replaced hourly, long before it expires; client-go re-reads it as often."""
+"""How often a token file is read again, as in client-go; the kubelet replaces it hourly."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A client certificate with its key, both PEM; never shown."""
+    """A client certificate with its key, both PEM; not shown in output."""
 
     certificate: bytes = field(repr=False)
     key: bytes = field(repr=False)
@@ -26,9 +26,9 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Credential:
-    """What one request is sent with; two are equal only if they are the same one.
+    """The credential of a request, anonymous without a token and a key pair.
 
-    Anonymous without a token and a key pair. Never shown.
+    Compared by identity. Not shown in output.
     """
 
     token: str = field(default="", repr=False)
@@ -36,19 +36,19 @@ class Credential:
 
 
 class CredentialProvider(Protocol):
-    """Where credentials come from; safe to call from several threads."""
+    """Returns credentials; safe to call from several threads."""
 
     def current(self) -> Credential:
-        """What to send now; ClusterError where there is nothing to send."""
+        """Return the current credential; ClusterError if there is none."""
         ...
 
     def renew(self, refused: Credential) -> bool:
-        """After a 401: whether `current` is now another credential than `refused`."""
+        """After a 401: return whether `current` now differs from `refused`."""
         ...
 
 
 class FixedCredentials:
-    """A token, a client certificate, both or none, for as long as the program runs."""
+    """A token, a client certificate, both or none, unchanged while the program runs."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
@@ -62,17 +62,17 @@ class FixedCredentials:
 
 
 class TokenFile:
-    """A token in a file that somebody else replaces, such as a mounted service account's."""
+    """A token in a file that another process replaces, such as that of a service account."""
 
     def __init__(
         self, path: Path, fallback: Credential, monotonic: TimeFunction = time.monotonic
     ) -> None:
-        """Read nothing yet.
+        """Create the provider; the file is read on first use.
 
         Args:
-            path: The file.
+            path: The file with the token.
             fallback: Its token is sent while the file cannot be read, its key pair always.
-            monotonic: Tells when the file is read again.
+            monotonic: The clock that decides when the file is read again.
         """
         self._path = path
         self._monotonic = monotonic
@@ -93,7 +93,7 @@ class TokenFile:
             return self._credential is not refused
 
     def _read(self) -> None:
-        """Take over the file's token; one that is known outlives a file that is gone."""
+        """Read the file's token; keep the last one if the file cannot be read."""
         try:
             token = _read_token(self._path)
         except ClusterError:
@@ -115,11 +115,11 @@ def _read_token(path: Path) -> str:
 
 
 def validate_token(token: str, origin: str) -> str:
-    """Return a token that fits into a header, or say where it came from.
+    """Return the token without surrounding space; ClusterError with its origin if it is invalid.
 
-    A line break in it would be a header of its own, and no error may quote it.
+    A line break in it would start another header. The error does not quote the token.
     """
     stripped = token.strip()
     if not stripped or not stripped.isascii() or not stripped.isprintable():
-        raise ClusterError(f"{origin}: the token is empty or has characters that no token has")
+        raise ClusterError(f"{origin}: the token is empty or has invalid characters")
     return stripped

@@ -1,4 +1,4 @@
-"""A kind -> its path on the server: a table for those that everybody uses, discovery for others."""
+"""The path of a kind on the server: from a table for common kinds, else by discovery."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from reconcile.core.model import Kind
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:
-    """How the server calls a kind in paths, and whether its objects live in namespaces."""
+    """The plural of a kind in paths, and whether its objects are namespaced."""
 
     plural: str
     namespaced: bool = True
@@ -56,11 +56,11 @@ WELL_KNOWN: Final[Mapping[Kind, ApiResource]] = {
         for name, plural in names.items()
     },
 }
-"""Kinds whose paths never change, so that no request is spent on asking for them."""
+"""Kinds whose paths never change, so that they need no request for discovery."""
 
 
 class RestMapper:
-    """Knows the path of every kind that the server serves; safe to use from several threads."""
+    """Maps every kind that the server serves to its path; safe to use from several threads."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -69,9 +69,9 @@ class RestMapper:
     def path(self, kind: Kind, namespace: str, name: str | None = None) -> str:
         """Return the path of a collection, or of one object in it.
 
-        An empty namespace means all of them. A name that would lead to another path is an
-        InvalidError: `DELETE` with an empty one would take the whole collection. NotFoundError
-        where the server does not serve the kind.
+        An empty namespace means all namespaces. A name that would change the path is an
+        InvalidError: `DELETE` with an empty name would delete the whole collection. NotFoundError
+        if the server does not serve the kind.
         """
         resource = self._resources.get(kind) or self._discover(kind)
         parts = [_api_root(kind.api_version)]
@@ -83,20 +83,20 @@ class RestMapper:
         return "/".join(parts)
 
     def _discover(self, kind: Kind) -> ApiResource:
-        """Ask what the group has; only what is there is remembered, since more may be added."""
-        doing = f"discover {kind.api_version}"
+        """Read the kinds of the group version; a missing kind is not cached, it may be added."""
+        operation = f"discover {kind.api_version}"
         try:
-            group = self._client.send(ApiRequest(doing, "GET", _api_root(kind.api_version)))
+            group = self._client.send(ApiRequest(operation, "GET", _api_root(kind.api_version)))
         except NotFoundError as error:
             raise _not_served_error(kind) from error
         try:
-            found = _parse_resources(kind.api_version, group["resources"])
+            resources = _parse_resources(kind.api_version, group["resources"])
         except (KeyError, TypeError) as error:
-            raise UnavailableError(f"{doing}: the answer is no list of kinds") from error
-        self._resources.update(found)
-        if kind not in found:
+            raise UnavailableError(f"{operation}: the response is not a list of kinds") from error
+        self._resources.update(resources)
+        if kind not in resources:
             raise _not_served_error(kind)
-        return found[kind]
+        return resources[kind]
 
 
 def _parse_resources(
@@ -121,5 +121,5 @@ def _api_root(api_version: str) -> str:
 
 def _quote_segment(text: str, what: str) -> str:
     if text in {"", ".", ".."} or "/" in text or "%" in text:
-        raise InvalidError(f"{what} {text!r}: not possible in a path of the API")
+        raise InvalidError(f"{what} {text!r}: cannot be part of an API path")
     return quote(text, safe="")

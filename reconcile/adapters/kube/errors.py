@@ -1,10 +1,7 @@
-"""An API server's refusal -> one of our errors, with all that the answer's Status tells.
+"""Translates failed requests into our errors, with the details of the server's Status.
 
-How foreign text gets into a message: masked, on one line, without control characters, cut.
-
-What an API server answers, and the Status object in which it accounts for a failure.
-
-A request that brought no answer -> one of our errors; what may pass by itself is told apart.
+Temporary failures, with or without a response, are UnavailableErrors; others say what to do. Text
+of the server is masked, put on one line without control characters, and truncated.
 """
 
 import re
@@ -32,19 +29,19 @@ from reconcile.core.errors import (
 )
 
 SecretMask: TypeAlias = Callable[[str], str]
-"""Takes the secrets out of a text."""
+"""Masks the secrets in a text."""
 
 MAX_SERVER_TEXT: Final = 500
-"""Characters of the server's own words; its causes come first, long lists of values after."""
+"""Maximum characters of a Status message; its causes come before long lists of values."""
 
 MAX_UNKNOWN_TEXT: Final = 256
-"""Characters of text whose form nobody vouches for, such as a proxy's HTML page."""
+"""Maximum characters of other text, such as a proxy's HTML page."""
 
 
 def sanitize_text(text: str, mask: SecretMask, limit: int = MAX_UNKNOWN_TEXT) -> str:
-    """Make a foreign text fit for a message.
+    """Make a text of the server safe for a message.
 
-    Masked before it is cut: a pattern would not know the first half of a secret.
+    It is masked before it is truncated: a pattern does not match the first half of a secret.
     """
     printable = "".join(char if char.isprintable() else " " for char in mask(text))
     line = " ".join(printable.split())
@@ -53,7 +50,7 @@ def sanitize_text(text: str, mask: SecretMask, limit: int = MAX_UNKNOWN_TEXT) ->
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What came back for one request; `received_at` is the time of day in seconds since 1970."""
+    """The response to a request; `received_at` is in seconds since 1970."""
 
     code: int
     headers: Mapping[str, str]
@@ -62,7 +59,7 @@ class ApiResponse:
 
     @property
     def is_success(self) -> bool:
-        """Whether the code is one of the 200s."""
+        """Whether the code is 2xx."""
         return HTTPStatus.OK <= self.code < HTTPStatus.MULTIPLE_CHOICES
 
 
@@ -77,10 +74,10 @@ class StatusCause:
 
 @dataclass(frozen=True, slots=True)
 class ApiStatus:
-    """The API server's own account of a failure.
+    """The `Status` object in which an API server describes a failure.
 
-    `name` is the name of the object that it is about, `kind` that object's plural; both are
-    empty where it is about no object.
+    `name` is the name of the object that it concerns, `kind` the plural of its kind; both are empty
+    if it concerns no object.
     """
 
     reason: str
@@ -92,7 +89,7 @@ class ApiStatus:
 
 
 def parse_status(body: bytes) -> ApiStatus | None:
-    """Read a Status, whatever content type it came with; None for anything else."""
+    """Read a Status, with any content type; None for any other body."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -132,12 +129,12 @@ def _as_text(value: object) -> str:
 
 
 def parse_retry_after(response: ApiResponse, status: ApiStatus | None) -> float:
-    """Read the server's wish in seconds: a number or a date in the header, or in the Status."""
-    wish = response.headers.get("Retry-After", "").strip()
-    if wish.isascii() and wish.isdigit():
-        return float(wish)
+    """Return the server's Retry-After in seconds, from the header or from the Status."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     try:
-        seconds = parsedate_to_datetime(wish).timestamp() - response.received_at
+        seconds = parsedate_to_datetime(text).timestamp() - response.received_at
     except (ValueError, OverflowError):
         return status.retry_after if status else 0.0
     return max(0.0, seconds)
@@ -145,19 +142,19 @@ def parse_retry_after(response: ApiResponse, status: ApiStatus | None) -> float:
 
 _GO_VALUE: Final = re.compile(r", got &.*")
 _SCHEMA_MISMATCHES: Final = ("failed to create typed patch object", "failed to convert new object")
-# All that a server says of a JSON Patch whose `test` fails or whose path is not there.
+# The whole message for a JSON Patch whose `test` fails or whose path does not exist.
 _PATCH_REJECTED: Final = "the server rejected our request due to an error in our request"
 _NO_SIDECARS: Final = re.compile(
     r"initContainers\[[^\]]*\]\.restartPolicy: field not declared in schema"
 )
-"""What a server says of a native sidecar that is older than they are."""
+"""The message for a native sidecar of a server that does not support them."""
 
 _CONFLICTING_MANAGER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 _MISSING_VERB: Final = re.compile(r"\bcannot ([a-z]+) (?:resource|path) ")
-"""How the server words a right that is missing, whatever authorizer it asks."""
+"""The message for a missing permission, with every authorizer."""
 
 _NO_REASON: Final = re.compile(r"is forbidden:\s*(?:RBAC: .*)?$", re.DOTALL)
-"""All that it says where an apply may patch, but not create what is not there."""
+"""The message if an apply may patch, but not create the missing object."""
 
 _PRECONDITIONS: Final = frozenset({"metadata.uid", "metadata.resourceVersion"})
 _NO_ROUTE: Final = "404 page not found"
@@ -165,19 +162,19 @@ _RETRYABLE_CODES: Final = frozenset({HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUES
 
 
 def build_api_error(operation: str, response: ApiResponse, mask: SecretMask) -> ClusterError:
-    """Word an answer that is no success, and choose the error by its code.
+    """Make the error for an unsuccessful response, chosen by its code.
 
     Args:
         operation: Verb and object, such as `apply Pod team-a/fix-login-runner`.
-        response: With any content type: not every error is labelled as the JSON that it is.
-        mask: Every foreign text passes through it, since a server quotes the values it refuses.
+        response: The response, with any content type: some JSON errors are not labelled as JSON.
+        mask: Applied to every text of the server, which quotes the values that it refuses.
     """
     status = parse_status(response.body)
     return _choose_error(_format_message(operation, response, status, mask), response, status)
 
 
 def _choose_error(message: str, response: ApiResponse, status: ApiStatus | None) -> ClusterError:
-    # A body unlike the kind's schema is a 500, but it comes back for ever.
+    # A body that does not match the schema is a 500, but a retry does not help.
     untyped = status is not None and any(text in status.message for text in _SCHEMA_MISMATCHES)
     code = HTTPStatus.UNPROCESSABLE_ENTITY if untyped else response.code
     if code in _RETRYABLE_CODES or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -196,13 +193,13 @@ def _choose_error(message: str, response: ApiResponse, status: ApiStatus | None)
 
 
 def _forbidden_error(message: str, status: ApiStatus | None) -> ForbiddenError:
-    """Tell a right that is missing from an object that admission does not let in."""
+    """Distinguish a missing permission from an object that admission denies."""
     if status is None or status.reason != "Forbidden":
         return ForbiddenError(message)
     if _NO_REASON.search(status.message):
         return ForbiddenError(message, "create")
-    right = _MISSING_VERB.search(status.message)
-    return ForbiddenError(message, right[1]) if right else AdmissionDeniedError(message)
+    verb = _MISSING_VERB.search(status.message)
+    return ForbiddenError(message, verb[1]) if verb else AdmissionDeniedError(message)
 
 
 def _find_absence(status: ApiStatus | None) -> NotFoundReason:
@@ -212,9 +209,9 @@ def _find_absence(status: ApiStatus | None) -> NotFoundReason:
 
 
 def _unprocessable_error(message: str, status: ApiStatus | None) -> ClusterError:
-    """Tell what another writer brought about from an object that can never be accepted."""
+    """Distinguish a conflict with another writer from an invalid object."""
     if status and status.message == _PATCH_REJECTED:
-        return ConflictError(f"{message}: the patch does not fit the object as it now is")
+        return ConflictError(f"{message}: the patch does not fit the current object")
     fields = tuple(cause.field for cause in (status.causes if status else ()) if cause.field)
     if not _PRECONDITIONS.isdisjoint(fields):
         return ConflictError(message)
@@ -225,16 +222,16 @@ def _format_message(
     operation: str, response: ApiResponse, status: ApiStatus | None, mask: SecretMask
 ) -> str:
     head = f"{operation}: {response.code} {_format_reason(response.code, status)}"
-    words = (
+    text = (
         sanitize_text(_without_values(status.message), mask, MAX_SERVER_TEXT)
         if status
         else sanitize_text(_decode_body(response), mask)
     )
-    return ": ".join(part for part in (head, words, _find_hint(response, status)) if part)
+    return ": ".join(part for part in (head, text, _find_hint(response, status)) if part)
 
 
 def _without_values(message: str) -> str:
-    """Drop what only quotes the object: a Go value, and a dump of a whole spec after the reason."""
+    """Remove quotes of the object: a Go value, and the dump of a whole spec after the reason."""
     first, _, rest = _GO_VALUE.sub("", message).partition("\n")
     return f"{first} {rest}" if first.endswith(":") else first
 
@@ -242,8 +239,8 @@ def _without_values(message: str) -> str:
 def _format_reason(code: int, status: ApiStatus | None) -> str:
     if status and status.reason:
         return sanitize_text(status.reason, str)
-    known = code in HTTPStatus.__members__.values()
-    return HTTPStatus(code).phrase if known else "(unknown code)"
+    is_standard = code in HTTPStatus.__members__.values()
+    return HTTPStatus(code).phrase if is_standard else "(unknown code)"
 
 
 def _find_hint(response: ApiResponse, status: ApiStatus | None) -> str:
@@ -272,8 +269,8 @@ def _find_conflicts(causes: tuple[StatusCause, ...]) -> tuple[FieldOwner, ...]:
 
 
 def _parse_manager(message: str) -> str:
-    found = _CONFLICTING_MANAGER.search(message)
-    return found.group(1).replace('\\"', '"') if found else "unknown"
+    match = _CONFLICTING_MANAGER.search(message)
+    return match.group(1).replace('\\"', '"') if match else "unknown"
 
 
 _RETRYABLE_ERRORS: Final = (
@@ -293,10 +290,10 @@ def build_connection_error(
     error: requests.RequestException | urllib3.exceptions.HTTPError,
     mask: SecretMask,
 ) -> ClusterError:
-    """Word a request that brought no answer.
+    """Make the error for a request without a response.
 
-    A certificate that cannot be verified and a wrong protocol stay as they are until somebody acts;
-    they are plain ClusterErrors. What requests itself refuses to send is one, too.
+    An untrusted certificate and a wrong protocol do not pass by themselves: they are ClusterErrors,
+    and so is a request that the library refuses to send. Other failures are UnavailableErrors.
     """
     chain = tuple(_iterate_chain(error))
     head = f"{operation}: {server}"
@@ -305,29 +302,32 @@ def build_connection_error(
             return ClusterError(f"{head}: {_format_certificate_error(link, mask)}")
         if isinstance(link, ssl.SSLError) and link.reason in _WRONG_PROTOCOL:
             return ClusterError(
-                f"{head}: this is no HTTPS server; is the URL http:// or the port wrong?"
+                f"{head}: this is not an HTTPS server; check the scheme and the port of the URL"
             )
-    words = (
+    message = (
         f"{head}: {_describe_failure(error)}: {sanitize_text(_find_innermost_text(chain), mask)}"
     )
-    return UnavailableError(words) if isinstance(error, _RETRYABLE_ERRORS) else ClusterError(words)
+    return (
+        UnavailableError(message) if isinstance(error, _RETRYABLE_ERRORS) else ClusterError(message)
+    )
 
 
 def _format_certificate_error(error: ssl.SSLCertVerificationError, mask: SecretMask) -> str:
+    reason = sanitize_text(error.verify_message, mask)
     return (
-        f"the server's certificate is not trusted ({sanitize_text(error.verify_message, mask)}); check "
-        "certificate-authority, certificate-authority-data and tls-server-name in the kubeconfig"
+        f"the server's certificate is not trusted ({reason}); check certificate-authority, "
+        "certificate-authority-data and tls-server-name in the kubeconfig"
     )
 
 
 def _describe_failure(error: BaseException) -> str:
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    return "no complete answer" if isinstance(error, _RETRYABLE_ERRORS) else "cannot be asked"
+        return "no response in time"
+    return "no complete response" if isinstance(error, _RETRYABLE_ERRORS) else "the request failed"
 
 
 def _iterate_chain(error: BaseException) -> Iterator[BaseException]:
-    """Follow an error inwards: urllib3 puts the reason into attributes and arguments."""
+    """Follow the causes of an error, which urllib3 puts into attributes and arguments."""
     link: BaseException | None = error
     for _ in range(_MAX_CHAIN_DEPTH):
         if link is None:
@@ -343,6 +343,6 @@ def _find_inner(error: BaseException) -> BaseException | None:
 
 
 def _find_innermost_text(chain: tuple[BaseException, ...]) -> str:
-    """Find the innermost text; a bare class name is better than nothing."""
+    """Return the innermost message, or the name of the class if there is none."""
     texts = (str(link) for link in reversed(chain))
     return next((text for text in texts if text), type(chain[0]).__name__)

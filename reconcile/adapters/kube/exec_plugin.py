@@ -1,8 +1,8 @@
-"""Credentials that another program makes: `users[].user.exec` of a kubeconfig.
+"""Credentials from a plugin: `users[].user.exec` of a kubeconfig.
 
 The contract is client.authentication.k8s.io v1 and v1beta1 (pykube-ng refuses v1): the program gets
-an ExecCredential in $KUBERNETES_EXEC_INFO and prints one with a status. What it prints is a secret
-and never shown; what it says on standard error is, masked and cut.
+an ExecCredential in $KUBERNETES_EXEC_INFO, and prints one with a status. Its output is a secret and
+never shown; its error output is shown masked and truncated.
 """
 
 import os
@@ -23,18 +23,19 @@ from reconcile.core.errors import ClusterError
 
 _GROUP: Final = "client.authentication.k8s.io"
 EXEC_API_VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
-"""The versions of the contract that are spoken; v1alpha1 is gone from Kubernetes since 1.24."""
+"""The supported versions of the contract; Kubernetes 1.24 has removed v1alpha1."""
 
 PLUGIN_TIMEOUT_SECONDS: Final = 60.0
-"""Longer than any plugin that asks nobody; a login in a browser is not for us."""
+"""Enough for a plugin without interaction; a login in a browser is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecPlugin:
     """How to run one plugin.
 
-    `command` is its path or name with the arguments; `environ` is the whole environment it gets;
-    `cluster_info` is the server as the contract words it, empty unless the kubeconfig wants it provided.
+    `command` is its path or name with the arguments; `environ` is its whole environment;
+    `cluster_info` is the `cluster` of the contract, empty unless `provideClusterInfo` is set;
+    `timeout` is in seconds.
     """
 
     command: tuple[str, ...]
@@ -45,7 +46,7 @@ class ExecPlugin:
     timeout: float = PLUGIN_TIMEOUT_SECONDS
 
     def run(self, mask: SecretMask) -> bytes:
-        """Run it and return what it printed; ClusterError where it fails or does not end."""
+        """Run it and return its output; ClusterError if it fails or does not end in time."""
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's own kubeconfig names it
                 self.command,
@@ -60,14 +61,14 @@ class ExecPlugin:
                 f"cannot be started: {error.strerror}", self.install_hint
             ) from error
         with process:
-            output, complaint = self._wait(process)
+            output, errors = self._wait(process)
         if process.returncode != 0:
-            words = sanitize_text(complaint.decode("utf-8", "replace"), mask, MAX_SERVER_TEXT)
-            raise self.build_error(f"ended with exit code {process.returncode}", words)
+            text = sanitize_text(errors.decode("utf-8", "replace"), mask, MAX_SERVER_TEXT)
+            raise self.build_error(f"ended with exit code {process.returncode}", text)
         return output
 
     def build_error(self, *reasons: str) -> ClusterError:
-        """Word a failure; the arguments stay out of it, since they may hold a secret."""
+        """Make the error; it does not contain the arguments, which may be secret."""
         head = f"credential plugin {self.command[0]}"
         return ClusterError(": ".join((head, *(reason for reason in reasons if reason))))
 
@@ -86,12 +87,12 @@ class ExecPlugin:
             raise self.build_error(f"has not ended within {self.timeout:g} s") from error
         finally:
             if process.poll() is None:
-                # Its own children hold the pipes open, so the whole group has to go.
+                # Its child processes keep the pipes open, so the whole group is killed.
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 class ExecCredentials:
-    """The credential of a plugin, kept until it expires or the server refuses it."""
+    """The credential of a plugin, used until it expires or the server refuses it."""
 
     def __init__(
         self,
@@ -100,13 +101,14 @@ class ExecCredentials:
         mask: SecretMask,
         time_of_day: TimeFunction = time.time,
     ) -> None:
-        """Run nothing yet.
+        """Create the provider; the plugin runs on first use.
 
         Args:
-            plugin: What to run.
-            client_certificate: The kubeconfig's own client certificate, if the plugin only gives a token.
-            mask: For what the plugin says on standard error.
-            time_of_day: Seconds since 1970, which expiry is measured by.
+            plugin: The plugin.
+            client_certificate: The kubeconfig's client certificate, used if the plugin returns only
+                a token.
+            mask: Applied to the plugin's error output.
+            time_of_day: The clock for expiry, in seconds since 1970.
         """
         self._plugin = plugin
         self._client_certificate = client_certificate
@@ -125,8 +127,8 @@ class ExecCredentials:
     def renew(self, refused: Credential) -> bool:
         with self._lock:
             if self._credential is refused:
-                made = self._run_plugin()
-                return (made.token, made.key_pair) != (refused.token, refused.key_pair)
+                new = self._run_plugin()
+                return (new.token, new.key_pair) != (refused.token, refused.key_pair)
             return True
 
     def _run_plugin(self) -> Credential:
@@ -136,17 +138,17 @@ class ExecCredentials:
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if not isinstance(token, str) or bool(certificate) != bool(key) or not (token or key):
             raise self._plugin.build_error(
-                "gave neither a token nor a client certificate with its key"
+                "returned neither a token nor a client certificate with its key"
             )
-        keys = (
+        key_pair = (
             KeyPair(str(certificate).encode(), str(key).encode())
             if key
             else self._client_certificate
         )
-        safe = (
+        valid_token = (
             validate_token(token, f"credential plugin {self._plugin.command[0]}") if token else ""
         )
-        self._credential, self._expires_at = Credential(safe, keys), expires
+        self._credential, self._expires_at = Credential(valid_token, key_pair), expires
         return self._credential
 
     def _parse_status(self, output: bytes) -> Mapping[str, Any]:
@@ -154,11 +156,11 @@ class ExecCredentials:
             content = orjson.loads(output)
         except orjson.JSONDecodeError:
             # Without its cause: a JSON error quotes the document.
-            raise self._plugin.build_error("printed no JSON") from None
+            raise self._plugin.build_error("did not print JSON") from None
         kind = content.get("kind") if isinstance(content, dict) else None
         if kind != "ExecCredential" or content.get("apiVersion") != self._plugin.api_version:
             raise self._plugin.build_error(
-                f"printed no ExecCredential of {self._plugin.api_version}"
+                f"did not print an ExecCredential of {self._plugin.api_version}"
             )
         status = content.get("status")
         return status if isinstance(status, dict) else {}
@@ -169,4 +171,4 @@ class ExecCredentials:
         try:
             return datetime.fromisoformat(str(timestamp)).timestamp()
         except ValueError:
-            raise self._plugin.build_error("gave an expirationTimestamp that is no time") from None
+            raise self._plugin.build_error("returned an invalid expirationTimestamp") from None

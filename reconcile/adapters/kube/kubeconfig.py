@@ -1,9 +1,7 @@
-"""Kubeconfig files as one: sections by name, the first file that has a name wins.
+"""Finds and merges kubeconfig files as kubectl does, and resolves one context.
 
-Which server and which user: kubeconfig files, found and merged as kubectl does.
-
-pykube-ng reads one file and resolves every cluster and user in it; so the files are read here, and
-it gets the one context that is meant.
+The first file that has a name wins. pykube-ng reads one file and decodes every cluster and user in
+it; so the files are read here, and pykube-ng gets the one context in use.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +18,9 @@ _USER_PATHS: Final = ("client-certificate", "client-key", "tokenFile")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedContext:
-    """One context, resolved: `cluster` and `user` as in its files, with paths made absolute.
+    """One context with its `cluster` and `user`; paths in them are absolute.
 
-    `origin` names the context and where it is from, for errors.
+    `origin` names the context and its files, for errors.
     """
 
     origin: str
@@ -31,9 +29,9 @@ class ResolvedContext:
 
 
 def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
-    """Read one kubeconfig, None where there is none.
+    """Read one kubeconfig; None if the file does not exist.
 
-    ClusterError with the file and the place, and nothing of its text, where it is of no use.
+    ClusterError with file, line and column, but without its text, if it is invalid.
     """
     try:
         documents = load_documents(decode_utf8(path.read_bytes()))
@@ -42,7 +40,7 @@ def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
     except OSError as error:
         raise ClusterError(f"{path}: cannot read the kubeconfig: {error.strerror}") from error
     except SpecError as error:
-        # Without its cause: the reason may quote the value, and this file is full of secrets.
+        # Without its cause, which may quote a value: the file has secrets.
         raise ClusterError(f"{path}{_format_location(error.problems[0])}") from None
     content = documents[0].value if documents else None
     if len(documents) > 1 or not isinstance(content, dict | None):
@@ -66,13 +64,15 @@ class MergedKubeconfig:
     users: Mapping[str, Mapping[str, Any]]
 
     def resolve(self, requested: str | None, files: str) -> ResolvedContext:
-        """Resolve one context; `files` are named in errors."""
+        """Resolve one context; ClusterError names `files` and the available contexts."""
         name = requested or self.current_context
-        known = ", ".join(sorted(self.contexts)) or "none"
+        available = ", ".join(sorted(self.contexts)) or "none"
         if not name:
-            raise ClusterError(f"{files}: no current-context; choose one with --context: {known}")
+            raise ClusterError(
+                f"{files}: no current-context; choose one with --context: {available}"
+            )
         if name not in self.contexts:
-            raise ClusterError(f'{files}: no context "{name}"; known are: {known}')
+            raise ClusterError(f'{files}: no context "{name}"; available: {available}')
         origin, context = f'context "{name}" of {files}', self.contexts[name]
         cluster = _find_entry(self.clusters, "cluster", context.get("cluster"), origin)
         user = context.get("user")
@@ -85,13 +85,13 @@ def _find_entry(
     section: Mapping[str, Mapping[str, Any]], word: str, name: object, origin: str
 ) -> Mapping[str, Any]:
     if not isinstance(name, str) or name not in section:
-        known = ", ".join(sorted(section)) or "none"
-        raise ClusterError(f'{origin}: no {word} "{name or ""}"; known are: {known}')
+        available = ", ".join(sorted(section)) or "none"
+        raise ClusterError(f'{origin}: no {word} "{name or ""}"; available: {available}')
     return section[name]
 
 
 def merge_kubeconfigs(documents: list[tuple[Path, Mapping[str, Any]]]) -> MergedKubeconfig:
-    """Make one of several files, in their order of precedence."""
+    """Merge several files, given in their order of precedence."""
     currents = (document.get("current-context") for _, document in documents)
     return MergedKubeconfig(
         current_context=next((name for name in currents if isinstance(name, str) and name), ""),
@@ -116,8 +116,8 @@ def _iterate_entries(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     listed = document.get(section) or []
     for entry in listed if isinstance(listed, list) else [None]:
-        known = entry if isinstance(entry, dict) else {}
-        name, content = known.get("name"), known.get(word) or {}
+        fields = entry if isinstance(entry, dict) else {}
+        name, content = fields.get("name"), fields.get(word) or {}
         if not isinstance(name, str) or not isinstance(content, dict):
             raise ClusterError(f"{path}: {section}: each entry needs a `name` and a `{word}`")
         yield name, content
@@ -126,7 +126,7 @@ def _iterate_entries(
 def _resolve_paths(
     content: Mapping[str, Any], keys: tuple[str, ...], folder: Path
 ) -> Mapping[str, Any]:
-    """Resolve relative paths as kubectl does: from the folder of the file that has them."""
+    """Resolve relative paths from the folder of the kubeconfig, as kubectl does."""
     paths = {key: str(folder / content[key]) for key in keys if isinstance(content.get(key), str)}
     plugin = content.get("exec")
     command = plugin.get("command") if isinstance(plugin, dict) else None
@@ -136,15 +136,15 @@ def _resolve_paths(
 
 
 SERVICE_ACCOUNT_DIR: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its account."""
+"""Where a pod's service account is mounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadingRules:
-    """Where to look.
+    """Where to find the configuration.
 
-    `kubeconfig` and `context` are what the user asked for, if anything; `environ` is the program's
-    environment; `service_account` is the folder that a pod has.
+    `kubeconfig` and `context` are the user's options, if given; `environ` is the program's
+    environment; `service_account` is the folder that is mounted into a pod.
     """
 
     kubeconfig: str | None
@@ -154,16 +154,16 @@ class LoadingRules:
 
 
 def resolve_context(rules: LoadingRules) -> ResolvedContext:
-    """Find the cluster to talk to.
+    """Find the cluster to connect to.
 
-    The file that is asked for, else those of $KUBECONFIG, else ~/.kube/config, else the pod's own
-    account. ClusterError where there is none, with the places and the contexts that are known.
+    From the requested file, else the files of $KUBECONFIG, else ~/.kube/config, else the pod's
+    service account. ClusterError if there is none, with the searched files or available contexts.
     """
     paths = _find_paths(rules)
-    readings = ((path, read_kubeconfig(path)) for path in paths)
-    documents = [(path, content) for path, content in readings if content is not None]
+    contents = ((path, read_kubeconfig(path)) for path in paths)
+    documents = [(path, content) for path, content in contents if content is not None]
     if rules.kubeconfig and not documents:
-        raise ClusterError(f"{rules.kubeconfig}: there is no such kubeconfig")
+        raise ClusterError(f"{rules.kubeconfig}: the kubeconfig does not exist")
     merged = merge_kubeconfigs(documents)
     if not merged.contexts and not rules.context:
         return _read_service_account(rules) or _raise_not_configured(paths)
@@ -173,7 +173,7 @@ def resolve_context(rules: LoadingRules) -> ResolvedContext:
 def _find_paths(rules: LoadingRules) -> tuple[Path, ...]:
     home = rules.environ.get("HOME", "")
     if rules.kubeconfig:
-        # Shells leave the tilde of `--kubeconfig=~/file` as it is.
+        # Shells do not expand the tilde of `--kubeconfig=~/file`.
         bare = rules.kubeconfig.removeprefix("~/")
         return (Path(home) / bare if home and bare != rules.kubeconfig else Path(rules.kubeconfig),)
     if listed := [part for part in rules.environ.get("KUBECONFIG", "").split(":") if part]:
@@ -182,9 +182,11 @@ def _find_paths(rules: LoadingRules) -> tuple[Path, ...]:
 
 
 def _raise_not_configured(paths: tuple[Path, ...]) -> ResolvedContext:
-    looked = ", ".join(str(path) for path in paths) or "nowhere: neither KUBECONFIG nor HOME is set"
+    searched = (
+        ", ".join(str(path) for path in paths) or "nowhere: neither KUBECONFIG nor HOME is set"
+    )
     raise ClusterError(
-        f"no cluster is configured (looked at {looked}; not in a pod either); "
+        f"no cluster is configured (searched: {searched}; not in a pod either); "
         "give --kubeconfig FILE or set KUBECONFIG"
     )
 

@@ -1,12 +1,8 @@
-"""One request to the API server and its answer; foreign errors end here, nothing is repeated.
+"""Sends requests to the API server: TLS, proxy, credentials; failures become our errors.
 
-The TLS of connections to the API server: one context for all of them, made from memory.
-
-pykube-ng writes keys into world-readable files of guessable names under /tmp and trusts what it
-finds there; requests lets $REQUESTS_CA_BUNDLE win over a session's setting and adds its own list of
-authorities. Neither happens here: the context is ours, and both are kept from touching it.
-
-Which proxy a server is reached through: the kubeconfig's, else the environment's, else none.
+All connections share one TLS context, made from memory. pykube-ng would write keys into readable
+files with guessable names in /tmp; requests would prefer $REQUESTS_CA_BUNDLE to the session's
+setting, and add its own list of authorities. The adapter prevents both.
 """
 
 import ipaddress
@@ -24,6 +20,7 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 import requests.adapters
+import requests.utils
 import urllib3
 
 from reconcile.adapters.kube.credentials import Credential, CredentialProvider, KeyPair
@@ -38,10 +35,10 @@ from reconcile.core.errors import ClusterError, UnavailableError
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """How the server proves who it is.
+    """How the server's certificate is verified.
 
-    `ca_certificates` is PEM, the system's own where it is empty; `server_name` is expected instead of
-    the URL's host where it is set; `verify` is false only by the kubeconfig's explicit word.
+    `ca_certificates` is PEM, empty for the authorities of the system; `server_name` is expected
+    instead of the URL's host if it is set; `verify` is false only if the kubeconfig says so.
     """
 
     ca_certificates: bytes = b""
@@ -50,26 +47,26 @@ class TlsConfig:
 
 
 class TlsAdapter(requests.adapters.HTTPAdapter):
-    """Connections with TLS contexts of ours; a new key pair makes new connections.
+    """Connections with our TLS context; a new key pair makes new connections.
 
     The `cert` of a request is a `KeyPair` or None.
     """
 
     def __init__(self, tls: TlsConfig, max_connections: int) -> None:
-        """Keep up to `max_connections` open, which is how many threads can ask at a time."""
+        """Keep up to `max_connections` open, one for each thread that sends requests."""
         self._tls = tls
         self._lock = threading.Lock()
         self._key_pair: KeyPair | None = None
         self._context = build_ssl_context(tls, None)
         if not tls.verify:
-            # The kubeconfig says so; a warning with each request would only hide other lines.
+            # The kubeconfig says so; a warning for each request would hide other lines.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         super().__init__(pool_maxsize=max_connections)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
-        """Put our context, which belongs to a pool's identity, in place of requests' settings."""
+        """Use our context, which is part of a pool's key, instead of the settings of requests."""
         host, _ = super().build_connection_pool_key_attributes(request, verify)
         pool: dict[str, Any] = {
             "ssl_context": self._context_for(cert),
@@ -80,7 +77,7 @@ class TlsAdapter(requests.adapters.HTTPAdapter):
         return host, pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave the pool as it is: requests would load its own authorities into our context."""
+        """Do nothing: requests would load its own authorities into our context."""
 
     def _context_for(self, key_pair: KeyPair | None) -> ssl.SSLContext:
         with self._lock:
@@ -90,38 +87,38 @@ class TlsAdapter(requests.adapters.HTTPAdapter):
 
 
 def build_ssl_context(tls: TlsConfig, key_pair: KeyPair | None) -> ssl.SSLContext:
-    """Make a context; ClusterError where a certificate or a key is unusable."""
-    made = _build_base_context(tls)
-    # Kubernetes' own authorities often lack what X.509's strict reading, the default from
-    # Python 3.13 on, asks for; kubectl takes them.
-    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    """Make a TLS context; ClusterError for an invalid certificate or key."""
+    context = _build_base_context(tls)
+    # Authorities of Kubernetes often lack fields that strict X.509 verification, the default
+    # since Python 3.13, requires; kubectl accepts them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not tls.verify:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if key_pair is not None:
-        load_key_pair(made, key_pair)
-    return made
+        load_key_pair(context, key_pair)
+    return context
 
 
 def _build_base_context(tls: TlsConfig) -> ssl.SSLContext:
     if not tls.ca_certificates:
         return ssl.create_default_context()
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        # Never `create_default_context`: for a text that turns out empty it trusts the system's.
-        made.load_verify_locations(cadata=tls.ca_certificates.decode("ascii", "ignore"))
+        # Not `create_default_context`: for an empty text it trusts the system's authorities.
+        context.load_verify_locations(cadata=tls.ca_certificates.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise ClusterError(
-            "certificate-authority: no usable certificate in PEM; "
+            "certificate-authority: no valid certificate in PEM; "
             "check certificate-authority or certificate-authority-data in the kubeconfig"
         ) from error
-    return made
+    return context
 
 
 def load_key_pair(ssl_context: ssl.SSLContext, key_pair: KeyPair) -> None:
-    """Load a key pair, for which Python's ssl needs files: private ones, gone at once.
+    """Load a key pair; ClusterError if it is invalid.
 
-    ClusterError where it is unusable.
+    Python's ssl needs files: they are private, and removed at once.
     """
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         certificate, key = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
@@ -137,29 +134,33 @@ def load_key_pair(ssl_context: ssl.SSLContext, key_pair: KeyPair) -> None:
 
 
 def _refuse_password() -> NoReturn:
-    """Refuse instead of asking: the default would wait for a password on the terminal."""
-    raise ClusterError("client-key: the key is encrypted, and nobody is there for its password")
+    """Refuse an encrypted key: the default would wait for a password on the terminal."""
+    raise ClusterError("client-key: the key is encrypted, which is not supported; decrypt it")
 
 
 def choose_proxy(server: str, proxy_url: str, environ: Mapping[str, str]) -> str:
-    """Return the proxy's URL, empty for none, by the rules that kubectl (Go's net/http) has.
+    """Return the URL of the proxy for the API server, empty for none.
+
+    NO_PROXY is matched by requests; see docs/operations.md for what its entries may be. A server
+    on this machine is always reached directly, as with kubectl.
 
     Args:
         server: The API server's URL.
-        proxy_url: The kubeconfig's `proxy-url`, which NO_PROXY does not concern.
-        environ: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not.
+        proxy_url: The kubeconfig's `proxy-url`, which NO_PROXY does not affect.
+        environ: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case.
     """
     if proxy_url:
         return proxy_url
     target = urlsplit(server)
+    host = target.hostname or ""
     proxy = _read_variable(environ, f"{target.scheme}_proxy")
-    host = (target.hostname or "").lower()
+    if not proxy or _is_loopback(host):
+        return ""
+    # requests compares as written, and a port only where the URL has one.
+    netloc = f"[{host}]" if ":" in host else host
     port = target.port or (443 if target.scheme == "https" else 80)
-    if (
-        not proxy
-        or _is_loopback(host)
-        or _is_exempt(host, port, _read_variable(environ, "no_proxy"))
-    ):
+    exempt = _read_variable(environ, "no_proxy").lower()
+    if requests.utils.should_bypass_proxies(f"{target.scheme}://{netloc}:{port}", exempt):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
 
@@ -169,38 +170,8 @@ def _read_variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    address = _parse_address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def _is_exempt(host: str, port: int, listed: str) -> bool:
-    entries = (entry.strip().lower() for entry in listed.split(","))
-    return any(_matches(host, port, entry) for entry in entries if entry)
-
-
-def _matches(host: str, port: int, entry: str) -> bool:
-    if entry == "*":
-        return True
-    address = _parse_address(host)
-    if address is not None and "/" in entry:
-        return _is_in_network(address, entry)
-    name, _, wanted = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
-    if wanted and wanted != str(port):
-        return False
-    bare = name.strip("[]").removeprefix("*")
-    return host == bare or host.endswith(bare if bare.startswith(".") else f".{bare}")
-
-
-def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
-    try:
-        return address in ipaddress.ip_network(network, strict=False)
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -212,8 +183,8 @@ JSON_MEDIA_TYPE: Final = "application/json"
 class ApiRequest:
     """One request.
 
-    `operation` words it for errors, verb and object: `apply Pod team-a/fix-login-runner`. `path` is
-    from `/api` on, quoted. A `body` has its own `content_type`.
+    `operation` is the verb and the object for errors: `apply Pod team-a/fix-login-runner`. `path`
+    begins with `/api`, and is quoted. `content_type` is that of the `body`.
     """
 
     operation: str
@@ -227,7 +198,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ConnectTimeouts:
-    """Seconds to connect, and seconds of silence before an answer is given up."""
+    """Seconds to connect, and seconds without data until a response is given up."""
 
     connect: float = 5.0
     read: float = 30.0
@@ -235,7 +206,7 @@ class ConnectTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class ApiEndpoint:
-    """Where requests go: the URL without a slash at its end, and the proxy's URL or nothing."""
+    """Where requests are sent: a URL without a slash at its end; the proxy's URL or empty."""
 
     url: str
     proxy: str = field(default="", repr=False)
@@ -245,7 +216,8 @@ class ApiEndpoint:
 class ApiClient:
     """Sends requests over one session; safe to use from several threads.
 
-    Raises what `errors` and `failures` word, UnavailableError for a success that is no JSON object.
+    Raises the errors of `adapters.kube.errors`, and UnavailableError for a successful response that
+    is not a JSON object.
     """
 
     def __init__(
@@ -264,22 +236,22 @@ class ApiClient:
 
     @property
     def requests_made(self) -> int:
-        """How many requests were sent, refused and failed ones included."""
+        """How many requests were sent, including refused and failed ones."""
         return self._requests_made
 
     def close(self) -> None:
-        """Close the connections that are open."""
+        """Close the open connections."""
         self._session.close()
 
     def send(self, request: ApiRequest) -> dict[str, Any]:
-        """Send a request, once more if a new credential is there after a 401; decode the answer."""
+        """Send a request, again after a 401 if there is a new credential; decode the response."""
         credential = self._credentials.current()
-        answer = self._send_once(request, credential)
-        if answer.code == HTTPStatus.UNAUTHORIZED and self._credentials.renew(credential):
-            answer = self._send_once(request, self._credentials.current())
-        if not answer.is_success:
-            raise build_api_error(request.operation, answer, self.mask)
-        return _decode(request, answer.body)
+        response = self._send_once(request, credential)
+        if response.code == HTTPStatus.UNAUTHORIZED and self._credentials.renew(credential):
+            response = self._send_once(request, self._credentials.current())
+        if not response.is_success:
+            raise build_api_error(request.operation, response, self.mask)
+        return _decode(request, response.body)
 
     def _send_once(self, request: ApiRequest, credential: Credential) -> ApiResponse:
         with self._lock:
@@ -300,7 +272,7 @@ class ApiClient:
     def _perform(
         self, request: ApiRequest, headers: Mapping[str, str], key_pair: KeyPair | None
     ) -> requests.Response:
-        # `cert` is a pair of file names by requests' word; `tls.TlsAdapter` takes the pair itself.
+        # For requests, `cert` is a pair of file names; `TlsAdapter` takes the key pair itself.
         cert: Any = key_pair
         return self._session.request(
             request.method,
@@ -310,7 +282,7 @@ class ApiClient:
             headers=headers,
             cert=cert,
             timeout=(self.endpoint.timeouts.connect, self.endpoint.timeouts.read),
-            # Another host must not see the credentials, and an API server never redirects.
+            # Another host must not get the credentials, and an API server never redirects.
             allow_redirects=False,
             proxies={"all": self.endpoint.proxy} if self.endpoint.proxy else None,
         )
@@ -320,8 +292,10 @@ def _decode(request: ApiRequest, body: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
-        # Without its cause: a JSON error quotes the document, which may hold secrets.
-        raise UnavailableError(f"{request.operation}: the answer is cut off or no JSON") from None
+        # Without its cause: a JSON error quotes the document, which may contain secrets.
+        raise UnavailableError(
+            f"{request.operation}: the response is truncated or not JSON"
+        ) from None
     if not isinstance(content, dict):
-        raise UnavailableError(f"{request.operation}: the answer is no JSON object")
+        raise UnavailableError(f"{request.operation}: the response is not a JSON object")
     return content

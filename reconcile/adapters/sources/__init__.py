@@ -1,1 +1,1 @@
-"""New."""
+"""Sources of desired files: a folder, and a folder at a git commit."""

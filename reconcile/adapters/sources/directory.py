@@ -1,4 +1,4 @@
-"""A folder of session files as a Source; nothing outside of it is ever read."""
+"""A folder of session files as a Source; nothing outside of the folder is read."""
 
 import errno
 import hashlib
@@ -12,14 +12,14 @@ from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Tree, TreeFile
 
 MAX_FILE_BYTES = 1 << 20
-"""A session file is text that somebody wrote; a larger one is something else."""
+"""The maximum size of a session file, which people write."""
 
 YAML_SUFFIXES = (".yaml", ".yml")
-"""What a file's name must end in to be read."""
+"""The suffixes of the files that are read."""
 
 
 class DirectorySource:
-    """Reads the YAML files below a folder; names that begin with a dot are not looked at."""
+    """Reads the YAML files below a folder, except names that begin with a dot."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -43,7 +43,7 @@ def _list_folders(root: Path) -> Iterator[str]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield what is to be read, and folders that cannot be, which become problems."""
+    """Yield the files to read, and unreadable folders, which become problems."""
     folders = [root]
     while folders:
         folder = folders.pop()
@@ -71,10 +71,10 @@ def _read_tree_file(root: Path, path: Path) -> TreeFile:
 
 
 def _read_content(root: Path, path: Path) -> bytes:
-    """Read a file; SourceError says what is wrong with it without naming it."""
+    """Read a file; SourceError says what is wrong, without the name of the file."""
     try:
         target = path.resolve(strict=True)
-    except RuntimeError as error:  # so says Python 3.11 and 3.12 of links in a circle
+    except RuntimeError as error:  # Python 3.11 and 3.12, for a loop of links
         raise SourceError(f"cannot be read: {os.strerror(errno.ELOOP)}") from error
     if not target.is_relative_to(root):
         raise SourceError("is a link that leaves the tree: put the file itself here")
@@ -93,7 +93,7 @@ def _read_content(root: Path, path: Path) -> bytes:
 
 
 def too_large_message() -> str:
-    """Say that a file has more than `MAX_FILE_BYTES`."""
+    """Return the message for a file of more than `MAX_FILE_BYTES`."""
     return f"is larger than {MAX_FILE_BYTES >> 20} MiB: split it"
 
 
@@ -102,14 +102,14 @@ def read_templates(*folders: Path) -> dict[str, str]:
 
     SourceError where a folder or a file cannot be read as text.
     """
-    found = {}
+    templates = {}
     for folder in folders:
         try:
             paths = sorted(path for path in folder.iterdir() if path.name.endswith(".j2"))
         except OSError as error:
             raise SourceError(f"{folder}: templates cannot be read: {error.strerror}") from error
-        found.update({path.name: _read_template(path) for path in paths})
-    return found
+        templates.update({path.name: _read_template(path) for path in paths})
+    return templates
 
 
 def _read_template(path: Path) -> str:

@@ -1,10 +1,7 @@
-"""One folder as a commit has it: what is in it, where its links lead, and the content of files.
+"""A folder at a git commit as a Source: what `DirectorySource` would read after a checkout.
 
-A folder as a commit has it, as a Source: what `DirectorySource` would read after a checkout.
-
-Three things differ. Git keeps no empty folders. A submodule is empty here. A link whose target is
-outside of the folder is never followed, so that one that leads out and in again by an absolute
-path has a problem here.
+Three things differ. Git does not store empty folders. A submodule is empty. A link is never
+followed out of the folder: one that leaves it and returns by an absolute path is a problem.
 """
 
 import errno
@@ -22,7 +19,7 @@ from reconcile.core.errors import SourceError
 from reconcile.engine.ports import Source, Tree, TreeFile
 
 _FOLDER_MODES: Final = {"040000", "160000"}
-"""Folders, and submodules, which are as empty here as where nobody has fetched them."""
+"""Folders, and submodules, which are empty as in a checkout that has not fetched them."""
 
 _LINK_MODE: Final = "120000"
 _MAX_LINKS: Final = 40
@@ -30,14 +27,14 @@ _LEAVES_TREE: Final = "is a link that leaves the tree: put the file itself here"
 
 
 class GitTreeEntry(NamedTuple):
-    """One thing in a tree: its mode as git writes it, and the id of its content."""
+    """An entry of a tree: its mode as git writes it, and the id of its object."""
 
     mode: str
     id: str
 
     @property
     def is_folder(self) -> bool:
-        """Whether it can have something in it."""
+        """Whether it is a folder or a submodule."""
         return self.mode in _FOLDER_MODES
 
     @property
@@ -51,7 +48,7 @@ _ROOT_ENTRY: Final = GitTreeEntry("040000", "")
 
 @dataclass(frozen=True)
 class GitFolder:
-    """The folder `prefix` of the repository at `top`, at a commit; empty where it is not there."""
+    """The folder `prefix` of the repository at `top`, at a commit; empty if it does not exist."""
 
     top: Path
     commit: str
@@ -60,26 +57,26 @@ class GitFolder:
 
     @cached_property
     def entries(self) -> dict[str, GitTreeEntry]:
-        """Everything below the folder, by its path relative to the folder."""
+        """All entries below the folder, by their path relative to the folder."""
         tree = f"{self.commit}:{self.prefix}"
         kind = run_git(self.top, "cat-file", "-t", tree)
         if not kind.ok:
             return {}
         if kind.text != "tree":
-            raise SourceError(f"{self.prefix} is no folder at {self.commit}: name one that is")
+            raise SourceError(f"{self.prefix} is not a folder at {self.commit}: name a folder")
         listed = run_git(self.top, "ls-tree", "-r", "-t", "-z", "--full-tree", tree)
         if not listed.ok:
             raise SourceError(f"{self.prefix} at {self.commit} cannot be listed: run `git fsck`")
-        found = dict(_parse_entries(listed.out))
-        links = {entry.id for entry in found.values() if entry.is_link}
+        entries = dict(_parse_entries(listed.out))
+        links = {entry.id for entry in entries.values() if entry.is_link}
         targets = self.read_blobs(links)
         self._link_targets.update({each: os.fsdecode(targets[each] or b"") for each in links})
-        return found
+        return entries
 
     def resolve(self, path: str) -> GitTreeEntry:
-        """Follow links; SourceError says what is wrong without naming the path."""
-        home = [part for part in self.prefix.split("/") if part]
-        at: list[str] = list(home)
+        """Follow links; SourceError says what is wrong, without the path."""
+        root = [part for part in self.prefix.split("/") if part]
+        at: list[str] = list(root)
         todo = path.split("/")[::-1]
         entry = _ROOT_ENTRY
         hops = 0
@@ -87,7 +84,7 @@ class GitFolder:
             if not entry.is_folder:
                 raise _read_error(errno.ENOTDIR)
             _descend(at, todo.pop())
-            entry = self._lookup(at, home)
+            entry = self._lookup(at, root)
             if entry.is_link:
                 hops += 1
                 if hops > _MAX_LINKS:
@@ -95,12 +92,12 @@ class GitFolder:
                 at.pop()
                 todo.extend(_split_target(self._link_targets[entry.id]))
                 entry = _ROOT_ENTRY
-        if at[: len(home)] != home:
+        if at[: len(root)] != root:
             raise SourceError(_LEAVES_TREE)
         return entry
 
     def read_blobs(self, ids: Iterable[str], limit: int = 1 << 20) -> dict[str, bytes | None]:
-        """Read the content of blobs by id; None for one that has more bytes than `limit`."""
+        """Read the content of blobs by id; None for a blob of more than `limit` bytes."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
@@ -116,16 +113,16 @@ class GitFolder:
         return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
 
     def _cat_file(self, mode: str, ids: list[str]) -> bytes:
-        asked = "".join(f"{each}\n" for each in ids).encode()
-        return run_git(self.top, "cat-file", mode, stdin=asked).out
+        requested = "".join(f"{each}\n" for each in ids).encode()
+        return run_git(self.top, "cat-file", mode, stdin=requested).out
 
-    def _lookup(self, at: list[str], home: list[str]) -> GitTreeEntry:
-        if at == home[: len(at)]:
+    def _lookup(self, at: list[str], root: list[str]) -> GitTreeEntry:
+        if at == root[: len(at)]:
             return _ROOT_ENTRY
-        if at[: len(home)] != home:
+        if at[: len(root)] != root:
             raise SourceError(_LEAVES_TREE)
         try:
-            return self.entries["/".join(at[len(home) :])]
+            return self.entries["/".join(at[len(root) :])]
         except KeyError:
             raise _read_error(errno.ENOENT) from None
 
@@ -171,9 +168,9 @@ _TEMPLATE_SUFFIX: Final = ".j2"
 
 @dataclass(frozen=True, slots=True)
 class GitTreeSource:
-    """Reads the YAML files below a folder at a commit; `known_files` are files that are at hand.
+    """Reads the YAML files below a folder at a commit; `known_files` are files in memory.
 
-    A known file of the same path and content is not read again: it is that very value.
+    A known file of the same path and content is not read again: the same object is returned.
     """
 
     folder: GitFolder
@@ -203,9 +200,9 @@ class GitTreeSource:
         return TreeFile(path, hashlib.sha256(content).hexdigest(), content)
 
     def _resolve_blob(self, path: str) -> str | SourceError | None:
-        """The id of the file's content, what is wrong with it, or None for what is not looked at.
+        """Return the id of the file's content, or its error, or None for an entry to ignore.
 
-        Links to folders are not followed, whatever their name.
+        Links to folders are not followed.
         """
         entry = self.folder.entries[path]
         if entry.is_folder:
@@ -231,15 +228,15 @@ class GitTreeSource:
 
 
 def blob_id(content: bytes, digits: int) -> str:
-    """Name content as git does, in a repository whose ids have so many digits."""
+    """Return the id that git gives to content, in a repository whose ids have so many digits."""
     algorithm = "sha1" if digits == _SHA1_DIGITS else "sha256"
-    made = hashlib.new(algorithm, b"blob %d\0" % len(content), usedforsecurity=False)
-    made.update(content)
-    return made.hexdigest()
+    digest = hashlib.new(algorithm, b"blob %d\0" % len(content), usedforsecurity=False)
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def read_templates_at(folder: GitFolder) -> dict[str, str]:
-    """Read the templates of a folder at a commit; none where the folder is not there.
+    """Read the templates of a folder at a commit; none if the folder does not exist.
 
     SourceError where a file is not text.
     """
@@ -262,7 +259,7 @@ def _decode_template(folder: GitFolder, name: str, content: bytes | None) -> str
 
 
 def files_by_path(files: Iterable[TreeFile]) -> dict[str, TreeFile]:
-    """What a tree holds, as `known` takes it."""
+    """Map files by path, as `GitTreeSource.known_files` needs them."""
     return {file.path: file for file in files}
 
 

@@ -3,16 +3,12 @@
 Of each it kept a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff --cached`
 as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where it was, as files.
 
-The one place that runs git: on what others have made, so with no configuration of anybody's.
-
-A patch in parts, so that what does not fit holds nothing else up. Pure.
+A patch is applied in parts, one for each file, so that a part that does not fit stops no other.
 """
 
 import os
 import re
 import shutil
-import subprocess  # noqa: TID251 - the one place of the mirror that starts git
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -21,74 +17,44 @@ import orjson
 from msgspec import Struct, field
 
 from reconcile.mirror.import_export.platform_layout import REPO_STATE, list_repositories
+from reconcile.runtime.git import NO_NETWORK, GitRepository
 
 _TIMEOUT: Final = 1800
-_SAFE_CONFIG: Final = (
-    "safe.bareRepository=explicit",
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.autocrlf=false",
-    "protocol.allow=never",
+_CONFIG: Final = (
+    *NO_NETWORK,
     "protocol.file.allow=always",
-    "fetch.recurseSubmodules=false",
+    "core.autocrlf=false",
     "gc.auto=0",
     "advice.detachedHead=false",
 )
+_ENVIRON: Final = {
+    "PATH": os.defpath,
+    "HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_COMMITTER_NAME": "reconcile-mirror",
+    "GIT_COMMITTER_EMAIL": "reconcile-mirror@localhost",
+}
 
 
 class GitError(Exception):
-    """Git has refused; the message is its own last line."""
+    """A git command failed; the message is the last line of its error output."""
 
 
 class GitRunner:
-    """Runs git in one directory."""
+    """Runs git in one directory, without the configuration of any user or of the system."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._repository = GitRepository(directory, directory, _ENVIRON, _CONFIG, _TIMEOUT)
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """Run one command and return what it prints; GitError if it fails or takes too long."""
-        command = [
-            "git",
-            *(word for setting in _SAFE_CONFIG for word in ("-c", setting)),
-            *arguments,
-        ]
-        try:
-            done = subprocess.run(  # noqa: S603 - git, with arguments that are no options
-                command,
-                cwd=self._directory,
-                env=_environment(),
-                input=stdin,
-                capture_output=True,
-                check=False,
-                timeout=_TIMEOUT,
-            )
-        except FileNotFoundError:
-            raise GitError("there is no git here") from None
-        except subprocess.TimeoutExpired:
-            raise GitError(f"git {arguments[0]} took longer than {_TIMEOUT} s") from None
-        if done.returncode:
-            raise GitError(_last_line(done.stderr) or f"git {arguments[0]} failed")
-        return done.stdout
-
-
-def _environment() -> Mapping[str, str]:
-    return {
-        "PATH": os.defpath,
-        "HOME": "/nonexistent",
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_COMMITTER_NAME": "reconcile-mirror",
-        "GIT_COMMITTER_EMAIL": "reconcile-mirror@localhost",
-    }
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+        """Run one command and return its output; GitError if it fails or takes too long."""
+        result = self._repository.run(*arguments, stdin=stdin)
+        if not result.ok:
+            raise GitError(result.reason)
+        return result.out
 
 
 _DIFF_START: Final = re.compile(rb"^diff --git ", re.MULTILINE)

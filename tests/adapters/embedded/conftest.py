@@ -1,4 +1,4 @@
-"""A clock that the test moves, and UIDs that count."""
+"""A clock that the test sets, and consecutive UIDs."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What the embedded cluster does beyond the port, or where real servers do not agree."""
+"""The embedded cluster outside of the port, and where versions of real servers differ."""
 
 import threading
 from typing import Any
@@ -59,8 +59,8 @@ def test_a_manager_keeps_its_time_until_it_changes_something(cluster, clock):
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
     clock.seconds += 60
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
-    edited = cluster.edit(ref_of_object(config_map("n")), [value("/data/b", "2")], "stranger")
-    assert times(edited) == {"reconcile": first, "stranger": clock.now()}
+    edited = cluster.edit(ref_of_object(config_map("n")), [value("/data/b", "2")], "other-manager")
+    assert times(edited) == {"reconcile": first, "other-manager": clock.now()}
 
 
 def test_objects_of_all_namespaces_can_be_listed(cluster):
@@ -76,25 +76,25 @@ def test_only_the_given_namespaces_are_there():
     with pytest.raises(NotFoundError, match='namespaces "b" not found'):
         cluster.apply(config_map("b"), OURS)
     with pytest.raises(NotFoundError, match='namespaces "b" not found'):
-        cluster.create(config_map("b"), "stranger")
+        cluster.create(config_map("b"), "other-manager")
     with pytest.raises(NotFoundError, match='namespaces "" not found'):
         EmbeddedCluster().apply(config_map(""), OURS)
 
 
 def test_a_name_that_is_taken_is_not_created_again(cluster):
-    cluster.create(config_map("n"), "stranger")
+    cluster.create(config_map("n"), "other-manager")
     with pytest.raises(ConflictError, match=r"create ConfigMap n/one: .* already exists"):
-        cluster.create(config_map("n"), "stranger")
+        cluster.create(config_map("n"), "other-manager")
 
 
-def test_an_object_of_an_unheard_kind_cannot_be_edited(cluster):
+def test_an_object_of_an_unknown_kind_cannot_be_edited(cluster):
     with pytest.raises(NotFoundError, match="Unheard"):
-        cluster.edit(ObjectRef("", "Unheard", "n", "one"), [], "stranger")
+        cluster.edit(ObjectRef("", "Unheard", "n", "one"), [], "other-manager")
 
 
-def test_what_nobody_has_claimed_is_claimed_before_the_first_apply(cluster):
+def test_fields_without_a_manager_belong_to_before_first_apply(cluster):
     cluster.apply(config_map("n"), OURS)
-    cluster.edit(ref_of_object(config_map("n")), [value("/data", {"a": "1"})], "stranger")
+    cluster.edit(ref_of_object(config_map("n")), [value("/data", {"a": "1"})], "other-manager")
     assert list(iter_managed_fields(cluster.get(CONFIG_MAP, "n", "one"))) == []
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map("n", data={"a": "2"}), OURS)
@@ -109,7 +109,7 @@ def test_an_empty_map_is_owned_as_newer_servers_have_it(cluster):
 
 def test_a_conflict_over_a_member_of_a_set_names_it(cluster):
     finalizers: dict[str, Any] = {"metadata": {"finalizers": ["a.b/c"]}}
-    cluster.create(config_map("n", **finalizers), "stranger")
+    cluster.create(config_map("n", **finalizers), "other-manager")
     without = cluster.apply(config_map("n"), OURS)
     assert without["metadata"]["finalizers"] == ["a.b/c"]
     assert field_names(without) == {'.metadata.finalizers[="a.b/c"]', ".metadata.finalizers"}
@@ -131,10 +131,29 @@ def field_names(obj):
         {"path": "/data/a", "value": "1"},
     ],
 )
-def test_an_operation_that_is_none_is_a_conflict(cluster, operation):
+def test_an_invalid_operation_is_a_conflict(cluster, operation):
     cluster.apply(config_map("n", data={"a": "1"}), OURS)
     with pytest.raises(ConflictError, match="edit ConfigMap n/one: the patch does not fit"):
-        cluster.edit(ref_of_object(config_map("n")), [operation], "stranger")
+        cluster.edit(ref_of_object(config_map("n")), [operation], "other-manager")
+
+
+def test_a_patch_that_does_not_fit_is_named_without_values(cluster):
+    cluster.apply(config_map("n", data={"a": "canary"}), OURS)
+    with pytest.raises(ConflictError) as refused:
+        cluster.edit(
+            ref_of_object(config_map("n")), [value("/data/a", "secret", "test")], "other-manager"
+        )
+    assert str(refused.value) == (
+        "edit ConfigMap n/one: the patch does not fit the current object: test /data/a"
+    )
+
+
+def test_a_patch_does_not_change_the_values_of_its_caller(cluster):
+    cluster.apply(config_map("n"), OURS)
+    operations = [value("/data", {}), value("/data/a", "1")]
+    edited = cluster.edit(ref_of_object(config_map("n")), operations, "other-manager")
+    assert edited["data"] == {"a": "1"}
+    assert operations == [value("/data", {}), value("/data/a", "1")]
 
 
 WRONG = {

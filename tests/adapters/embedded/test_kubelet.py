@@ -1,4 +1,4 @@
-"""The simulated node: what becomes of pods as time goes by."""
+"""The simulated node: the status of pods over time."""
 
 from dataclasses import replace
 from typing import Any

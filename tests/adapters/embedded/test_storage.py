@@ -1,4 +1,4 @@
-"""The state file: shared by processes, never half written, never another program's."""
+"""The state file: shared by processes, written atomically, never another program's file."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def opened(path, settings):
-    """Opens the file anew, as another process would."""
+    """Opens the file again, as another process would."""
     return lambda: EmbeddedCluster(path, settings)
 
 

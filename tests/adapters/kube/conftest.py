@@ -6,5 +6,5 @@ import trustme
 
 @pytest.fixture(scope="session")
 def authority():
-    """An authority that nobody else knows."""
+    """An authority that only these tests trust."""
     return trustme.CA()

@@ -1,4 +1,4 @@
-"""An API server that answers what a test says, behind requests' own adapter interface."""
+"""A fake API server with the responses of a test, as an adapter of requests."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A kubeconfig becomes a connection: everything in it that matters is used, the rest is refused."""
+"""From a kubeconfig to a connection: every field is used, or refused."""
 
 import base64
 import json
@@ -128,7 +128,7 @@ def test_a_token_a_token_file_and_a_plugin_are_taken_in_this_order(tmp_path):
     assert json.loads(token.removeprefix("Bearer "))["spec"] == {"interactive": False}
 
 
-def test_a_plugin_is_told_of_the_cluster_if_it_wants(tmp_path, authority):
+def test_a_plugin_gets_the_cluster_if_it_wants(tmp_path, authority):
     pem = authority.cert_pem.bytes()
     cluster = {
         "certificate-authority-data": base64.b64encode(pem).decode(),
@@ -150,7 +150,7 @@ def test_a_plugin_is_told_of_the_cluster_if_it_wants(tmp_path, authority):
     }
 
 
-def test_a_plugin_is_told_that_nothing_is_verified(tmp_path):
+def test_a_plugin_gets_the_setting_that_nothing_is_verified(tmp_path):
     made = opened(
         tmp_path,
         {"insecure-skip-tls-verify": True},
@@ -189,19 +189,19 @@ def test_a_password_in_the_url_is_refused_and_not_shown(tmp_path):
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ({"auth-provider": {"name": "gcp"}}, "auth-provider: Kubernetes has given it up; use an"),
-        ({"username": "a", "password": "canary"}, "username: Kubernetes has given up passwords"),
+        ({"auth-provider": {"name": "gcp"}}, "auth-provider: Kubernetes has removed it; use an"),
+        ({"username": "a", "password": "canary"}, "username: Kubernetes has removed passwords"),
         ({"as": "canary"}, "as: impersonation is not supported"),
         ({"as-groups": ["canary"]}, "as-groups: impersonation is not supported"),
         ({"token": 123}, "token: must be text; put it in quotes"),
-        ({"token": "canary\n\nX: y"}, "token: the token is empty or has characters"),
+        ({"token": "canary\n\nX: y"}, "token: the token is empty or has invalid characters"),
         ({"exec": "canary"}, "exec: must be a mapping"),
         ({"exec": {"args": ["canary"]}}, "exec.command: is missing"),
         (
             {"exec": {**PLUGIN, "apiVersion": "client.authentication.k8s.io/v1alpha1"}},
             "exec.apiVersion: must be one of client.authentication.k8s.io/v1, client.",
         ),
-        ({"exec": {**PLUGIN, "interactiveMode": "Always"}}, "exec.interactiveMode: Always cannot"),
+        ({"exec": {**PLUGIN, "interactiveMode": "Always"}}, "exec.interactiveMode: Always is not"),
         ({"exec": {**PLUGIN, "env": [{"name": "canary"}]}}, "exec.env: each entry needs a `name`"),
         ({"exec": {**PLUGIN, "env": ["canary"]}}, "exec.env: each entry needs a `name`"),
         ({"client-certificate-data": "Y2FuYXJ5"}, "client-certificate and client-key: one of the"),
@@ -213,7 +213,7 @@ def test_a_password_in_the_url_is_refused_and_not_shown(tmp_path):
         ({"client-certificate": "absent", "client-key": "absent"}, "client-certificate: '/"),
     ],
 )
-def test_what_cannot_be_spoken_is_refused_by_name_and_not_passed_over(tmp_path, user, words):
+def test_an_unsupported_field_is_refused_by_name_and_never_ignored(tmp_path, user, words):
     said = refused(tmp_path, user=user)
     assert said.startswith(words)
     assert "canary" not in said
@@ -225,7 +225,7 @@ def test_what_cannot_be_spoken_is_refused_by_name_and_not_passed_over(tmp_path, 
         ({"certificate-authority": "absent"}, "file does not exist"),
         (
             {"certificate-authority-data": "Y2FuYXJ5"},
-            "certificate-authority: no usable certificate",
+            "certificate-authority: no valid certificate",
         ),
         ({"certificate-authority-data": 5}, "certificate-authority: not a file name or base64"),
         (
@@ -241,9 +241,9 @@ def test_unusable_authorities_are_refused_by_name(tmp_path, cluster, words):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "no usable")]
+    ("content", "words"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "no valid")]
 )
-def test_an_authority_without_content_does_not_mean_everybody_elses(tmp_path, content, words):
+def test_an_empty_authority_does_not_mean_those_of_the_system(tmp_path, content, words):
     (tmp_path / "ca.pem").write_bytes(content)
     said = refused(tmp_path, {"certificate-authority": "ca.pem"})
     assert said.startswith(f"certificate-authority: {words}")

@@ -1,4 +1,4 @@
-"""Requests that bring no answer: what may pass by itself, and what somebody has to put right."""
+"""Requests without a response: temporary failures, and failures that the user must fix."""
 
 import contextlib
 import socket
@@ -39,7 +39,7 @@ def error_of(cluster):
         urllib3.exceptions.DecodeError("broken"),
     ],
 )
-def test_a_broken_exchange_may_pass(exception):
+def test_a_broken_exchange_is_retried(exception):
     error = error_of(talking_to(FakeServer(exception)))
     assert (type(error), error.retry_after) == (UnavailableError, 0.0)
     assert str(error).startswith(f"get ConfigMap team-a/one: {URL}: ")
@@ -57,7 +57,7 @@ def test_a_broken_exchange_may_pass(exception):
 def test_what_cannot_be_sent_does_not_pass(exception):
     error = error_of(talking_to(FakeServer(exception)))
     assert type(error) is ClusterError
-    assert "cannot be asked" in str(error)
+    assert "the request failed" in str(error)
 
 
 def test_the_innermost_reason_is_said_and_masked():
@@ -66,7 +66,7 @@ def test_the_innermost_reason_is_said_and_masked():
     error = error_of(
         talking_to(FakeServer(exception), mask=lambda text: text.replace("secret", "***"))
     )
-    assert str(error).endswith("no complete answer: *** reset")
+    assert str(error).endswith("no complete response: *** reset")
 
 
 def test_reasons_that_go_round_in_a_circle_end():
@@ -77,7 +77,7 @@ def test_reasons_that_go_round_in_a_circle_end():
 
 @contextlib.contextmanager
 def listening(answer):
-    """A server on a plain socket that sends these bytes to whoever asks; None for silence."""
+    """A server on a plain socket that sends these bytes to every client; None to send nothing."""
     [port] = ports.free(1)
     done = threading.Event()
     with socket.create_server(("127.0.0.1", port)) as listener:
@@ -109,7 +109,7 @@ def cluster_at(tmp_path, url, **options):
     )
 
 
-def test_nobody_listens(tmp_path):
+def test_a_closed_port(tmp_path):
     [port] = ports.free(1)
     error = error_of(cluster_at(tmp_path, f"http://127.0.0.1:{port}"))
     assert type(error) is UnavailableError
@@ -122,7 +122,7 @@ def test_silence_is_given_up_after_the_limit(tmp_path):
         limits = ConnectTimeouts(connect=1.0, read=0.05)
         error = error_of(cluster_at(tmp_path, f"http://127.0.0.1:{port}", timeouts=limits))
     assert type(error) is UnavailableError
-    assert "no answer in time" in str(error)
+    assert "no response in time" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ def test_a_server_without_tls_is_named_as_such(tmp_path):
     with listening(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as port:
         error = error_of(cluster_at(tmp_path, f"https://127.0.0.1:{port}"))
     assert type(error) is ClusterError
-    assert "no HTTPS server" in str(error)
+    assert "not an HTTPS server" in str(error)

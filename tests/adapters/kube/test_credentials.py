@@ -1,4 +1,4 @@
-"""Credentials are sent as they are now: read again when old, and once when they are refused."""
+"""Credentials are current: read again when they are old, and once after a refusal."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_token_is_sent_as_bearer():
     assert tokens(server) == ["Bearer secret"]
 
 
-def test_nobody_in_particular_sends_nothing():
+def test_without_credentials_nothing_is_sent():
     server = FakeServer(Reply())
     ask(server, FixedCredentials(Credential()))
     assert tokens(server) == [None]
@@ -126,8 +126,8 @@ def test_without_its_file_the_kubeconfigs_token_is_sent_and_the_certificate_alwa
     [
         (None, "cannot read the token: No such file"),
         (b"", "the token is empty"),
-        (b"one\r\nX-Evil: 1", "characters that no token has"),
-        ("tökén".encode(), "characters that no token has"),
+        (b"one\r\nX-Evil: 1", "has invalid characters"),
+        ("tökén".encode(), "has invalid characters"),
         (b"\xff", "not UTF-8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every refusal of an API server becomes the error that says what to do next."""
+"""Every unsuccessful response of an API server becomes an error that says what to do."""
 
 import email.utils
 import time
@@ -95,7 +95,9 @@ def test_a_patch_that_does_not_fit_is_a_conflict_although_it_is_a_422():
     words = "the server rejected our request due to an error in our request"
     cluster = talking_to(FakeServer(status(422, "Invalid", words)))
     operations = [{"op": "test", "path": "/metadata/uid", "value": "old"}]
-    with pytest.raises(ConflictError, match=r"patch Pod team-a/one: .* does not fit the object"):
+    with pytest.raises(
+        ConflictError, match=r"patch Pod team-a/one: .* does not fit the current object"
+    ):
         cluster.patch(POD, REF, operations, dry_run=False)
 
 
@@ -113,7 +115,7 @@ def test_a_body_unlike_the_schema_is_invalid_although_it_is_a_500():
     assert "7" not in str(error).partition("expected string")[2]
 
 
-def test_a_server_without_native_sidecars_is_told_with_the_way_out():
+def test_an_error_for_native_sidecars_says_what_to_set():
     words = (
         "failed to create typed patch object (team-a/one; v1, Kind=Pod): "
         '.spec.initContainers[name="sync"].restartPolicy: field not declared in schema'
@@ -183,7 +185,7 @@ def test_a_crippled_status_is_read_as_far_as_it_goes(body):
     assert str(error) == "apply Pod team-a/one: 429 Too Many Requests"
 
 
-def test_a_page_of_somebody_else_is_not_taken_for_an_absent_object():
+def test_a_page_of_another_server_does_not_mean_a_missing_object():
     error = error_of(Reply(404, b"<h1>default backend - 404</h1>"))
     assert type(error) is ClusterError
     assert "does not serve" in str(error)
@@ -219,7 +221,7 @@ def test_a_redirect_is_not_followed():
         ({}, {}, 0.0),
     ],
 )
-def test_the_servers_wish_for_a_pause_is_passed_on(headers, details, seconds):
+def test_the_servers_retry_after_is_passed_on(headers, details, seconds):
     body = status(429, "TooManyRequests", "slow down", **details).content
     assert error_of(Reply(429, body, headers)).retry_after == seconds
 
@@ -243,7 +245,7 @@ def test_secrets_are_masked_before_the_words_are_cut():
 def test_a_success_that_is_no_json_is_unavailable(body):
     error = error_of(Reply(200, body))
     assert type(error) is UnavailableError
-    assert str(error) == "apply Pod team-a/one: the answer is cut off or no JSON"
+    assert str(error) == "apply Pod team-a/one: the response is truncated or not JSON"
     assert error.__cause__ is None
 
 
@@ -254,14 +256,14 @@ def test_every_error_is_one_of_ours():
 RIGHT = 'pods "one" is forbidden: User "u" cannot create resource "pods" in API group "" in the '
 
 
-def test_a_missing_right_is_told_from_an_object_that_is_denied():
+def test_a_missing_permission_differs_from_a_denied_object():
     missing = error_of(status(403, "Forbidden", f'{RIGHT}namespace "team-a"', name="one"))
     assert (type(missing), missing.verb) == (ForbiddenError, "create")
     denied = error_of(status(403, "Forbidden", 'pods "one" is forbidden: exceeded quota: q'))
     assert (type(denied), denied.verb) == (AdmissionDeniedError, "")
 
 
-def test_credentials_that_are_not_accepted_are_no_missing_right():
+def test_rejected_credentials_are_not_a_missing_permission():
     assert error_of(status(401, "Unauthorized", "Unauthorized")).verb == ""
 
 
@@ -276,12 +278,12 @@ def test_credentials_that_are_not_accepted_are_no_missing_right():
         (status(404, "NotFound", "the server could not find the requested resource"), "KIND"),
     ],
 )
-def test_what_is_not_there_is_told(reply, absence):
+def test_a_missing_object_or_kind_is_reported(reply, absence):
     assert error_of(reply).reason is NotFoundReason[absence]
 
 
 @pytest.mark.parametrize("reason", ["", 'RBAC: clusterrole "x" not found'])
-def test_an_apply_that_may_not_create_is_told_so_although_the_server_gives_no_reason(reason):
+def test_a_missing_permission_to_create_is_named_although_the_server_gives_no_reason(reason):
     message = f'pods "one" is forbidden: {reason}'
     error = error_of(status(403, "Forbidden", message, name="one", kind="pods"))
     assert (type(error), error.verb) == (ForbiddenError, "create")

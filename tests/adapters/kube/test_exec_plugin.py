@@ -1,4 +1,4 @@
-"""Credential plugins are run by the contract, seldom, and without showing what they print."""
+"""Credential plugins run by the contract, only when needed, and their output is never shown."""
 
 import json
 import sys
@@ -60,14 +60,14 @@ def expiring(moment):
 
 
 @pytest.mark.parametrize("version", EXEC_API_VERSIONS)
-def test_both_versions_of_the_contract_are_spoken(runs, version):
+def test_both_versions_of_the_contract_are_supported(runs, version):
     made = credentials(plugin(runs, 'dict(token="t-%d" % number)', version))
     assert made.current().token == "t-1"
     spec = {"interactive": False}
     assert asked(runs) == [{"apiVersion": version, "kind": "ExecCredential", "spec": spec}]
 
 
-def test_a_plugin_may_be_told_of_the_cluster(runs):
+def test_a_plugin_can_get_the_cluster(runs):
     cluster = {"server": "https://one.example", "config": {"audience": "x"}}
     credentials(plugin(runs, "dict(token='t')", cluster_info=cluster)).current()
     assert asked(runs)[0]["spec"] == {"interactive": False, "cluster": cluster}
@@ -94,7 +94,7 @@ def test_an_expired_credential_is_not_used_when_the_plugin_fails(runs):
 
 
 @pytest.mark.parametrize("stamp", ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00.123456789+01:00"])
-def test_a_credential_is_made_anew_when_it_expires(runs, stamp):
+def test_an_expired_credential_is_renewed(runs, stamp):
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
     now = [noon - 1]
     made = credentials(plugin(runs, expiring(stamp)), time_of_day=lambda: now[0])
@@ -106,7 +106,7 @@ def test_a_credential_is_made_anew_when_it_expires(runs, stamp):
     assert len(asked(runs)) == 2
 
 
-def test_a_refused_credential_is_made_anew_once(runs):
+def test_a_refused_credential_is_renewed_once(runs):
     server = FakeServer(status(401, "Unauthorized", "no"), Reply())
     made = credentials(plugin(runs, 'dict(token="t-%d" % number)'))
     talking_to(server, made).get(Kind("v1", "Pod"), "a", "b")
@@ -153,19 +153,22 @@ def word(**fields):
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("canary", "printed no JSON"),
-        ('["canary"]', "printed no ExecCredential of client.authentication.k8s.io/v1"),
-        (word(kind="Canary"), "printed no ExecCredential"),
-        (word(apiVersion=V1BETA1), "printed no ExecCredential"),
+        ("canary", "did not print JSON"),
+        ('["canary"]', "did not print an ExecCredential of client.authentication.k8s.io/v1"),
+        (word(kind="Canary"), "did not print an ExecCredential"),
+        (word(apiVersion=V1BETA1), "did not print an ExecCredential"),
         (word(), "neither a token nor a client certificate"),
         (word(status="canary"), "neither a token nor a client certificate"),
         (word(status={"token": 1}), "neither a token nor a client certificate"),
         (word(status={"clientKeyData": "canary"}), "neither a token nor a client certificate"),
-        (word(status={"token": "canary\nX: y"}), "characters that no token has"),
-        (word(status={"token": "canary", "expirationTimestamp": "canary"}), "no time"),
+        (word(status={"token": "canary\nX: y"}), "has invalid characters"),
+        (
+            word(status={"token": "canary", "expirationTimestamp": "canary"}),
+            "invalid expirationTimestamp",
+        ),
     ],
 )
-def test_what_is_no_credential_is_refused_and_not_shown(output, words):
+def test_an_invalid_credential_is_refused_and_not_shown(output, words):
     with pytest.raises(ClusterError, match=words) as caught:
         credentials(printing(output)).current()
     assert "canary" not in str(caught.value)
@@ -173,7 +176,7 @@ def test_what_is_no_credential_is_refused_and_not_shown(output, words):
     assert caught.value.__cause__ is None
 
 
-def test_a_failure_shows_what_the_plugin_complains_of_masked_and_cut():
+def test_a_failure_shows_the_plugins_error_output_masked_and_truncated():
     program = "import sys; sys.stderr.write('log in first: hunter2 ' + 'x' * 1000); sys.exit(3)"
     made = running(f"print('canary'); {program}")
     with pytest.raises(ClusterError) as caught:
@@ -203,8 +206,8 @@ def test_a_plugin_that_does_not_end_is_ended_with_all_its_children(tmp_path):
     assert state in {"gone", "Z", "X"}
 
 
-def test_nobody_is_asked_for_input():
-    with pytest.raises(ClusterError, match="printed no JSON"):
+def test_a_plugin_gets_no_input():
+    with pytest.raises(ClusterError, match="did not print JSON"):
         credentials(running("import sys; sys.exit(len(sys.stdin.read()))")).current()
 
 

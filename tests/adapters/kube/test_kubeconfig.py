@@ -1,4 +1,4 @@
-"""The cluster is found as kubectl finds it, and errors say what is known instead."""
+"""The cluster is found as kubectl finds it; errors name the available contexts."""
 
 import json
 
@@ -90,13 +90,13 @@ def test_a_context_may_have_no_user(tmp_path):
     assert found(str(tmp_path / "config")).user == {}
 
 
-def test_an_unknown_context_is_named_with_the_known_ones(tmp_path):
+def test_an_unknown_context_is_named_with_the_available_ones(tmp_path):
     path = written(tmp_path / "config", SERVER)
-    assert refused(str(path), "prod") == f'{path}: no context "prod"; known are: main'
+    assert refused(str(path), "prod") == f'{path}: no context "prod"; available: main'
 
 
 def test_a_context_is_not_looked_for_in_the_pods_account(tmp_path):
-    assert 'no context "prod"; known are: none' in refused(None, "prod", HOME=str(tmp_path))
+    assert 'no context "prod"; available: none' in refused(None, "prod", HOME=str(tmp_path))
 
 
 def test_without_a_current_context_one_has_to_be_chosen(tmp_path):
@@ -111,7 +111,7 @@ def test_a_context_that_leads_nowhere_is_named(tmp_path, section):
     content = document(SERVER)
     content["contexts"][0]["context"][section] = "elsewhere"
     (tmp_path / "config").write_text(json.dumps(content))
-    assert f'no {section} "elsewhere"; known are: main' in refused(str(tmp_path / "config"))
+    assert f'no {section} "elsewhere"; available: main' in refused(str(tmp_path / "config"))
 
 
 def test_a_context_without_a_cluster_is_named(tmp_path):
@@ -123,13 +123,13 @@ def test_a_context_without_a_cluster_is_named(tmp_path):
 
 def test_a_file_that_is_asked_for_has_to_be_there(tmp_path):
     path = tmp_path / "absent"
-    assert refused(str(path), HOME=str(tmp_path)) == f"{path}: there is no such kubeconfig"
+    assert refused(str(path), HOME=str(tmp_path)) == f"{path}: the kubeconfig does not exist"
 
 
 def test_a_tilde_is_the_home_folder(tmp_path):
     written(tmp_path / "config", SERVER)
     assert found("~/config", HOME=str(tmp_path)).cluster == SERVER
-    assert refused("~/config") == "~/config: there is no such kubeconfig"
+    assert refused("~/config") == "~/config: the kubeconfig does not exist"
 
 
 def test_a_name_that_no_file_can_have_is_named():

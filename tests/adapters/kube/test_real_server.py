@@ -1,4 +1,4 @@
-"""What the adapter relies on, asked of a real API server; the port's own suite is in contracts/."""
+"""The adapter with a real API server; the suite of the port is in contracts/."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -264,8 +264,8 @@ def test_an_immutable_field_is_named_and_the_spec_is_not_shown(cluster, namespac
     assert "canary" not in str(caught.value)
 
 
-def test_a_stranger_is_told_what_is_missing(plane, namespace):
-    stranger = connect(str(plane.kubeconfig("stranger")), None)
+def test_a_user_without_permission_gets_a_forbidden_error(plane, namespace):
+    unprivileged = connect(str(plane.kubeconfig("stranger")), None)
     with pytest.raises(ForbiddenError, match=r'list ConfigMap .* User "stranger" cannot list'):
-        list(stranger.list(CONFIG_MAP, namespace, {}))
-    stranger.close()
+        list(unprivileged.list(CONFIG_MAP, namespace, {}))
+    unprivileged.close()

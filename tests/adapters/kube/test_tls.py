@@ -1,4 +1,4 @@
-"""Connections trust the kubeconfig's authority alone, and show its client certificate."""
+"""Connections trust only the kubeconfig's authority, and present its client certificate."""
 
 import contextlib
 import ssl
@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         shown = self.connection.getpeercert() or {}
         names = [value for kind, value in shown.get("subjectAltName", ()) if kind == "DNS"]
-        body = f'{{"gitVersion": "{",".join(names) or "nobody"}"}}'.encode()
+        body = f'{{"gitVersion": "{",".join(names) or "anonymous"}"}}'.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -103,7 +103,7 @@ def test_the_kubeconfigs_authority_is_trusted_whatever_the_environment_says(
 ):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/absent")
     monkeypatch.setenv("PYKUBE_SSL_CERTIFICATE_AUTHORITY", "/absent")
-    assert version(tmp_path, {"server": local, "certificate-authority": ca_file}) == "nobody"
+    assert version(tmp_path, {"server": local, "certificate-authority": ca_file}) == "anonymous"
 
 
 @pytest.mark.parametrize("authorities", ["another", "the system's"])
@@ -129,11 +129,11 @@ def test_the_servers_name_is_checked(tmp_path, named, ca_file):
 
 def test_another_name_may_be_expected(tmp_path, named, ca_file):
     cluster = {"server": named, "certificate-authority": ca_file}
-    assert version(tmp_path, {**cluster, "tls-server-name": "inside.example"}) == "nobody"
+    assert version(tmp_path, {**cluster, "tls-server-name": "inside.example"}) == "anonymous"
 
 
 def test_nothing_is_verified_if_the_kubeconfig_says_so(tmp_path, named):
-    assert version(tmp_path, {"server": named, "insecure-skip-tls-verify": True}) == "nobody"
+    assert version(tmp_path, {"server": named, "insecure-skip-tls-verify": True}) == "anonymous"
 
 
 def test_a_client_certificate_is_shown_and_leaves_no_file(

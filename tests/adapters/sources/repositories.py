@@ -1,4 +1,4 @@
-"""Git repositories for tests, untouched by whatever the machine configures."""
+"""Git repositories for tests, independent of the configuration of the machine."""
 
 import os
 import subprocess

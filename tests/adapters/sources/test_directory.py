@@ -13,7 +13,7 @@ from reconcile.engine.desired import DesiredBuilder
 from tests.session_files import SHIPPED, session_text
 
 DEEP = 1200
-"""More levels than Python's stack takes; their path is within what the system takes."""
+"""More levels than Python's stack allows; the system still allows the path."""
 
 
 @pytest.fixture
@@ -116,23 +116,23 @@ def test_a_link_that_leaves_the_tree_is_not_followed(root, tmp_path, target):
 
 def test_a_link_through_a_link_that_leaves_the_tree_is_not_followed(root, tmp_path):
     write(tmp_path / "outside/a.yaml", "secret")
-    (root / ".door").symlink_to(tmp_path / "outside")
-    (root / "team-a/a.yaml").symlink_to("../.door/a.yaml")
+    (root / ".link").symlink_to(tmp_path / "outside")
+    (root / "team-a/a.yaml").symlink_to("../.link/a.yaml")
     assert problem(root).startswith("is a link that leaves the tree")
 
 
-def test_a_tree_beside_with_a_longer_name_is_outside(root, tmp_path):
+def test_a_sibling_folder_with_a_longer_name_is_outside(root, tmp_path):
     write(tmp_path / "desired-other/a.yaml", "secret")
     (root / "team-a/a.yaml").symlink_to(tmp_path / "desired-other/a.yaml")
     assert problem(root).startswith("is a link that leaves the tree")
 
 
-def test_a_link_to_nothing_is_told(root):
+def test_a_broken_link_is_reported(root):
     (root / "team-a/a.yaml").symlink_to("nothing")
     assert problem(root) == "cannot be read: No such file or directory"
 
 
-def test_a_link_to_itself_is_told(root):
+def test_a_link_to_itself_is_reported(root):
     (root / "team-a/a.yaml").symlink_to("a.yaml")
     assert problem(root) == "cannot be read: Too many levels of symbolic links"
 
@@ -144,7 +144,7 @@ def test_a_link_to_a_folder_is_not_followed(root, name):
     assert files(root)[name] == "is a link to a folder, which is not followed: make it a folder"
 
 
-def test_a_link_to_a_folder_outside_is_told_as_that(root, tmp_path):
+def test_a_link_to_a_folder_outside_is_reported(root, tmp_path):
     (tmp_path / "outside").mkdir()
     (root / "team-b").symlink_to(tmp_path / "outside")
     assert problem(root).startswith("is a link that leaves the tree")
@@ -159,10 +159,10 @@ def test_a_folder_that_is_a_link_stops_pruning_everywhere(root, tmp_path):
     assert "" in desired.unreadable
 
 
-# What is no file of reasonable size
+# Files that are not regular or too large
 
 
-def test_a_file_over_the_limit_is_told(root):
+def test_a_file_over_the_limit_is_reported(root):
     write(root / "team-a/a.yaml", "a" * (MAX_FILE_BYTES + 1))
     assert problem(root) == "is larger than 1 MiB: split it"
 
@@ -187,36 +187,36 @@ def test_a_device_is_not_read(root):
     assert problem(root).startswith("is a link that leaves the tree")
 
 
-def test_a_file_that_may_not_be_read_is_told(root):
+def test_an_unreadable_file_is_reported(root):
     path = write(root / "team-a/a.yaml")
     path.chmod(0)
-    with as_somebody_else(root):
+    with as_another_user(root):
         assert problem(root) == "cannot be read: Permission denied"
 
 
-def test_a_folder_that_may_not_be_read_is_told(root):
+def test_an_unreadable_folder_is_reported(root):
     write(root / "team-a/a.yaml")
     (root / "team-a").chmod(0)
-    with as_somebody_else(root):
+    with as_another_user(root):
         assert problem(root) == "cannot be read: Permission denied"
     (root / "team-a").chmod(0o700)
 
 
-class as_somebody_else:  # noqa: N801 - reads as a context
+class as_another_user:  # noqa: N801 - reads as a context
     """Give up root's rights for a while: root may read everything."""
 
     def __init__(self, root):
-        self._nobody = 65534
+        self._other_uid = 65534
         for folder in (root, *root.parents):
             if os.geteuid() == 0 and folder.is_relative_to(tempfile.gettempdir()):
                 folder.chmod(folder.stat().st_mode | 0o755)
 
     def __enter__(self):
         if os.geteuid() == 0:
-            os.seteuid(self._nobody)
+            os.seteuid(self._other_uid)
 
     def __exit__(self, *_):
-        if os.geteuid() == self._nobody:
+        if os.geteuid() == self._other_uid:
             os.seteuid(0)
 
 
@@ -256,7 +256,7 @@ def test_templates_of_a_later_folder_replace_and_add(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff", None])
-def test_templates_that_are_no_text_are_told_with_their_name(tmp_path, content):
+def test_an_error_names_a_template_that_is_not_text(tmp_path, content):
     path = tmp_path / "odd.yaml.j2"
     if content is None:
         path.mkdir()
@@ -266,12 +266,12 @@ def test_templates_that_are_no_text_are_told_with_their_name(tmp_path, content):
         read_templates(tmp_path)
 
 
-def test_a_folder_of_templates_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_of_templates_is_an_error(tmp_path):
     with pytest.raises(SourceError, match="nowhere"):
         read_templates(tmp_path / "nowhere")
 
 
-def test_a_template_with_a_name_that_is_not_utf_8_is_told(tmp_path):
+def test_a_template_with_a_name_that_is_not_utf_8_is_an_error(tmp_path):
     write(tmp_path / "\udcff.yaml.j2")
     with pytest.raises(SourceError, match="its name and its content must be UTF-8"):
         read_templates(tmp_path)

@@ -1,4 +1,4 @@
-"""Which commit a folder is at."""
+"""The commit that a folder is at."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def test_a_clean_folder_is_at_its_commit(repository):
     assert read_revision(repository) == head(repository)
 
 
-def test_what_is_changed_elsewhere_is_of_no_account(repository):
+def test_changes_elsewhere_are_ignored(repository):
     (repository / "other.txt").write_text("2")
     assert read_revision(repository / "desired") == head(repository)
     assert read_revision(repository) == f"{head(repository)}-dirty"
@@ -93,16 +93,14 @@ def test_a_work_tree_of_its_own_is_known(repository, tmp_path):
     assert read_revision(tmp_path / "second/desired") == head(repository)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
-def test_a_checkout_that_belongs_to_somebody_else_is_known(repository):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of files")
+def test_a_checkout_of_another_user_is_accepted(repository):
     for path in (repository, *repository.rglob("*")):
         os.chown(path, 65534, 65534)
     assert read_revision(repository / "desired") == head(repository)
 
 
-def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
-    repository, tmp_path, monkeypatch
-):
+def test_variables_of_a_hook_of_another_repository_are_ignored(repository, tmp_path, monkeypatch):
     """Git sets these for its hooks, and a hook is a good place for a diff."""
     other = tmp_path / "other"
     other.mkdir()

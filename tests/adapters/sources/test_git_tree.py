@@ -1,4 +1,4 @@
-"""A folder at a commit: which commit, what is read of it, and what nobody may make git do."""
+"""A folder at a commit: which commit, which files, and programs that git must not run."""
 
 import os
 import shutil
@@ -65,12 +65,12 @@ def test_every_name_that_git_knows_is_a_commit(repository):
         "HEAD..HEAD",
     ],
 )
-def test_what_is_no_commit_is_told_with_what_to_do(repository, name):
-    with pytest.raises(SourceError, match="is no commit here: name a branch, a tag or a commit"):
+def test_an_unknown_commit_is_an_error_with_advice(repository, name):
+    with pytest.raises(SourceError, match="is not a commit here: name a branch, a tag or a commit"):
         resolve_commit(find_checkout(repository.desired), name)
 
 
-def test_a_shallow_clone_is_told_to_fetch(repository, tmp_path):
+def test_a_shallow_clone_gets_the_advice_to_fetch(repository, tmp_path):
     repository.commit("second")
     clone = tmp_path / "clone"
     repository.git("clone", "-q", "--depth=1", f"file://{repository.top}", str(clone))
@@ -114,7 +114,7 @@ def test_the_commit_is_read_and_not_what_is_there_now(repository):
     assert contents(tree) == {"a/x.yaml": b"x: 1\n", "a/y.yaml": b"y: 1\n"}
 
 
-def test_what_is_at_hand_is_not_read_again(repository):
+def test_a_known_file_is_not_read_again(repository):
     (repository.desired / "a/x.yaml").write_text("x: 2\n")
     known = files_by_path(DirectorySource(repository.desired).read().files)
     tree = GitTreeSource(folder_at(repository), known).read()
@@ -138,13 +138,13 @@ def test_a_folder_that_is_not_there_is_empty(repository):
     assert (tree.files, tree.folders) == ((), ())
 
 
-def test_what_is_no_folder_at_the_commit_is_told(repository):
+def test_a_path_that_is_not_a_folder_at_the_commit_is_an_error(repository):
     shutil.rmtree(repository.desired)
     repository.desired.write_text("a file")
     repository.commit()
     repository.desired.unlink()
     repository.desired.mkdir()
-    with pytest.raises(SourceError, match="is no folder at"):
+    with pytest.raises(SourceError, match="is not a folder at"):
         GitTreeSource(folder_at(repository)).read()
 
 
@@ -175,7 +175,7 @@ def test_content_has_the_id_that_git_gives_it(repository, content):
     assert blob_id(content, 40) == repository.git("hash-object", "--no-filters", str(path))
 
 
-def test_content_that_the_clone_lacks_is_told(repository):
+def test_content_that_the_clone_lacks_is_an_error(repository):
     blob = blob_id(b"x: 1\n", 40)
     (repository.top / ".git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(SourceError, match=r"lacks some content .*git fetch"):
@@ -216,7 +216,7 @@ def test_templates_are_read_at_the_commit(repository):
         (b"x.j2", b"#" * ((1 << 20) + 1), "larger than"),
     ],
 )
-def test_a_template_that_is_no_text_is_told(repository, name, content, said):
+def test_a_template_that_is_not_text_is_an_error(repository, name, content, said):
     folder = repository.top / "templates"
     folder.mkdir()
     (folder / os.fsdecode(name)).write_bytes(content)
@@ -225,7 +225,7 @@ def test_a_template_that_is_no_text_is_told(repository, name, content, said):
         read_templates_at(folder_at(repository, folder=folder))
 
 
-# What nobody may make git do
+# Programs that git must not run
 
 
 @pytest.mark.parametrize(
@@ -249,9 +249,7 @@ def test_nothing_that_the_repository_configures_is_run(repository, tmp_path, set
     assert not canary.exists()
 
 
-def test_what_a_hook_of_another_repository_has_set_is_of_no_account(
-    repository, tmp_path, monkeypatch
-):
+def test_variables_of_a_hook_of_another_repository_are_ignored(repository, tmp_path, monkeypatch):
     other = Repository(tmp_path / "other")
     other.commit()
     monkeypatch.setenv("GIT_DIR", str(other.top / ".git"))

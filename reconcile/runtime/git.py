@@ -1,0 +1,103 @@
+"""Runs git in one repository, so that the repository's files never run a program.
+
+Every use of git in the package goes through here: reading desired files at a commit, finding the
+base of a pull request, restoring the repositories of an imported session.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_NOT_STARTED: Final = 127
+_TIMED_OUT: Final = 124
+_SAFE_CONFIG: Final = (
+    "safe.bareRepository=explicit",
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "fetch.recurseSubmodules=false",
+)
+NO_NETWORK: Final = ("protocol.allow=never",)
+"""Configuration that refuses every transport: objects that a clone lacks are not fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitResult:
+    """How a git command ended: exit code, output and error output.
+
+    127 stands for a git that could not be started, 124 for one that took too long.
+    """
+
+    code: int
+    out: bytes = field(repr=False)
+    err: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command succeeded."""
+        return self.code == 0
+
+    @property
+    def text(self) -> str:
+        """The output without its last line end; bytes that are not UTF-8 become surrogates."""
+        return self.out.decode(errors="surrogateescape").rstrip("\n")
+
+    @property
+    def reason(self) -> str:
+        """Why the command failed: the last line of its error output, or its exit code."""
+        lines = self.err.decode(errors="backslashreplace").strip().splitlines()
+        return lines[-1] if lines else f"git ended with exit code {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class GitRepository:
+    """A repository, and how git is run in it.
+
+    Naming the repository keeps git from searching for one. A search would accept tracked files
+    that look like a bare repository (HEAD, config, objects, refs), and run the programs that their
+    config names. It would also refuse a checkout that another user owns, for example the user of
+    an init container.
+
+    Attributes:
+        top: The top of the work tree, which contains `.git`.
+        folder: The working directory of git.
+        environ: The environment of git; no terminal prompt is ever made.
+        config: Further `name=value` settings.
+        timeout: Seconds after which a command is killed.
+    """
+
+    top: Path
+    folder: Path
+    environ: Mapping[str, str] = field(repr=False)
+    config: tuple[str, ...] = NO_NETWORK
+    timeout: float = 30.0
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> GitResult:
+        """Run one git command to its end; raises nothing, the result says what went wrong."""
+        try:
+            done = subprocess.run(  # noqa: S603 - a fixed program, arguments after options
+                self._build_command(arguments),
+                cwd=self.folder,
+                env={**self.environ, "GIT_TERMINAL_PROMPT": "0"},
+                input=stdin,
+                capture_output=True,
+                timeout=self.timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            message = f"git {arguments[0]} took longer than {self.timeout:g} s"
+            return GitResult(_TIMED_OUT, b"", message.encode())
+        except (OSError, ValueError) as error:
+            return GitResult(_NOT_STARTED, b"", f"git cannot be started: {error}".encode())
+        return GitResult(done.returncode, done.stdout, done.stderr)
+
+    def _build_command(self, arguments: tuple[str, ...]) -> list[str]:
+        options = [part for each in (*_SAFE_CONFIG, *self.config) for part in ("-c", each)]
+        repository = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
+        return ["git", "--no-optional-locks", *options, *repository, *arguments]
+
+
+def find_work_tree(folder: Path) -> Path | None:
+    """Find the nearest folder with a `.git`: `folder` itself or one above it."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)

@@ -1,0 +1,78 @@
+"""Git in one named repository, without hooks and without programs of the repository's config."""
+
+import os
+import subprocess
+
+import pytest
+
+from reconcile.runtime.git import GitRepository, find_work_tree
+
+ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, env=ENVIRON)
+    return tmp_path
+
+
+def test_a_command_returns_its_output(folder):
+    result = GitRepository(folder, folder, ENVIRON).run("hash-object", "--stdin", stdin=b"a")
+    assert (result.ok, result.text) == (True, "2e65efe2a145dda7ee51d1741299f848e5bf752e")
+
+
+def test_a_failed_command_returns_its_last_line(folder):
+    result = GitRepository(folder, folder, ENVIRON).run("cat-file", "-t", "absent")
+    assert not result.ok
+    assert result.reason == "fatal: Not a valid object name absent"
+
+
+def test_a_failure_without_a_message_returns_the_exit_code(folder):
+    result = GitRepository(folder, folder, ENVIRON).run("rev-parse", "-q", "--verify", "HEAD")
+    assert result.reason == "git ended with exit code 1"
+
+
+def test_a_missing_git_is_a_result(folder):
+    result = GitRepository(folder, folder, {"PATH": "/nonexistent"}).run("version")
+    assert result.code == 127
+    assert "git cannot be started: " in result.reason
+
+
+def test_an_argument_that_no_process_can_get_is_a_result(folder):
+    assert GitRepository(folder, folder, ENVIRON).run("cat-file", "-t", "a\0b").code == 127
+
+
+def test_a_slow_command_is_killed(folder):
+    repository = GitRepository(folder, folder, ENVIRON, timeout=0.2)
+    result = repository.run("-c", "alias.wait=!sleep 5", "wait")
+    assert result.code == 124
+    assert result.reason == "git -c took longer than 0.2 s"
+
+
+def test_only_the_named_repository_is_used(folder):
+    inner = folder / "inner"
+    inner.mkdir()
+    assert not GitRepository(inner, inner, ENVIRON).run("rev-parse", "--git-dir").ok
+
+
+def test_hooks_do_not_run(folder):
+    hook = folder / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {folder}/ran\n")
+    hook.chmod(0o755)
+    person = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    repository = GitRepository(folder, folder, ENVIRON)
+    assert repository.run(*person, "commit", "-q", "--allow-empty", "-m", "one").ok
+    assert not (folder / "ran").exists()
+
+
+def test_transports_are_refused_by_default(folder):
+    list_remote = ("ls-remote", f"file://{folder}")
+    assert "not allowed" in GitRepository(folder, folder, ENVIRON).run(*list_remote).reason
+    assert GitRepository(folder, folder, ENVIRON, config=()).run(*list_remote).ok
+
+
+def test_the_work_tree_is_found_from_below(folder):
+    (folder / "a/b").mkdir(parents=True)
+    assert find_work_tree(folder / "a/b") == folder
+    assert find_work_tree(folder.parent) is None
