@@ -194,7 +194,7 @@ def test_no_plan_names_what_is_neither_desired_nor_ours(world, policy, prune):
         match action:
             case Create():
                 assert change.ref in refs
-                assert change.ref not in strangers.taken or isinstance(change, Hold)
+                assert change.ref not in strangers.conflicts or isinstance(change, Hold)
             case Delete():
                 assert change.ref in owned_refs - refs
             case _:
