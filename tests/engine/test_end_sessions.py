@@ -106,7 +106,7 @@ def test_a_pod_that_never_goes_is_named_and_its_session_waits():
     passed = world.apply(folders=["team-a"])
     assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
     assert passed.messages[0] == (
-        "Pod team-a/one-runner is still ending; the next pass goes on when it is gone"
+        "Pod team-a/one-runner is still ending; the next pass continues when it is gone"
     )
     assert len(passed.of(Status.SKIPPED)) == 5
     grace = world.get("Pod", "one-runner")["metadata"]["deletionGracePeriodSeconds"]
