@@ -131,11 +131,6 @@ class Replace:
         """The object's identity."""
         return self.manifest.ref
 
-    @property
-    def forced_by(self) -> tuple[FieldChange, ...]:
-        """The fields that cannot be changed in place."""
-        return tuple(change for change in self.fields if isinstance(change.effect, ForcesReplace))
-
 
 class DeleteReason(Enum):
     """Why an object is no longer wanted."""

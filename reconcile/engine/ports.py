@@ -1,8 +1,8 @@
 """The doors to the outside as the engine sees them; every adapter passes one contract suite."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 
@@ -52,12 +52,6 @@ class Cluster(Protocol):
         ConflictError with `owners` where a field belongs to another manager; InvalidError where the
         object is refused; NotFoundError where the namespace or the kind is not there.
         """
-        ...
-
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        """Carry out a JSON Patch; errors as for `apply`, NotFoundError where it is not there."""
         ...
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:

@@ -4,9 +4,9 @@ All that is repeated is safe to repeat: reads, applies (the same body gives the 
 deletes with a UID.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from reconcile.core.errors import UnavailableError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
@@ -53,11 +53,6 @@ class RetryingCluster:
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         return self._call(lambda: self._inner.apply(body, options))
-
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        return self._inner.patch(kind, ref, operations, dry_run=dry_run)
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         return self._call(lambda: self._inner.delete(kind, ref, uid))

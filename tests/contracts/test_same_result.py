@@ -11,6 +11,7 @@ from reconcile.core.fields.managed_fields import iter_managed_fields, iter_owned
 from reconcile.engine.ports import ApplyOptions
 from tests.contracts import worlds
 from tests.contracts.bodies import config_map, kind_of, pod, ref, service
+from tests.live_patch import patch_object
 
 pytestmark = pytest.mark.cluster
 
@@ -93,7 +94,7 @@ def carried_out(world, history, name):
     for write, options in history:
         try:
             if options is None:
-                yield seen(world.cluster.patch(kind_of(known), ref(known), [write], dry_run=False))
+                yield seen(patch_object(world.cluster, kind_of(known), ref(known), [write]))
                 continue
             make, fields = write
             known = make(world.namespace, fields)

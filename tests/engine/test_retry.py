@@ -75,13 +75,6 @@ def test_a_list_that_breaks_in_its_middle_gives_nothing_out_twice(verb):
     assert len(flaky.log) == 3
 
 
-def test_a_patch_is_never_repeated_since_it_may_not_give_the_same_twice():
-    cluster, flaky, _ = retrying(Times(AWAY, "patch"))
-    with pytest.raises(UnavailableError):
-        cluster.patch(CONFIG_MAP, REF, [], dry_run=True)
-    assert len(flaky.log) == 1
-
-
 def test_waits_double_up_to_the_longest():
     cluster, _, clock = retrying(
         Times(AWAY, "get", times=6),

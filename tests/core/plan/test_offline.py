@@ -8,6 +8,7 @@ from reconcile.core.changes import (
     Delete,
     DeleteReason,
     FieldChange,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -176,7 +177,7 @@ def test_a_field_that_is_given_up_is_removed():
 def test_an_address_of_ones_own_needs_another_service():
     (change,) = one(service(), service(clusterIP="10.0.0.9"))
     assert isinstance(change, Replace)
-    (field,) = change.forced_by
+    (field,) = [each for each in change.fields if isinstance(each.effect, ForcesReplace)]
     assert isinstance(field, FieldChange)
     assert field.before == "(allotted by the server)"
 

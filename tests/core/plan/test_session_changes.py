@@ -7,6 +7,7 @@ from reconcile.core.changes import (
     DeleteReason,
     Drift,
     FieldChange,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -158,7 +159,9 @@ def test_a_field_that_cannot_change_replaces_the_object_and_is_named(strategy):
     pending = [in_phase(each, "Pending") for each in live_session(before)[1:]]
     replace = only(changes([after], [*live_session(before)[:1], *pending]), "Pod")
     assert isinstance(replace, Replace)
-    assert [field.path for field in replace.forced_by] == ["spec.nodeName"]
+    assert [f.path for f in replace.fields if isinstance(f.effect, ForcesReplace)] == [
+        "spec.nodeName"
+    ]
     assert len(replace.fields) == 2
 
 
