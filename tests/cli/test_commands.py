@@ -38,7 +38,7 @@ def test_apply_makes_it_so_and_a_second_pass_has_nothing_to_do(tree):
     assert again.out.startswith(NOTHING)
     second = tree.go("apply")
     assert second.code == 0
-    assert "6 unchanged" in [line for line in second.out.splitlines() if "Plan: " in line][0]
+    assert "6 unchanged" in next(line for line in second.out.splitlines() if "Plan: " in line)
     assert "6 unchanged" in summary(second)
     assert tree.state.read_bytes() == before
 
