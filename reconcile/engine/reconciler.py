@@ -49,7 +49,7 @@ class PassPlan:
 
     @property
     def live_inventory(self) -> Inventory:
-        """The kinds and namespaces of all objects that exist, or may exist unread."""
+        """The kinds and namespaces of all objects that exist or may exist."""
         return self.unreadable | build_inventory(
             (s.kind, s.ref) for s in self.live_state.objects.values()
         )

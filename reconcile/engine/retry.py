@@ -1,7 +1,7 @@
-"""A Cluster that tries again what may pass by itself: throttling, failures, broken connections.
+"""A Cluster that retries temporary errors: throttling, server failures, broken connections.
 
-All that is repeated is safe to repeat: reads, applies (the same body gives the same object) and
-deletes with a UID.
+Every request is safe to repeat: reads, applies (the same body gives the same object) and deletes
+with a UID.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,10 +17,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class RetryBackoff:
-    """How long to go on: waits double from `initial_seconds` to at most `max_seconds` seconds.
+    """When to retry: waits double from `initial_seconds` to at most `max_seconds` seconds.
 
     Six tries with waits of at most 0.5 + 1 + 2 + 4 + 8 seconds outlast an API server's restart.
-    What the server itself wishes for is obeyed up to `max_retry_after` seconds.
+    A delay that the server requests is obeyed up to `max_retry_after` seconds.
     """
 
     max_attempts: int = 6
@@ -29,7 +29,7 @@ class RetryBackoff:
     max_retry_after: float = 300.0
 
     def delay(self, failures: int, jitter: float, retry_after: float) -> float:
-        """Seconds to wait after so many failures; at least what the server wished for."""
+        """The seconds to wait after this many failures; at least what the server requests."""
         ceiling = min(self.max_seconds, self.initial_seconds * 2.0 ** (failures - 1))
         return max(min(retry_after, self.max_retry_after), ceiling * (0.5 + jitter / 2))
 
@@ -67,14 +67,14 @@ class RetryingCluster:
                 self._wait(failures, error)
 
     def _iterate(self, request: Callable[[], Iterator[KubeObject]]) -> Iterator[KubeObject]:
-        """Begin a list again where it broke, without giving out anything twice."""
-        given: set[str] = set()
+        """Restart a list that broke, without yielding an object twice."""
+        yielded: set[str] = set()
         failures = 0
         while True:
             try:
                 for body in request():
-                    if body["metadata"]["uid"] not in given:
-                        given.add(body["metadata"]["uid"])
+                    if body["metadata"]["uid"] not in yielded:
+                        yielded.add(body["metadata"]["uid"])
                         yield body
             except UnavailableError as error:
                 failures += 1

@@ -1,4 +1,4 @@
-"""A clock that only moves when somebody waits, and a cluster that fails when it is told to."""
+"""A clock that only advances when a caller waits, and a cluster with injected faults."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def nth(number, error, *, late=False) -> Faults:
 
 @dataclass
 class Times:
-    """Fail the first `times` calls of a verb, of a kind, on a name or in a namespace, if told."""
+    """Fail the first `times` calls of a verb, of a kind, on a name or in a namespace, if given."""
 
     error: ClusterError
     verb: str
@@ -101,10 +101,10 @@ always = 1_000_000
 
 @dataclass
 class FlakyCluster:
-    """A Cluster that asks before each call whether it is to fail, and keeps a log of all calls.
+    """A Cluster that may fail at each call, and keeps a log of all calls.
 
-    `before` is called with each call before it is made: somebody else may act just then. `uids` are
-    those that each object which was applied has had.
+    `before` is called with each call before it is made: a test can act as another client then.
+    `uids` are the UIDs that each applied object has had.
     """
 
     inner: Cluster
@@ -137,7 +137,7 @@ class FlakyCluster:
 
     @property
     def writes(self):
-        """What was asked to be written, as `verb Kind name`."""
+        """The writes that were requested, as `verb Kind name`."""
         return [f"{call.verb} {call.kind} {call.name}" for call in self.log if call.writes]
 
     def _called(self, verb, kind, namespace, name=""):
@@ -160,7 +160,7 @@ class FlakyCluster:
         return result
 
     def _iterate(self, verb, kind, namespace, request):
-        """A late fault breaks a list in its middle."""
+        """A late fault breaks a list in the middle."""
         fault = self._called(verb, kind.name, namespace)
         if fault is None:
             yield from request()

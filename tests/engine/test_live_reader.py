@@ -1,4 +1,4 @@
-"""Live state: what cannot be read is left alone, and what is a stranger's as well."""
+"""Live state: unreadable namespaces and foreign objects are not changed."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_namespace_that_cannot_be_read_leaves_the_others_working(kind):
     assert len(passed.of(Status.CREATED)) == 6
 
 
-def test_only_a_missing_right_is_advised_to_be_granted():
+def test_only_a_missing_permission_is_advised_to_be_granted():
     away = UnavailableError("it is away")
     planned = two_namespaces().plan(Times(away, "list", "Pod", namespace="team-a", times=always))
     assert str(planned.problems[0]).endswith("in this namespace: it is away")
@@ -55,14 +55,14 @@ def test_a_namespace_in_which_names_cannot_be_looked_up_is_left_alone():
 
 
 def stranger(world, name="session-one", **metadata):
-    """Somebody else's Service."""
+    """Create a foreign Service."""
     metadata = {"name": name, "namespace": "team-a", **metadata}
     body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
     ports = [{"name": "web", "port": 80, "protocol": "TCP"}]
     return world.cluster.create({**body, "spec": {"ports": ports}}, "stranger")
 
 
-def test_a_stranger_of_a_wanted_name_is_found_before_anything_is_created_and_left_alone():
+def test_a_foreign_object_of_a_wanted_name_is_found_before_any_create_and_not_changed():
     world = two_namespaces()
     before = stranger(world)
     passed = world.apply()
@@ -74,20 +74,20 @@ def test_a_stranger_of_a_wanted_name_is_found_before_anything_is_created_and_lef
     assert "Pod one-runner" in world.names("team-b")
 
 
-def test_a_stranger_is_not_looked_for_where_nothing_is_to_be_created():
+def test_foreign_objects_are_not_looked_up_if_nothing_is_to_be_created():
     world = settled()
     world.plan()
     assert {call.verb for call in world.seen.log} == {"list"}
 
 
-def test_a_stranger_of_another_name_is_of_no_account():
+def test_a_foreign_object_of_another_name_is_ignored():
     world = two_namespaces()
     before = stranger(world, "another")
     assert not world.apply().bad
     assert world.get("Service", "another") == before
 
 
-def test_a_stranger_that_goes_while_it_is_looked_at_costs_its_namespace_one_pass():
+def test_a_foreign_object_that_is_deleted_during_the_lookup_costs_its_namespace_one_pass():
     world = two_namespaces()
     stranger(world, annotations={ANNOTATION_ADOPT: "default"})
     fault = Times(NotFoundError("gone"), "get", "Service", times=always)
@@ -143,8 +143,8 @@ def test_only_what_changed_is_compared_again():
     second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.live_state.objects.items()
-        if sighting is not first.live_state.objects[ref]
+        for ref, live_object in second.live_state.objects.items()
+        if live_object is not first.live_state.objects[ref]
     }
     assert fresh == {"Service team-a/session-one"}
 
@@ -156,8 +156,8 @@ def test_a_changed_file_makes_what_it_declares_be_compared_again():
     second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.live_state.objects.items()
-        if sighting is not first.live_state.objects[ref]
+        for ref, live_object in second.live_state.objects.items()
+        if live_object is not first.live_state.objects[ref]
     }
     assert fresh == {"ConfigMap team-a/two-inputs", "Pod team-a/two-runner"}
     assert not is_quiet(second.plan)
@@ -173,7 +173,7 @@ def test_a_kind_and_a_namespace_that_do_not_exist_have_no_objects():
     assert passed.of(Status.FAILED) == ["Odd team-a/one-odd"]
 
 
-def test_a_server_that_is_away_is_not_asked_again_for_each_namespace():
+def test_an_unavailable_server_is_not_retried_for_each_namespace():
     world = two_namespaces()
     planned = world.plan(Times(UnavailableError("away"), "list", times=always))
     assert [problem.path for problem in planned.problems] == ["team-a", "team-b"]
@@ -181,7 +181,7 @@ def test_a_server_that_is_away_is_not_asked_again_for_each_namespace():
     assert len(world.seen.log) == 1
 
 
-def test_what_was_applied_to_a_stranger_that_was_faster_is_taken_back():
+def test_what_was_applied_to_a_foreign_object_created_meanwhile_is_released():
     world = declared()
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})

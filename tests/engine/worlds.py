@@ -1,4 +1,4 @@
-"""Whole passes over an embedded cluster in memory, from the text of files to what then lives."""
+"""Complete passes over an embedded cluster in memory, from the text of files to live objects."""
 
 import functools
 import hashlib
@@ -45,7 +45,7 @@ def session_text(name, spec="initialPrompt: work"):
 
 
 def policy_text(*lines):
-    """A policy of the installation `default`, which may do everything unless `lines` say else."""
+    """A policy of the installation `default`, which allows everything unless `lines` are given."""
     text = "\n".join(f"  {line}" for line in ("installation: default", *(lines or (GENEROUS,))))
     return f"apiVersion: vteam.ambient-code/v1alpha1\nkind: Policy\nspec:\n{text}\n"
 
@@ -62,7 +62,7 @@ def tree_of(files, revision="r1", folders=()):
 
 @dataclass(frozen=True)
 class Passed:
-    """What came of a pass; `failures` are those of no single change."""
+    """The result of a pass; `failures` are those that belong to no change."""
 
     planned: PassPlan
     outcomes: tuple
@@ -140,7 +140,7 @@ class World:
         return self.reconciler(faults).plan(self.desired(**desired), memo or {})
 
     def apply(self, faults=never, *, wrap=lambda cluster: cluster, **desired):
-        """One pass; whatever it raises ends it."""
+        """Make one pass."""
         reconciler = self.reconciler(faults, wrap)
         planned = reconciler.plan(self.desired(**desired), {})
         return self.carry_out(reconciler, planned)
@@ -156,7 +156,7 @@ class World:
         )
 
     def objects(self, namespace=""):
-        """All that lives."""
+        """All live objects."""
         return [obj for kind in KINDS for obj in self.cluster.list(kind, namespace, {})]
 
     def ours(self, installation="default"):
@@ -171,11 +171,11 @@ class World:
         return self.cluster.get(found, namespace, name)
 
     def edit(self, kind, name, *operations, namespace="team-a", manager="stranger"):
-        """Change an object as somebody else."""
+        """Change an object as another client."""
         return self.cluster.edit(ref_of(kind, name, namespace), operations, manager)
 
     def remove(self, kind, name, namespace="team-a"):
-        """Delete an object as somebody else."""
+        """Delete an object as another client."""
         live = self.get(kind, name, namespace)
         self.cluster.delete(kind_of(live), ref_of(kind, name, namespace), live["metadata"]["uid"])
 

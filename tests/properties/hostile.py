@@ -1,4 +1,4 @@
-"""Plans whose every text was chosen by somebody who wants the comment to be his."""
+"""Plans in which an attacker has chosen every text, to control the comment."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st

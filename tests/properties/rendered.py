@@ -33,7 +33,7 @@ class _Reader(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag, attrs):
-        assert tag in OURS, f"a tag of somebody else: <{tag}>"
+        assert tag in OURS, f"a foreign tag: <{tag}>"
         assert {name for name, _ in attrs} <= ATTRIBUTES, attrs
         self.found.tags.append(tag)
         self.open.append(tag)
@@ -50,7 +50,7 @@ class _Reader(HTMLParser):
         self.found.marker.append(data)
 
     def handle_decl(self, decl):
-        raise AssertionError(f"a declaration of somebody else: {decl}")
+        raise AssertionError(f"a foreign declaration: {decl}")
 
     unknown_decl = handle_decl
     handle_pi = handle_decl

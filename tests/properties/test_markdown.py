@@ -58,7 +58,7 @@ def test_whatever_a_plan_holds_its_comment_is_ours_alone_and_within_its_limit(re
 
 @HOSTILE
 @given(findings, texts, st.integers(MIN_COMMENT_BYTES, 3 * MIN_COMMENT_BYTES))
-def test_whatever_went_wrong_the_comment_that_says_so_is_ours_alone(found, installation, limit):
+def test_a_comment_about_any_error_has_only_our_markup(found, installation, limit):
     comment = format_failure(found, installation, Masker(), limit)
     assert comment.startswith(MARKER)
     assert size(comment) <= limit
@@ -73,18 +73,20 @@ def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
     report = sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (change,))))
     masker = Masker()
     shown = render(format_markdown(report, masker)).fences[0]
-    told = masker.mask_object(change.manifest.body)["data"]["INITIAL_PROMPT"]
-    if "\n" in told and _is_spelt_out(told):
+    shown_prompt = masker.mask_object(change.manifest.body)["data"]["INITIAL_PROMPT"]
+    if "\n" in shown_prompt and _is_spelt_out(shown_prompt):
         assert all(
-            escape_controls(part) in shown for line in told.split("\n") for part in line.split("\t")
+            escape_controls(part) in shown
+            for line in shown_prompt.split("\n")
+            for part in line.split("\t")
         )
     else:
         text = "".join(line.removeprefix("+") for line in shown.splitlines(keepends=True))
-        assert load_documents(text)[0].value["data"]["INITIAL_PROMPT"] == told
+        assert load_documents(text)[0].value["data"]["INITIAL_PROMPT"] == shown_prompt
 
 
 def _is_beyond_yaml(char):
-    """Tell whether YAML cannot spell a character out: NUL, half characters, and beyond 16 bits."""
+    """Whether YAML cannot spell a character out: NUL, half characters, and beyond 16 bits."""
     return escape_controls(char) != char and not 0 < ord(char) < 0xD800
 
 
@@ -162,7 +164,7 @@ def test_the_least_limit_still_holds_the_summary():
 
 
 def with_secret(secret, other):
-    """A plan that has one secret in many places, and another one beside it."""
+    """A plan that has one secret in many places, and another one next to it."""
     report = sample_plans.report(
         sample_plans.plan(
             SessionPlan(

@@ -146,7 +146,7 @@ def test_a_secret_in_any_secret_place_shows_in_no_output(case):
 
 @settings(deadline=None)
 @given(changes())
-def test_no_output_steers_a_terminal(case):
+def test_no_output_has_terminal_control_sequences(case):
     new, change = case
     for text in outputs(new, change, Masker()):
         assert all(escape_controls(line) == line for line in text.split("\n"))

@@ -90,7 +90,7 @@ quick = settings(max_examples=60, deadline=None, phases=set(Phase) - {Phase.expl
 
 
 def four(policy, *, broken=False):
-    """Four sessions in two namespaces, one of which may have a broken file beside them."""
+    """Four sessions in two namespaces, one of which may also have a broken file."""
     names = zip(PATHS[:2] + PATHS[4:6], ("ada", "bob", "ada", "bob"), strict=True)
     sessions = {path: session_text(name, "update: {strategy: Recreate}") for path, name in names}
     return {"policy.yaml": policy, **sessions, **({PATHS[2]: "kind: ["} if broken else {})}

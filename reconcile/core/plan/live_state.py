@@ -60,7 +60,7 @@ Comparison: TypeAlias = InSync | OutOfSync
 
 
 def compare(manifest: Manifest, live: KubeObject) -> Comparison:
-    """Compare a manifest with the live object of its name, whoever owns that object.
+    """Compare a manifest with the live object of its name, whether it is ours or foreign.
 
     Owner references are not compared here: the owner may not have been read yet.
     """

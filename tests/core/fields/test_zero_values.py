@@ -20,7 +20,7 @@ from reconcile.core.fields.zero_values import (
         ("automountServiceAccountToken", None),
     ],
 )
-def test_a_zero_value_is_as_good_as_absent(name, value):
+def test_a_zero_value_equals_absence(name, value):
     assert is_omitted_when_stored(name, value)
 
 
@@ -95,7 +95,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("declared", "live"), SAME)
-def test_inside_an_atomic_value_what_the_server_fills_in_is_no_difference(declared, live):
+def test_inside_an_atomic_value_a_server_default_is_not_a_difference(declared, live):
     assert is_equal_atomic(declared, live)
 
 

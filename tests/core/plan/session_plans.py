@@ -10,5 +10,5 @@ from tests.builders import (
 RECREATE = session(strategy=UpdateStrategy.RECREATE)
 
 
-def changes(of, objects=(), strangers=None, **fields):
-    return plan(desired(*of, **fields), objects, strangers).changes
+def changes(of, objects=(), foreign=None, **fields):
+    return plan(desired(*of, **fields), objects, foreign).changes
