@@ -1,10 +1,13 @@
 """Live state: unreadable namespaces and foreign objects are not changed."""
 
+import weakref
+
 import pytest
 
 from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
 from reconcile.core.model import ANNOTATION_ADOPT
+from reconcile.engine.live_reader import read_live_state
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
 
@@ -199,3 +202,33 @@ def test_what_was_applied_to_a_foreign_object_created_meanwhile_is_released():
     assert HoldReason.TAKEN in {
         change.reason for change in world.plan().plan.changes if isinstance(change, Hold)
     }
+
+
+class Body(dict):
+    """An object as a list yields it, which can be watched by a weak reference."""
+
+    __slots__ = ("__weakref__",)
+
+
+class WatchedCluster:
+    """Counts the bodies of listed objects that are in memory at the same time."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self._bodies = []
+        self.most = 0
+
+    def list(self, *request):
+        for body in self._inner.list(*request):
+            watched = Body(body)
+            self._bodies.append(weakref.ref(watched))
+            self.most = max(self.most, sum(each() is not None for each in self._bodies))
+            yield watched
+
+
+def test_the_body_of_a_live_object_is_not_kept():
+    world = settled("one", "two", "three")
+    cluster = WatchedCluster(world.cluster)
+    read = read_live_state(cluster, world.desired(), {})
+    assert len(read.live_state.objects) == 18
+    assert cluster.most <= 2
