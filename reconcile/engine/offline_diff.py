@@ -113,15 +113,15 @@ class FileSelection:
 
     def _new_names(self, sessions: Iterable[SessionId]) -> Mapping[str, set[str]]:
         """Group names that have not been searched yet by namespace."""
-        found: dict[str, set[str]] = {}
+        new_names: dict[str, set[str]] = {}
         for session in sessions:
-            known = self._known_names.setdefault(session.namespace, set())
-            found.setdefault(session.namespace, set()).update(
-                find_possible_name_conflicts(session.name) - known
+            searched = self._known_names.setdefault(session.namespace, set())
+            new_names.setdefault(session.namespace, set()).update(
+                find_possible_name_conflicts(session.name) - searched
             )
-        for namespace, names in found.items():
+        for namespace, names in new_names.items():
             self._known_names[namespace] |= names
-        return found
+        return new_names
 
     def _find_related(self, names: Mapping[str, set[str]]) -> Iterator[str]:
         patterns = {namespace: _compile_names(some) for namespace, some in names.items() if some}

@@ -67,7 +67,7 @@ def test_a_foreign_object_of_that_name_is_refused_and_left_alone():
     before = world.cluster.create(foreign, "stranger")
     passed = world.apply()
     assert len(passed.failures) == 1
-    assert f"ConfigMap team-a/{NAME} is not ours" in passed.failures[0]
+    assert f"ConfigMap team-a/{NAME} is a foreign object" in passed.failures[0]
     assert "choose another installation id" in passed.failures[0]
     assert world.get("ConfigMap", NAME) == before
     assert world.names("team-a") == [f"ConfigMap {NAME}"]
