@@ -6,7 +6,7 @@ import pytest
 
 from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
-from reconcile.core.model import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
 from reconcile.engine.live_reader import read_live_state
 from tests.engine.fakes import Times, always
 from tests.engine.worlds import World, declared, is_quiet, policy_text, settled
@@ -202,6 +202,12 @@ def test_what_was_applied_to_a_foreign_object_created_meanwhile_is_released():
     assert HoldReason.TAKEN in {
         change.reason for change in world.plan().plan.changes if isinstance(change, Hold)
     }
+
+
+def test_a_labelled_object_without_a_session_is_ignored():
+    world = settled()
+    stranger(world, "copy", labels={LABEL_INSTALLATION: "default"})
+    assert is_quiet(world.plan().plan)
 
 
 class Body(dict):

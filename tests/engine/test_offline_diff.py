@@ -223,9 +223,7 @@ def test_a_session_that_could_not_be_used_counts_as_new_with_a_warning():
     result = compared(old, files("ada", "bob"))
     assert {type(change) for change in result.plan.changes} == {Create}
     (warning,) = result.warnings
-    assert (
-        str(warning) == "team-a/bob.yaml:1:1: could not be used at before, so it counts as new"
-    )
+    assert str(warning) == "team-a/bob.yaml:1:1: could not be used at before, so it counts as new"
 
 
 def test_a_session_that_cannot_be_used_any_more_stays_as_it_is():
