@@ -202,7 +202,7 @@ def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
     tree.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
     ended = tree.go("apply")
     assert ended.code == 5
-    assert "is not ours" in ended.err
+    assert "is a foreign object" in ended.err
     assert len(tree.objects()) == 1
 
 

@@ -73,7 +73,7 @@ def test_a_commit_is_compared_with_the_one_before(history, reported):
     assert report.digest == compute_plan_digest(report.plan)
     assert report.plan.revision == history.repository.git("rev-parse", "HEAD")
     assert report.baseline.name == "HEAD~1"
-    assert report.against.revision == history.repository.git("rev-parse", "HEAD~1")
+    assert report.baseline.revision == history.repository.git("rev-parse", "HEAD~1")
     assert report.folder == "desired"
 
 

@@ -1,6 +1,7 @@
 """Live state: unreadable namespaces and foreign objects are not changed."""
 
 import weakref
+from typing import Any
 
 import pytest
 
@@ -234,7 +235,7 @@ class WatchedCluster:
 
 def test_the_body_of_a_live_object_is_not_kept():
     world = settled("one", "two", "three")
-    cluster = WatchedCluster(world.cluster)
+    cluster: Any = WatchedCluster(world.cluster)
     read = read_live_state(cluster, world.desired(), {})
     assert len(read.live_state.objects) == 18
     assert cluster.most <= 2
