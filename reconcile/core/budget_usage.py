@@ -1,7 +1,7 @@
-"""What a revision has used of its budgets, so that many small passes cannot slip under them.
+"""What a revision has used of its budgets, so that several passes together cannot exceed them.
 
-It is written down before anything is ended. It names sessions rather than counting them: a pass
-that was cut off begins again with what it was allowed, and with no more.
+It is stored before a pass ends anything. It names sessions instead of counting them: a pass that
+was interrupted starts again with the sessions that it was allowed to end, and no others.
 """
 
 from collections.abc import Set
@@ -15,9 +15,10 @@ _DIRTY: Final = "-dirty"
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
-    """`total_sessions` sessions there were when `revision` first ended something; 0 is not known yet.
+    """The sessions that one revision has ended or restarted so far.
 
-    `deletes` and `restarts` are the sessions (`namespace/name`) that it was allowed to end or
+    `total_sessions` is the number of sessions when `revision` first ended one; 0 if it is not known
+    yet. `deletes` and `restarts` are the sessions (`namespace/name`) that it was allowed to end or
     restart within its budgets.
     """
 
@@ -27,19 +28,19 @@ class BudgetUsage:
     restarts: frozenset[str] = frozenset()
 
     def for_revision(self, revision: str, total_sessions: int) -> "BudgetUsage":
-        """Go on where the same revision stands, or begin anew.
+        """Continue the usage of the same revision, or start from zero for another one.
 
-        A tree without a commit may be another one each time, so nothing is remembered of it.
+        A tree without a commit may be different each time, so its usage is not continued.
         """
-        known = revision and not revision.endswith(_DIRTY) and revision == self.revision
-        if not known:
+        is_same = revision and not revision.endswith(_DIRTY) and revision == self.revision
+        if not is_same:
             return BudgetUsage(revision, total_sessions)
         return replace(
             self, total_sessions=self.total_sessions or total_sessions + len(self.deletes)
         )
 
     def without_total(self) -> "BudgetUsage":
-        """Leave open how many sessions there were, since not all of them could be seen."""
+        """Reset the total, since some sessions could not be read."""
         return replace(self, total_sessions=0)
 
     def with_deletes(self, sessions: Set[str]) -> "BudgetUsage":
@@ -51,7 +52,7 @@ class BudgetUsage:
         return replace(self, restarts=self.restarts | sessions)
 
     def __or__(self, other: "BudgetUsage") -> "BudgetUsage":
-        """Join what two copies say of one revision; of two revisions, the first stands."""
+        """Join two copies of one revision; of different revisions the first one is kept."""
         if not self.revision:
             return other
         if self.revision != other.revision:
@@ -61,7 +62,7 @@ class BudgetUsage:
 
 
 def format_budget_usage(usage: BudgetUsage) -> str:
-    """Write it as JSON."""
+    """Serialize it as JSON."""
     fields = {
         "revision": usage.revision,
         "living": usage.total_sessions,
@@ -72,7 +73,7 @@ def format_budget_usage(usage: BudgetUsage) -> str:
 
 
 def parse_budget_usage(text: str) -> BudgetUsage:
-    """Read it; what was damaged by hand counts as nothing spent."""
+    """Parse it; damaged text counts as no usage."""
     try:
         data = orjson.loads(text)
         return BudgetUsage(

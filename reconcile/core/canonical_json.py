@@ -22,7 +22,7 @@ def compute_digest(value: Any) -> str:
 
 
 def _mapping_to_dict(value: Any) -> dict[Any, Any]:
-    """Open a mapping that is not a dict; orjson asks this for each type that it does not know."""
+    """Convert a mapping that is not a dict; orjson calls this for each type it does not know."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

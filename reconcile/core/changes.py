@@ -1,4 +1,4 @@
-"""The vocabulary of plans: what is to change, how, why, and how it ended."""
+"""The types of a plan: changes, their effect and cause, and their outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 
 
 class AbsentValue(Enum):
-    """The value of a field that is not there; `None` would be a value that JSON can carry."""
+    """The value of a field that is absent; `None` is a value that JSON can have."""
 
     ABSENT = "absent"
 
@@ -21,12 +21,12 @@ ABSENT: Final = AbsentValue.ABSENT
 
 @dataclass(frozen=True, slots=True)
 class MetadataOnly:
-    """Effect: labels, annotations or owners change; nothing that runs notices."""
+    """Effect: labels, annotations or owners change; running work is not affected."""
 
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """Effect: the object changes where it stands; nothing restarts."""
+    """Effect: the object is changed in place; nothing restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Cause: somebody changed the live object; `manager` and `time` are empty where unknown."""
+    """Cause: another actor changed the live object; `manager` and `time` are empty if unknown."""
 
     manager: str = ""
     time: str = ""
@@ -62,11 +62,11 @@ Cause: TypeAlias = Commit | Drift
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field before and after, `ABSENT` where it is not there.
+    """One field before and after, `ABSENT` if it is absent.
 
-    `path` is for people: `spec.containers[runner].env[MODEL].value`; `field_path` is the same for programs,
-    empty where only the words are known.
-    `before == after` means that only our claim on the field is given up.
+    `path` is for people: `spec.containers[runner].env[MODEL].value`; `field_path` is the same for
+    programs, empty if only the text is known. `before == after` means that we only give up the
+    ownership of the field.
     """
 
     path: str
@@ -79,7 +79,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class LiveRef:
-    """The very object that was looked at when a change was decided."""
+    """The exact object that a change was decided for."""
 
     uid: str
     resource_version: str
@@ -87,7 +87,7 @@ class LiveRef:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """The object is not there and is wanted."""
+    """The object does not exist and is wanted."""
 
     manifest: Manifest
 
@@ -99,10 +99,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The object is there and differs in fields that can change.
+    """The object exists and differs in fields that can change.
 
     `operations` is the minimal JSON Patch. `force` takes fields over from other managers.
-    `adopts` tells that the object was a stranger's and carries the annotation that gives it to us.
+    `adopts`: the object was foreign and has the annotation that lets this installation adopt it.
     """
 
     manifest: Manifest
@@ -120,7 +120,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """The object is there and differs in a field that cannot change: delete, then create."""
+    """The object exists and differs in an immutable field: it is deleted, then created."""
 
     manifest: Manifest
     live: LiveRef
@@ -130,11 +130,6 @@ class Replace:
     def ref(self) -> ObjectRef:
         """The object's identity."""
         return self.manifest.ref
-
-    @property
-    def forced_by(self) -> tuple[FieldChange, ...]:
-        """The fields that cannot be changed in place."""
-        return tuple(change for change in self.fields if isinstance(change.effect, ForcesReplace))
 
 
 class DeleteReason(Enum):
@@ -147,7 +142,7 @@ class DeleteReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The object is there, is ours and is not wanted; `is_terminating` if it is being deleted already."""
+    """The object exists and is not wanted; `is_terminating`: its deletion has begun."""
 
     ref: ObjectRef
     kind: Kind
@@ -158,7 +153,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The object is as wanted. `resource_version` and `digest` let a loop skip the next look."""
+    """The object is as wanted; `live` and `digest` let the next pass skip its comparison."""
 
     ref: ObjectRef
     live: LiveRef
@@ -166,12 +161,12 @@ class Keep:
 
 
 class HoldReason(Enum):
-    """Why a wanted change is withheld, and what releases it; `{session}` stands for its id."""
+    """Why a change is withheld, and how to release it; `{session}` stands for its id."""
 
     RUNNING_WORK = (
-        "it would end running work, or begin again what has ended: set `update.strategy: Recreate` "
-        "or `state: Stopped` in the session, or list `{session}` under `allowRestarts` in "
-        "policy.yaml"
+        "it would end running work, or restart work that has ended: set `update.strategy: "
+        "Recreate` or `state: Stopped` in the session, or list `{session}` under `allowRestarts` "
+        "in policy.yaml"
     )
     RESTART_BUDGET = (
         "the restart budget is exceeded: raise `budgets.restarts`, or list `{session}` under "
@@ -185,7 +180,9 @@ class HoldReason(Enum):
         "no session of this installation would be left: set `allowEmpty: true` in "
         "policy.yaml if that is meant"
     )
-    UNREADABLE = "a file in this namespace could not be used, so nothing in it is pruned: mend it"
+    UNREADABLE = (
+        "a file in this namespace could not be used, so nothing in it is pruned: correct it"
+    )
     NO_PRUNE = "pruning is switched off: run with --prune"
     OUT_OF_REALM = "the namespace is not listed in policy.yaml, so nothing in it is touched"
     CONFLICT = (
@@ -193,14 +190,14 @@ class HoldReason(Enum):
         "`onConflict: heal` in policy.yaml"
     )
     TAKEN = (
-        "the name is taken by an object that is not ours: choose another name, remove that object, "
-        "or let it be adopted: annotate it with `reconcile.ambient-code.io/adopt={installation}`"
+        "the name is taken by a foreign object: choose another name, remove that object, or let it "
+        "be adopted: annotate it with `reconcile.ambient-code.io/adopt={installation}`"
     )
     CANNOT_ADOPT = (
-        "the object to be adopted differs in a field that cannot be changed: remove that object, "
+        "the object to be adopted differs in an immutable field: remove that object, "
         "or choose another name"
     )
-    TERMINATING = "the live object is being deleted: the next pass goes on when it is gone"
+    TERMINATING = "the live object is being deleted: the next pass continues when it is gone"
     DATA_LOSS = (
         "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"
@@ -230,9 +227,9 @@ Action: TypeAlias = Create | Patch | Replace | Delete
 class SessionPlan:
     """What happens to one session: `changes` in the order in which they are carried out.
 
-    `digest` is the session's own, empty for one that is removed. `may_end_work` tells whether its
+    `digest` is the session's own, empty for one that is removed. `may_end_work` says whether its
     author or the policy allows running work to be ended, `may_take_over` whether the policy allows
-    to take fields back from other managers.
+    taking fields back from other managers.
     """
 
     session: SessionId

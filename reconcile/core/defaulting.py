@@ -1,8 +1,6 @@
-"""What the server fills in into a pod.
+"""The API server's defaults by kind, and what built-in admission adds to pods and services.
 
-What admission, as every API server has it, adds to pods and services.
-
-What the server fills in, kind by kind; each function changes the object that it is given.
+Each function changes the object that it gets.
 """
 
 import base64
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 MutableObject: TypeAlias = dict[str, Any]
-"""An object, or a part of one, that may be changed."""
+"""An object, or a part of one, that may be modified."""
 
 _POD_DEFAULTS: Final = {
     "restartPolicy": "Always",
@@ -42,7 +40,7 @@ def iter_containers(spec: MutableObject) -> Iterator[MutableObject]:
 
 
 def set_pod_defaults(obj: MutableObject) -> None:
-    """Fill in a pod's spec and its first status."""
+    """Set the defaults of a pod's spec, and its first status."""
     spec = obj.setdefault("spec", {})
     _fill(spec, _POD_DEFAULTS)
     spec.setdefault("securityContext", {})
@@ -137,14 +135,14 @@ _TOLERATION_S: Final = 300
 
 
 def set_account_and_priority(spec: MutableObject) -> None:
-    """Name the account and the priority of a new pod."""
+    """Set the service account and the priority of a new pod."""
     spec["serviceAccount"] = spec.setdefault("serviceAccountName", "default")
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
 def add_default_tolerations(spec: MutableObject) -> None:
-    """Let a pod stay for a while on a node that is out of reach, unless it says how long itself."""
+    """Add tolerations of an unreachable node, unless the pod has its own."""
     tolerations = spec.setdefault("tolerations", [])
     for key in _TOLERATED_TAINTS:
         if not any(_tolerates(each, key) for each in tolerations):
@@ -159,7 +157,7 @@ def add_default_tolerations(spec: MutableObject) -> None:
 
 
 def set_cluster_ip(spec: MutableObject, address: str) -> None:
-    """Give a service its address, unless it has one or asks for none."""
+    """Set the cluster IP of a service, unless it has one or its type has none."""
     if spec["type"] != "ExternalName":
         spec["clusterIPs"] = [spec.setdefault("clusterIP", address)]
 
@@ -174,7 +172,7 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 
 
 def set_defaults(obj: MutableObject) -> None:
-    """Fill in what the author left out."""
+    """Set the server's defaults for an object of any kind."""
     rule = _DEFAULTERS.get(obj["kind"])
     if rule:
         rule(obj)

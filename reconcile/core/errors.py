@@ -1,16 +1,16 @@
-"""Everything that can go wrong, as types; the command line maps each to one exit code.
+"""All errors as types; the command line maps each of them to one exit code.
 
 ReconcileError
-├── SpecError            desired state is not usable; carries every reason with its place
+├── SpecError            desired state is unusable; has every reason with its position
 ├── PolicyError          a plan was refused as a whole
 ├── SourceError          the desired tree could not be read
-└── ClusterError         the API server said no, or nothing
-    ├── NotFoundError        the object, or its namespace or kind, is not there
-    ├── ConflictError        somebody else changed or owns it: read again, plan again
-    ├── InvalidError         the object was refused; carries the fields that were named
-    ├── ForbiddenError       a right is missing, or the credentials are not accepted
-    │   └── DeniedError          admission refused the object: no right would help
-    └── UnavailableError     may pass by itself: the only kind that is retried
+└── ClusterError         the API server refused a request or did not answer
+    ├── NotFoundError        the object, its namespace or its kind does not exist
+    ├── ConflictError        another actor changed or owns it: read and plan again
+    ├── InvalidError         the object was refused; has the fields that were named
+    ├── ForbiddenError       a permission is missing, or the credentials are refused
+    │   └── AdmissionDeniedError  admission refused the object: no permission would help
+    └── UnavailableError     may be temporary: the only kind that is retried
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One reason why desired state is not usable.
+    """One reason why desired state is unusable.
 
     `path` is relative to the desired tree (or names a template); `line` and `column` count from 1,
-    and are 0 where a whole file is meant. `field` is dotted, empty for a whole document.
+    and are 0 for a whole file. `field` is dotted, empty for a whole document.
     """
 
     path: str
@@ -32,17 +32,17 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        """Say it as `path:line:column: field: message`, leaving out what is not known."""
+        """Format it as `path:line:column: field: message`, without the parts that are unknown."""
         place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
         return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
 class ReconcileError(Exception):
-    """The root of all errors that are ours: message first, never a secret in it."""
+    """The base of all errors of this project; its message never has a secret."""
 
 
 class SpecError(ReconcileError):
-    """Desired state is not usable; `problems` holds every reason, in the order of the files."""
+    """Desired state is unusable; `problems` holds every reason, in the order of the files."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -50,7 +50,7 @@ class SpecError(ReconcileError):
 
 
 class PolicyError(ReconcileError):
-    """A plan was refused as a whole; the message has counts, limit and way out."""
+    """A plan was refused as a whole; the message has counts, the limit and what to do."""
 
 
 class SourceError(ReconcileError):
@@ -58,11 +58,11 @@ class SourceError(ReconcileError):
 
 
 class ClusterError(ReconcileError):
-    """The API server refused a request or could not be asked; names the object and the verb."""
+    """The API server refused a request or did not answer; names the object and the verb."""
 
 
 class NotFoundReason(Enum):
-    """What it is that does not exist."""
+    """What does not exist."""
 
     OBJECT = "the object does not exist"
     NAMESPACE = "the namespace does not exist"
@@ -70,7 +70,7 @@ class NotFoundReason(Enum):
 
 
 class NotFoundError(ClusterError):
-    """The object, its namespace or its kind does not exist; `reason` tells which."""
+    """The object, its namespace or its kind does not exist; `reason` says which."""
 
     def __init__(self, message: str, reason: NotFoundReason = NotFoundReason.OBJECT) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class FieldOwner:
 
 
 class ConflictError(ClusterError):
-    """Somebody else changed or owns what was to be written; `owners` where fields are named."""
+    """Another actor changed or owns the object or field; `owners` if fields are named."""
 
     def __init__(self, message: str, owners: tuple[FieldOwner, ...] = ()) -> None:
         super().__init__(message)
@@ -102,9 +102,9 @@ class InvalidError(ClusterError):
 
 
 class ForbiddenError(ClusterError):
-    """A right is missing (403) or the credentials are not accepted (401).
+    """A permission is missing (403) or the credentials are refused (401).
 
-    `verb` is the right that is missing, such as `list`; empty where none is named.
+    `verb` is the missing permission, such as `list`; empty if the server names none.
     """
 
     def __init__(self, message: str, verb: str = "") -> None:
@@ -117,9 +117,9 @@ class AdmissionDeniedError(ForbiddenError):
 
 
 class UnavailableError(ClusterError):
-    """Throttled, failing, slow or unreachable: may pass by itself.
+    """Throttled, failing, slow or unreachable: may be temporary.
 
-    `retry_after` is the server's own wish in seconds, 0 where it has none.
+    `retry_after` is the delay in seconds that the server requests, 0 if it requests none.
     """
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:

@@ -1,6 +1,7 @@
-"""What an installation has ever used: kinds and namespaces, so that nothing of ours is forgotten.
+"""The kinds and namespaces that an installation has used, so that each of its objects is found.
 
-Each namespace in use holds a copy, so that no home has to be declared and any one leads to all.
+Each namespace in use has a copy, so that no central namespace has to be declared: any copy names
+all the others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,13 +29,13 @@ class Inventory:
     namespaces: frozenset[str] = frozenset()
 
     def __or__(self, other: "Inventory") -> "Inventory":
-        """Everything that is in either."""
+        """The kinds and namespaces of both."""
         return Inventory(self.kinds | other.kinds, self.namespaces | other.namespaces)
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryCopy:
-    """What one namespace has, in the ConfigMap with this UID."""
+    """The copy of one namespace, in the ConfigMap with this UID."""
 
     uid: str
     inventory: Inventory
@@ -47,7 +48,7 @@ def inventory_name(installation: str) -> str:
 
 
 def is_inventory(installation: str, body: KubeObject) -> bool:
-    """Tell whether an object is this installation's inventory."""
+    """Whether an object is this installation's inventory."""
     metadata = body["metadata"]
     labels = metadata.get("labels") or {}
     return (
@@ -58,7 +59,7 @@ def is_inventory(installation: str, body: KubeObject) -> bool:
 
 
 def read_inventory(body: KubeObject) -> Inventory:
-    """Read a copy; one that was damaged by hand is as good as empty and will be written anew."""
+    """Read a copy; a damaged one counts as empty and will be rewritten."""
     data = body.get("data") or {}
     try:
         kinds = frozenset(map(_parse_kind, orjson.loads(data.get("kinds", "[]"))))
@@ -69,14 +70,14 @@ def read_inventory(body: KubeObject) -> Inventory:
 
 
 def read_budget_usage(body: KubeObject) -> BudgetUsage:
-    """Read from a copy what a revision has used of its budgets."""
+    """Read the budget usage of a copy."""
     return parse_budget_usage((body.get("data") or {}).get("spent", ""))
 
 
 def build_inventory_body(
     installation: str, namespace: str, inventory: Inventory, budget_usage: BudgetUsage
 ) -> dict[str, Any]:
-    """Write the copy for one namespace."""
+    """Build the ConfigMap for one namespace."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -98,9 +99,9 @@ def find_outdated_namespaces(
     copies: Mapping[str, InventoryCopy],
     namespaces: Iterable[str],
 ) -> tuple[str, ...]:
-    """List the namespaces whose copy does not say what it should."""
-    said = {name: (copy.inventory, copy.budget_usage) for name, copy in copies.items()}
-    return tuple(sorted(name for name in namespaces if said.get(name) != wanted))
+    """List the namespaces whose copy is missing or differs from `wanted`."""
+    stored = {name: (copy.inventory, copy.budget_usage) for name, copy in copies.items()}
+    return tuple(sorted(name for name in namespaces if stored.get(name) != wanted))
 
 
 def _parse_kind(pair: object) -> Kind:

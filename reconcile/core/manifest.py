@@ -1,8 +1,8 @@
-"""Turns the bodies that templates render into manifests: what we write, in the order of creation.
+"""Builds manifests from the bodies that templates render, in the order of creation.
 
-Bodies get their final form here, so that comparing with live objects needs no exceptions: nulls
-are dropped, `stringData` is folded into `data`, what the API server's list keys need is written
-out, and labels, annotations and the digest are set.
+Bodies get their final form here, so that a comparison with live objects needs no exceptions: nulls
+are dropped, `stringData` is merged into `data`, the keys of the API server's keyed lists are
+written out, and labels, annotations and the digest are set.
 """
 
 import base64
@@ -32,7 +32,7 @@ from reconcile.core.model import (
 )
 
 RECORD_SOURCE: Final = "(record)"
-"""Stands for a template's file name in a Record, which is made without one."""
+"""The source of a Record, which is built without a template."""
 
 _BEFORE_OTHERS: Final = (
     "ServiceAccount",
@@ -46,8 +46,8 @@ _BEFORE_OTHERS: Final = (
 )
 _LAST: Final = "Pod"
 
-# Their lists called `ports` are keyed by a protocol that defaults to TCP; server-side apply fails
-# without it on older API servers.
+# The `ports` lists of these groups are keyed by a protocol that defaults to TCP; server-side apply
+# fails without it on older API servers.
 _GROUPS_WITH_PORTS: Final = frozenset({"", "apps", "batch", "networking.k8s.io"})
 
 
@@ -64,9 +64,9 @@ def build_object_ref(kind: Kind, session: SessionId, name: str) -> ObjectRef:
 
 
 def build_record_manifest(session: Session, installation: str) -> Manifest:
-    """Make a session's Record: the owner of its objects, and what is wanted of it in short.
+    """Build a session's Record: the owner of its objects, with a summary of the session.
 
-    It changes only with the session: neither the revision nor a time is in it.
+    It changes only with the session: it has neither the revision nor a time.
     """
     name = session.spec.get("displayName")
     body = {
@@ -82,28 +82,28 @@ def build_record_manifest(session: Session, installation: str) -> Manifest:
 
 
 def build_manifest(body: KubeObject, session: Session, installation: str, source: str) -> Manifest:
-    """Give a rendered body its final form.
+    """Convert a rendered body to its final form.
 
-    `body` is known to be an object of the session with valid metadata; it is left unchanged.
+    `body` must be an object of the session with valid metadata; it is not changed.
     """
     kind = Kind(body["apiVersion"], body["kind"])
-    settled = _normalize(body, ports=kind.group in _GROUPS_WITH_PORTS)
-    settled = stringify_quantities(merge_schema_for(kind), settled)
+    normalized = _normalize(body, ports=kind.group in _GROUPS_WITH_PORTS)
+    normalized = stringify_quantities(merge_schema_for(kind), normalized)
     if kind == Kind("v1", "Secret"):
-        settled = _fold_string_data(settled)
-    settled["metadata"] = _add_labels(settled["metadata"], session, installation)
-    value = compute_digest(settled)
-    settled["metadata"]["annotations"][ANNOTATION_DIGEST] = value
-    ref = build_object_ref(kind, session.id, settled["metadata"]["name"])
-    return Manifest(ref, kind, session.id, settled, value, source)
+        normalized = _fold_string_data(normalized)
+    normalized["metadata"] = _add_labels(normalized["metadata"], session, installation)
+    value = compute_digest(normalized)
+    normalized["metadata"]["annotations"][ANNOTATION_DIGEST] = value
+    ref = build_object_ref(kind, session.id, normalized["metadata"]["name"])
+    return Manifest(ref, kind, session.id, normalized, value, source)
 
 
 def build_desired_session(
     session: Session, installation: str, rendered: Iterable[Manifest]
 ) -> DesiredSession:
-    """Put a session's manifests in the order of creation, behind its Record.
+    """Sort a session's manifests in the order of creation, after its Record.
 
-    Kinds of one rank are ordered by kind and name, so that the order of templates is none.
+    Kinds of the same rank are sorted by kind and name, so the order of templates has no effect.
     """
     ordered = sorted(rendered, key=lambda manifest: (creation_order(manifest.kind), manifest.ref))
     record = build_record_manifest(session, installation)
@@ -111,36 +111,36 @@ def build_desired_session(
 
 
 def find_duplicate_objects(wanted: Iterable[DesiredSession]) -> dict[SessionId, Problem]:
-    """Find sessions that want one and the same object: none of them can be carried out."""
+    """Find sessions that declare the same object: none of them can be applied."""
     claims: defaultdict[ObjectRef, list[DesiredSession]] = defaultdict(list)
-    for one in wanted:
-        for manifest in one.manifests:
-            claims[manifest.ref].append(one)
-    clashes: dict[SessionId, Problem] = {}
+    for session in wanted:
+        for manifest in session.manifests:
+            claims[manifest.ref].append(session)
+    duplicates: dict[SessionId, Problem] = {}
     for ref, claimants in sorted(claims.items()):
-        for one in claimants if len(claimants) > 1 else ():
-            clashes.setdefault(one.session.id, _duplicate_problem(ref, one, claimants))
-    return clashes
+        for claimant in claimants if len(claimants) > 1 else ():
+            duplicates.setdefault(claimant.session.id, _duplicate_problem(ref, claimant, claimants))
+    return duplicates
 
 
 def _filter_by_state(state: SessionState, manifests: list[Manifest]) -> list[Manifest]:
-    """A session that is stopped keeps everything but what runs."""
+    """A stopped session keeps all objects except its pods."""
     if state is SessionState.RUNNING:
         return manifests
     return [manifest for manifest in manifests if manifest.kind != Kind("v1", "Pod")]
 
 
 def _duplicate_problem(
-    ref: ObjectRef, one: DesiredSession, claimants: list[DesiredSession]
+    ref: ObjectRef, claimant: DesiredSession, claimants: list[DesiredSession]
 ) -> Problem:
-    origin = one.session.origin
-    others = ", ".join(str(other.session.id) for other in claimants if other is not one)
+    origin = claimant.session.origin
+    others = ", ".join(str(other.session.id) for other in claimants if other is not claimant)
     message = f"{ref} is wanted by {others} too: rename one of the sessions"
     return Problem(origin.path, origin.line, origin.column, "metadata.name", message)
 
 
 def _add_labels(metadata: Mapping[str, Any], session: Session, installation: str) -> dict[str, Any]:
-    # What a template sets wins over the session's own labels, since selectors may rely on it.
+    # A template's labels take precedence over the session's, since selectors may rely on them.
     ours = {
         LABEL_INSTALLATION: installation,
         LABEL_SESSION: session.id.name,
@@ -155,7 +155,7 @@ def _add_labels(metadata: Mapping[str, Any], session: Session, installation: str
 
 
 def _normalize(value: Any, *, ports: bool) -> Any:
-    """Copy a value without nulls, with protocols where `ports` asks for them."""
+    """Copy a value without nulls; `ports` adds the default protocol to lists of ports."""
     if isinstance(value, Mapping):
         kept = {
             key: _normalize(item, ports=ports) for key, item in value.items() if item is not None

@@ -1,6 +1,6 @@
-"""The vocabulary of desired state; `changes` has that of plans.
+"""The types of desired state; `changes` has those of plans.
 
-The labels, annotations and object names that are a contract with people and other tools.
+The labels, annotations and object names here are public: people and other tools rely on them.
 """
 
 from collections.abc import Mapping
@@ -11,28 +11,28 @@ from typing import Any, Final, TypeAlias
 from reconcile.core.errors import Problem
 
 LABEL_PREFIX: Final = "reconcile.ambient-code.io/"
-"""Every label and annotation of ours starts so; session files may not set one."""
+"""The prefix of all labels and annotations of this project; session files may not set one."""
 
 LABEL_INSTALLATION: Final = LABEL_PREFIX + "installation"
-"""Whose object this is: the one label that live state is selected by."""
+"""The installation that owns the object: live state is selected by this label alone."""
 
 LABEL_SESSION: Final = LABEL_PREFIX + "session"
 """The session that the object belongs to."""
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-"""Kubernetes' own word for the tool in charge; its value is `FIELD_MANAGER`."""
+"""Kubernetes' recommended label for the managing tool; its value is `FIELD_MANAGER`."""
 
 ANNOTATION_DIGEST: Final = LABEL_PREFIX + "digest"
-"""The digest of the body that was applied last, so that drift can be told from a commit."""
+"""The digest of the body that was applied last; it distinguishes drift from a commit."""
 
 ANNOTATION_ADOPT: Final = LABEL_PREFIX + "adopt"
-"""Set by hand on a stranger's object to an installation's id: that installation may take it."""
+"""Set by a user on a foreign object to an installation's id, which may then adopt it."""
 
 FIELD_MANAGER: Final = "reconcile"
-"""Our field manager; what it owns in managedFields is what we declared last."""
+"""Our field manager; in managedFields it owns the fields that we declared last."""
 
 STATUS_FIELD_MANAGER: Final = "reconcile-status"
-"""The manager of what is observed, so that status never shows up in a plan."""
+"""The field manager of a Record's status, which thereby never appears in a plan."""
 
 RECORD_PREFIX: Final = "session-"
 """A session's Record is the ConfigMap of this prefix and the session's name."""
@@ -41,16 +41,16 @@ INVENTORY_PREFIX: Final = "reconcile-inventory-"
 """An installation's inventory is the ConfigMap of this prefix and the installation's id."""
 
 RECORD_STATUS_KEY: Final = "status"
-"""The key of a Record's data under which the last pass that changed something left its note."""
+"""The key in a Record's data that has the status of the last pass that changed something."""
 
 
 KubeObject: TypeAlias = Mapping[str, Any]
-"""A Kubernetes object as JSON gives it: dicts, lists, text, numbers, booleans, None."""
+"""A Kubernetes object as parsed JSON: dicts, lists, text, numbers, booleans, None."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Kind:
-    """What an object is: `Kind("v1", "Pod")`, `Kind("networking.k8s.io/v1", "NetworkPolicy")`."""
+    """An object's type: `Kind("v1", "Pod")`, `Kind("networking.k8s.io/v1", "NetworkPolicy")`."""
 
     api_version: str
     name: str
@@ -63,7 +63,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """An object's identity; the API version is left out, since versions move."""
+    """An object's identity; without the API version, which can change."""
 
     group: str
     kind: str
@@ -71,7 +71,7 @@ class ObjectRef:
     name: str
 
     def __str__(self) -> str:
-        """Word it for people: `Pod team-a/fix-login-runner`."""
+        """Format it for people: `Pod team-a/fix-login-runner`."""
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
@@ -83,7 +83,7 @@ class SessionId:
     name: str
 
     def __str__(self) -> str:
-        """Word it as people write it in a policy: `team-a/fix-login`."""
+        """Format it as in a policy file: `team-a/fix-login`."""
         return f"{self.namespace}/{self.name}"
 
 
@@ -96,17 +96,17 @@ class Origin:
     column: int
 
     def __str__(self) -> str:
-        """Word it as compilers do."""
+        """Format it as compilers do."""
         return f"{self.path}:{self.line}:{self.column}"
 
 
 def build_record_ref(session: SessionId) -> ObjectRef:
-    """Name a session's Record: the ConfigMap that owns all of its objects."""
+    """Build the reference of a session's Record: the ConfigMap that owns all of its objects."""
     return ObjectRef("", "ConfigMap", session.namespace, RECORD_PREFIX + session.name)
 
 
 class SessionState(Enum):
-    """What an author wants of a session."""
+    """The desired state of a session."""
 
     RUNNING = "Running"
     STOPPED = "Stopped"
@@ -123,8 +123,8 @@ class UpdateStrategy(Enum):
 class Session:
     """One desired session, with installation and project settings already merged in.
 
-    `spec` has the file's own field names; every known field is present, None where nothing sets it.
-    `digest` covers all that a template can see of the session.
+    `spec` has the file's own field names; every known field is present, None if it is not set.
+    `digest` covers everything of the session that a template can use.
     """
 
     id: SessionId
@@ -139,18 +139,18 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many sessions one revision may hit: `percent` of those that live, at least `at_least`."""
+    """How many sessions one revision may affect: `percent` of all, at least `at_least`."""
 
     percent: int = 25
     at_least: int = 1
 
     def limit(self, total: int) -> int:
-        """The number of sessions allowed out of `total` living ones."""
+        """The number of sessions that may be affected out of `total` existing ones."""
         return max(self.at_least, total * self.percent // 100)
 
 
 class OnConflict(Enum):
-    """What to do with a declared field that somebody else has changed."""
+    """What to do with a declared field that another manager has changed."""
 
     HEAL = "heal"
     REPORT = "report"
@@ -158,7 +158,7 @@ class OnConflict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An installation's realm and its limits, from `policy.yaml`.
+    """An installation's scope and its limits, from `policy.yaml`.
 
     `namespaces` are the only ones that may be touched; empty means those that have a folder.
     `allow_deletes` and `allow_restarts` hold `namespace/name` of sessions approved by name.
@@ -177,10 +177,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One object that is wanted.
+    """One desired object.
 
-    `body` carries our labels and annotations, but no owner reference: the owner's UID is known
-    only once it lives. `digest` is over `body`. `source` is the template's file name.
+    `body` has our labels and annotations, but no owner reference: the owner's UID is known only
+    once it exists. `digest` is over `body`. `source` is the template's file name.
     """
 
     ref: ObjectRef
@@ -193,7 +193,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DesiredSession:
-    """One session that can be carried out: `manifests` in the order of creation, Record first."""
+    """One session that can be applied: `manifests` in the order of creation, Record first."""
 
     session: Session
     manifests: tuple[Manifest, ...]
@@ -203,10 +203,10 @@ class DesiredSession:
 class DesiredState:
     """The whole desired state of one revision.
 
-    `broken` are sessions whose file exists but cannot be used: what lives of them stays as it is.
-    `unreadable` are namespaces in which nothing may be pruned, since a file in them was not
-    understood; the empty string stands for the whole tree. `kinds` are those of the templates, for
-    which live state is read even when there is no session.
+    `broken` are sessions whose file exists but cannot be used: their live objects are not changed.
+    `unreadable` are namespaces in which nothing may be pruned, since a file in them could not be
+    parsed; the empty string stands for the whole tree. `kinds` are those of the templates:
+    their live state is read even if there is not any session.
     """
 
     policy: Policy

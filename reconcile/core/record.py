@@ -1,7 +1,7 @@
-"""What the last pass that changed something leaves in a session's Record, for people and `status`.
+"""The status in a session's Record, for people and the command `status`.
 
-A pass that changes nothing writes nothing, so the note tells of the last change and of what has
-been waiting or failing since.
+A pass that changes nothing writes nothing, so the status describes the last change, and what has
+been pending or failing since.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _WRITTEN_STATUSES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RecordStatus:
-    """`revision` is the commit that the pass worked on, `digest` the session's own.
+    """`revision` is the commit that the pass applied, `digest` the session's own.
 
     `pending` names each held change and why; `failed` each failure, secrets already masked.
     """
@@ -34,7 +34,7 @@ class RecordStatus:
 def next_status(
     previous: RecordStatus, current: RecordStatus, outcomes: Iterable[Outcome]
 ) -> RecordStatus | None:
-    """Decide whether a note is worth a write: if something changed, or waits, or fails anew."""
+    """Return the status to write; None if nothing changed, and pending and failed are the same."""
     if current == previous:
         return None
     wrote = any(outcome.status in _WRITTEN_STATUSES for outcome in outcomes)
@@ -43,7 +43,7 @@ def next_status(
 
 
 def describe_pending(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
-    """Word what is held."""
+    """Describe the held changes."""
     return tuple(
         f"{type(outcome.change.change).__name__} {outcome.change.ref}: {outcome.change.reason.name}"
         for outcome in outcomes
@@ -52,14 +52,14 @@ def describe_pending(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
 
 
 def format_record_status(status: RecordStatus) -> str:
-    """Write a note as JSON."""
+    """Serialize a status as JSON."""
     return orjson.dumps(status).decode()
 
 
 def with_record_status(record: KubeObject, status: RecordStatus) -> KubeObject:
-    """Let a Record that is applied carry its note along: it saves a write for each new session.
+    """Add the status to a Record that is applied, which saves a write for each new session.
 
-    An apply by our own manager would otherwise drop a note that it has once carried.
+    An apply by our own manager without the status would remove a status that it has applied before.
     """
     if status == RecordStatus():
         return record
@@ -67,7 +67,7 @@ def with_record_status(record: KubeObject, status: RecordStatus) -> KubeObject:
 
 
 def parse_record_status(text: str) -> RecordStatus:
-    """Read a note; one that was damaged by hand counts as none."""
+    """Parse a status; damaged text counts as an empty status."""
     try:
         data = orjson.loads(text)
         return RecordStatus(
@@ -81,7 +81,7 @@ def parse_record_status(text: str) -> RecordStatus:
 
 
 def build_record_status_body(session: SessionId, uid: str, status: RecordStatus) -> dict[str, Any]:
-    """Make the object that is applied to the Record with this UID, by the status manager."""
+    """Build the body that the status manager applies to the Record with this UID."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -1,10 +1,10 @@
-"""Where a value stands in a text, and how its place is worded for people."""
+"""The line and column of a value in a YAML text, and its path for messages."""
 
 import re
 from typing import Any, Final, TypeAlias
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
-"""The way to a value: keys of mappings and indices of lists."""
+"""The path of a value: keys of mappings and indices of lists."""
 
 Position: TypeAlias = tuple[int, int]
 """Line and column, both from 1."""
@@ -13,7 +13,7 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Positions:
-    """Where every key and value of a document stands; looked up only when something is wrong."""
+    """The position of every key and value of a document; computed only when it is needed."""
 
     def __init__(self, value: Any, marks: list[Any], aliases: frozenset[int]) -> None:
         self._value = value
@@ -24,12 +24,12 @@ class Positions:
         self._values: dict[DocumentPath, Position] = {}
 
     def key(self, path: DocumentPath) -> Position:
-        """The place of a mapping's key; of the value where `path` ends in an index."""
+        """The position of a mapping's key, or of the value if `path` ends in an index."""
         self._index()
         return self._keys.get(path) or self.value(path)
 
     def value(self, path: DocumentPath) -> Position:
-        """The place of a value, or of the nearest one around it that the text has."""
+        """The position of a value, or of the nearest enclosing value that the text has."""
         self._index()
         while path not in self._values:
             path = path[:-1]
@@ -40,7 +40,7 @@ class Positions:
             self._walk(self._value, ())
 
     def _walk(self, value: Any, path: DocumentPath) -> None:
-        # The marks are in the order of the text, which is that of the values.
+        # The marks are in the order of the text, as the values are.
         is_alias = self._next in self._aliases
         self._values[path] = self._next_position()
         if is_alias:
@@ -60,19 +60,19 @@ class Positions:
 
 
 def format_document_path(path: DocumentPath) -> str:
-    """Word a path as people write it: `spec.repos[0].url`, `metadata.labels[a.b/c]`."""
-    words = ""
+    """Format a path for messages: `spec.repos[0].url`, `metadata.labels[a.b/c]`."""
+    text = ""
     for step in path:
         if isinstance(step, int):
-            words += f"[{step}]"
+            text += f"[{step}]"
         elif re.fullmatch(r"[\w-]{1,60}", step, re.ASCII):
-            words += f".{step}"
+            text += f".{step}"
         else:
-            words += f"[{printable_excerpt(step)}]"
-    return words.removeprefix(".")
+            text += f"[{printable_excerpt(step)}]"
+    return text.removeprefix(".")
 
 
 def printable_excerpt(text: str, limit: int = 60) -> str:
-    """Cut a text that comes from outside to one short line without control characters."""
+    """Cut untrusted text to one short line without control characters."""
     cut = text if len(text) <= limit else text[: limit - 3] + "..."
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], cut)
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], cut)

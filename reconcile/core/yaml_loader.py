@@ -1,9 +1,8 @@
-"""The one door to YAML: text in, plain values with their places out, or every reason why not.
+"""The YAML parser: converts text to plain values with positions, or reports every problem.
 
-Values are built straight from the C parser's events, by the rules of YAML 1.2's core schema and no
-more: what composing and constructing them takes would be felt with thousands of objects.
-
-What a plain YAML scalar means: YAML 1.2's core schema, less what readers disagree about.
+Values are built directly from the events of the C parser, since composing and constructing nodes
+would be too slow for thousands of objects. Plain scalars follow the core schema of YAML 1.2; what
+YAML parsers disagree about is refused.
 """
 
 import re
@@ -41,11 +40,11 @@ _KEYWORDS: Final = {
 
 
 class AmbiguousScalarError(ValueError):
-    """A plain scalar that is not what it seems; the message says what to write."""
+    """A plain scalar that parsers read differently; the message says what to write instead."""
 
 
 def resolve_scalar(text: str) -> Any:
-    """Give the value of a plain scalar; AmbiguousError says what to write in its place."""
+    """Return the value of a plain scalar; AmbiguousScalarError says what to write instead."""
     if not text or text[0] in _MAY_BE_VALUE:
         return _resolve_cached(text) if len(text) <= _MAX_CACHED_LENGTH else _resolve_uncached(text)
     return text
@@ -72,12 +71,12 @@ def _parse_integer(text: str) -> int:
     digits = text.lstrip("-+")
     if digits[0] == "0" and len(digits) > 1:
         raise AmbiguousScalarError(_leading_zero_message(text, digits))
-    # Python refuses to read thousands of digits, and they are out of bounds anyway.
+    # Python refuses to parse thousands of digits, which are out of range anyway.
     return _check_64_bits(int(text) if len(digits) < _MAX_CACHED_LENGTH else 1 << 64)
 
 
 def _leading_zero_message(text: str, digits: str) -> str:
-    # The advice repeats the number, so it is for what is short enough to be a file's mode.
+    # The advice repeats the number, so it is given only for one as short as a file mode.
     if len(digits) > _MAX_MODE_LENGTH or set(digits) & set("89") or text != digits:
         return f"a number may not begin with 0: leave the zeros out, or {_QUOTE}"
     octal = int(digits, 8)
@@ -98,16 +97,16 @@ def _parse_float(text: str) -> float:
 
 
 MAX_BYTES: Final = 1 << 20
-"""The size of a text that is still read, and of what its aliases may add."""
+"""The maximum size of a text in bytes, and of the characters that its aliases may add."""
 
 MAX_DEPTH: Final = 32
-"""How deep mappings and lists may be nested."""
+"""The maximum nesting depth of mappings and lists."""
 
 MAX_NODES: Final = 50_000
-"""How many values and keys a text may have, those that aliases repeat included."""
+"""The maximum number of values and keys of a text, including those repeated by aliases."""
 
 MAX_PROBLEMS: Final = 50
-"""After so many reasons the rest of a text is not read."""
+"""After this many problems the rest of a text is not parsed."""
 
 _TAB: Final = "a tab cannot indent: use spaces"
 _HINTS: Final = (
@@ -132,9 +131,9 @@ _UNPRINTABLE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: plain values, and where they stand.
+    """One document: plain values and their positions.
 
-    `value` is None for an empty document. Aliases share their value: do not change it.
+    `value` is None for an empty document. Aliases share their value: do not modify it.
     """
 
     value: Any
@@ -142,7 +141,7 @@ class Document:
 
 
 def decode_utf8(content: bytes, path: str = "") -> str:
-    """Read bytes as UTF-8; SpecError for what is not, for a byte order mark and for too much."""
+    """Decode UTF-8; SpecError for invalid bytes, a byte order mark or a text that is too large."""
     if len(content) > MAX_BYTES:
         raise SpecError((_too_large_problem(path, len(content)),))
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
@@ -157,16 +156,16 @@ def decode_utf8(content: bytes, path: str = "") -> str:
 
 
 def load_documents(text: str, path: str = "") -> tuple[Document, ...]:
-    """Build the values of every document in `text`; a text of comments alone has none.
+    """Build the values of every document in `text`; a text that has only comments has none.
 
-    `path` names the text in messages. SpecError carries every reason why it cannot be used: what
-    is no YAML, and what YAML allows but readers disagree about or people get wrong.
+    `path` names the text in messages. SpecError has every problem: invalid YAML, and YAML that
+    parsers disagree about or that is often a mistake.
     """
     if len(text) > MAX_BYTES:
         raise SpecError((_too_large_problem(path, len(text)),))
     directive = _DIRECTIVE.search(text) if "%" in text else None
     if directive:
-        message = "directives (`%`) are not read: remove the line"
+        message = "directives (`%`) are not supported: remove the line"
         raise SpecError((Problem(path, *_position_after(text[: directive.start()]), "", message),))
     builder = _DocumentBuilder(path)
     try:
@@ -181,11 +180,11 @@ def load_documents(text: str, path: str = "") -> tuple[Document, ...]:
 
 
 class _StopError(Exception):
-    """Enough is known: the problem list has the reason."""
+    """Stops the parser; the reason is in the list of problems."""
 
 
 class _DocumentBuilder:
-    """Turns events into values, innermost container first."""
+    """Builds values from parser events, innermost container first."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -196,7 +195,7 @@ class _DocumentBuilder:
         self._begin(None)
 
     def run(self, text: str) -> None:
-        """Read every event of `text`; the parser's errors pass."""
+        """Process every event of `text`; raises the parser's errors."""
         handlers: Mapping[type, Callable[[Any], None]] = {
             events.ScalarEvent: self._scalar,
             events.AliasEvent: self._alias,
@@ -264,7 +263,7 @@ class _DocumentBuilder:
     def _alias(self, event: Any) -> None:
         name = event.anchor
         if name not in self._anchors:
-            # The name is not repeated: it may be a password that somebody forgot to quote.
+            # The name is not repeated: it may be a password that the user forgot to quote.
             self._stop(event, "this alias has no anchor before it: quote text that begins with `*`")
         value = self._anchors[name]
         nodes, characters = _count_nodes_and_characters(value)
@@ -302,9 +301,9 @@ class _DocumentBuilder:
             return ""
         self._key = key
         if key == "<<":
-            self._add_problem(event, "merge keys (`<<`) are not read: write the fields out")
+            self._add_problem(event, "merge keys (`<<`) are not supported: write the fields out")
         elif key in self._container:
-            self._add_problem(event, f"key `{printable_excerpt(key)}` is there twice")
+            self._add_problem(event, f"key `{printable_excerpt(key)}` occurs twice")
         return key
 
     def _add_problem(self, event: Any, message: str) -> None:
@@ -327,15 +326,15 @@ class _DocumentBuilder:
 
 def _count_nodes_and_characters(value: Any) -> tuple[int, int]:
     """Count the nodes and the characters that repeating `value` adds."""
-    nodes, characters, left = 0, 0, [value]
-    while left:
-        item = left.pop()
+    nodes, characters, stack = 0, 0, [value]
+    while stack:
+        item = stack.pop()
         nodes += 1
         if isinstance(item, dict):
-            left.extend(item)
-            left.extend(item.values())
+            stack.extend(item)
+            stack.extend(item.values())
         elif isinstance(item, list):
-            left.extend(item)
+            stack.extend(item)
         elif isinstance(item, str):
             characters += len(item)
     return nodes, characters
@@ -344,13 +343,13 @@ def _count_nodes_and_characters(value: Any) -> tuple[int, int]:
 def _parse_problem(path: str, text: str, error: YAMLError | ValueError) -> Problem:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        said = str(error.problem or error.context)
+        detail = str(error.problem or error.context)
         is_tab = text[mark.index : mark.index + 1] == "\t"
-        hint = _TAB if is_tab else next((hint for words, hint in _HINTS if words in said), said)
+        hint = _TAB if is_tab else next((hint for words, hint in _HINTS if words in detail), detail)
         return Problem(path, mark.line + 1, mark.column + 1, "", f"is not valid YAML: {hint}")
-    found = _UNPRINTABLE.search(text)
-    line, column = _position_after(text[: found.start()]) if found else (1, 1)
-    name = f"U+{ord(found[0]):04X}" if found else "unknown"
+    match = _UNPRINTABLE.search(text)
+    line, column = _position_after(text[: match.start()]) if match else (1, 1)
+    name = f"U+{ord(match[0]):04X}" if match else "unknown"
     return Problem(path, line, column, "", f"has a control character ({name}): remove it")
 
 

@@ -1,1 +1,1 @@
-"""Asks ports for facts, the core for a plan, and ports to carry it out; decides nothing itself."""
+"""Runs passes: reads through ports, plans by the core, applies through ports; decides nothing."""

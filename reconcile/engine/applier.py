@@ -1,10 +1,8 @@
-"""Carries out the changes of one session, in order; beside `bookkeeping` the only one that writes.
+"""Applies the changes of one session, in order; only it and `inventory` write to the cluster.
 
 A session is a generator: it yields the seconds that it wants to wait, so that a thousand pods in
-their grace period need no thousand threads. The first failure ends it: what comes after depends
-on what came before.
-
-The body that an apply sends, and a trial of it that changes nothing.
+their grace period do not need a thousand threads. The first failure ends it: later changes depend
+on earlier ones. The bodies that an apply and a dry run send are built here.
 """
 
 from collections.abc import Mapping
@@ -19,7 +17,6 @@ from reconcile.core.changes import (
     Hold,
     HoldReason,
     Keep,
-    LiveRef,
     Outcome,
     Patch,
     Replace,
@@ -54,7 +51,7 @@ from reconcile.engine.scheduler import Steps
 
 
 def build_body(manifest: Manifest, status: RecordStatus, owner_uid: str) -> KubeObject:
-    """Complete a manifest: a Record carries its note, all else its owner where that is known."""
+    """Complete a manifest: a Record gets its status, other objects their owner if it is known."""
     if manifest.ref == build_record_ref(manifest.session):
         return with_record_status(manifest.body, status)
     if not owner_uid:
@@ -63,26 +60,26 @@ def build_body(manifest: Manifest, status: RecordStatus, owner_uid: str) -> Kube
 
 
 def with_metadata(body: KubeObject, metadata: Mapping[str, Any]) -> KubeObject:
-    """Put something into a body's metadata: a precondition, or another name."""
+    """Add fields to the metadata of a body: a precondition, or another name."""
     return {**body, "metadata": {**body["metadata"], **metadata}}
 
 
 def under_free_name(body: KubeObject) -> KubeObject:
-    """Give a body a name that is free, for a trial where its own is taken."""
+    """Give a body a name that is free, for a dry run where its own name is taken."""
     return with_metadata(body, {"name": f"{body['metadata']['name'][:48]}-dry-run"})
 
 
 def apply_dry_run(cluster: Cluster, body: KubeObject, *, force: bool = False) -> KubeObject:
-    """Let the server judge a body, changing nothing; errors as for `Cluster.apply`."""
+    """Apply a body as a dry run, which changes nothing; errors as for `Cluster.apply`."""
     return cluster.apply(body, ApplyOptions(FIELD_MANAGER, force=force, dry_run=True))
 
 
 _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
-"""What a pod may take beyond its grace period: the kubelet's own housekeeping."""
+"""How long a pod may take beyond its grace period: the kubelet's own cleanup."""
 
 _MAX_ATTEMPTS = 3
-"""How often an object may change under our hands before the next pass has to see to it."""
+"""How often an object may change during a patch before it is left to the next pass."""
 
 _SAFE_TO_REPLACE = frozenset(
     {
@@ -98,12 +95,23 @@ _SAFE_TO_REPLACE = frozenset(
 """Kinds that can be replaced at any time: no work runs in them and they hold no data."""
 
 
+@dataclass(frozen=True, slots=True)
+class _PendingDeletion:
+    """An object that is being deleted; once it is gone, `successor` is created, if there is one."""
+
+    kind: Kind
+    ref: ObjectRef
+    uid: str
+    outcome: Outcome
+    successor: Manifest | None = None
+
+
 @dataclass(slots=True)
 class SessionApplier:
-    """One session being carried out; `outcomes` grows as it goes.
+    """Applies the plan of one session; `outcomes` grows with each change.
 
-    `record_status` is what the Record says now, `mask` the policy's names of secrets. `failures` are those
-    that belong to no change.
+    `record_status` is the status in the Record now, `mask` the policy's names of secrets.
+    `failures` are those that belong to no change.
     """
 
     cluster: Cluster
@@ -120,69 +128,60 @@ class SessionApplier:
         """Carry out all changes; yields the seconds to wait before it is resumed."""
         for index, change in enumerate(self.plan.changes):
             try:
-                yield from self._carry_out(change)
+                result = self._carry_out(change)
+                if isinstance(result, _PendingDeletion):
+                    yield from self._wait_until_gone(result)
+                    result = self._complete(result)
+                self.outcomes.append(result)
             except ClusterError as error:
-                self._finish(change, Status.FAILED, str(error))
-                self._skip(self.plan.changes[index + 1 :], change.ref)
+                self.outcomes.append(Outcome(change, Status.FAILED, str(error)))
+                rest = self.plan.changes[index + 1 :]
+                self.outcomes += [_skip(each, change.ref) for each in rest]
                 break
         if self.owner_uid and self.plan.digest:
             self._write_status()
 
     def _write_status(self) -> None:
-        now = RecordStatus(
+        current = RecordStatus(
             self.revision,
             self.plan.digest,
             describe_pending(self.outcomes),
             self._failure_messages(),
         )
-        note = next_status(self.record_status, now, self.outcomes)
-        if note is None:
+        status = next_status(self.record_status, current, self.outcomes)
+        if status is None:
             return
-        body = build_record_status_body(self.plan.session, self.owner_uid, note)
+        body = build_record_status_body(self.plan.session, self.owner_uid, status)
         try:
             self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
 
     def _failure_messages(self) -> tuple[str, ...]:
-        """Word what failed for the Record, without secrets: a server quotes what it refuses."""
+        """Word failures for the Record, without secrets: a server quotes what it refuses."""
         failed = [outcome for outcome in self.outcomes if outcome.status is Status.FAILED]
         masker = Masker(self.mask)
         learn_failed_objects(failed, masker)
         return tuple(masker.mask_text(outcome.message) for outcome in failed)
 
-    def _finish(self, change: Change, status: Status, message: str = "") -> None:
-        self.outcomes.append(Outcome(change, status, message))
-
-    def _skip(self, changes: tuple[Change, ...], failed: ObjectRef) -> None:
-        for change in changes:
-            match change:
-                case Keep():
-                    self._finish(change, Status.UNCHANGED)
-                case Hold():
-                    self._finish(change, Status.HELD)
-                case _:
-                    self._finish(change, Status.SKIPPED, f"{failed} failed before it")
-
-    def _carry_out(self, change: Change) -> Steps:
+    def _carry_out(self, change: Change) -> Outcome | _PendingDeletion:
         match change:
             case Keep(ref, live):
                 self._learn_owner(ref, live.uid)
-                self._finish(change, Status.UNCHANGED)
+                return Outcome(change, Status.UNCHANGED)
             case Hold():
                 self._learn_held_owner(change)
-                self._finish(change, Status.HELD)
+                return Outcome(change, Status.HELD)
             case Create(manifest):
                 self._create(manifest)
-                self._finish(change, Status.CREATED)
+                return Outcome(change, Status.CREATED)
             case Patch():
                 self._learn_owner(change.ref, change.live.uid)
-                yield from self._patch(change)
+                return self._patch(change)
             case Replace():
-                yield from self._replace_idle(change)
+                return self._replace_idle(change)
             case Delete():
-                yield from self._delete_unwanted(change)
-                self._finish(change, Status.DELETED)
+                return self._delete_unwanted(change)
             case _:
                 assert_never(change)
 
@@ -213,7 +212,7 @@ class SessionApplier:
             build_body(manifest, self.record_status, self.owner_uid), preconditions
         )
 
-    def _patch(self, change: Patch) -> Steps:
+    def _patch(self, change: Patch) -> Outcome | _PendingDeletion:
         patch = change
         for _ in range(_MAX_ATTEMPTS):
             try:
@@ -222,16 +221,16 @@ class SessionApplier:
                 revised = self._replan(patch, has_conflict=bool(error.owners))
                 if revised is None:
                     raise ConflictError(
-                        f"{change.ref} has changed since the plan was made; the next pass sees to "
-                        f"it ({error})"
+                        f"{change.ref} has changed since the plan was made; the next pass plans "
+                        f"it again ({error})"
                     ) from error
                 if isinstance(revised, Keep):
-                    return self._finish(change, Status.UNCHANGED)
+                    return Outcome(change, Status.UNCHANGED)
                 patch = revised
             except InvalidError as error:
-                return (yield from self._replace_immutable(change, error))
+                return self._replace_immutable(change, error)
             else:
-                return self._finish(change, Status.CONFIGURED)
+                return Outcome(change, Status.CONFIGURED)
         raise ConflictError(f"{change.ref} keeps changing while it is patched; the next pass tries")
 
     def _apply_patch(self, patch: Patch) -> None:
@@ -253,26 +252,22 @@ class SessionApplier:
             return replace(revised, force=True) if self.plan.may_take_over else None
         return revised
 
-    def _replace_immutable(self, patch: Patch, error: InvalidError) -> Steps:
-        """Replace an object whose fields the server calls immutable, where that harms nothing."""
+    def _replace_immutable(self, patch: Patch, error: InvalidError) -> Outcome | _PendingDeletion:
+        """Replace an object whose fields are immutable, if no work or data is lost by that."""
         fields = [name for name in error.fields if name.partition(".")[0] != "metadata"]
         if not fields:
             raise error
+        change = Replace(patch.manifest, patch.live, patch.fields)
         if not self._may_replace(patch.ref.kind):
-            hold = Hold(
-                Replace(patch.manifest, patch.live, patch.fields), _choose_hold_reason(patch)
-            )
-            return self._finish(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
+            hold = Hold(change, _choose_hold_reason(patch))
+            return Outcome(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
         self._check_under_free_name(patch.manifest)
-        yield from self._replace(patch.manifest, patch.live)
-        return self._finish(
-            Replace(patch.manifest, patch.live, patch.fields), Status.REPLACED, ", ".join(fields)
-        )
+        return self._replace(change, ", ".join(fields))
 
     def _check_under_free_name(self, manifest: Manifest) -> None:
-        """Let the server judge the body under a free name, changing nothing.
+        """Send the body under a free name, as a dry run.
 
-        What it refuses there too is wrong in itself: then the live object must not be given up.
+        If the server refuses it there too, the body itself is wrong: then the live object stays.
         """
         apply_dry_run(self.cluster, under_free_name(self._build_body(manifest, {})))
 
@@ -280,43 +275,53 @@ class SessionApplier:
         holds_data = kind == "PersistentVolumeClaim"
         return kind in _SAFE_TO_REPLACE or (self.plan.may_end_work and not holds_data)
 
-    def _replace_idle(self, change: Replace) -> Steps:
-        """Replace an object, but for a pod that has begun its work since the plan was made."""
+    def _replace_idle(self, change: Replace) -> Outcome | _PendingDeletion:
+        """Replace an object, except a pod that has started since the plan was made."""
         if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_started(change):
-            return self._finish(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
-        yield from self._replace(change.manifest, change.live)
-        return self._finish(change, Status.REPLACED)
+            return Outcome(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
+        return self._replace(change, "")
 
     def _has_started(self, change: Replace) -> bool:
         live = self._get_if_same(change.manifest.kind, change.ref, change.live.uid)
         return live is not None and has_started(live)
 
-    def _replace(self, manifest: Manifest, live: LiveRef) -> Steps:
-        yield from self._delete(manifest.kind, manifest.ref, live.uid, wait=True)
-        self._create(manifest)
+    def _replace(self, change: Replace, message: str) -> Outcome | _PendingDeletion:
+        outcome = Outcome(change, Status.REPLACED, message)
+        manifest, uid = change.manifest, change.live.uid
+        deletion = _PendingDeletion(manifest.kind, manifest.ref, uid, outcome, manifest)
+        is_ending = self._delete(manifest.kind, manifest.ref, uid)
+        return deletion if is_ending else self._complete(deletion)
 
-    def _delete_unwanted(self, change: Delete) -> Steps:
-        is_pod = change.kind.name == "Pod"
-        if not change.is_terminating:
-            yield from self._delete(change.kind, change.ref, change.live.uid, wait=is_pod)
-        elif is_pod:
-            yield from self._wait_until_gone(change.kind, change.ref, change.live.uid)
+    def _delete_unwanted(self, change: Delete) -> Outcome | _PendingDeletion:
+        """Delete an object; only the end of a pod is waited for."""
+        outcome = Outcome(change, Status.DELETED)
+        is_ending = change.is_terminating or self._delete(change.kind, change.ref, change.live.uid)
+        if is_ending and change.kind.name == "Pod":
+            return _PendingDeletion(change.kind, change.ref, change.live.uid, outcome)
+        return outcome
 
-    def _delete(self, kind: Kind, ref: ObjectRef, uid: str, *, wait: bool) -> Steps:
+    def _delete(self, kind: Kind, ref: ObjectRef, uid: str) -> bool:
+        """Begin to delete an object; False if it is gone already."""
         try:
             self.cluster.delete(kind, ref, uid)
         except NotFoundError:
-            return
-        if wait:
-            yield from self._wait_until_gone(kind, ref, uid)
+            return False
+        return True
 
-    def _wait_until_gone(self, kind: Kind, ref: ObjectRef, uid: str) -> Steps:
+    def _complete(self, deletion: _PendingDeletion) -> Outcome:
+        if deletion.successor is not None:
+            self._create(deletion.successor)
+        return deletion.outcome
+
+    def _wait_until_gone(self, deletion: _PendingDeletion) -> Steps:
         limit = 0.0
-        while (live := self._get_if_same(kind, ref, uid)) is not None:
+        while (live := self._get_if_same(deletion.kind, deletion.ref, deletion.uid)) is not None:
             now = self.clock.monotonic()
             limit = limit or now + _grace_seconds(live) + _MARGIN_SECONDS
             if now >= limit:
-                raise ClusterError(f"{ref} is still ending; the next pass goes on when it is gone")
+                raise ClusterError(
+                    f"{deletion.ref} is still ending; the next pass continues when it is gone"
+                )
             yield _POLL_SECONDS
 
     def _get_if_same(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
@@ -325,6 +330,17 @@ class SessionApplier:
         except NotFoundError:
             return None
         return live if live["metadata"]["uid"] == uid else None
+
+
+def _skip(change: Change, failed: ObjectRef) -> Outcome:
+    """Give the outcome of a change that comes after a failed one."""
+    match change:
+        case Keep():
+            return Outcome(change, Status.UNCHANGED)
+        case Hold():
+            return Outcome(change, Status.HELD)
+        case _:
+            return Outcome(change, Status.SKIPPED, f"{failed} failed before it")
 
 
 def _choose_hold_reason(patch: Patch) -> HoldReason:

@@ -1,4 +1,4 @@
-"""From text to desired state: parse, merge, render; what has not changed is not done again."""
+"""Builds desired state from text: parses, merges, renders; unchanged parts are reused."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,13 +13,13 @@ from reconcile.core.spec.parse import FileResult, parse_file
 from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS_READ = frozenset({Kind("v1", "ConfigMap")})
-"""Records and inventories are ConfigMaps, whatever the templates are."""
+"""Records and inventories are ConfigMaps, with any templates."""
 
 
 class DesiredBuilder:
     """Builds desired state from trees, one revision after the other.
 
-    It keeps what it made of the last tree: files by path and content, sessions by their digest.
+    It keeps the results of the last tree: files by path and content, sessions by their digest.
     """
 
     def __init__(self, templates: Mapping[str, str]) -> None:
@@ -31,9 +31,9 @@ class DesiredBuilder:
         ) = None
 
     def build(self, tree: Tree) -> DesiredState:
-        """Build it; what is wrong with one session or namespace is in the result's problems.
+        """Build desired state; problems of one session or namespace are part of the result.
 
-        SpecError where nothing can be built: policy, defaults or a template cannot be used.
+        SpecError if nothing can be built: policy, defaults or a template cannot be used.
         """
         keys = tuple(_file_key(file) for file in tree.files)
         if self._last is not None and self._last[:2] == (keys, tree.folders):
@@ -47,43 +47,43 @@ class DesiredBuilder:
         return desired
 
     def _read_file(self, file: TreeFile) -> FileResult:
-        known = self._files.get(_file_key(file))
-        return known or parse_file(file.path, file.content, file.problem)
+        parsed = self._files.get(_file_key(file))
+        return parsed or parse_file(file.path, file.content, file.problem)
 
     def _render_sessions(self, assembled: TreeSpec, revision: str) -> DesiredState:
-        surroundings = RenderContext(assembled.policy.installation, assembled.capabilities)
+        context = RenderContext(assembled.policy.installation, assembled.capabilities)
         self._rendered = {
-            (surroundings.installation, session.id, session.digest): self._render_session(
-                session, surroundings
+            (context.installation, session.id, session.digest): self._render_session(
+                session, context
             )
             for session in assembled.sessions
         }
         results = self._rendered.values()
         wanted = [result for result in results if isinstance(result, DesiredSession)]
         failed = [result for result in results if isinstance(result, RenderFailure)]
-        clashes = find_duplicate_objects(wanted)
-        broken = {result.session.id for result in failed} | clashes.keys()
+        duplicates = find_duplicate_objects(wanted)
+        broken = {result.session.id for result in failed} | duplicates.keys()
         unreadable = {session.namespace for session in broken}
         problems = {problem for result in failed for problem in result.problems}
         return DesiredState(
             policy=assembled.policy,
             revision=revision,
-            sessions=tuple(w for w in wanted if w.session.id not in clashes),
+            sessions=tuple(w for w in wanted if w.session.id not in duplicates),
             kinds=self._templates.kinds | _ALWAYS_READ,
             namespaces=assembled.namespaces,
             broken=assembled.broken | broken,
             unreadable=assembled.unreadable | unreadable,
-            problems=tuple(sorted({*assembled.problems, *problems, *clashes.values()})),
+            problems=tuple(sorted({*assembled.problems, *problems, *duplicates.values()})),
             warnings=assembled.warnings,
         )
 
-    def _render_session(self, session: Session, surroundings: RenderContext) -> RenderResult:
-        known = self._rendered.get((surroundings.installation, session.id, session.digest))
-        if known is None:
-            return render_session(session, self._templates, surroundings)
-        # The digest leaves out where the session is declared, which messages tell.
-        moved = known.session.origin != session.origin
-        return replace(known, session=session) if moved else known
+    def _render_session(self, session: Session, context: RenderContext) -> RenderResult:
+        previous = self._rendered.get((context.installation, session.id, session.digest))
+        if previous is None:
+            return render_session(session, self._templates, context)
+        # The digest leaves out where the session is declared, which messages name.
+        is_moved = previous.session.origin != session.origin
+        return replace(previous, session=session) if is_moved else previous
 
 
 def _file_key(file: TreeFile) -> tuple[str, str, str]:

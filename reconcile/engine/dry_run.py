@@ -1,4 +1,4 @@
-"""Asks the server what it would make of a plan's objects, by a dry run that changes nothing."""
+"""Sends a plan's objects to the server as dry runs, which change nothing."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,16 +40,16 @@ from reconcile.engine.live_reader import permission_hint
 from reconcile.engine.ports import Cluster
 
 _NAME_TAKEN = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING})
-"""Held creates whose name belongs to another object, which a trial must not be merged into."""
+"""Held creates whose name belongs to another object, into which a dry run must not merge."""
 
-_UNAVAILABLE = "the server could not be asked"
+_UNAVAILABLE = "the server did not answer"
 
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What the server would say, in the order of the plan.
+    """The results of the dry runs, in the order of the plan.
 
-    `problems` are what kept it from being asked: a right that is missing, a server that is away.
+    `problems` say what prevented dry runs: a missing permission, an unavailable server.
     """
 
     admission: tuple[AdmissionResult, ...]
@@ -58,7 +58,7 @@ class DryRunResult:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """An object that is wanted; `owner_uid` is empty where its Record is not there yet."""
+    """A desired object; `owner_uid` is empty if its Record does not exist yet."""
 
     manifest: Manifest
     change: Change
@@ -67,11 +67,11 @@ class _Attempt:
 
 @dataclass(slots=True)
 class DryRun:
-    """One plan, tried on few threads.
+    """The dry run of one plan, on a few threads.
 
-    `new_accounts` are the service accounts that the plan creates: no pod of theirs is let in before.
-    `missing_namespaces` are namespaces found not to be there, `problems` what could not be asked, by what it
-    was; `is_unavailable` is set once the server did not answer in spite of all patience.
+    `new_accounts` are the service accounts that the plan creates: their pods are not admitted
+    before. `missing_namespaces` do not exist. `problems` are keyed by namespace, kind and verb.
+    `is_unavailable` is set once the server did not answer in spite of all retries.
     """
 
     cluster: Cluster
@@ -82,20 +82,20 @@ class DryRun:
     is_unavailable: bool = False
 
     def run(self, threads: int) -> DryRunResult:
-        """Try everything that is wanted, held changes too; never raises a ClusterError."""
+        """Try every desired object, held changes too; raises no ClusterError."""
         self.new_accounts = frozenset(_find_new_accounts(self.plan.changes))
         with ThreadPoolExecutor(threads) as pool:
-            found = [*pool.map(self._try_session, self.plan.sessions)]
+            results = [*pool.map(self._try_session, self.plan.sessions)]
         problems = tuple(problem for _, problem in sorted(self.problems.items()))
-        return DryRunResult(tuple(each for session in found for each in session), problems)
+        return DryRunResult(tuple(each for session in results for each in session), problems)
 
     def _try_session(self, session: SessionPlan) -> list[AdmissionResult]:
-        return [self._try(trial) for trial in _list_attempts(session)]
+        return [self._try(attempt) for attempt in _list_attempts(session)]
 
     def _try(self, attempt: _Attempt) -> AdmissionResult:
         ref = attempt.manifest.ref
-        if why := self._find_obstacle(attempt):
-            return UntriedObject(ref, why)
+        if reason := self._find_obstacle(attempt):
+            return UntriedObject(ref, reason)
         try:
             return self._send(attempt)
         except ClusterError as error:
@@ -116,7 +116,7 @@ class DryRun:
                 return RefusedObject(ref, str(error))
 
     def _find_obstacle(self, attempt: _Attempt) -> str:
-        """Say why it need not or must not be tried; empty if nothing speaks against it."""
+        """Say why an object need not or must not be tried; empty if it can be."""
         if self.is_unavailable:
             return _UNAVAILABLE
         if attempt.manifest.ref.namespace in self.missing_namespaces:
@@ -131,7 +131,7 @@ class DryRun:
         body = build_body(manifest, RecordStatus(), attempt.owner_uid)
         wanted = change.change if isinstance(change, Hold) else change
         if isinstance(wanted, Patch):
-            # Whether it may take fields over is decided already; this asks what admission says.
+            # The plan has decided about taking fields over; the dry run asks only for admission.
             body = with_metadata(body, {"uid": wanted.live.uid})
             answer = apply_dry_run(self.cluster, body, force=True)
             return compare_dry_run(manifest.kind, manifest.ref, body, answer)
@@ -154,14 +154,14 @@ class DryRun:
         message = (
             f"{kind.name} could not be tried on the server: {error}{permission_hint(kind, error)}"
         )
-        # Each right is named once, and a server that is away is away for all.
+        # Each permission is named once, and an unavailable server is one problem for all objects.
         key = ("", "", "")
         if isinstance(error, ForbiddenError) and error.verb:
             key = (ref.namespace, kind.name, error.verb)
         self.problems.setdefault(key, Problem(ref.namespace, 0, 0, "", message))
         self.is_unavailable = self.is_unavailable or isinstance(error, UnavailableError)
         return UntriedObject(
-            ref, f"the right to `{key[2]}` it is missing" if key[2] else _UNAVAILABLE
+            ref, f"the permission to `{key[2]}` it is missing" if key[2] else _UNAVAILABLE
         )
 
 
@@ -178,7 +178,7 @@ def _list_attempts(session: SessionPlan) -> Iterator[_Attempt]:
 
 
 def _find_owner_uid(session: SessionPlan) -> str:
-    """Find the UID of the session's Record, if it is there and stays."""
+    """Find the UID of the session's Record, if it exists and is kept."""
     for change in session.changes:
         wanted = change.change if isinstance(change, Hold) else change
         if isinstance(wanted, Keep | Patch) and wanted.ref == build_record_ref(session.session):

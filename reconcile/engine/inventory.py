@@ -1,4 +1,4 @@
-"""Keeps the inventory true: widened before anything is created, narrowed after things are gone."""
+"""Maintains the inventory: widened before objects are created, narrowed after deletes."""
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ CONFIG_MAP = Kind("v1", "ConfigMap")
 
 
 def build_inventory(objects: Iterable[tuple[Kind, ObjectRef]]) -> Inventory:
-    """Say which kinds and namespaces some objects take up."""
+    """List the kinds and namespaces of some objects."""
     pairs = list(objects)
     return Inventory(
         frozenset(kind for kind, _ in pairs), frozenset(ref.namespace for _, ref in pairs)
@@ -30,32 +30,27 @@ def build_inventory(objects: Iterable[tuple[Kind, ObjectRef]]) -> Inventory:
 
 
 def merge_inventories(copies: Iterable[InventoryCopy]) -> Inventory:
-    """Everything that any of some copies names."""
-    found = Inventory()
-    for copy in copies:
-        found |= copy.inventory
-    return found
+    """The kinds and namespaces that any of the copies names."""
+    return reduce(or_, (copy.inventory for copy in copies), Inventory())
 
 
 def find_budget_usage(copies: Iterable[InventoryCopy], revision: str) -> BudgetUsage:
-    """What a revision has used of its budgets, or the last one that used any.
+    """Find the budget usage of a revision, or of the last revision that used any.
 
-    Copies differ where a pass was cut off while it wrote them.
+    Copies differ if a pass was interrupted while it wrote them.
     """
-    known = [copy.budget_usage for copy in copies]
-    return reduce(
-        or_, [spent for spent in known if spent.revision == revision] or known, BudgetUsage()
-    )
+    stored = [copy.budget_usage for copy in copies]
+    same = [usage for usage in stored if usage.revision == revision]
+    return reduce(or_, same or stored, BudgetUsage())
 
 
 @dataclass(slots=True)
 class InventoryStore:
-    """Writes the copies of one installation's inventory; `copies` are those that are there.
+    """Writes the copies of one installation's inventory; `copies` are the existing ones.
 
-    `budget_usage` goes into each of them: what the plan at hand uses of the budgets is on record before
-    anything is ended.
-    `failures` holds the namespaces whose copy could not be written, and why: as long as that is so,
-    nothing may be created there.
+    `budget_usage` is written into each of them: the usage of a plan is stored before anything is
+    ended. `failures` has the namespaces whose copy could not be written, and why: nothing may be
+    created there.
     """
 
     cluster: Cluster
@@ -65,23 +60,22 @@ class InventoryStore:
     failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, inventory: Inventory) -> None:
-        """Let the copies in all namespaces of an inventory name it, and what any copy names.
+        """Add an inventory, and everything that any copy names, to the copies in its namespaces.
 
-        Nothing is forgotten here: a namespace that is empty may still have a copy that is to go.
+        Nothing is removed here: an empty namespace may still have a copy that is to be deleted.
         """
         self._write_all(inventory | merge_inventories(self.copies.values()), inventory.namespaces)
 
     def prune(self, inventory: Inventory, reported: Set[str]) -> None:
-        """Delete the copies of namespaces no longer in use, and let the others say no more.
+        """Delete the copies of unused namespaces, and remove those namespaces from the others.
 
-        ClusterError for what failed, but in namespaces of which that was `reported` already, after all
-        has been tried; the next pass tries again, since a copy that could not be deleted is still
-        named by the others.
+        ClusterError for what failed, after everything was tried, except in `reported` namespaces;
+        the next pass tries again, since the others still name a copy that could not be deleted.
         """
         for namespace in sorted(self.copies.keys() - inventory.namespaces):
             self._delete(namespace)
-        left = Inventory(inventory.kinds, inventory.namespaces | self.copies.keys())
-        self._write_all(left, inventory.namespaces)
+        remaining = Inventory(inventory.kinds, inventory.namespaces | self.copies.keys())
+        self._write_all(remaining, inventory.namespaces)
         if failed := [reason for name, reason in self.failures.items() if name not in reported]:
             raise ClusterError("; ".join(failed))
 
@@ -117,11 +111,11 @@ class InventoryStore:
     def _check_not_foreign(self, namespace: str) -> None:
         name = inventory_name(self.installation)
         try:
-            found = self.cluster.get(CONFIG_MAP, namespace, name)
+            live = self.cluster.get(CONFIG_MAP, namespace, name)
         except NotFoundError:
             return
-        if not is_inventory(self.installation, found):
+        if not is_inventory(self.installation, live):
             raise ClusterError(
-                f"ConfigMap {namespace}/{name} is not ours, and its name is needed for the "
+                f"ConfigMap {namespace}/{name} is a foreign object, and its name is needed for the "
                 "inventory: remove it, or choose another installation id in policy.yaml"
             )

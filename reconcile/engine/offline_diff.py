@@ -1,8 +1,6 @@
-"""What one revision changes against another, reading no more of both than that takes.
+"""The plan between two revisions without a cluster, reading only the files that it depends on.
 
-How much of two trees must be read to know what one changes against the other.
-
-Files that are the same on both sides are left out for as long as the answer cannot depend on them.
+Files that are the same on both sides are not read as long as the plan cannot depend on them.
 """
 
 import re
@@ -28,17 +26,17 @@ from reconcile.engine.ports import Tree, TreeFile
 
 _BATCH_SIZE: Final = 32
 
-# YAML spells a name otherwise than letter by letter in double quotes only, by these escapes or by
-# an escaped end of line. A tag is refused, an alias has its text in the same file, and a line that
-# is folded gets a space, which no name has.
+# Only in double quotes can YAML write a name other than letter by letter: by these escapes or an
+# escaped end of line. A tag is refused, an alias has its text in the same file, and a folded line
+# gets a space, which a name never has.
 _ESCAPED_NAME: Final = re.compile(rb"\\(?:[xuU\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])")
 
 
 class FileSelection:
-    """The files of two trees that are read; it only grows.
+    """The files of two trees that are read; the selection only grows.
 
-    `standard_names` tells that templates name objects as `namesakes` expects. Without that any session of
-    a namespace may have an object's name, so that its namespace is read as a whole.
+    `standard_names`: templates name objects as `find_possible_name_conflicts` expects. Otherwise
+    any session of a namespace may have an object's name, so the whole namespace is read.
     """
 
     def __init__(self, old: Tree, new: Tree, *, standard_names: bool) -> None:
@@ -52,34 +50,34 @@ class FileSelection:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything is read."""
+        """Whether all files are selected."""
         return not self._unselected
 
     def filter_tree(self, tree: Tree) -> Tree:
-        """The part of a side that is read."""
+        """The selected files of one side."""
         files = tuple(
             file for file in tree.files if file.path in self._selected or _is_always_read(file)
         )
         return replace(tree, files=files)
 
     def select_all(self) -> None:
-        """Read everything."""
+        """Select all files."""
         self._select(self._unselected)
 
     def select_namespaces(self, namespaces: Iterable[str]) -> bool:
-        """Read these namespaces as a whole; tells whether that is more than before."""
+        """Select all files of these namespaces; returns whether that adds any."""
         wanted = set(namespaces)
         return self._select([path for path in self._unselected if namespace_of(path) in wanted])
 
     def select_related(self, sessions: Iterable[SessionId]) -> bool:
-        """Read what may declare one of these sessions too, or have an object of the same name.
+        """Select files that may declare one of these sessions too, or an object of the same name.
 
-        Tells whether that is more than before.
+        Returns whether that adds any.
         """
         return self._select(list(self._find_related(self._new_names(sessions))))
 
     def select_more(self) -> None:
-        """Read some more sessions, about as many as are read already."""
+        """Select more sessions, about as many as are selected already."""
         sessions = [path for path in self._unselected if classify_file(path) is FileRole.SESSIONS]
         self._select(sessions[: _BATCH_SIZE + len(self._selected)] or self._unselected)
 
@@ -90,7 +88,7 @@ class FileSelection:
         return (old.digest, old.problem) != (new.digest, new.problem)
 
     def _select_dependents(self) -> None:
-        """Take what the files that have changed are settings for."""
+        """Select the files to which changed settings apply."""
         changed = set(self._selected)
         if any(namespace_of(path) == WHOLE_TREE for path in changed):
             self.select_all()
@@ -100,7 +98,7 @@ class FileSelection:
         )
 
     def _select(self, paths: Iterable[str]) -> bool:
-        """Choose paths, and what is never left out beside them."""
+        """Select paths, and the files that are always read with them."""
         before = len(self._selected)
         self._selected.update(paths)
         namespaces = set(map(namespace_of, self._selected))
@@ -114,16 +112,16 @@ class FileSelection:
         return len(self._selected) > before
 
     def _new_names(self, sessions: Iterable[SessionId]) -> Mapping[str, set[str]]:
-        """Group what has not been asked for yet by namespace."""
-        found: dict[str, set[str]] = {}
+        """Group names that have not been searched yet by namespace."""
+        new_names: dict[str, set[str]] = {}
         for session in sessions:
-            known = self._known_names.setdefault(session.namespace, set())
-            found.setdefault(session.namespace, set()).update(
-                find_possible_name_conflicts(session.name) - known
+            searched = self._known_names.setdefault(session.namespace, set())
+            new_names.setdefault(session.namespace, set()).update(
+                find_possible_name_conflicts(session.name) - searched
             )
-        for namespace, names in found.items():
+        for namespace, names in new_names.items():
             self._known_names[namespace] |= names
-        return found
+        return new_names
 
     def _find_related(self, names: Mapping[str, set[str]]) -> Iterator[str]:
         patterns = {namespace: _compile_names(some) for namespace, some in names.items() if some}
@@ -135,13 +133,13 @@ class FileSelection:
 
 
 def _compile_names(names: Iterable[str]) -> re.Pattern[bytes]:
-    """Match one of some names; a longer name that has it inside is another name."""
+    """Build a pattern for any of the names, but not as a part of a longer name."""
     listed = b"|".join(re.escape(name.encode()) for name in sorted(names))
     return re.compile(rb"(?<![a-z0-9.-])(?:" + listed + rb")(?![a-z0-9.-])")
 
 
 def _is_always_read(file: TreeFile) -> bool:
-    """What is known without parsing much, and counts for the whole tree."""
+    """Whether a file applies to the whole tree, or is cheap to read."""
     namespace = namespace_of(file.path)
     return bool(file.problem or namespace == WHOLE_TREE or find_folder_error(namespace))
 
@@ -149,12 +147,12 @@ def _is_always_read(file: TreeFile) -> bool:
 _COUNT_DEPENDENT = frozenset(
     {HoldReason.DELETE_BUDGET, HoldReason.RESTART_BUDGET, HoldReason.LAST_SESSIONS}
 )
-"""What depends on how many sessions there are: with more of them it can only be allowed."""
+"""Reasons that depend on the number of sessions: with more sessions the change may be allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A tree and the templates that go with it; `name` is what the user calls it."""
+    """A tree and its templates; `name` is the user's name for it."""
 
     name: str
     tree: Tree
@@ -163,10 +161,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class OfflineDiff:
-    """A plan, and the new side as far as it was read.
+    """A plan, and the part of the new side that was read.
 
-    `warnings` are about what the old side leaves open. `mask` are the patterns of both policies:
-    values of both are shown.
+    `warnings` are about the old side. `mask` are the patterns of both policies, since values of
+    both sides are shown.
     """
 
     plan: Plan
@@ -179,8 +177,8 @@ class OfflineDiff:
 class ReadOptions:
     """How two sides are read.
 
-    `standard_names` tells that templates name objects after what they are told (the shipped ones do).
-    `read_all` has everything read, whatever the answer needs.
+    `standard_names`: templates derive object names from the session's name (the shipped ones do).
+    `read_all`: all files are read, even if the plan does not depend on them.
     """
 
     standard_names: bool
@@ -192,23 +190,23 @@ def compare_revisions(
 ) -> OfflineDiff:
     """Plan what `new` changes in a cluster that is in sync with `old`.
 
-    SpecError where policy, defaults or templates of a side cannot be used.
+    SpecError if policy, defaults or templates of a side cannot be used.
     """
-    regular = options.standard_names and old.templates == new.templates
-    extent = FileSelection(old.tree, new.tree, standard_names=regular)
+    standard = options.standard_names and old.templates == new.templates
+    selection = FileSelection(old.tree, new.tree, standard_names=standard)
     if options.read_all or old.templates != new.templates:
-        extent.select_all()
+        selection.select_all()
     builders = _create_builders(old, new)
     while True:
-        before = _build_revision(builders[0], replace(old, tree=extent.filter_tree(old.tree)))
-        after = builders[1].build(extent.filter_tree(new.tree))
-        if extent.select_related(_session_ids(before, after)):
+        before = _build_revision(builders[0], replace(old, tree=selection.filter_tree(old.tree)))
+        after = builders[1].build(selection.filter_tree(new.tree))
+        if selection.select_related(_session_ids(before, after)):
             continue
         plan = plan_offline(before, after, prune=prune)
         lost = find_lost_namespaces(before, after)
-        if extent.select_namespaces(_pruned_namespaces(plan)):
+        if selection.select_namespaces(_pruned_namespaces(plan)):
             continue
-        if extent.is_complete or not (lost or any(map(_depends_on_count, plan.changes))):
+        if selection.is_complete or not (lost or any(map(_depends_on_count, plan.changes))):
             mask = (*after.policy.mask, *before.policy.mask)
             return OfflineDiff(
                 plan,
@@ -216,11 +214,11 @@ def compare_revisions(
                 mask,
                 (*_warn_previously_broken(old, before, after), *_warn_lost_namespaces(lost)),
             )
-        extent.select_more()
+        selection.select_more()
 
 
 def _create_builders(old: Revision, new: Revision) -> tuple[DesiredBuilder, DesiredBuilder]:
-    """One for both sides if it can be, so that what is the same on both is made once."""
+    """Use one builder for both sides if possible, so that equal sessions are rendered once."""
     builder = DesiredBuilder(new.templates)
     return (builder if old.templates == new.templates else DesiredBuilder(old.templates)), builder
 
@@ -229,11 +227,11 @@ def _build_revision(builder: DesiredBuilder, revision: Revision) -> DesiredState
     try:
         return builder.build(revision.tree)
     except SpecError as error:
-        told = [
+        problems = [
             replace(problem, path=f"{revision.name}:{problem.path}") for problem in error.problems
         ]
         remedy = "nothing can be compared with a revision that cannot be used: name another one"
-        raise SpecError((*told, Problem(revision.name, 0, 0, "", remedy))) from error
+        raise SpecError((*problems, Problem(revision.name, 0, 0, "", remedy))) from error
 
 
 def _session_ids(*states: DesiredState) -> set[SessionId]:
@@ -245,7 +243,7 @@ def _session_ids(*states: DesiredState) -> set[SessionId]:
 
 
 def _pruned_namespaces(plan: Plan) -> Iterable[str]:
-    """Where something is deleted: whether it may be depends on each file of the namespace."""
+    """The namespaces with deletes, which are allowed only if each file there can be used."""
     return {change.ref.namespace for change in plan.changes if is_prune(_without_hold(change))}
 
 
@@ -260,7 +258,7 @@ def _depends_on_count(change: Change) -> bool:
 def _warn_previously_broken(
     old: Revision, before: DesiredState, after: DesiredState
 ) -> Iterator[Problem]:
-    message = f"could not be used at {old.name}, so that it counts as new"
+    message = f"could not be used at {old.name}, so it counts as new"
     for wanted in after.sessions:
         if wanted.session.id in before.broken:
             origin = wanted.session.origin
@@ -269,7 +267,7 @@ def _warn_previously_broken(
 
 def _warn_lost_namespaces(namespaces: Iterable[str]) -> Iterator[Problem]:
     message = (
-        "neither a folder nor policy.yaml names a namespace that was in use, so that what lives "
-        "in this one is not found and goes on: list it under `spec.namespaces` of policy.yaml"
+        "neither a folder nor policy.yaml names a namespace that was in use, so the objects in "
+        "this one are not found and stay: list it under `spec.namespaces` of policy.yaml"
     )
     return (Problem(f"{namespace}/", 0, 0, "", message) for namespace in sorted(namespaces))

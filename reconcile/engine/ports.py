@@ -1,18 +1,19 @@
-"""The doors to the outside as the engine sees them; every adapter passes one contract suite."""
+"""The ports of the engine: cluster, clock and source. Every adapter passes one contract suite."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How a server-side apply is made.
+    """The options of a server-side apply.
 
-    `manager` owns what is declared. `force` takes fields over from other managers; without it a
-    field that another one owns with another value is a ConflictError. `dry_run` changes nothing.
+    `manager` owns the declared fields. `force` takes fields over from other managers; without it,
+    a field that another manager owns with another value is a ConflictError. `dry_run` changes
+    nothing.
     """
 
     manager: str
@@ -21,57 +22,52 @@ class ApplyOptions:
 
 
 class Cluster(Protocol):
-    """A Kubernetes API server, as far as we need one.
+    """A Kubernetes API server, with the requests that a pass needs.
 
     Every method raises a ClusterError and nothing else: ForbiddenError for 401 and 403,
-    UnavailableError for 429, 5xx, timeouts and broken connections, and what else it names itself.
+    UnavailableError for 429, 5xx, timeouts and broken connections, and those named at each method.
     No method retries. All are safe to call from several threads.
     """
 
     def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
-        """Yield the objects that carry all of `labels`, page by page, so that memory is bounded.
+        """Yield the objects that have all of `labels`, page by page, so that memory is bounded.
 
-        Each object has its `apiVersion` and `kind`. A namespace or a kind that does not exist has
-        none. Raises while iterating; a page that expired in between is UnavailableError.
+        Each object has its `apiVersion` and `kind`. A namespace or a kind that does not exist
+        has none. Raises while iterating; a page token that has expired is UnavailableError.
         """
         ...
 
     def metadata(self, kind: Kind, namespace: str) -> Iterator[KubeObject]:
-        """Yield `metadata` alone (in an object with `apiVersion` and `kind`) of every object."""
+        """Yield every object with only `apiVersion`, `kind` and `metadata`."""
         ...
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject:
-        """Read one object; NotFoundError where it is not there."""
+        """Read one object; NotFoundError if it does not exist."""
         ...
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
-        """Apply `body` on the server's side and return the object as it then is.
+        """Apply `body` by server-side apply and return the resulting object.
 
-        Creates what is not there, unless `metadata.uid` or `metadata.resourceVersion` stand in
-        `body`: those are preconditions, and another object or version is a ConflictError.
-        ConflictError with `owners` where a field belongs to another manager; InvalidError where the
-        object is refused; NotFoundError where the namespace or the kind is not there.
+        Creates an object that does not exist, unless `body` has `metadata.uid` or
+        `metadata.resourceVersion`: those are preconditions, and another object or version is a
+        ConflictError. ConflictError with `owners` if a field belongs to another manager;
+        InvalidError if the object is refused; NotFoundError if the namespace or the kind does not
+        exist.
         """
-        ...
-
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        """Carry out a JSON Patch; errors as for `apply`, NotFoundError where it is not there."""
         ...
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         """Begin to delete exactly the object with this UID, after its own grace period.
 
-        Returns as soon as the server has taken it: the object may go on to exist, with a
-        `deletionTimestamp`. NotFoundError where it is gone; ConflictError where the name now
-        belongs to another UID. Objects that it owns are left to garbage collection (background).
+        Returns as soon as the server has accepted the request: the object may continue to exist,
+        with a `deletionTimestamp`. NotFoundError if it is gone; ConflictError if the name now has
+        another UID. Objects that it owns are left to garbage collection (background).
         """
         ...
 
 
 class Clock(Protocol):
-    """Time as the engine needs it, so that tests neither wait nor guess."""
+    """The clock of the engine, so that tests do not wait."""
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start, never going back."""
@@ -82,11 +78,11 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait, or less if the program is asked to end."""
+        """Wait, or less if the program is requested to end."""
         ...
 
     def jitter(self) -> float:
-        """Draw a number from 0 up to 1, so that many programs do not retry in step."""
+        """Return a random number from 0 up to 1, so that programs do not retry at the same time."""
         ...
 
 
@@ -94,8 +90,8 @@ class Clock(Protocol):
 class TreeFile:
     """One file of the desired tree: `path` is relative with `/`; `digest` names the content.
 
-    `problem` tells why the content could not be read (then `content` is empty): a link that leaves
-    the tree, a file over the size limit, a right that is missing.
+    `problem` says why the content could not be read (then `content` is empty): a link that leaves
+    the tree, a file over the size limit, a missing permission.
     """
 
     path: str
@@ -106,10 +102,10 @@ class TreeFile:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Desired state as text: files in the order of their paths, and the commit they are from.
+    """Desired state as text: files sorted by path, and the commit they are from.
 
-    `folders` are the first-level folders, empty ones included. `revision` is empty outside git,
-    and ends in `-dirty` where the work tree differs from the commit.
+    `folders` are the first-level folders, including empty ones. `revision` is empty outside git,
+    and ends in `-dirty` if the work tree differs from the commit.
     """
 
     revision: str
@@ -118,8 +114,8 @@ class Tree:
 
 
 class Source(Protocol):
-    """Where desired state comes from."""
+    """The source of desired state."""
 
     def read(self) -> Tree:
-        """Read all of it; SourceError where there is no tree to read."""
+        """Read the whole tree; SourceError if it cannot be read."""
         ...

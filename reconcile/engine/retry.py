@@ -1,12 +1,12 @@
-"""A Cluster that tries again what may pass by itself: throttling, failures, broken connections.
+"""A Cluster that retries temporary errors: throttling, server failures, broken connections.
 
-All that is repeated is safe to repeat: reads, applies (the same body gives the same object) and
-deletes with a UID.
+Every request is safe to repeat: reads, applies (the same body gives the same object) and deletes
+with a UID.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconcile.core.errors import UnavailableError
 from reconcile.core.model import Kind, KubeObject, ObjectRef
@@ -56,11 +56,6 @@ class RetryingCluster:
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         return self._call(lambda: self._inner.apply(body, options))
 
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        return self._inner.patch(kind, ref, operations, dry_run=dry_run)
-
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         return self._call(lambda: self._inner.delete(kind, ref, uid))
 
@@ -74,14 +69,14 @@ class RetryingCluster:
                 self._wait(failures, error)
 
     def _iterate(self, request: Callable[[], Iterator[KubeObject]]) -> Iterator[KubeObject]:
-        """Begin a list again where it broke, without giving out anything twice."""
-        given: set[str] = set()
+        """Restart a list that broke, without yielding an object twice."""
+        yielded: set[str] = set()
         failures = 0
         while True:
             try:
                 for body in request():
-                    if body["metadata"]["uid"] not in given:
-                        given.add(body["metadata"]["uid"])
+                    if body["metadata"]["uid"] not in yielded:
+                        yielded.add(body["metadata"]["uid"])
                         yield body
             except UnavailableError as error:
                 failures += 1

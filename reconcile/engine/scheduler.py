@@ -1,4 +1,4 @@
-"""Runs many sessions on few threads: whoever waits gives its thread to somebody else."""
+"""Runs many sessions on few threads: a session that waits releases its thread."""
 
 import heapq
 from collections.abc import Generator, Iterable, Iterator
@@ -9,14 +9,14 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from reconcile.engine.ports import Clock
 
 Steps: TypeAlias = Generator[float, None, None]
-"""Work that yields the seconds which it wants to wait before it is resumed."""
+"""Work that yields the seconds to wait before it is resumed."""
 
 
 class ScheduledTask(Protocol):
-    """Something that is done in steps."""
+    """A task that runs in steps."""
 
     def steps(self) -> Steps:
-        """Begin; called once."""
+        """Start; called once."""
         ...
 
 
@@ -24,7 +24,7 @@ TaskT = TypeVar("TaskT", bound=ScheduledTask)
 
 
 class Scheduler(Generic[TaskT]):
-    """At most `threads` runs work at a time, any number of them wait."""
+    """At most `threads` tasks run at the same time, any number of them wait."""
 
     def __init__(self, tasks: Iterable[TaskT], clock: Clock, threads: int) -> None:
         self._pending = iter(tasks)
@@ -35,23 +35,23 @@ class Scheduler(Generic[TaskT]):
         self._running: dict[Future[float | None], tuple[TaskT, Steps]] = {}
 
     def run(self) -> Iterator[TaskT]:
-        """Carry out all runs and yield each as it ends."""
+        """Run all tasks and yield each as soon as it has ended."""
         with ThreadPoolExecutor(self._threads) as pool:
             while self._start(pool):
                 yield from self._collect_finished()
 
     def _start(self, pool: Executor) -> bool:
-        """Give every free thread something to do; False when there is nothing left at all."""
+        """Give a task to every free thread; False when no task is left."""
         while len(self._running) < self._threads and (task := self._next_task()) is not None:
             self._running[pool.submit(next, task[1], None)] = task
         return bool(self._running or self._waiting)
 
     def _next_task(self) -> tuple[TaskT, Steps] | None:
         if self._waiting and self._waiting[0][0] <= self._clock.monotonic():
-            _, _, run, steps = heapq.heappop(self._waiting)
-            return run, steps
-        fresh = next(self._pending, None)
-        return None if fresh is None else (fresh, fresh.steps())
+            _, _, task, steps = heapq.heappop(self._waiting)
+            return task, steps
+        new = next(self._pending, None)
+        return None if new is None else (new, new.steps())
 
     def _collect_finished(self) -> Iterator[TaskT]:
         pause = self._seconds_to_wait()
@@ -59,16 +59,16 @@ class Scheduler(Generic[TaskT]):
             self._clock.sleep(pause or 0.0)
             return
         for future in wait(self._running, pause, FIRST_COMPLETED).done:
-            run, steps = self._running.pop(future)
+            task, steps = self._running.pop(future)
             seconds = future.result()
             if seconds is None:
-                yield run
+                yield task
             else:
                 due = self._clock.monotonic() + seconds
-                heapq.heappush(self._waiting, (due, next(self._order), run, steps))
+                heapq.heappush(self._waiting, (due, next(self._order), task, steps))
 
     def _seconds_to_wait(self) -> float | None:
-        """Seconds until a free thread has something to do again; None where none has."""
+        """Seconds until a waiting task is due for a free thread; None if there is no such task."""
         if not self._waiting or len(self._running) == self._threads:
             return None
         return max(0.0, self._waiting[0][0] - self._clock.monotonic())

@@ -1,4 +1,4 @@
-"""What the sessions of an installation are doing, from their Records and pods."""
+"""The status of an installation's sessions, from their Records and pods."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ _POD = Kind("v1", "Pod")
 def read_status(
     cluster: Cluster, clock: Clock, installation: str, namespaces: Iterable[str]
 ) -> tuple[StatusRow, ...]:
-    """Read one row for each Record, ordered by session; ClusterError where one cannot be read."""
+    """Read one row per Record, sorted by session; ClusterError if a namespace cannot be read."""
     labels = {LABEL_INSTALLATION: installation}
     now = clock.now()
     rows: list[StatusRow] = []
@@ -47,30 +47,30 @@ def _session_of(body: KubeObject) -> SessionId:
 
 def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRow:
     data = record.get("data") or {}
-    note = parse_record_status(data.get(RECORD_STATUS_KEY, ""))
+    status = parse_record_status(data.get(RECORD_STATUS_KEY, ""))
     state = (
         SessionState.STOPPED
         if data.get("state") == SessionState.STOPPED.value
         else SessionState.RUNNING
     )
-    found = assess_health(pod, state)
+    health = assess_health(pod, state)
     return StatusRow(
         session=_session_of(record),
         state=state,
-        phase=found.phase,
-        reason=found.reason,
-        message="; ".join((*note.failed, *filter(None, [found.message]))),
+        phase=health.phase,
+        reason=health.reason,
+        message="; ".join((*status.failed, *filter(None, [health.message]))),
         age=_seconds_between(record["metadata"].get("creationTimestamp", ""), now),
-        revision=note.revision,
-        held=note.pending,
-        digest=note.digest,
+        revision=status.revision,
+        held=status.pending,
+        digest=status.digest,
     )
 
 
 def _seconds_between(start: str, end: str) -> float:
-    """The seconds between two RFC 3339 times; negative where one of them is no such time."""
+    """The seconds between two RFC 3339 times; negative if one of them is invalid."""
     try:
-        began, ended = (datetime.fromisoformat(text) for text in (start, end))
+        started, ended = (datetime.fromisoformat(text) for text in (start, end))
     except ValueError:
         return -1.0
-    return (ended.replace(tzinfo=UTC) - began.replace(tzinfo=UTC)).total_seconds()
+    return (ended.replace(tzinfo=UTC) - started.replace(tzinfo=UTC)).total_seconds()

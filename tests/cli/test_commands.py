@@ -36,7 +36,10 @@ def test_apply_makes_it_so_and_a_second_pass_has_nothing_to_do(tree):
     again = tree.go("diff")
     assert (again.code, again.err) == (0, "")
     assert again.out.startswith(NOTHING)
-    assert tree.go("apply").code == 0
+    second = tree.go("apply")
+    assert second.code == 0
+    assert "6 unchanged" in next(line for line in second.out.splitlines() if "Plan: " in line)
+    assert "6 unchanged" in summary(second)
     assert tree.state.read_bytes() == before
 
 
@@ -199,7 +202,7 @@ def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
     tree.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
     ended = tree.go("apply")
     assert ended.code == 5
-    assert "is not ours" in ended.err
+    assert "is a foreign object" in ended.err
     assert len(tree.objects()) == 1
 
 

@@ -74,7 +74,7 @@ def test_drift_is_named_where_it_alone_makes_the_difference(tree, digest):
     tree.edit("Service", "session-one", EDIT)
     ended = tree.go("apply", "--plan-digest", approved)
     assert ended.code == 6
-    assert "but for drift" in ended.err
+    assert "except for drift" in ended.err
     assert "Service team-a/session-one: patch, which was not approved" in ended.err
     assert "Pod" not in ended.err
 
@@ -84,7 +84,7 @@ def test_each_object_is_named_where_the_plan_is_at_hand(tree, digest, tmp_path):
     tree.drop("one").add("two")
     ended = tree.go("apply", "--plan-digest", approved)
     assert ended.code == 6
-    assert "Pod team-a/one-runner: create was approved, and is not to be done any more" in ended.err
+    assert "Pod team-a/one-runner: create was approved, and is no longer planned" in ended.err
     assert "Pod team-a/two-runner: create, which was not approved" in ended.err
 
 

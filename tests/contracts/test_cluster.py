@@ -22,6 +22,7 @@ from tests.contracts.bodies import (
     uid,
     version,
 )
+from tests.live_patch import patch_object
 
 UNKNOWN = Kind("example.com/v1", "Unheard")
 PAGE_AND_A_BIT = 510
@@ -112,7 +113,7 @@ def test_what_is_not_there_cannot_be_read_patched_or_deleted(cluster, namespace)
     with pytest.raises(NotFoundError, match="absent"):
         cluster.get(CONFIG_MAP, namespace, "absent")
     with pytest.raises(NotFoundError, match="absent"):
-        cluster.patch(CONFIG_MAP, absent, [], dry_run=False)
+        patch_object(cluster, CONFIG_MAP, absent, [])
     with pytest.raises(NotFoundError, match="absent"):
         cluster.delete(CONFIG_MAP, absent, UNUSED_UID)
 
@@ -163,7 +164,7 @@ def test_a_dry_run_of_a_change_changes_nothing(cluster, namespace):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
     operations = [{"op": "replace", "path": "/data/a", "value": "2"}]
     assert cluster.apply(config_map(namespace, data={"a": "2"}), DRY)["data"] == {"a": "2"}
-    patched = cluster.patch(CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
+    patched = patch_object(cluster, CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
     assert patched["data"] == {"a": "2"}
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
 
@@ -180,7 +181,7 @@ def test_a_json_patch_gives_what_the_apply_gives(cluster, namespace):
         {"op": "add", "path": "/metadata/labels", "value": {}},
         {"op": "add", "path": "/metadata/labels/x~1y", "value": "z"},
     ]
-    by_patch = cluster.patch(CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
+    by_patch = patch_object(cluster, CONFIG_MAP, ref_of_object(applied), operations, dry_run=True)
     by_apply = cluster.apply(wanted, DRY)
     assert by_patch["data"] == by_apply["data"] == wanted["data"]
     assert by_patch["metadata"]["labels"] == by_apply["metadata"]["labels"] == labels
@@ -194,7 +195,7 @@ def test_a_json_patch_moves_through_lists_by_index(cluster, namespace):
         {"op": "move", "from": "/spec/ports/2", "path": "/spec/ports/0"},
         {"op": "remove", "path": "/spec/ports/2"},
     ]
-    patched = cluster.patch(kind_of(applied), ref_of_object(applied), operations, dry_run=False)
+    patched = patch_object(cluster, kind_of(applied), ref_of_object(applied), operations)
     assert [port["port"] for port in patched["spec"]["ports"]] == [82, 80, 83]
     assert cluster.get(kind_of(applied), namespace, "one") == patched
 
@@ -220,7 +221,7 @@ def test_a_json_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operat
         {"op": "add", "path": "/metadata/finalizers", "value": []},
     ]
     with pytest.raises(ConflictError):
-        cluster.patch(CONFIG_MAP, ref_of_object(applied), [*change, operation], dry_run=False)
+        patch_object(cluster, CONFIG_MAP, ref_of_object(applied), [*change, operation])
     assert cluster.get(CONFIG_MAP, namespace, "one") == applied
 
 

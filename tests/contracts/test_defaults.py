@@ -4,16 +4,22 @@ import base64
 
 import pytest
 
+from reconcile.core.fields.diff import covers, find_differences
+from reconcile.core.fields.merge_schema import merge_schema_for
 from tests.contracts.bodies import (
     ACCOUNT,
     BINDING,
+    CLAIM,
     DRY,
     NETWORK_POLICY,
+    UNUSED_UID,
     OURS,
     ROLE,
     SECRET,
     SERVICE,
     body,
+    config_map,
+    kind_of,
     pod,
     service,
 )
@@ -96,6 +102,71 @@ def test_zeros_are_dropped_unless_they_say_something(cluster, namespace):
     assert spec["shareProcessNamespace"] is False
     assert spec["automountServiceAccountToken"] is False
     assert spec["terminationGracePeriodSeconds"] == 0
+
+
+def pod_with_zero_pointers(namespace):
+    """A pod that declares each pointer field which its server accepts as zero."""
+    security = {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "readOnlyRootFilesystem": False,
+        "runAsGroup": 0,
+        "runAsNonRoot": False,
+        "runAsUser": 0,
+    }
+    item = {"key": "k", "path": "p", "mode": 0}
+    volumes = [
+        {"name": "a", "emptyDir": {}},
+        {"name": "b", "configMap": {"name": "x", "optional": False, "defaultMode": 0}},
+        {"name": "c", "configMap": {"name": "x", "items": [item]}},
+        {"name": "d", "projected": {"defaultMode": 0, "sources": [{"configMap": {"name": "x"}}]}},
+    ]
+    toleration = {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
+    return pod(
+        namespace,
+        {"securityContext": security},
+        volumes=volumes,
+        enableServiceLinks=False,
+        priority=0,
+        securityContext={"fsGroup": 0},
+        setHostnameAsFQDN=False,
+        shareProcessNamespace=False,
+        terminationGracePeriodSeconds=0,
+        tolerations=[toleration],
+    )
+
+
+def claim_with_zero_pointers(namespace):
+    resources = {"requests": {"storage": "1Gi"}}
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": resources}
+    return body(CLAIM, namespace, spec=spec)
+
+
+def policy_with_zero_pointers(namespace):
+    peers = [{"podSelector": {}}, {"namespaceSelector": {}}]
+    spec = {"podSelector": {}, "ingress": [{"from": peers}], "policyTypes": ["Ingress"]}
+    return body(NETWORK_POLICY, namespace, spec=spec)
+
+
+def owned_config_map(namespace):
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": UNUSED_UID}
+    owner = {**reference, "controller": False, "blockOwnerDeletion": False}
+    return config_map(namespace, immutable=False, metadata={"ownerReferences": [owner]})
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [pod_with_zero_pointers, claim_with_zero_pointers, policy_with_zero_pointers, owned_config_map],
+)
+def test_a_zero_value_of_a_pointer_is_kept_and_is_not_a_difference(cluster, namespace, declare):
+    declared = declare(namespace)
+    # A stored object of an owner that does not exist would be collected as garbage.
+    applied = cluster.apply(declared, DRY if declare is owned_config_map else OURS)
+    kept, found = content(declared), content(applied)
+    assert {path: found.get(path) for path in kept} == kept
+    schema = merge_schema_for(kind_of(declared))
+    assert covers(schema, declared, applied)
+    assert find_differences(schema, declared, applied) == ()
 
 
 def test_an_empty_value_of_a_variable_is_dropped_but_not_of_a_label(cluster, namespace):

@@ -25,6 +25,7 @@ from tests.contracts.bodies import (
     service,
     version,
 )
+from tests.live_patch import patch_object
 
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 
@@ -297,7 +298,7 @@ def test_giving_up_a_shared_field_is_a_write(cluster, namespace):
 def test_an_edit_under_our_name_is_not_our_apply(cluster, namespace):
     applied = cluster.apply(config_map(namespace, data={"a": "1"}), OURS)
     change = set_value("/data/a", "2")
-    patched = cluster.patch(kind_of(applied), ref_of_object(applied), change, dry_run=False)
+    patched = patch_object(cluster, kind_of(applied), ref_of_object(applied), change)
     assert managed(patched) == {("reconcile", "Update"): {("f:data", "f:a")}}
     with pytest.raises(ConflictError) as refused:
         cluster.apply(config_map(namespace, data={"a": "1"}), OURS)

@@ -12,6 +12,7 @@ from reconcile.engine.ports import ApplyOptions
 from tests.builders import kind_of, ref_of_object
 from tests.contracts import clusters
 from tests.contracts.bodies import config_map, pod, service
+from tests.live_patch import patch_object
 
 pytestmark = pytest.mark.cluster
 
@@ -95,9 +96,7 @@ def carried_out(world, history, name):
         try:
             if options is None:
                 yield seen(
-                    world.cluster.patch(
-                        kind_of(known), ref_of_object(known), [write], dry_run=False
-                    )
+                    patch_object(world.cluster, kind_of(known), ref_of_object(known), [write])
                 )
                 continue
             make, fields = write

@@ -2,37 +2,37 @@ import pytest
 
 from reconcile.core.budget_usage import BudgetUsage, format_budget_usage, parse_budget_usage
 
-SPENT = BudgetUsage("r1", 8, frozenset({"a/x"}), frozenset({"a/y"}))
+USAGE = BudgetUsage("r1", 8, frozenset({"a/x"}), frozenset({"a/y"}))
 
 
-def test_what_was_spent_is_read_as_it_was_written():
-    assert parse_budget_usage(format_budget_usage(SPENT)) == SPENT
+def test_budget_usage_survives_a_round_trip():
+    assert parse_budget_usage(format_budget_usage(USAGE)) == USAGE
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"revision": "r1", "living": "many"}'])
-def test_what_was_damaged_by_hand_counts_as_nothing_spent(text):
+def test_damaged_text_counts_as_no_usage(text):
     assert parse_budget_usage(text) == BudgetUsage()
 
 
-def test_the_same_revision_goes_on_where_it_stands():
-    assert SPENT.for_revision("r1", 3) == SPENT
+def test_the_same_revision_continues_its_usage():
+    assert USAGE.for_revision("r1", 3) == USAGE
 
 
 @pytest.mark.parametrize("revision", ["r2", "", "r1-dirty"])
-def test_another_tree_begins_anew(revision):
+def test_another_tree_starts_from_zero(revision):
     assert BudgetUsage(revision or "r1").for_revision(revision, 3) == BudgetUsage(revision, 3)
-    assert SPENT.for_revision(revision, 3) == BudgetUsage(revision, 3)
+    assert USAGE.for_revision(revision, 3) == BudgetUsage(revision, 3)
 
 
-def test_a_base_that_could_not_be_seen_is_made_up_for_with_what_is_gone_since():
-    assert SPENT.without_total().for_revision("r1", 5).total_sessions == 6
+def test_an_unknown_total_is_computed_later_with_the_deleted_sessions():
+    assert USAGE.without_total().for_revision("r1", 5).total_sessions == 6
 
 
 def test_copies_of_one_revision_are_joined():
     other = BudgetUsage("r1", 7, frozenset({"a/z"}))
-    assert SPENT | other == BudgetUsage("r1", 8, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
+    assert USAGE | other == BudgetUsage("r1", 8, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
 
 
-def test_of_two_revisions_the_first_stands():
-    assert SPENT | BudgetUsage("r2", 1) == SPENT
-    assert BudgetUsage() | SPENT == SPENT
+def test_of_two_revisions_the_first_is_kept():
+    assert USAGE | BudgetUsage("r2", 1) == USAGE
+    assert BudgetUsage() | USAGE == USAGE

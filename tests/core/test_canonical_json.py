@@ -21,7 +21,7 @@ def test_text_stays_utf_8():
     assert encode_canonical("é") == '"é"'.encode()
 
 
-def test_any_mapping_and_any_sequence_of_ours_will_do():
+def test_any_mapping_is_encoded_as_an_object():
     assert encode_canonical(MappingProxyType({"a": (1, 2)})) == b'{"a":[1,2]}'
 
 

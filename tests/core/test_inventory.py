@@ -16,16 +16,16 @@ from reconcile.core.model import LABEL_INSTALLATION, Kind
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 FULL = Inventory(frozenset({POD, POLICY}), frozenset({"team-a", "team-b"}))
-SPENT = BudgetUsage("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
+USAGE = BudgetUsage("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
 
 
 def test_an_inventory_is_read_as_it_was_written():
-    body = build_inventory_body("default", "team-a", FULL, SPENT)
-    assert (read_inventory(body), read_budget_usage(body)) == (FULL, SPENT)
+    body = build_inventory_body("default", "team-a", FULL, USAGE)
+    assert (read_inventory(body), read_budget_usage(body)) == (FULL, USAGE)
 
 
 def test_an_inventory_is_written_in_one_order():
-    assert build_inventory_body("default", "team-a", FULL, SPENT) == {
+    assert build_inventory_body("default", "team-a", FULL, USAGE) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -61,12 +61,12 @@ def test_an_inventory_is_written_in_one_order():
         {"namespaces": '[""]', "kinds": '[["v1", "Pod"]]'},
     ],
 )
-def test_a_damaged_copy_is_as_good_as_empty(data):
+def test_a_damaged_copy_counts_as_empty(data):
     assert read_inventory({"data": data}) == Inventory()
 
 
 def copy_of(installation="default", **changed):
-    body = build_inventory_body(installation, "team-a", FULL, SPENT)
+    body = build_inventory_body(installation, "team-a", FULL, USAGE)
     return {**body, **changed}
 
 
@@ -89,7 +89,7 @@ def test_an_installation_knows_its_own_copy():
         with_metadata(labels={LABEL_INSTALLATION: "other"}),
     ],
 )
-def test_everything_else_is_no_copy_of_it(body):
+def test_other_objects_are_not_a_copy_of_it(body):
     assert not is_inventory("default", body)
 
 
@@ -101,10 +101,14 @@ def test_inventories_add_up():
 
 def test_a_copy_that_is_missing_or_says_something_else_is_outdated():
     copies = {
-        "same": InventoryCopy("1", FULL, SPENT),
-        "less": InventoryCopy("2", Inventory(), SPENT),
-        "unspent": InventoryCopy("3", FULL, BudgetUsage()),
-        "other": InventoryCopy("4", Inventory(), SPENT),
+        "same": InventoryCopy("1", FULL, USAGE),
+        "less": InventoryCopy("2", Inventory(), USAGE),
+        "unused": InventoryCopy("3", FULL, BudgetUsage()),
+        "other": InventoryCopy("4", Inventory(), USAGE),
     }
-    asked = {"missing", "same", "less", "unspent"}
-    assert find_outdated_namespaces((FULL, SPENT), copies, asked) == ("less", "missing", "unspent")
+    requested = {"missing", "same", "less", "unused"}
+    assert find_outdated_namespaces((FULL, USAGE), copies, requested) == (
+        "less",
+        "missing",
+        "unused",
+    )

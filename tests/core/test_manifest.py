@@ -71,7 +71,7 @@ def test_a_record_describes_its_session_without_prompt_or_revision():
     assert "displayName" not in build_record_manifest(session(), "default").body["data"]
 
 
-def test_every_object_says_whose_it_is():
+def test_every_object_has_the_labels_of_its_session_and_installation():
     who = session(labels={"team": "a", LABEL_MANAGED_BY: "x"}, annotations={"note": "n"})
     metadata = made(body(), who).body["metadata"]
     assert metadata["namespace"] == "team-a"
@@ -162,7 +162,7 @@ def test_ports_of_foreign_kinds_stay_as_they_are():
     assert made(body("Gateway", "x.io/v1", spec={"ports": ports})).body["spec"]["ports"] == ports
 
 
-def test_ports_that_are_no_list_stay_as_they_are():
+def test_ports_that_are_not_a_list_are_not_changed():
     assert made(body("Service", spec={"ports": "x"})).body["spec"]["ports"] == "x"
 
 

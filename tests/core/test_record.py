@@ -28,13 +28,13 @@ def outcomes(*statuses):
 @pytest.mark.parametrize(
     "status", [Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED]
 )
-def test_a_pass_that_changed_something_leaves_a_note(status):
+def test_a_pass_that_changed_something_writes_a_status(status):
     now = RecordStatus("def", BEFORE.digest, BEFORE.pending)
     assert next_status(BEFORE, now, outcomes(Status.UNCHANGED, status)) == now
 
 
 @pytest.mark.parametrize("status", [Status.UNCHANGED, Status.HELD, Status.FAILED, Status.SKIPPED])
-def test_a_pass_that_changed_nothing_leaves_none(status):
+def test_a_pass_that_changed_nothing_writes_none(status):
     now = RecordStatus("def", "sha256:2", BEFORE.pending, BEFORE.failed)
     assert next_status(BEFORE, now, outcomes(status)) is None
     assert next_status(BEFORE, now, []) is None
@@ -47,7 +47,7 @@ def test_a_pass_that_changed_nothing_leaves_none(status):
         RecordStatus("abc", "sha256:1", BEFORE.pending, ("it failed",)),
     ],
 )
-def test_what_waits_or_fails_anew_or_no_longer_is_worth_a_note(now):
+def test_a_change_of_pending_or_failed_is_written(now):
     assert next_status(BEFORE, now, outcomes(Status.UNCHANGED)) == now
 
 
@@ -57,8 +57,8 @@ def test_each_held_change_is_pending_for_its_reason():
 
 
 @given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES))
-def test_a_note_is_read_as_it_was_written(note):
-    assert parse_record_status(format_record_status(note)) == note
+def test_a_status_survives_a_round_trip(status):
+    assert parse_record_status(format_record_status(status)) == status
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_note_is_read_as_it_was_written(note):
         '{"revision": "a", "digest": "b", "pending": 1, "failed": []}',
     ],
 )
-def test_a_damaged_note_counts_as_none(text):
+def test_a_damaged_status_counts_as_empty(text):
     assert parse_record_status(text) == RecordStatus()
 
 
-def test_a_note_is_applied_to_the_very_record_and_to_nothing_else_in_it():
+def test_a_status_is_applied_to_the_exact_record_and_to_no_other_field():
     assert build_record_status_body(session_id("a", "n"), "uid-1", BEFORE) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -86,11 +86,11 @@ def test_a_note_is_applied_to_the_very_record_and_to_nothing_else_in_it():
     }
 
 
-def test_a_note_that_says_nothing_new_is_not_written_whatever_was_done():
+def test_an_unchanged_status_is_not_written():
     assert next_status(BEFORE, BEFORE, outcomes(Status.CREATED)) is None
 
 
-def test_a_record_carries_its_note_along():
+def test_an_applied_record_has_its_status():
     record = {"kind": "ConfigMap", "data": {"state": "Running"}}
     assert with_record_status(record, RecordStatus()) == record
     carried = with_record_status(record, BEFORE)

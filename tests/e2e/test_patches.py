@@ -21,6 +21,7 @@ from tests.controlplane.access import ControlPlane
 from tests.e2e import site as sites
 from tests.e2e.site import Object, Site
 from tests.e2e.states import bare
+from tests.live_patch import patch_object
 
 pytestmark = pytest.mark.cluster
 
@@ -220,7 +221,7 @@ def results(
     owners = {"ownerReferences": live["metadata"]["ownerReferences"]}
     body = {**manifest.body, "metadata": {**manifest.body["metadata"], **owners}}
     applied = tried(cluster.apply, body, ApplyOptions(FIELD_MANAGER, force, dry_run=True))
-    patched = tried(cluster.patch, manifest.kind, manifest.ref, operations, dry_run=True)
+    patched = tried(patch_object, cluster, manifest.kind, manifest.ref, operations, dry_run=True)
     return change, patched, applied
 
 

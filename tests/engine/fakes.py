@@ -23,7 +23,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        return self.verb in {"apply", "patch", "delete"}
+        return self.verb in {"apply", "delete"}
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,6 @@ class FlakyCluster:
         metadata = body["metadata"]
         ref = ObjectRef(kind.group, kind.name, metadata["namespace"], metadata["name"])
         return self._do("apply", ref, lambda: self.inner.apply(body, options))
-
-    def patch(self, kind, ref, operations, *, dry_run):
-        return self._do(
-            "patch", ref, lambda: self.inner.patch(kind, ref, operations, dry_run=dry_run)
-        )
 
     def delete(self, kind, ref, uid):
         return self._do("delete", ref, lambda: self.inner.delete(kind, ref, uid))

@@ -41,7 +41,8 @@ def test_a_second_pass_writes_nothing():
     world = settled("one", "two")
     passed = world.apply()
     assert is_quiet(passed.plan)
-    assert passed.outcomes == ()
+    assert [o.change for o in passed.outcomes] == list(passed.plan.changes)
+    assert {o.status for o in passed.outcomes} == {Status.UNCHANGED}
     assert world.seen.writes == []
 
 

@@ -164,14 +164,14 @@ def test_a_broken_file_breaks_its_own_sessions_only():
 
 def test_a_file_that_could_not_be_read_is_a_problem_of_its_namespace():
     tree = tree_of(FILES)
-    unread = TreeFile("team-a/three.yaml", "", b"", "cannot be read: no")
-    desired = DesiredBuilder(SHIPPED).build(Tree("", tree.folders, (*tree.files, unread)))
+    unreadable = TreeFile("team-a/three.yaml", "", b"", "cannot be read: no")
+    desired = DesiredBuilder(SHIPPED).build(Tree("", tree.folders, (*tree.files, unreadable)))
     assert [str(problem) for problem in desired.problems] == [
         "team-a/three.yaml: cannot be read: no"
     ]
     assert desired.unreadable == {"team-a"}
 
 
-def test_warnings_are_handed_on():
+def test_warnings_are_part_of_the_result():
     text = session_text("one", "inactivityTimeout: 60")
     assert built({**FILES, "team-a/one.yaml": text}).warnings

@@ -34,19 +34,19 @@ def rehearsed(world, faults=never, **desired):
     return found
 
 
-def told(found, kind, name="one"):
+def result_of(found, kind, name="one"):
     [each] = [a for a in found.admission if a.ref.kind == kind and name in a.ref.name]
     return each
 
 
-def asked(world):
+def applied_names(world):
     return [f"{call.kind} {call.name}" for call in world.seen.log]
 
 
 def test_each_object_that_is_wanted_is_tried_in_the_order_of_the_plan():
     world = declared("one", "two")
     found = rehearsed(world)
-    assert "ConfigMap session-one" in asked(world)
+    assert "ConfigMap session-one" in applied_names(world)
     refs = [change.ref for change in world.plan().plan.changes]
     assert [each.ref for each in found.admission] == refs
     assert found.problems == ()
@@ -56,13 +56,13 @@ def test_what_stays_or_goes_is_not_tried():
     world = settled("one", "two")
     del world.files["team-a/two.yaml"]
     assert rehearsed(world, folders=["team-a"]).admission == ()
-    assert asked(world) == []
+    assert applied_names(world) == []
 
 
 def test_a_pod_whose_account_is_yet_to_be_made_is_not_tried():
     found = rehearsed(declared())
-    account = told(found, "ServiceAccount").ref
-    pod = told(found, "Pod")
+    account = result_of(found, "ServiceAccount").ref
+    pod = result_of(found, "Pod")
     assert pod == UntriedObject(pod.ref, f"{account} does not exist yet")
 
 
@@ -113,10 +113,10 @@ def test_a_replacement_is_tried_under_a_free_name_whether_it_is_held_or_not(spec
     world = settled().add("one", spec)
     world.cluster.tick(60)
     found = rehearsed(world)
-    pod = told(found, "Pod")
+    pod = result_of(found, "Pod")
     assert pod == AcceptedObject(pod.ref)
-    assert "Pod one-runner-dry-run" in asked(world)
-    assert "Pod one-runner" not in asked(world)
+    assert "Pod one-runner-dry-run" in applied_names(world)
+    assert "Pod one-runner" not in applied_names(world)
 
 
 def test_a_name_that_is_taken_is_tried_elsewhere():
@@ -129,11 +129,11 @@ def test_a_name_that_is_taken_is_tried_elsewhere():
     }
     world.cluster.create(body, "stranger")
     found = rehearsed(world)
-    assert isinstance(told(found, "Service"), AcceptedObject)
-    assert "Service session-one-dry-run" in asked(world)
+    assert isinstance(result_of(found, "Service"), AcceptedObject)
+    assert "Service session-one-dry-run" in applied_names(world)
 
 
-def test_a_namespace_out_of_the_realm_is_not_touched_by_a_trial():
+def test_a_namespace_out_of_scope_gets_no_dry_run():
     world = declared()
     plan = world.plan().plan
     [session] = plan.sessions
@@ -153,20 +153,20 @@ def test_a_namespace_that_is_not_there_is_asked_for_once():
     found = rehearsed(world, Times(gone, "apply", times=always))
     assert {each.reason for each in found.admission} == {"the namespace does not exist yet"}
     assert found.problems == ()
-    assert len(asked(world)) == 1
+    assert len(applied_names(world)) == 1
 
 
 def test_a_kind_that_is_not_served_waits_and_the_others_are_tried():
     gone = NotFoundError("Service: the server does not serve it in v1", NotFoundReason.KIND)
     found = rehearsed(declared(), Times(gone, "apply", "Service", times=always))
-    service = told(found, "Service")
+    service = result_of(found, "Service")
     assert service == UntriedObject(service.ref, "the server does not serve this kind yet")
-    assert isinstance(told(found, "NetworkPolicy"), AcceptedObject)
+    assert isinstance(result_of(found, "NetworkPolicy"), AcceptedObject)
 
 
-def test_something_else_that_is_not_there_is_told_in_the_servers_words():
+def test_another_missing_object_is_reported_with_the_servers_message():
     gone = NotFoundError('roles "one" not found')
-    service = told(rehearsed(declared(), Times(gone, "apply", "Service")), "Service")
+    service = result_of(rehearsed(declared(), Times(gone, "apply", "Service")), "Service")
     assert service.reason == 'something that it needs does not exist yet (roles "one" not found)'
 
 
@@ -174,20 +174,20 @@ def test_something_else_that_is_not_there_is_told_in_the_servers_words():
     "error",
     [AdmissionDeniedError("quota"), InvalidError("wrong", ("spec",)), ClusterError("webhook")],
 )
-def test_a_refusal_is_told(error):
+def test_a_refusal_is_reported(error):
     found = rehearsed(declared(), Times(error, "apply", "Service"))
-    service = told(found, "Service")
+    service = result_of(found, "Service")
     assert service == RefusedObject(service.ref, str(error))
     assert found.problems == ()
 
 
 def test_an_object_that_changed_meanwhile_is_not_judged():
     found = rehearsed(declared(), Times(ConflictError("another UID"), "apply", "Service"))
-    why = told(found, "Service").reason
+    why = result_of(found, "Service").reason
     assert why == "it has changed since the plan was made (another UID)"
 
 
-def test_each_right_that_is_missing_is_named_once_for_kind_and_namespace():
+def test_each_missing_permission_is_named_once_per_kind_and_namespace():
     no = ForbiddenError("no such right", "create")
     world = declared("one", "two").add("one", namespace="team-b")
     found = rehearsed(world, Times(no, "apply", "Service", times=always))
@@ -197,24 +197,24 @@ def test_each_right_that_is_missing_is_named_once_for_kind_and_namespace():
         for namespace in ("team-a", "team-b")
     ]
     services = [each for each in found.admission if each.ref.kind == "Service"]
-    assert {each.reason for each in services} == {"the right to `create` it is missing"}
+    assert {each.reason for each in services} == {"the permission to `create` it is missing"}
 
 
-def test_credentials_that_are_not_accepted_are_no_missing_right():
+def test_refused_credentials_are_not_a_missing_permission():
     found = rehearsed(declared(), Times(ForbiddenError("401"), "apply", times=always))
     [problem] = found.problems
     assert "grant" not in problem.message
 
 
-def test_a_server_that_is_away_is_asked_once():
+def test_an_unavailable_server_is_tried_once():
     world = declared("one", "two")
     found = rehearsed(world, Times(UnavailableError("away"), "apply", times=always))
-    assert {each.reason for each in found.admission} == {"the server could not be asked"}
+    assert {each.reason for each in found.admission} == {"the server did not answer"}
     assert len(found.problems) == 1
-    assert len(asked(world)) == 1
+    assert len(applied_names(world)) == 1
 
 
-def test_what_admission_changes_is_told():
+def test_changes_by_admission_are_reported():
     world = declared()
 
     class Labelling(Spy):
@@ -225,5 +225,5 @@ def test_what_admission_changes_is_told():
 
     planned = world.plan()
     found = world.reconciler(wrap=lambda cluster: Labelling(cluster, [])).dry_run(planned)
-    assert isinstance(told(found, "Service"), AlteredObject)
-    assert told(found, "Service").fields[0].path == "metadata.labels.mesh"
+    assert isinstance(result_of(found, "Service"), AlteredObject)
+    assert result_of(found, "Service").fields[0].path == "metadata.labels.mesh"

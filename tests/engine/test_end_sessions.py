@@ -1,4 +1,4 @@
-"""Sessions end in order, pods first and within their grace period; nobody waits for them."""
+"""Sessions end in order, pods first and within their grace period, without blocking others."""
 
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
@@ -107,7 +107,7 @@ def test_a_pod_that_never_goes_is_named_and_its_session_waits():
     passed = world.apply(folders=["team-a"])
     assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
     assert passed.messages[0] == (
-        "Pod team-a/one-runner is still ending; the next pass goes on when it is gone"
+        "Pod team-a/one-runner is still ending; the next pass continues when it is gone"
     )
     assert len(passed.of(Status.SKIPPED)) == 5
     grace = world.get("Pod", "one-runner")["metadata"]["deletionGracePeriodSeconds"]
@@ -142,7 +142,7 @@ def test_hundreds_of_pods_in_their_grace_period_need_no_more_than_two_threads():
     assert world.clock.monotonic() < 25
 
 
-def test_a_waiting_session_keeps_nobody_else_waiting():
+def test_a_waiting_session_does_not_delay_others():
     world = stuck(settled("one", "two", exit_s=5))
     gone(world, "one").add("three")
     passed = world.apply()
@@ -192,7 +192,7 @@ def test_a_stopped_session_loses_its_pod_first_and_keeps_the_rest():
     assert is_quiet(world.plan().plan)
 
 
-def test_a_conflict_of_a_delete_is_a_failure_and_not_insisted_on():
+def test_a_conflict_of_a_delete_is_a_failure_and_not_retried():
     world = gone(settled("one", "two"))
     passed = world.apply(Times(ConflictError("another one"), "delete", "Service", times=always))
     assert passed.of(Status.FAILED) == ["Service team-a/session-one"]

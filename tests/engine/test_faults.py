@@ -14,7 +14,7 @@ from tests.engine.installation import EmbeddedInstallation, declared, is_quiet, 
 from tests.session_files import policy_text
 
 AWAY = UnavailableError("it is away")
-CONFLICT = ConflictError("somebody was faster")
+CONFLICT = ConflictError("another client was faster")
 CHANGED = """\
 displayName: One
 initialPrompt: changed
@@ -24,8 +24,8 @@ network: {allowFrom: [{namespace: ui}]}
 """
 
 
-def with_strangers(world):
-    """Add what is none of ours: somebody's own object, and another installation's session."""
+def with_foreign_objects(world):
+    """Add foreign objects: one of another client, and a session of another installation."""
     metadata = {"name": "theirs", "namespace": "team-a"}
     world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
     other = EmbeddedInstallation()
@@ -36,15 +36,15 @@ def with_strangers(world):
 
 
 def first():
-    return with_strangers(declared("one"))
+    return with_foreign_objects(declared("one"))
 
 
 def update():
-    return with_strangers(settled("one", exit_s=1)).add("one", CHANGED)
+    return with_foreign_objects(settled("one", exit_s=1)).add("one", CHANGED)
 
 
 def removal():
-    world = with_strangers(settled("one", "two", exit_s=1))
+    world = with_foreign_objects(settled("one", "two", exit_s=1))
     world.add("three", namespace="team-b").apply()
     del world.files["team-a/two.yaml"], world.files["team-b/three.yaml"]
     return world
@@ -78,7 +78,7 @@ FAULTS = {
 }
 
 
-def strangers(world):
+def foreign_objects(world):
     ours = {obj["metadata"]["uid"] for obj in world.ours()}
     return [obj for obj in world.objects() if obj["metadata"]["uid"] not in ours]
 
@@ -118,7 +118,7 @@ def test_a_repeated_pass_ends_in_the_desired_state(name, fault):
     assert calls >= 15
     for number in range(calls):
         world = scenario.make()
-        before = strangers(world)
+        before = foreign_objects(world)
         with contextlib.suppress(ClusterError, KilledError):
             world.apply(nth(number, error, late=late))
         seen = [world.seen]
@@ -129,7 +129,7 @@ def test_a_repeated_pass_ends_in_the_desired_state(name, fault):
         at = (name, fault, number, str(seen[0].log[number]))
         assert not passed.bad, at
         check(world, scenario, final, seen, at)
-        assert strangers(world) == before, at
+        assert foreign_objects(world) == before, at
 
 
 @pytest.mark.parametrize("fault", ["unavailable before", "unavailable after"])

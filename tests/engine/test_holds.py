@@ -204,7 +204,7 @@ CASES = {
     HoldReason.LAST_SESSIONS: Case(
         nothing_left, {"`allowEmpty: true`": policy("allowEmpty: true", "budgets: {}")}
     ),
-    HoldReason.UNREADABLE: Case(broken, {"mend it": file(OTHER, "two")}),
+    HoldReason.UNREADABLE: Case(broken, {"correct it": file(OTHER, "two")}),
     HoldReason.NO_PRUNE: Case(not_pruned, {"run with --prune": prune}),
     HoldReason.OUT_OF_REALM: Case(
         outside, {"listed in policy.yaml": policy("namespaces: [team-a, team-b]")}
@@ -260,7 +260,7 @@ def test_what_the_message_says_releases_the_hold(reason, words):
     assert reason not in reasons(world)
 
 
-def test_an_object_is_not_adopted_by_another_installations_word():
+def test_an_annotation_for_another_installation_adopts_nothing():
     world = taken()
     adopt("another")(world)
     assert HoldReason.TAKEN in reasons(world)
@@ -270,7 +270,7 @@ def test_an_object_is_not_adopted_by_another_installations_word():
 
 
 @pytest.mark.parametrize("on_conflict", ["heal", "report"])
-def test_what_an_adopted_object_had_before_is_no_drift_and_no_conflict(on_conflict):
+def test_earlier_values_of_an_adopted_object_are_neither_drift_nor_conflict(on_conflict):
     world = taken()
     policy(f"onConflict: {on_conflict}")(world)
     adopt()(world)

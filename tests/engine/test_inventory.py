@@ -61,7 +61,7 @@ def test_a_foreign_object_of_that_name_is_refused_and_left_alone():
     before = world.cluster.create(foreign, "stranger")
     passed = world.apply()
     assert len(passed.failures) == 1
-    assert f"ConfigMap team-a/{NAME} is not ours" in passed.failures[0]
+    assert f"ConfigMap team-a/{NAME} is a foreign object" in passed.failures[0]
     assert "choose another installation id" in passed.failures[0]
     assert world.get("ConfigMap", NAME) == before
     assert world.names("team-a") == [f"ConfigMap {NAME}"]
@@ -158,7 +158,7 @@ def test_a_namespace_that_cannot_be_read_stays_in_the_inventory():
 
 
 @pytest.mark.parametrize("damage", ["", "{", "3", '["x"]', "null"])
-def test_an_inventory_that_was_damaged_by_hand_is_mended(damage):
+def test_a_damaged_inventory_is_rewritten(damage):
     world = in_namespaces("team-a")
     world.apply()
     for key in ("kinds", "namespaces"):
@@ -184,12 +184,12 @@ def emptied(verb, error, **where):
     return str(caught.value)
 
 
-def test_a_copy_that_cannot_be_deleted_is_told_at_the_end_and_tried_again():
+def test_a_copy_that_cannot_be_deleted_is_reported_at_the_end_and_retried():
     message = emptied("delete", NO)
     assert message == "the inventory could not be deleted: no such right"
 
 
-def test_a_copy_that_cannot_be_narrowed_is_told_at_the_end_and_tried_again():
+def test_a_copy_that_cannot_be_narrowed_is_reported_at_the_end_and_retried():
     message = emptied("apply", NO, namespace="team-a")
     assert message == "the inventory could not be written: no such right"
 
@@ -202,7 +202,7 @@ def test_a_copy_that_is_gone_already_is_as_good_as_deleted():
     assert world.names("team-b") == []
 
 
-def test_what_failed_when_it_was_widened_is_not_told_twice():
+def test_a_failed_widening_is_not_reported_twice():
     world = in_namespaces("team-a", "team-b")
     passed = world.apply(Times(NO, "apply", name=NAME, namespace="team-a", times=always))
     assert len(passed.failures) == 1

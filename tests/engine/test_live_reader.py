@@ -1,10 +1,14 @@
-"""Live state: what cannot be read is left alone, and what is a stranger's as well."""
+"""Live state: unreadable namespaces and foreign objects are not changed."""
+
+import weakref
+from typing import Any
 
 import pytest
 
 from reconcile.core.changes import Create, Hold, HoldReason, Status
 from reconcile.core.errors import ForbiddenError, NotFoundError, UnavailableError
-from reconcile.core.model import ANNOTATION_ADOPT
+from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
+from reconcile.engine.live_reader import read_live_state
 from tests.engine.fakes import Times, always
 from tests.engine.installation import EmbeddedInstallation, declared, is_quiet, settled
 from tests.session_files import policy_text
@@ -31,7 +35,7 @@ def test_a_namespace_that_cannot_be_read_leaves_the_others_working(kind):
     assert len(passed.of(Status.CREATED)) == 6
 
 
-def test_only_a_missing_right_is_advised_to_be_granted():
+def test_only_a_missing_permission_is_advised_to_be_granted():
     away = UnavailableError("it is away")
     planned = two_namespaces().plan(Times(away, "list", "Pod", namespace="team-a", times=always))
     assert str(planned.problems[0]).endswith("in this namespace: it is away")
@@ -56,14 +60,14 @@ def test_a_namespace_in_which_names_cannot_be_looked_up_is_left_alone():
 
 
 def stranger(world, name="session-one", **metadata):
-    """Somebody else's Service."""
+    """Create a foreign Service."""
     metadata = {"name": name, "namespace": "team-a", **metadata}
     body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
     ports = [{"name": "web", "port": 80, "protocol": "TCP"}]
     return world.cluster.create({**body, "spec": {"ports": ports}}, "stranger")
 
 
-def test_a_stranger_of_a_wanted_name_is_found_before_anything_is_created_and_left_alone():
+def test_a_foreign_object_of_a_wanted_name_is_found_before_any_create_and_not_changed():
     world = two_namespaces()
     before = stranger(world)
     passed = world.apply()
@@ -75,20 +79,20 @@ def test_a_stranger_of_a_wanted_name_is_found_before_anything_is_created_and_lef
     assert "Pod one-runner" in world.names("team-b")
 
 
-def test_a_stranger_is_not_looked_for_where_nothing_is_to_be_created():
+def test_foreign_objects_are_not_looked_up_if_nothing_is_to_be_created():
     world = settled()
     world.plan()
     assert {call.verb for call in world.seen.log} == {"list"}
 
 
-def test_a_stranger_of_another_name_is_of_no_account():
+def test_a_foreign_object_of_another_name_is_ignored():
     world = two_namespaces()
     before = stranger(world, "another")
     assert not world.apply().bad
     assert world.get("Service", "another") == before
 
 
-def test_a_stranger_that_goes_while_it_is_looked_at_costs_its_namespace_one_pass():
+def test_a_foreign_object_that_is_deleted_during_the_lookup_costs_its_namespace_one_pass():
     world = two_namespaces()
     stranger(world, annotations={ANNOTATION_ADOPT: "default"})
     fault = Times(NotFoundError("gone"), "get", "Service", times=always)
@@ -144,8 +148,8 @@ def test_only_what_changed_is_compared_again():
     second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.live_state.objects.items()
-        if sighting is not first.live_state.objects[ref]
+        for ref, live_object in second.live_state.objects.items()
+        if live_object is not first.live_state.objects[ref]
     }
     assert fresh == {"Service team-a/session-one"}
 
@@ -157,8 +161,8 @@ def test_a_changed_file_makes_what_it_declares_be_compared_again():
     second = world.plan(memo=first.live_state.objects)
     fresh = {
         str(ref)
-        for ref, sighting in second.live_state.objects.items()
-        if sighting is not first.live_state.objects[ref]
+        for ref, live_object in second.live_state.objects.items()
+        if live_object is not first.live_state.objects[ref]
     }
     assert fresh == {"ConfigMap team-a/two-inputs", "Pod team-a/two-runner"}
     assert not is_quiet(second.plan)
@@ -174,7 +178,7 @@ def test_a_kind_and_a_namespace_that_do_not_exist_have_no_objects():
     assert passed.of(Status.FAILED) == ["Odd team-a/one-odd"]
 
 
-def test_a_server_that_is_away_is_not_asked_again_for_each_namespace():
+def test_an_unavailable_server_is_not_retried_for_each_namespace():
     world = two_namespaces()
     planned = world.plan(Times(UnavailableError("away"), "list", times=always))
     assert [problem.path for problem in planned.problems] == ["team-a", "team-b"]
@@ -182,7 +186,7 @@ def test_a_server_that_is_away_is_not_asked_again_for_each_namespace():
     assert len(world.seen.log) == 1
 
 
-def test_what_was_applied_to_a_stranger_that_was_faster_is_taken_back():
+def test_what_was_applied_to_a_foreign_object_created_meanwhile_is_released():
     world = declared()
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})
@@ -200,3 +204,39 @@ def test_what_was_applied_to_a_stranger_that_was_faster_is_taken_back():
     assert HoldReason.TAKEN in {
         change.reason for change in world.plan().plan.changes if isinstance(change, Hold)
     }
+
+
+def test_a_labelled_object_without_a_session_is_ignored():
+    world = settled()
+    stranger(world, "copy", labels={LABEL_INSTALLATION: "default"})
+    assert is_quiet(world.plan().plan)
+
+
+class Body(dict):
+    """An object as a list yields it, which can be watched by a weak reference."""
+
+    __slots__ = ("__weakref__",)
+
+
+class WatchedCluster:
+    """Counts the bodies of listed objects that are in memory at the same time."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self._bodies = []
+        self.most = 0
+
+    def list(self, *request):
+        for body in self._inner.list(*request):
+            watched = Body(body)
+            self._bodies.append(weakref.ref(watched))
+            self.most = max(self.most, sum(each() is not None for each in self._bodies))
+            yield watched
+
+
+def test_the_body_of_a_live_object_is_not_kept():
+    world = settled("one", "two", "three")
+    cluster: Any = WatchedCluster(world.cluster)
+    read = read_live_state(cluster, world.desired(), {})
+    assert len(read.live_state.objects) == 18
+    assert cluster.most <= 2

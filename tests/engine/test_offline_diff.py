@@ -1,4 +1,4 @@
-"""A comparison reads what it must, and leaves the rest unread."""
+"""An offline diff reads only the files that it depends on."""
 
 import pytest
 
@@ -119,7 +119,7 @@ def test_a_session_that_an_unchanged_file_declares_too_is_broken(spelling):
     }
 
 
-def test_a_longer_name_that_has_the_changed_one_inside_is_left_unread(read):
+def test_a_longer_name_that_has_the_changed_one_inside_is_not_read(read):
     old = files("ada", "ada-2", "2-ada", "nevada", "adam")
     compared(old, old | {"team-a/ada.yaml": session_text("ada", "initialPrompt: more")})
     assert {path for path in read if path != "policy.yaml"} == {"team-a/ada.yaml"}
@@ -133,7 +133,7 @@ def test_an_unchanged_session_whose_object_a_new_one_wants_is_broken_too():
     assert {str(each) for each in result.new.broken} == {"team-a/session-a", "team-a/a-inputs"}
 
 
-def test_namesakes_are_found_by_the_names_that_templates_are_told():
+def test_namesakes_are_found_by_the_names_that_templates_use():
     assert find_possible_name_conflicts("ada") == {"ada"}
     assert "session-ada" in find_possible_name_conflicts("ada-inputs")
     assert "ada-inputs" in find_possible_name_conflicts("session-ada")
@@ -198,14 +198,14 @@ def test_a_budget_that_is_kept_needs_no_more_sessions_than_keep_it(read):
     assert len(set(read)) < 100
 
 
-def test_a_budget_that_is_not_kept_is_told_after_all_sessions_are_counted(read):
+def test_a_budget_that_is_not_kept_reported_after_all_sessions_are_counted(read):
     result = compared(*restarting(60, 8))
     assert reasons(result) == {HoldReason.RESTART_BUDGET}
     assert len(set(read)) == 61
     assert compared(*restarting(60, 8), whole=True).plan == result.plan
 
 
-def test_the_last_session_is_told_from_one_of_many():
+def test_the_last_session_differs_from_one_of_many():
     old = files("ada") | files("eve", namespace="team-b")
     without_ada = {path: text for path, text in old.items() if path != "team-a/ada.yaml"}
     assert not reasons(compared(old, without_ada))
@@ -218,14 +218,12 @@ def test_the_last_session_is_told_from_one_of_many():
     assert reasons(last) == {HoldReason.LAST_SESSIONS}
 
 
-def test_a_session_that_could_not_be_used_counts_as_new_and_that_is_told():
+def test_a_session_that_could_not_be_used_counts_as_new_with_a_warning():
     old = files("ada") | {"team-a/bob.yaml": session_text("bob", "typo: 1")}
     result = compared(old, files("ada", "bob"))
     assert {type(change) for change in result.plan.changes} == {Create}
     (warning,) = result.warnings
-    assert (
-        str(warning) == "team-a/bob.yaml:1:1: could not be used at before, so that it counts as new"
-    )
+    assert str(warning) == "team-a/bob.yaml:1:1: could not be used at before, so it counts as new"
 
 
 def test_a_session_that_cannot_be_used_any_more_stays_as_it_is():
@@ -235,7 +233,7 @@ def test_a_session_that_cannot_be_used_any_more_stays_as_it_is():
     assert [problem.path for problem in result.new.problems] == ["team-a/bob.yaml"]
 
 
-def test_a_namespace_that_is_named_no_more_is_warned_of():
+def test_a_namespace_that_is_not_named_any_more_gives_a_warning():
     result = compared(files("ada"), {"policy.yaml": POLICY})
     assert result.plan.sessions == ()
     (warning,) = result.warnings
@@ -251,12 +249,12 @@ def test_a_file_that_moves_changes_nothing():
 def test_an_old_side_that_cannot_be_used_says_which_side_it_is():
     with pytest.raises(SpecError) as caught:
         compared(files("ada") | {"policy.yaml": "kind: no"}, files("ada"))
-    told = [str(problem) for problem in caught.value.problems]
-    assert told[0].startswith("before:policy.yaml:1:")
-    assert "name another one" in told[-1]
+    messages = [str(problem) for problem in caught.value.problems]
+    assert messages[0].startswith("before:policy.yaml:1:")
+    assert "name another one" in messages[-1]
 
 
-def test_a_new_side_that_cannot_be_used_is_told_as_ever():
+def test_a_new_side_that_cannot_be_used_is_reported_as_always():
     with pytest.raises(SpecError) as caught:
         compared(files("ada"), files("ada") | {"policy.yaml": "kind: no"})
     assert str(caught.value).startswith("policy.yaml:1:")

@@ -15,7 +15,7 @@ RECREATE = "update: {strategy: Recreate}"
 PROMPT = f"initialPrompt: changed\n{RECREATE}"
 PORT = f"runner: {{port: 9000}}\n{RECREATE}"
 DEADLINE = "initialPrompt: work\nmaxDuration: 1h"
-CONFLICT = ConflictError("somebody was faster")
+CONFLICT = ConflictError("another client was faster")
 FAILED = Status.FAILED
 IMMUTABLE = InvalidError("it cannot be changed", ("spec.secret", "spec.other"))
 
@@ -67,7 +67,7 @@ def test_what_keeps_changing_is_left_to_the_next_pass():
 
 
 def meanwhile(world, action):
-    """Plan, let somebody else act, then carry the plan out."""
+    """Plan, let another client act, then apply the plan."""
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})
     action()
@@ -98,7 +98,7 @@ def test_a_patch_is_not_put_on_another_object_of_the_same_name():
     assert world.get("ConfigMap", "one-inputs")["data"] == {"a": "mine"}
 
 
-def test_a_field_that_somebody_takes_after_the_plan_was_made_is_taken_back():
+def test_a_field_that_another_manager_takes_after_the_plan_is_taken_back():
     world = settled().add("one", PROMPT)
     write = {"op": "replace", "path": "/data/INITIAL_PROMPT", "value": "theirs"}
     passed = meanwhile(world, lambda: world.edit("ConfigMap", "one-inputs", write))
@@ -204,7 +204,7 @@ def test_another_error_of_a_patch_is_a_failure():
     assert passed.of(Status.FAILED) == ["ConfigMap team-a/one-inputs"]
 
 
-def test_an_object_that_somebody_gives_away_is_adopted():
+def test_an_object_annotated_for_adoption_is_adopted():
     world = settled()
     old = world.get("Service", "session-one")
     world.remove("Service", "session-one")
@@ -223,7 +223,7 @@ def test_an_object_that_somebody_gives_away_is_adopted():
     assert is_quiet(world.plan().plan)
 
 
-def test_a_held_patch_of_the_record_still_tells_who_owns_the_rest():
+def test_a_held_patch_of_the_record_still_gives_the_owner_of_the_rest():
     world = settled()
     world.files["policy.yaml"] = policy_text(GENEROUS, "onConflict: report")
     write = {"op": "replace", "path": "/data/state", "value": "Odd"}

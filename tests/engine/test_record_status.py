@@ -15,7 +15,7 @@ PENDING = ["Replace Pod team-a/one-runner: RUNNING_WORK"]
 RECORD: dict[str, Any] = {"verb": "apply", "kind": "ConfigMap", "name": "session-one"}
 
 
-def note(world):
+def record_status(world):
     return json.loads(world.get("ConfigMap", "session-one")["data"]["status"])
 
 
@@ -25,7 +25,7 @@ def record_writes(world):
 
 def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
     world = settled()
-    assert note(world) == {
+    assert record_status(world) == {
         "revision": "r1",
         "digest": world.desired().sessions[0].session.digest,
         "pending": [],
@@ -40,47 +40,47 @@ def test_a_commit_that_does_not_touch_a_session_does_not_touch_its_record():
     assert world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"] == version
 
 
-def test_a_commit_that_changes_something_is_noted():
+def test_a_commit_that_changes_something_is_in_the_status():
     world = settled()
     world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
     world.apply(revision="r2")
-    assert note(world)["revision"] == "r2"
+    assert record_status(world)["revision"] == "r2"
 
 
-def test_what_is_held_is_noted_once_and_forgotten_when_it_is_gone():
+def test_a_held_change_is_in_the_status_until_it_is_released():
     world = settled().add("one", "initialPrompt: changed")
     world.apply(revision="r2")
-    assert note(world)["pending"] == PENDING
+    assert record_status(world)["pending"] == PENDING
     world.apply(revision="r3")
     assert record_writes(world) == 0
-    assert note(world)["revision"] == "r2"
+    assert record_status(world)["revision"] == "r2"
     world.remove("Pod", "one-runner")
     world.apply(revision="r4")
-    assert note(world)["pending"] == []
+    assert record_status(world)["pending"] == []
     assert is_quiet(world.plan().plan)
 
 
-def test_what_is_no_longer_held_is_forgotten_although_nothing_else_is_to_be_done():
+def test_a_released_change_leaves_the_status_without_other_changes():
     world = settled().add("one", "initialPrompt: changed")
     world.apply(revision="r2")
     world.add("one", "initialPrompt: work")
     world.apply(revision="r3")
-    assert note(world)["pending"] == []
+    assert record_status(world)["pending"] == []
 
 
-def test_a_failure_is_noted_and_forgotten_by_a_pass_that_has_nothing_to_do():
+def test_a_failure_leaves_the_status_in_a_pass_without_changes():
     world = settled()
     write = {"op": "replace", "path": "/data/INITIAL_PROMPT", "value": "theirs"}
     world.edit("ConfigMap", "one-inputs", write)
     world.apply(Times(NO, "apply", name="one-inputs", times=always), revision="r2")
-    assert note(world)["failed"] == ["no such right"]
+    assert record_status(world)["failed"] == ["no such right"]
     world.edit("ConfigMap", "one-inputs", {**write, "value": "work"})
     world.apply(revision="r3")
-    assert note(world)["failed"] == []
-    assert world.apply().outcomes == ()
+    assert record_status(world)["failed"] == []
+    assert {o.status for o in world.apply().outcomes} == {Status.UNCHANGED}
 
 
-def test_a_note_that_cannot_be_written_is_told_and_changes_no_outcome():
+def test_a_status_that_cannot_be_written_is_reported_and_changes_no_outcome():
     world = settled()
     world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
     passed = world.apply(Times(NO, **RECORD))
@@ -88,7 +88,7 @@ def test_a_note_that_cannot_be_written_is_told_and_changes_no_outcome():
     assert passed.failures == ("team-a/one: the Record could not be updated: no such right",)
 
 
-def test_a_session_whose_record_could_not_be_made_has_no_note():
+def test_a_session_without_a_record_has_no_status():
     world = settled("one")
     world.add("two")
     passed = world.apply(Times(NO, "apply", name="session-two", times=always))
@@ -96,7 +96,7 @@ def test_a_session_whose_record_could_not_be_made_has_no_note():
     assert passed.of(Status.CREATED) == []
 
 
-def test_a_removed_session_gets_no_note():
+def test_a_removed_session_gets_no_status():
     world = settled("one", "two")
     del world.files["team-a/two.yaml"]
     world.apply()
@@ -104,17 +104,17 @@ def test_a_removed_session_gets_no_note():
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"revision": 1}', "null", '{"pending": 3}'])
-def test_a_note_that_was_damaged_by_hand_counts_as_none(damage):
+def test_a_damaged_status_in_a_record_counts_as_empty(damage):
     world = settled()
     write = {"op": "replace", "path": "/data/status", "value": damage}
     world.edit("ConfigMap", "session-one", write)
-    assert world.apply().outcomes == ()
+    assert {o.status for o in world.apply().outcomes} == {Status.UNCHANGED}
     world.files["team-a/one.yaml"] += "  network: {allowFrom: [{namespace: ui}]}\n"
     assert not world.apply(revision="r2").bad
-    assert note(world)["revision"] == "r2"
+    assert record_status(world)["revision"] == "r2"
 
 
-def test_a_lost_note_is_no_difference():
+def test_a_lost_status_is_not_a_difference():
     world = settled()
     world.edit("ConfigMap", "session-one", {"op": "remove", "path": "/data/status"})
     assert is_quiet(world.plan().plan)

@@ -51,7 +51,7 @@ def test_a_thousand_waiting_runs_need_no_thousand_threads():
     assert clock.monotonic() == pytest.approx(30, abs=1)
 
 
-def test_who_does_not_wait_is_done_before_who_does():
+def test_tasks_that_do_not_wait_end_before_those_that_do():
     log = []
     runs = [Work("slow", [100.0], log), Work("quick", (), log), Work("too", (), log)]
     assert names(Scheduler(runs, FakeClock(), 1)) == ["quick", "too", "slow"]
@@ -77,7 +77,7 @@ def test_fresh_runs_are_begun_only_when_a_thread_is_free():
 
 
 class Blocked:
-    """Occupies its thread until somebody else gets on."""
+    """Occupies its thread until another task continues."""
 
     name = "blocked"
 
@@ -112,7 +112,7 @@ def test_a_run_that_occupies_its_thread_keeps_no_waiting_one_from_going_on():
 
 
 class Defect:
-    """Breaks down in a way that nobody foresaw."""
+    """Raises an unexpected exception."""
 
     name = "defect"
 
@@ -121,6 +121,6 @@ class Defect:
         yield
 
 
-def test_a_defect_is_not_swallowed():
+def test_an_unexpected_exception_is_raised():
     with pytest.raises(ZeroDivisionError):
         names(Scheduler([Defect()], FakeClock(), 2))

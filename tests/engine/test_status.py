@@ -56,7 +56,7 @@ def test_a_failed_pod_says_why():
     assert "3" in row.message
 
 
-def test_what_is_held_and_what_failed_is_told():
+def test_held_changes_and_failures_are_shown():
     world = settled().add("one", "initialPrompt: changed")
     no = ForbiddenError("no such right")
     world.apply(Times(no, "apply", name="one-inputs", times=always))
@@ -68,7 +68,7 @@ def test_what_is_held_and_what_failed_is_told():
 @pytest.mark.parametrize(
     ("path", "value"), [("/data/status", "{"), ("/data", {}), ("/data/state", "Odd")]
 )
-def test_a_record_that_was_damaged_by_hand_is_shown_as_good_as_can_be(path, value):
+def test_a_damaged_record_is_shown_as_far_as_possible(path, value):
     world = settled()
     world.edit("ConfigMap", "session-one", {"op": "replace", "path": path, "value": value})
     (row,) = rows(world)
@@ -104,7 +104,7 @@ def test_an_age_that_is_not_known_is_negative(metadata):
     assert row.age < 0
 
 
-def test_what_is_no_record_has_no_row():
+def test_other_config_maps_have_no_row():
     world = settled()
     others = [record(name="one-inputs"), record(labels=None), record(name="session-two")]
     assert read_status(Shown(*others), world.clock, "default", ["team-a"]) == ()

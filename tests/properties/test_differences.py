@@ -101,7 +101,7 @@ def merged(one, other):
 
 
 def in_list(item, items):
-    """Tell whether a list has an item of the same key, whichever field that is."""
+    """Whether a list has an item of the same key, whichever field that is."""
     keys = ({"name"}, {"containerPort", "protocol"}, {"port", "protocol"}, {"mountPath"})
     used = next((each for each in keys if each <= item.keys()), set(item))
     return any(all(known.get(key) == item[key] for key in used) for known in items)
@@ -129,7 +129,7 @@ def without_empty(value):
 
 
 def touches(path, others):
-    """Tell whether a path leads to, into or past one of the others."""
+    """Whether a path leads to, into or past one of the others."""
     return any(path[: len(other)] == other[: len(path)] for other in others)
 
 
@@ -167,7 +167,7 @@ def test_without_others_exactly_what_is_declared_is_left(case):
 
 
 @given(edits())
-def test_the_gate_never_passes_what_differs(case):
+def test_covers_is_never_true_for_a_difference(case):
     before, now, theirs = case
     obj = edited(before, theirs)
     if covers(merge_schema_for(now.kind), now.body, obj):

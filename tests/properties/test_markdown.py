@@ -58,7 +58,7 @@ def test_whatever_a_plan_holds_its_comment_is_ours_alone_and_within_its_limit(re
 
 @HOSTILE
 @given(findings, texts, st.integers(MIN_COMMENT_BYTES, 3 * MIN_COMMENT_BYTES))
-def test_whatever_went_wrong_the_comment_that_says_so_is_ours_alone(found, installation, limit):
+def test_a_comment_about_any_error_has_only_our_markup(found, installation, limit):
     comment = format_failure(found, installation, Masker(), limit)
     assert comment.startswith(MARKER)
     assert size(comment) <= limit
@@ -86,7 +86,7 @@ def test_what_is_in_a_value_is_what_the_reader_sees_in_the_fence(text):
 
 
 def _is_beyond_yaml(char):
-    """Tell whether YAML cannot spell a character out: NUL, half characters, and beyond 16 bits."""
+    """Whether YAML cannot spell a character out: NUL, half characters, and beyond 16 bits."""
     return escape_controls(char) != char and not 0 < ord(char) < 0xD800
 
 

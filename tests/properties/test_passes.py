@@ -104,7 +104,7 @@ def shape(obj):
 
 @passes
 @given(TREES, st.randoms())
-def test_the_order_of_files_is_of_no_account(sessions, shuffler):
+def test_the_order_of_files_does_not_matter(sessions, shuffler):
     world = world_of(sessions)
     tree = tree_of(world.files)
     shuffled = list(tree.files)
@@ -117,7 +117,7 @@ def test_the_order_of_files_is_of_no_account(sessions, shuffler):
 
 @passes
 @given(TREES, TREES, TREES)
-def test_no_plan_names_what_is_neither_desired_nor_owned(before, theirs, after):
+def test_a_plan_names_only_desired_and_owned_objects(before, theirs, after):
     world = world_of(before)
     world.apply()
     other = world_of(theirs)
@@ -152,7 +152,7 @@ class Passes(RuleBasedStateMachine):
         self.commits = 0
         self.broken = set()
         self.taken = {("team-b", "ada")}
-        self.strangers = self.others()
+        self.foreign = self.others()
         for place, spec in sessions.items():
             self.edit_a_file(place, spec)
         self.a_pass()
@@ -253,7 +253,7 @@ class Passes(RuleBasedStateMachine):
 
     @invariant()
     def strangers_are_left_alone(self):
-        assert self.others() == self.strangers
+        assert self.others() == self.foreign
 
     def teardown(self):
         self.mend_all_files()
@@ -266,7 +266,7 @@ class Passes(RuleBasedStateMachine):
         assert is_quiet(self.world.plan(folders=NAMESPACES).plan)
         wanted = {m.ref for w in passed.planned.desired.sessions for m in w.manifests}
         assert {r for r in self.living() if "inventory" not in r.name} == wanted
-        assert self.others() == self.strangers
+        assert self.others() == self.foreign
 
 
 def path_of(place):

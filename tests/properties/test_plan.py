@@ -126,7 +126,7 @@ def fate(draw, obj):
 
 @st.composite
 def not_ours(draw, of):
-    """A stranger, a copy of ours by another controller, or another installation's object."""
+    """A foreign object, a copy of ours by another controller, or another installation's object."""
     manifest = draw(st.sampled_from(of.manifests))
     match draw(st.sampled_from(["stranger", "copy", "other"])):
         case "stranger":
@@ -179,17 +179,17 @@ def started(obj):
 
 
 @given(worlds(), POLICIES, FLAG)
-def test_no_plan_names_what_is_neither_desired_nor_ours(world, policy, prune):
-    after, ours, theirs, strangers = world
+def test_a_plan_names_only_desired_objects_and_those_of_the_installation(world, policy, prune):
+    after, ours, theirs, foreign = world
     refs = {manifest.ref for each in after for manifest in each.manifests}
     owned_refs = {ref_of_object(obj) for obj in ours}
-    result = plan(desired(*after, policy=policy), [*theirs, *ours], strangers, prune=prune)
+    result = plan(desired(*after, policy=policy), [*theirs, *ours], foreign, prune=prune)
     for change in result.changes:
         action = change.change if isinstance(change, Hold) else change
         match action:
             case Create():
                 assert change.ref in refs
-                assert change.ref not in strangers.conflicts or isinstance(change, Hold)
+                assert change.ref not in foreign.conflicts or isinstance(change, Hold)
             case Delete():
                 assert change.ref in owned_refs - refs
             case _:
@@ -198,9 +198,9 @@ def test_no_plan_names_what_is_neither_desired_nor_ours(world, policy, prune):
 
 @given(worlds(), POLICIES, FLAG)
 def test_every_change_is_planned_once_and_nothing_is_forgotten(world, policy, prune):
-    after, ours, theirs, strangers = world
+    after, ours, theirs, foreign = world
     refs = {manifest.ref for each in after for manifest in each.manifests}
-    result = plan(desired(*after, policy=policy), [*theirs, *ours], strangers, prune=prune)
+    result = plan(desired(*after, policy=policy), [*theirs, *ours], foreign, prune=prune)
     planned = [change.ref for change in result.changes]
     assert len(planned) == len(set(planned))
     assert set(planned) == refs | {ref_of_object(obj) for obj in ours}
@@ -208,19 +208,19 @@ def test_every_change_is_planned_once_and_nothing_is_forgotten(world, policy, pr
 
 @given(worlds(), POLICIES, st.randoms(use_true_random=False))
 def test_the_order_in_which_things_are_read_does_not_matter(world, policy, chance: random.Random):
-    after, ours, _, strangers = world
-    result = plan(desired(*after, policy=policy), ours, strangers)
+    after, ours, _, foreign = world
+    result = plan(desired(*after, policy=policy), ours, foreign)
     chance.shuffle(after)
     chance.shuffle(ours)
-    assert plan(desired(*after, policy=policy), ours, strangers) == result
+    assert plan(desired(*after, policy=policy), ours, foreign) == result
 
 
 @given(worlds(), POLICIES, FLAG)
 def test_a_plan_that_was_carried_out_leaves_nothing_but_what_is_held(world, policy, prune):
-    after, ours, _, strangers = world
+    after, ours, _, foreign = world
     of = desired(*after, policy=policy)
-    first = plan(of, ours, strangers, prune=prune)
-    again = plan(of, carried_out(first, ours), strangers, prune=prune)
+    first = plan(of, ours, foreign, prune=prune)
+    again = plan(of, carried_out(first, ours), foreign, prune=prune)
     # A budget is a share of what lives, and what the first pass created lives now; so does an
     # owner whose loss was a conflict.
     released = {change.ref for change in first.changes if _is_held_for_now(change)}

@@ -88,7 +88,7 @@ def test_no_message_ever_repeats_a_value(text, data):
 
 
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(TEXTS))), st.randoms())
-def test_the_order_of_files_is_of_no_account(files, shuffler: random.Random):
+def test_the_order_of_files_does_not_matter(files, shuffler: random.Random):
     unique = {f"{index}{path}" if path == "x.yaml" else path: text
               for index, (path, text) in enumerate(files)}  # fmt: skip
     results = [parse_file(path, text.encode()) for path, text in unique.items()]

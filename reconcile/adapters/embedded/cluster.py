@@ -11,7 +11,7 @@ from reconcile.adapters.embedded.kinds import find_kind, is_served
 from reconcile.adapters.embedded.server import EmbeddedServer, EmbeddedSettings
 from reconcile.adapters.embedded.storage import ClusterStore, StateFile, StoredObject
 from reconcile.core.errors import NotFoundError, NotFoundReason
-from reconcile.core.model import FIELD_MANAGER, Kind, KubeObject, ObjectRef
+from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 DEFAULT_SETTINGS: Final = EmbeddedSettings()
@@ -53,13 +53,6 @@ class EmbeddedCluster:
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         with self._check_namespace("apply", body):
             return self._write(lambda handler: handler.apply(body, options))
-
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        options = ApplyOptions(FIELD_MANAGER, dry_run=dry_run)
-        with prefix_errors(f"patch {ref}"):
-            return self._write(lambda handler: handler.patch(kind, ref, operations, options))
 
     def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
         with prefix_errors(f"delete {ref}"):

@@ -29,19 +29,9 @@ class KubeCluster:
         self._client = client
         self._rest_mapper = RestMapper(client)
 
-    @property
-    def requests_made(self) -> int:
-        """How many requests were sent so far, including refused and failed ones."""
-        return self._client.requests_made
-
     def close(self) -> None:
         """Close the open connections; a later request opens new ones."""
         self._client.close()
-
-    def server_version(self) -> str:
-        """Return the server's version, such as `v1.30.2`."""
-        response = self._client.send(ApiRequest("get the version", "GET", "/version"))
-        return str(response.get("gitVersion", "unknown"))
 
     def list(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Iterator[KubeObject]:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -80,20 +70,6 @@ class KubeCluster:
             # JSON is valid YAML, and the server has no other media type for an apply.
             content_type="application/apply-patch+yaml",
             body=_encode(operation, {**body, "metadata": metadata}),
-        )
-        return self._client.send(call)
-
-    def patch(
-        self, kind: Kind, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], *, dry_run: bool
-    ) -> KubeObject:
-        operation = f"patch {ref}"
-        call = ApiRequest(
-            operation,
-            "PATCH",
-            self._rest_mapper.path(kind, ref.namespace, ref.name),
-            {**_STRICT_VALIDATION, **_dry_run_params(enabled=dry_run)},
-            content_type="application/json-patch+json",
-            body=_encode(operation, operations),
         )
         return self._client.send(call)
 

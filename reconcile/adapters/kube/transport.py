@@ -231,13 +231,6 @@ class ApiClient:
         self.mask = mask
         self._session = session
         self._credentials = credentials
-        self._lock = threading.Lock()
-        self._requests_made = 0
-
-    @property
-    def requests_made(self) -> int:
-        """How many requests were sent, including refused and failed ones."""
-        return self._requests_made
 
     def close(self) -> None:
         """Close the open connections."""
@@ -254,8 +247,6 @@ class ApiClient:
         return _decode(request, response.body)
 
     def _send_once(self, request: ApiRequest, credential: Credential) -> ApiResponse:
-        with self._lock:
-            self._requests_made += 1
         headers = {"Accept": request.accept}
         if request.body is not None:
             headers["Content-Type"] = request.content_type

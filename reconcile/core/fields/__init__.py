@@ -1,1 +1,1 @@
-"""What an object's fields mean: which list is keyed, what we own, what differs, what it costs."""
+"""The fields of an object: merge rules, ownership, differences, and the effect of a change."""

@@ -1,13 +1,11 @@
-"""What exactly differs between what we declare and what lives: additions, changes, removals.
+"""The differences between a declared and a live object: additions, changes, removals.
 
-Additions and changes are found by walking what is declared, removals by walking what our manager
-owns. Whatever is neither declared nor owned by us is others' and never shows up here.
+`covers` is the cheap check whether a live object has everything that is declared; most objects of
+most passes need no more. If it is not certain, it says no, and `find_differences` decides: it walks
+the declared fields for additions and changes, and the fields that our manager owns for removals. A
+field that is neither declared nor owned by us belongs to others and is ignored.
 
-The cheap gate: is everything that we declare there? Most objects of most passes end here.
-
-Whatever this cannot tell for certain it calls different; `find_differences` then finds out.
-
-The minimal JSON Patch of a list of differences, against the very object that was read.
+`build_json_patch` gives the minimal JSON Patch for the exact object that was read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,11 +52,11 @@ POSSIBLY_ATOMIC: Final = frozenset(
         "selector",
     }
 )
-"""Maps that some servers merge as a whole: an entry that is not ours needs a closer look."""
+"""Maps that some servers merge as a whole: `covers` is not certain if they have other entries."""
 
 
 def covers(node: SchemaNode, declared: Any, live: Any) -> bool:
-    """Tell whether `live` has all of `declared`; what else it has is others' and no matter."""
+    """Whether `live` has all of `declared`; its other fields belong to others."""
     if declared == live:
         return True
     match node:
@@ -82,20 +80,20 @@ def _covers_map(
     node: GranularMap | UnknownType, declared: dict[str, Any], live: dict[str, Any]
 ) -> bool:
     for name, value in declared.items():
-        found = live.get(name, _MISSING)
-        if found is _MISSING:
+        current = live.get(name, _MISSING)
+        if current is _MISSING:
             if keeps_zero_values(node) or not is_omitted_when_stored(name, value):
                 return False
-        elif value != found and not _covers_entry(node, name, value, found):
+        elif value != current and not _covers_entry(node, name, value, current):
             return False
     return True
 
 
-def _covers_entry(node: GranularMap | UnknownType, name: str, value: Any, found: Any) -> bool:
-    both_maps = isinstance(value, dict) and isinstance(found, dict)
-    if name in POSSIBLY_ATOMIC and both_maps and len(found) != len(value):
+def _covers_entry(node: GranularMap | UnknownType, name: str, value: Any, current: Any) -> bool:
+    both_maps = isinstance(value, dict) and isinstance(current, dict)
+    if name in POSSIBLY_ATOMIC and both_maps and len(current) != len(value):
         return False
-    return covers(node.child(name) if isinstance(node, GranularMap) else UNKNOWN, value, found)
+    return covers(node.child(name) if isinstance(node, GranularMap) else UNKNOWN, value, current)
 
 
 def _covers_items(node: KeyedList, declared: Any, live: Any) -> bool:
@@ -106,19 +104,19 @@ def _covers_items(node: KeyedList, declared: Any, live: Any) -> bool:
 
 
 def key_values(node: KeyedList, item: Any) -> tuple[Any, ...]:
-    """Give the values that tell a list's item from the others, with the server's defaults."""
+    """Return the values of an item's keys, with the server's defaults."""
     fields = item if isinstance(item, dict) else {}
     return tuple(_make_hashable(fields.get(key, node.defaults.get(key))) for key in node.keys)
 
 
 def _make_hashable(value: Any) -> Any:
-    """Nonsense as a key finds nothing; the server will refuse it."""
+    """Convert an invalid key to text, which matches nothing; the server will refuse it."""
     return str(value) if isinstance(value, dict | list) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place that differs; `before == after` where only our claim on it is given up."""
+    """One path that differs; `before == after` if we only give up its ownership."""
 
     path: FieldPath
     before: Any
@@ -134,7 +132,7 @@ class Difference:
 def find_differences(
     schema: GranularMap, declared: KubeObject, live: KubeObject
 ) -> tuple[Difference, ...]:
-    """List all that differs, in the order of declaration, removals last."""
+    """List all differences in the order of declaration, removals last."""
     claims = read_ownership(live)
     changed = _diff_map(schema, declared, live, _Location((), claims))
     removed = _diff_removals(schema, declared, live, _Location((), claims))
@@ -154,22 +152,22 @@ class _Location:
 
 
 def _diff_value(
-    node: SchemaNode, declared: Any, live: Any, place: _Location
+    node: SchemaNode, declared: Any, live: Any, location: _Location
 ) -> Iterator[Difference]:
-    node = _infer_node(node, place.ownership)
+    node = _infer_node(node, location.ownership)
     if isinstance(node, InjectedList):
         live = node.without_injected(declared, live)
     match declared, live, node:
         case list(), list(), KeyedList():
-            yield from _diff_items(node, declared, live, place)
+            yield from _diff_items(node, declared, live, location)
         case list(), list(), SetList():
             for member in declared:
                 if member not in live:
-                    yield place.descend(SetMember(member)).difference(ABSENT, member)
+                    yield location.descend(SetMember(member)).difference(ABSENT, member)
         case dict(), dict(), _:
-            yield from _diff_map(node, declared, live, place)
+            yield from _diff_map(node, declared, live, location)
         case _ if not _is_equal(node, declared, live):
-            yield place.difference(live, declared)
+            yield location.difference(live, declared)
         case _:
             pass
 
@@ -181,7 +179,7 @@ def _is_equal(node: SchemaNode, declared: Any, live: Any) -> bool:
 
 
 def _infer_node(node: SchemaNode, ownership: FieldOwnership) -> SchemaNode:
-    """Learn from the server's own bookkeeping how it merges a list that the schema lacks."""
+    """Infer from managedFields how the server merges a list that the schema does not have."""
     if isinstance(node, UnknownType):
         trees = [*(owner.fields for owner in ownership.others), ownership.ours or {}]
         for key in (key for tree in trees for key in tree):
@@ -196,21 +194,21 @@ def _infer_node(node: SchemaNode, ownership: FieldOwnership) -> SchemaNode:
 
 
 def _diff_map(
-    node: SchemaNode, declared: KubeObject, live: KubeObject, place: _Location
+    node: SchemaNode, declared: KubeObject, live: KubeObject, location: _Location
 ) -> Iterator[Difference]:
-    if place.path and place.ownership.is_leaf and declared and live:
+    if location.path and location.ownership.is_leaf and declared and live:
         if not _is_equal_atomic(node, declared, live):
-            yield place.difference(live, declared)
+            yield location.difference(live, declared)
         return
     for name, value in declared.items():
-        below = place.descend(name)
+        below = location.descend(name)
         if name in live:
             child = node.child(name) if isinstance(node, GranularMap) else UNKNOWN
             yield from _diff_value(child, value, live[name], below)
         elif keeps_zero_values(node) or not is_omitted_when_stored(name, value):
             yield below.difference(ABSENT, value)
-    if not declared and live and place.ownership.is_leaf and _may_be_emptied(place):
-        yield place.difference(live, declared)
+    if not declared and live and location.ownership.is_leaf and _may_be_emptied(location):
+        yield location.difference(live, declared)
 
 
 def _is_equal_atomic(node: SchemaNode, declared: KubeObject, live: KubeObject) -> bool:
@@ -219,18 +217,18 @@ def _is_equal_atomic(node: SchemaNode, declared: KubeObject, live: KubeObject) -
     return is_equal_atomic(declared, live)
 
 
-def _may_be_emptied(place: _Location) -> bool:
-    """In an empty map of ours the server fills in defaults, but not where it may be one value."""
-    return place.ownership.ours is None or place.path[-1] in POSSIBLY_ATOMIC
+def _may_be_emptied(location: _Location) -> bool:
+    """Whether an empty map of ours empties the live one, which may have defaults of the server."""
+    return location.ownership.ours is None or location.path[-1] in POSSIBLY_ATOMIC
 
 
 def _diff_items(
-    node: KeyedList, declared: list[Any], live: list[Any], place: _Location
+    node: KeyedList, declared: list[Any], live: list[Any], location: _Location
 ) -> Iterator[Difference]:
     by_key = {key_values(node, item): item for item in live}
     for item in declared:
         values = key_values(node, item)
-        below = place.descend(ListItem(tuple(zip(node.keys, values, strict=True))))
+        below = location.descend(ListItem(tuple(zip(node.keys, values, strict=True))))
         if values not in by_key:
             yield below.difference(ABSENT, item)
         else:
@@ -238,38 +236,38 @@ def _diff_items(
 
 
 def _diff_removals(
-    node: SchemaNode, declared: Any, live: Any, place: _Location
+    node: SchemaNode, declared: Any, live: Any, location: _Location
 ) -> Iterator[Difference]:
-    for key in place.ownership.ours or ():
+    for key in location.ownership.ours or ():
         segment = deserialize_segment(key)
         if segment is None:
             continue
-        found = _find_segment(segment, live, node)
-        if found is ABSENT:
+        current = _find_segment(segment, live, node)
+        if current is ABSENT:
             continue
-        below = place.descend(segment)
+        below = location.descend(segment)
         child = _child_node(node, segment)
         wanted = _find_segment(segment, declared, node)
         if wanted is ABSENT:
-            yield from _diff_removal(child, found, below)
-        elif type(wanted) is type(found):
-            yield from _diff_removals(child, wanted, found, below)
+            yield from _diff_removal(child, current, below)
+        elif type(wanted) is type(current):
+            yield from _diff_removals(child, wanted, current, below)
 
 
-def _diff_removal(node: SchemaNode, live: Any, place: _Location) -> Iterator[Difference]:
-    """Remove a place, or where others own something in it as well, what is ours alone there."""
-    if not _has_other_owner(place):
-        yield place.difference(live, ABSENT)
-    elif place.ownership.ours == {} or not isinstance(live, dict | list):
-        yield place.difference(live, live)
+def _diff_removal(node: SchemaNode, live: Any, location: _Location) -> Iterator[Difference]:
+    """Remove a path; if others own something below it too, remove only what is ours alone."""
+    if not _has_other_owner(location):
+        yield location.difference(live, ABSENT)
+    elif location.ownership.ours == {} or not isinstance(live, dict | list):
+        yield location.difference(live, live)
     else:
-        yield from _diff_removals(node, ABSENT, live, place)
+        yield from _diff_removals(node, ABSENT, live, location)
 
 
-def _has_other_owner(place: _Location) -> bool:
-    """A field stays for whatever others own in it; a list's item only for who owns it itself."""
-    is_field = isinstance(place.path[-1], str)
-    return bool(place.ownership.others) if is_field else place.ownership.is_owned_by_others
+def _has_other_owner(location: _Location) -> bool:
+    """A field is kept if others own anything below it, a list item only if they own the item."""
+    is_field = isinstance(location.path[-1], str)
+    return bool(location.ownership.others) if is_field else location.ownership.is_owned_by_others
 
 
 def _child_node(node: SchemaNode, segment: Segment) -> SchemaNode:
@@ -291,47 +289,49 @@ def _find_segment(segment: Segment, value: Any, node: SchemaNode) -> Any:
 PatchOperation: TypeAlias = Mapping[str, Any]
 
 
-def build_json_patch(found: Iterable[Difference], live: KubeObject) -> tuple[PatchOperation, ...]:
-    """Word differences as operations; removals last and from the back, so that indices hold."""
+def build_json_patch(
+    differences: Iterable[Difference], live: KubeObject
+) -> tuple[PatchOperation, ...]:
+    """Build the operations; removals come last and from the end, so that indices stay valid."""
     writes = []
     removals = []
-    for difference in found:
-        place, there = resolve_json_pointer(difference.path, live)
+    for difference in differences:
+        pointer, existing = resolve_json_pointer(difference.path, live)
         if difference.is_release:
             continue
         if difference.after is ABSENT:
-            removals.append({"op": "remove", "path": place})
+            removals.append({"op": "remove", "path": pointer})
         elif difference.before is ABSENT:
-            writes.append({"op": "add", "path": place, "value": difference.after})
+            writes.append({"op": "add", "path": pointer, "value": difference.after})
         else:
-            # What is compared may be less than what is there (admission adds to some lists).
-            whole = there is not difference.before
-            writes += _replacements(place, difference.before, difference.after, whole=whole)
+            # The compared value may be a part of the live one (admission adds to some lists).
+            whole = existing is not difference.before
+            writes += _replacements(pointer, difference.before, difference.after, whole=whole)
     removals.sort(key=lambda operation: _indices(operation["path"]), reverse=True)
     return (*writes, *removals)
 
 
 def _replacements(
-    place: str, before: Any, after: Any, *, whole: bool = False
+    pointer: str, before: Any, after: Any, *, whole: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Replace no more of a value than differs: lists of one length are compared item by item."""
+    """Replace only what differs: lists of equal length are compared item by item."""
     match before, after:
         case dict(), dict() if not whole and before.keys() <= after.keys():
             for name in after:
-                below = f"{place}/{escape_pointer_token(name)}"
+                below = f"{pointer}/{escape_pointer_token(name)}"
                 if name not in before:
                     yield {"op": "add", "path": below, "value": after[name]}
                 else:
                     yield from _replacements(below, before[name], after[name])
         case list(), list() if not whole and len(before) == len(after):
             for index, (one, other) in enumerate(zip(before, after, strict=True)):
-                yield from _replacements(f"{place}/{index}", one, other)
+                yield from _replacements(f"{pointer}/{index}", one, other)
         case _ if before != after or whole:
-            yield {"op": "replace", "path": place, "value": after}
+            yield {"op": "replace", "path": pointer, "value": after}
         case _:
             return
 
 
-def _indices(place: str) -> list[tuple[bool, int, str]]:
-    steps = place.split("/")
+def _indices(pointer: str) -> list[tuple[bool, int, str]]:
+    steps = pointer.split("/")
     return [(step.isdecimal(), int(step) if step.isdecimal() else 0, step) for step in steps]

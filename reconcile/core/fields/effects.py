@@ -1,7 +1,7 @@
-"""What changing a field costs: nothing, a container's restart, or the whole object.
+"""The effect of changing a field: none, a container's restart, or a replaced object.
 
 Source: the update validation of the API server (`ValidatePodUpdate`, `ValidateServiceUpdate`, ...)
-and the kubelet, which restarts a container whose image changed whatever the restart policy.
+and the kubelet, which restarts a container whose image changed, whatever the restart policy.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from reconcile.core.model import Kind, KubeObject
 
 
 def classify_effect(kind: Kind, difference: Difference, live: KubeObject) -> Effect:
-    """Class one difference of an object of this kind."""
+    """Classify one difference of an object of this kind."""
     if difference.is_release or difference.path[:1] == ("metadata",):
         return MetadataOnly()
     rule = _REPLACEMENT_RULES.get((kind.group, kind.name))
@@ -44,7 +44,7 @@ def _update_effect(difference: Difference, live: KubeObject) -> Effect:
 
 
 def _is_sidecar(pod: KubeObject, name: str) -> bool:
-    """Tell whether an init container is a native sidecar: it runs as long as the pod does."""
+    """Whether an init container is a native sidecar, which runs as long as the pod."""
     return any(
         container.get("name") == name and container.get("restartPolicy") == "Always"
         for container in pod.get("spec", {}).get("initContainers", ())
@@ -77,7 +77,7 @@ def _adds_tolerations(before: Any, after: Any) -> bool:
 
 
 def _without_toleration_seconds(toleration: Any) -> Any:
-    """How long it is tolerated is the one thing about a toleration that may change."""
+    """Remove the one field of a toleration that may change."""
     if not isinstance(toleration, Mapping):
         return toleration
     return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}

@@ -1,4 +1,4 @@
-"""Where a field is: a path of names, list items by key and set members; for people and for JSON."""
+"""The path of a field: names, list items by key, set members; formatted for people and for JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class ListItem:
     keys: tuple[tuple[str, Any], ...]
 
     def matches(self, item: Any) -> bool:
-        """Tell whether a list item is the one that is meant."""
+        """Whether a list item has these key values."""
         return isinstance(item, Mapping) and all(
             item.get(name) == value for name, value in self.keys
         )
@@ -33,7 +33,7 @@ FieldPath: TypeAlias = tuple[Segment, ...]
 
 
 def format_path(path: FieldPath) -> str:
-    """Word a path for people: `spec.containers[runner].env[MODEL].value`."""
+    """Format a path for people: `spec.containers[runner].env[MODEL].value`."""
     return "".join(_format_segment(segment) for segment in path).removeprefix(".")
 
 
@@ -52,12 +52,12 @@ def _format_segment(segment: Segment) -> str:
 
 
 def format_json_pointer(path: FieldPath, body: Any) -> str:
-    """Word a path as a JSON Pointer into `body`; what `body` does not have yet is appended."""
+    """Format a path as a JSON Pointer into `body`; a missing list item is appended (`-`)."""
     return resolve_json_pointer(path, body)[0]
 
 
 def resolve_json_pointer(path: FieldPath, body: Any) -> tuple[str, Any]:
-    """Word a path as a JSON Pointer, and give what is there; None where nothing is."""
+    """Format a path as a JSON Pointer, and return its value; None if it is absent."""
     steps = []
     node = body
     for segment in path:
@@ -67,7 +67,7 @@ def resolve_json_pointer(path: FieldPath, body: Any) -> tuple[str, Any]:
 
 
 def escape_pointer_token(name: str) -> str:
-    """Word a name as one step of a JSON Pointer."""
+    """Escape a name as one token of a JSON Pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
@@ -81,11 +81,11 @@ def _resolve_segment(segment: Segment, node: Any) -> tuple[str, Any]:
 
 
 def find_item_index(segment: ListItem | SetMember, items: Any) -> int | None:
-    """Find a list's item or member; None where it is not there or `items` is no list."""
+    """Find a list's item or member; None if it is absent or `items` is not a list."""
     if not isinstance(items, Sequence) or isinstance(items, str):
         return None
     for index, item in enumerate(items):
-        found = segment.matches(item) if isinstance(segment, ListItem) else item == segment.value
-        if found:
+        matches = segment.matches(item) if isinstance(segment, ListItem) else item == segment.value
+        if matches:
             return index
     return None

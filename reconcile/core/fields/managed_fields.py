@@ -1,10 +1,8 @@
-"""Who owns which field: the `fieldsV1` trees of `metadata.managedFields`.
+"""Field ownership: the `fieldsV1` trees of `metadata.managedFields`, and the owners of one path.
 
-A tree is used as the JSON that it is. Each key names one step (`f:spec` a field, `k:{"name":"a"}`
-an item of a keyed list, `v:"x"` a member of a set). Below it, `{}` and an entry `.` both say that
-the step itself is owned. Source: FieldsV1 in Kubernetes' meta/v1 and structured-merge-diff.
-
-Who owns what around one place: an object's managedFields, narrowed step by step along a path.
+A tree is kept as JSON. Each key names one step (`f:spec` a field, `k:{"name":"a"}` an item of a
+keyed list, `v:"x"` a member of a set). Below it, `{}` and an entry `.` both mean that the step
+itself is owned. Source: FieldsV1 in Kubernetes' meta/v1 and structured-merge-diff.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,11 +27,11 @@ FieldSet: TypeAlias = Mapping[str, Any]
 """A `fieldsV1` tree; at the top, `{}` is the empty set."""
 
 KeyPath: TypeAlias = tuple[str, ...]
-"""The keys from the top of a tree to one that is owned, `.` left out."""
+"""The keys from the root of a tree to an owned step, without `.`."""
 
 _SELF = "."
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
-"""What Go's JSON escapes although JSON need not."""
+"""Characters that Go's JSON encoder escapes although JSON does not require it."""
 _TYPE_FIELDS = frozenset({"apiVersion", "kind"})
 _SERVER_SET = frozenset(
     {
@@ -60,10 +58,10 @@ class ManagedFieldsEntry(NamedTuple):
 
 
 def build_field_set(body: KubeObject, schema: GranularMap) -> dict[str, Any]:
-    """List what a server-side apply of `body` comes to own.
+    """List the fields that a server-side apply of `body` owns.
 
-    What identifies an object or is the server's own is left out, as the server does. Empty keyed
-    lists and sets own nothing.
+    Fields that identify an object or that the server sets are left out, as the server does. Empty
+    keyed lists and sets own nothing.
     """
     declared = {name: value for name, value in body.items() if name not in _TYPE_FIELDS}
     if isinstance(metadata := declared.get("metadata"), Mapping):
@@ -75,9 +73,9 @@ def build_field_set(body: KubeObject, schema: GranularMap) -> dict[str, Any]:
 
 
 def serialize_item_key(item: Any, node: KeyedList) -> str:
-    """Name an item of a keyed list as the server does: `k:{"containerPort":80,"protocol":"TCP"}`.
+    """Serialize an item's key as the server does: `k:{"containerPort":80,"protocol":"TCP"}`.
 
-    A key that the item lacks has its default, or null where there is none.
+    A key that the item does not have gets its default, or null.
     """
     fields = item if isinstance(item, Mapping) else {}
     values = {key: fields.get(key, node.defaults.get(key)) for key in sorted(node.keys)}
@@ -85,12 +83,12 @@ def serialize_item_key(item: Any, node: KeyedList) -> str:
 
 
 def serialize_member(item: Any) -> str:
-    """Name a member of a set as the server does: `v:"x"`."""
+    """Serialize a member of a set as the server does: `v:"x"`."""
     return f"v:{_to_compact_json(item)}"
 
 
 def iter_owned_paths(fields: FieldSet) -> Iterator[KeyPath]:
-    """Yield the path of everything that is owned, an item before what is in it."""
+    """Yield the path of every owned step, an item before its fields."""
     for key, below in fields.items():
         if key == _SELF:
             continue
@@ -101,7 +99,7 @@ def iter_owned_paths(fields: FieldSet) -> Iterator[KeyPath]:
 
 
 def find_value(body: Any, path: KeyPath) -> Any:
-    """Look up what a path names in an object; `ABSENT` where there is no such thing."""
+    """Look up the value of a path in an object; `ABSENT` if there is none."""
     for key in path:
         body = _descend(body, key)
         if body is ABSENT:
@@ -110,7 +108,7 @@ def find_value(body: Any, path: KeyPath) -> Any:
 
 
 def union_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
-    """Everything that is in either."""
+    """The fields of either set."""
     result = dict(one)
     for key, below in other.items():
         result[key] = _union_nodes(result[key], below) if key in result else below
@@ -118,7 +116,7 @@ def union_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
 
 
 def subtract_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
-    """What is in `one` and not in `other`."""
+    """The fields of `one` that are not in `other`."""
     result = {}
     for key, below in one.items():
         left = _subtract_nodes(below, other[key]) if key in other else below
@@ -128,7 +126,7 @@ def subtract_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
 
 
 def intersect_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
-    """What is in both."""
+    """The fields that are in both sets."""
     common = (
         (key, _intersect_nodes(below, other[key])) for key, below in one.items() if key in other
     )
@@ -136,10 +134,10 @@ def intersect_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
 
 
 def find_released_fields(before: FieldSet, after: FieldSet) -> dict[str, Any]:
-    """What `before` owned and `after` gives up, whichever maps the server takes as a whole.
+    """The fields that `before` owned and `after` does not, on servers of all versions.
 
-    A map that `before` owns without its entries (servers differ in which ones they keep so) is not
-    given up as long as `after` has entries below it.
+    A map that `before` owns as a whole (servers differ in which maps they treat so) is not released
+    as long as `after` has entries below it.
     """
     result = {}
     for key, below in before.items():
@@ -150,12 +148,12 @@ def find_released_fields(before: FieldSet, after: FieldSet) -> dict[str, Any]:
 
 
 def is_empty_field_set(fields: FieldSet) -> bool:
-    """Whether nothing is owned."""
+    """Whether the set has no fields."""
     return not fields
 
 
 def iter_managed_fields(obj: KubeObject) -> Iterator[ManagedFieldsEntry]:
-    """Yield who owns what in an object, in the order in which the server keeps it."""
+    """Yield the entries of an object's managedFields, in the server's order."""
     for entry in obj.get("metadata", {}).get("managedFields") or ():
         yield ManagedFieldsEntry(
             entry.get("manager", ""),
@@ -173,11 +171,11 @@ def find_manager_fields(
 
     Several entries (the manager changed the API version) count as one.
     """
-    found: dict[str, Any] | None = None
+    fields: dict[str, Any] | None = None
     for owner in iter_managed_fields(obj):
         if (owner.manager, owner.operation, owner.subresource) == (manager, operation, ""):
-            found = union_field_sets(found or {}, owner.fields)
-    return found
+            fields = union_field_sets(fields or {}, owner.fields)
+    return fields
 
 
 def _map_fields(value: Mapping[str, Any], node: SchemaNode) -> dict[str, Any]:
@@ -261,13 +259,13 @@ def _intersect_nodes(one: FieldSet, other: FieldSet) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class FieldOwnership:
-    """Our own fields below a path (None: we own nothing there), and the entries of all others."""
+    """Our fields below a path (None: we own nothing there), and the entries of all others."""
 
     ours: FieldSet | None
     others: tuple[ManagedFieldsEntry, ...]
 
     def descend(self, segment: Segment) -> "FieldOwnership":
-        """Go one step down."""
+        """Narrow the ownership to one step below."""
         key = serialize_segment(segment)
         return FieldOwnership(
             None if self.ours is None else self.ours.get(key),
@@ -280,7 +278,7 @@ class FieldOwnership:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether the value is owned as a whole, and no part of it by anybody."""
+        """Whether the value is owned as a whole, and no part of it separately."""
         trees = [owner.fields for owner in self.others]
         if self.ours is not None:
             trees.append(self.ours)
@@ -288,7 +286,7 @@ class FieldOwnership:
 
     @property
     def is_owned_by_others(self) -> bool:
-        """Whether another manager owns this very place, and not just something in it."""
+        """Whether another manager owns the path itself, and not only something below it."""
         return any(not owner.fields or "." in owner.fields for owner in self.others)
 
     @property
@@ -301,7 +299,7 @@ UNOWNED: Final = FieldOwnership(None, ())
 
 
 def serialize_segment(segment: Segment) -> str:
-    """Word a step as `fieldsV1` does."""
+    """Serialize a step as a key of `fieldsV1`."""
     match segment:
         case str():
             return f"f:{segment}"
@@ -314,7 +312,7 @@ def serialize_segment(segment: Segment) -> str:
 
 
 def deserialize_segment(key: str) -> Segment | None:
-    """Read a step back; None for `.`, which is the place itself."""
+    """Parse a key of `fieldsV1`; None for `.`, which is the path itself."""
     form, _, text = key.partition(":")
     match form:
         case "f":
@@ -329,7 +327,7 @@ def deserialize_segment(key: str) -> Segment | None:
 
 
 def read_ownership(live: KubeObject) -> FieldOwnership:
-    """Read an object's managedFields, but for what subresources (the kubelet's status) own."""
+    """Read an object's managedFields, without entries of subresources (the kubelet's status)."""
     others = tuple(
         owner
         for owner in iter_managed_fields(live)

@@ -1,7 +1,7 @@
-"""How the API server merges the lists and maps of the kinds we know.
+"""How the API server merges the lists and maps of the built-in kinds.
 
 Source: the `x-kubernetes-list-type` and `-map-keys` extensions of Kubernetes' OpenAPI. A list that
-is not named here is atomic, a map that is not named is granular: those are the server's defaults.
+is not listed here is atomic, a map that is not listed is granular: the server's defaults.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from reconcile.core.model import Kind
 
 @dataclass(frozen=True, slots=True)
 class GranularMap:
-    """A map whose entries have owners of their own; `element` describes entries without a name.
+    """A map whose entries have separate owners; `element` is the type of entries not in `fields`.
 
-    Without `element` it is a struct in the server's Go, which leaves out fields that are zero.
+    Without `element` it is a struct in the server's Go types, which omits fields that are zero.
     """
 
     fields: Mapping[str, "SchemaNode"] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class GranularMap:
 
 @dataclass(frozen=True, slots=True)
 class KeyedList:
-    """A list whose items are told apart by the values of `keys`; order does not matter."""
+    """A list whose items are identified by the values of `keys`; order does not matter."""
 
     keys: tuple[str, ...]
     item: GranularMap = field(default_factory=GranularMap)
@@ -43,7 +43,7 @@ class SetList:
 
 @dataclass(frozen=True, slots=True)
 class UnknownType:
-    """Nothing is known: scalars and lists are taken whole, maps entry by entry."""
+    """An unknown type: scalars and lists are compared as a whole, maps entry by entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class InjectedList:
-    """An atomic list to which admission adds items of its own: those with one of these `key`s."""
+    """An atomic list to which admission adds items: those with one of these `key`s."""
 
     keys: frozenset[str]
 
     def without_injected(self, declared: Any, live: Any) -> Any:
-        """The live list without what admission has added to it."""
+        """The live list without the items that admission has added."""
         if not isinstance(declared, list) or not isinstance(live, list):
             return live
         return [item for item in live if item in declared or not self._is_injected(item)]
@@ -146,12 +146,12 @@ _SPECS: Mapping[tuple[str, str], Mapping[str, SchemaNode]] = {
 
 
 def keeps_zero_values(node: SchemaNode) -> bool:
-    """Tell whether the server keeps even entries that are zero, as it does in maps of text."""
+    """Whether the server keeps entries that are zero, as in maps of text."""
     return isinstance(node, GranularMap) and node.element is not None
 
 
 @cache
 def merge_schema_for(kind: Kind) -> GranularMap:
-    """Describe the objects of a kind; one that is not known has described metadata alone."""
+    """Return the schema of a kind; that of an unknown kind has only metadata and conditions."""
     known = _SPECS.get((kind.group, kind.name), {})
     return GranularMap({"metadata": _METADATA, "status": _CONDITIONS, **known})

@@ -1,8 +1,7 @@
-"""Quantities as the server writes them: `1000m` becomes `1`, `1024Mi` becomes `1Gi`.
+"""Kubernetes quantities: compared by value (`1000m` equals `1`), and in canonical form.
 
-Source: the canonical form of apimachinery's `resource.Quantity`.
-
-Kubernetes quantities by value: `1000m` is `1`, `1Gi` is `1024Mi`, `0.1` is `100m`.
+The server stores `1000m` as `1`, `1024Mi` as `1Gi`, and `0.1` as `100m`. Source: the canonical form
+of apimachinery's `resource.Quantity`.
 """
 
 import math
@@ -26,7 +25,7 @@ _SCALES = {
 
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str) -> Fraction | None:
-    """Give a quantity's value, None where the text is not a quantity."""
+    """Return a quantity's value; None if the text is not a quantity."""
     form = _QUANTITY_PATTERN.fullmatch(text)
     if form is None:
         return None
@@ -36,7 +35,7 @@ def parse_quantity(text: str) -> Fraction | None:
 
 
 def same_quantity(one: Any, other: Any) -> bool:
-    """Compare two quantities, given as text or number, by value; what is none, literally."""
+    """Compare two quantities, as text or number, by value; other values are compared as text."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     value = parse_quantity(str(one))
@@ -44,7 +43,7 @@ def same_quantity(one: Any, other: Any) -> bool:
 
 
 def stringify_quantities(node: SchemaNode, value: Any) -> Any:
-    """Write the quantities in a value as text: server-side apply refuses numbers on old servers."""
+    """Convert quantities to text: old servers refuse numbers in a server-side apply."""
     match node, value:
         case Quantity(), int() | float() if not isinstance(value, bool):
             return str(value)
@@ -66,9 +65,9 @@ _SMALLEST_BINARY: Final = 1024
 
 @lru_cache(maxsize=4096)
 def canonicalize_quantity(text: str, digits: int = 9) -> str | None:
-    """Write a quantity in its canonical form; None where it is none.
+    """Return the canonical form of a quantity; None if the text is not a quantity.
 
-    What is finer than so many decimal digits is rounded away from zero.
+    Values with more decimal digits than `digits` are rounded away from zero.
     """
     exact = parse_quantity(text)
     if exact is None:
@@ -82,9 +81,9 @@ def canonicalize_quantity(text: str, digits: int = 9) -> str | None:
 
 
 def canonicalize_quantity_value(value: Any, digits: int = 9) -> Any:
-    """Canonicalise what may be a quantity, a number too; anything else stays as it is."""
-    written = canonicalize_quantity(str(value), digits)
-    return value if written is None else written
+    """Return the canonical form of text or a number; other values are returned unchanged."""
+    canonical = canonicalize_quantity(str(value), digits)
+    return value if canonical is None else canonical
 
 
 def _round_away_from_zero(value: Fraction) -> int:

@@ -1,6 +1,8 @@
-"""What the server does not store: fields whose zero value says the same as their absence.
+"""Zero values and quantities: what the API server stores of a value that is declared.
 
-Values that the API server does not store, and values that it fills in by itself.
+The server omits a field whose value is Go's zero value, unless the field is a pointer in the API's
+types: then zero and absent are different. A comparison must follow the same rule, or it would
+report a difference after each apply.
 """
 
 from collections.abc import Mapping
@@ -8,73 +10,41 @@ from typing import Any, Final
 
 from reconcile.core.fields.quantity import canonicalize_quantity_value
 
-POINTER_FIELDS = frozenset(
+POINTER_FIELDS: Final = frozenset(
     {
         "activeDeadlineSeconds",
         "allowPrivilegeEscalation",
         "automountServiceAccountToken",
+        "blockOwnerDeletion",
+        "controller",
+        "defaultMode",
+        "deletionGracePeriodSeconds",
         "emptyDir",
         "enableServiceLinks",
+        "expirationSeconds",
         "fsGroup",
+        "fsGroupChangePolicy",
         "immutable",
+        "mode",
         "namespaceSelector",
         "optional",
         "podSelector",
+        "preemptionPolicy",
+        "priority",
         "privileged",
         "readOnlyRootFilesystem",
         "runAsGroup",
         "runAsNonRoot",
         "runAsUser",
+        "setHostnameAsFQDN",
         "shareProcessNamespace",
         "storageClassName",
         "terminationGracePeriodSeconds",
         "tolerationSeconds",
+        "volumeMode",
     }
 )
-"""Fields whose zero value says something else than their absence."""
-
-_SERVER_DEFAULTS = {
-    "apiGroup": "rbac.authorization.k8s.io",
-    "apiVersion": "v1",
-    "divisor": "0",
-    "expirationSeconds": 3600,
-    "protocol": "TCP",
-    "scheme": "HTTP",
-}
-
-_TEXT_MAPS = frozenset({"annotations", "labels", "matchLabels", "nodeSelector"})
-"""Maps of text: the server keeps even entries that are empty."""
-
-
-def is_omitted_when_stored(name: str, value: Any) -> bool:
-    """Tell whether a declared field is the same as one that is not there: Go's `omitempty`."""
-    return value is None or (name not in POINTER_FIELDS and not value)
-
-
-def may_be_defaulted(name: str, value: Any) -> bool:
-    """Tell whether a field inside an atomic list may have been added by the server itself."""
-    return is_omitted_when_stored(name, value) or _SERVER_DEFAULTS.get(name) == value
-
-
-def is_equal_atomic(declared: Any, live: Any) -> bool:
-    """Compare inside an atomic value: all of it is declared, but for what the server fills in."""
-    if declared == live:
-        return True
-    if isinstance(declared, Mapping) and isinstance(live, Mapping):
-        return all(
-            _is_equal_field(name, value, live[name])
-            if name in live
-            else is_omitted_when_stored(name, value)
-            for name, value in declared.items()
-        ) and all(may_be_defaulted(name, live[name]) for name in live.keys() - declared.keys())
-    if isinstance(declared, list) and isinstance(live, list):
-        return len(declared) == len(live) and all(map(is_equal_atomic, declared, live))
-    return False
-
-
-def _is_equal_field(name: str, declared: Any, live: Any) -> bool:
-    return bool(declared == live) if name in _TEXT_MAPS else is_equal_atomic(declared, live)
-
+"""Fields whose zero value is stored, and differs from an absent field. A test says why for each."""
 
 _USER_KEYED_MAPS: Final = frozenset(
     {
@@ -91,49 +61,59 @@ _USER_KEYED_MAPS: Final = frozenset(
         "stringData",
     }
 )
-"""Maps with keys of the user's own: their values stay, empty ones included."""
+"""Maps whose keys the user chooses: the server keeps their entries, empty values included."""
 
 _QUANTITIES: Final = frozenset({"limits", "requests", "overhead"})
 
 _RESOURCE_DIGITS: Final = 3
 """Resources are kept to the thousandth."""
 
-_POINTER_SCALARS: Final = frozenset(
-    {
-        "activeDeadlineSeconds",
-        "allowPrivilegeEscalation",
-        "automountServiceAccountToken",
-        "blockOwnerDeletion",
-        "controller",
-        "defaultMode",
-        "deletionGracePeriodSeconds",
-        "enableServiceLinks",
-        "expirationSeconds",
-        "fsGroup",
-        "fsGroupChangePolicy",
-        "immutable",
-        "mode",
-        "optional",
-        "preemptionPolicy",
-        "priority",
-        "privileged",
-        "readOnlyRootFilesystem",
-        "runAsGroup",
-        "runAsNonRoot",
-        "runAsUser",
-        "setHostnameAsFQDN",
-        "shareProcessNamespace",
-        "storageClassName",
-        "terminationGracePeriodSeconds",
-        "tolerationSeconds",
-        "volumeMode",
-    }
-)
-"""Scalars that are pointers in the API's types, so that zero is not absence."""
+_SERVER_DEFAULTS: Final = {
+    "apiGroup": "rbac.authorization.k8s.io",
+    "apiVersion": "v1",
+    "divisor": "0",
+    "expirationSeconds": 3600,
+    "protocol": "TCP",
+    "scheme": "HTTP",
+}
+
+
+def is_omitted_when_stored(name: str, value: Any) -> bool:
+    """Whether a declared field is equal to an absent one, as with Go's `omitempty`."""
+    return value is None or (name not in POINTER_FIELDS and not value)
+
+
+def may_be_defaulted(name: str, value: Any) -> bool:
+    """Whether the server itself may have added a field inside an atomic list."""
+    return is_omitted_when_stored(name, value) or _SERVER_DEFAULTS.get(name) == value
+
+
+def is_equal_atomic(declared: Any, live: Any) -> bool:
+    """Compare an atomic value, which is declared completely except for the server's defaults."""
+    if declared == live:
+        return True
+    if isinstance(declared, Mapping) and isinstance(live, Mapping):
+        return all(
+            _is_equal_field(name, value, live[name])
+            if name in live
+            else is_omitted_when_stored(name, value)
+            for name, value in declared.items()
+        ) and all(may_be_defaulted(name, live[name]) for name in live.keys() - declared.keys())
+    if isinstance(declared, list) and isinstance(live, list):
+        return len(declared) == len(live) and all(map(is_equal_atomic, declared, live))
+    return False
+
+
+def _is_equal_field(name: str, declared: Any, live: Any) -> bool:
+    return (
+        bool(declared == live)
+        if _has_user_keys(name, declared)
+        else is_equal_atomic(declared, live)
+    )
 
 
 def normalize_stored(value: Any) -> Any:
-    """Give an object, or a part of one, as the server stores it."""
+    """Convert an object, or a part of one, to the form in which the server stores it."""
     match value:
         case Mapping():
             parts = ((name, _normalize_field(name, item)) for name, item in value.items())
@@ -147,23 +127,23 @@ def normalize_stored(value: Any) -> Any:
 def _normalize_field(name: str, value: Any) -> Any:
     if name == "status":
         return value
-    if (
-        name in _USER_KEYED_MAPS
-        and isinstance(value, Mapping)
-        and not _is_label_selector(name, value)
-    ):
-        if name not in _QUANTITIES:
-            return value
-        return {
-            key: canonicalize_quantity_value(item, _RESOURCE_DIGITS) for key, item in value.items()
-        }
+    if _has_user_keys(name, value):
+        return _normalize_quantities(value) if name in _QUANTITIES else value
     if name in {"sizeLimit", "divisor"}:
         return canonicalize_quantity_value(value)
     return normalize_stored(value)
 
 
-def _is_label_selector(name: str, value: Mapping[str, Any]) -> bool:
-    return name == "selector" and any(not isinstance(item, str) for item in value.values())
+def _normalize_quantities(quantities: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = quantities.items()
+    return {key: canonicalize_quantity_value(item, _RESOURCE_DIGITS) for key, item in items}
+
+
+def _has_user_keys(name: str, value: Any) -> bool:
+    """Whether the user chooses the keys of a map; the `selector` of a workload has fixed fields."""
+    if name not in _USER_KEYED_MAPS or not isinstance(value, Mapping):
+        return False
+    return name != "selector" or all(isinstance(item, str) for item in value.values())
 
 
 def _is_dropped(name: str, value: Any) -> bool:
@@ -171,4 +151,4 @@ def _is_dropped(name: str, value: Any) -> bool:
         return True
     if value == {}:
         return name in _USER_KEYED_MAPS
-    return value in ("", 0) and name not in _POINTER_SCALARS
+    return value in ("", 0) and name not in POINTER_FIELDS

@@ -1,7 +1,7 @@
-"""A session's phase as people need it, read from its pod.
+"""A session's phase and health, read from its pod.
 
-A bare pod with `restartPolicy: Never` is what generic health rules get wrong: here a failed one is
-failed and a ready one is healthy. Whatever is missing or odd in a status is taken as not there.
+Generic health rules are wrong for a bare pod with `restartPolicy: Never`: here a failed pod is
+failed and a ready one is healthy. Missing or invalid fields of a status are ignored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from reconcile.core.model import KubeObject, SessionState
 
 
 class Phase(Enum):
-    """Where a session stands."""
+    """The phase of a session."""
 
     STOPPED = "Stopped"
     PENDING = "Pending"
@@ -26,7 +26,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A session's phase; `reason` is one word that can be searched for, `message` says what is up.
+    """A session's phase; `reason` is one word to search for, `message` describes the state.
 
     `is_ready` means that the pod runs and all of its containers are ready.
     """
@@ -39,7 +39,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class _ContainerStatus:
-    """One container's status: in `state` exactly one of waiting, running, terminated is filled."""
+    """One container's status; exactly one of waiting, running, terminated is not empty."""
 
     name: str
     is_init: bool
@@ -50,7 +50,7 @@ class _ContainerStatus:
 
     @property
     def exit_code(self) -> int:
-        """The code with which it ended, 0 also where it has not."""
+        """The exit code, 0 if the container has not ended."""
         code = self.terminated.get("exitCode")
         return code if isinstance(code, int) else 0
 
@@ -58,11 +58,11 @@ class _ContainerStatus:
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _NODE_LOST: Final = "NodeLost"
 _RUNNER: Final = "runner"
-"""The container whose end is the session's end, whatever else runs beside it."""
+"""The container whose end is the session's end, whatever sidecars do."""
 
 
 def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
-    """Read a session's health from its pod, None where there is no pod, and the wanted state."""
+    """Assess a session's health from its pod (None if it does not exist) and the desired state."""
     if pod is None:
         return _health_without_pod(state)
     status = _mapping_or_empty(pod.get("status"))
@@ -81,9 +81,9 @@ def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
 
 
 def has_started(pod: KubeObject) -> bool:
-    """Tell whether work may have begun in the pod, so that ending it could lose some.
+    """Whether work may have started in the pod, so that ending it could lose some.
 
-    False only where the pod is pending and no main container has run; in doubt, True.
+    False only if the pod is pending and no main container has run; True if it is not certain.
     """
     status = _mapping_or_empty(pod.get("status"))
     if status.get("phase") != "Pending":
@@ -95,7 +95,7 @@ def has_started(pod: KubeObject) -> bool:
 
 
 def _never_started(status: Mapping[str, Any]) -> bool:
-    """Tell whether a container waits for its first start; the server's default is that it does."""
+    """Whether a container waits for its first start, which is the server's default state."""
     state = status.get("state") or {"waiting": {}}
     begun = status.get("restartCount") or status.get("started") or status.get("lastState")
     return isinstance(state, Mapping) and list(state) == ["waiting"] and not begun
@@ -122,9 +122,9 @@ def _health_in_phase(phase: str, status: Mapping[str, Any]) -> Health:
 
 
 def _runner_result(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
-    """How the session has ended, where its runner has ended for good; None where it has not.
+    """How the session has ended, if its runner has ended and is not restarted; otherwise None.
 
-    A sidecar beside it may go on, or fail: neither makes the runner's work run or fail.
+    A sidecar may continue or fail: neither changes the result of the runner.
     """
     if _text_or_empty(_mapping_or_empty(pod.get("spec")).get("restartPolicy")) != "Never":
         return None
@@ -133,8 +133,8 @@ def _runner_result(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
             ended = _first_failure([container])
             if ended.reason:
                 return ended
-            beside = _failed_container(status)
-            return Health(Phase.COMPLETED, beside.reason, beside.message)
+            sidecar = _failed_container(status)
+            return Health(Phase.COMPLETED, sidecar.reason, sidecar.message)
     return None
 
 
@@ -155,8 +155,8 @@ def _running_health(status: Mapping[str, Any]) -> Health:
     ended = _failed_container(status)
     if ended.reason:
         return Health(Phase.RUNNING, ended.reason, ended.message)
-    living = (each for each in _all_containers(status) if not (each.is_init and each.terminated))
-    unready = ", ".join(container.name for container in living if not container.is_ready)
+    current = (each for each in _all_containers(status) if not (each.is_init and each.terminated))
+    unready = ", ".join(container.name for container in current if not container.is_ready)
     return Health(Phase.RUNNING, "NotReady", f"not ready: {unready}" if unready else "")
 
 
@@ -186,7 +186,7 @@ def _starting_health(status: Mapping[str, Any]) -> Health:
 
 
 def _stuck_container(status: Mapping[str, Any], phase: Phase) -> Health | None:
-    """What a container is stuck in, if any is: not what passes by itself in every start."""
+    """The health of the first container that waits for longer than a normal start, or None."""
     for container in _all_containers(status):
         reason = _text_or_empty(container.waiting.get("reason"))
         if reason not in _STARTING:
@@ -197,7 +197,7 @@ def _stuck_container(status: Mapping[str, Any], phase: Phase) -> Health | None:
 
 
 def _failed_container(status: Mapping[str, Any]) -> Health:
-    """How the first container that failed has ended; without a reason where none has."""
+    """The health of the first failed container; without a reason if none has failed."""
     return _first_failure(_all_containers(status))
 
 
@@ -205,9 +205,10 @@ def _first_failure(containers: Iterable[_ContainerStatus]) -> Health:
     for container in containers:
         reason = _text_or_empty(container.terminated.get("reason"))
         if container.exit_code or reason == "OOMKilled":
-            said = f"{_container_type(container)} {container.name} ended with exit code {container.exit_code}"
+            where = f"{_container_type(container)} {container.name}"
+            ended = f"{where} ended with exit code {container.exit_code}"
             detail = _text_or_empty(container.terminated.get("message")).strip()
-            message = f"{said}: {detail}" if detail else said
+            message = f"{ended}: {detail}" if detail else ended
             return Health(Phase.FAILED, reason or "Error", message)
     return Health(Phase.FAILED)
 
@@ -246,7 +247,7 @@ def _containers(status: Mapping[str, Any], field: str) -> Iterator[_ContainerSta
 
 
 def _state_details(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A state's details; never empty where the state is there."""
+    """A state's details; not empty if the state is set."""
     if key not in state:
         return {}
     return {"reason": "", **_mapping_or_empty(state[key])}

@@ -1,1 +1,1 @@
-"""Desired and live state in, a plan out: what each session needs, and what may not be done now."""
+"""Computes a plan from desired and live state: the changes, and which of them are held."""

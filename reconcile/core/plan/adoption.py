@@ -1,4 +1,7 @@
-"""Names that are taken: apply merges into whatever is there, so strangers are found first."""
+"""Name conflicts and adoption: an apply merges into any existing object of the name.
+
+Foreign objects are therefore found before anything is created. Pure.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,16 +23,16 @@ from reconcile.core.plan.live_state import LiveState, has_foreign_controller
 
 @dataclass(frozen=True, slots=True)
 class ForeignObjects:
-    """Objects that are not ours but have a name that we want.
+    """Foreign objects with a name that a manifest needs.
 
-    `adoptable` holds those whose annotation gives them to this installation, bodies included.
+    `adoptable` has the bodies of those that this installation may adopt, by their annotation.
     """
 
     conflicts: frozenset[ObjectRef] = frozenset()
     adoptable: Mapping[ObjectRef, KubeObject] = field(default_factory=dict)
 
     def __or__(self, other: "ForeignObjects") -> "ForeignObjects":
-        """All that is in either."""
+        """The objects of both."""
         return ForeignObjects(
             self.conflicts | other.conflicts, {**self.adoptable, **other.adoptable}
         )
@@ -41,28 +44,28 @@ MissingManifests: TypeAlias = Mapping[tuple[Kind, str], Mapping[str, Manifest]]
 
 def find_missing_manifests(desired: DesiredState, live_state: LiveState) -> MissingManifests:
     """List what a plan would create; each of these names must be looked up before."""
-    found: dict[tuple[Kind, str], dict[str, Manifest]] = {}
+    missing: dict[tuple[Kind, str], dict[str, Manifest]] = {}
     for wanted in desired.sessions:
         for manifest in wanted.manifests:
             if manifest.ref not in live_state.objects:
                 place = (manifest.kind, manifest.ref.namespace)
-                found.setdefault(place, {})[manifest.ref.name] = manifest
-    return found
+                missing.setdefault(place, {})[manifest.ref.name] = manifest
+    return missing
 
 
 def find_name_conflicts(
     names: Mapping[str, Manifest], present: Iterable[KubeObject]
 ) -> dict[ObjectRef, bool]:
-    """Say which names are taken among the objects of one kind and namespace.
+    """Find the names that objects of one kind and namespace have taken.
 
-    `present` has metadata alone; the value tells whether the object may be adopted.
+    `present` are objects with metadata only; the value says whether the object may be adopted.
     """
-    found = {}
+    conflicts = {}
     for body in present:
         manifest = names.get(body["metadata"]["name"])
         if manifest is not None:
-            found[manifest.ref] = _is_adoptable(manifest, body["metadata"])
-    return found
+            conflicts[manifest.ref] = _is_adoptable(manifest, body["metadata"])
+    return conflicts
 
 
 def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
@@ -78,10 +81,11 @@ def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
 
 
 def find_earlier_manager(live: KubeObject) -> str:
-    """Name who had written an object before our own first apply of it; empty if nobody had.
+    """Find the manager that wrote an object before our first apply of it; empty if there is none.
 
-    Apply creates or merges, and does not tell which: where a stranger took the name just before us,
-    its fields are older than ours. Times have seconds, so within one second this is not seen.
+    An apply creates or merges, and does not report which. If another manager created the object
+    just before, its fields are older than ours. Times have a resolution of one second, so a
+    conflict within one second is not found.
     """
     entries = [owner for owner in iter_managed_fields(live) if not owner.subresource]
     ours = [owner.time for owner in entries if owner.manager == FIELD_MANAGER]
@@ -90,7 +94,7 @@ def find_earlier_manager(live: KubeObject) -> str:
 
 
 def build_release_body(manifest: Manifest, uid: str) -> KubeObject:
-    """The body whose apply takes back all that we have applied to this very object."""
+    """Build the body whose apply releases all fields that we have applied to this exact object."""
     metadata = {"name": manifest.ref.name, "namespace": manifest.ref.namespace, "uid": uid}
     kind = manifest.kind
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}

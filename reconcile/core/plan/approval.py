@@ -1,6 +1,6 @@
-"""What was approved of a plan, and how today's plan differs from it.
+"""The digest of a plan, and the comparison of today's plan with an approved one.
 
-One name for all that a plan would do, so that what was reviewed is what is carried out.
+The digest identifies everything that a plan would change, so that only a reviewed plan is applied.
 """
 
 import json
@@ -29,10 +29,10 @@ from reconcile.core.plan.session_changes import forces_replacement
 
 
 class ChangeClass(Enum):
-    """What a reviewer tells apart.
+    """The classes of change that a reviewer distinguishes.
 
-    Whether a pod's container is restarted or the pod is replaced, for one and the same manifest,
-    depends on whether the pod has ended by itself: both are a restart.
+    Whether a pod's container is restarted or the pod is replaced, for the same manifest, depends
+    on whether the pod has ended by itself: both are a restart.
     """
 
     CREATE = "create"
@@ -44,7 +44,7 @@ class ChangeClass(Enum):
 
 
 class PlannedChange(NamedTuple):
-    """What is to be made of one object: `content` is the manifest's digest, or why it is deleted."""
+    """The change of one object: `content` is the manifest's digest, or the reason of a delete."""
 
     ref: ObjectRef
     change_class: ChangeClass
@@ -52,35 +52,35 @@ class PlannedChange(NamedTuple):
 
 
 def compute_plan_digest(plan: Plan) -> str:
-    """Return `sha256:<hex>` over what is to be made of which object, without what only lives.
+    """Return `sha256:<hex>` over the planned changes, without properties of the live objects.
 
-    Revisions, UIDs, live values and reasons to wait stay out, so that a pull request and the
-    cluster after its merge give the same. A held change counts as the change that is held: whether
-    it waits depends on what runs.
+    Revisions, UIDs, live values and hold reasons are left out, so that a pull request and the
+    cluster after its merge have the same digest. A held change counts as the change itself: whether
+    it is held depends on what runs.
     """
     return digest_planned_changes(plan.installation, iter_planned_changes(plan))
 
 
 def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) -> str:
-    """Return the digest of what is to be done; the order is of no account."""
+    """Return the digest of some changes, in any order."""
     rows = ([r.group, r.kind, r.namespace, r.name, kind.value, body] for r, kind, body in changes)
     return compute_digest([installation, sorted(rows)])
 
 
 def iter_planned_changes(plan: Plan) -> Iterator[PlannedChange]:
-    """Yield what is to be made of each object that does not stay as it is."""
+    """Yield the change of each object that is to be changed."""
     for change in _iter_unheld(plan):
         if not isinstance(change, Keep):
             yield _build_planned_change(change, _changed_fields(change))
 
 
 def iter_committed_changes(plan: Plan) -> Iterator[PlannedChange]:
-    """Yield the same without drift: as if nobody had changed what lives."""
+    """Yield the same without drift: as if all changes came from commits."""
     for change in _iter_unheld(plan):
         fields = _changed_fields(change)
-        asked = tuple(field for field in fields if not isinstance(field.cause, Drift))
-        if not isinstance(change, Keep) and (asked or not fields):
-            yield _build_planned_change(change, asked)
+        committed = tuple(field for field in fields if not isinstance(field.cause, Drift))
+        if not isinstance(change, Keep) and (committed or not fields):
+            yield _build_planned_change(change, committed)
 
 
 def _iter_unheld(plan: Plan) -> Iterator[Create | Patch | Replace | Delete | Keep]:
@@ -121,19 +121,19 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _TEXT: Final = re.compile(r"[ -~]{1,300}")
 
 ChangeClasses: TypeAlias = Mapping[ObjectRef, str]
-"""What is to be made of each object, in one word."""
+"""The class of each object's change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The digest of the plan that was approved; `changes` where the plan itself is at hand."""
+    """The digest of the approved plan; `changes` if the plan itself is available."""
 
     digest: str
     changes: ChangeClasses | None = None
 
 
 def parse_approved_digest(text: str) -> Approval:
-    """Read a digest as `diff` prints it; ValueError with what it must be."""
+    """Parse a digest as `diff` prints it; ValueError says what it must be."""
     if not _DIGEST.fullmatch(text):
         raise ValueError(
             "a plan digest is `sha256:` and 64 hexadecimal digits, as `diff` prints it"
@@ -142,7 +142,7 @@ def parse_approved_digest(text: str) -> Approval:
 
 
 def parse_approved_plan(document: bytes) -> Approval:
-    """Read what `diff -o json` has printed; ValueError where it is something else."""
+    """Parse the output of `diff -o json`; ValueError if it is something else."""
     try:
         plan = json.loads(document)
         approved = parse_approved_digest(plan["digest"])
@@ -153,7 +153,7 @@ def parse_approved_plan(document: bytes) -> Approval:
 
 
 def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
-    """Say how a plan differs from what was approved; empty where it does not."""
+    """Describe how a plan differs from the approved one; empty if it does not."""
     planned = list(iter_planned_changes(plan))
     now = digest_planned_changes(plan.installation, planned)
     if now == approval.digest:
@@ -163,26 +163,26 @@ def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
         f"  approved: {approval.digest}",
         f"  now:      {now}",
     ]
-    classes = {deed.ref: deed.change_class.value for deed in planned}
+    classes = {each.ref: each.change_class.value for each in planned}
     committed = list(iter_committed_changes(plan))
     if digest_planned_changes(plan.installation, committed) == approval.digest:
-        lines.append("It is the approved one but for drift, which no commit has asked for:")
-        asked = {deed.ref: deed.change_class.value for deed in committed}
-        lines.extend(_describe_differences(asked, classes))
+        lines.append("It is the approved plan except for drift, which comes from no commit:")
+        without_drift = {each.ref: each.change_class.value for each in committed}
+        lines.extend(_describe_differences(without_drift, classes))
     elif approval.changes is not None:
         lines.extend(_describe_comparison(approval.changes, classes))
-    lines.append("Look at the plan of today, and approve its digest if it is what you want.")
+    lines.append("Review the current plan, and approve its digest if it is what you want.")
     return "\n".join(lines)
 
 
 def _describe_comparison(approved: ChangeClasses, now: ChangeClasses) -> Iterator[str]:
-    found = list(_describe_differences(approved, now))
-    if found:
+    differences = list(_describe_differences(approved, now))
+    if differences:
         yield "They differ in:"
-        yield from found
+        yield from differences
     else:
         yield (
-            "Both change the same objects in the same ways, but what these become is not the same: "
+            "Both change the same objects in the same ways, but with different content: "
             "session files, settings or templates have changed since."
         )
 
@@ -193,7 +193,7 @@ def _describe_differences(approved: ChangeClasses, now: ChangeClasses) -> Iterat
         if before is None:
             yield f"  {ref}: {after}, which was not approved"
         elif after is None:
-            yield f"  {ref}: {before} was approved, and is not to be done any more"
+            yield f"  {ref}: {before} was approved, and is no longer planned"
         elif before != after:
             yield f"  {ref}: {after}, where {before} was approved"
 
@@ -208,7 +208,7 @@ def _parse_changes(sessions: Any) -> Iterator[tuple[ObjectRef, str]]:
 
 
 def _parse_change_class(change: Mapping[str, Any]) -> str:
-    """Tell the class of a change from its document, as `digest` tells it from the change."""
+    """Derive the class of a change from its JSON, as `_build_planned_change` does from a change."""
     action: str = change.get("withholds") or change["action"]
     effects = {field["effect"]["type"] for field in change["fields"]}
     if any(note.startswith("adopts ") for note in change["notes"]):

@@ -1,4 +1,4 @@
-"""What admission makes of the objects of a plan, as the answers to a server's dry run tell."""
+"""The results of a server-side dry run: what admission changes in the objects of a plan."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from reconcile.core.model import Kind, KubeObject, ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class AdmissionChange:
-    """One field that comes back otherwise than we declare it.
+    """One field that the server returns with another value than declared.
 
-    `declared` is `ABSENT` for what admission adds, `compare_dry_run` for what it takes away.
+    `declared` is `ABSENT` if admission adds the field, `admitted` if it removes it.
     """
 
     path: str
@@ -25,14 +25,14 @@ class AdmissionChange:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedObject:
-    """The server takes the object as it is declared."""
+    """The server accepts the object as it is declared."""
 
     ref: ObjectRef
 
 
 @dataclass(frozen=True, slots=True)
 class AlteredObject:
-    """The server takes the object, and admission changes what we declare or adds of note."""
+    """The server accepts the object, and admission changes or adds fields."""
 
     ref: ObjectRef
     fields: tuple[AdmissionChange, ...]
@@ -40,7 +40,7 @@ class AlteredObject:
 
 @dataclass(frozen=True, slots=True)
 class RefusedObject:
-    """The server would not take the object; `message` is its reason, with secrets in it."""
+    """The server refuses the object; `message` is its reason, which may contain secrets."""
 
     ref: ObjectRef
     message: str
@@ -48,7 +48,7 @@ class RefusedObject:
 
 @dataclass(frozen=True, slots=True)
 class UntriedObject:
-    """What the server would say cannot be known yet, and why."""
+    """The object was not tried; `reason` says why."""
 
     ref: ObjectRef
     reason: str
@@ -61,35 +61,35 @@ _DERIVED_ANNOTATIONS: Final = (
     "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/",
 )
-"""Annotations that a server derives from a pod's own fields; no admission is behind them."""
+"""Annotations that a server derives from a pod's own fields, without any admission."""
 
 _POD_SPEC_PATHS: Final[tuple[tuple[str, ...], ...]] = (
     ("spec",),
     ("spec", "template", "spec"),
     ("spec", "jobTemplate", "spec", "template", "spec"),
 )
-"""Where the kinds that run something have their containers."""
+"""The paths of pod specs in the kinds that run containers."""
 
 
 def compare_dry_run(
     kind: Kind, ref: ObjectRef, body: KubeObject, answer: KubeObject
 ) -> AdmissionResult:
-    """Compare what was applied with what a dry run answered."""
+    """Compare the applied body of an existing object with the answer to its dry run."""
     return _build_result(ref, (*_find_altered(kind, body, answer),))
 
 
 def compare_dry_run_of_new(
     kind: Kind, ref: ObjectRef, body: KubeObject, answer: KubeObject
 ) -> AdmissionResult:
-    """Do the same for an object that was not there: whatever else it has, admission has added.
+    """Compare a new object: admission has added all fields that are not declared.
 
-    Of that only what people ask about is told: labels, annotations, containers, variables.
+    Only added labels, annotations, containers and environment variables are reported.
     """
     return _build_result(ref, (*_find_altered(kind, body, answer), *_find_added(body, answer)))
 
 
-def _build_result(ref: ObjectRef, found: tuple[AdmissionChange, ...]) -> AdmissionResult:
-    return AlteredObject(ref, found) if found else AcceptedObject(ref)
+def _build_result(ref: ObjectRef, fields: tuple[AdmissionChange, ...]) -> AdmissionResult:
+    return AlteredObject(ref, fields) if fields else AcceptedObject(ref)
 
 
 def _find_altered(kind: Kind, body: KubeObject, answer: KubeObject) -> Iterator[AdmissionChange]:
@@ -108,30 +108,30 @@ def _find_added(body: KubeObject, answer: KubeObject) -> Iterator[AdmissionChang
 
 
 def _new_entries(path: FieldPath, ours: Any, theirs: Any) -> Iterator[AdmissionChange]:
-    known = ours or {}
+    declared = ours or {}
     for name, value in (theirs or {}).items():
-        if name not in known and not name.startswith(_DERIVED_ANNOTATIONS):
+        if name not in declared and not name.startswith(_DERIVED_ANNOTATIONS):
             yield AdmissionChange(format_path((*path, name)), ABSENT, value)
 
 
 def _new_containers(path: FieldPath, ours: Any, theirs: Any) -> Iterator[AdmissionChange]:
-    known = _by_name(ours)
+    declared = _by_name(ours)
     for name, container in _by_name(theirs).items():
         place = (*path, ListItem((("name", name),)))
-        if name not in known:
+        if name not in declared:
             yield AdmissionChange(
                 format_path((*place, "image")), ABSENT, container.get("image", "")
             )
         else:
-            yield from _new_variables((*place, "env"), known[name], container)
+            yield from _new_variables((*place, "env"), declared[name], container)
 
 
 def _new_variables(
     path: FieldPath, ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> Iterator[AdmissionChange]:
-    known = _by_name(ours.get("env"))
+    declared = _by_name(ours.get("env"))
     for name, entry in _by_name(theirs.get("env")).items():
-        if name not in known:
+        if name not in declared:
             yield AdmissionChange(format_path((*path, ListItem((("name", name),)))), ABSENT, entry)
 
 
@@ -140,7 +140,7 @@ def _by_name(items: Any) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _value_at(body: KubeObject, path: tuple[str, ...]) -> Any:
-    found: Any = body
+    value: Any = body
     for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

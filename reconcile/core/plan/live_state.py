@@ -1,9 +1,10 @@
-"""Live state as the planner needs it: each object is compared once and its body let go.
+"""Live state as the planner needs it: the result of comparing each live object with its manifest.
 
-One manifest against one live object: the same, or what differs, why and at what cost.
+An object is in sync, or out of sync with the fields that differ, the cause and the effect of each.
+Only the result is kept: the body of an object can be freed as soon as it is compared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, assert_never
 
@@ -41,14 +42,14 @@ _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
 
 @dataclass(frozen=True, slots=True)
 class InSync:
-    """All that is declared is there, as the manifest with this digest declares it."""
+    """The object has every declared field, as the manifest with this digest declares it."""
 
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfSync:
-    """What differs. `has_conflict` tells that another manager owns a field that we declare."""
+    """The fields that differ; `has_conflict`: another manager owns a field that we declare."""
 
     fields: tuple[FieldChange, ...]
     operations: tuple[PatchOperation, ...]
@@ -59,21 +60,21 @@ Comparison: TypeAlias = InSync | OutOfSync
 
 
 def compare(manifest: Manifest, live: KubeObject) -> Comparison:
-    """Compare a manifest with the live object of its name, whoever's it is.
+    """Compare a manifest with the live object of its name, whether it is ours or foreign.
 
-    Owner references are left aside: the owner may not have been seen yet.
+    Owner references are not compared here: the owner may not have been read yet.
     """
     schema = merge_schema_for(manifest.kind)
     if covers(schema, manifest.body, live):
         return InSync(manifest.digest)
     unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
-    found = tuple(
+    differences = tuple(
         difference
         for difference in find_differences(schema, _with_live_owners(live, manifest.body), live)
         if difference.path != _STATUS_PATH or manifest.ref != build_record_ref(manifest.session)
         if not (unchanged and _is_server_default(manifest, difference, live))
     )
-    if all(difference.path == _DIGEST_PATH for difference in found):
+    if all(difference.path == _DIGEST_PATH for difference in differences):
         return InSync(manifest.digest)
     return OutOfSync(
         fields=tuple(
@@ -85,29 +86,28 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
                 cause=_cause(difference, unchanged=unchanged),
                 field_path=difference.path,
             )
-            for difference in found
+            for difference in differences
             if difference.path != _DIGEST_PATH
         ),
-        operations=build_json_patch(found, live),
-        has_conflict=any(_has_conflict(difference) for difference in found),
+        operations=build_json_patch(differences, live),
+        has_conflict=any(_has_conflict(difference) for difference in differences),
     )
 
 
 def _is_server_default(manifest: Manifest, difference: Difference, live: KubeObject) -> bool:
-    """Tell what the server made of our own words when it created the object.
+    """Whether the server changed our value when it created the object.
 
-    Nobody can have changed a field that cannot change, so one that is ours alone is what a default
-    or an admission webhook made of it. Creating the object again would give the same, in every
-    pass.
+    An immutable field that only we own cannot have been edited since, so its value comes from a
+    default or an admission webhook. Replacing the object would give the same value, in every pass.
     """
     ours = difference.ownership.ours is not None
     others = {owner.manager for owner in difference.ownership.others} - {FIELD_MANAGER}
-    forced = isinstance(classify_effect(manifest.kind, difference, live), ForcesReplace)
-    return forced and ours and not others and difference.before is not ABSENT
+    is_immutable = isinstance(classify_effect(manifest.kind, difference, live), ForcesReplace)
+    return is_immutable and ours and not others and difference.before is not ABSENT
 
 
 def _cause(difference: Difference, *, unchanged: bool) -> Cause:
-    """Tell drift from commit: drift where desired state is as before, or the field not ours."""
+    """Drift if desired state is unchanged or we do not own the field; otherwise a commit."""
     other = difference.ownership.latest_other
     ours = difference.ownership.ours is not None
     if other is not None and (unchanged or not ours):
@@ -137,16 +137,16 @@ def _annotation(live: KubeObject, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
-    """Verdict: no manifest wants this object."""
+    """No manifest declares this object."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveObject:
-    """One live object of ours.
+    """One live object of the installation.
 
-    `owners` are its owner references. `has_started` tells whether a pod's main containers have ever
-    run, `phase` is the pod's own word; both are empty for other kinds. `record_status` is what the last pass
-    wrote into a Record.
+    `owners` are its owner references. `has_started` says whether a pod's main containers have ever
+    run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
+    is what the last pass wrote into a Record, empty for other objects.
     """
 
     ref: ObjectRef
@@ -162,51 +162,64 @@ class LiveObject:
 
 
 LiveObjects: TypeAlias = Mapping[ObjectRef, LiveObject]
-"""What an earlier pass saw; an object that has not changed since is not compared again."""
+"""The live objects of an earlier pass; one that has not changed since is not compared again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """All live objects of ours, by identity."""
+    """All live objects of the installation, by identity."""
 
     objects: LiveObjects = field(default_factory=dict)
 
     @property
     def session_count(self) -> int:
-        """How many sessions have any object."""
-        return len({sighting.session for sighting in self.objects.values()})
+        """The number of sessions that have at least one object."""
+        return len({live_object.session for live_object in self.objects.values()})
 
     def group_by_session(self) -> dict[SessionId, list[LiveObject]]:
-        """Group by session, those of a session in the order in which they were read."""
+        """Group the objects by session; within a session they keep the order of reading."""
         groups: dict[SessionId, list[LiveObject]] = {}
-        for sighting in self.objects.values():
-            groups.setdefault(sighting.session, []).append(sighting)
+        for live_object in self.objects.values():
+            groups.setdefault(live_object.session, []).append(live_object)
         return groups
 
 
-def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObjects) -> LiveState:
-    """Compare what lives with what is wanted, one object at a time, so that memory is bounded."""
-    wanted = {m.ref: m for session in desired.sessions for m in session.manifests}
-    found = _observe_objects(desired.policy.installation, wanted, live, previous)
-    return LiveState({sighting.ref: sighting for sighting in found})
+@dataclass(frozen=True, slots=True)
+class Comparator:
+    """Compares live objects, one at a time, with the manifests of one revision.
 
+    `previous` are the results of an earlier pass, which are used again where nothing has changed.
+    """
 
-def _observe_objects(
-    installation: str,
-    wanted: Mapping[ObjectRef, Manifest],
-    live: Iterable[KubeObject],
-    previous: LiveObjects,
-) -> Iterator[LiveObject]:
-    for body in live:
+    installation: str
+    manifests: Mapping[ObjectRef, Manifest]
+    previous: LiveObjects
+
+    def observe(self, body: KubeObject) -> LiveObject | None:
+        """Compare one object; None if it does not belong to a session of this installation."""
         metadata = body["metadata"]
         kind = Kind(body["apiVersion"], body["kind"])
         ref = ObjectRef(kind.group, kind.name, metadata.get("namespace", ""), metadata["name"])
-        manifest = wanted.get(ref)
-        known = previous.get(ref)
-        if known is not None and _is_unchanged(known, metadata, manifest):
-            yield known
-        elif (session := _find_session(installation, ref, metadata, manifest)) is not None:
-            yield _build_live_object(kind, ref, session, body, manifest)
+        manifest = self.manifests.get(ref)
+        previous = self.previous.get(ref)
+        if previous is not None and _is_unchanged(previous, metadata, manifest):
+            return previous
+        session = _find_session(self.installation, ref, metadata, manifest)
+        if session is None:
+            return None
+        return _build_live_object(kind, ref, session, body, manifest)
+
+
+def build_comparator(desired: DesiredState, previous: LiveObjects) -> Comparator:
+    """Prepare the comparison of live objects with desired state."""
+    manifests = {m.ref: m for session in desired.sessions for m in session.manifests}
+    return Comparator(desired.policy.installation, manifests, previous)
+
+
+def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObjects) -> LiveState:
+    """Compare objects that are in memory already with desired state."""
+    observed = map(build_comparator(desired, previous).observe, live)
+    return LiveState({each.ref: each for each in observed if each is not None})
 
 
 def _is_unchanged(
@@ -228,7 +241,7 @@ def _is_unchanged(
 def _find_session(
     installation: str, ref: ObjectRef, metadata: Mapping[str, Any], manifest: Manifest | None
 ) -> SessionId | None:
-    """Say whose object it is; None where it is not ours, or nobody's that we could name."""
+    """Find the session of an object; None if it is foreign or has no session label."""
     labels = metadata.get("labels") or {}
     if labels.get(LABEL_INSTALLATION) != installation or has_foreign_controller(metadata):
         return None
@@ -239,7 +252,7 @@ def _find_session(
 
 
 def has_foreign_controller(metadata: Mapping[str, Any]) -> bool:
-    """Tell whether another controller made the object: such ones often copy our labels."""
+    """Whether another controller made the object: controllers often copy labels, ours too."""
     return any(
         owner.get("controller")
         and not (owner.get("kind") == "ConfigMap" and owner["name"].startswith(RECORD_PREFIX))
@@ -252,7 +265,7 @@ def _build_live_object(
 ) -> LiveObject:
     metadata = body["metadata"]
     is_pod = kind.name == "Pod"
-    verdict: Comparison | Undeclared = Undeclared() if manifest is None else compare(manifest, body)
+    comparison = Undeclared() if manifest is None else compare(manifest, body)
     return LiveObject(
         ref=ref,
         kind=kind,
@@ -265,5 +278,5 @@ def _build_live_object(
         record_status=(body.get("data") or {}).get(RECORD_STATUS_KEY, "")
         if ref == build_record_ref(session)
         else "",
-        comparison=verdict,
+        comparison=comparison,
     )

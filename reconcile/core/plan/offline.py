@@ -39,9 +39,9 @@ _RUNNING: Final = {"phase": "Running"}
 
 
 def simulate_live(manifest: Manifest) -> KubeObject:
-    """Give an object defaults, identity, owner, and ownership of all that is declared.
+    """Build the live object of a manifest: defaults, identity, owner and managedFields.
 
-    A pod has begun its work.
+    A pod counts as started.
     """
     declared = manifest.body
     if manifest.ref != (record := build_record_ref(manifest.session)):
@@ -75,8 +75,7 @@ def _fill_defaults(declared: KubeObject) -> dict[str, Any]:
         set_defaults(live)
         _admit(live)
     except (AttributeError, KeyError, TypeError, ValueError):
-        # A template may render what no server would take. It is then as it was written: nobody
-        # can know what would have become of it.
+        # A template may render what every server refuses; then the body is compared as rendered.
         return copy.deepcopy(dict(declared))
     return live
 
@@ -97,25 +96,25 @@ def _simulated_uid(ref: ObjectRef) -> str:
 
 
 def plan_offline(old: DesiredState, new: DesiredState, *, prune: bool) -> Plan:
-    """Plan as for a cluster that is in sync with `old`, in which every pod has begun its work.
+    """Plan as for a cluster that is in sync with `old`, in which every pod has started its work.
 
-    Sessions of `old` that are broken are not known to live. Sessions that stay wholly as they are
-    are left out, and nothing is remembered of budgets.
+    Broken sessions of `old` count as not existing. Sessions without changes are left out, and the
+    budget usage is empty.
     """
     lost = find_lost_namespaces(old, new)
     manifests = (m for wanted in old.sessions for m in wanted.manifests)
     live = {m.ref: simulate_live(m) for m in manifests if m.ref.namespace not in lost}
-    sight = observe(new, live.values(), {})
-    plan = make_plan(new, sight, _find_foreign_objects(new, sight, live), prune=prune)
+    live_state = observe(new, live.values(), {})
+    plan = make_plan(new, live_state, _find_foreign_objects(new, live_state, live), prune=prune)
     changed = tuple(s for s in plan.sessions if not all(isinstance(c, Keep) for c in s.changes))
     return replace(plan, sessions=changed, budget_usage=BudgetUsage())
 
 
 def find_lost_namespaces(old: DesiredState, new: DesiredState) -> frozenset[str]:
-    """List the namespaces in which nothing of `old` is found any more.
+    """List the namespaces in which the objects of `old` are not found any more.
 
-    Every namespace in use leads to all the others, by the inventory in it. Where `new` names none
-    of them, what lives there is not seen, and goes on.
+    The inventory in every used namespace names all the others. If `new` names none of them, the
+    objects there are not found, and continue to run.
     """
     used = frozenset(wanted.session.id.namespace for wanted in old.sessions)
     named = new.namespaces | new.policy.namespaces
@@ -125,7 +124,7 @@ def find_lost_namespaces(old: DesiredState, new: DesiredState) -> frozenset[str]
 def _find_foreign_objects(
     new: DesiredState, live_state: LiveState, live: Mapping[ObjectRef, KubeObject]
 ) -> ForeignObjects:
-    """What `old` made for another installation has its names, and is not ours."""
-    lacking = find_missing_manifests(new, live_state).values()
-    wanted = (manifest.ref for names in lacking for manifest in names.values())
+    """Objects that `old` created for another installation keep their names, and are foreign."""
+    missing = find_missing_manifests(new, live_state).values()
+    wanted = (manifest.ref for names in missing for manifest in names.values())
     return ForeignObjects(frozenset(ref for ref in wanted if ref in live))

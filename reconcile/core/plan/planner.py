@@ -1,6 +1,6 @@
-"""The planner: desired state, live state and strangers in, an ordered plan out.
+"""The planner: computes an ordered plan from desired state, live state and foreign objects.
 
-What becomes of a patch when the live object turned out to be another than the planned one.
+`replan` revises one patch if the live object has changed since the plan was made.
 """
 
 from dataclasses import replace
@@ -47,9 +47,9 @@ def make_plan(
     prune: bool,
     budget_usage: BudgetUsage = NO_BUDGET_USAGE,
 ) -> Plan:
-    """Decide every change; sessions that are broken have none, so that they stay as they are.
+    """Plan every change; broken sessions have none, so that their objects are not changed.
 
-    `prune` is the operator's choice. `budget_usage` is what earlier passes have used of the budgets.
+    `prune` is the user's option. `budget_usage` is the usage of earlier passes.
     """
     rules = PolicyContext(desired.policy, desired.unreadable, prune)
     plans = _plan_sessions(desired, live_state, foreign, rules)
@@ -65,7 +65,7 @@ def make_plan(
 def _plan_sessions(
     desired: DesiredState, live_state: LiveState, foreign: ForeignObjects, rules: PolicyContext
 ) -> dict[SessionId, tuple[Change, ...]]:
-    """Decide each session by itself, before budgets look at all of them."""
+    """Plan each session separately, before budgets are checked over all of them."""
     groups = live_state.group_by_session()
     plans: dict[SessionId, tuple[Change, ...]] = {}
     for wanted in desired.sessions:
@@ -73,9 +73,9 @@ def _plan_sessions(
         changes = plan_desired_session(wanted, groups.get(session, ()), foreign)
         gated = check_policy(wanted, changes, live_state.objects, rules)
         plans[session] = _hold_out_of_scope(session, gated, rules)
-    for session, sightings in groups.items():
+    for session, live_objects in groups.items():
         if session not in plans and session not in desired.broken:
-            plans[session] = _plan_removal(session, sightings, rules)
+            plans[session] = _plan_removal(session, live_objects, rules)
     return plans
 
 
@@ -112,24 +112,24 @@ def _hold_out_of_scope(
 
 
 def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
-    """Plan a patch again for the object as it is now.
+    """Plan a patch again for the current object.
 
-    None where that would be more than the plan allowed: another object, one that is being deleted,
-    or a change that ends work while the planned one did not.
+    None if the result is more than the plan allowed: another object, one that is being deleted, or
+    a change that ends work while the planned one did not.
     """
     metadata = live["metadata"]
     if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
         return None
-    at = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    verdict = compare(patch.manifest, live)
+    current = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    comparison = compare(patch.manifest, live)
     if patch.ref != build_record_ref(patch.manifest.session):
         owner = build_owner_reference(patch.manifest.session, owner_uid)
-        verdict = compare_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    if isinstance(verdict, InSync):
-        return Keep(patch.ref, at, verdict.digest)
-    force = patch.force or verdict.has_conflict
+        comparison = compare_owner(comparison, metadata.get("ownerReferences") or (), owner)
+    if isinstance(comparison, InSync):
+        return Keep(patch.ref, current, comparison.digest)
+    force = patch.force or comparison.has_conflict
     revised = replace(
-        patch, live=at, fields=verdict.fields, operations=verdict.operations, force=force
+        patch, live=current, fields=comparison.fields, operations=comparison.operations, force=force
     )
     allowed = ends_work(patch) or not ends_work(revised)
-    return None if any(map(forces_replacement, verdict.fields)) or not allowed else revised
+    return None if any(map(forces_replacement, comparison.fields)) or not allowed else revised

@@ -1,6 +1,6 @@
-"""What may not be done now: each gate turns wanted changes into held ones, and says why.
+"""The policy and the budgets: each check turns forbidden changes into held ones with a reason.
 
-Budgets: how many sessions one revision may delete from or restart, over the whole tree.
+A budget limits how many sessions one revision may delete or restart, over the whole tree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +47,7 @@ _BLOCKING_REASONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PolicyContext:
-    """What the gates go by: policy, places where nothing is pruned, and the operator's choice."""
+    """The policy, the namespaces where nothing is pruned, and the user's option `--prune`."""
 
     policy: Policy
     unreadable: frozenset[str]
@@ -55,18 +55,18 @@ class PolicyContext:
 
 
 def hold_change(change: Change, reason: HoldReason) -> Hold:
-    """Withhold a change that writes."""
+    """Hold a change that writes."""
     assert not isinstance(change, Keep | Hold)
     return Hold(change, reason)
 
 
 def is_prune(change: Change) -> bool:
-    """Tell whether a change deletes something because it is no longer declared."""
+    """Whether a change deletes an object because it is not declared any more."""
     return isinstance(change, Delete) and change.reason is not DeleteReason.SESSION_STOPPED
 
 
 def ends_work(change: Change) -> bool:
-    """Tell whether a change ends what runs in a pod, though the session is still wanted."""
+    """Whether a change ends running work of a session that is still wanted."""
     match change:
         case Replace(manifest):
             return manifest.kind.name == "Pod"
@@ -79,8 +79,8 @@ def ends_work(change: Change) -> bool:
 def check_policy(
     wanted: DesiredSession, changes: Iterable[Change], objects: LiveObjects, rules: PolicyContext
 ) -> tuple[Change, ...]:
-    """Hold what the session's own strategy, the policy and the state of its objects forbid."""
-    gated = []
+    """Hold what the session's strategy, the policy and the state of its objects forbid."""
+    checked = []
     blocked = False
     for change in changes:
         reason = _hold_reason(wanted, change, objects, rules)
@@ -88,8 +88,8 @@ def check_policy(
         if blocked and isinstance(result, Create | Patch | Replace):
             result = Hold(result, HoldReason.WAITS_FOR_OWNER)
         blocked = blocked or (isinstance(result, Hold) and result.reason in _BLOCKING_REASONS)
-        gated.append(result)
-    return tuple(gated)
+        checked.append(result)
+    return tuple(checked)
 
 
 def _hold_reason(
@@ -112,7 +112,7 @@ def _hold_reason(
 
 
 def prune_hold_reason(session: SessionId, rules: PolicyContext) -> HoldReason | None:
-    """Say why nothing may be pruned in this session's namespace, if so."""
+    """Return why nothing may be pruned in this session's namespace; None if pruning is allowed."""
     if not rules.unreadable.isdisjoint({"", session.namespace}):
         return HoldReason.UNREADABLE
     return None if rules.prune else HoldReason.NO_PRUNE
@@ -143,26 +143,26 @@ def _work_hold_reason(
 
 
 def may_end_work(session: Session, policy: Policy) -> bool:
-    """Tell whether the author or the policy allows this session's running work to be ended."""
+    """Whether the author or the policy allows this session's running work to be ended."""
     return session.strategy is UpdateStrategy.RECREATE or str(session.id) in policy.allow_restarts
 
 
 def has_work(ref: ObjectRef, objects: LiveObjects) -> bool:
-    """Tell whether a pod has begun its work; one that never started loses nothing.
+    """Whether a pod has started its work; a pod that never started loses nothing.
 
-    A stranger that is to be adopted has not been looked at, and may well be at work.
+    A foreign pod that is to be adopted has not been read completely, so it counts as started.
     """
-    sighting = objects.get(ref)
-    return sighting is None or sighting.has_started
+    live_object = objects.get(ref)
+    return live_object is None or live_object.has_started
 
 
 def in_scope(policy: Policy, session: SessionId) -> bool:
-    """Tell whether the policy lets the session's namespace be touched."""
+    """Whether the policy allows changes in the session's namespace."""
     return not policy.namespaces or session.namespace in policy.namespaces
 
 
 def hold_all(changes: Iterable[Change], reason: HoldReason) -> tuple[Change, ...]:
-    """Withhold everything that would write."""
+    """Hold all changes that write."""
     return tuple(
         Hold(change, reason) if isinstance(change, Action) else change for change in changes
     )
@@ -173,7 +173,7 @@ def hold_matching(
     sessions: Iterable[SessionId],
     reason: HoldReason,
 ) -> dict[SessionId, tuple[Change, ...]]:
-    """Withhold everything in some sessions that matches a budget's kind of change."""
+    """Hold the changes of some sessions that a budget counts."""
     chosen = set(sessions)
     matches = is_prune if reason in _PRUNE_REASONS else ends_work
     return {
@@ -194,9 +194,10 @@ ChangesBySession = dict[SessionId, tuple[Change, ...]]
 def check_budgets(
     desired: DesiredState, live_state: LiveState, plans: ChangesBySession, budget_usage: BudgetUsage
 ) -> tuple[ChangesBySession, BudgetUsage]:
-    """Hold a whole kind of change where it is over budget; what is approved by name counts not.
+    """Hold all deletes or all restarts if they exceed their budget.
 
-    `budget_usage` is what earlier passes have used; what comes back has this one's share as well.
+    Sessions that are approved by name are not counted. `budget_usage` is the usage of earlier
+    passes; the returned one includes this pass.
     """
     policy = desired.policy
     if not (desired.sessions or desired.broken or policy.allow_empty):

@@ -1,6 +1,6 @@
-"""What one session needs, before any policy or budget has had its say.
+"""The changes of one session, before policy and budgets are checked.
 
-Owner references: a session's objects belong to its Record, so that nothing is orphaned.
+Each object of a session has an owner reference to its Record, so that none is orphaned.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,10 @@ _OWNER_REFERENCES_POINTER: Final = "/metadata/ownerReferences"
 
 
 def build_owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
-    """Refer to a session's Record; it does not block its own deletion (no right to finalizers)."""
+    """Build a reference to a session's Record.
+
+    It does not block the deletion of its owner: that would need a permission for finalizers.
+    """
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -60,18 +63,18 @@ def build_owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
 
 
 def with_owner(body: KubeObject, owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the owner to an object that is to be applied."""
+    """Add the owner reference to a body that is to be applied."""
     return {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}}
 
 
 def compare_owner(
     comparison: InSync | OutOfSync, owners: Sequence[Mapping[str, Any]], owner: Mapping[str, Any]
 ) -> InSync | OutOfSync:
-    """Add to a verdict what is wrong with the owner references, if anything is.
+    """Add the difference of the owner references to a comparison, if there is one.
 
-    Another controller gives way, since an object has but one; other owners stay.
+    Another controller is replaced, since an object has only one; other owners are kept.
     """
-    if any(known.get("uid") == owner["uid"] and known.get("controller") for known in owners):
+    if any(each.get("uid") == owner["uid"] and each.get("controller") for each in owners):
         return comparison
     others = [each for each in owners if each["uid"] != owner["uid"] and not each.get("controller")]
     wanted = [*others, owner]
@@ -106,13 +109,13 @@ _ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 def plan_desired_session(
     wanted: DesiredSession, live_objects: Sequence[LiveObject], foreign: ForeignObjects
 ) -> tuple[Change, ...]:
-    """Order the changes of a session that is wanted: a pod that stops, what is there, what goes."""
-    seen = {sighting.ref: sighting for sighting in live_objects}
-    record = seen.get(wanted.manifests[0].ref)
+    """Plan a desired session in order: pods that stop, desired objects, other deletes."""
+    existing = {each.ref: each for each in live_objects}
+    record = existing.get(wanted.manifests[0].ref)
     owner = build_owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
-    kept = [
-        _plan_existing(manifest, seen[manifest.ref], owner)
-        if manifest.ref in seen
+    changes = [
+        _plan_existing(manifest, existing[manifest.ref], owner)
+        if manifest.ref in existing
         else _plan_missing(manifest, foreign, owner)
         for manifest in wanted.manifests
     ]
@@ -121,14 +124,14 @@ def plan_desired_session(
     )
     stops = [delete for delete in deletes if delete.reason is DeleteReason.SESSION_STOPPED]
     drops = [delete for delete in deletes if delete.reason is not DeleteReason.SESSION_STOPPED]
-    return (*stops, *kept, *drops)
+    return (*stops, *changes, *drops)
 
 
 def plan_removed_session(live_objects: Iterable[LiveObject]) -> tuple[Change, ...]:
-    """End a session whose file is gone: pod first, Record last."""
+    """Delete a session whose file is gone: pod first, Record last."""
     return tuple(
-        _build_delete(sighting, DeleteReason.SESSION_REMOVED)
-        for sighting in sorted(live_objects, key=_deletion_order)
+        _build_delete(live_object, DeleteReason.SESSION_REMOVED)
+        for live_object in sorted(live_objects, key=_deletion_order)
     )
 
 
@@ -139,10 +142,10 @@ def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
 
 def _plan_deletes(wanted: DesiredSession, unwanted: Iterable[LiveObject]) -> Iterator[Delete]:
     stopped = wanted.session.state is SessionState.STOPPED
-    for sighting in sorted(unwanted, key=_deletion_order):
-        is_stop = stopped and sighting.kind.name == "Pod"
+    for live_object in sorted(unwanted, key=_deletion_order):
+        is_stop = stopped and live_object.kind.name == "Pod"
         yield _build_delete(
-            sighting, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
+            live_object, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
         )
 
 
@@ -159,9 +162,9 @@ def _build_delete(live_object: LiveObject, reason: DeleteReason) -> Delete:
 def _plan_missing(
     manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
 ) -> Change:
-    stranger = foreign.adoptable.get(manifest.ref)
-    if stranger is not None:
-        return _plan_adoption(manifest, stranger, owner)
+    adoptable = foreign.adoptable.get(manifest.ref)
+    if adoptable is not None:
+        return _plan_adoption(manifest, adoptable, owner)
     create = Create(manifest)
     return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
 
@@ -171,30 +174,30 @@ def _plan_adoption(
 ) -> Change:
     metadata = foreign_object["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    verdict = compare(manifest, foreign_object)
+    comparison = compare(manifest, foreign_object)
     if manifest.ref != build_record_ref(manifest.session):
-        verdict = compare_owner(verdict, metadata.get("ownerReferences") or (), owner)
-    if isinstance(verdict, InSync):
+        comparison = compare_owner(comparison, metadata.get("ownerReferences") or (), owner)
+    if isinstance(comparison, InSync):
         return Patch(manifest, live, (), (), force=True, adopts=True)
-    # It was never ours: what others wrote there is what we take over, and no drift.
-    fields = tuple(replace(field, cause=Commit()) for field in verdict.fields)
+    # The object was never ours: values of other managers are not drift.
+    fields = tuple(replace(field, cause=Commit()) for field in comparison.fields)
     if any(map(forces_replacement, fields)):
         return Hold(Replace(manifest, live, fields), HoldReason.CANNOT_ADOPT)
-    return Patch(manifest, live, fields, verdict.operations, force=True, adopts=True)
+    return Patch(manifest, live, fields, comparison.operations, force=True, adopts=True)
 
 
 def _plan_existing(
     manifest: Manifest, live_object: LiveObject, owner: Mapping[str, object]
 ) -> Change:
-    verdict = live_object.comparison
-    assert not isinstance(verdict, Undeclared)
+    comparison = live_object.comparison
+    assert not isinstance(comparison, Undeclared)
     if live_object.is_terminating:
         return Hold(Create(manifest), HoldReason.TERMINATING)
     if manifest.ref != build_record_ref(manifest.session):
-        verdict = compare_owner(verdict, live_object.owners, owner)
-    if isinstance(verdict, InSync):
-        return Keep(live_object.ref, live_object.live, verdict.digest)
-    return _plan_update(manifest, live_object, verdict)
+        comparison = compare_owner(comparison, live_object.owners, owner)
+    if isinstance(comparison, InSync):
+        return Keep(live_object.ref, live_object.live, comparison.digest)
+    return _plan_update(manifest, live_object, comparison)
 
 
 def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfSync) -> Action:
@@ -208,12 +211,12 @@ def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfS
 
 
 def forces_replacement(field: FieldChange) -> bool:
-    """Tell whether the object must be replaced for this field."""
+    """Whether the object must be replaced for this field."""
     return isinstance(field.effect, ForcesReplace)
 
 
 def _as_replacement(field: FieldChange) -> FieldChange:
-    """In a pod that has ended nothing restarts by itself: a new image needs a new pod."""
+    """In a pod that has ended no container restarts: a new image needs a new pod."""
     if not isinstance(field.effect, RestartsContainer):
         return field
     return replace(field, effect=ForcesReplace())

@@ -37,15 +37,6 @@ _FAILED_STATUSES: Final = frozenset({Status.FAILED, Status.SKIPPED})
 _PLAIN: Final = TextOptions()
 
 
-def format_outcomes_text(
-    outcomes: Sequence[Outcome], masker: Masker, options: TextOptions = _PLAIN
-) -> str:
-    """Word how the changes ended, and count them; ends in a line break."""
-    return format_finished_outcomes(outcomes, masker, options) + format_outcome_totals(
-        outcomes, options
-    )
-
-
 def format_finished_outcomes(
     outcomes: Sequence[Outcome], masker: Masker, options: TextOptions = _PLAIN
 ) -> str:

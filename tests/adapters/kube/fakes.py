@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.credentials import Credential, CredentialProvider, FixedCredentials
-from reconcile.adapters.kube.transport import ApiClient, ApiEndpoint
+from reconcile.adapters.kube.transport import ApiClient, ApiEndpoint, ApiRequest
 
 URL = "https://api.example:6443"
 
@@ -104,3 +104,8 @@ def talking_to(
     session.mount("https://", server)
     known = credentials or FixedCredentials(Credential())
     return KubeCluster(ApiClient(session, ApiEndpoint(url), known, mask))
+
+
+def server_version(cluster: KubeCluster) -> str:
+    """Send the cheapest request: it needs no permission."""
+    return cluster._client.send(ApiRequest("get the version", "GET", "/version"))["gitVersion"]

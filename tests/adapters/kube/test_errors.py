@@ -20,6 +20,7 @@ from reconcile.core.errors import (
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
+from tests.live_patch import patch_object
 
 POD = Kind("v1", "Pod")
 REF = ObjectRef("", "Pod", "team-a", "one")
@@ -98,7 +99,7 @@ def test_a_patch_that_does_not_fit_is_a_conflict_although_it_is_a_422():
     with pytest.raises(
         ConflictError, match=r"patch Pod team-a/one: .* does not fit the current object"
     ):
-        cluster.patch(POD, REF, operations, dry_run=False)
+        patch_object(cluster, POD, REF, operations)
 
 
 def test_a_body_unlike_the_schema_is_invalid_although_it_is_a_500():

@@ -21,6 +21,7 @@ from reconcile.adapters.kube.transport import (
     build_ssl_context,
 )
 from reconcile.core.errors import ClusterError, UnavailableError
+from tests.adapters.kube.fakes import server_version
 from tests.adapters.kube.kubeconfigs import written
 from tests.controlplane import ports
 
@@ -93,7 +94,7 @@ def ca_file(authority, tmp_path):
 def version(tmp_path, cluster, user=None):
     connection = connect(str(written(tmp_path / "config", cluster, user)), None)
     try:
-        return connection.server_version()
+        return server_version(connection)
     finally:
         connection.close()
 
@@ -184,5 +185,5 @@ def test_a_new_client_certificate_is_shown_on_new_connections(local, authority):
     with requests.Session() as session:
         session.mount("https://", TlsAdapter(TlsConfig(authority.cert_pem.bytes()), 4))
         cluster = KubeCluster(ApiClient(session, ApiEndpoint(local), Rotating(*credentials), str))
-        shown = [cluster.server_version() for _ in credentials]
+        shown = [server_version(cluster) for _ in credentials]
     assert shown == ["client-1.example", "client-2.example"] * 2

@@ -221,7 +221,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("before", "after", "found", "operations"), CHANGES.values(), ids=CHANGES)
-def test_what_is_declared_anew_or_otherwise_is_written(before, after, found, operations):
+def test_new_and_changed_declarations_are_written(before, after, found, operations):
     assert differ(after, live(manifest(before))) == (found, tuple(operations))
 
 
@@ -276,7 +276,7 @@ def test_what_we_own_but_is_gone_needs_no_removal():
     assert differ(in_container(), obj) == ([], ())
 
 
-def test_nonsense_in_a_keyed_list_is_left_for_the_server_to_refuse():
+def test_invalid_items_of_a_keyed_list_are_left_for_the_server_to_refuse():
     obj = live(manifest(in_container(ports=[{"containerPort": 80}])))
     found, _ = differ(in_container(ports=[8080, {"containerPort": {"a": 1}}]), obj)
     assert [path for path, _, after in found if after is not ABSENT] == [

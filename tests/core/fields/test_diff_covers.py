@@ -79,7 +79,7 @@ COVERED = {
         pod(volumes=[{"name": "w", "emptyDir": {"sizeLimit": "1Gi"}}]),
     ),
     "zero values that the server drops": (
-        pod(hostNetwork=False, priority=0, nodeSelector={}, args=[]),
+        pod(hostNetwork=False, hostIPC=False, nodeSelector={}, args=[]),
         pod(),
     ),
     "finalizers of others": (

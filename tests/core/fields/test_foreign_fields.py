@@ -19,7 +19,7 @@ def in_runner(fields):
     return {"f:spec": {"f:containers": {'k:{"name":"runner"}': fields}}}
 
 
-def test_what_others_have_added_is_no_difference_and_stays():
+def test_fields_added_by_others_are_kept_and_not_a_difference():
     obj = live(manifest(in_container(env=[ENV_A, ENV_B])))
     obj["metadata"]["labels"]["theirs"] = "1"
     obj["spec"]["containers"].insert(0, {"name": "proxy", "image": "proxy:1"})
@@ -122,7 +122,7 @@ def test_a_selector_from_a_field_may_be_given_its_version_by_the_server():
     assert differ(declared, obj) == ([], ())
 
 
-def test_a_map_that_somebody_once_owned_empty_is_not_taken_as_a_whole():
+def test_a_map_that_another_manager_once_owned_empty_is_not_atomic():
     obj = live(manifest(pod(securityContext={"runAsUser": 1})))
     obj["spec"]["securityContext"]["fsGroup"] = 5
     co_owned(obj, {"f:spec": {"f:securityContext": {}}})

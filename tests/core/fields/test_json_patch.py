@@ -20,7 +20,7 @@ def differs(path, before, after):
     return Difference(path, before, after, UNOWNED)
 
 
-def test_additions_changes_and_removals_are_told_apart():
+def test_additions_changes_and_removals_are_distinguished():
     assert build_json_patch(
         [
             differs(("spec", "gone"), 1, ABSENT),
@@ -52,7 +52,7 @@ def test_removals_go_from_the_back_so_that_indices_hold(names):
     assert result["metadata"]["finalizers"] == ["y"]
 
 
-def test_names_that_look_like_numbers_are_no_trouble():
+def test_names_that_look_like_numbers_are_supported():
     found = [differs(("metadata", "labels", name), "", ABSENT) for name in ("9", "10", "²")]
     assert patched(LIVE, build_json_patch(found, LIVE))["metadata"]["labels"] == {}
 

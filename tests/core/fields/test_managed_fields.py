@@ -132,7 +132,7 @@ def entry(manager, fields, operation="Apply", **more):
     return {"manager": manager, "operation": operation, "fieldsV1": fields, "time": "T", **more}
 
 
-def test_owners_are_told_with_operation_time_and_subresource():
+def test_owners_have_operation_time_and_subresource():
     obj = managed(entry("a", {"f:x": {}}), entry("b", None, "Update", subresource="status"))
     assert list(managed_fields.iter_managed_fields(obj)) == [
         ("a", "Apply", "T", "", {"f:x": {}}),
@@ -173,7 +173,7 @@ GIVEN_UP = [
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), GIVEN_UP)
-def test_what_is_declared_no_more_is_given_up(before, after, expected):
+def test_a_field_that_is_not_declared_any_more_is_released(before, after, expected):
     assert managed_fields.find_released_fields(before, after) == expected
 
 

@@ -31,7 +31,7 @@ SEGMENTS = [
 
 
 @pytest.mark.parametrize(("segment", "key"), SEGMENTS)
-def test_a_step_is_worded_as_the_server_words_it_and_read_back(segment, key):
+def test_a_step_is_serialized_as_by_the_server_and_parsed_back(segment, key):
     assert serialize_segment(segment) == key
     assert deserialize_segment(key) == segment
 
@@ -104,5 +104,5 @@ def test_what_a_subresource_owns_is_left_out():
     assert read_ownership(obj).others == ()
 
 
-def test_an_object_without_bookkeeping_is_nobodys():
+def test_an_object_without_managed_fields_has_no_owner():
     assert read_ownership({"metadata": {}}) == UNOWNED

@@ -68,7 +68,7 @@ def test_what_is_not_a_quantity_has_no_value(text):
 
 
 @given(st.text() | st.from_regex(r"[0-9]{1,3}[.]?[0-9]{0,3}[A-Za-z0-9+-]{0,4}", fullmatch=True))
-def test_no_text_is_too_odd_to_be_read(text):
+def test_any_text_is_parsed_without_an_exception(text):
     value = parse_quantity(text)
     assert value is None or isinstance(value, Fraction)
 
@@ -82,6 +82,6 @@ def test_quantities_are_written_as_text_wherever_they_are():
 
 
 @pytest.mark.parametrize("value", [True, "1", None, ["1"]])
-def test_what_is_no_number_is_left_as_it_is(value):
+def test_a_value_that_is_not_a_number_is_not_changed(value):
     assert stringify_quantities(Quantity(), value) == value
     assert stringify_quantities(merge_schema_for(POD), {"spec": value}) == {"spec": value}

@@ -15,7 +15,7 @@ def widget(*items, **spec):
     return body("Widget", "w", "example.com/v1", spec={"items": list(items), **spec})
 
 
-def test_of_kinds_that_are_not_known_the_server_tells_which_lists_are_keyed():
+def test_of_kinds_that_are_not_known_managed_fields_say_which_lists_are_keyed():
     obj = live(manifest(widget({"id": "a", "n": 1}, {"id": "b", "n": 2})))
     items = {f'k:{{"id":"{key}"}}': {".": {}, "f:id": {}, "f:n": {}} for key in "ab"}
     manage(obj, "reconcile", {"f:spec": {"f:items": items}}, operation="Apply")
@@ -30,7 +30,7 @@ def test_of_kinds_that_are_not_known_the_server_tells_which_lists_are_keyed():
     assert result["spec"]["items"] == [{"id": "b", "n": 3}, {"id": "c"}]
 
 
-def test_of_kinds_that_are_not_known_the_server_tells_which_lists_are_sets():
+def test_of_kinds_that_are_not_known_managed_fields_say_which_lists_are_sets():
     obj = live(manifest(widget("a", "b")))
     manage(obj, "reconcile", {"f:spec": {"f:items": {'v:"a"': {}, 'v:"b"': {}}}}, operation="Apply")
     found, operations = differ(widget("b", "c"), obj)

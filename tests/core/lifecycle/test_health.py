@@ -174,7 +174,7 @@ def test_a_pod_on_a_lost_node_is_unknown_even_while_it_is_being_deleted():
         },
     ],
 )
-def test_an_odd_status_breaks_nothing(given):
+def test_an_invalid_status_raises_nothing(given):
     assert isinstance(assess_health(given, SessionState.RUNNING).phase, Phase)
 
 

@@ -1,4 +1,4 @@
-"""What a mirror beside the runner does to a session's health."""
+"""The health of a session whose pod has a sidecar next to the runner."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Objects that were somebody else's and become ours."""
+"""Adoption of foreign objects."""
 
 from reconcile.core.changes import (
     Create,
@@ -25,8 +25,8 @@ from tests.core.plan.session_plans import RECREATE, changes
 def adopt(of, theirs, **fields):
     manifest = of.manifests[-1]
     given = foreign_object(theirs.manifests[-1], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = ForeignObjects(adoptable={manifest.ref: given})
-    return changes([of], live_session(of)[:1], strangers, **fields)[-1]
+    foreign = ForeignObjects(adoptable={manifest.ref: given})
+    return changes([of], live_session(of)[:1], foreign, **fields)[-1]
 
 
 def test_an_adopted_object_is_patched_by_force_and_gets_labels_and_an_owner():
@@ -49,7 +49,7 @@ def test_an_object_that_can_only_be_replaced_is_not_adopted():
     assert held.reason is HoldReason.CANNOT_ADOPT
 
 
-def test_adopting_a_pod_does_not_restart_it_unasked():
+def test_adopting_a_pod_does_not_restart_it():
     image = pod(containers=[container(image="runner:2")])
     held = adopt(wanted(image), wanted(pod()))
     assert isinstance(held, Hold)
@@ -60,8 +60,8 @@ def test_adopting_a_pod_does_not_restart_it_unasked():
 def test_an_adopted_record_has_no_owner():
     of = wanted(config_map())
     record = foreign_object(of.manifests[0], annotations={ANNOTATION_ADOPT: "default"})
-    strangers = ForeignObjects(adoptable={of.manifests[0].ref: record})
-    adopted, create = changes([of], [], strangers)
+    foreign = ForeignObjects(adoptable={of.manifests[0].ref: record})
+    adopted, create = changes([of], [], foreign)
     assert isinstance(adopted, Patch)
     assert "metadata.ownerReferences" not in {field.path for field in adopted.fields}
     assert create == Create(of.manifests[1])

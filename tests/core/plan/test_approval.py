@@ -66,7 +66,7 @@ def test_the_approved_plan_is_not_refused():
     assert describe_approval_mismatch(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
 
 
-def test_a_bare_digest_is_told_beside_that_of_the_plan():
+def test_a_digest_alone_is_shown_with_the_digest_of_the_plan():
     of = plan(Create(POD))
     said = describe_approval_mismatch(of, Approval(OTHER))
     assert OTHER in said
@@ -79,16 +79,16 @@ def test_drift_is_named_where_it_alone_makes_the_difference():
     said = describe_approval_mismatch(
         plan(Create(POD), drifted), Approval(compute_plan_digest(plan(Create(POD))))
     )
-    assert "but for drift" in said
+    assert "except for drift" in said
     assert f"{SERVICE.ref}: patch, which was not approved" in said
     assert str(POD.ref) not in said
 
 
-def test_a_change_that_drift_makes_graver_is_named():
-    asked = patch(POD, InPlace())
-    fields = (*asked.fields, FieldChange("spec.y", 1, 2, ForcesReplace(), Drift()))
+def test_a_change_with_a_larger_effect_by_drift_is_named():
+    committed = patch(POD, InPlace())
+    fields = (*committed.fields, FieldChange("spec.y", 1, 2, ForcesReplace(), Drift()))
     said = describe_approval_mismatch(
-        plan(Replace(POD, asked.live, fields)), Approval(compute_plan_digest(plan(asked)))
+        plan(Replace(POD, committed.live, fields)), Approval(compute_plan_digest(plan(committed)))
     )
     assert f"{POD.ref}: restart, where patch was approved" in said
 
@@ -96,12 +96,12 @@ def test_a_change_that_drift_makes_graver_is_named():
 def test_each_object_that_differs_is_named():
     before = approved(Create(POD), Create(SERVICE), patch(INPUTS, InPlace()))
     said = describe_approval_mismatch(plan(Create(POD), replaced(INPUTS)), before)
-    assert f"{SERVICE.ref}: create was approved, and is not to be done any more" in said
+    assert f"{SERVICE.ref}: create was approved, and is no longer planned" in said
     assert f"{INPUTS.ref}: replace, where patch was approved" in said
     assert str(POD.ref) not in said
 
 
-def test_other_content_of_the_same_changes_is_told_as_such():
+def test_other_content_of_the_same_changes_is_reported():
     said = describe_approval_mismatch(
         plan(Create(manifest(pod(hostname="x")))), approved(Create(POD))
     )
@@ -129,7 +129,7 @@ def test_a_document_has_the_classes_of_its_plan(change):
 @pytest.mark.parametrize(
     "text", ["", "abc", "sha256:", "sha256:" + "A" * 64, f"{OTHER}\n", f"x{OTHER}"]
 )
-def test_what_is_no_digest_is_refused(text):
+def test_text_that_is_not_a_digest_is_refused(text):
     with pytest.raises(ValueError, match="64 hexadecimal digits"):
         parse_approved_digest(text)
 
@@ -152,6 +152,6 @@ def test_what_is_no_digest_is_refused(text):
         document(plan(Create(POD))).replace(b'"Pod"', b'"P\\u001b[31m"'),
     ],
 )
-def test_what_is_no_plan_is_refused(content):
+def test_a_document_that_is_not_a_plan_is_refused(content):
     with pytest.raises(ValueError, match="is not a plan with a digest"):
         parse_approved_plan(content)

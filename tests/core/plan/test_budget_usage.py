@@ -16,7 +16,7 @@ def four():
     return [wanted(*session_bodies(name), of=session(name)) for name in ("a", "b", "c", "d")]
 
 
-def planned(kept, living, spent=None):
+def planned(kept, living, usage=None):
     of = replace(desired(*kept, policy=POLICY), revision="r1")
     objects = [obj for each in living for obj in live_session(each)]
     return make_plan(
@@ -24,7 +24,7 @@ def planned(kept, living, spent=None):
         live_state_of(of, objects),
         ForeignObjects(),
         prune=True,
-        budget_usage=spent or BudgetUsage(),
+        budget_usage=usage or BudgetUsage(),
     )
 
 
@@ -32,7 +32,7 @@ def held(plan):
     return {c.reason for c in plan.changes if isinstance(c, Hold)}
 
 
-def test_a_pass_says_whom_it_ends_before_it_does():
+def test_a_pass_names_the_sessions_that_it_ends():
     a, *rest = four()
     plan = planned(rest, [a, *rest])
     assert any(isinstance(change, Delete) for change in plan.changes)
@@ -53,6 +53,6 @@ def test_a_pass_that_was_cut_off_may_go_on_with_what_it_was_allowed():
     assert not held(planned(rest, [a, *rest], first.budget_usage))
 
 
-def test_a_pass_that_ends_nobody_leaves_the_record_of_an_earlier_revision():
+def test_a_pass_that_ends_no_session_keeps_the_usage_of_an_earlier_revision():
     before = BudgetUsage("r0", 9, frozenset({"team-a/z"}))
     assert planned(four(), four(), before).budget_usage == before

@@ -160,6 +160,6 @@ def test_the_budget_counts_for_the_last_sessions_too():
     assert held == {name: {HoldReason.DELETE_BUDGET} for name in ("s0", "s1")}
 
 
-def test_a_broken_session_is_one_that_is_left():
+def test_a_broken_session_counts_as_existing():
     broken = frozenset({SessionId("team-a", "broken")})
     assert removed(1, 0, Policy(), broken=broken) == {"s0": {None}}

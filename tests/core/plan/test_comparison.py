@@ -42,9 +42,9 @@ def changed(obj, **data):
 
 
 def fields(wanted, obj):
-    verdict = compare(wanted, obj)
-    assert isinstance(verdict, OutOfSync)
-    return verdict.fields
+    comparison = compare(wanted, obj)
+    assert isinstance(comparison, OutOfSync)
+    return comparison.fields
 
 
 def test_what_was_applied_is_the_same():
@@ -57,7 +57,7 @@ def test_the_same_by_value_is_the_same_though_the_digest_is_another():
     assert compare(wanted, live(manifest(pod()))) == InSync(wanted.digest)
 
 
-def test_owner_references_are_left_aside():
+def test_owner_references_are_not_compared():
     wanted = manifest(pod(nodeName="n"))
     obj = live(manifest(pod()), owner_uid="uid-1")
     assert [field.path for field in fields(wanted, obj)] == ["spec.nodeName"]
@@ -95,36 +95,36 @@ def test_owner_references_are_left_aside():
     ],
 )
 def test_each_field_comes_with_its_effect_and_the_digest_is_not_shown(before, after, change):
-    verdict = compare(manifest(after), live(manifest(before)))
-    assert isinstance(verdict, OutOfSync)
-    assert verdict.fields == (change,)
-    assert not verdict.has_conflict
+    comparison = compare(manifest(after), live(manifest(before)))
+    assert isinstance(comparison, OutOfSync)
+    assert comparison.fields == (change,)
+    assert not comparison.has_conflict
     assert {
         "op": "replace",
         "path": "/metadata/annotations/reconcile.ambient-code.io~1digest",
         "value": manifest(after).digest,
-    } in verdict.operations
+    } in comparison.operations
 
 
-def test_what_somebody_changed_is_drift_by_that_manager_and_is_contested():
+def test_a_field_changed_by_another_manager_is_drift_and_a_conflict():
     wanted = files(a="1")
     obj = taken_over(changed(live(wanted), a="x"), DATA_A)
-    verdict = compare(wanted, obj)
-    assert verdict == OutOfSync(
+    comparison = compare(wanted, obj)
+    assert comparison == OutOfSync(
         (FieldChange("data.a", "x", "1", InPlace(), BY_KUBECTL),),
         ({"op": "replace", "path": "/data/a", "value": "1"},),
         has_conflict=True,
     )
 
 
-def test_what_somebody_removed_is_drift_by_nobody_known():
+def test_a_removed_field_is_drift_by_an_unknown_manager():
     wanted = files(a="1", b="2")
     obj = live(wanted)
     del obj["data"]["a"]
     assert fields(wanted, obj) == (FieldChange("data.a", ABSENT, "1", InPlace(), Drift()),)
 
 
-def test_what_somebody_changed_is_drift_beside_a_commit_too():
+def test_a_field_changed_by_another_manager_is_drift_in_a_commit_too():
     obj = taken_over(changed(live(files(a="1", b="1")), a="x"), DATA_A)
     assert {field.path: field.cause for field in fields(files(a="1", b="2"), obj)} == {
         "data.a": BY_KUBECTL,
@@ -134,22 +134,22 @@ def test_what_somebody_changed_is_drift_beside_a_commit_too():
 
 def test_what_another_manager_declares_too_is_a_commit_when_it_changes_and_contested():
     obj = co_owned(live(files(a="1")), DATA_A, operation="Apply")
-    verdict = compare(files(a="2"), obj)
-    assert isinstance(verdict, OutOfSync)
-    assert [field.cause for field in verdict.fields] == [Commit()]
-    assert verdict.has_conflict
+    comparison = compare(files(a="2"), obj)
+    assert isinstance(comparison, OutOfSync)
+    assert [field.cause for field in comparison.fields] == [Commit()]
+    assert comparison.has_conflict
 
 
 def test_what_another_manager_declares_too_is_released_without_a_contest():
     obj = co_owned(live(files(a="1", b="1")), DATA_A, operation="Apply")
-    verdict = compare(files(b="1"), obj)
-    assert isinstance(verdict, OutOfSync)
-    assert verdict.fields == (FieldChange("data.a", "1", "1", MetadataOnly(), Commit()),)
-    assert not verdict.has_conflict
-    assert [each["op"] for each in verdict.operations] == ["replace"]
+    comparison = compare(files(b="1"), obj)
+    assert isinstance(comparison, OutOfSync)
+    assert comparison.fields == (FieldChange("data.a", "1", "1", MetadataOnly(), Commit()),)
+    assert not comparison.has_conflict
+    assert [each["op"] for each in comparison.operations] == ["replace"]
 
 
-def test_a_digest_that_somebody_changed_is_no_difference():
+def test_a_changed_digest_annotation_is_not_a_difference():
     wanted = files(a="1")
     obj = live(wanted)
     obj["metadata"]["annotations"][ANNOTATION_DIGEST] = "sha256:0"

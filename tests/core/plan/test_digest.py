@@ -82,7 +82,7 @@ def test_another_installation_has_another_digest():
     assert digest(CHANGES[0]) != digest(CHANGES[0], installation="other")
 
 
-def test_the_order_is_of_no_account():
+def test_the_order_does_not_matter():
     assert digest(*CHANGES[6:]) == digest(*reversed(CHANGES[6:]))
 
 
@@ -127,7 +127,7 @@ def test_the_class_of_a_change(change, kind):
     assert [deed.change_class for deed in iter_planned_changes(plan(change))] == [kind]
 
 
-def test_drift_alone_is_nothing_that_a_commit_asks_for():
+def test_drift_alone_is_not_a_committed_change():
     drifted = replace(patch(SERVICE), fields=(field(InPlace(), Drift("kubectl")),))
     kept = Keep(INPUTS.ref, live_ref(INPUTS.ref), "d")
     assert list(iter_committed_changes(plan(drifted, kept))) == []
@@ -141,6 +141,6 @@ def test_without_drift_a_change_is_what_the_commit_makes_of_it():
     assert [deed.change_class for deed in iter_committed_changes(plan(both))] == [ChangeClass.PATCH]
 
 
-def test_what_has_no_fields_is_asked_for():
+def test_a_change_without_fields_is_a_committed_change():
     changes = (Create(POD), delete(INPUTS), replace(patch(SERVICE, adopts=True), fields=()))
     assert len(list(iter_committed_changes(plan(*changes)))) == 3

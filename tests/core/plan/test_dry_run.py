@@ -33,13 +33,13 @@ def answered(container=None, metadata=None, **spec):
     return {**found, "status": {"phase": "Pending"}}
 
 
-def test_what_the_server_fills_in_is_no_alteration():
+def test_defaults_of_the_server_are_not_an_alteration():
     assert compare_dry_run_of_new(POD, REF, body(), answered()) == AcceptedObject(REF)
     assert compare_dry_run(POD, REF, body(), answered()) == AcceptedObject(REF)
 
 
 @pytest.mark.parametrize("judge", [compare_dry_run, compare_dry_run_of_new])
-def test_a_declared_field_that_comes_back_different_is_told_with_both_values(judge):
+def test_a_declared_field_that_comes_back_different_is_reported_with_both_values(judge):
     answer = answered({"image": "mirror/i:1"}, priorityClassName="high")
     declared = body(priorityClassName="low")
     assert judge(POD, REF, declared, answer) == AlteredObject(
@@ -51,13 +51,13 @@ def test_a_declared_field_that_comes_back_different_is_told_with_both_values(jud
     )
 
 
-def test_a_declared_field_that_is_taken_away_is_told():
+def test_a_declared_field_that_is_removed_is_reported():
     assert compare_dry_run(POD, REF, body(hostNetwork=True), answered()) == AlteredObject(
         REF, (AdmissionChange("spec.hostNetwork", declared=True, admitted=ABSENT),)
     )
 
 
-def test_what_our_manager_no_longer_declares_is_no_alteration():
+def test_a_field_that_our_manager_no_longer_declares_is_not_an_alteration():
     ours = {
         "manager": "reconcile",
         "operation": "Apply",
@@ -69,13 +69,13 @@ def test_what_our_manager_no_longer_declares_is_no_alteration():
     assert compare_dry_run(POD, REF, body(), answer) == AcceptedObject(REF)
 
 
-def test_quantities_and_orders_that_mean_the_same_are_no_alteration():
+def test_equal_quantities_and_another_order_are_not_an_alteration():
     declared = body({"resources": {"limits": {"cpu": "1000m"}}, "env": [{"name": "A"}]})
     answer = answered({"resources": {"limits": {"cpu": "1"}}, "env": [{"name": "A"}]})
     assert compare_dry_run_of_new(POD, REF, declared, answer) == AcceptedObject(REF)
 
 
-def test_an_injected_container_is_told_by_its_image():
+def test_an_injected_container_is_reported_by_its_image():
     sidecar = {"name": "proxy", "image": "mesh:2"}
     answer = answered(initContainers=[{"name": "first", "image": "mesh:1"}])
     answer["spec"]["containers"].append(sidecar)
@@ -88,7 +88,7 @@ def test_an_injected_container_is_told_by_its_image():
     )
 
 
-def test_injected_labels_annotations_and_variables_are_told():
+def test_injected_labels_annotations_and_variables_are_reported():
     entry = {"name": "ROLE", "value": "r"}
     metadata = {"labels": {"a": "b"}, "annotations": {"c.d/e": "f"}}
     answer = answered({"env": [{"name": "A", "value": "1"}, entry]}, metadata)
@@ -108,7 +108,7 @@ def test_what_was_there_before_a_patch_was_not_added_by_admission():
     assert compare_dry_run(POD, REF, body(), answer) == AcceptedObject(REF)
 
 
-def test_annotations_that_the_server_derives_from_a_pod_are_no_admission():
+def test_annotations_that_the_server_derives_from_a_pod_are_not_reported():
     names = (
         "seccomp.security.alpha.kubernetes.io/pod",
         "container.seccomp.security.alpha.kubernetes.io/runner",

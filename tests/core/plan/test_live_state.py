@@ -37,38 +37,42 @@ from tests.builders import (
 REPLICA_SET = {"kind": "ReplicaSet", "name": "r", "uid": "u", "controller": True}
 
 
-def only(sight):
-    (sighting,) = sight.objects.values()
-    return sighting
+def only(live_state):
+    (live_object,) = live_state.objects.values()
+    return live_object
 
 
 def test_a_pod_is_seen_with_all_that_the_planner_needs():
     of = wanted(pod())
     obj = terminating(live_session(of)[1])
-    sighting = only(live_state_of(desired(of), [obj]))
-    assert sighting.ref == of.manifests[1].ref
-    assert sighting.kind == of.manifests[1].kind
-    assert sighting.live == live_ref(sighting.ref)
-    assert sighting.session == session_id()
-    assert [owner["name"] for owner in sighting.owners] == [build_record_ref(session_id()).name]
-    assert sighting.is_terminating
-    assert sighting.has_started
-    assert sighting.phase == "Running"
-    assert sighting.record_status == ""
-    assert sighting.comparison == InSync(of.manifests[1].digest)
+    live_object = only(live_state_of(desired(of), [obj]))
+    assert live_object.ref == of.manifests[1].ref
+    assert live_object.kind == of.manifests[1].kind
+    assert live_object.live == live_ref(live_object.ref)
+    assert live_object.session == session_id()
+    assert [owner["name"] for owner in live_object.owners] == [build_record_ref(session_id()).name]
+    assert live_object.is_terminating
+    assert live_object.has_started
+    assert live_object.phase == "Running"
+    assert live_object.record_status == ""
+    assert live_object.comparison == InSync(of.manifests[1].digest)
 
 
 def test_only_pods_run():
     of = wanted(config_map())
-    for sighting in live_state_of(desired(of), live_session(of)).objects.values():
-        assert (sighting.has_started, sighting.phase, sighting.is_terminating) == (False, "", False)
+    for live_object in live_state_of(desired(of), live_session(of)).objects.values():
+        assert (live_object.has_started, live_object.phase, live_object.is_terminating) == (
+            False,
+            "",
+            False,
+        )
 
 
 @pytest.mark.parametrize(("phase", "started"), [("Pending", False), ("Succeeded", True)])
-def test_a_pod_that_never_started_is_told_from_one_that_did(phase, started):
+def test_a_pod_that_never_started_differs_from_one_that_did(phase, started):
     of = wanted(pod())
-    sighting = only(live_state_of(desired(of), live_session(of, pod_phase=phase)[1:]))
-    assert (sighting.phase, sighting.has_started) == (phase, started)
+    live_object = only(live_state_of(desired(of), live_session(of, pod_phase=phase)[1:]))
+    assert (live_object.phase, live_object.has_started) == (phase, started)
 
 
 def test_a_pod_without_status_is_seen():
@@ -76,7 +80,7 @@ def test_a_pod_without_status_is_seen():
     assert only(live_state_of(desired(of), [live(of.manifests[1])])).phase == ""
 
 
-def test_the_note_is_read_from_the_record_alone():
+def test_the_status_is_read_from_the_record_alone():
     of = wanted(config_map(data={RECORD_STATUS_KEY: "mine"}))
     record, other = live_session(of)
     record["data"][RECORD_STATUS_KEY] = "note"
@@ -86,15 +90,15 @@ def test_the_note_is_read_from_the_record_alone():
     assert notes == {of.manifests[0].ref: "note", of.manifests[1].ref: ""}
 
 
-def test_what_differs_and_what_nobody_wants_are_told_apart():
+def test_different_and_undeclared_objects_have_different_comparisons():
     before = wanted(pod(), config_map())
     after = wanted(pod(nodeName="n"))
-    verdicts = {
+    comparisons = {
         s.ref.name: s.comparison
         for s in live_state_of(desired(after), live_session(before)).objects.values()
     }
-    assert verdicts[f"{NAME}-inputs"] == Undeclared()
-    assert isinstance(verdicts[f"{NAME}-runner"], OutOfSync)
+    assert comparisons[f"{NAME}-inputs"] == Undeclared()
+    assert isinstance(comparisons[f"{NAME}-runner"], OutOfSync)
 
 
 def test_the_session_of_an_unwanted_object_is_the_one_on_its_label():
@@ -106,9 +110,9 @@ def test_the_session_of_a_wanted_object_is_the_one_that_wants_it():
     of = wanted(config_map())
     obj = live(of.manifests[1])
     obj["metadata"]["labels"][LABEL_SESSION] = "edited"
-    sighting = only(live_state_of(desired(of), [obj]))
-    assert sighting.session == session_id()
-    assert isinstance(sighting.comparison, OutOfSync)
+    live_object = only(live_state_of(desired(of), [obj]))
+    assert live_object.session == session_id()
+    assert isinstance(live_object.comparison, OutOfSync)
 
 
 def unlabelled(obj, label):
@@ -175,7 +179,7 @@ def test_objects_are_grouped_by_session_in_the_order_in_which_they_were_read():
 
 
 def garbled(obj):
-    """An object that keeps its version but not its content: whoever compares it sees that."""
+    """An object with the same version but other content, so that a comparison would differ."""
     result = copy.deepcopy(obj)
     result["metadata"].pop("labels")
     return result
@@ -188,7 +192,7 @@ def test_what_has_not_changed_since_is_not_compared_again():
     assert live_state_of(of, map(garbled, objects), memo).objects == memo
 
 
-def test_what_nobody_wants_is_remembered_too():
+def test_undeclared_objects_are_remembered_too():
     objects = live_session(wanted(pod(), config_map()))
     memo = live_state_of(desired(), objects).objects
     assert live_state_of(desired(), map(garbled, objects), memo).objects == memo
@@ -204,7 +208,7 @@ def test_what_nobody_wants_is_remembered_too():
     ],
     ids=["another version", "another manifest", "wanted now", "different before"],
 )
-def test_whatever_may_have_changed_is_compared_again(then, now, version):
+def test_an_object_that_may_have_changed_is_compared_again(then, now, version):
     memo = live_state_of(desired(then), live_session(wanted(pod()))).objects
     objects = live_session(wanted(pod()), resource_version=version)
     assert live_state_of(desired(now), objects, memo) == live_state_of(desired(now), objects)

@@ -54,17 +54,17 @@ def test_only_names_that_we_want_are_taken():
         {"annotations": {ANNOTATION_ADOPT: "default"}, "deletionTimestamp": "2024-05-01T10:00:00Z"},
     ],
 )
-def test_a_strangers_name_is_taken(metadata):
+def test_the_name_of_a_foreign_object_is_taken(metadata):
     assert find_name_conflicts(NAMES, [present(**metadata)]) == {WANTED.ref: False}
 
 
 @pytest.mark.parametrize("labels", [{}, {LABEL_INSTALLATION: "default"}])
-def test_a_stranger_that_is_given_to_us_may_be_adopted(labels):
+def test_a_foreign_object_with_the_annotation_may_be_adopted(labels):
     body = present(labels=labels, annotations={ANNOTATION_ADOPT: "default"})
     assert find_name_conflicts(NAMES, [body]) == {WANTED.ref: True}
 
 
-def test_strangers_of_several_places_add_up():
+def test_foreign_objects_of_several_namespaces_are_joined():
     other = manifest(pod())
     one = ForeignObjects(frozenset({WANTED.ref}), {WANTED.ref: live(WANTED)})
     two = ForeignObjects(frozenset({other.ref}), {other.ref: live(other)})

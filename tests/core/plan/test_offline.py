@@ -8,6 +8,7 @@ from reconcile.core.changes import (
     Delete,
     DeleteReason,
     FieldChange,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -49,7 +50,7 @@ def kinds(plan):
     return [(type(change).__name__, change.ref.name) for change in plan.changes]
 
 
-def test_the_same_on_both_sides_is_no_change():
+def test_equal_sides_have_no_changes():
     revision = tree(wanted(of=A), wanted(of=B))
     assert plan_offline(revision, revision, prune=True).sessions == ()
 
@@ -107,7 +108,7 @@ def test_a_session_that_was_broken_is_created_and_one_that_is_broken_stays():
     assert plan_offline(good, broken, prune=True).changes == ()
 
 
-def test_nothing_is_pruned_beside_a_broken_file():
+def test_nothing_is_pruned_in_a_namespace_with_a_broken_file():
     new = tree(broken=frozenset({B.id}), unreadable=frozenset({"team-a"}))
     changes = plan_offline(tree(wanted(of=A)), new, prune=True).changes
     assert {change.reason for change in changes} == {HoldReason.UNREADABLE}
@@ -176,7 +177,7 @@ def test_a_field_that_is_given_up_is_removed():
 def test_an_address_of_ones_own_needs_another_service():
     (change,) = one(service(), service(clusterIP="10.0.0.9"))
     assert isinstance(change, Replace)
-    (field,) = change.forced_by
+    (field,) = [each for each in change.fields if isinstance(each.effect, ForcesReplace)]
     assert isinstance(field, FieldChange)
     assert field.before == "(allotted by the server)"
 
@@ -204,14 +205,14 @@ def test_a_deadline_can_be_shortened_and_not_lengthened():
         {"spec": {"containers": [], "tolerations": [1]}},
     ],
 )
-def test_what_no_server_would_take_is_as_it_was_written(nonsense):
+def test_a_body_that_every_server_refuses_is_compared_as_rendered(nonsense):
     odd = build_manifest({**body("Pod", "p"), **nonsense}, A, "default", "t")
     live = simulate_live(odd)
     assert live["spec"] == nonsense["spec"]
     assert live["metadata"]["uid"]
 
 
-def test_pretending_changes_no_manifest():
+def test_simulating_live_objects_changes_no_manifest():
     of = manifest(pod())
     before = of.digest, str(of.body)
     simulate_live(of)

@@ -35,9 +35,9 @@ def test_an_owner_is_added_to_what_is_applied_and_the_manifest_stays():
 
 
 @pytest.mark.parametrize("owners", [[OWNER], [THEIRS, OWNER], [{**OWNER, "name": "renamed"}]])
-@pytest.mark.parametrize("verdict", [SAME, OTHERWISE])
-def test_an_object_that_has_its_owner_is_judged_as_before(verdict, owners):
-    assert compare_owner(verdict, owners, OWNER) is verdict
+@pytest.mark.parametrize("comparison", [SAME, OTHERWISE])
+def test_an_object_that_has_its_owner_is_judged_as_before(comparison, owners):
+    assert compare_owner(comparison, owners, OWNER) is comparison
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_an_object_that_has_its_owner_is_judged_as_before(verdict, owners):
     ],
 )
 def test_a_missing_owner_is_drift_and_is_repaired_and_other_owners_stay(owners, op, wanted):
-    verdict = compare_owner(SAME, owners, OWNER)
-    assert verdict == OutOfSync(
+    comparison = compare_owner(SAME, owners, OWNER)
+    assert comparison == OutOfSync(
         (Change("metadata.ownerReferences", owners or ABSENT, wanted, MetadataOnly(), Drift()),),
         ({"op": op, "path": "/metadata/ownerReferences", "value": wanted},),
         has_conflict=False,
@@ -60,10 +60,13 @@ def test_a_missing_owner_is_drift_and_is_repaired_and_other_owners_stay(owners, 
 
 
 @pytest.mark.parametrize(("owners", "cause"), [([], Commit()), ([STALE], Drift())])
-def test_an_owner_that_is_missing_beside_other_differences_joins_them(owners, cause):
-    verdict = compare_owner(OTHERWISE, owners, OWNER)
-    assert isinstance(verdict, OutOfSync)
-    assert [field.path for field in verdict.fields] == ["spec.a", "metadata.ownerReferences"]
-    assert verdict.fields[1].cause == cause
-    assert [each["path"] for each in verdict.operations] == ["/metadata/ownerReferences", "/spec/a"]
-    assert verdict.has_conflict
+def test_a_missing_owner_is_added_to_other_differences(owners, cause):
+    comparison = compare_owner(OTHERWISE, owners, OWNER)
+    assert isinstance(comparison, OutOfSync)
+    assert [field.path for field in comparison.fields] == ["spec.a", "metadata.ownerReferences"]
+    assert comparison.fields[1].cause == cause
+    assert [each["path"] for each in comparison.operations] == [
+        "/metadata/ownerReferences",
+        "/spec/a",
+    ]
+    assert comparison.has_conflict

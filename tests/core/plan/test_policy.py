@@ -51,7 +51,7 @@ def last(of, objects=(), **fields):
 
 
 def edited(objects, **data):
-    """Somebody has edited the last object, a ConfigMap."""
+    """Another manager has edited the last object, a ConfigMap."""
     *others, files = objects
     files["data"] |= data
     return [*others, taken_over(files, {"f:data": {f"f:{name}": {} for name in data}})]
@@ -66,7 +66,7 @@ def test_running_work_is_not_ended(change):
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_a_session_that_has_ended_is_not_run_again_unasked(phase):
+def test_a_session_that_has_ended_is_not_restarted(phase):
     hold = last(with_image(), live_session(wanted(pod()), pod_phase=phase))
     assert isinstance(hold, Hold)
     assert isinstance(hold.change, Replace)
@@ -105,7 +105,7 @@ def test_what_ends_no_work_is_done_at_once(after):
     assert isinstance(last(wanted(after), live_session(wanted(before))), Patch)
 
 
-def test_replacing_what_is_no_pod_ends_no_work():
+def test_replacing_another_kind_than_a_pod_ends_no_work():
     before, after = (wanted(config_map(data={"a": value}, immutable=True)) for value in ("1", "2"))
     replace = last(after, live_session(before))
     assert isinstance(replace, Replace)
@@ -161,7 +161,7 @@ PRUNES = {
 
 
 @pytest.mark.parametrize(("fields", "prune", "reason"), PRUNES.values(), ids=PRUNES)
-def test_nothing_is_pruned_where_that_is_not_safe_or_not_wished(fields, prune, reason):
+def test_nothing_is_pruned_if_that_is_unsafe_or_switched_off(fields, prune, reason):
     gone, stays = wanted(pod()), wanted(pod("other"), of=session("other"))
     less = wanted(config_map("less"), of=session("less"))
     objects = [
@@ -207,11 +207,11 @@ def test_every_delete_but_a_stop_is_a_prune(reason, expected):
     ("namespaces", "inside"),
     [(frozenset(), True), (frozenset({"team-a"}), True), (frozenset({"team-b"}), False)],
 )
-def test_the_realm_is_what_the_policy_lists_or_everything(namespaces, inside):
+def test_the_scope_is_what_the_policy_lists_or_everything(namespaces, inside):
     assert in_scope(Policy(namespaces=namespaces), session_id()) is inside
 
 
-def test_outside_the_realm_nothing_is_written():
+def test_outside_the_scope_nothing_is_written():
     policy = Policy(namespaces=frozenset({"team-b"}))
     before = wanted(pod(), service())
     gone = wanted(config_map("gone"), of=session("gone"))
@@ -223,11 +223,11 @@ def test_outside_the_realm_nothing_is_written():
     assert [type(hold.change) for hold in holds] == [Patch, Create, Delete, Delete]
 
 
-def test_outside_the_realm_the_reason_of_what_is_held_already_stays():
+def test_outside_the_scope_an_earlier_hold_reason_stays():
     of = wanted(pod())
-    strangers = ForeignObjects(conflicts=frozenset({of.manifests[1].ref}))
+    foreign = ForeignObjects(conflicts=frozenset({of.manifests[1].ref}))
     policy = Policy(namespaces=frozenset({"team-b"}))
-    _, hold = plan(desired(of, policy=policy), [], strangers).changes
+    _, hold = plan(desired(of, policy=policy), [], foreign).changes
     assert isinstance(hold, Hold)
     assert hold.reason is HoldReason.TAKEN
 

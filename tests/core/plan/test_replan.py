@@ -52,7 +52,7 @@ def test_what_is_as_it_was_is_patched_as_planned_at_its_new_version():
     )
 
 
-def test_what_somebody_has_changed_meanwhile_is_taken_by_force():
+def test_a_field_changed_meanwhile_is_taken_over_by_force():
     patch, obj = case(files(a="1", b="1"), files(a="2", b="1"))
     obj["data"] = {"a": "1", "b": "x"}
     revised = replan(patch, taken_over(newer(obj), {"f:data": {"f:b": {}}}), OWNER)

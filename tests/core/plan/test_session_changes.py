@@ -7,6 +7,7 @@ from reconcile.core.changes import (
     DeleteReason,
     Drift,
     FieldChange,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -158,7 +159,9 @@ def test_a_field_that_cannot_change_replaces_the_object_and_is_named(strategy):
     pending = [in_phase(each, "Pending") for each in live_session(before)[1:]]
     replace = only(changes([after], [*live_session(before)[:1], *pending]), "Pod")
     assert isinstance(replace, Replace)
-    assert [field.path for field in replace.forced_by] == ["spec.nodeName"]
+    assert [f.path for f in replace.fields if isinstance(f.effect, ForcesReplace)] == [
+        "spec.nodeName"
+    ]
     assert len(replace.fields) == 2
 
 
@@ -223,8 +226,8 @@ def test_a_pod_that_is_being_deleted_is_deleted_before_its_record_all_the_same()
 
 def test_a_name_that_is_taken_is_held_and_so_is_what_comes_after_but_not_what_came_before():
     of = wanted(config_map(), service(), pod())
-    strangers = ForeignObjects(conflicts=frozenset({of.manifests[2].ref}))
-    assert changes([of], [], strangers) == (
+    foreign = ForeignObjects(conflicts=frozenset({of.manifests[2].ref}))
+    assert changes([of], [], foreign) == (
         Create(of.manifests[0]),
         Create(of.manifests[1]),
         Hold(Create(of.manifests[2]), HoldReason.TAKEN),
@@ -234,8 +237,8 @@ def test_a_name_that_is_taken_is_held_and_so_is_what_comes_after_but_not_what_ca
 
 def test_what_is_no_longer_wanted_does_not_wait_for_what_is_held():
     before, after = wanted(service()), wanted(pod())
-    strangers = ForeignObjects(conflicts=frozenset({after.manifests[1].ref}))
-    assert shown(changes([after], live_session(before), strangers)) == [
+    foreign = ForeignObjects(conflicts=frozenset({after.manifests[1].ref}))
+    assert shown(changes([after], live_session(before), foreign)) == [
         "Keep ConfigMap session-fix-login",
         "Hold Pod fix-login-runner",
         "Delete Service fix-login",

@@ -70,7 +70,7 @@ def test_problems_of_all_templates_are_said_at_once():
             "a: 1\n{% for x in [1, 2] %}\n{{ x }}\n{% endfor %}\nb",
             "3:1: is not valid YAML: a line that is neither `key: value` nor part of a text",
         ),
-        ("a: 1\na: 2\n", "2:1: a: key `a` is there twice (line 2 of what it prints)"),
+        ("a: 1\na: 2\n", "2:1: a: key `a` occurs twice (line 2 of what it prints)"),
         (
             "a: 1\nb: 1\n{{ 'c: 1' }}\nd: \x01",
             "a.yaml.j2:4:1: has a control character (U+0001): remove it (line 4 of what it prints)",
