@@ -196,6 +196,9 @@ def _parse_auth(values: SecretValues, location: StoreLocation) -> AuthMethod:
     return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), location.endpoint)
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def _parse_endpoint(name: str, text: str) -> str:
     """Accept what people write: with or without scheme, with a slash at the end."""
     url = urlsplit(text if "://" in text else f"https://{text}")
@@ -208,7 +211,9 @@ def _parse_endpoint(name: str, text: str) -> str:
         raise SettingsError(
             f"{name} must be like https://host or http://host:9000, without path, user or query"
         )
-    return f"{url.scheme}://{url.netloc}"
+    # minio removes the default port too, but with it the brackets of an IPv6 address.
+    host = url.netloc.removesuffix(_DEFAULT_PORTS[url.scheme])
+    return f"{url.scheme}://{host}"
 
 
 def _check_bucket_name(text: str) -> str:

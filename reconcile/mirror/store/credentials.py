@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import urllib3
+from minio.xml import findall, findtext
 from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
@@ -21,12 +22,7 @@ from reconcile.mirror.store import s3_errors
 from reconcile.mirror.store.config import AccessKeys, StoreLocation
 from reconcile.mirror.store.s3_errors import RequestContext
 from reconcile.mirror.store.s3_http import build_connection_pool
-from reconcile.mirror.store.s3_xml import (
-    get_child_text,
-    parse_error_body,
-    parse_iso_time,
-    parse_xml,
-)
+from reconcile.mirror.store.s3_xml import parse_error_body, parse_iso_time, parse_xml
 
 MAX_SECRET_BYTES = 1 << 20
 """No Secret is larger."""
@@ -279,8 +275,9 @@ class WebIdentityCredentials:
 
 def _parse_keys(body: bytes) -> tuple[AccessKeys, float]:
     root = parse_xml(body, "AssumeRoleWithWebIdentityResponse")
+    [keys] = findall(root, "AssumeRoleWithWebIdentityResult/Credentials")
     access, secret, token, ends = (
-        get_child_text(root, "AssumeRoleWithWebIdentityResult", "Credentials", name)
+        findtext(keys, name) or ""
         for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
     )
     if not access or not secret:

@@ -7,6 +7,7 @@ from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
 
+from minio.helpers import md5sum_hash
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import (
@@ -88,7 +89,8 @@ class S3Store:
         )
 
     def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
-        # Ceph 16 compares the ETag as it comes, with its quotes; the others take both forms.
+        # The ETag is kept and sent without quotes: Ceph 16 compares the header literally with its
+        # unquoted ETag, and other stores accept both forms.
         condition = {"If-Match": etag} if isinstance(etag, str) else {"If-None-Match": "*"}
         request = S3Request(
             "PUT",
@@ -137,7 +139,7 @@ class S3Store:
             "POST",
             "s3:DeleteObject",
             "",
-            headers={"Content-MD5": s3_xml.content_md5(body)},
+            headers={"Content-MD5": md5sum_hash(body) or ""},
             query={"delete": ""},
             parts=(body,),
             digest=hashlib.sha256(body).hexdigest(),
@@ -148,10 +150,10 @@ class S3Store:
             # Some servers lack it, and Ceph 16 wants the right for the bucket, not for the keys.
             self._one_by_one = True
             return False
-        for kept in s3_xml.parse_delete_errors(answer):
-            refusal = ErrorResponse(OK, kept.code, kept.message)
+        for failed in s3_xml.parse_delete_errors(answer):
             raise error_of_response(
-                refusal, replace(self._client.request_context(request), key=kept.key)
+                ErrorResponse(OK, failed.code, failed.message or ""),
+                replace(self._client.request_context(request), key=failed.name or ""),
             )
         return True
 

@@ -1,19 +1,24 @@
-"""One signed request to S3 and its answer.
+"""One signed request to S3 and its response.
 
-Where a request goes: the host, and the path of a key.
+minio builds the URL and signs the headers. The module itself sends the request through urllib3,
+because minio's client cannot send `If-Match`, retries by itself, and hashes every body again.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from http.client import HTTPException, HTTPResponse
 from time import time
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, cast
+from urllib.parse import SplitResult
 
 import certifi
 import urllib3
+from minio.credentials.credentials import Credentials
+from minio.helpers import BaseURL, DictType
+from minio.signer import sign_v4_s3
+from minio.time import to_amz_date
 from msgspec import Struct, field
 from msgspec.structs import replace
 from urllib3.response import BaseHTTPResponse
@@ -29,69 +34,23 @@ from reconcile.mirror.store.config import (
 )
 from reconcile.mirror.store.port import BytesLike, Sink
 from reconcile.mirror.store.s3_errors import ErrorResponse, RequestContext
-from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
-
-_PROVIDER_HOSTS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
-"""Whose host names have rules of their own, which minio-py knows."""
 
 
-class BucketAddress(Struct, frozen=True):
-    """A bucket's scheme, its host with the port, and the path in front of keys."""
-
-    scheme: str
-    host: str
-    base_path: str
-
-    def key_path(self, key: str) -> str:
-        """Return a key's path, percent-encoded; that of the bucket for an empty key."""
-        if not key:
-            return self.base_path or "/"
-        return f"{self.base_path}/{quote(key)}"
-
-    def url(self, path: str, query: str) -> str:
-        """Return what HTTP asks for."""
-        asked = f"?{query}" if query else ""
-        return f"{self.scheme}://{self.host}{path}{asked}"
-
-
-def resolve_address(location: StoreLocation) -> BucketAddress:
-    """Tell where a bucket is.
+def build_base_url(location: StoreLocation) -> BaseURL:
+    """Return what builds the URLs of a bucket and its objects.
 
     Raises:
-        SettingsError: Endpoint, region and bucket do not go together.
+        SettingsError: The endpoint, the region and the bucket do not fit together.
     """
-    url = urlsplit(location.endpoint)
-    if _PROVIDER_HOSTS.search(url.hostname or ""):
-        return _provider_address(location)
-    # A certificate for *.host does not cover a bucket with dots in its name.
-    dotted = "." in location.bucket and url.scheme == "https"
-    if location.style is AddressingStyle.VIRTUAL_HOST and not dotted:
-        return BucketAddress(url.scheme, f"{location.bucket}.{url.netloc}", "")
-    return BucketAddress(url.scheme, url.netloc, f"/{location.bucket}")
-
-
-def _provider_address(location: StoreLocation) -> BucketAddress:
-    from minio.helpers import BaseURL
-
     try:
         base = BaseURL(location.endpoint, location.region)
         if location.style is not AddressingStyle.AUTO:
             base.virtual_style_flag = location.style is AddressingStyle.VIRTUAL_HOST
-        url = base.build(
-            method="GET",
-            region=location.region,
-            bucket_name=location.bucket,
-            object_name="key",
-        )
+        # Some combinations are only refused when a URL is built.
+        base.build(method="GET", region=location.region, bucket_name=location.bucket)
     except ValueError as error:
-        raise SettingsError(f"S3_ENDPOINT or S3_REGION makes no sense: {error}") from error
-    return BucketAddress(url.scheme, url.netloc, url.path.removesuffix("/key"))
-
-
-def encode_query(parameters: Mapping[str, str]) -> str:
-    """Return parameters percent-encoded and in the order in which they are signed."""
-    pairs = sorted((quote(name, ""), quote(value, "")) for name, value in parameters.items())
-    return "&".join(f"{name}={value}" for name, value in pairs)
+        raise SettingsError(f"S3_ENDPOINT or S3_REGION is not valid: {error}") from error
+    return base
 
 
 SUCCESS_STATUSES = frozenset({200, 204, 206})
@@ -140,7 +99,7 @@ class S3Client:
         self.location = location
         self._credentials = credentials
         self._now = now
-        self._address = resolve_address(location)
+        self._base_url = build_base_url(location)
         self._http = build_connection_pool(location)
 
     def send(self, request: S3Request) -> BaseHTTPResponse:
@@ -211,13 +170,13 @@ class S3Client:
         return replace(refusal, message=_redact_keys(refusal.message, keys))
 
     def _send_once(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse:
-        draft = self._build_unsigned(request)
+        url = self._build_url(request)
         try:
             return self._http.urlopen(
                 request.method,
-                self._address.url(draft.path, draft.query),
+                url.geturl(),
                 body=_request_body(request.parts),
-                headers=sign_headers(draft, keys, self.location.region, self._now()),
+                headers=self._build_headers(request, url, keys),
                 preload_content=False,
                 redirect=False,
                 retries=False,
@@ -225,18 +184,40 @@ class S3Client:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
 
-    def _build_unsigned(self, request: S3Request) -> UnsignedRequest:
-        headers = dict(request.headers)
+    def _build_url(self, request: S3Request) -> SplitResult:
+        return self._base_url.build(
+            method=request.method,
+            region=self.location.region,
+            bucket_name=self.location.bucket,
+            object_name=request.key or None,
+            query_params=dict(request.query),
+        )
+
+    def _build_headers(
+        self, request: S3Request, url: SplitResult, keys: AccessKeys
+    ) -> dict[str, str]:
+        """Return all headers to send; all of them are signed."""
+        now = datetime.fromtimestamp(self._now(), UTC)
+        headers: DictType = {
+            "Host": url.netloc,
+            "x-amz-content-sha256": request.digest,
+            "x-amz-date": to_amz_date(now),
+            **request.headers,
+        }
         if request.parts or request.method in {"PUT", "POST"}:
             headers["Content-Length"] = str(sum(map(len, request.parts)))
-        return UnsignedRequest(
+        if keys.session_token:
+            headers["x-amz-security-token"] = keys.session_token
+        signed = sign_v4_s3(
             method=request.method,
-            host=self._address.host,
-            path=self._address.key_path(request.key),
-            query=encode_query(request.query),
+            url=url,
+            region=self.location.region,
             headers=headers,
-            digest=request.digest,
+            credentials=Credentials(keys.access_key, keys.secret_key),
+            content_sha256=request.digest,
+            date=now,
         )
+        return cast(dict[str, str], signed)
 
     def _read_error_response(self, answer: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
         try:

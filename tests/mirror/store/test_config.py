@@ -76,6 +76,8 @@ def test_a_whole_secret_is_a_location() -> None:
         ),
         ("http://minio:9000", "us-east-1", "http://minio:9000"),
         ("https://[::1]:9000", "us-east-1", "https://[::1]:9000"),
+        ("https://[::1]:443", "us-east-1", "https://[::1]"),
+        ("http://minio:443", "us-east-1", "http://minio:443"),
     ],
 )
 def test_the_region_and_sts_follow_from_the_endpoint(endpoint: str, region: str, sts: str) -> None:
