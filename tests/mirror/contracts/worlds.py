@@ -1,4 +1,4 @@
-"""The stores that the contract judges, each with a bucket of its own."""
+"""The stores that the contract tests run on, each with a new bucket."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,14 +26,16 @@ def memory() -> World:
 
 
 def wrapped() -> World:
-    """Return a bucket in this process behind all that a program puts before one."""
+    """Return a bucket in this process behind the wrappers that the program uses."""
     clock = FakeClock()
-    pace = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
+    limiter = RateLimiter(1000.0, clock, lambda: False, lambda _seconds: None)
     bucket = MemoryBucket()
 
     def below(prefix: str) -> Store:
-        paced = RateLimitedStore(bucket.below(prefix), pace)
-        return RetryingStore(paced, ThrottleAwareClock(clock, pace), RetryPolicy(retry_denied=True))
+        limited = RateLimitedStore(bucket.below(prefix), limiter)
+        return RetryingStore(
+            limited, ThrottleAwareClock(clock, limiter), RetryPolicy(retry_denied=True)
+        )
 
     return World(below)
 

@@ -1,11 +1,11 @@
-"""A clock that waits for nobody."""
+"""A clock that does not really wait."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class FakeClock:
-    """Waiting makes it later; after `stops` waits the process is to stop."""
+    """Each wait advances it; after `stops` waits the process is to stop."""
 
     time: float = 0.0
     stops: int = 1000
