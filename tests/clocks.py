@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.engine.ports import Clock as EngineClock
 from reconcile.mirror.clock import Clock as MirrorClock
-from reconcile.mirror.store.retry import Clock as StoreClock
+from reconcile.mirror.store.retry import RetryClock as StoreClock
 from reconcile.runtime.clock import SystemClock
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC).timestamp()

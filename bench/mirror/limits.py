@@ -3,14 +3,20 @@
 import hashlib
 import http.client
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
+from urllib.parse import SplitResult
+
+from minio.credentials.credentials import Credentials
+from minio.helpers import DictType
+from minio.signer import sign_v4_s3
+from minio.time import to_amz_date
 
 from bench.measure import command, function
 from bench.mirror.server import Measured, host
-from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
 
 _PIECE = 256 << 10
 """Few enough bytes for the processor's cache."""
@@ -63,11 +69,29 @@ def _hash(size: int) -> None:
         digest.update(piece)
 
 
+def _signed_headers(server: Measured, path: str, size: int) -> dict[str, str]:
+    keys, now, digest = server.access.keys, datetime.now(UTC), "UNSIGNED-PAYLOAD"
+    headers: DictType = {
+        "Host": host(server),
+        "x-amz-content-sha256": digest,
+        "x-amz-date": to_amz_date(now),
+        "Content-Length": str(size),
+    }
+    signed = sign_v4_s3(
+        method="PUT",
+        url=SplitResult("http", host(server), path, "", ""),
+        region="us-east-1",
+        headers=headers,
+        credentials=Credentials(keys.access_key, keys.secret_key),
+        content_sha256=digest,
+        date=now,
+    )
+    return cast(dict[str, str], signed)
+
+
 def _put(server: Measured, bucket: str, archive: Path) -> None:
-    access, path = server.access, f"/{bucket}/archive"
-    length = {"Content-Length": str(archive.stat().st_size)}
-    draft = UnsignedRequest("PUT", host(server), path, "", length, "UNSIGNED-PAYLOAD")
-    headers = sign_headers(draft, access.keys, "us-east-1", time.time())
+    path = f"/{bucket}/archive"
+    headers = _signed_headers(server, path, archive.stat().st_size)
     connection = http.client.HTTPConnection(host(server), blocksize=1 << 20)
     with archive.open("rb") as body:
         connection.request("PUT", path, body, headers)

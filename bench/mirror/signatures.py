@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from bench.mirror.answers import HASHED, HttpRequest
-from reconcile.mirror.store.sigv4 import compute_signature
 
 ACCESS, SECRET = "bench", "benchbench"
 
@@ -39,6 +39,33 @@ def refusal(request: HttpRequest) -> str:
         actual = hashlib.sha256(request.body).hexdigest()
         return "" if actual == digest else "XAmzContentSHA256Mismatch"
     return ""
+
+
+def compute_signature(secret: str, time: str, region: str, canonical: bytes) -> str:
+    """Return the signature of a canonical request, computed without the client's library.
+
+    Args:
+        secret: The secret key.
+        time: As in `x-amz-date`.
+        region: The region in the credential scope.
+        canonical: The canonical request of Signature Version 4.
+    """
+    scope = f"{time[:8]}/{region}/s3/aws4_request"
+    digest = hashlib.sha256(canonical).hexdigest()
+    text = "\n".join(("AWS4-HMAC-SHA256", time, scope, digest))
+    return _hmac(_signing_key(secret, time[:8], region), text).hex()
+
+
+@lru_cache(maxsize=4)
+def _signing_key(secret: str, day: str, region: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = _hmac(key, part)
+    return key
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def _canonical(request: HttpRequest, names: str, digest: str) -> bytes:

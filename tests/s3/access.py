@@ -6,8 +6,20 @@ from pathlib import Path
 from typing import Self
 
 from reconcile.mirror.store.config import AccessKeys, StoreLocation
-from reconcile.mirror.store.credentials import StaticCredentials
 from tests.controlplane import credentials
+
+
+@dataclass(frozen=True, slots=True)
+class StaticCredentials:
+    """Always the same keys."""
+
+    access_keys: AccessKeys
+
+    def get_keys(self) -> AccessKeys:
+        return self.access_keys
+
+    def refresh(self, rejected: AccessKeys) -> AccessKeys:  # noqa: ARG002 - the keys never change
+        return self.access_keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
-"""Finds out, before anything depends on it, whether a store honours conditional writes.
+"""Whether a store honours conditional writes, and a substitute for stores without them.
 
-Some servers take `If-Match` and `If-None-Match` and ignore them: a pod that has long been replaced
-could overwrite its successor's work, and nobody would be told.
-
-For a store without conditional writes, where somebody vouches that there is one writer.
+Some servers accept `If-Match` and `If-None-Match` and ignore them. On such a store, a pod that was
+replaced could overwrite the work of its successor, and no error would be reported.
 """
 
 import contextlib
@@ -31,25 +29,25 @@ from reconcile.mirror.store.port import (
 
 
 class ConditionalWriteSupport(Enum):
-    """What a store makes of conditional writes; the value is the reason in words."""
+    """How a store handles conditional writes; the value is a phrase for messages."""
 
     HONOURED = "honours conditional writes"
-    IGNORES_ABSENT = "takes a write with If-None-Match: * though the object exists"
-    IGNORES_ETAG = "takes a write with If-Match and an ETag that is no longer true"
-    REFUSES_ETAG = "refuses a write with If-Match and the ETag that it has just given"
-    UNKNOWN = "does not know conditional writes"
+    IGNORES_ABSENT = "accepts a write with If-None-Match: * although the object exists"
+    IGNORES_ETAG = "accepts a write with If-Match and a stale ETag"
+    REFUSES_ETAG = "refuses a write with If-Match and the current ETag"
+    UNKNOWN = "does not support conditional writes"
 
 
 def probe_conditional_writes(store: Store, key: str) -> ConditionalWriteSupport:
-    """Try it on a scratch object, in five requests.
+    """Test conditional writes with a scratch object, in five requests.
 
     Args:
-        store: The store in question.
-        key: A key that nobody else uses, now or ever: name it by something random. The object
-            stays, for garbage collection, where the writer has no right to delete.
+        store: The store to test.
+        key: A key that no other process ever uses, such as a random one. If the writer may not
+            delete, the object stays until garbage collection.
 
     Raises:
-        StoreError: The store could not be asked.
+        StoreError: A request failed.
     """
     try:
         return _run_probe(store, key)
@@ -59,7 +57,7 @@ def probe_conditional_writes(store: Store, key: str) -> ConditionalWriteSupport:
 
 
 def require_conditional_writes(support: ConditionalWriteSupport, *, single_writer: bool) -> None:
-    """Refuse a store without conditional writes unless somebody vouches for a single writer.
+    """Reject a store that does not honour conditional writes, unless there is a single writer.
 
     Raises:
         StoreError: Two writers could overwrite each other's work.
@@ -69,7 +67,7 @@ def require_conditional_writes(support: ConditionalWriteSupport, *, single_write
     raise StoreError(
         f"this store {support.value}: a pod that was replaced could overwrite the work of its "
         "successor. Use a store that honours conditional writes (docs/storage.md lists them), or "
-        "give --single-writer if you make sure that no two pods ever have the same workspace"
+        "give --single-writer if you ensure that no two pods ever use the same workspace"
     )
 
 
@@ -102,9 +100,10 @@ def _rejects_write(store: Store, key: str, etag: str | ObjectAbsent) -> bool:
 
 
 class SingleWriterStore:
-    """Wraps a Store; looks before it writes, which tells a second writer unless both look at once.
+    """Wraps a Store without conditional writes: reads the object before and after each `put_if`.
 
-    `put_if` may have written where the answer of its last look is lost, as with any store.
+    This detects a second writer unless both read at the same moment. If the response to the last
+    read is lost, the object may have been written, as with every store.
     """
 
     def __init__(self, inner: Store) -> None:
@@ -124,11 +123,11 @@ class SingleWriterStore:
 
     def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
         if self._etag(key) != (etag if isinstance(etag, str) else ""):
-            raise PreconditionError(f"{key} is no longer what it was")
+            raise PreconditionError(f"{key} has changed")
         self._inner.put(key, (body,), hashlib.sha256(body).hexdigest())
         written = self._inner.get(key)
         if written.body != body:
-            raise PreconditionError(f"{key} was written by somebody else at the same time")
+            raise PreconditionError(f"{key} was written by another process at the same time")
         return written.etag
 
     def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:

@@ -1,9 +1,7 @@
-"""Which storage a session uses, from the Secrets that are mounted: the project's own or the shared.
+"""The storage of a session, parsed from the mounted Secrets: endpoint, bucket, region, keys.
 
-One never stands in for the other: what is missing in the chosen one is an error that names it.
-Pure.
-
-Where a store is, as values: endpoint, bucket, prefix, and how to speak with it.
+A session uses either its project's own storage or the shared one. A value that is missing in the
+chosen Secret is an error that names it; the other Secret never replaces it. Pure.
 """
 
 import re
@@ -18,16 +16,16 @@ from reconcile.mirror.errors import SettingsError
 
 
 class AddressingStyle(Enum):
-    """Where requests name the bucket."""
+    """Whether the bucket is in the host name or in the path of requests."""
 
     AUTO = "auto"
-    """In the host for AWS, in the path for everybody else."""
+    """In the host name for AWS and Alibaba Cloud, otherwise in the path."""
     PATH = "path"
     VIRTUAL_HOST = "virtual-host"
 
 
 class Timeouts(Struct, frozen=True):
-    """How long one request may wait, in seconds: for a connection, and for each piece of answer."""
+    """How long a request may wait, in seconds: for a connection, and for each read."""
 
     connect: float = 10.0
     read: float = 60.0
@@ -38,11 +36,12 @@ class StoreLocation(Struct, frozen=True):
 
     Attributes:
         endpoint: `https://host[:port]` or `http://host[:port]`.
-        bucket: Its name.
+        bucket: Name of the bucket.
         prefix: Ends with `/`, or is empty.
-        region: What requests are signed for; most servers that are not AWS take `us-east-1`.
-        style: Where requests name the bucket.
-        ca_file: PEM file of the authorities to trust; empty means the public ones.
+        region: Region for which requests are signed; most servers other than AWS accept
+            `us-east-1`.
+        style: Whether the bucket is in the host name or in the path.
+        ca_file: PEM file of the certificate authorities to trust; empty means the public ones.
         proxy: `http://host:port`; never taken from the environment.
         connections: How many requests run at a time without waiting for a connection.
         timeouts: Time limits of one request.
@@ -60,7 +59,7 @@ class StoreLocation(Struct, frozen=True):
 
 
 class AccessKeys(Struct, frozen=True):
-    """What requests are signed with; `session_token` belongs to keys that expire, else it is empty."""
+    """Keys that sign requests; `session_token` belongs to temporary keys, otherwise it is empty."""
 
     access_key: str
     secret_key: str
@@ -71,18 +70,17 @@ class AccessKeys(Struct, frozen=True):
 
 
 class CredentialsProvider(Protocol):
-    """Where keys come from; safe for many threads.
+    """Provides the current keys; safe for many threads.
 
-    Both raise SettingsError where a key is missing, and a StoreError where another server refuses
-    to give them.
+    Both methods raise SettingsError if a key is missing, and a StoreError if STS issues no keys.
     """
 
     def get_keys(self) -> AccessKeys:
-        """Return the keys that hold now; cheap, called for each request."""
+        """Return the current keys; cheap, called for each request."""
         ...
 
     def refresh(self, rejected: AccessKeys) -> AccessKeys:
-        """Return what holds now that the store has refused these; the same if nothing is newer."""
+        """Return newer keys after the store has refused these; the same if there are none."""
         ...
 
 
@@ -103,18 +101,18 @@ SecretValues: TypeAlias = Mapping[str, str]
 
 
 class StorageMode(Enum):
-    """Whose storage it is."""
+    """Whether the session uses the shared storage or that of its project."""
 
     SHARED = "shared"
     CUSTOM = "custom"
 
 
 class StaticKeyAuth(Struct, frozen=True):
-    """The Secret has keys."""
+    """The keys are in the Secret."""
 
 
 class WebIdentityAuth(Struct, frozen=True):
-    """The pod's own identity is exchanged for keys at this STS endpoint."""
+    """The pod's service account token is exchanged for keys at this STS endpoint."""
 
     role_arn: str
     sts_endpoint: str
@@ -124,52 +122,50 @@ AuthMethod: TypeAlias = StaticKeyAuth | WebIdentityAuth
 
 
 class StorageConfig(Struct, frozen=True):
-    """A store and how one gets into it.
-
-    The location has neither prefix nor authority file: those are the process's own business.
-    """
+    """A store and how to authenticate to it; the caller sets the location's prefix and CA file."""
 
     location: StoreLocation
     auth: AuthMethod
 
 
 def parse_storage_mode(values: SecretValues) -> StorageMode:
-    """Tell whose storage the project's Secret wants.
+    """Return the storage mode that the project's Secret selects.
 
     Raises:
-        SettingsError: It says something else, or nothing although it has storage of its own.
+        SettingsError: The mode is unknown, or it is missing although the Secret defines a storage.
     """
-    said = values.get(MODE_SETTING, "")
-    if said:
+    mode = values.get(MODE_SETTING, "")
+    if mode:
         try:
-            return StorageMode(said)
+            return StorageMode(mode)
         except ValueError:
-            raise SettingsError(f"{MODE_SETTING} is `{said}`: write `shared` or `custom`") from None
+            raise SettingsError(f"{MODE_SETTING} is `{mode}`: write `shared` or `custom`") from None
     own = [name for name in REQUIRED_SETTINGS if values.get(name)]
     if own:
         raise SettingsError(
-            f"the project's Secret has {', '.join(own)} but no {MODE_SETTING}: write `custom` to use them "
-            "or `shared` to leave them unused"
+            f"the project's Secret has {', '.join(own)} but no {MODE_SETTING}: write `custom` to "
+            "use them, or `shared` to ignore them"
         )
     return StorageMode.SHARED
 
 
 def parse_storage_config(values: SecretValues, *, web_identity: bool) -> StorageConfig:
-    """Read the chosen Secret.
+    """Parse the values of the chosen Secret.
 
     Args:
-        values: Its values.
-        web_identity: Whether the pod has a token to exchange; then no key is needed, nor taken.
+        values: The values by name.
+        web_identity: Whether the pod has a token to exchange; then keys are not required, and are
+            ignored.
 
     Raises:
-        SettingsError: A value is missing or makes no sense; names all that are missing.
+        SettingsError: A value is missing or invalid; the error names all missing values.
     """
     keys = () if web_identity else ("S3_ACCESS_KEY", "S3_SECRET_KEY")
     missing = [name for name in ("S3_ENDPOINT", "S3_BUCKET", *keys) if not values.get(name)]
     if missing:
         raise SettingsError(
-            f"{', '.join(missing)} missing or empty in the Secret of the chosen storage; nothing "
-            "else is used in its place"
+            f"{', '.join(missing)} missing or empty in the Secret of the chosen storage; no "
+            "value of another Secret is used instead"
         )
     endpoint = _parse_endpoint("S3_ENDPOINT", values["S3_ENDPOINT"])
     location = StoreLocation(
@@ -185,19 +181,21 @@ def parse_storage_config(values: SecretValues, *, web_identity: bool) -> Storage
 
 
 def _parse_auth(values: SecretValues, location: StoreLocation) -> AuthMethod:
-    said = values.get("S3_STS_ENDPOINT", "")
-    if said:
-        return WebIdentityAuth(
-            values.get("S3_ROLE_ARN", ""), _parse_endpoint("S3_STS_ENDPOINT", said)
-        )
-    if _is_aws(location.endpoint):
-        aws = f"https://sts.{location.region}.amazonaws.com"
-        return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), aws)
-    return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), location.endpoint)
+    sts_endpoint = values.get("S3_STS_ENDPOINT", "")
+    if sts_endpoint:
+        sts_endpoint = _parse_endpoint("S3_STS_ENDPOINT", sts_endpoint)
+    elif _is_aws(location.endpoint):
+        sts_endpoint = f"https://sts.{location.region}.amazonaws.com"
+    else:
+        sts_endpoint = location.endpoint
+    return WebIdentityAuth(values.get("S3_ROLE_ARN", ""), sts_endpoint)
+
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _parse_endpoint(name: str, text: str) -> str:
-    """Accept what people write: with or without scheme, with a slash at the end."""
+    """Accept an endpoint with or without a scheme or a trailing slash."""
     url = urlsplit(text if "://" in text else f"https://{text}")
     try:
         port = url.port
@@ -208,12 +206,14 @@ def _parse_endpoint(name: str, text: str) -> str:
         raise SettingsError(
             f"{name} must be like https://host or http://host:9000, without path, user or query"
         )
-    return f"{url.scheme}://{url.netloc}"
+    # minio removes the default port too, but with it the brackets of an IPv6 address.
+    host = url.netloc.removesuffix(_DEFAULT_PORTS[url.scheme])
+    return f"{url.scheme}://{host}"
 
 
 def _check_bucket_name(text: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,61}[a-zA-Z0-9]", text):
-        raise SettingsError(f"S3_BUCKET is `{text}`, which is no name of a bucket")
+        raise SettingsError(f"S3_BUCKET is `{text}`, which is not a valid bucket name")
     return text
 
 
@@ -221,8 +221,8 @@ def _parse_style(text: str) -> AddressingStyle:
     try:
         return AddressingStyle(text)
     except ValueError:
-        known = ", ".join(each.value for each in AddressingStyle)
-        raise SettingsError(f"S3_STYLE is `{text}`: write one of {known}") from None
+        styles = ", ".join(each.value for each in AddressingStyle)
+        raise SettingsError(f"S3_STYLE is `{text}`: write one of {styles}") from None
 
 
 def _is_aws(endpoint: str) -> bool:
@@ -230,5 +230,5 @@ def _is_aws(endpoint: str) -> bool:
 
 
 def _guess_region(endpoint: str) -> str:
-    found = re.search(r"//s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com", endpoint)
-    return found[1] if found else "us-east-1"
+    match = re.search(r"//s3[.-]([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com", endpoint)
+    return match[1] if match else "us-east-1"

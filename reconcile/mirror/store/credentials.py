@@ -1,10 +1,9 @@
-"""Keys for the pod's own identity: its projected token, exchanged at STS, so that none is stored.
+"""Credentials: the keys of a mounted Secret, and keys from STS for the pod's own identity.
 
-The token is read anew for each exchange, since the kubelet renews its file.
-
-A mounted Secret: one file for each key, read again when the kubelet swaps them.
-
-Static keys: fixed ones, and those of a mounted Secret, which may rotate.
+A Secret is a directory with one file for each key; it is read again when the kubelet updates it.
+With web identity, the pod's projected token is exchanged at STS, so that no key is stored. Both are
+our own code: minio's providers read no Secret that changes, print their keys in `repr`, and send
+the token in a URL, which their error messages repeat.
 """
 
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import urllib3
+from minio.xml import findall, findtext
 from msgspec import Struct
 from urllib3.response import BaseHTTPResponse
 
@@ -21,52 +21,47 @@ from reconcile.mirror.store import s3_errors
 from reconcile.mirror.store.config import AccessKeys, StoreLocation
 from reconcile.mirror.store.s3_errors import RequestContext
 from reconcile.mirror.store.s3_http import build_connection_pool
-from reconcile.mirror.store.s3_xml import (
-    get_child_text,
-    parse_error_body,
-    parse_iso_time,
-    parse_xml,
-)
+from reconcile.mirror.store.s3_xml import parse_error_body, parse_iso_time, parse_xml
 
 MAX_SECRET_BYTES = 1 << 20
-"""No Secret is larger."""
+"""Kubernetes allows no larger Secret."""
 
 
 class SecretDirectory:
-    """Values by name, as they are now.
+    """The current values of a mounted Secret, by name.
 
-    The kubelet puts a new version into a folder of its own and swaps the link `..data`. Another
-    tool may write the files in place. Both change what `stat` says of a file.
+    The kubelet writes a new version into a new directory and replaces the link `..data`. Another
+    tool may write the files in place. Both change the result of `stat`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read_values(self) -> Mapping[str, str]:
-        """Read all values, of one version, without the blanks and newlines around them.
+        """Read all values of one version, without surrounding whitespace.
 
         Raises:
-            SettingsError: The folder or a file in it cannot be read.
+            SettingsError: The directory or a file in it cannot be read.
         """
         while True:
             before = self.fingerprint()
-            found = {path.name: self._read_value(path) for path in self._list_files()}
+            values = {path.name: self._read_value(path) for path in self._list_files()}
             if self.fingerprint() == before:
-                return found
+                return values
 
     def fingerprint(self) -> object:
-        """Return something that differs when any value may have changed; costs a few stats."""
+        """Return a value that differs when any value may have changed; costs a few `stat` calls."""
         try:
             return [(path.name, *_stat_fingerprint(path)) for path in self._list_files()]
         except OSError:
-            return None  # swapped under our eyes; the next look is at the new one
+            return None  # replaced concurrently; the next call reads the new version
 
     def _list_files(self) -> list[Path]:
         try:
             return sorted(path for path in self.path.iterdir() if not path.name.startswith("."))
         except OSError as error:
             raise SettingsError(
-                f"the folder of credentials {self.path} cannot be read: {error.strerror}"
+                f"the directory of credentials {self.path} cannot be read: {error.strerror}"
             ) from error
 
     def _read_value(self, path: Path) -> str:
@@ -90,22 +85,10 @@ SECRET_KEY_SETTING = "S3_SECRET_KEY"  # noqa: S105 - the name of the setting
 SESSION_TOKEN_SETTING = "S3_SESSION_TOKEN"  # noqa: S105 - the name of the setting
 
 
-class StaticCredentials(Struct, frozen=True):
-    """The same keys for ever."""
-
-    access_keys: AccessKeys
-
-    def get_keys(self) -> AccessKeys:
-        return self.access_keys
-
-    def refresh(self, rejected: AccessKeys) -> AccessKeys:  # noqa: ARG002 - there is nothing newer
-        return self.access_keys
-
-
 class MountedSecretCredentials:
     """The keys of a mounted Secret, read again as soon as its files change.
 
-    Raises SettingsError from both methods where a key is missing or empty.
+    Both methods raise SettingsError if a key is missing or empty.
     """
 
     def __init__(self, secret: SecretDirectory) -> None:
@@ -116,9 +99,9 @@ class MountedSecretCredentials:
 
     def get_keys(self) -> AccessKeys:
         with self._lock:
-            stamp = self._secret.fingerprint()
-            if self._cached is None or stamp is None or stamp != self._fingerprint:
-                self._cached, self._fingerprint = self._read_keys(), stamp
+            fingerprint = self._secret.fingerprint()
+            if self._cached is None or fingerprint is None or fingerprint != self._fingerprint:
+                self._cached, self._fingerprint = self._read_keys(), fingerprint
             return self._cached
 
     def refresh(self, rejected: AccessKeys) -> AccessKeys:
@@ -145,17 +128,17 @@ class MountedSecretCredentials:
 
 
 RENEW_BEFORE = 300.0
-"""Seconds before their end at which keys are exchanged for new ones; at most half their life."""
+"""Seconds before their expiry at which keys are renewed; at most half their lifetime."""
 
 
 class WebIdentityRole(Struct, frozen=True):
-    """Who the pod wants to be.
+    """The role that the pod assumes.
 
     Attributes:
         token_file: The projected service account token.
-        arn: The role; MinIO takes an empty one and decides by the token's claims.
-        session_name: Names the session in the store's audit log.
-        duration_seconds: How long the keys shall hold.
+        arn: The role; MinIO accepts an empty one and decides by the token's claims.
+        session_name: Name of the session in the store's audit log.
+        duration_seconds: Lifetime of the keys.
     """
 
     token_file: Path
@@ -171,12 +154,14 @@ class _CachedKeys(Struct, frozen=True):
 
 
 class WebIdentityCredentials:
-    """Keys from AssumeRoleWithWebIdentity, renewed in good time.
+    """Keys from AssumeRoleWithWebIdentity, renewed before they expire.
+
+    Each exchange reads the token file again, since the kubelet renews it.
 
     Args:
-        role: Who the pod wants to be.
-        location: The STS endpoint, and how to speak with it.
-        now: Seconds since 1970.
+        role: The role that the pod assumes.
+        location: The STS endpoint, and how to connect to it.
+        now: Returns the seconds since 1970.
     """
 
     def __init__(
@@ -191,10 +176,10 @@ class WebIdentityCredentials:
 
     def get_keys(self) -> AccessKeys:
         with self._lock:
-            held = self._cached
-            if held is None or self._now() >= held.renew_at:
-                held = self._cached = self._exchange_or_reuse(held)
-            return held.keys
+            cached = self._cached
+            if cached is None or self._now() >= cached.renew_at:
+                cached = self._cached = self._exchange_or_reuse(cached)
+            return cached.keys
 
     def refresh(self, rejected: AccessKeys) -> AccessKeys:
         with self._lock:
@@ -203,7 +188,7 @@ class WebIdentityCredentials:
             return self._cached.keys
 
     def _exchange_or_reuse(self, cached: _CachedKeys | None) -> _CachedKeys:
-        """While STS is away, keys that still hold are used."""
+        """Renew the keys; while STS is unavailable, use the current ones until they expire."""
         try:
             return self._exchange()
         except StoreAwayError:
@@ -212,15 +197,15 @@ class WebIdentityCredentials:
             return cached
 
     def _exchange(self) -> _CachedKeys:
-        answer = self._send(self._read_token())
-        if answer.status != 200:  # noqa: PLR2004 - HTTP
-            raise self._rejection_error(answer)
+        response = self._send(self._read_token())
+        if response.status != 200:  # noqa: PLR2004 - HTTP
+            raise self._rejection_error(response)
         try:
-            keys, ends = _parse_keys(answer.data)
+            keys, expires_at = _parse_keys(response.data)
         except ValueError as error:
-            raise StoreAwayError(f"the answer of {self._endpoint} cannot be read") from error
-        left = ends - self._now()
-        return _CachedKeys(keys, ends - min(RENEW_BEFORE, left / 2), ends)
+            raise StoreAwayError(f"the response of {self._endpoint} cannot be read") from error
+        lifetime = expires_at - self._now()
+        return _CachedKeys(keys, expires_at - min(RENEW_BEFORE, lifetime / 2), expires_at)
 
     def _read_token(self) -> str:
         file = self._role.token_file
@@ -243,7 +228,7 @@ class WebIdentityCredentials:
         } | ({"RoleArn": self._role.arn} if self._role.arn else {})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
-            # In the body, where no proxy logs it.
+            # The token is sent in the body, which proxies do not log.
             return self._http.request(
                 "POST",
                 self._endpoint + "/",
@@ -253,36 +238,37 @@ class WebIdentityCredentials:
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            asked = RequestContext(self._location, "sts:AssumeRoleWithWebIdentity", "")
-            raise s3_errors.error_of_exception(error, asked) from error
+            context = RequestContext(self._location, "sts:AssumeRoleWithWebIdentity", "")
+            raise s3_errors.error_of_exception(error, context) from error
 
     @property
     def _endpoint(self) -> str:
         return self._location.endpoint.rstrip("/")
 
-    def _rejection_error(self, answer: BaseHTTPResponse) -> StoreError:
-        code, message = parse_error_body(answer.data)
-        said = ": ".join(part for part in (f"HTTP {answer.status}", code, message) if part)
+    def _rejection_error(self, response: BaseHTTPResponse) -> StoreError:
+        code, message = parse_error_body(response.data)
+        reason = ": ".join(part for part in (f"HTTP {response.status}", code, message) if part)
         where = f"{self._endpoint} (sts:AssumeRoleWithWebIdentity)"
-        if answer.status >= 500 or answer.status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
-            return StoreAwayError(f"{where} failed: {said}")
+        if response.status >= 500 or response.status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
+            return StoreAwayError(f"{where} failed: {reason}")
         if code in {"ExpiredToken", "ExpiredTokenException"}:
             return DeniedError(
-                f"{where} says that the pod's token {self._role.token_file} has expired: {said}. "
-                "The kubelet renews it; look at the node's clock and at the volume"
+                f"{where} reports that the pod's token {self._role.token_file} has expired: "
+                f"{reason}. The kubelet renews it; check the node's clock and the volume"
             )
         return DeniedError(
-            f"{where} does not let this pod be {self._role.arn or 'what its token says'}: {said}. "
-            "Look at the role's trust policy, the token's audience and the service account"
+            f"{where} does not let this pod assume {self._role.arn or 'the role of its token'}: "
+            f"{reason}. Check the role's trust policy, the token's audience and the service account"
         )
 
 
 def _parse_keys(body: bytes) -> tuple[AccessKeys, float]:
     root = parse_xml(body, "AssumeRoleWithWebIdentityResponse")
-    access, secret, token, ends = (
-        get_child_text(root, "AssumeRoleWithWebIdentityResult", "Credentials", name)
+    [keys] = findall(root, "AssumeRoleWithWebIdentityResult/Credentials")
+    access, secret, token, expiration = (
+        findtext(keys, name) or ""
         for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
     )
     if not access or not secret:
         raise ValueError("no keys")
-    return AccessKeys(access, secret, token), parse_iso_time(ends)
+    return AccessKeys(access, secret, token), parse_iso_time(expiration)

@@ -1,4 +1,7 @@
-"""From mounted Secrets to a Store. Import it late: HTTP takes as long as a no-op pass."""
+"""Opens the store that the mounted Secrets name.
+
+Import it only when the store is needed: urllib3 and minio take as long as a pass without changes.
+"""
 
 import re
 from pathlib import Path
@@ -30,13 +33,13 @@ from reconcile.mirror.store.s3 import S3Store
 
 
 class Mounts(Struct, frozen=True):
-    """Where the pod has what it was given; an empty path means that it was not.
+    """Paths of what is mounted into the pod; empty for what is not mounted.
 
     Attributes:
-        project: Folder of the project's Secret.
-        shared: Folder of the installation's Secret.
+        project: Directory of the project's Secret.
+        shared: Directory of the installation's Secret.
         token: File of the pod's projected token, for web identity.
-        ca_file: PEM file of authorities; a Secret's own `S3_CA` goes before it.
+        ca_file: PEM file of certificate authorities; `S3_CA` of the Secret has precedence.
     """
 
     project: str = ""
@@ -46,11 +49,11 @@ class Mounts(Struct, frozen=True):
 
 
 class StoreOptions(Struct, frozen=True):
-    """What of the bucket a process wants.
+    """Which part of the bucket a process uses, and how.
 
     Attributes:
         prefix: `<namespace>/<session>/`.
-        name: Names the session in the store's audit log.
+        name: Name of the session in the store's audit log.
         connections: How many requests run at a time.
         timeouts: Time limits of one request.
     """
@@ -65,22 +68,22 @@ def open_store(mounts: Mounts, options: StoreOptions) -> S3Store:
     """Open the store that the mounted Secrets name. No request is made.
 
     Raises:
-        SettingsError: A value is missing or makes no sense, or a file cannot be read.
+        SettingsError: A value is missing or invalid, or a file cannot be read.
     """
-    chosen = _choose_secret(mounts)
-    found = parse_storage_config(chosen.read_values(), web_identity=bool(mounts.token))
-    own = chosen.path / "S3_CA"
+    secret = _choose_secret(mounts)
+    config = parse_storage_config(secret.read_values(), web_identity=bool(mounts.token))
+    secret_ca = secret.path / "S3_CA"
     location = replace(
-        found.location,
+        config.location,
         prefix=options.prefix,
-        ca_file=str(own) if own.exists() else mounts.ca_file,
+        ca_file=str(secret_ca) if secret_ca.exists() else mounts.ca_file,
         connections=options.connections,
         timeouts=options.timeouts,
     )
     if location.ca_file and not Path(location.ca_file).is_file():
-        raise SettingsError(f"there is no file of authorities {location.ca_file}")
+        raise SettingsError(f"the CA file {location.ca_file} does not exist")
     return S3Store(
-        location, _build_credentials(found.auth, chosen, location, mounts.token, options.name)
+        location, _build_credentials(config.auth, secret, location, mounts.token, options.name)
     )
 
 
@@ -90,8 +93,8 @@ def _choose_secret(mounts: Mounts) -> SecretDirectory:
         return project
     if not mounts.shared:
         raise SettingsError(
-            "the storage is the shared one, but the Secret of the shared storage is not mounted; "
-            "mount it, or write STORAGE_MODE: custom into the project's Secret"
+            "the session uses the shared storage, but its Secret is not mounted; mount it, or "
+            "write STORAGE_MODE: custom into the project's Secret"
         )
     return SecretDirectory(Path(mounts.shared))
 
@@ -103,12 +106,12 @@ def _build_credentials(
         case StaticKeyAuth():
             return MountedSecretCredentials(secret)
         case WebIdentityAuth(role, endpoint):
-            who = WebIdentityRole(Path(token), role, _session_name(name))
-            return WebIdentityCredentials(who, replace(location, endpoint=endpoint), time)
+            identity = WebIdentityRole(Path(token), role, _session_name(name))
+            return WebIdentityCredentials(identity, replace(location, endpoint=endpoint), time)
         case _:
             assert_never(auth)
 
 
 def _session_name(name: str) -> str:
-    """STS takes 2 to 64 characters of a small alphabet."""
+    """Return a name that STS accepts: 2 to 64 characters of a small alphabet."""
     return (re.sub(r"[^\w+=,.@-]", "-", name, flags=re.ASCII) or "mirror")[:64].ljust(2, "-")

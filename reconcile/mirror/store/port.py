@@ -1,4 +1,4 @@
-"""The object store as the mirror sees it; every implementation passes one contract suite."""
+"""The interface of an object store; every implementation passes the same contract tests."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
@@ -7,11 +7,11 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 BytesLike: TypeAlias = bytes | bytearray
-"""What is stored; nobody changes it any more."""
+"""Content of an object; it is not changed after it was passed to a store."""
 
 
 class ObjectAbsent(Enum):
-    """The precondition that there is no object yet."""
+    """The precondition that the object does not exist yet."""
 
     ABSENT = "absent"
 
@@ -20,14 +20,14 @@ ABSENT = ObjectAbsent.ABSENT
 
 
 class ObjectData(Struct, frozen=True):
-    """An object that was read whole; `etag` is what a conditional write refers to."""
+    """A complete object; `etag` is the precondition for a conditional write."""
 
     body: bytes
     etag: str
 
 
 class ListedObject(Struct, frozen=True):
-    """An object in a listing; `modified` is the store's own time in seconds since 1970."""
+    """An object in a listing; `modified` is the store's time, in seconds since 1970."""
 
     key: str
     size: int
@@ -35,71 +35,72 @@ class ListedObject(Struct, frozen=True):
 
 
 class Sink(Protocol):
-    """Where an object is read to; its errors come through whoever reads."""
+    """Receives the content of an object; its errors pass through the store's method."""
 
     def begin(self) -> None:
-        """Take what comes from now on as the object from its first byte on."""
+        """Start from the first byte of the object, also after a failed attempt."""
         ...
 
     def space(self) -> memoryview:
-        """Return where the next bytes may be put; nothing where there is no more room."""
+        """Return the buffer for the next bytes; empty if the sink accepts no more bytes."""
         ...
 
     def take(self, size: int) -> None:
-        """Take it that the first `size` bytes of the last space are the next of the object."""
+        """Accept the first `size` bytes of the last buffer as the next bytes of the object."""
         ...
 
 
 class Store(Protocol):
     """One prefix of one bucket; keys are relative to it.
 
-    Every method raises a StoreError and nothing else: DeniedError for 401 and 403, StoreAwayError
-    for 429, 5xx, time-outs and broken connections (after the retries that its settings allow), and
-    what else it names itself. All are safe to call from several threads.
+    Every method raises a StoreError: DeniedError for 401 and 403, StoreAwayError for 429, 5xx,
+    timeouts and broken connections (after the retries that its settings allow), and those that its
+    docstring names. All methods are safe to call from several threads.
     """
 
     def get(self, key: str) -> ObjectData:
-        """Read an object whole; MissingObjectError only where the store says 404 NoSuchKey."""
+        """Read a complete object; MissingObjectError only if the store answers 404 NoSuchKey."""
         ...
 
     def get_into(self, key: str, sink: Sink) -> int:
-        """Read an object whole, piece by piece, and return how many bytes it has.
+        """Read a complete object into a sink and return its size in bytes.
 
-        Each attempt begins the room anew, and one that fails leaves a part of the object there.
-        Errors as for `get`, DamagedError where the object has more bytes than the room, and what
-        the room raises.
+        Each attempt starts the sink again; a failed one leaves a part of the object there. Raises
+        the errors of `get`, DamagedError if the object is larger than the sink, and the errors of
+        the sink.
         """
         ...
 
     def get_range(self, key: str, offset: int, size: int) -> bytes:
-        """Read exactly `size` bytes; DamagedError where the object is shorter.
+        """Read exactly `size` bytes; DamagedError if the object is shorter.
 
-        That error apart from the rest is no StoreError: the store did what it was asked.
+        DamagedError is not a StoreError: the store answered the request correctly.
         """
         ...
 
     def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
-        """Write an object, the parts one after the other; `digest` is the SHA-256 of all of them.
+        """Write the concatenated parts as an object; `digest` is their SHA-256 in hexadecimal.
 
-        Keys are named by content, so writing one twice is the same as once.
+        Keys are derived from the content, so a repeated write changes nothing.
         """
         ...
 
     def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
-        """Write if the object still has this ETag, or is absent; returns the new ETag.
+        """Write if the object still has this ETag, or is absent; return the new ETag.
 
-        Sent once: never retried, since a lost answer must be told from a refusal by the caller.
-        PreconditionError where it is another object; StoreAwayError where the answer is not known.
+        The request is sent once: the caller must distinguish a lost response from a refusal.
+        Raises PreconditionError if the object has another ETag, StoreAwayError if the result is
+        unknown.
         """
         ...
 
     def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         """Yield all objects whose key begins with `prefix`, page by page, in the order of keys.
 
-        With `after` only those whose key is greater.
+        With `after`, only those whose key is greater.
         """
         ...
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is as good as deleted."""
+        """Delete objects; one that does not exist counts as deleted."""
         ...

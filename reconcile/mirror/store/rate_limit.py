@@ -1,12 +1,13 @@
-"""A Store that keeps to a bandwidth: each request waits until those before it have had their time.
+"""A Store with a bandwidth limit: each request waits until those before it have used their time.
 
-An object is sent or fetched in one go, and the time that it should have taken is waited for. So
-the bound holds on average; what is on its way at a time, a pack for each lane at most, is faster.
+An object is sent or fetched in one go, and the time that it should have taken is waited for
+afterwards. The limit therefore holds on average; the transfers in progress, at most one pack for
+each worker, are faster.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from reconcile.mirror.store.port import (
     BytesLike,
@@ -16,50 +17,35 @@ from reconcile.mirror.store.port import (
     Sink,
     Store,
 )
+from reconcile.mirror.store.retry import RetryClock
 
 BURST_SECONDS: Final = 1.0
-"""Seconds whose bytes may come at once after a rest: small requests wait for nothing."""
+"""Seconds whose bytes may be sent at once after a pause, so that small requests do not wait."""
 
 _POLL_INTERVAL: Final = 0.5
-"""Seconds between two looks whether the bound still holds."""
-
-
-class Clock(Protocol):
-    """Time, and the wish not to wait."""
-
-    def monotonic(self) -> float:
-        """Seconds from some point on."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Wait; True, at once, where nothing is to wait any longer."""
-        ...
-
-    def jitter(self) -> float:
-        """A random number from 0 to 1."""
-        ...
+"""Seconds between two checks whether the limit still applies."""
 
 
 class RateLimiter:
     """A token bucket that all threads and both directions share.
 
-    It may go into debt: what comes must be counted even where nobody knew its size before.
+    It may go into debt: the size of a received object is only known afterwards.
     """
 
     def __init__(
         self,
         rate: float,
-        clock: Clock,
+        clock: RetryClock,
         is_unthrottled: Callable[[], bool],
         on_throttled: Callable[[float], None],
     ) -> None:
-        """Begin with a full bucket.
+        """Start with a full bucket.
 
         Args:
-            rate: Bytes a second; infinite for no bound.
-            clock: Whose time counts.
-            is_unthrottled: Whether the bound holds no more; asked often while something waits.
-            on_throttled: Told how many seconds a request has waited.
+            rate: Bytes per second; infinite for no limit.
+            clock: The clock that measures and waits.
+            is_unthrottled: Returns whether the limit no longer applies; polled during a wait.
+            on_throttled: Receives how many seconds a request has waited.
         """
         self._rate = rate
         self._clock = clock
@@ -70,11 +56,11 @@ class RateLimiter:
         self._local = threading.local()
 
     def acquire(self, size: int) -> None:
-        """Wait for one's turn, and have the next one wait for so many bytes."""
+        """Wait until all bytes before are due, and reserve the time for `size` bytes."""
         self._wait_until(self._reserve(size))
 
     def record(self, size: int) -> None:
-        """Have the next turn wait for bytes that are here already."""
+        """Reserve the time for bytes that were transferred already, without a wait."""
         self._reserve(size)
 
     def throttled_seconds(self) -> float:
@@ -100,9 +86,9 @@ class RateLimiter:
 
 
 class ThrottleAwareClock:
-    """A clock for retries, whose budget is not spent by what the pace has held back."""
+    """A clock for retries that does not count the time for which the limit delayed requests."""
 
-    def __init__(self, clock: Clock, limiter: RateLimiter) -> None:
+    def __init__(self, clock: RetryClock, limiter: RateLimiter) -> None:
         self._clock = clock
         self._limiter = limiter
 
@@ -117,9 +103,9 @@ class ThrottleAwareClock:
 
 
 class RateLimitedStore:
-    """Wraps a Store, below its retries, so that what is sent again counts again.
+    """Wraps a Store, below its retries, so that repeated requests count again.
 
-    A conditional write never waits: what is stored already is to count as soon as it can.
+    A conditional write never waits, so that a commit of stored objects is not delayed.
     """
 
     def __init__(self, inner: Store, limiter: RateLimiter) -> None:
@@ -128,9 +114,9 @@ class RateLimitedStore:
 
     def get(self, key: str) -> ObjectData:
         self._limiter.acquire(0)
-        found = self._inner.get(key)
-        self._limiter.record(len(found.body))
-        return found
+        stored = self._inner.get(key)
+        self._limiter.record(len(stored.body))
+        return stored
 
     def get_into(self, key: str, sink: Sink) -> int:
         self._limiter.acquire(0)

@@ -1,8 +1,8 @@
-"""A Store that tries again what may pass by itself: throttling, failures, broken connections.
+"""A Store that retries temporary failures: throttling, server errors, broken connections.
 
-All that is repeated is safe to repeat: reads, lists, deletes, and writes of objects that are named
-by their content. A conditional write is sent once; only where the store has clearly refused the key
-may it be sent again, since it was not carried out.
+Every repeated request is safe to repeat: reads, listings, deletes, and writes of objects whose key
+is derived from their content. A conditional write is sent once; only if the store has clearly
+refused the key may it be sent again, since it was not carried out.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,33 +31,35 @@ _Result = TypeVar("_Result")
 DELETE_BATCH_SIZE = 1000
 
 
-class Clock(Protocol):
-    """Time, and the wish to stop."""
+class RetryClock(Protocol):
+    """A clock whose waits end when the process is to stop."""
 
     def monotonic(self) -> float:
-        """Seconds from some point on."""
+        """Return seconds since an arbitrary point."""
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait; True, at once, where the process is to stop: nothing is tried again then."""
+        """Wait; return True at once if the process is to stop: then nothing is retried."""
         ...
 
     def jitter(self) -> float:
-        """A random number from 0 to 1."""
+        """Return a random number from 0 to 1."""
         ...
 
 
 def is_unavailable(error: StoreError) -> bool:
-    """Tell whether the store could not answer as it should."""
+    """Return whether the store was unavailable or failed."""
     return isinstance(error, StoreAwayError)
 
 
 class RetryPolicy(Struct, frozen=True):
-    """How long to go on: waits double from `initial_delay` to `max_delay`, `timeout` in all, in seconds.
+    """When to retry; delays double from `initial_delay` to `max_delay`, `timeout` is the total.
 
-    What the server itself wishes for is obeyed if it fits into the budget. With `retry_denied` reads
-    and writes are also tried again where the store has refused them: while a key is rotated, a role
-    or a bucket is made, that passes by itself.
+    All are seconds.
+
+    A longer delay that the server requests is obeyed if it fits into the timeout. With
+    `retry_denied`, reads and writes that the store refuses are retried too: such a failure is
+    temporary while a key is rotated, or a role or a bucket is created.
     """
 
     timeout: float = 120.0
@@ -66,23 +68,23 @@ class RetryPolicy(Struct, frozen=True):
     retry_denied: bool = False
 
     def is_retryable(self, error: StoreError) -> bool:
-        """Tell whether a read or write that failed so may work later."""
+        """Return whether a read or write with this error may succeed later."""
         if isinstance(error, MissingObjectError | PreconditionError):
             return False
         return self.retry_denied or is_unavailable(error)
 
     def is_conditional_write_retryable(self, error: StoreError) -> bool:
-        """Tell whether a conditional write that failed so was not made, and may be later."""
+        """Return whether a conditional write with this error was not made and may succeed later."""
         return self.retry_denied and isinstance(error, DeniedError)
 
     def delay(self, failures: int, jitter: float, server_delay: float) -> float:
-        """Seconds to wait after so many failures; at least what the server wished for."""
+        """Return the seconds to wait after so many failures, at least `server_delay`."""
         ceiling = min(self.max_delay, self.initial_delay * 2.0 ** min(failures - 1, 30))
         return max(server_delay, ceiling * (0.5 + jitter / 2))
 
 
 class RetryEvent(Struct, frozen=True):
-    """A request that failed and is made again after `delay` seconds."""
+    """A failed request, which is retried after `delay` seconds."""
 
     error: StoreError
     failures: int
@@ -90,16 +92,16 @@ class RetryEvent(Struct, frozen=True):
 
 
 def ignore_retry(_event: RetryEvent) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 class RetryingStore:
-    """Wraps a Store; gives up with the last error when the budget is spent or the process stops."""
+    """Wraps a Store; raises the last error after the timeout, or when the process is to stop."""
 
     def __init__(
         self,
         inner: Store,
-        clock: Clock,
+        clock: RetryClock,
         policy: RetryPolicy,
         on_retry: Callable[[RetryEvent], None] = ignore_retry,
     ) -> None:
@@ -128,22 +130,22 @@ class RetryingStore:
         )
 
     def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
-        """Go on after the last key where a page failed; each page has the whole budget."""
-        found = self._inner.list(prefix, after)
+        """Continue after the last key if a page failed; each page has the full timeout."""
+        objects = self._inner.list(prefix, after)
         last = after
         while True:
             try:
-                each = next(found, None)
+                each = next(objects, None)
             except StoreAwayError as error:
-                found, each = self._resume_list(prefix, last, error)
+                objects, each = self._resume_list(prefix, last, error)
             if each is None:
                 return
             last = each.key
             yield each
 
     def delete(self, keys: Iterable[str]) -> None:
-        waiting = iter(keys)
-        while batch := tuple(islice(waiting, DELETE_BATCH_SIZE)):
+        remaining = iter(keys)
+        while batch := tuple(islice(remaining, DELETE_BATCH_SIZE)):
             self._delete_batch(batch)
 
     def _delete_batch(self, batch: Sequence[str]) -> None:
@@ -154,20 +156,20 @@ class RetryingStore:
     ) -> tuple[Iterator[ListedObject], ListedObject | None]:
         first = [error]
 
-        def again() -> tuple[Iterator[ListedObject], ListedObject | None]:
+        def resume() -> tuple[Iterator[ListedObject], ListedObject | None]:
             if first:
                 raise first.pop()
-            found = self._inner.list(prefix, last)
-            return found, next(found, None)
+            objects = self._inner.list(prefix, last)
+            return objects, next(objects, None)
 
-        return self._retry(again)
+        return self._retry(resume)
 
     def _retry(
         self,
         request: Callable[[], _Result],
         is_retryable: Callable[[StoreError], bool] = is_unavailable,
     ) -> _Result:
-        began = self._clock.monotonic()
+        start = self._clock.monotonic()
         failures = 0
         while True:
             try:
@@ -176,17 +178,17 @@ class RetryingStore:
                 if not is_retryable(error):
                     raise
                 failures += 1
-                self._wait(RetryEvent(error, failures, self._delay(failures, error)), began)
+                self._wait(RetryEvent(error, failures, self._delay(failures, error)), start)
 
     def _delay(self, failures: int, error: StoreError) -> float:
-        wish = error.retry_after if isinstance(error, StoreAwayError) else 0.0
-        return self._policy.delay(failures, self._clock.jitter(), wish)
+        server_delay = error.retry_after if isinstance(error, StoreAwayError) else 0.0
+        return self._policy.delay(failures, self._clock.jitter(), server_delay)
 
-    def _wait(self, event: RetryEvent, began: float) -> None:
-        spent = self._clock.monotonic() - began
+    def _wait(self, event: RetryEvent, start: float) -> None:
+        elapsed = self._clock.monotonic() - start
         error = event.error
-        if spent + event.delay > self._policy.timeout:
-            tries = f"given up after {event.failures} tries in {spent:.0f} s"
+        if elapsed + event.delay > self._policy.timeout:
+            tries = f"given up after {event.failures} tries in {elapsed:.0f} s"
             raise _final_error(error, f"{error} ({tries})") from error
         self._on_retry(event)
         if self._clock.wait(event.delay):
@@ -194,7 +196,7 @@ class RetryingStore:
 
 
 def _final_error(error: StoreError, message: str) -> StoreError:
-    """Return an error of the same kind."""
+    """Return an error of the same class with another message."""
     if isinstance(error, StoreAwayError):
         return StoreAwayError(message, error.retry_after)
     return type(error)(message)

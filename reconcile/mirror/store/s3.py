@@ -1,4 +1,4 @@
-"""A Store on S3: each method is one request (a list is one a page), and none is made twice."""
+"""A Store on S3: each method sends one request (a listing one per page) and retries none."""
 
 import contextlib
 import hashlib
@@ -7,6 +7,7 @@ from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
 
+from minio.helpers import md5sum_hash
 from msgspec.structs import replace
 
 from reconcile.mirror.errors import (
@@ -37,11 +38,11 @@ from reconcile.mirror.store.s3_http import S3Client, S3Request
 OK = 200
 PARTIAL_CONTENT = 206
 MAX_KEYS = 1000
-"""How many keys one request lists or deletes, by the protocol."""
+"""Limit of the protocol on the keys that one request lists or deletes."""
 
 
 class S3Store:
-    """One prefix of one bucket; retries are the business of `RetryingStore`."""
+    """One prefix of one bucket; `RetryingStore` retries requests."""
 
     def __init__(
         self,
@@ -54,8 +55,8 @@ class S3Store:
         self._one_by_one = False
 
     def get(self, key: str) -> ObjectData:
-        answer = self._client.fetch(S3Request("GET", "s3:GetObject", self._prefix + key))
-        return ObjectData(answer.data, _parse_etag(answer.headers.get("ETag", "")))
+        response = self._client.fetch(S3Request("GET", "s3:GetObject", self._prefix + key))
+        return ObjectData(response.data, _parse_etag(response.headers.get("ETag", "")))
 
     def get_into(self, key: str, sink: Sink) -> int:
         request = S3Request("GET", "s3:GetObject", self._prefix + key)
@@ -69,14 +70,16 @@ class S3Store:
             return b""
         headers = {"Range": f"bytes={offset}-{offset + size - 1}"}
         try:
-            answer = self._client.fetch(
+            response = self._client.fetch(
                 S3Request("GET", "s3:GetObject", self._prefix + key, headers=headers)
             )
         except RangeNotSatisfiableError:
             raise DamagedError(f"{key} ends before byte {offset}") from None
-        # A server that knows no ranges answers 200 with everything.
+        # A server without support for ranges answers 200 with the complete object.
         data = (
-            answer.data if answer.status == PARTIAL_CONTENT else answer.data[offset : offset + size]
+            response.data
+            if response.status == PARTIAL_CONTENT
+            else response.data[offset : offset + size]
         )
         if len(data) != size:
             raise DamagedError(f"{key} ends at byte {offset + len(data)}, not {offset + size}")
@@ -88,7 +91,8 @@ class S3Store:
         )
 
     def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
-        # Ceph 16 compares the ETag as it comes, with its quotes; the others take both forms.
+        # The ETag is kept and sent without quotes: Ceph 16 compares the header literally with its
+        # unquoted ETag, and other stores accept both forms.
         condition = {"If-Match": etag} if isinstance(etag, str) else {"If-None-Match": "*"}
         request = S3Request(
             "PUT",
@@ -99,12 +103,12 @@ class S3Store:
             digest=hashlib.sha256(body).hexdigest(),
         )
         try:
-            written = self._client.fetch(request).headers.get("ETag", "")
+            etag_header = self._client.fetch(request).headers.get("ETag", "")
         except MissingObjectError as error:
-            raise PreconditionError(f"{key} is gone") from error
-        if not written:
-            raise StoreAwayError(f"the store did not say under which ETag it has {key} now")
-        return _parse_etag(written)
+            raise PreconditionError(f"{key} no longer exists") from error
+        if not etag_header:
+            raise StoreAwayError(f"the store did not return the new ETag of {key}")
+        return _parse_etag(etag_header)
 
     def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
         query = {
@@ -113,45 +117,45 @@ class S3Store:
             "max-keys": str(MAX_KEYS),
             "encoding-type": "url",
         }
-        place = {"start-after": self._prefix + after} if after else {}
+        start = {"start-after": self._prefix + after} if after else {}
         while True:
-            request = S3Request("GET", "s3:ListBucket", "", query=query | place)
+            request = S3Request("GET", "s3:ListBucket", "", query=query | start)
             page = s3_xml.parse_list_page(self._client.fetch(request))
             for each in page.objects:
                 yield ListedObject(each.key.removeprefix(self._prefix), each.size, each.modified)
             if not page.token:
                 return
-            place = {"continuation-token": page.token}
+            start = {"continuation-token": page.token}
 
     def delete(self, keys: Iterable[str]) -> None:
-        waiting = iter(keys)
-        while batch := [self._prefix + key for key in islice(waiting, MAX_KEYS)]:
+        remaining = iter(keys)
+        while batch := [self._prefix + key for key in islice(remaining, MAX_KEYS)]:
             if self._one_by_one or not self._delete_batch(batch):
                 for key in batch:
                     self._delete_one(key)
 
     def _delete_batch(self, batch: Sequence[str]) -> bool:
-        """Tell whether the store took the request; what it says of single keys is raised."""
+        """Return whether the store supports the request; raise the first error of a key."""
         body = s3_xml.build_delete_body(batch)
         request = S3Request(
             "POST",
             "s3:DeleteObject",
             "",
-            headers={"Content-MD5": s3_xml.content_md5(body)},
+            headers={"Content-MD5": md5sum_hash(body) or ""},
             query={"delete": ""},
             parts=(body,),
             digest=hashlib.sha256(body).hexdigest(),
         )
         try:
-            answer = self._client.fetch(request)
+            response = self._client.fetch(request)
         except (DeniedError, UnknownFunctionError):
-            # Some servers lack it, and Ceph 16 wants the right for the bucket, not for the keys.
+            # Some servers do not implement it; Ceph 16 requires the permission on the bucket.
             self._one_by_one = True
             return False
-        for kept in s3_xml.parse_delete_errors(answer):
-            refusal = ErrorResponse(OK, kept.code, kept.message)
+        for failed in s3_xml.parse_delete_errors(response):
             raise error_of_response(
-                refusal, replace(self._client.request_context(request), key=kept.key)
+                ErrorResponse(OK, failed.code, failed.message or ""),
+                replace(self._client.request_context(request), key=failed.name or ""),
             )
         return True
 
@@ -160,7 +164,7 @@ class S3Store:
             self._client.fetch(S3Request("DELETE", "s3:DeleteObject", key))
 
     def close(self) -> None:
-        """Close what connections are idle."""
+        """Close idle connections."""
         self._client.close()
 
 

@@ -1,7 +1,4 @@
-"""What a refusal of the store means, as an error whose message a person can act on. Pure.
-
-What a request without an answer means, as an error whose message a person can act on.
-"""
+"""Errors of requests: what a refusal or a failed connection means, and what to do. Pure."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -20,22 +17,22 @@ from reconcile.mirror.store.config import StoreLocation
 
 
 class RangeNotSatisfiableError(StoreError):
-    """The range asked for begins after the object's end."""
+    """The requested range begins after the end of the object."""
 
 
 class UnknownFunctionError(StoreError):
-    """The store does not know this kind of request."""
+    """The store does not implement this request."""
 
 
 class ErrorResponse(Struct, frozen=True):
-    """An answer that is no success.
+    """A response with an error.
 
     Attributes:
         status: The HTTP status.
-        code: S3's name of the error; empty where the answer is not S3's.
-        message: The server's own words.
-        region: Where the bucket is, if the server said it.
-        retry_after: Seconds that the server wishes for, or 0.
+        code: Error code of S3; empty if the response is not from S3.
+        message: Message of the server.
+        region: Region of the bucket, if the server named it.
+        retry_after: Delay in seconds that the server requested, or 0.
         skew: How many seconds this machine's clock is ahead of the server's.
     """
 
@@ -48,12 +45,12 @@ class ErrorResponse(Struct, frozen=True):
 
     @property
     def is_auth_failure(self) -> bool:
-        """Whether other keys may help."""
+        """Whether other keys may succeed."""
         return self.status in {401, 403} or self.code in {"ExpiredToken", "InvalidToken"}
 
 
 class RequestContext(Struct, frozen=True):
-    """What the request wanted: the right that it needs, and the key from the bucket's root on."""
+    """A request for error messages: the permission that it needs, and the complete key."""
 
     location: StoreLocation
     action: str
@@ -67,14 +64,14 @@ _ErrorFactory = Callable[[ErrorResponse, RequestContext], StoreError]
 
 
 def error_of_response(response: ErrorResponse, context: RequestContext) -> StoreError:
-    """Return the error of the kind that the port promises."""
-    known = _BY_CODE.get(response.code)
-    if known is not None:
-        return known(response, context)
+    """Return the error that `Store` specifies for a response."""
+    factory = _BY_CODE.get(response.code)
+    if factory is not None:
+        return factory(response, context)
     if response.status in {401, 403}:
         return DeniedError(f"the store refused {context}: {_describe_response(response)}")
     if response.status == 412:  # noqa: PLR2004 - HTTP
-        return PreconditionError(f"{context.key} is no longer what it was")
+        return PreconditionError(f"{context.key} has changed")
     if response.status == 507:  # noqa: PLR2004 - HTTP
         return _quota_exceeded(response, context)
     if response.status in {408, 429} or (response.status >= 500 and response.status != 501):  # noqa: PLR2004 - HTTP
@@ -83,14 +80,16 @@ def error_of_response(response: ErrorResponse, context: RequestContext) -> Store
 
 
 def _describe_response(response: ErrorResponse) -> str:
-    said = ": ".join(part for part in (response.code, response.message) if part)
-    return f"HTTP {response.status}" + (f", {said}" if said else "")
+    details = ": ".join(part for part in (response.code, response.message) if part)
+    return f"HTTP {response.status}" + (f", {details}" if details else "")
 
 
 def _unavailable(response: ErrorResponse, context: RequestContext) -> StoreError:
-    wish = f"; it wants to be asked again in {response.retry_after:g} s"
+    delay = (
+        f"; it requests a retry after {response.retry_after:g} s" if response.retry_after else ""
+    )
     return StoreAwayError(
-        f"the store failed at {context}: {_describe_response(response)}{wish if response.retry_after else ''}",
+        f"the store failed at {context}: {_describe_response(response)}{delay}",
         response.retry_after,
     )
 
@@ -98,29 +97,29 @@ def _unavailable(response: ErrorResponse, context: RequestContext) -> StoreError
 def _unexpected(response: ErrorResponse, context: RequestContext) -> StoreError:
     if not response.code:
         return StoreError(
-            f"what answers at {context.location.endpoint} does not speak S3 (HTTP {response.status} for "
-            f"{context}): check S3_ENDPOINT, and whether a proxy stands before the store"
+            f"the server at {context.location.endpoint} does not speak S3 (HTTP {response.status} "
+            f"for {context}): check S3_ENDPOINT, and whether a proxy answers instead of the store"
         )
     return StoreError(f"the store refused {context}: {_describe_response(response)}")
 
 
 def _no_such_key(_response: ErrorResponse, context: RequestContext) -> StoreError:
-    return MissingObjectError(f"there is no object {context.location.bucket}/{context.key}")
+    return MissingObjectError(f"the object {context.location.bucket}/{context.key} does not exist")
 
 
 def _invalid_range(_response: ErrorResponse, context: RequestContext) -> StoreError:
-    return RangeNotSatisfiableError(f"the range asked for begins after the end of {context.key}")
+    return RangeNotSatisfiableError(f"the requested range begins after the end of {context.key}")
 
 
 def _no_such_bucket(_response: ErrorResponse, context: RequestContext) -> StoreError:
     return StoreError(
-        f"there is no bucket {context.location.bucket} at {context.location.endpoint}: create it, or correct "
-        "S3_BUCKET or S3_ENDPOINT"
+        f"there is no bucket {context.location.bucket} at {context.location.endpoint}: create it, "
+        "or correct S3_BUCKET or S3_ENDPOINT"
     )
 
 
 def _invalid_bucket_name(_response: ErrorResponse, context: RequestContext) -> StoreError:
-    return StoreError(f"{context.location.bucket} is no valid name of a bucket: correct S3_BUCKET")
+    return StoreError(f"{context.location.bucket} is not a valid bucket name: correct S3_BUCKET")
 
 
 def _unknown_access_key(_response: ErrorResponse, context: RequestContext) -> StoreError:
@@ -132,25 +131,23 @@ def _unknown_access_key(_response: ErrorResponse, context: RequestContext) -> St
 
 def _signature_mismatch(_response: ErrorResponse, context: RequestContext) -> StoreError:
     return DeniedError(
-        f"{context.location.endpoint} knows the access key, but the secret key does not fit it: correct "
-        "S3_SECRET_KEY (look for a newline at its end)"
+        f"{context.location.endpoint} knows the access key, but the secret key does not match it: "
+        "correct S3_SECRET_KEY"
     )
 
 
 def _expired_token(response: ErrorResponse, context: RequestContext) -> StoreError:
     return DeniedError(
-        f"{context.location.endpoint} does not accept the session token (any more): "
-        f"{_describe_response(response)}. Look whether the pod's token is still renewed, and at the role"
+        f"{context.location.endpoint} does not accept the session token, or no longer: "
+        f"{_describe_response(response)}. Check that the pod's token is still renewed, and the role"
     )
 
 
 def _access_denied(_response: ErrorResponse, context: RequestContext) -> StoreError:
     hint = ""
     if context.action == "s3:GetObject":
-        hint = " (a missing object looks like this too, unless the key may s3:ListBucket)"
-    return DeniedError(
-        f"the key may not {context}{hint}: extend its policy, docs/storage.md has one to copy"
-    )
+        hint = " (or it does not exist: the answer is the same without s3:ListBucket)"
+    return DeniedError(f"the key may not {context}{hint}: extend its policy as in docs/storage.md")
 
 
 def _clock_skew(response: ErrorResponse, context: RequestContext) -> StoreError:
@@ -158,40 +155,41 @@ def _clock_skew(response: ErrorResponse, context: RequestContext) -> StoreError:
     return StoreAwayError(
         f"the clocks of this node and of {context.location.endpoint} differ too much: this one is "
         f"{abs(response.skew):.0f} s {side} the store's. Set the node's clock (NTP); until then the "
-        "store takes nothing",
+        "store refuses all requests",
         response.retry_after,
     )
 
 
 def _wrong_region(response: ErrorResponse, context: RequestContext) -> StoreError:
-    region = f"{response.region}" if response.region else "another region"
+    region = response.region or "another region"
     return StoreError(
-        f"the bucket {context.location.bucket} is in {region}, requests were made for "
+        f"the bucket {context.location.bucket} is in {region}, but the request was signed for "
         f"{context.location.region}: correct S3_REGION (or S3_ENDPOINT)"
     )
 
 
 def _quota_exceeded(response: ErrorResponse, context: RequestContext) -> StoreError:
     return StoreError(
-        f"there is no room left in {context.location.bucket} at {context.location.endpoint} "
-        f"({_describe_response(response)}): raise the quota, or collect garbage with `reconcile-mirror gc`"
+        f"there is no space left in {context.location.bucket} at {context.location.endpoint} "
+        f"({_describe_response(response)}): raise the quota, or run `reconcile-mirror gc`"
     )
 
 
 def _write_conflict(response: ErrorResponse, context: RequestContext) -> StoreError:
-    return StoreAwayError(f"another write to {context.key} is under way", response.retry_after)
+    return StoreAwayError(f"another write to {context.key} is in progress", response.retry_after)
 
 
 def _bad_digest(response: ErrorResponse, context: RequestContext) -> StoreError:
     return StoreAwayError(
-        f"what arrived at the store is not what was sent: {_describe_response(response)} at {context}",
+        f"the store received other bytes than were sent: {_describe_response(response)} at "
+        f"{context}",
         response.retry_after,
     )
 
 
 def _not_implemented(response: ErrorResponse, context: RequestContext) -> StoreError:
     return UnknownFunctionError(
-        f"the store has no such function: {_describe_response(response)} at {context}"
+        f"the store does not implement {context}: {_describe_response(response)}"
     )
 
 
@@ -236,11 +234,11 @@ _BY_CODE: Mapping[str, _ErrorFactory] = {
 
 
 def error_of_exception(error: Exception, context: RequestContext) -> StoreError:
-    """Return the error of the kind that the port promises.
+    """Return the error that `Store` specifies for a failed connection.
 
     Args:
-        error: One of urllib3's.
-        context: What the request wanted.
+        error: An exception of urllib3.
+        context: The request that failed.
     """
     if isinstance(error, broken.SSLError):
         return _tls_error(error, context)
@@ -248,24 +246,24 @@ def error_of_exception(error: Exception, context: RequestContext) -> StoreError:
 
 
 def _describe_exception(error: Exception, context: RequestContext) -> str:
-    where, patience = context.location.endpoint, context.location.timeouts
+    where, timeouts = context.location.endpoint, context.location.timeouts
     match error:
         case broken.ProxyError():
             return f"the proxy {context.location.proxy} does not answer: {_describe_cause(error)}"
         case broken.NameResolutionError():
             return (
-                f"the name of {where} cannot be resolved: correct S3_ENDPOINT, or look at the "
+                f"the name of {where} cannot be resolved: correct S3_ENDPOINT, or check the "
                 "cluster's DNS and the pod's network policy"
             )
         case broken.NewConnectionError():
-            return f"nobody answers at {where}: {_describe_cause(error)}"
+            return f"cannot connect to {where}: {_describe_cause(error)}"
         case broken.ConnectTimeoutError():
             return (
-                f"no connection to {where} within {patience.connect:g} s: look at the pod's "
-                "network policy and whether the store runs"
+                f"no connection to {where} within {timeouts.connect:g} s: check the pod's network "
+                "policy, and that the store runs"
             )
         case broken.ReadTimeoutError():
-            return f"{where} said nothing for {patience.read:g} s at {context}"
+            return f"no data from {where} for {timeouts.read:g} s at {context}"
         case _:
             return f"the connection broke at {context}: {_describe_cause(error)}"
 
@@ -273,11 +271,11 @@ def _describe_exception(error: Exception, context: RequestContext) -> str:
 def _tls_error(error: broken.SSLError, context: RequestContext) -> StoreError:
     text, endpoint = str(error), context.location.endpoint
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = next((part.verify_message for part in _certificates(error)), "it does not fit")
-        authority = context.location.ca_file or "the public authorities"
+        reason = next((part.verify_message for part in _certificates(error)), "it is not valid")
+        authorities = context.location.ca_file or "the public certificate authorities"
         return StoreError(
             f"the certificate of {endpoint} is not trusted ({reason}): it was checked against "
-            f"{authority}; give the file of the authority that signed it"
+            f"{authorities}; set S3_CA to the authority that signed it"
         )
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
         return StoreError(f"{endpoint} does not speak TLS: write http:// if that is intended")
@@ -287,12 +285,12 @@ def _tls_error(error: broken.SSLError, context: RequestContext) -> StoreError:
 
 
 def _certificates(error: BaseException) -> list[ssl.SSLCertVerificationError]:
-    found = [*error.args, error.__cause__, error.__context__]
-    return [part for part in found if isinstance(part, ssl.SSLCertVerificationError)]
+    causes = [*error.args, error.__cause__, error.__context__]
+    return [part for part in causes if isinstance(part, ssl.SSLCertVerificationError)]
 
 
 def _describe_cause(error: Exception) -> str:
-    """The system's words, without urllib3's addresses of objects."""
+    """Return the reason without the object addresses in the messages of urllib3."""
     for part in (*error.args, error.__cause__, error.__context__):
         if isinstance(part, OSError) and part.strerror:
             return part.strerror

@@ -1,19 +1,24 @@
-"""One signed request to S3 and its answer.
+"""One signed request to S3 and its response.
 
-Where a request goes: the host, and the path of a key.
+minio builds the URL and signs the headers. The module itself sends the request through urllib3,
+because minio's client cannot send `If-Match`, retries by itself, and hashes every body again.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from http.client import HTTPException, HTTPResponse
 from time import time
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, cast
+from urllib.parse import SplitResult
 
 import certifi
 import urllib3
+from minio.credentials.credentials import Credentials
+from minio.helpers import BaseURL, DictType
+from minio.signer import sign_v4_s3
+from minio.time import to_amz_date
 from msgspec import Struct, field
 from msgspec.structs import replace
 from urllib3.response import BaseHTTPResponse
@@ -29,88 +34,42 @@ from reconcile.mirror.store.config import (
 )
 from reconcile.mirror.store.port import BytesLike, Sink
 from reconcile.mirror.store.s3_errors import ErrorResponse, RequestContext
-from reconcile.mirror.store.sigv4 import UnsignedRequest, sign_headers
-
-_PROVIDER_HOSTS = re.compile(r"\.(amazonaws\.com(\.cn)?|aliyuncs\.com)$")
-"""Whose host names have rules of their own, which minio-py knows."""
 
 
-class BucketAddress(Struct, frozen=True):
-    """A bucket's scheme, its host with the port, and the path in front of keys."""
-
-    scheme: str
-    host: str
-    base_path: str
-
-    def key_path(self, key: str) -> str:
-        """Return a key's path, percent-encoded; that of the bucket for an empty key."""
-        if not key:
-            return self.base_path or "/"
-        return f"{self.base_path}/{quote(key)}"
-
-    def url(self, path: str, query: str) -> str:
-        """Return what HTTP asks for."""
-        asked = f"?{query}" if query else ""
-        return f"{self.scheme}://{self.host}{path}{asked}"
-
-
-def resolve_address(location: StoreLocation) -> BucketAddress:
-    """Tell where a bucket is.
+def build_base_url(location: StoreLocation) -> BaseURL:
+    """Return what builds the URLs of a bucket and its objects.
 
     Raises:
-        SettingsError: Endpoint, region and bucket do not go together.
+        SettingsError: The endpoint, the region and the bucket do not fit together.
     """
-    url = urlsplit(location.endpoint)
-    if _PROVIDER_HOSTS.search(url.hostname or ""):
-        return _provider_address(location)
-    # A certificate for *.host does not cover a bucket with dots in its name.
-    dotted = "." in location.bucket and url.scheme == "https"
-    if location.style is AddressingStyle.VIRTUAL_HOST and not dotted:
-        return BucketAddress(url.scheme, f"{location.bucket}.{url.netloc}", "")
-    return BucketAddress(url.scheme, url.netloc, f"/{location.bucket}")
-
-
-def _provider_address(location: StoreLocation) -> BucketAddress:
-    from minio.helpers import BaseURL
-
     try:
         base = BaseURL(location.endpoint, location.region)
         if location.style is not AddressingStyle.AUTO:
             base.virtual_style_flag = location.style is AddressingStyle.VIRTUAL_HOST
-        url = base.build(
-            method="GET",
-            region=location.region,
-            bucket_name=location.bucket,
-            object_name="key",
-        )
+        # Some combinations are only refused when a URL is built.
+        base.build(method="GET", region=location.region, bucket_name=location.bucket)
     except ValueError as error:
-        raise SettingsError(f"S3_ENDPOINT or S3_REGION makes no sense: {error}") from error
-    return BucketAddress(url.scheme, url.netloc, url.path.removesuffix("/key"))
-
-
-def encode_query(parameters: Mapping[str, str]) -> str:
-    """Return parameters percent-encoded and in the order in which they are signed."""
-    pairs = sorted((quote(name, ""), quote(value, "")) for name, value in parameters.items())
-    return "&".join(f"{name}={value}" for name, value in pairs)
+        raise SettingsError(f"S3_ENDPOINT or S3_REGION is not valid: {error}") from error
+    return base
 
 
 SUCCESS_STATUSES = frozenset({200, 204, 206})
 EMPTY_SHA256 = sha256(b"").hexdigest()
 SEND_BUFFER_SIZE = 256 * 1024
-"""Bytes that are sent or read at a time: enough to save calls, and little enough for caches."""
+"""Bytes to send at a time: large enough to save system calls, small enough for CPU caches."""
 
 
 class S3Request(Struct, frozen=True):
-    """One request; `key` is from the bucket's root on, and empty for the bucket itself.
+    """One request.
 
     Attributes:
-        method: Of HTTP.
-        action: The right that it needs, in the words of policies.
-        key: What it is about.
-        headers: Beside those of every request.
+        method: HTTP method.
+        action: Permission that the request needs, as in policies: `s3:GetObject`.
+        key: Complete key with the store's prefix; empty for the bucket itself.
+        headers: Headers in addition to those of every request.
         query: Parameters by name.
-        parts: The body, one after the other.
-        digest: SHA-256 of the body, which is signed: the store refuses other bytes.
+        parts: Parts of the body, which is their concatenation.
+        digest: SHA-256 of the body in hexadecimal. It is signed, so the store refuses other bytes.
     """
 
     method: str
@@ -126,9 +85,9 @@ class S3Client:
     """Signs requests and sends them, each once; safe for many threads.
 
     Args:
-        location: Where to.
-        credentials: Whose requests they are.
-        now: Seconds since 1970.
+        location: The bucket, and how to connect to it.
+        credentials: Provides the keys that sign the requests.
+        now: Returns the seconds since 1970; stores refuse a time that is off by 15 minutes.
     """
 
     def __init__(
@@ -140,84 +99,84 @@ class S3Client:
         self.location = location
         self._credentials = credentials
         self._now = now
-        self._address = resolve_address(location)
+        self._base_url = build_base_url(location)
         self._http = build_connection_pool(location)
 
     def send(self, request: S3Request) -> BaseHTTPResponse:
-        """Send a request and return the answer, whose body is still to be read.
+        """Send a request and return the response, whose body is not read yet.
 
-        Keys that the store refuses are read again, and if there are newer ones the request is made
-        once more: a refused request has changed nothing.
+        If the store refuses the keys and there are newer ones, the request is sent once more: a
+        refused request has changed nothing.
 
         Raises:
-            StoreError: Of the kind that `Store` promises.
+            StoreError: As specified by `Store`.
         """
         try:
             keys = self._credentials.get_keys()
-            answer = self._attempt(request, keys)
-            if isinstance(answer, ErrorResponse) and answer.is_auth_failure:
+            response = self._attempt(request, keys)
+            if isinstance(response, ErrorResponse) and response.is_auth_failure:
                 newer = self._credentials.refresh(keys)
-                answer = answer if newer == keys else self._attempt(request, newer)
+                response = response if newer == keys else self._attempt(request, newer)
         except SettingsError as error:
             raise DeniedError(str(error)) from error
-        if isinstance(answer, ErrorResponse):
-            raise s3_errors.error_of_response(answer, self.request_context(request))
-        return answer
+        if isinstance(response, ErrorResponse):
+            raise s3_errors.error_of_response(response, self.request_context(request))
+        return response
 
     def fetch(self, request: S3Request) -> BaseHTTPResponse:
-        """Send a request and return the answer with its whole body, as it was stored, in `data`."""
-        answer = self.send(request)
+        """Send a request and return the response with its complete, undecoded body in `data`."""
+        response = self.send(request)
         try:
-            answer.read(decode_content=False, cache_content=True)
+            response.read(decode_content=False, cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            answer.close()
+            response.close()
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
-        return answer
+        return response
 
     def fetch_into(self, request: S3Request, sink: Sink) -> tuple[int, bool]:
-        """Send a request and read the answer's body, as far as there is room.
+        """Send a request and read the body of the response until the sink is full.
 
         Returns:
             How many bytes were read, and whether the body has more.
         """
-        answer = self.send(request)
+        response = self.send(request)
         try:
-            size, more = _read_body_into(answer, sink)
+            size, more = _read_body_into(response, sink)
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-            answer.close()
+            response.close()
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
         except BaseException:
-            answer.close()
+            response.close()
             raise
         if more:
-            answer.close()
+            response.close()
         else:
-            answer.release_conn()
+            response.release_conn()
         return size, more
 
     def request_context(self, request: S3Request) -> RequestContext:
-        """Return what an error says about a request."""
+        """Return the context of a request for error messages."""
         return RequestContext(self.location, request.action, request.key)
 
     def close(self) -> None:
-        """Close what connections are idle."""
+        """Close idle connections."""
         self._http.clear()
 
     def _attempt(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse | ErrorResponse:
-        answer = self._send_once(request, keys)
-        if answer.status in SUCCESS_STATUSES:
-            return answer
-        refusal = self._read_error_response(answer, request)
-        return replace(refusal, message=_redact_keys(refusal.message, keys))
+        response = self._send_once(request, keys)
+        if response.status in SUCCESS_STATUSES:
+            return response
+        error = self._read_error_response(response, request)
+        return replace(error, message=_redact_keys(error.message, keys))
 
     def _send_once(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse:
-        draft = self._build_unsigned(request)
+        url = self._build_url(request)
         try:
             return self._http.urlopen(
                 request.method,
-                self._address.url(draft.path, draft.query),
+                url.geturl(),
                 body=_request_body(request.parts),
-                headers=sign_headers(draft, keys, self.location.region, self._now()),
+                headers=self._build_headers(request, url, keys),
                 preload_content=False,
                 redirect=False,
                 retries=False,
@@ -225,28 +184,50 @@ class S3Client:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
 
-    def _build_unsigned(self, request: S3Request) -> UnsignedRequest:
-        headers = dict(request.headers)
-        if request.parts or request.method in {"PUT", "POST"}:
-            headers["Content-Length"] = str(sum(map(len, request.parts)))
-        return UnsignedRequest(
+    def _build_url(self, request: S3Request) -> SplitResult:
+        return self._base_url.build(
             method=request.method,
-            host=self._address.host,
-            path=self._address.key_path(request.key),
-            query=encode_query(request.query),
-            headers=headers,
-            digest=request.digest,
+            region=self.location.region,
+            bucket_name=self.location.bucket,
+            object_name=request.key or None,
+            query_params=dict(request.query),
         )
 
-    def _read_error_response(self, answer: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
+    def _build_headers(
+        self, request: S3Request, url: SplitResult, keys: AccessKeys
+    ) -> dict[str, str]:
+        """Return all headers to send; all of them are signed."""
+        now = datetime.fromtimestamp(self._now(), UTC)
+        headers: DictType = {
+            "Host": url.netloc,
+            "x-amz-content-sha256": request.digest,
+            "x-amz-date": to_amz_date(now),
+            **request.headers,
+        }
+        if request.parts or request.method in {"PUT", "POST"}:
+            headers["Content-Length"] = str(sum(map(len, request.parts)))
+        if keys.session_token:
+            headers["x-amz-security-token"] = keys.session_token
+        signed = sign_v4_s3(
+            method=request.method,
+            url=url,
+            region=self.location.region,
+            headers=headers,
+            credentials=Credentials(keys.access_key, keys.secret_key),
+            content_sha256=request.digest,
+            date=now,
+        )
+        return cast(dict[str, str], signed)
+
+    def _read_error_response(self, response: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
         try:
-            answer.read(cache_content=True)
+            response.read(cache_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
-        code, message = s3_xml.parse_error_body(answer.data)
-        headers = answer.headers
+        code, message = s3_xml.parse_error_body(response.data)
+        headers = response.headers
         return ErrorResponse(
-            status=answer.status,
+            status=response.status,
             code=code,
             message=message,
             region=headers.get("x-amz-bucket-region", ""),
@@ -255,40 +236,40 @@ class S3Client:
         )
 
     def _parse_retry_after(self, text: str) -> float:
-        """Read a Retry-After: seconds or a date."""
+        """Parse a Retry-After header, which is a number of seconds or a date."""
         try:
             return max(0.0, float(text))
         except ValueError:
             return max(0.0, -self._clock_skew(text))
 
     def _clock_skew(self, date: str) -> float:
-        """Seconds from an HTTP date until now; 0 where there is none."""
+        """Return the seconds from an HTTP date until now; 0 if the date is missing or invalid."""
         try:
             return self._now() - parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):
             return 0.0
 
 
-def _read_body_into(answer: BaseHTTPResponse, sink: Sink) -> tuple[int, bool]:
-    """Read a body, and one byte at most of what has no room; IncompleteRead if it is cut off."""
-    # urllib3's own `readinto` copies what it has read elsewhere: a tenth of a large restore.
-    body = getattr(answer, "_fp", None)
+def _read_body_into(response: BaseHTTPResponse, sink: Sink) -> tuple[int, bool]:
+    """Read a body until the sink is full; IncompleteRead if the connection ends too early."""
+    # `readinto` of urllib3 copies through another buffer: a tenth of the time of a large restore.
+    body = getattr(response, "_fp", None)
     if not isinstance(body, HTTPResponse):
-        body = answer
-    promised, at = answer.length_remaining, 0
+        body = response
+    expected, total = response.length_remaining, 0
     sink.begin()
     while space := sink.space():
         if not (size := body.readinto(space)):
-            if promised is not None and at < promised:
-                raise urllib3.exceptions.IncompleteRead(at, promised - at)
-            return at, False
+            if expected is not None and total < expected:
+                raise urllib3.exceptions.IncompleteRead(total, expected - total)
+            return total, False
         sink.take(size)
-        at += size
-    return at, bool(body.read(1))
+        total += size
+    return total, bool(body.read(1))
 
 
 def build_connection_pool(location: StoreLocation) -> urllib3.PoolManager:
-    """Return connections that retry nothing and follow nothing by themselves."""
+    """Return a connection pool without automatic retries and redirects."""
     settings: dict[str, Any] = {
         "timeout": Timeout(connect=location.timeouts.connect, read=location.timeouts.read),
         "maxsize": location.connections,
@@ -308,21 +289,21 @@ def _request_body(parts: Sequence[BytesLike]) -> BytesLike | Iterator[BytesLike]
 
 
 def _join_small_parts(parts: Sequence[BytesLike]) -> Iterator[BytesLike]:
-    """Put small parts together; a large one is never copied."""
-    waiting: list[BytesLike] = []
+    """Join small parts; a large part is never copied."""
+    pending: list[BytesLike] = []
     size = 0
     for part in parts:
-        if size + len(part) > SEND_BUFFER_SIZE and waiting:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-        waiting.append(part)
+        if size + len(part) > SEND_BUFFER_SIZE and pending:
+            yield b"".join(pending)
+            pending, size = [], 0
+        pending.append(part)
         size += len(part)
-    if waiting:
-        yield b"".join(waiting)
+    if pending:
+        yield b"".join(pending)
 
 
 def _redact_keys(text: str, keys: AccessKeys) -> str:
-    """Take secrets out of what a server said, should it repeat them."""
+    """Remove secrets from a server's message, in case it repeats them."""
     for secret in filter(None, (keys.secret_key, keys.session_token)):
         text = text.replace(secret, "…")
     return text

@@ -1,4 +1,4 @@
-"""Every case of the contract runs in each world."""
+"""Every contract test runs on each kind of store."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.mirror.contracts.stores import StoreUnderTest
 
 @pytest.fixture(params=["memory", "wrapped", "moto", pytest.param("s3", marks=pytest.mark.s3)])
 def world(request: pytest.FixtureRequest) -> StoreUnderTest:
-    """A bucket of its own for each test."""
+    """A new bucket for each test."""
     if request.param in {"memory", "wrapped"}:
         return stores.wrapped() if request.param == "wrapped" else stores.memory()
     return stores.on(request.getfixturevalue(f"{request.param}_server"))

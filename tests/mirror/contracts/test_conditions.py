@@ -1,4 +1,4 @@
-"""Conditional writes: what the whole commit protocol stands on."""
+"""Conditional writes, on which the commit protocol depends."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -11,7 +11,7 @@ from reconcile.mirror.store.port import ABSENT, ObjectAbsent, Store
 WRITERS = 8
 
 
-def test_the_first_write_needs_that_there_is_nothing(store: Store) -> None:
+def test_the_first_write_requires_that_the_object_is_absent(store: Store) -> None:
     etag = store.put_if("HEAD", b"first", ABSENT)
     assert store.get("HEAD").etag == etag
     with pytest.raises(PreconditionError, match="HEAD"):
@@ -19,7 +19,7 @@ def test_the_first_write_needs_that_there_is_nothing(store: Store) -> None:
     assert store.get("HEAD").body == b"first"
 
 
-def test_the_next_write_needs_the_etag_of_the_last(store: Store) -> None:
+def test_the_next_write_requires_the_current_etag(store: Store) -> None:
     first = store.put_if("HEAD", b"first", ABSENT)
     second = store.put_if("HEAD", b"second", first)
     assert second != first
@@ -29,13 +29,13 @@ def test_the_next_write_needs_the_etag_of_the_last(store: Store) -> None:
     assert store.put_if("HEAD", b"third", second) == store.get("HEAD").etag
 
 
-def test_the_etag_that_reading_gives_is_good_for_writing(store: Store) -> None:
+def test_the_etag_of_a_read_is_valid_for_a_write(store: Store) -> None:
     store.put_if("HEAD", b"first", ABSENT)
     store.put_if("HEAD", b"second", store.get("HEAD").etag)
     assert store.get("HEAD").body == b"second"
 
 
-def test_what_is_gone_has_no_etag(store: Store) -> None:
+def test_a_deleted_object_has_no_etag(store: Store) -> None:
     etag = store.put_if("HEAD", b"first", ABSENT)
     store.delete(["HEAD"])
     with pytest.raises(PreconditionError, match="HEAD"):
@@ -43,7 +43,7 @@ def test_what_is_gone_has_no_etag(store: Store) -> None:
     assert list(store.list("")) == []
 
 
-def test_of_writers_at_the_same_time_exactly_one_wins(store: Store) -> None:
+def test_exactly_one_of_concurrent_writers_succeeds(store: Store) -> None:
     before: str | ObjectAbsent = ABSENT
     for number in range(10):
         winners = _race(store, number, before)

@@ -1,4 +1,4 @@
-"""Single objects: what was put is what is read, whatever its name and size."""
+"""Single objects are read as they were written, for any name and size."""
 
 import hashlib
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def put(store: Store, key: str, *parts: bytes) -> None:
         pytest.param([b"x" * 511, b"y" * (3 << 20), b"z"], id="small and large parts"),
     ],
 )
-def test_what_is_put_is_what_is_got(store: Store, parts: Sequence[bytes]) -> None:
+def test_an_object_is_read_as_it_was_written(store: Store, parts: Sequence[bytes]) -> None:
     put(store, "key", *parts)
     assert store.get("key").body == b"".join(parts)
 
@@ -55,7 +55,7 @@ def test_a_key_may_have_odd_characters(store: Store, key: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, (3 << 20) + 7])
-def test_an_object_is_read_into_a_buffer_that_has_room_for_it(store: Store, size: int) -> None:
+def test_an_object_is_read_into_a_buffer_of_its_size_or_larger(store: Store, size: int) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     put(store, "key", data[:size])
     buffer = bytearray(b"old" * (size + 1))
@@ -72,29 +72,29 @@ def test_an_object_that_is_larger_than_the_buffer_is_damaged(store: Store) -> No
 
 
 class Pieces:
-    """A sink for `size` bytes, a thousand at a time."""
+    """A sink for so many bytes, a thousand at a time."""
 
     def __init__(self, size: int) -> None:
-        self.got = b"what was there before"
+        self.content = b"earlier content"
         self._size = size
         self._memory = memoryview(bytearray(1000))
 
     def begin(self) -> None:
-        self.got = b""
+        self.content = b""
 
     def space(self) -> memoryview:
-        return self._memory[: self._size - len(self.got)]
+        return self._memory[: self._size - len(self.content)]
 
     def take(self, size: int) -> None:
-        self.got += self._memory[:size]
+        self.content += self._memory[:size]
 
 
 class Full(Pieces):
-    """A sink with less space than it reports."""
+    """A sink that fails before it is full."""
 
     def take(self, size: int) -> None:
         super().take(size)
-        if len(self.got) > 2000:
+        if len(self.content) > 2000:
             raise WorkspaceError("the volume is full")
 
 
@@ -105,7 +105,7 @@ def test_an_object_is_read_piece_by_piece(store: Store, size: int) -> None:
     for more in (0, 1, 3000):
         sink = Pieces(size + more)
         assert store.get_into("key", sink) == size
-        assert sink.got == data
+        assert sink.content == data
 
 
 def test_an_object_that_is_larger_than_its_pieces_is_damaged(store: Store) -> None:
@@ -114,14 +114,14 @@ def test_an_object_that_is_larger_than_its_pieces_is_damaged(store: Store) -> No
         store.get_into("key", Pieces(5000))
 
 
-def test_an_error_of_the_room_comes_through_and_the_store_goes_on(store: Store) -> None:
+def test_an_error_of_the_sink_is_raised_and_the_store_stays_usable(store: Store) -> None:
     put(store, "key", b"x" * (1 << 20))
     with pytest.raises(WorkspaceError, match="full"):
         store.get_into("key", Full(1 << 20))
     assert store.get("key").body == b"x" * (1 << 20)
 
 
-def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
+def test_a_missing_object_is_reported(store: Store) -> None:
     with pytest.raises(MissingObjectError, match="no-such"):
         store.get("no-such")
     with pytest.raises(MissingObjectError, match="no-such"):
@@ -136,7 +136,7 @@ def test_putting_again_replaces(store: Store) -> None:
     assert store.get("key").body == b"new"
 
 
-def test_a_range_is_exactly_what_was_asked_for(store: Store) -> None:
+def test_a_range_has_exactly_the_requested_bytes(store: Store) -> None:
     put(store, "key", bytes(range(256)) * 100)
     assert store.get_range("key", 0, 1) == b"\0"
     assert store.get_range("key", 250, 12) == bytes(
@@ -147,13 +147,13 @@ def test_a_range_is_exactly_what_was_asked_for(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 11), (9, 2), (10, 1), (100, 1)])
-def test_a_range_beyond_the_end_tells_of_damage(store: Store, offset: int, size: int) -> None:
+def test_a_range_beyond_the_end_is_damage(store: Store, offset: int, size: int) -> None:
     put(store, "key", b"0123456789")
     with pytest.raises(DamagedError, match="ends"):
         store.get_range("key", offset, size)
 
 
-def test_deleting_takes_what_is_named_and_nothing_else(store: Store) -> None:
+def test_only_the_named_objects_are_deleted(store: Store) -> None:
     for key in ("a", "b", "c"):
         put(store, key, b"x")
     store.delete(["a", "c", "never-there"])
@@ -161,7 +161,7 @@ def test_deleting_takes_what_is_named_and_nothing_else(store: Store) -> None:
     assert [each.key for each in store.list("")] == ["b"]
 
 
-def test_a_prefix_sees_nothing_of_another(world: StoreUnderTest) -> None:
+def test_a_prefix_does_not_contain_objects_of_another(world: StoreUnderTest) -> None:
     one, other = world.below("team/one/"), world.below("team/one-more/")
     put(one, "key", b"one")
     put(other, "key", b"other")

@@ -1,4 +1,4 @@
-"""The policies in the documents are enough for what they are for, and for nothing more."""
+"""The policies in docs/storage.md allow what is necessary and nothing more."""
 
 import hashlib
 import json
@@ -11,11 +11,10 @@ import pytest
 
 from reconcile.mirror.errors import DeniedError
 from reconcile.mirror.store.conditional import ConditionalWriteSupport, probe_conditional_writes
-from reconcile.mirror.store.credentials import StaticCredentials
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.store.s3 import S3Store
 from tests.s3 import buckets
-from tests.s3.access import S3Server
+from tests.s3.access import S3Server, StaticCredentials
 from tests.s3.ceph import OTHER
 
 pytestmark = pytest.mark.s3
@@ -29,7 +28,7 @@ def _documents() -> list[dict[str, Any]]:
 
 
 def _opener(server: S3Server, policy: dict[str, Any]) -> Opener:
-    """Put a policy onto a new bucket for another user, and open prefixes as that one."""
+    """Set a policy on a new bucket for another user, and return a function that opens prefixes as that user."""
     bucket = buckets.fresh(server)
     for statement in policy["Statement"]:
         statement["Principal"] = {"AWS": [f"arn:aws:iam:::user/{OTHER.user}"]}
@@ -48,7 +47,7 @@ def collector(s3_server: S3Server) -> Opener:
     return _opener(s3_server, _documents()[1])
 
 
-def test_a_writer_may_do_all_that_a_session_needs(writer: Opener) -> None:
+def test_the_policy_of_a_session_allows_what_it_needs(writer: Opener) -> None:
     store = writer("team-a/fix-login/")
     assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.HONOURED
     store.put("packs/one", [b"x"], hashlib.sha256(b"x").hexdigest())
@@ -56,7 +55,7 @@ def test_a_writer_may_do_all_that_a_session_needs(writer: Opener) -> None:
     assert "packs/one" in [each.key for each in store.list("")]
 
 
-def test_a_writer_may_not_delete(writer: Opener) -> None:
+def test_the_policy_of_a_session_does_not_allow_deletes(writer: Opener) -> None:
     store = writer("team-a/fix-login/")
     store.put("packs/one", [b"x"], hashlib.sha256(b"x").hexdigest())
     with pytest.raises(DeniedError, match=r"may not s3:DeleteObject on .*packs/one"):
@@ -64,7 +63,7 @@ def test_a_writer_may_not_delete(writer: Opener) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["team-a/fix-login-2/", "team-b/fix-login/", ""])
-def test_a_writer_sees_nothing_of_others(writer: Opener, prefix: str) -> None:
+def test_the_policy_of_a_session_does_not_allow_other_prefixes(writer: Opener, prefix: str) -> None:
     store = writer(prefix)
     for request in (
         lambda: store.get("HEAD"),
@@ -75,7 +74,9 @@ def test_a_writer_sees_nothing_of_others(writer: Opener, prefix: str) -> None:
             request()
 
 
-def test_a_collector_may_delete_in_its_namespace_alone(collector: Opener) -> None:
+def test_the_policy_of_garbage_collection_allows_deletes_in_its_namespace_only(
+    collector: Opener,
+) -> None:
     store = collector("team-a/fix-login/")
     store.put("packs/one", [b"x"], hashlib.sha256(b"x").hexdigest())
     store.delete(["packs/one"])

@@ -1,4 +1,4 @@
-"""The probe tells servers that honour conditional writes from those that only seem to."""
+"""The probe detects servers that do not honour conditional writes."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.s3.access import S3Server
 from tests.s3.faults import Fault, Pass, ProxiedRequest, Strip, always
 
 
-def test_a_store_that_honours_conditions_is_left_as_it_was() -> None:
+def test_the_probe_leaves_no_object() -> None:
     bucket = MemoryBucket()
     assert (
         probe_conditional_writes(bucket.below("team/one/"), "probe/x")
@@ -38,7 +38,7 @@ def _ignores_etags(asked: ProxiedRequest) -> Fault:
     return Strip("If-Match") if asked.method == "PUT" else Pass()
 
 
-def test_a_server_that_ignores_conditions_is_found_out(moto_server: S3Server) -> None:
+def test_a_server_that_ignores_conditions_is_detected(moto_server: S3Server) -> None:
     bucket = buckets.fresh(moto_server)
     with front.running(moto_server) as before:
         store = S3Store(before.server.location(bucket), moto_server.credentials)
@@ -49,8 +49,8 @@ def test_a_server_that_ignores_conditions_is_found_out(moto_server: S3Server) ->
         assert list(store.list("")) == []
 
 
-class Unfit(MemoryStore):
-    """Refuses the ETag that it has given; or all conditions."""
+class RefusingStore(MemoryStore):
+    """Refuses its own ETag, or all conditions."""
 
     def __init__(self, error: StoreError, *, absent_too: bool) -> None:
         super().__init__()
@@ -63,25 +63,25 @@ class Unfit(MemoryStore):
         return super().put_if(key, body, etag)
 
 
-def test_a_server_that_refuses_its_own_etag_is_found_out() -> None:
-    store = Unfit(PreconditionError("no"), absent_too=False)
+def test_a_server_that_refuses_its_own_etag_is_detected() -> None:
+    store = RefusingStore(PreconditionError("no"), absent_too=False)
     assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.REFUSES_ETAG
 
 
-def test_a_server_without_conditional_writes_is_found_out() -> None:
+def test_a_server_without_conditional_writes_is_detected() -> None:
     assert (
-        probe_conditional_writes(Unfit(StoreError("501"), absent_too=True), "probe/x")
+        probe_conditional_writes(RefusingStore(StoreError("501"), absent_too=True), "probe/x")
         is ConditionalWriteSupport.UNKNOWN
     )
 
 
-@pytest.mark.parametrize("error", [DeniedError("no right"), StoreAwayError("away")])
-def test_a_store_that_cannot_be_asked_is_no_verdict(error: StoreError) -> None:
+@pytest.mark.parametrize("error", [DeniedError("403"), StoreAwayError("503")])
+def test_a_failed_probe_is_an_error(error: StoreError) -> None:
     with pytest.raises(type(error)):
-        probe_conditional_writes(Unfit(error, absent_too=True), "probe/x")
+        probe_conditional_writes(RefusingStore(error, absent_too=True), "probe/x")
 
 
-def test_a_writer_without_the_right_to_delete_may_probe_too() -> None:
+def test_the_probe_works_without_the_permission_to_delete() -> None:
     bucket = MemoryBucket()
 
     def no_deletes(request: Request) -> StoreError | None:
@@ -91,16 +91,16 @@ def test_a_writer_without_the_right_to_delete_may_probe_too() -> None:
     assert probe_conditional_writes(bucket.below(""), "probe/x") is ConditionalWriteSupport.HONOURED
 
 
-def test_only_somebody_who_vouches_may_use_a_store_that_does_not_honour_them() -> None:
+def test_a_store_without_conditional_writes_requires_single_writer() -> None:
     require_conditional_writes(ConditionalWriteSupport.HONOURED, single_writer=False)
     require_conditional_writes(ConditionalWriteSupport.IGNORES_ETAG, single_writer=True)
-    for verdict in set(ConditionalWriteSupport) - {ConditionalWriteSupport.HONOURED}:
+    for support in set(ConditionalWriteSupport) - {ConditionalWriteSupport.HONOURED}:
         with pytest.raises(StoreError, match=r"--single-writer") as caught:
-            require_conditional_writes(verdict, single_writer=False)
-        assert verdict.value in str(caught.value)
+            require_conditional_writes(support, single_writer=False)
+        assert support.value in str(caught.value)
 
 
-def test_a_single_writer_still_notices_another(moto_server: S3Server) -> None:
+def test_a_single_writer_still_detects_another(moto_server: S3Server) -> None:
     bucket = buckets.fresh(moto_server)
     with front.running(moto_server) as before:
         before.plan = always(Strip("If-"))

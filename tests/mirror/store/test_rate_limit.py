@@ -1,4 +1,4 @@
-"""Requests keep to a bandwidth, by a clock that waits for nobody, until time is what is short."""
+"""Requests keep to a bandwidth until the limit is lifted; the clock does not really wait."""
 
 import hashlib
 import math
@@ -27,15 +27,17 @@ DIGEST = hashlib.sha256(PACK).hexdigest()
 
 
 class RateLimitSetup:
-    """A store with a rate limit, and the waits that it reported."""
+    """A store with a limit, and what it reports."""
 
     def __init__(self, rate: float = MIB) -> None:
         self.clock = FakeClock()
-        self.free = False
-        self.heard: list[float] = []
-        self.pace = RateLimiter(rate, self.clock, lambda: self.free, self.heard.append)
+        self.unthrottled = False
+        self.throttled: list[float] = []
+        self.limiter = RateLimiter(
+            rate, self.clock, lambda: self.unthrottled, self.throttled.append
+        )
         self.memory = MemoryStore()
-        self.store = RateLimitedStore(self.memory, self.pace)
+        self.store = RateLimitedStore(self.memory, self.limiter)
 
     def put(self, body: bytes = PACK) -> None:
         self.store.put("packs/one", [body[:7], body[7:]], hashlib.sha256(body).hexdigest())
@@ -46,7 +48,7 @@ def world() -> RateLimitSetup:
     return RateLimitSetup()
 
 
-def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: RateLimitSetup) -> None:
+def test_a_pack_waits_for_the_time_of_the_pack_before_it(world: RateLimitSetup) -> None:
     world.put()
     assert world.clock.seconds == 0
     world.put()
@@ -55,7 +57,7 @@ def test_a_pack_waits_until_the_one_before_it_has_had_its_time(world: RateLimitS
     assert world.clock.seconds == 32 - BURST_SECONDS
 
 
-def test_what_was_got_counts_as_what_was_sent(world: RateLimitSetup) -> None:
+def test_received_bytes_count_like_sent_bytes(world: RateLimitSetup) -> None:
     world.put()
     assert world.store.get("packs/one").body == PACK
     assert world.clock.seconds == 16 - BURST_SECONDS
@@ -67,7 +69,7 @@ def test_what_was_got_counts_as_what_was_sent(world: RateLimitSetup) -> None:
     assert world.clock.seconds == 49 - BURST_SECONDS
 
 
-def test_small_requests_after_a_rest_wait_for_nothing(world: RateLimitSetup) -> None:
+def test_small_requests_after_a_pause_do_not_wait(world: RateLimitSetup) -> None:
     world.clock.seconds += 100
     for _ in range(9):
         world.put(bytes(MIB // 10))
@@ -77,7 +79,9 @@ def test_small_requests_after_a_rest_wait_for_nothing(world: RateLimitSetup) -> 
     assert world.clock.waits != []
 
 
-def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: RateLimitSetup) -> None:
+def test_a_conditional_write_does_not_wait_but_delays_the_next_request(
+    world: RateLimitSetup,
+) -> None:
     world.put()
     etag = world.store.put_if("HEAD", bytes(MIB), ABSENT)
     assert world.clock.waits == []
@@ -86,7 +90,7 @@ def test_a_conditional_write_goes_at_once_and_is_paid_by_the_next(world: RateLim
     assert world.clock.seconds == 17 - BURST_SECONDS
 
 
-def test_lists_and_deletes_wait_for_nothing(world: RateLimitSetup) -> None:
+def test_lists_and_deletes_do_not_wait(world: RateLimitSetup) -> None:
     world.put()
     assert [each.key for each in world.store.list("")] == ["packs/one"]
     world.store.delete(["packs/one"])
@@ -94,25 +98,25 @@ def test_lists_and_deletes_wait_for_nothing(world: RateLimitSetup) -> None:
     assert world.clock.waits == []
 
 
-def test_without_a_bound_nothing_waits() -> None:
+def test_without_a_limit_no_request_waits() -> None:
     world = RateLimitSetup(math.inf)
     for _ in range(3):
         world.put()
         world.store.get("packs/one")
-    assert (world.clock.waits, world.heard) == ([], [])
+    assert (world.clock.waits, world.throttled) == ([], [])
 
 
-def test_what_waits_goes_at_once_when_the_end_begins(world: RateLimitSetup) -> None:
+def test_a_waiting_request_is_sent_when_the_limit_is_lifted(world: RateLimitSetup) -> None:
     world.put()
 
     class Ending(FakeClock):
-        """The end begins while somebody waits."""
+        """Lifts the limit during a wait."""
 
         def wait(self, seconds: float) -> bool:
-            world.free = True
+            world.unthrottled = True
             return super().wait(seconds)
 
-    world.pace._clock = clock = Ending()
+    world.limiter._clock = clock = Ending()
     world.put()
     assert len(clock.waits) == 1
     assert clock.seconds < 1
@@ -121,7 +125,7 @@ def test_what_waits_goes_at_once_when_the_end_begins(world: RateLimitSetup) -> N
     assert world.memory.get("packs/one").body == PACK
 
 
-def test_what_waits_goes_at_once_when_the_clock_is_cut_short(world: RateLimitSetup) -> None:
+def test_a_waiting_request_is_sent_when_the_wait_is_interrupted(world: RateLimitSetup) -> None:
     world.put()
     world.clock.stop_after = 3
     world.put()
@@ -129,32 +133,32 @@ def test_what_waits_goes_at_once_when_the_clock_is_cut_short(world: RateLimitSet
     assert world.clock.seconds < 15
 
 
-def test_the_seconds_that_were_waited_are_told(world: RateLimitSetup) -> None:
+def test_the_throttled_seconds_are_reported(world: RateLimitSetup) -> None:
     world.put()
     world.put()
     world.put()
-    assert world.heard == [16 - BURST_SECONDS, 16]
-    assert world.pace.throttled_seconds() == 32 - BURST_SECONDS
+    assert world.throttled == [16 - BURST_SECONDS, 16]
+    assert world.limiter.throttled_seconds() == 32 - BURST_SECONDS
 
 
-def test_what_is_sent_again_counts_again_and_takes_nothing_of_the_patience(
+def test_a_retried_request_counts_again_but_not_against_the_retry_timeout(
     world: RateLimitSetup,
 ) -> None:
-    left = [3]
+    failures = [3]
 
     def fault(request: Request) -> StoreAwayError | None:
-        if request.done or not left[0]:
+        if request.done or not failures[0]:
             return None
-        left[0] -= 1
+        failures[0] -= 1
         return StoreAwayError("503")
 
     world.memory.bucket.fault = fault
-    patient = ThrottleAwareClock(world.clock, world.pace)
-    store = RetryingStore(world.store, patient, RetryPolicy(timeout=10, initial_delay=1))
+    clock = ThrottleAwareClock(world.clock, world.limiter)
+    store = RetryingStore(world.store, clock, RetryPolicy(timeout=10, initial_delay=1))
     store.put("packs/one", [PACK], DIGEST)
-    assert left == [0]
+    assert failures == [0]
     assert world.clock.seconds >= 3 * 16 - BURST_SECONDS
-    assert patient.monotonic() == 1 + 2 + 4
+    assert clock.monotonic() == 1 + 2 + 4
 
 
 @given(st.lists(st.integers(0, 20 * MIB), max_size=30), st.integers(10, 200))
@@ -162,7 +166,7 @@ def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) ->
     world = RateLimitSetup(rate * MIB)
     sent = 0
     for size in sizes:
-        world.pace.acquire(size)
+        world.limiter.acquire(size)
         assert sent <= rate * MIB * (world.clock.seconds + BURST_SECONDS) + MIB / 1000
         sent += size
 
@@ -178,13 +182,13 @@ def test_never_more_than_the_rate_and_one_object(sizes: list[int], rate: int) ->
         ("1GiB", 1 << 30),
     ],
 )
-def test_bandwidths_are_read_as_people_write_them(text: str, rate: float) -> None:
+def test_bandwidths_have_decimal_or_binary_units(text: str, rate: float) -> None:
     assert parse_bandwidth(text) == rate
 
 
 @pytest.mark.parametrize(
     "text", ["20", "99kB", "0M", "-1M", "1.5MiB", "20 MiB", "20mb", "20MiB/s", "٣M", "inf", "1TB"]
 )
-def test_a_bandwidth_that_makes_no_sense_is_refused_with_a_good_one(text: str) -> None:
+def test_an_invalid_bandwidth_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(SettingsError, match=r"no bandwidth: write bytes a second.*such as 20MiB"):
         parse_bandwidth(text)

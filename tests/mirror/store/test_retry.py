@@ -1,4 +1,4 @@
-"""What may pass by itself is tried again, within a budget, and a conditional write never."""
+"""Temporary failures are retried until the timeout; a conditional write is not."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,16 +21,16 @@ from tests.clocks import FakeClock
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
 
 BACKOFF = RetryPolicy(timeout=60, initial_delay=1, max_delay=8)
-AWAY = StoreAwayError("the store is away")
+AWAY = StoreAwayError("the store is unavailable")
 
 
 def failing(times: int, error: StoreError = AWAY, *, done: bool = False) -> Fault:
-    left = [times]
+    remaining = [times]
 
     def fault(request: Request) -> StoreError | None:
-        if request.done is not done or not left[0]:
+        if request.done is not done or not remaining[0]:
             return None
-        left[0] -= 1
+        remaining[0] -= 1
         return error
 
     return fault
@@ -55,8 +55,8 @@ CALLS: dict[str, Callable[[Store], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("done", [False, True], ids=["request lost", "answer lost"])
-def test_what_fails_twice_works_at_the_third_time(
+@pytest.mark.parametrize("done", [False, True], ids=["request lost", "response lost"])
+def test_a_request_that_fails_twice_succeeds_at_the_third_attempt(
     call: Callable[[Store], object], *, done: bool
 ) -> None:
     expected = call(opened(failing(0), FakeClock())[1])
@@ -75,7 +75,7 @@ def test_a_conditional_write_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("error", [DeniedError("no"), MissingObjectError("no"), StoreError("no")])
-def test_a_clear_answer_is_not_asked_for_again(error: StoreError) -> None:
+def test_a_permanent_error_is_not_retried(error: StoreError) -> None:
     clock = FakeClock()
     bucket, store = opened(failing(1, error), clock)
     with pytest.raises(type(error)):
@@ -89,40 +89,38 @@ REFUSALS = [
     StoreError("301"),
     StoreAwayError("500"),
 ]
-PATIENT = RetryPolicy(timeout=60, initial_delay=1, max_delay=8, retry_denied=True)
+RETRY_DENIED = RetryPolicy(timeout=60, initial_delay=1, max_delay=8, retry_denied=True)
 
 
-def patient(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
+def retrying_denied(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
     bucket, _ = opened(fault, clock)
-    return bucket, RetryingStore(bucket.below(""), clock, PATIENT)
+    return bucket, RetryingStore(bucket.below(""), clock, RETRY_DENIED)
 
 
 @pytest.mark.parametrize("call", ["get", "get_into", "get_range", "put"])
 @pytest.mark.parametrize("error", REFUSALS, ids=str)
-def test_who_hopes_for_a_key_or_a_right_asks_again_after_any_refusal(
-    call: str, error: StoreError
-) -> None:
+def test_with_retry_denied_every_refusal_is_retried(call: str, error: StoreError) -> None:
     clock = FakeClock()
-    _, store = patient(failing(2, error), clock)
+    _, store = retrying_denied(failing(2, error), clock)
     assert CALLS[call](store) == CALLS[call](opened(failing(0), FakeClock())[1])
     assert clock.waits == [1, 2]
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=str)
-def test_a_refusal_that_does_not_pass_keeps_its_kind_and_its_words(error: StoreError) -> None:
+def test_a_permanent_refusal_keeps_its_class_and_message(error: StoreError) -> None:
     clock = FakeClock()
-    _, store = patient(failing(1000, error), clock)
+    _, store = retrying_denied(failing(1000, error), clock)
     with pytest.raises(
         type(error), match=rf"^{error} \(given up after 10 tries in 55 s\)"
     ) as caught:
         store.get("a")
     assert type(caught.value) is type(error)
-    assert clock.seconds <= PATIENT.timeout
+    assert clock.seconds <= RETRY_DENIED.timeout
 
 
-def test_whoever_hopes_takes_a_clear_absence_for_what_it_is() -> None:
+def test_with_retry_denied_a_missing_object_is_not_retried() -> None:
     clock = FakeClock()
-    bucket, store = patient(failing(0), clock)
+    bucket, store = retrying_denied(failing(0), clock)
     with pytest.raises(MissingObjectError):
         store.get("nothing")
     with pytest.raises(PreconditionError):
@@ -130,9 +128,9 @@ def test_whoever_hopes_takes_a_clear_absence_for_what_it_is() -> None:
     assert (clock.waits, len(bucket.requests)) == ([], 2)
 
 
-def test_a_conditional_write_is_sent_again_only_where_the_key_was_refused() -> None:
+def test_a_conditional_write_is_retried_only_if_the_key_was_refused() -> None:
     clock = FakeClock()
-    bucket, store = patient(failing(2, DeniedError("403")), clock)
+    bucket, store = retrying_denied(failing(2, DeniedError("403")), clock)
     store.put_if("HEAD", b"new", ABSENT)
     assert (bucket.objects["HEAD"][0], clock.waits) == (b"new", [1, 2])
     for error in (StoreAwayError("500"), StoreError("400"), PreconditionError("412")):
@@ -142,31 +140,31 @@ def test_a_conditional_write_is_sent_again_only_where_the_key_was_refused() -> N
     assert clock.waits == [1, 2]
 
 
-def test_a_right_to_delete_that_is_missing_is_not_hoped_for() -> None:
+def test_a_refused_delete_is_not_retried() -> None:
     clock = FakeClock()
-    _, store = patient(failing(1, DeniedError("403")), clock)
+    _, store = retrying_denied(failing(1, DeniedError("403")), clock)
     with pytest.raises(DeniedError):
         store.delete(["a"])
     assert clock.waits == []
 
 
-def test_waits_grow_and_end_with_the_budget() -> None:
+def test_delays_grow_until_the_timeout() -> None:
     clock = FakeClock()
     bucket, store = opened(failing(1000), clock)
-    with pytest.raises(StoreAwayError, match=r"is away \(given up after 10 tries in 55 s\)"):
+    with pytest.raises(StoreAwayError, match=r"is unavailable \(given up after 10 tries in 55 s\)"):
         store.get("a")
     assert clock.waits == [1, 2, 4, 8, 8, 8, 8, 8, 8]
     assert len(bucket.requests) == 10
 
 
-def test_the_servers_wish_is_obeyed() -> None:
+def test_a_delay_requested_by_the_server_is_obeyed() -> None:
     clock = FakeClock()
     _, store = opened(failing(1, StoreAwayError("later", 33)), clock)
     assert store.get("a").body == b"a"
     assert clock.waits == [33]
 
 
-def test_a_wish_beyond_the_budget_ends_it_at_once() -> None:
+def test_a_requested_delay_beyond_the_timeout_ends_the_retries() -> None:
     clock = FakeClock()
     _, store = opened(failing(1, StoreAwayError("much later", 61)), clock)
     with pytest.raises(StoreAwayError, match="much later") as caught:
@@ -175,7 +173,7 @@ def test_a_wish_beyond_the_budget_ends_it_at_once() -> None:
     assert caught.value.retry_after == 61
 
 
-def test_a_stop_cuts_the_wait_short_and_nothing_is_tried_again() -> None:
+def test_a_stop_ends_the_wait_and_the_retries() -> None:
     clock = FakeClock(stop_after=2)
     bucket, store = opened(failing(1000), clock)
     with pytest.raises(StoreAwayError):
@@ -183,24 +181,24 @@ def test_a_stop_cuts_the_wait_short_and_nothing_is_tried_again() -> None:
     assert len(bucket.requests) == 2
 
 
-def test_each_setback_is_told() -> None:
-    told: list[RetryEvent] = []
+def test_each_retry_is_reported() -> None:
+    events: list[RetryEvent] = []
     bucket = MemoryBucket()
     bucket.fault = failing(2)
-    assert list(RetryingStore(bucket.below(""), FakeClock(), BACKOFF, told.append).list("")) == []
-    assert [(each.failures, each.delay) for each in told] == [(1, 1), (2, 2)]
+    assert list(RetryingStore(bucket.below(""), FakeClock(), BACKOFF, events.append).list("")) == []
+    assert [(each.failures, each.delay) for each in events] == [(1, 1), (2, 2)]
 
 
-def test_a_list_goes_on_where_it_broke() -> None:
+def test_a_listing_continues_after_its_last_key() -> None:
     class Paged:
-        """Gives one key, then breaks, each time."""
+        """Yields one key of each listing, then fails."""
 
         def __init__(self, inner: Store) -> None:
             self.inner = inner
-            self.asked: list[str] = []
+            self.starts: list[str] = []
 
         def list(self, prefix: str, after: str = "") -> object:
-            self.asked.append(after)
+            self.starts.append(after)
             for each in self.inner.list(prefix, after):
                 yield each
                 raise AWAY
@@ -208,13 +206,13 @@ def test_a_list_goes_on_where_it_broke() -> None:
     paged = Paged(opened(failing(0), FakeClock())[0].below(""))
     store = RetryingStore(paged, FakeClock(), BACKOFF)  # type: ignore[arg-type]
     assert [each.key for each in store.list("")] == ["a", "b", "c"]
-    assert paged.asked == ["", "a", "b", "c"]
+    assert paged.starts == ["", "a", "b", "c"]
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0, 1e6))
-def test_a_pause_is_never_shorter_than_wished_nor_longer_than_it_need_be(
-    failures: int, jitter: float, wish: float
+def test_a_delay_is_never_shorter_than_requested_nor_longer_than_necessary(
+    failures: int, jitter: float, requested: float
 ) -> None:
-    pause = BACKOFF.delay(failures, jitter, wish)
-    assert wish <= pause <= max(wish, BACKOFF.max_delay)
-    assert pause >= BACKOFF.initial_delay / 2
+    delay = BACKOFF.delay(failures, jitter, requested)
+    assert requested <= delay <= max(requested, BACKOFF.max_delay)
+    assert delay >= BACKOFF.initial_delay / 2

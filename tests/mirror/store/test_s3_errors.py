@@ -1,4 +1,4 @@
-"""Each refusal is an error of the right kind with words that a person can act on."""
+"""Each refusal becomes an error of the right class, with a message that says what to do."""
 
 import pytest
 
@@ -17,13 +17,15 @@ from reconcile.mirror.store.s3_errors import (
     error_of_response,
 )
 
-ASKED = RequestContext(StoreLocation("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD")
+CONTEXT = RequestContext(
+    StoreLocation("https://s3.example", "work"), "s3:GetObject", "team/one/HEAD"
+)
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind", "words"),
     [
-        (404, "NoSuchKey", MissingObjectError, "no object work/team/one/HEAD"),
+        (404, "NoSuchKey", MissingObjectError, "object work/team/one/HEAD does not exist"),
         (404, "NoSuchBucket", StoreError, "no bucket work at https://s3.example: create it"),
         (404, "", StoreError, "does not speak S3"),
         (400, "InvalidBucketName", StoreError, "correct S3_BUCKET"),
@@ -35,42 +37,47 @@ ASKED = RequestContext(StoreLocation("https://s3.example", "work"), "s3:GetObjec
         (401, "", DeniedError, "HTTP 401"),
         (403, "RequestTimeTooSkewed", StoreAwayError, "behind the store's"),
         (400, "AuthorizationHeaderMalformed", StoreError, "correct S3_REGION"),
-        (301, "PermanentRedirect", StoreError, "is in another region, requests were made for us-"),
+        (
+            301,
+            "PermanentRedirect",
+            StoreError,
+            "is in another region, but the request was signed for us-",
+        ),
         (403, "QuotaExceeded", StoreError, "raise the quota"),
-        (507, "", StoreError, "no room left in work"),
-        (412, "PreconditionFailed", PreconditionError, "no longer what it was"),
-        (412, "", PreconditionError, "no longer what it was"),
+        (507, "", StoreError, "no space left in work"),
+        (412, "PreconditionFailed", PreconditionError, "team/one/HEAD has changed"),
+        (412, "", PreconditionError, "team/one/HEAD has changed"),
         (409, "ConditionalRequestConflict", StoreAwayError, "another write"),
-        (400, "BadDigest", StoreAwayError, "not what was sent"),
-        (400, "XAmzContentSHA256Mismatch", StoreAwayError, "not what was sent"),
+        (400, "BadDigest", StoreAwayError, "other bytes than were sent"),
+        (400, "XAmzContentSHA256Mismatch", StoreAwayError, "other bytes than were sent"),
         (400, "RequestTimeout", StoreAwayError, "RequestTimeout"),
         (503, "SlowDown", StoreAwayError, "SlowDown"),
         (429, "", StoreAwayError, "HTTP 429"),
         (500, "InternalError", StoreAwayError, "failed at"),
         (502, "", StoreAwayError, "HTTP 502"),
-        (501, "NotImplemented", UnknownFunctionError, "no such function"),
+        (501, "NotImplemented", UnknownFunctionError, "does not implement s3:GetObject"),
         (400, "Odd", StoreError, "HTTP 400, Odd: because"),
     ],
 )
-def test_a_refusal_has_its_kind_and_words(
+def test_a_refusal_has_its_class_and_message(
     status: int, code: str, kind: type[StoreError], words: str
 ) -> None:
     error = error_of_response(
-        ErrorResponse(status, code, "because" if code else "", skew=-1000), ASKED
+        ErrorResponse(status, code, "because" if code else "", skew=-1000), CONTEXT
     )
     assert type(error) is kind
     assert words in str(error)
 
 
-def test_the_servers_wish_is_kept_and_said() -> None:
-    error = error_of_response(ErrorResponse(503, "SlowDown", "", retry_after=7.5), ASKED)
+def test_the_delay_that_the_server_requests_is_kept_and_reported() -> None:
+    error = error_of_response(ErrorResponse(503, "SlowDown", "", retry_after=7.5), CONTEXT)
     assert isinstance(error, StoreAwayError)
     assert error.retry_after == 7.5
-    assert "asked again in 7.5 s" in str(error)
+    assert "retry after 7.5 s" in str(error)
 
 
-def test_the_right_region_is_named_where_the_server_knows_it() -> None:
+def test_the_region_of_the_bucket_is_named_if_the_server_sends_it() -> None:
     error = error_of_response(
-        ErrorResponse(301, "PermanentRedirect", "", region="eu-west-1"), ASKED
+        ErrorResponse(301, "PermanentRedirect", "", region="eu-west-1"), CONTEXT
     )
     assert "the bucket work is in eu-west-1" in str(error)

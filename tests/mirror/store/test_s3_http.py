@@ -1,4 +1,4 @@
-"""What really goes over the wire."""
+"""Requests as a server receives them, and what the client makes of the responses."""
 
 import hashlib
 import socket
@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
 from reconcile.mirror.store.config import AccessKeys, AddressingStyle, StoreLocation, Timeouts
-from reconcile.mirror.store.credentials import StaticCredentials
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
 from tests.controlplane import ports
 from tests.s3 import recorder
+from tests.s3.access import StaticCredentials
 from tests.s3.recorder import PreparedResponse, Recorder
 
 KEYS = StaticCredentials(AccessKeys("AKIAPUBLIC", "very-secret", "session-token"))
@@ -33,7 +33,9 @@ def store(wire: Recorder) -> S3Store:
     return S3Store(StoreLocation(wire.url, "bucket", "team/one/"), KEYS)
 
 
-def test_a_condition_is_a_header_and_no_metadata(wire: Recorder, store: S3Store) -> None:
+def test_a_condition_is_a_signed_header_without_quotes_and_not_metadata(
+    wire: Recorder, store: S3Store
+) -> None:
     assert store.put_if("HEAD", b"body", "abc") == "0123"
     store.put_if("HEAD", b"body", ABSENT)
     with_etag, absent = wire.received
@@ -46,9 +48,7 @@ def test_a_condition_is_a_header_and_no_metadata(wire: Recorder, store: S3Store)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
-def test_no_request_is_repeated_by_the_client_itself(
-    wire: Recorder, store: S3Store, status: int
-) -> None:
+def test_the_client_retries_no_request(wire: Recorder, store: S3Store, status: int) -> None:
     wire.answer = lambda _: PreparedResponse(status, {"Retry-After": "7"})
     with pytest.raises(StoreAwayError) as caught:
         store.put_if("HEAD", b"body", ABSENT)
@@ -58,9 +58,7 @@ def test_no_request_is_repeated_by_the_client_itself(
     assert [each.method for each in wire.received] == ["PUT", "GET"]
 
 
-def test_a_body_is_sent_whole_with_the_digest_that_was_given(
-    wire: Recorder, store: S3Store
-) -> None:
+def test_a_body_is_sent_completely_with_the_given_digest(wire: Recorder, store: S3Store) -> None:
     parts = [b"a" * 100, b"b" * (1 << 20), b"", b"c"]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()
     store.put("packs/one.tar", parts, digest)
@@ -71,7 +69,7 @@ def test_a_body_is_sent_whole_with_the_digest_that_was_given(
     assert received.headers["x-amz-security-token"] == "session-token"
 
 
-def test_the_bucket_stands_in_the_host_where_that_is_wanted(wire: Recorder) -> None:
+def test_the_style_decides_whether_the_bucket_is_in_the_host(wire: Recorder) -> None:
     where = StoreLocation(
         wire.url.replace("127.0.0.1", "localhost"), "bucket", style=AddressingStyle.PATH
     )
@@ -97,23 +95,19 @@ def test_a_proxy_of_the_environment_is_not_used(
     assert len(wire.received) == 1
 
 
-def test_what_was_compressed_by_somebody_comes_as_it_is_stored(
-    wire: Recorder, store: S3Store
-) -> None:
+def test_a_compressed_body_is_not_decoded(wire: Recorder, store: S3Store) -> None:
     wire.answer = lambda _: PreparedResponse(
         headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip"
     )
     assert store.get("key").body == b"\x1f\x8bno gzip"
 
 
-def test_a_server_that_knows_no_ranges_is_understood(wire: Recorder, store: S3Store) -> None:
+def test_a_server_without_ranges_is_supported(wire: Recorder, store: S3Store) -> None:
     wire.answer = lambda _: PreparedResponse(body=b"0123456789")
     assert store.get_range("key", 3, 4) == b"3456"
 
 
-def test_an_answer_that_is_not_s3s_is_told_from_a_missing_object(
-    wire: Recorder, store: S3Store
-) -> None:
+def test_a_404_of_another_server_is_not_a_missing_object(wire: Recorder, store: S3Store) -> None:
     wire.answer = lambda _: PreparedResponse(
         404, {"Content-Type": "text/html"}, b"<html>nothing here"
     )
@@ -125,8 +119,8 @@ def test_an_answer_that_is_not_s3s_is_told_from_a_missing_object(
 def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
     wire: Recorder, store: S3Store
 ) -> None:
-    said = b"<Error><Code>Odd</Code><Message>you said very-secret session-token</Message></Error>"
-    wire.answer = lambda _: PreparedResponse(403, {"Content-Type": "application/xml"}, said)
+    body = b"<Error><Code>Odd</Code><Message>got very-secret session-token</Message></Error>"
+    wire.answer = lambda _: PreparedResponse(403, {"Content-Type": "application/xml"}, body)
     with pytest.raises(DeniedError) as caught:
         store.get("HEAD")
     assert "Odd" in str(caught.value)
@@ -135,12 +129,10 @@ def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
     assert "very-secret" not in repr(KEYS)
 
 
-def test_a_server_without_deletes_of_many_is_asked_for_one_after_the_other(
-    wire: Recorder, store: S3Store
-) -> None:
-    said = b"<Error><Code>NotImplemented</Code></Error>"
+def test_without_multi_object_delete_each_object_is_deleted(wire: Recorder, store: S3Store) -> None:
+    body = b"<Error><Code>NotImplemented</Code></Error>"
     wire.answer = lambda asked: (
-        PreparedResponse(501, body=said) if asked.method == "POST" else PreparedResponse(204)
+        PreparedResponse(501, body=body) if asked.method == "POST" else PreparedResponse(204)
     )
     store.delete(["a", "b"])
     store.delete(["c"])
@@ -152,24 +144,24 @@ def test_a_server_without_deletes_of_many_is_asked_for_one_after_the_other(
     ]
 
 
-def test_nobody_listening_is_said_with_the_address() -> None:
+def test_a_refused_connection_is_reported_with_the_address() -> None:
     [port] = ports.free(1)
     store = S3Store(StoreLocation(f"http://127.0.0.1:{port}", "bucket"), KEYS)
-    with pytest.raises(StoreAwayError, match=f"nobody answers at http://127.0.0.1:{port}: Conn"):
+    with pytest.raises(StoreAwayError, match=f"cannot connect to http://127.0.0.1:{port}: Conn"):
         store.get("HEAD")
 
 
-def test_a_name_that_does_not_exist_is_said() -> None:
+def test_a_name_that_cannot_be_resolved_is_reported() -> None:
     store = S3Store(StoreLocation("http://store.invalid", "bucket"), KEYS)
     with pytest.raises(StoreAwayError, match=r"store\.invalid cannot be resolved"):
         store.get("HEAD")
 
 
-def test_a_silent_server_is_given_up() -> None:
+def test_a_server_that_sends_nothing_is_a_timeout() -> None:
     with socket.create_server(("127.0.0.1", ports.free(1)[0])) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         store = S3Store(StoreLocation(url, "bucket", timeouts=Timeouts(connect=5, read=0.05)), KEYS)
-        with pytest.raises(StoreAwayError, match=r"said nothing for 0\.05 s"):
+        with pytest.raises(StoreAwayError, match=r"no data from .* for 0\.05 s"):
             store.get("HEAD")
 
 
@@ -188,19 +180,21 @@ def secured(authority: trustme.CA) -> Iterator[Recorder]:
         yield running
 
 
-def test_a_custom_authority_is_trusted_where_it_is_given(secured: Recorder, tmp_path: Path) -> None:
+def test_a_given_certificate_authority_is_trusted(secured: Recorder, tmp_path: Path) -> None:
     where = StoreLocation(secured.url, "bucket", ca_file=str(tmp_path / "ca.pem"))
     assert S3Store(where, KEYS).put_if("HEAD", b"", ABSENT) == "0123"
 
 
-def test_an_unknown_authority_is_an_error_at_once(secured: Recorder) -> None:
-    with pytest.raises(StoreError, match=r"not trusted.*the public authorities") as caught:
+def test_an_unknown_certificate_authority_is_a_permanent_error(secured: Recorder) -> None:
+    with pytest.raises(
+        StoreError, match=r"not trusted.*the public certificate authorities"
+    ) as caught:
         S3Store(StoreLocation(secured.url, "bucket"), KEYS).get("HEAD")
     assert not isinstance(caught.value, StoreAwayError)
     assert secured.received == []
 
 
-def test_tls_to_a_server_without_is_an_error_at_once(wire: Recorder) -> None:
+def test_a_server_without_tls_is_a_permanent_error(wire: Recorder) -> None:
     where = StoreLocation(wire.url.replace("http:", "https:"), "bucket")
     with pytest.raises(StoreError, match="write http:// if that is intended") as caught:
         S3Store(where, KEYS).get("HEAD")

@@ -1,4 +1,4 @@
-"""The pod's token becomes keys, in good time and again and again."""
+"""The pod's token is exchanged for keys, which are renewed before they expire."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ START = 1_700_000_000.0
 
 @dataclass(slots=True)
 class Sts:
-    """Gives keys that hold for an hour from `now` on, numbered."""
+    """Issues numbered keys that expire an hour after `now`."""
 
     now: float = START
-    given: int = 0
+    issued: int = 0
 
     def __call__(self, _received: Received) -> PreparedResponse:
-        self.given += 1
-        ends = datetime.fromtimestamp(self.now + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.issued += 1
+        expiration = datetime.fromtimestamp(self.now + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = (
             '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
             "<AssumeRoleWithWebIdentityResult><Credentials>"
-            f"<AccessKeyId>access-{self.given}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
-            f"<SessionToken>t</SessionToken><Expiration>{ends}</Expiration>"
+            f"<AccessKeyId>access-{self.issued}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+            f"<SessionToken>t</SessionToken><Expiration>{expiration}</Expiration>"
             "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
         )
         return PreparedResponse(body=body.encode())
@@ -79,7 +79,7 @@ def test_the_token_is_exchanged_once_for_many_requests(
     assert "jwt" not in received.path
 
 
-def test_keys_are_renewed_before_they_end_with_the_token_of_then(
+def test_keys_are_renewed_before_they_expire_with_the_current_token(
     identity: WebIdentityCredentials, server: Recorder, sts: Sts, token: Path
 ) -> None:
     identity.get_keys()
@@ -91,45 +91,45 @@ def test_keys_are_renewed_before_they_end_with_the_token_of_then(
     assert "jwt-two" in server.received[1].body.decode()
 
 
-def test_refused_keys_are_exchanged_at_once_but_only_once(
+def test_refused_keys_are_renewed_at_once_but_only_once(
     identity: WebIdentityCredentials, sts: Sts
 ) -> None:
     refused = identity.get_keys()
     assert identity.refresh(refused).access_key == "access-2"
     assert identity.refresh(refused).access_key == "access-2"
-    assert sts.given == 2
+    assert sts.issued == 2
 
 
-def test_while_sts_is_away_keys_that_still_hold_are_used(
+def test_while_sts_is_unavailable_the_current_keys_are_used_until_they_expire(
     identity: WebIdentityCredentials, server: Recorder, sts: Sts
 ) -> None:
-    held = identity.get_keys()
+    current = identity.get_keys()
     server.answer = lambda _: PreparedResponse(503)
     sts.now += 3600 - 10
-    assert identity.get_keys() == held
+    assert identity.get_keys() == current
     sts.now += 11
     with pytest.raises(StoreAwayError, match=r"AssumeRoleWithWebIdentity\) failed: HTTP 503"):
         identity.get_keys()
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "message"),
     [
-        ("AccessDenied", "does not let this pod be arn:aws:iam::1:role/sessions: HTTP 403"),
+        ("AccessDenied", "does not let this pod assume arn:aws:iam::1:role/sessions: HTTP 403"),
         ("ExpiredTokenException", "has expired"),
     ],
 )
-def test_a_refusal_says_what_to_look_at(
-    identity: WebIdentityCredentials, server: Recorder, code: str, words: str
+def test_a_refusal_says_what_to_check(
+    identity: WebIdentityCredentials, server: Recorder, code: str, message: str
 ) -> None:
-    said = f"<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
-    server.answer = lambda _: PreparedResponse(403, body=said.encode())
-    with pytest.raises(DeniedError, match=words) as caught:
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
+    server.answer = lambda _: PreparedResponse(403, body=body.encode())
+    with pytest.raises(DeniedError, match=message) as caught:
         identity.get_keys()
     assert "jwt-one" not in str(caught.value)
 
 
-def test_a_token_that_is_not_there_or_empty_is_named(
+def test_a_missing_or_empty_token_is_reported(
     identity: WebIdentityCredentials, token: Path
 ) -> None:
     token.write_text("")
@@ -140,7 +140,7 @@ def test_a_token_that_is_not_there_or_empty_is_named(
         identity.get_keys()
 
 
-def test_nonsense_from_sts_is_asked_for_again(
+def test_an_invalid_response_of_sts_can_be_retried(
     identity: WebIdentityCredentials, server: Recorder
 ) -> None:
     server.answer = lambda _: PreparedResponse(body=b"<html>")
@@ -148,17 +148,17 @@ def test_nonsense_from_sts_is_asked_for_again(
         identity.get_keys()
 
 
-def test_an_sts_that_nobody_runs_is_said(token: Path) -> None:
+def test_an_sts_that_does_not_run_is_reported(token: Path) -> None:
     [port] = ports.free(1)
     role = WebIdentityRole(token, "", "fix-login")
     identity = WebIdentityCredentials(
         role, StoreLocation(f"http://127.0.0.1:{port}", "x"), lambda: START
     )
-    with pytest.raises(StoreAwayError, match="nobody answers"):
+    with pytest.raises(StoreAwayError, match="cannot connect to"):
         identity.get_keys()
 
 
-def test_a_store_works_with_keys_from_a_whole_sts(moto_server: S3Server, token: Path) -> None:
+def test_a_store_works_with_keys_from_a_real_sts(moto_server: S3Server, token: Path) -> None:
     where = moto_server.location(buckets.fresh(moto_server))
     role = WebIdentityRole(token, "arn:aws:iam::123456789012:role/sessions", "fix-login")
     identity = WebIdentityCredentials(role, where, lambda: datetime.now(UTC).timestamp())
