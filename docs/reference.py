@@ -33,10 +33,10 @@ prints them as JSON Schema. All kinds have `apiVersion: {API_VERSION}`.
 | `SessionDefaults` | `defaults.yaml`: for all sessions |
 | `Policy` | `policy.yaml`: the installation's id, namespaces, budgets, approvals, masks |
 
-A file of sessions may hold several documents. Settings are laid over each other: built-in,
+A file of sessions may hold several documents. Settings are merged in this order: built-in,
 `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by entry, lists are
 replaced, and `null` means "not set here". A session that was exported with
-`kubectl get agenticsession -o yaml` is accepted as it is: what the server has set is left aside,
+`kubectl get agenticsession -o yaml` is accepted as it is: what the server has set is ignored,
 and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means
 `state: Stopped` unless the file sets `state`.
 """

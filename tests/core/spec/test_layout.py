@@ -36,27 +36,28 @@ def test_the_path_tells_what_a_file_is_for(path, role):
     [
         (
             "x.yaml",
-            "x.yaml: is not read here: sessions belong in a folder named like their namespace",
+            "x.yaml: is not read here: "
+            + "sessions belong in a folder with the name of their namespace",
         ),
         (
             "policy.yml",
             (
                 "policy.yml: is not read here: "
-                "sessions belong in a folder named like their namespace"
+                "sessions belong in a folder with the name of their namespace"
                 "; did you mean `policy.yaml`?"
             ),
         ),
         (
             "Team_A/x.yaml",
             (
-                "Team_A/x.yaml: the folder `Team_A` is no namespace: "
+                "Team_A/x.yaml: the folder `Team_A` is not a namespace: "
                 "the name must be lower-case letters, digits and `-`"
             ),
         ),
         (
             "a" * 64 + "/x.yaml",
             (
-                f"{'a' * 64}/x.yaml: the folder `{'a' * 57}...` is no namespace: "
+                f"{'a' * 64}/x.yaml: the folder `{'a' * 57}...` is not a namespace: "
                 "the name is longer than 63 characters"
             ),
         ),

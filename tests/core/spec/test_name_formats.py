@@ -9,7 +9,7 @@ KUBERNETES = "is reserved for Kubernetes"
 KEY = "must be a name such as `team` or `example.com/team`"
 NAME = (
     "must be lower-case letters, digits and `-`, at most 55 of them: "
-    "the session's Service is called `session-<name>`, and Kubernetes takes 63"
+    "the session's Service is called `session-<name>`, and Kubernetes allows 63"
 )
 
 

@@ -6,7 +6,7 @@ from reconcile.core.model import Origin, SessionId, SessionState
 from reconcile.core.spec.parse import InvalidFile, parse_file
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
-EMPTY = "has no document: delete the file if nothing is to be declared here"
+EMPTY = "has no document: delete the file if it should not declare anything"
 EXPORTED = """\
 apiVersion: vteam.ambient-code/v1alpha1
 kind: AgenticSession
@@ -85,7 +85,7 @@ def test_a_session_exported_from_the_platform_is_accepted_as_it_is():
         "ambient-code.io/runner-sa": "ambient-session-agentic-session-1760000000",
     }
     assert warnings(EXPORTED) == [
-        "team-a/x.yaml:34:3: spec.project: has no effect here: it is the platform's own",
+        "team-a/x.yaml:34:3: spec.project: has no effect here: only the platform uses it",
         "team-a/x.yaml:41:5: spec.userContext.groups: is accepted, but has no effect yet",
     ]
 

@@ -7,7 +7,7 @@ from tests.core.spec.documents import problems, session, warnings
 DURATION = "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
 QUANTITY = "must be a quantity such as 500m, 2 or 8Gi"
 IMAGE = "must be an image reference such as quay.io/team/runner:1.2"
-BANDWIDTH = "must be bytes a second, at least 100kB, such as 20MiB"
+BANDWIDTH = "must be bytes per second, at least 100kB, such as 20MiB"
 BUCKET = "must be a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`"
 VARIABLE = "must be letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`"
 ENDPOINT = "must be a URL such as https://s3.example.com:9000, without user, password and query"
@@ -190,7 +190,7 @@ def test_the_messages_never_repeat_a_value():
         (
             f"initialPrompt: {'ü' * 60001}",
             "initialPrompt",
-            "is longer than 120000 bytes, more than a process can be given",
+            "is longer than 120000 bytes, more than a process accepts in a variable",
         ),
         ("state: stopped", "state", "must be Running or Stopped; did you mean `Stopped`?"),
         ("state: 7", "state", "must be Running or Stopped, not a number: quote it"),
@@ -236,7 +236,7 @@ def test_a_field_without_effect_yet_is_warned_about(spec, field):
 @pytest.mark.parametrize("field", ["project", "mainRepoName", "mainRepoIndex"])
 def test_the_platforms_own_fields_are_warned_about(field):
     assert warnings(session(f"{field}: 1")) == [
-        f"team-a/x.yaml:6:3: spec.{field}: has no effect here: it is the platform's own"
+        f"team-a/x.yaml:6:3: spec.{field}: has no effect here: only the platform uses it"
     ]
 
 

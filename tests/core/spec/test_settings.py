@@ -25,7 +25,7 @@ def test_the_platforms_project_settings_are_accepted_with_warnings():
     text = document("ProjectSettings", spec)
     assert problems(text, "team-a/project.yaml") == []
     assert warnings(text, "team-a/project.yaml") == [
-        f"team-a/project.yaml:{line}:3: spec.{field}: has no effect here: it is the platform's own"
+        f"team-a/project.yaml:{line}:3: spec.{field}: has no effect here: only the platform uses it"
         for line, field in ((4, "groupAccess"), (5, "runnerSecretsName"), (6, "repositories"))
     ]
 

@@ -17,10 +17,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
     assert found.broken == {SessionId("team-a", "fix-login")}
     assert found.unreadable == {"team-a"}
     assert [str(problem) for problem in found.problems] == [
-        (
-            "team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: "
-            "is more than the limit that holds here"
-        )
+        ("team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: is more than the limit")
     ]
 
 
@@ -35,7 +32,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
         (
             "storage: {mode: custom, sharedSecretName: ours}\nmirror: {image: m}",
             "storage.secretName",
-            "is missing: `mode: custom` needs a Secret of one's own; the shared one is not used",
+            "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
         ),
         (
             "storage: {mode: custom, secretName: a, sharedSecretName: a}\nmirror: {image: m}",
@@ -45,12 +42,12 @@ def test_a_request_above_the_limit_that_holds_is_refused():
         (
             "storage: {mode: shared, sharedSecretName: ours}",
             "mirror.image",
-            "is missing: a workspace that is kept needs the image with `reconcile-mirror`",
+            "is missing: a stored workspace needs the image with `reconcile-mirror`",
         ),
         (
             "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m, port: 8001}",
             "mirror.port",
-            "is the runner's port, too: choose another one",
+            "is also the runner's port: choose another one",
         ),
         (
             (
@@ -58,7 +55,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
                 "mirror: {image: m, resources: {requests: {memory: 1Gi}}}"
             ),
             "mirror.resources.requests.memory",
-            "is more than the limit that holds here",
+            "is more than the limit",
         ),
     ],
 )
@@ -111,7 +108,8 @@ def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, me
         "storage: {mode: shared, sharedSecretName: ours}\n"
         f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
     )
-    text = f"is {files}: a workspace of so many may need {128 + -(-files * 3 // 2048)}Mi of memory"
+    needed = f"{128 + -(-files * 3 // 2048)}Mi"
+    text = f"is {files}: a workspace with so many files may need {needed} of memory"
     line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
     found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
     assert found == [line] * warned
