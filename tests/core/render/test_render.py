@@ -75,9 +75,12 @@ def test_problems_of_all_templates_are_said_at_once():
             "a: 1\nb: 1\n{{ 'c: 1' }}\nd: \x01",
             "a.yaml.j2:4:1: has a control character (U+0001): remove it (line 4 of what it prints)",
         ),
-        (config() + "---\n" + config(), "7:1: prints a second object: one template makes one"),
-        ("- a\n", "1:1: prints no object: a mapping with apiVersion, kind and metadata"),
-        ("text", "1:1: prints no object"),
+        (
+            config() + "---\n" + config(),
+            "7:1: prints a second object: a template must create only one",
+        ),
+        ("- a\n", "1:1: does not print an object: it must be a mapping with apiVersion, kind"),
+        ("text", "1:1: does not print an object"),
     ],
 )
 def test_what_is_no_object_is_said_with_its_line(text, message):
@@ -97,14 +100,15 @@ def test_lines_are_found_through_loops_and_conditions():
 def test_two_templates_cannot_make_one_object():
     (problem,) = problems({"a.yaml.j2": config(), "b.yaml.j2": config()})
     assert problem == (
-        "b.yaml.j2: metadata.name: makes ConfigMap team-a/fix-x, which a.yaml.j2 makes already; "
+        "b.yaml.j2: metadata.name: "
+        "creates ConfigMap team-a/fix-x, which a.yaml.j2 already creates; "
         "session team-a/fix"
     )
 
 
 def test_no_template_can_take_the_records_place():
     (problem,) = problems(of(config(name="session-fix")))
-    assert "makes ConfigMap team-a/session-fix, which (record) makes already" in problem
+    assert "creates ConfigMap team-a/session-fix, which (record) already creates" in problem
 
 
 @pytest.mark.parametrize(
@@ -127,13 +131,13 @@ def test_no_template_can_take_the_records_place():
             "metadata.name: must be `fix`, begin with `fix-` or end with `-fix`",
         ),
         (config(name="fixed"), "metadata.name: must be `fix`, begin with"),
-        (config(name="Fix-"), "metadata.name: is no name for it: dots and lower-case letters"),
+        (config(name="Fix-"), "metadata.name: must contain only dots, lower-case letters"),
         (
             config(name="fix-" + "x" * 250),
-            "metadata.name: has 254 characters, and 253 are possible",
+            "metadata.name: has 254 characters, but at most 253 are allowed",
         ),
         (config(name="reconcile-inventory-fix"), "metadata.name: names that begin with"),
-        (config() + "status: {}", "status: is the cluster's to write: remove it"),
+        (config() + "status: {}", "status: is written by the cluster: remove it"),
     ],
 )
 def test_what_is_wrong_with_an_object_is_said(text, message):
@@ -143,9 +147,9 @@ def test_what_is_wrong_with_an_object_is_said(text, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fix-" + "x" * 60, "has 64 characters, and 63 are possible: use `| truncate_name`"),
-        ("fix.a-fix", "is no name for it: a letter first, then lower-case letters"),
-        ("1-fix", "is no name for it: a letter first"),
+        ("fix-" + "x" * 60, "has 64 characters, but at most 63 are allowed: use `| truncate_name`"),
+        ("fix.a-fix", "must begin with a letter and contain only lower-case letters"),
+        ("1-fix", "must begin with a letter"),
     ],
 )
 def test_a_services_name_is_a_dns_label(name, message):
@@ -163,14 +167,14 @@ def test_these_names_belong_to_the_session(name):
 def test_no_session_owns_what_belongs_to_the_cluster(kind):
     text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
     (problem,) = problems(of(text))
-    assert f"kind: a {kind} belongs to the whole cluster: no session can own one" in problem
+    assert f"kind: a {kind} is cluster-scoped: a session cannot own it" in problem
 
 
 @pytest.mark.parametrize("kind", ["Event", "Lease", "TokenRequest", "PodList", "Endpoints"])
 def test_what_the_cluster_writes_is_not_declared(kind):
     text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
     (problem,) = problems(of(text))
-    assert f"kind: a {kind} is not an object that can be kept as declared" in problem
+    assert f"kind: a {kind} is not an object that is stored as declared" in problem
 
 
 @pytest.mark.parametrize(
@@ -179,13 +183,13 @@ def test_what_the_cluster_writes_is_not_declared(kind):
 def test_what_the_reconciler_or_the_server_sets_is_refused(field):
     text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {field}: x\n"
     (problem,) = problems(of(text))
-    assert f"a.yaml.j2:5:1: metadata.{field}: is not a template's to set: remove it" in problem
+    assert f"a.yaml.j2:5:1: metadata.{field}: may not be set by a template: remove it" in problem
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("namespace: other", "metadata.namespace: must be the session's, team-a: leave it out"),
+        ("namespace: other", "metadata.namespace: must be the session's, team-a: remove it"),
         ("namespace: 1", "metadata.namespace: must be the session's"),
         ("labels: []", "metadata.labels: must be a mapping"),
         ("labels: {a: 1}", "metadata.labels.a: must be text: use `| quote`"),

@@ -131,7 +131,7 @@ def test_what_is_not_there_is_named_with_what_is(text, message):
         ("{{ ['a'] | map('replace') | list }}", "TypeError: "),
         ("{{ session.name() }}", "TypeError: "),
         ("{{ (1 if false) | tojson }}", "has no value: an `if` without `else`"),
-        ("{{ 'a' | indent(41) }}", "indents by 41: 0 to 40 blanks are possible"),
+        ("{{ 'a' | indent(41) }}", "indents by 41: 0 to 40 spaces are allowed"),
     ],
 )
 def test_misuse_is_said_with_its_line(text, message):

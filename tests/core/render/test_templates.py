@@ -61,7 +61,7 @@ def test_what_cannot_be_compiled_is_a_problem_and_no_crash(text):
 
 def test_a_template_file_has_a_limit():
     (problem,) = wrong("x" * (MAX_CHARACTERS + 1))
-    assert problem.startswith(f"a.yaml.j2: is too large: {MAX_CHARACTERS + 1} characters, and ")
+    assert problem.startswith(f"a.yaml.j2: is too large: {MAX_CHARACTERS + 1} characters, but ")
 
 
 def test_a_broken_file_leaves_no_session_usable():
