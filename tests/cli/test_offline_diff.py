@@ -73,7 +73,7 @@ def test_a_commit_is_compared_with_the_one_before(history, reported):
     assert report.digest == compute_plan_digest(report.plan)
     assert report.plan.revision == history.repository.git("rev-parse", "HEAD")
     assert report.baseline.name == "HEAD~1"
-    assert report.against.revision == history.repository.git("rev-parse", "HEAD~1")
+    assert report.baseline.revision == history.repository.git("rev-parse", "HEAD~1")
     assert report.folder == "desired"
 
 
@@ -101,7 +101,8 @@ def test_no_kubeconfig_and_no_network_are_needed(history, monkeypatch):
 
 def test_the_library_for_clusters_is_not_even_loaded(history):
     program = (
-        "import sys; from reconcile.cli.main import run_reconcile_cli; code = run_reconcile_cli(sys.argv[1:]); "
+        "import sys; from reconcile.cli.main import run_reconcile_cli; "
+        "code = run_reconcile_cli(sys.argv[1:]); "
         "found = {'pykube', 'requests', 'minio'} & sys.modules.keys(); sys.exit(f'{code} {found}')"
     )
     command = [sys.executable, "-c", program, "diff", str(history.root), "--against", "HEAD"]

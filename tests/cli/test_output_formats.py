@@ -112,7 +112,7 @@ def test_a_failure_as_a_comment_has_the_marker_and_the_installation_where_it_is_
     nowhere = ["--kubeconfig", "/nowhere/config"]
     failed = tree.run("diff", str(tree.root), *nowhere, "-o", "markdown")
     assert failed.out.startswith("<!-- reconcile diff: default -->\n### reconcile diff failed\n")
-    assert "What would change is not known." in "".join(render(failed.out).prose)
+    assert "The changes could not be determined." in "".join(render(failed.out).prose)
 
 
 def test_names_are_one_line_for_each_changed_object(tree):

@@ -28,7 +28,7 @@ from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 from reconcile.core.report.escape import escape_controls
 from reconcile.core.report.json_output import outcomes_json, problems_json, to_json
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.results import format_outcomes_text
+from reconcile.core.report.results import format_finished_outcomes
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import report
 
@@ -130,7 +130,7 @@ def outputs(new, change, masker):
     findings = Findings((Problem("a.yaml", 1, 2, "spec.x", f"API_TOKEN={new!r}"),))
     outcome = Outcome(change, Status.FAILED, f"is invalid: {json.dumps({'value': new})}")
     yield from every_form(report(plan, findings), masker)
-    yield format_outcomes_text((outcome,), masker)
+    yield format_finished_outcomes((outcome,), masker)
     yield to_json(outcomes_json(plan, (outcome,), findings, masker))
     yield format_problems(findings, masker)
     yield to_json(problems_json(findings, masker))

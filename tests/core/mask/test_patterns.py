@@ -24,7 +24,7 @@ from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.dry_run import AdmissionChange, AlteredObject, RefusedObject, UntriedObject
 from reconcile.core.report.problems import Findings, format_problems
-from reconcile.core.report.results import format_admission, format_outcomes_text
+from reconcile.core.report.results import format_admission, format_finished_outcomes
 from reconcile.core.report.view import LiveCluster, PlanReport
 from tests.core.mask.mask_samples import ORDINARY, SPOKEN, TOKENS
 from tests.core.report.formats import every_form
@@ -87,7 +87,7 @@ def told(report, text):
     yield "\n".join(format_admission(report, Masker()))
     yield format_problems(report.findings, Masker())
     outcomes = [Outcome(change, Status.FAILED, text) for change in report.plan.changes]
-    yield format_outcomes_text(outcomes, Masker())
+    yield format_finished_outcomes(outcomes, Masker())
 
 
 @pytest.mark.parametrize("place", PLACES)

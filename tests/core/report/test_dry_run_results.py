@@ -75,7 +75,7 @@ def test_an_alteration_is_told_field_by_field():
     assert lines(AlteredObject(POD, fields))[1:] == [
         f'{said} changes spec.containers[runner].image: "i:1" \u2192 "mirror/i:1"',
         f'{said} adds spec.containers[proxy].image: "mesh:2"',
-        f"{said} takes away spec.hostNetwork: true",
+        f"{said} removes spec.hostNetwork: true",
         f"{said} adds metadata.annotations[note]",
         "    + two",
         "    + lines",

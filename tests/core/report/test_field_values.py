@@ -26,7 +26,7 @@ def worded(before, after) -> FormattedChange:
         (ABSENT, "a", FormattedChange("+", '"a"')),
         ({"a": 1}, ABSENT, FormattedChange("-", '{"a": 1}')),
         ([1], {"a": 1}, FormattedChange("~", '[1] → {"a": 1}')),
-        ("x", "x", FormattedChange(" ", '"x" stays, but is no longer declared here')),
+        ("x", "x", FormattedChange(" ", '"x" is kept, but no longer declared here')),
         (
             'a"\\\n',
             "a\t",
@@ -106,7 +106,7 @@ def test_of_a_huge_text_only_the_lines_at_the_change_are_compared():
         ValueLine("-", "1000"),
         ValueLine("+", "here"),
     )
-    assert shown[-1] == ValueLine(" ", "… and what follows")
+    assert shown[-1] == ValueLine(" ", "… and further lines")
 
 
 def test_two_changes_far_apart_are_divided():

@@ -127,7 +127,7 @@ def test_a_patch_that_only_adopts_is_a_change_and_no_drift():
     adopted = sample_plans.patch(sample_plans.manifest("Service", "y"), adopts=True)
     shown = comment(adopted)
     assert heading(shown) == "changes in 1 session"
-    assert "adopts it: it carries" in shown
+    assert "adopts the object: an annotation" in shown
 
 
 def test_sessions_that_lose_something_come_first():
@@ -148,7 +148,7 @@ def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
         ),
     )
     shown = format_markdown(sample_plans.report(plan), Masker(), MIN_COMMENT_BYTES)
-    assert "2 of 2 sessions left out: too long for here." in shown
+    assert "2 of 2 sessions omitted: the comment would be too long." in shown
     assert "<details>" not in shown
 
 
@@ -172,7 +172,7 @@ def test_a_failure_says_that_nothing_is_known_and_why():
     found = Findings((Problem("", 0, 0, "", "https://10.0.0.1: connection refused"),))
     shown = format_failure(found, "default", Masker())
     assert shown.splitlines()[:2] == [build_comment_marker("default"), "### reconcile diff failed"]
-    assert "What would change is not known." in shown
+    assert "The changes could not be determined." in shown
     assert "- `https://10.0.0.1: connection refused`" in shown
     assert render(shown).fences == []
 
@@ -184,4 +184,4 @@ def test_of_many_errors_as_many_as_fit_are_listed_and_all_are_counted():
     shown = format_markdown(
         sample_plans.report(sample_plans.EMPTY, wide), Masker(), MIN_COMMENT_BYTES
     )
-    assert "- 99 in all" in shown
+    assert "- 99 in total" in shown

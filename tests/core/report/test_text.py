@@ -28,7 +28,7 @@ from reconcile.core.report.escape import (
 )
 from reconcile.core.report.json_output import plan_json, to_json
 from reconcile.core.report.problems import Findings, format_problem_counts, format_problems
-from reconcile.core.report.results import format_outcome, format_outcomes_text
+from reconcile.core.report.results import format_finished_outcomes, format_outcome
 from reconcile.core.report.status import format_age, format_status
 from reconcile.core.report.summary import format_summary, summarize_plan
 from reconcile.core.report.text import format_plan_text
@@ -101,7 +101,9 @@ def test_errors_never_look_like_nothing_to_do():
         sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker()
     )
     assert "Nothing to do" not in text
-    assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
+    assert (
+        "3 errors and 1 warning in 4 files. The objects that they affect are not changed." in text
+    )
     assert "Nothing to do" in format_plan_text(sample_plans.report(sample_plans.EMPTY), Masker())
 
 
@@ -128,7 +130,7 @@ def test_a_secret_of_one_object_is_hidden_in_the_text_of_another():
 
 def test_an_error_that_quotes_a_secret_is_masked():
     failed = Outcome(Create(sample_plans.pod()), Status.FAILED, 'Invalid value: "hunter22-new"')
-    assert "hunter22" not in format_outcomes_text((failed,), Masker())
+    assert "hunter22" not in format_finished_outcomes((failed,), Masker())
 
 
 def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
@@ -136,11 +138,13 @@ def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
     assert format_outcome(Outcome(kept, Status.FAILED, "boom"), Masker()) == (
         "Pod team-a/x failed: boom"
     )
-    assert "Pod team-a/x failed" in format_outcomes_text((Outcome(kept, Status.FAILED),), Masker())
+    assert "Pod team-a/x failed" in format_finished_outcomes(
+        (Outcome(kept, Status.FAILED),), Masker()
+    )
     unchanged = (Outcome(kept, Status.UNCHANGED),)
-    assert "Pod" not in format_outcomes_text(unchanged, Masker())
+    assert "Pod" not in format_finished_outcomes(unchanged, Masker())
     verbose = TextOptions(verbose=True, colour=True)
-    assert "unchanged\x1b[0m" in format_outcomes_text(unchanged, Masker(), verbose)
+    assert "unchanged\x1b[0m" in format_finished_outcomes(unchanged, Masker(), verbose)
 
 
 def test_findings_are_counted_in_words():

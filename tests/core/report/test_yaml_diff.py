@@ -64,7 +64,7 @@ def test_a_parent_that_is_left_with_nothing_stays_to_say_where():
 def test_a_field_that_is_only_given_up_is_the_same_on_both_sides_and_says_so():
     before, after = sides(change(("metadata", "labels", "x"), "1", "1"))
     assert before == after
-    assert before[-1] == '    x: "1"  # stays, but is no longer declared here'
+    assert before[-1] == '    x: "1"  # is kept, but no longer declared here'
 
 
 def test_a_change_of_type_alone_is_a_change():

@@ -93,7 +93,7 @@ def test_a_text_of_many_lines_says_how_it_begins_and_ends(text, head):
 
 def test_what_steers_a_terminal_is_spelt_out_in_a_long_text_and_said():
     assert lines({"t": "a\tb\n\x1b[2Jc"}) == [
-        "t: |-  # control characters are spelt out",
+        "t: |-  # control characters are escaped",
         "  a\tb",
         "  \\x1b[2Jc",
     ]
