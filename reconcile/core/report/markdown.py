@@ -366,14 +366,14 @@ def _format_sessions(changed: Sequence[SessionView], available_bytes: int) -> It
 
 
 def _format_baseline(report: PlanReport, masker: Masker) -> str:
-    ours, name, other = describe_baseline(report.baseline)
-    words, commit = describe_tree(report.plan.revision)
+    text, name, other = describe_baseline(report.baseline)
+    tree, commit = describe_tree(report.plan.revision)
     named = (
         f"{format_code_span(masker.mask_text(name), _MAX_NAME_WIDTH)} ({format_code_span(other)})"
         if name
-        else ours
+        else text
     )
-    return f"{named} → {words}" + (f" {format_code_span(commit)}" if commit else "")
+    return f"{named} → {tree}" + (f" {format_code_span(commit)}" if commit else "")
 
 
 def _format_count(number: int, noun: str) -> str:

@@ -102,10 +102,10 @@ def format_plan_text(report: PlanReport, masker: Masker, options: TextOptions = 
 
 def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:
     """Yield the compared states and the plan digest."""
-    words, commit = describe_tree(report.plan.revision)
-    yield f"Tree: {words} {commit}".rstrip()
-    ours, name, other = describe_baseline(report.baseline)
-    named = f"{escape_controls(masker.mask_text(name))} ({other})" if name else ours
+    tree, commit = describe_tree(report.plan.revision)
+    yield f"Tree: {tree} {commit}".rstrip()
+    text, name, other = describe_baseline(report.baseline)
+    named = f"{escape_controls(masker.mask_text(name))} ({other})" if name else text
     yield f"Compared with: {named}"
     yield f"Plan digest: {report.digest}"
 

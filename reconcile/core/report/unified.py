@@ -66,12 +66,12 @@ def format_error_comments(findings: Findings, masker: Masker) -> str:
 
 
 def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:
-    words, commit = describe_tree(report.plan.revision)
-    ours, name, other = describe_baseline(report.baseline)
+    tree, commit = describe_tree(report.plan.revision)
+    text, name, other = describe_baseline(report.baseline)
     yield (
-        f"{masker.mask_text(name)} ({other}) to {words} {commit}"
+        f"{masker.mask_text(name)} ({other}) to {tree} {commit}"
         if name
-        else (f"{ours} to {words} {commit}".rstrip())
+        else (f"{text} to {tree} {commit}".rstrip())
     )
     yield f"Plan digest: {report.digest}"
 

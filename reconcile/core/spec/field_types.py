@@ -26,9 +26,9 @@ def yaml_type_name(value: Any) -> str:
 
 def suggest_name(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word, or return an empty text if none is near."""
-    spelt = {name.lower(): name for name in known}
-    near = get_close_matches(word[:60].lower(), spelt, n=1)
-    return f"; did you mean `{spelt[near[0]]}`?" if near else ""
+    originals = {name.lower(): name for name in known}
+    near = get_close_matches(word[:60].lower(), originals, n=1)
+    return f"; did you mean `{originals[near[0]]}`?" if near else ""
 
 
 TEXT: Final = frozenset({str})
@@ -100,7 +100,7 @@ class ObjectType:
     by_name: Mapping[str, "Field"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {known.name: known for known in self.fields})
+        object.__setattr__(self, "by_name", {entry.name: entry for entry in self.fields})
 
 
 FieldType: TypeAlias = Scalar | ListType | MapType | AnyType | ObjectType

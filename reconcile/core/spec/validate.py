@@ -172,22 +172,25 @@ _CUSTOM_STORAGE_FIELDS: Final = ("secretName", "bucket", "endpoint", "region")
 
 def find_contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a merged `spec` that contradict another field, each with a message."""
-    found = list(_requests_above_limits(spec, "runner"))
+    errors = list(_requests_above_limits(spec, "runner"))
     if spec["storage"]["mode"] != "none":
-        found += [
+        errors += [
             *_find_storage_errors(spec["storage"]),
             *_find_mirror_errors(spec),
             *_requests_above_limits(spec, "mirror"),
         ]
-    return found
+    return errors
 
 
 def find_spec_warnings(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a merged `spec` that may not do what the author expects, with a message."""
-    found = [*_find_shared_clone_directories(spec["repos"]), *_find_unused_storage(spec["storage"])]
+    warnings = [
+        *_find_shared_clone_directories(spec["repos"]),
+        *_find_unused_storage(spec["storage"]),
+    ]
     if spec["storage"]["mode"] != "none":
-        found += _find_memory_warnings(spec["mirror"])
-    return found
+        warnings += _find_memory_warnings(spec["mirror"])
+    return warnings
 
 
 def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:

@@ -36,8 +36,10 @@ def test_the_path_tells_what_a_file_is_for(path, role):
     [
         (
             "x.yaml",
-            "x.yaml: is not read here: "
-            + "sessions belong in a folder with the name of their namespace",
+            (
+                "x.yaml: is not read here: "
+                "sessions belong in a folder with the name of their namespace"
+            ),
         ),
         (
             "policy.yml",
