@@ -17,7 +17,7 @@ BROKEN = "initialPromt: work"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run of the program ended."""
+    """The exit code and output of a run."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ class Ended:
 
 
 class Tree:
-    """A folder `desired` and a cluster beside it; `go` runs the program on them."""
+    """A folder `desired` and a cluster; `go` runs the program on them."""
 
     def __init__(self, folder: Path, capsys):
         self.root = folder / "desired"
@@ -72,7 +72,7 @@ class Tree:
         return EmbeddedCluster(self.state)
 
     def edit(self, kind, name, *operations):
-        """Change an object as somebody else."""
+        """Change an object as another field manager."""
         return self.cluster.edit(ref_of(kind, name), operations, "stranger")
 
     def objects(self):

@@ -357,9 +357,9 @@ def _format_sessions(changed: Sequence[SessionView], available_bytes: int) -> It
         text = _join_lines(format_session(session))
         available_bytes -= byte_length(text) + 1
         if available_bytes < 0:
-            left = len(changed) - position
+            omitted = len(changed) - position
             sessions = _format_count(len(changed), "session")
-            yield f"{left:,} of {sessions} omitted: the comment would be too long."
+            yield f"{omitted:,} of {sessions} omitted: the comment would be too long."
             yield ""
             return
         yield text

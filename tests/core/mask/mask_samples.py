@@ -1,4 +1,4 @@
-"""Secrets by their makers' forms, drawn here: no file of ours holds what a scanner would report."""
+"""Random secrets in the formats of vendors, so that no file has one that a scanner reports."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ _DRAW = random.Random(20260131)
 
 
 def drawn(length: int, alphabet: str = _ALNUM) -> str:
-    """Random characters, the same in each run; the first is a digit, so that none are words."""
+    """Random characters, the same in each run; the first is a digit, unlike in a word."""
     digits = "".join(c for c in alphabet if c.isdecimal())
     rest = "".join(_DRAW.choice(alphabet) for _ in range(length - 1))
     return _DRAW.choice(digits) + rest
@@ -108,7 +108,7 @@ def _tokens() -> dict[str, str]:
 
 
 TOKENS = _tokens()
-"""What is a secret wherever it stands."""
+"""Tokens that are secret in any context."""
 
 
 def _spoken() -> dict[str, tuple[str, str]]:
@@ -143,7 +143,7 @@ def _spoken() -> dict[str, tuple[str, str]]:
 
 
 SPOKEN = _spoken()
-"""What is a secret for the words around it: the text, and the part that must not show."""
+"""Texts with a secret that its context identifies, and the part that must not be shown."""
 
 ORDINARY = (
     "sha256:" + drawn(64, _HEX),
@@ -162,4 +162,4 @@ ORDINARY = (
     "curl -u user https://example.com",
     "v1.0-rc1, s3://bucket/secret/data, key: value, team: platform",
 )
-"""What resembles secrets and is none."""
+"""Texts that resemble secrets, but are not."""

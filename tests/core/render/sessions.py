@@ -71,16 +71,16 @@ def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, a
 
 
 def rendered(files, one=None):
-    """What `render` makes of a session and of template files."""
+    """The result of rendering template files for a session."""
     return render_session(one or session(), compile_templates(files), RenderContext("default"))
 
 
 def problems(files, one=None):
-    """The problems of rendering, as people read them."""
+    """The problems of rendering, as text."""
     return [str(problem) for problem in rendered(files, one).problems]
 
 
 def config(data="{}", name="fix-x"):
-    """The text of a template that makes a ConfigMap."""
+    """The text of a template that creates a ConfigMap."""
     metadata = f"metadata:\n  name: {name}\n"
     return f"apiVersion: v1\nkind: ConfigMap\n{metadata}data: {data}\n"

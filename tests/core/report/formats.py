@@ -1,4 +1,4 @@
-"""Every form that a plan can be shown in, for tests of what holds in all of them."""
+"""Every output format of a plan, for tests that apply to all of them."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Compares with files that people have read; `UPDATE_GOLDEN=1` writes them anew, to be read."""
+"""Compares with reviewed files; `UPDATE_GOLDEN=1` rewrites them for another review."""
 
 import difflib
 import os

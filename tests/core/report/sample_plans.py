@@ -1,4 +1,4 @@
-"""Plans that the golden files are made of: one for each way in which a plan can look."""
+"""The plans of the golden files: one for each kind of output."""
 
 import re
 
@@ -63,7 +63,7 @@ def field(path, before, after, effect=None, cause=COMMIT) -> FieldChange:
 
 
 def at_of(path: str) -> FieldPath:
-    """Take a path of the samples apart: brackets are names of items, but for a key with dots."""
+    """Split a path of the samples: brackets are names of items, except for a key with dots."""
     found = re.findall(r"\[([^\]]*)\]|([^.\[]+)", path)
     return tuple(
         name or (bracketed if "." in bracketed else ListItem((("name", bracketed),)))

@@ -1,4 +1,4 @@
-"""Short ways to write documents and to read what is said of them."""
+"""Helpers that build documents and return their problems."""
 
 from reconcile.core.spec.parse import SessionFile, parse_file
 

@@ -1,4 +1,4 @@
-"""Every value that a session's `spec` may not have is refused with its place and what to write."""
+"""Invalid values of a session's `spec` are refused with their location and a remedy."""
 
 import pytest
 
@@ -27,7 +27,7 @@ LINE = "must be one line without control characters"
         ("INITIAL_PROMPT", "is reserved: the session's other fields set it"),
     ],
 )
-def test_a_variable_name_that_kubernetes_or_the_runner_would_not_take_is_refused(name, message):
+def test_a_variable_name_that_kubernetes_or_the_runner_refuses_is_refused(name, message):
     (found,) = problems(session(f"environmentVariables:\n  {name}: x"))
     assert found.startswith("team-a/x.yaml:7:5: spec.environmentVariables")
     assert found.endswith(f": {message}")
@@ -244,5 +244,5 @@ def test_the_platforms_own_fields_are_warned_about(field):
     "spec",
     ["stopOnRunFinished: false", "storage: {mode: none, size: 1Gi}", "storage: {secretName: null}"],
 )
-def test_what_is_as_it_would_be_anyway_is_not_warned_about(spec):
+def test_a_default_value_is_not_warned_about(spec):
     assert warnings(session(spec)) == []

@@ -1,4 +1,4 @@
-"""Settings that are good alone and no good together."""
+"""Settings that are valid alone and contradict each other."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
 
-def test_a_request_above_the_limit_that_holds_is_refused():
+def test_a_request_above_the_limit_is_refused():
     found = tree(
         defaults=document("SessionDefaults", "runner: {resources: {limits: {cpu: 1}}}"),
         team_a__x=session("runner: {resources: {requests: {cpu: 1500m, gpu: 1}}}"),
@@ -59,7 +59,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
         ),
     ],
 )
-def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, message):
+def test_contradictory_storage_is_refused(spec, field, message):
     found = tree(team_a__x=session(spec), team_a__y=session("timeout: 1", name="y"))
     assert names(found) == ["team-a/y"]
     assert [str(problem) for problem in found.problems] == [
@@ -67,7 +67,7 @@ def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, messa
     ]
 
 
-def test_storage_of_one_session_may_be_told_by_installation_and_project():
+def test_storage_may_be_set_by_installation_and_project():
     found = tree(
         defaults=document(
             "SessionDefaults",
@@ -81,7 +81,7 @@ def test_storage_of_one_session_may_be_told_by_installation_and_project():
     assert [one.spec["storage"]["mode"] for one in found.sessions] == ["shared", "custom"]
 
 
-def test_what_a_mirror_would_need_is_of_no_account_without_one():
+def test_settings_of_a_mirror_are_ignored_without_one():
     found = tree(team_a__x=session("mirror: {port: 8001, resources: {requests: {cpu: 9}}}"))
     assert found.problems == ()
     assert names(found) == ["team-a/fix-login"]

@@ -1,4 +1,4 @@
-"""Trees of files that are put together."""
+"""Assembled trees of files."""
 
 from reconcile.core.spec.assemble import assemble_tree
 from reconcile.core.spec.parse import parse_file
