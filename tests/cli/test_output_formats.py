@@ -163,7 +163,7 @@ def test_a_comment_keeps_to_the_limit_that_is_given(tree):
     ended = diff(tree, "markdown", "--limit", str(MIN_COMMENT_BYTES))
     assert ended.code == 1
     assert len(ended.out.encode()) <= MIN_COMMENT_BYTES
-    assert "10 sessions left out" in ended.out
+    assert "10 sessions omitted" in ended.out
 
 
 @pytest.mark.parametrize(
