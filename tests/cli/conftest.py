@@ -1,4 +1,4 @@
-"""A tree with one session, and the program's environment without surprises."""
+"""A tree with one session, and a clean environment for the program."""
 
 import pytest
 

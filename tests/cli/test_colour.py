@@ -14,16 +14,16 @@ ESCAPE = "\x1b["
 
 
 @pytest.mark.parametrize("command", ["diff", "apply", "status"])
-def test_what_goes_to_no_terminal_is_not_coloured(tree, command):
+def test_output_that_is_not_a_terminal_is_not_coloured(tree, command):
     assert ESCAPE not in tree.go(command).out
 
 
 @pytest.mark.parametrize("command", ["diff", "apply"])
-def test_colour_can_be_asked_for(tree, command):
+def test_colour_can_be_requested(tree, command):
     assert ESCAPE in tree.go(command, "--color").out
 
 
-def test_colour_that_is_asked_for_wins_over_the_environment(tree, monkeypatch):
+def test_requested_colour_takes_precedence_over_the_environment(tree, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert ESCAPE in tree.go("diff", "--color").out
 
@@ -40,7 +40,7 @@ def test_json_is_never_coloured(tree, command):
 
 
 def on_a_terminal(tree, *arguments, **environ):
-    """What a person would see."""
+    """The output on a terminal."""
     ours, theirs = pty.openpty()
     where = [str(tree.root), "--cluster", f"embedded:{tree.state}"]
     command = [sys.executable, "-m", "reconcile", arguments[0], *where, *arguments[1:]]
@@ -69,17 +69,17 @@ def test_a_terminal_gets_colour(tree):
 @pytest.mark.parametrize(
     ("arguments", "environ"), [((), {"NO_COLOR": "1"}), (("--no-color",), {"NO_COLOR": ""})]
 )
-def test_a_terminal_gets_none_where_it_is_not_wanted(tree, arguments, environ):
+def test_a_terminal_gets_no_colour_if_it_is_disabled(tree, arguments, environ):
     assert ESCAPE not in on_a_terminal(tree, "diff", *arguments, **environ)
 
 
-def test_an_empty_no_color_says_nothing(tree):
+def test_an_empty_no_color_is_ignored(tree):
     assert ESCAPE in on_a_terminal(tree, "diff", NO_COLOR="")
 
 
-def test_a_person_sees_how_far_an_apply_is(tree):
+def test_a_terminal_shows_the_progress_of_an_apply(tree):
     assert "1 sessions done" in on_a_terminal(tree.add("two"), "apply")
 
 
-def test_a_log_does_not(tree):
+def test_a_log_does_not_show_progress(tree):
     assert "sessions done" not in tree.go("apply").err

@@ -1,4 +1,4 @@
-"""What each command says and how it ends, on files and an embedded cluster."""
+"""The output and exit code of each command, on files and an embedded cluster."""
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.errors import ForbiddenError
@@ -19,7 +19,7 @@ def summary(ended):
 # diff and apply
 
 
-def test_the_first_diff_shows_all_that_is_to_be_created_and_changes_nothing(tree):
+def test_the_first_diff_shows_all_creates_and_changes_nothing(tree):
     ended = tree.go("diff")
     assert ended.code == 1
     assert "+ Pod one-runner" in ended.out
@@ -27,7 +27,7 @@ def test_the_first_diff_shows_all_that_is_to_be_created_and_changes_nothing(tree
     assert tree.objects() == []
 
 
-def test_apply_makes_it_so_and_a_second_pass_has_nothing_to_do(tree):
+def test_a_second_apply_has_nothing_to_do(tree):
     ended = tree.go("apply")
     assert ended.code == 0
     assert "Pod team-a/one-runner created" in ended.out
@@ -43,7 +43,7 @@ def test_apply_makes_it_so_and_a_second_pass_has_nothing_to_do(tree):
     assert tree.state.read_bytes() == before
 
 
-def test_a_plan_is_given_as_json(tree):
+def test_a_plan_is_printed_as_json(tree):
     ended = tree.go("diff", "-o", "json")
     assert ended.code == 1
     assert ended.json["kind"] == "Plan"
@@ -51,7 +51,7 @@ def test_a_plan_is_given_as_json(tree):
     assert ended.err == ""
 
 
-def test_a_result_is_given_as_json_and_nothing_else(tree):
+def test_a_result_is_printed_as_json_and_nothing_else(tree):
     ended = tree.go("apply", "-o", "json")
     assert ended.code == 0
     assert ended.json["kind"] == "Result"
@@ -75,7 +75,7 @@ def test_an_edited_field_is_shown_and_patched_alone(tree):
     assert tree.go("diff").code == 0
 
 
-def test_drift_is_shown_with_who_made_it_and_repaired(tree):
+def test_drift_is_shown_with_its_manager_and_repaired(tree):
     tree.go("apply")
     write = {"op": "replace", "path": "/data/INITIAL_PROMPT", "value": "theirs"}
     tree.edit("ConfigMap", "one-inputs", write)
@@ -86,7 +86,7 @@ def test_drift_is_shown_with_who_made_it_and_repaired(tree):
     assert tree.go("diff").code == 0
 
 
-def test_a_held_restart_is_no_error_of_apply_but_a_change_of_diff(tree):
+def test_a_held_restart_is_not_an_error_of_apply_but_a_change_of_diff(tree):
     tree.go("apply")
     tree.add("one", "initialPrompt: changed")
     assert tree.go("apply").code == 0
@@ -156,7 +156,7 @@ def test_a_broken_file_deletes_nothing_and_all_others_are_reconciled(tree):
     assert "deleted" not in ended.out.replace(" 0 deleted", "")
 
 
-def test_a_diff_of_broken_files_does_not_look_like_none(tree):
+def test_a_diff_of_broken_files_does_not_look_like_no_changes(tree):
     tree.go("apply")
     tree.add("two", BROKEN)
     ended = tree.go("diff")
@@ -185,7 +185,7 @@ def test_a_template_that_fails_for_one_session_leaves_the_others(tree, tmp_path)
     assert "Pod team-a/one-runner created" in ended.out
 
 
-def test_a_change_that_fails_is_told_and_the_others_are_made(tree, tmp_path):
+def test_a_failed_change_is_reported_and_the_others_are_applied(tree, tmp_path):
     own = tmp_path / "templates"
     own.mkdir()
     odd = "apiVersion: example.com/v1\nkind: Odd\nmetadata: {name: '{{ session.name }}-odd'}\n"
@@ -197,7 +197,7 @@ def test_a_change_that_fails_is_told_and_the_others_are_made(tree, tmp_path):
     assert "Pod team-a/one-runner created" in ended.out
 
 
-def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
+def test_a_foreign_inventory_is_reported_and_nothing_is_created(tree):
     metadata = {"name": "reconcile-inventory-default", "namespace": "team-a"}
     tree.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, "them")
     ended = tree.go("apply")
@@ -206,7 +206,7 @@ def test_a_foreign_inventory_is_told_and_nothing_is_created_beside_it(tree):
     assert len(tree.objects()) == 1
 
 
-def test_what_was_done_is_told_although_the_inventory_could_not_be_narrowed(tree, monkeypatch):
+def test_outcomes_are_reported_if_the_inventory_cannot_be_updated(tree, monkeypatch):
     tree.add("two", namespace="team-b").go("apply")
     tree.drop("two", "team-b")
     delete = EmbeddedCluster.delete

@@ -1,4 +1,4 @@
-"""How the program ends, whatever happens: one code, no traceback for bad input, nothing secret."""
+"""The exit codes: one for each case, no traceback for bad input, no secrets."""
 
 import socket
 
@@ -40,7 +40,7 @@ def test_every_code_has_a_meaning_and_no_two_are_the_same():
         (ReconcileError("r"), 70),
     ],
 )
-def test_every_error_of_ours_has_its_code(error, code):
+def test_every_error_class_has_an_exit_code(error, code):
     assert exit_code_for_error(error) == code
 
 
@@ -66,7 +66,7 @@ def test_every_error_of_ours_has_its_code(error, code):
         [],
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_says_how_it_goes(tree, monkeypatch, arguments):
+def test_a_wrong_command_line_ends_with_2_and_shows_the_usage(tree, monkeypatch, arguments):
     monkeypatch.chdir(tree.root.parent)
     ended = tree.run(*arguments)
     assert ended.code == 2
@@ -100,11 +100,11 @@ def test_the_overview_names_every_command(tree):
     assert all(f"\n  {command} " in out for command in COMMANDS)
 
 
-# What is not there
+# Missing files and clusters
 
 
 @pytest.mark.parametrize("command", ON_TREES)
-def test_a_folder_that_is_not_there_ends_with_4(tree, command, tmp_path):
+def test_a_missing_folder_ends_with_4(tree, command, tmp_path):
     tree.root = tmp_path / "nowhere"
     ended = tree.go(command)
     assert ended.code == 4
@@ -124,7 +124,7 @@ def test_the_folder_is_desired_unless_another_is_named(tree, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ON_TREES)
-def test_a_folder_of_templates_that_is_not_there_ends_with_4(tree, command, tmp_path):
+def test_a_missing_folder_of_templates_ends_with_4(tree, command, tmp_path):
     ended = tree.go(command, "--templates", str(tmp_path / "nowhere"))
     assert ended.code == 4
     assert "templates cannot be read" in ended.err
@@ -141,7 +141,7 @@ def test_without_a_usable_policy_or_defaults_it_ends_with_3(tree, command, path)
 
 
 @pytest.mark.parametrize("command", ON_CLUSTERS)
-def test_a_kubeconfig_that_is_not_there_ends_with_4(tree, command):
+def test_a_missing_kubeconfig_ends_with_4(tree, command):
     ended = tree.run(command, str(tree.root), "--kubeconfig", "/nowhere/config")
     assert ended.code == 4
     assert "/nowhere/config" in ended.err
@@ -149,7 +149,7 @@ def test_a_kubeconfig_that_is_not_there_ends_with_4(tree, command):
 
 
 @pytest.mark.parametrize("command", ON_CLUSTERS)
-def test_no_kubeconfig_at_all_ends_with_4_and_says_where_it_was_looked_for(tree, command):
+def test_no_kubeconfig_ends_with_4_and_names_the_searched_paths(tree, command):
     ended = tree.run(command, str(tree.root))
     assert ended.code == 4
     assert "kubeconfig" in ended.err
@@ -162,7 +162,7 @@ def closed_port():
 
 
 @pytest.mark.parametrize("command", ON_CLUSTERS)
-def test_a_cluster_out_of_reach_ends_with_4_after_some_tries(tree, command, monkeypatch):
+def test_an_unreachable_cluster_ends_with_4_after_retries(tree, command, monkeypatch):
     clock = FakeClock()
     for module in (wiring, status):
         monkeypatch.setattr(module, "SystemClock", lambda: clock)
@@ -181,7 +181,7 @@ def test_a_cluster_out_of_reach_ends_with_4_after_some_tries(tree, command, monk
 
 @pytest.mark.parametrize("command", ON_CLUSTERS)
 @pytest.mark.parametrize("content", ["nonsense", "[]", '{"items": [3]}'])
-def test_a_state_file_that_is_none_ends_with_4_and_is_left_as_it_is(tree, command, content):
+def test_an_invalid_state_file_ends_with_4_and_is_not_changed(tree, command, content):
     tree.state.write_text(content)
     ended = tree.go(command)
     assert ended.code == 4
@@ -189,7 +189,7 @@ def test_a_state_file_that_is_none_ends_with_4_and_is_left_as_it_is(tree, comman
     assert tree.state.read_text() == content
 
 
-# What nobody foresaw
+# Unexpected errors
 
 
 @pytest.mark.parametrize("command", ON_CLUSTERS)

@@ -1,4 +1,4 @@
-"""validate, render and schema: what files say, without a cluster."""
+"""validate, render and schema: the commands that need no cluster."""
 
 import json
 
@@ -11,12 +11,12 @@ from tests.cli.trees import BROKEN
 # validate, render, schema
 
 
-def test_validate_has_nothing_to_say_of_good_files(tree):
+def test_validate_reports_nothing_for_valid_files(tree):
     ended = tree.go("validate")
     assert (ended.code, ended.out, ended.err) == (0, "", "1 session can be used.\n")
 
 
-def test_validate_tells_every_reason_with_its_place(tree):
+def test_validate_reports_every_problem_with_its_location(tree):
     tree.add("two", BROKEN).write("team-a/three.yaml", "a: [\n").add("four")
     ended = tree.go("validate")
     assert ended.code == 3
@@ -26,7 +26,7 @@ def test_validate_tells_every_reason_with_its_place(tree):
     assert "2 sessions can be used." in ended.err
 
 
-def test_validate_counts_no_session_where_the_policy_is_broken(tree):
+def test_validate_counts_no_session_if_the_policy_is_broken(tree):
     tree.write("policy.yaml", "kind: Nonsense\n")
     ended = tree.go("validate")
     assert ended.code == 3
@@ -34,7 +34,7 @@ def test_validate_counts_no_session_where_the_policy_is_broken(tree):
     assert "0 sessions can be used." in ended.err
 
 
-def test_validate_gives_its_findings_as_json(tree):
+def test_validate_prints_its_findings_as_json(tree):
     tree.add("two", BROKEN).add("three", "inactivityTimeout: 60")
     ended = tree.go("validate", "-o", "json")
     assert ended.code == 3
@@ -43,7 +43,7 @@ def test_validate_gives_its_findings_as_json(tree):
     assert ended.err == ""
 
 
-def test_a_warning_is_no_error(tree):
+def test_a_warning_is_not_an_error(tree):
     tree.add("two", "inactivityTimeout: 60")
     ended = tree.go("validate")
     assert ended.code == 0
@@ -64,7 +64,7 @@ def test_render_prints_every_object_as_yaml(tree):
     ]
 
 
-def test_render_prints_what_can_be_rendered_and_tells_of_the_rest(tree):
+def test_render_prints_what_can_be_rendered_and_reports_the_rest(tree):
     ended = tree.add("two", BROKEN).go("render")
     assert ended.code == 3
     assert 'kind: "Pod"' in ended.out

@@ -1,4 +1,4 @@
-"""Sessions whose workspace is kept, in both shapes, on the embedded cluster."""
+"""Sessions with a stored workspace, with both kinds of sidecar, on the embedded cluster."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_after_an_apply_there_is_nothing_to_do_and_the_session_runs(tree, sideca
 
 
 @pytest.mark.parametrize("sidecar", SHAPES)
-def test_keeping_the_workspace_is_a_new_pod_and_so_is_giving_it_up(tree, sidecar):
+def test_turning_storage_on_or_off_replaces_the_pod(tree, sidecar):
     tree.go("apply")
     declare(tree, sidecar)
     held = tree.go("diff")

@@ -50,7 +50,7 @@ def history(tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def reported(monkeypatch):
-    """The reports that were shown."""
+    """The reports that were printed."""
     reports = []
     shown = diff_command.show_plan
 
@@ -77,7 +77,7 @@ def test_a_commit_is_compared_with_the_one_before(history, reported):
     assert report.folder == "desired"
 
 
-def test_the_work_tree_is_compared_and_said_to_be_dirty(history):
+def test_the_work_tree_is_compared_and_marked_as_dirty(history):
     history.add("three")
     ended = history.against("HEAD", "-o", "json")
     assert ended.code == 1
@@ -114,31 +114,31 @@ def test_the_library_for_clusters_is_not_even_loaded(history):
     "options",
     [["--cluster", "embedded:x"], ["--kubeconfig", "x"], ["--context", "x"]],
 )
-def test_a_cluster_beside_it_is_a_wrong_command_line(history, options):
+def test_a_cluster_with_against_is_a_wrong_command_line(history, options):
     ended = history.against("HEAD", *options)
     assert ended.code == 2
     assert "--against cannot be used with" in ended.err
 
 
 @pytest.mark.parametrize("revision", ["nope", "", "-x", "--output=x"])
-def test_a_revision_that_is_none_is_told(history, revision):
+def test_an_unknown_revision_is_reported(history, revision):
     ended = history.run("diff", str(history.root), f"--against={revision}")
     assert ended.code == 4
     assert "is not a commit here" in ended.err
     assert ended.out == ""
 
 
-def test_outside_of_git_there_is_nothing_to_compare_with(tmp_path, capsys):
+def test_a_folder_outside_git_cannot_be_compared(tmp_path, capsys):
     ended = Tree(tmp_path, capsys).run("diff", str(tmp_path / "desired"), "--against", "HEAD")
     assert ended.code == 4
     assert "run this in a clone" in ended.err
 
 
-def test_a_folder_that_is_not_there_is_told(history):
+def test_a_missing_folder_is_reported(history):
     assert history.run("diff", str(history.root / "no"), "--against", "HEAD").code == 4
 
 
-def test_a_folder_that_was_not_there_is_all_new(history):
+def test_a_folder_that_did_not_exist_is_all_new(history):
     history.repository.git("mv", "desired", "sessions")
     history.root = history.repository.top / "sessions"
     ended = history.commit().against("HEAD~1", "-o", "json")
@@ -147,7 +147,7 @@ def test_a_folder_that_was_not_there_is_all_new(history):
     assert ended.json["summary"]["delete"] == 0
 
 
-def test_a_policy_that_could_not_be_used_is_told_with_its_revision(history):
+def test_an_invalid_old_policy_is_reported_with_its_revision(history):
     history.write("policy.yaml", "kind: no\n").commit().write("policy.yaml", policy_text())
     ended = history.commit().against()
     assert ended.code == 3
@@ -155,7 +155,7 @@ def test_a_policy_that_could_not_be_used_is_told_with_its_revision(history):
     assert "name another one" in ended.err
 
 
-def test_a_policy_that_cannot_be_used_is_told(history):
+def test_an_invalid_policy_is_reported(history):
     ended = history.write("policy.yaml", "kind: no\n").commit().against()
     assert ended.code == 3
     assert ended.err.startswith("policy.yaml:1:")
@@ -167,7 +167,7 @@ def test_a_broken_file_is_an_error_and_not_a_change(history):
     assert "team-a/one.yaml" in ended.err
 
 
-def test_a_file_that_was_broken_counts_as_new_and_that_is_told(history):
+def test_a_file_that_was_broken_counts_as_new_with_a_warning(history):
     history.write("team-a/one.yaml", session_text("one", "typo: 1")).commit().add("one")
     ended = history.commit().against()
     assert ended.code == 1
@@ -199,7 +199,7 @@ def test_templates_from_elsewhere_are_the_same_on_both_sides(history, tmp_path):
     assert history.against("HEAD", "--templates", str(other.desired)).code == 0
 
 
-def test_templates_that_are_not_there_are_told(history):
+def test_missing_templates_are_reported(history):
     ended = history.against("HEAD", "--templates", str(history.root / "no"))
     assert ended.code == 4
     assert "templates cannot be read" in ended.err

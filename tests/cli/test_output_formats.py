@@ -1,4 +1,4 @@
-"""Every form of `diff` and `validate` on real trees: exit codes stay, and errors are part of it."""
+"""Every format of `diff` and `validate`: the exit codes are the same, and errors are included."""
 
 import json
 import re
@@ -44,14 +44,14 @@ def test_a_broken_file_ends_with_3_and_is_named_in_every_form(tree, form):
 
 
 @pytest.mark.parametrize("form", SILENT)
-def test_a_broken_file_alone_is_never_an_output_without_a_word(tree, form):
+def test_a_broken_file_alone_never_gives_an_empty_output(tree, form):
     ended = tree.drop("one").add("two", BROKEN).go("diff", "-o", form)
     assert ended.code == 3
     assert "team-a/two.yaml" in ended.out
 
 
 @pytest.mark.parametrize("form", SILENT)
-def test_a_broken_policy_is_told_in_the_form_and_beside_it(tree, form):
+def test_a_broken_policy_is_reported_in_the_format_and_on_standard_error(tree, form):
     ended = tree.write("policy.yaml", "kind: Nonsense\n").go("diff", "-o", form)
     assert ended.code == 3
     assert "policy.yaml" in ended.out
@@ -59,7 +59,7 @@ def test_a_broken_policy_is_told_in_the_form_and_beside_it(tree, form):
 
 
 @pytest.mark.parametrize("form", [form for form in SILENT if form != "names"])
-def test_a_namespace_out_of_reach_is_told_in_the_form(tree, form, monkeypatch):
+def test_an_unreachable_namespace_is_reported_in_the_format(tree, form, monkeypatch):
     def unreachable(*_):
         raise UnavailableError("GET https://ann:hunter2secret@10.0.0.1/api: no route to host")
         yield
@@ -73,7 +73,7 @@ def test_a_namespace_out_of_reach_is_told_in_the_form(tree, form, monkeypatch):
 
 
 @pytest.mark.parametrize("form", SILENT)
-def test_no_cluster_at_all_is_told_in_the_form_and_beside_it(tree, form):
+def test_a_missing_cluster_is_reported_in_the_format_and_on_standard_error(tree, form):
     where = ["--kubeconfig", "/nowhere/config"]
     ended = tree.run("diff", str(tree.root), *where, "-o", form)
     assert ended.code == 4
@@ -83,7 +83,7 @@ def test_no_cluster_at_all_is_told_in_the_form_and_beside_it(tree, form):
 
 
 @pytest.mark.parametrize("form", SILENT)
-def test_a_folder_that_is_not_there_is_told_in_the_form(tree, form, tmp_path):
+def test_a_missing_folder_is_reported_in_the_format(tree, form, tmp_path):
     tree.root = tmp_path / "nowhere"
     ended = diff(tree, form)
     assert ended.code == 4
@@ -91,7 +91,7 @@ def test_a_folder_that_is_not_there_is_told_in_the_form(tree, form, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["apply", "status"])
-def test_the_other_commands_tell_a_failure_as_json_too(tree, command):
+def test_the_other_commands_report_a_failure_as_json_too(tree, command):
     ended = tree.write("policy.yaml", "kind: Nonsense\n").go(command, "-o", "json")
     assert ended.code == 3
     assert json.loads(ended.out)["kind"] == "Problems"
@@ -112,7 +112,7 @@ def test_a_failure_as_a_comment_has_the_marker_and_the_installation_where_it_is_
     nowhere = ["--kubeconfig", "/nowhere/config"]
     failed = tree.run("diff", str(tree.root), *nowhere, "-o", "markdown")
     assert failed.out.startswith("<!-- reconcile diff: default -->\n### reconcile diff failed\n")
-    assert "What would change is not known." in "".join(render(failed.out).prose)
+    assert "The changes could not be determined." in "".join(render(failed.out).prose)
 
 
 def test_names_are_one_line_for_each_changed_object(tree):
@@ -129,14 +129,14 @@ def test_names_are_one_line_for_each_changed_object(tree):
     assert diff(tree, "names").out == ""
 
 
-def test_the_messages_of_errors_stand_beside_names(tree):
+def test_the_messages_of_errors_are_on_standard_error_with_names(tree):
     ended = tree.add("two", BROKEN).go("diff", "-o", "names")
     assert "error team-a/two.yaml:5:3\n" in ended.out
     assert "unknown field" in ended.err
 
 
 @pytest.mark.parametrize("form", ["text", "unified", "markdown"])
-def test_drift_and_what_a_commit_changes_are_parted(tree, form):
+def test_drift_and_changes_of_a_commit_are_separate(tree, form):
     tree.go("apply")
     label = "/metadata/labels/app.kubernetes.io~1managed-by"
     tree.edit("ConfigMap", "one-inputs", {"op": "replace", "path": label, "value": "theirs"})
@@ -163,7 +163,7 @@ def test_a_comment_keeps_to_the_limit_that_is_given(tree):
     ended = diff(tree, "markdown", "--limit", str(MIN_COMMENT_BYTES))
     assert ended.code == 1
     assert len(ended.out.encode()) <= MIN_COMMENT_BYTES
-    assert "10 sessions left out" in ended.out
+    assert "10 sessions omitted" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_validate_of_good_files_annotates_nothing(tree):
 
 
 @pytest.mark.parametrize("form", ["json", "github"])
-def test_validate_tells_in_its_form_why_nothing_could_be_read(tree, form, tmp_path):
+def test_validate_reports_an_unreadable_tree_in_its_format(tree, form, tmp_path):
     tree.root = tmp_path / "nowhere"
     ended = tree.go("validate", "-o", form)
     assert ended.code == 4

@@ -1,4 +1,4 @@
-"""`apply --plan-digest`: the plan that was approved is carried out, and no other one."""
+"""`apply --plan-digest`: only the approved plan is applied."""
 
 import json
 
@@ -13,7 +13,7 @@ EDIT = {"op": "add", "path": "/metadata/labels/app.kubernetes.io~1managed-by", "
 
 @pytest.fixture
 def digest(tree, monkeypatch):
-    """The digest that a diff has, or the plan itself in a file."""
+    """The digest of a diff, or the plan in a file."""
     reports = []
     shown = diff_command.show_plan
     monkeypatch.setattr(
@@ -34,12 +34,12 @@ def digest(tree, monkeypatch):
     return of
 
 
-def test_the_approved_plan_is_carried_out(tree, digest):
+def test_the_approved_plan_is_applied(tree, digest):
     assert tree.go("apply", "--plan-digest", digest()).code == 0
     assert tree.go("diff").code == 0
 
 
-def test_the_plan_itself_is_an_approval_too(tree, digest, tmp_path):
+def test_a_plan_file_is_an_approval_too(tree, digest, tmp_path):
     assert tree.go("apply", "--plan-digest", digest(file=tmp_path / "plan.json")).code == 0
 
 
@@ -67,7 +67,7 @@ def test_nothing_to_do_has_a_digest_as_well(tree):
     assert tree.go("apply", "--plan-digest", OTHER).code == 6
 
 
-def test_drift_is_named_where_it_alone_makes_the_difference(tree, digest):
+def test_drift_is_named_if_it_is_the_only_difference(tree, digest):
     tree.go("apply")
     tree.add("one", "displayName: One")
     approved = digest()
@@ -79,7 +79,7 @@ def test_drift_is_named_where_it_alone_makes_the_difference(tree, digest):
     assert "Pod" not in ended.err
 
 
-def test_each_object_is_named_where_the_plan_is_at_hand(tree, digest, tmp_path):
+def test_each_object_is_named_if_the_plan_is_given(tree, digest, tmp_path):
     approved = digest(file=tmp_path / "plan.json")
     tree.drop("one").add("two")
     ended = tree.go("apply", "--plan-digest", approved)
@@ -95,7 +95,7 @@ def test_as_json_a_refusal_shows_the_plan(tree):
     assert OTHER in ended.err
 
 
-def test_a_refusal_beside_a_broken_file_ends_as_the_broken_file_does(tree):
+def test_a_refusal_with_a_broken_file_ends_as_the_broken_file_does(tree):
     tree.write("team-a/two.yaml", session_text("two", "typo: 1"))
     ended = tree.go("apply", "--plan-digest", OTHER)
     assert ended.code == 3
@@ -103,7 +103,7 @@ def test_a_refusal_beside_a_broken_file_ends_as_the_broken_file_does(tree):
 
 
 @pytest.mark.parametrize("text", ["", "abc", OTHER[:-1], "@", "@/does/not/exist"])
-def test_what_is_no_digest_is_a_wrong_command_line(tree, text):
+def test_an_invalid_digest_is_a_wrong_command_line(tree, text):
     ended = tree.go("apply", "--plan-digest", text)
     assert ended.code == 2
     assert "--plan-digest" in ended.err
@@ -111,7 +111,7 @@ def test_what_is_no_digest_is_a_wrong_command_line(tree, text):
 
 
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"digest": OTHER})])
-def test_a_file_that_is_no_plan_is_a_wrong_command_line(tree, tmp_path, content):
+def test_a_file_without_a_plan_is_a_wrong_command_line(tree, tmp_path, content):
     (tmp_path / "plan.json").write_text(content)
     ended = tree.go("apply", "--plan-digest", f"@{tmp_path / 'plan.json'}")
     assert ended.code == 2

@@ -1,4 +1,4 @@
-"""Signals, pipes, shells and terminals: what is around the program."""
+"""Signals, pipes, shells and terminals."""
 
 import fcntl
 import os
@@ -40,7 +40,7 @@ def reconcile(*arguments, **options):
     )
 
 
-def test_a_closed_pipe_ends_with_141_and_without_a_word(tree):
+def test_a_closed_pipe_ends_with_141_and_no_message(tree):
     for number in range(30):
         tree.add(f"s{number}")
     with reconcile("render", str(tree.root)) as process:
@@ -50,7 +50,7 @@ def test_a_closed_pipe_ends_with_141_and_without_a_word(tree):
     assert err == b""
 
 
-def test_a_diff_into_a_closed_pipe_is_not_taken_for_changes(tree):
+def test_a_diff_into_a_closed_pipe_does_not_look_like_changes(tree):
     with reconcile("diff", str(tree.root), "--cluster", f"embedded:{tree.state}") as process:
         process.stdout.close()
         err = process.stderr.read()
@@ -94,7 +94,7 @@ def test_a_signal_ends_an_apply_in_order(tree, number, code):
     assert b"skipped" not in out
 
 
-def test_names_that_are_not_utf_8_are_told_and_not_stumbled_over(tree):
+def test_names_that_are_not_utf_8_are_reported(tree):
     Path(os.fsdecode(os.fsencode(tree.root / "team-a") + b"/\xff.yaml")).write_text("{")
     for form in ("text", "json"):
         with reconcile("validate", str(tree.root), "-o", form) as process:
@@ -106,7 +106,7 @@ def test_names_that_are_not_utf_8_are_told_and_not_stumbled_over(tree):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("command", ["render", "diff", "validate"])
-def test_a_terminal_that_does_not_know_every_character_is_no_defect(tree, command, encoding):
+def test_a_terminal_without_unicode_is_supported(tree, command, encoding):
     tree.add("one", f"initialPrompt: work\n{RECREATE}").go("apply")
     tree.add("one", f"initialPrompt: {ARROW}\nrunner: {{port: 9000}}\n{RECREATE}")
     tree.add("two", f"{ARROW}: 1")

@@ -1,4 +1,4 @@
-"""No value in a secret place ever shows in any output."""
+"""The value of a secret field is in no output."""
 
 import json
 
@@ -86,7 +86,7 @@ def test_of_broken_files(secrets, tree, arguments):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_of_a_refusal_that_quotes_what_it_refuses(secrets, tree, monkeypatch, form):
+def test_of_a_refusal_that_quotes_the_object(secrets, tree, monkeypatch, form):
     apply = EmbeddedCluster.apply
 
     def refuse(self, body, options):

@@ -1,4 +1,4 @@
-"""`diff --server-dry-run`: what it says and how it ends."""
+"""`diff --server-dry-run`: its output and exit codes."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def test_a_plan_is_tried_and_nothing_is_written(tree):
     assert tree.objects() == []
 
 
-def test_without_the_option_the_server_is_not_asked(tree):
+def test_without_the_option_no_dry_run_is_made(tree):
     assert "Server" not in tree.go("diff").out
     assert "admission" not in tree.go("diff", "-o", "json").json
 
 
-def test_nothing_to_do_is_nothing_to_ask(tree):
+def test_an_empty_plan_needs_no_dry_run(tree):
     tree.go("apply")
     ended = tree.go("diff", DRY)
     assert (ended.code, ended.err) == (ExitCode.OK, "")
@@ -49,5 +49,5 @@ def test_a_plan_that_the_server_would_refuse_is_not_just_changes(tree, tmp_path)
         (True, False, ExitCode.UNREACHABLE),
     ],
 )
-def test_what_could_not_be_read_or_used_is_graver_than_a_refusal(unread, invalid, code):
+def test_unreadable_or_invalid_input_is_more_severe_than_a_refusal(unread, invalid, code):
     assert diff_exit_code((), unreadable=unread, invalid=invalid, refused=True) == code

@@ -14,7 +14,7 @@ def test_status_shows_what_the_sessions_are_doing(tree):
     assert lines[2].split()[:4] == ["team-a", "two", "Stopped", "Stopped"]
 
 
-def test_status_is_given_as_json_and_wide(tree):
+def test_status_is_printed_as_json_and_wide(tree):
     tree.go("apply")
     tree.add("one", "initialPrompt: changed").go("apply")
     (session,) = tree.go("status", "-o", "json").json["sessions"]
@@ -33,5 +33,5 @@ def test_status_of_one_namespace(tree):
     assert "team-a" in both.out
 
 
-def test_status_of_nothing_says_so(tree):
+def test_status_without_sessions_says_so(tree):
     assert tree.go("status").out == "No sessions.\n"

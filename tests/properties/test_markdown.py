@@ -51,7 +51,7 @@ def test_whatever_a_plan_holds_its_comment_is_ours_alone_and_within_its_limit(re
     found = render(comment)
     changed = [s for s in report.plan.sessions if s.changes]
     shown = found.tags.count("details")
-    left = [text for text in found.prose if "left out: too long for here." in text]
+    left = [text for text in found.prose if "omitted: the comment would be too long." in text]
     assert shown == len(changed) or left[0].split(" of ")[0].strip() == str(len(changed) - shown)
     assert any(report.digest in span for span in found.spans)
 
@@ -142,7 +142,7 @@ def test_five_thousand_changed_sessions_keep_to_the_limit_and_all_are_counted():
     found = render(comment)
     shown = found.tags.count("details")
     assert shown > 5
-    assert f"{5_000 - shown:,} of 5,000 sessions left out: too long for here." in comment
+    assert f"{5_000 - shown:,} of 5,000 sessions omitted: the comment would be too long." in comment
     summary = comment.split("<details>")[0]
     for title in ("Deletes", "Restarts and replacements", "Errors", "Held"):
         listed = summary.split(f"**{title}**\n\n")[1].split("\n\n")[0].split("\n")

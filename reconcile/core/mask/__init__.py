@@ -1,6 +1,5 @@
-"""Secrets out of everything that is shown: pure, linear in the input, wrong only towards hiding.
+"""Masks secrets in all output: pure, linear in the input; in doubt, a value is masked.
 
-`masker` is the door; `names` knows secret names, `tokens`, `shapes` and `assignments` find secrets
-in free text, `places` says what a path leads to, `walk` visits an object's leaves, `vault` numbers
-and remembers values.
+`masker` is the entry point. `known_secrets` recognises secret names and known values, `patterns`
+and `text` find secrets in free text, `objects` finds them in Kubernetes objects.
 """

@@ -1,8 +1,8 @@
-"""The secret values that are known: each has a number, and is found again inside any text.
+"""Secret names, the registry of known secret values, and the marks that replace them.
 
-Which names promise a secret: environment variables, annotations, keys of maps, options.
-
-What stands in a secret's place: a numbered mark in angle quotes, one number for one value.
+A name of a variable, annotation, map key or option says whether its value is a secret. Each known
+value has a number, is recognised in any text, and is replaced by a mark in angle quotes with that
+number.
 """
 
 import base64
@@ -22,7 +22,7 @@ _WORD_PATTERN: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 def build_word_set(words: str) -> frozenset[str]:
-    """The set of the words in a text."""
+    """Return the set of words in a text."""
     return frozenset(words.split())
 
 
@@ -34,7 +34,7 @@ _SECRET_WORDS: Final = build_word_set(
 _SECRET_ENDINGS: Final = tuple(
     build_word_set("ACCESSKEY APIKEY PASSWD PASSWORD PRIVATEKEY SECRET SECRETKEY SESSIONKEY TOKEN")
 )
-"""A word that ends so counts too: `PGPASSWORD`, `authtoken`; `TOKENIZER` and `TOKENS` do not."""
+"""Words that end like this count too: `PGPASSWORD`, `authtoken`, but not `TOKENIZER`, `TOKENS`."""
 
 _SECRET_PHRASES: Final = frozenset(
     tuple(phrase.split("_"))
@@ -55,20 +55,20 @@ _REFERENCE_WORDS: Final = build_word_set(
 
 
 def split_name(name: str) -> tuple[str, ...]:
-    """Split a name where `_`, `-`, other signs, digits and changes of case divide it."""
+    """Split a name into words at `_`, `-`, other signs, digits and changes of case."""
     return tuple(word.upper() for word in _WORD_PATTERN.findall(name))
 
 
 def is_reference_name(name: str) -> bool:
-    """Tell whether a name speaks about a secret and does not hold one: `secretName`, `TOKEN_FILE`.
+    """Return whether a name refers to a secret and does not hold one: `secretName`, `TOKEN_FILE`.
 
-    Such a value is not hunted for elsewhere, since it is usually an ordinary name or path.
+    Such a value is not searched for elsewhere, since it is usually an ordinary name or path.
     """
     return any(word in _REFERENCE_WORDS for word in split_name(name)[-1:])
 
 
 def build_secret_name_matcher(globs: Iterable[str]) -> SecretNameMatcher:
-    """Make the test for secret names: the built-in words, and `globs` whatever their case."""
+    """Build the test for secret names: the built-in words, and `globs`, which ignore case."""
     extra = tuple(re.compile(fnmatch.translate(glob.upper())) for glob in globs)
 
     @lru_cache(maxsize=8192)
@@ -94,12 +94,12 @@ _MARK: Final = re.compile(f"{_OPENING}[0-9]+{_CLOSING}")
 
 
 def format_mark(number: int) -> str:
-    """Word the mark of the value with this number."""
+    """Return the mark of the value with this number."""
     return f"{_OPENING}{number}{_CLOSING}"
 
 
 def is_mark(text: str) -> bool:
-    """Tell whether `text` is one mark and nothing else."""
+    """Return whether `text` is exactly one mark."""
     return _MARK.fullmatch(text) is not None
 
 
@@ -117,12 +117,12 @@ _COMMON_VALUES: Final = build_word_set(
     "required admin user username root password secret token changeme basic bearer localhost "
     "oauth2 x-oauth-basic x-access-token"
 )
-"""Values that mean something to everybody; hunting for them would blot out half of any text."""
+"""Common values; searching for them would mask large parts of any text."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretMatch:
-    """A secret from `start` to `end` of a text; `value` is what it is numbered by."""
+    """A secret from `start` to `end` of a text; its number is that of `value`."""
 
     start: int
     end: int
@@ -130,9 +130,9 @@ class SecretMatch:
 
 
 class SecretRegistry:
-    """Numbers for secret values, in order of first appearance, and the memory of the values.
+    """The known secret values and their numbers, in order of first appearance.
 
-    Safe to use from several threads: a race can cost a number, but never mix two values up.
+    Safe to use from several threads: a race can skip a number, but never confuse two values.
     """
 
     def __init__(self) -> None:
@@ -143,28 +143,28 @@ class SecretRegistry:
         self._by_tail: dict[str, tuple[str, ...]] = {}
 
     def mark_of(self, value: str) -> str:
-        """The mark of a value, which is numbered now if it has no number yet."""
+        """Return the mark of a value; it gets a number if it has none yet."""
         number = self._numbers.get(value)
         if number is None:
             number = self._numbers.setdefault(value, next(self._next))
         return format_mark(number)
 
     def original_value(self, form: str) -> str:
-        """The value of which `form` is a known form; itself where it is none."""
+        """Return the value of which `form` is a known form, else `form` itself."""
         return self._values.get(form, form)
 
     def add_exact(self, value: str) -> None:
-        """Note that exactly this value, however short, stood in a secret place."""
+        """Remember that exactly this value, however short, is the value of a secret field."""
         self._exact.add(value)
 
     def is_exact_secret(self, value: str) -> bool:
-        """Tell whether exactly this value stood in a secret place."""
+        """Return whether exactly this value is the value of a secret field."""
         return value in self._exact
 
     def add_searchable(self, value: str, raw: str) -> None:
         """Recognise `value`, which was written as `raw`, inside any later text.
 
-        Not what is too short or too ordinary to be recognised without blotting out other things.
+        Values that are too short or too common are not added, since other text would be masked.
         """
         if _is_distinctive(value) and raw not in self._values:
             for form in _encoded_forms(value) | {raw}:
@@ -175,7 +175,7 @@ class SecretRegistry:
                     self._by_tail[tail] = (*self._by_tail.get(tail, ()), form)
 
     def find_secrets(self, text: str) -> Iterator[SecretMatch]:
-        """Find every known value in `text`; what is found may overlap."""
+        """Find every known value in `text`; the matches may overlap."""
         if not self._values:
             return
         for tail in {text[at : at + _MIN_LENGTH] for at in range(len(text) - _MIN_LENGTH + 1)}:
@@ -194,7 +194,7 @@ def _is_distinctive(value: str) -> bool:
 
 
 def _encoded_forms(value: str) -> set[str]:
-    """The ways in which a value is likely to be written when it turns up elsewhere."""
+    """Return the encodings in which a value is likely to appear elsewhere."""
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     twice = {json.dumps(form)[1:-1] for form in escaped}
     raw = value.encode(errors="surrogatepass")

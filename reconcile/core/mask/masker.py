@@ -1,4 +1,4 @@
-"""The one door through which everything passes that people, files or logs get to see."""
+"""The only module through which data is masked before it is printed, stored or logged."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,15 +21,16 @@ from reconcile.core.mask.text import build_secret_finder, replace_secrets
 from reconcile.core.model import KubeObject, ObjectRef
 
 _POSITIONAL_LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})
-"""Lists in which a position alone does not tell whether an entry is a secret."""
+"""Lists in which the position of an entry does not say whether it is a secret."""
 
 
 class Masker:
-    """Hides secrets: an equal value gets an equal mark, whatever its length.
+    """Masks secrets: equal values get equal marks, regardless of their length.
 
-    Made once per pass, or per output: it keeps the values that it has learned, to recognise them
-    where nothing but their equality gives them away, as in the text of an API error. So learn first
-    and show then. `globs` are further names, from the policy. Safe to use from several threads.
+    Create one per pass, or per output: it remembers the values that it has learned and recognises
+    them in text that gives no other hint, such as an API error. Therefore learn all objects before
+    masking output. `globs` are further secret names, from the policy. Safe to use from several
+    threads.
     """
 
     def __init__(self, globs: Iterable[str] = ()) -> None:
@@ -45,23 +46,23 @@ class Masker:
         self._learning.walk(obj, Sensitivity.STRUCTURE)
 
     def mask_object(self, obj: KubeObject) -> KubeObject:
-        """Copy an object with its secrets hidden."""
+        """Return a copy of an object with its secrets masked."""
         return self._mask(obj, Sensitivity.STRUCTURE)  # type: ignore[no-any-return]
 
     def mask_value(self, name: str, value: Any) -> Any:
-        """Hide what is secret in a value to which people gave this name, such as a variable's."""
+        """Mask the secrets in a value with a user-defined name, such as that of a variable."""
         return self._mask(value, classify_name(name, self._is_secret))
 
     def mask_text(self, text: str) -> str:
-        """Hide the secrets in free text: known values, and what looks like one."""
+        """Mask the secrets in free text: known values, and what looks like a secret."""
         masked = replace_secrets(text, self._registry, self._find)
         while masked != text:
-            # Marks may bring parts together that look like a secret only now.
+            # A mark can turn the text around it into something that looks like a secret.
             text, masked = masked, replace_secrets(masked, self._registry, self._find)
         return masked
 
     def mask_change(self, ref: ObjectRef, change: FieldChange) -> FieldChange:
-        """Hide what is secret before and after; that it changed is still seen by the marks."""
+        """Mask the secrets before and after; different marks still show that the value changed."""
         segments = split_field_path(change.path)
         before, after = (
             value if value is ABSENT else self._mask_at(ref.kind, segments, value)
@@ -88,20 +89,20 @@ class Masker:
                 )
 
     def mask_operation(self, ref: ObjectRef, operation: Mapping[str, Any]) -> dict[str, Any]:
-        """Hide the value of a JSON Patch operation on the object `ref`.
+        """Mask the value of a JSON Patch operation on the object `ref`.
 
-        The path has positions where names would be needed, so learn the manifest and the field
-        changes first: then the value is recognised.
+        The path has positions instead of names, so learn the manifest and the field changes first:
+        then the value is recognised.
         """
-        shown = {
+        masked = {
             key: self.mask_text(value) if isinstance(value, str) else value
             for key, value in operation.items()
             if key != "value"
         }
         if "value" not in operation:
-            return shown
+            return masked
         segments = split_json_pointer(str(operation.get("path", "")))
-        return shown | {"value": self._mask_at(ref.kind, segments, operation["value"])}
+        return masked | {"value": self._mask_at(ref.kind, segments, operation["value"])}
 
     def _mask_at(self, kind: str, segments: tuple[str, ...], value: Any) -> Any:
         if (

@@ -1,8 +1,7 @@
-"""What a place in an object says about the value that stands there.
+"""Finds the secrets of Kubernetes objects: the sensitivity of each field, and a walk over them.
 
-One walk over an object's leaves, for learning its secrets and for hiding them.
-
-What a walk does at an object's leaves: learn the secrets, or put marks in their place.
+The position of a value in an object decides its sensitivity. One walk visits an object's leaves,
+either to learn its secrets or to replace them by marks.
 """
 
 import base64
@@ -28,11 +27,12 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Sensitivity(Enum):
-    """What stands in a place of an object.
+    """How sensitive the value of a field is.
 
-    STRUCTURE: a structure of Kubernetes' own. NAMED: a map whose keys people choose. The others are
-    secret: SEALED as it is, ENCODED in base64, SPOKEN_OF where the name points at something that is
-    not secret in itself and is not hunted for elsewhere, APPLIED a whole object as JSON.
+    STRUCTURE: a structure that Kubernetes defines. USER_KEYED: a map whose keys users choose. The
+    others are secret: SECRET as plain text, BASE64_SECRET in base64, SECRET_REFERENCE if the name
+    refers to a secret, so that the value is not searched for elsewhere, LAST_APPLIED a whole object
+    as JSON.
     """
 
     STRUCTURE = auto()
@@ -44,7 +44,7 @@ class Sensitivity(Enum):
 
     @property
     def is_secret(self) -> bool:
-        """Tell whether whatever stands here is hidden."""
+        """Return whether every value in this field is masked."""
         return self not in {Sensitivity.STRUCTURE, Sensitivity.USER_KEYED}
 
 
@@ -60,7 +60,7 @@ _SEGMENT: Final = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 def classify_entry(
     parent: Sensitivity, key: str, value: Any, is_secret: SecretNameMatcher
 ) -> Sensitivity:
-    """The place of `value`, which stands under `key` in a map that is itself at `parent`."""
+    """Return the sensitivity of `value` under `key` in a map of the sensitivity `parent`."""
     if parent.is_secret:
         return parent
     if key == LAST_APPLIED:
@@ -74,19 +74,19 @@ def classify_entry(
 
 
 def classify_name(name: str, is_secret: SecretNameMatcher) -> Sensitivity:
-    """The place of a value to which people gave this name."""
+    """Return the sensitivity of a value with a user-defined name."""
     if not is_secret(name):
         return Sensitivity.USER_KEYED
     return Sensitivity.SECRET_REFERENCE if is_reference_name(name) else Sensitivity.SECRET
 
 
 def split_field_path(path: str) -> tuple[str, ...]:
-    """Take a path for people apart: `spec.env[A].value`; list keys keep their brackets."""
+    """Split a field path such as `spec.env[A].value`; list keys keep their brackets."""
     return tuple(match[0] for match in _SEGMENT.finditer(path))
 
 
 def split_json_pointer(pointer: str) -> tuple[str, ...]:
-    """Take a JSON pointer apart: `/spec/env/3/value`."""
+    """Split a JSON pointer such as `/spec/env/3/value`."""
     parts = pointer.split("/")[1:]
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
@@ -94,7 +94,7 @@ def split_json_pointer(pointer: str) -> tuple[str, ...]:
 def classify_path(
     kind: str, segments: Sequence[str], value: Any, is_secret: SecretNameMatcher
 ) -> Sensitivity:
-    """The place of `value`, which stands where `segments` lead to in an object of `kind`."""
+    """Return the sensitivity of `value` at the path `segments` in an object of `kind`."""
     if not segments:
         return Sensitivity.STRUCTURE
     if kind == "Secret" and segments[0] in SECRET_DATA:
@@ -108,7 +108,7 @@ def classify_path(
 
 
 def _classify_free_form(rest: Sequence[str], is_secret: SecretNameMatcher) -> Sensitivity:
-    # A key may hold dots, which a path for people does not tell from its own.
+    # A key may contain dots, which cannot be distinguished from those of the path.
     key = ".".join(map(_strip_brackets, rest))
     if key == LAST_APPLIED:
         return Sensitivity.LAST_APPLIED
@@ -124,26 +124,26 @@ _OPTION: Final = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,99})")
 
 
 class Visitor(Protocol):
-    """What is done at the leaves; what is returned takes the leaf's place."""
+    """Visits the leaves of an object; the returned value replaces the leaf."""
 
     def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
-        """Visit a value in a secret place: a leaf, or a structure too deep to be walked."""
+        """Visit the value of a secret field: a leaf, or a structure that is nested too deeply."""
         ...
 
     def visit_text(self, text: str) -> str:
-        """Visit a text, or the key of a map, in a place that is not secret."""
+        """Visit a text or the key of a map that is not in a secret field."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectWalker:
-    """A walk with one visitor; it copies what it walks over."""
+    """Walks over an object with one visitor and returns a copy."""
 
     is_secret: SecretNameMatcher
     visitor: Visitor
 
     def walk(self, value: Any, sensitivity: Sensitivity, depth: int = 0) -> Any:
-        """Copy `value`, which stands at `sensitivity`, with every leaf as the visitor returns it."""
+        """Copy `value`, which has this sensitivity, with every leaf replaced by the visitor."""
         if depth > _MAX_DEPTH:
             return self.visitor.visit_secret(value, Sensitivity.SECRET_REFERENCE)
         if isinstance(value, Mapping):
@@ -159,11 +159,11 @@ class ObjectWalker:
     def _walk_mapping(
         self, value: Mapping[str, Any], sensitivity: Sensitivity, depth: int
     ) -> dict[str, Any]:
-        places = self._classify_special(value, sensitivity)
+        special = self._classify_special(value, sensitivity)
         return {
             self.visitor.visit_text(str(key)): self.walk(
                 item,
-                places.get(key) or classify_entry(sensitivity, str(key), item, self.is_secret),
+                special.get(key) or classify_entry(sensitivity, str(key), item, self.is_secret),
                 depth + 1,
             )
             for key, item in value.items()
@@ -172,7 +172,7 @@ class ObjectWalker:
     def _classify_special(
         self, value: Mapping[str, Any], sensitivity: Sensitivity
     ) -> Mapping[str, Sensitivity]:
-        """The places that follow from a map as a whole: a Secret, or an entry with a name."""
+        """Return the sensitivities that a map as a whole implies: a Secret, or a named entry."""
         if sensitivity.is_secret:
             return {}
         if value.get("kind") == "Secret":
@@ -192,7 +192,7 @@ class ObjectWalker:
         ]
 
     def _classify_next(self, previous: Any, sensitivity: Sensitivity) -> Sensitivity:
-        """The place of what follows in a list: of `--token`, the next entry is the value."""
+        """Return the sensitivity of the next list item: after `--token`, it is the value."""
         option = _OPTION.fullmatch(previous) if isinstance(previous, str) else None
         if sensitivity.is_secret or option is None or is_reference_name(option[1]):
             return sensitivity
@@ -201,26 +201,26 @@ class ObjectWalker:
 
 @dataclass(frozen=True, slots=True)
 class LearningVisitor:
-    """Puts every secret into the vault and returns all as it is."""
+    """Adds every secret to the registry and returns all values unchanged."""
 
     is_secret: SecretNameMatcher
     registry: SecretRegistry
     find: SecretFinder
 
     def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
-        """Note a value, and hunt for it everywhere where its place makes that worthwhile."""
+        """Remember a value; make it searchable unless its name is only a reference."""
         if not isinstance(value, str) or is_mark(value):
             return value
-        value_itself = secret_identity(value, sensitivity)
+        identity = secret_identity(value, sensitivity)
         self.registry.add_exact(value)
-        self.registry.add_exact(value_itself)
+        self.registry.add_exact(identity)
         if sensitivity in {Sensitivity.SECRET, Sensitivity.BASE64_SECRET}:
-            self.registry.add_searchable(value_itself, value)
-        self._learn_json(value_itself)
+            self.registry.add_searchable(identity, value)
+        self._learn_json(identity)
         return value
 
     def visit_text(self, text: str) -> str:
-        """Note what a text surely holds, and what a JSON document in it holds."""
+        """Remember the certain secrets in a text, and those of a JSON document in it."""
         for hit in self.find(text):
             if hit.is_certain:
                 self.registry.add_searchable(text[hit.start : hit.end], text[hit.start : hit.end])
@@ -239,24 +239,24 @@ class LearningVisitor:
 
 @dataclass(frozen=True, slots=True)
 class MaskingVisitor:
-    """Returns marks for secrets."""
+    """Replaces secrets by marks."""
 
     registry: SecretRegistry
     mask_text: Callable[[str], str]
 
     def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
-        """Give the value's mark."""
+        """Return the value's mark."""
         if isinstance(value, str) and is_mark(value):
             return value
         return self.registry.mark_of(secret_identity(value, sensitivity))
 
     def visit_text(self, text: str) -> str:
-        """Give the text with marks in it."""
+        """Return the text with its secrets replaced by marks."""
         return self.mask_text(text)
 
 
 def secret_identity(value: Any, sensitivity: Sensitivity) -> str:
-    """What a value is numbered by, so that it is known again whether it is encoded or not."""
+    """Return the text that identifies a value, the same for its plain and its encoded form."""
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
         return "\0structure"
     if not isinstance(value, str):

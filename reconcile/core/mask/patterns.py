@@ -1,12 +1,11 @@
-"""Secrets in free text that give themselves away by their shape.
+"""Patterns of secrets in free text: the tokens of known vendors, and credentials in context.
 
 Every pattern is linear: a run of characters is entered from one end only, or its length is bounded.
-A cheap look for a literal goes before each, since nearly all text holds none of them.
+A cheap search for a literal precedes each, since nearly all text contains none of them.
 
-Tokens that give themselves away by how they begin: one line for each maker, in its own form.
-
-Sources: the makers' documentation, and the public lists of secret scanners. What has no form of its
-own (bare hexadecimal, words, UUIDs) is not here: digests and commits look the same.
+`TOKEN_PATTERNS` recognises tokens by their prefix. Sources: the vendors' documentation, and the
+public lists of secret scanners. Tokens without a recognisable format (bare hexadecimal, words,
+UUIDs) are not included: digests and commits look the same.
 """
 
 import re
@@ -57,19 +56,19 @@ TOKEN_PATTERNS: Final = (
     r"dckr_[op]at_[A-Za-z0-9_-]{10,}",
     r"AKCp[A-Za-z0-9]{40,}",
     r"cmVmdGtuOj[A-Za-z0-9]{40,}",
-    # Vaults and infrastructure
+    # Secret stores and infrastructure
     r"hv[bs]\.[A-Za-z0-9_-]{16,}",
     r"dp\.(?:audit|ct|pt|sa|scim|st)\.[A-Za-z0-9._-]{24,}",
     r"pul-[a-f0-9]{40}",
     r"atlasv1\.[A-Za-z0-9_-]{40,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{16,}",
     r"dapi[a-f0-9]{32}",
-    # Watching
+    # Monitoring
     r"gl(?:c|sa)_[A-Za-z0-9_+/=]{16,}",
     r"sntry[su]_[A-Za-z0-9+/=_-]{30,}",
     r"NRAK-[A-Za-z0-9]{20,}",
     r"dt0[a-z][0-9]{2}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{40,}",
-    # Talking and tracking
+    # Chat and issue tracking
     r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}",
     r"xapp-[A-Za-z0-9-]{10,}",
     r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}",
@@ -82,21 +81,21 @@ TOKEN_PATTERNS: Final = (
     r"secret_[A-Za-z0-9]{43}(?![A-Za-z0-9_])",
     r"figd_[A-Za-z0-9_-]{30,}",
     r"PMAK-[A-Za-z0-9]{20,}-[A-Za-z0-9]{20,}",
-    # Paying and selling
+    # Payment and commerce
     r"[rs]k_(?:live|test)_[A-Za-z0-9]{10,}",
     r"whsec_[A-Za-z0-9+/=]{20,}",
     r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{24,}",
     r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}",
     r"EAACEdEose0cBA[A-Za-z0-9]{10,}",
 )
-"""A run of characters is entered from one end only: what is before a token is no part of one."""
+"""Patterns that match from the beginning of a token only."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatternMatch:
     """A secret from `start` to `end` of a text.
 
-    `is_certain` tells that the same text is a secret wherever else it is found.
+    If `is_certain`, the same text is a secret wherever else it appears.
     """
 
     start: int
@@ -108,7 +107,8 @@ class PatternMatch:
 class _SecretPattern:
     """A pattern whose groups are secrets.
 
-    Where none of the lower-case `literals` is, there is no hit; without any it is always tried.
+    The pattern is tried only if the text contains one of the lower-case `literals`, or if there
+    are none.
     """
 
     literals: tuple[str, ...]
@@ -120,7 +120,7 @@ def _build_pattern(literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG)
 
 
 def _build_prose_pattern(words: str) -> _SecretPattern:
-    """A secret in prose, `the password is …`: a word with a digit, or it would be prose itself."""
+    """A secret in prose, `the password is …`: a word with a digit, since others are prose."""
     names = words.split()
     return _SecretPattern(
         tuple(f"{name} is" for name in names),
@@ -135,7 +135,7 @@ def _build_prose_pattern(words: str) -> _SecretPattern:
 _BOUNDED_WORD: Final = r"\S{1,200}+"
 
 _SECRET_PATTERNS: Final = (
-    # Nearly all text has a point or a dash: no literal spares this search.
+    # Nearly all text has a dot or a dash, so a literal would not save this search.
     _build_pattern("", rf"(?<![A-Za-z0-9])({'|'.join(TOKEN_PATTERNS)})"),
     _build_pattern("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
     _build_pattern(
@@ -186,15 +186,15 @@ _SECRET_PATTERNS: Final = (
         re.IGNORECASE,
     ),
 )
-"""With two groups the inner one, the password, is a secret of its own."""
+"""If a pattern has two groups, the inner one, the password, is a secret by itself."""
 
 
 def find_secret_patterns(text: str) -> Iterator[PatternMatch]:
-    """Find what looks like a secret wherever it stands."""
+    """Find text that looks like a secret in any context."""
     lowered = text.lower()
-    for shape in _SECRET_PATTERNS:
-        if not shape.literals or any(literal in lowered for literal in shape.literals):
-            for match in shape.pattern.finditer(text):
+    for candidate in _SECRET_PATTERNS:
+        if not candidate.literals or any(each in lowered for each in candidate.literals):
+            for match in candidate.pattern.finditer(text):
                 for group, value in enumerate(match.groups(), 1):
                     if value:
                         yield PatternMatch(match.start(group), match.end(group), is_certain=True)

@@ -1,6 +1,7 @@
-"""Secrets in free text that a name gives away: `API_TOKEN=…`, `"password": "…"`, `--token …`.
+"""Finds secrets in free text and replaces them by marks.
 
-Free text with its secrets replaced by marks.
+Besides known values and patterns, these are the values that are assigned to a secret name:
+`API_TOKEN=…`, `"password": "…"`, `--token …`.
 """
 
 import re
@@ -31,7 +32,7 @@ _ENTRY: Final = re.compile(
     rf"\bname\\?[\"']?\s{{0,8}}+:\s{{0,8}}+\\?[\"']?{_NAME}\\?[\"']?\s{{0,8}}+,?\s{{0,80}}+"
     r"\\?[\"']?value\\?[\"']?\s{0,8}+:\s{0,8}+"
 )
-"""A backslash before a quote is there where JSON was put into JSON."""
+"""A backslash precedes a quote if JSON is embedded in JSON."""
 
 _VALUE: Final = re.compile(
     r"\\\"((?:[^\\\n]|\\(?!\"))*+)"
@@ -40,27 +41,27 @@ _VALUE: Final = re.compile(
     r"|([|>][+0-9-]{0,2}[ \t]*+(?:\n++[ \t]++[^\n]*+)++)"
     r"|([^\s\"'&,;)\]}]++)"
 )
-"""A quoted text, a YAML block with all that is indented below it, or a bare word."""
+"""A quoted text, a YAML block with its indented lines, or a bare word."""
 
 _NO_VALUE: Final = build_word_set(
     "true false null none yes no on off duplicate forbidden invalid not required too "
     "unauthorized unsupported is was are | >"
 )
-"""What stands after a name and a colon in an error message or a switch."""
+"""Words that follow a name and a colon in an error message or a switch."""
 
 _PROSE: Final = build_word_set("auth cookie cookies credential credentials")
-"""Words that an English sentence puts before a colon without meaning a value."""
+"""Words that can precede a colon in prose without an assignment."""
 
 
 def find_assignments(text: str, is_secret: SecretNameMatcher) -> Iterator[PatternMatch]:
     """Find the values that `text` assigns to secret names.
 
-    What is found is a guess (prose has colons too), so no hit is certain.
+    The matches are guesses (prose has colons too), so none is certain.
     """
     for pattern in _select_patterns(text):
         done = 0
         for match in pattern.finditer(text):
-            # A value is searched once, or `token=token=…` would cost its length squared.
+            # A value is searched once: `token=token=…` would take quadratic time otherwise.
             if match.start() >= done and _names_secret(match, is_secret):
                 for hit in _match_value(text, match.end()):
                     done = hit.end
@@ -77,7 +78,7 @@ def _select_patterns(text: str) -> Iterator[re.Pattern[str]]:
 
 
 def _names_secret(match: re.Match[str], is_secret: SecretNameMatcher) -> bool:
-    # What comes before a dot says where the name is from: a file, or a section of a file.
+    # The part before a dot says where the name is from: a file, or a section of a file.
     name = match["name"].rpartition(".")[2]
     if not is_secret(name) or is_reference_name(name):
         return False
@@ -86,14 +87,14 @@ def _names_secret(match: re.Match[str], is_secret: SecretNameMatcher) -> bool:
 
 
 def _is_key(match: re.Match[str]) -> bool:
-    """Tell a key of YAML or of a header from words before a colon: `Pod team/fix-auth: …`."""
+    """Distinguish a YAML key or a header from words before a colon: `Pod team/fix-auth: …`."""
     name = match["name"]
     domain, slash, _ = name.partition("/")
     if slash and "." not in domain:
         return False
     is_hyphenated = "-" in name and name.islower()
     if match["first"] is not None:
-        # YAML wants a blank behind the colon; without one it is a host with its port.
+        # YAML requires a space after the colon; without one it is a host with its port.
         return not (is_hyphenated and match["sign"] == ":")
     return name.lower() not in _PROSE and not is_hyphenated
 
@@ -114,9 +115,9 @@ _Span: TypeAlias = tuple[int, int]
 
 
 def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
-    """Make the search for what looks like a secret or is assigned to a secret name.
+    """Build the search for text that looks like a secret or is assigned to a secret name.
 
-    Short texts are searched once, since those of many objects repeat.
+    The results for short texts are cached, since many objects have the same ones.
     """
 
     def find(text: str) -> tuple[PatternMatch, ...]:
@@ -127,14 +128,14 @@ def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
 
 
 def replace_secrets(text: str, registry: SecretRegistry, find: SecretFinder) -> str:
-    """Replace all that is known or looks like a secret; marks that are there stay."""
-    found = [*registry.find_secrets(text), *_to_secret_matches(text, registry, find(text))]
-    if not found:
+    """Replace all that is known or looks like a secret; existing marks are kept."""
+    matches = [*registry.find_secrets(text), *_to_secret_matches(text, registry, find(text))]
+    if not matches:
         return text
     marks = find_marks(text)
-    outside = [item for item in found if not _is_within(item, marks)]
+    outside = [item for item in matches if not _is_within(item, marks)]
     touched = {span for item in outside for span in _overlapping_marks(item, marks)}
-    # A mark that is hit in part goes with the hit, or half a mark would be left.
+    # A mark that overlaps a match is replaced with it, so that no half mark remains.
     whole = [SecretMatch(start, end, text[start:end]) for start, end in touched]
     return _replace_groups(text, _group_overlaps([*outside, *whole]), registry)
 
@@ -160,15 +161,15 @@ def _is_within(item: SecretMatch, marks: list[_Span]) -> bool:
     )
 
 
-def _group_overlaps(found: list[SecretMatch]) -> list[list[SecretMatch]]:
-    """Group what overlaps."""
+def _group_overlaps(matches: list[SecretMatch]) -> list[list[SecretMatch]]:
+    """Group the matches that overlap."""
     groups: list[list[SecretMatch]] = []
-    reach = 0
-    for item in sorted(found, key=lambda item: (item.start, -item.end)):
-        if not groups or item.start >= reach:
+    end = 0
+    for item in sorted(matches, key=lambda item: (item.start, -item.end)):
+        if not groups or item.start >= end:
             groups.append([])
         groups[-1].append(item)
-        reach = max(reach, item.end)
+        end = max(end, item.end)
     return groups
 
 

@@ -1,7 +1,4 @@
-"""The filters and tests that templates may use: an allow list, all of them bounded and pure.
-
-The allow and deny lists of rendering are long: they are written as text.
-"""
+"""The filters and tests that templates may use: an allow list, all of them bounded and pure."""
 
 import base64
 import hashlib
@@ -26,7 +23,7 @@ from reconcile.core.render.metering import (
 
 
 def split_words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
+    """Return the set of words in a text; long lists of names are written this way."""
     return frozenset(text.split())
 
 
@@ -35,12 +32,12 @@ _HASH_LENGTH: Final = 8
 _MAX_INDENT: Final = 40
 _BARE_KEY: Final = re.compile("[a-z][A-Za-z0-9]{2,}(?<!true)(?<!false)(?<!null)")
 
-# JSON allows these bare; YAML takes them for line breaks, or refuses to read them.
+# JSON allows these characters unescaped; YAML reads them as line breaks, or refuses them.
 _UNSAFE: Final = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def render_value(value: Any) -> str:
-    """Say a value as a template prints it: text and numbers as they are, booleans as YAML does."""
+    """Return a value as a template prints it: text and numbers as usual, booleans as in YAML."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -48,7 +45,7 @@ def render_value(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, Undefined):
-        return str(value)  # raises: it knows its name; only an `if` without `else` is empty text
+        return str(value)  # raises with its name; only an `if` without `else` is empty text
     if value is None:
         raise RenderError(
             "prints null: leave the field out with `{% if %}`, or use `| default(…, true)` "
@@ -58,7 +55,7 @@ def render_value(value: Any) -> str:
 
 
 def tojson(value: Any) -> str:
-    """Encode as JSON that is YAML at once, whatever is in it; keys are sorted."""
+    """Encode as JSON that is also valid YAML for any content; keys are sorted."""
     try:
         text = orjson.dumps(value, _reject_value, orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
@@ -69,7 +66,7 @@ def tojson(value: Any) -> str:
 
 
 def toyaml(value: Any, indent: int = 0) -> str:
-    """Encode as a YAML block; every line but the first is indented by `indent` blanks."""
+    """Encode as a YAML block; every line but the first is indented by `indent` spaces."""
     return _yaml_block(value, _margin(indent))
 
 
@@ -92,35 +89,35 @@ def _yaml_entry(key: str, value: Any, inner: str) -> str:
 
 
 def quote(value: Any) -> str:
-    """Make YAML text of what would be printed: `{{ 8080 | quote }}` is `"8080"`."""
+    """Quote the printed form as YAML text: `{{ 8080 | quote }}` is `"8080"`."""
     return tojson(render_value(value))
 
 
 def env_literal(value: Any) -> str:
-    """Quote what would be printed as the value of a variable, in which `$(NAME)` means nothing."""
+    """Quote the printed form as the value of a variable, so that `$(NAME)` is not expanded."""
     return tojson(render_value(value).replace("$", "$$"))
 
 
 def b64encode(value: Any) -> str:
-    """Encode the printed form as base64, as `data` of a Secret wants it."""
+    """Encode the printed form as base64, as required in `data` of a Secret."""
     return base64.b64encode(render_value(value).encode()).decode()
 
 
 def sha256(value: Any) -> str:
-    """Hash text as it is, and anything else by its canonical JSON; hexadecimal."""
+    """Hash a text, or the canonical JSON of any other value; the result is hexadecimal."""
     content = value.encode() if isinstance(value, str) else encode_canonical(value)
     return hashlib.sha256(content).hexdigest()
 
 
 def truncate_name(value: str, limit: int = _MAX_LABEL_LENGTH) -> str:
-    """Cut a name to `limit` characters; a hash at the end keeps names apart that were cut."""
+    """Cut a name to `limit` characters; a hash at the end keeps truncated names distinct."""
     if len(value) <= limit:
         return value
     return value[: limit - _HASH_LENGTH - 1].rstrip("-.") + "-" + sha256(value)[:_HASH_LENGTH]
 
 
 def dns_label(value: str) -> str:
-    """Make a DNS label of any text; a hash at the end keeps texts apart that were changed."""
+    """Convert any text to a DNS label; a hash at the end keeps changed texts distinct."""
     label = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")
     if label == value:
         return truncate_name(label)
@@ -129,7 +126,7 @@ def dns_label(value: str) -> str:
 
 
 def merge_mappings(value: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
-    """Put mappings together; what comes later wins."""
+    """Merge mappings; later ones take precedence."""
     merged = dict(value)
     for other in others:
         merged |= other
@@ -137,7 +134,7 @@ def merge_mappings(value: Mapping[str, Any], *others: Mapping[str, Any]) -> dict
 
 
 def compact(value: Any) -> Any:
-    """Leave out what is null in mappings, at every depth."""
+    """Remove null values from mappings, at every depth."""
     if isinstance(value, Mapping):
         return {key: compact(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -146,7 +143,7 @@ def compact(value: Any) -> Any:
 
 
 def indent(value: str, width: int = 4) -> str:
-    """Indent every line but the first by `width` blanks."""
+    """Indent every line but the first by `width` spaces."""
     margin = "\n" + _margin(width)
     _check_length(len(value) + value.count("\n") * len(margin))
     return value.replace("\n", margin)
@@ -166,13 +163,13 @@ def replace(value: str, old: str, new: str) -> str:
 
 
 def concat(values: list[Any]) -> str:
-    """Do what `~` does: print one behind the other."""
+    """Print values one after the other, as `~` does."""
     return "".join(map(render_value, values))
 
 
 def _margin(width: int) -> str:
     if not 0 <= width <= _MAX_INDENT:
-        raise RenderError(f"indents by {width}: 0 to {_MAX_INDENT} blanks are possible")
+        raise RenderError(f"indents by {width}: 0 to {_MAX_INDENT} spaces are allowed")
     return " " * width
 
 
@@ -183,7 +180,7 @@ def _check_length(characters: int) -> None:
 
 def _reject_value(value: Any) -> Any:
     if isinstance(value, Undefined):
-        str(value)  # raises: it knows its name
+        str(value)  # raises with its name
         raise RenderError("has no value: an `if` without `else`")
     raise RenderError(f"a {type(value).__name__} has no JSON form")
 
@@ -201,20 +198,20 @@ def _charge_value(environment: Any, value: Any) -> Any:
 @pass_environment
 def _charge_container(environment: Any, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return value  # Looking up a key walks over nothing.
+        return value  # Looking up a key takes constant time.
     return environment.budget.charge_value(value)
 
 
 @pass_environment
 def _equal(environment: Any, value: Any, other: Any) -> bool:
-    weigh = environment.budget.charge_value
-    return bool(weigh(value) == weigh(other))
+    charge = environment.budget.charge_value
+    return bool(charge(value) == charge(other))
 
 
 @pass_environment
 def _contained(environment: Any, value: Any, container: Any) -> bool:
-    weigh = environment.budget.charge_value
-    return weigh(value) in weigh(container)
+    charge = environment.budget.charge_value
+    return charge(value) in charge(container)
 
 
 _ALLOWED_JINJA_FILTERS: Final = split_words(
@@ -227,7 +224,7 @@ _ALLOWED_JINJA_TESTS: Final = split_words(
 )
 _FunctionTable: TypeAlias = Mapping[str, Callable[..., Any]]
 
-# Typed here, since the library leaves it to be guessed.
+# Typed here, since the library does not.
 _JINJA_FILTERS: Final[Mapping[str, Any]] = FILTERS
 _JINJA_TESTS: Final[Mapping[str, Any]] = TESTS
 
@@ -248,7 +245,7 @@ ALLOWED_FILTERS: Final[_FunctionTable] = {
     "replace": replace,
     "string": render_value,
 }
-"""What a template may write behind `|`."""
+"""The filters that a template may use after `|`."""
 
 METERING_FILTERS: Final[_FunctionTable] = {
     CHARGE_STEP: _charge_step,
@@ -256,7 +253,7 @@ METERING_FILTERS: Final[_FunctionTable] = {
     CONCAT: concat,
     CHARGE_CONTAINER: _charge_container,
 }
-"""What `metering` writes into a template."""
+"""The filters that `metering` inserts into a template."""
 
 ALLOWED_TESTS: Final[_FunctionTable] = {
     **{name: _JINJA_TESTS[name] for name in _ALLOWED_JINJA_TESTS},
@@ -264,4 +261,4 @@ ALLOWED_TESTS: Final[_FunctionTable] = {
     "equalto": _equal,
     "in": _contained,
 }
-"""What a template may write behind `is`."""
+"""The tests that a template may use after `is`."""

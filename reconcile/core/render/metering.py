@@ -1,13 +1,12 @@
-"""What a template may spend: a count of work, since a limit on time would need a clock.
+"""The work budget of a template, and the rewriting of templates that charges every step to it.
 
-Every value that a template makes is weighed once, so that none can be larger than the budget, and
-whatever walks over values (comparing, sorting, encoding) pays in advance.
+The budget counts work, since a time limit would need a clock. Every value that a template creates
+is charged once, so that none can be larger than the budget, and operations that walk over values
+(comparing, sorting, encoding) are charged in advance.
 
-Rewrites a template's syntax tree so that running it pays for every step from the budget.
-
-Bodies that can run more than once begin with a step, and the results of expressions that can make
-something large are weighed. The names of the filters that do it are no identifiers, so that
-no template can write them by accident.
+The syntax tree of a template is rewritten: bodies that can run more than once begin with a step,
+and the results of expressions that can be large are charged. The names of the filters that do this
+are not identifiers, so a template cannot use them.
 """
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
@@ -19,13 +18,13 @@ from jinja2.visitor import NodeTransformer
 from reconcile.core.yaml_loader import MAX_BYTES
 
 MAX_WORK: Final = 250_000
-"""Steps one template may take for one session: turns, calls, values, 32 characters each."""
+"""Steps of one template for one session: iterations, calls, values, and every 32 characters."""
 
 MAX_OUTPUT: Final = MAX_BYTES
-"""Characters one template may print for one session: what can be read as YAML afterwards."""
+"""Characters one template may print for one session: as many as can be loaded as YAML."""
 
 MAX_CALL_DEPTH: Final = 50
-"""How deep macros may call each other."""
+"""The maximum depth of nested macro calls."""
 
 _SCALAR_TYPES: Final = frozenset({bool, float, type(None)})
 _ITERATOR_TYPES: Final = (Iterator, KeysView, ValuesView, ItemsView)
@@ -33,11 +32,11 @@ _CHARACTERS_PER_STEP: Final = 5  # as a shift: 32
 
 
 class RenderError(TemplateRuntimeError):
-    """A template asks for something that it may not do; the message is for its author."""
+    """A template does something that is not allowed; the message is for its author."""
 
 
 class WorkBudget:
-    """The work left to one template while it is rendered for one session."""
+    """The remaining work of one template while it is rendered for one session."""
 
     __slots__ = ("_depth", "_left")
 
@@ -46,13 +45,13 @@ class WorkBudget:
         self._depth = 0
 
     def spend(self, work: int) -> None:
-        """Pay for `work` steps; RefusedError when nothing is left."""
+        """Charge `work` steps; RenderError when the budget is exhausted."""
         self._left -= work
         if self._left < 0:
             self._raise_exhausted()
 
     def enter_call(self) -> None:
-        """Begin a call; RefusedError where calls are nested too deeply."""
+        """Begin a call; RenderError if calls are nested too deeply."""
         self._depth += 1
         if self._depth > MAX_CALL_DEPTH:
             raise RenderError(
@@ -64,16 +63,16 @@ class WorkBudget:
         self._depth -= 1
 
     def charge_text(self, value: str) -> str:
-        """Pay for a text and return it."""
+        """Charge a text and return it."""
         self._left -= 1 + (len(value) >> _CHARACTERS_PER_STEP)
         if self._left < 0:
             self._raise_exhausted()
         return value
 
     def charge_value(self, value: Any) -> Any:
-        """Pay for a value and all that is in it, and return it.
+        """Charge a value with its content and return it.
 
-        What can be walked over only once becomes a list. RefusedError for integers beyond 64 bits.
+        An iterator becomes a list. RenderError for integers of more than 64 bits.
         """
         kind = type(value)
         if kind is str:
@@ -120,7 +119,7 @@ class WorkBudget:
 
 
 def fixed_text_work(characters: int) -> int:
-    """The steps that printing so many characters of fixed text costs."""
+    """Return the steps that are charged for this number of characters of fixed text."""
     return 1 + (characters >> _CHARACTERS_PER_STEP)
 
 
@@ -133,37 +132,37 @@ _Body = TypeVar("_Body", nodes.Template, nodes.Block, nodes.Macro, nodes.CallBlo
 
 
 class MeteringTransformer(NodeTransformer):
-    """The rewriting; `visit` a whole template."""
+    """Rewrites a template; call `visit` with the whole syntax tree."""
 
     def visit_Template(self, node: nodes.Template) -> nodes.Template:  # noqa: N802
-        """A template can be included again and again."""
+        """A template can be included repeatedly."""
         return self._charge_body(node)
 
     def visit_Block(self, node: nodes.Block) -> nodes.Block:  # noqa: N802
-        """A block can be printed again through `self`."""
+        """A block can be printed repeatedly through `self`."""
         return self._charge_body(node)
 
     def visit_Macro(self, node: nodes.Macro) -> nodes.Macro:  # noqa: N802
-        """A macro can be called again and again."""
+        """A macro can be called repeatedly."""
         return self._charge_body(node)
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
-        """Each turn of a loop is a step, and so is each item that its condition looks at."""
+        """Each iteration of a loop is a step, and so is each item that its condition checks."""
         self._charge_body(node)
         if node.test is not None:
-            paid = nodes.Test(_step_filter(node, 1), "none", [], [], None, None)
-            node.test = nodes.And(paid, node.test)
+            step = nodes.Test(_step_filter(node, 1), "none", [], [], None, None)
+            node.test = nodes.And(step, node.test)
         return node
 
     def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.CallBlock:  # noqa: N802
-        """The call itself must stay a call; what it prints was paid for while it was printed."""
+        """The call must remain a call; its output was charged while it was printed."""
         self._charge_body(node)
-        weighed: Any = node.call
-        node.call = weighed.node
+        charged: Any = node.call
+        node.call = charged.node
         return node
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Filter:  # noqa: N802
-        """A filter walks over what it is given, and what it returns can be large."""
+        """A filter walks over its input, and its result can be large."""
         self.generic_visit(node)
         if node.node is not None:
             node.node = _charged(node.node)
@@ -179,7 +178,7 @@ class MeteringTransformer(NodeTransformer):
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802
-        """`~` becomes a filter of ours, which refuses what cannot be printed."""
+        """`~` becomes the filter `CONCAT`, which refuses what cannot be printed."""
         self.generic_visit(node)
         return _apply_filter(
             _apply_filter(nodes.List(node.nodes, lineno=node.lineno), CONCAT), CHARGE_VALUE
@@ -191,7 +190,7 @@ class MeteringTransformer(NodeTransformer):
         return _apply_filter(node, CHARGE_VALUE) if isinstance(node.arg, nodes.Slice) else node
 
     def visit_ScopedEvalContextModifier(self, node: nodes.Node) -> NoReturn:  # noqa: N802
-        """HTML has no place in YAML."""
+        """Escaping for HTML is refused."""
         raise TemplateSyntaxError("`autoescape` is for HTML: remove it", node.lineno)
 
     def _charge_result(self, node: nodes.Expr) -> nodes.Filter:
@@ -218,8 +217,8 @@ def _step_filter(node: nodes.Node, work: int) -> nodes.Filter:
 
 
 def _charged(node: nodes.Expr, name: str = CHARGE_VALUE) -> nodes.Expr:
-    is_paid = isinstance(node, nodes.Filter) and node.name == CHARGE_VALUE
-    return node if is_paid or isinstance(node, nodes.Const) else _apply_filter(node, name)
+    is_charged = isinstance(node, nodes.Filter) and node.name == CHARGE_VALUE
+    return node if is_charged or isinstance(node, nodes.Const) else _apply_filter(node, name)
 
 
 def _apply_filter(node: nodes.Expr, name: str) -> nodes.Filter:

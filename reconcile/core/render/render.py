@@ -1,10 +1,8 @@
-"""Runs one template for one session, and knows from which of its lines each printed line came.
+"""Renders the templates for one session into its manifests, or into all problems.
 
-What a template is told: one session, the installation's id, names, capabilities.
-
-The revision is not among it, since each commit would then change each object.
-
-One session and the templates to what is wanted of it, or to every reason why not.
+A problem names the template's line that printed the line in question. Templates get the session,
+the installation's id, names and capabilities, but not the revision: every commit would then change
+every object.
 """
 
 from collections.abc import Mapping
@@ -33,9 +31,9 @@ from reconcile.core.yaml_loader import Document, load_documents
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """What is the same for all sessions of an installation.
+    """The values that are the same for all sessions of an installation.
 
-    `capabilities` are what the cluster is declared to have: `{"sidecar": "native"}`.
+    `capabilities` are those that the cluster is declared to have: `{"sidecar": "native"}`.
     """
 
     installation: str
@@ -62,8 +60,8 @@ def build_template_variables(session: Session, context: RenderContext) -> dict[s
 def find_possible_name_conflicts(name: str) -> frozenset[str]:
     """List the sessions of one namespace that may have an object of the same name as this one.
 
-    It goes by the names that templates are told, so it holds for templates that use no other.
-    Session `a-inputs` has the Record `session-a-inputs`, which are the inputs of `session-a`.
+    Only the names that templates get in `names` are considered. For example, session `a-inputs` has
+    the Record `session-a-inputs`, which is also the name of the inputs of `session-a`.
     """
     patterns = [
         pattern.split(_PLACEHOLDER) for pattern in set(_object_names(_PLACEHOLDER).values())
@@ -93,7 +91,7 @@ def _object_names(name: str) -> dict[str, str]:
     }
 
 
-# Whatever else comes out of a template would be a defect of ours, and shall be seen as one.
+# Any other exception from a template is a defect of this program and is not caught.
 _TEMPLATE_ERRORS: Final = (
     TemplateError,
     TypeError,
@@ -107,10 +105,10 @@ _TEMPLATE_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TemplateOutput:
-    """What a template printed: `chunks`, and for each the place in `code` that printed it.
+    """The output of a template: `chunks`, and for each the instruction in `code` that printed it.
 
-    Places are offsets of instructions, since looking up each one's line would cost more than the
-    printing.
+    Instructions are offsets; their lines are looked up only when needed, since that costs more than
+    the rendering.
     """
 
     template: Template
@@ -125,11 +123,11 @@ class TemplateOutput:
 
     @property
     def text(self) -> str:
-        """All that was printed."""
+        """The whole output."""
         return "".join(self.chunks)
 
     def source_line(self, output_line: int) -> int:
-        """Return the template's line that printed a line of the text, both counted from 1."""
+        """Return the template's line that printed a line of the output, both counted from 1."""
         begins, offset = 1, 0
         for chunk, offset in zip(self.chunks, self.offsets, strict=True):  # noqa: B007
             ends = begins + chunk.count("\n")
@@ -159,16 +157,16 @@ def render_template(
 
 def _collect_output(template: Template, generator: Any) -> TemplateOutput | Problem:
     frame = generator.gi_frame
-    printed, left = TemplateOutput(template, frame.f_code, [], []), MAX_OUTPUT
+    output, remaining = TemplateOutput(template, frame.f_code, [], []), MAX_OUTPUT
     for chunk in generator:
-        left -= len(chunk)
-        printed.chunks.append(chunk)
-        printed.offsets.append(frame.f_lasti)
-        if left < 0:
-            line = printed.source_line_at(frame.f_lasti)
+        remaining -= len(chunk)
+        output.chunks.append(chunk)
+        output.offsets.append(frame.f_lasti)
+        if remaining < 0:
+            line = output.source_line_at(frame.f_lasti)
             message = f"prints more than {MAX_OUTPUT} characters for one session"
-            return Problem(printed.name, line, 1, "", message)
-    return printed
+            return Problem(output.name, line, 1, "", message)
+    return output
 
 
 def _error_problem(name: str, error: Exception) -> Problem:
@@ -197,13 +195,13 @@ def _error_message(error: Exception) -> str:
             return "is nested too deeply: a template includes itself, or a value grows"
         case TypeError() | ArithmeticError():
             return f"{type(error).__name__}: {error}"
-        case _:  # The messages of the others quote values.
+        case _:  # The messages of other errors quote values.
             return f"fails with {type(error).__name__}"
 
 
 @dataclass(frozen=True, slots=True)
 class RenderFailure:
-    """A session that cannot be carried out: what lives of it must be left as it is."""
+    """A session that cannot be rendered: its live objects must not be changed."""
 
     session: Session
     problems: tuple[Problem, ...]
@@ -215,8 +213,8 @@ RenderResult: TypeAlias = DesiredSession | RenderFailure
 def render_session(session: Session, templates: Templates, context: RenderContext) -> RenderResult:
     """Render every template for one session; problems of all of them are reported at once.
 
-    What fails for one session says nothing about another, except for `templates.problems`, which
-    are every session's. A template that prints nothing but blanks and comments wants no object.
+    A failure of one session does not affect others, but `templates.problems` make all sessions
+    fail. A template that prints only white space and comments creates no object.
     """
     if templates.problems:
         return RenderFailure(session, templates.problems)
@@ -258,14 +256,16 @@ def _check_object(
     first, *others = documents
     if others:
         line, column = others[0].positions.value(())
-        message = "prints a second object: one template makes one"
+        message = "prints a second object: a template must create only one"
         raise SpecError(
             (_map_to_template(output, Problem(output.name, line, column, "", message)),)
         )
     body = first.value
     if not isinstance(body, Mapping):
         line, column = first.positions.value(())
-        message = "prints no object: a mapping with apiVersion, kind and metadata is needed"
+        message = (
+            "does not print an object: it must be a mapping with apiVersion, kind and metadata"
+        )
         raise SpecError(
             (_map_to_template(output, Problem(output.name, line, column, "", message)),)
         )
@@ -282,19 +282,19 @@ def _check_object(
 
 
 def _map_to_template(output: TemplateOutput, problem: Problem) -> Problem:
-    """Move a problem from the line that was printed to the template's line that printed it."""
+    """Move a problem from a line of the output to the template's line that printed it."""
     message = f"{problem.message} (line {problem.line} of what it prints)"
     return replace(problem, line=output.source_line(problem.line), column=1, message=message)
 
 
 def _find_duplicates(manifests: list[Manifest], record: Manifest) -> list[Problem]:
-    """Find objects that two templates make, or that would take the Record's place."""
+    """Find objects that two templates create, or that have the name of the Record."""
     seen: dict[ObjectRef, Manifest] = {record.ref: record}
     problems = []
     for manifest in manifests:
         first = seen.setdefault(manifest.ref, manifest)
         if first is not manifest:
-            message = f"makes {manifest.ref}, which {first.source} makes already"
+            message = f"creates {manifest.ref}, which {first.source} already creates"
             problems.append(Problem(manifest.source, 0, 0, "metadata.name", message))
     return problems
 

@@ -1,4 +1,4 @@
-"""The Jinja environment: what templates can reach, and what each operation costs."""
+"""The Jinja environment: what templates can access, and what each operation costs."""
 
 import operator as operators
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from reconcile.core.render.metering import RenderError, WorkBudget
 from reconcile.core.spec.field_types import suggest_name
 
 VARIABLES: Final = ("session", "installation", "names", "capabilities")
-"""What every template is given."""
+"""The variables of every template."""
 
 _ALLOWED_METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (
     (
@@ -56,7 +56,7 @@ _MAX_EXPONENT: Final = 64
 
 
 class DescriptiveUndefined(StrictUndefined):
-    """Something that is not there; any use of it says so, and names what is there."""
+    """An undefined value; any use of it raises an error that suggests a defined name."""
 
     __slots__ = ()
 
@@ -87,7 +87,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             keep_trailing_newline=True,
             autoescape=False,
-            # Constants are computed while rendering, where there is a budget.
+            # Constants are computed while rendering, so that they are charged to the budget.
             optimized=False,
             auto_reload=False,
         )
@@ -97,7 +97,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.budget = WorkBudget()
 
     def with_new_budget(self, loader: BaseLoader) -> "Sandbox":
-        """Return the same environment with a whole budget and without any state."""
+        """Return the same environment with a new budget and without any state."""
         sandbox = self.overlay(loader=loader)
         sandbox.budget = WorkBudget()
         return sandbox
@@ -113,17 +113,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(f"{hint}; allowed are: {known}" if known else hint, exc=RenderError)
 
     def wrap_str_format(self, value: Any) -> None:
-        """Formatting is not allowed at all, so that nothing is to be wrapped."""
+        """`format` is not allowed at all, so there is nothing to wrap."""
 
     def call_binop(self, _context: Context, operator: str, left: Any, right: Any) -> Any:
         self.budget.spend(1)
         for value in (left, right):
             if isinstance(value, Undefined):
-                str(value)  # raises: it knows its name
+                str(value)  # raises with its name
         if operator == "+":
             return left + right
         if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
-            raise RenderError(f"`{operator}` is for numbers only: put text together with `~`")
+            raise RenderError(f"`{operator}` is for numbers only: join texts with `~`")
         if operator == "**" and abs(right) > _MAX_EXPONENT:
             raise RenderError(f"an exponent beyond {_MAX_EXPONENT}")
         return self.budget.charge_value(_ARITHMETIC[operator](left, right))

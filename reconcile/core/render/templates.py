@@ -1,4 +1,4 @@
-"""Template files, compiled once; what is wrong with them is known before any session is."""
+"""Compiles template files once and finds their problems before any session is rendered."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ from reconcile.core.render.sandbox import Sandbox
 from reconcile.core.spec.field_types import suggest_name
 
 SUFFIX: Final = ".yaml.j2"
-"""Files that end so are rendered, once for every session."""
+"""The suffix of files that are rendered, once for every session."""
 
 PARTIAL_PREFIX: Final = "_"
-"""Files that begin so are there for others to include or import."""
+"""The prefix of files that are not rendered, but included or imported by others."""
 
 MAX_CHARACTERS: Final = 1 << 18
-"""The size of a template file that is still read."""
+"""The maximum size of a template file."""
 
 _API_VERSION: Final = re.compile(r"^apiVersion:[ ]+[\"']?([\w./-]+)[\"']?[ ]*$", re.MULTILINE)
 _KIND: Final = re.compile(r"^kind:[ ]+[\"']?(\w+)[\"']?[ ]*$", re.MULTILINE)
@@ -32,7 +32,7 @@ _REFERENCES: Final = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Exten
 
 
 class CompiledLoader(BaseLoader):
-    """Finds templates that are compiled already, in memory."""
+    """Loads templates that are already compiled, from memory."""
 
     has_source_access = False
 
@@ -56,9 +56,9 @@ class CompiledLoader(BaseLoader):
 class Templates:
     """A set of templates, ready to render.
 
-    `names` are the files that render an object. `problems` say what is wrong with the files
-    themselves; where there is one, no session can be rendered. `kinds` are those that the files
-    name in so many words. `digest` covers all files.
+    `names` are the files that render an object. `problems` are those of the files themselves; if
+    there are any, no session can be rendered. `kinds` are those that the files name literally.
+    `digest` covers all files.
     """
 
     names: tuple[str, ...]
@@ -70,7 +70,7 @@ class Templates:
 
 
 def compile_templates(files: Mapping[str, str]) -> Templates:
-    """Compile template files, given as text by file name; raises nothing for what they hold."""
+    """Compile template files, given as text by file name; raises nothing for invalid content."""
     environment = Sandbox()
     codes: dict[str, CodeType] = {}
     problems: list[Problem] = []
@@ -101,7 +101,7 @@ def _is_rendered(name: str) -> bool:
 
 def _compile(environment: Sandbox, name: str, text: str, files: Mapping[str, str]) -> CodeType:
     if len(text) > MAX_CHARACTERS:
-        message = f"is too large: {len(text)} characters, and {MAX_CHARACTERS} are allowed"
+        message = f"is too large: {len(text)} characters, but at most {MAX_CHARACTERS} are allowed"
         raise _CompileError(Problem(name, 0, 0, "", message))
     try:
         tree = environment.parse(text, name, name)

@@ -1,4 +1,4 @@
-"""What a rendered object must be, so that it can be owned by a session and nothing else is hit."""
+"""Validates rendered objects: each must be one that a session can own, and no other object."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -9,9 +9,9 @@ from reconcile.core.render.filters import split_words
 from reconcile.core.source_location import DocumentPath
 
 Violation: TypeAlias = tuple[DocumentPath, str]
-"""Where in the object, and what is wrong."""
+"""The path in the object, and what is wrong."""
 
-# An owner in a namespace can own none of these: they belong to the whole cluster.
+# An owner in a namespace cannot own these, since they are cluster-scoped.
 _CLUSTER_SCOPED: Final = split_words(
     "APIService CSIDriver CSINode CertificateSigningRequest ClusterRole ClusterRoleBinding "
     "ClusterTrustBundle ComponentStatus CustomResourceDefinition DeviceClass FlowSchema "
@@ -21,7 +21,7 @@ _CLUSTER_SCOPED: Final = split_words(
     "StorageVersion ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding "
     "ValidatingWebhookConfiguration VolumeAttachment VolumeAttributesClass"
 )
-# These are requests, or are written by the cluster itself.
+# These are requests, or are written by the control plane.
 _NOT_PERSISTED: Final = split_words(
     "Binding Endpoints EndpointSlice Event Eviction Lease LocalSubjectAccessReview Scale "
     "SelfSubjectAccessReview SelfSubjectReview SelfSubjectRulesReview SubjectAccessReview "
@@ -51,7 +51,7 @@ _SUBDOMAIN_LIMIT: Final = 253
 
 
 def find_violations(body: Mapping[str, Any], session: SessionId) -> Iterator[Violation]:
-    """Yield everything that is wrong with a rendered object; nothing where it can be used."""
+    """Yield everything that is wrong with a rendered object."""
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
         yield ("metadata",), "must be a mapping with a name"
@@ -60,7 +60,7 @@ def find_violations(body: Mapping[str, Any], session: SessionId) -> Iterator[Vio
         yield from _check_name(body.get("kind"), metadata.get("name"), session)
     yield from _check_type(body)
     if body.get("status") is not None:
-        yield ("status",), "is the cluster's to write: remove it"
+        yield ("status",), "is written by the cluster: remove it"
     yield from _check_metadata(metadata, session)
     if body.get("kind") == "Secret":
         yield from _check_secret(body)
@@ -73,9 +73,9 @@ def _check_type(body: Mapping[str, Any]) -> Iterator[Violation]:
     if not (isinstance(kind, str) and _KIND_NAME.fullmatch(kind)):
         yield ("kind",), "must be a kind, as in `Pod`"
     elif kind in _CLUSTER_SCOPED:
-        yield ("kind",), f"a {kind} belongs to the whole cluster: no session can own one"
+        yield ("kind",), f"a {kind} is cluster-scoped: a session cannot own it"
     elif kind in _NOT_PERSISTED or kind.endswith("List"):
-        yield ("kind",), f"a {kind} is not an object that can be kept as declared"
+        yield ("kind",), f"a {kind} is not an object that is stored as declared"
 
 
 def _check_name(kind: Any, name: Any, session: SessionId) -> Iterator[Violation]:
@@ -88,26 +88,26 @@ def _check_name(kind: Any, name: Any, session: SessionId) -> Iterator[Violation]
     if not (name == own or name.startswith(f"{own}-") or name.endswith(f"-{own}")):
         yield path, f"must be `{own}`, begin with `{own}-` or end with `-{own}`"
     if kind == "ConfigMap" and name.startswith(INVENTORY_PREFIX):
-        yield path, f"names that begin with `{INVENTORY_PREFIX}` are taken"
+        yield path, f"names that begin with `{INVENTORY_PREFIX}` are reserved"
 
 
 def _check_name_format(kind: Any, name: str) -> Iterator[str]:
     is_service = kind == "Service"
     limit = _LABEL_NAME_LIMIT if is_service else _SUBDOMAIN_LIMIT
     if len(name) > limit:
-        yield f"has {len(name)} characters, and {limit} are possible: use `| truncate_name`"
+        yield f"has {len(name)} characters, but at most {limit} are allowed: use `| truncate_name`"
     elif not (_SERVICE_NAME if is_service else _SUBDOMAIN).fullmatch(name):
-        first = "a letter first, then " if is_service else "dots and "
-        yield f"is no name for it: {first}lower-case letters, digits and dashes"
+        characters = "begin with a letter and contain only" if is_service else "contain only dots,"
+        yield f"must {characters} lower-case letters, digits and dashes"
 
 
 def _check_metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator[Violation]:
     namespace = metadata.get("namespace")
     if namespace not in (None, session.namespace):
-        yield ("metadata", "namespace"), f"must be the session's, {session.namespace}: leave it out"
+        yield ("metadata", "namespace"), f"must be the session's, {session.namespace}: remove it"
     for field in _SERVER_FIELDS:
         if metadata.get(field) is not None:
-            yield ("metadata", field), "is not a template's to set: remove it"
+            yield ("metadata", field), "may not be set by a template: remove it"
     for field in ("labels", "annotations"):
         yield from _check_text_map(metadata.get(field), ("metadata", field), _find_reserved_error)
 

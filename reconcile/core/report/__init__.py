@@ -1,4 +1,4 @@
-"""Plans, outcomes, problems and status as text and JSON: masked first, then worded, then escaped.
+"""Plans, outcomes, problems and status in every output format: masked, formatted, then escaped.
 
-`view` masks a plan once for every format; nothing else here sees an unmasked value.
+`view` masks a plan once for all formats; no other module here sees its unmasked values.
 """

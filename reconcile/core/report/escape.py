@@ -1,13 +1,8 @@
-"""Foreign text within a line of Markdown: as code, which neither links, mentions nor formats.
+"""Escapes untrusted text for terminals and Markdown, and colours text.
 
-Escaping by backslashes is not enough: GitHub looks for @mentions, #12 and commits in what has been
-rendered, and leaves out code alone.
-
-Text that cannot act on a terminal: whatever steers it is spelt out instead.
-
-Colour on a terminal, or none.
-
-Lines in a fence that nothing inside of it can close.
+On a terminal, control characters are replaced by escapes. In Markdown, untrusted text is code, in a
+span or in a fence that its content cannot close. Backslashes are not enough: GitHub searches the
+rendered text for @mentions, #12 and commits, except in code.
 """
 
 import html
@@ -19,26 +14,26 @@ from itertools import pairwise
 from typing import Final
 
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories: controls, direction and joining marks, half characters, line separators."""
+"""Unicode categories: controls, direction and joining marks, surrogates, line separators."""
 
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NOT_PLAIN: Final = re.compile(r"[^ -~]")
 
 
 def escape_controls(text: str) -> str:
-    """Spell out control characters, ANSI escapes, direction overrides and line breaks."""
+    """Escape control characters, ANSI sequences, direction overrides and line breaks."""
     return _NOT_PLAIN.sub(_escape_character, text)
 
 
 def quote_text(text: str) -> str:
-    """Put a value in quotes, so that where it ends is beyond doubt."""
+    """Quote a value, so that its end is unambiguous."""
     return '"' + escape_controls(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 def escape_json_controls(document: str) -> str:
-    r"""Spell out what steers a terminal in JSON text, as `\u` escapes that mean the same.
+    r"""Replace control characters in JSON text by equivalent `\u` escapes.
 
-    Line breaks stay: in JSON text they are layout.
+    Line breaks are kept, since in JSON text they are layout.
     """
     return _NOT_PLAIN.sub(_escape_json_character, document)
 
@@ -78,13 +73,13 @@ _COLOUR_CODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How text is laid out: `verbose` shows what is unchanged too."""
+    """How text is formatted; `verbose` also shows unchanged objects."""
 
     colour: bool = False
     verbose: bool = False
 
     def paint(self, style: str, text: str) -> str:
-        """Colour a text in the style of a symbol, `bold` or `dim`; as it is for any other."""
+        """Colour a text in the style of a symbol, `bold` or `dim`; other styles are ignored."""
         if not self.colour or not text or style not in _COLOUR_CODES:
             return text
         return f"{_COLOUR_CODES[style]}{text}{_RESET}"
@@ -99,25 +94,25 @@ _AUTOLINK: Final = re.compile(r"www\.", re.IGNORECASE)
 
 
 def format_code_span(text: str, max_width: int = _MAX_WIDTH) -> str:
-    """Show a text as it is, in a code span; what is wider than `max_width` characters is cut."""
+    """Format a text as a code span, cut to `max_width` characters."""
     shown = truncate_text(escape_controls(text), max_width)
     if not shown.strip():
         return "(empty)"
     ticks = "`" * (longest_backtick_run(shown) + 1)
-    # One blank on each side is taken off again, so a text may begin or end with a backtick.
+    # Markdown strips one space on each side, so a text may begin or end with a backtick.
     pad = " " if shown[0] in "` " or shown[-1] in "` " else ""
     return f"{ticks}{pad}{shown}{pad}{ticks}"
 
 
 def format_html_code(text: str, max_width: int = _MAX_WIDTH) -> str:
-    """The same where Markdown does not reach: inside of an HTML block."""
+    """Format a text as code inside an HTML block, where Markdown does not apply."""
     return f"<code>{html.escape(truncate_text(escape_controls(text), max_width))}</code>"
 
 
 def format_prose(text: str, max_width: int = 2 * _MAX_WIDTH) -> str:
-    """Show a sentence: code where it has backticks, words of letters as they are, the rest as code.
+    """Format a sentence: text in backticks is code, plain words are kept, all else is code.
 
-    Our own sentences read as they are meant; what was quoted in them cannot become Markdown.
+    Messages of this program stay readable; text that they quote cannot become Markdown.
     """
     shown = truncate_text(escape_controls(text), max_width)
     parts = [
@@ -125,13 +120,13 @@ def format_prose(text: str, max_width: int = 2 * _MAX_WIDTH) -> str:
         for at, part in enumerate(shown.split("`"))
         if part
     ]
-    # Two spans side by side would be read as one that ends elsewhere.
+    # Two adjacent spans would be read as one that ends elsewhere.
     touching = any(a[-1] == b[0] == "`" for a, b in pairwise(parts))
     return format_code_span(shown, max_width + 1) if touching else "".join(parts)
 
 
 def longest_backtick_run(text: str) -> int:
-    """Count the backticks of the longest run of them."""
+    """Return the length of the longest run of backticks."""
     return max((len(run) for run in _BACKTICK_RUNS.findall(text)), default=0)
 
 
@@ -158,7 +153,7 @@ _MIN_FENCE_LENGTH: Final = 3
 
 
 def format_code_fence(lines: Iterable[str], language: str) -> Iterator[str]:
-    """Put lines into a fence; long lines are cut, and what is too much is counted."""
+    """Format lines as a code fence; long lines are cut, and lines above the limit are counted."""
     shown, rest = _limit_lines(lines)
     if rest:
         shown.append(f" … {rest} more lines")
@@ -171,11 +166,11 @@ def format_code_fence(lines: Iterable[str], language: str) -> Iterator[str]:
 def _limit_lines(lines: Iterable[str]) -> tuple[list[str], int]:
     """Take the first lines, each cut to a width, and count the others."""
     shown: list[str] = []
-    rest, room = 0, _MAX_BYTES
+    rest, available_bytes = 0, _MAX_BYTES
     for line in lines:
         cut = truncate_text(line, _MAX_LINE_WIDTH)
-        room -= len(cut.encode())
-        if rest or room < 0 or len(shown) == _MAX_LINES:
+        available_bytes -= len(cut.encode())
+        if rest or available_bytes < 0 or len(shown) == _MAX_LINES:
             rest += 1
         else:
             shown.append(cut)

@@ -1,8 +1,7 @@
-"""A field's value before and after, worded for people: short ones in line, long ones as a diff.
+"""Formats the values of a changed field: short ones inline, long ones as a diff.
 
-The one door to DeepDiff: what differs inside two nested values that are known to differ.
-
-It is loaded when first needed, since loading takes longer than a whole pass without changes.
+This is the only module that imports DeepDiff, which finds the differences of nested values. It is
+imported when first needed, since the import takes longer than a whole pass without changes.
 """
 
 import difflib
@@ -17,7 +16,7 @@ from reconcile.core.report.escape import escape_controls, quote_text
 
 @dataclass(frozen=True, slots=True)
 class NestedDifference:
-    """One place that differs, `ABSENT` where it is not there; `path` is relative, for people."""
+    """One difference; a missing side is `ABSENT`. `path` is relative and for display."""
 
     path: str
     before: Any
@@ -25,13 +24,13 @@ class NestedDifference:
 
 
 def find_nested_differences(before: Any, after: Any) -> tuple[NestedDifference, ...]:
-    """List what differs; entries of a list that have a `name` are compared by it."""
+    """List the differences; list entries that have a `name` are compared by it."""
     from deepdiff import DeepDiff  # noqa: PLC0415 - see the module
 
-    found = DeepDiff(
+    levels_by_type = DeepDiff(
         _key_by_name(before), _key_by_name(after), view="tree", threshold_to_diff_deeper=0
     )
-    listed = (_build_difference(level) for levels in found.values() for level in levels)
+    listed = (_build_difference(level) for levels in levels_by_type.values() for level in levels)
     return tuple(sorted(listed, key=lambda difference: difference.path))
 
 
@@ -84,23 +83,23 @@ def _format_segments(path: Sequence[Any]) -> Iterator[str]:
 
 
 _MAX_INLINE: Final = 72
-"""Characters of a value that are shown in line."""
+"""The maximum number of characters of an inline value."""
 
 _CONTEXT_CHARACTERS: Final = 12
-"""Characters kept in front of the place where two long texts begin to differ."""
+"""Characters that are kept before the first difference of two long texts."""
 
 _MAX_LINES: Final = 12
 _MAX_LINE_WIDTH: Final = 160
 _MAX_COMPARED_LINES: Final = 400
-"""Comparing lines costs their square, so of a huge text only the part at the change is compared."""
+"""Comparing lines takes quadratic time, so only this many from the first change are compared."""
 
 _MAX_COMPARED_CHARACTERS: Final = 20_000
-"""The same for nested values, in characters of JSON."""
+"""The corresponding limit for nested values, in characters of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueLine:
-    """One line below a field: `sign` is `+`, `-`, `~` or a blank."""
+    """One line below a field: `sign` is `+`, `-`, `~` or a space."""
 
     sign: str
     text: str
@@ -108,7 +107,7 @@ class ValueLine:
 
 @dataclass(frozen=True, slots=True)
 class FormattedChange:
-    """A field change: `sign`, what stands behind the path, and the lines below."""
+    """A field change: `sign`, the text after the path, and the lines below."""
 
     sign: str
     head: str
@@ -116,7 +115,7 @@ class FormattedChange:
 
 
 def format_field_change(change: FieldChange) -> FormattedChange:
-    """Word a change of one field."""
+    """Format the change of one field."""
     return _format_values(change.before, change.after)
 
 
@@ -125,7 +124,7 @@ def _format_values(before: Any, after: Any) -> FormattedChange:
         return _format_addition_or_removal(before, after)
     if before == after and type(before) is type(after):
         return FormattedChange(
-            " ", f"{_format_inline(before)} stays, but is no longer declared here"
+            " ", f"{_format_inline(before)} is kept, but no longer declared here"
         )
     if isinstance(before, str) and isinstance(after, str):
         return _format_text_change(before, after)
@@ -174,9 +173,9 @@ def _format_nested(before: Any, after: Any) -> Iterator[ValueLine]:
 
 
 def _format_nested_line(difference: NestedDifference) -> ValueLine:
-    wording = _format_values(difference.before, difference.after)
+    formatted = _format_values(difference.before, difference.after)
     sides = f"{_format_inline(difference.before)} → {_format_inline(difference.after)}"
-    return ValueLine(wording.sign, f"{difference.path}: {wording.head or sides}")
+    return ValueLine(formatted.sign, f"{difference.path}: {formatted.head or sides}")
 
 
 def _diff_lines(before: list[str], after: list[str]) -> Iterator[ValueLine]:
@@ -188,7 +187,7 @@ def _diff_lines(before: list[str], after: list[str]) -> Iterator[ValueLine]:
     for line in list(difflib.unified_diff(old, new, n=1, lineterm=""))[3:]:
         yield ValueLine(" ", "…") if line.startswith("@@") else ValueLine(line[0], line[1:])
     if first + _MAX_COMPARED_LINES < max(len(before), len(after)):
-        yield ValueLine(" ", "… and what follows")
+        yield ValueLine(" ", "… and further lines")
 
 
 def _common_prefix_length(before: Sequence[str], after: Sequence[str]) -> int:
@@ -197,7 +196,7 @@ def _common_prefix_length(before: Sequence[str], after: Sequence[str]) -> int:
 
 
 def _limit_lines(lines: Iterator[ValueLine]) -> tuple[ValueLine, ...]:
-    """Keep the first lines, escaped and of bearable width, and say how many are left out."""
+    """Keep the first lines, escaped and cut to a width, and count the omitted ones."""
     listed = list(lines)
     shown = [
         ValueLine(line.sign, _truncate_line(escape_controls(line.text)))

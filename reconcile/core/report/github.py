@@ -1,7 +1,7 @@
-"""A plan, or what is wrong with files, as workflow commands that GitHub shows beside the lines.
+"""A plan or findings as workflow commands, which GitHub shows as annotations of the lines.
 
-The runner takes a line that begins with `::` for a command. Whatever is not ours is escaped as its
-own toolkit does, so that no text can end a command or begin another one.
+GitHub's runner reads a line that begins with `::` as a command. All untrusted text is escaped as in
+GitHub's own toolkit, so that it cannot end a command or begin another one.
 """
 
 from collections.abc import Iterator
@@ -27,19 +27,18 @@ _TITLE: Final = "reconcile diff"
 
 
 def format_github(report: PlanReport, masker: Masker) -> str:
-    """Word a plan: problems first, then the summary, then what a reviewer must not overlook."""
+    """Format a plan: problems first, then the summary, then the disruptive changes."""
     view = build_plan_view(report.plan, masker)
-    said = f"{format_summary(view.summary)} Plan digest: {report.digest}"
+    text = f"{format_summary(view.summary)} Plan digest: {report.digest}"
     if report.findings.problems:
-        said = (
-            f"{format_problem_counts(report.findings)} What they are about stays as it is. {said}"
-        )
-    lines = (_format_command("notice", said, {"title": _TITLE}), *_notices(view))
+        counts = format_problem_counts(report.findings)
+        text = f"{counts} The objects that they affect are not changed. {text}"
+    lines = (_format_command("notice", text, {"title": _TITLE}), *_notices(view))
     return format_annotations(report.findings, report.folder, masker) + _join_lines(lines)
 
 
 def format_annotations(findings: Findings, folder: str, masker: Masker) -> str:
-    """Word findings as errors and warnings at their lines; `folder` leads to the session files."""
+    """Format findings as errors and warnings of their lines; `folder` has the session files."""
     errors = (_format_finding("error", problem, folder, masker) for problem in findings.problems)
     warnings = (
         _format_finding("warning", problem, folder, masker) for problem in findings.warnings
@@ -50,14 +49,15 @@ def format_annotations(findings: Findings, folder: str, masker: Masker) -> str:
 def _format_finding(command: str, problem: Problem, folder: str, masker: Masker) -> str:
     path = escape_controls(masker.mask_text(problem.path))
     is_file = path.endswith(_FILE_SUFFIXES)
-    said = format_problem_message(problem, masker)
+    message = format_problem_message(problem, masker)
     properties = {
         "file": _join_path(folder, path) if is_file else "",
         "line": str(problem.line) if is_file and problem.line else "",
         "col": str(problem.column) if is_file and problem.line else "",
         "title": "reconcile",
     }
-    return _format_command(command, f"{path}: {said}" if path and not is_file else said, properties)
+    text = f"{path}: {message}" if path and not is_file else message
+    return _format_command(command, text, properties)
 
 
 def _join_path(folder: str, path: str) -> str:
@@ -68,11 +68,11 @@ def _notices(view: PlanView) -> Iterator[str]:
     changes = [change for session in view.sessions for change in session.changes]
     for wanted in ("delete", "replace", "patch", "hold"):
         for change in changes:
-            said = _notice_text(change) if change.action == wanted else ""
-            if said:
+            text = _notice_text(change) if change.action == wanted else ""
+            if text:
                 title = f"{change.action} {change.ref}"
                 yield _format_command(
-                    "notice", escape_controls(said), {"title": escape_controls(title)}
+                    "notice", escape_controls(text), {"title": escape_controls(title)}
                 )
 
 

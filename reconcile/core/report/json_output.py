@@ -1,4 +1,4 @@
-"""The same as JSON documents, as `schema` describes them, for programs to read."""
+"""Plans, outcomes, problems and status as JSON documents, as `json_schema` describes them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ from reconcile.core.report.view import (
 )
 
 API_VERSION: Final = "reconcile/v1"
-"""Grows only when a field changes its meaning or goes away; new fields may come at any time."""
+"""Incremented only if a field is removed or changes its meaning; fields can be added anytime."""
 
 
 def to_json(document: Mapping[str, Any]) -> str:
@@ -46,7 +46,7 @@ def to_json(document: Mapping[str, Any]) -> str:
 
 
 def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
-    """A plan; objects that stay as they are are counted and not listed."""
+    """Return a plan; unchanged objects are counted, but not listed."""
     view = build_plan_view(report.plan, masker)
     sessions = [_session_json(session) for session in view.sessions]
     return {
@@ -63,7 +63,7 @@ def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
 def outcomes_json(
     plan: Plan, outcomes: Sequence[Outcome], findings: Findings, masker: Masker
 ) -> dict[str, Any]:
-    """How the changes of a plan ended."""
+    """Return the outcomes of a plan's changes."""
     learn_failed_objects(outcomes, masker)
     return {
         **_document_head("Result", plan.installation, plan.revision),
@@ -74,12 +74,12 @@ def outcomes_json(
 
 
 def problems_json(findings: Findings, masker: Masker) -> dict[str, Any]:
-    """What is wrong with a desired tree."""
+    """Return the problems and warnings of a desired tree."""
     return {"apiVersion": API_VERSION, "kind": "Problems", **_findings_json(findings, masker)}
 
 
 def status_json(installation: str, rows: Sequence[StatusRow], masker: Masker) -> dict[str, Any]:
-    """What lives."""
+    """Return the status of the live sessions."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
@@ -121,10 +121,10 @@ def _session_json(view: SessionView) -> dict[str, Any]:
 
 
 def _change_json(view: ChangeView) -> dict[str, Any]:
-    withholds = {"withholds": view.held_action} if view.held_action else {}
+    held = {"withholds": view.held_action} if view.held_action else {}
     return {
         "action": view.action,
-        **withholds,
+        **held,
         **_ref_json(view.ref),
         "reason": view.reason,
         "message": view.message,
@@ -135,7 +135,7 @@ def _change_json(view: ChangeView) -> dict[str, Any]:
 
 
 def _field_json(field: FieldChange) -> dict[str, Any]:
-    # JSON has no word for a field that is not there, so its key is left out.
+    # JSON has no value for an absent field, so its key is left out.
     sides = {"before": field.before, "after": field.after}
     return {
         "path": field.path,

@@ -1,4 +1,4 @@
-"""The JSON Schema (draft 2020-12) of every document that `documents` makes."""
+"""The JSON Schema (draft 2020-12) of every document that `json_output` creates."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,7 +17,7 @@ _COUNT: Final[_Schema] = {"type": "integer", "minimum": 0}
 
 
 def build_report_schema() -> dict[str, Any]:
-    """Make the schema; a document's `kind` says which of its forms it has."""
+    """Return the schema; the `kind` of a document selects one of its forms."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What reconcile prints with -o json",
@@ -42,10 +42,10 @@ def build_report_schema() -> dict[str, Any]:
 
 
 def _object_schema(
-    properties: _Schema, *, optional: tuple[str, ...] = (), about: str = ""
+    properties: _Schema, *, optional: tuple[str, ...] = (), description: str = ""
 ) -> _Schema:
     return {
-        **({"description": about} if about else {}),
+        **({"description": description} if description else {}),
         "type": "object",
         "properties": dict(properties),
         "required": [name for name in properties if name not in optional],
@@ -79,18 +79,18 @@ def _findings_properties() -> _Schema:
 
 def _plan_schema() -> _Schema:
     counts = dict.fromkeys(Summary().as_dict(), _COUNT)
-    summary = _object_schema(counts, about="objects per kind of change; drift is counted on top")
+    summary = _object_schema(
+        counts, description="objects per kind of change; drift is counted in addition"
+    )
     properties = {
         **_origin_properties(),
         "against": {"$ref": "#/$defs/against"},
-        "digest": _with_description(_TEXT, "one name for all that the plan would do"),
+        "digest": _with_description(_TEXT, "identifies the changes of the plan"),
         "summary": summary,
-        "sessions": _with_description(
-            _list_schema("session"), "sessions in which something changes"
-        ),
+        "sessions": _with_description(_list_schema("session"), "sessions with changes"),
         "admission": _with_description(
             _list_schema("admission"),
-            "what the server's dry run says; missing where it was not asked",
+            "the results of the server-side dry run; missing without one",
         ),
         **_findings_properties(),
     }
@@ -100,7 +100,7 @@ def _plan_schema() -> _Schema:
 def _baseline_schema() -> _Schema:
     revision = {
         "type": {"const": "revision"},
-        "name": _with_description(_TEXT, "as the user called it"),
+        "name": _with_description(_TEXT, "the name that the user gave"),
         "revision": _with_description(_TEXT, "the git commit"),
     }
     return {"oneOf": [_tagged_schema("liveCluster"), _object_schema(revision)]}
@@ -108,7 +108,7 @@ def _baseline_schema() -> _Schema:
 
 def _result_schema() -> _Schema:
     summary = _object_schema(
-        {status.value: _COUNT for status in Status}, about="objects per status"
+        {status.value: _COUNT for status in Status}, description="objects per status"
     )
     rest = {"summary": summary, "outcomes": _list_schema("outcome")}
     return _document_schema("Result", {**_origin_properties(), **rest, **_findings_properties()})
@@ -122,7 +122,7 @@ def _status_schema() -> _Schema:
 
 def _session_schema() -> _Schema:
     digest = _with_description(
-        _TEXT, "of all that templates see of the session; empty for a removed one"
+        _TEXT, "the digest of the session as seen by templates; empty for a removed one"
     )
     names = {"namespace": _TEXT, "name": _TEXT}
     return _object_schema({**names, "digest": digest, "changes": _list_schema("change")})
@@ -140,10 +140,12 @@ def _ref_properties() -> _Schema:
 def _change_schema() -> _Schema:
     properties = {
         "action": {"enum": [*_ACTIONS, "hold"]},
-        "withholds": {"enum": list(_ACTIONS), "description": "what a hold withholds"},
+        "withholds": {"enum": list(_ACTIONS), "description": "the action that is held"},
         **_ref_properties(),
-        "reason": _with_description(_TEXT, "why it is held or deleted, as one word; else empty"),
-        "message": _with_description(_TEXT, "the same for people, with the way out"),
+        "reason": _with_description(
+            _TEXT, "the reason for a hold or a delete, as one word; else empty"
+        ),
+        "message": _with_description(_TEXT, "the reason as a sentence, with the remedy"),
         "notes": {"type": "array", "items": _TEXT},
         "fields": _list_schema("field"),
         "patch": {
@@ -156,9 +158,9 @@ def _change_schema() -> _Schema:
 
 
 def _field_schema() -> _Schema:
-    absent = "the key is missing where the field is not there; secrets are masked"
+    absent = "the key is missing if the field is absent; secrets are masked"
     properties = {
-        "path": _with_description(_TEXT, "for people: spec.containers[runner].image"),
+        "path": _with_description(_TEXT, "for display: spec.containers[runner].image"),
         "before": {"description": absent},
         "after": {"description": absent},
         "effect": {"$ref": "#/$defs/effect"},
@@ -170,11 +172,11 @@ def _field_schema() -> _Schema:
 def _admission_schema() -> _Schema:
     field = {
         "path": _TEXT,
-        "declared": {"description": "the key is missing where admission adds the field"},
-        "admitted": {"description": "the key is missing where admission takes it away"},
+        "declared": {"description": "the key is missing if admission adds the field"},
+        "admitted": {"description": "the key is missing if admission removes the field"},
     }
     fields = {"type": "array", "items": _object_schema(field, optional=("declared", "admitted"))}
-    reason = {"message": _with_description(_TEXT, "why, with secrets masked")}
+    reason = {"message": _with_description(_TEXT, "the reason; secrets are masked")}
     rest: _Schema = {
         "accepted": {},
         "altered": {"fields": fields},
@@ -202,8 +204,8 @@ def _effect_schema() -> _Schema:
 def _cause_schema() -> _Schema:
     drift = _tagged_schema(
         "drift",
-        manager=_with_description(_TEXT, "the field manager, empty where unknown"),
-        time=_with_description(_TEXT, "RFC 3339, empty where unknown"),
+        manager=_with_description(_TEXT, "the field manager, empty if unknown"),
+        time=_with_description(_TEXT, "RFC 3339, empty if unknown"),
     )
     return {"oneOf": [_tagged_schema("commit"), drift]}
 
@@ -213,13 +215,13 @@ def _outcome_schema() -> _Schema:
         "status": {"enum": [status.value for status in Status]},
         "action": {"enum": [*_ACTIONS, "keep", "hold"]},
         **_ref_properties(),
-        "message": _with_description(_TEXT, "why, where it failed, was held or skipped"),
+        "message": _with_description(_TEXT, "the reason, if it failed, was held or skipped"),
     }
     return _object_schema(properties)
 
 
 def _problem_schema() -> _Schema:
-    place = _with_description(_COUNT, "counts from 1; 0 where the whole file is meant")
+    place = _with_description(_COUNT, "counts from 1; 0 for the whole file")
     properties = {"path": _TEXT, "line": place, "column": place, "field": _TEXT, "message": _TEXT}
     return _object_schema(properties)
 
@@ -228,11 +230,14 @@ def _session_status_schema() -> _Schema:
     properties = {
         "namespace": _TEXT,
         "name": _TEXT,
-        "state": {"enum": [state.value for state in SessionState], "description": "what is wanted"},
-        "phase": {"enum": [phase.value for phase in Phase], "description": "what is"},
+        "state": {
+            "enum": [state.value for state in SessionState],
+            "description": "the desired state",
+        },
+        "phase": {"enum": [phase.value for phase in Phase], "description": "the live phase"},
         "reason": _TEXT,
         "message": _TEXT,
-        "ageSeconds": {"type": ["integer", "null"], "description": "null where unknown"},
+        "ageSeconds": {"type": ["integer", "null"], "description": "null if unknown"},
         "revision": _TEXT,
         "digest": _TEXT,
         "held": {"type": "array", "items": _TEXT},

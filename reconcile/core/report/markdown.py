@@ -1,8 +1,7 @@
-"""The whole comment, within a limit: the summary always, of the sessions as many as fit.
+"""A plan as a comment on a pull request, of limited size.
 
-What a reviewer must not overlook, in lists at the top: what ends, what is wrong, what waits.
-
-One session of a plan, folded: a line for each object, and a fence for what changes in it.
+The summary is always included: counts, then sections with deletes, disruptions, findings and held
+changes. As many sessions follow as fit, each collapsed, with a diff for each object.
 """
 
 import re
@@ -48,29 +47,29 @@ _MAX_OBJECTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """A heading and its entries, the gravest first."""
+    """A heading and its entries, the most severe first."""
 
     title: str
     entries: Sequence[str]
 
 
 def build_sections(view: PlanView, report: PlanReport, masker: Masker) -> Iterator[ReportSection]:
-    """List what deserves a look; none of the lists is empty."""
-    found = (
-        ReportSection("Deletes", list(_format_deletes(view))),
+    """Yield the sections of the summary that are not empty."""
+    sections = (
+        ReportSection("Deletes", list(_format_entries(view, "delete"))),
         ReportSection("Restarts and replacements", list(_format_disruptions(view))),
         *build_findings_sections(report.findings, masker),
         ReportSection(
             "Server dry run",
             [f"- {format_prose(line)}" for line in format_admission(report, masker)],
         ),
-        ReportSection("Held", list(_format_holds(view))),
+        ReportSection("Held", list(_format_entries(view, "hold"))),
     )
-    return (listing for listing in found if listing.entries)
+    return (section for section in sections if section.entries)
 
 
 def build_findings_sections(findings: Findings, masker: Masker) -> Iterator[ReportSection]:
-    """List what is wrong with files and cluster."""
+    """Yield the sections with the problems of files and cluster."""
     named = (("Errors", findings.problems), ("Warnings", findings.warnings))
     for title, problems in named:
         if problems:
@@ -80,7 +79,7 @@ def build_findings_sections(findings: Findings, masker: Masker) -> Iterator[Repo
 
 
 def fit_section(section: ReportSection, total: int, available_bytes: int) -> Iterator[str]:
-    """Show as many entries as there is room for, in bytes, and count the others of `total`."""
+    """Yield as many entries as fit into `available_bytes`, and count the others of `total`."""
     yield from (f"**{section.title}**", "")
     shown = 0
     for entry in section.entries[:_MAX_ENTRIES]:
@@ -90,29 +89,24 @@ def fit_section(section: ReportSection, total: int, available_bytes: int) -> Ite
         shown += 1
         yield entry
     if shown < total:
-        yield f"- and {total - shown:,} more" if shown else f"- {total:,} in all"
+        yield f"- and {total - shown:,} more" if shown else f"- {total:,} in total"
     yield ""
 
 
 def byte_length(text: str) -> int:
-    """Count a text as the strictest reader may count it: in bytes."""
+    """Return the length of a text in bytes, the strictest way to count."""
     return len(text.encode())
 
 
-def _format_deletes(view: PlanView) -> Iterator[str]:
+def _format_entries(view: PlanView, action: str) -> Iterator[str]:
     for session in view.sessions:
-        for message, changes in _group_by_message(session.changes, "delete").items():
-            yield f"- {format_code_span(str(session.session))}: {_format_objects(changes)}: {message}"
-
-
-def _format_holds(view: PlanView) -> Iterator[str]:
-    for session in view.sessions:
-        for message, changes in _group_by_message(session.changes, "hold").items():
-            yield f"- {format_code_span(str(session.session))}: {_format_objects(changes)}: {message}"
+        name = format_code_span(str(session.session))
+        for message, changes in _group_by_message(session.changes, action).items():
+            yield f"- {name}: {_format_objects(changes)}: {message}"
 
 
 def _group_by_message(changes: Iterable[ChangeView], action: str) -> dict[str, list[ChangeView]]:
-    """Gather a session's changes for which the same is to be said."""
+    """Group a session's changes that have the same message."""
     groups: dict[str, list[ChangeView]] = {}
     for change in changes:
         if change.action == action:
@@ -135,16 +129,17 @@ def _format_disruptions(view: PlanView) -> Iterator[str]:
         for change in session.changes:
             reason = find_disruption(change)
             if reason is not None:
-                yield f"- {format_code_span(str(change.ref))} {reason.format(map(format_code_span, reason.paths))}"
+                because = reason.format(map(format_code_span, reason.paths))
+                yield f"- {format_code_span(str(change.ref))} {because}"
 
 
 def _format_problem(problem: Problem, masker: Masker) -> str:
     place = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
-    said = (
+    parts = (
         format_code_span(masker.mask_text(place)) if place else "",
         format_code_span(masker.mask_text(problem.field)),
     )
-    shown = ": ".join(part for part in said[: 2 if problem.field else 1] if part)
+    shown = ": ".join(part for part in parts[: 2 if problem.field else 1] if part)
     message = format_prose(masker.mask_text(problem.message))
     return f"- {shown}: {message}" if shown else f"- {message}"
 
@@ -160,12 +155,12 @@ _ACTION_LABELS: Final = {
 
 
 def has_changes(session: SessionView) -> bool:
-    """Tell whether anything happens to a session, or is held."""
+    """Return whether a session has changes, also held ones."""
     return any(change.action != "keep" for change in session.changes)
 
 
 def disruption_rank(session: SessionView) -> int:
-    """Order sessions: those that lose something first, then restarts, then what is harmless."""
+    """Return the rank of a session: deletes first, then restarts, then other changes."""
     actions = {change.action for change in session.changes}
     if "delete" in actions:
         return 0
@@ -173,9 +168,10 @@ def disruption_rank(session: SessionView) -> int:
 
 
 def format_session(session: SessionView) -> Iterator[str]:
-    """Fold one session; an object that stays is left out."""
+    """Yield a collapsed session; unchanged objects are left out."""
     changes = [change for change in session.changes if change.action != "keep"]
-    yield f"<details><summary>{format_html_code(str(session.session))}: {_format_counts(changes)}</summary>"
+    name = format_html_code(str(session.session))
+    yield f"<details><summary>{name}: {_format_counts(changes)}</summary>"
     yield ""
     for change in changes:
         yield from _format_change(change)
@@ -185,15 +181,16 @@ def format_session(session: SessionView) -> Iterator[str]:
 def _format_counts(changes: Iterable[ChangeView]) -> str:
     listed = list(changes)
     counts = Counter(change.action for change in listed)
-    said = [
+    labels = [
         f"{counts[action]} {_ACTION_LABELS[action]}" for action in _ACTION_ORDER if counts[action]
     ]
     drifted = sum(1 for change in listed if split_by_cause(change.fields).drift)
-    return ", ".join([*said, *([f"{drifted} drifted"] if drifted else [])])
+    return ", ".join([*labels, *([f"{drifted} drifted"] if drifted else [])])
 
 
 def _format_change(change: ChangeView) -> Iterator[str]:
-    yield f"**{change.action}** {format_code_span(f'{change.ref.kind} {change.ref.name}')}{_format_reason(change)}"
+    name = format_code_span(f"{change.ref.kind} {change.ref.name}")
+    yield f"**{change.action}** {name}{_format_reason(change)}"
     yield ""
     for note in change.notes:
         yield from (format_prose(note), "")
@@ -201,10 +198,10 @@ def _format_change(change: ChangeView) -> Iterator[str]:
         yield from _format_diff_fence(
             map(str, mark_added(dump_object(change.created_object.mask())))
         )
-    parted = split_by_cause(change.fields)
-    if parted.commit:
-        yield from _format_fields(parted.commit)
-    for drifted in parted.drift:
+    by_cause = split_by_cause(change.fields)
+    if by_cause.commit:
+        yield from _format_fields(by_cause.commit)
+    for drifted in by_cause.drift:
         yield from (_format_drift(drifted.cause), "")
         yield from _format_fields(drifted.fields)
 
@@ -232,27 +229,26 @@ def _format_diff_fence(lines: Iterable[str]) -> Iterator[str]:
 
 
 MAX_COMMENT_BYTES: Final = 65_536
-"""What GitHub names as the most characters of a comment, taken as bytes of UTF-8.
+"""GitHub's documented limit of characters in a comment, counted in bytes of UTF-8.
 
-GitHub speaks of characters, measurements find four bytes for each; bytes are the strictest way to
-count, so whoever counts otherwise finds less.
+Measurements show a limit of four bytes for each character; bytes are the strictest way to count.
 """
 
 MIN_COMMENT_BYTES: Final = 4_096
-"""The least limit: the summary fits into it, whatever is in it."""
+"""The minimum limit: every summary fits into it."""
 
 _SECTION_SHARE: Final = 12
-"""Each list of the summary may take this part of the room, so that they leave half of it."""
+"""Each section may use this fraction of the space, so that they leave half of it."""
 
 _RESERVED_BYTES: Final = 600
-"""Bytes kept for the headings of lists and for the count of what is left out."""
+"""Bytes that are reserved for the headings of sections and the count of omitted sessions."""
 
 _MAX_NAME_WIDTH: Final = 60
 _MARKER_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._/-]+")
 
 
 def format_markdown(report: PlanReport, masker: Masker, limit: int = MAX_COMMENT_BYTES) -> str:
-    """Write a plan as a comment of at most `limit` bytes; its first line tells which one it is."""
+    """Format a plan as a comment of at most `limit` bytes; its first line identifies it."""
     view = build_plan_view(report.plan, masker, include_created=True)
     changed = sorted(filter(has_changes, view.sessions), key=disruption_rank)
     head = [
@@ -266,61 +262,64 @@ def format_markdown(report: PlanReport, masker: Masker, limit: int = MAX_COMMENT
         "",
         f"Compared: {_format_baseline(report, masker)}",
     ]
-    room = limit - byte_length(_join_lines((*head, *tail))) - _RESERVED_BYTES
+    available = limit - byte_length(_join_lines((*head, *tail))) - _RESERVED_BYTES
     summary = [
         line
-        for listing in build_sections(view, report, masker)
+        for section in build_sections(view, report, masker)
         for line in fit_section(
-            listing, _total_entries(listing, report.findings), room // _SECTION_SHARE
+            section, _total_entries(section, report.findings), available // _SECTION_SHARE
         )
     ]
-    folded = _format_sessions(changed, room - byte_length(_join_lines(summary)))
-    return _join_lines((*head, *summary, *folded, *tail))
+    sessions = _format_sessions(changed, available - byte_length(_join_lines(summary)))
+    return _join_lines((*head, *summary, *sessions, *tail))
 
 
 def format_failure(
     findings: Findings, installation: str, masker: Masker, limit: int = MAX_COMMENT_BYTES
 ) -> str:
-    """Write why there is no plan at all; `installation` is empty where it is not known."""
+    """Format the problems that prevent a plan; `installation` is empty if unknown."""
     head = [
         build_comment_marker(installation),
         "### reconcile diff failed",
         "",
-        "What would change is not known.",
+        "The changes could not be determined.",
         "",
     ]
-    room = (limit - byte_length(_join_lines(head)) - _RESERVED_BYTES) // 2
+    available = (limit - byte_length(_join_lines(head)) - _RESERVED_BYTES) // 2
     body = [
         line
-        for listing in build_findings_sections(findings, masker)
-        for line in fit_section(listing, _total_entries(listing, findings), room)
+        for section in build_findings_sections(findings, masker)
+        for line in fit_section(section, _total_entries(section, findings), available)
     ]
     return _join_lines((*head, *body))
 
 
 def build_comment_marker(installation: str) -> str:
-    """The hidden line by which a comment is found again."""
+    """Return the hidden line that identifies the comment."""
     name = _MARKER_UNSAFE.sub("-", installation)[:_MAX_NAME_WIDTH]
     return " ".join(filter(None, ("<!-- reconcile diff:", name, "-->")))
 
 
 def _format_heading(view: PlanView, changed: Sequence[SessionView], findings: Findings) -> str:
-    # Where nothing changes but something is wrong, what is wrong is all that is known.
+    # With errors and without changes, the errors are the only known fact.
     errors = [_format_count(len(findings.problems), "error")] if findings.problems else []
-    gist = [_summarize_changes(view, changed)] if changed or not errors else []
-    return f"### reconcile diff: {', '.join([*errors, *gist])}"
+    changes = [_summarize_changes(view, changed)] if changed or not errors else []
+    return f"### reconcile diff: {', '.join([*errors, *changes])}"
 
 
 def _summarize_changes(view: PlanView, changed: Sequence[SessionView]) -> str:
     if not changed:
         return "no changes"
-    made = [session for session in changed if any(map(_is_applied, session.changes))]
-    if not made:
+    applied = [session for session in changed if any(map(_is_applied, session.changes))]
+    if not applied:
         return f"{_format_count(view.summary.hold, 'change')} held"
     drifted = all(
-        _is_drift(change) for session in made for change in session.changes if _is_applied(change)
+        _is_drift(change)
+        for session in applied
+        for change in session.changes
+        if _is_applied(change)
     )
-    return f"{'drift' if drifted else 'changes'} in {_format_count(len(made), 'session')}"
+    return f"{'drift' if drifted else 'changes'} in {_format_count(len(applied), 'session')}"
 
 
 def _is_applied(change: ChangeView) -> bool:
@@ -341,7 +340,10 @@ def _format_table(view: PlanView) -> Iterator[str]:
 
 def _format_problem_note(findings: Findings) -> Iterator[str]:
     if findings.problems:
-        yield from (f"{format_problem_counts(findings)} What they are about stays as it is.", "")
+        yield from (
+            f"{format_problem_counts(findings)} The objects that they affect are not changed.",
+            "",
+        )
 
 
 def _total_entries(section: ReportSection, findings: Findings) -> int:
@@ -350,27 +352,28 @@ def _total_entries(section: ReportSection, findings: Findings) -> int:
 
 
 def _format_sessions(changed: Sequence[SessionView], available_bytes: int) -> Iterator[str]:
-    """Fold sessions until one does not fit; those behind it are counted."""
+    """Yield collapsed sessions until one does not fit; the remaining ones are counted."""
     for position, session in enumerate(changed):
         text = _join_lines(format_session(session))
         available_bytes -= byte_length(text) + 1
         if available_bytes < 0:
-            left = len(changed) - position
-            yield f"{left:,} of {_format_count(len(changed), 'session')} left out: too long for here."
+            omitted = len(changed) - position
+            sessions = _format_count(len(changed), "session")
+            yield f"{omitted:,} of {sessions} omitted: the comment would be too long."
             yield ""
             return
         yield text
 
 
 def _format_baseline(report: PlanReport, masker: Masker) -> str:
-    ours, name, other = describe_baseline(report.baseline)
-    words, commit = describe_tree(report.plan.revision)
+    text, name, other = describe_baseline(report.baseline)
+    tree, commit = describe_tree(report.plan.revision)
     named = (
         f"{format_code_span(masker.mask_text(name), _MAX_NAME_WIDTH)} ({format_code_span(other)})"
         if name
-        else ours
+        else text
     )
-    return f"{named} → {words}" + (f" {format_code_span(commit)}" if commit else "")
+    return f"{named} → {tree}" + (f" {format_code_span(commit)}" if commit else "")
 
 
 def _format_count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Reasons why desired state is not usable, and warnings about it, as text."""
+"""The problems and warnings of a desired tree, as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ _PLAIN: Final = TextOptions()
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is wrong with a desired tree, and what is only worth a warning."""
+    """The problems and warnings of a desired tree."""
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
 def format_problems(findings: Findings, masker: Masker, options: TextOptions = _PLAIN) -> str:
-    """Word all findings, one a line, as `path:line:column: field: message`; empty for none.
+    """Format all findings, one per line, as `path:line:column: field: message`; empty for none.
 
-    A warning says so behind its place, as compilers do.
+    A warning has `warning` after its location, as in the output of compilers.
     """
     errors = (_format_problem(problem, "", masker, options) for problem in findings.problems)
     warnings = (
@@ -32,20 +32,20 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
 
 
 def format_location(problem: Problem, masker: Masker) -> str:
-    """Word where something is wrong, as compilers do."""
+    """Return the location of a problem in the format of compilers."""
     path = escape_controls(masker.mask_text(problem.path))
     return f"{path}:{problem.line}:{problem.column}" if problem.line else path
 
 
 def format_problem_message(problem: Problem, masker: Masker) -> str:
-    """Word what is wrong, behind the field that is meant."""
-    # Each part is masked by itself, since a field's name before a message looks like a key.
-    said = (escape_controls(masker.mask_text(part)) for part in (problem.field, problem.message))
-    return ": ".join(part for part in said if part)
+    """Return the message of a problem after its field."""
+    # Each part is masked by itself: a field's name before a message looks like a key.
+    parts = (escape_controls(masker.mask_text(part)) for part in (problem.field, problem.message))
+    return ": ".join(part for part in parts if part)
 
 
 def format_problem_counts(findings: Findings) -> str:
-    """Count the findings in words, as in `2 errors and 1 warning in 2 files.`."""
+    """Format the number of findings: `2 errors and 1 warning in 2 files.`."""
     files = {problem.path for problem in (*findings.problems, *findings.warnings)}
     errors = _format_count(findings.problems, "error")
     warnings = _format_count(findings.warnings, "warning")
@@ -53,8 +53,8 @@ def format_problem_counts(findings: Findings) -> str:
 
 
 def _format_problem(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
-    said = (options.paint("bold", format_location(problem, masker)), options.paint("~", severity))
-    return ": ".join(part for part in (*said, format_problem_message(problem, masker)) if part)
+    head = (options.paint("bold", format_location(problem, masker)), options.paint("~", severity))
+    return ": ".join(part for part in (*head, format_problem_message(problem, masker)) if part)
 
 
 def _format_count(items: Sequence[object], noun: str) -> str:

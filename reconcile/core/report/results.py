@@ -1,7 +1,4 @@
-"""What the server says of a plan's objects, as lines for people and as JSON.
-
-The result of an apply as text: one line per changed object, then the counts.
-"""
+"""The results of an apply and of a server-side dry run, as text and as JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +37,7 @@ _PLAIN: Final = TextOptions()
 def format_finished_outcomes(
     outcomes: Sequence[Outcome], masker: Masker, options: TextOptions = _PLAIN
 ) -> str:
-    """Word how some changes ended, one a line, as soon as they have; empty if the plan says it."""
+    """Format finished changes, one per line; outcomes that the plan already shows are left out."""
     learn_failed_objects(outcomes, masker)
     return "".join(
         format_outcome(outcome, masker, options) + "\n"
@@ -50,21 +47,21 @@ def format_finished_outcomes(
 
 
 def format_outcome_totals(outcomes: Iterable[Outcome], options: TextOptions = _PLAIN) -> str:
-    """Count how the changes of a whole apply ended."""
+    """Format the number of outcomes by status, for a whole apply."""
     return options.paint("bold", format_outcome_counts(count_outcomes(outcomes))) + "\n"
 
 
 def format_outcome(outcome: Outcome, masker: Masker, options: TextOptions = _PLAIN) -> str:
-    """Word one outcome in one line, as for the progress of a long apply."""
-    said = options.paint(_STYLES[outcome.status], outcome.status.value)
+    """Format one outcome as one line."""
+    status = options.paint(_STYLES[outcome.status], outcome.status.value)
     message = escape_controls(masker.mask_text(outcome.message))
-    return f"{escape_controls(str(outcome.change.ref))} {said}" + (
+    return f"{escape_controls(str(outcome.change.ref))} {status}" + (
         f": {message}" if message else ""
     )
 
 
 def learn_failed_objects(outcomes: Iterable[Outcome], masker: Masker) -> None:
-    """Learn the secrets of objects that failed: an API server quotes what it refuses."""
+    """Learn the secrets of objects that failed: the API server quotes rejected values."""
     changes = (outcome.change for outcome in outcomes if outcome.status in _FAILED_STATUSES)
     learn_manifest_secrets(changes, masker)
 
@@ -75,13 +72,13 @@ def _is_in_plan_output(outcome: Outcome) -> bool:
 
 
 _MAX_NAMED: Final = 3
-"""Objects that could not be tried for one reason: so many are named, more are counted."""
+"""Untried objects with the same reason are listed up to this number, and counted above."""
 
 
 def format_admission(report: PlanReport, masker: Masker) -> tuple[str, ...]:
-    """Word what the server would do or refuse, refusals first; empty where it was not asked.
+    """Format the results of a server-side dry run, refusals first; empty without a dry run.
 
-    The first line counts. What is accepted as it is declared is only counted.
+    The first line has the counts. Objects that are accepted as declared are only counted.
     """
     if not report.admission:
         return ()
@@ -100,15 +97,15 @@ def format_admission(report: PlanReport, masker: Masker) -> tuple[str, ...]:
 
 
 def admission_json(report: PlanReport, masker: Masker) -> list[dict[str, Any]]:
-    """Give the same object by object, in the order of the plan."""
+    """Return the results of a server-side dry run as JSON, in the order of the plan."""
     _learn_objects(report, masker)
     return [_result_json(each, masker) for each in report.admission]
 
 
 def _learn_objects(report: PlanReport, masker: Masker) -> None:
-    """Learn the secrets of the objects in question: a server quotes what it refuses."""
-    told = {each.ref for each in report.admission if not isinstance(each, AcceptedObject)}
-    learn_manifest_secrets((c for c in report.plan.changes if c.ref in told), masker)
+    """Learn the secrets of objects that are not accepted: the server quotes rejected values."""
+    reported = {each.ref for each in report.admission if not isinstance(each, AcceptedObject)}
+    learn_manifest_secrets((c for c in report.plan.changes if c.ref in reported), masker)
 
 
 def _format_counts(admission: Iterable[AdmissionResult]) -> str:
@@ -122,11 +119,11 @@ def _format_counts(admission: Iterable[AdmissionResult]) -> str:
 def _format_altered(altered: AlteredObject, masker: Masker) -> Iterator[str]:
     for field in altered.fields:
         change = _mask_alteration(altered.ref, field, masker)
-        wording = format_field_change(change)
-        verb = {"+": "adds", "-": "takes away"}.get(wording.sign, "changes")
-        head = f": {wording.head}" if wording.head else ""
+        formatted = format_field_change(change)
+        verb = {"+": "adds", "-": "removes"}.get(formatted.sign, "changes")
+        head = f": {formatted.head}" if formatted.head else ""
         yield f"{_format_ref(altered.ref)}: admission {verb} {escape_controls(change.path)}{head}"
-        yield from (f"    {line.sign} {line.text}".rstrip() for line in wording.lines)
+        yield from (f"    {line.sign} {line.text}".rstrip() for line in formatted.lines)
 
 
 def _format_untried(admission: Iterable[AdmissionResult], masker: Masker) -> Iterator[str]:
@@ -134,10 +131,10 @@ def _format_untried(admission: Iterable[AdmissionResult], masker: Masker) -> Ite
     for each in admission:
         if isinstance(each, UntriedObject):
             groups.setdefault((each.ref.namespace, each.reason), []).append(each.ref)
-    for (namespace, why), refs in groups.items():
+    for (namespace, reason), refs in groups.items():
         many = f"{len(refs)} objects in {escape_controls(namespace)}"
         subject = ", ".join(map(_format_ref, refs)) if len(refs) <= _MAX_NAMED else many
-        yield f"{subject}: not tried: {_mask_text(why, masker)}"
+        yield f"{subject}: not tried: {_mask_text(reason, masker)}"
 
 
 def _result_json(each: AdmissionResult, masker: Masker) -> dict[str, Any]:
@@ -149,8 +146,9 @@ def _result_json(each: AdmissionResult, masker: Masker) -> dict[str, Any]:
             return {"verdict": "altered", **_ref_json(ref), "fields": shown}
         case RefusedObject(ref, message):
             return {"verdict": "refused", **_ref_json(ref), "message": masker.mask_text(message)}
-        case UntriedObject(ref, why):
-            return {"verdict": "notTried", **_ref_json(ref), "message": masker.mask_text(why)}
+        case UntriedObject(ref, reason):
+            message = masker.mask_text(reason)
+            return {"verdict": "notTried", **_ref_json(ref), "message": message}
         case _:
             assert_never(each)
 
@@ -164,7 +162,7 @@ def _field_json(change: FieldChange) -> Mapping[str, Any]:
 
 
 def _mask_alteration(ref: ObjectRef, field: AdmissionChange, masker: Masker) -> FieldChange:
-    # The masker knows fields before and after; for it admission is one more change.
+    # The masker handles field changes, so an alteration is masked as one.
     change = FieldChange(field.path, field.declared, field.admitted, InPlace(), Commit())
     masker.learn_change(ref, change)
     return masker.mask_change(ref, change)

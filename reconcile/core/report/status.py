@@ -1,4 +1,4 @@
-"""What lives: one row a session, as text in columns."""
+"""The status of the live sessions: one row per session, as text in columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ _AGE_UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "m")
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """One session as it lives.
+    """The status of one live session.
 
-    `age` is in seconds, negative where it is not known. `revision` and `digest` are those of the
-    last pass that changed something; `held` words each change that is withheld.
+    `age` is in seconds, negative if unknown. `revision` and `digest` are those of the last pass
+    that changed something; `held` describes each change that is withheld.
     """
 
     session: SessionId
@@ -45,7 +45,7 @@ class StatusRow:
 
 
 def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOptions = _PLAIN) -> str:
-    """Lay the rows out in columns; `verbose` adds digest, message and every held change."""
+    """Format the rows in columns; `verbose` adds digest, message and every held change."""
     if not rows:
         return "No sessions.\n"
     header = _VERBOSE_COLUMNS if options.verbose else _COLUMNS
@@ -61,7 +61,7 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
 
 
 def format_age(seconds: float) -> str:
-    """Word an age as kubectl does, in its largest unit that counts two or more: `90s`, `3h`."""
+    """Format an age as kubectl does, in the largest unit with a count of at least two: `90s`."""
     for at_least, unit, letter in _AGE_UNITS:
         if seconds >= at_least:
             return f"{int(seconds // unit)}{letter}"

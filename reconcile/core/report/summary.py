@@ -1,4 +1,4 @@
-"""How many changes of each kind a plan or an apply has."""
+"""Counts the changes of a plan or an apply."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from reconcile.core.changes import (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Objects per kind of change; `drift` counts those among them that were changed by others."""
+    """Objects per kind of change; `drift` counts those of them that were changed outside git."""
 
     create: int = 0
     patch: int = 0
@@ -34,12 +34,12 @@ class Summary:
     unchanged: int = 0
 
     def as_dict(self) -> dict[str, int]:
-        """The counts by name."""
+        """Return the counts by name."""
         return asdict(self)
 
 
 def action_name(change: Change) -> str:
-    """The word for what a change does."""
+    """Return the name of a change's action."""
     match change:
         case Create():
             return "create"
@@ -58,7 +58,7 @@ def action_name(change: Change) -> str:
 
 
 def changed_fields(change: Change) -> tuple[FieldChange, ...]:
-    """The fields that a change touches, held ones included."""
+    """Return the fields that a change affects, also if it is held."""
     match change:
         case Patch() | Replace():
             return change.fields
@@ -85,7 +85,7 @@ def summarize_plan(plan: Plan) -> Summary:
 
 
 def format_summary(summary: Summary) -> str:
-    """Word a plan's counts in one line, zeros included, so that none can be overlooked."""
+    """Format a plan's counts as one line, zeros included."""
     return (
         f"Plan: {summary.create} to create, {summary.patch} to patch, "
         f"{summary.replace} to replace, {summary.delete} to delete, {summary.hold} held, "
@@ -100,7 +100,7 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def format_outcome_counts(counts: dict[str, int]) -> str:
-    """Word the result of an apply in one line."""
+    """Format the result of an apply as one line."""
     return "Applied: " + ", ".join(f"{count} {status}" for status, count in counts.items()) + "."
 
 

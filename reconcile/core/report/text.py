@@ -1,10 +1,9 @@
-"""A plan as text for a terminal: per session, per object, per field; the summary comes last.
+"""A plan as text: for a terminal, and as one line per changed object for scripts.
 
-A plan as one line for each object that changes, for scripts: `patch Service team-a/fix-login`.
-
-The order is that of the plan. A kind outside the core group has its group behind it, as kubectl
-takes it: `NetworkPolicy.networking.k8s.io`. What could not be read has a line that begins with
-`error`, so that an empty output means that there is nothing to do.
+On a terminal, a plan is listed by session, object and field, and the summary comes last. For
+scripts, the order is that of the plan: `patch Service team-a/fix-login`. A kind outside the core
+group has its group as a suffix, as kubectl accepts it: `NetworkPolicy.networking.k8s.io`. Each
+error has a line that begins with `error`, so that an empty output means that nothing changes.
 """
 
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ from reconcile.core.report.view import (
 
 
 def format_names(report: PlanReport, masker: Masker) -> str:
-    """Name what changes; held objects have the action `hold`."""
+    """List the changed objects; held ones have the action `hold`."""
     lines = (
         f"{action} {format_kind(change.ref)} {change.ref.namespace}/{change.ref.name}"
         for change in report.plan.changes
@@ -50,12 +49,12 @@ def format_names(report: PlanReport, masker: Masker) -> str:
 
 
 def format_error_names(findings: Findings, masker: Masker) -> str:
-    """Name the places of errors, one a line."""
+    """List the locations of errors, one per line."""
     return _join_lines(_format_error(problem, masker) for problem in findings.problems)
 
 
 def format_kind(ref: ObjectRef) -> str:
-    """Name a kind as kubectl takes it."""
+    """Return a kind as kubectl accepts it."""
     return f"{ref.kind}.{ref.group}" if ref.group else ref.kind
 
 
@@ -79,10 +78,10 @@ _PLAIN: Final = TextOptions()
 
 
 def format_plan_text(report: PlanReport, masker: Masker, options: TextOptions = _PLAIN) -> str:
-    """Word a plan; ends in a line break. The same plan gives the same text.
+    """Format a plan; ends in a line break. The same plan gives the same text.
 
-    Findings are only counted, so that a plan that could not be made whole never looks as if there
-    were nothing to do; `format_problems` words them.
+    Findings are only counted, so that an incomplete plan never looks as if nothing had to be done;
+    `format_problems` lists them.
     """
     view = build_plan_view(report.plan, masker)
     findings = report.findings
@@ -90,7 +89,10 @@ def format_plan_text(report: PlanReport, masker: Masker, options: TextOptions = 
     if not lines and not findings.problems:
         lines.append("Nothing to do.")
     if findings.problems:
-        lines += ["", f"{format_problem_counts(findings)} What they are about stays as it is."]
+        lines += [
+            "",
+            f"{format_problem_counts(findings)} The objects that they affect are not changed.",
+        ]
     admission = format_admission(report, masker)
     lines += ["", *admission] if admission else []
     lines += ["", options.paint("bold", format_summary(view.summary))]
@@ -99,11 +101,11 @@ def format_plan_text(report: PlanReport, masker: Masker, options: TextOptions = 
 
 
 def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:
-    """Say what was compared with what: a plan is worth no more than what it was made of."""
-    words, commit = describe_tree(report.plan.revision)
-    yield f"Tree: {words} {commit}".rstrip()
-    ours, name, other = describe_baseline(report.baseline)
-    named = f"{escape_controls(masker.mask_text(name))} ({other})" if name else ours
+    """Yield the compared states and the plan digest."""
+    tree, commit = describe_tree(report.plan.revision)
+    yield f"Tree: {tree} {commit}".rstrip()
+    text, name, other = describe_baseline(report.baseline)
+    named = f"{escape_controls(masker.mask_text(name))} ({other})" if name else text
     yield f"Compared with: {named}"
     yield f"Plan digest: {report.digest}"
 
@@ -112,7 +114,7 @@ def _format_session(session: SessionView, options: TextOptions) -> Iterator[str]
     shown = [change for change in session.changes if options.verbose or change.action != "keep"]
     if not shown:
         return
-    # What holds for all of a session's objects is said once, at its head.
+    # A reason that all objects of a session share is shown once, after its name.
     reasons = {_format_reason(change) for change in shown}
     common = reasons.pop() if len(shown) > 1 and len(reasons) == 1 else ""
     yield ""
@@ -132,10 +134,10 @@ def _format_change(change: ChangeView, options: TextOptions, *, why: str) -> Ite
     yield options.paint(symbol, f"{symbol:>5} {name}") + why
     for note in change.notes:
         yield f"        {note}"
-    parted = split_by_cause(change.fields)
-    for field in parted.commit:
+    by_cause = split_by_cause(change.fields)
+    for field in by_cause.commit:
         yield from _format_field(field, options)
-    for drifted in parted.drift:
+    for drifted in by_cause.drift:
         yield "        " + options.paint("!", _format_drift(drifted.cause))
         for field in drifted.fields:
             yield from ("  " + line for line in _format_field(field, options))
@@ -148,11 +150,11 @@ def _format_drift(cause: Drift) -> str:
 
 
 def _format_field(field: FieldChange, options: TextOptions) -> Iterator[str]:
-    wording = format_field_change(field)
-    head = f": {wording.head}" if wording.head else ":"
-    path = options.paint(wording.sign, f"{wording.sign} {escape_controls(field.path)}")
+    formatted = format_field_change(field)
+    head = f": {formatted.head}" if formatted.head else ":"
+    path = options.paint(formatted.sign, f"{formatted.sign} {escape_controls(field.path)}")
     yield f"        {path}{head}{_format_effect(field.effect)}"
-    for line in wording.lines:
+    for line in formatted.lines:
         yield "            " + options.paint(line.sign, _format_line(line))
 
 

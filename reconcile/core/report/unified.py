@@ -1,4 +1,4 @@
-"""A plan as a unified diff of YAML, for tools: what such tools cannot carry out is in comments."""
+"""A plan as a unified diff of YAML; changes that a diff cannot express are in comments."""
 
 from collections.abc import Iterable, Iterator
 
@@ -28,9 +28,9 @@ from reconcile.core.report.yaml_diff import (
 
 
 def format_unified(report: PlanReport, masker: Masker) -> str:
-    """Write a plan as a diff: each changed object is a file, of which only changed fields show.
+    """Format a plan as a diff: each changed object is a file with only its changed fields.
 
-    A comment line begins with `#`. Held changes and deletes are comments: they are not made, or
+    Comment lines begin with `#`. Held changes and deletes are comments: they are not applied, or
     there is nothing to show.
     """
     view = build_plan_view(report.plan, masker, include_created=True)
@@ -46,9 +46,9 @@ def format_unified(report: PlanReport, masker: Masker) -> str:
 
 
 def format_error_comments(findings: Findings, masker: Masker) -> str:
-    """Write findings as comment lines."""
+    """Format findings as comment lines."""
     named = (("error", findings.problems), ("warning", findings.warnings))
-    said = (
+    comments = (
         ": ".join(
             filter(
                 None,
@@ -62,16 +62,16 @@ def format_error_comments(findings: Findings, masker: Masker) -> str:
         for severity, problems in named
         for problem in problems
     )
-    return "".join(f"{_format_comment(text)}\n" for text in said)
+    return "".join(f"{_format_comment(text)}\n" for text in comments)
 
 
 def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:
-    words, commit = describe_tree(report.plan.revision)
-    ours, name, other = describe_baseline(report.baseline)
+    tree, commit = describe_tree(report.plan.revision)
+    text, name, other = describe_baseline(report.baseline)
     yield (
-        f"{masker.mask_text(name)} ({other}) to {words} {commit}"
+        f"{masker.mask_text(name)} ({other}) to {tree} {commit}"
         if name
-        else (f"{ours} to {words} {commit}".rstrip())
+        else (f"{text} to {tree} {commit}".rstrip())
     )
     yield f"Plan digest: {report.digest}"
 
@@ -99,9 +99,9 @@ def _format_object(change: ChangeView) -> Iterator[str]:
     if change.created_object is not None:
         yield from ("--- /dev/null", f"+++ b/{path}")
         yield from format_hunks(mark_added(dump_object(change.created_object.mask())))
-    parted = split_by_cause(change.fields)
-    yield from _format_fields(path, parted.commit)
-    for drifted in parted.drift:
+    by_cause = split_by_cause(change.fields)
+    yield from _format_fields(path, by_cause.commit)
+    for drifted in by_cause.drift:
         yield _format_comment(_format_drift(drifted.cause))
         yield from _format_fields(path, drifted.fields)
 
@@ -112,7 +112,7 @@ def _format_fields(path: str, fields: Iterable[FieldChange]) -> Iterator[str]:
     if hunks:
         yield from (f"--- a/{path}", f"+++ b/{path}", *hunks)
     else:
-        # Nothing goes or comes, as where only our claim on a field is given up.
+        # No line changes, for example if only the ownership of a field is released.
         yield from (_format_comment(row.text) for row in sides.after)
 
 

@@ -1,12 +1,8 @@
-"""A plan with its secrets hidden: what every format is made from.
+"""A plan with its secrets masked: the common input of every output format.
 
-A plan with all that its readers are told beside it: against what it stands, what is wrong.
-
-What a plan was made of, in words: which tree, and what it was compared with.
-
-An object's changed fields, parted by who changed them: this commit, or somebody outside git.
-
-Why an object restarts or is replaced: the fields that force it.
+A report has the plan, its findings and its baseline. The view has one masked entry per change, the
+changed fields split by their cause (the commit, or a change outside git), and the fields that make
+an object restart or be replaced.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,14 +35,14 @@ from reconcile.core.report.summary import Summary, action_name, changed_fields, 
 
 @dataclass(frozen=True, slots=True)
 class LiveCluster:
-    """The plan turns what lives in a cluster into desired state."""
+    """The plan changes the live state of a cluster into the desired state."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherRevision:
-    """The plan turns what another revision asks for into desired state; no cluster was looked at.
+    """The plan changes the state at another revision into the desired state, without a cluster.
 
-    `name` is what the user called it (`HEAD~1`), `revision` the commit that this is.
+    `name` is the user's name for the revision (`HEAD~1`), `revision` the commit.
     """
 
     name: str
@@ -58,11 +54,11 @@ Baseline: TypeAlias = LiveCluster | OtherRevision
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What every form of a diff is made from.
+    """The input of every output format of a diff.
 
-    `folder` is where the session files are, relative to the top of their repository where that is
-    known and as the user named it elsewhere: with it, the path of a problem leads to a file.
-    `admission` is what the server says of each object that is wanted; empty where it was not asked.
+    `folder` has the session files, relative to the top of their repository if that is known, else
+    as given by the user; problems are relative to it. `admission` is the server's dry-run result
+    for each desired object; empty without a dry run.
     """
 
     plan: Plan
@@ -78,12 +74,12 @@ _SHORT: Final = 12
 
 
 def shorten_revision(revision: str) -> str:
-    """Shorten the name of a commit, as people quote it."""
+    """Shorten the name of a commit for display."""
     return escape_controls(revision.removesuffix(_DIRTY)[:_SHORT])
 
 
 def describe_tree(revision: str) -> tuple[str, str]:
-    """Say which tree this is: words of ours, then the commit, empty where there is none."""
+    """Describe the tree: trusted text, and the commit, which is empty if there is none."""
     if not revision:
         return "a folder outside git", ""
     if revision.endswith(_DIRTY):
@@ -92,7 +88,7 @@ def describe_tree(revision: str) -> tuple[str, str]:
 
 
 def describe_baseline(baseline: Baseline) -> tuple[str, str, str]:
-    """Say what it was compared with: words of ours, the name that the user gave, the commit."""
+    """Describe the baseline: trusted text, the user's name for it, and the commit."""
     match baseline:
         case LiveCluster():
             return "live cluster", "", ""
@@ -103,7 +99,7 @@ def describe_baseline(baseline: Baseline) -> tuple[str, str, str]:
 
 
 class MaskedObject:
-    """A whole object; its secrets are hidden when it is asked for, since few of thousands are."""
+    """A whole object, masked only when it is needed, since few of thousands are."""
 
     __slots__ = ("_body", "_masker")
 
@@ -112,7 +108,7 @@ class MaskedObject:
         self._masker = masker
 
     def mask(self) -> KubeObject:
-        """Give the object, masked and without our own bookkeeping."""
+        """Return the object, masked and without the digest annotation."""
         masked = self._masker.mask_object(self._body)
         metadata = masked.get("metadata", {})
         notes = {
@@ -128,9 +124,9 @@ class MaskedObject:
 class ChangeView:
     """One change, masked.
 
-    `held_action` is the action that a hold withholds, else empty. `reason` is one word for programs,
-    `message` the same for people; both are empty where the action says it all. `created_object` is there
-    where an object is created.
+    `held_action` is the action that a hold withholds, else empty. `reason` is one word for
+    programs, `message` the same for users; both are empty if the action needs no reason.
+    `created_object` is set if an object is created.
     """
 
     action: str
@@ -164,9 +160,9 @@ class PlanView:
 
 
 def build_plan_view(plan: Plan, masker: Masker, *, include_created: bool = False) -> PlanView:
-    """Mask a plan; all of its secrets are learned before the first value is shown.
+    """Mask a plan; all of its secrets are learned before the first value is masked.
 
-    `include_created` tells that objects which are created will be shown.
+    Set `include_created` if created objects will be shown.
     """
     for session in plan.sessions:
         _learn_session(session, masker, include_created=include_created)
@@ -175,7 +171,7 @@ def build_plan_view(plan: Plan, masker: Masker, *, include_created: bool = False
 
 
 def learn_manifest_secrets(changes: Iterable[Change], masker: Masker) -> None:
-    """Let the masker learn the secrets of all objects that are to be."""
+    """Let the masker learn the secrets of all desired objects."""
     for change in changes:
         manifest = find_desired_manifest(change)
         if manifest is not None:
@@ -183,12 +179,12 @@ def learn_manifest_secrets(changes: Iterable[Change], masker: Masker) -> None:
 
 
 def format_hold_message(hold: Hold, session: str, installation: str) -> str:
-    """Word why a change is held, and what releases it."""
+    """Describe why a change is held, and what releases it."""
     return hold.reason.value.format(session=session, installation=installation)
 
 
 def _learn_session(session: SessionPlan, masker: Masker, *, include_created: bool) -> None:
-    # Sessions of which no value is shown need not be searched: a first apply has thousands.
+    # Sessions of which no value is shown are skipped: a first apply has thousands.
     if not include_created and not any(changed_fields(change) for change in session.changes):
         return
     learn_manifest_secrets(session.changes, masker)
@@ -198,7 +194,7 @@ def _learn_session(session: SessionPlan, masker: Masker, *, include_created: boo
 
 
 def find_desired_manifest(change: Change) -> Manifest | None:
-    """The object that a change wants to be there, if it wants one; held changes want it too."""
+    """Return the desired object of a change, also of a held one; None for a delete or a keep."""
     match change:
         case Create() | Patch() | Replace():
             return change.manifest
@@ -257,7 +253,7 @@ def _mask_patch(wanted: Action | Keep, masker: Masker) -> tuple[Mapping[str, Any
 def _build_notes(wanted: Action | Keep) -> tuple[str, ...]:
     if not isinstance(wanted, Patch):
         return ()
-    adopts = ("adopts it: it carries the annotation that gives it to this installation",)
+    adopts = ("adopts the object: an annotation assigns it to this installation",)
     force = ("takes over fields that other managers own",)
     return (*(adopts if wanted.adopts else ()), *(force if wanted.force else ()))
 
@@ -280,14 +276,14 @@ class DriftGroup:
 
 @dataclass(frozen=True, slots=True)
 class FieldsByCause:
-    """What this commit changes, and what was changed outside git before it."""
+    """The fields that this commit changes, and those that were changed outside git."""
 
     commit: tuple[FieldChange, ...]
     drift: tuple[DriftGroup, ...]
 
 
 def split_by_cause(fields: Iterable[FieldChange]) -> FieldsByCause:
-    """Part fields by their cause, each in its order; our own bookkeeping is left out."""
+    """Split fields by cause, in their order; the digest annotation is left out."""
     commit: list[FieldChange] = []
     drift: dict[Drift, list[FieldChange]] = {}
     for field in fields:
@@ -306,25 +302,25 @@ _MAX_PATHS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Disruption:
-    """What happens (`restarts`), the first fields that force it, and how many more do."""
+    """The effect (`restarts`), the first fields that force it, and the number of further ones."""
 
     effect: str
     paths: tuple[str, ...]
     more: int
 
     def format(self, paths: Iterable[str]) -> str:
-        """Word it with the paths as the form at hand shows them."""
+        """Return the sentence, with `paths` formatted for the output format."""
         listed = " and ".join(paths) if not self.more else ", ".join(paths)
         more = f" and {self.more} more" if self.more else ""
         return f"{self.effect} because {listed}{more} changed"
 
 
 def find_disruption(change: ChangeView) -> Disruption | None:
-    """Say why an object restarts or is replaced; None for one that goes on, or is held."""
+    """Return why an object restarts or is replaced; None if neither happens, or it is held."""
     if change.action == "replace":
         forcing = [field for field in change.fields if isinstance(field.effect, ForcesReplace)]
-        happens = "restarts" if change.ref.kind == "Pod" else "is deleted and created again"
-        return _build_disruption(happens, forcing or change.fields)
+        effect = "restarts" if change.ref.kind == "Pod" else "is deleted and created again"
+        return _build_disruption(effect, forcing or change.fields)
     restarting = [field for field in change.fields if isinstance(field.effect, RestartsContainer)]
     if change.action != "patch" or not restarting:
         return None

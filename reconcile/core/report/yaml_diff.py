@@ -1,8 +1,6 @@
-"""Values as lines of YAML, each of them whole: what diffs are made of.
+"""Diffs of YAML: values as lines, the comparison of lines, and fragments of changed fields.
 
-Two texts of lines as one: what goes, what comes, and what stays around it.
-
-Of an object only what changes: its fields before and after, below their parents, as YAML.
+A fragment has only the changed fields of an object and their parents, before and after.
 """
 
 import json
@@ -20,13 +18,13 @@ from reconcile.core.yaml_loader import AmbiguousScalarError, resolve_scalar
 
 _PLAIN_SCALAR: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+:=-]*[A-Za-z0-9_/])?")
 _YAML_1_1_BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
-"""Words that readers of YAML 1.1 take for booleans."""
+"""Words that YAML 1.1 parsers read as booleans."""
 
 _FIRST_KEYS: Final = ("apiVersion", "kind", "metadata")
 
 
 class EmptyParent(Enum):
-    """A place that is shown only to say where something is, and has nothing in it."""
+    """A parent that is shown for its position only, without content."""
 
     EMPTY_PARENT = "bare"
 
@@ -36,7 +34,7 @@ EMPTY_PARENT: Final = EmptyParent.EMPTY_PARENT
 
 @dataclass(frozen=True, slots=True)
 class CommentedValue:
-    """A value with a comment behind it."""
+    """A value that is followed by a comment."""
 
     value: Any
     comment: str
@@ -44,19 +42,19 @@ class CommentedValue:
 
 @dataclass(frozen=True, slots=True)
 class YamlLine:
-    """One line; `is_text` tells that it is part of a text of many lines."""
+    """One line; `is_text` means that it is part of a multi-line text."""
 
     text: str
     is_text: bool = False
 
 
 def dump_mapping(value: Mapping[str, Any]) -> tuple[YamlLine, ...]:
-    """Write a mapping as lines; nothing in them acts on a terminal."""
+    """Format a mapping as lines, without control characters."""
     return tuple(_dump_block(value, ""))
 
 
 def dump_object(obj: Mapping[str, Any]) -> tuple[YamlLine, ...]:
-    """Write an object as lines, what it is first."""
+    """Format an object as lines, beginning with apiVersion, kind and metadata."""
     first = {name: obj[name] for name in _FIRST_KEYS if name in obj}
     return dump_mapping({**first, **obj})
 
@@ -91,7 +89,7 @@ def _dump_list_item(value: Any, margin: str) -> Iterator[YamlLine]:
     if not isinstance(value, dict | list) or not value:
         yield from _dump_entry(f"{margin}-", value, margin)
         return
-    # The first line of a mapping or a list stands behind the dash.
+    # The first line of a mapping or a list follows the dash.
     first, *rest = _dump_block(value, margin + "  ")
     yield replace(first, text=f"{margin}- {first.text[len(margin) + 2 :]}")
     yield from rest
@@ -100,14 +98,14 @@ def _dump_list_item(value: Any, margin: str) -> Iterator[YamlLine]:
 def _dump_text(head: str, text: str, margin: str) -> Iterator[YamlLine]:
     lines = text.removesuffix("\n").split("\n")
     shown = [_escape_line(line) for line in lines]
-    spelt = "  # control characters are spelt out" if shown != lines else ""
-    yield YamlLine(f"{head} |{_block_indicators(text)}{spelt}")
+    note = "  # control characters are escaped" if shown != lines else ""
+    yield YamlLine(f"{head} |{_block_indicators(text)}{note}")
     for line in shown:
         yield YamlLine(f"{margin}{line}" if line else "", is_text=True)
 
 
 def _block_indicators(text: str) -> str:
-    """Say what YAML cannot tell by itself: how deep the text is indented, and how it ends."""
+    """Return the indicators of a block scalar: its indentation, and how it ends."""
     depth = "2" if text[0] in " \t\n" else ""
     if not text.endswith("\n"):
         return f"{depth}-"
@@ -119,7 +117,7 @@ def _escape_line(line: str) -> str:
 
 
 def dump_scalar(value: Any) -> str:
-    """Write a value in one line: text bare where every reader takes it for the same text."""
+    """Format a value as one line: a text is unquoted if every parser reads it as that text."""
     if isinstance(value, str) and _is_plain(value):
         return value
     return escape_json_controls(json.dumps(value, ensure_ascii=False)).replace("\n", "\\n")
@@ -132,29 +130,29 @@ def _is_plain(text: str) -> bool:
         return isinstance(resolve_scalar(text), str)
     except (
         AmbiguousScalarError
-    ):  # pragma: no cover - begins with a sign or a digit, which `_PLAIN_SCALAR` bars
+    ):  # pragma: no cover - begins with a sign or a digit, which `_PLAIN_SCALAR` excludes
         return False
 
 
 _MAX_COMPARED_LINES: Final = 1_000
-"""Lines that are compared one by one; what is longer goes and comes as a whole."""
+"""Longer texts are not compared line by line, but removed and added as a whole."""
 
 _CONTEXT_LINES: Final = 10
 """Lines kept around a change, enough for the parents of a field."""
 
 _TEXT_CONTEXT_LINES: Final = 2
-"""Lines of a long text that are kept on either side of a change in it."""
+"""Lines of a long text that are kept before and after a change in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineEdit:
-    """One line: `sign` is `+`, `-`, or a blank for what stays."""
+    """One line: `sign` is `+`, `-`, or a space for an unchanged line."""
 
     sign: str
     line: YamlLine
 
     def __str__(self) -> str:
-        """The line as diffs have it."""
+        """Return the line in the format of a diff."""
         return self.sign + self.line.text
 
 
@@ -172,36 +170,36 @@ def diff_lines(before: Sequence[YamlLine], after: Sequence[YamlLine]) -> tuple[L
 
 
 def mark_added(whole: Sequence[YamlLine]) -> tuple[LineEdit, ...]:
-    """Show a text that was not there."""
+    """Mark all lines of a new text as added."""
     return tuple(_mark_all("+", whole))
 
 
 def format_hunks(listed: Sequence[LineEdit]) -> Iterator[str]:
-    """Write the hunks of a unified diff; nothing where nothing goes or comes."""
+    """Yield the hunks of a unified diff; nothing if no line changes."""
     old = new = 1
     at = 0
     for start, end in _hunk_spans(listed):
-        stays = start - at
-        old, new = old + stays, new + stays
+        unchanged = start - at
+        old, new = old + unchanged, new + unchanged
         hunk = listed[start:end]
-        goes = sum(edit.sign != "+" for edit in hunk)
-        comes = sum(edit.sign != "-" for edit in hunk)
-        yield f"@@ -{_format_range(old, goes)} +{_format_range(new, comes)} @@"
+        removed = sum(edit.sign != "+" for edit in hunk)
+        added = sum(edit.sign != "-" for edit in hunk)
+        yield f"@@ -{_format_range(old, removed)} +{_format_range(new, added)} @@"
         yield from map(str, hunk)
-        old, new, at = old + goes, new + comes, end
+        old, new, at = old + removed, new + added, end
 
 
 def omit_unchanged_text(listed: Sequence[LineEdit]) -> Iterator[str]:
-    """Leave out what stays the same of long texts, and nothing else."""
+    """Omit the unchanged lines of long texts only."""
     near = _near_changes(listed, _TEXT_CONTEXT_LINES)
-    left_out = False
+    is_omitting = False
     for position, edit in enumerate(listed):
         if edit.line.is_text and position not in near:
-            if not left_out:
+            if not is_omitting:
                 yield " …"
-            left_out = True
+            is_omitting = True
         else:
-            left_out = False
+            is_omitting = False
             yield str(edit)
 
 
@@ -228,13 +226,13 @@ def _match_lines(old: Sequence[YamlLine], new: Sequence[YamlLine]) -> Iterator[L
             yield from _mark_all("+", new[b1:b2])
 
 
-def _near_changes(listed: Sequence[LineEdit], reach: int) -> set[int]:
+def _near_changes(listed: Sequence[LineEdit], distance: int) -> set[int]:
     changed = (at for at, edit in enumerate(listed) if edit.sign != " ")
-    return {near for at in changed for near in range(at - reach, at + reach + 1)}
+    return {near for at in changed for near in range(at - distance, at + distance + 1)}
 
 
 def _hunk_spans(listed: Sequence[LineEdit]) -> Iterator[tuple[int, int]]:
-    """Yield where hunks begin and end."""
+    """Yield the start and end of each hunk."""
     start = end = -1
     for at, edit in enumerate(listed):
         if edit.sign == " ":
@@ -249,11 +247,11 @@ def _hunk_spans(listed: Sequence[LineEdit]) -> Iterator[tuple[int, int]]:
 
 
 def _format_range(line: int, count: int) -> str:
-    """Word a hunk's place as diffs do: the line before it where it has none."""
+    """Format the range of a hunk; an empty one has the number of the line before it."""
     return f"{line if count else line - 1},{count}"
 
 
-_RELEASED_COMMENT: Final = "stays, but is no longer declared here"
+_RELEASED_COMMENT: Final = "is kept, but no longer declared here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +272,10 @@ _Branch: TypeAlias = dict[Segment, "_Leaf | _Branch"]
 
 
 def build_fragment(fields: Iterable[FieldChange]) -> Fragment:
-    """Gather changed fields below their common parents.
+    """Build the changed fields below their common parents.
 
-    An item of a list shows the fields that tell it from the others. A field of which only the words
-    are known, or that does not fit to the others, stands for itself under its whole path.
+    An item of a list shows its key fields. A field without a structured path, or with one that
+    conflicts with others, is shown under its whole path.
     """
     root: _Branch = {}
     for field in fields:
@@ -304,7 +302,7 @@ def _insert_leaf(root: _Branch, at: FieldPath, leaf: _Leaf) -> bool:
 
 
 def _fits(node: _Branch, above: Segment | None, segment: Segment) -> bool:
-    """Tell whether a mapping stays a mapping, and a list a list below a name."""
+    """Return whether `segment` keeps `node` a mapping, or a list below a name."""
     is_name = isinstance(segment, str)
     if not is_name and not isinstance(above, str):
         return False

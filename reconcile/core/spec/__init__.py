@@ -1,4 +1,4 @@
-"""Desired state as people write it: tables of fields drive validation, merging and JSON Schema.
+"""The files of the desired state: tables of fields drive validation, merging and JSON Schema.
 
 No message repeats a value from a file, since any value may turn out to be a secret.
 """

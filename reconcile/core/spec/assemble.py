@@ -1,4 +1,4 @@
-"""Puts the files of a tree together: who is declared, with which settings, and what is in doubt."""
+"""Assembles the files of a tree into its sessions, their settings, problems and warnings."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,12 +27,13 @@ _NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}
 
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
-    """All that the files of one tree declare.
+    """What the files of one tree declare.
 
-    `sessions` can be used; `broken` are in a file, but cannot. `unreadable` are namespaces in which
-    nothing may be pruned, the empty string stands for all. `namespaces` are the policy's, or those
-    that have a folder. `capabilities` are what the installation declares of its cluster. `is_unusable`
-    tells that policy or defaults cannot be used: then not even the installation's id is known.
+    `sessions` are valid; `broken` are declared, but invalid. `unreadable` are the namespaces in
+    which nothing may be pruned; the empty string stands for all. `namespaces` are the policy's, or
+    those that have a folder. `capabilities` are what the installation declares of its cluster.
+    `is_unusable` means that policy or defaults are invalid: then not even the installation's id is
+    known.
     """
 
     policy: Policy
@@ -47,9 +48,9 @@ class TreeSpec:
 
 
 def assemble_tree(results: Iterable[FileResult], folders: Iterable[str] = ()) -> TreeSpec:
-    """Merge settings into sessions and find what no file can know of itself.
+    """Merge settings into sessions and find problems that involve several files.
 
-    `folders` are the first-level folders, empty ones included. The order of both is of no account.
+    `folders` are the first-level folders, empty ones included. The order of both does not matter.
     """
     files = sorted(results, key=lambda result: result.path)
     assembler = _Assembler(files)
@@ -57,7 +58,7 @@ def assemble_tree(results: Iterable[FileResult], folders: Iterable[str] = ()) ->
 
 
 class _Assembler:
-    """One assembly of one tree."""
+    """The state of one assembly."""
 
     def __init__(self, files: list[FileResult]) -> None:
         self._files = files
@@ -105,7 +106,7 @@ class _Assembler:
                 pass
 
     def _mark_unreadable(self, file: FileResult, names: frozenset[SessionId]) -> None:
-        """A file with problems stops pruning where it counts, settings stop their sessions."""
+        """An invalid file stops pruning; invalid settings also make their sessions unusable."""
         is_namespace = file.namespace and not find_folder_error(file.namespace)
         scope = file.namespace if is_namespace else WHOLE_TREE
         self._unreadable.add(scope)
@@ -179,7 +180,7 @@ class _Assembler:
 
     def _check_consistency(self, session: Session) -> bool:
         self._warnings.extend(
-            _problem_at(session.origin, *doubt) for doubt in find_spec_warnings(session.spec)
+            _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
         )
         reasons = find_contradictions(session.spec)
         for field, message in reasons:

@@ -1,6 +1,6 @@
-"""The grammar of the field tables: what a field may hold, and what follows from it.
+"""The types of the field tables, from which validation, merging and JSON Schema follow.
 
-How messages name what was found and what was probably meant.
+Messages name a wrong value by its type and suggest the name that was probably meant.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,15 +20,15 @@ _YAML_TYPE_NAMES = {
 
 
 def yaml_type_name(value: Any) -> str:
-    """Name the type of a value as YAML knows it."""
+    """Name the YAML type of a value."""
     return _YAML_TYPE_NAMES[type(value)]
 
 
 def suggest_name(word: str, known: Iterable[str]) -> str:
-    """Ask for the nearest known word, or say nothing where none is near."""
-    spelt = {name.lower(): name for name in known}
-    near = get_close_matches(word[:60].lower(), spelt, n=1)
-    return f"; did you mean `{spelt[near[0]]}`?" if near else ""
+    """Suggest the nearest known word, or return an empty text if none is near."""
+    originals = {name.lower(): name for name in known}
+    near = get_close_matches(word[:60].lower(), originals, n=1)
+    return f"; did you mean `{originals[near[0]]}`?" if near else ""
 
 
 TEXT: Final = frozenset({str})
@@ -37,25 +37,25 @@ NUMBER: Final = frozenset({int, float})
 BOOLEAN: Final = frozenset({bool})
 
 NO_EFFECT_YET: Final = "is accepted, but has no effect yet"
-PLATFORM_ONLY: Final = "has no effect here: it is the platform's own"
+PLATFORM_ONLY: Final = "has no effect here: only the platform uses it"
 
 
 def accept_any(_value: Any) -> str:
-    """Find nothing wrong."""
+    """Accept every value."""
     return ""
 
 
 def identity(value: Any) -> Any:
-    """Leave a value as it is."""
+    """Return a value unchanged."""
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value: `expected` words it in "must be ..., not ...".
+    """A single value; `expected` describes it in messages: "must be ..., not ...".
 
-    `find_error` says what is wrong with a value of the right type, or nothing. `convert` gives the
-    one form that templates see.
+    `find_error` returns what is wrong with a value of the right type, or an empty text. `convert`
+    returns the form that templates see.
     """
 
     expected: str
@@ -67,7 +67,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class ListType:
-    """A list; of two items with the same `unique_key` the second is refused (none is never same)."""
+    """A list; an item with the `unique_key` of an earlier one is refused, unless that is None."""
 
     item: "FieldType"
     unique_key: Callable[[Any], Any] = lambda _item: None
@@ -75,7 +75,7 @@ class ListType:
 
 @dataclass(frozen=True, slots=True)
 class MapType:
-    """A mapping with names of the author's choice."""
+    """A mapping whose names the author chooses."""
 
     key: Scalar
     value: Scalar
@@ -83,15 +83,15 @@ class MapType:
 
 @dataclass(frozen=True, slots=True)
 class AnyType:
-    """What is not looked at."""
+    """A value that is not checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectType:
     """A mapping with known names.
 
-    `find_error` judges it as a whole. `is_passthrough` keeps it as it is, without the fields that are not
-    set: it is passed on to Kubernetes.
+    `find_error` checks it as a whole. With `is_passthrough`, no defaults are filled in, since the
+    mapping is passed on to Kubernetes.
     """
 
     fields: tuple["Field", ...]
@@ -100,7 +100,7 @@ class ObjectType:
     by_name: Mapping[str, "Field"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {known.name: known for known in self.fields})
+        object.__setattr__(self, "by_name", {entry.name: entry for entry in self.fields})
 
 
 FieldType: TypeAlias = Scalar | ListType | MapType | AnyType | ObjectType
@@ -108,9 +108,9 @@ FieldType: TypeAlias = Scalar | ListType | MapType | AnyType | ObjectType
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One known name.
+    """A field with a known name.
 
-    `warning` is said when the field is set to anything that is not in `unless`.
+    `warning` is reported when the field is set to a value that is not in `unless`.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Field:
 
 
 def choice(*words: str) -> Scalar:
-    """One of a few words."""
+    """One of several words."""
     listed = " or ".join((", ".join(words[:-1]), words[-1])) if words[1:] else words[0]
 
     def reason(value: str) -> str:

@@ -1,12 +1,11 @@
-"""The forms of single values: Kubernetes names, quantities, images, durations.
+"""The formats of single values: Kubernetes names, quantities, images, durations, git URLs.
 
-Each form is a pattern that JSON Schema and validation share, and a message that shows a good value.
+Each format is a pattern that JSON Schema and validation share, and a message with a valid example.
+Git URLs, branches and paths are refused if git could read them as an option or run a program.
+
 Sources: Kubernetes' "Object Names and IDs", "Labels and Selectors" and "Quantity", the OCI
-distribution specification for images, Amazon's bucket naming rules.
-
-Git URLs, branches and paths that git takes for what they are, and for nothing else.
-
-Sources: git-clone "GIT URLS", git-check-ref-format, gitremote-helpers for `<transport>::<address>`.
+distribution specification for images, Amazon's bucket naming rules, git-clone "GIT URLS",
+git-check-ref-format, and gitremote-helpers for `<transport>::<address>`.
 """
 
 import re
@@ -20,7 +19,7 @@ MAX_NAME_LENGTH: Final = 63 - len(RECORD_PREFIX)
 """The longest session name: `session-<name>` has to fit into a Service's name."""
 
 MAX_TEXT_BYTES: Final = 120_000
-"""Linux gives a process no environment entry beyond 128 KiB."""
+"""Linux limits an environment entry of a process to 128 KiB."""
 
 MAX_LINE_LENGTH: Final = 1024
 MAX_DURATION_SECONDS: Final = 366 * 24 * 3600
@@ -49,7 +48,7 @@ RESERVED_ENVIRONMENT: Final = frozenset(
         "WORKSPACE_PATH",
     }
 )
-"""What the shipped templates set themselves; other fields of a session are the way to change it."""
+"""Variables that the shipped templates set from other fields of the session."""
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
@@ -65,7 +64,7 @@ _ALLOWED_KUBERNETES_KEYS: Final = (
 def text_format(
     expected: str, pattern: str, max_length: int, convert: Callable[[Any], Any] = identity
 ) -> Scalar:
-    """A text of one pattern, anchored at both ends; `expected` shows a good one."""
+    """A text that matches a whole pattern; `expected` describes it in messages."""
     compiled = re.compile(pattern, re.ASCII)
     schema = {"type": "string", "pattern": f"^({pattern})$", "maxLength": max_length}
 
@@ -78,7 +77,7 @@ def text_format(
 
 
 def find_label_error(key: str) -> str:
-    """Say why a label or annotation may not be set in a file, or nothing."""
+    """Return why a file may not set this label or annotation, or an empty text."""
     domain = key.rpartition("/")[0]
     if key == LABEL_MANAGED_BY or key.startswith(LABEL_PREFIX):
         return "is reserved: the reconciler sets it itself"
@@ -89,14 +88,14 @@ def find_label_error(key: str) -> str:
 
 
 def find_variable_error(name: str) -> str:
-    """Say why a variable may not be set in a file, or nothing."""
+    """Return why a file may not set this variable, or an empty text."""
     if name in RESERVED_ENVIRONMENT:
         return "is reserved: the session's other fields set it"
     return ENVIRONMENT_NAME.find_error(name)
 
 
 def parse_duration_seconds(duration: str | int) -> int:
-    """Turn a duration that passed its check into seconds."""
+    """Convert a valid duration into seconds."""
     if isinstance(duration, int):
         return duration
     return sum(
@@ -125,7 +124,7 @@ def _find_line_error(value: str) -> str:
 
 def _find_text_error(value: str) -> str:
     if len(value.encode()) > MAX_TEXT_BYTES:
-        return f"is longer than {MAX_TEXT_BYTES} bytes, more than a process can be given"
+        return f"is longer than {MAX_TEXT_BYTES} bytes, more than a process accepts in a variable"
     return ""
 
 
@@ -135,7 +134,7 @@ _LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
 
 SESSION_NAME: Final = text_format(
     f"lower-case letters, digits and `-`, at most {MAX_NAME_LENGTH} of them: "
-    f"the session's Service is called `{RECORD_PREFIX}<name>`, and Kubernetes takes 63",
+    f"the session's Service is called `{RECORD_PREFIX}<name>`, and Kubernetes allows 63",
     f"(?=.{{1,{MAX_NAME_LENGTH}}}$){_LABEL}",
     MAX_LINE_LENGTH,
 )
@@ -176,7 +175,7 @@ AUDIENCE: Final = text_format(
     "an audience such as sts.amazonaws.com", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", MAX_LINE_LENGTH
 )
 BANDWIDTH: Final = text_format(
-    "bytes a second, at least 100kB, such as 20MiB",
+    "bytes per second, at least 100kB, such as 20MiB",
     "([1-9][0-9]{2,8}(k|Ki)|[1-9][0-9]{0,5}(M|Mi|G|Gi))B?",
     16,
 )
@@ -231,7 +230,7 @@ def _find_url_error(value: str) -> str:
     if value.startswith("-"):
         return "begins with `-`: git would read it as an option"
     if len(value) > _MAX_URL_LENGTH or not re.fullmatch(f"{_NO_BLANK}+", value):
-        return f"must be a URL {_EXAMPLE}, without blanks and control characters"
+        return f"must be a URL {_EXAMPLE}, without spaces and control characters"
     if re.match("[A-Za-z0-9+.-]*::", value):
         return "names a remote helper (`ext::` and the like), which git would run as a program"
     address = _URL.fullmatch(value)
@@ -254,7 +253,7 @@ def _find_branch_error(value: str) -> str:
         return "begins with `-`: git would read it as an option"
     is_odd = not value or value.startswith(("/", ".")) or value in {"@", "HEAD"}
     if is_odd or len(value) > _MAX_BRANCH_LENGTH or _BAD_IN_BRANCH.search(value):
-        return "must be a name that git takes for a branch (see git-check-ref-format)"
+        return "must be a valid branch name (see git-check-ref-format)"
     return ""
 
 
@@ -266,7 +265,7 @@ def _find_path_error(value: str) -> str:
 
 
 def clone_directory(url: str) -> str:
-    """The folder that git clones a URL into: its last part without `.git`."""
+    """The folder into which git clones a URL: its last part without `.git`."""
     return re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
 
 

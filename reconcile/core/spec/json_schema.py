@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of every kind, for editors, out of the same tables."""
+"""JSON Schema (draft 2020-12) of every kind, built from the field tables."""
 
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
@@ -18,12 +18,12 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def build_kind_schema(kind: str) -> dict[str, Any]:
-    """The schema of one kind's documents; KeyError for a kind that is not ours."""
+    """The schema of one kind's documents; KeyError for an unknown kind."""
     return {"$schema": DIALECT, "title": kind, **_type_schema(KINDS[kind])}
 
 
 def build_combined_schema() -> dict[str, Any]:
-    """One schema for documents of any kind, and for lists of them as kubectl exports them."""
+    """One schema for documents of any kind, and for lists of them as exported by kubectl."""
     kinds = [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
     return {
         "$schema": DIALECT,

@@ -1,4 +1,4 @@
-"""The field tables of every kind of document that desired state may hold."""
+"""The field tables of every kind of document in the desired tree."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -29,7 +29,7 @@ from reconcile.core.spec.formats import (
 from reconcile.core.spec.session_fields import EXPORTED_FIELDS, SESSION_SPEC, SHARED_FIELDS
 
 API_VERSION: Final = "vteam.ambient-code/v1alpha1"
-"""The version of every kind here: the platform's own."""
+"""The version of every kind, as the platform defines it."""
 
 SESSION_KIND: Final = "AgenticSession"
 DEFAULTS_KIND: Final = "SessionDefaults"
@@ -37,7 +37,7 @@ PROJECT_KIND: Final = "ProjectSettings"
 POLICY_KIND: Final = "Policy"
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-"""What kubectl writes into exports; it repeats the whole object, and is left out."""
+"""The annotation in which kubectl repeats the whole object; it is ignored."""
 
 _SERVER_SET_FIELDS: Final = (
     "uid",
@@ -58,7 +58,7 @@ def _metadata_type(name: Scalar, *, required: bool) -> ObjectType:
     return ObjectType(
         (
             Field("name", name, "The object's name.", required=required),
-            Field("namespace", LABEL_NAME, "The folder's name, if given at all."),
+            Field("namespace", LABEL_NAME, "The folder's name; optional."),
             Field("labels", MapType(LABEL_KEY, LABEL_VALUE), "Labels for the session's objects."),
             Field(
                 "annotations",
@@ -80,7 +80,7 @@ def _document_type(kind: str, metadata: ObjectType, spec: ObjectType) -> ObjectT
             Field("apiVersion", choice(API_VERSION), "The version of the format.", required=True),
             Field("kind", choice(kind), "The kind of document.", required=True),
             Field("metadata", metadata, "Name, labels, annotations.", required=is_session),
-            Field("spec", spec, "What is wanted."),
+            Field("spec", spec, "The desired state."),
             Field("status", AnyType(), "Set by the platform; only a terminal phase is read."),
         )
     )
@@ -89,47 +89,64 @@ def _document_type(kind: str, metadata: ObjectType, spec: ObjectType) -> ObjectT
 _BUDGET: Final = ObjectType(
     (
         Field(
-            "percent", bounded_integer(0, 100), "The share of living sessions that may be hit.", 25
+            "percent",
+            bounded_integer(0, 100),
+            "The percentage of existing sessions that one revision may affect.",
+            25,
         ),
         Field(
-            "atLeast", bounded_integer(0, 1_000_000), "The number that may be hit in any case.", 1
+            "atLeast",
+            bounded_integer(0, 1_000_000),
+            "The number of sessions that one revision may affect in any case.",
+            1,
         ),
     )
 )
 
 _POLICY_SPEC: Final = ObjectType(
     (
-        Field("installation", LABEL_NAME, "The id that marks every object as ours.", "default"),
         Field(
-            "namespaces", ListType(LABEL_NAME, identity), "The only namespaces that may be touched."
+            "installation",
+            LABEL_NAME,
+            "The id of the installation, a label on every object.",
+            "default",
+        ),
+        Field(
+            "namespaces",
+            ListType(LABEL_NAME, identity),
+            "The managed namespaces; by default, those that have a folder.",
         ),
         Field(
             "budgets",
             ObjectType(
                 (
-                    Field("deletes", _BUDGET, "Sessions that one revision may end."),
+                    Field("deletes", _BUDGET, "Sessions that one revision may delete."),
                     Field("restarts", _BUDGET, "Sessions that one revision may restart."),
                 )
             ),
-            "How much one revision may hit.",
+            "How many sessions one revision may delete or restart.",
         ),
         Field(
             "allowDeletes",
             ListType(SESSION_REF, identity),
-            "Sessions that may end, over any budget.",
+            "Sessions that may be deleted regardless of the budget.",
         ),
-        Field("allowRestarts", ListType(SESSION_REF, identity), "Sessions that may be restarted."),
-        Field("allowEmpty", BOOL, "Whether the last session may end.", default=False),
+        Field(
+            "allowRestarts",
+            ListType(SESSION_REF, identity),
+            "Sessions that may be restarted, even if they are at work.",
+        ),
+        Field("allowEmpty", BOOL, "Whether the last session may be deleted.", default=False),
         Field(
             "onConflict",
             choice("heal", "report"),
-            "What to do with a declared field that somebody else has changed.",
+            "What to do with a declared field that another manager has changed.",
             "heal",
         ),
         Field(
             "mask",
             ListType(NAME_PATTERN, identity),
-            "Names of variables whose values are never shown.",
+            "Names of variables whose values are never shown, such as `*_DSN`.",
         ),
     )
 )
@@ -139,7 +156,7 @@ CAPABILITIES: Final = ObjectType(
         Field(
             "sidecar",
             choice("native", "plain"),
-            "How sidecars run: native needs Kubernetes 1.29.",
+            "How sidecars run; native requires Kubernetes 1.29.",
             "plain",
         ),
     )
@@ -147,7 +164,7 @@ CAPABILITIES: Final = ObjectType(
 """What the cluster can do, as the installation declares it."""
 
 _PROJECT_EXPORTED_FIELDS: Final = tuple(
-    Field(name, AnyType(), "The platform's own.", warning=PLATFORM_ONLY)
+    Field(name, AnyType(), "Used by the platform only.", warning=PLATFORM_ONLY)
     for name in (
         "groupAccess",
         "runnerSecretsName",

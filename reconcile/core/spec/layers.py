@@ -1,6 +1,6 @@
-"""Lays settings over each other; what nothing sets is filled in, so that templates find every name.
+"""Merges layers of settings and fills in defaults, so that templates find every name.
 
-Results share what they have in common: nobody may change them.
+Results share values with their inputs and must not be changed.
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ def default_values(kind: ObjectType) -> Mapping[str, Any]:
 def merge_layer(
     kind: ObjectType, base: Mapping[str, Any], layer: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Lay one layer over a complete base: mappings merge at every depth, lists replace."""
+    """Merge a layer into a complete base: mappings merge at every depth, lists replace."""
     known = kind.by_name
-    laid = {
+    merged = {
         name: _merge_value(known[name].type, base[name], value)
         for name, value in layer.items()
         if name in known
     }
-    return {**base, **laid}
+    return {**base, **merged}
 
 
 def _merge_value(kind: FieldType, base: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a file is, told from its path in the desired tree alone."""
+"""The role of a file in the desired tree, as its path determines it."""
 
 from enum import Enum, auto
 
@@ -7,11 +7,11 @@ from reconcile.core.spec.formats import LABEL_NAME
 from reconcile.core.spec.kinds import DEFAULTS_KIND, POLICY_KIND, PROJECT_KIND, SESSION_KIND
 
 WHOLE_TREE = ""
-"""Stands for every namespace where a namespace is told."""
+"""Stands for every namespace where a namespace is expected."""
 
 
 class FileRole(Enum):
-    """What a file is for."""
+    """The role of a file."""
 
     POLICY = auto()
     DEFAULTS = auto()
@@ -39,7 +39,7 @@ LOCATION_OF_KIND = {
 
 
 def classify_file(path: str) -> FileRole:
-    """Tell a file's role; names that begin with a dot, and all that is no YAML, are ignored."""
+    """Return a file's role; names that begin with a dot and files that are not YAML are ignored."""
     parts = path.split("/")
     if any(part.startswith(".") for part in parts) or not path.lower().endswith((".yaml", ".yml")):
         return FileRole.IGNORED
@@ -62,10 +62,10 @@ def namespace_of(path: str) -> str:
 
 
 def find_folder_error(folder: str) -> str:
-    """Say why a folder cannot be a namespace, or nothing; the tree itself is no folder."""
+    """Return why a folder cannot be a namespace, or an empty text; the tree itself is valid."""
     reason = "" if folder == WHOLE_TREE else LABEL_NAME.find_error(folder)
     return (
-        f"the folder `{printable_excerpt(folder)}` is no namespace: the name {reason}"
+        f"the folder `{printable_excerpt(folder)}` is not a namespace: the name {reason}"
         if reason
         else ""
     )

@@ -1,12 +1,7 @@
-"""One file's bytes become what the file declares, or every reason why not.
+"""Parses one file of the desired tree into what it declares, or into all its problems.
 
-The result depends on path and content alone, so that it may be kept for as long as both are same.
-
-What reading one file can give.
-
-What exports from a cluster carry besides a session's own fields.
-
-What a policy document sets becomes a Policy.
+The result depends only on path and content, so that it can be cached. Exports from a cluster are
+accepted: lists are expanded, and a session's state is inferred from its status and annotations.
 """
 
 from collections.abc import Mapping
@@ -34,7 +29,7 @@ from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 @dataclass(frozen=True, slots=True)
 class SessionDeclaration:
-    """One session as its file has it: `layer` is what `spec` sets, `state` what is wanted."""
+    """A session as declared: `layer` is what `spec` sets, `state` the desired state."""
 
     id: SessionId
     origin: Origin
@@ -67,7 +62,7 @@ class PolicyFile:
 
 @dataclass(frozen=True, slots=True)
 class InvalidFile:
-    """A file with problems; `sessions` are the sessions that it is about, as far as can be told."""
+    """A file with problems; `sessions` are those whose names could be read."""
 
     sessions: frozenset[SessionId]
 
@@ -106,7 +101,7 @@ def expand_list(document: Any) -> list[tuple[DocumentPath, Any]]:
 
 
 def infer_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> SessionState:
-    """What a document says of its session's state where it does not set `state` itself."""
+    """The state of a session whose document does not set `state`."""
     status = document.get("status")
     phase = status.get("phase") if isinstance(status, dict) else None
     is_over = isinstance(phase, str) and phase in _TERMINAL_PHASES
@@ -115,7 +110,7 @@ def infer_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> 
 
 
 def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the annotation in which kubectl repeats the whole object."""
+    """Remove the annotation in which kubectl repeats the whole object."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         return document
@@ -127,7 +122,7 @@ def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def build_policy(layer: Mapping[str, Any]) -> Policy:
-    """Fill in what the file does not set; `layer` has passed validation."""
+    """Build the policy with defaults for what the file does not set; `layer` must be valid."""
     spec = merge_layer(POLICY_SPEC, default_values(POLICY_SPEC), layer)
     return Policy(
         installation=spec["installation"],
@@ -147,9 +142,10 @@ def _build_budget(spec: Mapping[str, int]) -> Budget:
 
 
 def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
-    """Read one file of the desired tree; never raises.
+    """Parse one file of the desired tree; never raises.
 
-    `path` is relative to the tree. `problem` tells why the content could not be read, if so.
+    `path` is relative to the tree. `problem` says why the content could not be read, or is
+    empty.
     """
     role = classify_file(path)
     hidden = any(part.startswith(".") for part in path.split("/"))
@@ -173,7 +169,7 @@ def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
 
 def _misplaced_error(path: str) -> str:
     hint = suggest_name(path, ("policy.yaml", "defaults.yaml"))
-    return f"is not read here: sessions belong in a folder named like their namespace{hint}"
+    return f"is not read here: sessions belong in a folder with the name of their namespace{hint}"
 
 
 def _invalid_result(path: str, role: FileRole, problems: tuple[Problem, ...]) -> FileResult:
@@ -198,13 +194,13 @@ def _load_parts(path: str, content: bytes) -> list[_DocumentPart]:
                 for at, value in expand_list(document.value)
             )
     if not parts:
-        message = "has no document: delete the file if nothing is to be declared here"
+        message = "has no document: delete the file if it should not declare anything"
         raise SpecError((Problem(path, 0, 0, "", message),))
     return parts
 
 
 class _FileParser:
-    """Reads the documents of one file and keeps count of what is wrong."""
+    """Parses the documents of one file and collects their problems."""
 
     def __init__(self, path: str, role: FileRole) -> None:
         self._path = path
@@ -230,11 +226,11 @@ class _FileParser:
         return FileResult(self._path, self._namespace, self._role, content, problems, warnings)
 
     def _limit_problems(self, notes: list[Problem]) -> tuple[Problem, ...]:
-        told = sorted(notes)[:MAX_FILE_PROBLEMS]
-        if len(notes) > len(told):
-            more = f"and {len(notes) - len(told)} more like these"
-            told.append(Problem(self._path, 0, 0, "", more))
-        return tuple(told)
+        reported = sorted(notes)[:MAX_FILE_PROBLEMS]
+        if len(notes) > len(reported):
+            more = f"and {len(notes) - len(reported)} more like these"
+            reported.append(Problem(self._path, 0, 0, "", more))
+        return tuple(reported)
 
     def _build_content(self) -> FileContent:
         match self._role:
@@ -266,7 +262,7 @@ class _FileParser:
         return {SessionId(self._namespace, str(name))} if is_name else set()
 
     def _check_kind(self, part: _DocumentPart, validator: Validator) -> str:
-        """The document's kind if it may stand in this file, else nothing and a problem."""
+        """The document's kind if this file may contain it, else an empty text and a problem."""
         if not isinstance(part.value, dict):
             validator.add_problem(
                 part.path, f"a document must be a mapping, not {yaml_type_name(part.value)}"

@@ -1,4 +1,4 @@
-"""The field tables of a session's pod: its container, where it runs, who may reach it."""
+"""The field tables of a session's pod: its container, scheduling and network access."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -63,7 +63,7 @@ _ENV_FROM: Final = ObjectType(
     (
         Field("secretRef", _REFERENCE, "A Secret whose keys become variables."),
         Field("configMapRef", _REFERENCE, "A ConfigMap whose keys become variables."),
-        Field("prefix", ENVIRONMENT_NAME, "What is put before each key."),
+        Field("prefix", ENVIRONMENT_NAME, "A prefix for each key."),
     ),
     _find_source_error,
     is_passthrough=True,
@@ -71,11 +71,15 @@ _ENV_FROM: Final = ObjectType(
 
 _TOLERATION: Final = ObjectType(
     (
-        Field("key", QUALIFIED_NAME, "The taint's key."),
+        Field("key", QUALIFIED_NAME, "The taint key to match."),
         Field("operator", choice("Equal", "Exists"), "How the taint's value is compared."),
-        Field("value", LABEL_VALUE, "The taint's value."),
-        Field("effect", choice("NoSchedule", "PreferNoSchedule", "NoExecute"), "Which effect."),
-        Field("tolerationSeconds", bounded_integer(0, 2**31 - 1), "How long NoExecute is borne."),
+        Field("value", LABEL_VALUE, "The taint value to match."),
+        Field("effect", choice("NoSchedule", "PreferNoSchedule", "NoExecute"), "The taint effect."),
+        Field(
+            "tolerationSeconds",
+            bounded_integer(0, 2**31 - 1),
+            "How long NoExecute is tolerated, in seconds.",
+        ),
     ),
     _find_toleration_error,
     is_passthrough=True,
@@ -83,11 +87,11 @@ _TOLERATION: Final = ObjectType(
 
 
 def resources_type(requests: Mapping[str, str], limits: Mapping[str, str]) -> ObjectType:
-    """A container's resources, with what holds where nothing is set."""
+    """A container's resources, with its defaults."""
     return ObjectType(
         (
-            Field("requests", _RESOURCE_AMOUNTS, "What is set aside.", requests),
-            Field("limits", _RESOURCE_AMOUNTS, "What is the most.", limits),
+            Field("requests", _RESOURCE_AMOUNTS, "The requests.", requests),
+            Field("limits", _RESOURCE_AMOUNTS, "The limits.", limits),
         )
     )
 
@@ -104,8 +108,8 @@ RUNNER: Final = ObjectType(
             "The runner's image.",
             "quay.io/ambient_code/vteam_claude_runner:latest",
         ),
-        Field("command", ListType(FREE_TEXT), "What is run in place of the image's entry point."),
-        Field("args", ListType(FREE_TEXT), "The arguments in place of the image's."),
+        Field("command", ListType(FREE_TEXT), "Replaces the image's entry point."),
+        Field("args", ListType(FREE_TEXT), "Replaces the image's arguments."),
         Field("port", PORT, "The port that the runner listens on.", 8001),
         Field("resources", _RESOURCES, "CPU, memory and other resources."),
         Field("envFrom", ListType(_ENV_FROM), "Secrets and ConfigMaps that become variables."),
@@ -115,18 +119,18 @@ RUNNER: Final = ObjectType(
         Field(
             "nodeSelector", MapType(QUALIFIED_NAME, LABEL_VALUE), "Labels that the node must have."
         ),
-        Field("tolerations", ListType(_TOLERATION), "Taints that the pod bears."),
+        Field("tolerations", ListType(_TOLERATION), "Taints that the pod tolerates."),
         Field("priorityClassName", OBJECT_NAME, "The pod's priority class."),
         Field(
             "terminationGracePeriodSeconds",
             bounded_integer(1, 24 * 3600),
-            "Seconds from the request to end until the pod is killed.",
+            "The time that the runner has to stop before it is killed, in seconds.",
             60,
         ),
         Field(
             "serviceAccountToken",
             BOOL,
-            "Whether the pod is given a token for the Kubernetes API.",
+            "Whether a token for the Kubernetes API is mounted into the pod.",
             default=False,
         ),
     )
@@ -135,19 +139,25 @@ RUNNER: Final = ObjectType(
 
 _PEER: Final = ObjectType(
     (
-        Field("namespace", LABEL_NAME, "A namespace; the session's own where none is given."),
+        Field("namespace", LABEL_NAME, "A namespace; the session's own if unset."),
         Field("namespaceLabels", MapType(QUALIFIED_NAME, LABEL_VALUE), "Labels of namespaces."),
         Field(
             "podLabels",
             MapType(QUALIFIED_NAME, LABEL_VALUE),
-            "Labels of pods; all pods where unset.",
+            "Labels of pods; all pods if unset.",
         ),
-        Field("port", PORT, "The port; the runner's where unset."),
+        Field("port", PORT, "The port; the runner's if unset."),
     ),
     _find_peer_error,
 )
 
 NETWORK: Final = ObjectType(
-    (Field("allowFrom", ListType(_PEER), "Who may open connections to the session; else nobody."),)
+    (
+        Field(
+            "allowFrom",
+            ListType(_PEER),
+            "Who may open connections to the session; by default none are allowed.",
+        ),
+    )
 )
-"""What the network policy admits."""
+"""The connections that the network policy allows."""

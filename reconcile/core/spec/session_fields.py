@@ -1,6 +1,6 @@
-"""The field table of a session's `spec`: what may be written, what it means, what holds unset.
+"""The field tables of a session's `spec`: each field's type, description and default.
 
-The field tables of a session's workspace: where it is kept, and what keeps it there.
+They include the storage of the workspace and the mirror that restores and stores it.
 """
 
 from typing import Final
@@ -46,10 +46,11 @@ STORAGE: Final = ObjectType(
         Field(
             "mode",
             choice("shared", "custom", "none"),
-            "Where the workspace is kept: the installation's bucket, one's own, or nowhere.",
+            "Where the workspace is stored: the installation's bucket, the project's own bucket, "
+            "or nowhere.",
             "none",
         ),
-        Field("secretName", OBJECT_NAME, "With `custom`: the Secret with S3 keys."),
+        Field("secretName", OBJECT_NAME, "With `custom`: the Secret with the S3 keys."),
         Field(
             "sharedSecretName",
             OBJECT_NAME,
@@ -67,69 +68,77 @@ STORAGE: Final = ObjectType(
         Field(
             "caConfigMapName",
             OBJECT_NAME,
-            "A ConfigMap whose `ca.crt` has the authorities that the S3 server is trusted by.",
+            "A ConfigMap whose `ca.crt` has the CA certificates to verify the S3 server with.",
         ),
-        Field("size", QUANTITY, "The most that the workspace may hold.", "10Gi"),
+        Field("size", QUANTITY, "The maximum size of the workspace.", "10Gi"),
     )
 )
-"""Where the workspace is kept."""
+"""Where the workspace is stored."""
 
 MIRROR: Final = ObjectType(
     (
-        Field("image", IMAGE, "The image with `reconcile-mirror`; needed where a mirror runs."),
-        Field("port", PORT, "The port of its health, status and metrics.", 8091),
+        Field(
+            "image",
+            IMAGE,
+            "The image with `reconcile-mirror`; required unless `storage.mode` is `none`.",
+        ),
+        Field("port", PORT, "The port for the mirror's health, status and metrics.", 8091),
         Field(
             "resources",
             resources_type({"cpu": "100m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
-            "CPU and memory of each of its containers.",
+            "CPU and memory of each mirror container.",
         ),
         Field(
             "intervalSeconds",
             bounded_integer(1, _DAY),
-            "How often what never rests is stored; after a burst it is stored at once.",
+            "The longest time between snapshots while files keep changing; after a burst, changes "
+            "are stored at once.",
             30,
         ),
         Field(
             "staleSeconds",
             bounded_integer(1, _DAY),
-            "The pod is not ready when a change is not stored for so long.",
+            "The pod is not ready if a change has not been stored for so many seconds.",
             90,
         ),
         Field(
             "flushSeconds",
             bounded_integer(1, 3600),
-            "Time for the last flush; the pod's grace period is the runner's time and this.",
+            "Seconds for the last flush; the pod's grace period is the runner's time plus this.",
             60,
         ),
         Field(
             "bandwidth",
             BANDWIDTH,
-            "The most that it sends and fetches, such as `20MiB` a second, until the pod ends; "
-            "no bound if unset.",
+            "The maximum transfer rate per second, such as `20MiB`, until the pod terminates; "
+            "unlimited if unset.",
         ),
         Field(
             "partial",
             choice("use", "refuse"),
-            "Whether a session goes on from a last snapshot that lacks files.",
+            "Whether a session continues from its latest snapshot if that lacks files.",
             "use",
         ),
         Field(
             "maxFiles",
             bounded_integer(1000, 10_000_000),
-            "How many files, directories and links are stored at most; each costs memory.",
+            "The maximum number of files, directories and links to store; each costs memory.",
             250_000,
         ),
-        Field("exclude", ListType(SINGLE_LINE), "What is not stored, in gitignore's syntax."),
+        Field(
+            "exclude", ListType(SINGLE_LINE), "Files that are not stored, as gitignore patterns."
+        ),
         Field(
             "defaultExcludes",
             BOOL,
-            "Whether caches and the like are left out as well.",
+            "Whether caches and similar files are excluded as well.",
             default=True,
         ),
         Field(
             "singleWriter",
             BOOL,
-            "Use a store without conditional writes: one pod at a time is then your promise.",
+            "Allows a store without conditional writes; you must then make sure that only one pod "
+            "writes at a time.",
             default=False,
         ),
     )
@@ -140,14 +149,19 @@ MIRROR: Final = ObjectType(
 _LLM: Final = ObjectType(
     (
         Field("model", MODEL, "The model's name.", "claude-3-7-sonnet-latest"),
-        Field("temperature", bounded_number(0, 2), "How freely the model answers.", 0.7),
-        Field("maxTokens", bounded_integer(1, 10_000_000), "The longest answer, in tokens.", 4000),
+        Field("temperature", bounded_number(0, 2), "The sampling temperature.", 0.7),
+        Field(
+            "maxTokens",
+            bounded_integer(1, 10_000_000),
+            "The maximum length of an answer, in tokens.",
+            4000,
+        ),
     )
 )
 
 _REPO: Final = ObjectType(
     (
-        Field("url", GIT_URL, "What to clone: an https or ssh URL.", required=True),
+        Field("url", GIT_URL, "The https or ssh URL to clone.", required=True),
         Field("branch", BRANCH, "The branch to check out.", "main"),
         Field(
             "autoPush", BOOL, "Whether the runner pushes this repository's changes.", default=False
@@ -165,12 +179,12 @@ _WORKFLOW: Final = ObjectType(
 
 _USER: Final = ObjectType(
     (
-        Field("userId", SINGLE_LINE, "Whom the session works for."),
-        Field("displayName", SINGLE_LINE, "That user's name for people."),
+        Field("userId", SINGLE_LINE, "The id of the user for whom the session works."),
+        Field("displayName", SINGLE_LINE, "The user's display name."),
         Field(
             "groups",
             ListType(SINGLE_LINE),
-            "That user's groups.",
+            "The user's groups.",
             warning=NO_EFFECT_YET,
             unless=([],),
         ),
@@ -182,7 +196,7 @@ _UPDATE: Final = ObjectType(
         Field(
             "strategy",
             choice(*(strategy.value for strategy in UpdateStrategy)),
-            "When a change that ends running work is made: once the session stops, or at once.",
+            "When a change that ends running work is applied: after the session stops, or at once.",
             UpdateStrategy.WHEN_STOPPED.value,
         ),
     )
@@ -191,11 +205,11 @@ _UPDATE: Final = ObjectType(
 SHARED_FIELDS: Final = (
     Field("interactive", BOOL, "Whether the session waits for further messages.", default=True),
     Field("llmSettings", _LLM, "The model and how it answers."),
-    Field("timeout", bounded_integer(1, 2**31 - 1), "Seconds that the runner gives one run.", 300),
+    Field("timeout", bounded_integer(1, 2**31 - 1), "The time limit of one run, in seconds.", 300),
     Field(
         "inactivityTimeout",
         bounded_integer(0, 2**31 - 1),
-        "Seconds without activity after which the session stops; 0 is never.",
+        "Seconds without activity after which the session stops; 0 means never.",
         warning=NO_EFFECT_YET,
     ),
     Field(
@@ -206,37 +220,39 @@ SHARED_FIELDS: Final = (
         warning=NO_EFFECT_YET,
         unless=(False,),
     ),
-    Field("maxDuration", DURATION, "How long the pod may live: 90m, 8h, or seconds."),
+    Field("maxDuration", DURATION, "The maximum lifetime of the pod: 90m, 8h, or seconds."),
     Field("repos", ListType(_REPO), "Repositories that are cloned into the workspace."),
     Field("activeWorkflow", _WORKFLOW, "The workflow that the runner follows."),
-    Field("environmentVariables", MapType(VARIABLE, FREE_TEXT), "Variables for the runner."),
+    Field(
+        "environmentVariables", MapType(VARIABLE, FREE_TEXT), "Environment variables of the runner."
+    ),
     Field("autoPushOnComplete", BOOL, "Whether changes are pushed at the end.", default=False),
     Field("runner", RUNNER, "The container in which the agent runs, and its pod."),
-    Field("storage", STORAGE, "The workspace and where it is kept."),
-    Field("mirror", MIRROR, "What restores and stores the workspace, where it is kept."),
-    Field("network", NETWORK, "Who may reach the session."),
-    Field("update", _UPDATE, "How changes reach a running session."),
+    Field("storage", STORAGE, "The workspace and where it is stored."),
+    Field("mirror", MIRROR, "The containers that restore and store the workspace."),
+    Field("network", NETWORK, "Network access to the session."),
+    Field("update", _UPDATE, "How changes are applied to a running session."),
 )
-"""What installation and project may set for their sessions, too."""
+"""Fields that `defaults.yaml` and `project.yaml` may set for their sessions, too."""
 
 SESSION_SPEC: Final = ObjectType(
     (
-        Field("displayName", SINGLE_LINE, "The session's name for people."),
-        Field("initialPrompt", FREE_TEXT, "What the agent is asked first."),
+        Field("displayName", SINGLE_LINE, "The session's display name."),
+        Field("initialPrompt", FREE_TEXT, "The first prompt for the agent."),
         Field("userContext", _USER, "The user for whom the session works."),
         Field(
             "state",
             choice(*(state.value for state in SessionState)),
-            "Whether the session has a pod; Stopped keeps everything else.",
+            "Whether the session has a pod; all other objects are kept when it is Stopped.",
         ),
         *SHARED_FIELDS,
     )
 )
-"""All that a template sees as `session.spec`."""
+"""The fields of `session.spec` in templates."""
 
 EXPORTED_FIELDS: Final = (
     Field("project", AnyType(), "The platform's project.", warning=PLATFORM_ONLY),
     Field("mainRepoName", AnyType(), "The platform's main repository.", warning=PLATFORM_ONLY),
     Field("mainRepoIndex", AnyType(), "The platform's main repository.", warning=PLATFORM_ONLY),
 )
-"""What the platform's exports carry besides."""
+"""Further fields of sessions that the platform exports."""

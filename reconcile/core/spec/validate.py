@@ -1,7 +1,4 @@
-"""Checks one document against its kind's table and gives back what it sets.
-
-What only the merged settings of a session can contradict.
-"""
+"""Validates one document against its kind's table, and the merged settings of a session."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -29,14 +26,14 @@ from reconcile.core.spec.field_types import (
 from reconcile.core.spec.formats import clone_directory
 
 MAX_FILE_PROBLEMS = 100
-"""How many reasons of one file are told."""
+"""The maximum number of problems that are reported for one file."""
 
 INVALID = object()
-"""What a value is read as once a problem with it is noted."""
+"""Replaces a value for which a problem was reported."""
 
 
 class Validator:
-    """Walks one document and collects every reason why it cannot be used, and every warning."""
+    """Walks one document and collects its problems and warnings."""
 
     def __init__(self, path: str, positions: Positions) -> None:
         self.problems: list[Problem] = []
@@ -45,19 +42,19 @@ class Validator:
         self._positions = positions
 
     def add_problem(self, at: DocumentPath, message: str) -> None:
-        """Note a reason, at the place of a value."""
+        """Add a problem, at the position of a value."""
         self.problems.append(self._build_problem(self._positions.value(at), at, message))
 
     def add_key_problem(self, at: DocumentPath, message: str) -> None:
-        """Note a reason, at the place of a mapping's key."""
+        """Add a problem, at the position of a mapping's key."""
         self.problems.append(self._build_problem(self._positions.key(at), at, message))
 
     def add_warning(self, at: DocumentPath, message: str) -> None:
-        """Note what is accepted, but not what the author may believe it to be."""
+        """Add a warning for a value that is accepted, but may not do what the author expects."""
         self.warnings.append(self._build_problem(self._positions.key(at), at, message))
 
     def validate(self, kind: FieldType, value: Any, at: DocumentPath) -> Any:
-        """Give what `value` sets: without nulls, in the form that templates see."""
+        """Return what `value` sets, without nulls, in the form that templates see."""
         match kind:
             case Scalar():
                 return self._validate_scalar(kind, value, at)
@@ -108,7 +105,7 @@ class Validator:
         return self.validate(field.type, value, at)
 
     def _reject_unknown(self, kind: ObjectType, name: str, at: DocumentPath) -> None:
-        # Looking for what was meant takes time: a file full of unknown names is no session.
+        # Suggestions take time: a file full of unknown names is not a session.
         hint = _suggest_field(kind, name) if len(self.problems) < MAX_FILE_PROBLEMS else ""
         self.add_key_problem((*at, name), f"unknown field{hint}")
 
@@ -149,7 +146,7 @@ class Validator:
 
 
 def _suggest_field(kind: ObjectType, name: str) -> str:
-    """Name a field of this very name one level deeper, else the nearest name, else all of few."""
+    """Suggest a field of this name one level deeper, or the nearest name, or list a few fields."""
     for field in kind.fields:
         if isinstance(field.type, ObjectType) and name in field.type.by_name:
             return f"; did you mean `{field.name}.{name}`?"
@@ -168,29 +165,32 @@ def _list_known_fields(kind: ObjectType) -> str:
 
 _MIRROR_BASE_BYTES: Final = 128 * 2**20
 _MIRROR_BYTES_PER_FILE: Final = 1536
-"""Bytes of memory that a mirror takes, and for each file: measured, with names of 100 letters."""
+"""Memory of a mirror, and for each file, in bytes: measured with names of 100 letters."""
 
 _CUSTOM_STORAGE_FIELDS: Final = ("secretName", "bucket", "endpoint", "region")
 
 
 def find_contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every field of a merged `spec` that cannot be used for another one's sake."""
-    found = list(_requests_above_limits(spec, "runner"))
+    """The fields of a merged `spec` that contradict another field, each with a message."""
+    errors = list(_requests_above_limits(spec, "runner"))
     if spec["storage"]["mode"] != "none":
-        found += [
+        errors += [
             *_find_storage_errors(spec["storage"]),
             *_find_mirror_errors(spec),
             *_requests_above_limits(spec, "mirror"),
         ]
-    return found
+    return errors
 
 
 def find_spec_warnings(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every field of a merged `spec` that will not do what its author may believe."""
-    found = [*_find_shared_clone_directories(spec["repos"]), *_find_unused_storage(spec["storage"])]
+    """The fields of a merged `spec` that may not do what the author expects, with a message."""
+    warnings = [
+        *_find_shared_clone_directories(spec["repos"]),
+        *_find_unused_storage(spec["storage"]),
+    ]
     if spec["storage"]["mode"] != "none":
-        found += _find_memory_warnings(spec["mirror"])
-    return found
+        warnings += _find_memory_warnings(spec["mirror"])
+    return warnings
 
 
 def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:
@@ -199,11 +199,11 @@ def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[
     for name, amount in resources["requests"].items():
         if name in limits and _parse_amount(amount) > _parse_amount(limits[name]):
             place = f"spec.{container}.resources.requests.{name}"
-            yield place, "is more than the limit that holds here"
+            yield place, "is more than the limit"
 
 
 def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """One Secret never stands in for the other, and a shared one is used by name alone."""
+    """Neither Secret replaces the other, and the shared one is used only if it is named."""
     own, shared = storage["secretName"], storage["sharedSecretName"]
     if storage["mode"] == "shared" and not shared:
         yield (
@@ -213,7 +213,7 @@ def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if storage["mode"] == "custom" and not own:
         yield (
             "spec.storage.secretName",
-            "is missing: `mode: custom` needs a Secret of one's own; the shared one is not used",
+            "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
         )
     if storage["mode"] == "custom" and own and own == shared:
         yield "spec.storage.secretName", "is the installation's Secret: write `mode: shared`"
@@ -224,18 +224,18 @@ def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not mirror["image"]:
         yield (
             "spec.mirror.image",
-            "is missing: a workspace that is kept needs the image with `reconcile-mirror`",
+            "is missing: a stored workspace needs the image with `reconcile-mirror`",
         )
     if mirror["port"] == spec["runner"]["port"]:
-        yield "spec.mirror.port", "is the runner's port, too: choose another one"
+        yield "spec.mirror.port", "is also the runner's port: choose another one"
 
 
 def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     files, limit = mirror["maxFiles"], mirror["resources"]["limits"]["memory"]
     needed = _MIRROR_BASE_BYTES + files * _MIRROR_BYTES_PER_FILE
     if _parse_amount(limit) < needed:
-        said = f"a workspace of so many may need {-(-needed // 2**20)}Mi of memory"
-        yield "spec.mirror.maxFiles", f"is {files}: {said}, and the limit is {limit}"
+        reason = f"a workspace with so many files may need {-(-needed // 2**20)}Mi of memory"
+        yield "spec.mirror.maxFiles", f"is {files}: {reason}, and the limit is {limit}"
 
 
 def _find_shared_clone_directories(repos: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -108,7 +108,7 @@ def _tokens() -> dict[str, str]:
 
 
 TOKENS = _tokens()
-"""What is a secret wherever it stands."""
+"""Tokens that are secret in any context."""
 
 
 def _spoken() -> dict[str, tuple[str, str]]:
@@ -143,7 +143,7 @@ def _spoken() -> dict[str, tuple[str, str]]:
 
 
 SPOKEN = _spoken()
-"""What is a secret for the words around it: the text, and the part that must not show."""
+"""Texts with a secret that its context identifies, and the part that must not be shown."""
 
 ORDINARY = (
     "sha256:" + drawn(64, _HEX),
@@ -162,4 +162,4 @@ ORDINARY = (
     "curl -u user https://example.com",
     "v1.0-rc1, s3://bucket/secret/data, key: value, team: platform",
 )
-"""What resembles secrets and is none."""
+"""Texts that resemble secrets, but are not."""

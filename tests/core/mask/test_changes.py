@@ -1,4 +1,4 @@
-"""Field changes and JSON Patch operations: where a path, not an object, says what is a secret."""
+"""Masking of field changes and JSON Patch operations, where a path identifies the secret."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_the_data_of_a_secret_that_changed_is_hidden():
     }
 
 
-def test_a_change_that_hiding_would_make_invisible_still_shows():
+def test_a_change_that_masking_would_hide_still_shows():
     before: dict[str, Any] = {"credentials": {"a": 1.0}}
     after: dict[str, Any] = {"credentials": {"a": 1.0}}
     for side, leaf in ((before, "x"), (after, "y")):
@@ -80,7 +80,7 @@ def test_a_change_that_hiding_would_make_invisible_still_shows():
     assert shown.before != shown.after
 
 
-def test_who_caused_a_drift_is_masked_as_text():
+def test_the_manager_of_a_drift_is_masked_as_text():
     token = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
     shown = Masker().mask_change(POD, change("spec.x", 1, 2, Drift(f"bot {token}", "now")))
     assert shown.cause == Drift(f"bot {mark(1)}", "now")

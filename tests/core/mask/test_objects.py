@@ -1,4 +1,4 @@
-"""What is hidden, what is not, and that equal values can be told from changed ones."""
+"""Which values are masked, and that equal and changed values can be distinguished."""
 
 import base64
 import json
@@ -55,7 +55,7 @@ def pod_with(*env, **container):
         "API_TOKENS",
     ],
 )
-def test_a_name_that_promises_a_secret_is_known(name):
+def test_a_name_of_a_secret_is_recognised(name):
     assert build_secret_name_matcher(())(name)
 
 
@@ -77,11 +77,11 @@ def test_a_name_that_promises_a_secret_is_known(name):
         "123",
     ],
 )
-def test_a_name_that_only_resembles_one_is_not(name):
+def test_a_name_that_only_resembles_one_is_not_recognised(name):
     assert not build_secret_name_matcher(())(name)
 
 
-def test_the_policy_adds_names_whatever_their_case():
+def test_the_policy_adds_names_regardless_of_case():
     is_secret = build_secret_name_matcher(("*_pin", "LICENCE*"))
     assert is_secret("DOOR_PIN")
     assert is_secret("licence_2026")
@@ -89,12 +89,12 @@ def test_the_policy_adds_names_whatever_their_case():
 
 
 @pytest.mark.parametrize("name", ["secretName", "TOKEN_FILE", "AUTH_TYPE"])
-def test_a_name_that_speaks_about_a_secret_is_a_reference(name):
+def test_a_name_that_refers_to_a_secret_is_a_reference(name):
     assert is_reference_name(name)
     assert not is_reference_name("")
 
 
-def test_the_data_of_a_secret_is_hidden_whatever_its_keys():
+def test_the_data_of_a_secret_is_hidden_for_all_keys():
     encoded = base64.b64encode(CANARY.encode()).decode()
     body = {"kind": "Secret", "type": "Opaque", "data": {"a": encoded}, "stringData": {"b": CANARY}}
     shown = Masker().mask_object(body)
@@ -123,7 +123,7 @@ def test_an_environment_variable_is_hidden_by_its_name():
     ]
 
 
-def test_kubernetes_own_fields_are_shown_although_their_names_speak_of_secrets():
+def test_fields_of_kubernetes_are_shown_even_with_names_of_secrets():
     spec = {
         "automountServiceAccountToken": False,
         "imagePullSecrets": [{"name": "pull-token"}],
@@ -143,7 +143,7 @@ def test_maps_with_free_keys_are_hidden_by_name(field):
     assert shown[field] == {"api-token": mark(1), "mode": "fast"}
 
 
-def test_all_that_stands_below_a_secret_key_is_hidden():
+def test_everything_below_a_secret_key_is_hidden():
     nested = {"credentials": {"user": "u", "list": [1, None, {"name": "a", "value": "b"}]}}
     shown = Masker().mask_object({"environmentVariables": nested})["environmentVariables"]
     inner = {"name": mark(3), "value": mark(4)}
@@ -156,7 +156,7 @@ def test_a_field_of_unknown_structure_is_hidden_by_its_name():
     }
 
 
-def test_arguments_are_hidden_behind_their_option():
+def test_arguments_of_a_secret_option_are_hidden():
     args = ["--token", CANARY, "--token-file", "/run/x", f"--password={CANARY}", "--", "token", "x"]
     shown = Masker().mask_object(pod_with(args=args))["spec"]["containers"][0]["args"]
     assert shown == [
@@ -189,12 +189,12 @@ def test_a_structure_too_deep_to_be_walked_is_hidden_whole():
     assert mark(1) in shown
 
 
-def test_numbers_and_truth_in_a_secret_place_are_hidden_apart_from_their_texts():
+def test_numbers_and_booleans_in_a_secret_field_differ_from_their_texts():
     shown = Masker().mask_object({"annotations": {"token-a": 5, "token-b": "5", "token-c": True}})
     assert shown == {"annotations": {"token-a": mark(1), "token-b": mark(2), "token-c": mark(3)}}
 
 
-def test_a_value_is_hidden_by_the_name_that_it_goes_by():
+def test_a_value_is_hidden_by_its_name():
     masker = Masker(("*_PIN",))
     assert masker.mask_value("DOOR_PIN", "123456") == mark(1)
     assert masker.mask_value("MODEL", "opus") == "opus"
@@ -204,7 +204,7 @@ def test_keys_that_are_not_text_are_shown_as_text():
     assert Masker().mask_object({"labels": {1: "a"}}) == {"labels": {"1": "a"}}
 
 
-def test_a_learned_value_is_hidden_wherever_it_turns_up():
+def test_a_learned_value_is_hidden_everywhere():
     masker = Masker()
     masker.learn(pod_with({"name": "API_TOKEN", "value": CANARY}))
     encoded = base64.b64encode(CANARY.encode()).decode()
@@ -212,7 +212,7 @@ def test_a_learned_value_is_hidden_wherever_it_turns_up():
     assert masker.mask_text(f"{encoded} and {CANARY}") == f"{mark(1)} and {mark(1)}"
 
 
-def test_a_learned_value_is_known_in_the_ways_in_which_it_may_be_written():
+def test_a_learned_value_is_recognised_in_its_encodings():
     value = 'pa"ss\\w\u00f6rd %\nsecond line of it'
     masker = Masker()
     masker.learn({"kind": "Secret", "stringData": {"a": value}})
@@ -236,7 +236,7 @@ def test_a_password_in_a_url_is_learned():
 
 
 @pytest.mark.parametrize("value", ["abc", "true", "1234", "password", " x "])
-def test_an_ordinary_value_is_hidden_in_its_place_but_not_hunted_for(value):
+def test_a_common_value_is_hidden_in_its_field_only(value):
     masker = Masker()
     env = masker.mask_object(pod_with({"name": "API_TOKEN", "value": value}))["spec"]["containers"][
         0
@@ -245,7 +245,7 @@ def test_an_ordinary_value_is_hidden_in_its_place_but_not_hunted_for(value):
     assert masker.mask_text(f"it is {value} here") == f"it is {value} here"
 
 
-def test_a_name_that_points_at_a_secret_is_hidden_but_not_hunted_for():
+def test_the_value_of_a_reference_is_hidden_in_its_field_only():
     masker = Masker()
     env = masker.mask_object(pod_with({"name": "SECRET_NAME", "value": "fix-login"}))["spec"]
     assert env["containers"][0]["env"][0]["value"] == mark(1)
@@ -279,7 +279,7 @@ def test_overlapping_secrets_leave_nothing_between_them():
     assert masker.mask_text("abcdefghijklmnop") == mark(1)
 
 
-def test_a_secret_that_swallows_part_of_a_mark_takes_all_of_it():
+def test_a_secret_that_overlaps_a_mark_replaces_all_of_it():
     masker = Masker()
     masker.learn(pod_with({"name": "A_TOKEN", "value": "#7\u203a and more"}))
     assert masker.mask_text(f"x {mark(7)} and more y") == f"x {mark(1)} y"

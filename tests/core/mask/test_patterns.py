@@ -1,4 +1,4 @@
-"""Every known form of a secret, in every place, in every form of output: none may show."""
+"""No known secret shows in any field or output format."""
 
 import base64
 import json
@@ -45,11 +45,13 @@ PLACES = {
 
 
 def change(path, before, after):
-    return FieldChange(path, before, after, InPlace(), Drift("somebody", "2026-01-31T12:00:00Z"))
+    return FieldChange(
+        path, before, after, InPlace(), Drift("kubectl-edit", "2026-01-31T12:00:00Z")
+    )
 
 
 def in_a_place(place, text):
-    """A value for a place, with the text somewhere in it."""
+    """A value for a field that contains the text."""
     match place:
         case "argument":
             return ["--verbose", text]
@@ -62,7 +64,7 @@ def in_a_place(place, text):
 
 
 def report_with(path, value, text):
-    """A plan with the value in a patch, a held patch and a create; and the text in what is told."""
+    """A plan with the value in a patch, a held patch and a create, and the text in its findings."""
     body = manifest("ConfigMap", "one", data={"note": value})
     fields = (change(path, "old", value), change(path, value, ABSENT))
     operation = {"op": "replace", "path": "/data/note", "value": value}
@@ -81,7 +83,7 @@ def report_with(path, value, text):
     return PlanReport(plan, "sha256:d", findings, LiveCluster(), "desired", admission)
 
 
-def told(report, text):
+def reported(report, text):
     """Everything that may be printed about a plan and an apply."""
     yield from every_form(report, Masker())
     yield "\n".join(format_admission(report, Masker()))
@@ -91,12 +93,12 @@ def told(report, text):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_secret_shows_in_any_form_wherever_it_stands(place):
+def test_no_secret_shows_in_any_format_or_field(place):
     shown = []
     for name, (text, secret) in SECRETS.items():
         value = in_a_place(place, text)
         report = report_with(PLACES[place], value, text)
-        shown += [(name, form) for form in told(report, text) if secret in form]
+        shown += [(name, form) for form in reported(report, text) if secret in form]
     assert shown == []
 
 
@@ -107,7 +109,7 @@ def test_a_token_is_hidden_whole_and_nothing_around_it(name):
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_what_only_resembles_a_secret_is_left_alone(text):
+def test_text_that_only_resembles_a_secret_is_not_masked(text):
     assert Masker().mask_text(text) == text
 
 
@@ -162,4 +164,4 @@ def test_a_known_value_is_known_in_base64_with_and_without_padding(encode):
 def test_marks_are_the_same_in_each_run():
     text = SPOKEN["url"][0]
     report = report_with("data.prompt", in_a_place("prompt", text), text)
-    assert [*told(report, text)] == [*told(report, text)]
+    assert [*reported(report, text)] == [*reported(report, text)]

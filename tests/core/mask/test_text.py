@@ -1,4 +1,4 @@
-"""Secrets in free text: what is hidden, what is left alone, and that long texts do not stall it."""
+"""Masking of free text: what is masked, what is not, and that long texts take linear time."""
 
 import pytest
 
@@ -61,11 +61,11 @@ def test_a_secret_in_free_text_is_hidden(text):
         "sha256~abcdefghijklmnopqrstuvwxyz0123456789",
     ],
 )
-def test_a_token_is_known_by_its_shape(token):
+def test_a_token_is_recognised_by_its_format(token):
     assert Masker().mask_text(f"use {token}, then go") == f"use {mark(1)}, then go"
 
 
-def test_an_access_key_that_has_no_shape_is_known_by_the_words_before_it():
+def test_an_access_key_without_a_prefix_is_recognised_by_its_context():
     key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
     assert Masker().mask_text(f"the aws secret is {key}") == f"the aws secret is {mark(1)}"
 
@@ -92,7 +92,7 @@ def test_an_access_key_that_has_no_shape_is_known_by_the_words_before_it():
         "task-force-of-the-many-and-brave",
     ],
 )
-def test_ordinary_text_is_left_alone(text):
+def test_ordinary_text_is_not_masked(text):
     assert Masker().mask_text(text) == text
 
 
@@ -113,8 +113,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_a_long_hostile_text_neither_stalls_nor_hides_a_later_secret(unit):
-    """Were the work to grow with the square of the text, this would run for hours."""
+def test_a_long_hostile_text_neither_blocks_nor_hides_a_later_secret(unit):
+    """With quadratic time, this would take hours."""
     masker = Masker()
     masker.learn({"stringData": {"API_TOKEN": "canary-value"}})
     text = unit * (2**18 // len(unit)) + f"\nAPI_TOKEN={CANARY}"

@@ -1,4 +1,4 @@
-"""The filters that template authors get."""
+"""The filters of templates."""
 
 import json
 
@@ -38,7 +38,7 @@ def loaded(text):
 
 @settings(deadline=None)
 @given(VALUES)
-def test_json_is_yaml_whatever_is_in_it(value):
+def test_json_of_any_value_is_yaml(value):
     text = tojson(value)
     assert loaded(f"a: {text}\nb: 1\n") == {"a": value, "b": 1}
     assert json.loads(text) == value
@@ -71,11 +71,11 @@ def test_a_yaml_block_is_easy_to_read(value, text):
 
 
 @pytest.mark.parametrize("character", ["\x7f", "\x85", "\xa0", "\u2028", "\u2029", "\ufeff"])
-def test_characters_that_yaml_takes_for_breaks_are_escaped(character):
+def test_characters_that_yaml_reads_as_breaks_are_escaped(character):
     assert tojson(character) == f'"\\u{ord(character):04x}"'
 
 
-def test_quote_makes_text_of_anything_that_can_be_printed():
+def test_quote_converts_anything_that_can_be_printed_to_text():
     assert [quote(value) for value in (8080, True, 'a"b', 0.5)] == [
         '"8080"',
         '"true"',
@@ -86,7 +86,7 @@ def test_quote_makes_text_of_anything_that_can_be_printed():
         quote(None)
 
 
-def test_a_variables_value_is_taken_as_it_is():
+def test_a_variables_value_is_not_expanded():
     assert env_literal("$(HOME) $$") == '"$$(HOME) $$$$"'
 
 
@@ -106,7 +106,7 @@ def test_hashes_are_over_text_or_over_canonical_json():
 )
 @example("x" * 64, 63)
 @example("x" * 53 + "-" + "y" * 20, 63)
-def test_a_cut_name_stays_a_name_of_its_own(name, limit):
+def test_a_truncated_name_is_distinct(name, limit):
     cut = truncate_name(name, limit)
     assert len(cut) <= limit
     assert cut[-1].isalnum()
@@ -129,7 +129,7 @@ def test_texts_that_look_alike_make_different_labels():
     assert len({dns_label("a.b"), dns_label("a_b"), dns_label("a-b"), dns_label("A-b")}) == 4
 
 
-def test_later_mappings_win():
+def test_later_mappings_take_precedence():
     assert merge_mappings({"a": 1, "b": 1}, {"b": 2}, {"c": 3}) == {"a": 1, "b": 2, "c": 3}
 
 

@@ -1,4 +1,4 @@
-"""The shipped pod with a mirror beside the runner: both shapes, and who may read what."""
+"""The shipped pod with a mirror and a runner: both kinds of sidecar, and their access."""
 
 import json
 from hashlib import sha256
@@ -45,7 +45,7 @@ SHAPES = ["native", "plain"]
 MIRRORS_OWN = {"mirror-state", "store-keys", "store-token", "store-ca"}
 
 UNMIRRORED = "f0895bf06e711c213d702274db91d3919957be94e50dce806050360eb92f29f3"
-"""The digest of a pod without a mirror; another one would restart every session there is."""
+"""The digest of a pod without a mirror; another one would restart every session."""
 
 
 def bodies(spec, shape="plain"):
@@ -78,7 +78,7 @@ def mounts(container):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_without_storage_nothing_is_rendered_otherwise_than_before(shape):
+def test_without_storage_the_pod_is_unchanged(shape):
     made = bodies({"mirror": CUSTOM["mirror"]}, shape)
     text = json.dumps(made, sort_keys=True)
     assert "mirror" not in text
@@ -87,7 +87,7 @@ def test_without_storage_nothing_is_rendered_otherwise_than_before(shape):
     assert digest == UNMIRRORED
 
 
-def test_a_native_mirror_is_two_init_containers_of_which_one_stays():
+def test_a_native_mirror_is_an_init_container_and_a_sidecar():
     body = pod(SHARED, "native")
     hydrate, sync = body["initContainers"]
     assert [each["name"] for each in body["containers"]] == ["runner"]
@@ -106,7 +106,7 @@ def test_a_native_mirror_is_two_init_containers_of_which_one_stays():
     assert not variables(sync).keys() & {"RUNNER_PORT", "RUNNER_SECONDS"}
 
 
-def test_a_plain_mirror_runs_beside_the_runner_and_sees_its_port_close():
+def test_a_plain_mirror_runs_next_to_the_runner_and_sees_its_port_close():
     body = pod(CUSTOM, "plain")
     assert [each["name"] for each in body["initContainers"]] == ["hydrate"]
     runner, sync = body["containers"]
@@ -136,7 +136,7 @@ def test_runner_and_mirror_are_one_user_and_the_mirror_writes_to_volumes_only(sh
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_keys_token_and_state_are_the_mirrors_alone(shape):
+def test_only_the_mirror_has_keys_token_and_state(shape):
     body = pod(CUSTOM, shape)
     runner = body["containers"][0]
     assert mounts(runner) == {"workspace", "inputs"}
@@ -172,7 +172,7 @@ def test_each_mode_mounts_its_own_secret_and_never_the_others():
     assert variables(custom)["PROJECT_SECRET"] == "/etc/mirror/keys"
 
 
-def test_where_the_store_is_replaces_what_the_secret_says_and_shows_in_the_pod():
+def test_the_sessions_bucket_replaces_that_of_the_secret():
     assert bodies(CUSTOM)["storage"]["data"] == {
         "S3_BUCKET": "a-bucket",
         "S3_ENDPOINT": "https://s3.example",
@@ -182,7 +182,7 @@ def test_where_the_store_is_replaces_what_the_secret_says_and_shows_in_the_pod()
     assert {name for name in before if before[name] != after[name]} == {"STORAGE_DIGEST"}
 
 
-def test_a_shared_store_is_where_its_secret_says():
+def test_a_shared_store_is_that_of_its_secret():
     spec = {**SHARED, "storage": {**SHARED["storage"], "bucket": "a-bucket"}}
     assert bodies(spec) == bodies(SHARED)
     assert "storage" not in bodies(spec)
@@ -204,13 +204,13 @@ def test_web_identity_is_a_token_of_its_own_audience():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_grace_period_has_room_for_runner_and_flush(shape):
+def test_the_grace_period_covers_runner_and_flush(shape):
     assert pod(CUSTOM, shape)["terminationGracePeriodSeconds"] > 30 + 100
     assert variables(mirrors(CUSTOM, shape)["sync"])["FLUSH_SECONDS"] == "100"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_setting_reaches_the_containers_that_it_is_for(shape):
+def test_every_setting_is_in_its_containers(shape):
     hydrate, sync = (variables(mirrors(CUSTOM, shape)[name]) for name in ("hydrate", "sync"))
     both = {
         "BANDWIDTH": "20MiB",
@@ -236,6 +236,6 @@ def test_every_setting_reaches_the_containers_that_it_is_for(shape):
         assert container["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
 
 
-def test_people_reach_a_runner_whose_snapshot_is_stale():
+def test_a_runner_with_a_stale_snapshot_is_reachable():
     assert bodies(SHARED)["service"]["spec"]["publishNotReadyAddresses"] is True
     assert "publishNotReadyAddresses" not in bodies({})["service"]["spec"]

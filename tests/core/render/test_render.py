@@ -1,4 +1,4 @@
-"""One session and template files to manifests, or to every reason why not."""
+"""Rendering of one session into manifests, or into all problems."""
 
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ def of(text):
     return {"a.yaml.j2": text}
 
 
-def test_a_template_makes_one_manifest():
+def test_a_template_creates_one_manifest():
     result = rendered(of(config('{"x": "y"}')))
     assert isinstance(result, DesiredSession)
     record, manifest = result.manifests
@@ -30,15 +30,15 @@ def test_a_template_makes_one_manifest():
     "text",
     ["", "\n \n", "# only this\n", "{# or this #}", "---\n", "{% if false %}\nx\n{% endif %}\n"],
 )
-def test_a_template_that_prints_nothing_wants_no_object(text):
+def test_a_template_that_prints_nothing_creates_no_object(text):
     assert [manifest.source for manifest in rendered(of(text)).manifests] == ["(record)"]
 
 
-def test_a_leading_document_marker_is_no_second_object():
+def test_a_leading_document_marker_is_not_a_second_object():
     assert len(rendered(of("---\n" + config())).manifests) == 2
 
 
-def test_a_stopped_session_wants_everything_but_the_pod():
+def test_a_stopped_session_has_everything_but_the_pod():
     files = {"a.yaml.j2": config(), "pod.yaml.j2": POD}
     stopped = rendered(files, session(state=SessionState.STOPPED))
     running = rendered(files)
@@ -47,11 +47,11 @@ def test_a_stopped_session_wants_everything_but_the_pod():
     assert [manifest.kind.name for manifest in stopped.manifests] == kinds[:2]
 
 
-def test_a_stopped_sessions_pod_must_still_be_right():
+def test_a_stopped_sessions_pod_must_still_be_valid():
     assert problems(of(POD + "status: {}\n"), session(state=SessionState.STOPPED))
 
 
-def test_problems_of_all_templates_are_said_at_once():
+def test_problems_of_all_templates_are_reported_at_once():
     files = {
         "a.yaml.j2": "\n{{ nope }}",
         "b.yaml.j2": "a: [",
@@ -75,12 +75,15 @@ def test_problems_of_all_templates_are_said_at_once():
             "a: 1\nb: 1\n{{ 'c: 1' }}\nd: \x01",
             "a.yaml.j2:4:1: has a control character (U+0001): remove it (line 4 of what it prints)",
         ),
-        (config() + "---\n" + config(), "7:1: prints a second object: one template makes one"),
-        ("- a\n", "1:1: prints no object: a mapping with apiVersion, kind and metadata"),
-        ("text", "1:1: prints no object"),
+        (
+            config() + "---\n" + config(),
+            "7:1: prints a second object: a template must create only one",
+        ),
+        ("- a\n", "1:1: does not print an object: it must be a mapping with apiVersion, kind"),
+        ("text", "1:1: does not print an object"),
     ],
 )
-def test_what_is_no_object_is_said_with_its_line(text, message):
+def test_an_output_that_is_not_an_object_is_reported_with_its_line(text, message):
     (problem,) = problems(of(text))
     assert message in problem
 
@@ -94,17 +97,18 @@ def test_lines_are_found_through_loops_and_conditions():
     assert problem.startswith("a.yaml.j2:8:1: metadata.uid: ")
 
 
-def test_two_templates_cannot_make_one_object():
+def test_two_templates_cannot_create_the_same_object():
     (problem,) = problems({"a.yaml.j2": config(), "b.yaml.j2": config()})
     assert problem == (
-        "b.yaml.j2: metadata.name: makes ConfigMap team-a/fix-x, which a.yaml.j2 makes already; "
+        "b.yaml.j2: metadata.name: "
+        "creates ConfigMap team-a/fix-x, which a.yaml.j2 already creates; "
         "session team-a/fix"
     )
 
 
-def test_no_template_can_take_the_records_place():
+def test_a_template_cannot_create_the_record():
     (problem,) = problems(of(config(name="session-fix")))
-    assert "makes ConfigMap team-a/session-fix, which (record) makes already" in problem
+    assert "creates ConfigMap team-a/session-fix, which (record) already creates" in problem
 
 
 @pytest.mark.parametrize(
@@ -127,25 +131,25 @@ def test_no_template_can_take_the_records_place():
             "metadata.name: must be `fix`, begin with `fix-` or end with `-fix`",
         ),
         (config(name="fixed"), "metadata.name: must be `fix`, begin with"),
-        (config(name="Fix-"), "metadata.name: is no name for it: dots and lower-case letters"),
+        (config(name="Fix-"), "metadata.name: must contain only dots, lower-case letters"),
         (
             config(name="fix-" + "x" * 250),
-            "metadata.name: has 254 characters, and 253 are possible",
+            "metadata.name: has 254 characters, but at most 253 are allowed",
         ),
         (config(name="reconcile-inventory-fix"), "metadata.name: names that begin with"),
-        (config() + "status: {}", "status: is the cluster's to write: remove it"),
+        (config() + "status: {}", "status: is written by the cluster: remove it"),
     ],
 )
-def test_what_is_wrong_with_an_object_is_said(text, message):
+def test_the_problems_of_an_object_are_reported(text, message):
     assert any(message in problem for problem in problems(of(text)))
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fix-" + "x" * 60, "has 64 characters, and 63 are possible: use `| truncate_name`"),
-        ("fix.a-fix", "is no name for it: a letter first, then lower-case letters"),
-        ("1-fix", "is no name for it: a letter first"),
+        ("fix-" + "x" * 60, "has 64 characters, but at most 63 are allowed: use `| truncate_name`"),
+        ("fix.a-fix", "must begin with a letter and contain only lower-case letters"),
+        ("1-fix", "must begin with a letter"),
     ],
 )
 def test_a_services_name_is_a_dns_label(name, message):
@@ -160,32 +164,32 @@ def test_these_names_belong_to_the_session(name):
 
 
 @pytest.mark.parametrize("kind", ["Namespace", "ClusterRole", "PersistentVolume", "StorageClass"])
-def test_no_session_owns_what_belongs_to_the_cluster(kind):
+def test_a_session_cannot_own_cluster_scoped_objects(kind):
     text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
     (problem,) = problems(of(text))
-    assert f"kind: a {kind} belongs to the whole cluster: no session can own one" in problem
+    assert f"kind: a {kind} is cluster-scoped: a session cannot own it" in problem
 
 
 @pytest.mark.parametrize("kind", ["Event", "Lease", "TokenRequest", "PodList", "Endpoints"])
-def test_what_the_cluster_writes_is_not_declared(kind):
+def test_objects_of_the_control_plane_cannot_be_declared(kind):
     text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: fix}}"
     (problem,) = problems(of(text))
-    assert f"kind: a {kind} is not an object that can be kept as declared" in problem
+    assert f"kind: a {kind} is not an object that is stored as declared" in problem
 
 
 @pytest.mark.parametrize(
     "field", ["ownerReferences", "uid", "resourceVersion", "managedFields", "finalizers"]
 )
-def test_what_the_reconciler_or_the_server_sets_is_refused(field):
+def test_fields_of_the_reconciler_or_the_server_are_refused(field):
     text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {field}: x\n"
     (problem,) = problems(of(text))
-    assert f"a.yaml.j2:5:1: metadata.{field}: is not a template's to set: remove it" in problem
+    assert f"a.yaml.j2:5:1: metadata.{field}: may not be set by a template: remove it" in problem
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("namespace: other", "metadata.namespace: must be the session's, team-a: leave it out"),
+        ("namespace: other", "metadata.namespace: must be the session's, team-a: remove it"),
         ("namespace: 1", "metadata.namespace: must be the session's"),
         ("labels: []", "metadata.labels: must be a mapping"),
         ("labels: {a: 1}", "metadata.labels.a: must be text: use `| quote`"),
@@ -213,7 +217,7 @@ def test_metadata_is_checked(metadata, message):
 @pytest.mark.parametrize(
     "metadata", ["namespace: team-a", "namespace: null", "labels: null", "labels: {a: null, b: c}"]
 )
-def test_metadata_may_say_what_is_so_anyway(metadata):
+def test_metadata_may_repeat_the_expected_values(metadata):
     text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {metadata}\n"
     assert isinstance(rendered(of(text)), DesiredSession)
 
@@ -225,7 +229,7 @@ def test_a_secret_holds_text(field):
     assert f"{field}.a: must be text: use `| quote`" in problem
 
 
-def test_one_sessions_failure_is_its_own():
+def test_the_failure_of_one_session_does_not_affect_others():
     text = "{% if session.name == 'bad' %}{{ nope }}{% endif %}" + config(
         name="x-{{ session.name }}"
     )

@@ -1,4 +1,4 @@
-"""What templates can compute, what they cannot reach, and that none runs away."""
+"""What templates can compute, what they cannot access, and that their work is bounded."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_partials_are_included_and_imported():
     assert printed(text, **partials).text == "aafix-runner"
 
 
-def test_what_is_not_there_may_be_included_if_the_template_says_so():
+def test_a_missing_partial_can_be_ignored():
     assert printed("a{% include '_gone.j2' ignore missing %}").text == "a"
 
 
@@ -109,7 +109,7 @@ def test_what_is_not_there_may_be_included_if_the_template_says_so():
         ("{{ nope() }}", "`nope` is not defined"),
     ],
 )
-def test_what_is_not_there_is_named_with_what_is(text, message):
+def test_an_undefined_name_is_reported_with_a_defined_one(text, message):
     assert said("\n" + text) == f"a.yaml.j2:2:1: {message}"
 
 
@@ -131,10 +131,10 @@ def test_what_is_not_there_is_named_with_what_is(text, message):
         ("{{ ['a'] | map('replace') | list }}", "TypeError: "),
         ("{{ session.name() }}", "TypeError: "),
         ("{{ (1 if false) | tojson }}", "has no value: an `if` without `else`"),
-        ("{{ 'a' | indent(41) }}", "indents by 41: 0 to 40 blanks are possible"),
+        ("{{ 'a' | indent(41) }}", "indents by 41: 0 to 40 spaces are allowed"),
     ],
 )
-def test_misuse_is_said_with_its_line(text, message):
+def test_misuse_is_reported_with_its_line(text, message):
     assert said("a\n\n" + text).startswith(f"a.yaml.j2:3:1: {message}")
 
 
@@ -168,12 +168,12 @@ def test_values_do_not_show_in_messages():
         "{{ fail.__globals__ }}",
     ],
 )
-def test_what_is_not_listed_cannot_be_reached(text):
+def test_names_that_are_not_listed_are_not_accessible(text):
     assert "not allowed" in said(text)
 
 
 @pytest.mark.parametrize("name", ["lipsum", "cycler", "open", "__import__", "environment"])
-def test_only_listed_names_are_there(name):
+def test_only_listed_names_are_defined(name):
     assert said("{{ " + name + " }}") == f"a.yaml.j2:1:1: `{name}` is not defined"
 
 
@@ -246,16 +246,16 @@ def test_only_listed_names_are_there(name):
         ),
     ],
 )
-def test_nothing_runs_away(text, message):
+def test_all_work_is_bounded(text, message):
     assert message in said(text)
 
 
-def test_partials_pay_too():
+def test_partials_are_charged_too():
     text = "{% for i in range(9999) %}{% set x %}{% include '_i.j2' %}{% endset %}{% endfor %}"
     assert TOO_MUCH in said(text, i="x" * 9999)
 
 
-def test_what_is_printed_has_a_limit():
+def test_the_output_has_a_limit():
     text = "{% for i in range(999) %}" + "x" * 2000 + "{% endfor %}"
     assert said(text) == f"a.yaml.j2:1:1: prints more than {MAX_OUTPUT} characters for one session"
 
@@ -266,7 +266,7 @@ def test_a_budget_is_for_one_rendering():
         assert render_template(templates, "a.yaml.j2", VALUES).text == "b"
 
 
-def test_a_template_leaves_nothing_to_the_next_rendering():
+def test_a_template_leaves_no_state_for_the_next_rendering():
     counting = (
         "{% set ns = namespace(n=0) %}{% macro next() %}{% set ns.n = ns.n + 1 %}{{ ns.n }}"
         "{% endmacro %}"

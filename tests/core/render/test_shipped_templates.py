@@ -1,4 +1,4 @@
-"""The templates that are shipped: safe pods, exact values, the platform's contract."""
+"""The shipped templates: safe pods, exact values, the platform's contract."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_the_pod_is_bounded(spec):
     assert pod["enableServiceLinks"] is False
 
 
-def test_objects_are_named_as_people_expect():
+def test_objects_have_their_documented_names():
     names = {source: body["metadata"]["name"] for source, body in bodies(session()).items()}
     assert names == {
         "(record)": "session-fix",
@@ -96,14 +96,14 @@ def test_objects_are_named_as_people_expect():
     }
 
 
-def test_a_token_is_mounted_only_where_it_is_asked_for():
+def test_a_token_is_mounted_only_if_requested():
     quiet, asking = bodies(session()), bodies(session(EVERY_FIELD))
     assert quiet["pod"]["spec"]["automountServiceAccountToken"] is False
     assert asking["pod"]["spec"]["automountServiceAccountToken"] is True
     assert asking["service-account"]["automountServiceAccountToken"] is False
 
 
-def test_every_field_of_the_runner_reaches_the_pod():
+def test_every_field_of_the_runner_is_in_the_pod():
     pod = bodies(session(EVERY_FIELD))["pod"]["spec"]
     container = pod["containers"][0]
     assert pod["activeDeadlineSeconds"] == 3600
@@ -167,12 +167,12 @@ def test_the_repositories_are_json_in_the_inputs():
     ]
 
 
-def test_no_workflow_means_no_variable_of_one():
+def test_without_a_workflow_its_variables_are_absent():
     assert not [name for name in variables(session()) if name.startswith("ACTIVE_WORKFLOW")]
 
 
 @pytest.mark.parametrize("name", ["INITIAL_PROMPT", "REPOS_JSON", "SESSION_ID", "INPUTS_DIGEST"])
-def test_a_sessions_own_variable_replaces_ours(name):
+def test_a_variable_of_the_session_replaces_that_of_the_template(name):
     spec = {**EVERY_FIELD, "environmentVariables": {name: "own"}}
     values = [entry.get("value") for entry in runner(session(spec))["env"] if entry["name"] == name]
     assert values == ["own"]
@@ -197,13 +197,13 @@ def test_a_prompt_that_is_too_long_for_a_variable_is_a_file_only():
     assert bodies(session(spec))["inputs"]["data"]["INITIAL_PROMPT"] == "é" * 30_000
 
 
-def test_nobody_reaches_a_session_that_allows_nobody():
+def test_a_session_without_peers_denies_all_connections():
     policy = bodies(session())["network-policy"]["spec"]
     assert policy["policyTypes"] == ["Ingress"]
     assert "ingress" not in policy
 
 
-def test_only_those_who_are_allowed_reach_a_session():
+def test_only_allowed_peers_can_connect_to_a_session():
     policy = bodies(session(EVERY_FIELD))["network-policy"]["spec"]
     assert policy["ingress"] == [
         {
@@ -241,7 +241,7 @@ def test_selectors_pick_this_sessions_pod_and_no_label_of_the_authors():
         (["fix-inputs", "session-fix", "x"], ["fix-inputs", "session-fix"]),
     ],
 )
-def test_sessions_with_similar_names_share_no_object_or_are_told(names, clashing):
+def test_sessions_with_similar_names_share_no_object_or_are_reported(names, clashing):
     surroundings = RenderContext("default")
     rendered = [render_session(session(name=name), TEMPLATES, surroundings) for name in names]
     wanted = [one for one in rendered if isinstance(one, DesiredSession)]
@@ -251,7 +251,7 @@ def test_sessions_with_similar_names_share_no_object_or_are_told(names, clashing
 
 @settings(deadline=None)
 @given(TEXT, st.dictionaries(st.from_regex("[A-Z_]{1,8}", fullmatch=True), TEXT), TEXT)
-def test_no_value_changes_on_its_way(text, own, label):
+def test_every_value_is_rendered_unchanged(text, own, label):
     spec = {
         "displayName": text,
         "initialPrompt": text,

@@ -1,4 +1,4 @@
-"""Compiling template files: what is wrong with them is known before any session is."""
+"""Compiling template files: problems are found before any session is rendered."""
 
 import pytest
 
@@ -33,12 +33,12 @@ def wrong(text, name="a.yaml.j2", **others):
         ("\n{% autoescape true %}{% endautoescape %}", "2:1: `autoescape` is for HTML: remove it"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(text, message):
+def test_problems_are_reported_with_their_line(text, message):
     (problem,) = wrong(text, gone="")
     assert problem.startswith(f"a.yaml.j2:{message}")
 
 
-def test_every_unknown_name_of_a_file_is_said_at_once():
+def test_all_unknown_names_of_a_file_are_reported_at_once():
     assert len(wrong("{{ x | a }}{{ x | b }}{{ x is c }}{% include 'd' %}")) == 4
 
 
@@ -54,14 +54,14 @@ def test_every_broken_file_is_named():
         "{{ " + "9" * 5000 + " }}",
     ],
 )
-def test_what_cannot_be_compiled_is_a_problem_and_no_crash(text):
+def test_a_template_that_cannot_be_compiled_is_a_problem(text):
     (problem,) = wrong(text)
     assert problem.startswith("a.yaml.j2: cannot be compiled: ")
 
 
 def test_a_template_file_has_a_limit():
     (problem,) = wrong("x" * (MAX_CHARACTERS + 1))
-    assert problem.startswith(f"a.yaml.j2: is too large: {MAX_CHARACTERS + 1} characters, and ")
+    assert problem.startswith(f"a.yaml.j2: is too large: {MAX_CHARACTERS + 1} characters, but ")
 
 
 def test_a_broken_file_leaves_no_session_usable():
@@ -76,7 +76,7 @@ def test_only_yaml_templates_are_rendered_and_partials_are_not():
     assert compile_templates(dict.fromkeys(names, "")).names == ("a.yaml.j2", "b.yaml.j2")
 
 
-def test_the_kinds_that_are_written_out_are_known():
+def test_literal_kinds_are_known():
     texts = [
         "apiVersion: v1\nkind: Pod\n",
         '{# a #}\napiVersion: "apps/v1"\nkind: "Deployment"  \nspec:\n  kind: x\n',

@@ -1,4 +1,4 @@
-"""What the server says of a plan, in words and as JSON: complete, short, and without secrets."""
+"""The server's dry-run results as text and JSON: complete, short, and without secrets."""
 
 import json
 from dataclasses import replace
@@ -43,13 +43,13 @@ def document(*admission):
     return json.loads(to_json(made)).get("admission")
 
 
-def test_a_server_that_was_not_asked_is_not_spoken_of():
+def test_without_a_dry_run_nothing_is_reported():
     assert lines() == []
     assert document() is None
     assert "Server" not in format_plan_text(reported(), Masker())
 
 
-def test_what_is_accepted_is_only_counted():
+def test_accepted_objects_are_only_counted():
     assert lines(AcceptedObject(POD)) == [
         "Server dry run: 1 accepted, 0 altered, 0 refused, 0 not tried."
     ]
@@ -64,7 +64,7 @@ def test_a_refusal_comes_first_and_shows_no_secret_that_the_server_quotes():
     assert TOKEN not in json.dumps(document(refused))
 
 
-def test_an_alteration_is_told_field_by_field():
+def test_an_alteration_is_reported_field_by_field():
     fields = (
         AdmissionChange("spec.containers[runner].image", "i:1", "mirror/i:1"),
         AdmissionChange("spec.containers[proxy].image", ABSENT, "mesh:2"),
@@ -75,7 +75,7 @@ def test_an_alteration_is_told_field_by_field():
     assert lines(AlteredObject(POD, fields))[1:] == [
         f'{said} changes spec.containers[runner].image: "i:1" \u2192 "mirror/i:1"',
         f'{said} adds spec.containers[proxy].image: "mesh:2"',
-        f"{said} takes away spec.hostNetwork: true",
+        f"{said} removes spec.hostNetwork: true",
         f"{said} adds metadata.annotations[note]",
         "    + two",
         "    + lines",
@@ -101,7 +101,7 @@ def test_secrets_in_an_alteration_are_masked_in_every_form(field):
     assert "masked #1" in shown
 
 
-def test_what_could_not_be_tried_is_gathered_by_its_reason():
+def test_untried_objects_are_grouped_by_reason():
     few = [UntriedObject(ref("Pod", name), "the account is missing") for name in ("a", "b")]
     many = [
         UntriedObject(ref("Pod", f"p{n}", "gone"), "the namespace is missing") for n in range(5)
@@ -131,5 +131,5 @@ def test_a_comment_lists_it_as_text_and_within_its_limit():
     assert "more" in long
 
 
-def test_a_comment_without_a_dry_run_does_not_speak_of_one():
+def test_a_comment_without_a_dry_run_does_not_mention_one():
     assert "dry run" not in format_markdown(reported(), Masker())

@@ -1,4 +1,4 @@
-"""How one changed field is worded: in line where it is short, as a small diff where it is long."""
+"""The format of one changed field: inline if it is short, a small diff if it is long."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def worded(before, after) -> FormattedChange:
         (ABSENT, "a", FormattedChange("+", '"a"')),
         ({"a": 1}, ABSENT, FormattedChange("-", '{"a": 1}')),
         ([1], {"a": 1}, FormattedChange("~", '[1] → {"a": 1}')),
-        ("x", "x", FormattedChange(" ", '"x" stays, but is no longer declared here')),
+        ("x", "x", FormattedChange(" ", '"x" is kept, but no longer declared here')),
         (
             'a"\\\n',
             "a\t",
@@ -36,7 +36,7 @@ def worded(before, after) -> FormattedChange:
         ),
     ],
 )
-def test_a_short_value_is_worded_in_line(before, after, wording):
+def test_a_short_value_is_inline(before, after, wording):
     assert worded(before, after) == wording
 
 
@@ -67,7 +67,7 @@ def test_a_line_that_is_too_wide_is_cut():
     assert worded(ABSENT, "a\n" + "b" * 500).lines[1] == ValueLine("+", "b" * 160 + "…")
 
 
-def test_a_large_structure_that_comes_or_goes_is_listed_by_lines():
+def test_a_large_structure_that_is_added_or_removed_is_listed_by_lines():
     value = {"name": "a", "list": ["x" * 40, "y" * 40]}
     assert worded(ABSENT, value).lines[:2] == (
         ValueLine("+", "{"),
@@ -75,7 +75,7 @@ def test_a_large_structure_that_comes_or_goes_is_listed_by_lines():
     )
 
 
-def test_of_a_structure_only_what_differs_is_shown():
+def test_only_the_differences_of_a_structure_are_shown():
     before = {"a": {"b": 1, "c": [1, 2]}, "same": "x" * 100, "t": "1\n2"}
     after = {"a": {"b": 2, "c": [1, 2, 3]}, "same": "x" * 100, "t": "1\n3"}
     assert worded(before, after).lines == (
@@ -106,7 +106,7 @@ def test_of_a_huge_text_only_the_lines_at_the_change_are_compared():
         ValueLine("-", "1000"),
         ValueLine("+", "here"),
     )
-    assert shown[-1] == ValueLine(" ", "… and what follows")
+    assert shown[-1] == ValueLine(" ", "… and further lines")
 
 
 def test_two_changes_far_apart_are_divided():
@@ -129,7 +129,7 @@ def test_entries_with_names_are_compared_by_name_and_not_by_position():
     )
 
 
-def test_a_list_whose_names_do_not_tell_its_entries_apart_is_compared_by_position():
+def test_a_list_without_unique_names_is_compared_by_position():
     before, after = [{"name": "A", "v": 1}, {"name": "A"}], [{"name": "A", "v": 2}, {"name": "A"}]
     assert find_nested_differences(before, after) == (NestedDifference("[0].v", 1, 2),)
     assert find_nested_differences({"x.y": [[], 1]}, {"x.y": [[2], 1]}) == (

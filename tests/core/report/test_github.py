@@ -1,4 +1,4 @@
-"""Workflow commands as the runner reads them: each line is one command, whatever is in it."""
+"""Workflow commands as the runner reads them: each line is one command for any content."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def unescaped(text, table):
 
 
 def read(line):
-    """Read a command as the runner does: up to the second `::`, properties parted by commas."""
+    """Read a command as the runner does: up to the second `::`, properties separated by commas."""
     assert line.startswith("::")
     info, _, message = line[2:].partition("::")
     name, _, given_properties = info.partition(" ")
@@ -48,12 +48,12 @@ def test_a_problem_of_a_whole_file_has_no_line():
 
 
 @pytest.mark.parametrize("path", ["pod.yaml.j2", "team-a"])
-def test_what_is_no_session_file_is_named_in_the_message(path):
+def test_a_path_that_is_not_a_session_file_is_in_the_message(path):
     (line,) = annotated(Problem(path, 2, 1, "", "is wrong"))
     assert line == f"::error title=reconcile::{path}: is wrong"
 
 
-def test_what_has_no_place_is_said_alone():
+def test_a_problem_without_a_location_has_only_a_message():
     assert annotated(Problem("", 0, 0, "", "no cluster")) == ["::error title=reconcile::no cluster"]
 
 
@@ -70,7 +70,7 @@ def test_a_text_can_neither_end_its_command_nor_begin_another(text):
 
 @HOSTILE
 @given(reports)
-def test_whatever_a_plan_holds_each_line_is_one_command_of_ours(report):
+def test_each_line_is_one_command_for_any_plan(report):
     problems = len(report.findings.problems)
     lines = format_github(report, Masker()).split("\n")
     assert lines.pop() == ""
@@ -82,7 +82,7 @@ def test_whatever_a_plan_holds_each_line_is_one_command_of_ours(report):
         assert escape_controls(line) == line
 
 
-def test_errors_are_said_in_the_summary_as_well():
+def test_errors_are_counted_in_the_summary_as_well():
     lines = format_github(
         sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker()
     ).splitlines()

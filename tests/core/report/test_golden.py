@@ -1,4 +1,4 @@
-"""Every way in which a plan can look, as text and as JSON, compared with files that were read."""
+"""Every kind of plan in every format, compared with reviewed files."""
 
 import jsonschema
 import pytest

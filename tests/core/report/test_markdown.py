@@ -1,4 +1,4 @@
-"""How a comment says things: foreign text as code, sentences of ours as they are meant."""
+"""The Markdown of a comment: untrusted text is code, messages of the program are prose."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_in_an_html_block_foreign_text_is_escaped():
         ("", ""),
     ],
 )
-def test_a_sentence_reads_as_it_is_meant_and_what_could_be_markdown_is_code(text, shown):
+def test_a_sentence_is_readable_and_possible_markdown_is_code(text, shown):
     assert format_prose(text) == shown
 
 
@@ -68,7 +68,7 @@ def test_a_fence_is_longer_than_any_run_of_backticks_in_it():
     assert lines == ["`````diff", "+a ```` b", "+```", "`````"]
 
 
-def test_what_is_too_much_for_a_fence_is_cut_and_counted():
+def test_lines_above_the_limit_of_a_fence_are_cut_and_counted():
     lines = list(format_code_fence(["x" * 400, *map(str, range(200))], "diff"))
     assert lines[1] == "x" * 300 + "…"
     assert lines[-2] == " … 51 more lines"
@@ -80,7 +80,7 @@ def test_a_fence_holds_only_so_many_bytes():
     assert len(lines) == 6 + 3
 
 
-def test_the_marker_is_one_hidden_line_whatever_the_installation_is_called():
+def test_the_marker_is_one_hidden_line_for_any_installation():
     assert build_comment_marker("default") == "<!-- reconcile diff: default -->"
     assert build_comment_marker("a --> <b>\n") == "<!-- reconcile diff: a----b- -->"
     assert build_comment_marker("") == "<!-- reconcile diff: -->"
@@ -109,7 +109,7 @@ def test_the_heading_says_what_kind_of_plan_it_is(name, said):
     assert heading(format_markdown(sample_plans.report(sample_plans.PLANS[name]), Masker())) == said
 
 
-def test_errors_never_look_like_no_changes_and_stand_beside_changes():
+def test_errors_never_look_like_no_changes_and_are_shown_with_changes():
     report = sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS)
     assert heading(format_markdown(report, Masker())) == "3 errors"
     created = Create(sample_plans.manifest("Service", "x"))
@@ -117,20 +117,20 @@ def test_errors_never_look_like_no_changes_and_stand_beside_changes():
     assert heading(comment(created, findings=one)) == "1 error, changes in 1 session"
 
 
-def test_drift_beside_a_held_change_is_still_drift():
+def test_drift_with_a_held_change_is_still_drift():
     held = Hold(Create(sample_plans.manifest("Service", "x")), HoldReason.TAKEN)
     drifted = sample_plans.patch(sample_plans.manifest("Service", "y"), *sample_plans.DRIFTED)
     assert heading(comment(held, drifted)) == "drift in 1 session"
 
 
-def test_a_patch_that_only_adopts_is_a_change_and_no_drift():
+def test_a_patch_that_only_adopts_is_a_change_and_not_drift():
     adopted = sample_plans.patch(sample_plans.manifest("Service", "y"), adopts=True)
     shown = comment(adopted)
     assert heading(shown) == "changes in 1 session"
-    assert "adopts it: it carries" in shown
+    assert "adopts the object: an annotation" in shown
 
 
-def test_sessions_that_lose_something_come_first():
+def test_sessions_with_deletes_come_first():
     order = format_markdown(sample_plans.report(sample_plans.MIXED), Masker()).split("<details>")[
         1:
     ]
@@ -138,7 +138,7 @@ def test_sessions_that_lose_something_come_first():
     assert names == ["team-a/old", "team-a/fix-login", "team-b/nightly"]
 
 
-def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
+def test_a_session_that_does_not_fit_is_omitted_as_a_whole_and_counted():
     long = {f"k{n}": "x" * 200 for n in range(100)}
     created = Create(sample_plans.manifest("ConfigMap", "x", data=long))
     plan = sample_plans.plan(
@@ -148,7 +148,7 @@ def test_a_session_that_does_not_fit_is_left_out_whole_and_counted():
         ),
     )
     shown = format_markdown(sample_plans.report(plan), Masker(), MIN_COMMENT_BYTES)
-    assert "2 of 2 sessions left out: too long for here." in shown
+    assert "2 of 2 sessions omitted: the comment would be too long." in shown
     assert "<details>" not in shown
 
 
@@ -160,7 +160,7 @@ def test_more_objects_than_are_named_are_counted():
     assert "`ConfigMap c3` and 5 more: create held, the live object" in comment(*held)
 
 
-def test_a_replaced_object_that_is_no_pod_is_deleted_and_created_again():
+def test_a_replaced_object_that_is_not_a_pod_is_deleted_and_created_again():
     changed = sample_plans.field("type", "a", "b", sample_plans.ForcesReplace())
     replaced = sample_plans.Replace(
         sample_plans.manifest("Secret", "x"), sample_plans.LIVE, (changed,)
@@ -168,11 +168,11 @@ def test_a_replaced_object_that_is_no_pod_is_deleted_and_created_again():
     assert "is deleted and created again because `type` changed" in comment(replaced)
 
 
-def test_a_failure_says_that_nothing_is_known_and_why():
+def test_a_failure_says_that_changes_are_unknown_and_why():
     found = Findings((Problem("", 0, 0, "", "https://10.0.0.1: connection refused"),))
     shown = format_failure(found, "default", Masker())
     assert shown.splitlines()[:2] == [build_comment_marker("default"), "### reconcile diff failed"]
-    assert "What would change is not known." in shown
+    assert "The changes could not be determined." in shown
     assert "- `https://10.0.0.1: connection refused`" in shown
     assert render(shown).fences == []
 
@@ -184,4 +184,4 @@ def test_of_many_errors_as_many_as_fit_are_listed_and_all_are_counted():
     shown = format_markdown(
         sample_plans.report(sample_plans.EMPTY, wide), Masker(), MIN_COMMENT_BYTES
     )
-    assert "- 99 in all" in shown
+    assert "- 99 in total" in shown

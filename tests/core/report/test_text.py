@@ -1,4 +1,4 @@
-"""What no output may do: act on a terminal, show a secret, or hide that something is wrong."""
+"""No output may control a terminal, show a secret, or hide an error."""
 
 import json
 import subprocess
@@ -47,7 +47,7 @@ from tests.core.report import sample_plans
         ("\u2028\ud800\U000e0041", "\\u2028\\ud800\\U000e0041"),
     ],
 )
-def test_what_steers_a_terminal_is_spelt_out(text, shown):
+def test_control_characters_are_escaped(text, shown):
     assert escape_controls(text) == shown
 
 
@@ -55,21 +55,21 @@ def test_quotes_and_backslashes_in_quotes_are_escaped():
     assert quote_text('a"\\b') == '"a\\"\\\\b"'
 
 
-def test_json_text_means_the_same_and_steers_nothing():
+def test_json_text_is_equivalent_without_control_characters():
     value = {"a": "\x9b\u202e\U000e0041 ✓", "b": ["\x1b", "\n"]}
     text = escape_json_controls(json.dumps(value, ensure_ascii=False, indent=1))
     assert json.loads(text) == value
     assert escape_controls(text.replace("\n", "")) == text.replace("\n", "")
 
 
-def test_a_session_of_another_name_is_named_in_the_way_out_of_a_hold():
+def test_the_remedy_of_a_hold_names_the_session():
     text = format_plan_text(sample_plans.report(sample_plans.HOLDS), Masker())
     assert "list `team-a/fix-login` under `allowRestarts`" in text
     assert "reconcile.ambient-code.io/adopt=default" in text
 
 
 @pytest.mark.parametrize("reason", HoldReason)
-def test_every_reason_for_a_hold_is_worded_without_gaps(reason):
+def test_every_reason_for_a_hold_has_a_complete_message(reason):
     held = Hold(Create(sample_plans.manifest("Service", "x")), reason)
     text = format_plan_text(
         sample_plans.report(sample_plans.plan(SessionPlan(sample_plans.FIX_LOGIN, (held,)))),
@@ -101,11 +101,13 @@ def test_errors_never_look_like_nothing_to_do():
         sample_plans.report(sample_plans.EMPTY, sample_plans.FINDINGS), Masker()
     )
     assert "Nothing to do" not in text
-    assert "3 errors and 1 warning in 4 files. What they are about stays as it is." in text
+    assert (
+        "3 errors and 1 warning in 4 files. The objects that they affect are not changed." in text
+    )
     assert "Nothing to do" in format_plan_text(sample_plans.report(sample_plans.EMPTY), Masker())
 
 
-def test_an_object_that_drifted_is_counted_once_and_on_top():
+def test_an_object_that_drifted_is_counted_once_and_in_addition():
     summary = summarize_plan(sample_plans.DRIFT)
     assert (summary.patch, summary.drift, summary.unchanged) == (1, 1, 1)
     assert format_summary(summary).count("1 drifted") == 1
@@ -131,7 +133,7 @@ def test_an_error_that_quotes_a_secret_is_masked():
     assert "hunter22" not in format_finished_outcomes((failed,), Masker())
 
 
-def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
+def test_a_failure_of_an_object_without_a_manifest_is_formatted_too():
     kept = Keep(sample_plans.ref("Pod", "x"), sample_plans.LIVE, "d")
     assert format_outcome(Outcome(kept, Status.FAILED, "boom"), Masker()) == (
         "Pod team-a/x failed: boom"
@@ -145,7 +147,7 @@ def test_a_failure_of_an_object_without_a_manifest_is_worded_too():
     assert "unchanged\x1b[0m" in format_finished_outcomes(unchanged, Masker(), verbose)
 
 
-def test_findings_are_counted_in_words():
+def test_findings_are_counted():
     assert format_problem_counts(Findings(sample_plans.FINDINGS.problems[:1])) == (
         "1 error and 0 warnings in 1 file."
     )
@@ -164,20 +166,20 @@ def test_findings_are_counted_in_words():
         (1e7, "115d"),
     ],
 )
-def test_an_age_is_worded_in_its_largest_unit(seconds, age):
+def test_an_age_is_in_its_largest_unit(seconds, age):
     assert format_age(seconds) == age
 
 
-def test_no_sessions_are_said_to_be_none():
+def test_an_empty_status_says_so():
     assert format_status((), Masker()) == "No sessions.\n"
 
 
-def test_colour_is_off_unless_asked_for():
+def test_colour_is_off_by_default():
     assert "\x1b" not in format_plan_text(sample_plans.report(sample_plans.MIXED), Masker())
     assert TextOptions(colour=True).paint("unheard-of", "x") == "x"
 
 
-def test_a_name_from_outside_is_spelt_out():
+def test_untrusted_names_are_escaped():
     name = SessionId("team\x1b", "x\u202e")
     kept = Create(sample_plans.manifest("Pod\x1b", "y\x07", name))
     text = format_plan_text(

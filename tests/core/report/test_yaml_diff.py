@@ -1,4 +1,4 @@
-"""Changed fields below their parents: common parents are shared, and no field is ever lost."""
+"""Fragments of changed fields: common parents are shared, and no field is lost."""
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.fields.field_path import ListItem, SetMember, format_path
@@ -17,7 +17,7 @@ def sides(*changes):
     return [row.text for row in found.before], [row.text for row in found.after]
 
 
-def test_items_of_a_list_show_what_tells_them_apart_and_share_their_parents():
+def test_items_of_a_list_show_their_keys_and_share_their_parents():
     env = ("spec", "containers", RUNNER, "env")
     before, after = sides(
         change((*env, ListItem((("name", "MODEL"),)), "value"), "sonnet", "opus"),
@@ -46,7 +46,7 @@ def test_an_item_with_several_keys_shows_all_of_them():
     assert before[2:] == ["    - port: 80", "      protocol: TCP", "      targetPort: 1"]
 
 
-def test_a_parent_that_is_left_with_nothing_stays_to_say_where():
+def test_an_empty_parent_is_kept_for_its_position():
     before, after = sides(
         change(("metadata", "finalizers", SetMember("a")), ABSENT, "a"),
         change(("spec", "containers", RUNNER, "args"), ABSENT, ["-v"]),
@@ -61,10 +61,10 @@ def test_a_parent_that_is_left_with_nothing_stays_to_say_where():
     assert after[2] == "    - a"
 
 
-def test_a_field_that_is_only_given_up_is_the_same_on_both_sides_and_says_so():
+def test_a_released_field_is_the_same_on_both_sides_with_a_comment():
     before, after = sides(change(("metadata", "labels", "x"), "1", "1"))
     assert before == after
-    assert before[-1] == '    x: "1"  # stays, but is no longer declared here'
+    assert before[-1] == '    x: "1"  # is kept, but no longer declared here'
 
 
 def test_a_change_of_type_alone_is_a_change():
@@ -72,7 +72,7 @@ def test_a_change_of_type_alone_is_a_change():
     assert (before[-1], after[-1]) == ("  x: 0", "  x: 0.0")
 
 
-def test_a_field_of_which_only_the_words_are_known_stands_for_itself():
+def test_a_field_without_a_structured_path_has_its_own_entry():
     words = FieldChange("spec.containers[runner].image", "a", "b", InPlace(), Commit())
     before, after = sides(words, words)
     assert before == [
@@ -97,7 +97,7 @@ def test_fields_that_contradict_each_other_are_all_shown():
         assert "  a: 1" in before
 
 
-def test_an_item_without_anything_else_that_is_left_keeps_its_keys():
+def test_an_otherwise_empty_item_keeps_its_keys():
     before, _ = sides(
         change(("spec", "containers", RUNNER, "resources", "limits", "cpu"), ABSENT, 1)
     )

@@ -1,4 +1,4 @@
-"""Unified diffs that other tools carry out, whatever the two texts are."""
+"""Unified diffs that other tools can apply, for any two texts."""
 
 import subprocess
 
@@ -22,7 +22,7 @@ def rows(lines, *, prose=False):
 
 
 def carried_out(before, hunks):
-    """Do by hand what `patch` does."""
+    """Apply hunks as `patch` does."""
     result, at = [], 0
     for line in hunks:
         if line.startswith("@@ "):
@@ -41,13 +41,13 @@ def carried_out(before, hunks):
 
 @settings(deadline=None)
 @given(FEW, FEW)
-def test_a_diff_makes_one_text_of_the_other(before, after):
+def test_a_diff_converts_one_text_into_the_other(before, after):
     assert carried_out(before, list(format_hunks(diff_lines(rows(before), rows(after))))) == after
 
 
 @settings(deadline=None)
 @given(FEW, FEW)
-def test_what_goes_and_stays_is_the_one_text_and_what_comes_and_stays_the_other(before, after):
+def test_unchanged_lines_with_removed_or_added_ones_are_the_two_texts(before, after):
     listed = diff_lines(rows(before), rows(after))
     assert [e.line.text for e in listed if e.sign != "+"] == before
     assert [e.line.text for e in listed if e.sign != "-"] == after
@@ -61,7 +61,7 @@ def test_what_goes_and_stays_is_the_one_text_and_what_comes_and_stays_the_other(
         ([str(n) for n in range(60)], [*map(str, range(20)), "x", *map(str, range(30, 60)), "y"]),
     ],
 )
-def test_git_takes_the_hunks(before, after, tmp_path):
+def test_git_applies_the_hunks(before, after, tmp_path):
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     (tmp_path / "f").write_text("".join(f"{line}\n" for line in before))
     hunks = list(format_hunks(diff_lines(rows(before), rows(after))))
@@ -89,13 +89,13 @@ def test_changes_far_apart_are_hunks_of_their_own():
     assert hunks == ["@@ -1,11 +1,11 @@", "@@ -90,11 +90,11 @@"]
 
 
-def test_texts_too_long_to_be_compared_go_and_come_as_a_whole():
+def test_texts_too_long_to_be_compared_are_replaced_as_a_whole():
     before, after = ([f"{side}{n}" for n in range(1_001)] for side in "ab")
     listed = diff_lines(rows(["same", *before]), rows(["same", *after]))
     assert [edit.sign for edit in listed] == [" ", *["-"] * 1_001, *["+"] * 1_001]
 
 
-def test_what_stays_of_a_long_text_is_left_out_once_and_the_rest_is_kept():
+def test_unchanged_lines_of_a_long_text_are_omitted():
     text = [str(n) for n in range(20)]
     changed = [*text[:10], "x", *text[11:]]
     before = (*rows(["spec:"]), *rows(text, prose=True), *rows(["tail: 1"]))

@@ -1,4 +1,4 @@
-"""Values as lines of YAML: what is read back is the value, and nothing acts on a terminal."""
+"""Values as lines of YAML: they are loaded as the same value, without control characters."""
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +36,7 @@ def lines(value):
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXTS.filter(lambda text: text != "<<"), VALUES, min_size=1, max_size=4))
-def test_what_is_written_is_read_as_the_same_value(value):
+def test_a_dumped_value_is_loaded_as_the_same_value(value):
     listed = dump_mapping(value)
     assert load_documents(text_of(listed))[0].value == value
     assert all(escape_controls(row.text) == row.text for row in listed)
@@ -63,11 +63,11 @@ def test_what_is_written_is_read_as_the_same_value(value):
         ({}, "{}"),
     ],
 )
-def test_text_is_bare_only_where_every_reader_takes_it_for_text(value, shown):
+def test_text_is_unquoted_only_if_every_parser_reads_it_as_text(value, shown):
     assert dump_scalar(value) == shown
 
 
-def test_a_mapping_in_a_list_begins_behind_the_dash():
+def test_a_mapping_in_a_list_begins_after_the_dash():
     value = {"env": [{"name": "A", "value": "x\ny"}, [1, [2]], "z", {}]}
     assert lines(value) == [
         "env:",
@@ -91,15 +91,15 @@ def test_a_text_of_many_lines_says_how_it_begins_and_ends(text, head):
     assert load_documents(text_of(dump_mapping({"t": text})))[0].value == {"t": text}
 
 
-def test_what_steers_a_terminal_is_spelt_out_in_a_long_text_and_said():
+def test_control_characters_in_a_long_text_are_escaped_with_a_note():
     assert lines({"t": "a\tb\n\x1b[2Jc"}) == [
-        "t: |-  # control characters are spelt out",
+        "t: |-  # control characters are escaped",
         "  a\tb",
         "  \\x1b[2Jc",
     ]
 
 
-def test_a_note_stands_behind_the_line_that_it_is_about():
+def test_a_comment_follows_its_line():
     assert lines({"a": CommentedValue({"b": 1}, "stays"), "c": CommentedValue(1, "stays")}) == [
         "a:  # stays",
         "  b: 1",
@@ -107,11 +107,11 @@ def test_a_note_stands_behind_the_line_that_it_is_about():
     ]
 
 
-def test_a_bare_parent_has_nothing_behind_it():
+def test_an_empty_parent_has_no_value():
     assert lines({"a": EMPTY_PARENT, "b": [EMPTY_PARENT]}) == ["a:", "b:", "  -"]
 
 
-def test_an_object_says_first_what_it_is():
+def test_an_object_begins_with_its_kind_and_metadata():
     body = {"data": {"a": "1"}, "kind": "ConfigMap", "apiVersion": "v1"}
     assert [row.text for row in dump_object(body)][:2] == ["apiVersion: v1", "kind: ConfigMap"]
 

@@ -1,4 +1,4 @@
-"""The files of a tree together: settings are merged, and what is in doubt is said."""
+"""Assembling the files of a tree: settings are merged, and problems are reported."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_an_empty_tree_declares_nothing():
     assert found.capabilities == {"sidecar": "plain"}
 
 
-def test_the_built_in_settings_hold_where_nothing_else_is_said():
+def test_the_built_in_settings_are_the_defaults():
     (found,) = tree(team_a__x=f"{HEAD}metadata: {{name: a}}").sessions
     assert (found.state, found.strategy) == (SessionState.RUNNING, UpdateStrategy.WHEN_STOPPED)
     assert found.spec == {
@@ -88,7 +88,7 @@ def test_the_built_in_settings_hold_where_nothing_else_is_said():
     }
 
 
-def test_the_nearest_setting_wins_and_mappings_are_merged():
+def test_the_most_specific_setting_wins_and_mappings_are_merged():
     found = tree(
         defaults=document(
             "SessionDefaults",
@@ -122,7 +122,7 @@ def test_the_nearest_setting_wins_and_mappings_are_merged():
     )
 
 
-def test_items_of_lists_are_completed_too_except_what_kubernetes_takes_as_it_is():
+def test_items_of_lists_get_defaults_unless_passed_to_kubernetes():
     found = tree(
         team_a__x=session(
             "repos: [{url: 'https://h/x'}]\n"
@@ -153,7 +153,7 @@ def test_the_platforms_own_fields_are_not_shown_to_templates():
     ]
 
 
-def test_the_order_of_the_files_is_of_no_account():
+def test_the_order_of_the_files_does_not_matter():
     results = [
         parse_file(path, text.encode())
         for path, text in (

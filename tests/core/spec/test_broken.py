@@ -1,4 +1,4 @@
-"""What is broken stops as little as it may, and nothing that it may hide is pruned."""
+"""Broken files affect as little as possible, and nothing that they may declare is pruned."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_session_that_is_broken_in_one_file_is_not_taken_from_another():
     assert found.broken == {SessionId("team-a", "good")}
 
 
-def test_a_file_that_is_not_understood_leaves_its_sessions_unnamed():
+def test_a_file_that_cannot_be_parsed_names_no_sessions():
     found = tree(team_a__x="a: [", team_a__y=GOOD)
     assert names(found) == ["team-a/good"]
     assert (found.broken, found.unreadable) == (frozenset(), {"team-a"})
@@ -70,7 +70,7 @@ def test_without_its_projects_settings_no_session_of_a_namespace_is_used():
 
 
 @pytest.mark.parametrize("path", ["x.yaml", "Team_A/x.yaml", "linked"])
-def test_a_file_of_no_namespace_stops_pruning_everywhere(path):
+def test_a_file_without_a_namespace_stops_pruning_everywhere(path):
     bad = parse_file(path, GOOD.encode(), "is a link that leaves the tree")
     found = assemble_tree([bad, parse_file("team-a/x.yaml", GOOD.encode())])
     assert names(found) == ["team-a/good"]

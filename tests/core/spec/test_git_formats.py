@@ -4,7 +4,7 @@ import pytest
 
 from tests.core.spec.documents import problems, session
 
-BRANCH = "must be a name that git takes for a branch (see git-check-ref-format)"
+BRANCH = "must be a valid branch name (see git-check-ref-format)"
 URL = "must be an https or ssh URL such as https://host/team/repo or git@host:team/repo"
 CREDENTIALS = "has credentials in it: remove them, and give them to the runner in a Secret"
 HELPER = "names a remote helper (`ext::` and the like), which git would run as a program"
@@ -71,7 +71,7 @@ def test_a_repository_url_of_the_usual_forms_is_accepted(value):
 @pytest.mark.parametrize("control", ["\\n", "\\t", "\\x1b", "\\u2028", "\\x7f", " "])
 def test_a_repository_url_with_blanks_or_control_characters_is_refused(control):
     (found,) = problems(session(f'repos:\n- url: "https://host/x{control}y"'))
-    assert found.endswith("git@host:team/repo, without blanks and control characters")
+    assert found.endswith("git@host:team/repo, without spaces and control characters")
 
 
 @pytest.mark.parametrize(

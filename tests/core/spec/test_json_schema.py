@@ -1,4 +1,4 @@
-"""JSON Schema says what validation says, and the samples are right by both."""
+"""JSON Schema agrees with validation, and the samples are valid by both."""
 
 import json
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_every_schema_is_a_schema(kind):
 
 
 @pytest.mark.parametrize("spec", ["", NOTHING_SET, EVERY_FIELD])
-def test_what_is_valid_is_valid_by_the_schema(spec):
+def test_valid_documents_are_valid_by_the_schema(spec):
     text = session(spec)
     assert problems(text) == []
     COMBINED.validate(load_documents(text)[0].value)
@@ -119,7 +119,7 @@ def test_what_is_valid_is_valid_by_the_schema(spec):
 
 
 @pytest.mark.parametrize("spec", BAD)
-def test_what_is_refused_is_refused_by_the_schema(spec):
+def test_refused_documents_are_refused_by_the_schema(spec):
     text = session(spec)
     assert problems(text)
     assert not schema_accepts(text)
@@ -138,7 +138,7 @@ def test_what_is_refused_is_refused_by_the_schema(spec):
         document("Pod"),
     ],
 )
-def test_a_document_that_is_no_session_is_none_by_the_schema(text):
+def test_a_document_that_is_not_a_session_is_refused_by_the_schema(text):
     assert problems(text)
     assert not schema_accepts(text)
 
@@ -184,7 +184,7 @@ def test_every_field_has_a_description_that_is_a_sentence(kind):
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_sample_is_right_by_validation_and_by_the_schema_that_it_names(path):
+def test_every_sample_is_valid_by_validation_and_by_its_schema(path):
     text = path.read_text()
     relative = path.relative_to(ROOT / "desired").as_posix()
     result = parse_file(relative, text.encode())

@@ -1,4 +1,4 @@
-"""What a file is for, told from its path."""
+"""The role of a file, determined by its path."""
 
 import pytest
 
@@ -24,7 +24,7 @@ from tests.core.spec.documents import document, problems, session
         ("a/notes.txt", FileRole.IGNORED),
     ],
 )
-def test_the_path_tells_what_a_file_is_for(path, role):
+def test_the_path_determines_the_role_of_a_file(path, role):
     result = parse_file(path, b"")
     assert result.role is role
     assert isinstance(result.content, IgnoredFile) is (role is FileRole.IGNORED)
@@ -36,27 +36,30 @@ def test_the_path_tells_what_a_file_is_for(path, role):
     [
         (
             "x.yaml",
-            "x.yaml: is not read here: sessions belong in a folder named like their namespace",
+            (
+                "x.yaml: is not read here: "
+                "sessions belong in a folder with the name of their namespace"
+            ),
         ),
         (
             "policy.yml",
             (
                 "policy.yml: is not read here: "
-                "sessions belong in a folder named like their namespace"
+                "sessions belong in a folder with the name of their namespace"
                 "; did you mean `policy.yaml`?"
             ),
         ),
         (
             "Team_A/x.yaml",
             (
-                "Team_A/x.yaml: the folder `Team_A` is no namespace: "
+                "Team_A/x.yaml: the folder `Team_A` is not a namespace: "
                 "the name must be lower-case letters, digits and `-`"
             ),
         ),
         (
             "a" * 64 + "/x.yaml",
             (
-                f"{'a' * 64}/x.yaml: the folder `{'a' * 57}...` is no namespace: "
+                f"{'a' * 64}/x.yaml: the folder `{'a' * 57}...` is not a namespace: "
                 "the name is longer than 63 characters"
             ),
         ),
@@ -66,7 +69,7 @@ def test_a_file_in_the_wrong_place_is_refused(path, expected):
     assert problems(session("timeout: 1"), path) == [expected]
 
 
-def test_what_could_not_be_read_is_refused_with_the_reason():
+def test_an_unreadable_file_is_refused_with_the_reason():
     for path in ("team-a/x.yaml", "team-a/sub", "README.md", "policy.yaml"):
         result = parse_file(path, b"", "is a link that leaves the tree")
         assert [str(one) for one in result.problems] == [f"{path}: is a link that leaves the tree"]

@@ -9,7 +9,7 @@ KUBERNETES = "is reserved for Kubernetes"
 KEY = "must be a name such as `team` or `example.com/team`"
 NAME = (
     "must be lower-case letters, digits and `-`, at most 55 of them: "
-    "the session's Service is called `session-<name>`, and Kubernetes takes 63"
+    "the session's Service is called `session-<name>`, and Kubernetes allows 63"
 )
 
 
@@ -61,7 +61,7 @@ def test_a_reserved_or_malformed_label_or_annotation_is_refused(kind, key, messa
         "notkubernetes.io/x",
     ],
 )
-def test_a_label_of_ones_own_is_accepted(key):
+def test_a_custom_label_is_accepted(key):
     assert only(session("timeout: 1", metadata=f"labels: {{{key}: x}}")).labels == {key: "x"}
 
 

@@ -1,4 +1,4 @@
-"""One file becomes what it declares, or every reason why not."""
+"""Parsing of one file into what it declares, or into all problems."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from reconcile.core.model import Origin, SessionId, SessionState
 from reconcile.core.spec.parse import InvalidFile, parse_file
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
-EMPTY = "has no document: delete the file if nothing is to be declared here"
+EMPTY = "has no document: delete the file if it should not declare anything"
 EXPORTED = """\
 apiVersion: vteam.ambient-code/v1alpha1
 kind: AgenticSession
@@ -58,7 +58,7 @@ status:
 """
 
 
-def test_a_session_says_what_it_sets_and_where():
+def test_a_session_has_its_settings_and_its_origin():
     declared = only("# first\n" + session("timeout: 5\nmaxDuration: 1h30m\nstorage: {size: 5}"))
     assert declared.id == SessionId("team-a", "fix-login")
     assert declared.origin == Origin("team-a/x.yaml", 2, 1)
@@ -75,7 +75,7 @@ def test_a_session_without_spec_is_a_session():
     assert only(f"{HEAD}metadata: {{name: a}}").layer == {}
 
 
-def test_a_session_exported_from_the_platform_is_accepted_as_it_is():
+def test_a_session_exported_from_the_platform_is_accepted_unchanged():
     declared = only(EXPORTED)
     assert declared.id == SessionId("team-a", "agentic-session-1760000000")
     assert declared.state is SessionState.RUNNING
@@ -85,7 +85,7 @@ def test_a_session_exported_from_the_platform_is_accepted_as_it_is():
         "ambient-code.io/runner-sa": "ambient-session-agentic-session-1760000000",
     }
     assert warnings(EXPORTED) == [
-        "team-a/x.yaml:34:3: spec.project: has no effect here: it is the platform's own",
+        "team-a/x.yaml:34:3: spec.project: has no effect here: only the platform uses it",
         "team-a/x.yaml:41:5: spec.userContext.groups: is accepted, but has no effect yet",
     ]
 
@@ -159,7 +159,7 @@ def test_the_platforms_annotation_means_stopped_unless_the_file_says_otherwise()
         ("a: [", ":2:1: is not valid YAML: a `[` or `{` that is not closed, or a stray comma"),
     ],
 )
-def test_a_document_that_is_no_session_is_refused(text, expected):
+def test_a_document_that_is_not_a_session_is_refused(text, expected):
     assert problems(text) == [f"team-a/x.yaml{line}" for line in expected.split("|")]
 
 
@@ -170,7 +170,7 @@ def test_bytes_that_are_not_utf_8_are_refused():
     ]
 
 
-def test_every_reason_of_a_file_is_given_at_once_in_the_order_of_its_lines():
+def test_all_problems_of_a_file_are_reported_in_the_order_of_its_lines():
     text = session("timeout: x\nzzz: 1", name="A") + "---\n" + session("state: x", name="b")
     assert [line.split(": ")[0] for line in problems(text)] == [
         "team-a/x.yaml:4:9",
@@ -181,7 +181,7 @@ def test_every_reason_of_a_file_is_given_at_once_in_the_order_of_its_lines():
     assert read(text).content == InvalidFile(frozenset({SessionId("team-a", "b")}))
 
 
-def test_a_document_with_problems_still_tells_whose_it_is():
+def test_a_document_with_problems_still_names_its_session():
     text = f"{HEAD}metadata: {{name: a}}\nspec: 1\n---\nkind: AgentSession\nmetadata: {{name: b}}"
     names = frozenset({SessionId("team-a", "a"), SessionId("team-a", "b")})
     assert read(text).content == InvalidFile(names)
@@ -201,7 +201,7 @@ def test_another_namespace_than_the_folder_is_refused():
     ]
 
 
-def test_a_file_full_of_mistakes_is_told_about_in_part():
+def test_the_problems_of_a_file_are_limited():
     found = problems(session("\n".join(f"x{n}: 1" for n in range(150))))
     assert len(found) == 101
     assert found[-1] == "team-a/x.yaml: and 50 more like these"

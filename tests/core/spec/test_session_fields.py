@@ -1,4 +1,4 @@
-"""Every value that a session's `spec` may not have is refused with its place and what to write."""
+"""Invalid values of a session's `spec` are refused with their location and a remedy."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.core.spec.documents import problems, session, warnings
 DURATION = "must be a duration such as 90m, 8h or 1h30m, or a number of seconds"
 QUANTITY = "must be a quantity such as 500m, 2 or 8Gi"
 IMAGE = "must be an image reference such as quay.io/team/runner:1.2"
-BANDWIDTH = "must be bytes a second, at least 100kB, such as 20MiB"
+BANDWIDTH = "must be bytes per second, at least 100kB, such as 20MiB"
 BUCKET = "must be a bucket name: 3 to 63 lower-case letters, digits, `-` and `.`"
 VARIABLE = "must be letters, digits, `_`, `-` and `.`, not beginning with a digit or `..`"
 ENDPOINT = "must be a URL such as https://s3.example.com:9000, without user, password and query"
@@ -27,7 +27,7 @@ LINE = "must be one line without control characters"
         ("INITIAL_PROMPT", "is reserved: the session's other fields set it"),
     ],
 )
-def test_a_variable_name_that_kubernetes_or_the_runner_would_not_take_is_refused(name, message):
+def test_a_variable_name_that_kubernetes_or_the_runner_refuses_is_refused(name, message):
     (found,) = problems(session(f"environmentVariables:\n  {name}: x"))
     assert found.startswith("team-a/x.yaml:7:5: spec.environmentVariables")
     assert found.endswith(f": {message}")
@@ -190,7 +190,7 @@ def test_the_messages_never_repeat_a_value():
         (
             f"initialPrompt: {'ü' * 60001}",
             "initialPrompt",
-            "is longer than 120000 bytes, more than a process can be given",
+            "is longer than 120000 bytes, more than a process accepts in a variable",
         ),
         ("state: stopped", "state", "must be Running or Stopped; did you mean `Stopped`?"),
         ("state: 7", "state", "must be Running or Stopped, not a number: quote it"),
@@ -236,7 +236,7 @@ def test_a_field_without_effect_yet_is_warned_about(spec, field):
 @pytest.mark.parametrize("field", ["project", "mainRepoName", "mainRepoIndex"])
 def test_the_platforms_own_fields_are_warned_about(field):
     assert warnings(session(f"{field}: 1")) == [
-        f"team-a/x.yaml:6:3: spec.{field}: has no effect here: it is the platform's own"
+        f"team-a/x.yaml:6:3: spec.{field}: has no effect here: only the platform uses it"
     ]
 
 
@@ -244,5 +244,5 @@ def test_the_platforms_own_fields_are_warned_about(field):
     "spec",
     ["stopOnRunFinished: false", "storage: {mode: none, size: 1Gi}", "storage: {secretName: null}"],
 )
-def test_what_is_as_it_would_be_anyway_is_not_warned_about(spec):
+def test_a_default_value_is_not_warned_about(spec):
     assert warnings(session(spec)) == []

@@ -7,7 +7,7 @@ from reconcile.core.spec.parse import PolicyFile, SettingsFile
 from tests.core.spec.documents import document, problems, read, warnings
 
 
-def test_settings_say_what_they_set():
+def test_settings_are_parsed():
     assert read(document("SessionDefaults", "timeout: 1"), "defaults.yaml").content == SettingsFile(
         {"timeout": 1}
     )
@@ -25,7 +25,7 @@ def test_the_platforms_project_settings_are_accepted_with_warnings():
     text = document("ProjectSettings", spec)
     assert problems(text, "team-a/project.yaml") == []
     assert warnings(text, "team-a/project.yaml") == [
-        f"team-a/project.yaml:{line}:3: spec.{field}: has no effect here: it is the platform's own"
+        f"team-a/project.yaml:{line}:3: spec.{field}: has no effect here: only the platform uses it"
         for line, field in ((4, "groupAccess"), (5, "runnerSecretsName"), (6, "repositories"))
     ]
 
@@ -40,7 +40,7 @@ def test_capabilities_are_declared_with_the_installations_defaults():
     ]
 
 
-def test_a_policy_says_everything_or_has_its_defaults():
+def test_a_policy_has_defaults():
     assert read(document("Policy", ""), "policy.yaml").content == PolicyFile(Policy())
     spec = (
         "installation: prod\nnamespaces: [a, b]\nallowEmpty: true\nonConflict: report\n"
@@ -80,5 +80,5 @@ def test_a_policy_says_everything_or_has_its_defaults():
         ("onConflict: ignore", "4:15: spec.onConflict: must be heal or report"),
     ],
 )
-def test_a_policy_that_cannot_be_meant_is_refused(spec, expected):
+def test_an_invalid_policy_is_refused(spec, expected):
     assert problems(document("Policy", spec), "policy.yaml") == [f"policy.yaml:{expected}"]

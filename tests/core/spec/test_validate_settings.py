@@ -1,4 +1,4 @@
-"""Settings that are good alone and no good together."""
+"""Settings that are valid alone and contradict each other."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
 
-def test_a_request_above_the_limit_that_holds_is_refused():
+def test_a_request_above_the_limit_is_refused():
     found = tree(
         defaults=document("SessionDefaults", "runner: {resources: {limits: {cpu: 1}}}"),
         team_a__x=session("runner: {resources: {requests: {cpu: 1500m, gpu: 1}}}"),
@@ -17,10 +17,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
     assert found.broken == {SessionId("team-a", "fix-login")}
     assert found.unreadable == {"team-a"}
     assert [str(problem) for problem in found.problems] == [
-        (
-            "team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: "
-            "is more than the limit that holds here"
-        )
+        ("team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: is more than the limit")
     ]
 
 
@@ -35,7 +32,7 @@ def test_a_request_above_the_limit_that_holds_is_refused():
         (
             "storage: {mode: custom, sharedSecretName: ours}\nmirror: {image: m}",
             "storage.secretName",
-            "is missing: `mode: custom` needs a Secret of one's own; the shared one is not used",
+            "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
         ),
         (
             "storage: {mode: custom, secretName: a, sharedSecretName: a}\nmirror: {image: m}",
@@ -45,12 +42,12 @@ def test_a_request_above_the_limit_that_holds_is_refused():
         (
             "storage: {mode: shared, sharedSecretName: ours}",
             "mirror.image",
-            "is missing: a workspace that is kept needs the image with `reconcile-mirror`",
+            "is missing: a stored workspace needs the image with `reconcile-mirror`",
         ),
         (
             "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m, port: 8001}",
             "mirror.port",
-            "is the runner's port, too: choose another one",
+            "is also the runner's port: choose another one",
         ),
         (
             (
@@ -58,11 +55,11 @@ def test_a_request_above_the_limit_that_holds_is_refused():
                 "mirror: {image: m, resources: {requests: {memory: 1Gi}}}"
             ),
             "mirror.resources.requests.memory",
-            "is more than the limit that holds here",
+            "is more than the limit",
         ),
     ],
 )
-def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, message):
+def test_contradictory_storage_is_refused(spec, field, message):
     found = tree(team_a__x=session(spec), team_a__y=session("timeout: 1", name="y"))
     assert names(found) == ["team-a/y"]
     assert [str(problem) for problem in found.problems] == [
@@ -70,7 +67,7 @@ def test_storage_that_cannot_be_used_as_it_is_said_is_refused(spec, field, messa
     ]
 
 
-def test_storage_of_one_session_may_be_told_by_installation_and_project():
+def test_storage_may_be_set_by_installation_and_project():
     found = tree(
         defaults=document(
             "SessionDefaults",
@@ -84,7 +81,7 @@ def test_storage_of_one_session_may_be_told_by_installation_and_project():
     assert [one.spec["storage"]["mode"] for one in found.sessions] == ["shared", "custom"]
 
 
-def test_what_a_mirror_would_need_is_of_no_account_without_one():
+def test_settings_of_a_mirror_are_ignored_without_one():
     found = tree(team_a__x=session("mirror: {port: 8001, resources: {requests: {cpu: 9}}}"))
     assert found.problems == ()
     assert names(found) == ["team-a/fix-login"]
@@ -111,7 +108,8 @@ def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, me
         "storage: {mode: shared, sharedSecretName: ours}\n"
         f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
     )
-    text = f"is {files}: a workspace of so many may need {128 + -(-files * 3 // 2048)}Mi of memory"
+    needed = f"{128 + -(-files * 3 // 2048)}Mi"
+    text = f"is {files}: a workspace with so many files may need {needed} of memory"
     line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
     found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
     assert found == [line] * warned
