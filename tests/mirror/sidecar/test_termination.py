@@ -235,7 +235,7 @@ def test_a_loop_goes_on_while_the_store_is_away_and_catches_up(stage, script):
     assert seen[-1] == (True, 1)
     assert stage.room.status_registry.current.error == ""
     assert ("pass failed", {"error": "no route", "reason": "StoreAwayError"}) in (
-        stage.room.journal.events
+        stage.room.logger.events
     )
 
 
@@ -250,7 +250,7 @@ def test_after_prestop_a_loop_syncs_without_looking_twice(stage):
 
     stage.ending.wait = wait
     loop.run()
-    assert stage.room.status_registry.current.phase == "following"
+    assert stage.room.status_registry.current.phase == "draining"
     assert stage.room.status_registry.current.commits == 2
 
 
@@ -258,4 +258,4 @@ def test_a_new_process_forgets_an_old_prestop(stage):
     stage.pod.state.write(stage.pod.state.shutdown_path, b"")
     assert stage.ending.prestop_received()
     stage.ending.clear_prestop()
-    assert not stage.ending.near()
+    assert not stage.ending.prestop_received()
