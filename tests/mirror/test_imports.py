@@ -10,9 +10,9 @@ from bench.mirror.tools import Ours, Place
 
 RUN = """
 import sys
-from reconcile.mirror.cli.main import run
-from reconcile.runtime.settings import settings
-code = run(sys.argv[1:], settings())
+from reconcile.mirror.cli.main import run_mirror_cli
+from reconcile.runtime.settings import read_process_settings
+code = run_mirror_cli(sys.argv[1:], read_process_settings())
 print(code, *sys.modules)
 """
 CLUSTER = {"pykube", "jinja2", "deepdiff", "requests", "ruamel", "reconcile.core"}

@@ -126,7 +126,7 @@ class Pod:
     def syncer(self):
         writer = require_hydrate_marker(self.state, self.root).writer
         workspace = Workspace(self.root, self.excludes, self.state, writer)
-        return Syncer(workspace, lambda: self.store, WorkerPool(2, "upload"), self.clock)
+        return Syncer(workspace, self.store, WorkerPool(2, "upload"), self.clock)
 
     def effort(
         self, *, final=False, ends=math.inf, asked=lambda: False, thrift=DEFAULT_REPACK_POLICY

@@ -1,15 +1,22 @@
-"""What of a walk a snapshot takes: no path that the format has no room for, no size without end.
+"""Scans a workspace: one walk, reduced to the entries that a snapshot can hold.
 
 A sparse file costs the agent nothing, whatever size it claims. So there is a limit to the size of
-one file, and to the chunks of all of them.
+one file, and to the chunks of all of them. A path may be as long as the format allows.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.snapshot.encoding import MAX_PATH
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
-from reconcile.mirror.workspace.walk import FileStat, SkippedEntries
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
+from reconcile.mirror.workspace.sqlite import SHARED_MEMORY, find_shared_memory
+from reconcile.mirror.workspace.walk import FileStat, SkippedEntries, WalkCancelledError
 
 MAX_FILE: Final = 1 << 40
 """Bytes of one file, holes included."""
@@ -18,6 +25,45 @@ MAX_CHUNKS: Final = 1 << 18
 """Chunks of all large files together: 2 TiB."""
 
 _SAFE_PATH_LENGTH: Final = MAX_PATH // 4
+
+
+class Scan(Struct, frozen=True):
+    """One walk of a workspace.
+
+    Attributes:
+        file_stats: The entries that a snapshot can hold, sorted by path.
+        skipped: The entries that it cannot hold.
+        newest_write: Time of the last write in nanoseconds since 1970, 0 for an empty workspace.
+        weight_limit: The limit for the weight of all entries.
+    """
+
+    file_stats: list[FileStat]
+    skipped: SkippedEntries
+    newest_write: int
+    weight_limit: int
+
+
+def scan_workspace(root: Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline) -> Scan:
+    """Walk the workspace, and select what a snapshot can hold.
+
+    Raises:
+        DeadlineExceededError: The limit was reached.
+        WorkspaceError: The workspace itself cannot be read.
+    """
+    try:
+        stats, skipped = walk_within(root, excludes, limits, deadline.expired)
+    except WalkCancelledError:
+        raise DeadlineExceededError from None
+    stats = select_storable(_without_shared_memory(stats), skipped)
+    newest = max((max(stat.mtime, stat.ctime) for stat in stats), default=0)
+    return Scan(stats, skipped, newest, limits.max_weight)
+
+
+def _without_shared_memory(stats: list[FileStat]) -> list[FileStat]:
+    if not any(stat.path.endswith(SHARED_MEMORY) for stat in stats):
+        return stats
+    hidden = find_shared_memory(stats)
+    return [stat for stat in stats if stat.path not in hidden]
 
 
 def select_storable(stats: list[FileStat], skipped: SkippedEntries) -> list[FileStat]:

@@ -1,4 +1,4 @@
-"""A second process restores one half: the same tree, and what becomes of it where one is killed."""
+"""A worker process restores one half: the tree is the same, and a kill of either is an error."""
 
 import os
 import signal
@@ -59,13 +59,13 @@ def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succee
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    # The first objects that are asked for are large ones, and those of the second process's hands.
+    # The first objects that are requested are large ones, by the worker process.
     session.front.plan = once(Meanwhile(When.BEFORE, kill), of="/blobs/")
     with session.start("hydrate", pod, "--worker-process=always") as running:
         ended = running.ended()
     assert len(killed) == 1
     assert ended.code == MirrorExitCode.WORKSPACE
-    assert "second process" in ended.events[-1]["error"]
+    assert "worker process" in ended.events[-1]["error"]
     assert session.run("hydrate", pod, "--worker-process=always").code == MirrorExitCode.OK
     assert differences(stored.root, pod.root) == []
 

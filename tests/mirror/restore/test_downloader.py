@@ -99,7 +99,7 @@ def test_a_blob_that_was_altered_is_named_and_nothing_becomes_visible(restored, 
     store = stored(BLOB)
     key = blob_key(digest(BLOB))
     store.bucket.objects[key] = (wrong, 0.0)
-    with pytest.raises(DamagedError, match=rf"^{key} was altered: what it has of 'large'"):
+    with pytest.raises(DamagedError, match=rf"^{key} was altered: its data of 'large'"):
         restored(store, BLOB)
     assert not (tmp_path / "large").exists()
 

@@ -16,7 +16,7 @@ from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.head import read_cached_tree, read_head
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Downloader
-from reconcile.mirror.restore.tasks import TaskDispatcher
+from reconcile.mirror.restore.tasks import plan_tasks, run_tasks
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer
@@ -207,8 +207,9 @@ def _restored(site, number):
     tree = read_cached_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
     restorer = Restorer(target, tree.entries.values())
     restorer.begin()
-    fetch = TaskDispatcher(Downloader(store, restorer).run_task, lambda _piece: None)
-    fetch.run(tree, restorer.files, WorkerPool(2, "fetch"), Deadline(FakeClock()))
+    tasks = plan_tasks(tree, restorer.files)
+    run_task = Downloader(store, restorer).run_task
+    run_tasks(run_task, tasks, WorkerPool(2, "fetch"), Deadline(FakeClock()))
     restorer.finish()
     [only] = {path.read_text() for path in target.iterdir()}
     assert len(list(target.iterdir())) == 20

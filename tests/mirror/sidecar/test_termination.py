@@ -5,14 +5,14 @@ import socket
 
 import pytest
 
-from reconcile.mirror.backup import archiver
+from reconcile.mirror.backup import archiver, syncer
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.sidecar.loop import (
     LoopContext,
     PassRunner,
-    ScanResult,
+    ScanSummary,
     ShutdownPlan,
     SyncLoop,
     SyncSchedule,
@@ -196,7 +196,10 @@ def test_a_message_that_cannot_be_left_is_no_error(tmp_path):
 
 def test_a_burst_is_synced_when_two_looks_see_the_same():
     tempo = SyncSchedule(interval=30)
-    busy, rest = ScanResult(1, differs=True, seconds=0.1), ScanResult(2, differs=True, seconds=0.1)
+    busy, rest = (
+        ScanSummary(1, is_changed=True, seconds=0.1),
+        ScanSummary(2, is_changed=True, seconds=0.1),
+    )
     assert not is_due(tempo, None, busy, 3)
     assert not is_due(tempo, busy, rest, 5)
     assert is_due(tempo, rest, rest, 7)
@@ -205,9 +208,12 @@ def test_a_burst_is_synced_when_two_looks_see_the_same():
 def test_what_never_rests_is_synced_at_the_interval():
     tempo = SyncSchedule(interval=30)
     assert is_due(
-        tempo, ScanResult(1, differs=True, seconds=0), ScanResult(2, differs=True, seconds=0), 30
+        tempo,
+        ScanSummary(1, is_changed=True, seconds=0),
+        ScanSummary(2, is_changed=True, seconds=0),
+        30,
     )
-    assert not is_due(tempo, None, ScanResult(1, differs=False, seconds=0), 99)
+    assert not is_due(tempo, None, ScanSummary(1, is_changed=False, seconds=0), 99)
 
 
 def test_looks_take_a_small_share_of_the_time():
@@ -222,14 +228,14 @@ def test_a_loop_goes_on_while_the_store_is_away_and_catches_up(stage, script):
     loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule(interval=1))
     seen = []
 
-    def wait(_seconds, _enough):
+    def wait(_seconds):
         facts = stage.room.status_registry.current
         seen.append((facts.reachable, facts.generation))
         stage.pod.clock.seconds += 5
         if facts.generation or len(seen) > 50:
             stage.ending.terminate()
 
-    stage.ending.wait = wait
+    stage.ending.wait = stage.ending.wait_for_prestop = wait
     loop.run()
     assert (False, 0) in seen
     assert seen[-1] == (True, 1)
@@ -243,12 +249,12 @@ def test_after_prestop_a_loop_syncs_without_looking_twice(stage):
     stage.pod.state.write(stage.pod.state.shutdown_path, b"")
     loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule())
 
-    def wait(_seconds, _enough):
+    def wait(_seconds):
         if stage.room.status_registry.current.passes == 3:
             stage.ending.terminate()
         stage.pod.write(f"f{stage.room.status_registry.current.passes}")
 
-    stage.ending.wait = wait
+    stage.ending.wait = stage.ending.wait_for_prestop = wait
     loop.run()
     assert stage.room.status_registry.current.phase == "draining"
     assert stage.room.status_registry.current.commits == 2
@@ -259,3 +265,77 @@ def test_a_new_process_forgets_an_old_prestop(stage):
     assert stage.ending.prestop_received()
     stage.ending.clear_prestop()
     assert not stage.ending.prestop_received()
+
+
+class ScanCounter:
+    """Counts the walks of a syncer; each takes three seconds of its clock."""
+
+    def __init__(self, clock):
+        self.count = 0
+        self._clock = clock
+        self._scan_workspace = syncer.scan_workspace
+
+    def scan_workspace(self, *arguments):
+        self.count += 1
+        self._clock.seconds += 3
+        return self._scan_workspace(*arguments)
+
+
+@pytest.fixture
+def scans(pod, monkeypatch):
+    counter = ScanCounter(pod.clock)
+    monkeypatch.setattr(syncer, "scan_workspace", counter.scan_workspace)
+    return counter
+
+
+def test_a_commit_of_the_loop_walks_the_workspace_once(stage, scans, successor):
+    """The pass continues from the scan that found it due, and nothing is lost by that."""
+    loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule(interval=1))
+    walks_of_rounds = []
+
+    def wait(_seconds):
+        walks_of_rounds.append(scans.count)
+        scans.count = 0
+        if len(walks_of_rounds) == 3:
+            stage.ending.terminate()
+        stage.pod.clock.seconds += 5
+        stage.pod.write(f"f{len(walks_of_rounds)}")
+
+    stage.ending.wait_for_prestop = wait
+    stage.pod.write("f0")
+    loop.run()
+    assert walks_of_rounds == [1, 1, 1]
+    assert stage.room.status_registry.current.commits == 3
+    successor.hydrate()
+    assert sorted(listing(successor.root)) == ["f0", "f1", "f2"]
+
+
+def test_every_pass_outside_the_loop_walks_the_workspace_once(stage, scans):
+    stage.pod.write("a")
+    stage.passes.attempt(stage.pod.effort())
+    assert scans.count == 1
+    stage.pod.write("b")
+    assert stage.end().outcome == "flushed"
+    assert scans.count == 2
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_snapshot_is_as_old_as_the_start_of_its_scan(stage):
+    stage.pod.write("a")
+    started = stage.pod.clock.steady_ns()
+    stage.passes.attempt(stage.pod.effort())
+    status = stage.room.status_registry.current
+    assert status.committed == started
+    assert status.seconds == 3
+
+
+def test_a_file_that_changes_after_the_scan_is_left_to_the_next_pass(stage):
+    """A pass never takes a state that its scan has not seen."""
+    file = stage.pod.write("a", b"scanned")
+    scanned = stage.passes.scan(stage.pod.effort())
+    file.write_bytes(b"changed since")
+    assert stage.passes.finish(scanned, stage.pod.effort()).archive.read_files.changing == 1
+    assert stage.room.status_registry.current.behind_since
+    done = stage.passes.attempt(stage.pod.effort())
+    assert done.is_committed
+    assert "a" in done.archive.tree_result.tree.entries

@@ -1,0 +1,1 @@
+"""Rules for the structure of the code, and figures about it."""
