@@ -185,16 +185,16 @@ ArchiveTask: TypeAlias = FileStat | Database
 
 def _build_tasks(file_stats: Sequence[FileStat], todo: Sequence[FileStat]) -> list[ArchiveTask]:
     """Put databases in use first, each with its log as one task."""
-    if not any(one.path.endswith((WAL, JOURNAL)) for one in file_stats):
+    if not any(file_stat.path.endswith((WAL, JOURNAL)) for file_stat in file_stats):
         return list(todo)
-    changed = {stat.path for stat in todo}
+    changed = {file_stat.path for file_stat in todo}
     databases = [
         database
         for database in find_databases(file_stats)
         if database.main.path in changed or database.log.path in changed
     ]
     paths = {path for database in databases for path in (database.main.path, database.log.path)}
-    return [*databases, *(stat for stat in todo if stat.path not in paths)]
+    return [*databases, *(file_stat for file_stat in todo if file_stat.path not in paths)]
 
 
 class Archiver:
@@ -219,11 +219,11 @@ class Archiver:
         unchanged = self._index.unchanged_flags(stats) if self._index else bytearray(len(stats))
         todo = list(self._select_files_to_read(stats, unchanged))
         if options.is_final:
-            todo.sort(key=lambda stat: max(stat.mtime, stat.ctime), reverse=True)
+            todo.sort(key=lambda file_stat: max(file_stat.mtime, file_stat.ctime), reverse=True)
         read, is_truncated = self._read_files(_build_tasks(stats, todo), options)
         self._drop_dangling_git_files(stats, todo, read)
         if read.file_stats:
-            stats = [read.file_stats.get(stat.path, stat) for stat in stats]
+            stats = [read.file_stats.get(file_stat.path, file_stat) for file_stat in stats]
         max_entries = HIDDEN_ENTRIES_FACTOR * scan.weight_limit
         tree_input = TreeInput(
             stats, unchanged, read.blobs, read.link_targets, scan.skipped.unknown, max_entries
@@ -238,11 +238,15 @@ class Archiver:
         self, file_stats: Sequence[FileStat], todo: Sequence[FileStat], read_files: ReadFiles
     ) -> None:
         """Drop files that refer to git objects which could not be read."""
-        missing = [one.path for one in todo if not self._is_stored(one.path, read_files)]
+        missing = [
+            file_stat.path for file_stat in todo if not self._is_stored(file_stat.path, read_files)
+        ]
         if not missing:
             return
-        repositories = find_git_directories({one.path for one in file_stats})
-        for path in find_paths_to_hold_back([one.path for one in todo], missing, repositories):
+        repositories = find_git_directories({file_stat.path for file_stat in file_stats})
+        for path in find_paths_to_hold_back(
+            [file_stat.path for file_stat in todo], missing, repositories
+        ):
             read_files.blobs.pop(path, None)
             read_files.link_targets.pop(path, None)
 
@@ -256,17 +260,17 @@ class Archiver:
         self, file_stats: Sequence[FileStat], unchanged: bytearray
     ) -> Iterable[FileStat]:
         inodes: set[tuple[int, int]] = set()
-        for position, one in enumerate(file_stats):
-            if stat.S_ISDIR(one.mode) or (
-                unchanged[position] and one.path in self._previous_tree.entries
+        for position, file_stat in enumerate(file_stats):
+            if stat.S_ISDIR(file_stat.mode) or (
+                unchanged[position] and file_stat.path in self._previous_tree.entries
             ):
                 continue
-            if one.links > 1 and stat.S_ISREG(one.mode):
-                inode = (one.device, one.inode)
+            if file_stat.links > 1 and stat.S_ISREG(file_stat.mode):
+                inode = (file_stat.device, file_stat.inode)
                 if inode in inodes:
                     continue
                 inodes.add(inode)
-            yield one
+            yield file_stat
 
     def _read_files(
         self, todo: Iterable[ArchiveTask], options: PassOptions
@@ -283,14 +287,14 @@ class Archiver:
     def _archive_all(
         self, file_archiver: FileArchiver, todo: Iterable[ArchiveTask], deadline: Deadline
     ) -> None:
-        for one in todo:
+        for task in todo:
             deadline.check()
-            if isinstance(one, Database):
-                file_archiver.archive_database(one)
-            elif stat.S_ISLNK(one.mode):
-                file_archiver.archive_link(one)
+            if isinstance(task, Database):
+                file_archiver.archive_database(task)
+            elif stat.S_ISLNK(task.mode):
+                file_archiver.archive_link(task)
             else:
-                file_archiver.archive_file(one)
+                file_archiver.archive_file(task)
 
     def _upload_rest(self, deadline: Deadline) -> None:
         self._uploader.close_pack(deadline)

@@ -123,7 +123,7 @@ class RestoreContext(Struct, frozen=True):
         clock: For deadlines, and for the time of a claim.
         on_progress: Called with each task's result, from several threads.
         check_store: Raises a StoreError where the store may not be used for commits.
-        worker: The second process.
+        worker: Runs a part of the tasks in a second process.
     """
 
     store: Store

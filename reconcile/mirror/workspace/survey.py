@@ -67,29 +67,29 @@ def _without_shared_memory(stats: list[FileStat]) -> list[FileStat]:
 
 
 def select_storable(stats: list[FileStat], skipped: SkippedEntries) -> list[FileStat]:
-    """Return what is taken, in the same order; what is not is counted in `skipped`.
+    """Return what a snapshot can hold, in the same order; the rest is counted in `skipped`.
 
-    Of a file that is too large the version that was taken before stays. The smallest come first
-    where there are too many chunks.
+    A file that is too large keeps its previous version. Where there are too many chunks, the
+    smallest files have priority.
     """
-    large = [one for one in stats if one.size > MAX_PACKED_FILE]
-    beyond = _find_over_limit(large) if large else frozenset[str]()
-    if not beyond and all(len(one.path) <= _SAFE_PATH_LENGTH for one in stats):
+    large = [stat for stat in stats if stat.size > MAX_PACKED_FILE]
+    over_limit = _find_over_limit(large) if large else frozenset[str]()
+    if not over_limit and all(len(stat.path) <= _SAFE_PATH_LENGTH for stat in stats):
         return stats
-    return [one for one in stats if _is_storable(one, beyond, skipped)]
+    return [stat for stat in stats if _is_storable(stat, over_limit, skipped)]
 
 
 def _find_over_limit(large: Sequence[FileStat]) -> frozenset[str]:
-    """Return the paths of files for which there is no room."""
-    left = MAX_CHUNKS
-    beyond = []
-    for one in sorted(large, key=lambda one: one.size):
-        chunks = -(-one.size // CHUNK)
-        if one.size > MAX_FILE or chunks > left:
-            beyond.append(one.path)
+    """Return the paths of files beyond the limits."""
+    remaining = MAX_CHUNKS
+    over_limit = []
+    for stat in sorted(large, key=lambda stat: stat.size):
+        chunks = -(-stat.size // CHUNK)
+        if stat.size > MAX_FILE or chunks > remaining:
+            over_limit.append(stat.path)
         else:
-            left -= chunks
-    return frozenset(beyond)
+            remaining -= chunks
+    return frozenset(over_limit)
 
 
 def _is_storable(stat: FileStat, over_limit: frozenset[str], skipped: SkippedEntries) -> bool:
