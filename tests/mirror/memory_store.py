@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 class Request(Struct, frozen=True):
     """What a fault is asked about: a method of the port and the key, from the bucket's root on.
 
-    `done` tells whether the store has already carried it out: a fault then loses the answer.
+    `done` says whether the store has already carried it out: a fault then loses the answer.
     """
 
     method: str

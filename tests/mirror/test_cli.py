@@ -103,7 +103,7 @@ def test_each_end_has_its_exit_code(outcome, code):
         (("sync", "--exclude=a\nb"), MirrorExitCode.SETTINGS),
     ],
 )
-def test_what_makes_no_sense_is_said_without_a_traceback(arguments, code, capsys, tmp_path):
+def test_malformed_values_are_reported_without_a_traceback(arguments, code, capsys, tmp_path):
     given = [*arguments, f"--state={tmp_path}"] if arguments[0] != "status" else list(arguments)
     ended = _run(*given, RECONCILE_MIRROR_WORKSPACE=str(tmp_path))
     if "--exclude=a\nb" in arguments:

@@ -1,4 +1,4 @@
-"""What tests of the mirror share: a clock that they move, and a script of what goes wrong."""
+"""What tests of the mirror share: a clock that they move, faults of a store, and pods."""
 
 import math
 import stat

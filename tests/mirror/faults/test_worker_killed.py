@@ -34,15 +34,15 @@ def stored(session):
     return pod
 
 
-def _helper_of(process):
+def _worker_of(process):
     tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in tasks.read_text().split()]
 
 
-def test_the_tree_is_the_same_with_help_and_without(session, stored):
-    for helper in ("always", "never"):
-        pod = session.pod(helper)
-        ended = session.run("hydrate", pod, f"--worker-process={helper}")
+def test_the_tree_is_the_same_with_and_without_a_worker_process(session, stored):
+    for policy in ("always", "never"):
+        pod = session.pod(policy)
+        ended = session.run("hydrate", pod, f"--worker-process={policy}")
         assert ended.code == MirrorExitCode.OK
         assert differences(stored.root, pod.root) == []
         assert ended.events[-1]["bytes"] > 2 * LARGE
@@ -51,11 +51,11 @@ def test_the_tree_is_the_same_with_help_and_without(session, stored):
         assert index.matches(walk(pod.root, Excludes(()))[0])
 
 
-def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succeeds(session, stored):
+def test_a_killed_worker_process_fails_the_pod_and_the_next_start_succeeds(session, stored):
     pod, killed = session.pod("two"), []
 
     def kill():
-        for pid in _helper_of(running.process):
+        for pid in _worker_of(running.process):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
@@ -70,7 +70,7 @@ def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succee
     assert differences(stored.root, pod.root) == []
 
 
-def test_what_the_store_refuses_to_either_process_is_tried_again_and_told(session, stored):
+def test_requests_of_either_process_are_retried_and_logged(session, stored):
     refused = []
 
     def plan(asked):

@@ -101,7 +101,7 @@ def _until(process, event):
     raise AssertionError(f"the process ended without {event!r}")
 
 
-def test_the_way_of_a_pod_and_its_successor(site, tmp_path):
+def test_a_pod_and_its_successor_from_start_to_end(site, tmp_path):
     assert site.run("sync", "one", "--once").returncode == MirrorExitCode.WORKSPACE
     assert site.hydrate("one").returncode == MirrorExitCode.OK
     (site.root("one") / "a").write_bytes(b"a" * 100)
@@ -137,7 +137,7 @@ def test_prestop_reaches_the_running_sync(site):
         assert process.wait(60) in {MirrorExitCode.OK, MirrorExitCode.LOST}
 
 
-def test_a_store_that_is_not_there_ends_hydrate_with_its_reason(site):
+def test_an_unreachable_store_ends_hydrate_with_its_reason(site):
     (site.secret / "S3_ENDPOINT").write_text("http://127.0.0.1:9")
     ended = site.run("hydrate", "one", "--pod-uid=u", "--retry-timeout=0.1")
     assert ended.returncode == MirrorExitCode.STORE
@@ -158,7 +158,7 @@ def test_term_while_the_store_is_away_ends_within_the_deadline(site, tmp_path):
     assert json.loads(log.read_text())["outcome"] in {"failed", "late"}
 
 
-def test_of_two_that_claim_at_once_one_goes_on(site):
+def test_of_two_pods_that_claim_at_once_one_continues(site):
     site.hydrate("zero")
     (site.root("zero") / "a").write_bytes(b"a")
     site.run("sync", "zero", "--once")
