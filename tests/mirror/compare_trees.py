@@ -58,10 +58,10 @@ def facts(root: Path) -> dict[bytes, Fact]:
 def rsync_differences(left: Path, right: Path) -> list[str]:
     """Ask rsync itself what it would do to make the right tree equal to the left one."""
     rsync = command("rsync", "rsync", "libpopt0", "libxxhash0")
-    rsync = subprocess.run(
+    completed = subprocess.run(
         [*rsync, "-naiHc", "--delete", f"{left}/", f"{right}/"], check=True, capture_output=True
     )
-    return [line for line in os.fsdecode(rsync.stdout).splitlines() if not line.endswith(" ./")]
+    return [line for line in os.fsdecode(completed.stdout).splitlines() if not line.endswith(" ./")]
 
 
 def _kind(mode: int) -> str:
