@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.engine.ports import Clock as EngineClock
 from reconcile.mirror.clock import Clock as MirrorClock
-from reconcile.mirror.store.retry import RetryClock as StoreClock
+from reconcile.mirror.clock import RetryClock
 from reconcile.runtime.clock import SystemClock
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC).timestamp()
@@ -89,4 +89,4 @@ class ShortSleepClock(SystemClock):
 if TYPE_CHECKING:
     _engine: type[EngineClock] = FakeClock
     _mirror: type[MirrorClock] = FakeClock
-    _store: type[StoreClock] = FakeClock
+    _store: type[RetryClock] = FakeClock

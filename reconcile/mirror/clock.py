@@ -1,10 +1,10 @@
-"""Time as the mirror sees it, so that tests need not wait."""
+"""The clocks of the mirror, as protocols: tests use a clock that does not wait."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Real in the program, scripted in tests."""
+    """The time, waits, and randomness for them."""
 
     def monotonic(self) -> float:
         """Return seconds since some moment; they never go back."""
@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     def steady_ns(self) -> int:
-        """Return nanoseconds since 1970 as they were told at the start, without later jumps."""
+        """Return nanoseconds since 1970 as of the start, without the jumps since then."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -27,11 +27,27 @@ class Clock(Protocol):
         ...
 
 
-class Stopwatch:
-    """A moment from which on something is timed, whatever happens to the machine's clock.
+class RetryClock(Protocol):
+    """The time as retries and the bandwidth limit need it: its waits can be interrupted."""
 
-    The clock may be set back, and monotonic time stands still while a machine sleeps. So what
-    counts is whichever says that more time has gone by.
+    def monotonic(self) -> float:
+        """Return seconds since some moment; they never go back."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; returns True, at once, where the process must not wait any longer."""
+        ...
+
+    def jitter(self) -> float:
+        """Return a random number from 0 up to 1."""
+        ...
+
+
+class Stopwatch:
+    """Measures time from its creation, whatever happens to the machine's clock.
+
+    The clock may be set back, and monotonic time stands still while a machine sleeps. So the larger
+    of the two differences counts.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -40,6 +56,6 @@ class Stopwatch:
         self._monotonic_start = clock.monotonic()
 
     def elapsed(self) -> float:
-        """Return how long ago that was, at least."""
+        """Return the seconds since the creation, at least."""
         wall = (self._clock.time_ns() - self._wall_start) / 1e9
         return max(wall, self._clock.monotonic() - self._monotonic_start)

@@ -1,7 +1,4 @@
-"""A few threads that work for one; what waits for them is bounded, and so is memory.
-
-How long something may go on: until a time, or until somebody asks for an end.
-"""
+"""Deadlines and cancellation, and a pool of worker threads with a bounded queue."""
 
 import math
 import queue
@@ -13,7 +10,7 @@ from reconcile.mirror.clock import Clock
 
 
 class DeadlineExceededError(Exception):
-    """The limit is reached; what was begun is not finished."""
+    """The deadline came; what was begun is not finished."""
 
 
 def _never_cancelled() -> bool:
@@ -21,12 +18,12 @@ def _never_cancelled() -> bool:
 
 
 class Deadline:
-    """Asked often by whatever may take long.
+    """When an operation must end. Whatever may take long checks it often.
 
     Args:
-        clock: Whose time counts.
+        clock: The clock of the deadline.
         expires_at: When it is over, on the clock's monotonic time.
-        is_cancelled: Whether somebody wants an end now.
+        is_cancelled: Whether the operation must end now.
     """
 
     def __init__(
@@ -40,34 +37,34 @@ class Deadline:
         self._is_cancelled = is_cancelled
 
     def expired(self) -> bool:
-        """Tell whether it is time to stop."""
+        """Say whether it is time to stop."""
         return self._is_cancelled() or self._clock.monotonic() >= self.expires_at
 
     def check(self) -> None:
-        """Raise OverError if it is time to stop."""
+        """Raise DeadlineExceededError if it is time to stop."""
         if self.expired():
             raise DeadlineExceededError
 
     def within(self, seconds: float) -> "Deadline":
-        """Return the same limit, or one so many seconds from now if that is earlier."""
-        ends = min(self.expires_at, self._clock.monotonic() + seconds)
-        return Deadline(self._clock, ends, self._is_cancelled)
+        """Return the same deadline, or one so many seconds from now if that is earlier."""
+        expires_at = min(self.expires_at, self._clock.monotonic() + seconds)
+        return Deadline(self._clock, expires_at, self._is_cancelled)
 
     def earlier_by(self, seconds: float) -> "Deadline":
-        """Return the same limit that much earlier: to leave time for what comes after."""
+        """Return the same deadline that much earlier, to leave time for what comes after."""
         return Deadline(self._clock, self.expires_at - seconds, self._is_cancelled)
 
 
-PoolJob: TypeAlias = Callable[[], None]
+PoolJob: TypeAlias = Callable[[], object]
 
 _POLL_INTERVAL = 0.1
-"""Seconds between two looks whether the limit is reached."""
+"""Seconds between two checks of the deadline."""
 
 
 class WorkerPool:
-    """Runs jobs on `max_threads` threads; a job that fails makes the next call here raise its error.
+    """Runs jobs on at most `max_threads` threads. The error of a job is raised by the next call.
 
-    The threads are daemons: a request that hangs never keeps the process from ending.
+    The threads are daemons, so that a request that hangs does not keep the process alive.
     """
 
     def __init__(self, max_threads: int, name: str) -> None:
@@ -80,11 +77,11 @@ class WorkerPool:
         self._error: BaseException | None = None
 
     def submit(self, job: PoolJob, deadline: Deadline) -> None:
-        """Hand a job over as soon as a thread is free.
+        """Wait until a thread is free, and give it the job.
 
         Raises:
-            OverError: The limit was reached before.
-            BaseException: What an earlier job has raised.
+            DeadlineExceededError: The deadline came before.
+            BaseException: The error of an earlier job.
         """
         self._wait(deadline, self._max_threads - 1)
         with self._condition:
@@ -97,11 +94,11 @@ class WorkerPool:
         self._jobs.put(job)
 
     def drain(self, deadline: Deadline) -> None:
-        """Wait until all jobs are done; raises as `submit` does."""
+        """Wait until all jobs are done; raises as `submit`."""
         self._wait(deadline, 0)
 
     def clear_error(self) -> None:
-        """Let go of an error that nobody came for: its work was given up."""
+        """Forget an error that no call has raised: its pass was given up."""
         with self._condition:
             self._error = None
 
@@ -120,9 +117,9 @@ class WorkerPool:
             error: BaseException | None = None
             try:
                 job()
-            except BaseException as caught:  # noqa: BLE001 - raised again where the job came from
+            except BaseException as caught:  # noqa: BLE001 - raised again by the next call
                 error = caught
-            del job  # It may hold a pack, which must not stay until the next one comes.
+            del job  # It may hold a pack, which must be freed before the next job.
             with self._condition:
                 self._pending -= 1
                 self._error = self._error or error

@@ -1,12 +1,12 @@
-"""What can go wrong with a mirror, as types; every message says what to do."""
+"""The errors of the mirror; every message says what to do."""
 
 
 class MirrorError(Exception):
-    """The root: whatever is not one of these is a defect of the program."""
+    """The base class; any other error is a defect of the program."""
 
 
 class StoreError(MirrorError):
-    """The store refused or failed a request, and trying again will not help."""
+    """The store refused or failed a request, and a retry will not help."""
 
 
 class MissingObjectError(StoreError):
@@ -18,13 +18,13 @@ class DeniedError(StoreError):
 
 
 class PreconditionError(StoreError):
-    """A conditional write was refused: the object is no longer what it was."""
+    """A conditional write was refused: the object has changed."""
 
 
 class StoreAwayError(StoreError):
     """The store did not answer, is overloaded or failed; it may work again later.
 
-    `retry_after` is in seconds, 0 where the server wished nothing.
+    `retry_after` is the delay in seconds that the server asks for, 0 for none.
     """
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
@@ -37,24 +37,24 @@ class FencedError(MirrorError):
 
 
 class DamagedError(MirrorError):
-    """An object is not what its digest says, cannot be read, or is missing though it is needed."""
+    """An object does not match its digest, cannot be decoded, or is missing though it is needed."""
 
 
 class UnknownFormatError(MirrorError):
-    """The snapshot was written by a newer version, whose format this one does not know."""
+    """The snapshot was written by a newer version in a format that this version does not know."""
 
 
 class WorkspaceError(MirrorError):
-    """The workspace could not be read or written: a full disk, a right that is missing."""
+    """The workspace could not be read or written: a full disk, a missing permission."""
 
 
 class SettingsError(MirrorError):
-    """A setting or credential is missing or makes no sense."""
+    """A setting or credential is missing or malformed."""
 
 
 class MarkError(MirrorError):
-    """There is no mark that hydrate has restored this very workspace completely."""
+    """The hydrate marker is missing, damaged, or of another volume."""
 
 
 class PartialError(MirrorError):
-    """The last generation lacks files, and the policy is not to go on from such a one."""
+    """The last generation lacks files, and the policy refuses that."""

@@ -1,4 +1,4 @@
-"""The one table of exit codes; `docs/mirror.md` has the same, and a test compares them."""
+"""The exit codes; `docs/mirror.md` has the same table, and a test compares the two."""
 
 from enum import IntEnum
 
@@ -16,7 +16,7 @@ from reconcile.mirror.errors import (
 
 
 class MirrorExitCode(IntEnum):
-    """What the program says to its caller when it ends."""
+    """The exit code of the program."""
 
     OK = 0
     USAGE = 2
@@ -36,14 +36,14 @@ class MirrorExitCode(IntEnum):
 MEANINGS = {
     MirrorExitCode.OK: "done; for `sync`: everything is stored",
     MirrorExitCode.USAGE: "the command line is wrong",
-    MirrorExitCode.SETTINGS: "a setting or credential is missing or makes no sense",
-    MirrorExitCode.STORE: "the store refused, or did not answer for as long as was asked",
-    MirrorExitCode.SNAPSHOT: "the snapshot is damaged, partial though that is refused, or of a newer version",
-    MirrorExitCode.FENCED: "another pod has taken the workspace over: nothing was written any more",
-    MirrorExitCode.WORKSPACE: "the workspace or the state directory cannot be used, or has no mark",
+    MirrorExitCode.SETTINGS: "a setting or credential is missing or malformed",
+    MirrorExitCode.STORE: "the store refused, or did not answer in time",
+    MirrorExitCode.SNAPSHOT: "the snapshot is damaged, of a newer version, or partial and refused",
+    MirrorExitCode.FENCED: "another pod has taken the workspace over: nothing more was written",
+    MirrorExitCode.WORKSPACE: "the workspace or the state directory is unusable, or has no mark",
     MirrorExitCode.LOST: "`sync` only: the deadline came before everything was stored",
-    MirrorExitCode.DAMAGED: "`verify`, `log`: something is damaged, and was told",
-    MirrorExitCode.INCOMPLETE: "`import`, `export`: done, but for what was told",
+    MirrorExitCode.DAMAGED: "`verify`, `log`: something is damaged, and was reported",
+    MirrorExitCode.INCOMPLETE: "`import`, `export`: done, but for what was reported",
     MirrorExitCode.BUG: "a defect of the program: please report it",
     MirrorExitCode.INTERRUPTED: "ended by Ctrl-C",
     MirrorExitCode.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",
@@ -51,7 +51,7 @@ MEANINGS = {
 
 
 def exit_code_for_mirror_error(error: MirrorError) -> MirrorExitCode:
-    """Map an error that ends the program."""
+    """Return the exit code for an error that ends the program."""
     match error:
         case SettingsError():
             return MirrorExitCode.SETTINGS
@@ -68,7 +68,7 @@ def exit_code_for_mirror_error(error: MirrorError) -> MirrorExitCode:
 
 
 def exit_code_for_flush(outcome: str) -> MirrorExitCode:
-    """Map how the last flush went."""
+    """Return the exit code for the outcome of the last flush."""
     match outcome:
         case "flushed":
             return MirrorExitCode.OK

@@ -1,10 +1,8 @@
-"""Reads and exchanges HEAD: one conditional write, and one look where its answer leaves doubt.
+"""Reads and writes HEAD: claims a workspace, commits a generation, reads the committed tree.
 
-A pod takes a workspace over: from then on whoever had it before can commit no more.
-
-Makes a generation the one that counts.
-
-Which generation a workspace stands upon: HEAD as it was committed last, and its tree.
+Every write of HEAD is conditional on the version that was read before. After a claim, the pod that
+had the workspace before can no longer commit. Where the answer to a write is lost or a refusal,
+HEAD is read to find out what happened.
 """
 
 from typing import TypeAlias
@@ -21,7 +19,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.model import Generation, Head, SnapshotTree, Writer
+from reconcile.mirror.model import Generation, Head, ManifestRef, SnapshotTree, Writer
 from reconcile.mirror.protocol import (
     ClaimRequest,
     Committed,
@@ -46,7 +44,7 @@ def read_head(store: Store) -> HeadVersion | None:
 
     Raises:
         StoreError: It could not be read.
-        DamagedError: It is no HEAD.
+        DamagedError: It cannot be decoded.
         UnknownFormatError: Another version wrote it.
     """
     try:
@@ -57,14 +55,14 @@ def read_head(store: Store) -> HeadVersion | None:
 
 
 def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> HeadWriteResult:
-    """Write HEAD if it is still `before`, and say what became of it.
+    """Write HEAD if it is still `before`, and return the result.
 
     Where the answer is lost or a refusal, HEAD is read: if it is still the old one, the write is
-    sent once more, never a third time.
+    sent a second time, never a third time.
 
     Raises:
-        StoreError: It could not be learnt whether the write arrived; it may still arrive later.
-        DamagedError: HEAD was deleted or is no HEAD any more.
+        StoreError: It is not known whether the write arrived; it may still arrive later.
+        DamagedError: HEAD was deleted or can no longer be decoded.
     """
     first = _try_write(store, attempted, before)
     second = _try_write(store, attempted, before) if isinstance(first, StoreError) else first
@@ -76,31 +74,31 @@ def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> Head
 def _try_write(
     store: Store, attempted: Head, before: HeadVersion | None
 ) -> HeadWriteResult | StoreError:
-    """Send the write; an error is returned where HEAD is still the old one afterwards."""
+    """Send the write; returns the error where HEAD is still the old one afterwards."""
     precondition = ABSENT if before is None else before.etag
     try:
         etag = store.put_if(HEAD, encode_head(attempted), precondition)
     except (PreconditionError, StoreAwayError) as error:
-        meaning = _observe_head(store, attempted, before)
-        return error if isinstance(meaning, HeadUnchanged) else meaning
+        observation = _observe_head(store, attempted, before)
+        return error if isinstance(observation, HeadUnchanged) else observation
     return Committed(HeadVersion(attempted, etag))
 
 
 def _observe_head(
     store: Store, attempted: Head, before: HeadVersion | None
 ) -> HeadWriteObservation:
-    found = read_head(store)
-    if found is None and before is not None:
+    after = read_head(store)
+    if after is None and before is not None:
         raise DamagedError(
             "HEAD was deleted while this workspace was in use, so nothing more is written. Its "
             "generations are still below manifests/: put HEAD back, or move the prefix away to "
-            "begin anew"
+            "start again"
         )
-    return classify_head_write(attempted, before, found)
+    return classify_head_write(attempted, before, after)
 
 
 def _unavailable_error(error: StoreError) -> StoreAwayError:
-    """A refusal although HEAD is the old one passes by itself: the store contradicts itself."""
+    """Treat a refusal although HEAD has not changed as temporary: the store contradicts itself."""
     if isinstance(error, StoreAwayError):
         return error
     return StoreAwayError(
@@ -110,43 +108,43 @@ def _unavailable_error(error: StoreError) -> StoreAwayError:
 
 
 MAX_CLAIM_ATTEMPTS = 20
-"""How often others may come in between before a claim gives up."""
+"""How often other claims may come in between before a claim gives up."""
 
 _PAUSE = 0.2
 
 
 def claim(store: Store, request: ClaimRequest, clock: Clock) -> HeadVersion:
-    """Make this pod the writer; returns HEAD as it is then, with the last committed generation.
+    """Make this pod the writer; returns the new HEAD, with the last committed generation.
 
-    HEAD is what the claim itself wrote, so that nothing can be committed between the look and the
-    claim: a predecessor's commit comes either before it and is in it, or is refused.
+    Nothing can be committed between the read and the claim: a predecessor's commit either comes
+    before the claim and is part of it, or is refused.
 
     Raises:
         StoreError: HEAD could not be read, or it is not known whether the claim arrived.
-        DamagedError: HEAD cannot be read as one.
+        DamagedError: HEAD cannot be decoded.
         UnknownFormatError: Another version wrote it.
     """
-    found = read_head(store)
+    current = read_head(store)
     for _ in range(MAX_CLAIM_ATTEMPTS):
-        attempted = build_claimed_head(found, request, clock.time_ns())
-        match swap_head(store, attempted, found):
-            case Committed(landed):
-                return landed
+        attempted = build_claimed_head(current, request, clock.time_ns())
+        match swap_head(store, attempted, current):
+            case Committed(claimed):
+                return claimed
             case Superseded(other) | Fenced(other):
-                found = other
+                current = other
                 clock.sleep(_PAUSE * clock.jitter())
     raise StoreAwayError(
-        f"HEAD changed {MAX_CLAIM_ATTEMPTS} times while it was being claimed: are other pods of this session "
-        "starting again and again?"
+        f"HEAD changed {MAX_CLAIM_ATTEMPTS} times while it was being claimed: are other pods of "
+        "this session starting again and again?"
     )
 
 
 def fenced_error(writer: Writer) -> FencedError:
-    """Say who has the workspace now."""
+    """Return the error that names the pod that has the workspace now."""
     return FencedError(
         f"pod {writer.name or '?'} (UID {writer.uid}, epoch {writer.epoch}) has taken this "
-        "workspace over; this one writes nothing any more. Delete this pod if the other is wanted, "
-        "or the other and then this one"
+        "workspace over; this pod writes nothing more. Delete this pod to keep the other one, or "
+        "delete the other one and then this one"
     )
 
 
@@ -157,23 +155,23 @@ def commit(store: Store, attempted: Head, before: HeadVersion) -> CommitResult:
     """Write HEAD with a generation whose manifest and bytes are all stored already.
 
     Returns:
-        Landed where it is acknowledged: the generation counts and will never be lost.
-        Moved where an earlier write of the same writer arrived late: begin again from it.
+        Committed: The write is acknowledged; the generation will never be lost.
+        Superseded: An earlier write of the same writer arrived late: start again from it.
 
     Raises:
         FencedError: Another writer has claimed the workspace.
         StoreError: It is not known whether it arrived; HEAD must be read before the next commit.
-        DamagedError: HEAD was deleted or is no HEAD any more.
+        DamagedError: HEAD was deleted or can no longer be decoded.
     """
     match swap_head(store, attempted, before):
-        case Fenced(found):
-            raise fenced_error(found.head.writer)
-        case (Committed() | Superseded()) as committed:
-            return committed
+        case Fenced(version):
+            raise fenced_error(version.head.writer)
+        case (Committed() | Superseded()) as result:
+            return result
 
 
 class CommittedState(Struct, frozen=True):
-    """HEAD, and the tree that its generation is."""
+    """HEAD, and the tree of its generation."""
 
     version: HeadVersion
     tree: SnapshotTree
@@ -185,26 +183,26 @@ def last_manifest_digest(generation: Generation) -> str:
 
 
 def read_own_head(store: Store, writer: Writer) -> HeadVersion:
-    """Read HEAD and see that it is still this writer's.
+    """Read HEAD, and check that this writer may still commit.
 
     Raises:
-        FencedError: It is another's.
-        StoreError: It could not be read.
-        DamagedError: It is gone, or no HEAD.
+        FencedError: Another writer has claimed the workspace.
+        StoreError: HEAD could not be read.
+        DamagedError: HEAD is missing or cannot be decoded.
     """
-    found = read_head(store)
-    if found is None:
+    version = read_head(store)
+    if version is None:
         raise DamagedError(
-            "HEAD is gone though this workspace was claimed: somebody deleted it, or the bucket or "
-            "prefix is another one than hydrate used"
+            "HEAD is gone though this workspace was claimed: it was deleted, or the bucket or "
+            "prefix is not the one that hydrate used"
         )
-    if not is_same_writer(found.head.writer, writer):
-        raise fenced_error(found.head.writer)
-    return found
+    if not is_same_writer(version.head.writer, writer):
+        raise fenced_error(version.head.writer)
+    return version
 
 
 def read_cached_tree(store: Store, state: StateDirectory, generation: Generation) -> SnapshotTree:
-    """Read the tree of a generation, from kept manifests where they are what HEAD names.
+    """Read the tree of a generation; manifests come from the state directory if it has them.
 
     Raises:
         DamagedError: A manifest is missing, altered or malformed.
@@ -214,19 +212,19 @@ def read_cached_tree(store: Store, state: StateDirectory, generation: Generation
     if not generation.chain:
         return SnapshotTree()
 
-    def manifest(place: int) -> bytes:
-        ref = generation.chain[place]
-        kept = state.read_cached_manifest(ref)
-        if kept is not None:
-            return kept
-        try:
-            data = store.get(ref.key).body
-        except MissingObjectError:
-            raise DamagedError(
-                f"{ref.key} is missing though generation {generation.number} needs it: restore "
-                "that object, or go back to an earlier generation"
-            ) from None
-        state.cache_manifest(ref.digest, data)
-        return data
+    return replay_chain((ref, _read_manifest(store, state, ref)) for ref in generation.chain)
 
-    return replay_chain((ref, manifest(place)) for place, ref in enumerate(generation.chain))
+
+def _read_manifest(store: Store, state: StateDirectory, ref: ManifestRef) -> bytes:
+    cached = state.read_cached_manifest(ref)
+    if cached is not None:
+        return cached
+    try:
+        data = store.get(ref.key).body
+    except MissingObjectError:
+        raise DamagedError(
+            f"{ref.key} is missing though generation {ref.generation} and those after it need it: "
+            "restore that object, or go back to an earlier generation"
+        ) from None
+    state.cache_manifest(ref.digest, data)
+    return data

@@ -1,7 +1,7 @@
-"""What a workspace looked like when it was last committed, so that what is as it was is not read.
+"""The index: stats of all entries at the last commit, so that unchanged files are not read.
 
-Kept as columns of numbers beside the sorted paths: 100,000 entries are 8 MB in memory, and
-whether anything has changed at all is told by comparing arrays.
+It consists of the sorted paths and of an array of numbers: 100,000 entries take 8 MB of memory, and
+comparing arrays shows whether anything has changed.
 """
 
 import io
@@ -17,22 +17,22 @@ from reconcile.mirror.workspace.walk import FileStat
 _MAGIC: Final = b"reconcile-mirror-index/1\n"
 _COLUMNS: Final = ("size", "mtime", "ctime", "inode", "device", "mode", "links")
 COLUMN_COUNT: Final = len(_COLUMNS)
-"""Numbers of one entry."""
+"""Numbers for each entry."""
 
 _SIGN_BIT: Final = 1 << 63
 _NO_CTIME: Final = -1
-"""A ctime that no file has: what is remembered with it is read again."""
+"""A ctime that no file has: an entry with it is read again."""
 
 _NO_PATH: Final = (-1, "")
 
 
 class Index:
-    """Paths in order with what `lstat` said; `manifest_digest` is the digest of its last manifest.
+    """The paths of a generation in order, with the result of `lstat` for each.
 
     Args:
-        manifest_digest: See above.
-        encoded_paths: The paths as bytes, a NUL after each but the last: one text needs a third of the
-            memory, and as bytes no name makes it four times as long.
+        manifest_digest: The digest of the generation's last manifest.
+        encoded_paths: The paths as bytes, separated by NUL: one text needs a third of the memory of
+            many, and as bytes no character makes it four times as long.
         numbers: The columns, entry after entry.
     """
 
@@ -45,28 +45,25 @@ class Index:
         return len(self.numbers) // COLUMN_COUNT
 
     def matches(self, stats: Sequence[FileStat]) -> bool:
-        """Tell whether the tree is exactly what it was."""
+        """Say whether the workspace is exactly as it was."""
         if len(stats) != len(self):
             return False
         return _numbers(stats) == self.numbers and encode_paths(stats) == self.encoded_paths
 
     def unchanged_flags(self, stats: Sequence[FileStat]) -> bytearray:
-        """Return a 1 for each entry that is as it was, a 0 for every other."""
+        """Return a 1 for each unchanged entry, a 0 for every other."""
         flags = bytearray(len(stats))
-        numbers, known = _numbers(stats), enumerate(self.paths())
-        place, path = next(known, _NO_PATH)
-        for position, one in enumerate(stats):
-            while place >= 0 and path < one.path:
-                place, path = next(known, _NO_PATH)
-            if place >= 0 and path == one.path:
-                now = numbers[position * COLUMN_COUNT : (position + 1) * COLUMN_COUNT]
-                flags[position] = (
-                    now == self.numbers[place * COLUMN_COUNT : (place + 1) * COLUMN_COUNT]
-                )
+        numbers, indexed = _numbers(stats), enumerate(self.paths())
+        place, path = next(indexed, _NO_PATH)
+        for position, stat in enumerate(stats):
+            while place >= 0 and path < stat.path:
+                place, path = next(indexed, _NO_PATH)
+            if place >= 0 and path == stat.path:
+                flags[position] = _row(numbers, position) == _row(self.numbers, place)
         return flags
 
     def paths(self) -> Iterator[str]:
-        """Give the paths in order."""
+        """Return the paths in order."""
         names = self.encoded_paths.split(b"\0") if len(self) else []
         return (name.decode("utf-8", "surrogateescape") for name in names)
 
@@ -74,12 +71,12 @@ class Index:
 def build_index(
     manifest_digest: str, stats: Sequence[FileStat], uncommitted: Iterable[int] = ()
 ) -> Index:
-    """Remember a walk.
+    """Return the index of a scan.
 
     Args:
-        manifest_digest: The digest of the manifest that holds it; empty for generation 0.
-        stats: The walk, in the order of paths.
-        uncommitted: Positions in it of what the generation does not hold as it was seen.
+        manifest_digest: The digest of the generation's last manifest; empty for generation 0.
+        stats: The scan, in the order of paths.
+        uncommitted: Positions of entries that the generation lacks or has in another version.
     """
     numbers = _numbers(stats)
     for position in uncommitted:
@@ -88,7 +85,7 @@ def build_index(
 
 
 def save_index(state: StateDirectory, index: Index) -> None:
-    """Keep it for the next start; WorkspaceError if that fails."""
+    """Save the index for the next start; WorkspaceError if that fails."""
     head = b"%b %d %d\n" % (
         index.manifest_digest.encode() or b"-",
         len(index),
@@ -98,10 +95,10 @@ def save_index(state: StateDirectory, index: Index) -> None:
 
 
 def load_index(state: StateDirectory) -> Index | None:
-    """Read what was kept; None if there is none, or none that can be used.
+    """Read the saved index; None if there is none, or it is damaged.
 
     Raises:
-        WorkspaceError: It is there and cannot be read.
+        WorkspaceError: It exists and cannot be read.
     """
     data = state.read(state.index_path)
     if data is None or not data.startswith(_MAGIC):
@@ -117,30 +114,34 @@ def _parse(data: bytes) -> Index:
     generation, count, length = data[len(_MAGIC) : start].split()
     middle = start + int(count) * COLUMN_COUNT * 8
     if len(data) != middle + int(length):
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     numbers = array("q")
     numbers.frombytes(memoryview(data)[start:middle])
     text = data[middle:]
     if text.count(b"\0") != max(int(count) - 1, 0):
-        raise ValueError("its paths do not fit")
+        raise ValueError("it has another number of paths")
     return Index("" if generation == b"-" else generation.decode(), text, numbers)
 
 
 def encode_paths(entries: Iterable[FileStat | Entry]) -> bytes:
-    """Return the paths as an index keeps them."""
+    """Return the paths as an index has them."""
     text = io.BytesIO()
-    for one in entries:
-        text.write(one.path.encode("utf-8", "surrogateescape"))
+    for entry in entries:
+        text.write(entry.path.encode("utf-8", "surrogateescape"))
         text.write(b"\0")
     return text.getvalue()[:-1]
 
 
 def _numbers(stats: Iterable[FileStat]) -> "array[int]":
     numbers = array("q")
-    for one in stats:
-        row = (one.size, one.mtime, one.ctime, one.inode, one.device, one.mode, one.links)
+    for stat in stats:
+        row = (stat.size, stat.mtime, stat.ctime, stat.inode, stat.device, stat.mode, stat.links)
         _extend_row(numbers, row)
     return numbers
+
+
+def _row(numbers: "array[int]", position: int) -> "array[int]":
+    return numbers[position * COLUMN_COUNT : (position + 1) * COLUMN_COUNT]
 
 
 def append_row(numbers: "array[int]", status: os.stat_result) -> None:
@@ -161,7 +162,7 @@ def _extend_row(numbers: "array[int]", row: tuple[int, ...]) -> None:
     try:
         numbers.extend(row)
     except OverflowError:
-        # A file system whose inode numbers have 64 bits.
+        # A file system with inode numbers of 64 bits.
         del numbers[len(numbers) // COLUMN_COUNT * COLUMN_COUNT :]
         numbers.extend(map(_to_signed, row))
 

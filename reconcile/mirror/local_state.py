@@ -1,10 +1,9 @@
-"""The mirror's own directory, which the agent does not mount: what is kept there, and how.
+"""The mirror's state directory, which the agent does not mount.
 
-`mark.json` says that hydrate has finished, `index` what was committed last. The manifests of that
-generation's chain lie beside them under their digests, so that a start needs no download.
-Everything is written under another name first, so that a crash leaves the old or the new.
-
-The mark that hydrate leaves when it is done, without which sync refuses to run.
+`mark.json` is the mark that hydrate leaves when it has finished; without it sync refuses to run.
+`index` describes what was committed last. `manifests/` has the manifests of that generation's
+chain, named by their digests, so that a start needs no download. Every file is written under
+another name first, so that a crash leaves the old or the new one.
 """
 
 import hashlib
@@ -24,36 +23,36 @@ _PRIVATE = 0o600
 
 
 class StateDirectory:
-    """Files below one directory; it is made when something is written first."""
+    """The files of one directory, which is created by the first write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def marker_path(self) -> Path:
-        """Where the mark of hydrate lies."""
+        """The mark of hydrate."""
         return self.path / "mark.json"
 
     @property
     def index_path(self) -> Path:
-        """Where the index of what was seen lies."""
+        """The index of the last commit."""
         return self.path / "index"
 
     @property
     def attempt_path(self) -> Path:
-        """Where hydrate notes on which volume it has begun."""
+        """On which volume hydrate has begun to restore."""
         return self.path / "attempt"
 
     @property
     def shutdown_path(self) -> Path:
-        """What `prestop` leaves for the running sync."""
+        """The file by which `prestop` signals the running sync."""
         return self.path / "ending"
 
     def read(self, path: Path) -> bytes | None:
         """Read one of the files; None if there is none.
 
         Raises:
-            WorkspaceError: It is there and cannot be read.
+            WorkspaceError: It exists and cannot be read.
         """
         try:
             return path.read_bytes()
@@ -63,25 +62,25 @@ class StateDirectory:
             raise WorkspaceError(f"cannot read the mirror's state {path}: {error}") from error
 
     def write(self, path: Path, *pieces: bytes | memoryview) -> None:
-        """Write one of the files as a whole, durably.
+        """Write one of the files atomically and durably.
 
         Raises:
             WorkspaceError: It cannot be written.
         """
-        fresh = path.with_name(f"{path.name}.new")
+        new = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.touch(mode=_PRIVATE)
-            with fresh.open("wb") as out:
+            new.touch(mode=_PRIVATE)
+            with new.open("wb") as out:
                 out.writelines(pieces)
                 out.flush()
                 os.fsync(out.fileno())
-            fresh.replace(path)
+            new.replace(path)
         except OSError as error:
             raise WorkspaceError(f"cannot write the mirror's state {path}: {error}") from error
 
     def remove(self, path: Path) -> None:
-        """Remove one of the files if it is there.
+        """Remove one of the files if it exists.
 
         Raises:
             WorkspaceError: It cannot be removed.
@@ -92,19 +91,19 @@ class StateDirectory:
             raise WorkspaceError(f"cannot remove the mirror's state {path}: {error}") from error
 
     def read_cached_manifest(self, ref: ManifestRef) -> bytes | None:
-        """Return a kept manifest; None if it is not there or not what its digest says."""
+        """Return a cached manifest; None if it is missing or does not match its digest."""
         data = self.read(self._manifests / ref.digest)
         if data is None or hashlib.sha256(data).hexdigest() != ref.digest:
             return None
         return data
 
     def cache_manifest(self, digest: str, data: bytes) -> None:
-        """Keep a manifest for the next start; where that fails, it is downloaded then."""
+        """Save a manifest for the next start; if that fails, it is downloaded then."""
         with suppress(WorkspaceError):
             self.write(self._manifests / digest, data)
 
     def prune_manifests(self, chain: Iterable[ManifestRef]) -> None:
-        """Remove the kept manifests that are not in the chain, as far as they let it."""
+        """Remove the cached manifests that are not in the chain; errors are ignored."""
         wanted = {ref.digest for ref in chain}
         if self._manifests.is_dir():
             for path in self._manifests.iterdir():
@@ -121,7 +120,7 @@ _FORMAT = "reconcile-mirror-mark/1"
 
 
 class VolumeId(Struct, frozen=True):
-    """Which directory it is, by what the kernel calls it, so that another is not taken for it."""
+    """Identifies a directory by device and inode, so that another one is not mistaken for it."""
 
     device: int
     inode: int
@@ -136,20 +135,20 @@ class HydrateMarker(Struct, frozen=True):
 
 
 def read_volume_id(workspace: Path) -> VolumeId:
-    """Say which volume a workspace is.
+    """Return the id of a workspace's volume.
 
     Raises:
-        WorkspaceError: There is no such directory, or it cannot be read.
+        WorkspaceError: The directory is missing or cannot be read.
     """
     try:
-        found = workspace.stat(follow_symlinks=False)
+        status = workspace.stat(follow_symlinks=False)
     except OSError as error:
         raise WorkspaceError(f"cannot read the workspace {workspace}: {error.strerror}") from error
-    return VolumeId(found.st_dev, found.st_ino)
+    return VolumeId(status.st_dev, status.st_ino)
 
 
 def write_hydrate_marker(state: StateDirectory, marker: HydrateMarker) -> None:
-    """Leave the mark; WorkspaceError if that fails."""
+    """Write the mark; WorkspaceError if that fails."""
     value = {
         "format": _FORMAT,
         "uid": marker.writer.uid,
@@ -166,7 +165,7 @@ def find_hydrate_marker(state: StateDirectory) -> HydrateMarker | None:
     """Read the mark; None if there is none.
 
     Raises:
-        MarkError: It cannot be understood.
+        MarkError: It is damaged.
     """
     data = state.read(state.marker_path)
     if data is None:
@@ -175,29 +174,30 @@ def find_hydrate_marker(state: StateDirectory) -> HydrateMarker | None:
         return _parse_marker(orjson.loads(data))
     except (ValueError, KeyError, TypeError) as error:
         raise MarkError(
-            f"the mark {state.marker_path} is damaged ({error!r}): run `reconcile-mirror hydrate` again"
+            f"the mark {state.marker_path} is damaged ({error!r}): run `reconcile-mirror hydrate` "
+            "again"
         ) from None
 
 
 def require_hydrate_marker(state: StateDirectory, workspace: Path) -> HydrateMarker:
-    """Read the mark and see that it is of this workspace.
+    """Read the mark, and check that it is of this workspace.
 
     Raises:
-        MarkError: There is none, it cannot be understood, or it is of another volume.
+        MarkError: It is missing, damaged, or of another volume.
         WorkspaceError: The workspace or the mark cannot be read.
     """
-    mark = find_hydrate_marker(state)
-    if mark is None:
+    marker = find_hydrate_marker(state)
+    if marker is None:
         raise MarkError(
             f"no mark in {state.path}: this workspace was never restored completely, so nothing "
             "of it is uploaded. Run `reconcile-mirror hydrate` first, with the same state directory"
         )
-    if mark.volume != read_volume_id(workspace):
+    if marker.volume != read_volume_id(workspace):
         raise MarkError(
             f"the mark in {state.path} is of another volume than {workspace}: give each workspace "
             "a state directory of its own, and run `reconcile-mirror hydrate` first"
         )
-    return mark
+    return marker
 
 
 def _parse_marker(value: Any) -> HydrateMarker:

@@ -1,6 +1,6 @@
-"""The vocabulary of workspaces: what a tree holds, where its bytes are, what a generation is.
+"""The data model of snapshots: entries, trees, packs, generations, HEAD.
 
-Paths are relative with `/`, as `os.fsdecode` gives them: bytes that are no UTF-8 are surrogates.
+Paths are relative with `/`, as `os.fsdecode` returns them: bytes that are not UTF-8 are surrogates.
 Times are nanoseconds since 1970. Digests are SHA-256 in lower-case hexadecimal.
 """
 
@@ -36,7 +36,7 @@ class File(Struct, frozen=True, gc=False):
 
 
 class Directory(Struct, frozen=True, gc=False):
-    """A directory; those that are not empty are listed too, for their mode and time."""
+    """A directory; a directory with entries is listed too, for its mode and time."""
 
     path: str
     mode: int
@@ -44,7 +44,7 @@ class Directory(Struct, frozen=True, gc=False):
 
 
 class Symlink(Struct, frozen=True, gc=False):
-    """A symbolic link, whatever its target is; nothing ever follows it."""
+    """A symbolic link with any target; it is never followed."""
 
     path: str
     target: str
@@ -52,7 +52,7 @@ class Symlink(Struct, frozen=True, gc=False):
 
 
 class HardLink(Struct, frozen=True, gc=False):
-    """Another name of the file at `target`, which comes earlier in the order of paths."""
+    """Another name of the file at `target`, whose path is smaller."""
 
     path: str
     target: str
@@ -62,7 +62,7 @@ Entry: TypeAlias = File | Directory | Symlink | HardLink
 
 
 class Pack(Struct, frozen=True):
-    """A tar file that is one object; `number` is what entries call it within one chain."""
+    """A tar file that is one object; entries refer to it by `number` within one chain."""
 
     number: int
     digest: str
@@ -77,23 +77,23 @@ class SnapshotTree(Struct, frozen=True):
 
 
 class Partial(Struct, frozen=True):
-    """What a generation marked `partial` lacks: how many files of the tree, and their bytes."""
+    """A generation that lacks so many files of the workspace, with so many bytes."""
 
     files: int
     size: int
 
 
 class Complete(Struct, frozen=True):
-    """The generation is the tree as it was seen."""
+    """A generation that has all files of the workspace."""
 
 
 Completeness: TypeAlias = Complete | Partial
 
 
 class Writer(Struct, frozen=True):
-    """Who may commit: a pod, by UID, in its `epoch`, which grows with each claim.
+    """The pod that may commit, by UID and `epoch`; each claim increases the epoch.
 
-    `name` is for people.
+    `name` is for messages.
     """
 
     uid: str
@@ -102,7 +102,7 @@ class Writer(Struct, frozen=True):
 
 
 class ManifestRef(Struct, frozen=True):
-    """One manifest object: a base, or a delta on what stands before it in its chain."""
+    """A manifest object: a base, or a delta to the manifests before it in its chain."""
 
     generation: int
     key: str
@@ -111,7 +111,7 @@ class ManifestRef(Struct, frozen=True):
 
 
 class Generation(Struct, frozen=True):
-    """One committed state: `chain` has its base first, then the deltas in order.
+    """A committed state: `chain` has its base first, then the deltas in order.
 
     `time` is when it was committed. Generation 0 is the empty workspace; its chain is empty.
     """
@@ -123,7 +123,7 @@ class Generation(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """What the object HEAD says: the last generation and who may commit the next."""
+    """The content of the object HEAD: the last generation, and who may commit the next."""
 
     generation: Generation
     writer: Writer

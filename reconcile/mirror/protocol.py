@@ -1,4 +1,4 @@
-"""Who may commit, and what HEAD says after a conditional write whose answer left doubt. Pure."""
+"""The commit protocol: who may write HEAD, and the result of a conditional write. Pure."""
 
 from typing import TypeAlias
 
@@ -9,33 +9,33 @@ from reconcile.mirror.model import Completeness, Generation, Head, ManifestRef, 
 
 
 class HeadVersion(Struct, frozen=True):
-    """HEAD as it was read or written; `etag` is what the next conditional write refers to."""
+    """HEAD as it was read or written; `etag` is the condition of the next write."""
 
     head: Head
     etag: str
 
 
 class ClaimRequest(Struct, frozen=True):
-    """A pod that wants to write: its UID, and its name for people."""
+    """A pod that claims the workspace: its UID, and its name for messages."""
 
     uid: str
     name: str
 
 
 class Committed(Struct, frozen=True):
-    """The write is what HEAD says now."""
+    """HEAD is what was written."""
 
     version: HeadVersion
 
 
 class HeadUnchanged(Struct, frozen=True):
-    """HEAD is still what it was before: the write did not arrive, or not yet."""
+    """HEAD is what it was before: the write did not arrive, or not yet."""
 
 
 class Superseded(Struct, frozen=True):
-    """The writer's own epoch stands in HEAD with another generation: a late write of his arrived.
+    """HEAD has the writer's own epoch with another generation: an earlier write arrived late.
 
-    What was attempted is void. The writer may begin again from what was found.
+    The attempted write is void. The writer may start again from this version.
     """
 
     version: HeadVersion
@@ -52,22 +52,22 @@ HeadWriteObservation: TypeAlias = HeadWriteResult | HeadUnchanged
 
 
 def is_same_writer(one: Writer, other: Writer) -> bool:
-    """Tell whether two writers are one: a pod in one epoch; the name is for people alone."""
+    """Say whether two writers are the same: a pod in one epoch; the name does not count."""
     return (one.uid, one.epoch) == (other.uid, other.epoch)
 
 
 def classify_head_write(
     attempted: Head, before: HeadVersion | None, after: HeadVersion | None
 ) -> HeadWriteObservation:
-    """Say what became of a write, from HEAD as it was before and as it is read afterwards.
+    """Return the result of a write, from HEAD before the write and HEAD read afterwards.
 
-    The order matters: a write that landed is ours even where it looks like something else, and
-    only what is exactly the old HEAD, by its ETag, may be written over once more.
+    The order of the checks matters: a write that arrived is ours even where it looks like another
+    case, and only exactly the old HEAD, by its ETag, may be overwritten by a second attempt.
 
     Args:
         attempted: What was sent.
-        before: What the write was conditional on; None if on there being no HEAD.
-        after: What is there now; None only where `before` is None too.
+        before: The condition of the write; None for a write that must create HEAD.
+        after: HEAD as it is now; None only where `before` is None too.
     """
     if after is None:
         return HeadUnchanged()
@@ -83,13 +83,12 @@ def classify_head_write(
 def build_claimed_head(current: HeadVersion | None, request: ClaimRequest, time: int) -> Head:
     """Return the HEAD by which a pod takes a workspace over: same generation, next epoch.
 
-    The epoch grows even where the pod is the same: a process of it that died may have a write on
-    its way.
+    The epoch increases even for the same pod: a write of an earlier process of it may still arrive.
 
     Args:
         current: HEAD as it is; None for a session that has none yet.
-        request: Who claims.
-        time: Nanoseconds since 1970: the time of generation 0 where there is none yet.
+        request: The pod that claims.
+        time: Nanoseconds since 1970: the time of generation 0 of a new session.
     """
     if current is None:
         return Head(Generation(0, time, ()), Writer(request.uid, 1, request.name))
@@ -105,5 +104,5 @@ def build_successor_head(
 
 
 def next_generation_number(head: Head, attempted: int) -> int:
-    """Return the number of the next generation: greater than any that this writer ever sent."""
+    """Return the number of the next generation: greater than any that this writer has sent."""
     return max(head.generation.number, attempted) + 1

@@ -1,7 +1,4 @@
-"""Bytes a second as people write them.
-
-Lengths of time as people write them.
-"""
+"""Parses durations and bandwidths of options."""
 
 import math
 import re
@@ -17,12 +14,12 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `90s`, `15m`, `24h` or `7d` are.
 
     Raises:
-        SettingsError: It is not written like that.
+        SettingsError: It has another format.
     """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise SettingsError(f"{text!r} is no length of time: write 90s, 15m, 24h or 7d")
-    return float(int(found[1]) * _DURATION_UNITS[found[2]])
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise SettingsError(f"{text!r} is not a duration: write 90s, 15m, 24h or 7d")
+    return float(int(match[1]) * _DURATION_UNITS[match[2]])
 
 
 _SIZE_UNITS: Final = {"k": 10**3, "Ki": 2**10, "M": 10**6, "Mi": 2**20, "G": 10**9, "Gi": 2**30}
@@ -30,19 +27,19 @@ _RATE: Final = re.compile(r"([1-9][0-9]{2,8})(k|Ki)B?|([1-9][0-9]{0,5})(M|Mi|G|G
 
 
 def parse_bandwidth(text: str) -> float:
-    """Return the bytes a second that `500KiB`, `20MiB` or `1GB` are; infinitely many for nothing.
+    """Return the bytes per second that `500KiB`, `20MiB` or `1GB` are; infinite for an empty text.
 
-    Less than 100 kB is refused: no workspace would be restored in any reasonable time.
+    Less than 100 kB is refused: a restore would take unreasonably long.
 
     Raises:
-        SettingsError: It is not written like that, or is too little.
+        SettingsError: It has another format, or is too small.
     """
     if not text:
         return math.inf
-    found = _RATE.fullmatch(text)
-    if found is None:
+    match = _RATE.fullmatch(text)
+    if match is None:
         raise SettingsError(
-            f"{text!r} is no bandwidth: write bytes a second, at least 100kB, such as 20MiB"
+            f"{text!r} is not a bandwidth: write bytes per second, at least 100kB, such as 20MiB"
         )
-    count, unit = found[1] or found[3], found[2] or found[4]
+    count, unit = match[1] or match[3], match[2] or match[4]
     return float(int(count) * _SIZE_UNITS[unit])

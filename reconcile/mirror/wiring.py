@@ -1,14 +1,10 @@
-"""Puts the parts of the mirror together, from settings to a running process.
-
-What a command on a bucket needs: its store, threads, and a clock.
-"""
+"""Builds what the mirror's commands need from their settings: the store, threads, and a clock."""
 
 import threading
 import uuid
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -16,15 +12,25 @@ from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import MirrorError, SettingsError
 from reconcile.mirror.local_state import StateDirectory
-from reconcile.mirror.store.port import Store
+from reconcile.mirror.store.port import (
+    BytesLike,
+    ListedObject,
+    ObjectAbsent,
+    ObjectData,
+    Sink,
+    Store,
+)
 from reconcile.mirror.units import parse_bandwidth
 from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger, Logger
 
+if TYPE_CHECKING:
+    from reconcile.mirror.store.retry import RetryEvent
+
 
 class MirrorConfig(Struct, frozen=True):
-    """The two sides, as the command line names them; empty texts are not given."""
+    """The workspace and the store, as the command line names them; an empty text is not set."""
 
     workspace: Path
     state: Path
@@ -42,46 +48,51 @@ class MirrorConfig(Struct, frozen=True):
 
     @property
     def state_directory(self) -> StateDirectory:
-        """The mirror's own notes."""
+        """The mirror's state directory."""
         return StateDirectory(self.state)
 
     def build_excludes(self) -> Excludes:
-        """Return what is left out; SettingsError for a pattern that makes no sense."""
+        """Return what is left out; SettingsError for a malformed pattern."""
         return build_excludes(self.excludes, default=self.default_excludes)
 
 
-class ThrottleHooks(Struct, frozen=True):
-    """When the bandwidth is bounded no more, and who is told how many seconds a request waited."""
-
-    is_unthrottled: Callable[[], bool]
-    on_throttled: Callable[[float], None]
-
-
-def _never_unthrottled() -> bool:
+def _is_always_throttled() -> bool:
     return False
 
 
 def _ignore_wait(_seconds: float) -> None:
-    """Tell nobody."""
+    """Report it to no one."""
 
 
-NO_THROTTLE_HOOKS = ThrottleHooks(_never_unthrottled, _ignore_wait)
+class ThrottleHooks(Struct, frozen=True):
+    """What the bandwidth limit asks and reports.
+
+    Attributes:
+        is_unthrottled: Whether the limit is lifted.
+        on_throttled: Called with the seconds that a request had to wait.
+    """
+
+    is_unthrottled: Callable[[], bool] = _is_always_throttled
+    on_throttled: Callable[[float], None] = _ignore_wait
+
+
+NO_THROTTLE_HOOKS = ThrottleHooks()
 
 
 def build_excludes(patterns: tuple[str, ...], *, default: bool) -> Excludes:
-    """Return what is left out; SettingsError for a pattern that makes no sense."""
+    """Return what is left out; SettingsError for a malformed pattern."""
     return Excludes((*(DEFAULT_EXCLUDES if default else ()), *patterns))
 
 
 class InterruptibleClock(SystemClock):
-    """The time that retries wait; TERM cuts short what waits then, and nothing that comes later."""
+    """The clock of retries: an interrupt ends the current waits, until `resume`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._interrupted = threading.Event()
 
     def interrupt(self) -> None:
-        """Give up what waits for a retry now."""
+        """End all waits for a retry, now and until `resume`."""
         self._interrupted.set()
 
     def resume(self) -> None:
@@ -96,7 +107,7 @@ def normalize_prefix(text: str) -> str:
     """Return a prefix that ends with one slash.
 
     Raises:
-        SettingsError: It is empty, or leads elsewhere.
+        SettingsError: It is empty, or has a part such as `..`.
     """
     parts = [part for part in text.split("/") if part]
     if not parts or any(part in {".", ".."} for part in parts):
@@ -104,67 +115,106 @@ def normalize_prefix(text: str) -> str:
     return "/".join(parts) + "/"
 
 
-def store_opener(
-    config: MirrorConfig,
-    clock: InterruptibleClock,
-    journal: Logger,
-    throttle_hooks: ThrottleHooks = NO_THROTTLE_HOOKS,
-    *,
-    retry_denied: bool = False,
-) -> Callable[[], Store]:
-    """Return what opens the store when it is first needed; importing it is slow.
+class LazyStore:
+    """A session's prefix in the bucket, opened by the first request: the imports are slow."""
 
-    With `retry_denied` what the store refuses is tried again too, as long as what it does not answer.
+    def __init__(
+        self,
+        config: MirrorConfig,
+        clock: InterruptibleClock,
+        logger: Logger,
+        hooks: ThrottleHooks = NO_THROTTLE_HOOKS,
+        *,
+        retry_denied: bool = False,
+    ) -> None:
+        """Check the settings.
 
-    Raises:
-        SettingsError: The prefix or the bandwidth makes no sense.
-    """
-    prefix = normalize_prefix(config.prefix)
-    rate = parse_bandwidth(config.bandwidth)
+        Args:
+            config: Where the store is, and how to use it.
+            clock: For retries and the bandwidth.
+            logger: Gets an event for each retry.
+            hooks: For the bandwidth.
+            retry_denied: Whether refused requests are retried for as long as unanswered ones.
 
-    @cache
-    def opened() -> Store:
+        Raises:
+            SettingsError: The prefix or the bandwidth is malformed.
+        """
+        self._config = config
+        self._clock = clock
+        self._logger = logger
+        self._hooks = hooks
+        self._retry_denied = retry_denied
+        self._prefix = normalize_prefix(config.prefix)
+        self._rate = parse_bandwidth(config.bandwidth)
+        self._lock = threading.Lock()
+        self._opened: Store | None = None
+
+    def open(self) -> Store:
+        """Return the open store; SettingsError where a setting or credential is missing."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._build()
+            return self._opened
+
+    def get(self, key: str) -> ObjectData:
+        return self.open().get(key)
+
+    def get_into(self, key: str, sink: Sink) -> int:
+        return self.open().get_into(key, sink)
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        return self.open().get_range(key, offset, size)
+
+    def put(self, key: str, parts: Sequence[BytesLike], digest: str) -> None:
+        self.open().put(key, parts, digest)
+
+    def put_if(self, key: str, body: bytes, etag: str | ObjectAbsent) -> str:
+        return self.open().put_if(key, body, etag)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
+        return self.open().list(prefix, after)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self.open().delete(keys)
+
+    def _build(self) -> Store:
+        from reconcile.mirror.store import rate_limit
         from reconcile.mirror.store.conditional import SingleWriterStore
-        from reconcile.mirror.store.factory import Mounts, StoreOptions, open_store
-        from reconcile.mirror.store.rate_limit import (
-            RateLimitedStore,
-            RateLimiter,
-            ThrottleAwareClock,
-        )
-        from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
+        from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
         from reconcile.runtime.process import release_large_buffers
 
         release_large_buffers()
+        limiter = rate_limit.RateLimiter(
+            self._rate, self._clock, self._hooks.is_unthrottled, self._hooks.on_throttled
+        )
+        store = RetryingStore(
+            rate_limit.RateLimitedStore(self._connect(), limiter),
+            rate_limit.ThrottleAwareClock(self._clock, limiter),
+            RetryPolicy(self._config.retry_timeout, retry_denied=self._retry_denied),
+            self._log_retry,
+        )
+        return SingleWriterStore(store) if self._config.single_writer else store
 
-        def tell(setback: RetryEvent) -> None:
-            journal.warning(
-                "store request retried",
-                error=str(setback.error),
-                failures=setback.failures,
-                wait=round(setback.delay, 3),
-            )
+    def _connect(self) -> Store:
+        from reconcile.mirror.store.factory import Mounts, StoreOptions, open_store
 
+        config = self._config
         mounts = Mounts(
             config.project_secret, config.shared_secret, config.token_file, config.ca_file
         )
-        plain = open_store(mounts, StoreOptions(prefix, prefix.strip("/")))
-        pace = RateLimiter(rate, clock, throttle_hooks.is_unthrottled, throttle_hooks.on_throttled)
-        patient = ThrottleAwareClock(clock, pace)
-        backoff = RetryPolicy(config.retry_timeout, retry_denied=retry_denied)
-        store = RetryingStore(RateLimitedStore(plain, pace), patient, backoff, tell)
-        return SingleWriterStore(store) if config.single_writer else store
+        return open_store(mounts, StoreOptions(self._prefix, self._prefix.strip("/")))
 
-    lock = threading.Lock()
-
-    def open_once() -> Store:
-        with lock:
-            return opened()
-
-    return open_once
+    def _log_retry(self, event: "RetryEvent") -> None:
+        self._logger.warning(
+            "store request retried",
+            error=str(event.error),
+            failures=event.failures,
+            wait=round(event.delay, 3),
+        )
 
 
 class ConditionalWriteCheck:
-    """Tries conditional writes beside what else is done, so that it costs no time."""
+    """Tests conditional writes in a thread, so that the test costs no time."""
 
     def __init__(self, store: Store, *, single_writer: bool) -> None:
         self._store = store
@@ -186,7 +236,7 @@ class ConditionalWriteCheck:
             self._error = error
 
     def require(self) -> None:
-        """Wait for the verdict; StoreError if the store cannot be trusted or asked."""
+        """Wait for the result; StoreError if conditional writes fail or cannot be tested."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -201,8 +251,12 @@ class OpenStore(Struct, frozen=True):
 
 
 def open_bucket(options: dict[str, Any]) -> OpenStore:
-    """Open the store that command-line options name; SettingsError if they make no sense."""
+    """Open the store that command-line options name; SettingsError if one is malformed."""
     clock = InterruptibleClock()
-    where = MirrorConfig(workspace=Path(), state=Path(), **options)
-    store = store_opener(where, clock, JsonLogger(clock.time_ns))()
-    return OpenStore(store, WorkerPool(where.transfers, "bucket"), clock)
+    config = MirrorConfig(workspace=Path(), state=Path(), **options)
+    store = LazyStore(config, clock, JsonLogger(clock.time_ns)).open()
+    return OpenStore(store, WorkerPool(config.transfers, "bucket"), clock)
+
+
+if TYPE_CHECKING:
+    _conforms: type[Store] = LazyStore

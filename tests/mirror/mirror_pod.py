@@ -49,7 +49,7 @@ class MirrorPod:
     def syncer(self):
         writer = require_hydrate_marker(self.state, self.root).writer
         workspace = Workspace(self.root, self.excludes, self.state, writer)
-        return Syncer(workspace, lambda: self.store, WorkerPool(2, "upload"), self.clock)
+        return Syncer(workspace, self.store, WorkerPool(2, "upload"), self.clock)
 
     def pass_options(
         self, *, final=False, ends=math.inf, asked=lambda: False, thrift=DEFAULT_REPACK_POLICY

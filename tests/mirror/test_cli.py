@@ -103,7 +103,7 @@ def test_each_end_has_its_exit_code(outcome, code):
         (("sync", "--exclude=a\nb"), MirrorExitCode.SETTINGS),
     ],
 )
-def test_what_makes_no_sense_is_said_without_a_traceback(arguments, code, capsys, tmp_path):
+def test_malformed_values_are_reported_without_a_traceback(arguments, code, capsys, tmp_path):
     given = [*arguments, f"--state={tmp_path}"] if arguments[0] != "status" else list(arguments)
     ended = _run(*given, RECONCILE_MIRROR_WORKSPACE=str(tmp_path))
     if "--exclude=a\nb" in arguments:
@@ -143,7 +143,8 @@ def test_a_pass_loads_neither_the_cluster_client_nor_what_it_does_not_need(tmp_p
         "import sys\n"
         "from reconcile.mirror.cli.main import run_mirror_cli\n"
         "from reconcile.runtime.settings import ProcessSettings\n"
-        f"run_mirror_cli(['sync', '--once', '--prefix=a/b', '--state={tmp_path}', '--workspace={tmp_path}'],"
+        "run_mirror_cli(['sync', '--once', '--prefix=a/b',"
+        f" '--state={tmp_path}', '--workspace={tmp_path}'],"
         " ProcessSettings(no_color=True, environ={}))\n"
         "print([n for n in ('pykube', 'minio', 'prometheus_client', 'jinja2', 'requests')"
         " if n in sys.modules])\n"

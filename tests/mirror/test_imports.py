@@ -1,4 +1,4 @@
-"""What the program imports: starting must be quick, and a pass with nothing to do quicker still."""
+"""What the program imports: it must start quickly, most of all for a pass without changes."""
 
 import subprocess
 import sys
@@ -22,8 +22,8 @@ STORE = {"minio", "urllib3", "certifi", "prometheus_client"}
 def modules_after(*arguments):
     """Run the program in a fresh interpreter; return its exit code and what was imported."""
     command = [sys.executable, "-c", RUN, *arguments]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    code, *names = told.stdout.splitlines()[-1].split()
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    code, *names = completed.stdout.splitlines()[-1].split()
     return code, set(names)
 
 
@@ -54,23 +54,23 @@ def test_help_imports_neither_the_cluster_nor_the_store(command):
     assert not names & (CLUSTER | STORE)
 
 
-def test_whatever_a_sync_needs_has_nothing_of_the_cluster():
+def test_sync_and_hydrate_import_nothing_of_the_cluster():
     _, names = modules_after("sync", "--once", "--workspace=/nowhere", "--prefix=ns/session")
     everything = (
         "import reconcile.mirror.sidecar.sync, reconcile.mirror.sidecar.hydrate, "
         "reconcile.mirror.store.factory, sys"
     )
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", f"{everything}; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert not (names | set(told.stdout.split())) & CLUSTER
+    assert not (names | set(completed.stdout.split())) & CLUSTER
 
 
-def test_a_pass_with_nothing_to_do_asks_and_imports_nothing_of_the_store(committed):
+def test_a_pass_without_changes_imports_nothing_of_the_store(committed):
     code, names = modules_after(*committed)
     assert code == "0"
     assert "reconcile.mirror.backup.syncer" in names

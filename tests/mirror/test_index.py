@@ -1,4 +1,4 @@
-"""What was seen is known again, and nothing else is taken for it."""
+"""An index matches exactly the scan that it was built from."""
 
 from array import array
 from typing import Any
@@ -31,7 +31,7 @@ def state(tmp_path):
 
 
 @given(WALKS)
-def test_a_walk_is_known_again_after_it_was_kept(tmp_path_factory, seen):
+def test_a_saved_index_matches_the_same_scan(tmp_path_factory, seen):
     state = StateDirectory(tmp_path_factory.mktemp("state"))
     save_index(state, build_index("", seen))
     index = load_index(state)
@@ -42,7 +42,7 @@ def test_a_walk_is_known_again_after_it_was_kept(tmp_path_factory, seen):
 @pytest.mark.parametrize(
     "field", ["path", "mode", "size", "mtime", "ctime", "inode", "device", "links"]
 )
-def test_each_thing_that_differs_is_a_change(field):
+def test_a_difference_in_any_field_is_a_change(field):
     index = build_index("", [ONE])
     changed: dict[str, Any] = {field: "b" if field == "path" else 99}
     other = replace(ONE, **changed)
@@ -50,14 +50,14 @@ def test_each_thing_that_differs_is_a_change(field):
     assert list(index.unchanged_flags([other])) == [0]
 
 
-def test_what_is_unsettled_is_never_as_it_was():
+def test_an_uncommitted_entry_is_never_unchanged():
     other = replace(ONE, path="b")
     index = build_index("", [ONE, other], uncommitted=[1])
     assert not index.matches([ONE, other])
     assert list(index.unchanged_flags([ONE, other])) == [1, 0]
 
 
-def test_new_and_gone_entries_do_not_disturb_the_others():
+def test_new_and_deleted_entries_do_not_affect_the_others():
     walk = [replace(ONE, path=name) for name in "abcde"]
     index = build_index("", [walk[0], walk[2], walk[4]])
     assert list(index.unchanged_flags(walk)) == [1, 0, 1, 0, 1]
@@ -65,13 +65,13 @@ def test_new_and_gone_entries_do_not_disturb_the_others():
 
 
 @pytest.mark.parametrize("keep", [0, 10, 30, -1])
-def test_an_index_that_was_cut_off_is_forgotten(state, keep):
+def test_a_truncated_index_is_ignored(state, keep):
     save_index(state, build_index("f" * 64, [ONE]))
     state.write(state.index_path, state.read(state.index_path)[:keep])
     assert load_index(state) is None
 
 
-def test_no_index_is_no_error(state):
+def test_a_missing_index_is_not_an_error(state):
     assert load_index(state) is None
 
 

@@ -1,4 +1,4 @@
-"""What an answer in doubt means, and what a claim and a commit make of it."""
+"""The result of a HEAD write whose answer is lost, for claims and commits."""
 
 import pytest
 
@@ -50,18 +50,18 @@ def world():
     return store, script, FakeClock()
 
 
-def test_what_was_written_is_found_as_ones_own():
+def test_ones_own_write_is_recognised():
     attempted = _head(2)
     found = HeadVersion(attempted, "new")
     assert classify_head_write(attempted, HeadVersion(_head(1), "old"), found) == Committed(found)
 
 
-def test_the_old_head_with_the_old_etag_may_be_written_over():
+def test_the_old_head_with_the_old_etag_may_be_overwritten():
     before = HeadVersion(_head(1), "old")
     assert classify_head_write(_head(2), before, before) == HeadUnchanged()
 
 
-def test_no_head_at_all_is_no_change_for_a_first_claim():
+def test_a_missing_head_is_unchanged_for_a_first_claim():
     assert classify_head_write(_head(0), None, None) == HeadUnchanged()
 
 
@@ -91,12 +91,12 @@ def test_the_first_claim_makes_generation_0():
     )
 
 
-def test_a_number_is_never_given_twice_even_after_a_commit_in_doubt():
+def test_a_number_is_never_used_twice_even_after_a_commit_in_doubt():
     assert next_generation_number(_head(3), 0) == 4
     assert next_generation_number(_head(3), 4) == 5
 
 
-def test_a_successor_says_what_it_lacks_and_who_wrote_it():
+def test_a_successor_head_has_its_completeness_and_writer():
     head = build_successor_head(_head(1), (_ref(1), _ref(2)), 9, Partial(3, 4))
     assert head.generation == Generation(2, 9, (_ref(1), _ref(2)), Partial(3, 4))
     assert head.writer == _head(1).writer
@@ -141,7 +141,7 @@ def test_a_claim_takes_over_what_was_committed_in_between(world):
     assert landed.head.writer.uid == "uid-2"
 
 
-def test_a_claim_gives_up_where_others_never_rest(world):
+def test_a_claim_gives_up_where_others_claim_all_the_time(world):
     store, script, clock = world
     claim(store, ONE, clock)
     script.always_before("put_if", lambda: claim(MemoryStore(store.bucket), ONE, clock))
@@ -197,7 +197,7 @@ def test_a_commit_finds_its_own_late_predecessor(world):
     assert moved.version == read_head(store)
 
 
-def test_a_commit_to_a_head_that_was_deleted_does_not_make_it_anew(world):
+def test_a_commit_does_not_recreate_a_deleted_head(world):
     store, _, clock = world
     found = claim(store, ONE, clock)
     store.delete([HEAD])
@@ -206,7 +206,7 @@ def test_a_commit_to_a_head_that_was_deleted_does_not_make_it_anew(world):
     assert read_head(store) is None
 
 
-def test_a_store_that_refuses_what_is_unchanged_is_called_by_its_name(world):
+def test_a_refusal_although_head_is_unchanged_is_reported_as_such(world):
     store, script, clock = world
     found = claim(store, ONE, clock)
     script.refuse("put_if", times=2)
@@ -214,7 +214,7 @@ def test_a_store_that_refuses_what_is_unchanged_is_called_by_its_name(world):
         commit(store, _next(found), found)
 
 
-def test_an_exchange_sends_no_third_time(world):
+def test_a_head_write_is_sent_at_most_twice(world):
     store, script, clock = world
     found = claim(store, ONE, clock)
     script.lose_before("put_if", times=3)

@@ -1,4 +1,4 @@
-"""A workspace comes back by what docs/format.md says, with tar, jq and curl alone."""
+"""A workspace is recovered as docs/format.md describes, with only tar, jq and curl."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ KEYS = configuration("us-east-1", "key", "secret")
 
 @pytest.mark.parametrize("conf", [KEYS, ""], ids=["with keys", "without keys"])
 @pytest.mark.parametrize("make", [example, odd_workspace, empty_workspace])
-def test_a_workspace_comes_back_with_tar_jq_and_curl_alone(make, conf, tmp_path):
+def test_a_workspace_is_recovered_with_only_tar_jq_and_curl(make, conf, tmp_path):
     shop = make()
     with serving(shop.objects) as base:
         done = recover(tmp_path, base, conf)

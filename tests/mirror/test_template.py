@@ -1,4 +1,4 @@
-"""The pod's template and the mirror's command line use the same names, unseen by each other."""
+"""The pod's template and the mirror's command line use the same names."""
 
 import click
 import pytest
@@ -35,7 +35,7 @@ def test_each_value_that_the_pod_sets_is_one_that_the_command_takes(shape):
                 option.type_cast_value(click.Context(command), value)
 
 
-def test_the_pod_runs_only_commands_that_there_are():
+def test_the_pod_runs_only_existing_commands():
     native = mirrors(SHARED, "native")["sync"]
     hook = native["lifecycle"]["preStop"]["exec"]["command"]
     assert hook[0] == "reconcile-mirror"
@@ -49,7 +49,7 @@ def test_the_pod_runs_only_commands_that_there_are():
         st.text(min_size=1, max_size=6),
     )
 )
-def test_a_session_file_takes_the_bandwidths_that_the_mirror_takes(text):
+def test_a_session_file_accepts_the_bandwidths_that_the_mirror_accepts(text):
     try:
         parse_bandwidth(text)
     except SettingsError:

@@ -1,1 +1,1 @@
-"""How the code is divided: sizes, cycles, and how many files one run has to pass through."""
+"""Rules for the structure of the code, and figures about it."""

@@ -1,1 +1,1 @@
-"""New."""
+"""From a workspace to a committed generation: read, upload, build the tree, repack, commit."""

@@ -1,11 +1,7 @@
-"""One look at a workspace: walk it, read what changed, send it, and say what the next tree is.
-
-Reads what may have changed in a workspace and hands its bytes to the uploads.
-"""
+"""Archives a scanned workspace: reads what changed, uploads it, and builds the next tree."""
 
 import stat
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,8 +15,6 @@ from reconcile.mirror.model import SnapshotTree
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
 from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
-from reconcile.mirror.workspace.excludes import Excludes
-from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
 from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
 from reconcile.mirror.workspace.reader import (
     FileChanged,
@@ -35,22 +29,25 @@ from reconcile.mirror.workspace.reader import (
 )
 from reconcile.mirror.workspace.sqlite import (
     JOURNAL,
-    SHARED_MEMORY,
     WAL,
     Database,
     find_databases,
-    find_shared_memory,
     read_database,
 )
-from reconcile.mirror.workspace.survey import select_storable
-from reconcile.mirror.workspace.walk import FileStat, SkippedEntries, WalkCancelledError
+from reconcile.mirror.workspace.survey import Scan
+from reconcile.mirror.workspace.walk import FileStat
 
 
 class ReadFiles(Struct):
-    """What was read, by path; what is missing here keeps the version that it had.
+    """What was read, by path. A path that is missing here keeps its previous version.
 
-    `file_stats` has what is to be taken for the walk's own: it was looked at again while it was read.
-    `changing` changed while they were read, `unreadable` could not be; `size` is what was read.
+    Attributes:
+        blobs: The blobs of files.
+        link_targets: The targets of symbolic links.
+        file_stats: Newer stats of databases, which replace those of the scan.
+        changing: How many entries changed while they were read.
+        unreadable: How many entries could not be read.
+        size: Bytes that were read.
     """
 
     blobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -61,12 +58,12 @@ class ReadFiles(Struct):
     size: int = 0
 
     def release_contents(self) -> None:
-        """Let go of all but the counts, once the tree is built."""
+        """Free all but the counts, once the tree is built."""
         self.blobs, self.link_targets = {}, {}
 
 
 class FileArchiver:
-    """Reads one entry after the other; not for several threads at once."""
+    """Reads one entry after the other, for one thread."""
 
     def __init__(
         self, directories: DirectoryHandles, uploader: Uploader, deadline: Deadline
@@ -86,7 +83,12 @@ class FileArchiver:
             self.result.unreadable += 1
 
     def archive_file(self, file_stat: FileStat) -> None:
-        """Read a file; OverError at the limit, StoreError where an upload has failed."""
+        """Read a file.
+
+        Raises:
+            DeadlineExceededError: The deadline came.
+            StoreError: An earlier upload has failed.
+        """
         if not file_stat.size:
             self.result.blobs[file_stat.path] = ()
         elif file_stat.size > MAX_PACKED_FILE:
@@ -144,25 +146,17 @@ class FileArchiver:
 
 
 HIDDEN_ENTRIES_FACTOR: Final = 1.5
-"""How many times its limit a tree may have, with what is there but cannot be seen this time."""
-
-
-class Scan(Struct, frozen=True):
-    """What a walk has seen; `newest_write` is the time of the last write, 0 if there is nothing.
-
-    `weight_limit` is how much its entries might have weighed.
-    """
-
-    file_stats: list[FileStat]
-    skipped: SkippedEntries
-    newest_write: int
-    weight_limit: int
+"""A tree may exceed the limit so many times by entries that cannot be seen this time."""
 
 
 class ArchiveResult(Struct, frozen=True):
-    """A tree whose bytes are all stored, and what it could not take; not committed yet.
+    """A tree whose bytes are all stored, but which is not committed yet.
 
-    `file_stats` is the walk, but for what was looked at again while it was read.
+    Attributes:
+        file_stats: The scan, with newer stats for databases.
+        tree_result: The tree, and what it lacks.
+        read_files: Counts of what was read.
+        is_truncated: Whether the deadline came before everything was read.
     """
 
     file_stats: list[FileStat]
@@ -174,8 +168,11 @@ class ArchiveResult(Struct, frozen=True):
 class PassOptions(Struct, frozen=True):
     """How far a pass may go.
 
-    A pass that is `is_final` ends at its limit with what it has, newest files first; any other is
-    given up there. `repack_policy` says what is packed anew beside a commit.
+    Attributes:
+        deadline: When the pass ends.
+        is_final: Whether it then stores the part that it has, newest files first; any other pass
+            is given up.
+        repack_policy: What is repacked along with a commit.
     """
 
     deadline: Deadline
@@ -183,44 +180,25 @@ class PassOptions(Struct, frozen=True):
     repack_policy: RepackPolicy = DEFAULT_REPACK_POLICY
 
 
-def scan_workspace(root: Path, excludes: Excludes, bounds: WalkLimits, deadline: Deadline) -> Scan:
-    """Walk the workspace.
-
-    Raises:
-        OverError: The limit was reached.
-        WorkspaceError: The workspace itself cannot be read.
-    """
-    try:
-        seen, skipped = walk_within(root, excludes, bounds, deadline.expired)
-    except WalkCancelledError:
-        raise DeadlineExceededError from None
-    if any(one.path.endswith(SHARED_MEMORY) for one in seen):
-        hidden = find_shared_memory(seen)
-        seen = [one for one in seen if one.path not in hidden]
-    seen = select_storable(seen, skipped)
-    newest = max((max(one.mtime, one.ctime) for one in seen), default=0)
-    return Scan(seen, skipped, newest, bounds.max_weight)
-
-
 ArchiveTask: TypeAlias = FileStat | Database
 
 
 def _build_tasks(file_stats: Sequence[FileStat], todo: Sequence[FileStat]) -> list[ArchiveTask]:
-    """Put databases that are in use first, each with its log as one task."""
-    if not any(one.path.endswith((WAL, JOURNAL)) for one in file_stats):
+    """Put databases in use first, each with its log as one task."""
+    if not any(file_stat.path.endswith((WAL, JOURNAL)) for file_stat in file_stats):
         return list(todo)
-    changed = {one.path for one in todo}
-    pairs = [
-        pair
-        for pair in find_databases(file_stats)
-        if pair.main.path in changed or pair.log.path in changed
+    changed = {file_stat.path for file_stat in todo}
+    databases = [
+        database
+        for database in find_databases(file_stats)
+        if database.main.path in changed or database.log.path in changed
     ]
-    together = {path for pair in pairs for path in (pair.main.path, pair.log.path)}
-    return [*pairs, *(one for one in todo if one.path not in together)]
+    paths = {path for database in databases for path in (database.main.path, database.log.path)}
+    return [*databases, *(file_stat for file_stat in todo if file_stat.path not in paths)]
 
 
 class Archiver:
-    """Turns a survey into a tree that is stored."""
+    """Turns a scan into a tree that is stored."""
 
     def __init__(
         self, root: Path, previous_tree: SnapshotTree, index: Index | None, uploader: Uploader
@@ -231,42 +209,44 @@ class Archiver:
         self._uploader = uploader
 
     def run(self, scan: Scan, options: PassOptions) -> ArchiveResult:
-        """Read and send what changed.
+        """Read and upload what changed.
 
         Raises:
-            OverError: The limit of a pass that is not final was reached.
-            StoreError: Something could not be stored.
+            DeadlineExceededError: The deadline of a pass that is not final came.
+            StoreError: An object could not be stored.
         """
-        seen = scan.file_stats
-        unchanged = self._index.unchanged_flags(seen) if self._index else bytearray(len(seen))
-        todo = list(self._select_files_to_read(seen, unchanged))
+        stats = scan.file_stats
+        unchanged = self._index.unchanged_flags(stats) if self._index else bytearray(len(stats))
+        todo = list(self._select_files_to_read(stats, unchanged))
         if options.is_final:
-            todo.sort(key=lambda one: max(one.mtime, one.ctime), reverse=True)
-        gathered, cut = self._read_files(_build_tasks(seen, todo), options)
-        self._drop_dangling_git_files(seen, todo, gathered)
-        seen = (
-            [gathered.file_stats.get(one.path, one) for one in seen]
-            if gathered.file_stats
-            else seen
+            todo.sort(key=lambda file_stat: max(file_stat.mtime, file_stat.ctime), reverse=True)
+        read, is_truncated = self._read_files(_build_tasks(stats, todo), options)
+        self._drop_dangling_git_files(stats, todo, read)
+        if read.file_stats:
+            stats = [read.file_stats.get(file_stat.path, file_stat) for file_stat in stats]
+        max_entries = HIDDEN_ENTRIES_FACTOR * scan.weight_limit
+        tree_input = TreeInput(
+            stats, unchanged, read.blobs, read.link_targets, scan.skipped.unknown, max_entries
         )
-        unknown = scan.skipped.unknown
-        most = HIDDEN_ENTRIES_FACTOR * scan.weight_limit
-        sight = TreeInput(seen, unchanged, gathered.blobs, gathered.link_targets, unknown, most)
-        built = build_tree(
-            self._previous_tree, sight, self._uploader.find_place, self._uploader.packs
+        result = build_tree(
+            self._previous_tree, tree_input, self._uploader.find_place, self._uploader.packs
         )
-        gathered.release_contents()
-        return ArchiveResult(seen, built, gathered, cut)
+        read.release_contents()
+        return ArchiveResult(stats, result, read, is_truncated)
 
     def _drop_dangling_git_files(
         self, file_stats: Sequence[FileStat], todo: Sequence[FileStat], read_files: ReadFiles
     ) -> None:
-        """Let go of what names objects of git that could not be taken."""
-        missing = [one.path for one in todo if not self._is_stored(one.path, read_files)]
+        """Drop files that refer to git objects which could not be read."""
+        missing = [
+            file_stat.path for file_stat in todo if not self._is_stored(file_stat.path, read_files)
+        ]
         if not missing:
             return
-        repositories = find_git_directories({one.path for one in file_stats})
-        for path in find_paths_to_hold_back([one.path for one in todo], missing, repositories):
+        repositories = find_git_directories({file_stat.path for file_stat in file_stats})
+        for path in find_paths_to_hold_back(
+            [file_stat.path for file_stat in todo], missing, repositories
+        ):
             read_files.blobs.pop(path, None)
             read_files.link_targets.pop(path, None)
 
@@ -280,53 +260,61 @@ class Archiver:
         self, file_stats: Sequence[FileStat], unchanged: bytearray
     ) -> Iterable[FileStat]:
         inodes: set[tuple[int, int]] = set()
-        for position, one in enumerate(file_stats):
-            if stat.S_ISDIR(one.mode) or (
-                unchanged[position] and one.path in self._previous_tree.entries
+        for position, file_stat in enumerate(file_stats):
+            if stat.S_ISDIR(file_stat.mode) or (
+                unchanged[position] and file_stat.path in self._previous_tree.entries
             ):
                 continue
-            if one.links > 1 and stat.S_ISREG(one.mode):
-                inode = (one.device, one.inode)
+            if file_stat.links > 1 and stat.S_ISREG(file_stat.mode):
+                inode = (file_stat.device, file_stat.inode)
                 if inode in inodes:
                     continue
                 inodes.add(inode)
-            yield one
+            yield file_stat
 
     def _read_files(
         self, todo: Iterable[ArchiveTask], options: PassOptions
     ) -> tuple[ReadFiles, bool]:
+        truncation = _Truncation(is_allowed=options.is_final)
         with DirectoryHandles(self._root) as directories:
-            gatherer = FileArchiver(directories, self._uploader, options.deadline)
-            cut = self._run_until_deadline(
-                lambda: self._archive_all(gatherer, todo, options.deadline), options
-            )
-            cut = (
-                self._run_until_deadline(lambda: self._upload_rest(options.deadline), options)
-                or cut
-            )
-        return gatherer.result, cut
+            file_archiver = FileArchiver(directories, self._uploader, options.deadline)
+            with truncation:
+                self._archive_all(file_archiver, todo, options.deadline)
+            with truncation:
+                self._upload_rest(options.deadline)
+        return file_archiver.result, truncation.has_happened
 
     def _archive_all(
         self, file_archiver: FileArchiver, todo: Iterable[ArchiveTask], deadline: Deadline
     ) -> None:
-        for one in todo:
+        for task in todo:
             deadline.check()
-            if isinstance(one, Database):
-                file_archiver.archive_database(one)
-            elif stat.S_ISLNK(one.mode):
-                file_archiver.archive_link(one)
+            if isinstance(task, Database):
+                file_archiver.archive_database(task)
+            elif stat.S_ISLNK(task.mode):
+                file_archiver.archive_link(task)
             else:
-                file_archiver.archive_file(one)
+                file_archiver.archive_file(task)
 
     def _upload_rest(self, deadline: Deadline) -> None:
         self._uploader.close_pack(deadline)
         self._uploader.drain(deadline)
 
-    def _run_until_deadline(self, work: Callable[[], None], options: PassOptions) -> bool:
-        if not options.is_final:
-            work()
+
+class _Truncation:
+    """A block that a deadline may end early, if the pass is allowed to store only a part."""
+
+    def __init__(self, *, is_allowed: bool) -> None:
+        self._is_allowed = is_allowed
+        self.has_happened = False
+
+    def __enter__(self) -> None:
+        """Enter the block."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: object, _traceback: object
+    ) -> bool:
+        if not self._is_allowed or kind is None or not issubclass(kind, DeadlineExceededError):
             return False
-        with suppress(DeadlineExceededError):
-            work()
-            return False
+        self.has_happened = True
         return True

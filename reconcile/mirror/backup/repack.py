@@ -1,10 +1,10 @@
-"""Packs the blobs of many small or sparse packs anew, before a new base names where they lie.
+"""Repacks the blobs of small or sparse packs, before a new base names where they are stored.
 
-It is work that can wait: whatever hinders it, the tree that comes out holds the same bytes as the
-one that went in, and each new place in it is stored.
+This work can wait. Whatever prevents it, the resulting tree has the same bytes as the original one,
+and every new place in it is stored.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -21,20 +21,20 @@ from reconcile.mirror.snapshot.repack import BlobMove, apply_blob_moves, plan_bl
 from reconcile.mirror.store.port import Store
 
 MIN_TIME_LEFT: Final = 60.0
-"""Seconds that a pass must have left: who is about to end commits first."""
+"""Seconds that a pass must have left: a pod that is about to end commits first."""
 
 REPACK_TIME_LIMIT: Final = 30.0
-"""Seconds after which the commit does not wait for more: the next base goes on."""
+"""Seconds after which the commit no longer waits; the next base continues."""
 
 
 class RepackResult(Struct, frozen=True):
     """The tree with its blobs in their new places.
 
     Attributes:
-        tree: The same entries but for their places.
-        removed_packs: How many packs it needs no more.
+        tree: The same entries; only places differ.
+        removed_packs: How many packs the tree no longer needs.
         sent_bytes: Bytes of new packs that were stored.
-        problem: What could not be read or stored, empty if nothing; it is as it was.
+        problem: Why blobs stay in their old places, empty where no read or write failed.
     """
 
     tree: SnapshotTree
@@ -43,23 +43,23 @@ class RepackResult(Struct, frozen=True):
     problem: str = ""
 
 
-def repack(store: Callable[[], Store], tree: SnapshotTree, options: PassOptions) -> RepackResult:
-    """Pack anew what is worth it, as far as the effort goes; never raises a MirrorError."""
+def repack(store: Store, tree: SnapshotTree, options: PassOptions) -> RepackResult:
+    """Repack what is worth it, as far as the options allow; never raises a MirrorError."""
     if options.is_final or options.deadline.earlier_by(MIN_TIME_LEFT).expired():
         return RepackResult(tree)
     todo = plan_blob_moves(tree, options.repack_policy)
     if not todo:
         return RepackResult(tree)
-    repacker = _Repacker(store(), next_pack_number(tree))
+    repacker = _Repacker(store, next_pack_number(tree))
     problem = repacker.run(todo, options.deadline)
-    after = apply_blob_moves(tree, repacker.places, repacker.packs)
-    left = {move.pack for move in todo if move.digest not in repacker.places}
+    repacked = apply_blob_moves(tree, repacker.places, repacker.packs)
+    kept = {move.pack for move in todo if move.digest not in repacker.places}
     sent = sum(pack.size for pack in repacker.packs)
-    return RepackResult(after, len({move.pack for move in todo} - left), sent, problem)
+    return RepackResult(repacked, len({move.pack for move in todo} - kept), sent, problem)
 
 
 class _Repacker:
-    """Reads packs one by one, and keeps two of them in memory at most: one that is read, one new.
+    """Reads packs one by one, with at most two of them in memory: an old one and a new one.
 
     `places` and `packs` are what is stored already.
     """
@@ -71,7 +71,7 @@ class _Repacker:
         self.packs: list[Pack] = []
 
     def run(self, todo: Sequence[BlobMove], deadline: Deadline) -> str:
-        """Move as much as there is time for; returns what went wrong."""
+        """Move as much as there is time for; returns what failed, empty if nothing."""
         try:
             return self._repack_all(todo, deadline)
         except DeadlineExceededError:
@@ -81,10 +81,10 @@ class _Repacker:
 
     def _repack_all(self, todo: Sequence[BlobMove], deadline: Deadline) -> str:
         problem = ""
-        spell = deadline.within(REPACK_TIME_LIMIT)
+        limit = deadline.within(REPACK_TIME_LIMIT)
         for pack, members in groupby(todo, key=lambda move: move.pack):
             deadline.check()
-            if spell.expired():
+            if limit.expired():
                 break
             try:
                 self._move_members(pack, members)
@@ -95,7 +95,7 @@ class _Repacker:
         return problem
 
     def _move_members(self, pack: Pack, members: Iterable[BlobMove]) -> None:
-        """Take over members of one pack, each checked by its digest."""
+        """Copy members of one pack, each checked by its digest."""
         data = self._store.get(pack_key(pack.digest)).body
         for move in members:
             if move.digest not in self.places:

@@ -1,7 +1,4 @@
-"""The next tree out of what was seen, what was read, and the tree before it. Pure.
-
-Which paths lie below others, told in one go over many of them.
-"""
+"""Builds the next tree from a scan, what was read, and the previous tree. Pure."""
 
 import math
 import stat
@@ -26,10 +23,10 @@ from reconcile.mirror.workspace.walk import FileStat
 
 
 class DescendantFilter:
-    """Says of paths whether they are below one of `roots`.
+    """Says whether a path is below one of `roots`.
 
-    They must be asked for in their order, so that directories come before what is in them: then
-    each costs one look, however many roots there are.
+    Paths must be tested in their order, so that directories come before what is in them: then each
+    test is one look-up, for any number of roots.
     """
 
     def __init__(self, roots: Iterable[str]) -> None:
@@ -43,22 +40,23 @@ class DescendantFilter:
 
 
 PlaceLookup: TypeAlias = Callable[[Sequence[str]], BlobLocation | None]
-"""Says where the blobs of one file are stored; None where they are not."""
+"""Returns where the blobs of one file are stored; None where they are not."""
 
 _READ_AND_SEARCH = 0o500
 
 
 class TreeInput(Struct, frozen=True):
-    """A walk, and what is known of it.
+    """A scan, and what was read of it.
 
     Attributes:
         file_stats: All entries in the order of paths.
-        unchanged: For each a 1 if it is what the tree before has.
+        unchanged: For each a 1 if it equals the entry of the previous tree.
         blobs: Of files that were read.
         link_targets: Of symbolic links that were read.
-        unreadable_paths: Paths at and below which the walk could learn nothing. What it lacks elsewhere is
-            deleted.
-        max_entries: How many entries the next tree has at most; what is seen has all of them.
+        unreadable_paths: Paths at and below which the walk could read nothing. An entry that is
+            missing elsewhere was deleted.
+        max_entries: How many entries the next tree may have when entries are kept that the scan
+            did not see.
     """
 
     file_stats: Sequence[FileStat]
@@ -70,7 +68,7 @@ class TreeInput(Struct, frozen=True):
 
 
 class TreeResult(Struct, frozen=True):
-    """The next tree; `stale_positions` are positions of what it has not as it was seen."""
+    """The next tree; `stale_positions` are those of the scan that it lacks or has as before."""
 
     tree: SnapshotTree
     stale_positions: Sequence[int]
@@ -85,15 +83,15 @@ def build_tree(
 ) -> TreeResult:
     """Return the next tree.
 
-    What could not be read keeps the version that it had, whole; if it had none it is absent.
-    Entries that are equal are those of the tree before, so that two trees share their memory.
+    An entry that could not be read keeps its previous version as a whole, or is absent if it has
+    none. Equal entries are the objects of the previous tree, so that both trees share their memory.
     """
     builder = _TreeBuilder(previous, tree_input, find_place)
-    for position, seen in enumerate(tree_input.file_stats):
-        builder.add(position, seen)
+    for position, file_stat in enumerate(tree_input.file_stats):
+        builder.add(position, file_stat)
     builder.keep_hidden_entries()
-    lacking = [tree_input.file_stats[position] for position in builder.stale_positions]
-    missing = Partial(len(lacking), sum(one.size for one in lacking))
+    stale = [tree_input.file_stats[position] for position in builder.stale_positions]
+    missing = Partial(len(stale), sum(file_stat.size for file_stat in stale))
     return TreeResult(SnapshotTree(builder.entries, dict(packs)), builder.stale_positions, missing)
 
 
@@ -115,26 +113,24 @@ class _TreeBuilder:
             self.stale_positions.append(position)
             entry = self._previous_version(file_stat.path)
         if entry is not None:
-            known = self._previous_entries.get(file_stat.path)
-            self.entries[file_stat.path] = known if known == entry else entry
+            previous = self._previous_entries.get(file_stat.path)
+            self.entries[file_stat.path] = previous if previous == entry else entry
 
     def _build_entry(self, position: int, file_stat: FileStat) -> Entry | None:
-        known = self._previous_entries.get(file_stat.path)
+        previous = self._previous_entries.get(file_stat.path)
         if stat.S_ISDIR(file_stat.mode):
             if file_stat.mode & _READ_AND_SEARCH != _READ_AND_SEARCH:
                 self._unsearchable.append(file_stat.path)
             return Directory(file_stat.path, file_stat.mode & 0o7777, file_stat.mtime)
         unchanged = bool(self._input.unchanged[position])
         if stat.S_ISLNK(file_stat.mode):
-            return (
-                known
-                if unchanged and isinstance(known, Symlink)
-                else self._build_symlink(file_stat)
-            )
+            if unchanged and isinstance(previous, Symlink):
+                return previous
+            return self._build_symlink(file_stat)
         if file_stat.links > 1:
             return self._build_linked_file(file_stat, unchanged=unchanged)
-        if unchanged and isinstance(known, File):
-            return known
+        if unchanged and isinstance(previous, File):
+            return previous
         return self._build_file(file_stat, self._input.blobs.get(file_stat.path))
 
     def _build_symlink(self, file_stat: FileStat) -> Symlink | None:
@@ -142,11 +138,11 @@ class _TreeBuilder:
         return None if target is None else Symlink(file_stat.path, target, file_stat.mtime)
 
     def _build_linked_file(self, file_stat: FileStat, *, unchanged: bool) -> Entry | None:
-        """Name the first path of an inode; which one that is changes when directories move."""
+        """Refer to the first path of an inode, which changes when directories are moved."""
         first = self._first_paths.setdefault((file_stat.device, file_stat.inode), file_stat.path)
         if first != file_stat.path:
-            found = isinstance(self.entries.get(first), File)
-            return HardLink(file_stat.path, first) if found else None
+            has_target = isinstance(self.entries.get(first), File)
+            return HardLink(file_stat.path, first) if has_target else None
         blobs = self._input.blobs.get(file_stat.path)
         if blobs is None and unchanged:
             blobs = self._previous_blobs(file_stat.path)
@@ -165,35 +161,35 @@ class _TreeBuilder:
         return version.blobs if isinstance(version, File) else None
 
     def _previous_version(self, path: str) -> Entry | None:
-        """Return what the tree before has at a path, a hard link as the file that it is."""
-        known = self._previous_entries.get(path)
-        match known:
+        """Return the previous entry at a path, a hard link as the file that it refers to."""
+        previous = self._previous_entries.get(path)
+        match previous:
             case HardLink(_, target):
                 file = self._previous_entries.get(target)
                 return replace(file, path=path) if isinstance(file, File) else None
             case File() | Symlink():
-                return known
+                return previous
             case _:
                 return None
 
     def keep_hidden_entries(self) -> None:
-        """Keep what the walk could not see: below what it may not enter, say."""
-        unknown = frozenset(self._input.unreadable_paths)
-        if not self._unsearchable and not unknown:
+        """Keep what the walk could not see, such as the contents of unreadable directories."""
+        unreadable = frozenset(self._input.unreadable_paths)
+        if not self._unsearchable and not unreadable:
             return
-        hidden = DescendantFilter((*self._unsearchable, *unknown))
+        hidden = DescendantFilter((*self._unsearchable, *unreadable))
         for path in self._previous_entries:
-            if (path in hidden or path in unknown) and path not in self.entries:
+            if (path in hidden or path in unreadable) and path not in self.entries:
                 if len(self.entries) >= self._input.max_entries:
                     break
                 self._keep_entry(path)
         self.entries = dict(sorted(self.entries.items()))
 
     def _keep_entry(self, path: str) -> None:
-        above = path.rpartition("/")[0]
-        if above and not isinstance(self.entries.get(above), Directory):
+        parent = path.rpartition("/")[0]
+        if parent and not isinstance(self.entries.get(parent), Directory):
             return
-        known = self._previous_entries[path]
-        entry = known if isinstance(known, Directory) else self._previous_version(path)
+        previous = self._previous_entries[path]
+        entry = previous if isinstance(previous, Directory) else self._previous_version(path)
         if entry is not None:
             self.entries[path] = entry

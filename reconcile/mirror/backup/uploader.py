@@ -1,10 +1,10 @@
-"""Bytes on their way to the store: packs and blobs, in parallel, a bounded number at a time.
+"""Uploads packs and blobs, in parallel, a bounded number at a time.
 
-What was stored stays known when a pass is given up, so that the next one need not send it again.
+What was stored is remembered when a pass is given up, so that the next pass need not send it again.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.model import BlobLocation, File, LooseBlobs, Pack, PackedBlob, SnapshotTree
@@ -14,10 +14,10 @@ from reconcile.mirror.store.port import Store
 
 
 class Uploader:
-    """Knows where each blob is, and sends those that are nowhere yet."""
+    """Knows where each blob is stored, and uploads those that are not."""
 
-    def __init__(self, store: Callable[[], Store], pool: WorkerPool, tree: SnapshotTree) -> None:
-        """Begin with what a committed tree holds; `store` is opened when it is first needed."""
+    def __init__(self, store: Store, pool: WorkerPool, tree: SnapshotTree) -> None:
+        """Begin with the blobs of a committed tree."""
         self._store = store
         self._pool = pool
         self._writer = PackWriter(first_number=max(tree.packs, default=0) + 1)
@@ -41,8 +41,8 @@ class Uploader:
                 self._packed_places[entry.blobs[0]] = place
 
     def find_place(self, blobs: Sequence[str]) -> BlobLocation | None:
-        """Say where these blobs of one file are stored; None where one is not, or not yet."""
-        if len(blobs) == 1:  # Nearly always; one look is one step, which needs no lock.
+        """Return where these blobs of one file are stored; None where one is not, or not yet."""
+        if len(blobs) == 1:  # Nearly always; one look-up is atomic and needs no lock.
             packed = self._packed_places.get(blobs[0])
             if packed is not None and blobs[0] not in self._stored_objects:
                 return packed
@@ -50,7 +50,7 @@ class Uploader:
             return LooseBlobs() if all(digest in self._stored_objects for digest in blobs) else None
 
     def add_to_pack(self, digest: str, data: bytes, deadline: Deadline) -> None:
-        """Put a small file's bytes into a pack, unless they are known; raises as `Lanes.run`."""
+        """Add a small file to a pack, unless it is stored; raises as `WorkerPool.submit`."""
         with self._lock:
             if (
                 digest in self._stored_objects
@@ -62,7 +62,7 @@ class Uploader:
         self._send_packs(self._writer.add(digest, data), deadline)
 
     def add_object(self, digest: str, data: bytes, deadline: Deadline) -> None:
-        """Store a chunk as an object, unless it is known as one; raises as `Lanes.run`."""
+        """Upload a chunk as an object, unless it is stored; raises as `WorkerPool.submit`."""
         with self._lock:
             if digest in self._stored_objects or digest in self._objects_in_flight:
                 return
@@ -70,7 +70,7 @@ class Uploader:
 
         def send() -> None:
             try:
-                self._store().put(blob_key(digest), [data], digest)
+                self._store.put(blob_key(digest), [data], digest)
                 with self._lock:
                     self._stored_objects.add(digest)
                     self.sent_bytes += len(data)
@@ -86,11 +86,11 @@ class Uploader:
             raise
 
     def close_pack(self, deadline: Deadline) -> None:
-        """Send what is in the open pack; raises as `Lanes.run`."""
+        """Upload the pack that is open; raises as `WorkerPool.submit`."""
         self._send_packs(self._writer.finish(), deadline)
 
     def drain(self, deadline: Deadline) -> None:
-        """Wait until all is stored; raises as `Lanes.run`."""
+        """Wait until all is stored; raises as `WorkerPool.submit`."""
         self._pool.drain(deadline)
 
     def _send_packs(self, packs: list[FinishedPack], deadline: Deadline) -> None:
@@ -100,9 +100,9 @@ class Uploader:
     def _send_pack(self, pack: FinishedPack, deadline: Deadline) -> None:
         def send() -> None:
             try:
-                # Here, since hashing millions of bytes lets other threads go on.
+                # Hashed in this thread: a hash of millions of bytes releases the interpreter lock.
                 stored = pack.build_pack()
-                self._store().put(pack_key(stored.digest), [pack.body], stored.digest)
+                self._store.put(pack_key(stored.digest), [pack.body], stored.digest)
             except BaseException:
                 with self._lock:
                     self._packs_in_flight.difference_update(pack.offsets)

@@ -10,7 +10,7 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.history.generations import read_generation_tree
 from reconcile.mirror.model import Generation
 from reconcile.mirror.restore.downloader import Downloader
-from reconcile.mirror.restore.tasks import TaskDispatcher, TaskResult
+from reconcile.mirror.restore.tasks import plan_tasks, run_tasks
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.workspace.restorer import Restorer
 
@@ -40,8 +40,8 @@ def restore_to_directory(
     restorer.begin()
     files = restorer.files
     try:
-        fetch = TaskDispatcher(Downloader(store, restorer).run_task, _ignore_progress)
-        fetch.run(tree, files, pool, Deadline(clock))
+        run_task = Downloader(store, restorer).run_task
+        run_tasks(run_task, plan_tasks(tree, files), pool, Deadline(clock))
         restorer.finish()
     finally:
         restorer.close()
@@ -59,7 +59,3 @@ def _create_empty_directory(target: Path) -> None:
             f"{target} is not empty: it has {there!r}. A restore goes into a directory of its own, "
             "never into a workspace that is in use"
         )
-
-
-def _ignore_progress(_piece: TaskResult) -> None:
-    """Nobody watches the progress."""

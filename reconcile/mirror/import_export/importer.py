@@ -83,7 +83,7 @@ def import_directory(
     writer = _claim(open_store, before)
     with tempfile.TemporaryDirectory(prefix="reconcile-mirror-") as folder:
         workspace = Workspace(root, excludes, StateDirectory(Path(folder)), writer, sys.maxsize)
-        syncer = Syncer(workspace, lambda: open_store.store, open_store.pool, open_store.clock)
+        syncer = Syncer(workspace, open_store.store, open_store.pool, open_store.clock)
         outcome = syncer.run(PassOptions(Deadline(open_store.clock), is_final=True))
     if not isinstance(outcome, PassResult) or not outcome.generation.number:
         raise WorkspaceError(f"{root} is empty: there is nothing to import")

@@ -1,8 +1,6 @@
-"""Brings the bytes of one task from the store into the volume, each of them checked by digest.
+"""Downloads the objects of tasks, checks every byte by digest, and writes the files.
 
-Room for a whole object in memory.
-
-Brings one blob of a large file from the store to its place, a piece at a time.
+Packs and small files are read into memory; a blob of a large file is written piece by piece.
 """
 
 import hashlib
@@ -25,7 +23,7 @@ from reconcile.mirror.workspace.writer import OpenChunk
 
 
 class MemorySink:
-    """Memory that an object is read into from its beginning; what it held is lost."""
+    """A buffer that an object is read into from its beginning."""
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
@@ -42,11 +40,11 @@ class MemorySink:
 
 
 WRITE_SIZE: Final = 512 << 10
-"""Bytes that are hashed and written together, while they are still in the processor's cache."""
+"""Bytes that are hashed and written together, while they are in the processor's cache."""
 
 
 class ChunkWriter:
-    """Room for one blob. What is written is proven by `digest` at the end, not before."""
+    """Writes one blob of a large file; whether it is correct is known by `digest` at the end."""
 
     def __init__(self, chunk: OpenChunk, size: int) -> None:
         self.size = size
@@ -68,7 +66,7 @@ class ChunkWriter:
         self._offset += size
 
     def digest(self) -> str:
-        """Return the SHA-256 of what has come since the last beginning."""
+        """Return the SHA-256 of all bytes since `begin`."""
         return self._hash.hexdigest()
 
 
@@ -76,32 +74,32 @@ class DownloadTarget(Protocol):
     """Where files are written to; raises WorkspaceError where that fails."""
 
     def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
-        """Write a file whole that has one blob, and return what it is from then on."""
+        """Write a file that has one blob, and return its status afterwards."""
         ...
 
     def open_chunk(self, path: str, byte_range: range) -> AbstractContextManager[OpenChunk]:
-        """Open a file that has several blobs; `byte_range` says which of its bytes one of them is."""
+        """Open a file that has several blobs, to write one: the bytes of `byte_range`."""
         ...
 
 
 class Downloader:
-    """Performs tasks, several at a time, each in a thread of its own."""
+    """Runs tasks, several at a time, each in a thread of its own."""
 
     def __init__(self, store: Store, target: DownloadTarget) -> None:
         self._store = store
         self._target = target
-        # Threads that all write small files hand the interpreter to and fro at each call of the
-        # system, which costs more than the calls: one writes while the others fetch.
+        # If several threads write small files, they pass on the interpreter lock at each system
+        # call, which costs more than the calls: one thread writes while the others download.
         self._write_lock = threading.Lock()
         self._local = threading.local()
 
     def run_task(self, task: RestoreTask) -> TaskResult:
-        """Perform a task.
+        """Run a task.
 
         Raises:
-            DamagedError: An object is missing, or not what its digest says; names it.
-            StoreError: One could not be read.
-            WorkspaceError: The volume does not let it be written.
+            DamagedError: An object is missing, or does not match its digest; names it.
+            StoreError: An object could not be read.
+            WorkspaceError: The volume cannot be written.
         """
         match task:
             case PackTask(pack, files):
@@ -109,11 +107,11 @@ class Downloader:
             case FileTask(file):
                 data = self._read_blob(file.blobs[0], file.path, file.size)
                 return TaskResult(1, file.size, self._write_files([(file, data)]))
-            case ChunkTask(path, offset, size, digest, last):
-                with self._target.open_chunk(path, range(offset, offset + size)) as spot:
+            case ChunkTask(path, offset, size, digest, is_last):
+                with self._target.open_chunk(path, range(offset, offset + size)) as chunk:
                     if digest != zero_chunk_digest():
-                        self._restore_chunk(digest, path, ChunkWriter(spot, size))
-                return TaskResult(int(last), size)
+                        self._restore_chunk(digest, path, ChunkWriter(chunk, size))
+                return TaskResult(int(is_last), size)
             case _:
                 assert_never(task)
 
@@ -130,10 +128,10 @@ class Downloader:
 
     def _restore_pack(self, pack: Pack, files: tuple[File, ...]) -> TaskResult:
         data = self._read_object(pack_key(pack.digest), files[0].path, pack.size)
-        # Other threads go on while millions of bytes are hashed, and wait for each small blob.
-        whole = hashlib.sha256(data).hexdigest() == pack.digest
+        # Hashing millions of bytes releases the interpreter lock, hashing small blobs does not.
+        is_verified = hashlib.sha256(data).hexdigest() == pack.digest
         members = (
-            (file, _read_verified_member(pack, data, file, is_pack_verified=whole))
+            (file, _read_verified_member(pack, data, file, is_pack_verified=is_verified))
             for file in files
         )
         with self._write_lock:
@@ -147,14 +145,14 @@ class Downloader:
         return rows.tobytes()
 
     def _read_object(self, key: str, path: str, size: int) -> memoryview:
-        """Return an object of this size, in the calling thread's buffer until its next call."""
+        """Return an object of this size, in the thread's buffer: valid until its next call."""
         buffer = self._thread_buffer(size)
         self._read_into(key, path, MemorySink(buffer), size)
         return buffer
 
     def _read_into(self, key: str, path: str, sink: Sink, size: int) -> None:
         try:
-            found = self._store.get_into(key, sink)
+            received = self._store.get_into(key, sink)
         except MissingObjectError:
             raise DamagedError(
                 f"{key} is missing though {path!r} needs it. Restore that object, or go back to an "
@@ -162,27 +160,27 @@ class Downloader:
             ) from None
         except DamagedError:
             raise _altered_error(key, path) from None
-        if found != size:
+        if received != size:
             raise _altered_error(key, path)
 
     def _thread_buffer(self, size: int) -> memoryview:
-        """Return memory that is used again: new memory costs the system a page at a time."""
-        known: bytearray = getattr(self._local, "buffer", bytearray())
-        if len(known) < size:
-            known = self._local.buffer = bytearray(max(size, CHUNK))
-        return memoryview(known)[:size]
+        """Return memory that is reused: new memory costs a page fault for each page."""
+        buffer: bytearray = getattr(self._local, "buffer", bytearray())
+        if len(buffer) < size:
+            buffer = self._local.buffer = bytearray(max(size, CHUNK))
+        return memoryview(buffer)[:size]
 
 
 def _read_verified_member(
     pack: Pack, data: memoryview, file: File, *, is_pack_verified: bool
 ) -> memoryview:
-    """Return one file's bytes, proven by the digest of the whole pack or by their own."""
+    """Return one file's bytes, verified by the digest of the whole pack or by their own."""
     assert isinstance(file.location, PackedBlob)
     try:
         member = read_member(data, PackMember(file.blobs[0], file.location.offset, file.size))
     except DamagedError:
         raise _altered_error(pack_key(pack.digest), file.path) from None
-    # What was damaged may be what nobody needs.
+    # The damaged part of the pack may be one that no file needs.
     if not is_pack_verified and hashlib.sha256(member).hexdigest() != file.blobs[0]:
         raise _altered_error(pack_key(pack.digest), file.path)
     return member
@@ -190,7 +188,7 @@ def _read_verified_member(
 
 def _altered_error(key: str, path: str) -> DamagedError:
     return DamagedError(
-        f"{key} was altered: what it has of {path!r} is not what its digest says. Restore that "
+        f"{key} was altered: its data of {path!r} does not match its digest. Restore that "
         "object, or go back to an earlier generation"
     )
 

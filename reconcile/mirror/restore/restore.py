@@ -1,6 +1,7 @@
-"""A generation into a pod's volume, and the index of what is there then.
+"""Restores a generation into a pod's volume, and writes the index of the result.
 
-The index of a restore, from what files were when they were written: nobody looks twice.
+The index comes from the state of each file right after it was written, so that the volume need not
+be walked again.
 """
 
 import os
@@ -28,13 +29,12 @@ from reconcile.mirror.restore.downloader import Downloader
 from reconcile.mirror.restore.tasks import (
     ChunkTask,
     FileTask,
-    OnProgress,
     PackTask,
     RestoreTask,
-    TaskDispatcher,
     TaskResult,
-    TaskRunner,
     list_file_sizes,
+    plan_tasks,
+    run_tasks,
 )
 from reconcile.mirror.restore.worker import NoWorker, WorkerProcess
 from reconcile.mirror.store.port import Store
@@ -45,13 +45,13 @@ from reconcile.mirror.workspace.writer import translate_errors
 
 
 class IndexBuilder:
-    """Gathers what tasks have brought, from any thread."""
+    """Collects the index rows of restored files, from any thread."""
 
     def __init__(self) -> None:
         self._results: list[tuple[tuple[File, ...], bytes]] = []
 
     def add(self, task: RestoreTask, result: TaskResult) -> None:
-        """Keep the rows of a task's files."""
+        """Add the rows of a task's files."""
         match task:
             case PackTask(_, files):
                 self._results.append((files, result.index_rows))
@@ -60,42 +60,40 @@ class IndexBuilder:
             case ChunkTask():
                 pass
 
-    def build(self, generation: str, root: Path, entries: Mapping[str, Entry]) -> Index:
-        """Return the index of a volume that holds just these entries; to be called once.
+    def build(self, manifest_digest: str, root: Path, entries: Mapping[str, Entry]) -> Index:
+        """Return the index of a volume that holds exactly these entries; may be called once.
 
         Args:
-            generation: The digest of the manifest that holds them.
-            root: The volume, as the restore has left it.
+            manifest_digest: The digest of the generation's last manifest.
+            root: The restored volume.
             entries: All of them, in the order of paths.
 
         Raises:
-            WorkspaceError: What was not written by tasks cannot be looked at.
+            WorkspaceError: An entry that no task wrote cannot be read.
         """
-        places = {path: COLUMN_COUNT * place for place, path in enumerate(entries)}
+        offsets = {path: COLUMN_COUNT * position for position, path in enumerate(entries)}
         numbers = array("q", bytes(8 * COLUMN_COUNT * len(entries)))
         while self._results:
             files, rows = self._results.pop()
-            known = array("q", rows)
-            for place, file in enumerate(files):
-                at = places[file.path]
-                numbers[at : at + COLUMN_COUNT] = known[
-                    COLUMN_COUNT * place : COLUMN_COUNT * (place + 1)
-                ]
-        for path, row in _rows_of(root, _paths_without_row(entries, numbers)):
-            numbers[places[path] : places[path] + COLUMN_COUNT] = row
-        return Index(generation, encode_paths(entries.values()), numbers)
+            columns = array("q", rows)
+            for number, file in enumerate(files):
+                offset, start = offsets[file.path], COLUMN_COUNT * number
+                numbers[offset : offset + COLUMN_COUNT] = columns[start : start + COLUMN_COUNT]
+        for path, row in _read_rows(root, _paths_without_row(entries, numbers)):
+            numbers[offsets[path] : offsets[path] + COLUMN_COUNT] = row
+        return Index(manifest_digest, encode_paths(entries.values()), numbers)
 
 
 def _paths_without_row(entries: Mapping[str, Entry], numbers: "array[int]") -> Iterator[str]:
-    """Yield what was not written by a task, or has changed since: by a link, or by being shown."""
+    """Yield what no task wrote, and what changed afterwards: by a link, or by its publication."""
     linked = {entry.target for entry in entries.values() if type(entry) is HardLink}
-    for place, path in enumerate(entries):
-        row = numbers[COLUMN_COUNT * place : COLUMN_COUNT * (place + 1)]
+    for position, path in enumerate(entries):
+        row = numbers[COLUMN_COUNT * position : COLUMN_COUNT * (position + 1)]
         if "/" not in path or path in linked or not any(row):
             yield path
 
 
-def _rows_of(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int]]]":
+def _read_rows(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int]]]":
     with translate_errors(root, ""), DirectoryHandles(root) as directories:
         for path in paths:
             parent, name = directories.open_parent(path)
@@ -105,11 +103,11 @@ def _rows_of(root: Path, paths: Iterator[str]) -> "Iterator[tuple[str, array[int
 
 
 _EMPTY_VOLUME_NAMES = frozenset({"lost+found"})
-"""What a volume has that is empty."""
+"""What an empty volume may hold."""
 
 
 class RestoreTarget(Struct, frozen=True):
-    """Where to restore to, and where the mirror keeps its own notes."""
+    """Where to restore to, and the state directory of that volume."""
 
     root: Path
     state: StateDirectory
@@ -117,18 +115,27 @@ class RestoreTarget(Struct, frozen=True):
 
 
 class RestoreContext(Struct, frozen=True):
-    """How to restore; `check_store` raises a StoreError where the store is not fit for more."""
+    """What a restore works with.
+
+    Attributes:
+        store: The session's prefix.
+        pool: Threads for downloads.
+        clock: For deadlines, and for the time of a claim.
+        on_progress: Called with each task's result, from several threads.
+        check_store: Raises a StoreError where the store may not be used for commits.
+        worker: Runs a part of the tasks in a second process.
+    """
 
     store: Store
     pool: WorkerPool
     clock: Clock
-    on_progress: OnProgress
+    on_progress: Callable[[TaskResult], None]
     check_store: Callable[[], None]
     worker: WorkerProcess = NoWorker()
 
 
 class RestoredVolume(Struct, frozen=True):
-    """The volume is this generation, which may be the empty one of a new session."""
+    """The volume holds this generation, which is the empty one for a new session."""
 
     generation: Generation
     files: int
@@ -138,13 +145,13 @@ class RestoredVolume(Struct, frozen=True):
 def restore_volume(
     target: RestoreTarget, context: RestoreContext, generation: Generation
 ) -> RestoredVolume:
-    """Make the volume what the generation is, and leave the index of it.
+    """Restore the generation into the volume, and write its index.
 
     Raises:
         StoreError: The store could not be read.
         DamagedError: A manifest or a pack is missing, altered or malformed; names it.
         UnknownFormatError: Another version wrote them.
-        WorkspaceError: The volume cannot be written, or holds what nobody may overwrite.
+        WorkspaceError: The volume cannot be written, or holds files of another owner.
     """
     context.worker.prepare(sum(ref.size for ref in generation.chain))
     tree = read_cached_tree(context.store, target.state, generation)
@@ -157,55 +164,63 @@ def restore_volume(
 def _restore_files(
     target: RestoreTarget, context: RestoreContext, tree: SnapshotTree, generation: Generation
 ) -> RestoredVolume:
-    """Restore, and write the index, so that the first sync reads only what the snapshot has not."""
+    """Restore, and write the index, so that the first sync reads only what the snapshot lacks."""
     restorer = Restorer(target.root, tree.entries.values(), _determine_owner(target))
     restorer.begin()
-    was_empty, files, record = restorer.was_empty, restorer.files, IndexBuilder()
+    was_empty, files, execution = (
+        restorer.was_empty,
+        restorer.files,
+        _TaskExecution(context, restorer),
+    )
     try:
-        do = _record_results(
-            _offload_tasks(Downloader(context.store, restorer).run_task, restorer, context.worker),
-            record,
-        )
-        TaskDispatcher(do, context.on_progress).run(
-            tree, files, context.pool, Deadline(context.clock)
-        )
+        tasks = plan_tasks(tree, files)
+        run_tasks(execution.run_task, tasks, context.pool, Deadline(context.clock))
         restorer.finish()
     finally:
         restorer.close()
     if was_empty:
-        index = record.build(last_manifest_digest(generation), target.root, tree.entries)
+        digest = last_manifest_digest(generation)
+        index = execution.index_builder.build(digest, target.root, tree.entries)
     else:
         index = _build_index_from_scan(target, tree, generation, context.clock)
     save_index(target.state, index)
     return RestoredVolume(generation, len(files), sum(file.size for file in files))
 
 
-def _record_results(run_task: TaskRunner, index_builder: IndexBuilder) -> TaskRunner:
-    def recorded(task: RestoreTask) -> TaskResult:
-        piece = run_task(task)
-        index_builder.add(task, piece)
-        return piece
+class _TaskExecution:
+    """Runs the tasks of one restore: in the worker process where it is free, else in this one.
 
-    return recorded
+    The worker process writes only to a volume that was empty: elsewhere it would have to know
+    which files are there already.
+    """
 
+    def __init__(self, context: RestoreContext, restorer: Restorer) -> None:
+        self._context = context
+        self._restorer = restorer
+        self._downloader = Downloader(context.store, restorer)
+        self._worker = context.worker if restorer.was_empty else NoWorker()
+        self.index_builder = IndexBuilder()
 
-def _offload_tasks(
-    run_locally: TaskRunner, restorer: Restorer, worker: WorkerProcess
-) -> TaskRunner:
-    def done(task: RestoreTask) -> None:
-        for path, size in list_file_sizes(task):
-            restorer.record_written(path, size)
-
-    return worker.offload(run_locally, done) if restorer.was_empty else run_locally
+    def run_task(self, task: RestoreTask) -> TaskResult:
+        """Run a task and report what it restored; raises as `Downloader.run_task`."""
+        result = self._worker.try_run(task)
+        if result is None:
+            result = self._downloader.run_task(task)
+        else:
+            for path, size in list_file_sizes(task):
+                self._restorer.record_written(path, size)
+        self.index_builder.add(task, result)
+        self._context.on_progress(result)
+        return result
 
 
 def _determine_owner(target: RestoreTarget) -> VolumeOwner:
-    """Tell whether what the volume holds comes from an earlier attempt of ours alone.
+    """Say whether all files of the volume come from an earlier attempt of this restore.
 
-    That is noted before the first byte is written, and only if the volume is empty then.
+    The attempt is recorded before the first byte is written, and only if the volume is empty then.
     """
-    this = read_volume_id(target.root)
-    note = b"%d %d\n" % (this.device, this.inode)
+    volume = read_volume_id(target.root)
+    note = b"%d %d\n" % (volume.device, volume.inode)
     if target.state.read(target.state.attempt_path) == note:
         return VolumeOwner.OURS
     if {path.name for path in target.root.iterdir()} <= _EMPTY_VOLUME_NAMES:
@@ -216,10 +231,10 @@ def _determine_owner(target: RestoreTarget) -> VolumeOwner:
 def _build_index_from_scan(
     target: RestoreTarget, tree: SnapshotTree, generation: Generation, clock: Clock
 ) -> Index:
-    from reconcile.mirror.backup.archiver import scan_workspace
     from reconcile.mirror.workspace.fair_share import WalkLimits
+    from reconcile.mirror.workspace.survey import scan_workspace
 
-    bounds = WalkLimits(sys.maxsize, lambda: tree.entries)
-    seen = scan_workspace(target.root, target.excludes, bounds, Deadline(clock)).file_stats
-    strange = [place for place, one in enumerate(seen) if one.path not in tree.entries]
-    return build_index(last_manifest_digest(generation), seen, strange)
+    limits = WalkLimits(sys.maxsize, lambda: tree.entries)
+    stats = scan_workspace(target.root, target.excludes, limits, Deadline(clock)).file_stats
+    uncommitted = [position for position, stat in enumerate(stats) if stat.path not in tree.entries]
+    return build_index(last_manifest_digest(generation), stats, uncommitted)

@@ -1,7 +1,4 @@
-"""What a restore is made of: one object of the store each, and the files that lie in it.
-
-Brings the files of a tree from the store, several tasks at a time.
-"""
+"""The tasks of a restore: each downloads one object and writes the files that are stored in it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +13,14 @@ from reconcile.mirror.snapshot.keys import CHUNK
 
 
 class PackTask(Struct, frozen=True, tag=True):
-    """Write these files, all of which lie in this pack."""
+    """Write these files, all of which are stored in this pack."""
 
     pack: Pack
     files: tuple[File, ...]
 
 
 class FileTask(Struct, frozen=True, tag=True):
-    """Write this file, whose only blob is an object."""
+    """Write this file, whose only blob is an object of its own."""
 
     file: File
 
@@ -42,9 +39,12 @@ RestoreTask: TypeAlias = PackTask | FileTask | ChunkTask
 
 
 class TaskResult(Struct, frozen=True, tag=True):
-    """What one task has brought: so many files that are done, and bytes.
+    """What one task has restored.
 
-    `index_rows` are those of an index, as bytes, for the task's files one by one; none for a chunk.
+    Attributes:
+        files: How many files are complete.
+        size: Bytes that were downloaded.
+        index_rows: The index rows of the files, in the order of the task; empty for a chunk.
     """
 
     files: int
@@ -53,11 +53,11 @@ class TaskResult(Struct, frozen=True, tag=True):
 
 
 TaskRunner: TypeAlias = Callable[[RestoreTask], TaskResult]
-"""Performs a task. Raises DamagedError, StoreError or WorkspaceError."""
+"""Runs a task. Raises DamagedError, StoreError or WorkspaceError."""
 
 
 def plan_tasks(tree: SnapshotTree, files: Iterable[File]) -> Iterator[RestoreTask]:
-    """Yield what brings these files of a tree; large ones come first, since they take longest."""
+    """Yield the tasks that restore these files of a tree; large files first: they take longest."""
     packed: dict[int, list[File]] = defaultdict(list)
     for file in files:
         match file.location:
@@ -70,7 +70,7 @@ def plan_tasks(tree: SnapshotTree, files: Iterable[File]) -> Iterator[RestoreTas
 
 
 def list_file_sizes(task: RestoreTask) -> Iterable[tuple[str, int]]:
-    """Return of which files a task writes how many bytes."""
+    """Return the path of each file that a task writes, and how many of its bytes."""
     match task:
         case PackTask(_, files):
             return [(file.path, file.size) for file in files]
@@ -92,29 +92,17 @@ def _plan_object_tasks(file: File) -> Iterator[RestoreTask]:
         yield ChunkTask(file.path, offset, size, digest, last)
 
 
-OnProgress: TypeAlias = Callable[[TaskResult], None]
+def run_tasks(
+    run_task: TaskRunner, tasks: Iterable[RestoreTask], pool: WorkerPool, deadline: Deadline
+) -> None:
+    """Run all tasks on the threads of a pool.
 
-
-class TaskDispatcher:
-    """Lets tasks be done in lanes; `heard` is told what each has brought, in its lane."""
-
-    def __init__(self, run_task: TaskRunner, on_progress: OnProgress) -> None:
-        self._run_task = run_task
-        self._on_progress = on_progress
-
-    def run(
-        self, tree: SnapshotTree, files: Iterable[File], pool: WorkerPool, deadline: Deadline
-    ) -> None:
-        """Write all these files of a tree.
-
-        Raises:
-            DamagedError: An object is missing, or not what its digest says; names it.
-            StoreError: One could not be read.
-            WorkspaceError: The volume does not let it be written.
-        """
-        for task in plan_tasks(tree, files):
-            pool.submit(partial(self._run_and_report, task), deadline)
-        pool.drain(deadline)
-
-    def _run_and_report(self, task: RestoreTask) -> None:
-        self._on_progress(self._run_task(task))
+    Raises:
+        DamagedError: An object is missing, or does not match its digest; names it.
+        StoreError: An object could not be read.
+        WorkspaceError: The volume cannot be written.
+        DeadlineExceededError: The deadline came before.
+    """
+    for task in tasks:
+        pool.submit(partial(run_task, task), deadline)
+    pool.drain(deadline)

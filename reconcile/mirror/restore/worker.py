@@ -1,12 +1,9 @@
-"""A second process that performs tasks beside this one: Python itself uses one core only.
+"""A worker process that runs restore tasks in parallel with this one: Python uses only one core.
 
-It is forked while the program is small and has no threads, and sleeps until it is woken. It holds
-nothing that this process has opened since, and ends as soon as this process does, however that
-ends.
-
-What two processes of one program say to each other about tasks.
-
-The second process: performs tasks until the first one ends, and never does anything else.
+It is forked while the program is small and has no threads, and sleeps until it is woken. It has no
+file or socket that this process opens later, and ends as soon as this process ends, in whatever
+way. The two exchange tasks and results as messages over sockets, one socket for each task at a
+time.
 """
 
 import contextlib
@@ -29,7 +26,7 @@ WAKE_MESSAGE = b"wake"
 
 
 class TaskFailure(Struct, frozen=True, tag=True):
-    """The task raised an error of this class of `errors`, or one that is a defect."""
+    """The task raised an error: a class of `errors` by name, or a defect of the program."""
 
     error_class: str
     message: str
@@ -42,7 +39,7 @@ REPLY_DECODER: msgpack.Decoder[TaskReply] = msgpack.Decoder(TaskReply)
 
 
 class Channel:
-    """Messages over a socket."""
+    """Sends and receives messages over a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -57,28 +54,28 @@ class Channel:
         return self._read_exactly(size)
 
     def close(self) -> None:
-        """End it, also for a thread that waits for a message."""
+        """Close it; a thread that waits for a message gets an EOFError."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def _read_exactly(self, size: int) -> bytes:
-        found = self._incoming.read(size)
-        if len(found) < size:
+        data = self._incoming.read(size)
+        if len(data) < size:
             raise EOFError
-        return found
+        return data
 
 
 def run_worker(channels: Sequence[Channel], make_runner: Callable[[], TaskRunner]) -> NoReturn:
-    """Be the second process. It must never return to what the first one was doing."""
+    """Run the worker process. It must never return into the code of its parent."""
     try:
-        # Ctrl-C in a terminal is for all; the first process decides what it means.
+        # Ctrl-C in a terminal reaches both processes; the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         control, *others = channels
         control.receive()
-        do = _build_runner(make_runner)
-        for line in others:
-            threading.Thread(target=_serve_channel, args=(line, do), daemon=True).start()
+        run_task = _build_runner(make_runner)
+        for channel in others:
+            threading.Thread(target=_serve_channel, args=(channel, run_task), daemon=True).start()
         control.receive()
     finally:
         os._exit(0)
@@ -87,17 +84,22 @@ def run_worker(channels: Sequence[Channel], make_runner: Callable[[], TaskRunner
 def _build_runner(make_runner: Callable[[], TaskRunner]) -> TaskRunner:
     try:
         return make_runner()
-    except Exception as error:  # noqa: BLE001 - raised with the first task
-        failed = error
+    except Exception as error:  # noqa: BLE001 - raised by each task
+        return _FailedRunner(error).run_task
 
-        def fail(_task: RestoreTask) -> TaskResult:
-            raise failed
 
-        return fail
+class _FailedRunner:
+    """Fails each task, since no runner could be made."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run_task(self, _task: RestoreTask) -> TaskResult:
+        raise self._error
 
 
 def _serve_channel(channel: Channel, run_task: TaskRunner) -> None:
-    """Perform what comes; nothing else comes when the first process is gone."""
+    """Run the tasks that arrive, until the parent is gone."""
     try:
         while True:
             task = TASK_DECODER.decode(channel.receive())
@@ -109,20 +111,20 @@ def _serve_channel(channel: Channel, run_task: TaskRunner) -> None:
 def _run_task(task: RestoreTask, run_task: TaskRunner) -> TaskReply:
     try:
         return run_task(task)
-    except Exception as error:  # noqa: BLE001 - raised again in the first process
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
         message = str(error).encode(errors="backslashreplace").decode()
         return TaskFailure(type(error).__name__, message)
 
 
-OnTaskDone: TypeAlias = Callable[[RestoreTask], None]
-
 WORTHWHILE_MANIFEST_SIZES = range(64 << 10, 3 << 20)
-"""Bytes of manifests from which on a restore takes longer than a second process takes to start, and
-up to which both stay below 150 MB: about 1,000 to 45,000 files."""
+"""Bytes of manifests for which the worker process is used: about 1,000 to 45,000 files.
+
+Smaller restores take less time than the process takes to start; with larger ones the two processes
+would need more than 150 MB."""
 
 
 class WorkerPolicy(Enum):
-    """Which restores are helped."""
+    """Which restores use the worker process."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -130,33 +132,36 @@ class WorkerPolicy(Enum):
 
 
 class WorkerProcess(Protocol):
-    """Who helps."""
+    """Runs tasks in parallel with this process."""
 
     def prepare(self, manifest_bytes: int) -> None:
-        """Let it get ready if manifests of so many bytes are worth that."""
+        """Wake it if a restore with manifests of so many bytes is worth that."""
         ...
 
-    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
-        """Return what performs a task there if it has a hand free, and by `run_locally` if not.
+    def try_run(self, task: RestoreTask) -> TaskResult | None:
+        """Run a task in the worker process; None where it cannot take the task now.
 
-        `on_done` is called with each task that was performed there.
+        Raises:
+            MirrorError: The error that the task raised there.
+            WorkspaceError: The worker process was killed.
         """
         ...
 
     def close(self) -> None:
-        """Let it end, and wait for that."""
+        """End it, and wait until it has ended."""
         ...
 
 
 class NoWorker:
-    """No help."""
+    """Stands in where there is no worker process."""
 
     def prepare(self, manifest_bytes: int) -> None:
         """Do nothing."""
 
-    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
-        del on_done
-        return run_locally
+    def try_run(self, task: RestoreTask) -> TaskResult | None:
+        """Take no task."""
+        del task
+        return None
 
     def close(self) -> None:
         """Do nothing."""
@@ -165,31 +170,33 @@ class NoWorker:
 def fork_worker(
     concurrency: int, make_runner: Callable[[], TaskRunner], policy: WorkerPolicy
 ) -> WorkerProcess:
-    """Return a helper that performs so many tasks at a time; nobody where there cannot be one.
+    """Start a worker process; NoWorker where the policy or the machine rules it out.
 
     Args:
-        concurrency: How many tasks.
-        make_runner: Called in the second process when it is woken; returns what performs tasks there.
-        policy: Whether for the smallest and the largest restores, too.
+        concurrency: How many tasks it runs at a time.
+        make_runner: Called in the worker process when it is woken; returns its task runner.
+        policy: Whether the smallest and the largest restores use it, too.
     """
-    alone = policy is WorkerPolicy.NEVER or (policy is WorkerPolicy.AUTO and _count_cores() == 1)
-    if alone or concurrency < 1 or threading.active_count() > 1:
+    is_useless = policy is WorkerPolicy.NEVER or (
+        policy is WorkerPolicy.AUTO and _count_cores() == 1
+    )
+    if is_useless or concurrency < 1 or threading.active_count() > 1:
         return NoWorker()
     pairs = [socket.socketpair() for _ in range(concurrency + 1)]
-    ours, theirs = zip(*pairs, strict=True)
+    parent_ends, child_ends = zip(*pairs, strict=True)
     pid = os.fork()
     if not pid:
-        for each in ours:
-            each.close()
-        run_worker([Channel(each) for each in theirs], make_runner)
-    for each in theirs:
-        each.close()
-    worth = WORTHWHILE_MANIFEST_SIZES if policy is WorkerPolicy.AUTO else range(1, sys.maxsize)
-    return ForkedWorker(pid, [Channel(each) for each in ours], worth)
+        for connection in parent_ends:
+            connection.close()
+        run_worker([Channel(connection) for connection in child_ends], make_runner)
+    for connection in child_ends:
+        connection.close()
+    sizes = WORTHWHILE_MANIFEST_SIZES if policy is WorkerPolicy.AUTO else range(1, sys.maxsize)
+    return ForkedWorker(pid, [Channel(connection) for connection in parent_ends], sizes)
 
 
 class ForkedWorker:
-    """A forked one; `pid` is its own."""
+    """A worker process that was forked; `pid` is its process id."""
 
     def __init__(self, pid: int, channels: Sequence[Channel], worthwhile_sizes: range) -> None:
         self.pid = pid
@@ -200,56 +207,50 @@ class ForkedWorker:
     def prepare(self, manifest_bytes: int) -> None:
         if manifest_bytes not in self._worthwhile_sizes:
             return
-        with contextlib.suppress(OSError):  # Where it was killed already it is no help.
+        with contextlib.suppress(OSError):  # It may have been killed already.
             self._control_channel.send(WAKE_MESSAGE)
-            for line in self._channels:
-                self._free_channels.put(line)
+            for channel in self._channels:
+                self._free_channels.put(channel)
 
-    def offload(self, run_locally: TaskRunner, on_done: OnTaskDone) -> TaskRunner:
-        def do(task: RestoreTask) -> TaskResult:
-            try:
-                line = self._free_channels.get_nowait()
-            except queue.Empty:
-                return run_locally(task)
-            try:
-                message = msgpack.encode(task)
-                piece = self._request(line, message)
-            except (UnicodeEncodeError, OverflowError):
-                # A name that is no UTF-8, a time that no system has: no message can say it.
-                return run_locally(task)
-            finally:
-                self._free_channels.put(line)
-            on_done(task)
-            return piece
-
-        return do
+    def try_run(self, task: RestoreTask) -> TaskResult | None:
+        try:
+            channel = self._free_channels.get_nowait()
+        except queue.Empty:
+            return None
+        try:
+            return self._request(channel, msgpack.encode(task))
+        except (UnicodeEncodeError, OverflowError):
+            # A name that is not UTF-8, or a time beyond 64 bits, does not fit into a message.
+            return None
+        finally:
+            self._free_channels.put(channel)
 
     def close(self) -> None:
-        for line in (self._control_channel, *self._channels):
-            line.close()
-        # Whoever ignores SIGCHLD has no child to wait for.
+        for channel in (self._control_channel, *self._channels):
+            channel.close()
+        # A process that ignores SIGCHLD cannot wait for its children.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
     def _request(self, channel: Channel, message: bytes) -> TaskResult:
         try:
             channel.send(message)
-            answer = REPLY_DECODER.decode(channel.receive())
+            reply = REPLY_DECODER.decode(channel.receive())
         except (EOFError, OSError):
             raise errors.WorkspaceError(
-                "the second process of the restore was killed: raise the pod's memory limit, or "
-                "give `--worker-process never`. The next start begins again"
+                "the worker process of the restore was killed: raise the pod's memory limit, or "
+                "pass `--worker-process never`. The next start begins again"
             ) from None
-        if isinstance(answer, TaskFailure):
-            raise _rebuild_error(answer)
-        return answer
+        if isinstance(reply, TaskFailure):
+            raise _rebuild_error(reply)
+        return reply
 
 
 def _rebuild_error(failure: TaskFailure) -> Exception:
-    kind = getattr(errors, failure.error_class, None)
-    if isinstance(kind, type) and issubclass(kind, errors.MirrorError):
-        return kind(failure.message)
-    return RuntimeError(f"in the second process: {failure.error_class}: {failure.message}")
+    error_class = getattr(errors, failure.error_class, None)
+    if isinstance(error_class, type) and issubclass(error_class, errors.MirrorError):
+        return error_class(failure.message)
+    return RuntimeError(f"in the worker process: {failure.error_class}: {failure.message}")
 
 
 def _count_cores() -> int:

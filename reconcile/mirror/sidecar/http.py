@@ -1,15 +1,13 @@
-"""The mirror's HTTP door inside the pod: is it alive, is the snapshot fresh, what are the facts.
+"""The mirror's HTTP server in the pod: liveness, readiness, status and metrics; and its client.
 
-Asks a running sync what it says of itself.
-
-The facts as metrics; `docs/mirror.md` lists them, and a test compares.
+`docs/mirror.md` lists the metrics, and a test compares.
 """
 
 import contextlib
 import http.client
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,12 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import SettingsError, WorkspaceError
-from reconcile.mirror.sidecar.status import StatusRegistry, SyncStatus, assess_freshness
+from reconcile.mirror.sidecar.status import (
+    StatusRegistry,
+    StatusServerOptions,
+    SyncStatus,
+    assess_freshness,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -27,7 +30,7 @@ _STATUS_TIMEOUT = 5.0
 
 
 def fetch_status(host: str, port: int) -> str:
-    """Return the JSON of /status; WorkspaceError where no sync answers."""
+    """Return the JSON of a running sync's /status; WorkspaceError where no sync answers."""
     connection = http.client.HTTPConnection(host, port, timeout=_STATUS_TIMEOUT)
     try:
         connection.request("GET", "/status")
@@ -49,9 +52,9 @@ GAUGES = {
     "reconcile_mirror_fenced": "1 if another pod has taken the workspace over.",
     "reconcile_mirror_entries": "Entries of the workspace in the last pass.",
     "reconcile_mirror_changing_files": "Files that changed while they were read, last time.",
-    "reconcile_mirror_unreadable_files": "Files that may not be read, last time.",
-    "reconcile_mirror_skipped_entries": "Entries that no snapshot takes, last time.",
-    "reconcile_mirror_over_limit_entries": "Entries beyond --max-files that are not stored, at least.",
+    "reconcile_mirror_unreadable_files": "Files that could not be read, last time.",
+    "reconcile_mirror_skipped_entries": "Entries that a snapshot cannot hold, last time.",
+    "reconcile_mirror_over_limit_entries": "Entries beyond --max-files, at least; not stored.",
     "reconcile_mirror_pass_seconds": "How long the last pass took.",
 }
 COUNTERS = {
@@ -59,9 +62,9 @@ COUNTERS = {
     "reconcile_mirror_failures": "Passes that failed.",
     "reconcile_mirror_commits": "Generations that this process has committed.",
     "reconcile_mirror_sent_bytes": "Bytes of packs and blobs that were stored.",
-    "reconcile_mirror_restored_bytes": "Bytes that hydrate has brought.",
+    "reconcile_mirror_restored_bytes": "Bytes that hydrate has restored.",
     "reconcile_mirror_restored_files": "Files that hydrate has written.",
-    "reconcile_mirror_throttled_seconds": "Seconds that requests waited for --bandwidth, all together.",
+    "reconcile_mirror_throttled_seconds": "Seconds that requests waited for --bandwidth, in total.",
 }
 
 
@@ -94,10 +97,10 @@ def build_metric_values(status: SyncStatus, now: int, stale_after: float) -> dic
 
 
 class StatusCollector:
-    """Gives prometheus-client the facts when it is asked for them, and keeps no copy."""
+    """Gives metric values to prometheus-client."""
 
-    def __init__(self, read_values: Callable[[], dict[str, float]]) -> None:
-        self._read_values = read_values
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self._values = values
 
     def collect(self) -> "Iterable[Metric]":
         from prometheus_client.core import (
@@ -105,14 +108,13 @@ class StatusCollector:
             GaugeMetricFamily,
         )
 
-        found = self._read_values()
         for name, meaning in GAUGES.items():
-            yield GaugeMetricFamily(name, meaning, value=found[name])
+            yield GaugeMetricFamily(name, meaning, value=self._values[name])
         for name, meaning in COUNTERS.items():
-            yield CounterMetricFamily(name, meaning, value=found[name])
+            yield CounterMetricFamily(name, meaning, value=self._values[name])
 
 
-def render_metrics(read_values: Callable[[], dict[str, float]]) -> bytes:
+def render_metrics(values: Mapping[str, float]) -> bytes:
     """Write all metrics in Prometheus' text format."""
     from prometheus_client import (
         CollectorRegistry,
@@ -120,15 +122,15 @@ def render_metrics(read_values: Callable[[], dict[str, float]]) -> bytes:
     )
 
     registry = CollectorRegistry()
-    registry.register(StatusCollector(read_values))
+    registry.register(StatusCollector(values))
     return generate_latest(registry)
 
 
 MAX_CONCURRENT_REQUESTS = 16
-"""How many requests are answered at a time; more are turned away."""
+"""How many requests are answered at a time; others are rejected."""
 
 CLIENT_TIMEOUT = 5.0
-"""Seconds that a client may take for its request, or for taking the answer."""
+"""Seconds that a client may take to send its request, or to read the response."""
 
 _TEXT_TYPE = "text/plain; charset=utf-8"
 _JSON_TYPE = "application/json"
@@ -136,7 +138,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusResponse(Struct, frozen=True):
-    """What is sent back."""
+    """The response to a request."""
 
     status: int
     content_type: str
@@ -144,7 +146,7 @@ class StatusResponse(Struct, frozen=True):
 
 
 class StatusEndpoints:
-    """From a path to an answer; knows nothing of HTTP's bytes."""
+    """Maps a path to a response; does no I/O."""
 
     def __init__(self, registry: StatusRegistry, clock: Clock, stale_after: float) -> None:
         self._registry = registry
@@ -152,40 +154,39 @@ class StatusEndpoints:
         self._stale_after = stale_after
 
     def respond(self, path: str) -> StatusResponse:
-        """Answer a GET."""
+        """Return the response to a GET."""
         match path.partition("?")[0]:
             case "/healthz":
                 return StatusResponse(200, _TEXT_TYPE, b"ok\n")
             case "/readyz":
-                detail = self.build_status()
-                return StatusResponse(
-                    200 if detail["fresh"] else 503, _JSON_TYPE, _encode_json_line(detail)
-                )
+                status = self.build_status()
+                code = 200 if status["fresh"] else 503
+                return StatusResponse(code, _JSON_TYPE, _encode_json_line(status))
             case "/status":
                 return StatusResponse(200, _JSON_TYPE, _encode_json_line(self.build_status()))
             case "/metrics":
-                return StatusResponse(200, _METRICS_TYPE, render_metrics(self._metric_values))
+                return StatusResponse(200, _METRICS_TYPE, render_metrics(self._metric_values()))
             case _:
                 paths = b"there are /healthz, /readyz, /status and /metrics\n"
                 return StatusResponse(404, _TEXT_TYPE, paths)
 
     def build_status(self) -> dict[str, Any]:
-        """Return the detail: all that the reconciler needs to know."""
-        facts = self._registry.current
-        found = assess_freshness(facts, self._clock.steady_ns(), self._stale_after)
+        """Return the document of /status: all that the reconciler needs to know."""
+        status = self._registry.current
+        freshness = assess_freshness(status, self._clock.steady_ns(), self._stale_after)
         return {
-            "phase": facts.phase,
-            "fresh": found.is_fresh,
-            "generation": facts.generation,
-            "partial": facts.partial,
-            "commitAgeSeconds": found.commit_age,
-            "writeAgeSeconds": found.write_age,
-            "storeReachable": facts.reachable,
-            "error": facts.error or None,
-            "changingFiles": facts.changing,
-            "unreadableFiles": facts.unreadable,
-            "skippedEntries": facts.skipped,
-            "overLimitEntries": facts.over_limit,
+            "phase": status.phase,
+            "fresh": freshness.is_fresh,
+            "generation": status.generation,
+            "partial": status.partial,
+            "commitAgeSeconds": freshness.commit_age,
+            "writeAgeSeconds": freshness.write_age,
+            "storeReachable": status.reachable,
+            "error": status.error or None,
+            "changingFiles": status.changing,
+            "unreadableFiles": status.unreadable,
+            "skippedEntries": status.skipped,
+            "overLimitEntries": status.over_limit,
         }
 
     def _metric_values(self) -> dict[str, float]:
@@ -202,7 +203,7 @@ class StatusServer:
     """Serves until the process ends, in daemon threads."""
 
     def __init__(self, address: tuple[str, int], endpoints: StatusEndpoints) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
             SettingsError: The address cannot be listened on.
@@ -238,22 +239,22 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # What a client sends slowly, byte by byte, must end as well: time-outs are for each byte.
-        watch = threading.Timer(CLIENT_TIMEOUT, _shut_down_socket, (request,))
-        watch.daemon = True
-        watch.start()
+        # The socket's timeout starts again with each byte; a slow client must end, too.
+        timer = threading.Timer(CLIENT_TIMEOUT, _shut_down_socket, (request,))
+        timer.daemon = True
+        timer.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
-            watch.cancel()
+            timer.cancel()
             self._free_slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no event."""
+        """Ignore a client that closed its connection."""
 
 
 def _shut_down_socket(request: socket.socket) -> None:
-    """Wake whoever reads or writes it; closing it is the business of its own thread."""
+    """End reads and writes of the socket; its own thread closes it."""
     with contextlib.suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 
@@ -265,12 +266,20 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = CLIENT_TIMEOUT
 
     def do_GET(self) -> None:
-        answer = self.server.endpoints.respond(self.path)
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(answer.body)))
+        response = self.server.endpoints.respond(self.path)
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Probes are no events."""
+        """Log nothing: most requests are probes."""
+
+
+def start_status_server(
+    options: StatusServerOptions, registry: StatusRegistry, clock: Clock
+) -> None:
+    """Serve the status from now on; SettingsError where the address cannot be listened on."""
+    endpoints = StatusEndpoints(registry, clock, options.stale_after)
+    StatusServer((options.host, options.port), endpoints)

@@ -1,10 +1,8 @@
-"""Makes a volume what the last committed generation is, and this pod the writer of the next.
-
-The process of `hydrate_workspace`, from its start to its exit code.
-"""
+"""The `hydrate` process: claims the workspace for this pod, and restores its last generation."""
 
 from contextlib import closing
 from enum import Enum
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -37,32 +35,27 @@ from reconcile.mirror.restore.restore import (
 )
 from reconcile.mirror.restore.tasks import TaskResult, TaskRunner
 from reconcile.mirror.restore.worker import NoWorker, WorkerPolicy, WorkerProcess, fork_worker
-from reconcile.mirror.sidecar.status import (
-    StatusRegistry,
-    StatusServerOptions,
-    SyncStatus,
-    start_status_server,
-)
+from reconcile.mirror.sidecar.status import StatusRegistry, StatusServerOptions, SyncStatus
 from reconcile.mirror.wiring import (
     ConditionalWriteCheck,
     InterruptibleClock,
+    LazyStore,
     MirrorConfig,
     ThrottleHooks,
-    store_opener,
 )
 from reconcile.mirror.workspace.writer import EmptyVolumeStaging, FileWriter
 from reconcile.runtime.logging import JsonLogger
 
 
 class PartialPolicy(Enum):
-    """What to do with a last generation that lacks files."""
+    """What to do if the last generation lacks files."""
 
     USE = "use"
     REFUSE = "refuse"
 
 
 class ReusedVolume(Struct, frozen=True):
-    """The volume was this pod's already and is left as it is: it may be ahead of the snapshot."""
+    """This pod has restored the volume before; it is kept: it may be newer than the snapshot."""
 
     generation: Generation
 
@@ -73,10 +66,10 @@ HydrateResult: TypeAlias = RestoredVolume | ReusedVolume
 def hydrate_workspace(
     target: RestoreTarget, context: RestoreContext, request: ClaimRequest, policy: PartialPolicy
 ) -> HydrateResult:
-    """Claim the workspace, restore it, and leave the mark last.
+    """Claim the workspace, restore it, and write the hydrate marker last.
 
-    The claim comes first: from then on a predecessor can commit nothing, so that what is restored
-    is the last that will ever count before this pod's own.
+    The claim comes first: from then on a predecessor can commit nothing, so that the restored
+    generation is the last one before this pod's own.
 
     Raises:
         StoreError: The store could not be read or written.
@@ -86,45 +79,47 @@ def hydrate_workspace(
         FencedError: The volume was this pod's, but another pod has written since.
         WorkspaceError: The volume cannot be written.
     """
-    mark = find_hydrate_marker(target.state)
-    if mark is not None and mark.volume == read_volume_id(target.root):
-        return _reclaim(target, context, request, mark)
+    marker = find_hydrate_marker(target.state)
+    if marker is not None and marker.volume == read_volume_id(target.root):
+        return _reclaim(target, context, request, marker)
     target.state.remove(target.state.marker_path)
-    found = claim(context.store, request, context.clock)
-    _check_partial(found.head.generation, policy)
-    restored = restore_volume(target, context, found.head.generation)
+    claimed = claim(context.store, request, context.clock)
+    _check_partial(claimed.head.generation, policy)
+    restored = restore_volume(target, context, claimed.head.generation)
     context.check_store()
-    _write_marker(target, found)
+    _write_marker(target, claimed)
     return restored
 
 
 def _reclaim(
     target: RestoreTarget, context: RestoreContext, request: ClaimRequest, marker: HydrateMarker
 ) -> ReusedVolume:
-    """Claim anew, if nobody else has: a container that starts again must not undo what was done.
+    """Claim again, if no other pod has: a container that restarts must keep the agent's work.
 
-    It claims over what is this volume's own and over nothing else. So a later epoch of its own is
-    that of a start that was cut off before it left its mark.
+    It replaces only a claim that was made from this volume. So a later epoch of this pod is that of
+    a start that was interrupted before it wrote the marker.
     """
-    found = _require_own_head(read_head(context.store), request, marker)
+    current = _require_own_head(read_head(context.store), request, marker)
     for _ in range(MAX_CLAIM_ATTEMPTS):
-        attempted = build_claimed_head(found, request, context.clock.time_ns())
-        match swap_head(context.store, attempted, found):
-            case Committed(landed):
-                _write_marker(target, landed)
-                return ReusedVolume(landed.head.generation)
+        attempted = build_claimed_head(current, request, context.clock.time_ns())
+        match swap_head(context.store, attempted, current):
+            case Committed(version):
+                _write_marker(target, version)
+                return ReusedVolume(version.head.generation)
             case Superseded(other) | Fenced(other):
-                found = _require_own_head(other, request, marker)
-    raise StoreAwayError(f"HEAD changed {MAX_CLAIM_ATTEMPTS} times while it was being claimed anew")
+                current = _require_own_head(other, request, marker)
+    raise StoreAwayError(
+        f"HEAD changed {MAX_CLAIM_ATTEMPTS} times while it was being claimed again"
+    )
 
 
 def _require_own_head(
     head_version: HeadVersion | None, request: ClaimRequest, marker: HydrateMarker
 ) -> HeadVersion:
-    """Return HEAD if whoever wrote it wrote from this volume."""
+    """Return HEAD if its writer writes from this volume; raises otherwise."""
     if head_version is None:
         raise DamagedError(
-            "HEAD is gone though this pod has claimed it: somebody deleted it, or the bucket or "
+            "HEAD is gone though this pod has claimed it: it was deleted, or the bucket or "
             "prefix has changed"
         )
     writer = head_version.head.writer
@@ -134,20 +129,19 @@ def _require_own_head(
 
 
 def _check_partial(generation: Generation, policy: PartialPolicy) -> None:
-    lacks = generation.completeness
-    if isinstance(lacks, Partial) and policy is PartialPolicy.REFUSE:
+    missing = generation.completeness
+    if isinstance(missing, Partial) and policy is PartialPolicy.REFUSE:
         raise PartialError(
-            f"generation {generation.number} is partial: the last {lacks.files} files with "
-            f"{lacks.size} bytes could not be stored before its pod ended. Use it all the same "
+            f"generation {generation.number} is partial: the last {missing.files} files with "
+            f"{missing.size} bytes could not be stored before its pod ended. Use it all the same "
             "with `--partial use`, or restore an earlier generation"
         )
 
 
 def _write_marker(target: RestoreTarget, head_version: HeadVersion) -> None:
-    mark = HydrateMarker(
-        head_version.head.writer, head_version.head.generation.number, read_volume_id(target.root)
-    )
-    write_hydrate_marker(target.state, mark)
+    head = head_version.head
+    marker = HydrateMarker(head.writer, head.generation.number, read_volume_id(target.root))
+    write_hydrate_marker(target.state, marker)
     target.state.remove(target.state.attempt_path)
 
 
@@ -161,15 +155,17 @@ def run_hydrate(
     """Restore the workspace; raises a MirrorError where that fails."""
     clock = InterruptibleClock()
     # First of all: only a process without threads can be forked.
-    with closing(_start_worker(config, clock, worker_policy)) as helper:
-        facts = StatusRegistry(SyncStatus(phase="hydrating"))
-        start_status_server(server_options, facts, clock)
-        began = clock.monotonic()
-        done = hydrate_workspace(
-            _build_target(config), _build_context(config, clock, facts, helper), request, policy
-        )
-    facts.update(phase="ended", generation=done.generation.number)
-    _log_result(done, JsonLogger(clock.time_ns), round(clock.monotonic() - began, 3))
+    with closing(_start_worker(config, clock, worker_policy)) as worker:
+        registry = StatusRegistry(SyncStatus(phase="hydrating"))
+        if server_options.port:
+            from reconcile.mirror.sidecar.http import start_status_server
+
+            start_status_server(server_options, registry, clock)
+        started = clock.monotonic()
+        context = _build_context(config, clock, registry, worker)
+        result = hydrate_workspace(_build_target(config), context, request, policy)
+    registry.update(phase="ended", generation=result.generation.number)
+    _log_result(result, JsonLogger(clock.time_ns), round(clock.monotonic() - started, 3))
     return MirrorExitCode.OK
 
 
@@ -180,28 +176,32 @@ def _build_target(config: MirrorConfig) -> RestoreTarget:
 def _build_context(
     config: MirrorConfig, clock: InterruptibleClock, registry: StatusRegistry, worker: WorkerProcess
 ) -> RestoreContext:
-    journal = JsonLogger(clock.time_ns)
-    holding = ThrottleHooks(_never, lambda seconds: registry.increment(throttled=seconds))
-    store = store_opener(config, clock, journal, holding, retry_denied=True)()
-    probing = ConditionalWriteCheck(store, single_writer=config.single_writer)
-    progress = ProgressReporter(registry, journal, clock)
-    lanes = WorkerPool(config.transfers, "fetch")
-    return RestoreContext(store, lanes, clock, progress.report, probing.require, worker)
+    logger = JsonLogger(clock.time_ns)
+    hooks = ThrottleHooks(on_throttled=registry.add_throttled)
+    store = LazyStore(config, clock, logger, hooks, retry_denied=True).open()
+    check = ConditionalWriteCheck(store, single_writer=config.single_writer)
+    progress = ProgressReporter(registry, logger, clock)
+    pool = WorkerPool(config.transfers, "fetch")
+    return RestoreContext(store, pool, clock, progress.report, check.require, worker)
 
 
 def _start_worker(
     config: MirrorConfig, clock: InterruptibleClock, policy: WorkerPolicy
 ) -> WorkerProcess:
-    """Start a second process, which has half of the lanes."""
+    """Start the worker process, which has half of the transfers.
 
-    def make() -> TaskRunner:
-        store = store_opener(config, clock, JsonLogger(clock.time_ns), retry_denied=True)()
-        return Downloader(
-            store, FileWriter(config.workspace, EmptyVolumeStaging(config.workspace))
-        ).run_task
+    There is none with a limited bandwidth: two processes would each have a limit of their own.
+    """
+    if config.bandwidth:
+        return NoWorker()
+    make_runner = partial(_make_worker_runner, config, clock)
+    return fork_worker(config.transfers // 2, make_runner, policy)
 
-    # With a bound it is the bandwidth that counts, and two processes would each have their own.
-    return NoWorker() if config.bandwidth else fork_worker(config.transfers // 2, make, policy)
+
+def _make_worker_runner(config: MirrorConfig, clock: InterruptibleClock) -> TaskRunner:
+    store = LazyStore(config, clock, JsonLogger(clock.time_ns), retry_denied=True).open()
+    writer = FileWriter(config.workspace, EmptyVolumeStaging(config.workspace))
+    return Downloader(store, writer).run_task
 
 
 def _log_result(result: HydrateResult, logger: JsonLogger, seconds: float) -> None:
@@ -220,7 +220,7 @@ def _log_result(result: HydrateResult, logger: JsonLogger, seconds: float) -> No
 
 
 class ProgressReporter:
-    """Counts what hydrate brings, and says so once a second at most."""
+    """Counts what hydrate restores, and logs it at most once a second."""
 
     def __init__(
         self, registry: StatusRegistry, logger: JsonLogger, clock: InterruptibleClock
@@ -231,13 +231,9 @@ class ProgressReporter:
         self._last_report = clock.monotonic()
 
     def report(self, result: TaskResult) -> None:
-        """Count a piece; called from several threads."""
+        """Count the result of a task; called from several threads."""
         self._registry.increment(restored=result.size, restored_files=result.files)
         if self._clock.monotonic() - self._last_report >= 1.0:
             self._last_report = self._clock.monotonic()
-            now = self._registry.current
-            self._logger.info("restoring", files=now.restored_files, bytes=now.restored)
-
-
-def _never() -> bool:
-    return False
+            status = self._registry.current
+            self._logger.info("restoring", files=status.restored_files, bytes=status.restored)

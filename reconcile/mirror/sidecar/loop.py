@@ -1,17 +1,23 @@
-"""Syncs until the pod ends; nothing that the agent or the store does ends it before.
+"""Syncs until the pod ends, then flushes: stores the last changes, as far as the deadline allows.
 
-When to look at the workspace again, and when to sync it. Pure.
-
-The end: the last changes are stored, as far as the deadline lets them.
+A loop scans the workspace often, and makes a pass when a burst of writes has ended or has lasted
+for the interval; the pass continues from that scan. Neither the agent nor the store can end it.
 """
 
-from collections.abc import Callable
+import math
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.backup.archiver import PassOptions, Scan
-from reconcile.mirror.backup.syncer import NoChanges, PassOutcome, PassResult, Syncer
+from reconcile.mirror.backup.archiver import PassOptions
+from reconcile.mirror.backup.syncer import (
+    ComparedScan,
+    NoChanges,
+    PassOutcome,
+    PassResult,
+    Syncer,
+)
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import (
@@ -32,16 +38,20 @@ from reconcile.mirror.sidecar.termination import (
     has_runner_exited,
 )
 from reconcile.mirror.snapshot.repack import NEVER_REPACK
+from reconcile.mirror.workspace.survey import Scan
 from reconcile.runtime.logging import Logger
 
 SCAN_COST_FACTOR = 50
-"""A look may take one part in so many of the time, whatever the size of the tree."""
+"""Scans take at most one part in so many of the time, whatever the size of the workspace."""
 
 
 class SyncSchedule(Struct, frozen=True):
-    """Seconds: a sync at least each `interval`, looks for the end of a burst each `scan_interval`.
+    """How often to scan and to sync, in seconds.
 
-    While the end is near, syncs follow each other with `drain_pause` between them.
+    Attributes:
+        interval: A pass at least so often while the workspace changes.
+        scan_interval: A scan so often, to find the end of a burst of writes.
+        drain_pause: Between two passes while the pod is ending.
     """
 
     interval: float = 30.0
@@ -49,41 +59,44 @@ class SyncSchedule(Struct, frozen=True):
     drain_pause: float = 0.5
 
 
-class ScanResult(Struct, frozen=True):
-    """What a look has found.
+class ScanSummary(Struct, frozen=True):
+    """What the loop remembers of a scan.
 
-    `fingerprint` changes with the tree; `differs` says whether it is other than what is committed.
+    Attributes:
+        fingerprint: Changes when the workspace changes.
+        is_changed: Whether the workspace differs from what is committed.
+        seconds: How long the scan took.
     """
 
     fingerprint: int
-    differs: bool
+    is_changed: bool
     seconds: float
 
 
 def is_due(
     schedule: SyncSchedule,
-    previous: ScanResult | None,
-    current: ScanResult,
+    previous: ScanSummary | None,
+    current: ScanSummary,
     seconds_since_sync: float,
 ) -> bool:
-    """Tell whether to sync: a burst has ended, or it goes on for longer than the interval.
+    """Say whether to make a pass: a burst of writes has ended, or has lasted for the interval.
 
-    A burst has ended where two looks in a row see the same tree.
+    A burst has ended if two scans in a row see the same workspace.
 
     Args:
-        schedule: The seconds that are asked for.
-        previous: The look before, if there was one since the last sync.
-        current: The look that was just taken.
-        seconds_since_sync: Seconds since the last sync.
+        schedule: How often to sync.
+        previous: The scan before, if there was one since the last pass.
+        current: The latest scan.
+        seconds_since_sync: Seconds since the last pass.
     """
-    if not current.differs:
+    if not current.is_changed:
         return False
-    ended = previous is not None and previous.fingerprint == current.fingerprint
-    return ended or seconds_since_sync >= schedule.interval
+    has_ended = previous is not None and previous.fingerprint == current.fingerprint
+    return has_ended or seconds_since_sync >= schedule.interval
 
 
 def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
-    """Return how long to wait before the next look, which took so many seconds this time."""
+    """Return the seconds until the next scan, if the last one took so many seconds."""
     return min(
         max(schedule.scan_interval, seconds * SCAN_COST_FACTOR),
         max(schedule.interval, schedule.scan_interval),
@@ -91,7 +104,7 @@ def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
 
 
 FATAL_ERRORS = (FencedError, DamagedError, UnknownFormatError)
-"""What no later pass can make good: the process says so and ends."""
+"""Errors after which no later pass can succeed: the process reports them and ends."""
 
 
 class LoopContext(Struct, frozen=True):
@@ -102,76 +115,96 @@ class LoopContext(Struct, frozen=True):
     logger: Logger
 
 
+class StartedPass(Struct, frozen=True):
+    """A pass that has scanned the workspace.
+
+    Attributes:
+        compared: The scan. It is as large as the workspace: to be dropped where no pass follows.
+        summary: What later scans are compared with.
+        started: When the scan began, in nanoseconds of the clock's steady time.
+        started_monotonic: The same in seconds of the clock's monotonic time.
+    """
+
+    compared: ComparedScan
+    summary: ScanSummary
+    started: int
+    started_monotonic: float
+
+
 class PassRunner:
-    """Makes single passes, and keeps the facts of how they went."""
+    """Makes single passes, and records in the status how they went."""
 
     def __init__(self, syncer: Syncer, context: LoopContext) -> None:
         self._syncer = syncer
         self._context = context
 
     def attempt(self, options: PassOptions) -> PassOutcome | None:
-        """Make a pass; None where it failed in a way that a later one may make good.
+        """Make a pass; None where it failed in a way that a later pass may not.
 
         Raises:
-            OverError: The limit was reached.
-            FencedError, DamagedError, UnknownFormatError: There is nothing more to do.
+            DeadlineExceededError: The deadline came.
+            FencedError, DamagedError, UnknownFormatError: No later pass can succeed.
         """
-        began = self._context.clock.monotonic()
-        started = self._now()
+        scanned = self.scan(options)
+        return None if scanned is None else self.finish(scanned, options)
+
+    def scan(self, options: PassOptions) -> StartedPass | None:
+        """Begin a pass: scan the workspace. None where that failed; raises as `attempt`."""
+        started, started_monotonic = self._now(), self._context.clock.monotonic()
         try:
-            outcome = self._syncer.run(options)
+            compared = self._syncer.scan(options)
         except FATAL_ERRORS:
             raise
         except MirrorError as error:
             self.record_failure(error)
             return None
-        self._record_success(outcome, started, self._context.clock.monotonic() - began)
-        return outcome
+        self._record_scan(compared)
+        seconds = self._context.clock.monotonic() - started_monotonic
+        return StartedPass(compared, _summarize(compared, seconds), started, started_monotonic)
 
-    def scan(self, options: PassOptions) -> ScanResult | None:
-        """Look whether anything has changed; None where the workspace cannot be read."""
-        began = self._context.clock.monotonic()
+    def finish(self, scanned: StartedPass, options: PassOptions) -> PassOutcome | None:
+        """Finish a pass right after its scan: store and commit what changed; as `attempt`."""
         try:
-            seen, differs = self._syncer.scan(options)
+            outcome = self._syncer.store_changes(scanned.compared, options)
+        except FATAL_ERRORS:
+            raise
         except MirrorError as error:
             self.record_failure(error)
             return None
-        self.record_scan(seen, differs=differs)
-        times = sum(one.mtime + one.ctime + one.size for one in seen.file_stats)
-        took = self._context.clock.monotonic() - began
-        return ScanResult(hash((len(seen.file_stats), times)), differs, took)
+        seconds = self._context.clock.monotonic() - scanned.started_monotonic
+        self._record_success(outcome, scanned.started, seconds)
+        return outcome
 
-    def record_scan(self, scan: Scan, *, differs: bool) -> None:
-        """Note when something was first seen that is not committed."""
-        facts = self._context.status_registry
-        now = self._now()
-        since = (facts.current.behind_since or now) if differs else 0
-        facts.update(written=scan.newest_write, behind_since=since)
-        self._report_over_limit(scan)
+    def _record_scan(self, compared: ComparedScan) -> None:
+        """Record when something was first seen that is not committed."""
+        registry = self._context.status_registry
+        behind_since = (registry.current.behind_since or self._now()) if compared.is_changed else 0
+        registry.update(written=compared.scan.newest_write, behind_since=behind_since)
+        self._report_over_limit(compared.scan)
 
     def record_failure(self, error: MirrorError) -> None:
-        """Note that the store or the workspace could not be used this time."""
-        facts = self._context.status_registry
-        facts.increment(passes=1, failures=1)
+        """Record that the store or the workspace could not be used this time."""
+        registry = self._context.status_registry
+        registry.increment(passes=1, failures=1)
         if isinstance(error, StoreError):
-            facts.update(reachable=not isinstance(error, StoreAwayError))
-        facts.update(error=str(error), behind_since=facts.current.behind_since or self._now())
+            registry.update(reachable=not isinstance(error, StoreAwayError))
+        behind_since = registry.current.behind_since or self._now()
+        registry.update(error=str(error), behind_since=behind_since)
         self._context.logger.warning("pass failed", error=str(error), reason=type(error).__name__)
 
     def _record_success(self, outcome: PassOutcome, started: int, seconds: float) -> None:
-        facts = self._context.status_registry
-        skipped = outcome.scan.skipped
-        facts.increment(passes=1)
-        facts.update(
+        registry, scan = self._context.status_registry, outcome.scan
+        registry.increment(passes=1)
+        registry.update(
             committed=started,
             error="",
-            written=outcome.scan.newest_write,
+            written=scan.newest_write,
             behind_since=0,
-            files=len(outcome.scan.file_stats),
+            files=len(scan.file_stats),
             seconds=seconds,
-            skipped=skipped.total,
+            skipped=scan.skipped.total,
         )
-        self._report_over_limit(outcome.scan)
+        self._report_over_limit(scan)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, started)
 
@@ -184,50 +217,55 @@ class PassRunner:
             self._context.logger.info("nothing new", entries=len(outcome.scan.file_stats))
 
     def _record_result(self, result: PassResult, started: int) -> None:
-        facts = self._context.status_registry
-        gathered = result.archive.read_files
-        facts.increment(sent=result.sent_bytes, commits=int(result.is_committed))
-        facts.update(
+        registry, logger = self._context.status_registry, self._context.logger
+        read = result.archive.read_files
+        registry.increment(sent=result.sent_bytes, commits=int(result.is_committed))
+        registry.update(
             generation=result.generation.number,
             partial=isinstance(result.generation.completeness, Partial),
             reachable=True,
-            changing=gathered.changing,
-            unreadable=gathered.unreadable,
-            behind_since=started if gathered.changing else 0,
+            changing=read.changing,
+            unreadable=read.unreadable,
+            behind_since=started if read.changing else 0,
         )
-        self._context.logger.info(
+        logger.info(
             "committed" if result.is_committed else "nothing new",
             generation=result.generation.number,
             entries=len(result.scan.file_stats),
             sent=result.sent_bytes,
             repacked=result.repacked_packs,
-            restless=gathered.changing,
-            unreadable=gathered.unreadable,
+            restless=read.changing,
+            unreadable=read.unreadable,
         )
         if result.repack_error:
-            self._context.logger.warning("repack skipped", error=result.repack_error)
+            logger.warning("repack skipped", error=result.repack_error)
         if result.index_error:
-            self._context.logger.warning("state not kept", error=result.index_error)
+            logger.warning("state not kept", error=result.index_error)
 
     def _report_over_limit(self, scan: Scan) -> None:
-        """Say when there begin to be more entries than are taken, and when that is over."""
-        beyond, before = scan.skipped.over_limit, self._context.status_registry.current.over_limit
-        self._context.status_registry.update(over_limit=beyond)
-        if beyond and not before:
+        """Log when there begin to be more entries than the limit, and when that is over."""
+        registry, logger = self._context.status_registry, self._context.logger
+        over_limit, before = scan.skipped.over_limit, registry.current.over_limit
+        registry.update(over_limit=over_limit)
+        entries = len(scan.file_stats)
+        if over_limit and not before:
             examples = scan.skipped.examples.get("over_limit", [])
-            taken = len(scan.file_stats)
-            self._context.logger.warning(
-                "too many files", taken=taken, beyond=beyond, such_as=examples
-            )
-        elif before and not beyond:
-            self._context.logger.info("all files have room again", entries=len(scan.file_stats))
+            logger.warning("too many files", taken=entries, beyond=over_limit, such_as=examples)
+        elif before and not over_limit:
+            logger.info("all files have room again", entries=entries)
 
     def _now(self) -> int:
         return self._context.clock.steady_ns()
 
 
+def _summarize(compared: ComparedScan, seconds: float) -> ScanSummary:
+    stats = compared.scan.file_stats
+    times = sum(stat.mtime + stat.ctime + stat.size for stat in stats)
+    return ScanSummary(hash((len(stats), times)), compared.is_changed, seconds)
+
+
 class SyncLoop:
-    """The time from the start until TERM."""
+    """Syncs from the start until TERM."""
 
     def __init__(
         self,
@@ -240,68 +278,58 @@ class SyncLoop:
         self._context = context
         self._shutdown = shutdown
         self._schedule = schedule
-        self._last_sync_time = -1e9
-        self._last_scan: ScanResult | None = None
+        self._last_pass_time = -math.inf
+        self._last_scan: ScanSummary | None = None
 
     def run(self) -> None:
-        """Sync until TERM comes; raises what `Passes.attempt` does, but for OverError."""
-        effort = PassOptions(Deadline(self._context.clock, is_cancelled=self._shutdown.terminated))
+        """Sync until TERM comes; raises the fatal errors of `PassRunner.attempt`."""
+        deadline = Deadline(self._context.clock, is_cancelled=self._shutdown.terminated)
+        options = PassOptions(deadline)
         while not self._shutdown.terminated():
             try:
-                self._run_once(effort)
+                self._run_once(options)
             except DeadlineExceededError:
                 return
 
     def _run_once(self, options: PassOptions) -> None:
         if self._shutdown.prestop_received():
             self._context.status_registry.update(phase="draining")
-            self._sync(replace(options, repack_policy=NEVER_REPACK))
-            self._shutdown.wait(self._schedule.drain_pause, _never)
-            return
-        looked = self._pass_runner.scan(options)
-        if looked is None:
-            self._shutdown.wait(self._schedule.interval, self._shutdown.prestop_received)
-            return
-        if is_due(
-            self._schedule,
-            self._last_scan,
-            looked,
-            self._context.clock.monotonic() - self._last_sync_time,
-        ):
-            self._sync(options)
+            self._pass_runner.attempt(replace(options, repack_policy=NEVER_REPACK))
+            self._shutdown.wait(self._schedule.drain_pause)
         else:
-            self._last_scan = looked
-        self._shutdown.wait(
-            next_scan_delay(self._schedule, looked.seconds), self._shutdown.prestop_received
-        )
+            self._shutdown.wait_for_prestop(self._scan_and_sync(options))
 
-    def _sync(self, options: PassOptions) -> None:
-        self._pass_runner.attempt(options)
-        self._last_sync_time = self._context.clock.monotonic()
-        self._last_scan = None
+    def _scan_and_sync(self, options: PassOptions) -> float:
+        """Scan, and finish the pass where it is due; returns the seconds until the next scan."""
+        scanned = self._pass_runner.scan(options)
+        if scanned is None:
+            return self._schedule.interval
+        seconds = self._context.clock.monotonic() - self._last_pass_time
+        if is_due(self._schedule, self._last_scan, scanned.summary, seconds):
+            self._pass_runner.finish(scanned, options)
+            self._last_pass_time = self._context.clock.monotonic()
+            self._last_scan = None
+        else:
+            self._last_scan = scanned.summary
+        return next_scan_delay(self._schedule, scanned.summary.seconds)
 
 
 def sync_until_runner_exits(
-    pass_runner: PassRunner,
-    context: LoopContext,
-    is_runner_gone: Callable[[], bool],
-    end_time: float,
-    pause: float,
+    pass_runner: PassRunner, context: LoopContext, runner: Runner, end_time: float
 ) -> None:
-    """Sync without rest until the runner is gone, or the time for that is over."""
-    effort = PassOptions(
-        Deadline(context.clock, end_time, is_runner_gone), repack_policy=NEVER_REPACK
-    )
-    while not effort.deadline.expired():
+    """Make one pass after the other until the runner has ended, at most until `end_time`."""
+    deadline = Deadline(context.clock, end_time, partial(has_runner_exited, runner))
+    options = PassOptions(deadline, repack_policy=NEVER_REPACK)
+    while not deadline.expired():
         try:
-            pass_runner.attempt(effort)
+            pass_runner.attempt(options)
         except DeadlineExceededError:
             return
-        context.clock.sleep(pause)
+        context.clock.sleep(_DRAIN_PAUSE)
 
 
 def is_fully_stored(outcome: PassOutcome | None) -> bool:
-    """Tell whether a final pass has stored everything."""
+    """Say whether a final pass has stored everything."""
     match outcome:
         case None:
             return False
@@ -311,37 +339,31 @@ def is_fully_stored(outcome: PassOutcome | None) -> bool:
             return not outcome.archive.tree_result.missing.files
 
 
-def _never() -> bool:
-    return False
-
-
 _FLUSH_RETRY_PAUSE = 0.5
 _DRAIN_PAUSE = 0.5
 
 
 class ShutdownPlan(Struct, frozen=True):
-    """How the pod ends: whom to wait for, and how long everything may take."""
+    """How the pod ends: the runner to wait for, and how long everything may take."""
 
     runner: Runner
     timeouts: ShutdownTimeouts
 
 
 def hard_deadline(shutdown: ShutdownSignal, plan: ShutdownPlan) -> float:
-    """Return when all must be over, come what may, on the clock's monotonic time."""
+    """Return when the process must have ended, on the clock's monotonic time."""
     return shutdown.terminated_at + plan.timeouts.runner + plan.timeouts.flush
 
 
 def shut_down(
     pass_runner: PassRunner, context: LoopContext, shutdown: ShutdownSignal, plan: ShutdownPlan
 ) -> TerminationMessage:
-    """Wait for the runner's end if that is asked for, and flush; never raises a MirrorError."""
+    """Wait until the runner has ended, and flush; never raises a MirrorError."""
     try:
         if not has_runner_exited(plan.runner):
             context.status_registry.update(phase="draining")
-            ends = shutdown.terminated_at + plan.timeouts.runner
-            sync_until_runner_exits(
-                pass_runner, context, lambda: has_runner_exited(plan.runner), ends, _DRAIN_PAUSE
-            )
+            end_time = shutdown.terminated_at + plan.timeouts.runner
+            sync_until_runner_exits(pass_runner, context, plan.runner, end_time)
         return _flush(pass_runner, context, shutdown, plan.timeouts)
     except FATAL_ERRORS as error:
         return shut_down_with_error(context, shutdown, error)
@@ -355,15 +377,16 @@ def _flush(
 ) -> TerminationMessage:
     context.status_registry.update(phase="flushing")
     context.logger.info("flush begins", seconds=context.clock.monotonic() - shutdown.terminated_at)
-    limit = Deadline(context.clock, context.clock.monotonic() + timeouts.flush - timeouts.reserve)
+    end_time = context.clock.monotonic() + timeouts.flush - timeouts.reserve
+    options = PassOptions(Deadline(context.clock, end_time), is_final=True)
     best: PassOutcome | None = None
     while True:
         try:
-            outcome = pass_runner.attempt(PassOptions(limit, is_final=True))
+            outcome = pass_runner.attempt(options)
         except DeadlineExceededError:
             break
         best = outcome or best
-        if is_fully_stored(outcome) or limit.expired():
+        if is_fully_stored(outcome) or options.deadline.expired():
             break
         context.clock.sleep(_FLUSH_RETRY_PAUSE)
     return _build_termination_message(context, shutdown, best)
@@ -373,28 +396,27 @@ def _build_termination_message(
     context: LoopContext, shutdown: ShutdownSignal, best: PassOutcome | None
 ) -> TerminationMessage:
     seconds = context.clock.monotonic() - shutdown.terminated_at
-    generation = context.status_registry.current.generation
+    status = context.status_registry.current
     if best is None:
-        reason = (
-            context.status_registry.current.error
-            or "the time was over before the workspace could be walked"
-        )
-        return TerminationMessage("failed", generation, Complete(), seconds, reason)
-    beyond = context.status_registry.current.over_limit
+        reason = status.error or "the time was over before the workspace could be walked"
+        return TerminationMessage("failed", status.generation, Complete(), seconds, reason)
     if isinstance(best, PassResult) and isinstance(best.generation.completeness, Partial):
         reason = (
             "the time was over" if best.archive.is_truncated else "files kept changing while read"
         )
-        lacks = best.generation.completeness
-        return TerminationMessage("partial", generation, lacks, seconds, reason, beyond)
-    reason = f"{beyond} files or more are beyond --max-files" if beyond else ""
-    return TerminationMessage("flushed", generation, Complete(), seconds, reason, beyond)
+        missing = best.generation.completeness
+        return TerminationMessage(
+            "partial", status.generation, missing, seconds, reason, status.over_limit
+        )
+    over_limit = status.over_limit
+    reason = f"{over_limit} files or more are beyond --max-files" if over_limit else ""
+    return TerminationMessage("flushed", status.generation, Complete(), seconds, reason, over_limit)
 
 
 def shut_down_with_error(
     context: LoopContext, shutdown: ShutdownSignal, error: MirrorError
 ) -> TerminationMessage:
-    """Say that the end is one without a flush."""
+    """Record an end without a flush, and return its message."""
     outcome = "fenced" if isinstance(error, FencedError) else "failed"
     context.status_registry.update(
         phase="fenced" if outcome == "fenced" else "ended", error=str(error)

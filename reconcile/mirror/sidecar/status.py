@@ -1,7 +1,4 @@
-"""What the mirror tells others about itself, as it is now; one writer, many readers.
-
-Where a running mirror answers questions about itself.
-"""
+"""The status of a running mirror: one writer, many readers."""
 
 import threading
 from typing import Any
@@ -9,28 +6,26 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.wiring import InterruptibleClock
-
 
 class SyncStatus(Struct, frozen=True):
     """One consistent view; times in nanoseconds since 1970, 0 for never.
 
-    All but `written` are of the clock's steady time, so that nothing looks fresh or stale because
-    somebody has set the machine's clock.
+    All times but `written` are of the clock's steady time, so that nothing looks fresh or stale
+    because the machine's clock was set.
 
     Attributes:
         phase: `hydrating`, `syncing`, `draining`, `flushing`, `ended` or `fenced`.
-        generation: The last one that was committed.
+        generation: The last committed generation.
         partial: Whether it lacks files.
-        committed: When this process made sure last that the snapshot is what the workspace is.
-        written: The last write to the workspace that a walk has seen.
-        behind_since: When a walk first saw what is not committed yet; 0 if all is.
-        reachable: Whether the store answered last time; True before the first request.
+        committed: Start of the last pass after which the snapshot equalled the workspace.
+        written: The last write to the workspace that a scan has seen.
+        behind_since: When a scan first saw what is not committed yet; 0 if all is committed.
+        reachable: Whether the store answered the last time; True before the first request.
         error: Why the last pass failed, without secrets; empty if it did not.
         files, changing, unreadable, skipped, over_limit: Counts of the last pass.
         passes, commits, failures, sent, restored, restored_files: Sums since the start.
         seconds: How long the last pass took.
-        throttled: Seconds that requests have waited for the bandwidth, all of them together.
+        throttled: Sum of the seconds that requests have waited for the bandwidth.
     """
 
     phase: str = "syncing"
@@ -57,7 +52,7 @@ class SyncStatus(Struct, frozen=True):
 
 
 class StatusRegistry:
-    """Holds the facts."""
+    """Holds the current status."""
 
     def __init__(self, facts: SyncStatus | None = None) -> None:
         self._status = facts or SyncStatus()
@@ -65,11 +60,11 @@ class StatusRegistry:
 
     @property
     def current(self) -> SyncStatus:
-        """The facts as they are now."""
+        """The status as it is now."""
         return self._status
 
     def update(self, **values: Any) -> None:
-        """Replace some of them."""
+        """Replace some fields."""
         with self._lock:
             self._status = replace(self._status, **values)
 
@@ -79,9 +74,13 @@ class StatusRegistry:
             sums = {name: getattr(self._status, name) + by for name, by in increments.items()}
             self._status = replace(self._status, **sums)
 
+    def add_throttled(self, seconds: float) -> None:
+        """Add the time that a request waited for the bandwidth."""
+        self.increment(throttled=seconds)
+
 
 class Freshness(Struct, frozen=True):
-    """How old the snapshot and the last write are, in seconds; None for what never was."""
+    """Age of the snapshot and of the last write in seconds; None for never."""
 
     commit_age: float | None
     write_age: float | None
@@ -91,8 +90,8 @@ class Freshness(Struct, frozen=True):
 def assess_freshness(status: SyncStatus, now: int, stale_after: float) -> Freshness:
     """Judge whether the snapshot is fresh enough.
 
-    It is while everything seen is committed, or what is not was first seen less than `stale_after`
-    seconds ago. A mirror that was fenced, or has not yet made sure once, is not fresh.
+    It is while everything that was seen is committed, or was first seen less than `stale_after`
+    seconds ago. A mirror that was fenced, or has not finished its first pass, is not fresh.
     """
     behind = (now - status.behind_since) / 1e9 if status.behind_since else 0.0
     fresh = status.committed > 0 and behind <= stale_after and status.phase != "fenced"
@@ -104,21 +103,8 @@ def _age(time: int, now: int) -> float | None:
 
 
 class StatusServerOptions(Struct, frozen=True):
-    """Where the service listens, port 0 for not at all, and when a snapshot is stale."""
+    """Where the status server listens, port 0 for no server; when a snapshot is stale."""
 
     host: str
     port: int
     stale_after: float
-
-
-def start_status_server(
-    server_options: StatusServerOptions, registry: StatusRegistry, clock: InterruptibleClock
-) -> None:
-    """Open the door if there is to be one; SettingsError where it cannot be listened on."""
-    if server_options.port:
-        from reconcile.mirror.sidecar.http import StatusEndpoints, StatusServer
-
-        StatusServer(
-            (server_options.host, server_options.port),
-            StatusEndpoints(registry, clock, server_options.stale_after),
-        )

@@ -1,4 +1,4 @@
-"""The process of `sync`, from its start to its exit code."""
+"""The `sync` process, from its start to its exit code."""
 
 import signal
 import threading
@@ -26,21 +26,21 @@ from reconcile.mirror.sidecar.loop import (
     shut_down,
     shut_down_with_error,
 )
-from reconcile.mirror.sidecar.status import StatusRegistry, StatusServerOptions, start_status_server
+from reconcile.mirror.sidecar.status import StatusRegistry, StatusServerOptions
 from reconcile.mirror.sidecar.termination import (
     ShutdownSignal,
     TerminationMessage,
     write_termination_message,
 )
-from reconcile.mirror.wiring import InterruptibleClock, MirrorConfig, ThrottleHooks, store_opener
+from reconcile.mirror.wiring import InterruptibleClock, LazyStore, MirrorConfig, ThrottleHooks
 from reconcile.runtime.logging import JsonLogger
 
 _DEADLINE_GRACE = 0.5
-"""Seconds that the worker gets to say by itself that the deadline came."""
+"""Seconds that the sync thread gets to report by itself that the deadline came."""
 
 
 class SyncOptions(Struct, frozen=True):
-    """How a sync goes on and ends, and how many files it takes."""
+    """How a sync runs and ends, and how many files it stores."""
 
     schedule: SyncSchedule
     shutdown_plan: ShutdownPlan
@@ -50,32 +50,29 @@ class SyncOptions(Struct, frozen=True):
 
 
 class SyncProcess:
-    """A `sync`: the main thread only waits, so that a signal is heard at once."""
+    """A `sync`. The main thread only waits, so that it handles a signal at once."""
 
     def __init__(self, config: MirrorConfig, options: SyncOptions) -> None:
-        """Prepare; raises a MirrorError where there is no mark, or a setting makes no sense."""
+        """Prepare; raises a MirrorError where the mark is missing or a setting is malformed."""
         self._clock = InterruptibleClock()
         self._options = options
         self._logger = JsonLogger(self._clock.time_ns)
         self._registry = StatusRegistry()
         self._shutdown = ShutdownSignal(self._clock, config.state_directory)
         self._context = LoopContext(self._clock, self._registry, self._logger)
-        mark = require_hydrate_marker(config.state_directory, config.workspace)
-        self._registry.update(generation=mark.generation)
+        marker = require_hydrate_marker(config.state_directory, config.workspace)
+        self._registry.update(generation=marker.generation)
         workspace = Workspace(
             config.workspace,
             config.build_excludes(),
             config.state_directory,
-            mark.writer,
+            marker.writer,
             options.max_files,
         )
-        holding = ThrottleHooks(
-            self._is_ending, lambda seconds: self._registry.increment(throttled=seconds)
-        )
-        opener = store_opener(config, self._clock, self._logger, holding)
-        self._syncer = Syncer(
-            workspace, opener, WorkerPool(config.transfers, "upload"), self._clock
-        )
+        hooks = ThrottleHooks(self._is_ending, self._registry.add_throttled)
+        store = LazyStore(config, self._clock, self._logger, hooks)
+        pool = WorkerPool(config.transfers, "upload")
+        self._syncer = Syncer(workspace, store, pool, self._clock)
         self._pass_runner = PassRunner(self._syncer, self._context)
         self._termination_message: TerminationMessage | None = None
         self._error: BaseException | None = None
@@ -93,15 +90,18 @@ class SyncProcess:
         return MirrorExitCode.LOST if self._shutdown.terminated() else MirrorExitCode.OK
 
     def _run_one_pass(self) -> None:
-        limit = Deadline(self._clock, is_cancelled=self._shutdown.terminated)
-        outcome = self._syncer.run(PassOptions(limit))
+        deadline = Deadline(self._clock, is_cancelled=self._shutdown.terminated)
+        outcome = self._syncer.run(PassOptions(deadline))
         self._pass_runner.report_outcome(outcome)
 
     def run_until_terminated(self) -> MirrorExitCode:
-        """Sync until TERM, flush, and say how it went."""
+        """Sync until TERM, flush, and report how that went."""
         self._shutdown.clear_prestop()
         self._install_signal_handlers()
-        start_status_server(self._options.server_options, self._registry, self._clock)
+        if self._options.server_options.port:
+            from reconcile.mirror.sidecar.http import start_status_server
+
+            start_status_server(self._options.server_options, self._registry, self._clock)
         self._logger.info("sync begins", generation=self._registry.current.generation)
         self._start_thread(self._run)
         while not self._finished.wait(0.2):
@@ -126,17 +126,17 @@ class SyncProcess:
         )
 
     def _check_head(self) -> None:
-        """Read HEAD before anything else: who was fenced must not even look busy."""
+        """Read HEAD before anything else: a pod that was fenced must not look busy."""
         while not self._shutdown.terminated():
             try:
-                found = self._syncer.check_head()
+                version = self._syncer.check_head()
             except FATAL_ERRORS:
                 raise
             except MirrorError as error:
                 self._pass_runner.record_failure(error)
-                self._shutdown.wait(self._options.schedule.interval, _never)
+                self._shutdown.wait(self._options.schedule.interval)
             else:
-                self._registry.update(generation=found.head.generation.number)
+                self._registry.update(generation=version.head.generation.number)
                 return
 
     def _start_thread(self, work: Callable[[], None]) -> None:
@@ -160,7 +160,7 @@ class SyncProcess:
         self._logger.info("end asked for", signal=signal.Signals(number).name)
 
     def _is_ending(self) -> bool:
-        """Tell whether time is what is short now, and bandwidth no matter any more."""
+        """Say whether the pod is ending: then the bandwidth is no longer limited."""
         return self._shutdown.terminated() or self._shutdown.prestop_received()
 
     def _is_past_deadline(self) -> bool:
@@ -170,18 +170,14 @@ class SyncProcess:
         )
 
     def _report_end(self) -> MirrorExitCode:
-        farewell = self._termination_message
-        if farewell is None:
+        message = self._termination_message
+        if message is None:
             seconds = self._clock.monotonic() - self._shutdown.terminated_at
             reason = self._registry.current.error or "the store did not answer in time"
             generation = self._registry.current.generation
-            farewell = TerminationMessage("late", generation, Complete(), seconds, reason)
-        problem = write_termination_message(self._options.termination_log, farewell)
+            message = TerminationMessage("late", generation, Complete(), seconds, reason)
+        problem = write_termination_message(self._options.termination_log, message)
         if problem:
             self._logger.warning("no termination message", error=problem)
-        self._logger.info("ended", outcome=farewell.outcome, generation=farewell.generation)
-        return exit_code_for_flush(farewell.outcome)
-
-
-def _never() -> bool:
-    return False
+        self._logger.info("ended", outcome=message.outcome, generation=message.generation)
+        return exit_code_for_flush(message.outcome)

@@ -1,11 +1,7 @@
-"""How a pod ends: what was asked for, and by when everything must be over.
-
-What the mirror says when it ends: one line of JSON for the pod's status.
-"""
+"""How a pod ends: the signals that announce it, its time limits, and the termination message."""
 
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
@@ -17,10 +13,12 @@ from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Complete, Partial
 
 _CONNECT_TIMEOUT = 0.2
+_POLL_INTERVAL = 1.0
+"""Seconds between two looks for `prestop`."""
 
 
 class NoRunner(Struct, frozen=True):
-    """TERM comes when the runner has ended: as a native sidecar."""
+    """The mirror is a native sidecar: TERM comes when the runner has ended."""
 
 
 class RunnerPort(Struct, frozen=True):
@@ -30,7 +28,7 @@ class RunnerPort(Struct, frozen=True):
 
 
 class RunnerFile(Struct, frozen=True):
-    """The runner's wrapper makes this file when it has ended."""
+    """The runner's wrapper creates this file when the runner has ended."""
 
     path: Path
 
@@ -39,7 +37,7 @@ Runner: TypeAlias = NoRunner | RunnerPort | RunnerFile
 
 
 def has_runner_exited(runner: Runner) -> bool:
-    """Tell whether the runner has ended; whatever leaves doubt means that it has not."""
+    """Say whether the runner has ended; where that is uncertain, it has not."""
     match runner:
         case NoRunner():
             return True
@@ -70,19 +68,19 @@ def _path_exists(path: Path) -> bool:
 
 
 class ShutdownTimeouts(Struct, frozen=True):
-    """Seconds from TERM: `runner` for the runner's end, if it is waited for, then `flush`."""
+    """Seconds from TERM: at most `runner` until the runner has ended, then `flush`."""
 
     runner: float = 0.0
     flush: float = 25.0
 
     @property
     def reserve(self) -> float:
-        """What is kept free at the end for manifest and HEAD."""
+        """Seconds of the flush that are reserved for manifest and HEAD."""
         return min(5.0, self.flush / 5)
 
 
 class ShutdownSignal:
-    """What was asked for so far; the signal handler calls `terminate`, nothing else."""
+    """Whether the pod is ending; the signal handler calls only `terminate`."""
 
     def __init__(self, clock: Clock, state: StateDirectory) -> None:
         self._clock = clock
@@ -92,28 +90,35 @@ class ShutdownSignal:
         """When TERM came, on the clock's monotonic time; 0 before."""
 
     def terminate(self) -> None:
-        """Note that TERM came; a second one changes nothing."""
+        """Record that TERM came; a second call changes nothing."""
         if not self._event.is_set():
             self.terminated_at = self._clock.monotonic()
             self._event.set()
 
     def clear_prestop(self) -> None:
-        """Forget what `prestop` said to a process before this one; WorkspaceError if that fails."""
+        """Remove the `prestop` of an earlier process; WorkspaceError if that fails."""
         self._state.remove(self._state.shutdown_path)
 
     def terminated(self) -> bool:
-        """Tell whether TERM came."""
+        """Say whether TERM came."""
         return self._event.is_set()
 
     def prestop_received(self) -> bool:
-        """Tell whether `prestop` has said that the end is near."""
+        """Say whether `prestop` has run."""
         return _path_exists(self._state.shutdown_path)
 
-    def wait(self, seconds: float, should_stop: Callable[[], bool]) -> None:
-        """Wait, until TERM comes or there is enough reason to go on."""
-        ends = self._clock.monotonic() + seconds
-        while not should_stop() and (left := ends - self._clock.monotonic()) > 0:
-            if self._event.wait(min(left, 1.0)):
+    def wait(self, seconds: float) -> None:
+        """Wait, at most until TERM comes."""
+        deadline = self._clock.monotonic() + seconds
+        while (remaining := deadline - self._clock.monotonic()) > 0:
+            if self._event.wait(min(remaining, _POLL_INTERVAL)):
+                return
+
+    def wait_for_prestop(self, seconds: float) -> None:
+        """Wait, at most until `prestop` has run or TERM comes."""
+        deadline = self._clock.monotonic() + seconds
+        while not self.prestop_received() and (remaining := deadline - self._clock.monotonic()) > 0:
+            if self._event.wait(min(remaining, _POLL_INTERVAL)):
                 return
 
 
@@ -122,11 +127,11 @@ class TerminationMessage(Struct, frozen=True):
 
     Attributes:
         outcome: `flushed`, `partial`, `failed`, `late` or `fenced`.
-        generation: The last that is committed.
-        missing: What it lacks; for `failed` and `late` what was seen and is not in it.
-        over_limit: How many entries there was no room for, at least.
+        generation: The last committed generation.
+        missing: What it lacks, for `partial`.
+        over_limit: How many entries were beyond the limit, at least.
         seconds: From TERM to the end.
-        reason: Why not everything is stored; empty where it is.
+        reason: Why not everything is stored; empty if it is.
     """
 
     outcome: str
@@ -138,14 +143,14 @@ class TerminationMessage(Struct, frozen=True):
 
 
 def encode_termination_message(message: TerminationMessage) -> bytes:
-    """Write the termination message; less than the 4,096 bytes that the kubelet takes."""
-    lacks = message.missing if isinstance(message.missing, Partial) else Partial(0, 0)
+    """Encode the message, in less than the 4,096 bytes that the kubelet takes."""
+    missing = message.missing if isinstance(message.missing, Partial) else Partial(0, 0)
     value = {
         "outcome": message.outcome,
         "generation": message.generation,
         "partial": message.outcome == "partial",
-        "missingFiles": lacks.files,
-        "missingBytes": lacks.size,
+        "missingFiles": missing.files,
+        "missingBytes": missing.size,
         "overLimitEntries": message.over_limit,
         "seconds": round(message.seconds, 3),
         "reason": message.reason[:1000],
@@ -154,7 +159,7 @@ def encode_termination_message(message: TerminationMessage) -> bytes:
 
 
 def write_termination_message(path: Path, message: TerminationMessage) -> str:
-    """Write it; returns why that failed, empty if it did not: nothing may fail by it."""
+    """Write the message; returns why that failed, empty if it did not. Raises nothing."""
     try:
         path.write_bytes(encode_termination_message(message))
     except OSError as error:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from reconcile.mirror.clock import RetryClock
 from reconcile.mirror.store.port import (
     BytesLike,
     ListedObject,
@@ -17,7 +18,6 @@ from reconcile.mirror.store.port import (
     Sink,
     Store,
 )
-from reconcile.mirror.store.retry import RetryClock
 
 BURST_SECONDS: Final = 1.0
 """Seconds whose bytes may be sent at once after a pause, so that small requests do not wait."""

@@ -7,10 +7,11 @@ refused the key may it be sent again, since it was not carried out.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
+from reconcile.mirror.clock import RetryClock
 from reconcile.mirror.errors import (
     DeniedError,
     MissingObjectError,
@@ -26,25 +27,10 @@ from reconcile.mirror.store.port import (
     Sink,
     Store,
 )
+from reconcile.runtime.backoff import Backoff
 
 _Result = TypeVar("_Result")
 DELETE_BATCH_SIZE = 1000
-
-
-class RetryClock(Protocol):
-    """A clock whose waits end when the process is to stop."""
-
-    def monotonic(self) -> float:
-        """Return seconds since an arbitrary point."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Wait; return True at once if the process is to stop: then nothing is retried."""
-        ...
-
-    def jitter(self) -> float:
-        """Return a random number from 0 to 1."""
-        ...
 
 
 def is_unavailable(error: StoreError) -> bool:
@@ -52,10 +38,11 @@ def is_unavailable(error: StoreError) -> bool:
     return isinstance(error, StoreAwayError)
 
 
-class RetryPolicy(Struct, frozen=True):
-    """When to retry; delays double from `initial_delay` to `max_delay`, `timeout` is the total.
+_STORE_BACKOFF: Final = Backoff(initial=0.25, maximum=15.0)
 
-    All are seconds.
+
+class RetryPolicy(Struct, frozen=True):
+    """When to retry, and how long to wait before each attempt; `timeout` is the total in seconds.
 
     A longer delay that the server requests is obeyed if it fits into the timeout. With
     `retry_denied`, reads and writes that the store refuses are retried too: such a failure is
@@ -63,8 +50,7 @@ class RetryPolicy(Struct, frozen=True):
     """
 
     timeout: float = 120.0
-    initial_delay: float = 0.25
-    max_delay: float = 15.0
+    backoff: Backoff = _STORE_BACKOFF
     retry_denied: bool = False
 
     def is_retryable(self, error: StoreError) -> bool:
@@ -79,8 +65,7 @@ class RetryPolicy(Struct, frozen=True):
 
     def delay(self, failures: int, jitter: float, server_delay: float) -> float:
         """Return the seconds to wait after so many failures, at least `server_delay`."""
-        ceiling = min(self.max_delay, self.initial_delay * 2.0 ** min(failures - 1, 30))
-        return max(server_delay, ceiling * (0.5 + jitter / 2))
+        return self.backoff.delay(failures, jitter, server_delay)
 
 
 class RetryEvent(Struct, frozen=True):

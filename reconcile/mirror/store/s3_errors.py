@@ -154,8 +154,8 @@ def _clock_skew(response: ErrorResponse, context: RequestContext) -> StoreError:
     side = "ahead of" if response.skew > 0 else "behind"
     return StoreAwayError(
         f"the clocks of this node and of {context.location.endpoint} differ too much: this one is "
-        f"{abs(response.skew):.0f} s {side} the store's. Set the node's clock (NTP); until then the "
-        "store refuses all requests",
+        f"{abs(response.skew):.0f} s {side} the store's. Set the node's clock (NTP); until then "
+        "the store refuses all requests",
         response.retry_after,
     )
 

@@ -1,15 +1,22 @@
-"""What of a walk a snapshot takes: no path that the format has no room for, no size without end.
+"""Scans a workspace: one walk, reduced to the entries that a snapshot can hold.
 
 A sparse file costs the agent nothing, whatever size it claims. So there is a limit to the size of
-one file, and to the chunks of all of them.
+one file, and to the chunks of all of them. A path may be as long as the format allows.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
+from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.snapshot.encoding import MAX_PATH
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
-from reconcile.mirror.workspace.walk import FileStat, SkippedEntries
+from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
+from reconcile.mirror.workspace.sqlite import SHARED_MEMORY, find_shared_memory
+from reconcile.mirror.workspace.walk import FileStat, SkippedEntries, WalkCancelledError
 
 MAX_FILE: Final = 1 << 40
 """Bytes of one file, holes included."""
@@ -20,30 +27,69 @@ MAX_CHUNKS: Final = 1 << 18
 _SAFE_PATH_LENGTH: Final = MAX_PATH // 4
 
 
-def select_storable(stats: list[FileStat], skipped: SkippedEntries) -> list[FileStat]:
-    """Return what is taken, in the same order; what is not is counted in `skipped`.
+class Scan(Struct, frozen=True):
+    """One walk of a workspace.
 
-    Of a file that is too large the version that was taken before stays. The smallest come first
-    where there are too many chunks.
+    Attributes:
+        file_stats: The entries that a snapshot can hold, sorted by path.
+        skipped: The entries that it cannot hold.
+        newest_write: Time of the last write in nanoseconds since 1970, 0 for an empty workspace.
+        weight_limit: The limit for the weight of all entries.
     """
-    large = [one for one in stats if one.size > MAX_PACKED_FILE]
-    beyond = _find_over_limit(large) if large else frozenset[str]()
-    if not beyond and all(len(one.path) <= _SAFE_PATH_LENGTH for one in stats):
+
+    file_stats: list[FileStat]
+    skipped: SkippedEntries
+    newest_write: int
+    weight_limit: int
+
+
+def scan_workspace(root: Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline) -> Scan:
+    """Walk the workspace, and select what a snapshot can hold.
+
+    Raises:
+        DeadlineExceededError: The limit was reached.
+        WorkspaceError: The workspace itself cannot be read.
+    """
+    try:
+        stats, skipped = walk_within(root, excludes, limits, deadline.expired)
+    except WalkCancelledError:
+        raise DeadlineExceededError from None
+    stats = select_storable(_without_shared_memory(stats), skipped)
+    newest = max((max(stat.mtime, stat.ctime) for stat in stats), default=0)
+    return Scan(stats, skipped, newest, limits.max_weight)
+
+
+def _without_shared_memory(stats: list[FileStat]) -> list[FileStat]:
+    if not any(stat.path.endswith(SHARED_MEMORY) for stat in stats):
         return stats
-    return [one for one in stats if _is_storable(one, beyond, skipped)]
+    hidden = find_shared_memory(stats)
+    return [stat for stat in stats if stat.path not in hidden]
+
+
+def select_storable(stats: list[FileStat], skipped: SkippedEntries) -> list[FileStat]:
+    """Return what a snapshot can hold, in the same order; the rest is counted in `skipped`.
+
+    A file that is too large keeps its previous version. Where there are too many chunks, the
+    smallest files have priority.
+    """
+    large = [stat for stat in stats if stat.size > MAX_PACKED_FILE]
+    over_limit = _find_over_limit(large) if large else frozenset[str]()
+    if not over_limit and all(len(stat.path) <= _SAFE_PATH_LENGTH for stat in stats):
+        return stats
+    return [stat for stat in stats if _is_storable(stat, over_limit, skipped)]
 
 
 def _find_over_limit(large: Sequence[FileStat]) -> frozenset[str]:
-    """Return the paths of files for which there is no room."""
-    left = MAX_CHUNKS
-    beyond = []
-    for one in sorted(large, key=lambda one: one.size):
-        chunks = -(-one.size // CHUNK)
-        if one.size > MAX_FILE or chunks > left:
-            beyond.append(one.path)
+    """Return the paths of files beyond the limits."""
+    remaining = MAX_CHUNKS
+    over_limit = []
+    for stat in sorted(large, key=lambda stat: stat.size):
+        chunks = -(-stat.size // CHUNK)
+        if stat.size > MAX_FILE or chunks > remaining:
+            over_limit.append(stat.path)
         else:
-            left -= chunks
-    return frozenset(beyond)
+            remaining -= chunks
+    return frozenset(over_limit)
 
 
 def _is_storable(stat: FileStat, over_limit: frozenset[str], skipped: SkippedEntries) -> bool:

@@ -1,4 +1,4 @@
-"""Many small packs become few beside a commit, and whatever goes wrong, the commit does not."""
+"""A commit repacks many small packs into few; a failure of that never fails the commit."""
 
 import os
 import tempfile
@@ -20,11 +20,11 @@ from tests.mirror.memory_store import MemoryStore, requests
 from tests.mirror.mirror_pod import MirrorPod, listing
 
 EAGER = RepackPolicy(max_small_packs=1, min_freed_bytes=1)
-"""Packs anew at each base."""
+"""Repacks at each base."""
 
 
 def needed(pod):
-    """The packs that the committed tree lies in."""
+    """The packs of the committed tree."""
     generation = read_head(pod.store).head.generation
     tree = read_cached_tree(pod.store, pod.state, generation)
     return [tree.packs[number] for number, live in count_live_bytes(tree).items() if live]
@@ -66,7 +66,7 @@ def test_packs_and_requests_of_a_restore_stay_bounded_over_many_small_commits(
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_a_due_base_names_few_packs_and_what_was_is_still_there(due, successor, memory):
+def test_a_due_base_names_few_packs_and_keeps_all_files(due, successor, memory):
     before = objects(memory)
     done = due.sync()
     assert done.repacked_packs >= 40
@@ -81,7 +81,7 @@ def test_a_due_base_names_few_packs_and_what_was_is_still_there(due, successor, 
     assert listing(successor.root) == listing(due.root)
 
 
-def test_after_that_a_change_costs_what_it_did(due, memory):
+def test_after_a_repack_a_change_costs_as_much_as_before(due, memory):
     syncer = due.syncer()
     syncer.run(due.pass_options())
     memory.bucket.requests.clear()
@@ -95,7 +95,7 @@ def test_after_that_a_change_costs_what_it_did(due, memory):
 
 @pytest.mark.parametrize("method", ["get", "put"])
 @pytest.mark.parametrize("error", [StoreAwayError("away"), DeniedError("403")])
-def test_a_store_that_fails_meanwhile_costs_the_packing_and_not_the_commit(
+def test_a_store_that_fails_during_a_repack_does_not_fail_the_commit(
     due, successor, script, method, error
 ):
     # The first get is HEAD's, the first put that of the new file.
@@ -108,7 +108,7 @@ def test_a_store_that_fails_meanwhile_costs_the_packing_and_not_the_commit(
     assert listing(successor.root) == listing(due.root)
 
 
-def test_a_pack_that_is_damaged_or_gone_stays_and_the_others_are_packed_anew(due, memory):
+def test_a_damaged_or_missing_pack_stays_and_the_others_are_repacked(due, memory):
     altered, gone, *others = [f"packs/{pack.digest}.tar" for pack in needed(due)]
     body, written = memory.bucket.objects[altered]
     flipped = body[:512] + bytes([body[512] ^ 1]) + body[513:]
@@ -128,7 +128,7 @@ def test_a_pack_that_is_damaged_or_gone_stays_and_the_others_are_packed_anew(due
     [{"final": True}, {"ends": 1000 + MIN_TIME_LEFT - 1}, {"asked": None}],
     ids=["final", "limit near", "asked to end meanwhile"],
 )
-def test_who_is_about_to_end_packs_nothing_anew(due, successor, script, effort):
+def test_a_pass_near_its_deadline_does_not_repack(due, successor, script, effort):
     before = len(needed(due))
     if "asked" in effort:
         asked = []
@@ -142,7 +142,7 @@ def test_who_is_about_to_end_packs_nothing_anew(due, successor, script, effort):
     assert listing(successor.root) == listing(due.root)
 
 
-def test_what_there_was_time_for_is_kept(due, script, successor):
+def test_a_repack_keeps_what_it_had_time_for(due, script, successor):
     gets = []
     script.always_before("get", lambda: (gets.append(1), due.clock.sleep(5)))
     done = due.sync()
@@ -152,7 +152,7 @@ def test_what_there_was_time_for_is_kept(due, script, successor):
     assert listing(successor.root) == listing(due.root)
 
 
-def test_a_new_pack_that_is_being_deleted_is_not_used_and_the_commit_lands(
+def test_a_new_pack_that_is_being_deleted_is_not_used_and_the_commit_succeeds(
     due, successor, memory, script
 ):
     """A packing that failed before may have left the same pack, which is garbage by now."""
@@ -173,15 +173,15 @@ def test_a_new_pack_that_is_being_deleted_is_not_used_and_the_commit_lands(
     assert listing(successor.root) == listing(due.root)
 
 
-def test_the_log_does_not_take_new_places_for_changes(pod, memory):
+def test_the_log_does_not_report_new_places_as_changes(pod, memory):
     for name in ("a", "b", "c"):
         pod.write(name, name.encode() * 50)
         done = pod.sync(thrift=EAGER)
     assert done.repacked_packs
-    told = [
+    summaries = [
         one.change for one in GenerationLog(memory, read_generation_index(memory)).read_entries()
     ]
-    assert told == [ChangeSummary(1, 50, 0)] * 3
+    assert summaries == [ChangeSummary(1, 50, 0)] * 3
 
 
 EDITS = st.lists(

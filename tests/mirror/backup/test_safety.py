@@ -1,4 +1,4 @@
-"""Passes that are fenced, interrupted, cut short or disturbed: nothing is lost, nothing torn."""
+"""Passes that are fenced, interrupted or truncated: nothing is lost or inconsistent."""
 
 import contextlib
 import sqlite3
@@ -79,7 +79,7 @@ def test_a_commit_whose_answer_was_lost_for_good_is_found_by_the_next_pass(pod, 
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_an_upload_that_fails_is_the_pass_that_fails(pod, script):
+def test_a_failed_upload_fails_the_pass(pod, script):
     pod.write("a", b"a")
     script.fail("put", StoreError("the bucket is full"))
     with pytest.raises(StoreError, match="full"):
@@ -94,7 +94,9 @@ def test_a_pass_that_is_interrupted_commits_nothing(pod, memory):
     assert requests(memory) == []
 
 
-def test_a_final_pass_takes_the_newest_first_and_marks_what_it_lacks(pod, successor, monkeypatch):
+def test_a_final_pass_stores_the_newest_first_and_records_what_it_lacks(
+    pod, successor, monkeypatch
+):
     pod.write("committed", b"old")
     pod.sync()
     pod.write("committed", b"new")
@@ -125,7 +127,7 @@ def _whatever_the_limit(method):
     return lambda self, _limit: method(self, Deadline(FakeClock()))
 
 
-def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
+def test_a_generation_after_a_partial_one_is_complete_again(pod, successor):
     pod.write("a", b"a")
     real = archiver.read_small_file
     with pytest.MonkeyPatch.context() as patched:
@@ -138,7 +140,7 @@ def test_a_generation_after_a_partial_one_is_whole_again(pod, successor):
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod):
+def test_files_below_an_unreadable_directory_do_not_count_as_deleted(pod):
     pod.write("shut/in/side", b"kept")
     pod.sync()
     (pod.root / "shut").chmod(0)
@@ -150,7 +152,7 @@ def test_what_lies_below_a_closed_directory_is_not_taken_for_deleted(pod):
     assert "shut/in/side" in done.archive.tree_result.tree.entries
 
 
-def test_a_process_that_died_between_commit_and_index_reads_all_once(pod, successor):
+def test_a_process_that_died_between_commit_and_index_reads_everything_once(pod, successor):
     pod.write("a", b"a")
     pod.sync()
     index = pod.state.read(pod.state.index_path)
@@ -179,7 +181,7 @@ def test_a_database_in_use_is_restored_with_all_that_was_committed(pod, successo
         assert copy.execute("select text from notes").fetchall() == [("kept",)]
 
 
-def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(pod, monkeypatch):
+def test_a_database_that_changes_while_it_is_read_keeps_its_version_as_a_pair(pod, monkeypatch):
     pod.write("a.db", b"main")
     pod.write("a.db-wal", b"l" * 64)
     before = pod.sync().archive.tree_result.tree.entries
@@ -198,7 +200,7 @@ def test_a_database_that_changes_while_it_is_read_stays_what_it_was_as_a_pair(po
     assert pod.sync().is_committed
 
 
-def test_refs_wait_for_objects_that_could_not_be_taken(pod, monkeypatch):
+def test_git_refs_wait_for_objects_that_could_not_be_read(pod, monkeypatch):
     for name in (".git/HEAD", ".git/refs/heads/main", ".git/objects/aa/old", "other"):
         pod.write(name, b"old")
     before = pod.sync().archive.tree_result.tree.entries

@@ -1,4 +1,4 @@
-"""Passes over real directories: what is sent, what is kept, what a restore gives."""
+"""Passes over real directories: what is sent, what is kept, what is restored."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def test_a_round_trip_gives_the_same_tree(pod, successor):
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_a_pass_without_changes_asks_the_store_nothing(pod, memory):
+def test_a_pass_without_changes_makes_no_request(pod, memory):
     _fill(pod)
     pod.sync()
     memory.bucket.requests.clear()
@@ -73,7 +73,7 @@ def test_equal_bytes_are_sent_once(pod, memory):
     assert "put packs" not in requests(memory)
 
 
-def test_an_appended_file_sends_its_tail_alone(pod):
+def test_an_appended_file_sends_only_its_tail(pod):
     chunks = [os.urandom(8 << 20), os.urandom(1 << 20)]
     path = pod.write("log", b"".join(chunks))
     assert pod.sync().sent_bytes == 9 << 20
@@ -82,7 +82,7 @@ def test_an_appended_file_sends_its_tail_alone(pod):
     assert pod.sync().sent_bytes == (1 << 20) + 4
 
 
-def test_what_is_deleted_moved_or_changed_in_kind_is_so_after_a_restore(pod, successor):
+def test_deletions_moves_and_changes_of_kind_are_restored(pod, successor):
     _fill(pod)
     pod.sync()
     (pod.root / "zz").unlink()
@@ -127,7 +127,7 @@ def test_a_changed_mode_or_time_is_a_change_of_few_bytes(pod, successor):
     assert listing(successor.root) == listing(pod.root)
 
 
-def test_many_generations_become_a_new_base_and_read_the_same(pod, successor):
+def test_many_generations_become_a_new_base_with_the_same_tree(pod, successor):
     syncer = pod.syncer()
     for number in range(40):
         pod.write(f"f{number % 7}", os.urandom(50))
@@ -137,7 +137,7 @@ def test_many_generations_become_a_new_base_and_read_the_same(pod, successor):
 
 
 @pytest.mark.parametrize("kind", ["changed", "unreadable"])
-def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
+def test_an_unreadable_file_keeps_its_version_and_is_stored_later(
     pod, successor, monkeypatch, kind
 ):
     pod.write("a", b"old")
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_keeps_its_version_and_is_taken_later(
     assert (successor.root / "b").read_bytes() == b"other"
 
 
-def test_what_changed_while_it_was_read_is_taken_in_the_next_pass(pod, monkeypatch):
+def test_a_file_that_changed_while_it_was_read_is_stored_by_the_next_pass(pod, monkeypatch):
     pod.write("a", b"x" * (9 << 20))
     real = archiver.read_chunks
 
@@ -179,8 +179,8 @@ def test_what_changed_while_it_was_read_is_taken_in_the_next_pass(pod, monkeypat
 def test_sockets_are_skipped_and_excludes_left_out(pod, successor):
     pod.write("a.skip")
     pod.write("b")
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(pod.root / "door"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(pod.root / "socket"))
         assert pod.sync().scan.skipped.sockets == 1
     successor.hydrate()
     assert [path.name for path in successor.root.iterdir()] == ["b"]

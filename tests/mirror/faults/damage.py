@@ -1,4 +1,4 @@
-"""What shows that harm has stopped nothing else."""
+"""Checks that an attack has stopped nothing else."""
 
 from tests.mirror.mirror_pod import MirrorPod
 
@@ -14,7 +14,7 @@ def names_in(folder):
 
 
 def goes_on(pod):
-    """The mirror still stores what is harmless beside all the harm."""
+    """The mirror still stores the harmless files next to the harmful ones."""
     pod.write("harmless", b"work")
     pod.sync()
     assert (restored(pod).root / "harmless").read_bytes() == b"work"

@@ -55,17 +55,17 @@ class Session:
         self.bucket = buckets.fresh(server)
         self.secret = folder / "secret"
         self.secret.mkdir(parents=True)
-        self.tell("S3_ENDPOINT", before.server.url)
-        self.tell("S3_BUCKET", self.bucket)
-        self.tell("S3_ACCESS_KEY", server.keys.access_key)
-        self.tell("S3_SECRET_KEY", server.keys.secret_key)
-        self.tell("STORAGE_MODE", "custom")
+        self.configure("S3_ENDPOINT", before.server.url)
+        self.configure("S3_BUCKET", self.bucket)
+        self.configure("S3_ACCESS_KEY", server.keys.access_key)
+        self.configure("S3_SECRET_KEY", server.keys.secret_key)
+        self.configure("STORAGE_MODE", "custom")
 
-    def tell(self, name: str, value: str) -> None:
+    def configure(self, name: str, value: str) -> None:
         """Write one key of the mounted Secret."""
         (self.secret / name).write_text(value)
 
-    def beside(self, prefix: str) -> "Session":
+    def other_session(self, prefix: str) -> "Session":
         """Return another session in the same bucket."""
         other = copy.copy(self)
         other.prefix = prefix

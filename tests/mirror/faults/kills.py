@@ -1,4 +1,4 @@
-"""Kills the program at points that a seed chooses, and looks what the next pod finds each time."""
+"""Kills the program at points that a seed chooses, and checks what the next pod restores."""
 
 import random
 import shutil
@@ -31,7 +31,7 @@ class Deed(Enum):
 
 
 class Moment(Enum):
-    """When, beside how far it had come."""
+    """When the kill comes, and how far the program was."""
 
     BEFORE = "before a request is heard"
     LATE = "when a request is on its way, which arrives all the same"
@@ -41,7 +41,7 @@ class Moment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`share` of the requests, or of the time, that the deed takes where nobody kills it."""
+    """`share` of the requests, or of the time, that the program needs without a kill."""
 
     deed: Deed
     moment: Moment
@@ -66,7 +66,7 @@ def schedule(seed: int, count: int) -> Sequence[Point]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a deed takes where nobody kills it."""
+    """The requests and the time that the program needs without a kill."""
 
     requests: int
     seconds: float

@@ -1,6 +1,6 @@
 """`python -m tests.mirror.faults.million_files`: a million files, with the real programs.
 
-A first sync, one without changes and a last flush take what they are allowed to, beside the
+A first sync, one without changes and a last flush take what they are allowed to, next to the
 agent's own work; a second session of the same bucket is stored meanwhile; the next pod gets a valid
 generation. Prints what each took, and exits with 1 if one took more memory than its container has.
 """
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def container_limit() -> float:
-    """Return the MiB that a mirror's container gets if nobody says otherwise."""
+    """Return the MiB that a mirror's container gets by default."""
     quantity = parse_quantity(default_values(MIRROR)["resources"]["limits"]["memory"])
     assert quantity is not None
     return float(quantity / 2**20)
@@ -73,8 +73,8 @@ def _measure(session: Session, files: int) -> dict[str, Cost]:
     work(pod, b"1")
     sys.stdout.write(f"{files} files made in {time.perf_counter() - began:.1f} s\n")
     costs = {}
-    with ThreadPoolExecutor(1) as beside:
-        other = beside.submit(stored_beside, session)
+    with ThreadPoolExecutor(1) as executor:
+        other = executor.submit(store_other_session, session)
         costs["first pass"] = _pass(session, pod)
         assert other.result() == 1
     costs["pass without changes"] = _pass(session, pod)
@@ -103,13 +103,13 @@ def work(pod: MirrorPod, data: bytes) -> None:
         pod.write(f"work/src/{number}", data * number)
 
 
-def stored_beside(session: Session) -> int:
+def store_other_session(session: Session) -> int:
     """Store another session of the same bucket; return its generation."""
-    beside, pod = session.beside("team/other/"), session.pod("other")
-    assert beside.run("hydrate", pod).code == 0
+    other, pod = session.other_session("team/other/"), session.pod("other")
+    assert other.run("hydrate", pod).code == 0
     pod.write("theirs", b"x")
-    assert beside.run("sync", pod, "--once").code == 0
-    return beside.head().generation.number
+    assert other.run("sync", pod, "--once").code == 0
+    return other.head().generation.number
 
 
 def _pass(session: Session, pod: MirrorPod) -> Cost:

@@ -34,7 +34,7 @@ def disk(folder: Path, size: str) -> None:
 
 
 def grow(folder: Path, size: str) -> None:
-    """Give it more room."""
+    """Make it larger."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 

@@ -32,7 +32,7 @@ def stored(session):
 
 
 def _flip(session, key, chance):
-    """Flip one bit of an object where it lies; returns what undoes it."""
+    """Flip one bit of a stored object; returns a function that undoes it."""
     store = session.store()
     body = store.get(key).body
     flipped = bytearray(body)
@@ -83,7 +83,7 @@ def _hydrate(pod):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_program_ends_with_the_code_of_a_damaged_snapshot_and_begins_anew_when_mended(
+def test_the_program_ends_with_the_code_of_a_damaged_snapshot_and_starts_again_after_the_repair(
     session, stored, kind
 ):
     store = session.store()

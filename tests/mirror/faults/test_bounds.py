@@ -16,7 +16,7 @@ from tests.mirror.mirror_pod import MirrorPod
 @pytest.mark.parametrize(
     ("size", "taken"), [(1 << 40, True), ((1 << 63) - 1, False)], ids=["a TiB", "all there is"]
 )
-def test_a_huge_sparse_file_costs_no_bytes_and_keeps_nothing_out(tmp_path, memory, size, taken):
+def test_a_huge_sparse_file_costs_no_bytes_and_displaces_nothing(tmp_path, memory, size, taken):
     def check():
         for name in ("one", "later"):
             disk(tmp_path / name, "12m")
@@ -36,7 +36,7 @@ def test_a_huge_sparse_file_costs_no_bytes_and_keeps_nothing_out(tmp_path, memor
     with_disks(check)
 
 
-def test_of_a_file_that_becomes_too_large_the_last_version_stays(tmp_path, memory):
+def test_a_file_that_becomes_too_large_keeps_its_last_version(tmp_path, memory):
     def check():
         disk(tmp_path / "one", "1m")
         pod = MirrorPod(tmp_path, "one", memory)
@@ -72,7 +72,7 @@ def test_the_ends_of_holes_are_where_they_were(pod, successor):
     assert (successor.root / "sparse").stat().st_blocks <= 33 << 11
 
 
-def test_times_that_no_clock_has_stop_nothing_else(tmp_path, memory):
+def test_impossible_times_stop_nothing_else(tmp_path, memory):
     def check():
         disk(tmp_path / "one", "1m")
         pod = MirrorPod(tmp_path, "one", memory)
@@ -84,7 +84,7 @@ def test_times_that_no_clock_has_stop_nothing_else(tmp_path, memory):
     with_disks(check)
 
 
-def test_a_path_longer_than_the_format_takes_stops_nothing_else(pod):
+def test_a_path_that_is_too_long_stops_nothing_else(pod):
     here = os.open(pod.root, os.O_RDONLY)
     for _ in range(30):
         os.mkdir("d" * 250, dir_fd=here)
@@ -96,7 +96,7 @@ def test_a_path_longer_than_the_format_takes_stops_nothing_else(pod):
     goes_on(pod)
 
 
-def test_a_deep_tree_and_many_names_of_one_file_come_back(pod, successor):
+def test_a_deep_tree_and_many_names_of_one_file_are_restored(pod, successor):
     deep = pod.root
     for _ in range(800):
         deep = deep / "d"
@@ -129,7 +129,7 @@ def test_a_full_state_directory_stops_no_commit(tmp_path, memory):
     with_disks(check)
 
 
-def test_a_full_volume_ends_hydrate_with_its_reason_and_room_lets_it_end_well(session):
+def test_a_full_volume_ends_hydrate_with_its_reason_and_a_larger_one_succeeds(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("large", os.urandom(3 << 20))

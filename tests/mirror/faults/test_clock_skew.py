@@ -1,4 +1,4 @@
-"""The node's clock differs from the store's: it is said how, and over as soon as it is mended."""
+"""The node's clock differs from the store's: the difference is reported until it is corrected."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def pod(session):
     return one
 
 
-def test_a_pass_goes_on_when_the_clock_is_mended(session, pod):
+def test_a_pass_continues_when_the_clock_is_corrected(session, pod):
     session.front.plan = first(3, SKEWED, lambda asked: asked.method == "PUT")
     ended = session.run("sync", pod, "--once")
     assert ended.code == MirrorExitCode.OK
@@ -27,7 +27,7 @@ def test_a_pass_goes_on_when_the_clock_is_mended(session, pod):
     assert "Set the node's clock" in said[0]["error"]
 
 
-def test_a_hydrate_goes_on_when_the_clock_is_mended(session, pod):
+def test_a_hydrate_continues_when_the_clock_is_corrected(session, pod):
     pod.sync()
     new = session.pod("new")
     session.front.plan = first(3, SKEWED, lambda asked: asked.method == "GET")
@@ -35,7 +35,7 @@ def test_a_hydrate_goes_on_when_the_clock_is_mended(session, pod):
     assert differences(pod.root, new.root) == []
 
 
-def test_a_clock_that_nobody_mends_is_named_until_somebody_does(session, pod):
+def test_a_wrong_clock_is_reported_until_it_is_corrected(session, pod):
     session.front.plan = always(SKEWED)
     with session.start("sync", pod, *quick(pod, "--retry-timeout=0.5")) as running:
         said = running.until("pass failed")["error"]

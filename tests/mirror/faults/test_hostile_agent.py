@@ -1,4 +1,4 @@
-"""An agent that means harm: it gets nothing, spoils nobody else's mirror, and stops not its own."""
+"""A hostile agent: it learns nothing, and affects neither other mirrors nor its own."""
 
 import contextlib
 import gzip
@@ -22,7 +22,7 @@ from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 SECRET = b"a/secret+for=tests"
 
 
-def test_links_to_what_the_mirror_keeps_are_stored_as_links_and_no_byte_of_it(session):
+def test_links_to_the_mirrors_files_are_stored_as_links_without_their_contents(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("work", b"work")
@@ -41,7 +41,7 @@ def test_links_to_what_the_mirror_keeps_are_stored_as_links_and_no_byte_of_it(se
     assert (later.root / "link0").readlink() == session.secret
 
 
-def test_directories_that_are_swapped_for_links_all_the_time_lead_nowhere(session):
+def test_directories_that_are_swapped_for_links_all_the_time_are_not_followed(session):
     pod = session.pod("one")
     pod.hydrate()
     names = names_in(session.secret)
@@ -74,7 +74,7 @@ def no_secret_in_any_object(session, pod):
         assert not [word for word in words if word in body], key
 
 
-def test_names_that_lead_out_stay_inside(pod, successor):
+def test_names_with_parent_directories_stay_inside(pod, successor):
     hard = ["..a", "...", "new\nline", "a\n../../b", "%2e%2e", "\x1b[31m", "-rf", "\udcff", "HEAD"]
     for name in hard:
         pod.write(f"{name}/x", name.encode(errors="surrogateescape"))
@@ -85,7 +85,7 @@ def test_names_that_lead_out_stay_inside(pod, successor):
     assert names_in(successor.root.parent) == {"workspace", "state"}
 
 
-def test_closed_files_and_directories_stop_nothing_else(memory):
+def test_unreadable_files_and_directories_stop_nothing_else(memory):
     """As a user without rights: root may read everything."""
     with open_folder() as folder:
 
@@ -159,7 +159,7 @@ def test_a_workspace_that_is_swapped_for_a_link_is_not_followed(pod, memory, tmp
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
-def test_names_that_the_mirror_itself_uses_never_keep_the_next_pod_out(pod, successor, what):
+def test_names_that_the_mirror_uses_itself_never_block_the_next_pod(pod, successor, what):
     for name in (STAGING_DIR, "lost+found"):
         path = pod.root / name
         match what:
@@ -202,7 +202,7 @@ def all_the_time(deed):
         thread.join()
 
 
-def test_a_file_that_is_renamed_and_one_that_is_written_all_the_time_starve_nobody(session):
+def test_a_file_that_is_renamed_and_one_that_is_written_all_the_time_block_no_other_file(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("x0", b"renamed")
@@ -233,7 +233,7 @@ def _tree(session):
     ).entries
 
 
-def test_one_agents_harm_is_no_business_of_another_mirror(session):
+def test_one_agents_attack_does_not_affect_another_mirror(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("x", b"x")

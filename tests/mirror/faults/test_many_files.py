@@ -1,4 +1,4 @@
-"""An agent that makes more files than are taken: it is said, its work stays, and nobody waits."""
+"""More files than the limit: it is reported, the work is stored, and others do not wait."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def ask(port, path):
         return answer.read().decode()
 
 
-def test_a_flood_is_said_everywhere_and_the_work_beside_it_is_stored(session):
+def test_a_flood_is_reported_everywhere_and_other_work_is_stored(session):
     pod, port = session.pod("one"), free_port()
     pod.hydrate()
     pod.write("work/code", b"1")
@@ -78,15 +78,15 @@ def test_when_the_flood_is_gone_everything_is_stored_again(session):
     assert differences(pod.root, later.root) == []
 
 
-def test_another_workspace_is_stored_meanwhile(session):
+def test_another_workspace_is_stored_at_the_same_time(session):
     pod, other = session.pod("one"), session.pod("two")
-    beside = session.beside("team/other/")
+    neighbour = session.other_session("team/other/")
     pod.hydrate()
     flood(pod.root)
     with session.start("sync", pod, *quick(pod, LIMITED)) as running:
         running.until("too many files")
-        assert beside.run("hydrate", other).code == MirrorExitCode.OK
+        assert neighbour.run("hydrate", other).code == MirrorExitCode.OK
         other.write("theirs", b"x")
-        assert beside.run("sync", other, "--once").names() == ["committed"]
+        assert neighbour.run("sync", other, "--once").names() == ["committed"]
         running.process.terminate()
         assert running.ended().code == MirrorExitCode.OK

@@ -20,7 +20,7 @@ from reconcile.mirror.errors import FencedError, StoreAwayError, StoreError
 from reconcile.mirror.head import read_cached_tree, read_head
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Downloader
-from reconcile.mirror.restore.tasks import TaskDispatcher
+from reconcile.mirror.restore.tasks import plan_tasks, run_tasks
 from reconcile.mirror.workspace.restorer import Restorer
 from tests.clocks import FakeClock
 from tests.mirror.compare_trees import facts
@@ -174,8 +174,9 @@ class Components(RuleBasedStateMachine):
             tree = read_cached_tree(self.store, StateDirectory(Path(name) / "state"), generation)
             restorer = Restorer(root, tree.entries.values())
             restorer.begin()
-            fetch = TaskDispatcher(Downloader(self.store, restorer).run_task, lambda _piece: None)
-            fetch.run(tree, restorer.files, WorkerPool(1, "fetch"), Deadline(FakeClock()))
+            tasks = plan_tasks(tree, restorer.files)
+            run_task = Downloader(self.store, restorer).run_task
+            run_tasks(run_task, tasks, WorkerPool(1, "fetch"), Deadline(FakeClock()))
             restorer.finish()
             return facts(root)
 

@@ -83,7 +83,7 @@ def test_term_during_any_request_still_stores_everything(session, key, when):
 
 
 @pytest.mark.parametrize("key", ["/packs/", "/manifests/", "/HEAD"])
-def test_a_request_that_hangs_keeps_nobody_beyond_the_deadline(session, key):
+def test_a_request_that_hangs_does_not_delay_the_end_beyond_the_deadline(session, key):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("small", b"s")
@@ -107,7 +107,7 @@ def test_a_request_that_hangs_keeps_nobody_beyond_the_deadline(session, key):
     assert said["seconds"] <= FLUSH + 2
 
 
-def test_term_while_the_program_writes_its_log_is_heard(session):
+def test_term_while_the_program_writes_its_log_is_handled(session):
     """The handler logs too: it must wait for nothing that the main thread holds."""
     pod = session.pod("one")
     pod.hydrate()
@@ -136,7 +136,7 @@ def test_a_second_term_changes_nothing(session):
 
 
 @pytest.mark.parametrize("end", ["prestop", "TERM"])
-def test_what_the_bandwidth_holds_back_goes_at_once_when_the_pod_ends(session, end):
+def test_throttled_uploads_are_sent_at_once_when_the_pod_ends(session, end):
     """At this rate it would take four minutes, and the deadline is sooner."""
     pod = session.pod("one")
     pod.hydrate()
@@ -158,7 +158,7 @@ def test_what_the_bandwidth_holds_back_goes_at_once_when_the_pod_ends(session, e
     assert differences(pod.root, _later(session)) == []
 
 
-def test_term_ends_a_hydrate_that_the_bandwidth_holds_back(session):
+def test_term_ends_a_throttled_hydrate(session):
     pod = session.pod("one")
     pod.hydrate()
     pod.write("large", os.urandom(24 << 20))

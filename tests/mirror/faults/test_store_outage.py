@@ -1,4 +1,4 @@
-"""The store is away, slow, full or lies: the pod works on, the mirror says so and catches up."""
+"""The store is unreachable, slow, full or corrupt: the mirror reports it and catches up."""
 
 import contextlib
 import json
@@ -50,12 +50,12 @@ def every_third(fault):
     ],
     ids=str,
 )
-def test_what_passes_is_survived_by_a_pass_and_by_a_restore(session, pod, fault):
+def test_temporary_failures_are_survived_by_a_pass_and_by_a_restore(session, pod, fault):
     session.front.plan = every_third(fault)
     code = session.run("sync", pod, "--once").code
     session.front.reset()
     if code != MirrorExitCode.OK:
-        # The one request that is never repeated was hit twice, or a lie was told about it.
+        # The one request that is never repeated was hit twice, or its answer was falsified.
         assert code == MirrorExitCode.STORE
         assert session.run("sync", pod, "--once").code == MirrorExitCode.OK
     session.front.reset()
@@ -84,7 +84,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("answer", "word"), REFUSALS, ids=str)
-def test_what_the_store_refuses_is_named_and_made_good_by_a_later_pass(session, pod, answer, word):
+def test_a_refusal_is_reported_and_a_later_pass_stores_everything(session, pod, answer, word):
     session.front.plan = always(answer, lambda asked: asked.method == "PUT")
     with session.start("sync", pod, *quick(pod, "--retry-timeout=0.5")) as running:
         assert word in running.until("pass failed")["error"]
@@ -96,7 +96,7 @@ def test_what_the_store_refuses_is_named_and_made_good_by_a_later_pass(session, 
 
 
 @pytest.mark.parametrize(("answer", "word"), REFUSALS, ids=str)
-def test_what_the_store_refuses_ends_a_hydrate_with_its_reason(session, pod, answer, word):
+def test_a_refusal_ends_a_hydrate_with_its_reason(session, pod, answer, word):
     pod.sync()
     session.front.plan = always(answer)
     ended = session.run("hydrate", session.pod("new"), "--retry-timeout=0.5")
@@ -117,7 +117,7 @@ def reads_head(asked):
 
 
 @pytest.mark.parametrize("answer", [answer for answer, _ in ANSWERS], ids=str)
-def test_a_refusal_of_head_that_passes_is_waited_for_by_a_hydrate(session, pod, answer):
+def test_a_hydrate_waits_for_a_temporary_refusal_of_head(session, pod, answer):
     pod.sync()
     session.front.plan = first(2, answer, reads_head)
     new = session.pod("new")
@@ -129,7 +129,7 @@ def test_a_refusal_of_head_that_passes_is_waited_for_by_a_hydrate(session, pod, 
 
 
 @pytest.mark.parametrize(("answer", "words"), ANSWERS, ids=str)
-def test_a_refusal_of_head_that_stays_never_means_a_new_session(session, pod, answer, words):
+def test_a_permanent_refusal_of_head_never_means_a_new_session(session, pod, answer, words):
     pod.sync()
     before = session.head()
     session.front.plan = always(answer, reads_head)
@@ -142,7 +142,7 @@ def test_a_refusal_of_head_that_stays_never_means_a_new_session(session, pod, an
     assert session.run("sync", new, "--once").code == MirrorExitCode.WORKSPACE
 
 
-def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(session, pod):
+def test_a_claim_that_is_refused_until_a_role_has_its_rights_succeeds_then(session, pod):
     pod.sync()
     writes = lambda asked: asked.is_write_of("HEAD")  # noqa: E731
     session.front.plan = first(2, Answer(403, "AccessDenied"), writes)
@@ -152,9 +152,9 @@ def test_a_claim_that_is_refused_until_a_role_has_its_rights_is_made_then(sessio
 
 
 @pytest.mark.s3
-def test_a_wrong_key_fails_with_its_own_message_when_the_patience_is_over(real):
+def test_a_wrong_key_fails_with_its_own_message_after_the_retry_timeout(real):
     pod = real.pod("one")
-    real.tell("S3_ACCESS_KEY", "nobody")
+    real.configure("S3_ACCESS_KEY", "nobody")
     ended = real.run("hydrate", pod, "--retry-timeout=0.5")
     assert ended.code == MirrorExitCode.STORE
     assert "does not know the access key" in ended.events[-1]["error"]
@@ -164,10 +164,10 @@ def test_a_wrong_key_fails_with_its_own_message_when_the_patience_is_over(real):
 @pytest.mark.s3
 def test_a_key_that_is_corrected_meanwhile_is_used(real):
     pod = real.pod("one")
-    real.tell("S3_SECRET_KEY", "not yet")
+    real.configure("S3_SECRET_KEY", "not yet")
     with real.start("hydrate", pod) as running:
         assert "secret key" in running.until("store request retried")["error"]
-        real.tell("S3_SECRET_KEY", real.server.keys.secret_key)
+        real.configure("S3_SECRET_KEY", real.server.keys.secret_key)
         assert running.ended().code == MirrorExitCode.OK
     assert real.head().writer.uid == pod.claimant.uid
 
@@ -179,8 +179,8 @@ def test_a_wrong_checksum_never_becomes_an_object(real, key):
     pod.hydrate()
     pod.write("work", b"work" * 1000)
     pod.write("large", bytes(5 << 20))
-    lies = lambda asked: asked.method == "PUT" and key in asked.path  # noqa: E731
-    real.front.plan = first(1, Flip(request=True), lies)
+    corrupted = lambda asked: asked.method == "PUT" and key in asked.path  # noqa: E731
+    real.front.plan = first(1, Flip(request=True), corrupted)
     assert real.run("sync", pod, "--once").code in {MirrorExitCode.OK, MirrorExitCode.STORE}
     real.front.reset()
     assert real.run("sync", pod, "--once").code == MirrorExitCode.OK
@@ -188,7 +188,7 @@ def test_a_wrong_checksum_never_becomes_an_object(real, key):
 
 
 @pytest.mark.s3
-def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_server, tmp_path):
+def test_a_real_server_that_is_killed_and_restarted_gets_what_it_missed(s3_server, tmp_path):
     [port] = ports.free(1)
     own = replace(s3_server, url=f"http://127.0.0.1:{port}")
     with contextlib.ExitStack() as stack:
@@ -212,7 +212,7 @@ def test_a_real_server_that_is_killed_and_started_again_gets_what_it_missed(s3_s
         assert differences(pod.root, later(session)) == []
 
 
-def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp_path):
+def test_a_server_that_was_unreachable_for_a_while_gets_what_it_missed(tmp_path):
     with motoserver.running() as server, faulty_session.session(server, tmp_path) as session:
         pod = session.pod("one")
         pod.hydrate()
@@ -232,7 +232,7 @@ def test_a_server_that_cannot_be_reached_for_a_while_gets_what_it_has_missed(tmp
 
 
 def ask(port, path):
-    """Status and body of the door."""
+    """Status code and body of a response."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
             return answer.status, answer.read().decode()

@@ -1,4 +1,4 @@
-"""A second process restores one half: the same tree, and what becomes of it where one is killed."""
+"""A worker process restores one half: the tree is the same, and a kill of either is an error."""
 
 import os
 import signal
@@ -34,15 +34,15 @@ def stored(session):
     return pod
 
 
-def _helper_of(process):
+def _worker_of(process):
     tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in tasks.read_text().split()]
 
 
-def test_the_tree_is_the_same_with_help_and_without(session, stored):
-    for helper in ("always", "never"):
-        pod = session.pod(helper)
-        ended = session.run("hydrate", pod, f"--worker-process={helper}")
+def test_the_tree_is_the_same_with_and_without_a_worker_process(session, stored):
+    for policy in ("always", "never"):
+        pod = session.pod(policy)
+        ended = session.run("hydrate", pod, f"--worker-process={policy}")
         assert ended.code == MirrorExitCode.OK
         assert differences(stored.root, pod.root) == []
         assert ended.events[-1]["bytes"] > 2 * LARGE
@@ -51,26 +51,26 @@ def test_the_tree_is_the_same_with_help_and_without(session, stored):
         assert index.matches(walk(pod.root, Excludes(()))[0])
 
 
-def test_a_second_process_that_is_killed_fails_the_pod_and_the_next_start_succeeds(session, stored):
+def test_a_killed_worker_process_fails_the_pod_and_the_next_start_succeeds(session, stored):
     pod, killed = session.pod("two"), []
 
     def kill():
-        for pid in _helper_of(running.process):
+        for pid in _worker_of(running.process):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    # The first objects that are asked for are large ones, and those of the second process's hands.
+    # The first objects that are requested are large ones, by the worker process.
     session.front.plan = once(Meanwhile(When.BEFORE, kill), of="/blobs/")
     with session.start("hydrate", pod, "--worker-process=always") as running:
         ended = running.ended()
     assert len(killed) == 1
     assert ended.code == MirrorExitCode.WORKSPACE
-    assert "second process" in ended.events[-1]["error"]
+    assert "worker process" in ended.events[-1]["error"]
     assert session.run("hydrate", pod, "--worker-process=always").code == MirrorExitCode.OK
     assert differences(stored.root, pod.root) == []
 
 
-def test_what_the_store_refuses_to_either_process_is_tried_again_and_told(session, stored):
+def test_requests_of_either_process_are_retried_and_logged(session, stored):
     refused = []
 
     def plan(asked):

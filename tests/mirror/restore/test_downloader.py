@@ -15,6 +15,7 @@ from reconcile.mirror.snapshot.keys import CHUNK, blob_key
 from reconcile.mirror.store.port import Sink
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.workspace.restorer import Restorer
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryStore
 
@@ -51,11 +52,12 @@ def restored(tmp_path: Path) -> Callable[[Cut, bytes], bytes]:
         file = File("large", 0o644, 0, CHUNK + len(END), (digest(blob), digest(END)), LooseBlobs())
         restorer = Restorer(tmp_path, [file])
         restorer.begin()
-        hands = Downloader(RetryingStore(store, FakeClock(), RetryPolicy(60, 1, 8)), restorer)
+        retrying = RetryingStore(store, FakeClock(), RetryPolicy(60, Backoff(1, 8)))
+        downloader = Downloader(retrying, restorer)
         first = ChunkTask("large", 0, CHUNK, digest(blob), False)  # noqa: FBT003
         last = ChunkTask("large", CHUNK, len(END), digest(END), True)  # noqa: FBT003
-        assert hands.run_task(first) == TaskResult(0, CHUNK)
-        assert hands.run_task(last) == TaskResult(1, len(END))
+        assert downloader.run_task(first) == TaskResult(0, CHUNK)
+        assert downloader.run_task(last) == TaskResult(1, len(END))
         restorer.finish()
         return (tmp_path / "large").read_bytes()
 
@@ -74,13 +76,13 @@ def test_zeros_in_a_blob_become_a_hole(restored, tmp_path):
     assert (tmp_path / "large").stat().st_blocks * 512 < CHUNK
 
 
-def test_a_blob_of_zeros_is_not_asked_for(restored, tmp_path):
+def test_a_blob_of_zeros_is_not_downloaded(restored, tmp_path):
     assert restored(stored(), bytes(CHUNK)) == bytes(CHUNK) + END
     assert (tmp_path / "large").stat().st_blocks * 512 < CHUNK
 
 
 @pytest.mark.parametrize("size", [1, WRITE_SIZE, 2 * WRITE_SIZE, 3 * WRITE_SIZE - 1, CHUNK])
-def test_a_blob_that_was_cut_off_is_read_again_and_nothing_of_before_remains(restored, size):
+def test_a_truncated_blob_is_read_again_and_no_byte_of_the_first_attempt_remains(restored, size):
     store = stored(BLOB)
     store.first = b"x" * size
     assert restored(store, BLOB) == BLOB + END
@@ -99,12 +101,12 @@ def test_a_blob_that_was_altered_is_named_and_nothing_becomes_visible(restored, 
     store = stored(BLOB)
     key = blob_key(digest(BLOB))
     store.bucket.objects[key] = (wrong, 0.0)
-    with pytest.raises(DamagedError, match=rf"^{key} was altered: what it has of 'large'"):
+    with pytest.raises(DamagedError, match=rf"^{key} was altered: its data of 'large'"):
         restored(store, BLOB)
     assert not (tmp_path / "large").exists()
 
 
-def test_a_full_volume_is_told(restored, monkeypatch):
+def test_a_full_volume_is_reported(restored, monkeypatch):
     def full(*_arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""The index of a restore says of each entry what a look at the volume would have said."""
+"""The index of a restore equals the index of a walk of the volume."""
 
 import os
 from array import array
@@ -54,7 +54,7 @@ def test_the_index_of_a_restore_is_what_a_walk_sees(successor):
 
 
 @pytest.mark.usefixtures("stored")
-def test_so_it_is_where_the_volume_held_a_part(successor):
+def test_the_index_of_a_completed_restore_is_what_a_walk_sees(successor):
     (successor.root / "at-the-top").write_bytes(b"x")
     (successor.root / "dir").mkdir()
     successor.hydrate()
@@ -62,7 +62,7 @@ def test_so_it_is_where_the_volume_held_a_part(successor):
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_first_sync_after_a_restore_asks_for_nothing(successor, memory):
+def test_the_first_sync_after_a_restore_makes_no_request(successor, memory):
     successor.hydrate()
     memory.bucket.requests.clear()
     successor.sync()
@@ -79,7 +79,7 @@ def test_a_file_that_is_changed_after_the_restore_is_no_longer_what_was_recorded
     assert not _index(successor).matches(walk(successor.root, Excludes(()))[0])
 
 
-def test_inode_numbers_of_64_bits_have_room():
+def test_inode_numbers_may_have_64_bits():
     row = array("q")
     status: Any = SimpleNamespace(**dict.fromkeys(FIELDS, 5))
     status.st_ino = 2**64 - 1
@@ -88,7 +88,7 @@ def test_inode_numbers_of_64_bits_have_room():
     assert row.tolist() == [5, 5, 5, -1, 5, 5, 5]
 
 
-def test_what_vanishes_before_it_was_looked_at_is_an_error(tmp_path):
+def test_an_entry_that_vanishes_before_it_is_read_is_an_error(tmp_path):
     record = IndexBuilder()
     file = File("dir/a", 0o644, 0, 1, ("d" * 64,), PackedBlob(1, 512))
     record.add(

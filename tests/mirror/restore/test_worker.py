@@ -1,4 +1,4 @@
-"""The second process of a restore: does what it is told, says what went wrong, ends with us."""
+"""The worker process of a restore runs tasks, reports errors, and ends with its parent."""
 
 import json
 import subprocess
@@ -9,10 +9,10 @@ import pytest
 
 from reconcile.mirror.restore.worker import NoWorker, WorkerPolicy, fork_worker
 from tests.controlplane import waiting
-from tests.mirror.restore.worker_program import OWN, TASK, own
+from tests.mirror.restore.worker_program import TASK, report_pid
 
 KILLED = (
-    "the second process of the restore was killed: raise the pod's memory limit, or give "
+    "the worker process of the restore was killed: raise the pod's memory limit, or pass "
     "`--worker-process never`. The next start begins again"
 )
 
@@ -21,62 +21,62 @@ def program(scenario):
     return [sys.executable, "-m", "tests.mirror.restore.worker_program", scenario]
 
 
-def saw(scenario):
+def run_scenario(scenario):
     done = subprocess.run(program(scenario), capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
     return json.loads(done.stdout)
 
 
-def test_a_task_is_done_in_the_second_process_and_told_as_done():
-    assert saw("there") == {"elsewhere": True, "done": True}
+def test_a_task_runs_in_the_worker_process():
+    assert run_scenario("elsewhere") is True
 
 
-def test_errors_arrive_as_what_they_are_and_defects_as_defects():
-    assert saw("fails") == [
+def test_errors_keep_their_class_and_defects_become_runtime_errors():
+    assert run_scenario("fails") == [
         ["DamagedError", "packs/x was altered: 'caf\\udce9'"],
         ["StoreAwayError", "no answer"],
         ["WorkspaceError", "the volume is full"],
-        ["RuntimeError", "in the second process: KeyError: 'k'"],
+        ["RuntimeError", "in the worker process: KeyError: 'k'"],
     ]
 
 
-def test_a_second_process_that_cannot_begin_says_why_at_its_first_task():
-    assert saw("unmade") == ["SettingsError", "no key"]
+def test_a_worker_process_that_cannot_start_says_why_at_its_first_task():
+    assert run_scenario("broken_start") == ["SettingsError", "no key"]
 
 
-def test_what_no_message_can_say_is_done_here():
-    assert saw("unsayable") == [[OWN, False]] * 2
+def test_a_task_that_no_message_can_hold_is_not_taken():
+    assert run_scenario("not_encodable") == [None, None]
 
 
-@pytest.mark.parametrize("scenario", ["unwoken", "busy", "gone_before"])
-def test_a_task_is_done_here_where_nobody_is_free(scenario):
-    assert saw(scenario) == OWN
+@pytest.mark.parametrize("scenario", ["not_woken", "busy", "gone_before"])
+def test_a_task_is_not_taken_where_the_worker_process_is_not_free(scenario):
+    assert run_scenario(scenario) is None
 
 
-def test_a_second_process_that_is_killed_at_its_task_is_an_error():
-    assert saw("killed") == ["WorkspaceError", KILLED]
+def test_a_worker_process_that_is_killed_during_a_task_is_an_error():
+    assert run_scenario("killed") == ["WorkspaceError", KILLED]
 
 
 def test_a_process_with_threads_is_not_forked():
-    assert saw("threaded") == "NoWorker"
+    assert run_scenario("threaded") == "NoWorker"
 
 
-def test_closing_waits_for_no_task():
-    assert saw("closed_early") == 1
+def test_close_does_not_wait_for_tasks():
+    assert run_scenario("closed_early") == 1
 
 
-def test_the_second_process_ends_when_the_first_is_killed():
+def test_the_worker_process_ends_when_its_parent_is_killed():
     with subprocess.Popen(program("orphaned"), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        helper = int(process.stdout.readline())
-        assert Path(f"/proc/{helper}").exists()
+        worker_pid = int(process.stdout.readline())
+        assert Path(f"/proc/{worker_pid}").exists()
         process.kill()
         process.wait()
-        waiting.until("the second process to end", lambda: _is_gone(helper))
+        waiting.until("the worker process to end", lambda: _is_gone(worker_pid))
 
 
 def _is_gone(pid):
-    """It may stay as a zombie where nobody reaps orphans."""
+    """It may stay as a zombie where no init process reaps orphans."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
     except FileNotFoundError:
@@ -84,9 +84,9 @@ def _is_gone(pid):
     return stat.rpartition(")")[2].split()[0] == "Z"
 
 
-def test_never_means_nobody():
-    helper = fork_worker(2, lambda: own, WorkerPolicy.NEVER)
-    assert isinstance(helper, NoWorker)
-    helper.prepare(1 << 30)
-    assert helper.offload(own, lambda _task: None)(TASK).files == OWN
-    helper.close()
+def test_the_policy_never_starts_no_worker_process():
+    worker = fork_worker(2, lambda: report_pid, WorkerPolicy.NEVER)
+    assert isinstance(worker, NoWorker)
+    worker.prepare(1 << 30)
+    assert worker.try_run(TASK) is None
+    worker.close()

@@ -1,6 +1,6 @@
-"""A program of its own for tests of the second process: pytest's has threads, and is not forked.
+"""A separate program for tests of the worker process: pytest has threads, and is not forked.
 
-`python -m tests.mirror.restore.worker_program SCENARIO` prints what it saw as one line of JSON.
+`python -m tests.mirror.restore.worker_program SCENARIO` prints the outcome as one line of JSON.
 """
 
 import json
@@ -17,65 +17,63 @@ from reconcile.mirror.restore.tasks import ChunkTask, FileTask, RestoreTask, Tas
 from reconcile.mirror.restore.worker import ForkedWorker, WorkerPolicy, fork_worker
 
 TASK = ChunkTask("a", 0, 1, "d" * 64, is_last=True)
-UNSAYABLE = (
+NOT_ENCODABLE = (
     FileTask(File("caf\udce9", 0o644, 0, 1, ("d" * 64,), LooseBlobs())),
     FileTask(File("a", 0o644, 1 << 70, 1, ("d" * 64,), LooseBlobs())),
 )
-OWN = -1
 
 
-def own(_task: RestoreTask) -> TaskResult:
-    return TaskResult(OWN, 0)
-
-
-def pid(_task: RestoreTask) -> TaskResult:
+def report_pid(_task: RestoreTask) -> TaskResult:
     return TaskResult(os.getpid(), 0)
 
 
 def failing(error: BaseException) -> TaskRunner:
-    def do(_task: RestoreTask) -> TaskResult:
+    def run_task(_task: RestoreTask) -> TaskResult:
         raise error
 
-    return do
+    return run_task
 
 
-def never(_task: RestoreTask) -> TaskResult:
+def never_end(_task: RestoreTask) -> TaskResult:
     threading.Event().wait()
     return TaskResult(0, 0)
 
 
-def suicide(_task: RestoreTask) -> TaskResult:
+def kill_process(_task: RestoreTask) -> TaskResult:
     os.kill(os.getpid(), signal.SIGKILL)
-    return never(_task)
+    return never_end(_task)
 
 
-def forked(make: Callable[[], TaskRunner]) -> ForkedWorker:
-    helper = fork_worker(1, make, WorkerPolicy.ALWAYS)
-    assert isinstance(helper, ForkedWorker)
-    return helper
+def start_worker(make: Callable[[], TaskRunner]) -> ForkedWorker:
+    worker = fork_worker(1, make, WorkerPolicy.ALWAYS)
+    assert isinstance(worker, ForkedWorker)
+    return worker
 
 
-def ready(make: Callable[[], TaskRunner]) -> ForkedWorker:
-    helper = forked(make)
-    helper.prepare(1)
-    return helper
+def start_and_wake(make: Callable[[], TaskRunner]) -> ForkedWorker:
+    worker = start_worker(make)
+    worker.prepare(1)
+    return worker
 
 
-def asked(make: Callable[[], TaskRunner], task: RestoreTask = TASK) -> list[object]:
-    """Return what a task came to, and whether it was told as done there."""
-    done: list[RestoreTask] = []
-    helper = ready(make)
+def files_of(result: TaskResult | None) -> int | None:
+    """The number of files, which is the pid of the process that ran the task."""
+    return None if result is None else result.files
+
+
+def outcome_of(make: Callable[[], TaskRunner], task: RestoreTask = TASK) -> object:
+    """Return what became of a task: its files, or the class and message of its error."""
+    worker = start_and_wake(make)
     try:
-        return [helper.offload(own, done.append)(task).files, done == [task]]
+        return files_of(worker.try_run(task))
     except (errors.MirrorError, RuntimeError) as error:
         return [type(error).__name__, str(error)]
     finally:
-        helper.close()
+        worker.close()
 
 
-def there() -> object:
-    files, done = asked(lambda: pid)
-    return {"elsewhere": files not in {OWN, os.getpid()}, "done": done}
+def elsewhere() -> object:
+    return outcome_of(lambda: report_pid) not in {None, os.getpid()}
 
 
 def fails() -> object:
@@ -85,97 +83,96 @@ def fails() -> object:
         errors.WorkspaceError("the volume is full"),
         KeyError("k"),
     )
-    return [asked(partial(failing, error)) for error in kinds]
+    return [outcome_of(partial(failing, error)) for error in kinds]
 
 
-def unmade() -> object:
+def broken_start() -> object:
     def make() -> TaskRunner:
         raise errors.SettingsError("no key")
 
-    return asked(make)
+    return outcome_of(make)
 
 
-def unsayable() -> object:
-    return [asked(lambda: pid, task) for task in UNSAYABLE]
+def not_encodable() -> object:
+    return [outcome_of(lambda: report_pid, task) for task in NOT_ENCODABLE]
 
 
-def unwoken() -> object:
-    helper = fork_worker(1, lambda: pid, WorkerPolicy.AUTO)
-    helper.prepare(1)
-    found = helper.offload(own, lambda _task: None)(TASK).files
-    helper.close()
-    return found
+def not_woken() -> object:
+    worker = fork_worker(1, lambda: report_pid, WorkerPolicy.AUTO)
+    worker.prepare(1)
+    files = files_of(worker.try_run(TASK))
+    worker.close()
+    return files
 
 
 def busy() -> object:
-    """Return who does a second task while the only hand waits for a first."""
+    """Give the worker process a second task while its only channel waits for the first."""
     gate, opened = os.pipe()
 
-    def waiting(_task: RestoreTask) -> TaskResult:
+    def wait(_task: RestoreTask) -> TaskResult:
         os.read(gate, 1)
         return TaskResult(os.getpid(), 0)
 
-    helper = ready(lambda: waiting)
-    do = helper.offload(own, lambda _task: None)
-    first = threading.Thread(target=do, args=(TASK,))
+    worker = start_and_wake(lambda: wait)
+    first = threading.Thread(target=worker.try_run, args=(TASK,))
     first.start()
-    while (second := do(TASK).files) != OWN:
+    while not worker._free_channels.empty():
         pass
+    second = worker.try_run(TASK)
     os.write(opened, b"x")
     first.join()
-    helper.close()
-    return second
+    worker.close()
+    return files_of(second)
 
 
 def killed() -> object:
-    """The second process ends in the middle of a task."""
-    return asked(lambda: suicide)
+    """The worker process ends in the middle of a task."""
+    return outcome_of(lambda: kill_process)
 
 
 def gone_before() -> object:
-    helper = forked(lambda: pid)
-    os.kill(helper.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, helper.pid, os.WEXITED | os.WNOWAIT)
-    helper.prepare(1)
-    files = helper.offload(own, lambda _task: None)(TASK).files
-    helper.close()
-    return files
+    worker = start_worker(lambda: report_pid)
+    os.kill(worker.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    worker.prepare(1)
+    result = worker.try_run(TASK)
+    worker.close()
+    return files_of(result)
 
 
 def threaded() -> object:
     hold = threading.Event()
     threading.Thread(target=hold.wait, daemon=True).start()
-    helper = fork_worker(1, lambda: pid, WorkerPolicy.ALWAYS)
+    worker = fork_worker(1, lambda: report_pid, WorkerPolicy.ALWAYS)
     hold.set()
-    return type(helper).__name__
+    return type(worker).__name__
 
 
 def closed_early() -> object:
-    """`close` while a task is on its way there ends both at once."""
-    helper = ready(lambda: never)
-    do = helper.offload(own, lambda _task: None)
+    """`close` during a task ends both the task and the worker process at once."""
+    worker = start_and_wake(lambda: never_end)
     caught: list[str] = []
 
     def work() -> None:
         try:
-            do(TASK)
+            worker.try_run(TASK)
         except errors.WorkspaceError as error:
             caught.append(str(error))
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not helper._free_channels.empty():
+    while not worker._free_channels.empty():
         pass
-    helper.close()
+    worker.close()
     thread.join()
     return len(caught)
 
 
 def orphaned() -> object:
-    """Say who helps, begin a task that never ends, and wait to be killed."""
-    helper = ready(lambda: never)
-    print(json.dumps(helper.pid), flush=True)
-    return helper.offload(own, lambda _task: None)(TASK).files
+    """Print the worker's pid, begin a task that never ends, and wait to be killed."""
+    worker = start_and_wake(lambda: never_end)
+    print(json.dumps(worker.pid), flush=True)
+    return files_of(worker.try_run(TASK))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Restores: what a new pod finds, and what each damage is called."""
+"""Restores: what a new pod gets, and which error each damage causes."""
 
 import os
 
@@ -60,7 +60,7 @@ def _stored_two_and_deleted_one(pod):
     pod.sync()
 
 
-def test_damage_in_a_pack_where_nobody_needs_it_stops_no_restore(pod, memory, successor):
+def test_damage_in_an_unused_part_of_a_pack_stops_no_restore(pod, memory, successor):
     _stored_two_and_deleted_one(pod)
     _replace(memory, "packs/", b"once needed", b"once heeded")
     assert isinstance(successor.hydrate(), RestoredVolume)
@@ -145,7 +145,7 @@ def test_an_attempt_that_failed_is_completed_by_the_next(stored, successor, memo
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_container_that_starts_again_keeps_what_is_there(successor):
+def test_a_container_that_restarts_keeps_the_workspace(successor):
     successor.hydrate()
     successor.write("a", b"newer than the snapshot")
     old = find_hydrate_marker(successor.state).writer
@@ -161,7 +161,7 @@ def test_a_pod_that_was_replaced_does_not_take_the_workspace_back(stored, succes
         stored.hydrate()
 
 
-def test_a_start_whose_claim_was_not_answered_is_made_good_by_the_next(stored, script):
+def test_a_start_after_a_claim_without_an_answer_succeeds(stored, script):
     stored.write("newer", b"not stored yet")
     script.lose_after("put_if")
     script.fail("get", StoreAwayError("no answer"))

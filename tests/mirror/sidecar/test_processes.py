@@ -16,7 +16,7 @@ from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.head import read_cached_tree, read_head
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.restore.downloader import Downloader
-from reconcile.mirror.restore.tasks import TaskDispatcher
+from reconcile.mirror.restore.tasks import plan_tasks, run_tasks
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.mirror.workspace.restorer import Restorer
@@ -102,7 +102,7 @@ def _until(process, event):
     raise AssertionError(f"the process ended without {event!r}")
 
 
-def test_the_way_of_a_pod_and_its_successor(site, tmp_path):
+def test_a_pod_and_its_successor_from_start_to_end(site, tmp_path):
     assert site.run("sync", "one", "--once").returncode == MirrorExitCode.WORKSPACE
     assert site.hydrate("one").returncode == MirrorExitCode.OK
     (site.root("one") / "a").write_bytes(b"a" * 100)
@@ -138,7 +138,7 @@ def test_prestop_reaches_the_running_sync(site):
         assert process.wait(60) in {MirrorExitCode.OK, MirrorExitCode.LOST}
 
 
-def test_a_store_that_is_not_there_ends_hydrate_with_its_reason(site):
+def test_an_unreachable_store_ends_hydrate_with_its_reason(site):
     (site.secret / "S3_ENDPOINT").write_text("http://127.0.0.1:9")
     ended = site.run("hydrate", "one", "--pod-uid=u", "--retry-timeout=0.1")
     assert ended.returncode == MirrorExitCode.STORE
@@ -159,7 +159,7 @@ def test_term_while_the_store_is_away_ends_within_the_deadline(site, tmp_path):
     assert json.loads(log.read_text())["outcome"] in {"failed", "late"}
 
 
-def test_of_two_that_claim_at_once_one_goes_on(site):
+def test_of_two_pods_that_claim_at_once_one_continues(site):
     site.hydrate("zero")
     (site.root("zero") / "a").write_bytes(b"a")
     site.run("sync", "zero", "--once")
@@ -208,8 +208,9 @@ def _restored(site, number):
     tree = read_cached_tree(store, StateDirectory(site.folder / f"kept{number}"), head.generation)
     restorer = Restorer(target, tree.entries.values())
     restorer.begin()
-    fetch = TaskDispatcher(Downloader(store, restorer).run_task, lambda _piece: None)
-    fetch.run(tree, restorer.files, WorkerPool(2, "fetch"), Deadline(FakeClock()))
+    tasks = plan_tasks(tree, restorer.files)
+    run_task = Downloader(store, restorer).run_task
+    run_tasks(run_task, tasks, WorkerPool(2, "fetch"), Deadline(FakeClock()))
     restorer.finish()
     [only] = {path.read_text() for path in target.iterdir()}
     assert len(list(target.iterdir())) == 20

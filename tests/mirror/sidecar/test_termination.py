@@ -1,18 +1,18 @@
-"""From TERM to the last line, by a clock that only waits move."""
+"""The loop, and the end from TERM to the termination message, with a clock that only waits move."""
 
 import json
 import socket
 
 import pytest
 
-from reconcile.mirror.backup import archiver
+from reconcile.mirror.backup import archiver, syncer
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.sidecar.loop import (
     LoopContext,
     PassRunner,
-    ScanResult,
+    ScanSummary,
     ShutdownPlan,
     SyncLoop,
     SyncSchedule,
@@ -42,14 +42,14 @@ class Stage:
 
     def __init__(self, pod):
         self.pod = pod
-        self.room = LoopContext(pod.clock, StatusRegistry(), RecordingLogger())
+        self.context = LoopContext(pod.clock, StatusRegistry(), RecordingLogger())
         self.ending = ShutdownSignal(pod.clock, pod.state)
-        self.passes = PassRunner(pod.syncer(), self.room)
+        self.passes = PassRunner(pod.syncer(), self.context)
 
     def end(self, runner=None, times=None):
         self.ending.terminate()
         plan = ShutdownPlan(runner or NoRunner(), times or ShutdownTimeouts(flush=20))
-        return shut_down(self.passes, self.room, self.ending, plan)
+        return shut_down(self.passes, self.context, self.ending, plan)
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_a_flush_stores_the_last_change(stage, successor):
     assert listing(successor.root) == listing(stage.pod.root)
 
 
-def test_a_flush_without_changes_says_the_generation_that_there_is(stage):
+def test_a_flush_without_changes_reports_the_current_generation(stage):
     stage.pod.write("a")
     stage.passes.attempt(stage.pod.pass_options())
     assert stage.end().outcome == "flushed"
     assert stage.end().generation == 1
 
 
-def test_a_file_that_never_rests_makes_the_last_generation_partial(stage, monkeypatch):
+def test_a_file_that_keeps_changing_makes_the_last_generation_partial(stage, monkeypatch):
     stage.pod.write("a", b"four")
     stage.pod.write("b", b"b")
     real = archiver.read_small_file
@@ -86,7 +86,7 @@ def test_a_file_that_never_rests_makes_the_last_generation_partial(stage, monkey
     assert farewell.seconds <= 10
 
 
-def test_a_file_that_comes_to_rest_in_time_is_taken(stage, monkeypatch):
+def test_a_file_that_stops_changing_in_time_is_stored(stage, monkeypatch):
     stage.pod.write("a", b"four")
     real = archiver.read_small_file
     monkeypatch.setattr(
@@ -95,7 +95,7 @@ def test_a_file_that_comes_to_rest_in_time_is_taken(stage, monkeypatch):
         lambda root, seen: real(root, seen) if stage.pod.clock.waits else FileChanged("a"),
     )
     assert stage.end().outcome == "flushed"
-    assert stage.room.status_registry.current.partial is False
+    assert stage.context.status_registry.current.partial is False
 
 
 def test_a_store_that_stays_away_ends_at_the_deadline_with_its_reason(stage, script):
@@ -105,7 +105,7 @@ def test_a_store_that_stays_away_ends_at_the_deadline_with_its_reason(stage, scr
     assert farewell.outcome == "failed"
     assert "no route" in farewell.reason
     assert farewell.seconds <= 10
-    assert stage.room.status_registry.current.reachable is False
+    assert stage.context.status_registry.current.reachable is False
 
 
 def test_a_store_that_comes_back_in_time_gets_everything(stage, script):
@@ -139,7 +139,7 @@ def test_without_a_native_sidecar_the_runner_is_waited_for(stage, successor):
     assert listing(successor.root) == listing(stage.pod.root)
 
 
-def test_a_runner_that_does_not_end_is_waited_for_as_long_as_was_asked(stage):
+def test_a_runner_that_does_not_end_is_waited_for_until_its_timeout(stage):
     farewell = stage.end(
         RunnerFile(stage.pod.root / "never"), ShutdownTimeouts(runner=30, flush=20)
     )
@@ -185,7 +185,7 @@ def test_the_termination_message_is_one_line_of_json(tmp_path):
     }
 
 
-def test_a_message_that_cannot_be_left_is_no_error(tmp_path):
+def test_a_message_that_cannot_be_written_raises_nothing(tmp_path):
     assert "no" in write_termination_message(
         tmp_path / "no" / "log", TerminationMessage("flushed", 1, Complete(), 0)
     )
@@ -194,68 +194,148 @@ def test_a_message_that_cannot_be_left_is_no_error(tmp_path):
     )
 
 
-def test_a_burst_is_synced_when_two_looks_see_the_same():
+def test_a_burst_is_synced_when_two_scans_see_the_same():
     tempo = SyncSchedule(interval=30)
-    busy, rest = ScanResult(1, differs=True, seconds=0.1), ScanResult(2, differs=True, seconds=0.1)
+    busy, rest = (
+        ScanSummary(1, is_changed=True, seconds=0.1),
+        ScanSummary(2, is_changed=True, seconds=0.1),
+    )
     assert not is_due(tempo, None, busy, 3)
     assert not is_due(tempo, busy, rest, 5)
     assert is_due(tempo, rest, rest, 7)
 
 
-def test_what_never_rests_is_synced_at_the_interval():
+def test_constant_changes_are_synced_at_the_interval():
     tempo = SyncSchedule(interval=30)
     assert is_due(
-        tempo, ScanResult(1, differs=True, seconds=0), ScanResult(2, differs=True, seconds=0), 30
+        tempo,
+        ScanSummary(1, is_changed=True, seconds=0),
+        ScanSummary(2, is_changed=True, seconds=0),
+        30,
     )
-    assert not is_due(tempo, None, ScanResult(1, differs=False, seconds=0), 99)
+    assert not is_due(tempo, None, ScanSummary(1, is_changed=False, seconds=0), 99)
 
 
-def test_looks_take_a_small_share_of_the_time():
+def test_scans_take_a_small_share_of_the_time():
     assert next_scan_delay(SyncSchedule(30, scan_interval=2), 0.01) == 2
     assert next_scan_delay(SyncSchedule(30, scan_interval=2), 0.2) == 10
     assert next_scan_delay(SyncSchedule(30, scan_interval=2), 9) == 30
 
 
-def test_a_loop_goes_on_while_the_store_is_away_and_catches_up(stage, script):
+def test_a_loop_continues_while_the_store_is_away_and_catches_up(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route"), times=3)
-    loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule(interval=1))
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1))
     seen = []
 
-    def wait(_seconds, _enough):
-        facts = stage.room.status_registry.current
+    def wait(_seconds):
+        facts = stage.context.status_registry.current
         seen.append((facts.reachable, facts.generation))
         stage.pod.clock.seconds += 5
         if facts.generation or len(seen) > 50:
             stage.ending.terminate()
 
-    stage.ending.wait = wait
+    stage.ending.wait = stage.ending.wait_for_prestop = wait
     loop.run()
     assert (False, 0) in seen
     assert seen[-1] == (True, 1)
-    assert stage.room.status_registry.current.error == ""
+    assert stage.context.status_registry.current.error == ""
     assert ("pass failed", {"error": "no route", "reason": "StoreAwayError"}) in (
-        stage.room.journal.events
+        stage.context.logger.events
     )
 
 
-def test_after_prestop_a_loop_syncs_without_looking_twice(stage):
+def test_after_prestop_a_loop_syncs_without_waiting_for_the_end_of_a_burst(stage):
     stage.pod.state.write(stage.pod.state.shutdown_path, b"")
-    loop = SyncLoop(stage.passes, stage.room, stage.ending, SyncSchedule())
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule())
 
-    def wait(_seconds, _enough):
-        if stage.room.status_registry.current.passes == 3:
+    def wait(_seconds):
+        if stage.context.status_registry.current.passes == 3:
             stage.ending.terminate()
-        stage.pod.write(f"f{stage.room.status_registry.current.passes}")
+        stage.pod.write(f"f{stage.context.status_registry.current.passes}")
 
-    stage.ending.wait = wait
+    stage.ending.wait = stage.ending.wait_for_prestop = wait
     loop.run()
-    assert stage.room.status_registry.current.phase == "following"
-    assert stage.room.status_registry.current.commits == 2
+    assert stage.context.status_registry.current.phase == "draining"
+    assert stage.context.status_registry.current.commits == 2
 
 
 def test_a_new_process_forgets_an_old_prestop(stage):
     stage.pod.state.write(stage.pod.state.shutdown_path, b"")
     assert stage.ending.prestop_received()
     stage.ending.clear_prestop()
-    assert not stage.ending.near()
+    assert not stage.ending.prestop_received()
+
+
+class ScanCounter:
+    """Counts the walks of a syncer; each takes three seconds of its clock."""
+
+    def __init__(self, clock):
+        self.count = 0
+        self._clock = clock
+        self._scan_workspace = syncer.scan_workspace
+
+    def scan_workspace(self, *arguments):
+        self.count += 1
+        self._clock.seconds += 3
+        return self._scan_workspace(*arguments)
+
+
+@pytest.fixture
+def scans(pod, monkeypatch):
+    counter = ScanCounter(pod.clock)
+    monkeypatch.setattr(syncer, "scan_workspace", counter.scan_workspace)
+    return counter
+
+
+def test_a_commit_of_the_loop_walks_the_workspace_once(stage, scans, successor):
+    """The pass continues from the scan that found it due, and nothing is lost by that."""
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1))
+    walks_of_rounds = []
+
+    def wait(_seconds):
+        walks_of_rounds.append(scans.count)
+        scans.count = 0
+        if len(walks_of_rounds) == 3:
+            stage.ending.terminate()
+        stage.pod.clock.seconds += 5
+        stage.pod.write(f"f{len(walks_of_rounds)}")
+
+    stage.ending.wait_for_prestop = wait
+    stage.pod.write("f0")
+    loop.run()
+    assert walks_of_rounds == [1, 1, 1]
+    assert stage.context.status_registry.current.commits == 3
+    successor.hydrate()
+    assert sorted(listing(successor.root)) == ["f0", "f1", "f2"]
+
+
+def test_every_pass_outside_the_loop_walks_the_workspace_once(stage, scans):
+    stage.pod.write("a")
+    stage.passes.attempt(stage.pod.effort())
+    assert scans.count == 1
+    stage.pod.write("b")
+    assert stage.end().outcome == "flushed"
+    assert scans.count == 2
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_snapshot_is_as_old_as_the_start_of_its_scan(stage):
+    stage.pod.write("a")
+    started = stage.pod.clock.steady_ns()
+    stage.passes.attempt(stage.pod.effort())
+    status = stage.context.status_registry.current
+    assert status.committed == started
+    assert status.seconds == 3
+
+
+def test_a_file_that_changes_after_the_scan_is_left_to_the_next_pass(stage):
+    """A pass never takes a state that its scan has not seen."""
+    file = stage.pod.write("a", b"scanned")
+    scanned = stage.passes.scan(stage.pod.effort())
+    file.write_bytes(b"changed since")
+    assert stage.passes.finish(scanned, stage.pod.effort()).archive.read_files.changing == 1
+    assert stage.context.status_registry.current.behind_since
+    done = stage.passes.attempt(stage.pod.effort())
+    assert done.is_committed
+    assert "a" in done.archive.tree_result.tree.entries

@@ -18,6 +18,7 @@ from reconcile.mirror.store.rate_limit import (
 )
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.units import parse_bandwidth
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryStore, Request
 
@@ -154,7 +155,7 @@ def test_a_retried_request_counts_again_but_not_against_the_retry_timeout(
 
     world.memory.bucket.fault = fault
     clock = ThrottleAwareClock(world.clock, world.limiter)
-    store = RetryingStore(world.store, clock, RetryPolicy(timeout=10, initial_delay=1))
+    store = RetryingStore(world.store, clock, RetryPolicy(timeout=10, backoff=Backoff(1, 15)))
     store.put("packs/one", [PACK], DIGEST)
     assert failures == [0]
     assert world.clock.seconds >= 3 * 16 - BURST_SECONDS

@@ -17,10 +17,11 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT, Store
 from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
 
-BACKOFF = RetryPolicy(timeout=60, initial_delay=1, max_delay=8)
+BACKOFF = RetryPolicy(timeout=60, backoff=Backoff(1, 8))
 AWAY = StoreAwayError("the store is unavailable")
 
 
@@ -89,7 +90,7 @@ REFUSALS = [
     StoreError("301"),
     StoreAwayError("500"),
 ]
-RETRY_DENIED = RetryPolicy(timeout=60, initial_delay=1, max_delay=8, retry_denied=True)
+RETRY_DENIED = RetryPolicy(timeout=60, backoff=Backoff(1, 8), retry_denied=True)
 
 
 def retrying_denied(fault: Fault, clock: FakeClock) -> tuple[MemoryBucket, RetryingStore]:
@@ -214,5 +215,5 @@ def test_a_delay_is_never_shorter_than_requested_nor_longer_than_necessary(
     failures: int, jitter: float, requested: float
 ) -> None:
     delay = BACKOFF.delay(failures, jitter, requested)
-    assert requested <= delay <= max(requested, BACKOFF.max_delay)
-    assert delay >= BACKOFF.initial_delay / 2
+    assert requested <= delay <= max(requested, BACKOFF.backoff.maximum)
+    assert delay >= BACKOFF.backoff.initial / 2

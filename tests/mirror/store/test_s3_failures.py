@@ -11,6 +11,7 @@ from reconcile.mirror.store.config import Timeouts
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
+from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
@@ -53,7 +54,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def patient(store: S3Store, clock: FakeClock) -> RetryingStore:
-    return RetryingStore(store, clock, RetryPolicy(timeout=100, initial_delay=1))
+    return RetryingStore(store, clock, RetryPolicy(timeout=100, backoff=Backoff(1, 15)))
 
 
 @pytest.mark.parametrize(
