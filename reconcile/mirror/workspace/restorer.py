@@ -382,7 +382,8 @@ def _foreign_files_message(root: Path, comparison: VolumeComparison) -> str:
     count = len(comparison.unexpected)
     examples = ", ".join(repr(path) for path in comparison.unexpected[:3])
     return (
-        f"{root}: the volume holds {count} files that are not as in the snapshot ({examples}): "
-        "they may be newer work. Empty the volume, or give one that is empty, or overwrite it with "
-        "--force"
+        f"{root}: the volume holds {count} files that differ from the snapshot or are not in it "
+        f"({examples}): they may be newer work. Remove them or mount an empty volume to restore the "
+        "snapshot, or make the volume's files the next generation with `reconcile-mirror import "
+        f"--from-directory {root} --replace`"
     )
