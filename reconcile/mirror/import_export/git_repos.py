@@ -1,17 +1,17 @@
-"""Puts repositories together again from what the platform kept of them.
+"""Restores git repositories from what the platform stored of them.
 
-Of each it kept a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff --cached`
-as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where it was, as files.
+The platform stored a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff
+--cached` as `staged.patch`, and `metadata.json`. A patch is applied file by file if it does not
+apply as a whole; the parts that do not apply stay as files.
 
-The one place that runs git: on what others have made, so with no configuration of anybody's.
-
-A patch in parts, so that what does not fit holds nothing else up. Pure.
+The only module of the mirror that runs git. The repositories are untrusted, so git reads no
+configuration of the user or the system and runs no hooks.
 """
 
 import os
 import re
 import shutil
-import subprocess  # noqa: TID251 - the one place of the mirror that starts git
+import subprocess  # noqa: TID251 - the only module of the mirror that starts git
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ _SAFE_CONFIG: Final = (
 
 
 class GitError(Exception):
-    """Git has refused; the message is its own last line."""
+    """Git failed; the message is the last line of its output."""
 
 
 class GitRunner:
@@ -47,14 +47,14 @@ class GitRunner:
         self._directory = directory
 
     def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """Run one command and return what it prints; GitError if it fails or takes too long."""
+        """Run one command and return its output; GitError if it fails or takes too long."""
         command = [
             "git",
             *(word for setting in _SAFE_CONFIG for word in ("-c", setting)),
             *arguments,
         ]
         try:
-            done = subprocess.run(  # noqa: S603 - git, with arguments that are no options
+            process = subprocess.run(  # noqa: S603 - git, with arguments that are not options
                 command,
                 cwd=self._directory,
                 env=_environment(),
@@ -64,12 +64,12 @@ class GitRunner:
                 timeout=_TIMEOUT,
             )
         except FileNotFoundError:
-            raise GitError("there is no git here") from None
+            raise GitError("git is not installed") from None
         except subprocess.TimeoutExpired:
             raise GitError(f"git {arguments[0]} took longer than {_TIMEOUT} s") from None
-        if done.returncode:
-            raise GitError(_last_line(done.stderr) or f"git {arguments[0]} failed")
-        return done.stdout
+        if process.returncode:
+            raise GitError(_last_line(process.stderr) or f"git {arguments[0]} failed")
+        return process.stdout
 
 
 def _environment() -> Mapping[str, str]:
@@ -96,19 +96,19 @@ BINARY_DIFF: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
 
 
 def split_patch(patch: bytes) -> list[bytes]:
-    """Return the parts of a patch of git, one for each file.
+    """Split a patch of git into parts, one for each file.
 
-    Lines of content begin with a blank, `+`, `-` or a backslash, so no content looks like a start.
-    What stands before the first start is a part of its own, unless it is blank.
+    Lines of content begin with a blank, `+`, `-` or a backslash, so none looks like the start of a
+    part. Text before the first start is a part of its own, unless it is blank.
     """
-    starts = [found.start() for found in _DIFF_START.finditer(patch)]
+    starts = [match.start() for match in _DIFF_START.finditer(patch)]
     bounds = [0, *starts, len(patch)]
     parts = [patch[start:end] for start, end in pairwise(bounds)]
     return [part for part in parts if part.strip()]
 
 
 def is_binary_diff(part: bytes) -> bool:
-    """Tell whether a part only says that a binary file differs, without its bytes."""
+    """Whether a part only says that a binary file differs, without its bytes."""
     return BINARY_DIFF.search(part) is not None
 
 
@@ -121,7 +121,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
 class RepositoryResult(Struct):
-    """What became of one repository: `problems` is empty if everything was applied."""
+    """The result for one repository; `problems` is empty if everything was restored."""
 
     name: str
     problems: list[str] = field(default_factory=list)
@@ -133,27 +133,27 @@ def restore_repositories(root: Path) -> list[RepositoryResult]:
     if not state.is_dir():
         return []
     paths = [str(path.relative_to(root)) for path in state.rglob("*") if path.is_file()]
-    done = [_restore_repository(root, name) for name in list_repositories(paths)]
+    results = [_restore_repository(root, name) for name in list_repositories(paths)]
     if not any(state.iterdir()):
         state.rmdir()
-    return done
+    return results
 
 
 def _restore_repository(root: Path, name: str) -> RepositoryResult:
-    found = RepositoryResult(name)
-    kept, target = root / REPO_STATE / name, root / REPOS / name
+    result = RepositoryResult(name)
+    saved, target = root / REPO_STATE / name, root / REPOS / name
     if target.exists() or target.is_symlink():
-        found.problems.append(f"{REPOS}/{name} exists already: nothing of it was touched")
-        return found
+        result.problems.append(f"{REPOS}/{name} exists already: it was not changed")
+        return result
     target.mkdir(parents=True)
     try:
-        _RepositoryRestorer(kept, target, found).run()
+        _RepositoryRestorer(saved, target, result).run()
     except GitError as error:
-        found.problems.append(f"its bundle cannot be restored: {error}")
+        result.problems.append(f"its bundle cannot be restored: {error}")
         shutil.rmtree(target)
-    if not found.problems:
-        shutil.rmtree(kept)
-    return found
+    if not result.problems:
+        shutil.rmtree(saved)
+    return result
 
 
 class _RepositoryRestorer:
@@ -167,7 +167,7 @@ class _RepositoryRestorer:
         """Restore; GitError if there is no history to restore."""
         bundles = sorted(self._saved.glob("*.bundle"))
         if not bundles:
-            raise GitError("there is none")
+            raise GitError("there is no bundle")
         self._git.run("init", "--quiet", "--template=", "--initial-branch=main")
         for bundle in bundles:
             self._git.run(
@@ -178,33 +178,36 @@ class _RepositoryRestorer:
         self._add_remote()
         self._apply("uncommitted.patch")
         self._apply("staged.patch", "--cached")
-        known = {"uncommitted.patch", "staged.patch", "metadata.json", *(b.name for b in bundles)}
+        self._report_unknown_files({bundle.name for bundle in bundles})
+
+    def _report_unknown_files(self, bundles: set[str]) -> None:
+        known = {"uncommitted.patch", "staged.patch", "metadata.json", *bundles}
         known |= {f"{name}.{_REJECTED_SUFFIX}" for name in known}
-        strange = sorted(path.name for path in self._saved.iterdir() if path.name not in known)
-        if strange:
-            self._result.problems.append(f"nobody knows what to do with {', '.join(strange)}")
+        unknown = sorted(path.name for path in self._saved.iterdir() if path.name not in known)
+        if unknown:
+            self._result.problems.append(f"unknown files were not restored: {', '.join(unknown)}")
 
     def _read_metadata(self) -> dict[str, Any]:
         path = self._saved / "metadata.json"
         try:
-            found = orjson.loads(path.read_bytes())
+            metadata = orjson.loads(path.read_bytes())
         except FileNotFoundError:
             self._result.problems.append("there is no metadata.json: branch and remote are guessed")
             return {}
         except (OSError, ValueError):
-            found = None
-        if not isinstance(found, dict):
+            metadata = None
+        if not isinstance(metadata, dict):
             self._result.problems.append("its metadata.json cannot be read")
             return {}
-        return found
+        return metadata
 
     def _read_field(self, name: str, pattern: re.Pattern[str]) -> str:
-        """Return a text of the metadata, empty if there is none of that form."""
+        """Return a text of the metadata, empty if it is missing or does not match the pattern."""
         value = self._metadata.get(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
         if value:
-            self._result.problems.append(f"its {name} makes no sense: {str(value)[:100]!r}")
+            self._result.problems.append(f"its {name} is invalid: {str(value)[:100]!r}")
         return ""
 
     def _check_out(self, bundle: Path) -> None:
@@ -215,7 +218,7 @@ class _RepositoryRestorer:
             tip = self._git.run("rev-parse", "HEAD").decode().strip()
             if commit and commit != tip:
                 self._result.problems.append(
-                    f"{branch} is at {tip}, but was said to be at {commit}"
+                    f"{branch} is at {tip}, but its metadata.json says {commit}"
                 )
         elif commit and self._has_object(f"{commit}^{{commit}}"):
             self._git.run("update-ref", "--no-deref", "HEAD", commit)
@@ -240,7 +243,7 @@ class _RepositoryRestorer:
         return ""
 
     def _restore_stash(self) -> None:
-        """List the last stash again: a bundle has its commit, but not the log that names it."""
+        """Store the last stash again: a bundle has its commit, but not the reflog that lists it."""
         if self._has_object("refs/stash"):
             stash = self._git.run("rev-parse", "refs/stash").decode().strip()
             self._git.run("update-ref", "-d", "refs/stash")
@@ -252,7 +255,7 @@ class _RepositoryRestorer:
             self._git.run("remote", "add", "origin", remote)
 
     def _apply(self, name: str, *options: str) -> None:
-        """Apply a patch, or as much of it as fits; the rest is kept in a file of its own."""
+        """Apply a patch, or those of its parts that apply; the others are written to a file."""
         path = self._saved / name
         if not path.is_file():
             return
@@ -274,7 +277,7 @@ class _RepositoryRestorer:
             )
 
     def _try_apply(self, patch: bytes, options: tuple[str, ...]) -> str | None:
-        """Apply a patch whole or not at all; returns why it does not fit."""
+        """Apply a whole patch or nothing; returns the reason if it does not apply, else None."""
         try:
             self._git.run("apply", "--whitespace=nowarn", *options, "-", stdin=patch)
         except GitError as error:

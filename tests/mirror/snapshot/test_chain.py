@@ -190,8 +190,8 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ([b'{"kind":"gone","path":"x"}'], "'x' is gone but was never there"),
-        ([b'{"kind":"gone","path":"d"}'], "'d/f' is below 'd', which is no directory"),
+        ([b'{"kind":"gone","path":"x"}'], "it removes 'x', which does not exist"),
+        ([b'{"kind":"gone","path":"d"}'], "'d/f' is below 'd', which is not a directory"),
         ([b'{"kind":"symlink","path":"d","target":"t","mtime":"0.000000000"}'], "'d/f' is below"),
         ([b'{"kind":"hardlink","path":"h","target":"x"}'], "'h' is a link to 'x'"),
         ([b'{"kind":"pack","number":1,"sha256":"%b","size":2048}' % sha("p").encode()], "pack 1"),

@@ -29,7 +29,7 @@ def test_every_record_comes_back(record):
 )
 def test_a_record_that_would_have_other_objects_deleted_is_damaged(key):
     dead = [{**VALUE["dead"][0], "key": key}]
-    with pytest.raises(DamagedError, match="is none that may be deleted"):
+    with pytest.raises(DamagedError, match="is not a key that may be deleted"):
         decode_gc_record(orjson.dumps({**VALUE, "dead": dead}))
 
 
