@@ -40,7 +40,7 @@ def log_text(entries: Iterable[LogEntry | UnreadableGeneration]) -> Iterable[str
 
 
 def _log_entry_text(entry: LogEntry) -> str:
-    state = "partial" if isinstance(entry.completeness, Partial) else "whole"
+    state = "partial" if isinstance(entry.completeness, Partial) else "complete"
     change = f"{entry.change.files} files, {size_text(entry.change.size)}"
     if entry.change.deleted:
         change += f", -{entry.change.deleted}"

@@ -36,7 +36,7 @@ VALUE = orjson.loads(encode_head(HEAD))
 
 
 @given(heads())
-def test_every_head_comes_back(head):
+def test_every_head_round_trips(head):
     assert decode_head(encode_head(head)) == head
 
 
@@ -62,7 +62,7 @@ def test_a_malformed_head_is_damaged(change, why):
         decode_head(orjson.dumps({**VALUE, **change}))
 
 
-def test_a_head_of_a_newer_format_says_which():
+def test_a_head_of_a_newer_format_is_named():
     with pytest.raises(UnknownFormatError, match="'reconcile-mirror/9'"):
         decode_head(orjson.dumps({"format": "reconcile-mirror/9"}))
 

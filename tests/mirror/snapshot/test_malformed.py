@@ -1,4 +1,4 @@
-"""What a reader of manifests refuses, line by line."""
+"""Malformed manifests that are rejected, line by line."""
 
 import pytest
 
@@ -72,7 +72,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("first", [FIRST, FIRST_DELTA], ids=["base", "delta"])
 @pytest.mark.parametrize(("line", "why"), MALFORMED)
-def test_a_malformed_line_is_refused_with_its_number_and_the_reason(first, line, why):
+def test_a_malformed_line_is_rejected_with_its_number_and_the_reason(first, line, why):
     with pytest.raises(DamagedError) as refused:
         decode_manifest(text(first, {**PACK, "number": 0}, line))
     assert str(refused.value).startswith("line 3: ")
@@ -94,7 +94,7 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("body", "why"), UNFIT)
-def test_entries_that_do_not_fit_together_are_refused_in_a_base(body, why):
+def test_inconsistent_entries_of_a_base_are_rejected(body, why):
     with pytest.raises(DamagedError, match=rf"^line \d: {why}"):
         decode_manifest(text(FIRST, *body))
 
@@ -111,6 +111,6 @@ DISORDERED = [
 
 
 @pytest.mark.parametrize(("body", "why"), DISORDERED)
-def test_lines_out_of_order_are_refused(body, why):
+def test_lines_out_of_order_are_rejected(body, why):
     with pytest.raises(DamagedError, match=rf"^line 3: .*{why}"):
         decode_manifest(text(FIRST_DELTA, *body))
