@@ -47,12 +47,12 @@ def decode_text(text: str) -> str:
     return name
 
 
-def _escape_match(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+def _escape_match(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="surrogateescape"))
 
 
-def _unescape_match(found: re.Match[bytes]) -> bytes:
-    return bytes((int(found[1], 16),))
+def _unescape_match(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 16),))
 
 
 SECOND: Final = 1_000_000_000

@@ -189,7 +189,7 @@ def parse_header(value: JsonObject) -> ManifestHeader:
     )
     check_header(header)
     if value["kind"] != ("base" if header.is_base else "delta"):
-        raise ValueError("`kind` does not fit its `chain`: a base has none, a delta has one")
+        raise ValueError("`kind` does not match `chain`: a base has none, a delta has one")
     return header
 
 
