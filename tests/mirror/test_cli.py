@@ -141,10 +141,11 @@ def test_a_bad_value_in_the_environment_is_a_wrong_command_line(capsys):
 def test_a_pass_loads_neither_the_cluster_client_nor_what_it_does_not_need(tmp_path):
     code = (
         "import sys\n"
-        "from reconcile.mirror.cli.main import run\n"
-        "from reconcile.runtime.settings import Settings\n"
-        f"run(['sync', '--once', '--prefix=a/b', '--state={tmp_path}', '--workspace={tmp_path}'],"
-        " Settings(no_color=True, environ={}))\n"
+        "from reconcile.mirror.cli.main import run_mirror_cli\n"
+        "from reconcile.runtime.settings import ProcessSettings\n"
+        "run_mirror_cli(['sync', '--once', '--prefix=a/b',"
+        f" '--state={tmp_path}', '--workspace={tmp_path}'],"
+        " ProcessSettings(no_color=True, environ={}))\n"
         "print([n for n in ('pykube', 'minio', 'prometheus_client', 'jinja2', 'requests')"
         " if n in sys.modules])\n"
     )
