@@ -13,7 +13,7 @@ from reconcile.mirror.model import Directory, File, HardLink, Symlink
 from reconcile.mirror.snapshot import chain
 from reconcile.mirror.store.s3 import S3Store
 from tests.mirror.recovery import environment, serving, toolbox
-from tests.mirror.snapshot.example import NOON, PAGE, Bytes, Workshop, example
+from tests.mirror.snapshot.example import NOON, PAGE, Bytes, SessionBuilder, example
 from tests.s3 import buckets
 
 STEPS = re.compile(r"<!-- recover -->\n```bash\n(.*?)```", re.DOTALL)
@@ -35,9 +35,9 @@ ODD = [
 ]
 
 
-def odd_workspace() -> Workshop:
+def odd_workspace() -> SessionBuilder:
     """Three generations of what makes shells stumble."""
-    shop = Workshop()
+    shop = SessionBuilder()
     names = [os.fsdecode(raw) for raw in ODD]
     files = [Bytes(f"d/{name}", 0o640, NOON, name.encode(errors="replace")) for name in names]
     links = [Symlink(f"l/{name}", name, NOON - 10**9) for name in names]
@@ -56,9 +56,9 @@ def odd_workspace() -> Workshop:
     return shop
 
 
-def empty_workspace() -> Workshop:
+def empty_workspace() -> SessionBuilder:
     """One generation of nothing."""
-    shop = Workshop()
+    shop = SessionBuilder()
     shop.commit([])
     return shop
 
@@ -132,7 +132,7 @@ def test_a_wrong_key_recovers_nothing(s3_server, tmp_path):
     assert not (tmp_path / "workspace").exists()
 
 
-def assert_is(shop: Workshop, workspace: Path) -> None:
+def assert_is(shop: SessionBuilder, workspace: Path) -> None:
     """Compare a workspace with the tree that was committed last."""
     found = {str(path.relative_to(workspace)): path.lstat() for path in workspace.rglob("*")}
     assert found.keys() == shop.tree.entries.keys()

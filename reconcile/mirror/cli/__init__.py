@@ -1,1 +1,1 @@
-"""New."""
+"""The command line of `reconcile-mirror`: commands, options, exit codes. No logic of the mirror."""

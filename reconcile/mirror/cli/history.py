@@ -1,4 +1,4 @@
-"""The commands on what was committed before: `log`, `ls`, `restore`, `verify`, `gc`."""
+"""The commands on committed generations: `log`, `ls`, `restore`, `verify`, `gc`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 at_option = click.option(
     "--at",
     default="",
-    help="A generation's number, or a time: the last one then. The current one if not given.",
+    help="A generation's number, or a time: the last generation at that time. Default: the current "
+    "one.",
 )
 
 retention_options = combine_options(
@@ -25,27 +26,27 @@ retention_options = combine_options(
         type=click.IntRange(1),
         default=24,
         show_default=True,
-        help="How many of the last generations are kept.",
+        help="How many of the last generations to keep.",
     ),
     click.option(
         "--keep-hourly",
         type=click.IntRange(0),
         default=24,
         show_default=True,
-        help="For how many of the last hours one generation is kept.",
+        help="For how many of the last hours to keep one generation each.",
     ),
     click.option(
         "--keep-daily",
         type=click.IntRange(0),
         default=30,
         show_default=True,
-        help="For how many of the last days one generation is kept.",
+        help="For how many of the last days to keep one generation each.",
     ),
     click.option(
         "--grace",
         default="24h",
         show_default=True,
-        help="How long something must have been unneeded before it goes: at least 1h.",
+        help="How long an object must have been unneeded before it is deleted: at least 1h.",
     ),
 )
 
@@ -67,21 +68,21 @@ def echo_lines(lines: Iterable[str]) -> None:
 @bucket_options
 @output_option
 def log(output: str, **options: Any) -> int:
-    """List the generations that are kept, the oldest first, and what each has changed."""
-    from reconcile.mirror.history import output as showing
+    """List the existing generations, oldest first, and what changed in each."""
+    from reconcile.mirror.history import output as formatter
     from reconcile.mirror.history.generations import read_generation_index
     from reconcile.mirror.history.log import GenerationLog
 
     store = open_store_from_options(options).store
-    past = read_generation_index(store)
-    told = GenerationLog(store, past).read_entries()
+    index = read_generation_index(store)
+    entries = GenerationLog(store, index).read_entries()
     if output == "json":
-        click.echo(showing.log_json(told))
+        click.echo(formatter.log_json(entries))
     else:
-        echo_lines(showing.log_text(told))
-    for key, reason in past.unreadable.items():
+        echo_lines(formatter.log_text(entries))
+    for key, reason in index.unreadable.items():
         click.echo(f"{key} cannot be read: {reason}", err=True)
-    return MirrorExitCode.DAMAGED if past.unreadable else MirrorExitCode.OK
+    return MirrorExitCode.DAMAGED if index.unreadable else MirrorExitCode.OK
 
 
 @click.command()
@@ -90,8 +91,8 @@ def log(output: str, **options: Any) -> int:
 @at_option
 @click.argument("path", default="")
 def ls(at: str, path: str, output: str, **options: Any) -> int:
-    """List what a generation holds: all of it, or what is at PATH and below."""
-    from reconcile.mirror.history import output as showing
+    """List the entries of a generation: all of them, or PATH and everything below it."""
+    from reconcile.mirror.history import output as formatter
     from reconcile.mirror.history.generations import read_generation_tree, select_generation
     from reconcile.mirror.history.log import select_entries
 
@@ -99,9 +100,9 @@ def ls(at: str, path: str, output: str, **options: Any) -> int:
     generation = select_generation(store, at)
     entries = select_entries(read_generation_tree(store, generation), path)
     if output == "json":
-        click.echo(showing.entries_json(generation.number, entries))
+        click.echo(formatter.entries_json(generation.number, entries))
     else:
-        echo_lines(map(showing.entry_text, entries))
+        echo_lines(map(formatter.entry_text, entries))
     return MirrorExitCode.OK
 
 
@@ -110,14 +111,14 @@ def ls(at: str, path: str, output: str, **options: Any) -> int:
 @at_option
 @click.argument("target", type=PATH_TYPE)
 def restore(at: str, target: Path, **options: Any) -> int:
-    """Restore a generation into the directory TARGET, which is new or empty."""
+    """Restore a generation into the directory TARGET, which must be new or empty."""
     from reconcile.mirror.history.generations import select_generation
-    from reconcile.mirror.history.restore import restore_to_directory as write
+    from reconcile.mirror.history.restore import restore_to_directory
 
-    means = open_store_from_options(options)
-    generation = select_generation(means.store, at)
-    done = write(means.store, generation, target, means.pool, means.clock)
-    click.echo(f"generation {generation.number}: {done.files} files, {done.size} bytes")
+    opened = open_store_from_options(options)
+    generation = select_generation(opened.store, at)
+    result = restore_to_directory(opened.store, generation, target, opened.pool, opened.clock)
+    click.echo(f"generation {generation.number}: {result.files} files, {result.size} bytes")
     return MirrorExitCode.OK
 
 
@@ -125,37 +126,37 @@ def restore(at: str, target: Path, **options: Any) -> int:
 @bucket_options
 @output_option
 @at_option
-@click.option("--all", "everything", is_flag=True, help="All generations that are kept.")
+@click.option("--all", "everything", is_flag=True, help="Verify all existing generations.")
 def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
-    """Read every object that a generation needs, and check it by its digest."""
+    """Read every object that a generation needs, and check its digest."""
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.history import output as showing
+    from reconcile.mirror.history import output as formatter
     from reconcile.mirror.history.verify import verify_generations
 
     if at and everything:
         raise SettingsError("--at and --all exclude each other")
-    found = verify_generations(open_store_from_options(options), at, everything=everything)
+    result = verify_generations(open_store_from_options(options), at, everything=everything)
     if output == "json":
-        click.echo(showing.verify_json(found))
+        click.echo(formatter.verify_json(result))
     else:
-        echo_lines(showing.verify_text(found))
-    return MirrorExitCode.DAMAGED if found.damaged else MirrorExitCode.OK
+        echo_lines(formatter.verify_text(result))
+    return MirrorExitCode.DAMAGED if result.damaged else MirrorExitCode.OK
 
 
 @click.command()
 @bucket_options
 @output_option
 @retention_options
-@click.option("--delete", is_flag=True, help="Do it. Without, it is only told what would go.")
+@click.option("--delete", is_flag=True, help="Delete. Without it, only list what would be deleted.")
 def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - click
-    """Delete what no generation that is kept needs, a grace time after it was found so."""
-    from reconcile.mirror.history import output as showing
+    """Delete objects that no kept generation needs, a grace period after they were marked."""
+    from reconcile.mirror.history import output as formatter
 
-    found = _run_gc(_build_gc_policy(options), delete, open_store_from_options(options))
+    result = _run_gc(_build_gc_policy(options), delete, open_store_from_options(options))
     if output == "json":
-        click.echo(showing.gc_json(found, is_deleting=delete))
+        click.echo(formatter.gc_json(result, is_deleting=delete))
     else:
-        echo_lines(showing.gc_text(found, is_deleting=delete))
+        echo_lines(formatter.gc_text(result, is_deleting=delete))
     return MirrorExitCode.OK
 
 
@@ -165,12 +166,12 @@ def _build_gc_policy(options: dict[str, Any]) -> "GcPolicy":
     from reconcile.mirror.snapshot.retention import RetentionPolicy
     from reconcile.mirror.units import parse_duration
 
-    kept = (options.pop(name) for name in ("keep_last", "keep_hourly", "keep_daily"))
+    counts = (options.pop(name) for name in ("keep_last", "keep_hourly", "keep_daily"))
     text = options.pop("grace")
     grace = parse_duration(text)
     if grace < MIN_GRACE:
-        raise SettingsError(f"--grace is {text}: it must be 1h or more, for writers that are slow")
-    return GcPolicy(RetentionPolicy(*kept), grace)
+        raise SettingsError(f"--grace is {text}: give 1h or more, because writers may be slow")
+    return GcPolicy(RetentionPolicy(*counts), grace)
 
 
 def _run_gc(policy: "GcPolicy", delete: bool, open_store: "OpenStore") -> "GcResult":  # noqa: FBT001

@@ -1,4 +1,4 @@
-"""The commands that bring a workspace in and out: `import`, `export`."""
+"""The commands that copy a workspace into the store and out of it: `import`, `export`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 @click.option(
     "--from-prefix",
     default="",
-    help="NAMESPACE/SESSION of the platform's own layout, one object for each file.",
+    help="NAMESPACE/SESSION in the platform's own layout, with one object for each file.",
 )
 @click.option(
     "--from-secret",
     default="",
-    help="Folder of a Secret with the storage of --from-prefix, if it is another one.",
+    help="Directory of the Secret for the storage of --from-prefix, if it is another storage.",
 )
 @click.option(
     "--staging",
     type=PATH_TYPE,
-    help="Where objects become files first: a directory with room for all. $TMPDIR if not given.",
+    help="Directory to download the objects to; it must have space for all. Default: $TMPDIR.",
 )
 @click.option(
-    "--replace", is_flag=True, help="Make it the next generation of a session that exists."
+    "--replace", is_flag=True, help="Import as the next generation of a session that exists."
 )
 def import_command(
     from_directory: Path | None,
@@ -41,15 +41,15 @@ def import_command(
     replace: bool,  # noqa: FBT001 - click calls it by name
     **options: Any,
 ) -> int:
-    """Make a directory or an old prefix the first generation of a session."""
+    """Import a directory or an old prefix as the first generation of a session."""
     from reconcile.mirror.import_export.importer import format_import_result, import_workspace
     from reconcile.mirror.wiring import build_excludes
 
     source = _build_source(from_directory, from_prefix, options)
     excludes = build_excludes(options.pop("excludes"), default=options.pop("default_excludes"))
-    brought = import_workspace(open_store_from_options(options), source, excludes, replace=replace)
-    echo_lines(format_import_result(brought))
-    return MirrorExitCode.INCOMPLETE if brought.is_incomplete else MirrorExitCode.OK
+    result = import_workspace(open_store_from_options(options), source, excludes, replace=replace)
+    echo_lines(format_import_result(result))
+    return MirrorExitCode.INCOMPLETE if result.is_incomplete else MirrorExitCode.OK
 
 
 def _build_source(directory: Path | None, prefix: str, options: dict[str, Any]) -> "ImportSource":
@@ -61,24 +61,24 @@ def _build_source(directory: Path | None, prefix: str, options: dict[str, Any]) 
         raise SettingsError("give either --from-directory or --from-prefix")
     if directory is not None:
         return DirectoryImportSource(directory)
-    other = {**options, "prefix": prefix}
+    source_options = {**options, "prefix": prefix}
     for name in ("excludes", "default_excludes"):
-        other.pop(name)
+        source_options.pop(name)
     if secret:
-        other["project_secret"] = secret
-    return PrefixImportSource(open_store_from_options(other).store, staging)
+        source_options["project_secret"] = secret
+    return PrefixImportSource(open_store_from_options(source_options).store, staging)
 
 
 @click.command()
 @bucket_options
 @at_option
 @click.option(
-    "--tar", "tar", default="", help="Write a tar file in PAX form; - is standard output."
+    "--tar", "tar", default="", help="Write a tar file in PAX format; - is standard output."
 )
 @click.option(
     "--to-prefix",
     default="",
-    help="NAMESPACE/SESSION below which each file becomes one object; it must be empty.",
+    help="Write each file as one object below this NAMESPACE/SESSION, which must be empty.",
 )
 def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
     """Write a generation as a tar file, or as one object for each file."""
@@ -94,12 +94,14 @@ def export(at: str, tar: str, to_prefix: str, **options: Any) -> int:
         return MirrorExitCode.OK
     own, other = normalize_prefix(options["prefix"]), normalize_prefix(to_prefix)
     if own.startswith(other) or other.startswith(own):
-        raise SettingsError(f"--to-prefix {to_prefix!r} is that of the session itself")
-    done = exporter.export_objects(
-        store, at, open_store_from_options({**options, "prefix": to_prefix}).store
-    )
-    echo_lines(exporter.format_export_result(done))
-    return MirrorExitCode.INCOMPLETE if done.refused or done.skipped_symlinks else MirrorExitCode.OK
+        raise SettingsError(
+            f"--to-prefix {to_prefix!r} overlaps the prefix of the session: give another one"
+        )
+    target = open_store_from_options({**options, "prefix": to_prefix}).store
+    result = exporter.export_objects(store, at, target)
+    echo_lines(exporter.format_export_result(result))
+    is_incomplete = result.refused or result.skipped_symlinks
+    return MirrorExitCode.INCOMPLETE if is_incomplete else MirrorExitCode.OK
 
 
 IMPORT_EXPORT_COMMANDS = (import_command, export)

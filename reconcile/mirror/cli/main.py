@@ -1,6 +1,6 @@
-"""The program `reconcile-mirror`: its commands, and the one funnel from errors to exit codes.
+"""The program `reconcile-mirror`: its commands, and the mapping from errors to exit codes.
 
-Commands import what they need when they run: a pass that has nothing to do must be quick.
+Each command imports its modules when it runs, so that a pass without work starts quickly.
 """
 
 import os
@@ -13,7 +13,7 @@ import click
 
 from reconcile import __version__
 from reconcile.mirror.cli.history import HISTORY_COMMANDS
-from reconcile.mirror.cli.import_export import IMPORT_EXPORT_COMMANDS as MOVING
+from reconcile.mirror.cli.import_export import IMPORT_EXPORT_COMMANDS
 from reconcile.mirror.cli.options import (
     PATH_TYPE,
     mirror_options,
@@ -47,35 +47,36 @@ def _build_server_options(options: dict[str, Any]) -> "StatusServerOptions":
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="reconcile-mirror")
 def mirror_cli() -> None:
-    """Keep a workspace and its snapshot in S3 equal.
+    """Mirror a workspace to S3.
 
-    `hydrate` restores it before the agent starts, `sync` keeps it until the pod ends. The other
-    commands look at what is kept, bring it back, and take away what nothing needs. Every option can
-    be given in the environment: --flush-seconds is $RECONCILE_MIRROR_FLUSH_SECONDS.
+    `hydrate` restores the workspace before the agent starts, `sync` stores its changes until the
+    pod ends. The other commands list, verify, restore, import and export snapshots, and delete
+    unneeded objects. Every option can be set in the environment: --flush-seconds is
+    $RECONCILE_MIRROR_FLUSH_SECONDS.
     """
 
 
 @mirror_cli.command()
 @mirror_options
 @status_server_options
-@click.option("--pod-uid", default="", help="The pod's UID: who may write. Must be given.")
-@click.option("--pod-name", default="", help="The pod's name, for people.")
+@click.option("--pod-uid", default="", help="UID of the pod that will write. Required.")
+@click.option("--pod-name", default="", help="Name of the pod, shown in `log` and messages.")
 @click.option(
     "--partial",
     type=click.Choice(["use", "refuse"]),
     default="use",
     show_default=True,
-    help="Whether to go on from a last generation that lacks files.",
+    help="What to do if the last generation lacks files.",
 )
 @click.option(
     "--worker-process",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Whether a second process restores one half; auto: where there are many files.",
+    help="Whether a second process restores half of the files; auto: if there are many files.",
 )
 def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **options: Any) -> int:
-    """Claim the workspace for this pod and restore it; to be run before the agent starts."""
+    """Claim the workspace for this pod and restore it; run it before the agent starts."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.protocol import ClaimRequest
     from reconcile.mirror.restore.worker import WorkerPolicy
@@ -83,63 +84,64 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **op
 
     if not pod_uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
-    claimant = ClaimRequest(pod_uid, pod_name)
-    where, door = _build_config(options), _build_server_options(options)
-    return run_hydrate(where, claimant, PartialPolicy(partial), door, WorkerPolicy(worker_process))
+    request = ClaimRequest(pod_uid, pod_name)
+    config, server_options = _build_config(options), _build_server_options(options)
+    policy, worker_policy = PartialPolicy(partial), WorkerPolicy(worker_process)
+    return run_hydrate(config, request, policy, server_options, worker_policy)
 
 
 @mirror_cli.command()
 @mirror_options
 @status_server_options
-@click.option("--once", is_flag=True, help="Make one pass and end.")
+@click.option("--once", is_flag=True, help="Run one pass and exit.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1),
     default=30.0,
     show_default=True,
-    help="Seconds after which what keeps changing is stored; sooner when a burst ends.",
+    help="Seconds after which files that keep changing are stored; sooner when a burst ends.",
 )
 @click.option(
     "--max-files",
     type=click.IntRange(1),
     default=250_000,
     show_default=True,
-    help="How many files, directories and links are stored at most: memory.",
+    help="Maximum number of files, directories and links to store: limits memory.",
 )
 @click.option(
     "--flush-seconds",
     type=click.FloatRange(1),
     default=25.0,
     show_default=True,
-    help="Seconds for the last flush, from TERM or from the runner's end.",
+    help="Seconds for the last flush, counted from SIGTERM or from the runner's end.",
 )
 @click.option(
     "--runner-seconds",
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="Seconds from TERM in which the runner may end, if it is waited for.",
+    help="Seconds from SIGTERM for the runner to end, with --runner-port or --runner-done.",
 )
 @click.option(
     "--runner-port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="The runner listens on this port until it ends: for a pod without native sidecars.",
+    help="Port on which the runner listens until it ends: for a pod without native sidecars.",
 )
 @click.option(
     "--runner-done",
     default="",
-    help="This file is made when the runner has ended: for a pod without native sidecars.",
+    help="File that is created when the runner has ended: for a pod without native sidecars.",
 )
 @click.option(
     "--termination-log",
     type=PATH_TYPE,
     default=Path("/dev/termination-log"),
     show_default=True,
-    help="Where to leave one line of JSON about the last flush.",
+    help="File for one line of JSON about the last flush.",
 )
 def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by name
-    """Store what changes in the workspace, until the pod ends."""
+    """Store the changes of the workspace until the pod ends."""
     from reconcile.mirror.sidecar.sync import SyncProcess
 
     process = SyncProcess(_build_config(options), _build_sync_options(options))
@@ -164,20 +166,20 @@ def _build_sync_options(options: dict[str, Any]) -> Any:
     runner: Runner = RunnerPort(port) if port else NoRunner()
     if done:
         runner = RunnerFile(Path(done))
-    times = ShutdownTimeouts(options["runner_seconds"], options["flush_seconds"])
-    tempo = SyncSchedule(interval=options["interval"])
-    plan, farewell, limit = (
-        ShutdownPlan(runner, times),
+    timeouts = ShutdownTimeouts(options["runner_seconds"], options["flush_seconds"])
+    return SyncOptions(
+        SyncSchedule(interval=options["interval"]),
+        ShutdownPlan(runner, timeouts),
         options["termination_log"],
+        _build_server_options(options),
         options["max_files"],
     )
-    return SyncOptions(tempo, plan, farewell, _build_server_options(options), limit)
 
 
 @mirror_cli.command()
 @state_option
 def prestop(state: Path) -> int:
-    """Tell the running sync that the end is near: it syncs without rest until TERM."""
+    """Announce the shutdown to the running sync, which then syncs continuously until SIGTERM."""
     from reconcile.mirror.local_state import StateDirectory
 
     directory = StateDirectory(state)
@@ -186,17 +188,21 @@ def prestop(state: Path) -> int:
 
 
 @mirror_cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the sync listens.")
-@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Its port.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address on which the sync listens."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), required=True, help="Port on which it listens."
+)
 def status(host: str, port: int) -> int:
-    """Show what a running sync says of itself, as JSON."""
+    """Show the status of a running sync, as JSON."""
     from reconcile.mirror.sidecar.http import fetch_status
 
     click.echo(fetch_status(host, port))
     return MirrorExitCode.OK
 
 
-for _command in (*HISTORY_COMMANDS, *MOVING):
+for _command in (*HISTORY_COMMANDS, *IMPORT_EXPORT_COMMANDS):
     mirror_cli.add_command(_command)
 
 
@@ -206,12 +212,12 @@ def main() -> None:
     code = run_mirror_cli(sys.argv[1:], read_process_settings())
     sys.stdout.flush()
     sys.stderr.flush()
-    # A request that hangs must not keep the process; all that counts has been written.
+    # A request that hangs must not keep the process running; everything is already committed.
     os._exit(code)
 
 
 def run_mirror_cli(arguments: list[str], process_settings: ProcessSettings) -> int:
-    """Run one command and give its exit code; never raises."""
+    """Run one command and return its exit code; never raises."""
     try:
         result = mirror_cli.main(
             arguments,
@@ -219,23 +225,23 @@ def run_mirror_cli(arguments: list[str], process_settings: ProcessSettings) -> i
             standalone_mode=False,
             default_map=_read_defaults(process_settings),
         )
-    except BaseException as error:  # noqa: BLE001 - the funnel: nothing may end in a traceback
+    except BaseException as error:  # noqa: BLE001 - every error must become an exit code
         return _handle_error(error)
     return result if isinstance(result, int) else MirrorExitCode.OK
 
 
 def _read_defaults(process_settings: ProcessSettings) -> dict[str, dict[str, Any]]:
-    """Return what the environment says of each option of each command."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return the defaults that the environment sets: values by option, by command."""
+    defaults: dict[str, dict[str, Any]] = {}
     for name, command in mirror_cli.commands.items():
         for parameter in command.params:
             if not isinstance(parameter, click.Option) or not parameter.name:
                 continue
-            said = process_settings.environ.get(env_variable_name(parameter))
-            if said is not None:
-                value = said.splitlines() if parameter.multiple else said
-                found.setdefault(name, {})[parameter.name] = value
-    return found
+            text = process_settings.environ.get(env_variable_name(parameter))
+            if text is not None:
+                value = text.splitlines() if parameter.multiple else text
+                defaults.setdefault(name, {})[parameter.name] = value
+    return defaults
 
 
 def env_variable_name(option: click.Parameter) -> str:
@@ -245,7 +251,7 @@ def env_variable_name(option: click.Parameter) -> str:
 
 
 def _log_error(error: "MirrorError") -> MirrorExitCode:
-    """Log what ended the program."""
+    """Log the error that ended the program, and return its exit code."""
     from reconcile.mirror.exit_codes import exit_code_for_mirror_error
     from reconcile.runtime.clock import SystemClock
     from reconcile.runtime.logging import JsonLogger
@@ -257,7 +263,7 @@ def _log_error(error: "MirrorError") -> MirrorExitCode:
 
 
 def _handle_error(error: BaseException) -> int:
-    """Tell people why the program ends, and give its exit code."""
+    """Print or log why the program ends, and return its exit code."""
     from reconcile.mirror.errors import MirrorError
 
     match error:

@@ -1,4 +1,4 @@
-"""Options that commands of `reconcile-mirror` share, each declared once."""
+"""Options that several commands of `reconcile-mirror` share, each declared once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ PATH_TYPE = click.Path(path_type=Path)
 
 
 def combine_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    """Make several options one decorator."""
+    """Combine several options into one decorator."""
 
     def decorate(command: _F) -> _F:
         for option in reversed(options):
@@ -26,17 +26,21 @@ state_option = click.option(
     type=PATH_TYPE,
     default=Path("/var/lib/reconcile-mirror"),
     show_default=True,
-    help="The mirror's own directory, in a volume that the agent does not mount.",
+    help="Directory for the mirror's state, on a volume that the agent does not mount.",
 )
 
 secret_options = combine_options(
+    click.option("--prefix", default="", help="Prefix in the bucket: NAMESPACE/SESSION. Required."),
+    click.option("--project-secret", default="", help="Directory of the project's mounted Secret."),
     click.option(
-        "--prefix", default="", help="Where in the bucket: NAMESPACE/SESSION. Must be given."
+        "--shared-secret", default="", help="Directory of the installation's mounted Secret."
     ),
-    click.option("--project-secret", default="", help="Folder of the project's mounted Secret."),
-    click.option("--shared-secret", default="", help="Folder of the installation's Secret."),
-    click.option("--token-file", default="", help="The pod's projected token, for web identity."),
-    click.option("--ca-file", default="", help="Authorities to trust instead of the public ones."),
+    click.option(
+        "--token-file", default="", help="File of the pod's projected token, for web identity."
+    ),
+    click.option(
+        "--ca-file", default="", help="File of CA certificates to trust instead of the public ones."
+    ),
 )
 
 transfer_options = combine_options(
@@ -45,21 +49,21 @@ transfer_options = combine_options(
         type=click.IntRange(1, 64),
         default=4,
         show_default=True,
-        help="How many packs are on their way at a time: memory and bandwidth.",
+        help="How many packs to transfer at a time: more need more memory and bandwidth.",
     ),
     click.option(
         "--retry-timeout",
         type=click.FloatRange(0, 3600),
         default=120.0,
         show_default=True,
-        help="Seconds for which a request that failed is tried again.",
+        help="Seconds for which a failed request is retried.",
     ),
 )
 
 bandwidth_option = click.option(
     "--bandwidth",
     default="",
-    help="Bytes a second, in both directions together, such as 20MiB; no bound if not given.",
+    help="Limit in bytes a second, for both directions together, such as 20MiB. Default: no limit.",
 )
 
 exclude_options = combine_options(
@@ -67,13 +71,13 @@ exclude_options = combine_options(
         "--exclude",
         "excludes",
         multiple=True,
-        help="A pattern in gitignore's syntax of what is left out; may be repeated.",
+        help="Leave out paths that match this gitignore pattern; may be repeated.",
     ),
     click.option(
         "--default-excludes/--no-default-excludes",
         default=True,
         show_default=True,
-        help="Leave out caches and the like.",
+        help="Leave out caches and similar files.",
     ),
 )
 
@@ -83,14 +87,14 @@ mirror_options = combine_options(
         type=PATH_TYPE,
         default=Path("/workspace"),
         show_default=True,
-        help="The directory that is mirrored.",
+        help="The directory to mirror.",
     ),
     state_option,
     secret_options,
     click.option(
         "--single-writer",
         is_flag=True,
-        help="Use a store without conditional writes: you make sure that there is one pod only.",
+        help="Allow a store without conditional writes: you make sure that only one pod writes.",
     ),
     transfer_options,
     bandwidth_option,
@@ -105,11 +109,11 @@ output_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="The form of what is printed.",
+    help="Output format.",
 )
 
 status_server_options = combine_options(
-    click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen."),
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option(
         "--port",
         type=click.IntRange(0, 65535),
@@ -122,6 +126,6 @@ status_server_options = combine_options(
         type=click.FloatRange(0),
         default=90.0,
         show_default=True,
-        help="Not ready when something is not committed for so many seconds.",
+        help="Report not ready if a change is not committed for so many seconds.",
     ),
 )

@@ -1,1 +1,4 @@
-"""What was committed before: told, listed, restored, verified, and in the end collected."""
+"""Committed generations: log, list, restore, verify, and garbage collection.
+
+Everything here works on the store alone, without a claim and without a workspace.
+"""

@@ -1,17 +1,15 @@
-"""Garbage collection: marks what nothing needs, and a grace time later deletes what is marked.
+"""Garbage collection: marks objects that nothing needs, and deletes them after a grace period.
 
-It is safe beside writers, other collections and its own death at any point:
+It is safe while writers and other collections run, and if it is killed at any point:
 
-- What any kept generation, any manifest that may be young, or any manifest beyond HEAD needs is
-  never deleted. A record of what is kept is written before the first delete.
+- An object is never deleted if a kept generation, a manifest that may be young, or a manifest with
+  a higher generation than HEAD needs it. A record of what is kept is written before the first
+  delete.
 - An object is deleted only if an earlier record names it and it was not written again since.
-- Before the last look a notice says what will be deleted, and writers heed it: see `notices`.
+- Before its last scan it writes a delete intent, which writers obey: see `snapshot.gc`.
 
-Who wants to delete proves first, on a scratch object of its own, that it may and that it works.
-
-The scratch object also tells what time it is by the store's own clock.
-
-One look at a whole prefix: what is there, and what of it is needed.
+Before it deletes, it checks with scratch objects of its own that it may delete, and that deletes
+and conditional writes work. A scratch object also gives the time of the store's clock.
 """
 
 import hashlib
@@ -20,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconcile.mirror.clock import Clock, Stopwatch
 from reconcile.mirror.errors import DamagedError, MissingObjectError, StoreError
@@ -61,16 +60,16 @@ PROBE_PREFIX = "probe/"
 
 
 def check_store_guarantees(store: Store) -> None:
-    """Prove that conditional writes are honoured, and that what is deleted is gone.
+    """Check that the store honours conditional writes and that deleted objects are gone.
 
     Raises:
         DeniedError: The key may not delete.
         StoreError: The store ignores conditional writes, or does not delete.
     """
-    verdict: ConditionalWriteSupport = probe_conditional_writes(
+    support: ConditionalWriteSupport = probe_conditional_writes(
         store, f"{PROBE_PREFIX}{uuid.uuid4()}"
     )
-    require_conditional_writes(verdict, single_writer=False)
+    require_conditional_writes(support, single_writer=False)
     key = _write_scratch_object(store)
     store.delete([key])
     try:
@@ -78,13 +77,13 @@ def check_store_guarantees(store: Store) -> None:
     except MissingObjectError:
         return
     raise StoreError(
-        f"the store says that it has deleted {key}, which is there still: nothing is collected on "
-        "a store like that"
+        f"the store confirmed that it deleted {key}, but the object still exists: garbage "
+        "collection needs a store whose deletes take effect immediately"
     )
 
 
 def read_store_time(store: Store) -> float:
-    """Return the store's own time in seconds since 1970, told by an object that is written now.
+    """Return the store's own time in seconds since 1970: that of an object that is written now.
 
     Raises:
         StoreError: It could not be written or listed.
@@ -105,14 +104,14 @@ def _write_scratch_object(store: Store) -> str:
 
 
 class LiveSet(Struct, frozen=True):
-    """What was found.
+    """The objects of a prefix at one time, and which of them are needed.
 
     Attributes:
         index: HEAD, headers, records.
         kept: The generations to keep, newest first.
-        expired: Those that the policy lets go.
-        listing: All objects of the session.
-        live_keys: The keys of all that is needed.
+        expired: The generations that the policy does not keep.
+        listing: All manifests, packs and blobs.
+        live_keys: The keys of all objects that are needed.
     """
 
     index: GenerationIndex
@@ -123,11 +122,11 @@ class LiveSet(Struct, frozen=True):
 
     def last_manifests(self) -> tuple[ManifestRef, ...]:
         """Return the last manifests of the generations to keep."""
-        return tuple(each.chain[-1] for each in self.kept)
+        return tuple(generation.chain[-1] for generation in self.kept)
 
 
 class LiveSetScanner:
-    """Looks as often as is asked; a manifest is read once, and whole, since it never changes."""
+    """Scans a prefix, repeatedly if needed; reads each manifest once, since it never changes."""
 
     def __init__(self, store: Store, retention: RetentionPolicy) -> None:
         self._store = store
@@ -135,14 +134,14 @@ class LiveSetScanner:
         self._manifests: dict[str, tuple[ManifestHeader, frozenset[str]]] = {}
 
     def scan(self, grace_periods: GracePeriods) -> LiveSet:
-        """Look at everything.
+        """List and read everything.
 
-        The listing of objects comes first and HEAD after it: what is committed in between needs
-        nothing that is older than the listing, but what HEAD's own generation needs.
+        The objects are listed before HEAD is read. A generation that is committed in between needs
+        no listed object except those that the generation of HEAD needs.
 
         Raises:
-            DamagedError: Something is damaged or missing, so nobody can say what is needed.
-            UnknownFormatError: Another version wrote HEAD.
+            DamagedError: An object is damaged or missing, so it is unknown what is needed.
+            UnknownFormatError: HEAD has another version of the format.
             StoreError: The store could not be read.
         """
         listing = tuple(
@@ -150,15 +149,15 @@ class LiveSetScanner:
             for prefix in (keys.BLOBS, keys.PACKS, keys.MANIFESTS)
             for listed in self._store.list(prefix)
         )
-        past = read_generation_index(self._store, self._read_header)
-        _require_readable(past)
-        there = past.generations()
-        numbers = select_generations_to_keep(there.values(), self._retention)
-        keeping = tuple(each for number, each in there.items() if number in numbers)
-        leaving = tuple(each for number, each in there.items() if number not in numbers)
-        counting = self._find_roots(past, listing, keeping, grace_periods)
-        live = frozenset(counting).union(*(self._needed_keys(key) for key in counting))
-        return LiveSet(past, keeping, leaving, listing, live)
+        index = read_generation_index(self._store, self._read_header)
+        _require_readable(index)
+        committed = index.generations()
+        numbers = select_generations_to_keep(committed.values(), self._retention)
+        kept = tuple(each for number, each in committed.items() if number in numbers)
+        expired = tuple(each for number, each in committed.items() if number not in numbers)
+        roots = self._find_roots(index, listing, kept, grace_periods)
+        live_keys = roots.union(*map(self._needed_keys, roots))
+        return LiveSet(index, kept, expired, listing, live_keys)
 
     def _find_roots(
         self,
@@ -167,15 +166,15 @@ class LiveSetScanner:
         kept: Iterable[Generation],
         grace_periods: GracePeriods,
     ) -> frozenset[str]:
-        """Also count manifests beyond HEAD, however old: HEAD may be about to name them."""
+        """Add manifests of generations after HEAD, however old: HEAD may be about to name them."""
         number = index.head_version.head.generation.number
-        beyond = {key for key, header in index.headers.items() if header.generation > number}
-        found = find_roots(listing, kept, grace_periods) | beyond
-        return found | _find_chain_manifests(found, index.headers)
+        uncommitted = {key for key, header in index.headers.items() if header.generation > number}
+        roots = find_roots(listing, kept, grace_periods) | uncommitted
+        return roots | _find_chain_manifests(roots, index.headers)
 
     def _needed_keys(self, key: str) -> frozenset[str]:
         if key not in self._manifests:
-            raise DamagedError(f"{key} is missing though a generation that is kept needs it")
+            raise DamagedError(f"{key} is missing, but a kept generation needs it")
         return self._manifests[key][1]
 
     def _read_header(self, listed: ListedObject) -> ManifestHeader:
@@ -190,7 +189,7 @@ class LiveSetScanner:
 def _find_chain_manifests(
     roots: Iterable[str], headers: Mapping[str, ManifestHeader]
 ) -> frozenset[str]:
-    """Return the manifests that others stand upon."""
+    """Return the manifests in the chains of others."""
     return frozenset(ref.key for key in roots if key in headers for ref in headers[key].chain)
 
 
@@ -199,28 +198,28 @@ def _require_readable(index: GenerationIndex) -> None:
         return
     key, reason = next(iter(sorted(index.unreadable.items())))
     raise DamagedError(
-        f"{len(index.unreadable)} objects cannot be read, such as {key}: {reason}. Nothing is deleted "
-        "while it is not clear what is needed: `reconcile-mirror verify --all` says more"
+        f"{len(index.unreadable)} objects cannot be read, such as {key}: {reason}. Nothing is "
+        "deleted while it is unknown what is needed: run `reconcile-mirror verify --all`"
     )
 
 
 MIN_GRACE: Final = 3600.0
-"""Seconds: writers rely so long on what they have stored but not committed."""
+"""Seconds for which writers rely on objects that they have stored but not committed."""
 
 _DELETE_BATCH_SIZE: Final = 1000
 _DELETE_WINDOW: Final = 60.0
-"""Seconds after a notice in which a delete may still begin."""
+"""Seconds after a delete intent within which a delete may begin."""
 
 
 class GcPolicy(Struct, frozen=True):
-    """What to keep, and for how long things must have been unneeded; times are in seconds."""
+    """What to keep, and how long objects must have been unneeded; times are in seconds."""
 
     retention: RetentionPolicy
     grace: float
     skew: float = MAX_CLOCK_SKEW
 
     def grace_periods(self, now: float) -> GracePeriods:
-        """Return what is young at that time."""
+        """Return the grace periods at the time `now`, in seconds since 1970."""
         return GracePeriods(now, self.grace, self.skew)
 
 
@@ -228,10 +227,10 @@ class GcResult(Struct, frozen=True):
     """What a collection did, or would do.
 
     Attributes:
-        kept: Numbers of the generations that stay, newest first.
-        expired: Numbers of those that the policy lets go; their objects go later.
-        unneeded: What nothing needs now; marked for later, but for what was deleted.
-        deleted: What was deleted, or would be.
+        kept: Numbers of the kept generations, newest first.
+        expired: Numbers of those that the policy does not keep; their objects are deleted later.
+        unneeded: Objects that nothing needs now; marked for later, except those in `deleted`.
+        deleted: Objects that were deleted, or would be.
     """
 
     kept: tuple[int, ...]
@@ -241,13 +240,13 @@ class GcResult(Struct, frozen=True):
 
 
 def preview_gc(store: Store, policy: GcPolicy, clock: Clock) -> GcResult:
-    """Say what a collection would do now; only reads.
+    """Return what a collection would do now; only reads.
 
-    Ages are told by this machine's clock. Raises as `Reach.look`.
+    Ages are those of this machine's clock. Raises as `LiveSetScanner.scan`.
     """
-    ages = policy.grace_periods(clock.time_ns() / SECOND)
-    look = LiveSetScanner(store, policy.retention).scan(ages)
-    return _build_result(look, _find_deletable(look, ages))
+    grace_periods = policy.grace_periods(clock.time_ns() / SECOND)
+    live_set = LiveSetScanner(store, policy.retention).scan(grace_periods)
+    return _build_result(live_set, _find_deletable(live_set, grace_periods))
 
 
 class GarbageCollector:
@@ -260,94 +259,97 @@ class GarbageCollector:
         self._scanner = LiveSetScanner(store, policy.retention)
 
     def collect(self) -> GcResult:
-        """Delete what is due, and mark what may be due next time.
+        """Delete the objects that are due, and mark the current garbage for a later collection.
 
         Raises:
             DeniedError: The key may not delete.
-            DamagedError: Something is damaged or missing, so nobody can say what is needed.
-            UnknownFormatError: Another version has written here.
-            StoreError: The store could not be asked, or is not fit for deletes.
+            DamagedError: An object is damaged or missing, so it is unknown what is needed.
+            UnknownFormatError: HEAD has another version of the format.
+            StoreError: The store could not be used, or lacks a guarantee that deletes need.
         """
         check_store_guarantees(self._store)
-        ages = self._grace_periods()
-        look = self._scanner.scan(ages)
-        self._write_record(look)
+        grace_periods = self._grace_periods()
+        live_set = self._scanner.scan(grace_periods)
+        self._write_record(live_set)
         deleted: list[ListedObject] = []
-        for due in _batches(_find_deletable(look, ages)):
+        for due in _batches(_find_deletable(live_set, grace_periods)):
             deleted += self._delete_batch(due)
-        self._remove_stale_files(ages, deleted)
-        return _build_result(look, tuple(deleted))
+        self._remove_stale_files(grace_periods, deleted)
+        return _build_result(live_set, tuple(deleted))
 
     def _grace_periods(self) -> GracePeriods:
         return self._policy.grace_periods(read_store_time(self._store))
 
     def _write_record(self, live_set: LiveSet) -> None:
-        """Remember what is kept, and mark what is not; nothing new needs no new record."""
+        """Record what is kept and what is garbage, unless earlier records have all of it."""
         dead = find_garbage(live_set.listing, live_set.live_keys)
-        known = {
-            (each.key, each.modified)
-            for kept in live_set.index.records
-            for each in kept.record.dead
-        }
-        told = {ref.key for kept in live_set.index.records for ref in kept.record.history}
+        records = [stored.record for stored in live_set.index.records]
+        recorded_dead = {_object_version(listed) for record in records for listed in record.dead}
+        recorded_history = {ref.key for record in records for ref in record.history}
         history = {ref.key for ref in live_set.last_manifests()}
-        if history <= told and {(each.key, each.modified) for each in dead} <= known:
+        if history <= recorded_history and set(map(_object_version, dead)) <= recorded_dead:
             return
         record = GcRecord(self._clock.time_ns(), live_set.last_manifests(), dead)
         self._put_unique(keys.GC, encode_gc_record(record))
 
     def _delete_batch(self, due: Sequence[ListedObject]) -> list[ListedObject]:
-        """Announce deletes, look once more, and delete what is due still."""
-        began = Stopwatch(self._clock)
-        names = tuple(each.key for each in due)
-        self._put_unique(
-            DELETE_INTENTS, encode_delete_intent(DeleteIntent(self._clock.time_ns(), names))
-        )
-        ages = self._grace_periods()
-        look = self._scanner.scan(ages)
-        announced = set(names)
-        still = [each for each in _find_deletable(look, ages) if each.key in announced]
-        if began.elapsed() > _DELETE_WINDOW:
+        """Write a delete intent, scan again, and delete the objects that are still due."""
+        since_intent = Stopwatch(self._clock)
+        announced = {listed.key for listed in due}
+        intent = DeleteIntent(self._clock.time_ns(), tuple(listed.key for listed in due))
+        self._put_unique(DELETE_INTENTS, encode_delete_intent(intent))
+        grace_periods = self._grace_periods()
+        deletable = _find_deletable(self._scanner.scan(grace_periods), grace_periods)
+        still_due = [listed for listed in deletable if listed.key in announced]
+        if since_intent.elapsed() > _DELETE_WINDOW:
             return []
-        self._store.delete([each.key for each in still])
-        return still
+        self._store.delete([listed.key for listed in still_due])
+        return still_due
 
     def _remove_stale_files(
         self, grace_periods: GracePeriods, deleted: Sequence[ListedObject]
     ) -> None:
-        """Take away old notices and scratch objects, and records of which nothing is left."""
-        look = self._scanner.scan(grace_periods)
-        old = GracePeriods(
-            grace_periods.now, max(INTENT_RETENTION, grace_periods.grace), grace_periods.skew
-        )
+        """Delete old delete intents and scratch objects, and records that are no longer needed."""
+        live_set = self._scanner.scan(grace_periods)
+        retention = max(INTENT_RETENTION, grace_periods.grace)
         stale = [
-            each.key for each in self._store.list(DELETE_INTENTS) if not old.is_young(each.modified)
+            *self._find_old(DELETE_INTENTS, replace(grace_periods, grace=retention)),
+            *self._find_old(PROBE_PREFIX, grace_periods),
+            *_find_obsolete_records(live_set, {listed.key for listed in deleted}),
         ]
-        stale += [
-            each.key
-            for each in self._store.list(PROBE_PREFIX)
-            if not grace_periods.is_young(each.modified)
+        self._store.delete(stale)
+
+    def _find_old(self, prefix: str, grace_periods: GracePeriods) -> list[str]:
+        return [
+            listed.key
+            for listed in self._store.list(prefix)
+            if not grace_periods.is_young(listed.modified)
         ]
-        self._store.delete([*stale, *_find_obsolete_records(look, {each.key for each in deleted})])
 
     def _put_unique(self, prefix: str, body: bytes) -> None:
-        """Write an object under a name that nobody else gives."""
+        """Write an object under a unique key."""
         time = format_timestamp(self._clock.time_ns())
         key = f"{prefix}{time}-{uuid.uuid4().hex[:16]}.json"
         self._store.put(key, [body], hashlib.sha256(body).hexdigest())
 
 
 def _find_deletable(live_set: LiveSet, grace_periods: GracePeriods) -> tuple[ListedObject, ...]:
-    """Return what may be deleted now, manifests first: what they need must not go before them."""
-    marks = (GarbageMark(kept.listed.modified, kept.record.dead) for kept in live_set.index.records)
-    names = {
+    """Return what may be deleted now, manifests first: they go before the objects they need."""
+    marks = (
+        GarbageMark(stored.listed.modified, stored.record.dead) for stored in live_set.index.records
+    )
+    deletable = {
         key
         for mark in marks
         for key in find_deletable(mark, live_set.listing, live_set.live_keys, grace_periods)
     }
-    return tuple(
-        sorted((each for each in live_set.listing if each.key in names), key=_manifests_first)
-    )
+    objects = (listed for listed in live_set.listing if listed.key in deletable)
+    return tuple(sorted(objects, key=_manifests_first))
+
+
+def _object_version(listed: ListedObject) -> tuple[str, float]:
+    """Return what identifies an object as it was written at one time."""
+    return listed.key, listed.modified
 
 
 def _manifests_first(listed: ListedObject) -> tuple[bool, str]:
@@ -360,28 +362,29 @@ def _batches(due: Sequence[ListedObject]) -> Iterator[Sequence[ListedObject]]:
 
 
 def _find_obsolete_records(live_set: LiveSet, deleted: set[str]) -> list[str]:
-    """Return records that another one makes needless: nothing that they mark waits for them.
+    """Return the keys of records that are no longer needed.
 
-    The newest stays. An older one goes if all that it marks is gone, needed or written again, and
-    what it remembers is remembered by the newest.
+    The newest record is always needed. An older one is not if every object that it marks is
+    deleted, needed or written again, and the newest one names its generations too.
     """
     records = sorted(live_set.index.records, key=_record_sort_key)
-    there = {(each.key, each.modified) for each in live_set.listing if each.key not in deleted}
+    waiting = {
+        _object_version(listed)
+        for listed in live_set.listing
+        if listed.key not in deleted and listed.key not in live_set.live_keys
+    }
     return [
-        kept.listed.key
-        for kept in records[:-1]
-        if not any(
-            (each.key, each.modified) in there and each.key not in live_set.live_keys
-            for each in kept.record.dead
-        )
-        and _is_history_covered(records[-1], kept, live_set)
+        stored.listed.key
+        for stored in records[:-1]
+        if waiting.isdisjoint(map(_object_version, stored.record.dead))
+        and _is_history_covered(records[-1], stored, live_set)
     ]
 
 
 def _is_history_covered(newest: StoredGcRecord, stored: StoredGcRecord, live_set: LiveSet) -> bool:
-    known = {ref.key for ref in newest.record.history}
+    covered = {ref.key for ref in newest.record.history}
     return all(
-        ref.key in known or ref.key not in live_set.index.headers for ref in stored.record.history
+        ref.key in covered or ref.key not in live_set.index.headers for ref in stored.record.history
     )
 
 
@@ -391,8 +394,8 @@ def _record_sort_key(stored: StoredGcRecord) -> tuple[float, str]:
 
 def _build_result(live_set: LiveSet, deleted: tuple[ListedObject, ...]) -> GcResult:
     return GcResult(
-        tuple(each.number for each in live_set.kept),
-        tuple(each.number for each in live_set.expired),
+        tuple(generation.number for generation in live_set.kept),
+        tuple(generation.number for generation in live_set.expired),
         find_garbage(live_set.listing, live_set.live_keys),
         deleted,
     )

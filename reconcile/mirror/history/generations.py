@@ -1,6 +1,6 @@
-"""Reads which generations a prefix holds; nothing here writes, and no claim is needed.
+"""Reads which generations a prefix holds, and selects one by its number or by a time.
 
-Which generation somebody means: by its number, or by a time.
+Nothing here writes, and no claim is needed.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,35 +19,36 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.head import read_head
 from reconcile.mirror.model import Generation, ManifestRef, SnapshotTree
 from reconcile.mirror.protocol import HeadVersion
-from reconcile.mirror.snapshot import keys, manifest
+from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import replay_chain
 from reconcile.mirror.snapshot.encoding import SECOND, format_timestamp, parse_timestamp
 from reconcile.mirror.snapshot.gc import GcRecord, decode_gc_record
 from reconcile.mirror.snapshot.head import ManifestHeader, parse_header
+from reconcile.mirror.snapshot.manifest import iter_lines
 from reconcile.mirror.snapshot.retention import build_generation, find_committed
 from reconcile.mirror.snapshot.strict_json import parse_object
 from reconcile.mirror.store.port import ListedObject, Store
 
 _MAX_HEADER_SIZE: Final = 64 << 10
-"""Bytes in which the first line of a manifest ends, even if it stands on the longest chain."""
+"""Bytes that contain the first line of a manifest, even with the longest chain."""
 
 
 class StoredGcRecord(Struct, frozen=True):
-    """A record of garbage collection, where it lies, and the store's own time of it."""
+    """A record of garbage collection, with its key and the store's own time of it."""
 
     listed: ListedObject
     record: GcRecord
 
 
 class GenerationIndex(Struct, frozen=True):
-    """What a prefix holds.
+    """The contents of a prefix.
 
     Attributes:
         head_version: HEAD.
-        headers: Of all manifests that could be read, by key.
-        sizes: Of these manifests in bytes, by key.
-        records: What earlier garbage collections left.
-        unreadable: Objects that could not be read as what they must be, by key, with the reason.
+        headers: The headers of all readable manifests, by key.
+        sizes: The sizes of these manifests in bytes, by key.
+        records: The records of earlier garbage collections.
+        unreadable: The reasons why manifests and records could not be read, by key.
     """
 
     head_version: HeadVersion
@@ -57,44 +58,44 @@ class GenerationIndex(Struct, frozen=True):
     unreadable: Mapping[str, str]
 
     def generations(self) -> dict[int, Generation]:
-        """Return the committed generations by number, newest first; not the empty one."""
+        """Return the committed generations by number, newest first, without the empty one."""
         current = self.head_version.head.generation
-        remembered = (ref for kept in self.records for ref in kept.record.history)
-        refs = find_committed(current, self.headers, remembered).values()
-        found = {ref.generation: build_generation(ref, self.headers[ref.key]) for ref in refs}
+        recorded = (ref for stored in self.records for ref in stored.record.history)
+        refs = find_committed(current, self.headers, recorded).values()
+        committed = {ref.generation: build_generation(ref, self.headers[ref.key]) for ref in refs}
         if current.number:
-            found[current.number] = current
-        return dict(sorted(found.items(), reverse=True))
+            committed[current.number] = current
+        return dict(sorted(committed.items(), reverse=True))
 
     def unreachable(self) -> dict[int, Generation]:
-        """Return what may have been committed but is cut off from HEAD, by number, newest first.
+        """Return generations that may be committed but are not reachable, by number, newest first.
 
-        That is so where a manifest after it is damaged or missing. Of two with one number only one
-        can have been committed, so neither is named.
+        HEAD does not lead to a generation if a manifest after it is damaged or missing. If two have
+        the same number, only one of them can have been committed, so neither is returned.
         """
         current = self.head_version.head.generation
-        proven = self.generations()
+        committed = self.generations()
         last = current.chain[-1].key if current.chain else ""
         if not self.unreadable and (not last or last in self.headers):
             return {}
-        found: dict[int, list[Generation]] = {}
+        candidates: dict[int, list[Generation]] = {}
         for key, header in self.headers.items():
-            if header.generation < current.number and header.generation not in proven:
+            if header.generation < current.number and header.generation not in committed:
                 ref = build_manifest_ref(key, self.sizes[key])
-                found.setdefault(ref.generation, []).append(build_generation(ref, header))
+                candidates.setdefault(ref.generation, []).append(build_generation(ref, header))
         return {
-            number: both[0]
-            for number, both in sorted(found.items(), reverse=True)
-            if len(both) == 1
+            number: generations[0]
+            for number, generations in sorted(candidates.items(), reverse=True)
+            if len(generations) == 1
         }
 
     def last_manifests(self) -> tuple[ManifestRef, ...]:
         """Return the last manifest of each committed generation."""
-        return tuple(each.chain[-1] for each in self.generations().values())
+        return tuple(generation.chain[-1] for generation in self.generations().values())
 
 
 def build_manifest_ref(key: str, size: int) -> ManifestRef:
-    """Return the reference to a manifest of this key and size in bytes."""
+    """Return the reference to a manifest with this key and size in bytes."""
     generation = keys.manifest_generation(key) or 0
     return ManifestRef(generation, key, key.partition("-")[2].partition(".")[0], size)
 
@@ -103,16 +104,14 @@ def require_head(store: Store) -> HeadVersion:
     """Read HEAD.
 
     Raises:
-        DamagedError: There is none, or it is none of ours.
-        UnknownFormatError: Another version wrote it.
+        DamagedError: It does not exist, or is malformed.
+        UnknownFormatError: It has another version of the format.
         StoreError: It could not be read.
     """
-    found = read_head(store)
-    if found is None:
-        raise DamagedError(
-            "there is no HEAD, so nothing was ever committed here: is --prefix right?"
-        )
-    return found
+    version = read_head(store)
+    if version is None:
+        raise DamagedError("there is no HEAD, so nothing was ever committed here: check --prefix")
+    return version
 
 
 HeaderReader: TypeAlias = Callable[[ListedObject], ManifestHeader]
@@ -122,26 +121,26 @@ HeaderReader: TypeAlias = Callable[[ListedObject], ManifestHeader]
 def read_generation_index(
     store: Store, header_reader: HeaderReader | None = None
 ) -> GenerationIndex:
-    """Read HEAD, the first line of each manifest, and what garbage collection has noted.
+    """Read HEAD, the header of each manifest, and the records of garbage collection.
 
     Args:
         store: The session's prefix.
-        header_reader: How to read headers; without it the beginning of each object is read, whose
-            digest nobody can check.
+        header_reader: How to read headers. The default reads the beginning of each object, whose
+            digest cannot be checked.
 
     Raises:
-        DamagedError: There is no HEAD, or it is none of ours.
-        UnknownFormatError: Another version wrote HEAD.
-        StoreError: Something could not be asked for.
+        DamagedError: HEAD does not exist, or is malformed.
+        UnknownFormatError: HEAD has another version of the format.
+        StoreError: The store could not be read.
     """
-    found = require_head(store)
+    version = require_head(store)
     reader = _IndexReader(store, header_reader or PartialHeaderReader(store).read)
     for listed in store.list(keys.MANIFESTS):
         reader.read_header(listed)
     for listed in store.list(keys.GC):
         reader.read_record(listed)
     return GenerationIndex(
-        found, reader.headers, reader.sizes, tuple(reader.records), reader.unreadable
+        version, reader.headers, reader.sizes, tuple(reader.records), reader.unreadable
     )
 
 
@@ -150,8 +149,8 @@ def read_generation_tree(store: Store, generation: Generation) -> SnapshotTree:
 
     Raises:
         DamagedError: A manifest is missing, altered or malformed; names it.
-        UnknownFormatError: Another version wrote one.
-        StoreError: One could not be read.
+        UnknownFormatError: A manifest has another version of the format.
+        StoreError: The store could not be read.
     """
     return replay_chain((ref, read_object(store, ref.key)) for ref in generation.chain)
 
@@ -165,13 +164,13 @@ def read_object(store: Store, key: str) -> bytes:
 
 
 class PartialHeaderReader:
-    """Reads no more of a manifest than its first line."""
+    """Reads only the first line of a manifest."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def read(self, listed: ListedObject) -> ManifestHeader:
-        """Read a header; ValueError or DamagedError where it is malformed."""
+        """Read a header; ValueError or DamagedError if it is malformed."""
         size = min(listed.size, _MAX_HEADER_SIZE)
         line = _first_line(self._store.get_range(listed.key, 0, size) if size else b"")
         header = parse_header(parse_object(line))
@@ -195,7 +194,7 @@ class _IndexReader:
             self.headers[listed.key] = self._header_reader(listed)
             self.sizes[listed.key] = listed.size
         except MissingObjectError:
-            return  # Somebody collects garbage at this moment.
+            return  # A garbage collection deletes objects at the same time.
         except (DamagedError, UnknownFormatError, ValueError) as error:
             self.unreadable[listed.key] = str(error)
 
@@ -211,11 +210,11 @@ class _IndexReader:
 
 def _check_name(key: str) -> None:
     if keys.manifest_generation(key) is None:
-        raise ValueError("its name is none that a manifest has")
+        raise ValueError("its key is not that of a manifest")
 
 
 def _first_line(start: bytes) -> bytes:
-    for line in manifest.iter_lines(start):
+    for line in iter_lines(start):
         return line
     raise ValueError("there is no header")
 
@@ -225,16 +224,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def select_generation(store: Store, at: str) -> Generation:
-    """Return the generation that `at` means: a number, a time, or nothing for the current one.
+    """Return the generation that `at` selects: by number, by time, or the current one if empty.
 
-    By its number also one is found that a damaged manifest cuts off from HEAD.
-
-    A time means the last generation that was committed then or before. It is in RFC 3339; without
-    an offset it is UTC.
+    A number also selects a generation that is not reachable from HEAD because of a damaged
+    manifest. A time, in RFC 3339, or UTC without an offset, selects the last generation that was
+    committed at that time or before.
 
     Raises:
-        SettingsError: It is neither, or there is no such generation; says which there are.
-        DamagedError: There is no HEAD, or it is damaged.
+        SettingsError: It is neither, or there is no such generation; says which exist.
+        DamagedError: HEAD does not exist or is damaged, or unreadable manifests may hide it.
         StoreError: The store could not be read.
     """
     current = require_head(store).head.generation
@@ -243,14 +241,14 @@ def select_generation(store: Store, at: str) -> Generation:
     moment = None if _is_number(at) else _parse_time(at)
     if moment is None and int(at) == current.number:
         return current
-    past = read_generation_index(store)
-    there = past.generations()
+    index = read_generation_index(store)
+    committed = index.generations()
     if moment is None:
-        chosen = there.get(int(at)) or past.unreachable().get(int(at))
+        chosen = committed.get(int(at)) or index.unreachable().get(int(at))
     else:
-        chosen = next((each for each in there.values() if each.time <= moment), None)
+        chosen = next((each for each in committed.values() if each.time <= moment), None)
     if chosen is None:
-        raise _unknown_generation_error(at, there, past.unreadable)
+        raise _unknown_generation_error(at, committed, index.unreadable)
     return chosen
 
 
@@ -260,16 +258,16 @@ def _is_number(text: str) -> bool:
 
 def _parse_time(text: str) -> int:
     with suppress(ValueError):
-        return parse_timestamp(text)  # As `log` shows it, with all nine decimals.
+        return parse_timestamp(text)  # As `log` prints it, with all nine decimals.
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
-            f"--at is {text!r}: write the number of a generation or a time such as "
+            f"--at is {text!r}: give the number of a generation or a time such as "
             "2026-01-31T12:00:00Z"
         ) from None
-    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (known - _EPOCH) // timedelta(microseconds=1) * (SECOND // 1_000_000)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1) * (SECOND // 1_000_000)
 
 
 def _unknown_generation_error(
@@ -277,14 +275,14 @@ def _unknown_generation_error(
 ) -> SettingsError | DamagedError:
     if unreadable:
         return DamagedError(
-            f"no generation is known for {at!r}, but some manifests cannot be read: run "
+            f"there is no generation for {at!r}, but some manifests cannot be read: run "
             "`reconcile-mirror verify --all`"
         )
     if not generations:
         return SettingsError(f"there is no generation for {at!r}: nothing was committed yet")
     newest, oldest = max(generations), min(generations)
     return SettingsError(
-        f"there is no generation for {at!r}: kept are {len(generations)} from {oldest} "
-        f"({format_timestamp(generations[oldest].time)}) to {newest} ({format_timestamp(generations[newest].time)}); "
-        "`reconcile-mirror log` lists them"
+        f"there is no generation for {at!r}: there are {len(generations)}, from {oldest} "
+        f"({format_timestamp(generations[oldest].time)}) to {newest} "
+        f"({format_timestamp(generations[newest].time)}); `reconcile-mirror log` lists them"
     )

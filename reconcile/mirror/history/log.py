@@ -1,6 +1,6 @@
-"""What each generation brought: how many files it has, and what changed since the one before.
+"""The log: how many files each generation has, and what changed since the previous one.
 
-What of a tree lies at a path and below it.
+Also selects the entries of a tree at a path and below it, for `ls`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ from reconcile.mirror.store.port import Store
 
 
 def select_entries(tree: SnapshotTree, path: str) -> list[Entry]:
-    """Return the entries at a path and below, all for an empty one.
+    """Return the entry at a path and those below it; all entries for an empty path.
 
     Raises:
         SettingsError: There is nothing at this path.
@@ -45,12 +45,12 @@ def select_entries(tree: SnapshotTree, path: str) -> list[Entry]:
 
 
 _UNREACHABLE_REASON: Final = (
-    "cut off from HEAD by a damaged manifest; --at with its number takes it"
+    "not reachable from HEAD because of a damaged manifest; select it with --at and its number"
 )
 
 
 class ChangeSummary(Struct, frozen=True):
-    """How one generation differs from the one before it that is kept; sizes are in bytes."""
+    """How a generation differs from the previous existing one; `size` is bytes of changed files."""
 
     files: int
     size: int
@@ -58,10 +58,7 @@ class ChangeSummary(Struct, frozen=True):
 
 
 class LogEntry(Struct, frozen=True):
-    """One generation as `log` shows it: what it holds, and what changed.
-
-    `writer` is who committed it.
-    """
+    """One generation as `log` shows it: its metadata, its files and bytes, and what changed."""
 
     number: int
     time: int
@@ -81,7 +78,7 @@ class UnreadableGeneration(Struct, frozen=True):
 
 
 class GenerationLog:
-    """Reads generations one after the other, the oldest first; shares what follows each other."""
+    """Reads generations oldest first; those of one chain share the entries that were read."""
 
     def __init__(self, store: Store, index: GenerationIndex) -> None:
         self._store = store
@@ -116,14 +113,14 @@ class GenerationLog:
         )
 
     def _advance(self, generation: Generation) -> SnapshotManifest:
-        """Make the entries those of a generation; return its last manifest."""
+        """Replace the current entries by those of a generation; return its last manifest."""
         chain = tuple(ref.key for ref in generation.chain)
-        known = len(self._chain)
-        fresh = not known or chain[:known] != self._chain
-        todo = generation.chain if fresh else generation.chain[known:]
-        entries = {} if fresh else dict(self._entries)
+        applied = len(self._chain)
+        is_continued = applied and chain[:applied] == self._chain
+        pending = generation.chain[applied:] if is_continued else generation.chain
+        entries = dict(self._entries) if is_continued else {}
         manifest: SnapshotManifest | None = None
-        for ref in todo:
+        for ref in pending:
             manifest = read_manifest(ref, read_object(self._store, ref.key))
             for path in manifest.removed:
                 entries.pop(path, None)
@@ -141,7 +138,7 @@ def _summarize_changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) 
 
 
 def _is_same(one: Entry | None, other: Entry) -> bool:
-    """Compare what a workspace has, wherever its bytes lie."""
+    """Compare two entries, ignoring where the store keeps their bytes."""
     if isinstance(one, File) and isinstance(other, File):
         return replace(one, location=other.location) == other
     return one == other

@@ -1,4 +1,4 @@
-"""What the commands on history print, as text for people and as JSON."""
+"""Output of the history commands, as text and as JSON."""
 
 import stat
 from collections.abc import Iterable, Sequence
@@ -21,26 +21,26 @@ _SIZE_UNITS: Final = "BKMGT"
 
 
 def size_text(size: int) -> str:
-    """Write bytes for people, such as `1.5M`."""
-    value, place = float(size), 0
-    while value >= _KIBI and place < len(_SIZE_UNITS) - 1:
-        value, place = value / _KIBI, place + 1
-    return f"{size}B" if not place else f"{value:.1f}{_SIZE_UNITS[place]}"
+    """Format a number of bytes for people, such as `1.5M`."""
+    value, unit = float(size), 0
+    while value >= _KIBI and unit < len(_SIZE_UNITS) - 1:
+        value, unit = value / _KIBI, unit + 1
+    return f"{size}B" if not unit else f"{value:.1f}{_SIZE_UNITS[unit]}"
 
 
 def log_text(entries: Iterable[LogEntry | UnreadableGeneration]) -> Iterable[str]:
-    """Yield a line for each generation."""
+    """Yield a header line, and a line for each generation."""
     yield f"{'GENERATION':>10}  {'TIME':30}  {'STATE':8}  {'FILES':>8}  {'CHANGED':>20}  WRITER"
-    for one in entries:
-        match one:
+    for entry in entries:
+        match entry:
             case UnreadableGeneration(number, time, reason):
                 yield f"{number:>10}  {format_timestamp(time):30}  damaged   {reason}"
             case LogEntry():
-                yield _log_entry_text(one)
+                yield _log_entry_text(entry)
 
 
 def _log_entry_text(entry: LogEntry) -> str:
-    state = "partial" if isinstance(entry.completeness, Partial) else "whole"
+    state = "partial" if isinstance(entry.completeness, Partial) else "complete"
     change = f"{entry.change.files} files, {size_text(entry.change.size)}"
     if entry.change.deleted:
         change += f", -{entry.change.deleted}"
@@ -52,8 +52,8 @@ def _log_entry_text(entry: LogEntry) -> str:
 
 
 def log_json(entries: Iterable[LogEntry | UnreadableGeneration]) -> str:
-    """Write all generations as one object."""
-    return _dumps({"generations": [_log_entry_json(one) for one in entries]})
+    """Format all generations as one object."""
+    return _dumps({"generations": [_log_entry_json(entry) for entry in entries]})
 
 
 def _log_entry_json(entry: LogEntry | UnreadableGeneration) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _log_entry_json(entry: LogEntry | UnreadableGeneration) -> dict[str, Any]:
 
 
 def entry_text(entry: Entry) -> str:
-    """Write an entry as `ls -l` does; names are escaped as in the format."""
+    """Format an entry like `ls -l`; names are escaped as in manifests."""
     match entry:
         case File(path, mode, mtime, size):
             return _listing_line(stat.filemode(stat.S_IFREG | mode), size, mtime, encode_text(path))
@@ -106,7 +106,7 @@ def _listing_line(mode: str, size: int, mtime: int, name: str) -> str:
 
 
 def entries_json(generation: int, entries: Iterable[Entry]) -> str:
-    """Write entries as one object; each is as in a manifest."""
+    """Format entries as one object; each is as in a manifest."""
     return _dumps(
         {
             "generation": generation,
@@ -116,7 +116,7 @@ def entries_json(generation: int, entries: Iterable[Entry]) -> str:
 
 
 def verify_text(result: VerifyResult) -> Iterable[str]:
-    """Yield what was read, and then each damaged object with what it takes away."""
+    """Yield what was read, then each damaged object with the generations and paths it affects."""
     yield (
         f"{len(result.generations)} generations, {result.objects} objects, "
         f"{size_text(result.size)} read: {len(result.damaged)} damaged"
@@ -136,7 +136,7 @@ def _paths_text(damage: DamagedObject) -> str:
 
 
 def verify_json(result: VerifyResult) -> str:
-    """Write what was read and what is damaged as one object."""
+    """Format what was read and what is damaged as one object."""
     return _dumps(
         {
             "generations": list(result.generations),
@@ -157,33 +157,36 @@ def verify_json(result: VerifyResult) -> str:
 
 def gc_text(result: GcResult, *, is_deleting: bool) -> Iterable[str]:
     """Yield what a collection did, or would do."""
-    done = "deleted" if is_deleting else "would delete"
+    verb = "deleted" if is_deleting else "would delete"
     for listed in result.deleted:
-        yield f"{done} {listed.key} ({size_text(listed.size)})"
+        yield f"{verb} {listed.key} ({size_text(listed.size)})"
     waiting = _not_deleted(result)
-    yield f"keeps {len(result.kept)} generations, lets {len(result.expired)} go"
-    yield f"{done} {len(result.deleted)} objects, {size_text(_total_size(result.deleted))}"
-    yield f"{len(waiting)} more are not needed, {size_text(_total_size(waiting))}: their time comes later"
+    yield f"{len(result.kept)} generations kept, {len(result.expired)} expired"
+    yield f"{verb} {len(result.deleted)} objects, {size_text(_total_size(result.deleted))}"
+    yield (
+        f"{len(waiting)} more objects are not needed, {size_text(_total_size(waiting))}: "
+        "they are deleted after the grace period"
+    )
     if not is_deleting:
         yield "nothing was written: give --delete to mark and delete"
 
 
 def gc_json(result: GcResult, *, is_deleting: bool) -> str:
-    """Write what a collection did, or would do, as one object."""
+    """Format what a collection did, or would do, as one object."""
     return _dumps(
         {
             "deleting": is_deleting,
             "kept": list(result.kept),
             "leaving": list(result.expired),
-            "deleted": [_object_json(each) for each in result.deleted],
-            "waiting": [_object_json(each) for each in _not_deleted(result)],
+            "deleted": [_object_json(listed) for listed in result.deleted],
+            "waiting": [_object_json(listed) for listed in _not_deleted(result)],
         }
     )
 
 
 def _not_deleted(result: GcResult) -> Sequence[ListedObject]:
-    gone = {each.key for each in result.deleted}
-    return [each for each in result.unneeded if each.key not in gone]
+    deleted = {listed.key for listed in result.deleted}
+    return [listed for listed in result.unneeded if listed.key not in deleted]
 
 
 def _object_json(listed: ListedObject) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def _object_json(listed: ListedObject) -> dict[str, Any]:
 
 
 def _total_size(objects: Iterable[ListedObject]) -> int:
-    return sum(each.size for each in objects)
+    return sum(listed.size for listed in objects)
 
 
 def _dumps(value: dict[str, Any]) -> str:

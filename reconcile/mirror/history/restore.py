@@ -1,4 +1,4 @@
-"""Writes a generation into an empty directory; nobody's claim is touched, nothing is marked."""
+"""Restores a generation into an empty directory, without a claim and without a hydrate marker."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from reconcile.mirror.workspace.restorer import Restorer
 
 
 class RestoreResult(Struct, frozen=True):
-    """What was written: so many files with so many bytes."""
+    """How many files with content were written, and their bytes."""
 
     files: int
     size: int
@@ -25,10 +25,10 @@ class RestoreResult(Struct, frozen=True):
 def restore_to_directory(
     store: Store, generation: Generation, target: Path, pool: WorkerPool, clock: Clock
 ) -> RestoreResult:
-    """Restore a generation; every byte is checked by its digest.
+    """Restore a generation; the digest of every blob is checked.
 
     Raises:
-        WorkspaceError: The directory is not empty, or cannot be made or written.
+        WorkspaceError: The directory is not empty, or cannot be created or written.
         DamagedError: An object is missing or altered; names it.
         StoreError: The store could not be read.
     """
@@ -51,11 +51,11 @@ def restore_to_directory(
 def _create_empty_directory(target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
-        there = next((path.name for path in target.iterdir()), None)
+        existing = next((path.name for path in target.iterdir()), None)
     except OSError as error:
         raise WorkspaceError(f"{target} cannot be used: {error.strerror}") from None
-    if there is not None:
+    if existing is not None:
         raise WorkspaceError(
-            f"{target} is not empty: it has {there!r}. A restore goes into a directory of its own, "
-            "never into a workspace that is in use"
+            f"{target} is not empty: it contains {existing!r}. Give a new or empty directory, not "
+            "a workspace that is in use"
         )

@@ -1,7 +1,4 @@
-"""Reads every object that generations need and checks it by its digest.
-
-Which generations a `verify` is about, and what it finds.
-"""
+"""Verification: reads every object that generations need, and checks its digest."""
 
 import hashlib
 import threading
@@ -27,10 +24,10 @@ from reconcile.mirror.wiring import OpenStore
 
 
 class DamagedObject(Struct, frozen=True):
-    """An object that is missing, altered or malformed, and what that takes away.
+    """An object that is missing, altered or malformed, and what that affects.
 
-    `paths` are those that cannot be restored, in order; none where a manifest is damaged, which
-    takes all of its generations.
+    `paths` are the paths that cannot be restored, in order. They are empty for a damaged manifest:
+    then nothing of its generations can be restored.
     """
 
     key: str
@@ -40,7 +37,7 @@ class DamagedObject(Struct, frozen=True):
 
 
 class VerifyResult(Struct, frozen=True):
-    """What was read, and what of it is damaged."""
+    """The numbers of the verified generations, the objects and bytes read, and the damage."""
 
     generations: tuple[int, ...]
     objects: int
@@ -49,7 +46,7 @@ class VerifyResult(Struct, frozen=True):
 
 
 class Verifier:
-    """Looks at generations one by one, and at each object once."""
+    """Verifies several generations; reads each object once."""
 
     def __init__(self, store: Store, pool: WorkerPool, deadline: Deadline) -> None:
         self._store = store
@@ -65,8 +62,8 @@ class Verifier:
         self._size = 0
 
     def verify(self, generations: Iterable[Generation]) -> VerifyResult:
-        """Read all; StoreError if the store could not be asked."""
-        numbers = [self._add_generation(each) for each in generations]
+        """Read and check everything; StoreError if the store could not be read."""
+        numbers = [self._add_generation(generation) for generation in generations]
         for pack in self._packs.values():
             self._pool.submit(self._build_pack_job(pack), self._deadline)
         for digest in self._blobs:
@@ -109,31 +106,30 @@ class Verifier:
             self._needed[blob_key(blob)].add(number)
 
     def _build_pack_job(self, pack: Pack) -> PoolJob:
-        def look() -> None:
+        def check() -> None:
             key = pack_key(pack.digest)
             members = self._members[pack.digest]
-            everything = set[str]().union(*members.values())
+            all_paths = set[str]().union(*members.values())
             try:
                 data = read_object(self._store, key)
                 self._count_object(data)
                 verify_pack(pack, data)
             except DamagedError as error:
-                self._report_damage(key, str(error), everything)
+                self._report_damage(key, str(error), all_paths)
                 return
             self._check_members(key, data, members)
 
-        return look
+        return check
 
     def _check_members(self, key: str, data: bytes, members: dict[PackMember, set[str]]) -> None:
         for member, paths in members.items():
             try:
-                found = read_member(data, member)
-                _check_digest(key, found, member.digest)
+                _check_digest(key, read_member(data, member), member.digest)
             except DamagedError as error:
                 self._report_damage(key, str(error), paths)
 
     def _build_blob_job(self, digest: str) -> PoolJob:
-        def look() -> None:
+        def check() -> None:
             key = blob_key(digest)
             try:
                 data = read_object(self._store, key)
@@ -142,7 +138,7 @@ class Verifier:
             except DamagedError as error:
                 self._report_damage(key, str(error), self._blobs[digest])
 
-        return look
+        return check
 
     def _count_object(self, data: bytes) -> None:
         with self._lock:
@@ -151,18 +147,18 @@ class Verifier:
 
     def _report_damage(self, key: str, reason: str, paths: set[str]) -> None:
         with self._lock:
-            first, known = self._damaged.get(key, (reason, set()))
-            self._damaged[key] = (first, known | paths)
+            first_reason, earlier_paths = self._damaged.get(key, (reason, set()))
+            self._damaged[key] = (first_reason, earlier_paths | paths)
 
 
 def _check_digest(key: str, data: bytes | memoryview, digest: str) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise DamagedError(f"{key} was altered: what is blob {digest} has the SHA-256 {found}")
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != digest:
+        raise DamagedError(f"{key} was altered: its blob {digest} has the SHA-256 {actual}")
 
 
 def _find_manifest_key(reason: str, generation: Generation) -> str:
-    """Return the manifest that an error speaks of."""
+    """Return the key of the manifest that an error names."""
     for ref in generation.chain:
         if ref.key in reason:
             return ref.key
@@ -170,20 +166,21 @@ def _find_manifest_key(reason: str, generation: Generation) -> str:
 
 
 def verify_generations(open_store: OpenStore, at: str, *, everything: bool) -> VerifyResult:
-    """Verify the generation that `at` means, or all.
+    """Verify the generation that `at` selects, or all.
 
-    With all also what cannot be read as a manifest or record counts as damaged. Raises as `choose`.
+    With `everything`, unreadable manifests and records also count as damaged. Raises as
+    `select_generation`.
     """
     verifier = Verifier(open_store.store, open_store.pool, Deadline(open_store.clock))
     if not everything:
         chosen = select_generation(open_store.store, at)
         return verifier.verify([chosen] if chosen.number else [])
-    past = read_generation_index(open_store.store)
-    found = verifier.verify(past.generations().values())
-    known = {damage.key for damage in found.damaged}
-    more = (
+    index = read_generation_index(open_store.store)
+    result = verifier.verify(index.generations().values())
+    reported = {damage.key for damage in result.damaged}
+    unreadable = (
         DamagedObject(key, reason, (), ())
-        for key, reason in sorted(past.unreadable.items())
-        if key not in known
+        for key, reason in sorted(index.unreadable.items())
+        if key not in reported
     )
-    return replace(found, damaged=(*found.damaged, *more))
+    return replace(result, damaged=(*result.damaged, *unreadable))

@@ -1,10 +1,7 @@
-"""A generation as plain objects, one for each file; what that loses is counted and said.
+"""Exports a generation as a tar file, or as plain objects, one for each file.
 
-The bytes of a generation's files, each checked by its digest, one file after the other.
-
-A generation as a tar file in PAX form, which keeps every name, link, mode and nanosecond.
-
-Takes a generation out, and tells what the new form cannot say.
+A tar file in PAX format keeps every name, link, mode and nanosecond. Plain objects do not: what
+they cannot represent is counted and reported. Every byte is checked by the digest of its blob.
 """
 
 import hashlib
@@ -46,11 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_CACHED_PACKS: Final = 4
-"""How many packs are kept in memory: files that follow each other mostly lie together."""
+"""How many packs are cached: consecutive files are mostly in the same pack."""
 
 
 class ContentReader:
-    """Reads files one after the other; not for several threads at once."""
+    """Reads the content of files; not thread-safe."""
 
     def __init__(self, store: Store, tree: SnapshotTree) -> None:
         self._store = store
@@ -76,9 +73,9 @@ class ContentReader:
 
     def _read_blob(self, digest: str) -> bytes:
         data = read_object(self._store, blob_key(digest))
-        found = hashlib.sha256(data).hexdigest()
-        if found != digest:
-            raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {found}")
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != digest:
+            raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {actual}")
         return data
 
     def _get_pack(self, number: int) -> bytes:
@@ -101,14 +98,14 @@ _LINK_MODE: Final = 0o777
 
 
 def write_tar(tree: SnapshotTree, contents: ContentReader, out: IO[bytes]) -> int:
-    """Write a tree to a stream that need not be seekable; returns the number of entries.
+    """Write a tree to a stream, which may be a pipe; returns the number of entries.
 
-    Owners are not part of a snapshot: they are 0.
+    Owners are 0, since a snapshot does not have them.
 
     Raises:
-        DamagedError: An object is missing or altered; names it. What was written is no whole tar.
-        StoreError: One could not be read.
-        OSError: The stream does not take it.
+        DamagedError: An object is missing or altered; names it. The tar file is incomplete.
+        StoreError: An object could not be read.
+        OSError: The stream cannot be written.
     """
     with tarfile.open(
         fileobj=out,
@@ -144,7 +141,7 @@ def _build_tar_info(entry: Entry, tree: SnapshotTree) -> tarfile.TarInfo:
 
 
 class _JoinedStream(io.RawIOBase):
-    """Pieces as one stream, without ever holding more than one of them."""
+    """A stream of joined parts that holds only one of them at a time."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         super().__init__()
@@ -152,41 +149,42 @@ class _JoinedStream(io.RawIOBase):
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
-        """Return exactly so many bytes, as tarfile asks for them."""
-        found = bytearray()
-        while len(found) < size:
+        """Return exactly `size` bytes, as tarfile requests them."""
+        data = bytearray()
+        while len(data) < size:
             if not self._rest:
                 self._rest = next(self._parts, b"")
                 if not self._rest:
                     raise DamagedError("a file is shorter than its manifest says")
-            wanted = size - len(found)
-            found += self._rest[:wanted]
-            self._rest = self._rest[wanted:]
-        return bytes(found)
+            missing = size - len(data)
+            data += self._rest[:missing]
+            self._rest = self._rest[missing:]
+        return bytes(data)
 
 
 MAX_OBJECT_SIZE = 1 << 30
-"""Bytes of the largest file that becomes one object: it is put in one request, from memory."""
+"""Maximum bytes of a file to export as an object: it is sent in one request, from memory."""
 
 MAX_KEY_SIZE = 1024
-"""Bytes of the longest key that S3 takes, the prefix included."""
+"""Maximum bytes of an S3 key, including the prefix."""
 
 
 _DEFAULT_MODE = 0o644
 
 
 class ExportResult(Struct):
-    """What was written, and what an object cannot say.
+    """What was written, and what objects cannot represent.
 
     Attributes:
-        files: Objects that were written.
+        files: How many objects were written.
         size: Their bytes.
-        copied_hard_links: Hard links that became objects of their own.
-        skipped_symlinks: Symbolic links that are left out, by path, with their target.
-        empty_directories: Empty directories, which are left out.
-        renamed: Paths whose key is another text, since they are no plain UTF-8.
-        refused: Files that are left out, by path, with the reason.
-        lost_modes: Files whose mode is more than 0644 says.
+        copied_hard_links: How many hard links became objects of their own.
+        skipped_symlinks: The targets of symbolic links, which are left out, by path.
+        empty_directories: Paths of empty directories, which are left out.
+        renamed: Paths with an escaped key, because they have `%`, control characters or bytes
+            that are not UTF-8.
+        refused: The reasons why files are left out, by path.
+        lost_modes: How many files have another mode than 0644.
     """
 
     files: int = 0
@@ -200,7 +198,7 @@ class ExportResult(Struct):
 
 
 class ObjectExporter:
-    """Writes the files of one tree below a prefix that nobody else uses."""
+    """Writes the files of one tree below an empty prefix."""
 
     def __init__(self, target: Store, tree: SnapshotTree, contents: ContentReader) -> None:
         self._target = target
@@ -210,18 +208,18 @@ class ObjectExporter:
         self.result = ExportResult()
 
     def run(self) -> ExportResult:
-        """Write all.
+        """Write all objects.
 
         Raises:
-            SettingsError: There is something below that prefix already.
+            SettingsError: The prefix is not empty.
             DamagedError: An object of the snapshot is missing or altered; names it.
-            StoreError: Something could not be read or written.
+            StoreError: An object could not be read or written.
         """
         first = next(iter(self._target.list("")), None)
         if first is not None:
             raise SettingsError(
-                f"there is something at the target already, such as {first.key}: give a prefix "
-                "that is empty"
+                f"the target prefix is not empty, it has objects such as {first.key}: give an "
+                "empty prefix"
             )
         for entry in self._tree.entries.values():
             self._write(entry)
@@ -268,11 +266,11 @@ STDOUT = "-"
 
 
 def export_tar(store: Store, at: str, target: str) -> str:
-    """Write the generation that `at` means to a file, or to standard output; says what was done.
+    """Write the generation that `at` selects to a file or standard output; returns a summary.
 
     Raises:
-        WorkspaceError: The file cannot be written; there is none then.
-        SettingsError, DamagedError, StoreError: As `choose`, and where bytes cannot be read.
+        WorkspaceError: The file cannot be written; it does not exist then.
+        SettingsError, DamagedError, StoreError: As `select_generation`, and if reading fails.
     """
     generation = select_generation(store, at)
     tree = read_generation_tree(store, generation)
@@ -282,7 +280,7 @@ def export_tar(store: Store, at: str, target: str) -> str:
 
 
 def export_objects(store: Store, at: str, target: Store) -> ExportResult:
-    """Write the generation that `at` means as plain objects; raises as `PlainExport.run`."""
+    """Write the generation that `at` selects as plain objects; raises as `ObjectExporter.run`."""
     tree = read_generation_tree(store, select_generation(store, at))
     return ObjectExporter(target, tree, ContentReader(store, tree)).run()
 
@@ -294,20 +292,20 @@ def format_export_result(result: ExportResult) -> Iterable[str]:
     if result.lost_modes:
         yield f"lost: the modes of {result.lost_modes} files that are not 0644"
     if result.copied_hard_links:
-        yield f"lost: that {result.copied_hard_links} objects are hard links of others"
+        yield f"lost: {result.copied_hard_links} hard links, which are objects of their own now"
     for path in result.empty_directories:
         yield f"lost: the empty directory {encode_text(path)}"
     for path, target in result.skipped_symlinks.items():
         yield f"lost: the symbolic link {encode_text(path)} -> {encode_text(target)}"
     for path in result.renamed:
-        yield f"renamed: the key of {encode_text(path)!r} is that text as it stands here"
+        yield f"renamed: the key of a file is the escaped name {encode_text(path)!r}"
     for path, reason in result.refused.items():
         yield f"not exported: {encode_text(path)}: {reason}"
 
 
 @contextmanager
 def _open_output(target: str) -> "Iterator[IO[bytes]]":
-    """Open what is written to; a file gets its name only when it is whole."""
+    """Open the output; a file gets its name only when it is complete."""
     try:
         if target == STDOUT:
             yield sys.stdout.buffer

@@ -1,9 +1,8 @@
-"""Puts repositories together again from what the platform kept of them.
+"""Restores git repositories from what the platform stored of them.
 
-Of each it kept a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff --cached`
-as `staged.patch`, and `metadata.json`. Whatever cannot be applied stays where it was, as files.
-
-A patch is applied in parts, one for each file, so that a part that does not fit stops no other.
+The platform stored a bundle with all refs, `git diff HEAD` as `uncommitted.patch`, `git diff
+--cached` as `staged.patch`, and `metadata.json`. A patch is applied file by file if it does not
+apply as a whole; the parts that do not apply stay as files.
 """
 
 import os
@@ -62,19 +61,19 @@ BINARY_DIFF: Final = re.compile(rb"^Binary files .* differ$", re.MULTILINE)
 
 
 def split_patch(patch: bytes) -> list[bytes]:
-    """Return the parts of a patch of git, one for each file.
+    """Split a patch of git into parts, one for each file.
 
-    Lines of content begin with a blank, `+`, `-` or a backslash, so no content looks like a start.
-    What stands before the first start is a part of its own, unless it is blank.
+    Lines of content begin with a blank, `+`, `-` or a backslash, so none looks like the start of a
+    part. Text before the first start is a part of its own, unless it is blank.
     """
-    starts = [found.start() for found in _DIFF_START.finditer(patch)]
+    starts = [match.start() for match in _DIFF_START.finditer(patch)]
     bounds = [0, *starts, len(patch)]
     parts = [patch[start:end] for start, end in pairwise(bounds)]
     return [part for part in parts if part.strip()]
 
 
 def is_binary_diff(part: bytes) -> bool:
-    """Tell whether a part only says that a binary file differs, without its bytes."""
+    """Whether a part only says that a binary file differs, without its bytes."""
     return BINARY_DIFF.search(part) is not None
 
 
@@ -87,7 +86,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
 class RepositoryResult(Struct):
-    """What became of one repository: `problems` is empty if everything was applied."""
+    """The result for one repository; `problems` is empty if everything was restored."""
 
     name: str
     problems: list[str] = field(default_factory=list)
@@ -99,27 +98,27 @@ def restore_repositories(root: Path) -> list[RepositoryResult]:
     if not state.is_dir():
         return []
     paths = [str(path.relative_to(root)) for path in state.rglob("*") if path.is_file()]
-    done = [_restore_repository(root, name) for name in list_repositories(paths)]
+    results = [_restore_repository(root, name) for name in list_repositories(paths)]
     if not any(state.iterdir()):
         state.rmdir()
-    return done
+    return results
 
 
 def _restore_repository(root: Path, name: str) -> RepositoryResult:
-    found = RepositoryResult(name)
-    kept, target = root / REPO_STATE / name, root / REPOS / name
+    result = RepositoryResult(name)
+    saved, target = root / REPO_STATE / name, root / REPOS / name
     if target.exists() or target.is_symlink():
-        found.problems.append(f"{REPOS}/{name} exists already: nothing of it was touched")
-        return found
+        result.problems.append(f"{REPOS}/{name} exists already: it was not changed")
+        return result
     target.mkdir(parents=True)
     try:
-        _RepositoryRestorer(kept, target, found).run()
+        _RepositoryRestorer(saved, target, result).run()
     except GitError as error:
-        found.problems.append(f"its bundle cannot be restored: {error}")
+        result.problems.append(f"its bundle cannot be restored: {error}")
         shutil.rmtree(target)
-    if not found.problems:
-        shutil.rmtree(kept)
-    return found
+    if not result.problems:
+        shutil.rmtree(saved)
+    return result
 
 
 class _RepositoryRestorer:
@@ -133,7 +132,7 @@ class _RepositoryRestorer:
         """Restore; GitError if there is no history to restore."""
         bundles = sorted(self._saved.glob("*.bundle"))
         if not bundles:
-            raise GitError("there is none")
+            raise GitError("there is no bundle")
         self._git.run("init", "--quiet", "--template=", "--initial-branch=main")
         for bundle in bundles:
             self._git.run(
@@ -144,33 +143,36 @@ class _RepositoryRestorer:
         self._add_remote()
         self._apply("uncommitted.patch")
         self._apply("staged.patch", "--cached")
-        known = {"uncommitted.patch", "staged.patch", "metadata.json", *(b.name for b in bundles)}
+        self._report_unknown_files({bundle.name for bundle in bundles})
+
+    def _report_unknown_files(self, bundles: set[str]) -> None:
+        known = {"uncommitted.patch", "staged.patch", "metadata.json", *bundles}
         known |= {f"{name}.{_REJECTED_SUFFIX}" for name in known}
-        strange = sorted(path.name for path in self._saved.iterdir() if path.name not in known)
-        if strange:
-            self._result.problems.append(f"nobody knows what to do with {', '.join(strange)}")
+        unknown = sorted(path.name for path in self._saved.iterdir() if path.name not in known)
+        if unknown:
+            self._result.problems.append(f"unknown files were not restored: {', '.join(unknown)}")
 
     def _read_metadata(self) -> dict[str, Any]:
         path = self._saved / "metadata.json"
         try:
-            found = orjson.loads(path.read_bytes())
+            metadata = orjson.loads(path.read_bytes())
         except FileNotFoundError:
             self._result.problems.append("there is no metadata.json: branch and remote are guessed")
             return {}
         except (OSError, ValueError):
-            found = None
-        if not isinstance(found, dict):
+            metadata = None
+        if not isinstance(metadata, dict):
             self._result.problems.append("its metadata.json cannot be read")
             return {}
-        return found
+        return metadata
 
     def _read_field(self, name: str, pattern: re.Pattern[str]) -> str:
-        """Return a text of the metadata, empty if there is none of that form."""
+        """Return a text of the metadata, empty if it is missing or does not match the pattern."""
         value = self._metadata.get(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
         if value:
-            self._result.problems.append(f"its {name} makes no sense: {str(value)[:100]!r}")
+            self._result.problems.append(f"its {name} is invalid: {str(value)[:100]!r}")
         return ""
 
     def _check_out(self, bundle: Path) -> None:
@@ -181,7 +183,7 @@ class _RepositoryRestorer:
             tip = self._git.run("rev-parse", "HEAD").decode().strip()
             if commit and commit != tip:
                 self._result.problems.append(
-                    f"{branch} is at {tip}, but was said to be at {commit}"
+                    f"{branch} is at {tip}, but its metadata.json says {commit}"
                 )
         elif commit and self._has_object(f"{commit}^{{commit}}"):
             self._git.run("update-ref", "--no-deref", "HEAD", commit)
@@ -206,7 +208,7 @@ class _RepositoryRestorer:
         return ""
 
     def _restore_stash(self) -> None:
-        """List the last stash again: a bundle has its commit, but not the log that names it."""
+        """Store the last stash again: a bundle has its commit, but not the reflog that lists it."""
         if self._has_object("refs/stash"):
             stash = self._git.run("rev-parse", "refs/stash").decode().strip()
             self._git.run("update-ref", "-d", "refs/stash")
@@ -218,7 +220,7 @@ class _RepositoryRestorer:
             self._git.run("remote", "add", "origin", remote)
 
     def _apply(self, name: str, *options: str) -> None:
-        """Apply a patch, or as much of it as fits; the rest is kept in a file of its own."""
+        """Apply a patch, or those of its parts that apply; the others are written to a file."""
         path = self._saved / name
         if not path.is_file():
             return
@@ -240,7 +242,7 @@ class _RepositoryRestorer:
             )
 
     def _try_apply(self, patch: bytes, options: tuple[str, ...]) -> str | None:
-        """Apply a patch whole or not at all; returns why it does not fit."""
+        """Apply a whole patch or nothing; returns the reason if it does not apply, else None."""
         try:
             self._git.run("apply", "--whitespace=nowarn", *options, "-", stdin=patch)
         except GitError as error:

@@ -1,6 +1,6 @@
-"""Brings a workspace in from where it was kept before, and tells what became of it.
+"""Imports a directory or a prefix in the platform's layout as the next generation of a session.
 
-Makes a directory the next generation of a session that nobody uses.
+No pod may use the session meanwhile: the import claims it as a pod does.
 """
 
 import sys
@@ -32,11 +32,11 @@ IMPORT_WRITER: Final = "import"
 
 
 class ImportedGeneration(Struct, frozen=True):
-    """What became a generation, and what could not be read.
+    """The new generation, its entries, and what could not be read.
 
-    `missing` counts files that changed while they were read or that may not be read: the generation
-    is marked partial if there are any. `skipped` counts sockets, devices, what is excluded, and
-    what cannot be entered.
+    `missing` counts files that changed while they were read or that cannot be read: the generation
+    is marked partial if there are any. `skipped` counts sockets, devices, excluded entries, and
+    directories that cannot be read.
     """
 
     generation: int
@@ -46,19 +46,19 @@ class ImportedGeneration(Struct, frozen=True):
 
 
 def check_replaceable(open_store: OpenStore, *, replace: bool) -> HeadVersion | None:
-    """Return HEAD of a session into which something may be imported.
+    """Return HEAD of the session, None if it is new, after a check that an import is allowed.
 
     Raises:
-        SettingsError: The session exists, and nobody said that it may be replaced.
+        SettingsError: The session exists, and `replace` is false.
     """
-    found = read_head(open_store.store)
-    if found is None or replace or _is_unfinished_import(found):
-        return found
-    head = found.head
+    version = read_head(open_store.store)
+    if version is None or replace or _is_unfinished_import(version):
+        return version
+    head = version.head
     raise SettingsError(
         f"the session has generation {head.generation.number}, and pod "
         f"{encode_text(head.writer.name or head.writer.uid)} writes it: stop that pod, and give "
-        "--replace to make what is imported its next generation"
+        "--replace to import as its next generation"
     )
 
 
@@ -70,16 +70,16 @@ def import_directory(
     Args:
         open_store: The session.
         root: The directory.
-        excludes: What is left out.
-        before: HEAD as `check_replaceable` returned it: who claims after that wins.
+        excludes: The patterns of paths to leave out.
+        before: HEAD as `check_replaceable` returned it; the claim fails if it has changed since.
 
     Raises:
-        SettingsError: Somebody else has claimed the session meanwhile.
+        SettingsError: A pod has claimed the session meanwhile.
         WorkspaceError: The directory cannot be read.
-        StoreError: Something could not be stored.
+        StoreError: The store could not be read or written.
     """
     if not root.is_dir():
-        raise WorkspaceError(f"{root} is no directory")
+        raise WorkspaceError(f"{root} is not a directory")
     writer = _claim(open_store, before)
     with tempfile.TemporaryDirectory(prefix="reconcile-mirror-") as folder:
         workspace = Workspace(root, excludes, StateDirectory(Path(folder)), writer, sys.maxsize)
@@ -91,28 +91,28 @@ def import_directory(
 
 
 def _claim(open_store: OpenStore, before: HeadVersion | None) -> Writer:
-    claimant = ClaimRequest(f"{IMPORT_WRITER}-{uuid.uuid4()}", IMPORT_WRITER)
-    attempted = build_claimed_head(before, claimant, open_store.clock.time_ns())
-    answer = swap_head(open_store.store, attempted, before)
-    if not isinstance(answer, Committed):
-        name = encode_text(answer.version.head.writer.name)
+    request = ClaimRequest(f"{IMPORT_WRITER}-{uuid.uuid4()}", IMPORT_WRITER)
+    attempted = build_claimed_head(before, request, open_store.clock.time_ns())
+    result = swap_head(open_store.store, attempted, before)
+    if not isinstance(result, Committed):
+        name = encode_text(result.version.head.writer.name)
         raise SettingsError(f"pod {name} has claimed the session meanwhile: nothing was imported")
     return attempted.writer
 
 
 def _is_unfinished_import(head_version: HeadVersion) -> bool:
-    """Tell whether an import claimed the session and came no further."""
+    """Whether an import claimed the session and did not commit."""
     head = head_version.head
     return not head.generation.number and head.writer.uid.startswith(f"{IMPORT_WRITER}-")
 
 
 def _summarize(result: PassResult) -> ImportedGeneration:
     skipped = result.scan.skipped
-    built = result.archive.tree_result
+    tree_result = result.archive.tree_result
     return ImportedGeneration(
         result.generation.number,
-        len(built.tree.entries),
-        built.missing.files,
+        len(tree_result.tree.entries),
+        tree_result.missing.files,
         sum(value for value in astuple(skipped) if isinstance(value, int)),
     )
 
@@ -124,7 +124,7 @@ class DirectoryImportSource(Struct, frozen=True):
 
 
 class PrefixImportSource(Struct, frozen=True):
-    """The platform's layout in a bucket; `staging` is where objects become files first."""
+    """A prefix in the platform's layout; objects are downloaded to a directory in `staging`."""
 
     store: Store
     staging: Path | None
@@ -134,7 +134,7 @@ ImportSource: TypeAlias = DirectoryImportSource | PrefixImportSource
 
 
 class ImportResult(Struct, frozen=True):
-    """What became a generation, and what became of objects and repositories on the way."""
+    """The new generation, and for a prefix what was fetched and which repositories restored."""
 
     imported: ImportedGeneration
     fetched: FetchResult | None = None
@@ -142,7 +142,7 @@ class ImportResult(Struct, frozen=True):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether something is not as it was."""
+        """Whether something was not imported, or not unchanged."""
         lost = self.fetched is not None and (
             self.fetched.layout.refused or self.fetched.layout.renamed or self.fetched.vanished
         )
@@ -153,7 +153,7 @@ class ImportResult(Struct, frozen=True):
 def import_workspace(
     open_store: OpenStore, source: ImportSource, excludes: Excludes, *, replace: bool
 ) -> ImportResult:
-    """Import; nothing is claimed before everything is at hand.
+    """Import a source; the session is claimed only after everything was downloaded.
 
     Raises:
         SettingsError: The session exists and may not be replaced, or the source is empty.
@@ -165,12 +165,12 @@ def import_workspace(
         case DirectoryImportSource(root):
             return ImportResult(import_directory(open_store, root, excludes, before))
         case PrefixImportSource(store, staging):
-            with _create_staging_directory(staging) as folder:
-                root = Path(folder) / "workspace"
+            with _create_staging_directory(staging) as directory:
+                root = Path(directory) / "workspace"
                 root.mkdir()
                 fetched = fetch_objects(store, root)
                 if not fetched.layout.files:
-                    raise SettingsError("there is nothing below --from-prefix: is it right?")
+                    raise SettingsError("there are no files below --from-prefix: check the prefix")
                 repositories = tuple(restore_repositories(root))
                 imported = import_directory(open_store, root, excludes, before)
                 return ImportResult(imported, fetched, repositories)
@@ -188,18 +188,18 @@ def _create_staging_directory(staging: Path | None) -> "tempfile.TemporaryDirect
 
 
 def format_import_result(result: ImportResult) -> Iterable[str]:
-    """Yield what people should know."""
+    """Yield the lines that report an import."""
     imported = result.imported
     yield f"generation {imported.generation}: {imported.files} entries"
     if imported.skipped:
-        yield f"left out: {imported.skipped} entries that are excluded, or no files"
+        yield f"left out: {imported.skipped} entries that are excluded or special files"
     if imported.missing:
-        yield f"not read: {imported.missing} files, so that the generation is marked partial"
+        yield f"not read: {imported.missing} files, so the generation is marked partial"
     if result.fetched is not None:
         yield from _format_objects(result.fetched)
     for repository in result.repositories:
         name = encode_text(repository.name)
-        yield f"repos/{name}: {'restored' if not repository.problems else 'not all restored'}"
+        yield f"repos/{name}: {'not completely restored' if repository.problems else 'restored'}"
         for problem in repository.problems:
             yield f"  {encode_text(problem)}"
 
@@ -208,6 +208,6 @@ def _format_objects(fetched: FetchResult) -> Iterable[str]:
     for key, reason in fetched.layout.refused.items():
         yield f"not imported: {encode_text(key)!r} {reason}"
     for key, path in fetched.layout.renamed.items():
-        yield f"renamed: {encode_text(key)!r} is {encode_text(path)!r} now"
+        yield f"renamed: {encode_text(key)!r} to {encode_text(path)!r}"
     for key in fetched.vanished:
         yield f"not imported: {encode_text(key)!r} was deleted meanwhile"

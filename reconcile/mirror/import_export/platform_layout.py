@@ -1,9 +1,8 @@
-"""Which object of an old prefix becomes which file. Pure: keys are somebody else's text.
+"""The platform's own layout of a workspace in S3: plans the file of each object, and fetches it.
 
-The platform kept `.claude/`, `artifacts/` and `file-uploads/` with one object for each file, and
-what `git` had of each repository in `repo-state/<repository>/`.
-
-Brings the objects of an old prefix into a directory, as files.
+The platform stored `.claude/`, `artifacts/` and `file-uploads/` with one object for each file, and
+git data of each repository in `repo-state/<repository>/`. Keys are untrusted: a key that is not a
+path below the root is refused.
 """
 
 import os
@@ -20,24 +19,24 @@ from reconcile.mirror.store.port import ListedObject, Store
 
 REPO_STATE: Final = "repo-state"
 CONFLICT_SUFFIX: Final = "~file"
-"""What is put behind the name of a file where a directory has the same one."""
+"""The suffix of a file's new name if a directory has the same name."""
 
 
 class ObjectMapping(Struct, frozen=True):
-    """An object and the path that it gets."""
+    """An object and the path of its file."""
 
     listed: ListedObject
     path: str
 
 
 class ImportLayout(Struct, frozen=True):
-    """What is to be made of all objects.
+    """The files and directories that an import creates.
 
     Attributes:
-        files: In the order of paths; no path is a directory of another.
-        directories: Those that objects stand for whose key ends with a slash.
-        refused: Keys that cannot be a path, with the reason.
-        renamed: Keys whose file got another name, since a directory has the same, with that name.
+        files: In the order of paths; no path is a parent of another.
+        directories: The paths of empty objects whose key ends with a slash.
+        refused: The reasons why keys cannot be a path, by key.
+        renamed: The new paths of files whose name is also that of a directory, by key.
     """
 
     files: tuple[ObjectMapping, ...]
@@ -47,8 +46,8 @@ class ImportLayout(Struct, frozen=True):
 
 
 def plan_import_layout(objects: Iterable[ListedObject]) -> ImportLayout:
-    """Say what becomes of each object."""
-    good: dict[str, ListedObject] = {}
+    """Plan the path of each object."""
+    candidates: dict[str, ListedObject] = {}
     directories: set[str] = set()
     refused: dict[str, str] = {}
     for listed in objects:
@@ -62,11 +61,11 @@ def plan_import_layout(objects: Iterable[ListedObject]) -> ImportLayout:
         if is_marker:
             directories.add(path)
         else:
-            good[path] = listed
+            candidates[path] = listed
     parents = {
-        above for path in (*good, *directories) for above in _list_parents(path)
+        parent for path in (*candidates, *directories) for parent in _list_parents(path)
     } | directories
-    return _resolve_conflicts(good, parents, directories, refused)
+    return _resolve_conflicts(candidates, parents, directories, refused)
 
 
 def _resolve_conflicts(
@@ -82,12 +81,12 @@ def _resolve_conflicts(
         while name in parents or (name != path and name in candidates):
             name += CONFLICT_SUFFIX
         if len(posixpath.basename(name).encode()) > MAX_NAME:
-            refused[listed.key] = "a directory has the same name, and there is no room for another"
+            refused[listed.key] = "a directory has the same name, and another would be too long"
             continue
         if name != path:
             renamed[listed.key] = name
         files.append(ObjectMapping(listed, name))
-    files.sort(key=lambda placed: placed.path)
+    files.sort(key=lambda mapping: mapping.path)
     return ImportLayout(tuple(files), tuple(sorted(directories)), refused, renamed)
 
 
@@ -96,22 +95,21 @@ def _check_key(path: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise ValueError("is no text") from None
+        raise ValueError("is not valid UTF-8") from None
 
 
 def _list_parents(path: str) -> Iterable[str]:
-    above = posixpath.dirname(path)
-    while above:
-        yield above
-        above = posixpath.dirname(above)
+    parent = posixpath.dirname(path)
+    while parent:
+        yield parent
+        parent = posixpath.dirname(parent)
 
 
 def list_repositories(paths: Iterable[str]) -> list[str]:
     """Return the names of repositories whose state is among these paths."""
-    found = {
-        parts[1] for path in paths if (parts := path.split("/"))[0] == REPO_STATE and parts[2:]
-    }
-    return sorted(found)
+    return sorted(
+        {parts[1] for path in paths if (parts := path.split("/"))[0] == REPO_STATE and parts[2:]}
+    )
 
 
 _CHUNK: Final = 8 << 20
@@ -119,7 +117,7 @@ _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os
 
 
 class FetchResult(Struct, frozen=True):
-    """What was brought; `vanished` are keys that were listed and are gone."""
+    """What was fetched; `vanished` are keys that were deleted after they were listed."""
 
     layout: ImportLayout
     vanished: tuple[str, ...]
@@ -128,18 +126,18 @@ class FetchResult(Struct, frozen=True):
 def fetch_objects(source: Store, root: Path) -> FetchResult:
     """Write one file for each object below the empty directory `root`.
 
-    Files get the time at which the object was written: the store knows no other.
+    Files get the time at which the object was written; the store has no other time.
 
     Raises:
-        StoreError: Something could not be read.
-        WorkspaceError: The directory does not take it.
+        StoreError: An object could not be listed or read.
+        WorkspaceError: A file or directory cannot be written.
     """
     layout = plan_import_layout(source.list(""))
     try:
         for path in layout.directories:
             (root / path).mkdir(parents=True, exist_ok=True)
         vanished = [
-            placed.listed.key for placed in layout.files if not _fetch_file(source, root, placed)
+            mapping.listed.key for mapping in layout.files if not _fetch_file(source, root, mapping)
         ]
     except OSError as error:
         raise WorkspaceError(f"{root} cannot be written: {error.strerror}") from None
@@ -147,7 +145,7 @@ def fetch_objects(source: Store, root: Path) -> FetchResult:
 
 
 def _fetch_file(source: Store, root: Path, mapping: ObjectMapping) -> bool:
-    """Write one file; False if its object is gone."""
+    """Write one file; False if its object was deleted."""
     target, listed = root / mapping.path, mapping.listed
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target, _CREATE_FLAGS, 0o644)

@@ -1,4 +1,4 @@
-"""A chain of manifests into a tree, and the next manifest of a chain."""
+"""Builds a tree from a chain of manifests, and the next manifest of a chain."""
 
 import hashlib
 from collections.abc import Iterable
@@ -29,13 +29,13 @@ from reconcile.mirror.snapshot.manifest import (
 )
 
 MAX_DELTAS: Final = 24
-"""Deltas of one chain: what bounds the requests that reading a tree takes."""
+"""Maximum deltas of one chain: limits the requests that reading a tree needs."""
 
 _COMPLETE: Final = Complete()
 
 
 class CommitInfo(Struct, frozen=True):
-    """What the next generation says of itself: when, by whom, and whether it is whole."""
+    """The metadata of the next generation: when, by whom, and whether it is complete."""
 
     time: int
     writer: Writer
@@ -43,9 +43,9 @@ class CommitInfo(Struct, frozen=True):
 
 
 class EncodedManifest(Struct, frozen=True):
-    """A manifest to be stored at `ref.key`, and the generation that it makes.
+    """A manifest to be stored at `ref.key`, and the generation that it completes.
 
-    `tree` is what a reader of the chain gets: the same entries, and the packs that it lists.
+    `tree` is the tree that a reader of the chain gets: the same entries, and the listed packs.
     """
 
     ref: ManifestRef
@@ -55,11 +55,11 @@ class EncodedManifest(Struct, frozen=True):
 
 
 def read_manifest(ref: ManifestRef, data: bytes) -> SnapshotManifest:
-    """Read the manifest that `ref` means.
+    """Decode a manifest and check it against its reference.
 
     Raises:
-        UnknownFormatError: Another version wrote it.
-        DamagedError: The bytes are not those that `ref` means, or are malformed; names the object.
+        UnknownFormatError: It has another version of the format.
+        DamagedError: The bytes do not match `ref`, or are malformed; names the object.
     """
     digest = hashlib.sha256(data).hexdigest()
     if len(data) != ref.size or digest != ref.digest:
@@ -79,14 +79,14 @@ def read_manifest(ref: ManifestRef, data: bytes) -> SnapshotManifest:
 
 
 def replay_chain(manifests: Iterable[tuple[ManifestRef, bytes]]) -> SnapshotTree:
-    """Return the tree that a chain makes; what it accepts can be restored without a second look.
+    """Return the tree of a chain; it can be restored without a further check.
 
     Args:
-        manifests: Each with its bytes, in the order of the chain, the base first; taken one by one.
+        manifests: References and bytes in the order of the chain, base first; consumed lazily.
 
     Raises:
-        UnknownFormatError: Another version wrote one of them.
-        DamagedError: One is damaged or does not stand upon those before it; names the object.
+        UnknownFormatError: One of them has another version of the format.
+        DamagedError: One is damaged or does not continue those before it; names the object.
     """
     chain = _ChainReplay()
     for ref, data in manifests:
@@ -97,18 +97,18 @@ def replay_chain(manifests: Iterable[tuple[ManifestRef, bytes]]) -> SnapshotTree
 def new_delta_if_small(
     last: Generation, info: CommitInfo, before: SnapshotTree, after: SnapshotTree
 ) -> EncodedManifest | None:
-    """Write the generation after `last` as a delta; None where deltas have become many.
+    """Encode the generation after `last` as a delta; None if the chain has too many deltas.
 
-    Then a base is due, by `new_base`.
+    Then `new_base` is due.
 
     Args:
-        last: The generation that `before` is.
-        info: What the new one says of itself.
-        before: The tree as its chain gives it.
-        after: The new tree; its packs are those of `before` and the new ones, with higher numbers.
+        last: The generation whose tree is `before`.
+        info: The metadata of the new generation.
+        before: The tree of the chain of `last`.
+        after: The new tree; its packs are those of `before` and new ones with higher numbers.
 
     Raises:
-        ValueError: No reader would accept the new tree; nothing must be committed.
+        ValueError: The new tree is not valid; it must not be committed.
     """
     if 0 < len(last.chain) <= MAX_DELTAS:
         delta = new_delta(last, info, before, after)
@@ -121,16 +121,16 @@ def new_delta_if_small(
 def new_delta(
     last: Generation, info: CommitInfo, before: SnapshotTree, after: SnapshotTree
 ) -> EncodedManifest:
-    """Write the generation after `last` as a delta; arguments and errors as for `new_delta_if_small`."""
+    """Encode the generation after `last` as a delta, as `new_delta_if_small` does, but always."""
     header = _build_header(last, info, last.chain)
     return _build_encoded_manifest(header, encode_delta(header, before, after), after)
 
 
 def new_base(last: Generation, info: CommitInfo, after: SnapshotTree) -> EncodedManifest:
-    """Write the generation after `last` as a base, which lets go of packs that nothing lies in.
+    """Encode the generation after `last` as a base, which lists only the packs that are needed.
 
     Raises:
-        ValueError: No reader would accept the new tree; nothing must be committed.
+        ValueError: The new tree is not valid; it must not be committed.
     """
     header = _build_header(last, info, ())
     return _build_encoded_manifest(
@@ -139,7 +139,7 @@ def new_base(last: Generation, info: CommitInfo, after: SnapshotTree) -> Encoded
 
 
 def next_pack_number(tree: SnapshotTree) -> int:
-    """Return the number of the first new pack of a tree that grows out of this one."""
+    """Return the number of the first new pack of the tree after this one."""
     return max(tree.packs, default=0) + 1
 
 
@@ -162,7 +162,7 @@ def _build_encoded_manifest(
 
 
 class _ChainReplay:
-    """A tree that grows by manifests; one mapping for all of them."""
+    """Applies manifests one after the other to one mapping of entries."""
 
     def __init__(self) -> None:
         self._refs: tuple[ManifestRef, ...] = ()
@@ -170,18 +170,20 @@ class _ChainReplay:
         self._packs: dict[int, Pack] = {}
 
     def add(self, ref: ManifestRef, manifest: SnapshotManifest) -> None:
-        """Apply the next manifest; DamagedError if it does not stand upon those before it."""
+        """Apply the next manifest; DamagedError if it does not continue those before it."""
         if manifest.header.chain != self._refs:
             raise DamagedError(f"{ref.key} is damaged: it does not belong to this chain")
         self._refs = (*self._refs, ref)
         self._add_packs(ref, manifest.packs)
         for path in manifest.removed:
             if self._entries.pop(path, None) is None:
-                raise DamagedError(f"{ref.key} is damaged: {path!r} is gone but was never there")
+                raise DamagedError(
+                    f"{ref.key} is damaged: it removes {path!r}, which does not exist"
+                )
         self._entries.update(manifest.entries)
 
     def tree(self) -> SnapshotTree:
-        """Return the tree; DamagedError if its entries do not fit together."""
+        """Return the tree; DamagedError if its entries are inconsistent."""
         if len(self._refs) <= 1:
             return SnapshotTree(self._entries, self._packs)
         tree = SnapshotTree(dict(sorted(self._entries.items())), self._packs)

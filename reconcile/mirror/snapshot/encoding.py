@@ -1,8 +1,7 @@
-"""Which names and paths a snapshot may hold, so that it can be restored without a second look.
+"""Names, times and paths as the text that manifests store, and the checks of paths.
 
-Names as text that any tool can print, and back, without losing a byte.
-
-Times as text, in nanoseconds, and back.
+Names become text that any tool can print, without losing a byte; times keep their nanoseconds. A
+path that passes the checks can be restored without a further check.
 """
 
 import re
@@ -14,16 +13,16 @@ _ESCAPE: Final = re.compile(b"%([0-9A-F]{2})")
 
 
 def encode_text(name: str) -> str:
-    """Write `%`, control characters and bytes that are no UTF-8 as `%XX`, byte by byte.
+    """Write `%`, control characters and bytes that are not UTF-8 as `%XX`, byte by byte.
 
     Args:
-        name: As `os.fsdecode` gives it.
+        name: As `os.fsdecode` returns it.
 
     Returns:
         Text that is valid UTF-8 and has no control characters.
 
     Raises:
-        ValueError: The name has surrogates that stand for no byte.
+        ValueError: The name has surrogates that do not represent a byte.
     """
     if _SPECIAL.search(name) is None:
         return name
@@ -31,29 +30,29 @@ def encode_text(name: str) -> str:
 
 
 def decode_text(text: str) -> str:
-    """Return the name that `encode_text` wrote so.
+    """Return the name whose encoding is `text`.
 
     Raises:
-        ValueError: The text is not in the one form that `encode_text` gives a name.
+        ValueError: `encode_text` writes no name as this text.
     """
     if _SPECIAL.search(text) is None:
         return text
     try:
         raw = _ESCAPE.sub(_unescape_match, text.encode())
     except UnicodeEncodeError:
-        raise ValueError("has surrogates that stand for no byte") from None
+        raise ValueError("has surrogates that do not represent a byte") from None
     name = raw.decode(errors="surrogateescape")
     if encode_text(name) != text:
         raise ValueError("is not escaped as format 1 escapes names")
     return name
 
 
-def _escape_match(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+def _escape_match(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="surrogateescape"))
 
 
-def _unescape_match(found: re.Match[bytes]) -> bytes:
-    return bytes((int(found[1], 16),))
+def _unescape_match(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 16),))
 
 
 SECOND: Final = 1_000_000_000
@@ -66,21 +65,21 @@ _LAST_SECOND: Final = 2**63 - 1
 
 
 def format_mtime(time: int) -> str:
-    """Write nanoseconds since 1970 as seconds with nine decimals, as `touch -d @…` takes them."""
+    """Write nanoseconds since 1970 as seconds with nine decimals, as `touch -d @…` accepts them."""
     sign = "-" if time < 0 else ""
     seconds, rest = divmod(abs(time), SECOND)
     return f"{sign}{seconds}.{rest:09d}"
 
 
 def parse_mtime(text: str) -> int:
-    """Return the nanoseconds since 1970 that `format_mtime` wrote so; ValueError for another form."""
-    found = _MTIME.fullmatch(text)
-    if found is None:
-        raise ValueError("is no time in seconds with nine decimals")
-    sign, seconds, rest = found.groups()
+    """Return a time of `format_mtime` in nanoseconds since 1970; ValueError for another form."""
+    match = _MTIME.fullmatch(text)
+    if match is None:
+        raise ValueError("is not a time in seconds with nine decimals")
+    sign, seconds, rest = match.groups()
     time = int(seconds) * SECOND + int(rest)
     if time > _LAST_SECOND * SECOND or (sign and not time):
-        raise ValueError("is no time that a file can have")
+        raise ValueError("is not a time that a file can have")
     return -time if sign else time
 
 
@@ -94,32 +93,32 @@ def format_timestamp(time: int) -> str:
     try:
         moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        raise ValueError(f"{seconds} s is no time that a generation can have") from None
+        raise ValueError(f"{seconds} s is not a time that a generation can have") from None
     return f"{moment.isoformat().removesuffix('+00:00')}.{rest:09d}Z"
 
 
 def parse_timestamp(text: str) -> int:
-    """Return the nanoseconds since 1970 that `format_timestamp` wrote so; ValueError for another form."""
-    found = _TIMESTAMP.fullmatch(text)
-    if found is None:
-        raise ValueError("is no time such as 2026-01-31T12:00:00.123456789Z")
-    moment = datetime.fromisoformat(f"{found[1]}+00:00")
-    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND + int(found[2])
+    """Return a time of `format_timestamp` in nanoseconds since 1970; ValueError for other forms."""
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        raise ValueError("is not a time such as 2026-01-31T12:00:00.123456789Z")
+    moment = datetime.fromisoformat(f"{match[1]}+00:00")
+    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND + int(match[2])
 
 
 MAX_NAME: Final = 255
-"""Bytes of one component: what Linux's file systems allow."""
+"""Maximum bytes of one path component: the limit of Linux file systems."""
 
 MAX_PATH: Final = 4095
-"""Bytes of a path or of a link's target: what Linux takes in one call."""
+"""Maximum bytes of a path or of a link's target: what Linux accepts in one call."""
 
-# Nearly every path: no component that could be too long, whatever its characters.
+# Matches nearly every path: each component is short enough whatever its characters.
 _SHORT_PATH: Final = re.compile(r"(?:(?!\.\.?(?:/|\Z))[^/\0]{1,63}(?:/(?!\Z)|\Z))+")
 _SHORT_PATH_LENGTH: Final = MAX_PATH // 4
 
 
 def check_path(path: str) -> None:
-    """Raise ValueError, which says what is wrong, unless this is a plain path below the root."""
+    """Raise ValueError with the reason unless this is a plain path below the root."""
     if len(path) <= _SHORT_PATH_LENGTH and _SHORT_PATH.fullmatch(path):
         return
     if not path:
@@ -135,7 +134,7 @@ def check_path(path: str) -> None:
 
 
 def check_link_target(target: str) -> None:
-    """Raise ValueError, which says what is wrong, unless a symbolic link may have this target."""
+    """Raise ValueError with the reason unless a symbolic link may have this target."""
     if not target:
         raise ValueError("is empty")
     if "\0" in target:
@@ -154,7 +153,7 @@ def _check_name(name: str) -> None:
 
 
 def _byte_length(text: str, limit: int) -> int:
-    """Return a text's length in bytes, or its characters where they cannot exceed the limit."""
+    """Return the length of a text in bytes, or in characters if it cannot exceed the limit."""
     if 4 * len(text) <= limit:
         return len(text)
     return len(text.encode(errors="surrogateescape"))

@@ -1,10 +1,8 @@
-"""Lines of a manifest as what they say: exactly what format 1 knows, or ValueError with the reason.
+"""The lines of a manifest below its header: encoding, parsing, and the checks of entries.
 
-What is judged here needs no other line; how entries fit together is judged in `fitting`.
-
-How the entries of a tree must fit together, so that it can be restored without a second look.
-
-What a tree holds as lines of JSON.
+Parsing is strict: a line is exactly what format 1 allows, or a ValueError gives the reason. The
+checks are those of one entry, and those of an entry against the entries and packs before it; a tree
+that passes them can be restored without a further check.
 """
 
 import re
@@ -40,21 +38,21 @@ from reconcile.mirror.snapshot.strict_json import JsonObject
 
 
 def check_order(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield entries, each of which must come after the one before it; ValueError if it does not.
+    """Yield the entries; ValueError at the first that is not in the order of paths.
 
     Paths are compared character by character, as Python compares text. So a directory comes before
-    what is below it, and no path comes twice.
+    the entries below it, and each path occurs once.
     """
     last = ""
     for entry in entries:
         if entry.path <= last:
-            raise ValueError(f"comes twice or too late: after {last!r}")
+            raise ValueError(f"is a duplicate or out of order: it comes after {last!r}")
         last = entry.path
         yield entry
 
 
 def check_entry(entry: Entry) -> None:
-    """Raise ValueError, which says why, unless a reader would accept an entry by itself."""
+    """Raise ValueError with the reason unless the entry is valid by itself."""
     check_path(entry.path)
     match entry:
         case File():
@@ -68,13 +66,13 @@ def check_entry(entry: Entry) -> None:
 
 
 def check_file_blobs(size: int, blobs: int, location: BlobLocation) -> None:
-    """Raise ValueError unless a file of this size can have so many blobs in such a place."""
+    """Raise ValueError unless a file of this size can have so many blobs at this location."""
     match location:
         case PackedBlob(_, offset):
             if blobs != 1 or not 0 < size <= CHUNK:
                 raise ValueError("`blobs` must be one digest of 1 byte to 8 MiB in a pack")
             if offset < TAR_BLOCK or offset % TAR_BLOCK:
-                raise ValueError("`at` is no place where a pack has data")
+                raise ValueError("`at` is not an offset at which a pack has data")
         case LooseBlobs():
             if blobs != -(-size // CHUNK):
                 raise ValueError(f"`blobs` has {blobs} digests, which does not fit {size} bytes")
@@ -83,22 +81,22 @@ def check_file_blobs(size: int, blobs: int, location: BlobLocation) -> None:
 
 
 def check_references(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> None:
-    """Raise ValueError, which says why, unless an entry fits those before it.
+    """Raise ValueError with the reason unless an entry is consistent with those before it.
 
     Args:
-        entry: By itself it is well formed.
-        entries: By path, at least those that come before it.
-        packs: Those that the tree may need.
+        entry: An entry that is valid by itself.
+        entries: At least the entries before it, by path.
+        packs: The packs that are listed, by number.
     """
     parent = entry.path.rpartition("/")[0]
     if parent and type(entries.get(parent)) is not Directory:
-        raise ValueError(f"is below {parent!r}, which is no directory of the tree")
+        raise ValueError(f"is below {parent!r}, which is not a directory of the tree")
     match entry:
         case File():
             _check_blob_location(entry.size, entry.location, packs)
         case HardLink(path, target):
             if target >= path or type(entries.get(target)) is not File:
-                raise ValueError(f"is a link to {target!r}, which is no file before it")
+                raise ValueError(f"is a link to {target!r}, which is not a file before it")
         case Directory() | Symlink():
             pass
         case _:
@@ -112,9 +110,9 @@ def _check_blob_location(size: int, location: BlobLocation, packs: Mapping[int, 
         case PackedBlob(number, offset):
             pack = packs.get(number)
             if pack is None:
-                raise ValueError(f"lies in pack {number}, which is not listed")
+                raise ValueError(f"is in pack {number}, which is not listed")
             if offset + size > pack.size - len(TAR_END):
-                raise ValueError(f"lies outside of pack {number}, which has {pack.size} bytes")
+                raise ValueError(f"is outside of pack {number}, which has {pack.size} bytes")
         case _:
             assert_never(location)
 
@@ -128,7 +126,7 @@ _PACK_LINE: Final = b'{"kind":"pack","number":%d,"sha256":"%b","size":%d}\n'
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """Write an entry."""
+    """Encode an entry as one line."""
     match entry:
         case File():
             return _encode_file(entry)
@@ -143,12 +141,12 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def encode_removed(path: str) -> bytes:
-    """Write that an entry of the generation before is no more."""
+    """Encode that an entry of the previous generation was removed."""
     return _REMOVED_LINE % _encode_name(path)
 
 
 def encode_pack(pack: Pack) -> bytes:
-    """Write what a pack's number means."""
+    """Encode a pack: its number, digest and size."""
     return _PACK_LINE % (pack.number, pack.digest.encode(), pack.size)
 
 
@@ -190,7 +188,7 @@ MIN_PACK_SIZE: Final = 2 * TAR_BLOCK + len(TAR_END)
 _LOOSE: Final = LooseBlobs()
 
 
-# A packed file with a name in ASCII, just as it is written; group by group its fields.
+# The line of a packed file with an ASCII name; each group is a field.
 _COMMON_FILE_LINE: Final = re.compile(
     rb'\{"kind":"file","path":"([ !#$&-\[\]-~]+)","size":([1-9][0-9]{0,7}),"mode":"([0-7]{4})",'
     rb'"mtime":"(0|[1-9][0-9]{0,17})\.([0-9]{9})","blobs":\["([0-9a-f]{64})"\],'
@@ -199,7 +197,7 @@ _COMMON_FILE_LINE: Final = re.compile(
 
 
 class RemovedEntry(Struct, frozen=True):
-    """An entry of the generation before is no more."""
+    """An entry of the previous generation was removed."""
 
     path: str
 
@@ -208,32 +206,30 @@ ManifestLine: TypeAlias = Entry | RemovedEntry | Pack
 
 
 def parse_manifest_line(line: bytes) -> ManifestLine:
-    """Return what a line below the header says; ValueError, which says why, if it is malformed."""
-    usual = _COMMON_FILE_LINE.fullmatch(line)
-    return (
-        _parse_json_line(strict_json.parse_object(line))
-        if usual is None
-        else _parse_common_file(usual)
-    )
+    """Parse a line below the header; ValueError with the reason if it is malformed."""
+    common = _COMMON_FILE_LINE.fullmatch(line)
+    if common is None:
+        return _parse_json_line(strict_json.parse_object(line))
+    return _parse_common_file(common)
 
 
-def _parse_common_file(found: re.Match[bytes]) -> File:
-    """Read the line of nearly every file, in half the time; the same as `_file` of its JSON."""
-    raw, size, mode, seconds, rest, digest, pack, at = found.groups()
+def _parse_common_file(match: re.Match[bytes]) -> File:
+    """Parse the line of nearly every file: as `_parse_file` does, but in half the time."""
+    raw, size, mode, seconds, rest, digest, pack, at = match.groups()
     path = raw.decode("ascii")
     strict_json.check_field("path", check_path, path)
-    place = PackedBlob(int(pack), int(at))
+    location = PackedBlob(int(pack), int(at))
     length = int(size)
-    check_file_blobs(length, 1, place)
+    check_file_blobs(length, 1, location)
     mtime = int(seconds + rest)
-    return File(path, int(mode, 8), mtime, length, (digest.decode("ascii"),), place)
+    return File(path, int(mode, 8), mtime, length, (digest.decode("ascii"),), location)
 
 
 def _parse_json_line(value: JsonObject) -> ManifestLine:
     kind = value.get("kind")
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parse is None:
-        raise ValueError(f"has no `kind` that format 1 knows: {str(kind)[:100]!r}")
+        raise ValueError(f"has a `kind` that format 1 does not know: {str(kind)[:100]!r}")
     return parse(value)
 
 
@@ -242,13 +238,13 @@ def _parse_file(value: JsonObject) -> File:
     strict_json.require_fields(value, _PACKED_FILE_FIELDS if packed else _LOOSE_FILE_FIELDS)
     size = strict_json.get_integer(value, "size")
     blobs = tuple(map(_check_digest, strict_json.get_list(value, "blobs")))
-    place: BlobLocation = _LOOSE
+    location: BlobLocation = _LOOSE
     if packed:
-        place = PackedBlob(
+        location = PackedBlob(
             strict_json.get_integer(value, "pack"), strict_json.get_integer(value, "at")
         )
-    check_file_blobs(size, len(blobs), place)
-    return File(_path_field(value), _mode_field(value), _mtime_field(value), size, blobs, place)
+    check_file_blobs(size, len(blobs), location)
+    return File(_path_field(value), _mode_field(value), _mtime_field(value), size, blobs, location)
 
 
 def _parse_directory(value: JsonObject) -> Directory:
@@ -280,7 +276,7 @@ def _parse_pack(value: JsonObject) -> Pack:
     number = strict_json.get_integer(value, "number")
     size = strict_json.get_integer(value, "size", MIN_PACK_SIZE)
     if size % TAR_BLOCK:
-        raise ValueError(f"`size` is no multiple of {TAR_BLOCK}")
+        raise ValueError(f"`size` is not a multiple of {TAR_BLOCK}")
     return Pack(number, head.parse_sha256_field(value), size)
 
 
@@ -296,7 +292,7 @@ def _mode_field(value: JsonObject) -> int:
 
 def _parse_mode(text: str) -> int:
     if _MODE.fullmatch(text) is None:
-        raise ValueError("is no mode in four octal digits")
+        raise ValueError("is not a mode in four octal digits")
     return int(text, 8)
 
 
@@ -306,7 +302,7 @@ def _mtime_field(value: JsonObject) -> int:
 
 def _check_digest(value: object) -> str:
     if not isinstance(value, str) or not is_digest(value):
-        raise ValueError("`blobs` has what is no SHA-256 in lower-case hexadecimal")
+        raise ValueError("`blobs` has a value that is not a SHA-256 in lower-case hexadecimal")
     return value
 
 

@@ -1,17 +1,15 @@
-"""Which objects are needed, and which may be deleted: two decisions with a grace time between them.
+"""Which objects are needed and which may be deleted, and the objects that record this as JSON.
 
-`mark` names what nothing needs; `sweep`, a grace time later and on a fresh listing, says what of it
-may go. Ages are told by the store's own times. A clock may be wrong by the skew, at most what S3
-itself lets pass, so everything is taken to be that much younger.
+Garbage collection decides twice, with a grace period in between: `find_garbage` returns the objects
+that nothing needs; `find_deletable`, later and on a new listing, returns those of them that may be
+deleted. Ages are calculated from the store's own timestamps. A clock may be wrong by the skew, at
+most the difference that S3 accepts, so every object is treated as younger by that much.
 
-The records that garbage collection leaves below `gc/`, as JSON and back.
-
-Notices of what garbage collection deletes, as JSON and back.
-
-A notice is written before anything is looked at for the last time, and stays for days. A writer
-reads notices after its manifest is stored and before it commits: either garbage collection sees
-that manifest, or the writer sees the notice. So an object that is written again while it is being
-deleted is never taken for one that is there.
+Records below `gc/` name the garbage and the committed generations. Delete intents below `sweep/`
+name the objects that are about to be deleted. An intent is written before the last scan and stays
+for days. A writer reads intents after it has stored its manifest and before it commits: either
+garbage collection sees that manifest, or the writer sees the intent. So a writer never relies on an
+object that it has stored again while it was being deleted.
 """
 
 from collections.abc import Iterable, Iterator, Set
@@ -29,13 +27,13 @@ from reconcile.mirror.snapshot.strict_json import JsonObject
 from reconcile.mirror.store.port import ListedObject
 
 MAX_CLOCK_SKEW: Final = 900.0
-"""Seconds: S3 refuses requests of clocks that differ by more from its own."""
+"""Seconds: S3 rejects requests if the client's clock differs by more from its own."""
 
 
 class GracePeriods(Struct, frozen=True):
-    """What the time is and how long something must have been unneeded before it goes, in seconds.
+    """The current time, and how long an object must have been unneeded before it is deleted.
 
-    `now` is counted since 1970; `skew` is how wrong it may be.
+    All in seconds: `now` since 1970, `skew` is by how much it may be wrong.
     """
 
     now: float
@@ -43,26 +41,26 @@ class GracePeriods(Struct, frozen=True):
     skew: float = MAX_CLOCK_SKEW
 
     def is_young(self, modified: float) -> bool:
-        """Tell whether something that the store says is of this time may be within the grace."""
+        """Whether an object that the store wrote at this time may be within the grace period."""
         return self.now - modified < self.grace + self.skew
 
 
 class GarbageMark(Struct, frozen=True):
-    """What nothing needed once; `written` is the store's own time of the record that says so."""
+    """Objects that a record names as garbage; `written` is the store's own time of the record."""
 
     written: float
     dead: tuple[ListedObject, ...]
 
 
 def manifest_keys(generation: Generation) -> frozenset[str]:
-    """Return the keys of the manifests that a generation stands upon."""
+    """Return the keys of the manifests of a generation's chain."""
     return frozenset(ref.key for ref in generation.chain)
 
 
 def iter_referenced_keys(manifest: SnapshotManifest) -> Iterator[str]:
-    """Yield the keys of all objects that a manifest names: its chain, its packs and its blobs.
+    """Yield the keys of all objects that a manifest names: its chain, packs and blobs.
 
-    A generation needs what all manifests of its chain need.
+    A generation needs the objects of all manifests of its chain.
     """
     yield from (ref.key for ref in manifest.header.chain)
     yield from (keys.pack_key(pack.digest) for pack in manifest.packs)
@@ -74,30 +72,32 @@ def iter_referenced_keys(manifest: SnapshotManifest) -> Iterator[str]:
 def find_roots(
     listing: Iterable[ListedObject], kept: Iterable[Generation], grace_periods: GracePeriods
 ) -> frozenset[str]:
-    """Return the keys of the manifests that count, with all that they need.
+    """Return the keys of the manifests that must be kept with everything they need.
 
     Args:
         listing: At least all manifests.
         kept: The current generation and all others to keep.
-        grace_periods: Manifests that may be young count, whoever wrote them: one may be about to commit.
+        grace_periods: Manifests that may be young are kept: their writers may be about to commit.
     """
     young = (
-        each.key
-        for each in listing
-        if each.key.startswith(keys.MANIFESTS) and grace_periods.is_young(each.modified)
+        listed.key
+        for listed in listing
+        if listed.key.startswith(keys.MANIFESTS) and grace_periods.is_young(listed.modified)
     )
     return frozenset(young).union(*map(manifest_keys, kept))
 
 
 def find_garbage(listing: Iterable[ListedObject], live: Set[str]) -> tuple[ListedObject, ...]:
-    """Return what nothing needs, of the objects that format 1 knows; others are never touched.
+    """Return the manifests, packs and blobs that nothing needs; other objects are never touched.
 
     Args:
         listing: All objects.
-        live: The keys of the manifests that count and of all that they need.
+        live: The keys of the manifests to keep and of everything they need.
     """
     return tuple(
-        each for each in listing if keys.is_collectable_key(each.key) and each.key not in live
+        listed
+        for listed in listing
+        if keys.is_collectable_key(listed.key) and listed.key not in live
     )
 
 
@@ -106,21 +106,23 @@ def find_deletable(
 ) -> tuple[str, ...]:
     """Return the keys that may be deleted now; none while the mark may be young.
 
+    An object that was written again after the mark is not deleted, whatever its age.
+
     Args:
-        mark: What was unneeded then.
-        listing: All objects, listed after that.
-        live: As for `find_garbage`, found anew.
-        grace_periods: What was written again since the mark is not deleted, whatever its age.
+        mark: The objects that were garbage at an earlier time.
+        listing: All objects, listed after that time.
+        live: As for `find_garbage`, computed from this listing.
+        grace_periods: How old the mark and an object must be.
     """
     if grace_periods.is_young(mark.written):
         return ()
-    dead = {each.key: each.modified for each in mark.dead}
+    dead = {listed.key: listed.modified for listed in mark.dead}
     return tuple(
-        each.key
-        for each in listing
-        if dead.get(each.key) == each.modified
-        and each.key not in live
-        and not grace_periods.is_young(each.modified)
+        listed.key
+        for listed in listing
+        if dead.get(listed.key) == listed.modified
+        and listed.key not in live
+        and not grace_periods.is_young(listed.modified)
     )
 
 
@@ -129,13 +131,13 @@ _DEAD_FIELDS: Final = frozenset({"key", "size", "modified"})
 
 
 class GcRecord(Struct, frozen=True):
-    """What one garbage collection found.
+    """The result of one garbage collection.
 
     Attributes:
-        time: When it looked, by its own clock, in nanoseconds since 1970.
-        history: The manifests of all committed generations that it knew and keeps; they are still
-            known when those between them and HEAD are gone.
-        dead: What nothing needed.
+        time: When it ran, by its own clock, in nanoseconds since 1970.
+        history: The manifests of all committed generations that it keeps; so they are known as
+            committed even after the generations between them and HEAD were deleted.
+        dead: The objects that nothing needed.
     """
 
     time: int
@@ -144,24 +146,25 @@ class GcRecord(Struct, frozen=True):
 
 
 def encode_gc_record(record: GcRecord) -> bytes:
-    """Write a record."""
+    """Encode a record."""
     value: dict[str, Any] = {
         "format": FORMAT,
         "time": encoding.format_timestamp(record.time),
         "history": [head.encode_ref(ref) for ref in record.history],
         "dead": [
-            {"key": each.key, "size": each.size, "modified": each.modified} for each in record.dead
+            {"key": listed.key, "size": listed.size, "modified": listed.modified}
+            for listed in record.dead
         ],
     }
     return orjson.dumps(value) + b"\n"
 
 
 def decode_gc_record(data: bytes) -> GcRecord:
-    """Read a record.
+    """Decode a record.
 
     Raises:
-        UnknownFormatError: Another version wrote it.
-        DamagedError: It is not what `encode_gc_record` writes.
+        UnknownFormatError: It has another version of the format.
+        DamagedError: It is malformed.
     """
     try:
         value = strict_json.parse_object(data)
@@ -183,37 +186,37 @@ def _parse_dead(value: Any) -> ListedObject:
     strict_json.require_fields(dead, _DEAD_FIELDS)
     key = strict_json.get_text(dead, "key")
     if not is_collectable_key(key):
-        raise ValueError(f"`key` {key[:100]!r} is none that may be deleted")
+        raise ValueError(f"`key` {key[:100]!r} is not a key that may be deleted")
     modified = dead["modified"]
     if type(modified) not in {int, float}:
-        raise ValueError("`modified` is no number")
+        raise ValueError("`modified` is not a number")
     return ListedObject(key, strict_json.get_integer(dead, "size"), float(modified))
 
 
 DELETE_INTENTS: Final = "sweep/"
-"""Where notices lie."""
+"""The prefix of delete intents."""
 
 DELETE_TIMEOUT: Final = 600.0
-"""Seconds after a notice within which all its deletes have ended, those on their way included."""
+"""Seconds after an intent within which all its deletes have ended, including those in flight."""
 
 INTENT_RETENTION: Final = 7 * 86_400.0
-"""Seconds that a notice stays at least."""
+"""Seconds for which an intent is kept at least."""
 
 MAX_UNCOMMITTED_AGE: Final = INTENT_RETENTION / 2
-"""Seconds after which a writer does not trust any more what it stored but did not commit."""
+"""Seconds after which a writer no longer relies on objects that it stored but did not commit."""
 
 _INTENT_FIELDS: Final = frozenset({"format", "time", "keys"})
 
 
 class DeleteIntent(Struct, frozen=True):
-    """What is being deleted; `time` is that of the garbage collection, in nanoseconds."""
+    """Objects that are about to be deleted; `time` is nanoseconds since 1970, by gc's own clock."""
 
     time: int
     keys: tuple[str, ...]
 
 
 def encode_delete_intent(intent: DeleteIntent) -> bytes:
-    """Write a notice."""
+    """Encode an intent."""
     value = {
         "format": keys.FORMAT,
         "time": encoding.format_timestamp(intent.time),
@@ -223,11 +226,11 @@ def encode_delete_intent(intent: DeleteIntent) -> bytes:
 
 
 def decode_delete_intent(data: bytes) -> DeleteIntent:
-    """Read a notice.
+    """Decode an intent.
 
     Raises:
-        UnknownFormatError: Another version wrote it.
-        DamagedError: It is not what `encode_delete_intent` writes.
+        UnknownFormatError: It has another version of the format.
+        DamagedError: It is malformed.
     """
     try:
         value = strict_json.parse_object(data)
@@ -238,27 +241,29 @@ def decode_delete_intent(data: bytes) -> DeleteIntent:
     except UnknownFormatError:
         raise
     except (ValueError, DamagedError) as error:
-        raise DamagedError(f"a notice of garbage collection is damaged: {error}") from None
+        raise DamagedError(f"a delete intent of garbage collection is damaged: {error}") from None
 
 
 def may_delete_uploads(modified: float, since: float) -> bool:
-    """Tell whether deletes of a notice may hit what a writer has stored since then.
+    """Whether the deletes of an intent may hit objects that a writer has stored since a time.
 
     Args:
-        modified: The store's own time of the notice, in seconds since 1970.
-        since: From when on the writer stored what it has not committed, by its own clock.
+        modified: The store's own time of the intent, in seconds since 1970.
+        since: When the writer began to store what it has not committed, by its own clock.
     """
     return since < modified + DELETE_TIMEOUT + MAX_CLOCK_SKEW
 
 
 def iter_new_keys(before: SnapshotTree, after: SnapshotTree) -> Iterable[str]:
-    """Yield the keys of packs and blobs that one tree needs and the one before it does not."""
-    old = {pack.digest for pack in before.packs.values()}
+    """Yield the keys of the packs and blobs that `after` needs and `before` does not."""
+    old_packs = {pack.digest for pack in before.packs.values()}
     for pack in after.packs.values():
-        if pack.digest not in old:
+        if pack.digest not in old_packs:
             yield keys.pack_key(pack.digest)
-    known = set(_iter_loose_blobs(before))
-    yield from (keys.blob_key(digest) for digest in _iter_loose_blobs(after) if digest not in known)
+    old_blobs = set(_iter_loose_blobs(before))
+    for digest in _iter_loose_blobs(after):
+        if digest not in old_blobs:
+            yield keys.blob_key(digest)
 
 
 def _iter_loose_blobs(tree: SnapshotTree) -> Iterable[str]:
@@ -269,5 +274,5 @@ def _iter_loose_blobs(tree: SnapshotTree) -> Iterable[str]:
 
 def _parse_key(value: Any) -> str:
     if not isinstance(value, str) or not keys.is_collectable_key(value):
-        raise ValueError(f"`keys` has {str(value)[:100]!r}, which is none that may be deleted")
+        raise ValueError(f"`keys` has {str(value)[:100]!r}, which may not be deleted")
     return value

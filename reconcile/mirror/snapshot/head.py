@@ -1,8 +1,6 @@
-"""What HEAD and the headers of manifests have in common, as JSON and back.
+"""HEAD and the headers of manifests as JSON and back.
 
-The first line of a manifest: which generation it is, and what it stands upon.
-
-The object HEAD as JSON and back.
+A header is the first line of a manifest: its generation, and the chain of manifests it builds on.
 """
 
 from collections.abc import Sequence
@@ -33,25 +31,25 @@ _FORMAT_FAMILY: Final = FORMAT.rpartition("/")[0]
 
 
 def check_format(value: JsonObject) -> None:
-    """Refuse what another version wrote.
+    """Reject an object of another format version.
 
     Raises:
-        UnknownFormatError: It says a format of ours that is not this one.
-        DamagedError: It says no format of ours.
+        UnknownFormatError: It has another version of the mirror's format.
+        DamagedError: It does not have the mirror's format.
     """
-    found = value.get("format")
-    if found == FORMAT:
+    name = value.get("format")
+    if name == FORMAT:
         return
-    if isinstance(found, str) and found.startswith(f"{_FORMAT_FAMILY}/"):
+    if isinstance(name, str) and name.startswith(f"{_FORMAT_FAMILY}/"):
         raise UnknownFormatError(
-            f"it was written in format {found[:100]!r} and this version reads {FORMAT!r} alone: "
+            f"it was written in format {name[:100]!r}, but this version reads only {FORMAT!r}: "
             "use the version of reconcile-mirror that wrote it, or a newer one"
         )
     raise DamagedError(f"it does not say that its format is {FORMAT!r}")
 
 
 def encode_ref(ref: ManifestRef) -> dict[str, Any]:
-    """Write the reference to a manifest."""
+    """Encode the reference to a manifest."""
     return {
         "generation": ref.generation,
         "key": ref.key,
@@ -61,18 +59,18 @@ def encode_ref(ref: ManifestRef) -> dict[str, Any]:
 
 
 def parse_ref(value: Any) -> ManifestRef:
-    """Read the reference to a manifest; ValueError for a bad one."""
+    """Parse the reference to a manifest; ValueError if it is malformed."""
     ref = strict_json.check_object(value, "manifest")
     strict_json.require_fields(ref, _REF_FIELDS)
     generation = strict_json.get_integer(ref, "generation", 1)
     digest = parse_sha256_field(ref)
     if strict_json.get_text(ref, "key") != manifest_key(generation, digest):
-        raise ValueError("`key` is not that of this generation and digest")
+        raise ValueError("`key` does not match the generation and digest")
     return ManifestRef(generation, ref["key"], digest, strict_json.get_integer(ref, "size", 1))
 
 
 def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
-    """Read references whose generations grow; ValueError for others."""
+    """Parse references in increasing order of generations; ValueError if malformed or unordered."""
     chain = tuple(parse_ref(value) for value in values)
     if any(a.generation >= b.generation for a, b in pairwise(chain)):
         raise ValueError("`chain` is not in the order of generations")
@@ -80,20 +78,20 @@ def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:
 
 
 def parse_sha256_field(value: JsonObject) -> str:
-    """Read the field `sha256`; ValueError for a bad one."""
+    """Parse the field `sha256`; ValueError if it is malformed."""
     digest = strict_json.get_text(value, "sha256")
     if not is_digest(digest):
-        raise ValueError("`sha256` is no SHA-256 in lower-case hexadecimal")
+        raise ValueError("`sha256` is not a SHA-256 in lower-case hexadecimal")
     return digest
 
 
 def encode_writer(writer: Writer) -> dict[str, Any]:
-    """Write who may commit."""
+    """Encode the writer: the pod that may commit."""
     return {"uid": writer.uid, "epoch": writer.epoch, "name": writer.name}
 
 
 def parse_writer(value: Any) -> Writer:
-    """Read who may commit; ValueError for a bad one."""
+    """Parse the writer: the pod that may commit; ValueError if it is malformed."""
     writer = strict_json.check_object(value, "writer")
     strict_json.require_fields(writer, _WRITER_FIELDS)
     return Writer(
@@ -104,7 +102,7 @@ def parse_writer(value: Any) -> Writer:
 
 
 def encode_completeness(completeness: Completeness) -> dict[str, int] | None:
-    """Write what a generation lacks: null if nothing."""
+    """Encode what a generation lacks: null if it is complete."""
     match completeness:
         case Complete():
             return None
@@ -113,7 +111,7 @@ def encode_completeness(completeness: Completeness) -> dict[str, int] | None:
 
 
 def parse_completeness(value: Any) -> Completeness:
-    """Read what a generation lacks; ValueError for a bad value."""
+    """Parse what a generation lacks; ValueError if it is malformed."""
     if value is None:
         return Complete()
     missing = strict_json.check_object(value, "partial")
@@ -130,15 +128,15 @@ _HEADER_FIELDS: Final = frozenset(
 
 
 class ManifestHeader(Struct, frozen=True):
-    """What a manifest says of itself.
+    """The metadata of a manifest.
 
     Attributes:
-        generation: Its number, from 1 on.
-        time: When it was made, in nanoseconds since 1970.
-        writer: Who made it.
-        parent: The last manifest of the generation before; None if that is the empty workspace.
+        generation: Its number, from 1.
+        time: When it was committed, in nanoseconds since 1970.
+        writer: The pod that wrote it.
+        parent: The last manifest of the previous generation; None if that is the empty workspace.
         chain: The manifests before it in its chain, the base first; empty if it is a base.
-        completeness: Whether it is the tree as it was seen.
+        completeness: Whether all files of the workspace could be stored.
     """
 
     generation: int
@@ -150,12 +148,12 @@ class ManifestHeader(Struct, frozen=True):
 
     @property
     def is_base(self) -> bool:
-        """Whether it holds a whole tree; else it holds what has changed since its parent."""
+        """Whether it holds a whole tree; otherwise it holds the changes since its parent."""
         return not self.chain
 
 
 def encode_header(header: ManifestHeader) -> bytes:
-    """Write a header; ValueError if its time is none of four-digit years."""
+    """Encode a header; ValueError if the year of its time does not have four digits."""
     parent = header.parent
     value: dict[str, Any] = {
         "format": FORMAT,
@@ -171,11 +169,11 @@ def encode_header(header: ManifestHeader) -> bytes:
 
 
 def parse_header(value: JsonObject) -> ManifestHeader:
-    """Read a header.
+    """Parse a header.
 
     Raises:
-        UnknownFormatError: Another version wrote it.
-        DamagedError: It says no format of ours.
+        UnknownFormatError: It has another version of the format.
+        DamagedError: It does not have the mirror's format.
         ValueError: It is malformed.
     """
     check_format(value)
@@ -191,27 +189,27 @@ def parse_header(value: JsonObject) -> ManifestHeader:
     )
     check_header(header)
     if value["kind"] != ("base" if header.is_base else "delta"):
-        raise ValueError("`kind` does not fit its `chain`: a base has none, a delta has one")
+        raise ValueError("`kind` does not match `chain`: a base has none, a delta has one")
     return header
 
 
 def check_header(header: ManifestHeader) -> None:
-    """Raise ValueError unless generations grow along what a manifest stands upon."""
+    """Raise ValueError unless the parent is an earlier generation and ends the chain."""
     parent = header.parent
     if parent is not None and parent.generation >= header.generation:
-        raise ValueError("`parent` is no earlier generation")
+        raise ValueError("`parent` is not an earlier generation")
     if header.chain and header.chain[-1] != parent:
         raise ValueError("`chain` does not end with its `parent`")
 
 
 MAX_HEAD: Final = 1 << 20
-"""A HEAD with more bytes is none of ours."""
+"""Maximum size of HEAD in bytes."""
 
 _HEAD_FIELDS: Final = frozenset({"format", "generation", "time", "partial", "chain", "writer"})
 
 
 def encode_head(head: Head) -> bytes:
-    """Write HEAD; equal values give equal bytes."""
+    """Encode HEAD; equal values give equal bytes."""
     generation = head.generation
     value: dict[str, Any] = {
         "format": FORMAT,
@@ -225,11 +223,11 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(data: bytes) -> Head:
-    """Read HEAD.
+    """Decode HEAD.
 
     Raises:
-        UnknownFormatError: Another version wrote it.
-        DamagedError: It is not what `encode_head` writes.
+        UnknownFormatError: It has another version of the format.
+        DamagedError: It is malformed.
     """
     if len(data) > MAX_HEAD:
         raise DamagedError(f"HEAD is damaged: it has {len(data)} bytes")

@@ -1,8 +1,7 @@
-"""Small blobs into packs: plain ustar files whose members are named by the digest of their bytes.
+"""Packs: plain ustar files of small blobs; each member is named by the digest of its bytes.
 
-Equal blobs in equal order give equal bytes: members have no owner, time or mode of their own.
-
-Packs read back: nothing is taken from one that is not exactly what a PackWriter writes.
+Equal blobs in equal order give equal bytes: all members have the same owner, time and mode. Reading
+is strict: a pack must be exactly as a PackWriter writes it.
 """
 
 import hashlib
@@ -17,15 +16,15 @@ from reconcile.mirror.snapshot.keys import CHUNK, is_digest, pack_key
 
 TAR_BLOCK: Final = 512
 TAR_END: Final = bytes(2 * TAR_BLOCK)
-"""What closes a tar file: two empty blocks."""
+"""The end of a tar file: two empty blocks."""
 
 _ZERO_BLOCK: Final = bytes(TAR_BLOCK)
 
 TARGET_PACK_SIZE: Final = 8 << 20
-"""A pack is closed once it has so many bytes; it has less than one blob more."""
+"""A pack is finished when it has this many bytes; it exceeds them by less than one blob."""
 
 SIZE_FIELD: Final = slice(124, 136)
-"""Where a header has the size."""
+"""The position of the size in a member's header."""
 
 _MODE_AND_OWNER: Final = (b"0000644\0", b"0000000\0", b"0000000\0")
 _MTIME: Final = b"00000000000\0"
@@ -34,24 +33,24 @@ _TYPE_AND_MAGIC: Final = (
 )
 _HEADER_TAIL: Final = _TYPE_AND_MAGIC + bytes(TAR_BLOCK - 156 - len(_TYPE_AND_MAGIC))
 _NAME_REST: Final = bytes(100 - 64) + b"".join(_MODE_AND_OWNER)
-# The header's sum counts its own field as eight blanks.
+# The checksum counts its own field as eight blanks.
 _BASE_CHECKSUM: Final = sum(_NAME_REST) + sum(_MTIME) + sum(_HEADER_TAIL) + 8 * ord(" ")
 
 
 class FinishedPack(Struct, frozen=True):
-    """A pack to be stored: all its bytes; `offsets` says where each blob's data begins."""
+    """A pack to be stored; `body` has all its bytes, `offsets` where each blob's data begins."""
 
     number: int
     body: bytearray
     offsets: dict[str, int]
 
     def build_pack(self) -> Pack:
-        """Return what manifests say of it; this hashes its bytes, so call it once."""
+        """Return its description for manifests; this hashes its bytes, so call it once."""
         return Pack(self.number, hashlib.sha256(self.body).hexdigest(), len(self.body))
 
 
 def member_header(digest: str, size: int) -> bytes:
-    """Return the one header that a member with this name and size has."""
+    """Return the header of a member with this name and size."""
     name = digest.encode()
     length = size_field(size)
     checksum = _BASE_CHECKSUM + sum(name) + sum(length)
@@ -59,7 +58,7 @@ def member_header(digest: str, size: int) -> bytes:
 
 
 def size_field(size: int) -> bytes:
-    """Return what stands at `SIZE_FIELD` in the header of a member."""
+    """Return the bytes at `SIZE_FIELD` in the header of a member of this size."""
     return b"%011o\0" % size
 
 
@@ -69,29 +68,29 @@ def member_padding(size: int) -> bytes:
 
 
 class PackWriter:
-    """Takes blobs one by one and gives packs as they become full; keeps at most one in memory.
+    """Collects blobs one by one and returns packs when they are full; holds at most one in memory.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     def __init__(self, first_number: int, target_size: int = TARGET_PACK_SIZE) -> None:
-        """Begin; packs are numbered from `first_number` on and closed at `target_size` bytes."""
+        """Number packs from `first_number` on and finish them at `target_size` bytes."""
         self._number = first_number
         self._target = target_size
         self._start_pack()
 
     def add(self, digest: str, data: bytes) -> list[FinishedPack]:
-        """Put one blob into the open pack, once; return that pack if it is full now.
+        """Add a blob to the open pack unless it has it already; return the pack if it is full now.
 
         Args:
-            digest: The SHA-256 of `data`, which is trusted: what reads packs checks it.
+            digest: The SHA-256 of `data`; not checked here, but whenever a pack is read.
             data: At least one byte and at most 8 MiB.
 
         Raises:
             ValueError: The blob is empty or too large for a pack.
         """
         if not 0 < len(data) <= CHUNK:
-            raise ValueError(f"a blob of {len(data)} bytes does not belong into a pack")
+            raise ValueError(f"a blob of {len(data)} bytes cannot be stored in a pack")
         if digest not in self._offsets:
             body = self._body
             body += member_header(digest, len(data))
@@ -101,7 +100,7 @@ class PackWriter:
         return self.finish() if len(self._body) >= self._target else []
 
     def finish(self) -> list[FinishedPack]:
-        """Close the open pack and return it, if there is anything in it."""
+        """Finish the open pack and return it, unless it is empty."""
         if not self._offsets:
             return []
         self._body += TAR_END
@@ -124,7 +123,7 @@ class PackMember(Struct, frozen=True):
 
 
 def verify_pack(pack: Pack, data: bytes) -> None:
-    """Raise DamagedError, which names the object, unless these are the bytes of the pack."""
+    """Raise DamagedError, which names the object, unless `data` matches the pack's digest."""
     digest = hashlib.sha256(data).hexdigest()
     if len(data) != pack.size or digest != pack.digest:
         raise DamagedError(
@@ -134,10 +133,10 @@ def verify_pack(pack: Pack, data: bytes) -> None:
 
 
 def iter_members(data: bytes) -> Iterator[PackMember]:
-    """Yield what a pack holds, each checked by its own digest.
+    """Yield the members of a pack, each checked by its digest.
 
     Raises:
-        DamagedError: At the first byte that no PackWriter would have put there; says where.
+        DamagedError: A byte is not as a PackWriter writes it; names the offset.
     """
     at, end = 0, len(data) - len(TAR_END)
     while at < end:
@@ -146,52 +145,50 @@ def iter_members(data: bytes) -> Iterator[PackMember]:
         yield member
         at = member.offset + member.size + -member.size % TAR_BLOCK
     if at != end or data[end:] != TAR_END:
-        raise DamagedError(f"the pack does not end as a pack does at byte {at}")
+        raise DamagedError(f"the pack does not end with two empty blocks at byte {at}")
 
 
 def read_member(data: bytes | memoryview, member: PackMember) -> memoryview:
-    """Return what stands at a member's place under its name and size, without a copy.
+    """Return a member's bytes without a copy, after a check of the name and size in its header.
 
-    Whether these are its bytes tells their digest, or that of the whole pack.
+    The caller checks the digest of the bytes, or that of the whole pack.
 
     Raises:
-        DamagedError: Something else stands there; says where.
+        DamagedError: There is not such a member at its offset; names the offset.
     """
     offset, size = member.offset, member.size
     view = memoryview(data)
     header = bytes(view[max(offset - TAR_BLOCK, 0) : offset])
-    found = view[offset : offset + size]
-    # Making the whole header to compare would take as long as hashing a small member.
+    content = view[offset : offset + size]
+    # Building the whole header for a comparison would take as long as hashing a small member.
     if (
         not header.startswith(member.digest.encode() + b"\0")
         or header[SIZE_FIELD] != size_field(size)
-        or len(found) != size
+        or len(content) != size
     ):
         raise DamagedError(f"the pack has no blob {member.digest} of {size} bytes at byte {offset}")
-    return found
+    return content
 
 
 def extract_member(data: bytes, member: PackMember) -> bytes:
-    """Return a member's bytes, checked by their own digest.
+    """Return a copy of a member's bytes, checked by their digest.
 
     Args:
-        data: A pack's bytes, or a part of them in which `member.offset` is counted.
-        member: Which one; the header that stands before its data must name it.
+        data: A pack's bytes, or a part of them to which `member.offset` is relative.
+        member: The member; the header before its data must name it.
 
     Raises:
-        DamagedError: Something else is there; says where.
+        DamagedError: There is not such a member at its offset; names the offset.
     """
-    found = read_member(data, member)
+    content = read_member(data, member)
     start, end = member.offset, member.offset + member.size
     before = data[start - TAR_BLOCK : start]
     after = data[end : end + -member.size % TAR_BLOCK]
     if before != member_header(member.digest, member.size):
-        raise DamagedError(f"the header of blob {member.digest} at byte {start} is not its own")
-    if after != member_padding(member.size) or hashlib.sha256(found).hexdigest() != member.digest:
-        raise DamagedError(
-            f"the bytes of blob {member.digest} at byte {member.offset} are not its own"
-        )
-    return bytes(found)
+        raise DamagedError(f"the header of blob {member.digest} at byte {start} is damaged")
+    if after != member_padding(member.size) or hashlib.sha256(content).hexdigest() != member.digest:
+        raise DamagedError(f"the bytes of blob {member.digest} at byte {start} are damaged")
+    return bytes(content)
 
 
 def _parse_member(data: bytes, at: int) -> PackMember:

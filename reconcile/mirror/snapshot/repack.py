@@ -1,7 +1,7 @@
-"""When packs are too many or hold too little: what to pack anew, and the tree that follows.
+"""Which blobs to repack when packs are too many or too sparse, and the tree after that.
 
-Each commit adds a pack, however small, and each pack is a request of every restore. What is packed
-anew keeps its digest, so nothing but places changes; the old packs stay for garbage collection.
+Each commit adds a pack, however small, and each pack costs every restore a request. A blob keeps
+its digest, so a repack changes only locations; garbage collection deletes the old packs.
 """
 
 import sys
@@ -16,16 +16,16 @@ from reconcile.mirror.snapshot.pack import TAR_BLOCK
 
 
 class RepackPolicy(Struct, frozen=True):
-    """When packing anew is worth its requests, and how much of it is done at once.
+    """When a repack is worth its requests, and how much one repack does.
 
     Attributes:
-        small_pack_size: Bytes below which a pack costs more by its request than by its bytes.
-        max_small_packs: How many of those may lie about: they are packed anew when there are more, and
-            each time for fewer would be to send the same bytes again and again.
-        min_live_ratio: The part of a pack that must be needed; one with less is sparse.
-        min_freed_bytes: Bytes that sparse packs must waste before they are packed anew.
-        max_read_bytes: Bytes of packs that are read at a time, the smallest first.
-        max_packs: How many packs are read at a time.
+        small_pack_size: Bytes below which a pack's request costs more than its bytes.
+        max_small_packs: Small packs are repacked when there are more than this. A lower number
+            would send the same bytes again and again.
+        min_live_ratio: A pack is sparse if less than this part of it is needed.
+        min_freed_bytes: Bytes that sparse packs must waste together before they are repacked.
+        max_read_bytes: Bytes of packs that one repack reads, smallest packs first.
+        max_packs: How many packs one repack reads.
     """
 
     small_pack_size: int = 1 << 20
@@ -38,11 +38,11 @@ class RepackPolicy(Struct, frozen=True):
 
 DEFAULT_REPACK_POLICY: Final = RepackPolicy()
 NEVER_REPACK: Final = RepackPolicy(max_small_packs=sys.maxsize, min_freed_bytes=sys.maxsize)
-"""Nothing is packed anew."""
+"""A policy under which nothing is repacked."""
 
 
 class BlobMove(Struct, frozen=True):
-    """One blob that is to be packed anew: where it lies now, and its size in bytes."""
+    """One blob to repack: its current location, and its size in bytes."""
 
     digest: str
     pack: Pack
@@ -51,42 +51,42 @@ class BlobMove(Struct, frozen=True):
 
 
 def count_live_bytes(tree: SnapshotTree) -> dict[int, int]:
-    """Return how many bytes of each pack are members that the tree needs, by pack number."""
+    """Return how many bytes of each pack the tree needs, by pack number."""
     live = dict.fromkeys(tree.packs, 0)
-    for place, file in _iter_live_members(tree):
-        live[place.pack] += TAR_BLOCK + file.size + -file.size % TAR_BLOCK
+    for location, file in _iter_live_members(tree):
+        live[location.pack] += TAR_BLOCK + file.size + -file.size % TAR_BLOCK
     return live
 
 
 def plan_blob_moves(
     tree: SnapshotTree, policy: RepackPolicy = DEFAULT_REPACK_POLICY
 ) -> tuple[BlobMove, ...]:
-    """Return what is to be packed anew, in the order of packs; nothing if it is not worth it.
+    """Return the blobs to repack, in the order of packs; none if a repack is not worth it.
 
-    Packs in which nothing is needed cost nothing: the next base lets go of them.
+    Packs that are not needed at all are ignored: the next base no longer lists them.
     """
     live = count_live_bytes(tree)
     needed = [pack for number, pack in tree.packs.items() if live[number]]
-    many, sparse = _small_packs(needed, policy), _sparse_packs(needed, live, policy)
-    chosen = {pack.number: pack for pack in _within_limits({*many, *sparse}, policy)}
+    small, sparse = _small_packs(needed, policy), _sparse_packs(needed, live, policy)
+    chosen = {pack.number: pack for pack in _within_limits({*small, *sparse}, policy)}
     if not chosen:
         return ()
-    found = (
-        BlobMove(file.blobs[0], chosen[place.pack], place.offset, file.size)
-        for place, file in _iter_live_members(tree)
-        if place.pack in chosen
+    moves = (
+        BlobMove(file.blobs[0], chosen[location.pack], location.offset, file.size)
+        for location, file in _iter_live_members(tree)
+        if location.pack in chosen
     )
-    return tuple(sorted(found, key=lambda move: (move.pack.number, move.offset)))
+    return tuple(sorted(moves, key=lambda move: (move.pack.number, move.offset)))
 
 
 def apply_blob_moves(
     tree: SnapshotTree, locations: Mapping[str, PackedBlob], packs: Iterable[Pack]
 ) -> SnapshotTree:
-    """Return the tree with blobs in their new places and the packs that these are in.
+    """Return the tree with the new locations of blobs, and the new packs.
 
     Args:
-        tree: The tree that `moves` was asked about.
-        locations: The new place of each moved blob, by digest.
+        tree: The tree that `plan_blob_moves` planned.
+        locations: The new location of each moved blob, by digest.
         packs: The new packs.
     """
     entries = {path: _move_entry(entry, locations) for path, entry in tree.entries.items()}
@@ -120,17 +120,17 @@ def _within_limits(packs: Iterable[Pack], policy: RepackPolicy) -> list[Pack]:
 def _move_entry(entry: Entry, locations: Mapping[str, PackedBlob]) -> Entry:
     if not isinstance(entry, File) or not isinstance(entry.location, PackedBlob):
         return entry
-    place = locations.get(entry.blobs[0])
-    return entry if place is None else replace(entry, location=place)
+    location = locations.get(entry.blobs[0])
+    return entry if location is None else replace(entry, location=location)
 
 
 def _iter_live_members(tree: SnapshotTree) -> Iterator[tuple[PackedBlob, File]]:
-    """Yield what the tree needs of its packs, each member once."""
-    known: set[int] = set()
+    """Yield the members that the tree needs of its packs, each once."""
+    seen: set[int] = set()
     for entry in tree.entries.values():
         if isinstance(entry, File) and isinstance(entry.location, PackedBlob):
-            # One number needs less memory than a pair, and there may be 100,000 of them.
+            # An integer needs less memory than a tuple, and there may be 100,000 of them.
             member = entry.location.pack << 64 | entry.location.offset
-            if member not in known:
-                known.add(member)
+            if member not in seen:
+                seen.add(member)
                 yield entry.location, entry

@@ -1,9 +1,9 @@
-"""Which generations are kept: the last ones, and one for each of the last hours and days.
+"""Which generations are committed, and which of them to keep.
 
-Which manifests are committed generations, and which were left behind by commits that failed.
-
-Committed is what HEAD names, and the parent of what is committed. Where garbage collection has
-taken a parent away, its own record says which generations before that are committed.
+A generation is committed if HEAD names it or if it is the parent of a committed one; other
+manifests are left from commits that failed. Where garbage collection has deleted a parent, its
+record names the committed generations before it. The retention policy keeps the last generations,
+and one for each of the last hours and days.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,26 +23,26 @@ def find_committed(
     """Return the manifests of committed generations that still exist, by key, newest first.
 
     Args:
-        head: What HEAD names.
-        headers: Of all manifests that exist, by key.
-        recorded: What the records of earlier garbage collections call committed.
+        head: The generation that HEAD names.
+        headers: The headers of all existing manifests, by key.
+        recorded: The manifests that records of earlier garbage collections name as committed.
     """
-    found: dict[str, ManifestRef] = {}
-    waiting = [*head.chain, *recorded]
-    while waiting:
-        ref = waiting.pop()
+    committed: dict[str, ManifestRef] = {}
+    pending = [*head.chain, *recorded]
+    while pending:
+        ref = pending.pop()
         header = headers.get(ref.key)
-        if ref.key in found or header is None:
+        if ref.key in committed or header is None:
             continue
-        found[ref.key] = ref
-        waiting.extend(header.chain)
+        committed[ref.key] = ref
+        pending.extend(header.chain)
         if header.parent is not None:
-            waiting.append(header.parent)
-    return dict(sorted(found.items(), reverse=True))
+            pending.append(header.parent)
+    return dict(sorted(committed.items(), reverse=True))
 
 
 def build_generation(ref: ManifestRef, header: ManifestHeader) -> Generation:
-    """Return the generation whose last manifest this is."""
+    """Return the generation whose last manifest is `ref`."""
     return Generation(header.generation, header.time, (*header.chain, ref), header.completeness)
 
 
@@ -51,10 +51,10 @@ DAY: Final = 24 * HOUR
 
 
 class RetentionPolicy(Struct, frozen=True):
-    """How many to keep: of the last generations, and one each of the last hours and days (UTC).
+    """How many generations to keep: the last ones, and one for each of the last hours and days.
 
-    Hours and days without a generation are not counted, so that a session that rested for a month
-    keeps as much as one that did not.
+    Hours and days are those of UTC. Those without a generation do not count, so a session that was
+    idle for a month keeps as many generations as one that was not.
     """
 
     last: int
@@ -67,25 +67,25 @@ def select_generations_to_keep(
 ) -> frozenset[int]:
     """Return the numbers of the generations to keep.
 
-    The current one is always among them, and the last whole one. Of an hour or a day the last whole
-    generation is kept, or the last if none is whole. What is last is told by numbers, since the
-    clocks of pods differ.
+    They always include the current generation and the last complete one. For an hour or a day, the
+    last complete generation is kept, or the last one if none is complete. The order is that of
+    numbers, because the clocks of pods differ.
     """
-    newest = sorted(generations, key=lambda each: each.number, reverse=True)
-    numbers = {each.number for each in newest[: max(policy.last, 1)]}
-    numbers.update(each.number for each in islice(filter(_is_complete, newest), 1))
-    numbers.update(_one_per_period(newest, HOUR, policy.hourly))
-    numbers.update(_one_per_period(newest, DAY, policy.daily))
-    return frozenset(numbers)
+    newest_first = sorted(generations, key=lambda generation: generation.number, reverse=True)
+    kept = {generation.number for generation in newest_first[: max(policy.last, 1)]}
+    kept.update(generation.number for generation in islice(filter(_is_complete, newest_first), 1))
+    kept.update(_one_per_period(newest_first, HOUR, policy.hourly))
+    kept.update(_one_per_period(newest_first, DAY, policy.daily))
+    return frozenset(kept)
 
 
-def _one_per_period(newest: Iterable[Generation], period: int, count: int) -> Iterable[int]:
+def _one_per_period(newest_first: Iterable[Generation], period: int, count: int) -> Iterable[int]:
     chosen: dict[int, Generation] = {}
-    for each in newest:
-        best = chosen.setdefault(each.time // period, each)
-        if _is_complete(each) and not _is_complete(best):
-            chosen[each.time // period] = each
-    return (each.number for each in islice(chosen.values(), max(count, 0)))
+    for generation in newest_first:
+        best = chosen.setdefault(generation.time // period, generation)
+        if _is_complete(generation) and not _is_complete(best):
+            chosen[generation.time // period] = generation
+    return (generation.number for generation in islice(chosen.values(), max(count, 0)))
 
 
 def _is_complete(generation: Generation) -> bool:

@@ -1,4 +1,4 @@
-"""The strict reading of JSON objects: exactly the fields that are known, each of its type."""
+"""Strict parsing of JSON objects: exactly the known fields, each with its type."""
 
 from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeAlias, TypeVar
@@ -9,72 +9,72 @@ JsonObject: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 MAX_INTEGER = 2**53 - 1
-"""What every reader of JSON keeps exactly, jq included."""
+"""The largest integer that every JSON parser reads exactly, jq included."""
 
 
 def parse_object(line: bytes) -> JsonObject:
-    """Return the JSON object that this text is; ValueError for anything else."""
+    """Parse a JSON object; ValueError for anything else."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise ValueError("is no JSON") from None
+        raise ValueError("is not JSON") from None
     if type(value) is not dict:
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     return value
 
 
 def require_fields(value: JsonObject, names: Set[str]) -> None:
-    """Raise ValueError unless the object has just these fields."""
+    """Raise ValueError unless the object has exactly these fields."""
     if value.keys() == names:
         return
-    lacking, unknown = sorted(names - value.keys()), sorted(value.keys() - names)
-    if lacking:
-        raise ValueError(f"lacks `{lacking[0]}`")
+    missing, unknown = sorted(names - value.keys()), sorted(value.keys() - names)
+    if missing:
+        raise ValueError(f"lacks `{missing[0]}`")
     raise ValueError(f"has an unknown field `{unknown[0][:100]}`")
 
 
 def get_text(value: JsonObject, name: str) -> str:
-    """Return a text field; ValueError if it is none."""
-    found = value[name]
-    if type(found) is not str:
-        raise ValueError(f"`{name}` is no text")
-    return found
+    """Return a string field; ValueError if it is not a string."""
+    text = value[name]
+    if type(text) is not str:
+        raise ValueError(f"`{name}` is not a string")
+    return text
 
 
 def get_integer(value: JsonObject, name: str, minimum: int = 0) -> int:
-    """Return an integer field from `minimum` up to 2^53 - 1; ValueError if it is none."""
-    found = value[name]
-    if type(found) is not int or not minimum <= found <= MAX_INTEGER:
-        raise ValueError(f"`{name}` is no integer from {minimum} to {MAX_INTEGER}")
-    return found
+    """Return an integer field; ValueError unless it is from `minimum` to 2^53 - 1."""
+    number = value[name]
+    if type(number) is not int or not minimum <= number <= MAX_INTEGER:
+        raise ValueError(f"`{name}` is not an integer from {minimum} to {MAX_INTEGER}")
+    return number
 
 
 def get_list(value: JsonObject, name: str) -> list[Any]:
-    """Return a list field; ValueError if it is none."""
-    found = value[name]
-    if type(found) is not list:
-        raise ValueError(f"`{name}` is no list")
-    return found
+    """Return a list field; ValueError if it is not a list."""
+    values = value[name]
+    if type(values) is not list:
+        raise ValueError(f"`{name}` is not a list")
+    return values
 
 
 def check_object(value: Any, name: str) -> JsonObject:
-    """Return a value that must be an object, `name` is what to call it; ValueError if not."""
+    """Return a value that must be an object; ValueError, which calls it `name`, if it is not."""
     if type(value) is not dict:
-        raise ValueError(f"`{name}` is no object")
+        raise ValueError(f"`{name}` is not an object")
     return value
 
 
 def get_converted(value: JsonObject, name: str, convert: Callable[[str], T]) -> T:
-    """Return a text field as what `convert` makes of it, whose ValueError gets the field's name."""
-    found = get_text(value, name)
+    """Return a string field, converted; a ValueError of `convert` gets the field's name."""
+    text = get_text(value, name)
     try:
-        return convert(found)
+        return convert(text)
     except ValueError as error:
         raise ValueError(f"`{name}` {error}") from None
 
 
 def check_field(name: str, check: Callable[[T], None], value: T) -> None:
-    """Let `check` judge what a field says; its ValueError gets the field's name."""
+    """Check the value of a field; a ValueError of `check` gets the field's name."""
     try:
         check(value)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Opens directories below a root by descriptors; no link is followed, nothing leaves the root."""
+"""Opens directories below a root by descriptors, never through a link or outside the root."""
 
 import os
 from collections import OrderedDict
@@ -9,17 +9,17 @@ from typing import Self
 from reconcile.mirror.errors import DamagedError
 
 MAX_OPEN_DIRECTORIES = 64
-"""How many descriptors stay open; deeper trees are opened again from what is kept."""
+"""How many descriptors stay open; other directories are opened again when needed."""
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DirectoryHandles:
-    """Directories below `root`, each opened from its parent; for one thread at a time.
+    """Directories below `root`, each opened from its parent; not thread-safe.
 
     Args:
-        root: a folder, or a descriptor of one, which stays the caller's.
-        max_open: how many are held open.
+        root: A directory, or a descriptor of one, which the caller still owns.
+        max_open: How many descriptors stay open.
     """
 
     def __init__(self, root: int | Path, max_open: int = MAX_OPEN_DIRECTORIES) -> None:
@@ -30,37 +30,40 @@ class DirectoryHandles:
     def open(self, path: str) -> int:
         """Return a descriptor of the directory at `path`, `""` for the root.
 
-        It is good until `keep` others have been opened. OSError as `open(2)` has it: ENOTDIR or
-        ELOOP where a link stands in the way; DamagedError for a path that is none.
+        It is valid until `max_open` others have been opened.
+
+        Raises:
+            OSError: As from `open(2)`; ENOTDIR or ELOOP if a component of the path is a link.
+            DamagedError: It is not a valid path.
         """
         if not path:
             return self.root
-        known = self._open.get(path)
-        if known is not None:
+        cached = self._open.get(path)
+        if cached is not None:
             self._open.move_to_end(path)
-            return known
+            return cached
         missing = [path]
-        above, _, _ = path.rpartition("/")
-        while above and above not in self._open:
-            missing.append(above)
-            above, _, _ = above.rpartition("/")
-        descriptor = self._open[above] if above else self.root
+        parent, _, _ = path.rpartition("/")
+        while parent and parent not in self._open:
+            missing.append(parent)
+            parent, _, _ = parent.rpartition("/")
+        descriptor = self._open[parent] if parent else self.root
         for step in reversed(missing):
             descriptor = self._open_child(descriptor, step)
         return descriptor
 
     def open_parent(self, path: str) -> tuple[int, str]:
-        """Return the directory that holds `path`, and its name there."""
-        above, _, name = path.rpartition("/")
-        return self.open(above), check_file_name(name)
+        """Return a descriptor of the parent directory of `path`, and the name in it."""
+        parent, _, name = path.rpartition("/")
+        return self.open(parent), check_file_name(name)
 
     def close_cached(self) -> None:
-        """Close all but the root, so that directories are looked up anew."""
+        """Close all descriptors except the root, so that directories are looked up again."""
         while self._open:
             os.close(self._open.popitem()[1])
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all descriptors."""
         self.close_cached()
         os.close(self.root)
 
@@ -75,9 +78,9 @@ class DirectoryHandles:
     ) -> None:
         self.close()
 
-    def _open_child(self, above: int, path: str) -> int:
+    def _open_child(self, parent: int, path: str) -> int:
         name = check_file_name(path.rpartition("/")[2])
-        descriptor = os.open(name, _FLAGS, dir_fd=above)
+        descriptor = os.open(name, _FLAGS, dir_fd=parent)
         self._open[path] = descriptor
         if len(self._open) > self._max_open:
             os.close(self._open.popitem(last=False)[1])
@@ -85,7 +88,9 @@ class DirectoryHandles:
 
 
 def check_file_name(name: str) -> str:
-    """Return `name` if it can be a name in a directory, else raise DamagedError."""
+    """Return `name` if it is a valid file name, else raise DamagedError."""
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise DamagedError(f"{name!r} is no name of a file: the snapshot is damaged or was forged")
+        raise DamagedError(
+            f"{name!r} is not a valid file name: the snapshot is damaged or was forged"
+        )
     return name

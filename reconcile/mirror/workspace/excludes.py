@@ -1,8 +1,9 @@
-"""Which paths the mirror leaves out: patterns in gitignore's syntax.
+"""Which paths the mirror excludes: patterns in gitignore syntax.
 
-Left out unless a later pattern takes it in again (`DEFAULT_EXCLUDES`): caches that tools fill by
-themselves, what a killed git leaves behind, and what file systems put beside files. Dependencies
-(`node_modules`, `.venv`), build output and `.git` are kept: they are work, or slow to have again.
+Excluded by default, unless a later pattern includes them again (`DEFAULT_EXCLUDES`): caches that
+tools fill by themselves, lock and temporary files of a killed git, and files that file systems
+create. Dependencies (`node_modules`, `.venv`), build output and `.git` are not excluded: they are
+work, or slow to create again.
 """
 
 import re
@@ -29,7 +30,7 @@ DEFAULT_EXCLUDES: tuple[str, ...] = (
     ".gradle/caches/",
     ".nfs*",
     ".fuse_hidden*",
-    # A lock of a git that was killed would stop every git after the pod's next start.
+    # The lock of a killed git would stop every git command after the pod's next start.
     "**/.git/**/*.lock",
     "**/.git/gc.pid",
     "**/.git/objects/**/tmp_obj_*",
@@ -39,15 +40,15 @@ DEFAULT_EXCLUDES: tuple[str, ...] = (
 _TRAILING_BLANKS = re.compile(r"(?<!\\)[ \t]+$")
 
 ALWAYS_EXCLUDED = frozenset({".reconcile-mirror-restoring", "lost+found"})
-"""Left out at the root, whatever they are and whatever patterns say: what an unfinished restore
-has put together, and what a new volume may hold. A restore could not put anything there."""
+"""Excluded at the root, whatever their type and the patterns: the staging directory of a restore,
+and the directory that a new volume may have. A restore cannot write anything there."""
 
 
 class Excludes:
-    """Compiled patterns; a later one wins over an earlier one, `!` takes a path in again.
+    """Compiled patterns; a later one overrides an earlier one, `!` includes a path again.
 
     Raises:
-        SettingsError: a pattern makes no sense.
+        SettingsError: A pattern is invalid.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
@@ -63,10 +64,10 @@ class Excludes:
         self._rules: list[ExcludeRule] | None = None
 
     def is_excluded(self, path: str, name: str, *, directory: bool) -> bool:
-        """Tell whether `path`, whose last part is `name`, is left out.
+        """Whether `path`, whose last component is `name`, is excluded.
 
-        What is below an excluded directory is not asked for. Most names are told apart from every
-        pattern by their last part alone, without a regular expression.
+        Do not call it for paths below an excluded directory. For most paths the last component
+        shows that no pattern can match, without a regular expression.
         """
         if path in ALWAYS_EXCLUDED:
             return True
@@ -80,7 +81,7 @@ class Excludes:
         return False
 
     def _index_pattern(self, pattern: str) -> None:
-        """Let through to the regular expressions what the pattern's last part may match."""
+        """Add the names that the pattern's last component may match, for a regex check later."""
         last = pattern.rstrip("/").rpartition("/")[2].lstrip("!")
         if not pattern.strip() or pattern.startswith("#"):
             return
@@ -96,7 +97,7 @@ class Excludes:
     def _match_rules(self, path: str) -> bool:
         if self._rules is None:
             self._rules = compile_patterns(self._patterns)
-        # `.` and `$` of regular expressions treat a newline apart; here it is a letter.
+        # `.` and `$` of regular expressions treat a newline specially; in a name it is a character.
         name = path.rstrip("/").replace("\n", "\ufffe")
         directory = path.endswith("/")
         for rule in reversed(self._rules):
@@ -106,25 +107,25 @@ class Excludes:
 
 
 def _has_wildcard(text: str) -> bool:
-    return any(letter in text for letter in "*?[\\ ")
+    return any(character in text for character in "*?[\\ ")
 
 
 class ExcludeRule(Struct, frozen=True):
-    """One pattern, without the slash at its end if it is for `directories_only` alone."""
+    """One pattern; the slash at its end is removed and becomes `directories_only`."""
 
     pattern: "GitIgnoreSpecPattern"
     directories_only: bool
 
     def matches(self, path: str) -> bool:
-        """Tell whether it is for this very path, not for a directory above."""
-        found: Any = self.pattern.match_file(path)
-        return found is not None and not found.match.groupdict().get("ps_d")
+        """Whether it matches the path itself, not only a parent directory."""
+        result: Any = self.pattern.match_file(path)
+        return result is not None and not result.match.groupdict().get("ps_d")
 
 
 def compile_patterns(patterns: Sequence[str]) -> list[ExcludeRule]:
-    """Compile patterns, of which the last that matches counts; ValueError for one without sense.
+    """Compile patterns in order, the last match counts; ValueError if one is invalid.
 
-    The library's own order prefers what matches a file to what matches a directory, git does not.
+    The library itself prefers a match of a file to one of a directory, which git does not.
     """
     from pathspec import GitIgnoreSpec
 
@@ -133,13 +134,13 @@ def compile_patterns(patterns: Sequence[str]) -> list[ExcludeRule]:
         text = _TRAILING_BLANKS.sub("", line)
         directories = text.endswith("/")
         bare = text.rstrip("/")
-        found = GitIgnoreSpec.from_lines([bare]).patterns if bare else ()
-        rules += [ExcludeRule(one, directories) for one in found if one.include is not None]
+        parsed = GitIgnoreSpec.from_lines([bare]).patterns if bare else ()
+        rules += [ExcludeRule(each, directories) for each in parsed if each.include is not None]
     return rules
 
 
 def check_patterns(patterns: Sequence[str]) -> None:
-    """Raise SettingsError for the first pattern that makes no sense."""
+    """Raise SettingsError for the first invalid pattern."""
     for number, pattern in enumerate(patterns, start=1):
         reason = find_pattern_error(pattern)
         if reason:
@@ -147,13 +148,13 @@ def check_patterns(patterns: Sequence[str]) -> None:
 
 
 def find_pattern_error(pattern: str) -> str:
-    """Say what is wrong with a pattern, or nothing."""
+    """Return what is wrong with a pattern, empty if it is valid."""
     if "\n" in pattern or "\0" in pattern:
-        return "it has a newline or NUL: give one pattern for each line"
+        return "it contains a newline or NUL: give one pattern per line"
     if pattern in DEFAULT_EXCLUDES:
         return ""
     try:
         compile_patterns([pattern])
     except ValueError as error:
-        return f"it is no pattern of gitignore's: {error}"
+        return f"it is not a gitignore pattern: {error}"
     return ""

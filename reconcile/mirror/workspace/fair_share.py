@@ -1,8 +1,8 @@
-"""Which entries are taken where there are more than fit: each directory gets a fair share.
+"""Which entries a walk adds if there are more than the limit: each directory gets a fair share.
 
-An agent that makes a million files must not crowd out its own work. So the room is shared at each
-level of the tree: the directory of which least was taken so far is next. Small ones are taken
-whole, of large ones a part, whatever their names, and first what the last snapshot has.
+An agent that creates a million files must not displace its own work. So the limit is shared at each
+level of the tree: the directory with the fewest entries so far is next. Small directories are added
+completely, large ones in part, whatever their names; entries of the last snapshot come first.
 """
 
 import os
@@ -28,16 +28,16 @@ from reconcile.mirror.workspace.walk import (
 )
 
 MAX_FILES: Final = 250_000
-"""How much entries may weigh if nobody says otherwise; `docs/mirror.md` says what they cost."""
+"""The default limit for the weight of all entries; `docs/mirror.md` says what they cost."""
 
 _MAX_SHARE_DEPTH: Final = 16
-"""Below so many levels directories have no shares of their own: paths may be very deep."""
+"""Directories below this many levels have no shares of their own: paths may be very deep."""
 
 
 class WalkLimits(Struct, frozen=True):
-    """The most that all entries together may weigh, and what the last snapshot has.
+    """The maximum weight of all entries together, and the paths of the last snapshot.
 
-    `previous_paths` gives paths; it is asked only where there is no room for all.
+    `previous_paths` is called only if the limit is exceeded.
     """
 
     max_weight: int
@@ -47,39 +47,47 @@ class WalkLimits(Struct, frozen=True):
 def walk_within(
     root: Path, excludes: Excludes, limits: WalkLimits, is_cancelled: Callable[[], bool]
 ) -> tuple[list[FileStat], SkippedEntries]:
-    """List what a snapshot takes of everything below `root`, in the order of paths.
+    """List the entries below `root` that are within the limits, in the order of paths.
 
     Raises:
-        WorkspaceError: the root itself cannot be read.
-        StoppedError: `is_cancelled` said so.
+        WorkspaceError: The root itself cannot be read.
+        WalkCancelledError: `is_cancelled` returned true.
     """
     try:
         return walk(root, excludes, is_cancelled=is_cancelled, max_weight=limits.max_weight)
     except TooManyEntriesError:
-        known = limits.previous_paths()
+        previous_paths = limits.previous_paths()
     try:
         with DirectoryHandles(root) as directories:
-            return (
-                FairShareWalk(directories, excludes, is_cancelled, limits.max_weight)
-                .run_fair(known)
-                .sorted()
-            )
+            fair_walk = FairShareWalk(directories, excludes, is_cancelled, limits.max_weight)
+            return fair_walk.run_fair(previous_paths).sorted()
     except OSError as error:
         raise unreadable_root_error(error) from error
 
 
 class _Phase(Enum):
-    """What is taken of a directory: one that is known has a turn for that, and later a second."""
+    """Which entries of a directory are next: one of the last snapshot has two turns.
 
-    ALL = "all of a new one"
-    PREVIOUS = "what is known"
-    ADDED = "what is not known"
+    ALL: all entries of a new directory. PREVIOUS: first turn, entries of the last snapshot. ADDED:
+    second turn, the other entries.
+    """
+
+    ALL = "all"
+    PREVIOUS = "previous"
+    ADDED = "added"
 
 
 class _Subtree(Struct):
-    """A directory and what is below it: `pending` is to be listed, `children` has shares of its own.
+    """A directory and everything below it.
 
-    `new_weight` is how much that is new the directory itself holds, -1 as long as nobody knows.
+    Attributes:
+        path: Its path.
+        level: Its depth below the root.
+        phase: Which entries its next turn adds.
+        pending: Directories that are still to be listed and have no share of their own.
+        weight_taken: The weight of the entries that were added so far.
+        new_weight: How many new entries the directory itself has, -1 as long as that is unknown.
+        children: A heap of the directories that have shares of their own.
     """
 
     path: str
@@ -96,15 +104,15 @@ class _Subtree(Struct):
 
     @property
     def next_weight(self) -> float:
-        """What will have been taken of it after its next turn."""
+        """The weight taken after its next turn."""
         if self.pending:
             return self.weight_taken + max(self.new_weight, 0)
-        top, _, _, branch = self.children[0]
-        return self.weight_taken + top - branch.weight_taken
+        next_weight, _, _, child = self.children[0]
+        return self.weight_taken + next_weight - child.weight_taken
 
     def push(self, subtree: "_Subtree") -> None:
-        late = subtree.phase is not _Phase.PREVIOUS
-        heappush(self.children, (subtree.next_weight, late, subtree.path, subtree))
+        is_new = subtree.phase is not _Phase.PREVIOUS
+        heappush(self.children, (subtree.next_weight, is_new, subtree.path, subtree))
 
     def pop(self) -> "_Subtree":
         return heappop(self.children)[3]
@@ -117,88 +125,88 @@ class FairShareWalk(WorkspaceWalk):
     _phase = _Phase.ALL
 
     def run_fair(self, previous_paths: Container[str]) -> "FairShareWalk":
-        """Take what there is room for; raises OSError where the root itself cannot be read."""
+        """Add the entries within the limit; raises OSError if the root itself cannot be read."""
         os.scandir(self._directories.root).close()
         self._previous_paths = previous_paths
         self._pending.clear()
-        root, crowds = _Subtree("", 0, _Phase.PREVIOUS, [""]), list[str]()
-        while not root.is_done or crowds:
+        root, large = _Subtree("", 0, _Phase.PREVIOUS, [""]), list[str]()
+        while not root.is_done or large:
             if root.is_done:
-                self._list_part(crowds.pop(), len(crowds) + 1)
+                self._list_part(large.pop(), len(large) + 1)
                 self._add_children(root)
             else:
                 self._list_next(root)
-                crowds.extend(self._large_directories)
+                large.extend(self._large_directories)
                 self._large_directories.clear()
         return self
 
     def _list_next(self, root: _Subtree) -> None:
-        """List the directory whose turn it is, or see first how much is new in it."""
+        """List the directory whose turn it is, or first count its new entries."""
         chain = [root]
         while not chain[-1].pending:
             chain.append(chain[-1].pop())
-        last, room = chain[-1], self.remaining
+        last, remaining_before = chain[-1], self.remaining
         if last.phase is not _Phase.PREVIOUS and last.new_weight < 0:
             last.new_weight = self._count_new(last.path)
             if not last.new_weight and last.phase is _Phase.ADDED:
                 last.pending.clear()
         else:
             path, self._phase = last.pending.pop(), last.phase
-            again = self._list_directory(path) and last.phase is _Phase.PREVIOUS
+            has_second_turn = self._list_directory(path) and last.phase is _Phase.PREVIOUS
             self._add_children(last)
-            if again:
+            if has_second_turn:
                 last.push(_Subtree(path, last.level + 1, _Phase.ADDED, [path]))
             last.phase, last.new_weight, self._phase = _Phase.ALL, 0, _Phase.ALL
-        for branch in chain:
-            branch.weight_taken += room - self.remaining
-        for above, branch in reversed(list(pairwise(chain))):
-            if not branch.is_done:
-                above.push(branch)
+        for subtree in chain:
+            subtree.weight_taken += remaining_before - self.remaining
+        for parent, child in reversed(list(pairwise(chain))):
+            if not child.is_done:
+                parent.push(child)
 
     def _count_new(self, path: str) -> int:
-        """Return how many new entries there are, if there are not very many."""
+        """Return how many entries of a directory are new, at most `LARGE_DIRECTORY`."""
         self._check_cancelled()
         prefix = f"{path}/" if path else ""
         try:
-            with os.scandir(self._directories.open(path)) as found:
-                names = (prefix + entry.name for entry in islice(found, LARGE_DIRECTORY))
-                return sum(name not in self._previous_paths for name in names)
+            with os.scandir(self._directories.open(path)) as scanned:
+                paths = (prefix + entry.name for entry in islice(scanned, LARGE_DIRECTORY))
+                return sum(inner not in self._previous_paths for inner in paths)
         except OSError:
             return 0
 
     def _add_children(self, subtree: _Subtree) -> None:
-        fresh, self._pending = self._pending, []
+        directories, self._pending = self._pending, []
         if subtree.level >= _MAX_SHARE_DEPTH:
-            subtree.pending.extend(fresh)
+            subtree.pending.extend(directories)
             return
-        for path in fresh:
-            turn = _Phase.PREVIOUS if path in self._previous_paths else _Phase.ALL
-            subtree.push(_Subtree(path, subtree.level + 1, turn, [path]))
+        for path in directories:
+            phase = _Phase.PREVIOUS if path in self._previous_paths else _Phase.ALL
+            subtree.push(_Subtree(path, subtree.level + 1, phase, [path]))
 
     def _list_directory(self, path: str) -> bool:
-        """Take up one directory; a repository's own is taken with all below, or stays as it was.
+        """List one directory; a git directory is added with everything below it, or not at all.
 
         Returns:
-            Whether it may have a second turn: it is no repository's, and not crowded.
+            Whether it may have a second turn: it is not a git directory, and not large.
         """
-        count, room, beyond = len(self.stats), self.remaining, self.skipped.over_limit
+        count, remaining, over_limit = len(self.stats), self.remaining, self.skipped.over_limit
         self._in_repository = False
         self._list(path)
         if not self._in_repository:
             return not self._large_directories
         self._phase = _Phase.ALL
         self._walk_all()
-        if self.skipped.over_limit > beyond:
+        if self.skipped.over_limit > over_limit:
             del self.stats[count:]
-            self.remaining = room
+            self.remaining = remaining
             self.skipped.unknown.append(path)
         return False
 
     def _select(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
-        """Return what has its turn, in order; nothing where there is no room."""
+        """Return the entries of the current phase, in order; none if the limit is reached."""
         if self._phase is not _Phase.ALL and not self._in_repository:
-            known = self._phase is _Phase.PREVIOUS
-            entries = [e for e in entries if (prefix + e.name in self._previous_paths) is known]
+            wanted = self._phase is _Phase.PREVIOUS
+            entries = [e for e in entries if (prefix + e.name in self._previous_paths) is wanted]
         if self.remaining > 0:
             return sorted(entries, key=self._sort_key(prefix))
         for entry in self._iter_not_excluded(prefix, entries):
@@ -211,37 +219,37 @@ class FairShareWalk(WorkspaceWalk):
     def _iter_not_excluded(
         self, prefix: str, entries: "Iterable[os.DirEntry[str]]"
     ) -> "Iterator[os.DirEntry[str]]":
-        match = self._excludes.is_excluded
+        is_excluded = self._excludes.is_excluded
         for entry in entries:
             path, name = prefix + entry.name, entry.name
-            if not match(path, name, directory=entry.is_dir(follow_symlinks=False)):
+            if not is_excluded(path, name, directory=entry.is_dir(follow_symlinks=False)):
                 yield entry
 
     def _list_large(self, path: str) -> None:
         self._list_part(path, 1)
 
     def _list_part(self, path: str, parts: int) -> None:
-        """Of a directory with very many entries take the first, in one of so many parts of room."""
+        """Add the first entries of a large directory, within its part of the remaining limit."""
         prefix = f"{path}/" if path else ""
-        room = max(-(-int(self.remaining) // parts), 1)
+        limit = max(-(-int(self.remaining) // parts), 1)
         try:
-            with os.scandir(self._directories.open(path)) as found:
-                wanted = _CountingIterator(
-                    self._iter_not_excluded(prefix, found), self._check_cancelled
+            with os.scandir(self._directories.open(path)) as scanned:
+                candidates = _CountingIterator(
+                    self._iter_not_excluded(prefix, scanned), self._check_cancelled
                 )
-                first = nsmallest(room, wanted, key=self._sort_key(prefix))
+                first = nsmallest(limit, candidates, key=self._sort_key(prefix))
         except OSError as error:
             self._record_unreadable(path, error)
             return
         self._add_entries(path, first)
-        self.skipped.over_limit += wanted.count - len(first)
+        self.skipped.over_limit += candidates.count - len(first)
 
     def _reject(self, path: str) -> None:
         self.skipped.add("over_limit", path)
 
 
 class _CountingIterator:
-    """Counts what goes through, and breathes now and then."""
+    """Counts the entries that it yields, and sometimes checks whether the walk is cancelled."""
 
     def __init__(
         self, entries: "Iterable[os.DirEntry[str]]", check_cancelled: Callable[[], None]

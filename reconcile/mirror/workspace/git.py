@@ -1,71 +1,75 @@
-"""What a snapshot of a git repository needs so that whatever its refs name is there.
+"""Git repositories in a workspace: a snapshot must have every object that their refs name.
 
-Git writes objects first and refs after, and it packs refs before it removes the loose ones. A
-reader must go the other way: refs and index, then `packed-refs`, and the objects last. This holds
-across repositories too, since one may borrow another's objects.
+Git writes objects before refs, and it packs refs before it removes loose ones. A reader must use
+the opposite order: refs and index, then `packed-refs`, and objects last. This also holds across
+repositories, because one may borrow objects of another.
 """
 
 from collections.abc import Collection, Iterator, Set
 
 REQUIRED_NAMES = frozenset({"HEAD", "objects", "refs"})
-"""What git itself looks for in a repository's directory: `.git`, a bare one, a submodule's."""
+"""What git looks for in a git directory: `.git`, a bare repository, or that of a submodule."""
 
 PACKED_REFS = "packed-refs"
 OBJECTS = "objects"
 
 
 def is_git_directory(names: Set[str]) -> bool:
-    """Tell from the names in a directory whether it is a repository's own."""
+    """Whether a directory with these names is a git directory."""
     return names >= REQUIRED_NAMES
 
 
 def find_git_directories(paths: Collection[str]) -> frozenset[str]:
-    """Return the directories among `paths` that are a repository's own."""
-    known = paths if isinstance(paths, Set) else frozenset(paths)
-    found = set()
-    for path in known:
-        above, _, name = path.rpartition("/")
-        if name == OBJECTS and all(_join(above, required) in known for required in REQUIRED_NAMES):
-            found.add(above)
-    return frozenset(found)
+    """Return the git directories among `paths`."""
+    existing = paths if isinstance(paths, Set) else frozenset(paths)
+    directories = set()
+    for path in existing:
+        parent, _, name = path.rpartition("/")
+        if name == OBJECTS and all(_join(parent, each) in existing for each in REQUIRED_NAMES):
+            directories.add(parent)
+    return frozenset(directories)
 
 
 def find_paths_to_hold_back(
     changed: Collection[str], missing: Collection[str], repositories: Collection[str]
 ) -> frozenset[str]:
-    """Return what must stay as it was, since objects that it may name could not be taken.
+    """Return the changed paths that must keep their last version, since objects are missing.
 
     Args:
-        changed: paths that differ from the last generation.
-        missing: those of them whose bytes could not be taken.
-        repositories: what `find_git_directories` found.
+        changed: Paths that differ from the last generation.
+        missing: Those of them whose bytes could not be read.
+        repositories: The result of `find_git_directories`.
 
     Returns:
-        every changed path in a repository that lacks objects, but for the objects themselves.
+        Every changed path in a repository that lacks objects, except its objects.
     """
-    known = frozenset(repositories)
-    lacking = {
-        above for path in missing for above, inner in _enclosing_repositories(path, known) if inner
+    repository_set = frozenset(repositories)
+    incomplete = {
+        repository
+        for path in missing
+        for repository, is_object in _enclosing_repositories(path, repository_set)
+        if is_object
     }
     return frozenset(
         path
         for path in changed
         if any(
-            above in lacking and not inner for above, inner in _enclosing_repositories(path, known)
+            repository in incomplete and not is_object
+            for repository, is_object in _enclosing_repositories(path, repository_set)
         )
     )
 
 
 def _enclosing_repositories(path: str, repositories: Set[str]) -> Iterator[tuple[str, bool]]:
-    """Give the repositories that a path is in, each with whether it is one of its objects."""
-    above, _, name = path.rpartition("/")
+    """Yield the repositories that contain a path, each with whether the path is its object."""
+    parent, _, name = path.rpartition("/")
     while True:
-        if above in repositories:
-            yield above, name == OBJECTS and path != _join(above, OBJECTS)
-        if not above:
+        if parent in repositories:
+            yield parent, name == OBJECTS and path != _join(parent, OBJECTS)
+        if not parent:
             return
-        above, _, name = above.rpartition("/")
+        parent, _, name = parent.rpartition("/")
 
 
-def _join(above: str, name: str) -> str:
-    return f"{above}/{name}" if above else name
+def _join(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name

@@ -1,8 +1,7 @@
-"""Reads files as they were seen, or not at all: what changes meanwhile is never torn.
+"""Reads files exactly as a walk saw them, or not at all: a file that changes is never torn.
 
-When a file is quiet, told from its times alone.
-
-Holes of sparse files: found without reading, known without hashing, made without writing.
+A file has settled when a further write is sure to change its `ctime`. Holes of sparse files are
+found without reading, and a chunk of zeros is hashed only once.
 """
 
 import errno
@@ -23,20 +22,20 @@ from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.walk import FileStat, build_file_stat
 
 TICK = 20_000_000
-"""Nanoseconds; the kernel's file times advance every 1 to 10 ms, and so two writes may look one."""
+"""Nanoseconds; the kernel's file times advance every 1 to 10 ms, so two writes may look equal."""
 
 COARSE_TICK = 2_000_000_000
-"""The same for file systems that keep whole seconds, told by a time without fractions."""
+"""The same for file systems with whole seconds, which is assumed for a time without fractions."""
 
 
 def time_until_settled(ctime: int, now: int) -> int:
-    """How many nanoseconds until a further write to this file is sure to change its `ctime`.
+    """Return the nanoseconds until a further write to this file is sure to change its `ctime`.
 
-    0 for a time in the future: a clock that is ahead must not keep a file out for ever.
+    0 for a time in the future: a clock that is ahead must not exclude a file forever.
     """
-    grain = TICK if ctime % 1_000_000_000 else COARSE_TICK
+    tick = TICK if ctime % 1_000_000_000 else COARSE_TICK
     age = now - ctime
-    return grain - age if 0 <= age < grain else 0
+    return tick - age if 0 <= age < tick else 0
 
 
 @cache
@@ -52,27 +51,26 @@ def zero_chunk_digest() -> str:
 
 
 def compute_blob_digest(data: bytes) -> str:
-    """Return the SHA-256 of some bytes, which may be `hole()` itself."""
+    """Return the SHA-256 of some bytes; fast for the object that `zero_chunk` returns."""
     return zero_chunk_digest() if data is zero_chunk() else hashlib.sha256(data).hexdigest()
 
 
 def zeros(size: int) -> bytes:
-    """Return zeros, `hole()` itself where that fits."""
+    """Return zeros; for a whole chunk the object that `zero_chunk` returns."""
     return zero_chunk() if size == CHUNK else bytes(size)
 
 
 def seek_data(descriptor: int, offset: int) -> int | None:
-    """Return where data begins at or after an offset; None where only a hole is left.
+    """Return where data begins at or after an offset, None if only a hole follows.
 
-    Where the file system does not tell, everything is data. The file's position is as it was.
+    If the file system does not report holes, everything is data. The file's position is `offset`.
     """
     try:
-        found = os.lseek(descriptor, offset, os.SEEK_DATA)
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError as error:
         return None if error.errno == errno.ENXIO else offset
     finally:
         os.lseek(descriptor, offset, os.SEEK_SET)
-    return found
 
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -87,19 +85,19 @@ _CHANGED_ERRNOS = {
 
 
 class ReadContent(Struct, frozen=True):
-    """The whole file, as it was when it was seen."""
+    """The whole content of the file, unchanged since it was seen."""
 
     data: bytes
 
 
 class FileChanged(Struct, frozen=True):
-    """It is no longer what was seen: take it at the next quiet moment."""
+    """The file has changed since it was seen: read it when it has settled."""
 
     path: str
 
 
 class FileUnreadable(Struct, frozen=True):
-    """It is there, but may not or cannot be read; `reason` is for people."""
+    """The file exists but cannot be read; `reason` is for people."""
 
     path: str
     reason: str
@@ -109,17 +107,17 @@ ReadResult: TypeAlias = ReadContent | FileChanged | FileUnreadable
 
 
 class FileChangedError(MirrorError):
-    """The file changed while it was read; what was given out of it is to be thrown away."""
+    """The file changed before or while it was read; the caller discards what it got so far."""
 
 
 class FileUnreadableError(MirrorError):
-    """The file may not or cannot be read."""
+    """The file exists but cannot be read."""
 
 
 def read_small_file(root: int | DirectoryHandles, file: FileStat) -> ReadResult:
-    """Read a small file whole.
+    """Read a whole small file.
 
-    Give a `Directories` for many files: it holds their directories open.
+    For many files, give a `DirectoryHandles`, which keeps their directories open.
     """
     try:
         if isinstance(root, DirectoryHandles):
@@ -147,10 +145,11 @@ def _read_whole(directories: DirectoryHandles, file: FileStat) -> ReadResult:
 
 
 def read_chunks(root: int | DirectoryHandles, file: FileStat, size: int = CHUNK) -> Iterator[bytes]:
-    """Yield a large file in pieces of `size` bytes, the last one shorter.
+    """Yield a large file in chunks of `size` bytes, the last one shorter.
 
-    ChangedError where it is, or becomes, another than was seen; it comes at the end at the latest.
-    UnreadableError where it cannot be read.
+    Raises:
+        FileChangedError: At the end at the latest, if it has changed since it was seen.
+        FileUnreadableError: It cannot be read.
     """
     with _open_unchanged(root, file) as descriptor:
         yield from _iter_chunks(descriptor, file, size)
@@ -160,9 +159,10 @@ def read_chunks(root: int | DirectoryHandles, file: FileStat, size: int = CHUNK)
 def read_growing(
     root: int | DirectoryHandles, file: FileStat, size: int = CHUNK
 ) -> Iterator[bytes]:
-    """Yield as much of a file as was seen, whatever is appended to it meanwhile.
+    """Yield the file up to the size that was seen, ignoring what is appended during the read.
 
-    What was there may be overwritten meanwhile; only who knows the format can tell.
+    It does not detect that existing bytes are overwritten: a caller that knows the format must.
+    Raises as `read_chunks`.
     """
     with _directories(root) as directories, _translate_errors(file):
         descriptor = _open(directories, file)
@@ -174,7 +174,7 @@ def read_growing(
 
 
 def read_link(root: int | DirectoryHandles, file: FileStat) -> str:
-    """Return what a symbolic link says; ChangedError where it is none any more."""
+    """Return the target of a symbolic link; FileChangedError if it is not the one that was seen."""
     with _directories(root) as directories, _translate_errors(file):
         parent, name = directories.open_parent(file.path)
         target = os.readlink(name, dir_fd=parent)
@@ -183,7 +183,7 @@ def read_link(root: int | DirectoryHandles, file: FileStat) -> str:
 
 
 def stat_path(directories: DirectoryHandles, path: str) -> FileStat:
-    """See one path anew, without a walk; ChangedError where nothing is there any more."""
+    """Return the current `lstat` data of one path; FileChangedError if it does not exist."""
     directories.close_cached()
     try:
         parent, name = directories.open_parent(path)
@@ -211,16 +211,16 @@ def _iter_chunks(descriptor: int, file: FileStat, size: int) -> Iterator[bytes]:
 
 
 def _seek_data(descriptor: int, at: int, file: FileStat) -> int | None:
-    """Find the next data; what is beyond the end of the file is no hole."""
-    found = seek_data(descriptor, at)
-    if found is None and os.fstat(descriptor).st_size < file.size:
+    """Find the next data; FileChangedError if the file has become shorter."""
+    data_at = seek_data(descriptor, at)
+    if data_at is None and os.fstat(descriptor).st_size < file.size:
         raise FileChangedError(file.path)
-    return found
+    return data_at
 
 
 @contextmanager
 def _open_unchanged(root: int | DirectoryHandles, file: FileStat) -> Iterator[int]:
-    """Open the very file that was seen, as it was seen."""
+    """Open a file after a check that it is the one that was seen, unchanged."""
     with _directories(root) as directories, _translate_errors(file):
         descriptor = _open(directories, file)
         try:
@@ -256,7 +256,7 @@ def _translate_errors(file: FileStat) -> Iterator[None]:
 
 
 def _wait_for_tick(file: FileStat) -> None:
-    """Wait until a further write must show in the file's times, which have the kernel's ticks."""
+    """Wait until a further write is sure to change the file's times."""
     wait = time_until_settled(file.ctime, time.time_ns())
     if wait > TICK:
         raise FileChangedError(file.path)
@@ -277,14 +277,14 @@ def _check_unchanged(status: os.stat_result, file: FileStat) -> None:
 
 
 def _check_same_file(status: os.stat_result, file: FileStat) -> None:
-    """Let times and a larger size pass."""
+    """Raise FileChangedError for another file or a smaller one; times may differ."""
     now = (status.st_ino, status.st_dev, status.st_mode)
     if now != (file.inode, file.device, file.mode) or status.st_size < file.size:
         raise FileChangedError(file.path)
 
 
 def _read(descriptor: int, size: int) -> bytes:
-    """Read `size` bytes, or less at the end of the file."""
+    """Read `size` bytes, or fewer at the end of the file."""
     data = os.read(descriptor, size)
     if len(data) == size or not data:
         return data

@@ -1,6 +1,7 @@
-"""Writes a snapshot into a volume: aside first, then all of it is made visible by renames.
+"""Restores a snapshot into a volume: stages it first, then publishes all of it by renames.
 
-Compares what a volume holds already with a snapshot, by digests.
+If the volume is not empty, it is compared with the snapshot by digests, and only the rest is
+restored.
 """
 
 import os
@@ -51,13 +52,14 @@ from reconcile.mirror.workspace.writer import (
 )
 
 MAX_FOREIGN_ENTRIES = 100_000
-"""About how many entries a volume may hold that the snapshot has not: each costs memory."""
+"""About how many entries a volume may hold that are not in the snapshot: each costs memory."""
 
 
 class VolumeComparison(Struct):
-    """What is there and right, there and wrong, and there without being in the snapshot.
+    """Paths in the volume that match the snapshot, that differ, and that are not in it.
 
-    Modes and times do not count: they are set anyway. What is neither is missing.
+    Modes and times are not compared: they are set anyway. All other paths of the snapshot are
+    missing.
     """
 
     matching: set[str] = field(default_factory=set)
@@ -66,38 +68,38 @@ class VolumeComparison(Struct):
 
     @property
     def unexpected(self) -> list[str]:
-        """Whatever a snapshot that was restored in part does not explain."""
+        """The paths that a partial restore of the snapshot would not have left."""
         return sorted((*self.differing, *self.foreign))
 
 
 def compare_volume(
     root: Path, entries: Mapping[str, Entry], chunk: int = CHUNK
 ) -> VolumeComparison:
-    """Look at everything below `root`; `chunk` is the size of a large file's blobs.
+    """Compare everything below `root`; `chunk` is the size of a large file's blobs.
 
     Raises:
-        WorkspaceError: the volume cannot be read.
+        WorkspaceError: The volume cannot be read, or holds too many foreign files.
     """
     try:
-        seen, skipped = walk(
+        stats, skipped = walk(
             root, Excludes(()), max_weight=sum(map(entry_weight, entries)) + MAX_FOREIGN_ENTRIES
         )
     except TooManyEntriesError:
         raise WorkspaceError(
-            f"the volume holds more than {MAX_FOREIGN_ENTRIES:,} files that its snapshot has not: give the pod "
-            "an empty volume"
+            f"the volume holds more than {MAX_FOREIGN_ENTRIES:,} files that are not in its "
+            "snapshot: give the pod an empty volume"
         ) from None
-    verdict = VolumeComparison()
+    comparison = VolumeComparison()
     with DirectoryHandles(root) as directories:
-        judge = _VolumeComparer(directories, verdict, chunk)
-        for there in seen:
-            judge.compare(there, entries.get(there.path))
-    verdict.foreign.extend(_special_files(skipped))
-    return verdict
+        comparer = _VolumeComparer(directories, comparison, chunk)
+        for existing in stats:
+            comparer.compare(existing, entries.get(existing.path))
+    comparison.foreign.extend(_special_files(skipped))
+    return comparison
 
 
 def _special_files(skipped: SkippedEntries) -> list[str]:
-    """Sockets and the like are never in a snapshot."""
+    """Return sockets, devices and mounts, which are never in a snapshot."""
     return [
         path
         for reason in ("sockets", "devices", "mounts")
@@ -114,84 +116,82 @@ class _VolumeComparer:
         self._chunk = chunk
         self._inodes: dict[tuple[int, int], str] = {}
 
-    def compare(self, found: FileStat, wanted: Entry | None) -> None:
-        if found.path == "lost+found":
+    def compare(self, existing: FileStat, wanted: Entry | None) -> None:
+        if existing.path == "lost+found":
             return
         if wanted is None:
-            self._comparison.foreign.append(found.path)
-        elif self._matches(found, wanted):
-            self._comparison.matching.add(found.path)
+            self._comparison.foreign.append(existing.path)
+        elif self._matches(existing, wanted):
+            self._comparison.matching.add(existing.path)
         else:
-            self._comparison.differing.append(found.path)
+            self._comparison.differing.append(existing.path)
 
-    def _matches(self, found: FileStat, wanted: Entry) -> bool:
+    def _matches(self, existing: FileStat, wanted: Entry) -> bool:
         match wanted:
             case Directory():
-                return stat.S_ISDIR(found.mode)
+                return stat.S_ISDIR(existing.mode)
             case Symlink():
-                return stat.S_ISLNK(found.mode) and self._read_target(found) == wanted.target
+                return stat.S_ISLNK(existing.mode) and self._read_target(existing) == wanted.target
             case HardLink():
-                known = self._inodes.get((found.device, found.inode))
-                return known == wanted.target and known in self._comparison.matching
+                first_path = self._inodes.get((existing.device, existing.inode))
+                return first_path == wanted.target and first_path in self._comparison.matching
             case File():
-                return self._file_matches(found, wanted)
+                return self._file_matches(existing, wanted)
             case _:
                 assert_never(wanted)
 
-    def _file_matches(self, stat_found: FileStat, wanted: File) -> bool:
-        """Tell whether the bytes are right, and no other name of the snapshot shares them."""
-        if not stat.S_ISREG(stat_found.mode) or stat_found.size != wanted.size:
+    def _file_matches(self, existing: FileStat, wanted: File) -> bool:
+        """Whether the bytes match, and no other file of the snapshot shares the inode."""
+        if not stat.S_ISREG(existing.mode) or existing.size != wanted.size:
             return False
-        if (
-            self._inodes.setdefault((stat_found.device, stat_found.inode), stat_found.path)
-            != stat_found.path
-        ):
+        inode = existing.device, existing.inode
+        if self._inodes.setdefault(inode, existing.path) != existing.path:
             return False
         try:
-            pieces = read_chunks(self._directories, stat_found, self._chunk)
-            found = tuple(compute_blob_digest(piece) for piece in pieces)
+            chunks = read_chunks(self._directories, existing, self._chunk)
+            digests = tuple(map(compute_blob_digest, chunks))
         except (FileChangedError, FileUnreadableError):
             return False
-        return found == wanted.blobs
+        return digests == wanted.blobs
 
-    def _read_target(self, found: FileStat) -> str | None:
+    def _read_target(self, existing: FileStat) -> str | None:
         try:
-            return read_link(self._directories, found)
+            return read_link(self._directories, existing)
         except (FileChangedError, FileUnreadableError):
             return None
 
 
 class VolumeOwner(Enum):
-    """Whose are the files that a volume holds before anything is restored?
+    """Who wrote the files that a volume holds before the restore.
 
-    OURS if an attempt of ours began on it when it was empty, and no agent has run since: what
-    differs from the snapshot is replaced, what is not in it is removed. Else they are a STRANGER's:
-    files that are as in the snapshot stay and the rest is completed, but anything else is an error.
+    OURS: an earlier restore, which found the volume empty, and no agent has run since. Files that
+    differ from the snapshot are replaced, others are removed. FOREIGN: anyone else. Matching files
+    stay and missing ones are restored, but any other file is an error.
     """
 
     OURS = "ours"
-    FOREIGN = "a stranger's"
+    FOREIGN = "foreign"
 
 
 class _RestoreState(Struct, frozen=True):
-    """What there is from `begin` until the end."""
+    """The staging area and its writer, from `begin` to `finish` or `close`."""
 
-    site: Staging
+    staging: Staging
     writer: FileWriter
 
 
 class Restorer:
     """Restores one snapshot into the volume at `root`.
 
-    Call `begin`; then `write`, or `open_chunk` once for each blob, for each file that `files` names,
-    from any thread and in any order; then `finish`. Every method raises WorkspaceError where the
-    volume does not let it, and DamagedError for entries that no walk can have seen. `close` lets go
-    of a restore that cannot be finished; what is put together aside stays for the next attempt.
+    Call `begin`; then `write`, or `open_chunk` once for each blob, for each file of `files`, from
+    any thread and in any order; then `finish`. Every method raises WorkspaceError if the volume
+    fails, and DamagedError for entries that no walk can have produced. `close` ends a restore that
+    cannot be finished; the staging directory stays until the next attempt removes it.
 
     Args:
-        root: the volume.
-        entries: the snapshot, in the order of paths.
-        owner: whose files the volume may hold already; `lost+found` does not count.
+        root: The volume.
+        entries: The snapshot, in the order of paths.
+        owner: Who wrote files that the volume already holds; `lost+found` is ignored.
     """
 
     def __init__(
@@ -207,12 +207,12 @@ class Restorer:
 
     @property
     def was_empty(self) -> bool:
-        """Whether `begin` found nothing: then another process may fill files beside this one."""
-        return isinstance(self._require_state().site, EmptyVolumeStaging)
+        """Whether `begin` found an empty volume: then another process may also write files."""
+        return isinstance(self._require_state().staging, EmptyVolumeStaging)
 
     @property
     def files(self) -> list[File]:
-        """The files whose bytes are wanted, once `begin` was called."""
+        """The files to write, after `begin`."""
         return [
             entry
             for entry in self._entries.values()
@@ -220,20 +220,20 @@ class Restorer:
         ]
 
     def begin(self) -> None:
-        """Look at what is there, and make directories, empty files, and room for large ones."""
+        """Check the volume, and create directories, empty files, and preallocated large files."""
         for entry in self._entries.values():
             self._check(entry)
         with translate_errors(self._root, ""), DirectoryHandles(self._root) as visible:
             remove_tree(visible, STAGING_DIR)
             with os.scandir(visible.root) as names:
-                there = {entry.name for entry in names} - {"lost+found"}
-            if there:
+                existing = {entry.name for entry in names} - {"lost+found"}
+            if existing:
                 self._adopt_existing(visible)
             os.mkdir(STAGING_DIR, 0o700, dir_fd=visible.root)
-            site: Staging = (
-                PartialVolumeStaging(self._root) if there else EmptyVolumeStaging(self._root)
+            staging: Staging = (
+                PartialVolumeStaging(self._root) if existing else EmptyVolumeStaging(self._root)
             )
-            self._state = _RestoreState(site, FileWriter(self._root, site))
+            self._state = _RestoreState(staging, FileWriter(self._root, staging))
         self._remaining = {file.path: file.size for file in self.files}
         wanted = (
             entry
@@ -243,59 +243,59 @@ class Restorer:
         self._for_each(wanted, self._prepare)
 
     def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
-        """Write a file whole that has one blob, and return what it is from then on."""
+        """Write a whole file that has one blob, and return its stat after that."""
         self.record_written(file.path, len(data))
         return self._require_state().writer.write(file, data)
 
     def open_chunk(self, path: str, byte_range: range) -> AbstractContextManager[OpenChunk]:
-        """Open a file that has several blobs; `byte_range` says which of its bytes one of them is."""
+        """Open a file that has several blobs; `byte_range` are the bytes of one of them."""
         self.record_written(path, len(byte_range))
         return self._require_state().writer.open_chunk(path, byte_range)
 
     def record_written(self, path: str, size: int) -> None:
-        """Take it that so many bytes more of a file are there, whoever has written them."""
+        """Count bytes of a file as written, by this process or another one."""
         with self._lock:
-            left = self._remaining.get(path, 0) - size
-            if left < 0:
+            remaining = self._remaining.get(path, 0) - size
+            if remaining < 0:
                 raise DamagedError(f"{path!r} would be longer than the snapshot says")
-            self._remaining[path] = left
+            self._remaining[path] = remaining
 
     def finish(self) -> None:
-        """Make everything visible, with its links, modes and times; directories come last."""
-        if any(self._remaining.values()):
-            missing = [path for path, left in self._remaining.items() if left]
+        """Publish everything, with links, modes and times; those of directories come last."""
+        missing = [path for path, remaining in self._remaining.items() if remaining]
+        if missing:
             raise DamagedError(f"{len(missing)} files were not restored, such as {missing[0]!r}")
-        site = self._require_state().site
+        staging = self._require_state().staging
         self._for_each(self._iter_multi_blob_files(), self._apply_metadata)
         with translate_errors(self._root, ""), DirectoryHandles(self._root) as visible:
-            site.publish(self._entries.values())
+            staging.publish(self._entries.values())
             remove_tree(visible, STAGING_DIR)
             self._finish_visible(visible)
         self.close()
 
     def close(self) -> None:
-        """Let go of all descriptors."""
+        """Close all descriptors."""
         if self._state is not None:
-            self._state.site.close()
+            self._state.staging.close()
             self._state = None
 
     def _finish_visible(self, visible: DirectoryHandles) -> None:
-        """Make links, then set what making them has spoilt: a directory's content comes first."""
+        """Create links, then set modes and times; a directory comes after its content."""
         links = (
             entry
             for entry in self._entries.values()
             if isinstance(entry, Symlink | HardLink) and entry.path not in self._matching
         )
         self._for_each(links, partial(create_link, visible))
-        spoilt = (
+        unfinished = (
             entry
             for entry in reversed(self._entries.values())
             if not isinstance(entry, File) or entry.path in self._matching
         )
-        self._for_each(spoilt, partial(_apply_final_metadata, visible))
+        self._for_each(unfinished, partial(_apply_final_metadata, visible))
 
     def _for_each(self, entries: Iterable[Entry], action: Callable[[Entry], None]) -> None:
-        """Do something to many entries; errors name the one at which it failed."""
+        """Apply an action to entries; an error names the entry at which it failed."""
         path = ""
         try:
             for entry in entries:
@@ -306,34 +306,36 @@ class Restorer:
 
     def _require_state(self) -> "_RestoreState":
         if self._state is None:
-            raise RuntimeError("a Restorer begins with `begin`, and ends with `finish` or `close`")
+            raise RuntimeError("call `begin` first, and nothing after `finish` or `close`")
         return self._state
 
     def _check(self, entry: Entry) -> None:
-        """Raise DamagedError for what no walk can have seen, before anything is written."""
-        above, _, name = entry.path.rpartition("/")
+        """Raise DamagedError for an entry that no walk can have produced."""
+        parent, _, name = entry.path.rpartition("/")
         check_file_name(name)
-        if above and not isinstance(self._entries.get(above), Directory):
-            raise DamagedError(f"{entry.path!r} is in no directory of the snapshot")
+        if parent and not isinstance(self._entries.get(parent), Directory):
+            raise DamagedError(f"{entry.path!r} is not in a directory of the snapshot")
         if entry.path.partition("/")[0] == STAGING_DIR:
             raise DamagedError(f"{entry.path!r} is a name that only the mirror itself may use")
         if isinstance(entry, HardLink) and not isinstance(self._entries.get(entry.target), File):
-            raise DamagedError(f"{entry.path!r} is linked to {entry.target!r}, which is no file")
+            raise DamagedError(
+                f"{entry.path!r} is a hard link to {entry.target!r}, which is not a file"
+            )
 
     def _adopt_existing(self, visible: DirectoryHandles) -> None:
-        """Keep what is right; the rest goes if it is ours, and stops us if it is a stranger's."""
-        verdict = compare_volume(self._root, self._entries)
-        if verdict.unexpected and self._owner is VolumeOwner.FOREIGN:
-            raise WorkspaceError(_foreign_files_message(self._root, verdict))
-        self._matching = verdict.matching
-        for path in sorted(verdict.matching):
+        """Keep files that match; others are removed if they are ours, an error if foreign."""
+        comparison = compare_volume(self._root, self._entries)
+        if comparison.unexpected and self._owner is VolumeOwner.FOREIGN:
+            raise WorkspaceError(_foreign_files_message(self._root, comparison))
+        self._matching = comparison.matching
+        for path in sorted(comparison.matching):
             if isinstance(self._entries[path], Directory):
                 make_writable(visible, path)
-        gone = ""
-        for path in verdict.unexpected:
-            if not gone or not path.startswith(f"{gone}/"):
+        removed = ""
+        for path in comparison.unexpected:
+            if not removed or not path.startswith(f"{removed}/"):
                 remove_tree(visible, path)
-                gone = path
+                removed = path
 
     def _prepare(self, entry: Entry) -> None:
         match entry:
@@ -345,7 +347,7 @@ class Restorer:
                 pass
 
     def _make_directory(self, path: str) -> None:
-        parent, name = self._require_state().site.get_directories().open_parent(path)
+        parent, name = self._require_state().staging.get_directories().open_parent(path)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
@@ -374,7 +376,7 @@ def _apply_final_metadata(visible: DirectoryHandles, entry: Entry) -> None:
 
 
 def _is_single_blob(file: File) -> bool:
-    """Whether the file is written in one step; others are made first, and dressed at the end."""
+    """Whether the file is written in one step; others are preallocated, with metadata set last."""
     return len(file.blobs) == 1
 
 
@@ -382,7 +384,8 @@ def _foreign_files_message(root: Path, comparison: VolumeComparison) -> str:
     count = len(comparison.unexpected)
     examples = ", ".join(repr(path) for path in comparison.unexpected[:3])
     return (
-        f"{root}: the volume holds {count} files that are not as in the snapshot ({examples}): "
-        "they may be newer work. Empty the volume, or give one that is empty, or overwrite it with "
-        "--force"
+        f"{root}: the volume holds {count} files that differ from the snapshot or are not in it "
+        f"({examples}): they may be newer work. To restore the snapshot, remove them or mount an "
+        "empty volume. To keep them, first make the volume the next generation with "
+        f"`reconcile-mirror import --from-directory {root} --replace`"
     )

@@ -1,15 +1,15 @@
-"""Copies SQLite databases that are in use, as a power cut would leave them.
+"""Copies SQLite databases that are in use, in the state that a power failure would leave.
 
-The database's file and its log are read as bytes, never opened as a database: SQLite's backup
-would take locks that the agent's own writes wait for, could create files beside the database, and
-would parse what the agent wrote. What is copied is what SQLite recovers from after a power cut:
+The database file and its log are read as bytes, never opened as a database: SQLite's backup would
+take locks that block the agent's writes, could create files next to the database, and would parse
+data that the agent wrote. SQLite recovers from the copy as from a power failure:
 
-- With a write-ahead log (`-wal`) the database's file changes at checkpoints only, and the log grows
-  at its end. A copy is good if the file did not change from before to after, and the log is still
-  the same log: its first 32 bytes, with the salts that each restart of the log changes. A frame
-  that is cut or not committed is ignored by SQLite, by its checksum.
-- With a rollback journal (`-journal`) neither may change meanwhile.
-- The shared memory (`-shm`) is no data: SQLite makes it anew. It is left out.
+- With a write-ahead log (`-wal`) the database file changes only at checkpoints, and the log grows
+  at its end. A copy is valid if the file did not change during the copy, and the log is still the
+  same log: its first 32 bytes, with the salts that each restart of the log changes, are equal.
+  SQLite ignores a truncated or uncommitted frame because of its checksum.
+- With a rollback journal (`-journal`) neither file may change during the copy.
+- The shared memory (`-shm`) holds no data, SQLite creates it again. It is left out.
 """
 
 import stat
@@ -33,26 +33,26 @@ _WAL_HEADER = 32
 
 
 class Database(Struct, frozen=True):
-    """A database with a log beside it; the two are taken together or not at all."""
+    """A database file with its log; both are copied together or not at all."""
 
     main: FileStat
     log: FileStat
 
     @property
     def has_wal(self) -> bool:
-        """Whether the log is written ahead, else it is a rollback journal."""
+        """Whether the log is a write-ahead log; otherwise it is a rollback journal."""
         return self.log.path.endswith(WAL)
 
 
 class DatabaseChunk(Struct, frozen=True):
-    """Bytes of one of the two files; `file` is what it was when the copy began."""
+    """Bytes of one of the two files; `file` is its stat when the copy began."""
 
     file: FileStat
     data: bytes
 
 
 def find_databases(stats: Iterable[FileStat]) -> list[Database]:
-    """Find databases with a log, by their names."""
+    """Return the databases with a log, found by their names."""
     files = {entry.path: entry for entry in stats if stat.S_ISREG(entry.mode)}
     return [
         Database(main, files[path + suffix])
@@ -63,7 +63,7 @@ def find_databases(stats: Iterable[FileStat]) -> list[Database]:
 
 
 def find_shared_memory(stats: Iterable[FileStat]) -> frozenset[str]:
-    """Find the paths of shared memory, which is left out of snapshots."""
+    """Return the paths of shared memory files, which snapshots leave out."""
     paths = {entry.path for entry in stats}
     return frozenset(
         path
@@ -75,10 +75,12 @@ def find_shared_memory(stats: Iterable[FileStat]) -> frozenset[str]:
 def read_database(
     directories: DirectoryHandles, database: Database, size: int = CHUNK
 ) -> Iterator[DatabaseChunk]:
-    """Yield the database's file in pieces of `size` bytes, then its log's.
+    """Yield the database file in chunks of `size` bytes, then its log.
 
-    ChangedError, at the end at the latest, where they do not fit together: all pieces are to be
-    thrown away then, and the last committed version stays.
+    Raises:
+        FileChangedError: At the end at the latest, if the two are inconsistent. The caller discards
+            all chunks, and the last committed version stays.
+        FileUnreadableError: A file cannot be read.
     """
     main, log = (
         stat_path(directories, database.main.path),
@@ -91,15 +93,15 @@ def read_database(
         return
     header = _read_wal_header(directories, log)
     yield from _label_chunks(main, read_chunks(directories, main, size))
-    longer = stat_path(directories, log.path)
-    yield from _label_chunks(longer, read_growing(directories, longer, size))
-    if _read_wal_header(directories, longer) != header or longer.inode != log.inode:
+    grown_log = stat_path(directories, log.path)
+    yield from _label_chunks(grown_log, read_growing(directories, grown_log, size))
+    if _read_wal_header(directories, grown_log) != header or grown_log.inode != log.inode:
         raise FileChangedError(log.path)
     _check_unchanged(directories, main)
 
 
-def _label_chunks(file: FileStat, pieces: Iterable[bytes]) -> Iterator[DatabaseChunk]:
-    for data in pieces:
+def _label_chunks(file: FileStat, chunks: Iterable[bytes]) -> Iterator[DatabaseChunk]:
+    for data in chunks:
         yield DatabaseChunk(file, data)
 
 

@@ -1,6 +1,6 @@
-"""Walks a workspace: what is there, by descriptors of directories, never through a link.
+"""Walks a workspace by descriptors of directories, never through a link.
 
-What a walk has seen, entry by entry, and what it has left out.
+The result is the `lstat` data of each entry, and counts of the entries that were skipped.
 """
 
 import errno
@@ -20,14 +20,14 @@ from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.git import OBJECTS, PACKED_REFS, is_git_directory
 
 PATH_WEIGHT_UNIT = 128
-"""Characters of a path for which an entry counts once more, see `weight`."""
+"""Bytes of a path for which an entry counts once more, see `entry_weight`."""
 
 _INTERNED: dict[int, int] = {}
-"""Modes and devices, of which there are few: equal numbers of 100,000 entries share memory."""
+"""Modes and devices, which have few values: equal numbers of 100,000 entries share memory."""
 
 
 class FileStat(Struct, frozen=True, gc=False):
-    """What `lstat` says of one entry; times in nanoseconds since 1970, `mode` with the type."""
+    """The `lstat` data of one entry; times in nanoseconds since 1970, `mode` with the file type."""
 
     path: str
     mode: int
@@ -40,12 +40,11 @@ class FileStat(Struct, frozen=True, gc=False):
 
 
 class SkippedEntries(Struct):
-    """How many entries were left out, by reason, and some of their paths by reason.
+    """How many entries were skipped, by reason, and some of their paths by reason.
 
-    `sockets` counts fifos too. `over_limit` is for how many there was no room, at least: what is in
-    directories that were not taken is not counted. `unknown` has the paths at and below which
-    nothing could be learned this time: what an earlier walk saw there must not be taken for
-    deleted.
+    `sockets` also counts fifos. `over_limit` is a minimum: entries of skipped directories are not
+    counted. `unknown` has paths that could not be listed: entries that an earlier walk saw at and
+    below them must not be treated as deleted.
     """
 
     sockets: int = 0
@@ -62,20 +61,20 @@ class SkippedEntries(Struct):
 
     @property
     def total(self) -> int:
-        """How many should perhaps have been taken: all but what is excluded or gone."""
+        """How many skipped entries may matter: all except excluded and vanished ones."""
         special = self.sockets + self.devices + self.mounts
         return special + self.unreadable + self.too_deep + self.too_large + self.over_limit
 
     def add(self, reason: str, path: str) -> None:
         """Count one more for `reason`, which is the name of a field."""
         setattr(self, reason, getattr(self, reason) + 1)
-        known = self.examples.setdefault(reason, [])
-        if len(known) < 3:  # noqa: PLR2004 - enough to know what is meant
-            known.append(path)
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < 3:  # noqa: PLR2004 - enough to understand the reason
+            examples.append(path)
 
 
 def build_file_stat(path: str, status: os.stat_result) -> FileStat:
-    """Return what `lstat` said as a value."""
+    """Convert the result of `lstat`."""
     mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
     mode, device = status.st_mode, status.st_dev
     return FileStat(
@@ -91,30 +90,32 @@ def build_file_stat(path: str, status: os.stat_result) -> FileStat:
 
 
 def entry_weight(path: str) -> int:
-    """Return for how many entries one with this path counts: memory goes by the length of paths."""
+    """Return for how many entries one with this path counts: longer paths need more memory."""
     return 1 + (len(path) if path.isascii() else 4 * len(path)) // PATH_WEIGHT_UNIT
 
 
 LARGE_DIRECTORY = 20_000
-"""A directory with more entries than this is read in pieces, after the others."""
+"""A directory with more entries than this is listed in parts, after the others."""
 
 MAX_PATH = 16_384
-"""The longest path in bytes; Linux takes 4,096 at once, deeper ones are made step by step."""
+"""Directories with longer paths, in characters, are not entered.
+
+Linux accepts 4,096 bytes in one call; deeper trees are created step by step."""
 
 
 _SOCKETS_AND_FIFOS = {stat.S_IFSOCK, stat.S_IFIFO}
 
 
 class WalkCancelledError(Exception):
-    """The walk was asked to stop; it has no result."""
+    """The walk was cancelled; it has no result."""
 
 
 class TooManyEntriesError(Exception):
-    """There is more than the walk was allowed to take; it has no result."""
+    """There are more entries than the limit of the walk; it has no result."""
 
 
 def never_cancelled() -> bool:
-    """Do not stop."""
+    """Do not cancel."""
     return False
 
 
@@ -127,31 +128,31 @@ def walk(
 ) -> tuple[list[FileStat], SkippedEntries]:
     """List everything below `root`, in the order of paths.
 
-    Hard links are entries with the same device and inode. Sockets, fifos and devices are left out,
-    and what is on another device than `root`.
+    Hard links are entries with the same device and inode. Sockets, fifos, devices and entries on
+    another device than `root` are skipped.
 
     Raises:
-        WorkspaceError: the root itself cannot be read.
-        StoppedError: `is_cancelled` said so.
-        TooManyError: All entries together weigh more than `max_weight`.
+        WorkspaceError: The root itself cannot be read.
+        WalkCancelledError: `is_cancelled` returned true.
+        TooManyEntriesError: All entries together weigh more than `max_weight`.
     """
     try:
         with DirectoryHandles(root) as directories:
-            found = WorkspaceWalk(directories, excludes, is_cancelled, max_weight).run()
+            finished = WorkspaceWalk(directories, excludes, is_cancelled, max_weight).run()
     except OSError as error:
         raise unreadable_root_error(error) from error
-    return found.sorted()
+    return finished.sorted()
 
 
 def unreadable_root_error(error: OSError) -> WorkspaceError:
-    """Say that there is nothing to walk."""
+    """Return the error for a root that cannot be read."""
     return WorkspaceError(
-        f"the workspace cannot be read: {error.strerror}: check its volume and its rights"
+        f"the workspace cannot be read: {error.strerror}: check its volume and its permissions"
     )
 
 
 class WorkspaceWalk:
-    """One walk; `remaining` is what it may still take."""
+    """One walk; `remaining` is the weight of the entries that it may still add."""
 
     def __init__(
         self,
@@ -174,18 +175,18 @@ class WorkspaceWalk:
         self.skipped = SkippedEntries()
 
     def run(self) -> "WorkspaceWalk":
-        """Take everything; raises OSError where the root itself cannot be read."""
+        """Walk the whole tree; raises OSError if the root itself cannot be read."""
         os.scandir(self._directories.root).close()
         self._walk_all()
         return self
 
     def sorted(self) -> tuple[list[FileStat], SkippedEntries]:
-        """Return what was found, in the order of paths."""
+        """Return the entries in the order of paths, and what was skipped."""
         self.stats.sort(key=attrgetter("path"))
         return self.stats, self.skipped
 
     def _walk_all(self) -> None:
-        """Take all that is to do, and what refs of git name after the refs."""
+        """List all pending directories; packed refs and objects of git come after the refs."""
         self._descend()
         packed, self._packed_refs = self._packed_refs, []
         for path in packed:
@@ -201,11 +202,11 @@ class WorkspaceWalk:
                 self._list_large(self._large_directories.pop())
 
     def _list(self, path: str) -> None:
-        """Take up one directory's entries, so that the first by name is entered first."""
+        """Add the entries of one directory, so that the first by name is entered first."""
         self._check_cancelled()
         try:
-            with os.scandir(self._directories.open(path)) as found:
-                entries = list(islice(found, LARGE_DIRECTORY + 1))
+            with os.scandir(self._directories.open(path)) as scanned:
+                entries = list(islice(scanned, LARGE_DIRECTORY + 1))
         except OSError as error:
             self._record_unreadable(path, error)
             return
@@ -216,10 +217,10 @@ class WorkspaceWalk:
         self._add_entries(path, entries)
 
     def _list_large(self, path: str) -> None:
-        """The same in pieces, since nobody knows how many there are."""
+        """Do the same in parts: the directory may have any number of entries."""
         try:
-            with os.scandir(self._directories.open(path)) as found:
-                while entries := list(islice(found, LARGE_DIRECTORY)):
+            with os.scandir(self._directories.open(path)) as scanned:
+                while entries := list(islice(scanned, LARGE_DIRECTORY)):
                     self._check_cancelled()
                     self._add_entries(path, entries)
         except OSError as error:
@@ -229,32 +230,32 @@ class WorkspaceWalk:
         if self._is_cancelled():
             raise WalkCancelledError
 
-    def _add_entries(self, path: str, entries: "list[os.DirEntry[str]]") -> None:
-        prefix = f"{path}/" if path else ""
-        match = self._excludes.is_excluded
+    def _add_entries(self, directory: str, entries: "list[os.DirEntry[str]]") -> None:
+        prefix = f"{directory}/" if directory else ""
+        is_excluded = self._excludes.is_excluded
         self._in_repository = is_git_directory({entry.name for entry in entries})
         entries = self._select(prefix, entries)
         if self._in_repository:
             entries = self._defer_packed_refs(prefix, entries)
         for entry in entries:
             name = entry.name
-            inner = prefix + name
-            if match(inner, name, directory=entry.is_dir(follow_symlinks=False)):
-                self.skipped.add("excluded", inner)
+            path = prefix + name
+            if is_excluded(path, name, directory=entry.is_dir(follow_symlinks=False)):
+                self.skipped.add("excluded", path)
             else:
-                self._visit(inner, entry)
+                self._visit(path, entry)
 
     def _select(self, prefix: str, entries: "list[os.DirEntry[str]]") -> "list[os.DirEntry[str]]":
-        """Return what is to be taken up of one directory."""
+        """Return the entries of one directory to add, in order."""
         del prefix
         return entries
 
     def _add_entry(self, path: str, status: os.stat_result) -> bool:
-        heavy = entry_weight(path)
-        if heavy > self.remaining:
+        weight = entry_weight(path)
+        if weight > self.remaining:
             self._reject(path)
             return False
-        self.remaining -= heavy
+        self.remaining -= weight
         self.stats.append(build_file_stat(path, status))
         return True
 
@@ -265,14 +266,14 @@ class WorkspaceWalk:
     def _defer_packed_refs(
         self, prefix: str, entries: "list[os.DirEntry[str]]"
     ) -> "list[os.DirEntry[str]]":
-        """Keep what refs name for the end; see `git.py` for the order."""
-        soon = []
+        """Defer the packed refs of a repository; see `git.py` for the order."""
+        others = []
         for entry in entries:
             if entry.name == PACKED_REFS and entry.is_file(follow_symlinks=False):
                 self._packed_refs.append(prefix + entry.name)
             else:
-                soon.append(entry)
-        return soon
+                others.append(entry)
+        return others
 
     def _add_packed_refs(self, path: str) -> None:
         if self._excludes.is_excluded(path, PACKED_REFS, directory=False):

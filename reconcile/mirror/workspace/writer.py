@@ -1,12 +1,8 @@
-"""Where a restore puts files until they are shown: an empty volume, or one to be completed.
+"""The file operations of a restore, each by the descriptor of a directory, never through a link.
 
-What a volume's refusal means to people.
-
-Removes a whole directory however deep it is, without following a link.
-
-Single steps of a restore, each by the descriptor of a directory.
-
-Writes the bytes of files where a restore puts them together; for any thread.
+A restore stages files where the agent does not see them, and publishes them by renames. The staging
+differs for an empty volume and for one that already holds a part of the snapshot. An OSError of the
+volume becomes a WorkspaceError that says what to do.
 """
 
 import errno
@@ -25,7 +21,7 @@ from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.reader import zero_chunk
 
 _PERMISSION_ADVICE = (
-    "the mirror may not write there: it must run as the runner's user, on a volume of theirs"
+    "the mirror may not write there: it must run as the runner's user, who must own the volume"
 )
 _ADVICE = {
     errno.ENOSPC: "the volume is full: make it larger",
@@ -34,10 +30,10 @@ _ADVICE = {
     errno.EACCES: _PERMISSION_ADVICE,
     errno.EPERM: _PERMISSION_ADVICE,
     errno.EROFS: "the volume is read-only: mount it writable",
-    errno.ENOENT: "there is no such folder: mount the volume there",
-    errno.ENAMETOOLONG: "the volume's file system takes no name as long as this",
-    errno.EILSEQ: "the volume's file system does not take this name",
-    errno.EIO: "the disk fails",
+    errno.ENOENT: "the directory does not exist: mount the volume there",
+    errno.ENAMETOOLONG: "the volume's file system does not allow names of this length",
+    errno.EILSEQ: "the volume's file system does not allow this name",
+    errno.EIO: "the disk has an I/O error: use another volume",
 }
 
 
@@ -51,14 +47,14 @@ def translate_errors(root: Path, path: str) -> Iterator[None]:
 
 
 def build_restore_error(root: Path, path: str, error: OSError) -> WorkspaceError:
-    """Say what an OSError at `path` below `root` means, and what to do."""
+    """Return the error that explains an OSError at `path` below `root`, and says what to do."""
     advice = _ADVICE.get(error.errno or 0, error.strerror)
-    what = f"{root}: {path!r}" if path else str(root)
-    return WorkspaceError(f"{what} cannot be restored: {advice}")
+    place = f"{root}: {path!r}" if path else str(root)
+    return WorkspaceError(f"{place} cannot be restored: {advice}")
 
 
 def remove_tree(directories: DirectoryHandles, path: str) -> None:
-    """Remove what is at `path`, whatever it is; nothing there is as good as removed."""
+    """Remove the file, link or directory tree at `path`, if it exists."""
     parent, name = directories.open_parent(path)
     try:
         mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
@@ -67,60 +63,60 @@ def remove_tree(directories: DirectoryHandles, path: str) -> None:
     if not stat.S_ISDIR(mode):
         os.unlink(name, dir_fd=parent)
         return
-    for folder in reversed(_remove_files(directories, path)):
-        parent, name = directories.open_parent(folder)
+    for directory in reversed(_remove_files(directories, path)):
+        parent, name = directories.open_parent(directory)
         os.rmdir(name, dir_fd=parent)
     directories.close_cached()
 
 
 def _remove_files(directories: DirectoryHandles, path: str) -> list[str]:
-    """Remove all but the directories, and return these, parents first."""
-    folders = [path]
-    for folder in folders:
-        make_writable(directories, folder)
-        descriptor = directories.open(folder)
+    """Remove everything except directories, and return these, parents first."""
+    remaining = [path]
+    for directory in remaining:
+        make_writable(directories, directory)
+        descriptor = directories.open(directory)
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{folder}/{entry.name}")
+                    remaining.append(f"{directory}/{entry.name}")
                 else:
                     os.unlink(entry.name, dir_fd=descriptor)
-    return folders
+    return remaining
 
 
 def make_writable(directories: DirectoryHandles, path: str) -> None:
-    """Let the owner of a directory list and change it, whatever its mode was."""
+    """Allow the owner of a directory to list and change it."""
     parent, name = directories.open_parent(path)
     if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         os.chmod(name, 0o700, dir_fd=parent)
 
 
 STAGING_DIR = ".reconcile-mirror-restoring"
-"""The directory in the volume in which a snapshot is put together; never in a snapshot."""
+"""The staging directory of a restore, in the volume; it is never in a snapshot."""
 
 
 class Staging(Protocol):
-    """What differs between the two; paths are the snapshot's."""
+    """Where a restore writes files before it publishes them; paths are those of the snapshot."""
 
     def locate_file(self, path: str) -> tuple[int, str]:
-        """Return the directory and the name under which a file is written; for any thread."""
+        """Return the directory and the name to write a file to; thread-safe."""
         ...
 
     def get_directories(self) -> DirectoryHandles:
-        """Return where directories are made; for the calling thread."""
+        """Return the calling thread's handles for the root in which directories are created."""
         ...
 
     def publish(self, entries: Iterable[Entry]) -> None:
-        """Put files and directories at their places."""
+        """Rename files and directories to their final paths."""
         ...
 
     def close(self) -> None:
-        """Let go of all descriptors."""
+        """Close all descriptors."""
         ...
 
 
 class PerThreadHandles:
-    """One `Directories` of the same root for each thread."""
+    """One `DirectoryHandles` of the same root for each thread."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -128,21 +124,21 @@ class PerThreadHandles:
         self._opened: list[DirectoryHandles] = []
 
     def get(self) -> DirectoryHandles:
-        """Return the calling thread's own."""
-        known: DirectoryHandles | None = getattr(self._local, "directories", None)
-        if known is None:
-            known = self._local.directories = DirectoryHandles(self._root)
-            self._opened.append(known)
-        return known
+        """Return those of the calling thread."""
+        handles: DirectoryHandles | None = getattr(self._local, "directories", None)
+        if handles is None:
+            handles = self._local.directories = DirectoryHandles(self._root)
+            self._opened.append(handles)
+        return handles
 
     def close(self) -> None:
-        """Close all of them; no thread may use one any more."""
+        """Close all of them; no thread may still use one."""
         while self._opened:
             self._opened.pop().close()
 
 
 class EmptyVolumeStaging:
-    """An empty volume: the tree grows aside, then its top-level entries are renamed."""
+    """For an empty volume: stages the whole tree, then renames its top-level entries."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -156,17 +152,17 @@ class EmptyVolumeStaging:
 
     def publish(self, entries: Iterable[Entry]) -> None:
         with DirectoryHandles(self._root) as visible:
-            aside = visible.open(STAGING_DIR)
+            staged = visible.open(STAGING_DIR)
             for entry in entries:
                 if "/" not in entry.path and isinstance(entry, File | Directory):
-                    os.rename(entry.path, entry.path, src_dir_fd=aside, dst_dir_fd=visible.root)
+                    os.rename(entry.path, entry.path, src_dir_fd=staged, dst_dir_fd=visible.root)
 
     def close(self) -> None:
         self._staging.close()
 
 
 class PartialVolumeStaging:
-    """A volume that holds a part: files are written aside and renamed one by one."""
+    """For a volume with a part of the snapshot: stages files, then renames them one by one."""
 
     def __init__(self, root: Path) -> None:
         self._volume = PerThreadHandles(root)
@@ -198,35 +194,35 @@ _ZERO_PROBE_SIZE = 512
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of `data`."""
+    """Write all of `data` at `offset`."""
     written = os.pwrite(descriptor, data, offset)
     while written < len(data):
         written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
 
 
 def is_all_zeros(data: bytes | memoryview) -> bool:
-    """Tell whether these are only zeros, which need no room on the disk."""
+    """Whether the data is only zeros, which need no space on the disk."""
     if data is zero_chunk():
         return True
-    # Nearly all other data says so by its first bytes.
+    # For nearly all other data the first bytes are enough.
     return not bytes(data[:_ZERO_PROBE_SIZE]).strip(b"\0") and not bytes(data).strip(b"\0")
 
 
 def apply_metadata(descriptor: int, entry: File | Directory) -> None:
-    """Set mode and time; the mode first, since it may be refused."""
+    """Set mode and time; the mode first, because setting it may fail."""
     os.fchmod(descriptor, entry.mode)
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
 def apply_file_metadata(visible: DirectoryHandles, file: File) -> None:
-    """Do the same by name, for a file that its own mode may not let us open."""
+    """Set mode and time by name, for a file whose mode may not allow opening it."""
     parent, name = visible.open_parent(file.path)
     os.chmod(name, file.mode, dir_fd=parent)
     os.utime(name, ns=(file.mtime, file.mtime), dir_fd=parent, follow_symlinks=False)
 
 
 def apply_final_metadata(visible: DirectoryHandles, entry: Entry) -> None:
-    """Set what making other entries would have spoilt."""
+    """Set mode and time of a directory or link, which creating other entries would have changed."""
     match entry:
         case Directory():
             apply_metadata(visible.open(entry.path), entry)
@@ -239,7 +235,7 @@ def apply_final_metadata(visible: DirectoryHandles, entry: Entry) -> None:
 
 
 def create_link(visible: DirectoryHandles, entry: Entry) -> None:
-    """Make a symbolic or hard link; nothing for other entries."""
+    """Create a symbolic or hard link; does nothing for other entries."""
     match entry:
         case Symlink():
             parent, name = visible.open_parent(entry.path)
@@ -251,11 +247,11 @@ def create_link(visible: DirectoryHandles, entry: Entry) -> None:
 
 
 def _create_hard_link(visible: DirectoryHandles, entry: HardLink) -> None:
-    above, old = visible.open_parent(entry.target)
-    source = os.dup(above)
+    target_parent, target_name = visible.open_parent(entry.target)
+    source = os.dup(target_parent)
     try:
         parent, name = visible.open_parent(entry.path)
-        os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        os.link(target_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
     finally:
         os.close(source)
 
@@ -265,7 +261,7 @@ _OPEN_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OpenChunk:
-    """A file that is being put together, open for one of its blobs."""
+    """A staged file, open to write one of its blobs."""
 
     def __init__(self, root: Path, path: str, descriptor: int, start: int) -> None:
         self._root = root
@@ -275,9 +271,9 @@ class OpenChunk:
         self._end = 0
 
     def write(self, data: bytes | memoryview, at: int) -> None:
-        """Write the bytes of the blob from `at` on; WorkspaceError where that fails.
+        """Write bytes of the blob from `at` on; WorkspaceError if that fails.
 
-        Zeros take no room on the disk, unless an attempt before has left something else there.
+        Zeros are not written, unless an earlier attempt may have written other bytes there.
         """
         if at >= self._end and is_all_zeros(data):
             return
@@ -287,19 +283,19 @@ class OpenChunk:
 
 
 class FileWriter:
-    """Fills files at a site; `root` is the volume's, for messages."""
+    """Writes the content of files to a staging area; thread-safe. `root` is used for messages."""
 
     def __init__(self, root: Path, staging: Staging) -> None:
         self._root = root
         self._staging = staging
 
     def write(self, file: File, data: bytes | memoryview) -> os.stat_result:
-        """Write a file whole that has one blob; WorkspaceError where that fails.
+        """Write a whole file that has one blob; WorkspaceError if that fails.
 
         Returns:
-            What it is from then on.
+            Its stat after that.
         """
-        # A context manager would cost as much as two calls of the system.
+        # A context manager would cost as much as two system calls.
         try:
             descriptor = self._create(file)
             try:
@@ -313,10 +309,10 @@ class FileWriter:
 
     @contextmanager
     def open_chunk(self, path: str, byte_range: range) -> Iterator[OpenChunk]:
-        """Open a file for which there is room; `byte_range` says which of its bytes one blob is.
+        """Open a preallocated file; `byte_range` are the bytes of one of its blobs.
 
         Raises:
-            WorkspaceError: The volume does not let it be opened.
+            WorkspaceError: It cannot be opened.
         """
         with translate_errors(self._root, path):
             descriptor = self._open(path)
@@ -326,7 +322,7 @@ class FileWriter:
             os.close(descriptor)
 
     def preallocate(self, file: File) -> None:
-        """Make a file of the right size; OSError where that fails."""
+        """Create a file of the right size; OSError if that fails."""
         descriptor = self._create(file)
         try:
             os.ftruncate(descriptor, file.size)
@@ -334,7 +330,7 @@ class FileWriter:
             os.close(descriptor)
 
     def apply_metadata(self, file: File) -> None:
-        """Set mode and time of a file whose blobs are all there; OSError where that fails."""
+        """Set mode and time of a file whose blobs are all written; OSError if that fails."""
         descriptor = self._open(file.path)
         try:
             apply_metadata(descriptor, file)

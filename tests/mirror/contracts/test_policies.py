@@ -28,7 +28,7 @@ def _documents() -> list[dict[str, Any]]:
 
 
 def _opener(server: S3Server, policy: dict[str, Any]) -> Opener:
-    """Set a policy on a new bucket for another user, and return a function that opens prefixes as that user."""
+    """Set a policy on a new bucket for another user; returns what opens prefixes as that user."""
     bucket = buckets.fresh(server)
     for statement in policy["Statement"]:
         statement["Principal"] = {"AWS": [f"arn:aws:iam:::user/{OTHER.user}"]}

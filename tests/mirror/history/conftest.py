@@ -1,4 +1,4 @@
-"""A bucket on a server, and the program as a user types it."""
+"""A bucket on a server, and the program on the command line."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.settings import ProcessSettings
-from tests.mirror.history.gc_world import Yard
+from tests.mirror.history.gc_world import GcWorld
 from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import buckets
 
 
-class Desk:
-    """Commands against one bucket; `said` is what the last one printed."""
+class CommandLine:
+    """Runs commands against one bucket; `output` and `errors` are those of the last one."""
 
     def __init__(self, server, folder, capsys):
         self.server = server
@@ -21,7 +21,7 @@ class Desk:
         self.secret = folder / "secret"
         self.folder = folder
         self._capsys = capsys
-        self.said = ""
+        self.output = ""
         self.errors = ""
         self.secret.mkdir()
         values = {
@@ -44,20 +44,20 @@ class Desk:
         code = run_mirror_cli(
             [verb, *options, *map(str, more)], ProcessSettings(no_color=True, environ={})
         )
-        self.said, self.errors = self._capsys.readouterr()
+        self.output, self.errors = self._capsys.readouterr()
         assert "Traceback" not in self.errors
         return code
 
 
 @pytest.fixture
-def desk(moto_server, tmp_path, capsys):
-    return Desk(moto_server, tmp_path, capsys)
+def cli(moto_server, tmp_path, capsys):
+    return CommandLine(moto_server, tmp_path, capsys)
 
 
 @pytest.fixture
-def author(desk, tmp_path):
+def author(cli, tmp_path):
     """A pod with three generations, each with one more file."""
-    pod = MirrorPod(tmp_path, "author", desk.store(), SystemClock())
+    pod = MirrorPod(tmp_path, "author", cli.store(), SystemClock())
     pod.hydrate()
     for number in (1, 2, 3):
         pod.write(f"docs/{number}", str(number).encode() * 100 * number)
@@ -66,5 +66,5 @@ def author(desk, tmp_path):
 
 
 @pytest.fixture
-def yard(tmp_path):
-    return Yard(tmp_path)
+def world(tmp_path):
+    return GcWorld(tmp_path)

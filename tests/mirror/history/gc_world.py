@@ -1,4 +1,4 @@
-"""A pod and a garbage collection before one store in memory, whose clock a test moves."""
+"""A pod and a garbage collection on one store in memory; tests move the clock."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ DAY = 24 * HOUR
 BIG = b"0123456789abcdef" * (5 << 16)
 
 
-class Yard:
+class GcWorld:
     """A pod and a garbage collection that share a clock with the store."""
 
     def __init__(self, folder):

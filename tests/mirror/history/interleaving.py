@@ -1,14 +1,14 @@
-"""Several actors before one store in memory, of which one at a time makes one request."""
+"""Several actors on one store in memory; only one at a time makes one request."""
 
 import threading
 
 
 class CrashError(BaseException):
-    """An actor dies: nothing that it has not sent is ever sent."""
+    """The actor is killed: it sends no further request."""
 
 
 class Turns:
-    """Lets actors go on one request at a time, in the order that a test draws."""
+    """Lets actors make one request at a time, in the order that a test chooses."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -17,7 +17,7 @@ class Turns:
         self._dead = set()
 
     def start(self, name, work):
-        """Begin an actor; it stops before its first request."""
+        """Start an actor; it waits before its first request."""
         self._ended.discard(name)
         self._dead.discard(name)
         self._waiting[name] = 0
@@ -45,7 +45,7 @@ class Turns:
             self._check(name)
 
     def step(self, name):
-        """Let an actor make one request; tells whether it goes on after that."""
+        """Let an actor make one request; returns whether it has not ended then."""
         with self._changed:
             if name in self._ended:
                 return False

@@ -1,4 +1,4 @@
-"""On a real server: collections beside a running `sync`, again and again."""
+"""On a real server: repeated collections during a running `sync`."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
 from reconcile.mirror.history.generations import read_generation_index
 from reconcile.mirror.snapshot.retention import RetentionPolicy
 from reconcile.runtime.clock import SystemClock
-from tests.mirror.history.conftest import Desk
+from tests.mirror.history.conftest import CommandLine
 from tests.mirror.mirror_pod import listing
 
 PROGRAM = str(Path(sys.executable).parent / "reconcile-mirror")
@@ -21,12 +21,12 @@ ROUNDS = 12
 
 
 @pytest.fixture(params=["moto", pytest.param("s3", marks=pytest.mark.s3)])
-def place(request, tmp_path, capsys):
-    return Desk(request.getfixturevalue(f"{request.param}_server"), tmp_path, capsys)
+def cli(request, tmp_path, capsys):
+    return CommandLine(request.getfixturevalue(f"{request.param}_server"), tmp_path, capsys)
 
 
-def _pod(desk, *words):
-    folder = desk.folder / "pod"
+def _pod(cli, *words):
+    folder = cli.folder / "pod"
     (folder / "workspace").mkdir(parents=True, exist_ok=True)
     return [
         PROGRAM,
@@ -34,17 +34,17 @@ def _pod(desk, *words):
         f"--workspace={folder / 'workspace'}",
         f"--state={folder / 'state'}",
         "--prefix=ns/s",
-        f"--project-secret={desk.secret}",
+        f"--project-secret={cli.secret}",
         *words[1:],
     ]
 
 
-def test_collections_beside_a_running_sync_take_nothing_that_counts(place, tmp_path):
-    """Without any grace: only what is needed, beyond HEAD or announced keeps things alive."""
-    subprocess.run(_pod(place, "hydrate", "--pod-uid=u"), check=True, capture_output=True)
-    root = place.folder / "pod" / "workspace"
-    store = place.store()
-    command = _pod(place, "sync", "--interval=0.1", f"--termination-log={tmp_path / 'log'}")
+def test_collections_during_a_running_sync_delete_nothing_needed(cli, tmp_path):
+    """Without a grace period: objects are kept only because something needs or announces them."""
+    subprocess.run(_pod(cli, "hydrate", "--pod-uid=u"), check=True, capture_output=True)
+    root = cli.folder / "pod" / "workspace"
+    store = cli.store()
+    command = _pod(cli, "sync", "--interval=0.1", f"--termination-log={tmp_path / 'log'}")
     deleted = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         committed = threading.Semaphore(0)
@@ -65,24 +65,24 @@ def test_collections_beside_a_running_sync_take_nothing_that_counts(place, tmp_p
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == MirrorExitCode.OK
     assert len(deleted) > ROUNDS
-    assert place.run("verify") == MirrorExitCode.OK
-    assert place.run("restore", tmp_path / "back") == MirrorExitCode.OK
+    assert cli.run("verify") == MirrorExitCode.OK
+    assert cli.run("restore", tmp_path / "back") == MirrorExitCode.OK
     assert listing(tmp_path / "back") == listing(root)
     assert len(read_generation_index(store).generations()) < ROUNDS
 
 
-def test_a_collection_from_the_command_line_marks_and_tells(place):
-    subprocess.run(_pod(place, "hydrate", "--pod-uid=u"), check=True, capture_output=True)
-    root = place.folder / "pod" / "workspace"
+def test_a_collection_from_the_command_line_marks_and_reports(cli):
+    subprocess.run(_pod(cli, "hydrate", "--pod-uid=u"), check=True, capture_output=True)
+    root = cli.folder / "pod" / "workspace"
     for number in range(3):
         (root / "file").write_bytes(b"%d" % number * 5_000_000)
-        subprocess.run(_pod(place, "sync", "--once"), check=True, capture_output=True)
+        subprocess.run(_pod(cli, "sync", "--once"), check=True, capture_output=True)
     keep = ("--keep-last=1", "--keep-hourly=0", "--keep-daily=0")
-    assert place.run("gc", *keep, "--grace=1h", "--delete") == MirrorExitCode.OK
-    assert "deleted 0 objects" in place.said
-    assert [each.key for each in place.store().list("gc/")]
-    assert place.run("gc", *keep, "-o", "json") == MirrorExitCode.OK
-    assert '"deleting": false' in place.said
-    assert place.run("verify", "--all") == MirrorExitCode.OK
-    assert place.run("gc", "--grace=59m") == MirrorExitCode.SETTINGS
-    assert place.run("gc", "--keep-last=0") == MirrorExitCode.USAGE
+    assert cli.run("gc", *keep, "--grace=1h", "--delete") == MirrorExitCode.OK
+    assert "deleted 0 objects" in cli.output
+    assert [each.key for each in cli.store().list("gc/")]
+    assert cli.run("gc", *keep, "-o", "json") == MirrorExitCode.OK
+    assert '"deleting": false' in cli.output
+    assert cli.run("verify", "--all") == MirrorExitCode.OK
+    assert cli.run("gc", "--grace=59m") == MirrorExitCode.SETTINGS
+    assert cli.run("gc", "--keep-last=0") == MirrorExitCode.USAGE

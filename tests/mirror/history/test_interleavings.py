@@ -1,7 +1,7 @@
-"""Writers, collections and their deaths in any order: what is committed and kept stays whole.
+"""Writers, collections and kills in any order: every kept generation stays complete.
 
-The model is short: what HEAD names, and each generation that the policy keeps, must be restorable
-after every step, whoever has been killed where, and however long anybody has slept.
+The model: the generation of HEAD, and each generation that the policy keeps, can be restored after
+every step, whichever process was killed at any point, and however long any of them was suspended.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ STEPS = st.lists(
 
 
 class Stage:
-    """One session, one pod at a time that writes, and two collections."""
+    """One session, one writing pod at a time, and two collections."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -59,7 +59,7 @@ class Stage:
         self.claim()
 
     def claim(self):
-        """A new pod takes over; the one before may be in the middle of something."""
+        """A new pod takes over; its predecessor may be in the middle of a pass."""
         self.pods += 1
         pod = MirrorPod(self.folder, f"pod{self.pods}", self.store, self.clock)
         pod.hydrate()
@@ -76,8 +76,8 @@ class Stage:
         else:
             target.write_bytes(LARGE[content])
 
-    def effort(self):
-        """Pack anew whenever there are two packs."""
+    def pass_options(self):
+        """Repack whenever there are two packs."""
         return self.pod.pass_options(thrift=RepackPolicy(max_small_packs=1))
 
     def name(self, actor):
@@ -88,7 +88,7 @@ class Stage:
         if name in self.running:
             return name
         if actor == "pod":
-            self.turns.start(name, self.caught(lambda: self.syncer.run(self.effort())))
+            self.turns.start(name, self.caught(lambda: self.syncer.run(self.pass_options())))
         else:
             store = TurnStore(self.store, self.turns, name)
             collector = GarbageCollector(store, RULES, self.clock)
@@ -121,14 +121,14 @@ class Stage:
             self.syncer = self.pod.syncer()
 
     def check(self):
-        past = read_generation_index(self.store)
-        there = past.generations()
-        wanted = select_generations_to_keep(there.values(), POLICY)
-        generations = [each for number, each in there.items() if number in wanted]
+        index = read_generation_index(self.store)
+        committed = index.generations()
+        wanted = select_generations_to_keep(committed.values(), POLICY)
+        generations = [each for number, each in committed.items() if number in wanted]
         verifier = Verifier(self.store, WorkerPool(1, "verify"), Deadline(self.clock))
         found = verifier.verify(generations)
         assert found.damaged == ()
-        assert past.unreadable == {}
+        assert index.unreadable == {}
 
     def end(self):
         for name in list(self.running):
@@ -156,7 +156,7 @@ def _play(stage, steps):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
-def test_what_is_kept_is_whole_after_every_step(steps):
+def test_kept_generations_are_complete_after_every_step(steps):
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
         try:
@@ -166,7 +166,7 @@ def test_what_is_kept_is_whole_after_every_step(steps):
 
 
 def _about_to_delete(stage):
-    """A chunk has been dead for long and is marked; the sweep is what comes next."""
+    """Prepare a chunk that is marked as garbage and is deleted by the next collection."""
     for name, content in ((0, 0), (0, 1), (1, 2), (1, 3)):
         stage.write(name, content)
         stage.step("pod")
@@ -176,8 +176,8 @@ def _about_to_delete(stage):
 
 
 @pytest.mark.parametrize("before_commit", [1, 2, 3, 4])
-def test_a_chunk_that_comes_back_while_it_is_deleted_is_not_lost(tmp_path, before_commit):
-    """The writer sends again what a collection has found dead, at each point of that collection."""
+def test_a_chunk_stored_again_while_it_is_deleted_is_not_lost(tmp_path, before_commit):
+    """The writer stores garbage again, at each point of the collection that deletes it."""
     blob = f"blobs/{hashlib.sha256(LARGE[0]).hexdigest()}"
     deletes = set()
     for requests in range(0, 80, 2):

@@ -1,4 +1,4 @@
-"""Writers heed what garbage collection says that it deletes."""
+"""Writers obey the delete intents of garbage collection."""
 
 import hashlib
 
@@ -10,48 +10,48 @@ from reconcile.mirror.snapshot.gc import DeleteIntent, encode_delete_intent
 from tests.mirror.history.gc_world import BIG, DAY, HOUR
 
 
-def test_a_writer_stores_anew_what_is_being_deleted_before_it_commits(yard):
-    yard.commit("a", b"first")
-    syncer = yard.pod.syncer()
-    yard.pod.write("b", BIG)
+def test_a_writer_stores_again_what_is_being_deleted(world):
+    world.commit("a", b"first")
+    syncer = world.pod.syncer()
+    world.pod.write("b", BIG)
     blob = f"blobs/{hashlib.sha256(BIG).hexdigest()}"
-    yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
+    world.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (blob,))))
     with pytest.raises(BlobBeingDeletedError, match=blob):
-        syncer.run(yard.pod.pass_options())
-    yard.store.delete([blob])
-    yard.clock.seconds += HOUR
-    assert syncer.run(yard.pod.pass_options()).is_committed
-    assert blob in yard.keys("")
-    assert yard.verify().damaged == ()
+        syncer.run(world.pod.pass_options())
+    world.store.delete([blob])
+    world.clock.seconds += HOUR
+    assert syncer.run(world.pod.pass_options()).is_committed
+    assert blob in world.keys("")
+    assert world.verify().damaged == ()
 
 
-def test_a_notice_about_other_things_holds_nobody_up(yard):
-    yard.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (f"blobs/{'0' * 64}",))))
-    assert yard.commit("b", BIG).is_committed
+def test_an_intent_about_other_objects_blocks_no_commit(world):
+    world.put("sweep/1.json", encode_delete_intent(DeleteIntent(0, (f"blobs/{'0' * 64}",))))
+    assert world.commit("b", BIG).is_committed
 
 
-def test_a_damaged_notice_is_an_error_of_its_own(yard):
-    yard.put("sweep/1.json", b"{}")
-    with pytest.raises(DamagedError, match="notice"):
-        yard.commit("b", BIG)
+def test_a_damaged_intent_is_an_error(world):
+    world.put("sweep/1.json", b"{}")
+    with pytest.raises(DamagedError, match="delete intent"):
+        world.commit("b", BIG)
 
 
-def test_what_a_new_base_lets_go_is_stored_anew(yard):
+def test_objects_that_a_new_base_drops_are_stored_again(world):
     """A long-lived sync must not rely on a chunk that only generations before the base have."""
-    syncer = yard.pod.syncer()
+    syncer = world.pod.syncer()
 
     def commit(path, data):
-        yard.pod.write(path, data)
-        yard.clock.seconds += 1
-        return syncer.run(yard.pod.pass_options())
+        world.pod.write(path, data)
+        world.clock.seconds += 1
+        return syncer.run(world.pod.pass_options())
 
     commit("a", BIG)
-    (yard.pod.root / "a").unlink()
+    (world.pod.root / "a").unlink()
     for number in range(40):
         commit(f"{number}", b"%d" % number * 999)
     for _ in range(3):
-        yard.clock.seconds += DAY
-        yard.collect()
-    assert f"blobs/{hashlib.sha256(BIG).hexdigest()}" not in yard.keys("")
+        world.clock.seconds += DAY
+        world.collect()
+    assert f"blobs/{hashlib.sha256(BIG).hexdigest()}" not in world.keys("")
     commit("b", BIG)
-    assert yard.verify().damaged == ()
+    assert world.verify().damaged == ()

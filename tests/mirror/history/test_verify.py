@@ -1,4 +1,4 @@
-"""`verify` finds each kind of damage, and says what it takes away."""
+"""`verify` finds each kind of damage, and reports what is affected."""
 
 import hashlib
 import json
@@ -14,26 +14,26 @@ def _put(store, key, body):
     store.put(key, [body], hashlib.sha256(body).hexdigest())
 
 
-def _damaged(desk):
-    return {damage["key"]: damage for damage in json.loads(desk.said)["damaged"]}
+def _damaged(cli):
+    return {damage["key"]: damage for damage in json.loads(cli.output)["damaged"]}
 
 
-def test_a_session_that_is_whole_is_verified_whole(desk, author):
+def test_an_undamaged_session_is_verified(cli, author):
     author.write("large", BIG + b"tail")
     author.sync()
-    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.OK
-    said = json.loads(desk.said)
-    assert said["generations"] == [4, 3, 2, 1]
-    stored = list(desk.store().list(""))
+    assert cli.run("verify", "--all", "-o", "json") == MirrorExitCode.OK
+    result = json.loads(cli.output)
+    assert result["generations"] == [4, 3, 2, 1]
+    stored = list(cli.store().list(""))
     ours = [each for each in stored if each.key.startswith(("packs/", "blobs/", "manifests/"))]
-    assert said["objects"] == len(ours)
-    assert said["bytes"] == sum(each.size for each in ours)
+    assert result["objects"] == len(ours)
+    assert result["bytes"] == sum(each.size for each in ours)
 
 
-@pytest.mark.parametrize("deed", ["flip", "cut", "delete"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
 @pytest.mark.usefixtures("author")
-def test_a_damaged_pack_is_told_with_the_paths_that_it_takes(desk, deed):
-    store = desk.store()
+def test_a_damaged_pack_is_reported_with_its_paths(cli, damage):
+    store = cli.store()
     packs = [each.key for each in store.list("packs/")]
     for key in packs:
         body = bytearray(store.get(key).body)
@@ -41,48 +41,48 @@ def test_a_damaged_pack_is_told_with_the_paths_that_it_takes(desk, deed):
             continue
         victim = key
         body[body.index(b"2" * 200)] ^= 1
-        if deed == "delete":
+        if damage == "delete":
             store.delete([key])
         else:
-            _put(store, key, bytes(body[:1024]) if deed == "cut" else bytes(body))
-    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
-    found = _damaged(desk)
+            _put(store, key, bytes(body[:1024]) if damage == "cut" else bytes(body))
+    assert cli.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
+    found = _damaged(cli)
     assert found.keys() == {victim}
     assert found[victim]["paths"] == ["docs/2"]
     assert found[victim]["generations"] == [2, 3]
-    assert desk.run("verify", "--at=1") == MirrorExitCode.OK
-    assert desk.run("verify") == MirrorExitCode.DAMAGED
-    assert victim in desk.said
-    assert "docs/2" in desk.said
+    assert cli.run("verify", "--at=1") == MirrorExitCode.OK
+    assert cli.run("verify") == MirrorExitCode.DAMAGED
+    assert victim in cli.output
+    assert "docs/2" in cli.output
 
 
-def test_a_damaged_chunk_is_told_with_its_file(desk, author):
+def test_a_damaged_chunk_is_reported_with_its_file(cli, author):
     author.write("large", BIG + b"tail")
     author.sync()
-    store = desk.store()
+    store = cli.store()
     victim = f"blobs/{hashlib.sha256(b'tail').hexdigest()}"
     _put(store, victim, b"tale")
-    assert desk.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
-    assert _damaged(desk)[victim]["paths"] == ["large"]
+    assert cli.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
+    assert _damaged(cli)[victim]["paths"] == ["large"]
 
 
 @pytest.mark.usefixtures("author")
-def test_a_damaged_manifest_takes_its_generations(desk):
-    store = desk.store()
+def test_a_damaged_manifest_affects_its_generations(cli):
+    store = cli.store()
     last = [each.key for each in store.list("manifests/")][-1]
     store.delete([last])
-    assert desk.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
-    assert _damaged(desk)[last]["generations"] == [3]
-    assert desk.run("verify", "--all") == MirrorExitCode.DAMAGED
-    assert desk.run("verify", "--at=2") == MirrorExitCode.OK
+    assert cli.run("verify", "-o", "json") == MirrorExitCode.DAMAGED
+    assert _damaged(cli)[last]["generations"] == [3]
+    assert cli.run("verify", "--all") == MirrorExitCode.DAMAGED
+    assert cli.run("verify", "--at=2") == MirrorExitCode.OK
 
 
 @pytest.mark.usefixtures("author")
-def test_a_stray_that_is_no_manifest_is_damage_too(desk):
-    _put(desk.store(), "manifests/notes.txt", b"hello")
-    assert desk.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
-    assert list(_damaged(desk)) == ["manifests/notes.txt"]
+def test_a_stray_object_among_manifests_is_damage(cli):
+    _put(cli.store(), "manifests/notes.txt", b"hello")
+    assert cli.run("verify", "--all", "-o", "json") == MirrorExitCode.DAMAGED
+    assert list(_damaged(cli)) == ["manifests/notes.txt"]
 
 
-def test_one_generation_and_all_exclude_each_other(desk):
-    assert desk.run("verify", "--all", "--at=1") == MirrorExitCode.SETTINGS
+def test_one_generation_and_all_exclude_each_other(cli):
+    assert cli.run("verify", "--all", "--at=1") == MirrorExitCode.SETTINGS

@@ -1,19 +1,19 @@
-"""The same desk as for history, and repositories as the platform kept them."""
+"""The same command line as for history, and repositories as the platform stored them."""
 
 import subprocess
 
 import pytest
 
-from tests.mirror.history.conftest import Desk
+from tests.mirror.history.conftest import CommandLine
 
 
 @pytest.fixture
-def desk(moto_server, tmp_path, capsys):
-    return Desk(moto_server, tmp_path, capsys)
+def cli(moto_server, tmp_path, capsys):
+    return CommandLine(moto_server, tmp_path, capsys)
 
 
 def git(folder, *arguments):
-    """Run git as somebody with a plain configuration."""
+    """Run git as a user without a special configuration."""
     words = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
     return subprocess.run(words, cwd=folder, check=True, capture_output=True).stdout
 
@@ -44,7 +44,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def state(repository):
-    """What the platform's script makes of it: names and bytes."""
+    """The files that the platform's script stores of it: names and bytes."""
     bundle = repository.parent / "x.bundle"
     git(repository, "bundle", "create", str(bundle), "--all")
     head = git(repository, "rev-parse", "HEAD").decode().strip()

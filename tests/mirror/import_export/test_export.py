@@ -1,4 +1,4 @@
-"""`export` as a user types it: a tar that keeps everything, objects that say what they lose."""
+"""`export` on the command line: a tar keeps everything, losses of objects are reported."""
 
 import hashlib
 import io
@@ -18,8 +18,8 @@ BIG = b"0123456789abcdef" * (1 << 19) + b"tail"
 
 
 @pytest.fixture
-def pod(desk, tmp_path):
-    pod = MirrorPod(tmp_path, "pod", desk.store(), SystemClock())
+def pod(cli, tmp_path):
+    pod = MirrorPod(tmp_path, "pod", cli.store(), SystemClock())
     pod.hydrate()
     pod.write("old", b"old")
     pod.sync()
@@ -38,9 +38,9 @@ def pod(desk, tmp_path):
     return pod
 
 
-def test_a_tar_brings_everything_back_with_tar_alone(desk, pod, tmp_path):
+def test_tar_alone_extracts_everything(cli, pod, tmp_path):
     target = tmp_path / "x.tar"
-    assert desk.run("export", f"--tar={target}") == MirrorExitCode.OK
+    assert cli.run("export", f"--tar={target}") == MirrorExitCode.OK
     out = tmp_path / "out"
     out.mkdir()
     subprocess.run(["tar", "-xpf", target, "-C", out], check=True)
@@ -50,9 +50,9 @@ def test_a_tar_brings_everything_back_with_tar_alone(desk, pod, tmp_path):
 
 
 @pytest.mark.usefixtures("pod")
-def test_a_tar_of_an_earlier_generation_on_standard_output(desk):
+def test_a_tar_of_an_earlier_generation_on_standard_output(cli):
     program = str(Path(sys.executable).parent / "reconcile-mirror")
-    options = ["--prefix=ns/s", f"--project-secret={desk.secret}", "--at=1", "--tar=-"]
+    options = ["--prefix=ns/s", f"--project-secret={cli.secret}", "--at=1", "--tar=-"]
     done = subprocess.run([program, "export", *options], check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         assert archive.getnames() == ["old"]
@@ -60,16 +60,16 @@ def test_a_tar_of_an_earlier_generation_on_standard_output(desk):
 
 
 @pytest.mark.usefixtures("pod")
-def test_a_tar_that_cannot_be_whole_is_none(desk, tmp_path):
-    desk.store().delete([f"blobs/{hashlib.sha256(b'tail').hexdigest()}"])
-    assert desk.run("export", f"--tar={tmp_path / 'x.tar'}") == MirrorExitCode.SNAPSHOT
+def test_an_incomplete_tar_file_is_removed(cli, tmp_path):
+    cli.store().delete([f"blobs/{hashlib.sha256(b'tail').hexdigest()}"])
+    assert cli.run("export", f"--tar={tmp_path / 'x.tar'}") == MirrorExitCode.SNAPSHOT
     assert not list(tmp_path.glob("x.tar*"))
-    assert desk.run("export", f"--tar={tmp_path / 'no' / 'x.tar'}") == MirrorExitCode.WORKSPACE
+    assert cli.run("export", f"--tar={tmp_path / 'no' / 'x.tar'}") == MirrorExitCode.WORKSPACE
 
 
-def test_objects_have_the_bytes_and_what_they_lose_is_said(desk, pod):
-    assert desk.run("export", "--to-prefix=plain/copy") == MirrorExitCode.INCOMPLETE
-    store = desk.store("plain/copy/")
+def test_objects_have_the_bytes_and_losses_are_reported(cli, pod):
+    assert cli.run("export", "--to-prefix=plain/copy") == MirrorExitCode.INCOMPLETE
+    store = cli.store("plain/copy/")
     found = {each.key: store.get(each.key).body for each in store.list("")}
     assert found["large"] == BIG
     assert found["twin"] == found["dir/run"] == b"#!/bin/sh\n"
@@ -78,30 +78,30 @@ def test_objects_have_the_bytes_and_what_they_lose_is_said(desk, pod):
     assert found["no-utf8-%FF"] == b"b"
     assert "link" not in found
     for words in ("link -> /anywhere/é", "hollow", "hard links", "modes of", "new%0Aline"):
-        assert words in desk.said
+        assert words in cli.output
     files = [path for path in pod.root.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(found) == len(files)
 
 
 @pytest.mark.usefixtures("pod")
-def test_objects_never_go_where_something_is(desk):
+def test_objects_are_never_written_below_a_prefix_with_content(cli):
     for prefix in ("ns/s", "ns", "ns/s/below"):
-        assert desk.run("export", f"--to-prefix={prefix}") == MirrorExitCode.SETTINGS
-    desk.store("other/").put("x", [b""], hashlib.sha256(b"").hexdigest())
-    assert desk.run("export", "--to-prefix=other") == MirrorExitCode.SETTINGS
-    assert "other" in desk.errors or "x" in desk.errors
+        assert cli.run("export", f"--to-prefix={prefix}") == MirrorExitCode.SETTINGS
+    cli.store("other/").put("x", [b""], hashlib.sha256(b"").hexdigest())
+    assert cli.run("export", "--to-prefix=other") == MirrorExitCode.SETTINGS
+    assert "other" in cli.errors or "x" in cli.errors
 
 
 @pytest.mark.parametrize("options", [[], ["--tar=x", "--to-prefix=a/b"], ["--to-prefix=../a"]])
-def test_one_target_must_be_given(desk, options):
-    assert desk.run("export", *options) == MirrorExitCode.SETTINGS
+def test_one_target_must_be_given(cli, options):
+    assert cli.run("export", *options) == MirrorExitCode.SETTINGS
 
 
 @pytest.mark.usefixtures("pod")
-def test_what_is_exported_can_be_imported_again(desk, tmp_path):
-    desk.run("export", "--to-prefix=plain/copy")
-    store = desk.store("plain/copy/")
+def test_what_is_exported_can_be_imported_again(cli, tmp_path):
+    cli.run("export", "--to-prefix=plain/copy")
+    store = cli.store("plain/copy/")
     assert list(store.list(""))
-    assert desk.run("import", "--from-prefix=plain/copy", "--replace") == MirrorExitCode.OK
-    assert desk.run("restore", tmp_path / "back") == MirrorExitCode.OK
+    assert cli.run("import", "--from-prefix=plain/copy", "--replace") == MirrorExitCode.OK
+    assert cli.run("restore", tmp_path / "back") == MirrorExitCode.OK
     assert (tmp_path / "back" / "large").read_bytes() == BIG

@@ -1,4 +1,4 @@
-"""`import` as a user types it, from directories and from the platform's layout."""
+"""`import` on the command line, from directories and from the platform's layout."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from tests.mirror.import_export.conftest import git
 from tests.mirror.mirror_pod import MirrorPod, listing
 
 
-def _objects(desk, objects, prefix="old/session/"):
-    store = desk.store(prefix)
+def _objects(cli, objects, prefix="old/session/"):
+    store = cli.store(prefix)
     for key, body in objects.items():
         store.put(key, [body], hashlib.sha256(body).hexdigest())
 
 
-def _restored(desk, tmp_path):
-    assert desk.run("restore", tmp_path / "restored") == MirrorExitCode.OK
+def _restored(cli, tmp_path):
+    assert cli.run("restore", tmp_path / "restored") == MirrorExitCode.OK
     return tmp_path / "restored"
 
 
@@ -34,69 +34,67 @@ def folder(tmp_path):
     return root
 
 
-def test_a_directory_becomes_generation_one_as_it_is(desk, folder, tmp_path):
-    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
-    assert "generation 1" in desk.said
-    assert listing(_restored(desk, tmp_path)) == listing(folder)
-    pod = MirrorPod(tmp_path, "next", desk.store())
+def test_a_directory_becomes_generation_one(cli, folder, tmp_path):
+    assert cli.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
+    assert "generation 1" in cli.output
+    assert listing(_restored(cli, tmp_path)) == listing(folder)
+    pod = MirrorPod(tmp_path, "next", cli.store())
     assert pod.hydrate().generation.number == 1
     assert listing(pod.root) == listing(folder)
 
 
-def test_a_session_that_exists_is_not_touched_without_replace(desk, folder, tmp_path):
-    pod = MirrorPod(tmp_path, "pod", desk.store())
+def test_an_existing_session_is_not_changed_without_replace(cli, folder, tmp_path):
+    pod = MirrorPod(tmp_path, "pod", cli.store())
     pod.hydrate()
-    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.SETTINGS
-    assert "pod" in desk.errors
-    assert "--replace" in desk.errors
+    assert cli.run("import", f"--from-directory={folder}") == MirrorExitCode.SETTINGS
+    assert "pod" in cli.errors
+    assert "--replace" in cli.errors
     pod.write("mine")
     pod.sync()
-    assert desk.run("import", f"--from-directory={folder}", "--replace") == MirrorExitCode.OK
-    assert "generation 2" in desk.said
-    assert listing(_restored(desk, tmp_path)) == listing(folder)
-    assert desk.run("ls", "--at=1") == MirrorExitCode.OK
-    assert "mine" in desk.said
+    assert cli.run("import", f"--from-directory={folder}", "--replace") == MirrorExitCode.OK
+    assert "generation 2" in cli.output
+    assert listing(_restored(cli, tmp_path)) == listing(folder)
+    assert cli.run("ls", "--at=1") == MirrorExitCode.OK
+    assert "mine" in cli.output
 
 
-def test_an_import_that_came_no_further_than_its_claim_is_begun_again(desk, folder, tmp_path):
-    assert desk.run("import", f"--from-directory={tmp_path / 'none'}") == MirrorExitCode.WORKSPACE
+def test_an_import_that_only_claimed_can_be_repeated(cli, folder, tmp_path):
+    assert cli.run("import", f"--from-directory={tmp_path / 'none'}") == MirrorExitCode.WORKSPACE
     (tmp_path / "nothing").mkdir()
-    assert (
-        desk.run("import", f"--from-directory={tmp_path / 'nothing'}") == MirrorExitCode.WORKSPACE
-    )
-    assert desk.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
+    assert cli.run("import", f"--from-directory={tmp_path / 'nothing'}") == MirrorExitCode.WORKSPACE
+    assert cli.run("import", f"--from-directory={folder}") == MirrorExitCode.OK
 
 
-def test_what_is_excluded_or_no_file_is_counted(desk, folder):
+def test_excluded_and_special_files_are_counted(cli, folder):
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x").touch()
     with socket.socket(socket.AF_UNIX) as plug:
         plug.bind(str(folder / "s"))
         assert (
-            desk.run("import", f"--from-directory={folder}", "--exclude=odd*") == MirrorExitCode.OK
+            cli.run("import", f"--from-directory={folder}", "--exclude=odd*") == MirrorExitCode.OK
         )
-    assert "left out: " in desk.said
-    desk.run("ls")
-    assert "odd" not in desk.said
-    assert "__pycache__" not in desk.said
+    assert "left out: " in cli.output
+    cli.run("ls")
+    assert "odd" not in cli.output
+    assert "__pycache__" not in cli.output
 
 
 @pytest.mark.parametrize(
     "options", [[], ["--from-directory=x", "--from-prefix=a/b"], ["--from-prefix=../x"]]
 )
-def test_one_source_must_be_given(desk, options):
-    assert desk.run("import", *options) == MirrorExitCode.SETTINGS
+def test_one_source_must_be_given(cli, options):
+    assert cli.run("import", *options) == MirrorExitCode.SETTINGS
 
 
-def test_the_platforms_layout_becomes_a_workspace(desk, state, repository, tmp_path):
+def test_the_platforms_layout_becomes_a_workspace(cli, state, repository, tmp_path):
     files = {
         ".claude/history.jsonl": b"{}\n",
         "artifacts/r/report.md": b"# r",
         "file-uploads/u": b"",
     }
-    _objects(desk, files | {f"repo-state/work/{name}": body for name, body in state.items()})
-    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.OK
-    root = _restored(desk, tmp_path)
+    _objects(cli, files | {f"repo-state/work/{name}": body for name, body in state.items()})
+    assert cli.run("import", "--from-prefix=old/session") == MirrorExitCode.OK
+    root = _restored(cli, tmp_path)
     for path, body in files.items():
         assert (root / path).read_bytes() == body
     work = root / "repos" / "work"
@@ -140,63 +138,65 @@ def _bad_metadata(state):
 
 
 def _hostile_metadata(state):
-    said = json.loads(state["metadata.json"])
-    said |= {"remoteUrl": "ext::sh -c evil", "currentBranch": "--upload-pack=evil"}
-    state["metadata.json"] = json.dumps(said).encode()
+    metadata = json.loads(state["metadata.json"])
+    metadata |= {"remoteUrl": "ext::sh -c evil", "currentBranch": "--upload-pack=evil"}
+    state["metadata.json"] = json.dumps(metadata).encode()
 
 
-def _stranger(state):
+def _unknown_file(state):
     state["notes.txt"] = b"?"
 
 
 @pytest.mark.parametrize(
-    ("deed", "said"),
+    ("change", "message"),
     [
         (_conflict, "1 parts of uncommitted.patch"),
         (_binary, "binary files are not in it"),
         (_escape, "1 parts of uncommitted.patch"),
         (_no_metadata, "no metadata.json"),
         (_bad_metadata, "metadata.json cannot be read"),
-        (_hostile_metadata, "makes no sense"),
-        (_stranger, "notes.txt"),
+        (_hostile_metadata, "is invalid"),
+        (_unknown_file, "notes.txt"),
     ],
 )
-def test_what_cannot_be_applied_is_kept_as_files_and_told(desk, state, tmp_path, deed, said):
-    deed(state)
-    _objects(desk, {f"repo-state/work/{name}": body for name, body in state.items()})
-    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
-    assert said in desk.said
-    assert "secret" not in desk.said
-    root = _restored(desk, tmp_path)
+def test_patches_that_do_not_apply_are_kept_as_files_and_reported(
+    cli, state, tmp_path, change, message
+):
+    change(state)
+    _objects(cli, {f"repo-state/work/{name}": body for name, body in state.items()})
+    assert cli.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
+    assert message in cli.output
+    assert "secret" not in cli.output
+    root = _restored(cli, tmp_path)
     kept = root / "repo-state" / "work"
     for name, body in state.items():
         assert (kept / name).read_bytes() == body
     assert (root / "repos" / "work" / "added").read_text() == "added\n"
     assert not (root / "evil").exists()
-    if "parts of" in said:
+    if "parts of" in message:
         assert (kept / "uncommitted.patch.rejected.patch").read_bytes() in state[
             "uncommitted.patch"
         ]
 
 
-def test_a_bundle_that_is_none_stays_a_file(desk, tmp_path):
-    _objects(desk, {"repo-state/work/work.bundle": b"no bundle", "repo-state/work/x": b""})
-    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
-    assert "its bundle cannot be restored" in desk.said
-    root = _restored(desk, tmp_path)
+def test_an_invalid_bundle_stays_a_file(cli, tmp_path):
+    _objects(cli, {"repo-state/work/work.bundle": b"no bundle", "repo-state/work/x": b""})
+    assert cli.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
+    assert "its bundle cannot be restored" in cli.output
+    root = _restored(cli, tmp_path)
     assert (root / "repo-state" / "work" / "work.bundle").read_bytes() == b"no bundle"
     assert not (root / "repos" / "work").exists()
 
 
-def test_a_repository_that_is_there_already_is_not_overwritten(desk, state, tmp_path):
+def test_an_existing_repository_is_not_overwritten(cli, state, tmp_path):
     objects = {f"repo-state/work/{name}": body for name, body in state.items()}
-    _objects(desk, objects | {"repos/work/mine": b"mine"})
-    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
-    root = _restored(desk, tmp_path)
+    _objects(cli, objects | {"repos/work/mine": b"mine"})
+    assert cli.run("import", "--from-prefix=old/session") == MirrorExitCode.INCOMPLETE
+    root = _restored(cli, tmp_path)
     assert (root / "repos" / "work" / "mine").read_bytes() == b"mine"
     assert (root / "repo-state" / "work" / "work.bundle").exists()
 
 
-def test_an_empty_prefix_claims_nothing(desk):
-    assert desk.run("import", "--from-prefix=old/session") == MirrorExitCode.SETTINGS
-    assert list(desk.store().list("")) == []
+def test_an_empty_prefix_claims_nothing(cli):
+    assert cli.run("import", "--from-prefix=old/session") == MirrorExitCode.SETTINGS
+    assert list(cli.store().list("")) == []

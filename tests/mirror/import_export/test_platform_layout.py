@@ -1,4 +1,4 @@
-"""Keys are somebody else's text: what becomes of them."""
+"""The plan of an import: which key becomes which path. Keys are untrusted."""
 
 import posixpath
 
@@ -21,25 +21,25 @@ def _laid(*keys):
 
 
 def _paths(layout):
-    return {placed.listed.key: placed.path for placed in layout.files}
+    return {mapping.listed.key: mapping.path for mapping in layout.files}
 
 
 @pytest.mark.parametrize(
     "key", ["../a", "a/../b", "/a", "a//b", "./a", "a/.", "", "a\0b", "x" * 256, "a/", "\ud800"]
 )
-def test_a_key_that_is_no_path_is_refused_with_a_reason(key):
+def test_a_key_that_is_not_a_path_is_refused_with_the_reason(key):
     layout = _laid(key, "good")
     assert _paths(layout) == {"good": "good"}
     assert layout.refused[key]
 
 
-def test_an_object_that_stands_for_a_directory_becomes_one():
+def test_an_object_of_a_directory_becomes_a_directory():
     layout = plan_import_layout([ListedObject("a/b/", 0, 0.0)])
     assert layout.directories == ("a/b",)
     assert layout.files == ()
 
 
-def test_a_file_with_the_name_of_a_directory_is_put_beside():
+def test_a_file_with_the_name_of_a_directory_is_renamed():
     layout = _laid("a", "a/b", f"a{CONFLICT_SUFFIX}")
     assert _paths(layout) == {
         "a/b": "a/b",
@@ -49,7 +49,7 @@ def test_a_file_with_the_name_of_a_directory_is_put_beside():
     assert layout.renamed == {"a": f"a{CONFLICT_SUFFIX}{CONFLICT_SUFFIX}"}
 
 
-def test_where_there_is_no_room_beside_it_is_refused():
+def test_a_file_whose_new_name_is_too_long_is_refused():
     name = "x" * 255
     assert list(_laid(name, f"{name}/b").refused) == [name]
 
@@ -58,9 +58,9 @@ KEYS = st.lists(st.text("ab/.~file\0\n", max_size=12), unique=True)
 
 
 @given(KEYS)
-def test_whatever_the_keys_are_all_files_fit_into_one_tree_and_none_is_dropped(keys):
+def test_any_keys_give_a_consistent_tree_and_none_is_dropped(keys):
     layout = _laid(*keys)
-    paths = [placed.path for placed in layout.files]
+    paths = [mapping.path for mapping in layout.files]
     assert len(set(paths)) == len(paths)
     directories = set(layout.directories)
     for path in (*paths, *layout.directories):
@@ -73,13 +73,13 @@ def test_whatever_the_keys_are_all_files_fit_into_one_tree_and_none_is_dropped(k
     assert {*_paths(layout), *layout.refused} == set(keys)
 
 
-def test_repositories_are_those_with_files_of_their_own():
+def test_repositories_are_directories_with_files():
     paths = ["repo-state/b/x", "repo-state/a/y/z", "repo-state/loose", "repos/c/x"]
     assert list_repositories(paths) == ["a", "b"]
 
 
 @given(st.lists(st.sampled_from([b"diff --git a/x b/x\n", b"+diff --git\n", b" x\n", b"-y\n"])))
-def test_a_patch_in_parts_has_all_its_lines(lines):
+def test_a_split_patch_has_all_its_lines(lines):
     patch = b"".join(lines)
     parts = split_patch(patch)
     assert b"".join(parts) == patch
@@ -88,6 +88,6 @@ def test_a_patch_in_parts_has_all_its_lines(lines):
     )
 
 
-def test_a_part_without_its_bytes_is_known():
+def test_a_binary_diff_without_bytes_is_recognized():
     assert is_binary_diff(b"diff --git a/x b/x\nBinary files a/x and b/x differ\n")
     assert not is_binary_diff(b"diff --git a/x b/x\n+Binary files a/x and b/x differ\n")

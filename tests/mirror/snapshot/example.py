@@ -1,6 +1,6 @@
 """The snapshot that docs/format.md shows: two generations of one small workspace.
 
-`python -m tests.mirror.snapshot.example` writes the page's blocks anew.
+`python -m tests.mirror.snapshot.example` updates the blocks of the page.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ PATH = attrgetter("path")
 
 
 class Bytes(Struct, frozen=True):
-    """A file that is to be stored."""
+    """A file to be stored, with its bytes."""
 
     path: str
     mode: int
@@ -57,8 +57,8 @@ Write: TypeAlias = Callable[
 
 
 @dataclass
-class Workshop:
-    """Makes the objects of one session, generation by generation, as a mirror would."""
+class SessionBuilder:
+    """Builds the objects of one session, generation by generation, as the mirror does."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     generation: Generation = field(default_factory=lambda: Generation(0, NOON, ()))
@@ -100,7 +100,7 @@ class Workshop:
         return File(given.path, given.mode, given.mtime, size, blobs, place or LooseBlobs())
 
     def _place(self, blobs: tuple[str, ...]) -> BlobLocation | None:
-        """Return where bytes lie that an earlier generation has."""
+        """Return the location of bytes that an earlier generation stored."""
         if not blobs:
             return LooseBlobs()
         files = (each for each in self.tree.entries.values() if isinstance(each, File))
@@ -113,9 +113,9 @@ def _placed(entry: Entry, fresh: dict[str, PackedBlob]) -> Entry:
     return entry
 
 
-def example() -> Workshop:
-    """Two generations: the second has a new file and a changed mode, and a directory is gone."""
-    shop = Workshop()
+def example() -> SessionBuilder:
+    """Two generations: the second has a new file, a changed mode, and lacks a directory."""
+    builder = SessionBuilder()
     run = Bytes("bin/run", 0o755, NOON, b"#!/bin/sh\necho hello\n")
     common = [
         Directory("bin", 0o755, NOON),
@@ -125,23 +125,25 @@ def example() -> Workshop:
         Bytes("empty.txt", 0o644, NOON, b""),
         Bytes("disk.img", 0o644, NOON, bytes(9 << 20)),
     ]
-    shop.commit([*common, run, Directory("logs", 0o2775, NOON)])
+    builder.commit([*common, run, Directory("logs", 0o2775, NOON)])
     notes = Bytes("notes.txt", 0o644, NOON + SECOND, b"remember the milk\n")
-    shop.commit([*common, replace(run, mode=0o700), notes], chain.new_delta)
-    return shop
+    builder.commit([*common, replace(run, mode=0o700), notes], chain.new_delta)
+    return builder
 
 
-def blocks(shop: Workshop) -> dict[str, str]:
-    """Return what the page shows, by name.
+def blocks(builder: SessionBuilder) -> dict[str, str]:
+    """Return the blocks that the page must show, by name.
 
     Digests and sizes of manifests are left out: they depend on the version of zlib.
     """
-    base, delta = shop.generation.chain
+    base, delta = builder.generation.chain
     texts = {
-        "HEAD": shop.objects[keys.HEAD].decode(),
-        "base": "\n".join(line.decode() for line in manifest.iter_lines(shop.objects[base.key]))
+        "HEAD": builder.objects[keys.HEAD].decode(),
+        "base": "\n".join(line.decode() for line in manifest.iter_lines(builder.objects[base.key]))
         + "\n",
-        "delta": "\n".join(line.decode() for line in manifest.iter_lines(shop.objects[delta.key]))
+        "delta": "\n".join(
+            line.decode() for line in manifest.iter_lines(builder.objects[delta.key])
+        )
         + "\n",
     }
     return {name: _without_sizes(text, (base, delta)) for name, text in texts.items()}
@@ -155,12 +157,12 @@ def _without_sizes(text: str, refs: tuple[ManifestRef, ...]) -> str:
 
 
 def page_blocks(page: str) -> dict[str, str]:
-    """Return what the page shows now, by name."""
+    """Return the blocks that the page shows now, by name."""
     return dict(BLOCK.findall(page))
 
 
 def with_blocks(page: str, texts: dict[str, str]) -> str:
-    """Return the page with its blocks made anew."""
+    """Return the page with these blocks."""
     return BLOCK.sub(
         lambda found: f"<!-- example: {found[1]} -->\n```json\n{texts[found[1]]}```", page
     )

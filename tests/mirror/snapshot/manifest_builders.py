@@ -1,4 +1,4 @@
-"""Manifests for tests: the next of a chain, and lines as JSON values that a test changes."""
+"""Manifests for tests: the next one of a chain, and lines as JSON values to be changed."""
 
 import gzip
 
@@ -36,7 +36,7 @@ PACKED = {**FILE, "size": 512, "blobs": [BLOB], "pack": 1, "at": 512}
 
 
 def next_manifest(last, stamp, before, after):
-    """A delta where one may follow, else a base."""
+    """Return a delta if one may follow, else a base."""
     return new_delta_if_small(last, stamp, before, after) or new_base(last, stamp, after)
 
 

@@ -1,4 +1,4 @@
-"""Random trees, as a mirror would have them."""
+"""Random valid trees."""
 
 import hashlib
 import os
@@ -31,12 +31,12 @@ def sha(text: str) -> str:
 
 
 def pack(number: int) -> Pack:
-    """Return a pack of a number, always the same."""
+    """Return the same pack for the same number."""
     return Pack(number, sha(f"pack {number}"), PACK_SIZE)
 
 
 def object_keys(tree: SnapshotTree) -> frozenset[str]:
-    """Return the keys of all packs and blobs that restoring a tree takes."""
+    """Return the keys of all packs and blobs that a restore of a tree needs."""
     found: set[str] = set()
     for entry in tree.entries.values():
         match entry:
@@ -83,7 +83,7 @@ def files(draw, path: str) -> File:
 
 @st.composite
 def entries_of(draw, path: str, depth: int) -> list[Entry]:
-    """What may stand at a path, with all below it."""
+    """An entry at a path, with all entries below it."""
     kind = draw(st.sampled_from(["file", "file", "symlink", "directory", "directory"]))
     match kind:
         case "file":
@@ -100,7 +100,7 @@ def entries_of(draw, path: str, depth: int) -> list[Entry]:
 
 @st.composite
 def trees(draw) -> SnapshotTree:
-    """A tree that a reader accepts; its packs are those that it needs and perhaps others."""
+    """A valid tree; its packs are those that it needs and perhaps others."""
     found: dict[str, Entry] = {}
     for name in draw(st.lists(names, max_size=6, unique=True)):
         found |= {entry.path: entry for entry in draw(entries_of(name, 2))}

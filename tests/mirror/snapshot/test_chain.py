@@ -39,7 +39,7 @@ def large(count):
 
 
 def chained(*steps):
-    """Write trees one after the other; return the last generation and all bodies by reference."""
+    """Encode trees one after the other; return the last generation and all bodies by reference."""
     generation, tree, bodies = NOTHING, SnapshotTree(), {}
     for after, write in steps:
         numbers = {number: p for number, p in after.packs.items() if number not in tree.packs}
@@ -58,7 +58,7 @@ def read(generation, bodies):
 
 @st.composite
 def growing(draw):
-    """Trees whose packs get ever higher numbers, as those of one chain do."""
+    """Trees with increasing pack numbers, as in one chain."""
     steps, offset = [], 0
     for tree in draw(st.lists(random_trees.trees(), min_size=1, max_size=6)):
         entries = {path: _moved(entry, offset) for path, entry in tree.entries.items()}
@@ -77,7 +77,7 @@ def _moved(entry, offset):
 
 @given(growing())
 @settings(max_examples=60)
-def test_a_base_and_its_deltas_are_the_last_tree(steps):
+def test_replaying_a_chain_gives_the_last_tree(steps):
     generation, tree, bodies = chained(*steps)
     found = read(generation, bodies)
     assert list(found.entries.items()) == list(steps[-1][0].entries.items())
@@ -87,7 +87,7 @@ def test_a_base_and_its_deltas_are_the_last_tree(steps):
 
 @given(growing(), st.data())
 @settings(max_examples=60)
-def test_a_chain_with_anything_missing_or_changed_is_refused(steps, data):
+def test_a_chain_with_a_missing_or_changed_manifest_is_rejected(steps, data):
     generation, _, bodies = chained(*steps)
     index = data.draw(st.integers(0, len(generation.chain) - 1))
     ref = generation.chain[index]
@@ -136,7 +136,7 @@ def test_a_chain_ends_with_its_twenty_fourth_delta():
     assert lengths == [*range(2, 26), 1, 2]
 
 
-def test_deltas_of_more_than_half_the_base_make_a_new_base():
+def test_a_new_base_is_due_when_deltas_exceed_half_the_base():
     before = large(1000)
     first = next_manifest(NOTHING, STAMP, SnapshotTree(), before)
     few = {f"{n:06}": replace(before.entries[f"{n:06}"], blobs=(sha(f"x{n}"),)) for n in range(300)}
@@ -150,17 +150,17 @@ def test_deltas_of_more_than_half_the_base_make_a_new_base():
     assert decode_manifest(third.body).header.parent == second.ref
 
 
-def test_a_new_base_lets_go_of_packs_that_nothing_lies_in():
+def test_a_new_base_lists_only_needed_packs():
     tree = SnapshotTree({"d": D}, {1: pack(1), 2: pack(2)})
     assert chain.new_base(NOTHING, STAMP, tree).tree.packs == {}
 
 
-def test_pack_numbers_go_on_after_the_highest():
+def test_pack_numbers_continue_after_the_highest():
     assert chain.next_pack_number(SnapshotTree()) == 1
     assert chain.next_pack_number(SnapshotTree({}, {3: pack(3), 9: pack(9)})) == 10
 
 
-def test_the_manifest_of_another_generation_is_refused():
+def test_the_manifest_of_another_generation_is_rejected():
     written = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree({"d": D}))
     other = replace(written.ref, generation=2, key=manifest_key(2, written.ref.digest))
     with pytest.raises(DamagedError, match="it says generation 1"):
@@ -168,14 +168,14 @@ def test_the_manifest_of_another_generation_is_refused():
 
 
 def resigned(ref, body):
-    """Return a body with the reference that it would have had."""
+    """Return a body with a matching reference."""
     digest = chain.hashlib.sha256(body).hexdigest()
     return replace(
         ref, digest=digest, size=len(body), key=manifest_key(ref.generation, digest)
     ), body
 
 
-def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
+def test_an_error_in_a_manifest_names_its_key():
     ref = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree()).ref
     ref, body = resigned(ref, b'{"format":"reconcile-mirror/7"}\n')
     with pytest.raises(
@@ -190,14 +190,14 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_key():
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ([b'{"kind":"gone","path":"x"}'], "'x' is gone but was never there"),
-        ([b'{"kind":"gone","path":"d"}'], "'d/f' is below 'd', which is no directory"),
+        ([b'{"kind":"gone","path":"x"}'], "it removes 'x', which does not exist"),
+        ([b'{"kind":"gone","path":"d"}'], "'d/f' is below 'd', which is not a directory"),
         ([b'{"kind":"symlink","path":"d","target":"t","mtime":"0.000000000"}'], "'d/f' is below"),
         ([b'{"kind":"hardlink","path":"h","target":"x"}'], "'h' is a link to 'x'"),
         ([b'{"kind":"pack","number":1,"sha256":"%b","size":2048}' % sha("p").encode()], "pack 1"),
     ],
 )
-def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
+def test_a_delta_that_does_not_match_its_base_is_rejected(lines, why):
     first = next_manifest(NOTHING, STAMP, SnapshotTree(), SnapshotTree({"d": D, "d/f": F}))
     packed = File("p", 0, 0, 1, (sha("b"),), random_trees.PackedBlob(1, 512))
     tree = SnapshotTree({"d": D, "d/f": F, "p": packed}, {1: pack(1)})
@@ -211,7 +211,7 @@ def test_a_delta_that_does_not_fit_its_base_is_refused(lines, why):
     assert why in str(refused.value)
 
 
-def test_a_directory_may_become_a_link_when_what_was_below_is_gone():
+def test_a_directory_may_become_a_link_when_its_entries_are_removed():
     before = SnapshotTree({"d": D, "d/f": F, "h": HardLink("h", "d/f")})
     after = SnapshotTree({"d": Symlink("d", "elsewhere", 0)})
     generation, tree, bodies = chained((before, next_manifest), (after, chain.new_delta))

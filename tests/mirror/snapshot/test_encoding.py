@@ -8,7 +8,7 @@ from reconcile.mirror.snapshot.encoding import decode_text, encode_text
 
 
 @given(st.binary())
-def test_every_name_comes_back_byte_for_byte(raw):
+def test_every_name_is_decoded_byte_for_byte(raw):
     name = os.fsdecode(raw)
     text = encode_text(name)
     assert os.fsencode(decode_text(text)) == raw
@@ -17,7 +17,7 @@ def test_every_name_comes_back_byte_for_byte(raw):
 
 
 @given(st.text())
-def test_a_text_has_one_name_at_most_and_a_name_one_text(text):
+def test_names_and_texts_correspond_one_to_one(text):
     try:
         name = decode_text(text)
     except ValueError:
@@ -36,13 +36,13 @@ def test_a_text_has_one_name_at_most_and_a_name_one_text(text):
         (b"\x7f", "%7F"),
     ],
 )
-def test_what_tools_stumble_over_is_escaped_byte_by_byte(raw, text):
+def test_special_characters_are_escaped_byte_by_byte(raw, text):
     assert encode_text(os.fsdecode(raw)) == text
 
 
 @pytest.mark.parametrize(
     "text", ["100%", "%zz", "%2f", "%41", "a\nb", "%c3%bc", "%C3%BC", "\ud800", "%25%"]
 )
-def test_another_spelling_of_a_name_is_refused(text):
+def test_a_non_canonical_encoding_is_rejected(text):
     with pytest.raises(ValueError, match=r"escaped|surrogates"):
         decode_text(text)

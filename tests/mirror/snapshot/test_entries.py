@@ -46,13 +46,13 @@ def outcome(line):
 
 
 @given(values)
-def test_the_short_way_to_read_a_file_gives_what_the_long_way_gives(given_values):
+def test_the_fast_parser_of_file_lines_gives_the_same_result(given_values):
     line = LINE % tuple(value.encode() for value in given_values)
     assert outcome(line) == outcome(line.replace(b'{"kind"', b'{ "kind"'))
 
 
 @given(random_trees.files("name").filter(lambda file: file.blobs))
-def test_every_file_is_read_as_it_was_written(file):
+def test_every_file_line_round_trips(file):
     line = encode_entry(file).rstrip()
     assert parse_manifest_line(line) == file
     assert (
@@ -68,7 +68,7 @@ def test_plain_paths_are_accepted(path):
 
 
 @given(st.text("./a\0ü", max_size=8))
-def test_just_paths_below_the_root_are_accepted(path):
+def test_only_paths_below_the_root_are_accepted(path):
     plain = "\0" not in path and all(name not in {"", ".", ".."} for name in path.split("/"))
     try:
         check_path(path)

@@ -14,24 +14,24 @@ from tests.mirror.snapshot.random_trees import object_keys
 AGAIN = "run: python -m tests.mirror.snapshot.example"
 
 
-def test_the_page_shows_what_is_written():
+def test_the_page_shows_the_current_output():
     shown = page_blocks(PAGE.read_text(encoding="utf-8"))
     assert shown == blocks(example()), AGAIN
     assert shown.keys() == {"HEAD", "base", "delta"}
 
 
-def test_the_example_is_read_back_as_it_was_meant():
-    shop = example()
-    head = heads.decode_head(shop.objects[keys.HEAD])
-    tree = replay_chain((ref, shop.objects[ref.key]) for ref in head.generation.chain)
-    assert tree == shop.tree
-    assert head.generation == shop.generation
-    assert object_keys(tree) <= shop.objects.keys()
+def test_the_example_is_decoded_correctly():
+    builder = example()
+    head = heads.decode_head(builder.objects[keys.HEAD])
+    tree = replay_chain((ref, builder.objects[ref.key]) for ref in head.generation.chain)
+    assert tree == builder.tree
+    assert head.generation == builder.generation
+    assert object_keys(tree) <= builder.objects.keys()
 
 
-def test_the_packs_of_the_example_are_whole():
-    shop = example()
-    packs = [shop.objects[keys.pack_key(pack.digest)] for pack in shop.tree.packs.values()]
+def test_the_packs_of_the_example_are_valid():
+    builder = example()
+    packs = [builder.objects[keys.pack_key(pack.digest)] for pack in builder.tree.packs.values()]
     assert [len(list(iter_members(data))) for data in packs] == [2, 1]
 
 
@@ -43,8 +43,8 @@ def test_the_page_names_the_limits(word):
 
 
 def test_manifests_are_one_gzip_member_without_a_time():
-    shop = example()
-    for ref in shop.generation.chain:
-        body = shop.objects[ref.key]
+    builder = example()
+    for ref in builder.generation.chain:
+        body = builder.objects[ref.key]
         assert body[4:8] == bytes(4)
         assert gzip.decompress(body).endswith(b"}\n")

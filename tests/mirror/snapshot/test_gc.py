@@ -49,7 +49,7 @@ SKEW = 10.0
 
 @dataclass
 class Session:
-    """One session's objects, each with the store's time, and what was truly committed."""
+    """The objects of one session, each with the store's time, and its committed generations."""
 
     now: float = 1000.0
     objects: dict[str, tuple[bytes, float]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Session:
         ]
 
     def write(self, names, write):
-        """Upload a generation; whether it is committed is another matter."""
+        """Upload a generation without a commit."""
         packs = PackWriter(chain.next_pack_number(self.tree))
         for name in names:
             packs.add(sha(f"small {name}"), f"small {name}".encode())
@@ -100,7 +100,7 @@ class Session:
         self.history[self.generation.number] = (written.generation, written.tree)
 
     def live(self, policy, ages):
-        """Return what is to be kept, as a garbage collection finds it out; and what it knows."""
+        """Return the live keys, the last manifests and the numbers of the kept generations."""
         manifests = {
             k: decode_manifest(b)
             for k, (b, _) in self.objects.items()
@@ -126,7 +126,7 @@ class Session:
         return live, [known[g.chain[-1].key] for g in chosen], numbers
 
     def collect(self, policy):
-        """Sweep what older records say, then mark anew."""
+        """Delete what older records allow, then write a new record."""
         ages = GracePeriods(self.now, GRACE, SKEW)
         live, history, numbers = self.live(policy, ages)
         for key in [key for key in self.objects if key.startswith("gc/")]:
@@ -180,14 +180,14 @@ def test_no_kept_generation_ever_lacks_anything(todo):
 
 
 def aged(session, policy):
-    """Let two collections do all that they may."""
+    """Run two collections with enough time before each."""
     for _ in range(2):
         session.now += 10 * GRACE
         session.collect(policy)
     session.now += 10 * GRACE
 
 
-def test_what_nothing_needs_is_gone_after_two_collections():
+def test_unneeded_objects_are_deleted_after_two_collections():
     session = Session()
     session.write([1, 2, 3], next_manifest)
     for number in range(4):
@@ -200,7 +200,7 @@ def test_what_nothing_needs_is_gone_after_two_collections():
     assert stored == object_keys(session.tree)
 
 
-def test_generations_before_a_gap_are_still_known_as_committed():
+def test_generations_before_a_gap_are_still_committed():
     session = Session()
     for number in range(9):
         session.now = 3600.0 * (number // 3 + 1) + number
@@ -226,14 +226,21 @@ MARK = GarbageMark(1000.0, (LISTED,))
         (9999.0, [replace(LISTED, modified=1001.0)], set(), ()),
         (9999.0, [replace(LISTED, key=keys.blob_key(sha("new")))], set(), ()),
     ],
-    ids=["after the grace time", "within it", "needed again", "gone", "written again", "unmarked"],
+    ids=[
+        "after the grace period",
+        "within it",
+        "needed again",
+        "gone",
+        "written again",
+        "unmarked",
+    ],
 )
-def test_only_what_was_dead_all_the_grace_time_is_swept(now, listing, live, swept):
+def test_only_objects_that_were_garbage_for_the_grace_period_are_deleted(now, listing, live, swept):
     assert find_deletable(MARK, listing, live, GracePeriods(now, GRACE, SKEW)) == swept
 
 
-def test_what_is_none_of_the_format_is_never_marked():
-    strangers = [
+def test_objects_outside_the_format_are_never_marked():
+    foreign_keys = [
         "HEAD",
         "gc/x.json",
         "notes.txt",
@@ -241,17 +248,17 @@ def test_what_is_none_of_the_format_is_never_marked():
         f"blobs/{sha('x')}.bak",
         "blobs/",
     ]
-    assert find_garbage([ListedObject(key, 1, 0.0) for key in strangers], set()) == ()
+    assert find_garbage([ListedObject(key, 1, 0.0) for key in foreign_keys], set()) == ()
 
 
-def test_a_young_manifest_counts_whoever_wrote_it():
+def test_a_young_manifest_is_a_root():
     key = keys.manifest_key(9, sha("m"))
     listing = [ListedObject(key, 1, 50.0), ListedObject(keys.pack_key(sha("p")), 1, 50.0)]
     assert find_roots(listing, [], GracePeriods(100.0, GRACE, SKEW)) == {key}
     assert find_roots(listing, [], GracePeriods(160.0, GRACE, SKEW)) == set()
 
 
-def test_a_directory_alone_needs_nothing():
+def test_a_directory_needs_no_object():
     written = next_manifest(
         Generation(0, 0, ()),
         chain.CommitInfo(0, WRITER),

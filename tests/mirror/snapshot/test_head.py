@@ -36,7 +36,7 @@ VALUE = orjson.loads(encode_head(HEAD))
 
 
 @given(heads())
-def test_every_head_comes_back(head):
+def test_every_head_round_trips(head):
     assert decode_head(encode_head(head)) == head
 
 
@@ -47,11 +47,11 @@ def test_every_head_comes_back(head):
         ({"generation": 0}, "`chain` does not end with its generation"),
         ({"chain": []}, "`chain` does not end with its generation"),
         ({"chain": [*reversed(VALUE["chain"])]}, "not in the order of generations"),
-        ({"chain": [{**VALUE["chain"][0], "size": 0}]}, "`size` is no integer from 1"),
-        ({"chain": [{**VALUE["chain"][0], "generation": 9}]}, "`key` is not that of"),
-        ({"time": 5}, "`time` is no text"),
-        ({"partial": 0}, "`partial` is no object"),
-        ({"writer": {"uid": "u", "epoch": -1, "name": "n"}}, "`epoch` is no integer"),
+        ({"chain": [{**VALUE["chain"][0], "size": 0}]}, "`size` is not an integer from 1"),
+        ({"chain": [{**VALUE["chain"][0], "generation": 9}]}, "`key` does not match"),
+        ({"time": 5}, "`time` is not a string"),
+        ({"partial": 0}, "`partial` is not an object"),
+        ({"writer": {"uid": "u", "epoch": -1, "name": "n"}}, "`epoch` is not an integer"),
         ({"writer": {"uid": "u", "epoch": 1}}, "lacks `name`"),
         ({"extra": 1}, "has an unknown field `extra`"),
         ({"format": None}, "does not say that its format"),
@@ -62,7 +62,7 @@ def test_a_malformed_head_is_damaged(change, why):
         decode_head(orjson.dumps({**VALUE, **change}))
 
 
-def test_a_head_of_a_newer_format_says_which():
+def test_a_head_of_a_newer_format_is_named():
     with pytest.raises(UnknownFormatError, match="'reconcile-mirror/9'"):
         decode_head(orjson.dumps({"format": "reconcile-mirror/9"}))
 

@@ -1,4 +1,4 @@
-"""What a reader of manifests refuses, line by line."""
+"""Malformed manifests that are rejected, line by line."""
 
 import pytest
 
@@ -31,48 +31,48 @@ MALFORMED = [
     ({**FILE, "path": "ü" * 128}, "`path` has a component longer than 255 bytes"),
     ({**FILE, "path": "a/" * 2048 + "b"}, "`path` is longer than 4095 bytes"),
     ({**FILE, "path": "%2e%2E"}, "`path` is not escaped as format 1 escapes names"),
-    ({**FILE, "path": 7}, "`path` is no text"),
-    ({**FILE, "size": -1}, "`size` is no integer"),
-    ({**FILE, "size": True}, "`size` is no integer"),
-    ({**FILE, "size": 2**60}, "`size` is no integer"),
+    ({**FILE, "path": 7}, "`path` is not a string"),
+    ({**FILE, "size": -1}, "`size` is not an integer"),
+    ({**FILE, "size": True}, "`size` is not an integer"),
+    ({**FILE, "size": 2**60}, "`size` is not an integer"),
     ({**FILE, "size": 5}, "`blobs` has 0 digests, which does not fit 5 bytes"),
     ({**FILE, "size": 0, "blobs": [BLOB]}, "`blobs` has 1 digests, which does not fit 0 bytes"),
     ({**FILE, "size": CHUNK + 1, "blobs": [BLOB]}, "`blobs` has 1 digests"),
-    ({**FILE, "size": 1, "blobs": [BLOB.upper()]}, "`blobs` has what is no SHA-256"),
-    ({**FILE, "size": 1, "blobs": ["../../etc"]}, "`blobs` has what is no SHA-256"),
-    ({**FILE, "size": 1, "blobs": [None]}, "`blobs` has what is no SHA-256"),
-    ({**FILE, "blobs": "none"}, "`blobs` is no list"),
-    ({**FILE, "mode": "644"}, "`mode` is no mode"),
-    ({**FILE, "mode": "0888"}, "`mode` is no mode"),
-    ({**FILE, "mode": 420}, "`mode` is no text"),
-    ({**FILE, "mtime": "1"}, "`mtime` is no time"),
-    ({**FILE, "mtime": "-0.000000000"}, "`mtime` is no time"),
-    ({**FILE, "mtime": f"{2**63}.000000000"}, "`mtime` is no time that a file can have"),
+    ({**FILE, "size": 1, "blobs": [BLOB.upper()]}, "`blobs` has a value that is not a SHA-256"),
+    ({**FILE, "size": 1, "blobs": ["../../etc"]}, "`blobs` has a value that is not a SHA-256"),
+    ({**FILE, "size": 1, "blobs": [None]}, "`blobs` has a value that is not a SHA-256"),
+    ({**FILE, "blobs": "none"}, "`blobs` is not a list"),
+    ({**FILE, "mode": "644"}, "`mode` is not a mode"),
+    ({**FILE, "mode": "0888"}, "`mode` is not a mode"),
+    ({**FILE, "mode": 420}, "`mode` is not a string"),
+    ({**FILE, "mtime": "1"}, "`mtime` is not a time"),
+    ({**FILE, "mtime": "-0.000000000"}, "`mtime` is not a time"),
+    ({**FILE, "mtime": f"{2**63}.000000000"}, "`mtime` is not a time that a file can have"),
     ({**FILE, "owner": 0}, "has an unknown field `owner`"),
     ({**FILE, "pack": 1}, "lacks `at`"),
     ({key: FILE[key] for key in FILE if key != "mode"}, "lacks `mode`"),
-    ({**FILE, "kind": "fifo"}, "has no `kind` that format 1 knows: 'fifo'"),
-    ({**FILE, "kind": []}, "has no `kind` that format 1 knows"),
+    ({**FILE, "kind": "fifo"}, "has a `kind` that format 1 does not know: 'fifo'"),
+    ({**FILE, "kind": []}, "has a `kind` that format 1 does not know"),
     ({**SYMLINK, "target": ""}, "`target` is empty"),
     ({**SYMLINK, "target": "a%00b"}, "`target` has a NUL"),
     ({**SYMLINK, "target": "x" * 4096}, "`target` is longer than 4095 bytes"),
     (hardlink("h", "/etc/shadow"), "`target` is absolute"),
-    ({**PACK, "size": 512}, "`size` is no integer from 2048"),
-    ({**PACK, "size": 4097}, "`size` is no multiple of 512"),
-    ({**PACK, "sha256": "x"}, "`sha256` is no SHA-256"),
-    ({**PACKED, "at": 0}, "`at` is no place where a pack has data"),
-    ({**PACKED, "at": 700}, "`at` is no place where a pack has data"),
+    ({**PACK, "size": 512}, "`size` is not an integer from 2048"),
+    ({**PACK, "size": 4097}, "`size` is not a multiple of 512"),
+    ({**PACK, "sha256": "x"}, "`sha256` is not a SHA-256"),
+    ({**PACKED, "at": 0}, "`at` is not an offset at which a pack has data"),
+    ({**PACKED, "at": 700}, "`at` is not an offset at which a pack has data"),
     ({**PACKED, "size": CHUNK + 1}, "`blobs` must be one digest of 1 byte to 8 MiB"),
     ({**PACKED, "blobs": [BLOB, BLOB]}, "`blobs` must be one digest"),
     ({**PACKED, "blobs": [], "size": 0}, "`blobs` must be one digest"),
-    ([], "is no JSON object"),
-    (None, "is no JSON object"),
+    ([], "is not a JSON object"),
+    (None, "is not a JSON object"),
 ]
 
 
 @pytest.mark.parametrize("first", [FIRST, FIRST_DELTA], ids=["base", "delta"])
 @pytest.mark.parametrize(("line", "why"), MALFORMED)
-def test_a_malformed_line_is_refused_with_its_number_and_the_reason(first, line, why):
+def test_a_malformed_line_is_rejected_with_its_number_and_the_reason(first, line, why):
     with pytest.raises(DamagedError) as refused:
         decode_manifest(text(first, {**PACK, "number": 0}, line))
     assert str(refused.value).startswith("line 3: ")
@@ -80,37 +80,37 @@ def test_a_malformed_line_is_refused_with_its_number_and_the_reason(first, line,
 
 
 UNFIT = [
-    ([PACKED], "lies in pack 1, which is not listed"),
-    ([PACK, {**PACKED, "at": 3072}], "lies outside of pack 1, which has 4096 bytes"),
-    ([{**FILE, "path": "d/f"}], "is below 'd', which is no directory"),
-    ([{**FILE, "path": "d"}, {**FILE, "path": "d/f"}], "is below 'd', which is no directory"),
-    ([{**SYMLINK, "path": "d"}, {**FILE, "path": "d/f"}], "is below 'd', which is no directory"),
-    ([hardlink("h", "f")], "is a link to 'f', which is no file before it"),
-    ([hardlink("a", "f"), FILE], "is a link to 'f', which is no file before it"),
-    ([DIRECTORY, hardlink("h", "d")], "is a link to 'd', which is no file before it"),
-    ([hardlink("h", "h")], "is a link to 'h', which is no file before it"),
-    ([gone("x")], "takes an entry away in a base"),
+    ([PACKED], "is in pack 1, which is not listed"),
+    ([PACK, {**PACKED, "at": 3072}], "is outside of pack 1, which has 4096 bytes"),
+    ([{**FILE, "path": "d/f"}], "is below 'd', which is not a directory"),
+    ([{**FILE, "path": "d"}, {**FILE, "path": "d/f"}], "is below 'd', which is not a directory"),
+    ([{**SYMLINK, "path": "d"}, {**FILE, "path": "d/f"}], "is below 'd', which is not a directory"),
+    ([hardlink("h", "f")], "is a link to 'f', which is not a file before it"),
+    ([hardlink("a", "f"), FILE], "is a link to 'f', which is not a file before it"),
+    ([DIRECTORY, hardlink("h", "d")], "is a link to 'd', which is not a file before it"),
+    ([hardlink("h", "h")], "is a link to 'h', which is not a file before it"),
+    ([gone("x")], "removes an entry in a base"),
 ]
 
 
 @pytest.mark.parametrize(("body", "why"), UNFIT)
-def test_entries_that_do_not_fit_together_are_refused_in_a_base(body, why):
+def test_inconsistent_entries_of_a_base_are_rejected(body, why):
     with pytest.raises(DamagedError, match=rf"^line \d: {why}"):
         decode_manifest(text(FIRST, *body))
 
 
 DISORDERED = [
-    ([FILE, FILE], "comes twice or too late"),
-    ([FILE, DIRECTORY], "comes twice or too late"),
-    ([gone("x"), gone("a")], "comes twice or too late"),
-    ([gone("f"), FILE], "is an entry for 'f', which is gone"),
+    ([FILE, FILE], "is a duplicate or out of order"),
+    ([FILE, DIRECTORY], "is a duplicate or out of order"),
+    ([gone("x"), gone("a")], "is a duplicate or out of order"),
+    ([gone("f"), FILE], "is an entry for 'f', which was removed"),
     ([FILE, gone("x")], "after entries"),
     ([FILE, PACK], "is a pack after entries"),
-    ([PACK, PACK], "is pack 1, which comes twice or too late"),
+    ([PACK, PACK], "is pack 1, which is a duplicate or out of order"),
 ]
 
 
 @pytest.mark.parametrize(("body", "why"), DISORDERED)
-def test_lines_out_of_order_are_refused(body, why):
+def test_lines_out_of_order_are_rejected(body, why):
     with pytest.raises(DamagedError, match=rf"^line 3: .*{why}"):
         decode_manifest(text(FIRST_DELTA, *body))

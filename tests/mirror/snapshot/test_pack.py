@@ -48,7 +48,7 @@ def test_a_pack_is_read_back_member_by_member(datas):
 
 
 @given(blobs, st.sampled_from([1, 3000, 1 << 20]))
-def test_packs_are_numbered_on_and_every_blob_is_in_one(datas, target):
+def test_packs_are_numbered_and_every_blob_is_in_one(datas, target):
     packs = packed(datas, target)
     assert [pack.number for pack in packs] == list(range(7, 7 + len(packs)))
     assert set().union(*(pack.offsets for pack in packs)) == {digest(data) for data in datas}
@@ -73,7 +73,7 @@ def test_other_tools_read_a_pack(datas):
 
 
 @pytest.mark.parametrize("tool", [name for name in ("tar", "bsdtar") if shutil.which(name)])
-def test_tar_extracts_a_pack_without_a_word(tool, tmp_path):
+def test_tar_extracts_a_pack_without_warnings(tool, tmp_path):
     _, data = one([b"one", b"x" * 512, b"y" * 70_000])
     command = [tool, "-x", "-v", "-f", "-", "-C", str(tmp_path)]
     done = subprocess.run(command, input=data, capture_output=True, check=True)
@@ -88,13 +88,13 @@ def test_one_blob_twice_is_stored_once():
     assert len(pack.offsets) == 1
 
 
-def test_nothing_makes_no_pack():
+def test_no_blobs_make_no_pack():
     assert PackWriter(1).finish() == []
 
 
 @pytest.mark.parametrize("data", [b"", bytes((8 << 20) + 1)], ids=["empty", "large"])
-def test_what_does_not_belong_into_a_pack_is_refused(data):
-    with pytest.raises(ValueError, match="does not belong into a pack"):
+def test_a_blob_of_the_wrong_size_is_rejected(data):
+    with pytest.raises(ValueError, match="cannot be stored in a pack"):
         PackWriter(1).add(digest(data), data)
 
 
@@ -104,7 +104,7 @@ def test_no_pack_is_much_larger_than_its_target():
 
 
 @given(blobs, st.data())
-def test_any_changed_byte_is_noticed(datas, data):
+def test_any_changed_byte_is_detected(datas, data):
     pack, whole = one(datas)
     at = data.draw(st.integers(0, len(whole) - 1))
     damaged = bytearray(whole)
@@ -116,7 +116,7 @@ def test_any_changed_byte_is_noticed(datas, data):
 
 
 @given(blobs, st.data())
-def test_a_pack_that_is_cut_off_or_goes_on_is_noticed(datas, data):
+def test_a_truncated_or_extended_pack_is_detected(datas, data):
     pack, whole = one(datas)
     at = data.draw(st.integers(0, len(whole) - 1))
     for damaged in (whole[:at], whole + whole[:512], whole + bytes(512)):
@@ -134,13 +134,13 @@ def test_arbitrary_bytes_are_no_pack(data):
 
 @pytest.mark.parametrize("offset", [0, 100, 512 * 3, 10**9])
 @pytest.mark.parametrize("read", [extract_member, read_member])
-def test_a_member_is_only_where_its_header_says(offset, read):
+def test_a_member_is_only_read_after_its_header(offset, read):
     _, data = one([b"blob", b"other"])
     with pytest.raises(DamagedError, match="the pack has no blob"):
         read(data, PackMember(digest(b"blob"), offset, 4))
 
 
-def test_a_member_of_another_size_is_not_there():
+def test_a_member_of_another_size_is_not_found():
     pack, data = one([b"blob"])
     with pytest.raises(DamagedError, match="of 5 bytes at byte 512"):
         extract_member(data, PackMember(digest(b"blob"), pack.offsets[digest(b"blob")], 5))

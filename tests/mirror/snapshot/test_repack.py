@@ -30,7 +30,7 @@ def test_members_are_counted_once_with_their_headers_and_padding():
     assert found == {1: 2048, 2: 0}
 
 
-def test_a_pack_with_little_that_is_needed_is_packed_anew():
+def test_a_sparse_pack_is_repacked():
     full = [small(f"f{n}", 2, 512 + 1024 * n) for n in range(30)]
     found = plan_blob_moves(
         tree(small("a", 1, 4096), small("b", 1, 512), *full), RepackPolicy(min_freed_bytes=1)
@@ -38,14 +38,14 @@ def test_a_pack_with_little_that_is_needed_is_packed_anew():
     assert found == (BlobMove(sha("b"), pack(1), 512, 512), BlobMove(sha("a"), pack(1), 4096, 512))
 
 
-def test_nothing_is_moved_where_too_little_would_be_freed():
+def test_nothing_is_moved_if_too_little_would_be_freed():
     assert (
         plan_blob_moves(tree(small("a", 1, 512)), RepackPolicy(min_freed_bytes=2 * PACK_SIZE)) == ()
     )
     assert plan_blob_moves(SnapshotTree()) == ()
 
 
-def test_what_was_moved_is_read_from_its_new_pack_and_the_old_one_is_not_needed():
+def test_a_moved_blob_is_in_its_new_pack_and_the_old_one_is_not_needed():
     before = tree(small("a", 1, 512), File("c", 0, 0, 5, (sha("c"),), LooseBlobs()))
     after = apply_blob_moves(before, {sha("a"): PackedBlob(3, 512)}, [pack(3)])
     assert after.entries["a"].location == PackedBlob(3, 512)
@@ -53,17 +53,17 @@ def test_what_was_moved_is_read_from_its_new_pack_and_the_old_one_is_not_needed(
     assert pack_key(pack(1).digest) not in object_keys(after)
 
 
-def lonely(number, size):
-    """A file that is all there is in a pack of its own, of that size."""
+def single(number, size):
+    """Return a file and its pack of that size, which has no other member."""
     path = f"f{number:03}"
     return (
         File(path, 0, 0, size - 3 * 512, (sha(path),), PackedBlob(number, 512)),
-        Pack(number, sha(f"lonely {number}"), size),
+        Pack(number, sha(f"single {number}"), size),
     )
 
 
 def many(*sizes):
-    found = [lonely(number, size) for number, size in enumerate(sizes, 1)]
+    found = [single(number, size) for number, size in enumerate(sizes, 1)]
     files = {file.path: file for file, _ in found}
     return SnapshotTree(files, {pack.number: pack for _, pack in found})
 
@@ -72,20 +72,20 @@ def numbers(found):
     return [move.pack.number for move in found]
 
 
-def test_small_packs_are_packed_anew_when_there_are_more_than_may_lie_about():
+def test_small_packs_are_repacked_above_the_maximum():
     assert plan_blob_moves(many(*[2048] * DEFAULT_REPACK_POLICY.max_small_packs)) == ()
     assert numbers(
         plan_blob_moves(many(*[2048] * 33, DEFAULT_REPACK_POLICY.small_pack_size, 8 << 20))
     ) == [*range(1, 34)]
 
 
-def test_small_packs_in_which_nothing_is_needed_do_not_count():
+def test_unneeded_small_packs_do_not_count():
     found = many(*[2048] * 40)
     few = {path: file for path, file in found.entries.items() if file.location.pack <= 32}
     assert plan_blob_moves(SnapshotTree(few, found.packs)) == ()
 
 
-def test_one_pass_reads_no_more_than_it_may_and_the_smallest_first():
+def test_a_repack_reads_the_smallest_packs_within_its_limits():
     sizes = [900 << 10, 2048, 800 << 10, 4096]
     some = RepackPolicy(max_small_packs=1, max_read_bytes=(800 << 10) + 8192)
     assert numbers(plan_blob_moves(many(*sizes), some)) == [2, 3, 4]
@@ -104,12 +104,12 @@ def test_sparse_packs_wait_until_they_waste_enough_together():
 
 
 @given(random_trees.trees())
-def test_who_never_packs_anew_moves_nothing(tree):
+def test_the_policy_never_repack_moves_nothing(tree):
     assert plan_blob_moves(tree, NEVER_REPACK) == ()
 
 
 @given(random_trees.trees(), st.integers(0, 3))
-def test_what_is_moved_is_needed_comes_once_and_in_order(before, most):
+def test_moves_are_needed_unique_and_in_order(before, most):
     found = plan_blob_moves(before, RepackPolicy(max_small_packs=most, min_freed_bytes=0))
     assert [*found] == sorted({*found}, key=lambda move: (move.pack.number, move.offset))
     places = {(e.location.pack, e.location.offset) for e in before.entries.values() if packed(e)}
@@ -121,7 +121,7 @@ def packed(entry):
 
 
 @given(random_trees.trees())
-def test_moving_changes_nothing_but_places(before):
+def test_moving_changes_only_locations(before):
     found = plan_blob_moves(before, RepackPolicy(min_freed_bytes=0, max_small_packs=0))
     after = apply_blob_moves(
         before, {move.digest: PackedBlob(9, move.offset) for move in found}, [pack(9)]

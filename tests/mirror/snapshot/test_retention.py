@@ -28,11 +28,11 @@ def test_the_last_ones_are_kept():
     assert select_generations_to_keep(every(9, 1), RetentionPolicy(3, 0, 0)) == {6, 7, 8}
 
 
-def test_of_each_hour_the_last_one_is_kept():
+def test_the_last_generation_of_each_hour_is_kept():
     assert select_generations_to_keep(every(12, HOUR // 4), RetentionPolicy(1, 2, 0)) == {7, 11}
 
 
-def test_of_each_day_the_last_one_is_kept():
+def test_the_last_generation_of_each_day_is_kept():
     assert select_generations_to_keep(every(8, DAY // 2), RetentionPolicy(1, 0, 3)) == {3, 5, 7}
 
 
@@ -42,7 +42,7 @@ def test_hours_without_a_generation_do_not_count():
     ) == {1, 2, 3}
 
 
-def test_of_an_hour_the_last_whole_one_is_kept_and_a_partial_one_only_if_none_is_whole():
+def test_the_last_complete_generation_of_an_hour_is_kept_or_a_partial_one():
     history = [
         at(1, 0),
         at(2, 1, whole=False),
@@ -53,19 +53,19 @@ def test_of_an_hour_the_last_whole_one_is_kept_and_a_partial_one_only_if_none_is
     assert select_generations_to_keep(history, RetentionPolicy(1, 3, 0)) == {1, 4, 5}
 
 
-def test_the_last_whole_one_is_kept_while_newer_ones_are_partial():
+def test_the_last_complete_generation_is_kept_while_newer_ones_are_partial():
     history = [at(1, 0), at(2, 1), at(3, 2, whole=False), at(4, 3, whole=False)]
     assert select_generations_to_keep(history, RetentionPolicy(0, 0, 0)) == {2, 4}
 
 
-def test_what_is_last_is_told_by_number_where_a_clock_went_back():
+def test_the_order_is_by_number_when_a_clock_went_back():
     assert select_generations_to_keep(
         [at(1, 90), at(2, 10), at(3, 50)], RetentionPolicy(2, 0, 0)
     ) == {2, 3}
 
 
 @given(histories, policies)
-def test_the_current_one_and_the_last_whole_one_are_always_kept(history, policy):
+def test_the_current_and_the_last_complete_generation_are_always_kept(history, policy):
     found = select_generations_to_keep(history, policy)
     assert found <= {each.number for each in history}
     assert len(found) <= max(policy.last, 1) + policy.hourly + policy.daily + 1
@@ -76,7 +76,7 @@ def test_the_current_one_and_the_last_whole_one_are_always_kept(history, policy)
 
 
 @given(histories, policies)
-def test_what_is_let_go_today_is_not_missed_tomorrow(history, policy):
+def test_an_expired_generation_is_not_needed_later(history, policy):
     found = select_generations_to_keep(history, policy)
     left = [each for each in history if each.number in found]
     assert select_generations_to_keep(left, policy) == found

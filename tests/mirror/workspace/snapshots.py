@@ -1,4 +1,4 @@
-"""Takes a tree into memory and puts it back, with nothing but the room under test."""
+"""Reads a tree into memory and restores it, only with the package under test."""
 
 import hashlib
 import stat
@@ -39,7 +39,7 @@ def take(root: Path, patterns: Sequence[str] = (), chunk: int = CHUNK) -> Memory
 
 
 def hard_links(seen: Sequence[FileStat]) -> dict[str, str]:
-    """Map each further name of a file to its first one."""
+    """Map each further path of a file to its first one."""
     first: dict[tuple[int, int], str] = {}
     files = [one for one in seen if one.links > 1 and stat.S_ISREG(one.mode)]
     named = [(first.setdefault((one.device, one.inode), one.path), one.path) for one in files]
@@ -47,10 +47,10 @@ def hard_links(seen: Sequence[FileStat]) -> dict[str, str]:
 
 
 def put(
-    memory: Memory, root: Path, found: VolumeOwner = VolumeOwner.FOREIGN, chunk: int = CHUNK
+    memory: Memory, root: Path, owner: VolumeOwner = VolumeOwner.FOREIGN, chunk: int = CHUNK
 ) -> Restorer:
-    """Restore all of it; returns what was asked to do so."""
-    restorer = Restorer(root, memory.entries, found)
+    """Restore all of it; returns the restorer."""
+    restorer = Restorer(root, memory.entries, owner)
     restorer.begin()
     write(memory, restorer, restorer.files, chunk)
     restorer.finish()

@@ -1,4 +1,4 @@
-"""Patterns mean what they mean to git, and cost little."""
+"""Patterns match as in git, and are fast."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def excluded(patterns, path: str, *, directory: bool = False) -> bool:
         ".npm/_cacache",
     ],
 )
-def test_caches_are_left_out_by_default(path: str):
+def test_caches_are_excluded_by_default(path: str):
     assert excluded(DEFAULT_EXCLUDES, path, directory=True)
     assert not excluded(DEFAULT_EXCLUDES, path, directory=False)
 
@@ -45,7 +45,7 @@ def test_caches_are_left_out_by_default(path: str):
         ".nfs000001",
     ],
 )
-def test_what_a_killed_git_leaves_is_left_out_by_default(path: str):
+def test_files_of_a_killed_git_are_excluded_by_default(path: str):
     assert excluded(DEFAULT_EXCLUDES, path)
 
 
@@ -73,7 +73,7 @@ def test_work_is_kept_by_default(path: str):
     assert not excluded(DEFAULT_EXCLUDES, path)
 
 
-def test_a_later_pattern_takes_in_again_what_an_earlier_one_left_out():
+def test_a_later_pattern_includes_a_path_again():
     patterns = (*DEFAULT_EXCLUDES, "!__pycache__/", "*.log", "!keep.log")
     assert not excluded(patterns, "a/__pycache__", directory=True)
     assert excluded(patterns, "a/b.log")
@@ -83,7 +83,7 @@ def test_a_later_pattern_takes_in_again_what_an_earlier_one_left_out():
 @pytest.mark.parametrize("name", [".reconcile-mirror-restoring", "lost+found"])
 @pytest.mark.parametrize("directory", [True, False])
 @pytest.mark.parametrize("pattern", ["!*", "!.reconcile-mirror-restoring", "!/lost+found/"])
-def test_what_a_restore_could_not_put_back_is_always_left_out(name, directory, pattern):
+def test_paths_that_a_restore_cannot_write_are_always_excluded(name, directory, pattern):
     assert excluded((pattern,), name, directory=directory)
     assert not excluded((pattern,), f"a/{name}", directory=directory)
 
@@ -100,25 +100,23 @@ def test_what_a_restore_could_not_put_back_is_always_left_out(name, directory, p
         (["/", ""], "a", True, False),
     ],
 )
-def test_the_last_pattern_for_the_very_path_counts_as_it_does_for_git(
-    patterns, path, directory, out
-):
+def test_the_last_pattern_for_the_path_counts_as_in_git(patterns, path, directory, out):
     assert excluded(patterns, path, directory=directory) is out
 
 
-def test_a_newline_in_a_name_is_a_letter_like_others():
+def test_a_newline_in_a_name_is_an_ordinary_character():
     assert not excluded(["*.log"], "a.log\n")
     assert excluded(["a*z"], "a\nz")
 
 
 @pytest.mark.parametrize("pattern", ["a\nb", "a\0b", "!"])
-def test_a_pattern_that_makes_no_sense_is_named(pattern: str):
+def test_an_invalid_pattern_is_named(pattern: str):
     with pytest.raises(SettingsError, match="exclude pattern 2") as caught:
         Excludes(["*.log", pattern])
     assert repr(pattern) in str(caught.value)
 
 
-def test_a_pattern_speaks_of_what_it_names_and_not_of_what_is_below():
+def test_a_pattern_matches_the_path_and_not_its_children():
     assert excluded(["*.pyc", "!kept"], "kept/a.pyc")
     assert excluded(["!*", "/data/"], "data", directory=True)
 
@@ -150,7 +148,7 @@ files = st.sets(
 
 @settings(max_examples=60, deadline=None)
 @given(patterns, files)
-def test_the_walk_leaves_out_what_git_ignores(lines, paths):
+def test_the_walk_excludes_what_git_ignores(lines, paths):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for path in sorted(paths):
@@ -160,13 +158,13 @@ def test_the_walk_leaves_out_what_git_ignores(lines, paths):
                 file.touch()
         subprocess.run(("git", "init", "--quiet", name), check=True)
         (root / ".git/info/exclude").write_text("\n".join(lines))
-        told = subprocess.run(
+        listed = subprocess.run(
             ("git", "-C", name, "ls-files", "--others", "--exclude-standard", "-z"),
             check=True,
             capture_output=True,
             env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
         )
-        kept = set(told.stdout.decode().split("\0")) - {""}
+        kept = set(listed.stdout.decode().split("\0")) - {""}
         seen, _ = walk(root, Excludes((*lines, "/.git/")))
         ours = {entry.path for entry in seen if (root / entry.path).is_file()}
         assert ours == kept

@@ -1,4 +1,4 @@
-"""Where there are more entries than fit, each directory gets its share, and its own is not lost."""
+"""If there are more entries than the limit, each directory gets its share."""
 
 import os
 from pathlib import Path
@@ -20,9 +20,11 @@ def fill(folder: Path, count: int, start: int = 0) -> None:
         (folder / f"{number:03}").touch()
 
 
-def taken(root: Path, limit: int, known=(), excludes=NOTHING):
-    """The paths that are taken, and what was skipped."""
-    seen, skipped = walk_within(root, excludes, WalkLimits(limit, lambda: known), never_cancelled)
+def taken(root: Path, limit: int, previous=(), excludes=NOTHING):
+    """The paths that are added, and what was skipped."""
+    seen, skipped = walk_within(
+        root, excludes, WalkLimits(limit, lambda: previous), never_cancelled
+    )
     return [one.path for one in seen], skipped
 
 
@@ -30,18 +32,19 @@ def below(paths, *folders):
     return [sum(path.startswith(f"{folder}/") for path in paths) for folder in folders]
 
 
-def test_what_fits_is_taken_whole_and_nobody_is_asked_what_is_known(tmp_path):
+def test_within_the_limit_everything_is_added_without_previous_paths(tmp_path):
     fill(tmp_path / "a", 5)
 
-    def asked():
+    def previous_paths():
         raise AssertionError
 
-    seen, skipped = walk_within(tmp_path, NOTHING, WalkLimits(6, asked), never_cancelled)
+    limits = WalkLimits(6, previous_paths)
+    seen, skipped = walk_within(tmp_path, NOTHING, limits, never_cancelled)
     assert (len(seen), skipped.over_limit) == (6, 0)
 
 
 @pytest.mark.parametrize("flood", ["a-flood", "z-flood"])
-def test_a_flood_drowns_nothing_else_whatever_its_name(tmp_path, flood):
+def test_a_flood_of_files_displaces_nothing_else(tmp_path, flood):
     for number in range(30):
         fill(tmp_path / flood / f"{number}", 10)
     fill(tmp_path / "m/work/deep", 9)
@@ -64,7 +67,7 @@ def test_shares_are_fair_at_each_level(tmp_path):
     assert one + two + 2 == len(paths) == 300
 
 
-def test_nothing_is_taken_without_the_directory_that_it_is_in(tmp_path):
+def test_every_entry_is_added_with_its_parent(tmp_path):
     for number in range(20):
         fill(tmp_path / f"{number}/in/it", 3)
     for limit in range(1, 60):
@@ -73,13 +76,13 @@ def test_nothing_is_taken_without_the_directory_that_it_is_in(tmp_path):
         assert {path.rpartition("/")[0] for path in paths} <= paths | {""}
 
 
-def test_what_the_last_snapshot_has_comes_first_within_a_directory(tmp_path):
+def test_entries_of_the_last_snapshot_come_first_within_a_directory(tmp_path):
     fill(tmp_path / "d", 30)
-    known = {"d", "d/029", "d/007"}
-    assert taken(tmp_path, 4, known)[0] == ["d", "d/000", "d/007", "d/029"]
+    previous = {"d", "d/029", "d/007"}
+    assert taken(tmp_path, 4, previous)[0] == ["d", "d/000", "d/007", "d/029"]
 
 
-def test_the_same_is_taken_again_although_the_flood_grows(tmp_path):
+def test_the_same_entries_are_added_again_while_the_flood_grows(tmp_path):
     for number in range(20):
         fill(tmp_path / "flood" / f"{number:02}", 10)
     first, _ = taken(tmp_path, 60)
@@ -89,17 +92,17 @@ def test_the_same_is_taken_again_although_the_flood_grows(tmp_path):
     assert again == first
 
 
-def test_new_work_is_taken_although_a_flood_that_is_known_fills_everything(tmp_path):
+def test_new_work_is_added_although_an_old_flood_fills_the_limit(tmp_path):
     for number in range(20):
         fill(tmp_path / "flood" / f"{number:02}", 10)
-    known, _ = taken(tmp_path, 60)
-    assert len(known) == 60
+    previous, _ = taken(tmp_path, 60)
+    assert len(previous) == 60
     fill(tmp_path / "work", 5)
-    paths, _ = taken(tmp_path, 60, set(known))
+    paths, _ = taken(tmp_path, 60, set(previous))
     assert below(paths, "work") == [5]
 
 
-def test_of_a_crowded_directory_the_first_by_name_are_taken_after_all_others(tmp_path, monkeypatch):
+def test_the_first_entries_of_a_large_directory_are_added_last(tmp_path, monkeypatch):
     monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
     monkeypatch.setattr(fair_share, "LARGE_DIRECTORY", 10)
     fill(tmp_path / "crowd", 50)
@@ -111,7 +114,7 @@ def test_of_a_crowded_directory_the_first_by_name_are_taken_after_all_others(tmp
     assert skipped.over_limit == 51 - 10
 
 
-def test_crowds_share_what_is_left(tmp_path, monkeypatch):
+def test_large_directories_share_the_remaining_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
     for name in "abc":
         fill(tmp_path / name, 50)
@@ -136,7 +139,7 @@ def repository(folder: Path, count: int) -> None:
     fill(folder / "objects/aa", count)
 
 
-def test_a_repository_is_taken_whole_or_stays_as_it_was(tmp_path):
+def test_a_repository_is_added_completely_or_not_at_all(tmp_path):
     repository(tmp_path / "small/.git", 5)
     repository(tmp_path / "large/.git", 90)
     fill(tmp_path / "large/src", 5)
@@ -147,7 +150,7 @@ def test_a_repository_is_taken_whole_or_stays_as_it_was(tmp_path):
     assert skipped.over_limit
 
 
-def test_what_refs_name_is_listed_after_the_refs(tmp_path):
+def test_packed_refs_and_objects_are_listed_after_the_refs(tmp_path):
     git = tmp_path / "repo/.git"
     repository(git, 0)
     (git / "refs/heads/main").touch()
@@ -165,7 +168,7 @@ def test_what_refs_name_is_listed_after_the_refs(tmp_path):
     assert again.index("repo/.git/packed-refs") < again.index("repo/.git/objects/aa")
 
 
-def test_what_is_excluded_is_not_beyond(tmp_path):
+def test_excluded_entries_are_not_over_the_limit(tmp_path):
     fill(tmp_path / "a", 30)
     fill(tmp_path / "b/skip", 30)
     paths, skipped = taken(tmp_path, 10, excludes=Excludes(["skip"]))
@@ -173,7 +176,7 @@ def test_what_is_excluded_is_not_beyond(tmp_path):
     assert skipped.over_limit == 32 - 10
 
 
-def test_very_deep_trees_take_their_turn_too(tmp_path):
+def test_very_deep_trees_get_their_share(tmp_path):
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(100):
         os.mkdir("d", dir_fd=here)
@@ -187,7 +190,7 @@ def test_very_deep_trees_take_their_turn_too(tmp_path):
     assert skipped.over_limit == 1
 
 
-def test_it_stops_when_it_is_asked_to(tmp_path):
+def test_the_fair_walk_is_cancelled(tmp_path):
     fill(tmp_path / "a", 10)
     turns = iter([False, False, True])
     with pytest.raises(WalkCancelledError):

@@ -1,11 +1,11 @@
-"""Repositories are told by what is in them; without their objects, their refs stay as they were."""
+"""Repositories are found by their names; without their objects, changes of refs are held back."""
 
 from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
 
 REPO = ["r/.git", "r/.git/HEAD", "r/.git/objects", "r/.git/refs", "r/.git/index", "r/file"]
 
 
-def test_repositories_are_told_by_what_git_looks_for():
+def test_repositories_are_found_by_the_names_git_requires():
     bare = ["HEAD", "objects", "refs"]
     module = [f"s/.git/modules/m/{name}" for name in bare]
     other = ["x/objects", "x/refs", "y/HEAD", "y/refs"]
@@ -14,7 +14,7 @@ def test_repositories_are_told_by_what_git_looks_for():
     assert find_git_directories([]) == frozenset()
 
 
-def test_without_its_objects_a_repository_stays_as_it_was():
+def test_changes_of_a_repository_without_its_objects_are_held_back():
     changed = [
         "r/.git/index",
         "r/.git/refs/heads/main",
@@ -26,7 +26,7 @@ def test_without_its_objects_a_repository_stays_as_it_was():
     assert back == {"r/.git/index", "r/.git/refs/heads/main"}
 
 
-def test_with_all_its_objects_it_goes_on():
+def test_changes_of_a_complete_repository_are_not_held_back():
     assert (
         find_paths_to_hold_back(["r/.git/index"], ["r/file", "r/.git/logs/HEAD"], ["r/.git"])
         == frozenset()

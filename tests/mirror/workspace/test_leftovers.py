@@ -1,4 +1,4 @@
-"""A volume that holds something already: our own leftovers, and a stranger's."""
+"""A restore into a volume that holds files: those of an earlier attempt, and foreign ones."""
 
 import errno
 import os
@@ -15,9 +15,7 @@ from tests.mirror.workspace.snapshots import put, take, write
 
 
 @pytest.mark.parametrize("stage", range(4))
-def test_an_attempt_that_was_cut_off_is_completed(
-    before: Path, after: Path, stage: int, monkeypatch
-):
+def test_an_interrupted_attempt_is_completed(before: Path, after: Path, stage: int, monkeypatch):
     memory = take(before)
     first = Restorer(after, memory.entries)
     first.begin()
@@ -43,7 +41,7 @@ def _fail(*_arguments: object) -> None:
     raise OSError(errno.EIO, "the plug was pulled")
 
 
-def test_only_what_is_missing_is_asked_for_again(before: Path, after: Path):
+def test_only_missing_files_are_requested_again(before: Path, after: Path):
     memory = take(before)
     put(memory, after)
     (after / "folder-001/file-00.txt").unlink()
@@ -53,7 +51,7 @@ def test_only_what_is_missing_is_asked_for_again(before: Path, after: Path):
     assert differences(before, after) == []
 
 
-def test_wrong_modes_and_times_of_a_leftover_are_set_right(before: Path, after: Path):
+def test_wrong_modes_and_times_of_a_leftover_are_corrected(before: Path, after: Path):
     memory = take(before)
     put(memory, after)
     (after / "folder-001/file-00.txt").chmod(0o777)
@@ -80,7 +78,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("path", SPOILT)
-def test_our_own_leftovers_are_set_right_and_a_strangers_are_left_alone(
+def test_own_leftovers_are_replaced_and_foreign_files_are_kept(
     before: Path, after: Path, path: str
 ):
     memory = take(before)
@@ -89,14 +87,14 @@ def test_our_own_leftovers_are_set_right_and_a_strangers_are_left_alone(
     spoilt = differences(before, after)
     with pytest.raises(WorkspaceError, match="they may be newer work") as caught:
         put(memory, after)
-    assert "--force" in str(caught.value)
+    assert "--replace" in str(caught.value)
     assert path.partition("/")[0] in str(caught.value)
     assert differences(before, after) == spoilt
     put(memory, after, VolumeOwner.OURS)
     assert differences(before, after) == []
 
 
-def test_two_files_that_became_one_are_parted_again(before: Path, after: Path):
+def test_two_files_that_share_an_inode_are_separated(before: Path, after: Path):
     (before / "a").write_bytes(b"same")
     (before / "b").write_bytes(b"same")
     memory = take(before)
@@ -108,9 +106,7 @@ def test_two_files_that_became_one_are_parted_again(before: Path, after: Path):
     assert differences(before, after) == []
 
 
-def test_links_that_a_stranger_planted_in_the_volume_are_never_followed(
-    before: Path, after: Path, tmp_path: Path
-):
+def test_foreign_links_in_the_volume_are_never_followed(before: Path, after: Path, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("precious")

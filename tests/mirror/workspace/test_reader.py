@@ -1,4 +1,4 @@
-"""What is read is what was seen, or nothing."""
+"""A file is read exactly as it was seen, or not at all."""
 
 import os
 import tempfile
@@ -41,7 +41,7 @@ def test_a_file_is_read_whole_with_or_without_directories_held_open(tmp_path: Pa
         assert list(read_chunks(directories, seen, 3)) == [b"con", b"ten", b"t"]
 
 
-def test_an_empty_file_has_no_pieces(tmp_path: Path):
+def test_an_empty_file_has_no_chunks(tmp_path: Path):
     (tmp_path / "a").touch()
     with DirectoryHandles(tmp_path) as directories:
         assert read_small_file(directories, see(tmp_path, "a")) == ReadContent(b"")
@@ -145,7 +145,7 @@ def test_a_small_file_that_changes_while_it_is_read_is_not_torn(tmp_path: Path, 
         assert read_small_file(directories, seen) == FileChanged("file")
 
 
-def test_a_read_that_gives_less_than_asked_goes_on(tmp_path: Path, monkeypatch):
+def test_a_short_read_is_continued(tmp_path: Path, monkeypatch):
     (tmp_path / "file").write_bytes(b"content")
     seen, read = see(tmp_path, "file"), os.read
     monkeypatch.setattr(reader.os, "read", lambda descriptor, size: read(descriptor, min(size, 2)))
@@ -153,7 +153,7 @@ def test_a_read_that_gives_less_than_asked_goes_on(tmp_path: Path, monkeypatch):
         assert read_small_file(directories, seen) == ReadContent(b"content")
 
 
-def test_a_file_that_only_grows_is_read_as_far_as_it_was_seen(tmp_path: Path):
+def test_a_growing_file_is_read_up_to_the_seen_size(tmp_path: Path):
     path = tmp_path / "log"
     path.write_bytes(b"first")
     with DirectoryHandles(tmp_path) as directories:
@@ -175,7 +175,7 @@ def test_a_sparse_file_is_read_with_its_zeros(tmp_path: Path):
     assert data == ReadContent(bytes(100_000) + b"end")
 
 
-def test_a_link_says_where_it_leads_and_is_told_from_what_took_its_place(tmp_path: Path):
+def test_a_link_is_read_and_a_replaced_one_is_detected(tmp_path: Path):
     (tmp_path / "link").symlink_to(os.fsdecode(b"\xff nowhere\n"))
     with DirectoryHandles(tmp_path) as directories:
         seen = see(tmp_path, "link")
@@ -190,7 +190,7 @@ def test_a_link_says_where_it_leads_and_is_told_from_what_took_its_place(tmp_pat
             read_link(directories, seen)
 
 
-def test_a_closed_file_is_unreadable_and_says_why():
+def test_a_file_without_permission_is_unreadable_with_the_reason():
     with open_folder() as folder:
 
         def check() -> None:
@@ -215,7 +215,7 @@ def test_a_time_in_whole_seconds_is_waited_for_by_the_caller(tmp_path: Path, mon
         assert read_small_file(directories, seen) == FileChanged("file")
 
 
-def test_a_look_at_nothing_is_a_change(tmp_path: Path):
+def test_a_stat_of_a_missing_path_is_a_change(tmp_path: Path):
     with DirectoryHandles(tmp_path) as directories, pytest.raises(FileChangedError):
         stat_path(directories, "missing")
 

@@ -1,4 +1,4 @@
-"""A restore gives the snapshot or an error that says why, and never writes anywhere else."""
+"""A restore gives the snapshot or an error with the reason, and never writes elsewhere."""
 
 import os
 import threading
@@ -52,14 +52,14 @@ def test_no_descriptor_stays_open(before: Path, after: Path):
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
-def test_lost_and_found_is_nobodys_data(before: Path, after: Path):
+def test_lost_and_found_is_ignored(before: Path, after: Path):
     (after / "lost+found/lost").mkdir(parents=True)
     put(take(before), after)
     assert (after / "lost+found/lost").is_dir()
     assert [line for line in differences(before, after) if "lost+found" not in line] == []
 
 
-def test_files_in_read_only_directories_come_back_for_a_user_without_rights():
+def test_files_in_read_only_directories_are_restored_by_an_unprivileged_user():
     with open_folder() as folder:
 
         def check() -> None:
@@ -101,7 +101,7 @@ def test_a_large_file_is_written_blob_by_blob_in_any_order_and_keeps_its_holes(a
     assert status.st_blocks * 512 < size
 
 
-def test_a_write_that_takes_less_than_asked_goes_on(after: Path, monkeypatch):
+def test_a_short_write_is_continued(after: Path, monkeypatch):
     pwrite = os.pwrite
     monkeypatch.setattr(
         writer.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:3], at)
@@ -118,19 +118,19 @@ def test_an_empty_snapshot_leaves_an_empty_volume(after: Path):
     assert list(after.iterdir()) == []
 
 
-def test_a_restorer_that_has_not_begun_says_so(after: Path):
+def test_a_restorer_that_has_not_begun_is_an_error(after: Path):
     with pytest.raises(RuntimeError, match="begin"):
         Restorer(after, []).finish()
 
 
-def test_special_bits_come_back(after: Path):
+def test_special_mode_bits_are_restored(after: Path):
     entries: list[Entry] = [Directory("d", 0o3775, T), replace(file("f", b""), mode=0o6711)]
     put(Memory(entries), after)
     assert (after / "d").stat().st_mode & 0o7777 == 0o3775
     assert (after / "f").stat().st_mode & 0o7777 == 0o6711
 
 
-def test_files_that_a_forked_helper_has_written_count_as_written(after: Path):
+def test_files_that_a_worker_process_has_written_count_as_written(after: Path):
     restorer = Restorer(after, [file("a"), file("b")])
     restorer.begin()
     child = os.fork()

@@ -14,7 +14,7 @@ from tests.mirror.workspace.snapshots import put, take
 from tests.mirror.workspace.unprivileged import open_folder
 
 
-def test_an_agents_workspace_comes_back_as_it_was(tmp_path: Path):
+def test_a_workspace_round_trips(tmp_path: Path):
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     after.mkdir()
@@ -25,7 +25,7 @@ def test_an_agents_workspace_comes_back_as_it_was(tmp_path: Path):
     assert len(list(after.rglob("*"))) > 1000
 
 
-def test_rsync_sees_a_loss_too(tmp_path: Path):
+def test_rsync_detects_a_loss_too(tmp_path: Path):
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     after.mkdir()
@@ -36,7 +36,7 @@ def test_rsync_sees_a_loss_too(tmp_path: Path):
     assert len(rsync_differences(before, after)) == 2
 
 
-def test_the_comparison_sees_every_kind_of_loss(tmp_path: Path):
+def test_the_comparison_detects_every_kind_of_loss(tmp_path: Path):
     before = tmp_path / "before"
     before.mkdir()
     trees.write_hard_names(before / "odd", lambda: 1_700_000_000_000_000_001)
@@ -115,7 +115,7 @@ def build(path: str, node: tuple) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(names, nodes(), max_size=5))
-def test_any_tree_comes_back_as_it_was(tree: dict):
+def test_any_tree_round_trips(tree: dict):
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before", Path(folder) / "after"
         after.mkdir()
@@ -126,7 +126,7 @@ def test_any_tree_comes_back_as_it_was(tree: dict):
 
 
 @pytest.mark.parametrize("depth", [300, 3000])
-def test_a_tree_deeper_than_any_path_comes_back(depth: int):
+def test_a_tree_deeper_than_the_path_limit_round_trips(depth: int):
     with open_folder() as folder:
         before, after = folder / "before", folder / "after"
         before.mkdir()

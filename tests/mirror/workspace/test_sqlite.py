@@ -1,4 +1,4 @@
-"""Databases in use are copied as a power cut would leave them, and nobody notices."""
+"""Databases in use are copied as a power failure would leave them, without any effect on them."""
 
 import sqlite3
 from collections import defaultdict
@@ -23,7 +23,7 @@ from reconcile.mirror.workspace.walk import walk
 
 @contextmanager
 def agent(path: Path, mode: str = "wal") -> Iterator[sqlite3.Connection]:
-    """Be the agent, who writes and never stops using the database."""
+    """Act as the agent, which keeps the database open."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"pragma journal_mode = {mode}")
         connection.execute("create table notes (number integer, text text)")
@@ -39,7 +39,7 @@ def note(connection: sqlite3.Connection, *numbers: int) -> None:
 
 
 def restore(pieces: list[DatabaseChunk], folder: Path) -> list[int]:
-    """Write the pieces elsewhere and let SQLite recover from them."""
+    """Write the chunks to a directory and let SQLite recover from them."""
     parts: dict[str, bytes] = defaultdict(bytes)
     for piece in pieces:
         parts[piece.file.path] += piece.data
@@ -64,7 +64,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_a_database_with_a_log_is_copied_with_what_is_only_in_the_log(home: Path, tmp_path: Path):
+def test_a_database_is_copied_with_its_write_ahead_log(home: Path, tmp_path: Path):
     with agent(home / "db") as connection:
         note(connection, 1, 2)
         connection.execute("pragma wal_checkpoint(truncate)")
@@ -72,7 +72,7 @@ def test_a_database_with_a_log_is_copied_with_what_is_only_in_the_log(home: Path
         assert restore(list(read(home)), tmp_path / "copy") == [1, 2, 3]
 
 
-def test_commits_during_the_copy_do_not_spoil_it(home: Path, tmp_path: Path):
+def test_commits_during_the_copy_do_not_invalidate_it(home: Path, tmp_path: Path):
     with agent(home / "db") as connection:
         note(connection, *range(50))
         connection.execute("pragma wal_checkpoint")
@@ -86,7 +86,7 @@ def test_commits_during_the_copy_do_not_spoil_it(home: Path, tmp_path: Path):
         assert found[51:] == list(range(100, 100 + len(found) - 51))
 
 
-def test_a_checkpoint_during_the_copy_makes_it_void(home: Path):
+def test_a_checkpoint_during_the_copy_invalidates_it(home: Path):
     with agent(home / "db") as connection:
         note(connection, *range(50))
         pieces = read(home, 10_000)
@@ -96,7 +96,7 @@ def test_a_checkpoint_during_the_copy_makes_it_void(home: Path):
             list(pieces)
 
 
-def test_a_log_that_starts_anew_during_the_copy_makes_it_void(home: Path, monkeypatch):
+def test_a_log_restart_during_the_copy_invalidates_it(home: Path, monkeypatch):
     with agent(home / "db") as connection:
         note(connection, *range(50))
         connection.execute("pragma wal_checkpoint")
@@ -144,7 +144,7 @@ def test_copying_takes_no_lock_and_leaves_nothing(home: Path):
             assert before[name].st_ctime_ns == after[name].st_ctime_ns
 
 
-def test_a_database_that_goes_or_becomes_a_link_is_not_followed(home: Path, tmp_path: Path):
+def test_a_removed_or_linked_database_is_not_followed(home: Path, tmp_path: Path):
     with agent(home / "db") as connection:
         note(connection, 1)
         seen, _ = walk(home, Excludes(()))
@@ -155,7 +155,7 @@ def test_a_database_that_goes_or_becomes_a_link_is_not_followed(home: Path, tmp_
             list(read_database(directories, database))
 
 
-def test_shared_memory_is_left_out_beside_a_log_only(home: Path):
+def test_shared_memory_is_left_out_only_with_a_log(home: Path):
     with agent(home / "db") as connection:
         note(connection, 1)
         (home / "notes-shm").touch()
@@ -163,7 +163,7 @@ def test_shared_memory_is_left_out_beside_a_log_only(home: Path):
         assert find_shared_memory(seen) == {"db-shm"}
 
 
-def test_a_database_without_a_log_is_a_file_like_others(home: Path):
+def test_a_database_without_a_log_is_an_ordinary_file(home: Path):
     with agent(home / "db", "delete"):
         (home / "empty").touch()
         (home / "empty-wal").touch()

@@ -1,4 +1,4 @@
-"""What lies below a directory is told by names, not by how texts begin."""
+"""Descendants of a directory are found by path components, not by text prefixes."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from reconcile.mirror.backup.tree_builder import DescendantFilter
         (["a", "a-b"], {"a/b", "a/b/c", "a-b/c"}),
     ],
 )
-def test_paths_below_roots_are_told_from_others(roots, inside):
+def test_paths_below_roots_are_recognized(roots, inside):
     below = DescendantFilter(roots)
     paths = ["a", "a-b", "a-b/c", "a/b", "a/b/c"]
     assert {path for path in paths if path in below} == inside

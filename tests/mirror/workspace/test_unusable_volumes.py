@@ -1,4 +1,4 @@
-"""What cannot be restored is said, with the file and what to do."""
+"""Errors of a restore name the file and say what to do."""
 
 import errno
 import os
@@ -35,14 +35,14 @@ FORGED = [
 
 
 @pytest.mark.parametrize("entries", FORGED)
-def test_a_forged_snapshot_is_refused_before_anything_is_written(after: Path, entries):
+def test_a_forged_snapshot_is_rejected_before_anything_is_written(after: Path, entries):
     with pytest.raises(DamagedError):
         Restorer(after, entries).begin()
     assert list(after.iterdir()) == []
     assert [path.name for path in after.parent.iterdir()] == ["after"]
 
 
-def test_a_file_of_another_length_is_refused(after: Path):
+def test_a_file_of_another_length_is_rejected(after: Path):
     restorer = Restorer(after, [file("a"), file("b")])
     restorer.begin()
     with pytest.raises(DamagedError, match="longer"):
@@ -63,7 +63,7 @@ def test_a_file_of_another_length_is_refused(after: Path):
         (errno.ENOTTY, os.strerror(errno.ENOTTY)),
     ],
 )
-def test_what_the_volume_refuses_is_said_with_the_file_and_what_to_do(
+def test_an_error_of_the_volume_names_the_file_and_what_to_do(
     after: Path, monkeypatch, number: int, advice: str
 ):
     restorer = Restorer(after, [file("a")])
@@ -79,7 +79,7 @@ def test_what_the_volume_refuses_is_said_with_the_file_and_what_to_do(
     restorer.close()
 
 
-def test_a_real_limit_on_the_size_of_files_is_said(after: Path):
+def test_a_file_size_limit_is_reported(after: Path):
     data = bytes(range(256)) * 4096
     restorer = Restorer(after, [file("a", data)])
     restorer.begin()
@@ -93,7 +93,7 @@ def test_a_real_limit_on_the_size_of_files_is_said(after: Path):
     restorer.close()
 
 
-def test_a_volume_that_may_not_be_written_is_said():
+def test_a_volume_without_write_permission_is_reported():
     with open_folder() as folder:
 
         def check() -> None:
@@ -105,17 +105,17 @@ def test_a_volume_that_may_not_be_written_is_said():
         as_nobody(check)
 
 
-def test_a_volume_that_is_not_there_or_a_link_is_said(tmp_path: Path):
-    with pytest.raises(WorkspaceError, match="there is no such folder: mount the volume there"):
+def test_a_missing_or_linked_volume_is_reported(tmp_path: Path):
+    with pytest.raises(WorkspaceError, match="does not exist: mount the volume there"):
         Restorer(tmp_path / "missing", []).begin()
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(WorkspaceError):
         Restorer(tmp_path / "link", []).begin()
 
 
-def test_a_name_that_the_file_system_does_not_take_is_said(after: Path):
+def test_a_name_that_the_file_system_rejects_is_reported(after: Path):
     restorer = Restorer(after, [file("x" * 256)])
     restorer.begin()
-    with pytest.raises(WorkspaceError, match="takes no name as long as this"):
+    with pytest.raises(WorkspaceError, match="does not allow names of this length"):
         restorer.write(file("x" * 256), b"data")
     restorer.close()

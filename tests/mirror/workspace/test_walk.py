@@ -1,4 +1,4 @@
-"""The walk sees what is there, enters no link, and outlives whatever it meets."""
+"""The walk lists what exists, enters no link, and continues after errors."""
 
 import os
 import socket
@@ -17,16 +17,16 @@ NOTHING = Excludes(())
 
 
 class Swapping(Excludes):
-    """Excludes nothing; at the given path it does something to the tree, once."""
+    """Excludes nothing; changes the tree once, at the given path."""
 
-    def __init__(self, at: str, deed) -> None:
+    def __init__(self, at: str, change) -> None:
         super().__init__(())
         self._at = at
-        self._deed = deed
+        self._change = change
 
     def is_excluded(self, path: str, name: str, *, directory: bool) -> bool:
         if path == self._at:
-            self._deed()
+            self._change()
             self._at = ""
         return super().is_excluded(path, name, directory=directory)
 
@@ -35,7 +35,7 @@ def paths(root: Path, excludes: Excludes = NOTHING, **options) -> list[str]:
     return [entry.path for entry in walk(root, excludes, **options)[0]]
 
 
-def test_entries_come_in_the_order_of_paths_with_what_lstat_says(tmp_path: Path):
+def test_entries_are_in_the_order_of_paths_with_lstat_data(tmp_path: Path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b/x").write_bytes(b"12345")
     (tmp_path / "b-a").symlink_to("b")
@@ -50,7 +50,7 @@ def test_entries_come_in_the_order_of_paths_with_what_lstat_says(tmp_path: Path)
     assert skipped == walking.SkippedEntries()
 
 
-def test_a_descriptor_of_the_root_serves_as_well_and_stays_open(tmp_path: Path):
+def test_a_descriptor_of_the_root_works_and_stays_open(tmp_path: Path):
     (tmp_path / "a").touch()
     root = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -89,19 +89,19 @@ def test_a_directory_swapped_for_a_link_before_it_is_entered_is_not_entered(tmp_
     assert (skipped.vanished, skipped.unknown) == (1, ["a/b"])
 
 
-def _once_at(call: int, deed):
-    """Return a `stop` that never stops, but does something when it is asked for the nth time."""
+def _once_at(call: int, change):
+    """Return an `is_cancelled` that never cancels, but changes the tree at the nth call."""
     calls = iter(range(1, 1000))
 
     def stop() -> bool:
         if next(calls) == call:
-            deed()
+            change()
         return False
 
     return stop
 
 
-def test_the_parent_swapped_for_a_link_is_not_entered_either(tmp_path: Path):
+def test_a_parent_swapped_for_a_link_is_not_entered(tmp_path: Path):
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     (outside / "b").mkdir(parents=True)
     (outside / "b/secret").touch()
@@ -113,7 +113,7 @@ def test_the_parent_swapped_for_a_link_is_not_entered_either(tmp_path: Path):
     assert [entry.path for entry in seen] == ["a"]
 
 
-def test_an_entry_that_goes_while_it_is_listed_is_no_error(tmp_path: Path):
+def test_an_entry_removed_during_listing_is_not_an_error(tmp_path: Path):
     (tmp_path / "a").touch()
     (tmp_path / "b").touch()
     seen, skipped = walk(tmp_path, Swapping("b", (tmp_path / "b").unlink))
@@ -121,7 +121,7 @@ def test_an_entry_that_goes_while_it_is_listed_is_no_error(tmp_path: Path):
     assert skipped.vanished == 1
 
 
-def test_sockets_fifos_and_devices_are_counted_and_left_out(tmp_path: Path):
+def test_sockets_fifos_and_devices_are_counted_and_skipped(tmp_path: Path):
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as server:
         folder = os.open(tmp_path, os.O_RDONLY)
@@ -134,21 +134,21 @@ def test_sockets_fifos_and_devices_are_counted_and_left_out(tmp_path: Path):
     assert sorted(skipped.examples["sockets"]) == ["fifo", "socket"]
 
 
-def test_devices_are_counted_by_themselves():
+def test_devices_are_counted_separately():
     seen, skipped = walk(Path("/dev"), NOTHING)
     assert skipped.devices > 0
     assert "null" not in [entry.path for entry in seen]
 
 
-def test_what_is_on_another_device_is_not_entered():
+def test_a_mount_is_not_entered():
     if not os.path.ismount("/dev/shm"):
-        pytest.fail("this machine has no /dev/shm to be told from /dev")
+        pytest.fail("this machine has no /dev/shm on another device than /dev")
     seen, skipped = walk(Path("/dev"), NOTHING)
     assert skipped.mounts > 0
     assert not [entry.path for entry in seen if entry.path.startswith("shm")]
 
 
-def test_a_closed_directory_is_counted_and_the_rest_goes_on():
+def test_an_unreadable_directory_is_counted_and_the_walk_continues():
     with open_folder() as folder:
 
         def check() -> None:
@@ -167,21 +167,21 @@ def test_a_closed_directory_is_counted_and_the_rest_goes_on():
         as_nobody(check)
 
 
-def test_a_root_that_is_none_is_an_error_that_says_so(tmp_path: Path):
+def test_an_unreadable_root_is_an_error(tmp_path: Path):
     (tmp_path / "link").symlink_to("/")
     for name in ("missing", "link"):
         with pytest.raises(WorkspaceError, match="the workspace cannot be read"):
             walk(tmp_path / name, NOTHING)
 
 
-def test_names_of_any_bytes_are_seen(tmp_path: Path):
+def test_names_of_any_bytes_are_listed(tmp_path: Path):
     names = [b"\xff\xfe", b"new\nline", b"x" * 255, b"-rf", b"%0A", "é".encode()]
     for name in names:
         (tmp_path / os.fsdecode(name)).touch()
     assert sorted(map(os.fsencode, paths(tmp_path))) == sorted(names)
 
 
-def test_names_of_one_file_have_one_device_and_inode_and_all_their_number(tmp_path: Path):
+def test_hard_links_share_device_inode_and_link_count(tmp_path: Path):
     (tmp_path / "b").touch()
     (tmp_path / "c").hardlink_to(tmp_path / "b")
     (tmp_path / "a").hardlink_to(tmp_path / "b")
@@ -192,13 +192,13 @@ def test_names_of_one_file_have_one_device_and_inode_and_all_their_number(tmp_pa
     assert d.inode != a.inode
 
 
-def test_the_walk_stops_when_it_is_asked_to(tmp_path: Path):
+def test_the_walk_is_cancelled(tmp_path: Path):
     (tmp_path / "a/b").mkdir(parents=True)
     with pytest.raises(WalkCancelledError):
         walk(tmp_path, NOTHING, is_cancelled=lambda: True)
 
 
-def test_a_walk_that_may_not_take_everything_has_no_result(tmp_path: Path):
+def test_a_walk_over_its_limit_has_no_result(tmp_path: Path):
     for number in range(5):
         (tmp_path / f"{number}").touch()
     assert len(walk(tmp_path, NOTHING, max_weight=5)[0]) == 5
@@ -206,7 +206,7 @@ def test_a_walk_that_may_not_take_everything_has_no_result(tmp_path: Path):
         walk(tmp_path, NOTHING, max_weight=4)
 
 
-def test_a_crowded_directory_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_large_directory_is_listed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(walking, "LARGE_DIRECTORY", 10)
     (tmp_path / "crowd").mkdir()
     for number in range(35):
@@ -214,7 +214,7 @@ def test_a_crowded_directory_is_read_in_pieces(tmp_path: Path, monkeypatch: pyte
     assert paths(tmp_path) == ["crowd", *(f"crowd/{number:02}" for number in range(35))]
 
 
-def test_a_directory_too_deep_to_be_named_is_counted_not_entered(
+def test_a_directory_with_too_long_a_path_is_counted_not_entered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(walking, "MAX_PATH", 10)
@@ -224,7 +224,7 @@ def test_a_directory_too_deep_to_be_named_is_counted_not_entered(
     assert (skipped.too_deep, skipped.unknown) == (1, ["four/four/four"])
 
 
-def test_what_refs_name_is_listed_after_the_refs(tmp_path: Path):
+def test_packed_refs_and_objects_are_listed_after_the_refs(tmp_path: Path):
     git = tmp_path / "repo/.git"
     for folder in ("objects/aa", "refs/heads", "worktrees/w"):
         (git / folder).mkdir(parents=True)

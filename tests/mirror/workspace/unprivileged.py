@@ -1,4 +1,4 @@
-"""Runs a check as a user without rights, since a test may run as root, who may read all."""
+"""Runs a check as an unprivileged user: tests may run as root, which may read everything."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Make a folder in which every user may work; pytest's own are for one user only."""
+    """Make a directory that every user may write; those of pytest are for one user only."""
     folder = Path(tempfile.mkdtemp(prefix="mirror-nobody-"))
     folder.chmod(0o777)
     try:
@@ -28,10 +28,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def as_nobody(check: Callable[[], None], who: int = NOBODY) -> None:
-    """Call `check` in a process of a user without rights; AssertionError shows how it failed.
-
-    `who` may be another user.
-    """
+    """Call `check` in a process of an unprivileged user; AssertionError shows how it failed."""
     compile_patterns(["loaded before the rights to read the library go"])
     source, sink = os.pipe()
     with warnings.catch_warnings():
@@ -40,8 +37,8 @@ def as_nobody(check: Callable[[], None], who: int = NOBODY) -> None:
     if not child:
         os._exit(_child(check, sink, who))
     os.close(sink)
-    with os.fdopen(source) as told:
-        text = told.read()
+    with os.fdopen(source) as pipe:
+        text = pipe.read()
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0, text
 
@@ -53,7 +50,7 @@ def _child(check: Callable[[], None], sink: int, who: int) -> int:
             os.setgid(who)
             os.setuid(who)
         check()
-    except BaseException:  # noqa: BLE001 - told to the parent
+    except BaseException:  # noqa: BLE001 - reported to the parent
         os.write(sink, traceback.format_exc().encode())
         return 1
     return 0
