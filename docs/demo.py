@@ -98,7 +98,7 @@ class Demo:
 
 
 def stranger(state: Path, ref: ObjectRef, path: str, value: object) -> None:
-    """Change an object as somebody with kubectl would."""
+    """Change an object as a user with kubectl does."""
     operation = {"op": "replace", "path": path, "value": value}
     EmbeddedCluster(state).edit(ref, [operation], "kubectl-edit")
 
@@ -142,7 +142,7 @@ def running_work(demo: Demo) -> None:
     demo.edit("team-a/fix-login.yaml", "  runner:\n", "  update: {strategy: Recreate}\n  runner:\n")
     demo.reconcile("apply", "desired")
 
-    demo.title("5. Somebody edits the live Service: drift, and its repair")
+    demo.title("5. A manual change of the live Service: drift, and its repair")
     service = ObjectRef("", "Service", "team-a", "session-fix-login")
     stranger(demo.state, service, "/spec/ports/0/targetPort", 9999)
     demo.reconcile("diff", "desired", expect=1)

@@ -58,7 +58,7 @@ class Pod:
 
 
 def survive(home: Path) -> bool:
-    """Show it; tells whether everything went as it should."""
+    """Show it; return whether every step succeeded."""
     with motoserver.running() as server:
         _prepare(home, server)
         return _tell(home)
