@@ -216,7 +216,7 @@ def main() -> None:
     """Print the table; draw the picture where that is requested."""
     parser = argparse.ArgumentParser(prog="python -m docs.modules", description=__doc__)
     parser.add_argument("--draw", action="store_true", help=f"write {PICTURE.relative_to(ROOT)}")
-    graph = grimp.build_graph(PACKAGE)
+    graph = grimp.build_graph(PACKAGE, cache_dir=None)
     print(table(modules(graph)))
     if parser.parse_args().draw:
         drawn = boxes()

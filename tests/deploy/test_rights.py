@@ -30,7 +30,6 @@ VERBS = {
     "metadata": {"list"},
     "get": {"get"},
     "apply": {"create", "patch"},
-    "patch": {"patch"},
     "delete": {"delete"},
 }
 """What each method of the port needs: server-side apply creates what is not there."""

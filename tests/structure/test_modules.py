@@ -12,7 +12,7 @@ LIMIT = 450
 
 @pytest.fixture(scope="module")
 def graph():
-    return grimp.build_graph("reconcile", exclude_type_checking_imports=True)
+    return grimp.build_graph("reconcile", exclude_type_checking_imports=True, cache_dir=None)
 
 
 def test_no_module_is_longer_than_the_limit(graph):

@@ -76,8 +76,8 @@ def test_answers_that_break_off_or_trickle_are_survived_by_a_restore(session, po
 
 REFUSALS = [
     (Answer(403, "RequestTimeTooSkewed"), "clock"),
-    (Answer(403, "QuotaExceeded"), "room"),
-    (Answer(507, "InsufficientStorage"), "room"),
+    (Answer(403, "QuotaExceeded"), "space"),
+    (Answer(507, "InsufficientStorage"), "space"),
     (Answer(403, "AccessDenied"), "may not"),
     (Answer(403, "InvalidAccessKeyId"), "access key"),
 ]

@@ -33,7 +33,7 @@ def facts():
 
 @pytest.fixture
 def server(facts):
-    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(), 90))
+    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(1_000.0), 90))
     yield opened
     opened.close()
 
@@ -110,7 +110,7 @@ def test_silent_clients_do_not_block_others(server):
 def test_clients_beyond_the_limit_are_rejected_and_the_server_keeps_running(facts, monkeypatch):
     monkeypatch.setattr(http, "MAX_CONCURRENT_REQUESTS", 2)
     monkeypatch.setattr(http, "CLIENT_TIMEOUT", 0.2)
-    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(), 90))
+    opened = StatusServer(("127.0.0.1", 0), StatusEndpoints(facts, FakeClock(1_000.0), 90))
     silent = [socket.create_connection(("127.0.0.1", opened.port)) for _ in range(3)]
     try:
         for each in silent:

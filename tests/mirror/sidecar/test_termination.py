@@ -312,7 +312,7 @@ def test_a_commit_of_the_loop_walks_the_workspace_once(stage, scans, successor):
 
 def test_every_pass_outside_the_loop_walks_the_workspace_once(stage, scans):
     stage.pod.write("a")
-    stage.passes.attempt(stage.pod.effort())
+    stage.passes.attempt(stage.pod.pass_options())
     assert scans.count == 1
     stage.pod.write("b")
     assert stage.end().outcome == "flushed"
@@ -323,7 +323,7 @@ def test_every_pass_outside_the_loop_walks_the_workspace_once(stage, scans):
 def test_a_snapshot_is_as_old_as_the_start_of_its_scan(stage):
     stage.pod.write("a")
     started = stage.pod.clock.steady_ns()
-    stage.passes.attempt(stage.pod.effort())
+    stage.passes.attempt(stage.pod.pass_options())
     status = stage.context.status_registry.current
     assert status.committed == started
     assert status.seconds == 3
@@ -332,10 +332,10 @@ def test_a_snapshot_is_as_old_as_the_start_of_its_scan(stage):
 def test_a_file_that_changes_after_the_scan_is_left_to_the_next_pass(stage):
     """A pass never takes a state that its scan has not seen."""
     file = stage.pod.write("a", b"scanned")
-    scanned = stage.passes.scan(stage.pod.effort())
+    scanned = stage.passes.scan(stage.pod.pass_options())
     file.write_bytes(b"changed since")
-    assert stage.passes.finish(scanned, stage.pod.effort()).archive.read_files.changing == 1
+    assert stage.passes.finish(scanned, stage.pod.pass_options()).archive.read_files.changing == 1
     assert stage.context.status_registry.current.behind_since
-    done = stage.passes.attempt(stage.pod.effort())
+    done = stage.passes.attempt(stage.pod.pass_options())
     assert done.is_committed
     assert "a" in done.archive.tree_result.tree.entries

@@ -191,5 +191,7 @@ def test_bandwidths_have_decimal_or_binary_units(text: str, rate: float) -> None
     "text", ["20", "99kB", "0M", "-1M", "1.5MiB", "20 MiB", "20mb", "20MiB/s", "٣M", "inf", "1TB"]
 )
 def test_an_invalid_bandwidth_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"no bandwidth: write bytes a second.*such as 20MiB"):
+    with pytest.raises(
+        SettingsError, match=r"is not a bandwidth: write bytes per second.*such as 20MiB"
+    ):
         parse_bandwidth(text)
