@@ -51,11 +51,6 @@ def _format_segment(segment: Segment) -> str:
             assert_never(segment)
 
 
-def format_json_pointer(path: FieldPath, body: Any) -> str:
-    """Format a path as a JSON Pointer into `body`; a missing list item is appended (`-`)."""
-    return resolve_json_pointer(path, body)[0]
-
-
 def resolve_json_pointer(path: FieldPath, body: Any) -> tuple[str, Any]:
     """Format a path as a JSON Pointer, and return its value; None if it is absent."""
     steps = []
