@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+LOCK   := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check fmt lint types imports docs-test fast bench bench-mirror image clean
+.PHONY: help venv demo test soak check fmt lint types imports docs-test fast bench bench-mirror image lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,12 @@ bench-mirror: venv ## Compare the mirror with rclone, s5cmd, restic and awscli (
 
 image: ## Build the container image with buildah
 	buildah bud --file Containerfile --tag reconcile:$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml","rb"))["project"]["version"])') .
+
+lock: venv ## Update requirements.txt and requirements-build.txt, the pinned dependencies of the image and the Action
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile $(LOCK) --output-file requirements.txt pyproject.toml
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(BIN)/uv pip compile $(LOCK) --output-file requirements-build.txt -
 
 clean: ## Remove files created by the targets in this directory (not the caches outside)
 	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
