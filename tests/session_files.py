@@ -25,7 +25,8 @@ def session_text(name, spec="initialPrompt: work"):
 
 def policy_text(*lines):
     """The text of policy.yaml for the installation `default`; by default nothing is limited."""
-    text = "\n".join(f"  {line}" for line in ("installation: default", *(lines or (GENEROUS,))))
+    lines = ("installation: default", "allow: {}", *(lines or (GENEROUS,)))
+    text = "\n".join(f"  {line}" for line in lines)
     return f"apiVersion: vteam.ambient-code/v1alpha1\nkind: Policy\nspec:\n{text}\n"
 
 

@@ -156,12 +156,45 @@ class OnConflict(Enum):
     REPORT = "report"
 
 
+CLOUD_ROLE_ANNOTATIONS: Final = (
+    "azure.workload.identity/*",
+    "eks.amazonaws.com/*",
+    "iam.gke.io/*",
+)
+"""Annotations of a service account that give its pods a role at a cloud provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowRules:
+    """What session files and templates may ask for, from `spec.allow` of `policy.yaml`.
+
+    Texts are patterns with `*` and `?`. `max_resources` are pairs of a resource and the highest
+    amount for one container. The defaults are those of an installation without rules.
+    """
+
+    images: tuple[str, ...] = ("*",)
+    image_digests: bool = False
+    secrets: tuple[str, ...] = ("*",)
+    config_maps: tuple[str, ...] = ("*",)
+    service_account_token: bool = True
+    priority_classes: tuple[str, ...] = ("*",)
+    node_selectors: tuple[str, ...] = ("*",)
+    tolerations: tuple[str, ...] = ("*",)
+    max_resources: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ("*",)
+    annotations: tuple[str, ...] = ("*",)
+    denied_annotations: tuple[str, ...] = CLOUD_ROLE_ANNOTATIONS
+    repository_hosts: tuple[str, ...] = ("*",)
+    host_access: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """An installation's scope and its limits, from `policy.yaml`.
 
     `namespaces` are the only ones that may be touched; empty means those that have a folder.
     `allow_deletes` and `allow_restarts` hold `namespace/name` of sessions approved by name.
+    `allow_in_namespaces` are the rules of namespaces that have other rules than `allow`.
     """
 
     installation: str = "default"
@@ -173,6 +206,13 @@ class Policy:
     allow_empty: bool = False
     on_conflict: OnConflict = OnConflict.HEAL
     mask: tuple[str, ...] = ()
+    has_allow_rules: bool = False
+    allow: AllowRules = field(default_factory=AllowRules)
+    allow_in_namespaces: Mapping[str, AllowRules] = field(default_factory=dict)
+
+    def allow_rules(self, namespace: str) -> AllowRules:
+        """Return the rules for the sessions of one namespace."""
+        return self.allow_in_namespaces.get(namespace, self.allow)
 
 
 @dataclass(frozen=True, slots=True)

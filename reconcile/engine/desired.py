@@ -2,10 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from reconcile.core.errors import SpecError
 from reconcile.core.manifest import find_duplicate_objects
-from reconcile.core.model import DesiredSession, DesiredState, Kind, Session, SessionId
+from reconcile.core.model import (
+    AllowRules,
+    DesiredSession,
+    DesiredState,
+    Kind,
+    Session,
+    SessionId,
+)
 from reconcile.core.render.render import RenderContext, RenderFailure, RenderResult, render_session
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.spec.assemble import TreeSpec, assemble_tree
@@ -14,6 +22,9 @@ from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS_READ = frozenset({Kind("v1", "ConfigMap")})
 """Records and inventories are ConfigMaps, with any templates."""
+
+_RenderKey: TypeAlias = tuple[str, SessionId, str, AllowRules]
+"""Everything that the rendered objects of a session depend on, besides the templates."""
 
 
 class DesiredBuilder:
@@ -25,7 +36,7 @@ class DesiredBuilder:
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates: Templates = compile_templates(templates)
         self._files: dict[tuple[str, str, str], FileResult] = {}
-        self._rendered: dict[tuple[str, SessionId, str], RenderResult] = {}
+        self._rendered: dict[_RenderKey, RenderResult] = {}
         self._last: (
             tuple[tuple[tuple[str, str, str], ...], tuple[str, ...], DesiredState] | None
         ) = None
@@ -51,11 +62,9 @@ class DesiredBuilder:
         return parsed or parse_file(file.path, file.content, file.problem)
 
     def _render_sessions(self, assembled: TreeSpec, revision: str) -> DesiredState:
-        context = RenderContext(assembled.policy.installation, assembled.capabilities)
+        context = RenderContext(assembled.policy, assembled.capabilities)
         self._rendered = {
-            (context.installation, session.id, session.digest): self._render_session(
-                session, context
-            )
+            _render_key(session, context): self._render_session(session, context)
             for session in assembled.sessions
         }
         results = self._rendered.values()
@@ -78,12 +87,17 @@ class DesiredBuilder:
         )
 
     def _render_session(self, session: Session, context: RenderContext) -> RenderResult:
-        previous = self._rendered.get((context.installation, session.id, session.digest))
+        previous = self._rendered.get(_render_key(session, context))
         if previous is None:
             return render_session(session, self._templates, context)
         # The digest leaves out where the session is declared, which messages name.
         is_moved = previous.session.origin != session.origin
         return replace(previous, session=session) if is_moved else previous
+
+
+def _render_key(session: Session, context: RenderContext) -> _RenderKey:
+    rules = context.policy.allow_rules(session.id.namespace)
+    return context.installation, session.id, session.digest, rules
 
 
 def _file_key(file: TreeFile) -> tuple[str, str, str]:

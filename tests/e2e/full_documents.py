@@ -74,13 +74,11 @@ SHARED: Mapping[str, Any] = {
         "bucket": "my-bucket",
         "endpoint": "https://s3.example",
         "region": "eu-central-1",
-        "sharedSecretName": "s3-shared",
         "tokenAudience": "sts.example",
         "caConfigMapName": "authorities",
         "size": "0.5Gi",
     },
     "mirror": {
-        "image": "registry.example/team/mirror:1",
         "bandwidth": "20MiB",
         "port": 9100,
         "resources": {
@@ -106,6 +104,17 @@ SHARED: Mapping[str, Any] = {
     "update": {"strategy": "Recreate"},
 }
 """The fields that installation, project and session can all set."""
+
+_RESERVED: Mapping[str, Any] = {
+    "storage": {"sharedSecretName": "s3-shared"},
+    "mirror": {"image": "registry.example/team/mirror:1"},
+}
+DEFAULTS: Mapping[str, Any] = {
+    **SHARED,
+    **{name: {**SHARED[name], **fields} for name, fields in _RESERVED.items()},
+    "capabilities": {"sidecar": "plain"},
+}
+"""The fields that only the installation can set, too."""
 
 SPEC: Mapping[str, Any] = {
     "displayName": "Everything: ✓ 'quoted' \"twice\" {{ braces }}",
@@ -133,6 +142,24 @@ _SERVER_SET: Mapping[str, Any] = {
     "ownerReferences": [{"name": "x"}],
     "finalizers": ["example.com/f"],
 }
+_PATTERNS = (
+    "images",
+    "secrets",
+    "configMaps",
+    "priorityClasses",
+    "nodeSelectors",
+    "tolerations",
+    "labels",
+    "annotations",
+    "repositoryHosts",
+)
+_RULES: Mapping[str, Any] = {
+    **{name: ["*"] for name in _PATTERNS},
+    "imageDigests": False,
+    "serviceAccountToken": True,
+    "hostAccess": False,
+    "maxResources": {"memory": "1Ti"},
+}
 _EXPORTED: Mapping[str, Any] = {"project": "p", "mainRepoName": "shop", "mainRepoIndex": 0}
 _PLATFORM: Mapping[str, Any] = {
     "groupAccess": [],
@@ -156,11 +183,12 @@ def documents(namespace: str) -> dict[str, KubeObject]:
         "allowRestarts": [f"{namespace}/other"],
         "allowEmpty": True,
         "onConflict": "heal",
+        "allow": {**_RULES, "namespaces": {namespace: _RULES}},
         "mask": ["*_DSN"],
     }
     specs: Mapping[str, Mapping[str, Any]] = {
         SESSION_KIND: {**SPEC, **_EXPORTED},
-        DEFAULTS_KIND: {**SHARED, "capabilities": {"sidecar": "plain"}},
+        DEFAULTS_KIND: DEFAULTS,
         PROJECT_KIND: {**SHARED, **_PLATFORM},
         POLICY_KIND: policy,
     }
@@ -176,12 +204,16 @@ def documents(namespace: str) -> dict[str, KubeObject]:
     }
 
 
+_RESERVED_PATHS = {f"spec.{name}.{field}" for name, fields in _RESERVED.items() for field in fields}
+
+
 def unused(namespace: str) -> list[str]:
     """List the fields of any kind that the documents leave out, as `Kind: a.b[].c`."""
     return [
         f"{kind}: {path}"
         for kind, document in documents(namespace).items()
         for path in _unused(KINDS[kind], [document], "")
+        if kind == DEFAULTS_KIND or path not in _RESERVED_PATHS
     ]
 
 
@@ -198,6 +230,8 @@ def _unused(kind: FieldType, values: list[Any], path: str) -> Iterator[str]:
         case MapType():
             if not any(values):
                 yield path
+            below = [item for value in values for item in value.values()]
+            yield from _unused(kind.value, below, f"{path}.*")
         case Scalar() | AnyType():
             pass
         case _:

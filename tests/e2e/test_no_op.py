@@ -82,6 +82,7 @@ def test_every_shipped_template_is_used(site: Site) -> None:
 @pytest.mark.usefixtures("priority_class")
 def test_a_session_that_uses_every_field(site: Site) -> None:
     document = full_documents.documents(site.namespace)[SESSION_KIND]
+    site.write("defaults.yaml", _defaults(STORED))
     site.write(f"{site.namespace}/everything.yaml", dict(document))
     site.apply()
     pod = site.get("Pod", "everything-runner")
@@ -111,6 +112,7 @@ def test_sessions_that_use_one_field_each(site: Site) -> None:
     parts = [part for part in parts if "storage" not in part]
     parts += [{name: full_documents.SPEC[name] for name in ("storage", "mirror")}]
     documents = [_session(f"only-{number}", part) for number, part in enumerate(parts)]
+    site.write("defaults.yaml", _defaults(STORED))
     site.write(f"{site.namespace}/all.yaml", *documents)
     site.apply()
     assert len([name for name in site.ours() if name.startswith("Pod/")]) == len(parts) - 1

@@ -14,7 +14,9 @@ DECLARED = {
     "requirements.txt": PROJECT["project"]["dependencies"],
     "requirements-build.txt": PROJECT["build-system"]["requires"],
 }
-PINNED = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[^ ;]+)[^\\]*\\\n +--hash=sha256:[0-9a-f]{64}\b")
+PINNED = re.compile(
+    r"(?P<name>[\w.-]+)==(?P<version>[^ ;]+)[^\\]*\\\n +--hash=sha256:[0-9a-f]{64}\b"
+)
 
 
 @pytest.mark.parametrize("name", DECLARED)

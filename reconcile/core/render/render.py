@@ -16,12 +16,15 @@ from reconcile.core.errors import Problem, SpecError
 from reconcile.core.manifest import build_desired_session, build_manifest, build_record_manifest
 from reconcile.core.model import (
     RECORD_PREFIX,
+    AllowRules,
     DesiredSession,
     KubeObject,
     Manifest,
     ObjectRef,
+    Policy,
     Session,
 )
+from reconcile.core.render.bounds import find_forbidden_fields
 from reconcile.core.render.metering import MAX_OUTPUT
 from reconcile.core.render.templates import Templates
 from reconcile.core.render.validate import find_violations
@@ -34,10 +37,16 @@ class RenderContext:
     """The values that are the same for all sessions of an installation.
 
     `capabilities` are those that the cluster is declared to have: `{"sidecar": "native"}`.
+    `policy` has the rules that rendered objects must keep to.
     """
 
-    installation: str
+    policy: Policy
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def installation(self) -> str:
+        """The installation's id."""
+        return self.policy.installation
 
 
 def build_template_variables(session: Session, context: RenderContext) -> dict[str, Any]:
@@ -219,11 +228,12 @@ def render_session(session: Session, templates: Templates, context: RenderContex
     if templates.problems:
         return RenderFailure(session, templates.problems)
     values = build_template_variables(session, context)
+    rules = context.policy.allow_rules(session.id.namespace)
     manifests: list[Manifest] = []
     problems: list[Problem] = []
     for name in templates.names:
         try:
-            body = _parse_object(render_template(templates, name, values), session)
+            body = _parse_object(render_template(templates, name, values), session, rules)
         except SpecError as error:
             problems += error.problems
         else:
@@ -237,7 +247,9 @@ def render_session(session: Session, templates: Templates, context: RenderContex
     return build_desired_session(session, context.installation, manifests)
 
 
-def _parse_object(output: TemplateOutput | Problem, session: Session) -> KubeObject | None:
+def _parse_object(
+    output: TemplateOutput | Problem, session: Session, rules: AllowRules
+) -> KubeObject | None:
     if isinstance(output, Problem):
         raise SpecError((output,))
     try:
@@ -247,11 +259,11 @@ def _parse_object(output: TemplateOutput | Problem, session: Session) -> KubeObj
             tuple(_map_to_template(output, problem) for problem in error.problems)
         ) from None
     documents = tuple(document for document in documents if document.value is not None)
-    return _check_object(output, documents, session) if documents else None
+    return _check_object(output, documents, session, rules) if documents else None
 
 
 def _check_object(
-    output: TemplateOutput, documents: tuple[Document, ...], session: Session
+    output: TemplateOutput, documents: tuple[Document, ...], session: Session, rules: AllowRules
 ) -> Mapping[str, Any]:
     first, *others = documents
     if others:
@@ -269,12 +281,13 @@ def _check_object(
         raise SpecError(
             (_map_to_template(output, Problem(output.name, line, column, "", message)),)
         )
+    forbidden = find_forbidden_fields(body, session, rules)
     problems = tuple(
         _map_to_template(
             output,
             Problem(output.name, *first.positions.value(path), format_document_path(path), message),
         )
-        for path, message in find_violations(body, session.id)
+        for path, message in (*find_violations(body, session.id), *forbidden)
     )
     if problems:
         raise SpecError(problems)

@@ -66,6 +66,12 @@ def find_violations(body: Mapping[str, Any], session: SessionId) -> Iterator[Vio
         yield from _check_secret(body)
 
 
+def is_own_name(name: str, session: SessionId) -> bool:
+    """Return whether an object of this name can belong to a session."""
+    own = session.name
+    return name == own or name.startswith(f"{own}-") or name.endswith(f"-{own}")
+
+
 def _check_type(body: Mapping[str, Any]) -> Iterator[Violation]:
     version, kind = body.get("apiVersion"), body.get("kind")
     if not (isinstance(version, str) and _GROUP_VERSION.fullmatch(version)):
@@ -84,8 +90,8 @@ def _check_name(kind: Any, name: Any, session: SessionId) -> Iterator[Violation]
         yield path, "must be text"
         return
     yield from ((path, message) for message in _check_name_format(kind, name))
-    own = session.name
-    if not (name == own or name.startswith(f"{own}-") or name.endswith(f"-{own}")):
+    if not is_own_name(name, session):
+        own = session.name
         yield path, f"must be `{own}`, begin with `{own}-` or end with `-{own}`"
     if kind == "ConfigMap" and name.startswith(INVENTORY_PREFIX):
         yield path, f"names that begin with `{INVENTORY_PREFIX}` are reserved"

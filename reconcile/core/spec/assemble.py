@@ -1,13 +1,15 @@
 """Assembles the files of a tree into its sessions, their settings, problems and warnings."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
+from reconcile.core.source_location import format_document_path
+from reconcile.core.spec.bounds import find_bound_violations, find_storage_secrets
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import WHOLE_TREE, FileRole, find_folder_error
@@ -77,6 +79,7 @@ class _Assembler:
         for file in self._files:
             self._add_file(file)
         self._merge_settings()
+        self._find_missing_rules()
         self._find_unlisted_folders()
         self._find_duplicates()
         sessions = self._build_sessions()
@@ -131,6 +134,14 @@ class _Assembler:
             for namespace, layer in layers.items()
         }
 
+    def _find_missing_rules(self) -> None:
+        if self._declared and not self._policy.has_allow_rules:
+            message = (
+                "is missing: session files may name every image, Secret, priority class and node; "
+                "docs/sessions.md describes the rules"
+            )
+            self._warnings.append(Problem("policy.yaml", 0, 0, "spec.allow", message))
+
     def _find_unlisted_folders(self) -> None:
         used = {file.namespace for file in self._files if file.role in _NAMESPACED_ROLES}
         listed = self._policy.namespaces or used
@@ -154,7 +165,12 @@ class _Assembler:
                 self._broken.add(session)
             else:
                 usable.append(self._build_session(declared))
-        return tuple(session for session in usable if self._check_consistency(session))
+        secrets = _find_namespace_secrets(usable)
+        return tuple(
+            session
+            for session in usable
+            if self._check_consistency(session, secrets[session.id.namespace])
+        )
 
     def _build_session(self, declared: SessionDeclaration) -> Session:
         base = self._projects.get(declared.id.namespace, self._defaults)
@@ -178,16 +194,31 @@ class _Assembler:
             digest=compute_digest(seen),
         )
 
-    def _check_consistency(self, session: Session) -> bool:
+    def _check_consistency(self, session: Session, storage_secrets: Collection[str]) -> bool:
         self._warnings.extend(
             _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
         )
-        reasons = find_contradictions(session.spec)
+        rules = self._policy.allow_rules(session.id.namespace)
+        reasons = [
+            *find_contradictions(session.spec),
+            *(
+                (format_document_path(path), message)
+                for path, message in find_bound_violations(session, rules, storage_secrets)
+            ),
+        ]
         for field, message in reasons:
             self._problems.append(_problem_at(session.origin, field, message))
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
         return not reasons
+
+
+def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str]]:
+    """Collect the Secrets with keys of the store that the sessions of each namespace name."""
+    secrets: dict[str, set[str]] = defaultdict(set)
+    for session in sessions:
+        secrets[session.id.namespace] |= find_storage_secrets(session.spec)
+    return secrets
 
 
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:

@@ -78,7 +78,7 @@ class MapType:
     """A mapping whose names the author chooses."""
 
     key: Scalar
-    value: Scalar
+    value: "FieldType"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ FieldType: TypeAlias = Scalar | ListType | MapType | AnyType | ObjectType
 class Field:
     """A field with a known name.
 
-    `warning` is reported when the field is set to a value that is not in `unless`.
+    `warning` is reported when the field is set to a value that is not in `unless`. Only
+    `defaults.yaml` may set a field with `is_reserved`, since its owners answer for all sessions.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Field:
     required: bool = False
     warning: str = ""
     unless: tuple[Any, ...] = ()
+    is_reserved: bool = False
 
 
 def choice(*words: str) -> Scalar:

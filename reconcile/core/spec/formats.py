@@ -181,6 +181,9 @@ BANDWIDTH: Final = text_format(
 )
 MODEL: Final = text_format("a model's name", "[A-Za-z0-9][A-Za-z0-9._:/@-]*", 256)
 NAME_PATTERN: Final = text_format("a pattern such as `*_DSN`", "[A-Za-z0-9_.*?-]+", 253)
+ALLOW_PATTERN: Final = text_format(
+    "a pattern such as `registry.example.com/agents/*`", "[A-Za-z0-9_.:/@=*?-]+", 512
+)
 DURATION: Final = Scalar(
     "a duration",
     frozenset({str, int}),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from reconcile.core.spec.bounds import ALLOW
 from reconcile.core.spec.field_types import (
     BOOL,
     PLATFORM_ONLY,
@@ -143,6 +144,7 @@ _POLICY_SPEC: Final = ObjectType(
             "What to do with a declared field that another manager has changed.",
             "heal",
         ),
+        Field("allow", ALLOW, "What session files and templates may ask for."),
         Field(
             "mask",
             ListType(NAME_PATTERN, identity),

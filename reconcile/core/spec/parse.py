@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.errors import Problem, SpecError
-from reconcile.core.model import Budget, OnConflict, Origin, Policy, SessionId, SessionState
+from reconcile.core.model import (
+    AllowRules,
+    Budget,
+    OnConflict,
+    Origin,
+    Policy,
+    SessionId,
+    SessionState,
+)
 from reconcile.core.source_location import DocumentPath, Positions
+from reconcile.core.spec.bounds import build_allow_rules
 from reconcile.core.spec.field_types import suggest_name, yaml_type_name
 from reconcile.core.spec.formats import SESSION_NAME
 from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION_KIND
@@ -124,6 +133,8 @@ def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def build_policy(layer: Mapping[str, Any]) -> Policy:
     """Build the policy with defaults for what the file does not set; `layer` must be valid."""
     spec = merge_layer(POLICY_SPEC, default_values(POLICY_SPEC), layer)
+    rules = layer.get("allow", {})
+    allow = build_allow_rules(rules, AllowRules())
     return Policy(
         installation=spec["installation"],
         namespaces=frozenset(spec["namespaces"]),
@@ -134,6 +145,12 @@ def build_policy(layer: Mapping[str, Any]) -> Policy:
         allow_empty=spec["allowEmpty"],
         on_conflict=OnConflict(spec["onConflict"]),
         mask=tuple(spec["mask"]),
+        has_allow_rules="allow" in layer,
+        allow=allow,
+        allow_in_namespaces={
+            namespace: build_allow_rules(changes, allow)
+            for namespace, changes in rules.get("namespaces", {}).items()
+        },
     )
 
 
@@ -246,7 +263,8 @@ class _FileParser:
         return Problem(self._path, *second.positions.value(second.path), "", message)
 
     def _parse_part(self, part: _DocumentPart) -> None:
-        validator = Validator(self._path, part.positions)
+        is_defaults = self._role is FileRole.DEFAULTS
+        validator = Validator(self._path, part.positions, may_set_reserved=is_defaults)
         identity = self._find_session_ids(part)
         self._session_ids.update(identity)
         kind = self._check_kind(part, validator)

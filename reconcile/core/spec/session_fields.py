@@ -55,7 +55,8 @@ STORAGE: Final = ObjectType(
             "sharedSecretName",
             OBJECT_NAME,
             "With `shared`: the installation's Secret; each namespace has one, with a key of its "
-            "own. For `defaults.yaml`.",
+            "own. Only `defaults.yaml` may set it.",
+            is_reserved=True,
         ),
         Field("bucket", BUCKET, "With `custom`: the S3 bucket, instead of the Secret's."),
         Field("endpoint", ENDPOINT, "With `custom`: the S3 server's URL, instead of the Secret's."),
@@ -80,7 +81,9 @@ MIRROR: Final = ObjectType(
         Field(
             "image",
             IMAGE,
-            "The image with `reconcile-mirror`; required unless `storage.mode` is `none`.",
+            "The image with `reconcile-mirror`; required unless `storage.mode` is `none`. Only "
+            "`defaults.yaml` may set it, since the image gets the keys of the store.",
+            is_reserved=True,
         ),
         Field("port", PORT, "The port for the mirror's health, status and metrics.", 8091),
         Field(

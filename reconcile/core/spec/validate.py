@@ -35,11 +35,12 @@ INVALID = object()
 class Validator:
     """Walks one document and collects its problems and warnings."""
 
-    def __init__(self, path: str, positions: Positions) -> None:
+    def __init__(self, path: str, positions: Positions, *, may_set_reserved: bool = False) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._path = path
         self._positions = positions
+        self._may_set_reserved = may_set_reserved
 
     def add_problem(self, at: DocumentPath, message: str) -> None:
         """Add a problem, at the position of a value."""
@@ -100,6 +101,8 @@ class Validator:
         return self._reject(at, reason) if reason else layer
 
     def _validate_field(self, field: Field, value: Any, at: DocumentPath) -> Any:
+        if field.is_reserved and not self._may_set_reserved:
+            self.add_key_problem(at, "may be set only in defaults.yaml, by its owners: remove it")
         if field.warning and value not in field.unless:
             self.add_warning(at, field.warning)
         return self.validate(field.type, value, at)

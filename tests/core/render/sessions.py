@@ -1,6 +1,6 @@
 """Sessions with every field, and rendering of single templates."""
 
-from reconcile.core.model import Origin, Session, SessionId, SessionState, UpdateStrategy
+from reconcile.core.model import Origin, Policy, Session, SessionId, SessionState, UpdateStrategy
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.spec.layers import default_values, merge_layer
@@ -63,14 +63,15 @@ def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, a
     )
 
 
-def rendered(files, one=None):
+def rendered(files, one=None, policy=None):
     """The result of rendering a session with these template files."""
-    return render_session(one or session(), compile_templates(files), RenderContext("default"))
+    context = RenderContext(policy or Policy())
+    return render_session(one or session(), compile_templates(files), context)
 
 
-def problems(files, one=None):
+def problems(files, one=None, policy=None):
     """The problems of rendering as text."""
-    return [str(problem) for problem in rendered(files, one).problems]
+    return [str(problem) for problem in rendered(files, one, policy).problems]
 
 
 def config(data="{}", name="fix-x"):

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from reconcile.core.model import DesiredSession
+from reconcile.core.model import DesiredSession, Policy
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from tests.core.render.sessions import session
@@ -49,7 +49,7 @@ UNMIRRORED = "f0895bf06e711c213d702274db91d3919957be94e50dce806050360eb92f29f3"
 
 
 def bodies(spec, shape="plain"):
-    result = render_session(session(spec), TEMPLATES, RenderContext("default", {"sidecar": shape}))
+    result = render_session(session(spec), TEMPLATES, RenderContext(Policy(), {"sidecar": shape}))
     assert isinstance(result, DesiredSession), result.problems
     return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
 

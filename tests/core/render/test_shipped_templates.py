@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.manifest import find_duplicate_objects
-from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, DesiredSession, Kind
+from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, DesiredSession, Kind, Policy
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from tests.core.render.sessions import EVERY_FIELD, session
@@ -39,7 +39,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
 def bodies(one):
-    result = render_session(one, TEMPLATES, RenderContext("default", {"sidecar": "plain"}))
+    result = render_session(one, TEMPLATES, RenderContext(Policy(), {"sidecar": "plain"}))
     assert isinstance(result, DesiredSession), result.problems
     return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
 
@@ -242,7 +242,7 @@ def test_selectors_pick_this_sessions_pod_and_no_label_of_the_authors():
     ],
 )
 def test_sessions_with_similar_names_share_no_object_or_are_reported(names, clashing):
-    surroundings = RenderContext("default")
+    surroundings = RenderContext(Policy())
     rendered = [render_session(session(name=name), TEMPLATES, surroundings) for name in names]
     wanted = [one for one in rendered if isinstance(one, DesiredSession)]
     assert len(wanted) == len(names)

@@ -10,7 +10,7 @@ from tests.core.spec.trees import GOOD, tree
 
 
 def test_an_empty_tree_declares_nothing():
-    found = tree()
+    found = assemble_tree([])
     assert (found.sessions, found.broken, found.unreadable) == ((), frozenset(), frozenset())
     assert (found.policy, found.namespaces, found.problems) == (Policy(), frozenset(), ())
     assert found.capabilities == {"sidecar": "plain"}

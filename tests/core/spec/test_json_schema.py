@@ -55,9 +55,9 @@ runner:
   serviceAccountToken: true
 storage:
   {mode: custom, secretName: s3, bucket: my.bucket-1, endpoint: 'https://s3:9000', region: eu,
-   sharedSecretName: ours, tokenAudience: sts.example, caConfigMapName: ca, size: 5Gi}
+   tokenAudience: sts.example, caConfigMapName: ca, size: 5Gi}
 mirror:
-  {image: 'mirror:1', port: 9001, intervalSeconds: 10, staleSeconds: 20, flushSeconds: 30,
+  {port: 9001, intervalSeconds: 10, staleSeconds: 20, flushSeconds: 30,
    bandwidth: 20MiB, partial: refuse, maxFiles: 5000, exclude: ['*.o'], defaultExcludes: false,
    singleWriter: true,
    resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}}
@@ -162,7 +162,7 @@ def missing(kind, value, path):
         for field in kind.fields:
             if field.name in value:
                 yield from missing(field.type, value[field.name], f"{path}.{field.name}")
-            else:
+            elif not field.is_reserved:
                 yield f"{path}.{field.name}"
 
 

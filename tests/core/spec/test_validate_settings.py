@@ -21,46 +21,57 @@ def test_a_request_above_the_limit_is_refused():
     ]
 
 
+OURS = "storage: {sharedSecretName: ours}\n"
+IMAGE = "mirror: {image: m}\n"
+
+
 @pytest.mark.parametrize(
-    ("spec", "field", "message"),
+    ("defaults", "spec", "field", "message"),
     [
         (
-            "storage: {mode: shared}\nmirror: {image: m}",
+            IMAGE,
+            "storage: {mode: shared}",
             "storage.sharedSecretName",
             "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
         ),
         (
-            "storage: {mode: custom, sharedSecretName: ours}\nmirror: {image: m}",
+            OURS + IMAGE,
+            "storage: {mode: custom}",
             "storage.secretName",
             "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
         ),
         (
-            "storage: {mode: custom, secretName: a, sharedSecretName: a}\nmirror: {image: m}",
+            OURS + IMAGE,
+            "storage: {mode: custom, secretName: ours}",
             "storage.secretName",
             "is the installation's Secret: write `mode: shared`",
         ),
         (
-            "storage: {mode: shared, sharedSecretName: ours}",
+            OURS,
+            "storage: {mode: shared}",
             "mirror.image",
             "is missing: a stored workspace needs the image with `reconcile-mirror`",
         ),
         (
-            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m, port: 8001}",
+            OURS + IMAGE,
+            "storage: {mode: shared}\nmirror: {port: 8001}",
             "mirror.port",
             "is also the runner's port: choose another one",
         ),
         (
-            (
-                "storage: {mode: shared, sharedSecretName: ours}\n"
-                "mirror: {image: m, resources: {requests: {memory: 1Gi}}}"
-            ),
+            OURS + IMAGE,
+            "storage: {mode: shared}\nmirror: {resources: {requests: {memory: 1Gi}}}",
             "mirror.resources.requests.memory",
             "is more than the limit",
         ),
     ],
 )
-def test_contradictory_storage_is_refused(spec, field, message):
-    found = tree(team_a__x=session(spec), team_a__y=session("timeout: 1", name="y"))
+def test_contradictory_storage_is_refused(defaults, spec, field, message):
+    found = tree(
+        defaults=document("SessionDefaults", defaults),
+        team_a__x=session(spec),
+        team_a__y=session("timeout: 1", name="y"),
+    )
     assert names(found) == ["team-a/y"]
     assert [str(problem) for problem in found.problems] == [
         f"team-a/x.yaml:1:1: spec.{field}: {message}"
@@ -89,11 +100,10 @@ def test_settings_of_a_mirror_are_ignored_without_one():
 
 @pytest.mark.parametrize("mode", ["none", "shared"])
 def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
-    spec = (
-        f"storage: {{mode: {mode}, sharedSecretName: ours, secretName: x, bucket: abc}}\n"
-        "mirror: {image: m}"
-    )
-    assert [str(warning) for warning in tree(team_a__x=session(spec)).warnings] == [
+    defaults = document("SessionDefaults", OURS + IMAGE)
+    spec = session(f"storage: {{mode: {mode}, secretName: x, bucket: abc}}")
+    found = tree(defaults=defaults, team_a__x=spec)
+    assert [str(warning) for warning in found.warnings] == [
         f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
         f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
     ]
@@ -104,15 +114,16 @@ def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
     [(250_000, "512Mi", False), (250_000, "256Mi", True), (1_000_000, "1Gi", True)],
 )
 def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, memory, warned):
-    spec = (
-        "storage: {mode: shared, sharedSecretName: ours}\n"
-        f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
+    spec = session(
+        "storage: {mode: shared}\n"
+        f"mirror: {{maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
     )
     needed = f"{128 + -(-files * 3 // 2048)}Mi"
     text = f"is {files}: a workspace with so many files may need {needed} of memory"
     line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
-    found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
-    assert found == [line] * warned
+    defaults = document("SessionDefaults", OURS + IMAGE)
+    found = tree(defaults=defaults, team_a__x=spec)
+    assert [str(warning) for warning in found.warnings] == [line] * warned
 
 
 def test_repositories_that_share_a_folder_are_warned_about():

@@ -1,0 +1,184 @@
+"""The rules in `spec.allow` of `policy.yaml`, and the check of a session's merged settings."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from reconcile.core import bounds
+from reconcile.core.model import AllowRules, Session
+from reconcile.core.source_location import DocumentPath
+from reconcile.core.spec.field_types import BOOL, Field, ListType, MapType, ObjectType, identity
+from reconcile.core.spec.formats import ALLOW_PATTERN, LABEL_NAME, QUALIFIED_NAME, QUANTITY
+
+Violation: TypeAlias = tuple[DocumentPath, str]
+"""The path in the session's document, and what is wrong."""
+
+_PATTERN_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
+    "images": ("images", "Images of the runner and of templates: `registry.example.com/agents/*`."),
+    "secrets": ("secrets", "Names of Secrets."),
+    "configMaps": ("config_maps", "Names of ConfigMaps."),
+    "priorityClasses": ("priority_classes", "Names of priority classes."),
+    "nodeSelectors": ("node_selectors", "Labels of nodes: keys, or `key=value`."),
+    "tolerations": ("tolerations", "Keys of taints; only `*` allows to tolerate every taint."),
+    "labels": ("labels", "Keys of labels of session files."),
+    "annotations": (
+        "annotations",
+        (
+            "Keys of annotations of session files; without this list, all but those that give a "
+            "service account a role at a cloud provider."
+        ),
+    ),
+    "repositoryHosts": ("repository_hosts", "Hosts of repositories: `github.com`."),
+}
+_SWITCHES: Final[Mapping[str, tuple[str, str, bool]]] = {
+    "imageDigests": ("image_digests", "Whether each image must have a digest.", False),
+    "serviceAccountToken": (
+        "service_account_token",
+        "Whether a pod may have a token for the Kubernetes API.",
+        True,
+    ),
+    "hostAccess": (
+        "host_access",
+        (
+            "Whether templates may use the node: host namespaces and paths, privileged containers, "
+            "added capabilities."
+        ),
+        False,
+    ),
+}
+_RULES: Final = (
+    *(
+        Field(name, ListType(ALLOW_PATTERN, identity), description)
+        for name, (_, description) in _PATTERN_FIELDS.items()
+    ),
+    *(
+        Field(name, BOOL, description, default)
+        for name, (_, description, default) in _SWITCHES.items()
+    ),
+    Field(
+        "maxResources",
+        MapType(QUALIFIED_NAME, QUANTITY),
+        "The highest request and limit of one container, for each resource.",
+    ),
+)
+
+ALLOW: Final = ObjectType(
+    (
+        *_RULES,
+        Field(
+            "namespaces",
+            MapType(LABEL_NAME, ObjectType(_RULES)),
+            "Rules for one namespace, which replace those of the installation one by one.",
+        ),
+    )
+)
+"""The field table of `spec.allow`."""
+
+
+def build_allow_rules(layer: Mapping[str, Any], base: AllowRules) -> AllowRules:
+    """Replace the rules of `base` that the validated `layer` sets."""
+    patterns = {
+        attribute: tuple(layer[name])
+        for name, (attribute, _) in _PATTERN_FIELDS.items()
+        if name in layer
+    }
+    switches = {
+        attribute: layer[name] for name, (attribute, *_) in _SWITCHES.items() if name in layer
+    }
+    denied = {"denied_annotations": ()} if "annotations" in layer else {}
+    resources = layer.get("maxResources", {}).items()
+    ceilings = {"max_resources": tuple(sorted(resources))} if "maxResources" in layer else {}
+    changes: dict[str, Any] = {**patterns, **switches, **denied, **ceilings}
+    return replace(base, **changes)
+
+
+def find_storage_secrets(spec: Mapping[str, Any]) -> frozenset[str]:
+    """Return the Secrets with keys of the store that a session's merged `spec` names."""
+    storage = spec["storage"]
+    return frozenset({storage["secretName"], storage["sharedSecretName"]} - {None})
+
+
+def find_bound_violations(
+    session: Session, rules: AllowRules, storage_secrets: Collection[str]
+) -> Iterator[Violation]:
+    """Yield what a session asks for beyond the rules.
+
+    `storage_secrets` are those of all sessions in the namespace: they are for mirrors alone.
+    """
+    spec = session.spec
+    yield from _check_metadata(session, rules)
+    yield from _check_runner(spec["runner"], rules)
+    yield from _check_runner_sources(spec["runner"], rules, storage_secrets)
+    yield from _check_storage(spec["storage"], rules)
+    for index, repository in enumerate(spec["repos"]):
+        path = ("spec", "repos", index, "url")
+        yield from _report(path, bounds.find_repository_error(rules, repository["url"]))
+    workflow = spec["activeWorkflow"]["gitUrl"]
+    if workflow:
+        error = bounds.find_repository_error(rules, workflow)
+        yield from _report(("spec", "activeWorkflow", "gitUrl"), error)
+    for container in ("runner", "mirror"):
+        for below, error in bounds.find_resource_errors(rules, spec[container]["resources"]):
+            yield ("spec", container, "resources", *below), error
+
+
+def _report(path: DocumentPath, error: str) -> Iterator[Violation]:
+    if error:
+        yield path, error
+
+
+def _check_metadata(session: Session, rules: AllowRules) -> Iterator[Violation]:
+    for key in session.labels:
+        yield from _report(("metadata", "labels", key), bounds.find_label_error(rules, key))
+    for key in session.annotations:
+        error = bounds.find_annotation_error(rules, key)
+        yield from _report(("metadata", "annotations", key), error)
+
+
+def _check_runner(runner: Mapping[str, Any], rules: AllowRules) -> Iterator[Violation]:
+    path = ("spec", "runner")
+    yield from _report((*path, "image"), bounds.find_image_error(rules, runner["image"]))
+    if runner["serviceAccountToken"]:
+        yield from _report((*path, "serviceAccountToken"), bounds.find_token_error(rules))
+    if runner["priorityClassName"]:
+        error = bounds.find_priority_error(rules, runner["priorityClassName"])
+        yield from _report((*path, "priorityClassName"), error)
+    for key, value in runner["nodeSelector"].items():
+        error = bounds.find_node_selector_error(rules, key, value)
+        yield from _report((*path, "nodeSelector", key), error)
+    for index, toleration in enumerate(runner["tolerations"]):
+        error = bounds.find_toleration_error(rules, toleration)
+        yield from _report((*path, "tolerations", index), error)
+
+
+def _check_runner_sources(
+    runner: Mapping[str, Any], rules: AllowRules, storage_secrets: Collection[str]
+) -> Iterator[Violation]:
+    for index, name in enumerate(runner["imagePullSecrets"]):
+        path: DocumentPath = ("spec", "runner", "imagePullSecrets", index)
+        yield from _report(path, bounds.find_secret_error(rules, name))
+    for index, source in enumerate(runner["envFrom"]):
+        for field, find_error in _SOURCES.items():
+            if field not in source:
+                continue
+            name = source[field]["name"]
+            path = ("spec", "runner", "envFrom", index, field, "name")
+            yield from _report(path, find_error(rules, name))
+            if field == "secretRef" and name in storage_secrets:
+                yield path, f"Secret `{name}` has keys of the store: only mirrors may use it"
+
+
+_SOURCES: Final[Mapping[str, Callable[[AllowRules, str], str]]] = {
+    "secretRef": bounds.find_secret_error,
+    "configMapRef": bounds.find_config_map_error,
+}
+
+
+def _check_storage(storage: Mapping[str, Any], rules: AllowRules) -> Iterator[Violation]:
+    secret, config_map = storage["secretName"], storage["caConfigMapName"]
+    if storage["mode"] == "custom" and secret:
+        path = ("spec", "storage", "secretName")
+        yield from _report(path, bounds.find_secret_error(rules, secret))
+    if storage["mode"] != "none" and config_map:
+        path = ("spec", "storage", "caConfigMapName")
+        yield from _report(path, bounds.find_config_map_error(rules, config_map))

@@ -1,0 +1,259 @@
+"""What templates may ask for, by the rules in `spec.allow` of the policy."""
+
+import json
+
+import pytest
+
+from reconcile.core.model import AllowRules, DesiredSession, Policy
+from tests.core.render.sessions import problems, rendered, session
+
+STRICT = Policy(
+    allow=AllowRules(
+        images=("allowed/*",),
+        secrets=(),
+        config_maps=(),
+        service_account_token=False,
+        priority_classes=(),
+        node_selectors=(),
+        tolerations=(),
+        max_resources=(("memory", "1Gi"),),
+    )
+)
+STORED = {
+    "storage": {"mode": "shared", "sharedSecretName": "store-keys", "caConfigMapName": "ca"},
+    "mirror": {"image": "mirror:1"},
+}
+LIMITS = {"limits": {"memory": "1Gi"}}
+
+
+def container(**fields):
+    return {"name": "runner", "image": "allowed/a", "resources": LIMITS, **fields}
+
+
+def pod(*containers, **fields):
+    """A pod that every rule allows, with other fields."""
+    spec = {"serviceAccountName": "session-fix", "containers": [*containers] or [container()]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "fix-runner"},
+        "spec": {**spec, **fields},
+    }
+
+
+def errors(body, policy=STRICT):
+    """The field and the begin of the message of each problem of a template."""
+    one = session(STORED)
+    result = rendered({"x.yaml.j2": json.dumps(body)}, one, policy)
+    if isinstance(result, DesiredSession):
+        return {}
+    return {problem.field: problem.message.partition(":")[0] for problem in result.problems}
+
+
+def test_a_pod_within_the_rules_is_accepted():
+    mounts = [{"name": "keys", "mountPath": "/keys"}, {"name": "own", "mountPath": "/own"}]
+    mirror = container(
+        name="sync",
+        image="mirror:1",
+        volumeMounts=mounts,
+        env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store-keys", "key": "a"}}}],
+    )
+    runner = container(
+        volumeMounts=mounts[1:],
+        env=[{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "fix-inputs", "key": "a"}}}],
+        envFrom=[{"secretRef": {"name": "x-fix"}}],
+        securityContext={"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}},
+        ports=[{"containerPort": 80}],
+    )
+    volumes = [
+        {"name": "keys", "projected": {"sources": [{"secret": {"name": "store-keys"}}]}},
+        {"name": "ca", "configMap": {"name": "ca"}},
+        {"name": "own", "secret": {"secretName": "fix"}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "x"}}]}},
+    ]
+    assert errors(pod(mirror, runner, volumes=volumes)) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        (pod(hostNetwork=True), "spec.hostNetwork", "is not allowed"),
+        (pod(hostPID=True), "spec.hostPID", "is not allowed"),
+        (pod(hostIPC=True), "spec.hostIPC", "is not allowed"),
+        (pod(shareProcessNamespace=True), "spec.shareProcessNamespace", "is not allowed"),
+        (
+            pod(volumes=[{"name": "a", "hostPath": {"path": "/"}}]),
+            "spec.volumes[0].hostPath",
+            "is not allowed",
+        ),
+        (
+            pod(serviceAccountName="admin"),
+            "spec.serviceAccountName",
+            "must be the session's own service account, not `admin`",
+        ),
+        (
+            pod(serviceAccountName=None, serviceAccount="admin"),
+            "spec.serviceAccount",
+            "must be the session's own service account, not `admin`",
+        ),
+        (
+            pod(serviceAccountName=None),
+            "spec.automountServiceAccountToken",
+            "is not allowed",
+        ),
+        (
+            pod(automountServiceAccountToken=True),
+            "spec.automountServiceAccountToken",
+            "is not allowed",
+        ),
+        (
+            pod(imagePullSecrets=[{"name": "x"}]),
+            "spec.imagePullSecrets[0].name",
+            "Secret `x` is not allowed",
+        ),
+        (
+            pod(priorityClassName="system-node-critical"),
+            "spec.priorityClassName",
+            "priority class `system-node-critical` is not allowed",
+        ),
+        (
+            pod(nodeName="one"),
+            "spec.nodeName",
+            "node selector `kubernetes.io/hostname=one` is not allowed",
+        ),
+        (
+            pod(nodeSelector={"role": "x"}),
+            "spec.nodeSelector.role",
+            "node selector `role=x` is not allowed",
+        ),
+        (
+            pod(tolerations=[{"operator": "Exists"}]),
+            "spec.tolerations[0]",
+            "taint `*` is not allowed",
+        ),
+        (
+            pod(volumes=[{"name": "a", "secret": {"secretName": "other"}}]),
+            "spec.volumes[0].secret",
+            "Secret `other` is not allowed",
+        ),
+        (
+            pod(volumes=[{"name": "a", "projected": {"sources": [{"configMap": {"name": "b"}}]}}]),
+            "spec.volumes[0].projected.sources[0].configMap",
+            "ConfigMap `b` is not allowed",
+        ),
+        (
+            pod(
+                container(volumeMounts=[{"name": "a", "mountPath": "/a"}]),
+                volumes=[{"name": "a", "secret": {"secretName": "store-keys"}}],
+            ),
+            "spec.volumes[0].secret",
+            "Secret `store-keys` has keys of the store",
+        ),
+        (
+            pod(
+                container(volumeMounts=[{"name": "a", "mountPath": "/a"}]),
+                volumes=[{"name": "a", "projected": {"sources": [{"serviceAccountToken": {}}]}}],
+            ),
+            "spec.volumes[0].projected.sources[0].serviceAccountToken",
+            "is not allowed",
+        ),
+        (
+            pod(container(image="evil/x")),
+            "spec.containers[0].image",
+            "`evil/x` is not an allowed image",
+        ),
+        (
+            pod(initContainers=[container(image="evil/x")]),
+            "spec.initContainers[0].image",
+            "`evil/x` is not an allowed image",
+        ),
+        (
+            pod(container(securityContext={"privileged": True})),
+            "spec.containers[0].securityContext.privileged",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}})),
+            "spec.containers[0].securityContext.capabilities.add",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"procMount": "Unmasked"})),
+            "spec.containers[0].securityContext.procMount",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"windowsOptions": {"hostProcess": True}})),
+            "spec.containers[0].securityContext.windowsOptions.hostProcess",
+            "is not allowed",
+        ),
+        (
+            pod(container(ports=[{"containerPort": 1, "hostPort": 1}])),
+            "spec.containers[0].ports[0].hostPort",
+            "is not allowed",
+        ),
+        (
+            pod(
+                container(
+                    env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store-keys"}}}]
+                )
+            ),
+            "spec.containers[0].env[0].valueFrom.secretKeyRef.name",
+            "Secret `store-keys` has keys of the store",
+        ),
+        (
+            pod(container(envFrom=[{"configMapRef": {"name": "other"}}])),
+            "spec.containers[0].envFrom[0].configMapRef.name",
+            "ConfigMap `other` is not allowed",
+        ),
+        (
+            pod(container(resources={"limits": {"memory": "2Gi"}})),
+            "spec.containers[0].resources.limits.memory",
+            "is more than 1Gi",
+        ),
+    ],
+)
+def test_what_the_rules_do_not_allow_is_refused(body, field, message):
+    found = errors(body)
+    assert found.keys() == {field}
+    assert found[field].startswith(message)
+
+
+def test_pod_templates_are_found_at_every_depth():
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "fix-job"},
+        "spec": {
+            "jobTemplate": {
+                "spec": {"template": {"spec": pod(hostNetwork=True)["spec"]}, "list": [{"a": 1}]}
+            }
+        },
+    }
+    assert errors(job).keys() == {"spec.jobTemplate.spec.template.spec.hostNetwork"}
+
+
+def test_templates_have_no_role_at_a_cloud_provider_without_a_rule():
+    body = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "fix", "annotations": {"eks.amazonaws.com/role-arn": "x", "a": "b"}},
+    }
+    assert errors(body).keys() == {"metadata.annotations[eks.amazonaws.com/role-arn]"}
+    assert errors(body, Policy(allow=AllowRules(denied_annotations=()))) == {}
+
+
+def test_without_rules_templates_have_no_access_to_the_node():
+    body = pod(container(image="any"), hostNetwork=True, priorityClassName="any")
+    assert errors(body, Policy()).keys() == {"spec.hostNetwork"}
+    assert errors(body, Policy(allow=AllowRules(host_access=True))) == {}
+
+
+def test_a_violation_names_the_template_and_the_rule():
+    text = json.dumps(pod(hostNetwork=True), indent=1)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "hostNetwork" in row)
+    (found,) = problems({"x.yaml.j2": text}, policy=Policy())
+    assert found == (
+        f"x.yaml.j2:{line}:1: spec.hostNetwork: is not allowed: the owners of policy.yaml can "
+        f"allow it in `spec.allow.hostAccess` (line {line} of what it prints); session team-a/fix"
+    )
