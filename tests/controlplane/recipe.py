@@ -17,8 +17,12 @@ PACKAGES = (
     f"golang-{compiling.GO}-go",
     f"golang-{compiling.GO}-src",
     "etcd-server",
+    "golang-github-modern-go-reflect2-dev",
     "kubernetes-client",
 )
+REFLECT2 = "github.com/modern-go/reflect2"
+"""The vendored version is older than Go 1.18: a server with it crashes when it iterates over maps,
+which it does for webhooks, CRDs and patches of a pod's status."""
 
 KUBECTL_RELEASE = "trixie"
 
@@ -76,3 +80,6 @@ def unpack(steps: Steps) -> None:
     source.mkdir(parents=True)
     command = ["tar", "-xf", str(tarball), "--strip-components=1", "-C", str(source)]
     steps.run(f"unpack {tarball.name}", command)
+    vendored = source / "vendor" / REFLECT2
+    shutil.rmtree(vendored)
+    shutil.copytree(steps.work / "usr/share/gocode/src" / REFLECT2, vendored)
