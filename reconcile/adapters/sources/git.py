@@ -1,16 +1,17 @@
-"""Asks git which commit a folder is at, and which commit a name means.
+"""Asks git which commit a folder is at, what the work tree lacks, and what a name means.
 
 The checkout is trusted with its files, but may not run programs: see `runtime.git`.
 """
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconcile.core.errors import SourceError
-from reconcile.runtime.git import GitRepository, GitResult, find_work_tree
-from reconcile.runtime.settings import read_process_settings
+from reconcile.runtime.git import GitRepository, GitResult, find_tracked_link, find_work_tree
+from reconcile.runtime.settings import build_child_environ, read_process_settings
 
 
 def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
@@ -25,7 +26,7 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
 
 def _build_environment() -> dict[str, str]:
     """Leave out the variables that git sets for hooks: they name the hook's own repository."""
-    inherited = read_process_settings().environ.items()
+    inherited = build_child_environ(read_process_settings().environ).items()
     kept = {name: value for name, value in inherited if not name.startswith("GIT_")}
     return {**kept, "GIT_NO_LAZY_FETCH": "1"}
 
@@ -54,8 +55,128 @@ def read_revision(folder: Path) -> str:
     head = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head.ok or not head.text:
         return ""
-    changed = run_git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    options = ("--porcelain", "--untracked-files=all", "--ignore-submodules=all")
+    changed = run_git(folder, "status", *options, "--", ".")
     return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
+
+
+def resolve_folder(folder: Path) -> Path:
+    """Return the real path of a folder that the user names.
+
+    OSError if it does not exist, SourceError if a link that a commit contains leads to it.
+    """
+    link = find_tracked_link(folder, _build_environment())
+    if link is not None:
+        raise SourceError(f"{folder}: {link} {IS_LINK}")
+    return folder.resolve(strict=True)
+
+
+IS_LINK: Final = (
+    "is a link in a git work tree, which is not followed: put the files themselves there"
+)
+"""The message for a link that a commit contains or may contain."""
+
+IS_SUBMODULE: Final = (
+    "is a git repository of its own, such as a submodule, and a commit of this one does not have "
+    "its files: commit them to this repository"
+)
+"""The message for a folder whose files are not in the commit."""
+
+_FOLDER_MODE: Final = "040000"
+_PROBLEMS: Final = {"120000": IS_LINK, "160000": IS_SUBMODULE}
+
+
+class GitEntry(NamedTuple):
+    """An entry of a commit or of the index: its mode as git writes it, and the id of its object."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.mode == _FOLDER_MODE
+
+    @property
+    def problem(self) -> str:
+        """Why an entry of this mode is not read; empty for a file."""
+        return _PROBLEMS.get(self.mode, "")
+
+
+def find_missing_files(folder: Path) -> dict[str, GitEntry]:
+    """Find what a work tree lacks of its index, by path relative to the folder.
+
+    Git does not report these as deleted: files outside of a sparse checkout, and files whose
+    changes git is told to ignore. Submodules are included even if they are checked out.
+    """
+    if find_work_tree(folder) is None:
+        return {}
+    listed = run_git(folder, "ls-files", "-v", "-s", "-z", "--", ".")
+    if not listed.ok and run_git(folder, "rev-parse", "--git-dir").ok:
+        raise SourceError(f"{folder}: git cannot list its files: {listed.reason}")
+    return dict(_parse_index(folder, listed.out))
+
+
+def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, GitEntry]]:
+    for line in listed.split(b"\0")[:-1]:
+        about, _, name = line.partition(b"\t")
+        mark, mode, blob, _ = about.decode().split()
+        path, entry = os.fsdecode(name), GitEntry(mode, blob)
+        is_missing = mark != "H" and not os.path.lexists(folder / path)
+        if is_missing or entry.problem == IS_SUBMODULE:
+            yield path, entry
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """The maximum size of one file, and of all files of a folder, in bytes."""
+
+    file: int
+    total: int
+
+    def check_total(self, size: int, folder: str) -> None:
+        """Raise a SourceError that names the folder if its files are larger."""
+        if size > self.total:
+            raise SourceError(
+                f"{folder}: has more than {self.total >> 20} MiB of files: is it the right folder?"
+            )
+
+
+def read_blobs(
+    folder: Path, ids: Iterable[str], limits: ReadLimits, name: str
+) -> dict[str, bytes | None]:
+    """Read the content of blobs by id; None for a blob that is larger than a file may be.
+
+    `name` is what errors call the folder of the files.
+    """
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    lines = _cat_file(folder, "--batch-check", wanted).decode().splitlines()
+    sizes = [line.split()[-1] for line in lines]
+    if len(sizes) != len(wanted) or not all(size.isdigit() for size in sizes):
+        raise SourceError(
+            f"this clone lacks some content of {name}: get it with `git fetch --refetch`"
+        )
+    small = {each: int(size) for each, size in zip(wanted, sizes, strict=True)}
+    small = {each: size for each, size in small.items() if size <= limits.file}
+    limits.check_total(sum(small.values()), name)
+    contents = _parse_batch(_cat_file(folder, "--batch", list(small))) if small else iter(())
+    return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
+
+
+def _cat_file(folder: Path, mode: str, ids: list[str]) -> bytes:
+    requested = "".join(f"{each}\n" for each in ids).encode()
+    return run_git(folder, "cat-file", mode, stdin=requested).out
+
+
+def _parse_batch(batch: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        size = int(batch[at:end].split()[-1])
+        yield batch[end + 1 : end + 1 + size]
+        at = end + size + 2
 
 
 def find_checkout(folder: Path) -> Checkout:
