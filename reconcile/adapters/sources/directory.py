@@ -14,12 +14,11 @@ from typing import Final
 
 from reconcile.adapters.sources.git import (
     IS_LINK,
+    IS_MISSING,
     IS_SUBMODULE,
-    GitEntry,
-    ReadLimits,
     find_missing_files,
-    read_blobs,
     read_revision,
+    refuse_missing_files,
     resolve_folder,
 )
 from reconcile.core.errors import SourceError
@@ -31,12 +30,29 @@ from reconcile.core.spec.layout import (
     classify_file,
     classify_template,
     is_documentation,
+    is_hidden,
 )
 from reconcile.engine.ports import Tree, TreeFile
 from reconcile.runtime.git import find_work_tree
 
 MAX_FILE_BYTES: Final = 1 << 20
 """The maximum size of a session file or a template, which people write."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """The maximum size of one file, and of all files of a folder, in bytes."""
+
+    file: int
+    total: int
+
+    def check_total(self, size: int, folder: str) -> None:
+        """Raise a SourceError that names the folder if its files are larger."""
+        if size > self.total:
+            raise SourceError(
+                f"{folder}: has more than {self.total >> 20} MiB of files: is it the right folder?"
+            )
+
 
 READ_LIMITS: Final = ReadLimits(file=MAX_FILE_BYTES, total=256 << 20)
 """The limits for the files of one folder."""
@@ -59,13 +75,11 @@ class DirectorySource:
             raise SourceError(
                 f"{self._root}: {error.strerror}: name a folder of session files"
             ) from error
-        missing = find_missing_files(root)
-        folders.update(
-            path.partition("/")[0] for path in missing if _is_in_namespace(path, missing)
-        )
-        reader = _Reader(root, _read_missing(root, missing))
-        files = {path: reader.read(path, problem) for path, problem in _walk(root, missing)}
+        submodules = _find_submodules(root)
+        reader = _Reader(root)
+        files = {path: reader.read(path, problem) for path, problem in _walk(root, submodules)}
         sorted_files = tuple(files[path] for path in _sort(files))
+        folders.update(path for path in submodules if "/" not in path and not is_hidden(path))
         return Tree(read_revision(root), tuple(sorted(folders)), sorted_files)
 
 
@@ -73,27 +87,25 @@ def _is_namespace(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
 
 
-def _is_in_namespace(path: str, missing: Mapping[str, GitEntry]) -> bool:
-    is_submodule = missing[path].problem == IS_SUBMODULE
-    return not path.startswith(".") and ("/" in path or is_submodule)
-
-
-def _read_missing(root: Path, missing: Mapping[str, GitEntry]) -> dict[str, bytes | None]:
-    """Read what the work tree lacks from the index of git; None for a file that is too large."""
-    ids = {path: entry.id for path, entry in missing.items() if not entry.problem}
-    contents = read_blobs(root, ids.values(), READ_LIMITS, root.as_posix())
-    return {path: contents[blob] for path, blob in ids.items()}
+def _find_submodules(root: Path) -> dict[str, str]:
+    """Find submodules, with their problem; SourceError if the work tree lacks files to read."""
+    missing = find_missing_files(root)
+    lacking = [path for path, problem in missing.items() if problem == IS_MISSING]
+    refuse_missing_files(root, [path for path in lacking if not is_ignored(path)])
+    return {path: problem for path, problem in missing.items() if problem == IS_SUBMODULE}
 
 
 def _sort(paths: Mapping[str, TreeFile]) -> list[str]:
     return sorted(paths, key=lambda path: path.split("/"))
 
 
-def _walk(root: Path, missing: Mapping[str, GitEntry]) -> Iterator[tuple[str, str]]:
+def _walk(root: Path, submodules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield each path that is not ignored, with why it cannot be read, or an empty text."""
-    for path, entry in missing.items():
-        if not is_ignored(path, may_be_folder=bool(entry.problem)):
-            yield path, entry.problem or find_name_problem(path)
+    yield from (
+        (path, problem)
+        for path, problem in submodules.items()
+        if not is_ignored(path, may_be_folder=True)
+    )
     count, folders = 0, [""]
     while folders:
         folder = folders.pop()
@@ -108,7 +120,7 @@ def _walk(root: Path, missing: Mapping[str, GitEntry]) -> Iterator[tuple[str, st
             yield folder, IS_SUBMODULE
             continue
         prefix = f"{folder}/" if folder else ""
-        folders += (path for path in _list_folders(prefix, entries) if path not in missing)
+        folders += (path for path in _list_folders(prefix, entries) if path not in submodules)
         yield from _list_files(prefix, entries)
 
 
@@ -128,7 +140,7 @@ def _list_files(prefix: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[tu
             yield path, "" if is_link else find_name_problem(path)
 
 
-def is_ignored(path: str, *, may_be_folder: bool) -> bool:
+def is_ignored(path: str, *, may_be_folder: bool = False) -> bool:
     """Whether an entry is ignored by its name; at the top, a link may stand for a namespace."""
     if classify_file(path) is not FileRole.IGNORED:
         return False
@@ -149,14 +161,9 @@ def _check_count(folder: Path, count: int) -> None:
 
 @dataclass
 class _Reader:
-    """Reads the files of one folder.
-
-    `root` is its real path; `missing` are files that the work tree lacks, None for one that is too
-    large.
-    """
+    """Reads the files of one folder; `root` is its real path."""
 
     root: Path
-    missing: Mapping[str, bytes | None]
     size: int = 0
 
     def read(self, path: str, problem: str) -> TreeFile:
@@ -173,8 +180,6 @@ class _Reader:
 
     def read_content(self, path: str) -> bytes:
         """Read a file; FileProblemError and OSError say what is wrong, without its name."""
-        if path in self.missing:
-            return _check_size(self.missing[path])
         target = self.root / path
         if target.is_symlink():
             target = self._follow_link(target)
@@ -208,11 +213,8 @@ def _read_regular_file(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         _check_regular(os.fstat(descriptor).st_mode)
-        return _check_size(file.read(MAX_FILE_BYTES + 1))
-
-
-def _check_size(content: bytes | None) -> bytes:
-    if content is None or len(content) > MAX_FILE_BYTES:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
         raise FileProblemError(too_large_message())
     return content
 
@@ -255,9 +257,9 @@ def _read_own(folder: Path) -> dict[str, str]:
         raise SourceError(f"{folder}: templates cannot be read: {error.strerror}") from error
     _check_count(folder, len(names))
     missing = find_missing_files(root)
-    reader = _Reader(root, _read_missing(root, missing))
-    lacking = {path: entry.problem for path, entry in missing.items() if "/" not in path}
+    lacking = {path.partition("/")[0]: problem for path, problem in missing.items()}
     wanted = select_templates(folder.as_posix(), {**dict.fromkeys(names, ""), **lacking})
+    reader = _Reader(root)
     return {name: _read_template(folder / name, reader) for name in wanted}
 
 

@@ -4,10 +4,10 @@ The checkout is trusted with its files, but may not run programs: see `runtime.g
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from reconcile.core.errors import SourceError
 from reconcile.runtime.git import GitRepository, GitResult, find_tracked_link, find_work_tree
@@ -82,29 +82,16 @@ IS_SUBMODULE: Final = (
 )
 """The message for a folder whose files are not in the commit."""
 
-_FOLDER_MODE: Final = "040000"
-_PROBLEMS: Final = {"120000": IS_LINK, "160000": IS_SUBMODULE}
+IS_MISSING: Final = (
+    "is in the index of git, but not in the work tree, and would read as removed: run `git "
+    "sparse-checkout disable`, or clear the skip-worktree and assume-unchanged bits with `git "
+    "update-index` and run `git checkout`"
+)
+"""The message for a file that is missing without being deleted."""
 
 
-class GitEntry(NamedTuple):
-    """An entry of a commit or of the index: its mode as git writes it, and the id of its object."""
-
-    mode: str
-    id: str
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder."""
-        return self.mode == _FOLDER_MODE
-
-    @property
-    def problem(self) -> str:
-        """Why an entry of this mode is not read; empty for a file."""
-        return _PROBLEMS.get(self.mode, "")
-
-
-def find_missing_files(folder: Path) -> dict[str, GitEntry]:
-    """Find what a work tree lacks of its index, by path relative to the folder.
+def find_missing_files(folder: Path) -> dict[str, str]:
+    """Find what a work tree lacks of its index, by path relative to the folder, with the reason.
 
     Git does not report these as deleted: files outside of a sparse checkout, and files whose
     changes git is told to ignore. Submodules are included even if they are checked out.
@@ -117,66 +104,21 @@ def find_missing_files(folder: Path) -> dict[str, GitEntry]:
     return dict(_parse_index(folder, listed.out))
 
 
-def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, GitEntry]]:
+def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, str]]:
     for line in listed.split(b"\0")[:-1]:
         about, _, name = line.partition(b"\t")
-        mark, mode, blob, _ = about.decode().split()
-        path, entry = os.fsdecode(name), GitEntry(mode, blob)
-        is_missing = mark != "H" and not os.path.lexists(folder / path)
-        if is_missing or entry.problem == IS_SUBMODULE:
-            yield path, entry
+        path = os.fsdecode(name)
+        if b" 160000 " in about:
+            yield path, IS_SUBMODULE
+        elif not about.startswith(b"H") and not os.path.lexists(folder / path):
+            yield path, IS_MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLimits:
-    """The maximum size of one file, and of all files of a folder, in bytes."""
-
-    file: int
-    total: int
-
-    def check_total(self, size: int, folder: str) -> None:
-        """Raise a SourceError that names the folder if its files are larger."""
-        if size > self.total:
-            raise SourceError(
-                f"{folder}: has more than {self.total >> 20} MiB of files: is it the right folder?"
-            )
-
-
-def read_blobs(
-    folder: Path, ids: Iterable[str], limits: ReadLimits, name: str
-) -> dict[str, bytes | None]:
-    """Read the content of blobs by id; None for a blob that is larger than a file may be.
-
-    `name` is what errors call the folder of the files.
-    """
-    wanted = sorted(set(ids))
-    if not wanted:
-        return {}
-    lines = _cat_file(folder, "--batch-check", wanted).decode().splitlines()
-    sizes = [line.split()[-1] for line in lines]
-    if len(sizes) != len(wanted) or not all(size.isdigit() for size in sizes):
-        raise SourceError(
-            f"this clone lacks some content of {name}: get it with `git fetch --refetch`"
-        )
-    small = {each: int(size) for each, size in zip(wanted, sizes, strict=True)}
-    small = {each: size for each, size in small.items() if size <= limits.file}
-    limits.check_total(sum(small.values()), name)
-    contents = _parse_batch(_cat_file(folder, "--batch", list(small))) if small else iter(())
-    return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
-
-
-def _cat_file(folder: Path, mode: str, ids: list[str]) -> bytes:
-    requested = "".join(f"{each}\n" for each in ids).encode()
-    return run_git(folder, "cat-file", mode, stdin=requested).out
-
-
-def _parse_batch(batch: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(batch):
-        end = batch.index(b"\n", at)
-        size = int(batch[at:end].split()[-1])
-        yield batch[end + 1 : end + 1 + size]
-        at = end + size + 2
+def refuse_missing_files(folder: Path, paths: list[str]) -> None:
+    """Raise a SourceError that names a file that a work tree lacks, if there is any."""
+    if paths:
+        more = f" (and {len(paths) - 1} more files)" if len(paths) > 1 else ""
+        raise SourceError(f"{folder / paths[0]}{more} {IS_MISSING}")
 
 
 def find_checkout(folder: Path) -> Checkout:

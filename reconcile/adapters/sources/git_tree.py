@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconcile.adapters.sources.directory import (
     MAX_ENTRIES,
@@ -19,10 +19,30 @@ from reconcile.adapters.sources.directory import (
     select_templates,
     too_large_message,
 )
-from reconcile.adapters.sources.git import IS_SUBMODULE, GitEntry, read_blobs, run_git
+from reconcile.adapters.sources.git import IS_LINK, IS_SUBMODULE, run_git
 from reconcile.core.errors import SourceError
 from reconcile.core.spec.layout import REFUSED_TEMPLATE
 from reconcile.engine.ports import Source, Tree, TreeFile
+
+_FOLDER_MODE: Final = "040000"
+_PROBLEMS: Final = {"120000": IS_LINK, "160000": IS_SUBMODULE}
+
+
+class GitTreeEntry(NamedTuple):
+    """An entry of a tree: its mode as git writes it, and the id of its object."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.mode == _FOLDER_MODE
+
+    @property
+    def problem(self) -> str:
+        """Why an entry of this mode is not read; empty for a file."""
+        return _PROBLEMS.get(self.mode, "")
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class GitFolder:
     prefix: str
 
     @cached_property
-    def entries(self) -> dict[str, GitEntry]:
+    def entries(self) -> dict[str, GitTreeEntry]:
         """All entries below the folder, by their path relative to the folder."""
         if not self._exists():
             return {}
@@ -54,7 +74,7 @@ class GitFolder:
                 raise SourceError(f"{path} at {self.commit}: {problem}")
         return self.prefix in listed or not paths
 
-    def _list(self, *arguments: str) -> dict[str, GitEntry]:
+    def _list(self, *arguments: str) -> dict[str, GitTreeEntry]:
         listed = run_git(self.top, "ls-tree", "-z", "--full-tree", *arguments)
         if not listed.ok:
             raise SourceError(
@@ -65,14 +85,39 @@ class GitFolder:
 
     def read_blobs(self, ids: Iterable[str]) -> dict[str, bytes | None]:
         """Read the content of blobs by id; None for a blob that is too large."""
-        return read_blobs(self.top, ids, READ_LIMITS, f"{self.prefix or '.'} at {self.commit}")
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        sizes = [line.split()[-1] for line in self._cat_file("--batch-check", wanted).splitlines()]
+        if len(sizes) != len(wanted) or not all(size.isdigit() for size in sizes):
+            raise SourceError(
+                f"this clone lacks some content of {self.commit}: get it with `git fetch --refetch`"
+            )
+        known = {each: int(size) for each, size in zip(wanted, sizes, strict=True)}
+        small = {each: size for each, size in known.items() if size <= READ_LIMITS.file}
+        READ_LIMITS.check_total(sum(small.values()), f"{self.prefix or '.'} at {self.commit}")
+        contents = _parse_batch(self._cat_file("--batch", list(small))) if small else iter(())
+        return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
+
+    def _cat_file(self, mode: str, ids: list[str]) -> bytes:
+        requested = "".join(f"{each}\n" for each in ids).encode()
+        return run_git(self.top, "cat-file", mode, stdin=requested).out
 
 
-def _parse_entries(listed: bytes) -> Iterator[tuple[str, GitEntry]]:
+def _parse_entries(listed: bytes) -> Iterator[tuple[str, GitTreeEntry]]:
     for line in listed.split(b"\0")[:-1]:
         about, _, name = line.partition(b"\t")
         mode, _, blob = about.decode().split()
-        yield os.fsdecode(name), GitEntry(mode, blob)
+        yield os.fsdecode(name), GitTreeEntry(mode, blob)
+
+
+def _parse_batch(batch: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(batch):
+        end = batch.index(b"\n", at)
+        size = int(batch[at:end].split()[-1])
+        yield batch[end + 1 : end + 1 + size]
+        at = end + size + 2
 
 
 _SHA1_DIGITS: Final = 40
@@ -117,12 +162,12 @@ class GitTreeSource:
         return file is not None and not file.problem and blob_id(file.content, len(blob)) == blob
 
 
-def _is_namespace(path: str, entry: GitEntry) -> bool:
+def _is_namespace(path: str, entry: GitTreeEntry) -> bool:
     is_folder = entry.is_folder or entry.problem == IS_SUBMODULE
     return is_folder and "/" not in path and not path.startswith(".")
 
 
-def _is_wanted(path: str, entry: GitEntry) -> bool:
+def _is_wanted(path: str, entry: GitTreeEntry) -> bool:
     return not entry.is_folder and not is_ignored(path, may_be_folder=bool(entry.problem))
 
 

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource, read_templates
-from reconcile.adapters.sources.git import IS_LINK, ReadLimits
+from reconcile.adapters.sources.directory import (
+    MAX_FILE_BYTES,
+    DirectorySource,
+    ReadLimits,
+    read_templates,
+)
+from reconcile.adapters.sources.git import IS_LINK
 from reconcile.core.errors import SourceError
 from reconcile.core.spec.layout import REFUSED_NAME
 from reconcile.engine.desired import DesiredBuilder
@@ -337,24 +342,21 @@ def hide(repository, mark, *paths):
 
 
 @pytest.mark.parametrize("mark", ["--skip-worktree", "--assume-unchanged"])
-def test_files_that_git_does_not_report_as_deleted_are_read_from_the_index(repository, root, mark):
-    for name in ("policy.yaml", "team-b/b.yaml", "team-b/README.md", "team-b/b.txt"):
-        write(root / name, name)
-    write(root / "team-b/large.yaml", "a" * (MAX_FILE_BYTES + 1))
-    (root / "team-b/link.yaml").symlink_to("b.yaml")
+@pytest.mark.parametrize("name", ["policy.yaml", "team-b/b.yaml", "team-b/b.txt"])
+def test_a_file_that_git_does_not_report_as_deleted_is_an_error(repository, root, mark, name):
+    write(root / name)
     repository.commit()
-    names = ("policy.yaml", *(f"team-b/{path.name}" for path in (root / "team-b").iterdir()))
-    hide(repository, mark, *(f"desired/{name}" for name in names))
-    (root / "team-b").rmdir()
-    assert read(root).folders == ("team-a", "team-b")
-    assert files(root) == {
-        "policy.yaml": b"policy.yaml",
-        "team-a/a.yaml": b"a: 1\n",
-        "team-b/b.txt": REFUSED_NAME,
-        "team-b/b.yaml": b"team-b/b.yaml",
-        "team-b/large.yaml": "is larger than 1 MiB: split it",
-        "team-b/link.yaml": IS_LINK,
-    }
+    hide(repository, mark, f"desired/{name}")
+    with pytest.raises(SourceError, match=rf"desired/{name} is in the index of git, but not in"):
+        read(root)
+
+
+def test_files_that_are_not_read_may_be_missing(repository, root):
+    for name in ("team-a/README.md", ".github/x.yaml", "../other/x.yaml"):
+        write(root / name)
+    repository.commit()
+    repository.git("sparse-checkout", "set", "--no-cone", "/desired/team-a/a.yaml")
+    assert files(root) == {"team-a/a.yaml": b"a: 1\n"}
 
 
 def test_a_file_outside_of_a_sparse_checkout_is_read_if_it_is_there(repository, root):
@@ -364,12 +366,21 @@ def test_a_file_outside_of_a_sparse_checkout_is_read_if_it_is_there(repository, 
 
 
 @pytest.mark.parametrize("index", ["--sparse-index", "--no-sparse-index"])
-def test_what_a_sparse_checkout_leaves_out_is_read_from_the_index(repository, root, index):
+def test_what_a_sparse_checkout_leaves_out_is_an_error(repository, root, index):
     write(root / "team-b/b.yaml")
+    write(root / "team-b/c.yaml")
     repository.commit()
     repository.git("sparse-checkout", "set", "--cone", index, "desired/team-a")
     assert not (root / "team-b").exists()
-    assert files(root)["team-b/b.yaml"] == b"a: 1\n"
+    with pytest.raises(SourceError, match=r"team-b/b\.yaml \(and 1 more files\) is in the index"):
+        read(root)
+
+
+def test_a_removed_file_is_removed(repository, root):
+    write(root / "team-a/b.yaml")
+    repository.commit()
+    (root / "team-a/b.yaml").unlink()
+    assert files(root).keys() == {"team-a/a.yaml"}
 
 
 @pytest.mark.parametrize("is_checked_out", [True, False])
@@ -489,23 +500,16 @@ def test_a_folder_of_templates_is_not_a_link_of_a_commit(tmp_path, own):
         own()
 
 
-def test_a_template_that_the_work_tree_lacks_is_read_from_the_index(tmp_path, own):
+def test_a_template_that_the_work_tree_lacks_is_an_error(tmp_path, own):
     repository = Repository(tmp_path)
     write(tmp_path / "own/pvc.yaml.j2", "text")
+    write(tmp_path / "own/README.md", "text")
     repository.commit()
-    hide(repository, "--skip-worktree", "own/pvc.yaml.j2")
+    hide(repository, "--skip-worktree", "own/README.md")
     assert own() == {"pvc.yaml.j2": "text"}
-
-
-def test_content_that_neither_work_tree_nor_clone_has_is_an_error(repository, tmp_path):
-    """In a partial and sparse clone: it must not be fetched, and not read as deleted."""
-    repository.commit()
-    repository.git("config", "uploadpack.allowFilter", "true")
-    clone, origin = tmp_path / "clone", f"file://{repository.top}"
-    repository.git("clone", "-q", "--filter=blob:none", "--sparse", origin, str(clone))
-    (clone / "desired").mkdir()
-    with pytest.raises(SourceError, match="this clone lacks some content"):
-        read(clone / "desired")
+    hide(repository, "--skip-worktree", "own/pvc.yaml.j2")
+    with pytest.raises(SourceError, match=r"pvc\.yaml\.j2: is in the index of git, but not in"):
+        own()
 
 
 def test_shipped_templates_may_be_links(tmp_path, own):

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from reconcile.adapters.sources.directory import DirectorySource
-from reconcile.adapters.sources.git import ReadLimits, find_checkout, resolve_commit
+from reconcile.adapters.sources.directory import DirectorySource, ReadLimits
+from reconcile.adapters.sources.git import find_checkout, resolve_commit
 from reconcile.adapters.sources.git_tree import (
     GitFolder,
     GitTreeSource,
