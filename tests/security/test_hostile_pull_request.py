@@ -208,6 +208,14 @@ def test_a_hostile_old_side_is_not_followed_either(change, capfd):
     check_commands(change, capfd)
 
 
+def test_the_state_of_an_embedded_cluster_is_not_written_through_a_link(change, capfd):
+    change.link("cluster.json", change.outside / "state")
+    change.commit()
+    assert run_reconcile_cli(["apply", "desired", "--cluster=embedded:cluster.json"]) == 4
+    assert "is a link in a git work tree" in capfd.readouterr().err
+    assert not (change.outside / "state").exists()
+
+
 # The review of a CI job
 
 
