@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.spec.assemble import assemble_tree
-from reconcile.core.spec.layout import FileRole
+from reconcile.core.spec.layout import FileRole, TemplateRole, classify_template
 from reconcile.core.spec.parse import IgnoredFile, InvalidFile, parse_file
 from tests.core.spec.documents import document, problems, session
 
@@ -88,6 +88,24 @@ def test_the_path_determines_the_role_of_a_file(path, role):
 )
 def test_a_file_in_the_wrong_place_is_refused(path, expected):
     assert problems(session("timeout: 1"), path) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("pvc.yaml.j2", TemplateRole.READ),
+        ("PVC.YML.J2", TemplateRole.READ),
+        ("_part.j2", TemplateRole.READ),
+        ("pvc.yaml", TemplateRole.REFUSED),
+        ("pvc.yaml.j2.bak", TemplateRole.REFUSED),
+        (".pvc.yaml.j2", TemplateRole.REFUSED),
+        ("folder", TemplateRole.REFUSED),
+        ("README.md", TemplateRole.IGNORED),
+        (".gitkeep", TemplateRole.IGNORED),
+    ],
+)
+def test_every_entry_of_a_template_folder_has_a_role(name, role):
+    assert classify_template(name) is role
 
 
 def test_an_unreadable_file_is_refused_with_the_reason():
