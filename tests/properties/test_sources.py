@@ -1,6 +1,6 @@
 """Any tree that can be committed reads the same from the work tree and from the commit.
 
-A difference would be a change that nobody made; an entry that one side passes over, a delete.
+A difference would be a change that is not one; an entry that one side ignores, a delete.
 """
 
 import shutil

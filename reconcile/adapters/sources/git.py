@@ -94,7 +94,7 @@ def find_missing_files(folder: Path) -> dict[str, str]:
     """Find what a work tree lacks of its index, by path relative to the folder, with the reason.
 
     Git does not report these as deleted: files outside of a sparse checkout, and files whose
-    changes git is told to ignore. Submodules are included even if they are checked out.
+    changes git is set to ignore. Submodules are included even if they are checked out.
     """
     if find_work_tree(folder) is None:
         return {}
