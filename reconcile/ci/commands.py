@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconcile.ci.environment import BaseCommit, DiffBase, MergeBase, UnknownBase, without_tokens
+from reconcile.ci.environment import BaseCommit, DiffBase, MergeBase, UnknownBase
 from reconcile.ci.forge import JobContext, ProcessResult, ProcessRunner
 from reconcile.core.errors import SourceError
 from reconcile.runtime.git import GitRepository, find_work_tree
+from reconcile.runtime.settings import build_child_environ
 
 _TIMEOUT_SECONDS: Final = 1800
 _COMMAND_NOT_FOUND: Final = 127
@@ -91,7 +92,7 @@ class ReconcileProgram:
         # -P: a folder `reconcile` in the checkout must not be imported instead of this program.
         interpreter = [sys.executable, "-P", "-m", "reconcile"]
         templates = [f"--templates={self.templates}"] if self.templates else []
-        environ = without_tokens(self.context.environ)
+        environ = build_child_environ(self.context.environ)
         arguments = [*options, *templates, "--", self.folder]
         return self.context.run([*interpreter, command, *arguments], environ, self.top)
 
@@ -108,11 +109,12 @@ class JobRepository:
 
     def __init__(self, context: JobContext) -> None:
         self._folder = context.folder
+        self._environ = context.environ
         self.top = find_work_tree(context.folder) or context.folder
         self._git = GitRepository(
             self.top,
             context.folder,
-            without_tokens(context.environ),
+            build_child_environ(context.environ),
             config=(),  # the network may be used: a shallow checkout lacks the base
             timeout=_TIMEOUT_SECONDS,
         )
@@ -122,6 +124,22 @@ class JobRepository:
         absolute = Path(os.path.normpath(self._folder / path))
         is_inside = absolute.is_relative_to(self.top)
         return (absolute.relative_to(self.top) if is_inside else absolute).as_posix()
+
+    def check_kubeconfig(self, comparison: ClusterComparison) -> None:
+        """Raise a SourceError if the kubeconfig is in the checkout.
+
+        The author of the change could write into it which program to run, which files to read and
+        which server gets their content.
+        """
+        for path in _find_kubeconfigs(comparison, self._environ):
+            lexical = Path(os.path.normpath(self._folder / path))
+            places = {lexical, Path(os.path.realpath(lexical))}
+            tops = (self.top, Path(os.path.realpath(self.top)))
+            if any(place.is_relative_to(top) for place in places for top in tops):
+                raise SourceError(
+                    f"the kubeconfig {path} is in the checkout, where the author of the change can "
+                    "write it; put it elsewhere, for example into $RUNNER_TEMP"
+                )
 
     def find_base(self, base: DiffBase) -> str:
         """Find the commit to compare with, and fetch it if needed; SourceError says what to do."""
@@ -174,6 +192,15 @@ class JobRepository:
     def _read_output(self, *arguments: str) -> str | None:
         result = self._git.run(*arguments)
         return result.text.strip() if result.ok else None
+
+
+def _find_kubeconfigs(comparison: ClusterComparison, environ: Mapping[str, str]) -> list[str]:
+    """The files in which `reconcile diff` looks for the cluster."""
+    if comparison.kubeconfig:
+        return [comparison.kubeconfig]
+    if listed := [path for path in environ.get("KUBECONFIG", "").split(":") if path]:
+        return listed
+    return [f"{environ['HOME']}/.kube/config"] if environ.get("HOME") else []
 
 
 if TYPE_CHECKING:

@@ -17,9 +17,6 @@ from reconcile.core.errors import SourceError
 TOKEN_VARIABLE: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
 """The variable with the token for comments; programs that a review runs do not get it."""
 
-_TOKEN_VARIABLES: Final = frozenset(
-    {TOKEN_VARIABLE, "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"}
-)
 _NO_COMMIT: Final = "0" * 40
 _UNTRUSTED_EVENTS: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
 
@@ -73,11 +70,6 @@ def detect_job(environ: Mapping[str, str]) -> CiJob:
     if environ.get("GITLAB_CI") == "true":
         return _gitlab_job(environ)
     return CiJob("", UnknownBase(), None, "this is neither a GitHub nor a GitLab job")
-
-
-def without_tokens(environ: Mapping[str, str]) -> dict[str, str]:
-    """Remove the tokens, for processes that read files of an untrusted author."""
-    return {name: value for name, value in environ.items() if name not in _TOKEN_VARIABLES}
 
 
 def _github_job(environ: Mapping[str, str]) -> CiJob:

@@ -12,6 +12,9 @@ from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from reconcile.ci.forge import ProcessResult
+from reconcile.core.errors import SourceError
+from reconcile.runtime.git import find_tracked_link
+from reconcile.runtime.settings import build_child_environ
 
 COMMENT_LIMIT: Final = 65_536
 """The maximum size of a comment on GitHub, counted in bytes to be safe; GitLab allows more."""
@@ -142,11 +145,25 @@ class JobOutput:
         """Set an output for the steps that follow."""
         self._append("GITHUB_OUTPUT", f"{name}={' '.join(value.split())}\n")
 
+    def write_report(self, path: Path, text: str) -> None:
+        """Write the comment's text to a file; SourceError if that is not possible."""
+        try:
+            self._write(path, text, "w")
+        except OSError as error:
+            raise SourceError(f"the report {path} cannot be written: {error.strerror}") from error
+
     def _append(self, variable: str, text: str) -> None:
         path = self._environ.get(variable, "")
         if path:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(text)
+            self._write(Path(path), text, "a")
+
+    def _write(self, path: Path, text: str, mode: str) -> None:
+        """Write to a file, but never through a link that the author of the change has committed."""
+        link = find_tracked_link(path, build_child_environ(self._environ))
+        if link is not None:
+            raise SourceError(f"{path} cannot be written: {link} is a link in the checkout")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
 
 
 def _escape_command(text: str) -> str:

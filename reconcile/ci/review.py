@@ -93,7 +93,7 @@ class Review:
         body = build_comment_body(marker, diff, self._options.limit)
         self._output.write_summary(body)
         if self._options.report:
-            _write_report(Path(self._options.report), f"{body}\n")
+            self._output.write_report(Path(self._options.report), f"{body}\n")
         code = diff.code if diff.code >= FIRST_ERROR_CODE else validate_code or diff.code
         self._set_outputs(code, diff)
         comment_failed = not self._write_comment(marker, body, clock)
@@ -124,6 +124,8 @@ class Review:
     ) -> ProcessResult:
         with self._output.group("Diff"):
             try:
+                if isinstance(against, ClusterComparison):
+                    self._repository.check_kubeconfig(against)
                 base = against or RevisionComparison(self._repository.find_base(self._job.base))
             except SourceError as error:
                 result = ProcessResult(_UNREACHABLE, "", self._output.mask(str(error)))
@@ -174,13 +176,6 @@ class Review:
             return True
         self._output.error(f"No comment: {error}. The summary has the diff.")
         return False
-
-
-def _write_report(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise SourceError(f"the report {path} cannot be written: {error.strerror}") from error
 
 
 def _treat_silence_as_bug(result: ProcessResult) -> ProcessResult:

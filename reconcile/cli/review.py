@@ -14,6 +14,8 @@ from reconcile.cli.exit_codes import ExitCode
 from reconcile.cli.options import Output
 from reconcile.cli.terminal import Terminal
 from reconcile.runtime.clock import SystemClock
+from reconcile.runtime.process import erase_environment
+from reconcile.runtime.settings import FORGE_TOKEN_VARIABLES
 
 
 @click.command()
@@ -76,6 +78,7 @@ def review(*, against: str, live: bool, kubeconfig: str, fail_on: str, **options
 def _run_review(options: ReviewOptions) -> ReviewResult:
     terminal = Terminal(Output("text"))
     environ = terminal.settings.environ
+    erase_environment(FORGE_TOKEN_VARIABLES)
     job = detect_job(environ)
     terminal.masker.learn({TOKEN_VARIABLE: environ.get(TOKEN_VARIABLE, "")})
     output = JobOutput(job.forge, environ, lambda text: terminal.show(f"{text}\n"), terminal.mask)

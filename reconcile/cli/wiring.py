@@ -12,7 +12,7 @@ import reconcile
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.options import MAX_CONCURRENCY, Connection, SourceOptions
 from reconcile.cli.terminal import Terminal
-from reconcile.core.errors import Problem
+from reconcile.core.errors import Problem, SourceError
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import DesiredState
 from reconcile.core.plan.approval import compute_plan_digest
@@ -23,6 +23,8 @@ from reconcile.engine.ports import Clock, Cluster
 from reconcile.engine.reconciler import PassPlan, Reconciler, ReconcilerOptions
 from reconcile.engine.retry import RetryBackoff, RetryingCluster
 from reconcile.runtime.clock import SystemClock
+from reconcile.runtime.git import find_tracked_link
+from reconcile.runtime.settings import build_child_environ, read_process_settings
 
 _EMBEDDED_PREFIX = "embedded:"
 
@@ -75,7 +77,11 @@ def _open_embedded(connection: Connection) -> Cluster:
         )
     from reconcile.adapters.embedded.cluster import EmbeddedCluster  # noqa: PLC0415
 
-    return EmbeddedCluster(Path(connection.cluster.removeprefix(_EMBEDDED_PREFIX)))
+    path = Path(connection.cluster.removeprefix(_EMBEDDED_PREFIX))
+    link = find_tracked_link(path, build_child_environ(read_process_settings().environ))
+    if link is not None:
+        raise SourceError(f"{path}: {link} is a link in a git work tree: name another file")
+    return EmbeddedCluster(path)
 
 
 def build_reconciler(

@@ -4,6 +4,7 @@ Every use of git in the package goes through here: reading desired files at a co
 base of a pull request, restoring the repositories of an imported session.
 """
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,3 +102,25 @@ class GitRepository:
 def find_work_tree(folder: Path) -> Path | None:
     """Find the nearest folder with a `.git`: `folder` itself or one above it."""
     return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)
+
+
+def find_tracked_link(path: Path, environ: Mapping[str, str]) -> Path | None:
+    """Find a symbolic link on the way to a path, or at its end, that a repository tracks.
+
+    The author of a commit chooses where such a link leads. A link that is not tracked was made on
+    this machine, such as the one of git-sync to its current work tree. Without git, every link in a
+    work tree counts.
+    """
+    lexical = Path(os.path.normpath(path.absolute()))
+    links = (each for each in (lexical, *lexical.parents) if each.is_symlink())
+    return next((each for each in links if _is_tracked(each, environ)), None)
+
+
+def _is_tracked(path: Path, environ: Mapping[str, str]) -> bool:
+    folder = Path(os.path.realpath(path.parent))
+    top = find_work_tree(folder)
+    if top is None:
+        return False
+    pathspec = f":(top,literal){(folder / path.name).relative_to(top).as_posix()}"
+    listed = GitRepository(top, folder, environ).run("ls-files", "-z", "--", pathspec)
+    return not listed.ok or bool(listed.out)

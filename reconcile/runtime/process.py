@@ -1,8 +1,11 @@
-"""The process itself: ending on SIGTERM, and returning memory to the system."""
+"""The process itself: ending on SIGTERM, its memory, and secrets in its environment."""
 
 import ctypes
+import os
 import signal
+from collections.abc import Iterable
 from types import FrameType
+from typing import Final
 
 
 class TerminatedError(BaseException):
@@ -34,3 +37,24 @@ def release_large_buffers() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER_SIZE)
+
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def erase_environment(names: Iterable[str]) -> None:
+    """Erase variables, so that programs started by this one do not find them in `/proc`.
+
+    `/proc/PID/environ` shows the memory that the process started with: removing a variable is not
+    enough. On Linux, other processes of the same user then cannot read the memory either.
+    """
+    library = ctypes.CDLL(None)
+    library.getenv.restype = ctypes.c_void_p
+    for name in names:
+        address = library.getenv(name.encode())
+        if address:
+            ctypes.memset(address, 0, len(ctypes.string_at(address)))
+        os.environ.pop(name, None)
+    prctl = getattr(library, "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -81,6 +81,47 @@ def test_a_live_diff_has_a_comment_of_its_own(scene, job, github):
     assert "--kubeconfig=/secrets/config" in programs.calls[-1][0]
 
 
+@pytest.mark.parametrize(
+    ("kubeconfig", "environ"),
+    [
+        ("kubeconfig", {}),
+        ("../job/kubeconfig", {}),
+        ("link/kubeconfig", {}),
+        ("{top}/deep/er/kubeconfig", {}),
+        ("{outside}/link", {}),
+        ("", {"KUBECONFIG": "/nonexistent:kubeconfig"}),
+        ("", {"KUBECONFIG": "{top}/kubeconfig"}),
+        ("", {"KUBECONFIG": "", "HOME": "{top}"}),
+    ],
+)
+def test_a_kubeconfig_in_the_checkout_is_not_used(scene, job, kubeconfig, environ, github):
+    """The author of the change could name a program, a file or a server in it."""
+    outside, top = scene.folder / "outside", scene.folder / "job"
+    outside.mkdir()
+    top.mkdir()
+    git(top, "init", "-q")
+    (top / "kubeconfig").touch()
+    (top / "link").symlink_to(outside)
+    (outside / "link").symlink_to(top / "kubeconfig")
+    places = {"top": top, "outside": outside}
+    scene.folder = top
+    scene.environ.update({name: value.format(**places) for name, value in environ.items()})
+    programs = Programs()
+    where = ClusterComparison(kubeconfig.format(**places))
+    reviewed = scene.review(programs, job(), against=where)
+    assert (reviewed.code, reviewed.is_failure) == (4, True)
+    assert [command[4] for command, _, _ in programs.calls] == ["validate"]
+    assert "is in the checkout, where the author of the change can write it" in github.bodies()[0]
+
+
+def test_a_kubeconfig_of_the_home_folder_is_used(scene, job):
+    programs = Programs()
+    scene.environ.update({"KUBECONFIG": "", "HOME": "/home/ann"})
+    assert scene.review(programs, job(), against=ClusterComparison("")).code == 1
+    scene.environ.update({"HOME": ""})
+    assert scene.review(programs, job(), against=ClusterComparison("")).code == 1
+
+
 def test_a_fork_is_never_compared_with_the_cluster(scene, job):
     git(scene.folder, "init", "-q")
     git(scene.folder, "commit", "-q", "--allow-empty", "-m", "base")
@@ -126,6 +167,26 @@ def test_a_comment_that_would_be_too_long_after_all_is_replaced(scene, job, gith
 def test_a_report_that_cannot_be_written_is_an_error(scene, job):
     with pytest.raises(SourceError, match="report /nowhere/x cannot be written: No such file"):
         scene.review(Programs(), job(), report="/nowhere/x")
+
+
+@pytest.mark.parametrize("report", ["link", "folder/report.md"])
+def test_no_output_is_written_through_a_link_of_the_checkout(scene, job, report):
+    outside = scene.folder / "outside"
+    outside.mkdir()
+    (outside / "report.md").write_text("old")
+    top = scene.folder / "job"
+    top.mkdir()
+    git(top, "init", "-q")
+    (top / "link").symlink_to(outside / "report.md")
+    (top / "folder").symlink_to(outside)
+    git(top, "add", ".")
+    with pytest.raises(SourceError, match="is a link in the checkout"):
+        scene.review(Programs(), job(), report=str(top / report))
+    for variable in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
+        scene.environ = {**scene.environ, variable: str(top / report)}
+        with pytest.raises(SourceError, match="is a link in the checkout"):
+            scene.review(Programs(), job())
+    assert (outside / "report.md").read_text() == "old"
 
 
 def test_outside_of_a_forge_the_log_has_everything(scene):

@@ -1,6 +1,9 @@
 """The CronJob's pods: restricted, with the token in the one container that needs it."""
 
+import os
+import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +76,50 @@ def test_passes_do_not_pile_up(job: Any, pod: Any) -> None:
 def test_the_clone_does_not_depend_on_credentials(pod: Any) -> None:
     [secret] = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     assert secret["optional"] is True
+
+
+@pytest.mark.parametrize(
+    ("repository", "request_", "is_given"),
+    [
+        ("https://git.example.com/a/b.git", "https://git.example.com/a/b.git", True),
+        ("https://git.example.com/a/b.git", "https://evil.example/a/b.git", False),
+        ("https://git.example.com/a/b.git", "https://git.example.com.evil.example/a/b.git", False),
+        ("https://git.example.com/a/b.git", "https://git.example.com:8443/a/b.git", False),
+        ("https://git.example.com/a/b.git", "http://git.example.com/a/b.git", False),
+        ("https://git.example.com/a/b.git", "https://git.example.com/other.git", False),
+        ("http://git.example.com/a/b.git", "http://git.example.com/a/b.git", False),
+        ("git@git.example.com:a/b.git", "https://git.example.com/a/b.git", False),
+        ("ssh://git@git.example.com/a/b.git", "https://git.example.com/a/b.git", False),
+    ],
+)
+def test_the_password_is_for_the_repository_only(
+    pod: Any, tmp_path: Path, repository: str, request_: str, is_given: Any
+) -> None:
+    """A server that redirects git to another host, or to http, does not get it."""
+    (tmp_path / "username").write_text("bot")
+    (tmp_path / "password").write_text("secret")
+    environ = {
+        entry["name"]: str(entry["value"])
+        .replace("$(REPOSITORY)", repository)
+        .replace("/credentials", str(tmp_path))
+        for entry in containers(pod)["clone"]["env"]
+        if "value" in entry
+    }
+    asked = "protocol={0}\nhost={2}\npath={3}\n\n".format(*request_.split("/", 3))
+    done = subprocess.run(
+        ["git", "credential", "fill"],
+        input=asked.replace("protocol=https:", "protocol=https").replace("=http:", "=http"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environ, "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"},
+    )
+    assert ("password=secret" in done.stdout) is is_given
+
+
+def test_the_clone_uses_no_other_protocol(pod: Any) -> None:
+    values = {entry["name"]: entry.get("value") for entry in containers(pod)["clone"]["env"]}
+    assert values["GIT_ALLOW_PROTOCOL"] == "https:ssh"
 
 
 def test_the_image_is_that_of_this_version_and_can_be_set_in_one_place(pod: Any) -> None:

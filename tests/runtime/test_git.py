@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from reconcile.runtime.git import GitRepository, find_work_tree
+from reconcile.runtime.git import GitRepository, find_tracked_link, find_work_tree
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C"}
 
@@ -76,3 +76,33 @@ def test_the_work_tree_is_found_from_below(folder):
     (folder / "a/b").mkdir(parents=True)
     assert find_work_tree(folder / "a/b") == folder
     assert find_work_tree(folder.parent) is None
+
+
+def track(folder, *names):
+    subprocess.run(["git", "-C", folder, "add", "--", *names], check=True, env=ENVIRON)
+
+
+def test_a_tracked_link_is_found_at_the_end_of_a_path_and_on_the_way(folder):
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    (folder / "star*").symlink_to("nowhere")
+    track(folder, "link", ":(literal)star*")
+    for path in ("link", "link/x", "link/x/y"):
+        assert find_tracked_link(folder / path, ENVIRON) == folder / "link"
+    assert find_tracked_link(folder / "star*", ENVIRON) == folder / "star*"
+    assert find_tracked_link(folder / "real/x", ENVIRON) is None
+
+
+def test_a_link_that_is_not_tracked_is_not_found(folder, tmp_path_factory):
+    (folder / "star").touch()
+    track(folder, "star")
+    (folder / "star*").symlink_to("star")
+    assert find_tracked_link(folder / "star*", ENVIRON) is None
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "link").symlink_to(folder)
+    assert find_tracked_link(outside / "link", ENVIRON) is None
+
+
+def test_without_git_every_link_of_a_work_tree_is_found(folder):
+    (folder / "link").symlink_to("nowhere")
+    assert find_tracked_link(folder / "link", {"PATH": "/nonexistent"}) == folder / "link"

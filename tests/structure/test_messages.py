@@ -25,6 +25,7 @@ FOREIGN_OPTIONS = {
         "--git",  # `diff --git`, the first line of a patch
         "--git-dir",
         "--hard",
+        "--ignore-submodules",
         "--initial-branch",
         "--is-shallow-repository",
         "--message",

@@ -39,6 +39,7 @@ from reconcile.adapters.kube.transport import (
     load_key_pair,
 )
 from reconcile.core.errors import ClusterError
+from reconcile.runtime.settings import build_child_environ
 
 _EXEC_EXTENSION: Final = "client.authentication.k8s.io/exec"
 _IMPERSONATION: Final = (
@@ -86,7 +87,7 @@ class KubeconfigUser:
     """A user of a kubeconfig, with all that its credentials may need.
 
     `fields` are as in the file; `key_pair` is its client certificate; `cluster_info` is for plugins
-    with `provideClusterInfo`; `environ` is the environment of a plugin.
+    with `provideClusterInfo`; a plugin gets `environ`, except for the tokens of a CI job.
     """
 
     fields: Mapping[str, Any] = field(repr=False)
@@ -123,7 +124,7 @@ class KubeconfigUser:
         return ExecPlugin(
             command=(command, *_parse_arguments(spec.get("args"))),
             api_version=version,
-            environ={**self.environ, **_parse_env(spec.get("env"))},
+            environ={**build_child_environ(self.environ), **_parse_env(spec.get("env"))},
             cluster_info=self.cluster_info if spec.get("provideClusterInfo") is True else {},
             install_hint=str(spec.get("installHint") or ""),
         )
@@ -152,7 +153,7 @@ class ConnectOptions:
 
     Attributes:
         environ: The program's environment: KUBECONFIG and HOME, a pod's KUBERNETES_SERVICE_*, the
-            proxies; a credential plugin gets all of it.
+            proxies; a credential plugin gets it without the tokens of a CI job.
         mask: Masks the secrets in every message.
         max_connections: How many connections are kept open: at least the number of threads.
         timeouts: Timeouts of every request.

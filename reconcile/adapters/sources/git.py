@@ -1,16 +1,17 @@
-"""Asks git which commit a folder is at, and which commit a name means.
+"""Asks git which commit a folder is at, what the work tree lacks, and what a name means.
 
 The checkout is trusted with its files, but may not run programs: see `runtime.git`.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from reconcile.core.errors import SourceError
-from reconcile.runtime.git import GitRepository, GitResult, find_work_tree
-from reconcile.runtime.settings import read_process_settings
+from reconcile.runtime.git import GitRepository, GitResult, find_tracked_link, find_work_tree
+from reconcile.runtime.settings import build_child_environ, read_process_settings
 
 
 def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
@@ -25,7 +26,7 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
 
 def _build_environment() -> dict[str, str]:
     """Leave out the variables that git sets for hooks: they name the hook's own repository."""
-    inherited = read_process_settings().environ.items()
+    inherited = build_child_environ(read_process_settings().environ).items()
     kept = {name: value for name, value in inherited if not name.startswith("GIT_")}
     return {**kept, "GIT_NO_LAZY_FETCH": "1"}
 
@@ -54,8 +55,70 @@ def read_revision(folder: Path) -> str:
     head = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head.ok or not head.text:
         return ""
-    changed = run_git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    options = ("--porcelain", "--untracked-files=all", "--ignore-submodules=all")
+    changed = run_git(folder, "status", *options, "--", ".")
     return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
+
+
+def resolve_folder(folder: Path) -> Path:
+    """Return the real path of a folder that the user names.
+
+    OSError if it does not exist, SourceError if a link that a commit contains leads to it.
+    """
+    link = find_tracked_link(folder, _build_environment())
+    if link is not None:
+        raise SourceError(f"{folder}: {link} {IS_LINK}")
+    return folder.resolve(strict=True)
+
+
+IS_LINK: Final = (
+    "is a link in a git work tree, which is not followed: put the files themselves there"
+)
+"""The message for a link that a commit contains or may contain."""
+
+IS_SUBMODULE: Final = (
+    "is a git repository of its own, such as a submodule, and a commit of this one does not have "
+    "its files: commit them to this repository"
+)
+"""The message for a folder whose files are not in the commit."""
+
+IS_MISSING: Final = (
+    "is in the index of git, but not in the work tree, and would read as removed: run `git "
+    "sparse-checkout disable`, or clear the skip-worktree and assume-unchanged bits with `git "
+    "update-index` and run `git checkout`"
+)
+"""The message for a file that is missing without being deleted."""
+
+
+def find_missing_files(folder: Path) -> dict[str, str]:
+    """Find what a work tree lacks of its index, by path relative to the folder, with the reason.
+
+    Git does not report these as deleted: files outside of a sparse checkout, and files whose
+    changes git is set to ignore. Submodules are included even if they are checked out.
+    """
+    if find_work_tree(folder) is None:
+        return {}
+    listed = run_git(folder, "ls-files", "-v", "-s", "-z", "--", ".")
+    if not listed.ok and run_git(folder, "rev-parse", "--git-dir").ok:
+        raise SourceError(f"{folder}: git cannot list its files: {listed.reason}")
+    return dict(_parse_index(folder, listed.out))
+
+
+def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, str]]:
+    for line in listed.split(b"\0")[:-1]:
+        about, _, name = line.partition(b"\t")
+        path = os.fsdecode(name)
+        if b" 160000 " in about:
+            yield path, IS_SUBMODULE
+        elif not about.startswith(b"H") and not os.path.lexists(folder / path):
+            yield path, IS_MISSING
+
+
+def refuse_missing_files(folder: Path, paths: list[str]) -> None:
+    """Raise a SourceError that names a file that a work tree lacks, if there is any."""
+    if paths:
+        more = f" (and {len(paths) - 1} more files)" if len(paths) > 1 else ""
+        raise SourceError(f"{folder / paths[0]}{more} {IS_MISSING}")
 
 
 def find_checkout(folder: Path) -> Checkout:

@@ -1,10 +1,8 @@
 """A folder at a git commit as a Source: what `DirectorySource` would read after a checkout.
 
-Three things differ. Git does not store empty folders. A submodule is empty. A link is never
-followed out of the folder: one that leaves it and returns by an absolute path is a problem.
+Two things differ: git does not store empty folders, and links are never followed.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,17 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconcile.adapters.sources.directory import MAX_FILE_BYTES, YAML_SUFFIXES, too_large_message
-from reconcile.adapters.sources.git import run_git
+from reconcile.adapters.sources.directory import (
+    MAX_ENTRIES,
+    READ_LIMITS,
+    find_name_problem,
+    is_ignored,
+    select_templates,
+    too_large_message,
+)
+from reconcile.adapters.sources.git import IS_LINK, IS_SUBMODULE, run_git
 from reconcile.core.errors import SourceError
+from reconcile.core.spec.layout import REFUSED_TEMPLATE
 from reconcile.engine.ports import Source, Tree, TreeFile
 
-_FOLDER_MODES: Final = {"040000", "160000"}
-"""Folders, and submodules, which are empty as in a checkout that has not fetched them."""
-
-_LINK_MODE: Final = "120000"
-_MAX_LINKS: Final = 40
-_LEAVES_TREE: Final = "is a link that leaves the tree: put the file itself here"
+_FOLDER_MODE: Final = "040000"
+_PROBLEMS: Final = {"120000": IS_LINK, "160000": IS_SUBMODULE}
 
 
 class GitTreeEntry(NamedTuple):
@@ -34,16 +36,13 @@ class GitTreeEntry(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder or a submodule."""
-        return self.mode in _FOLDER_MODES
+        """Whether it is a folder."""
+        return self.mode == _FOLDER_MODE
 
     @property
-    def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self.mode == _LINK_MODE
-
-
-_ROOT_ENTRY: Final = GitTreeEntry("040000", "")
+    def problem(self) -> str:
+        """Why an entry of this mode is not read; empty for a file."""
+        return _PROBLEMS.get(self.mode, "")
 
 
 @dataclass(frozen=True)
@@ -53,97 +52,56 @@ class GitFolder:
     top: Path
     commit: str
     prefix: str
-    _link_targets: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def entries(self) -> dict[str, GitTreeEntry]:
         """All entries below the folder, by their path relative to the folder."""
-        tree = f"{self.commit}:{self.prefix}"
-        kind = run_git(self.top, "cat-file", "-t", tree)
-        if not kind.ok:
+        if not self._exists():
             return {}
-        if kind.text != "tree":
-            raise SourceError(f"{self.prefix} is not a folder at {self.commit}: name a folder")
-        listed = run_git(self.top, "ls-tree", "-r", "-t", "-z", "--full-tree", tree)
-        if not listed.ok:
-            raise SourceError(f"{self.prefix} at {self.commit} cannot be listed: run `git fsck`")
-        entries = dict(_parse_entries(listed.out))
-        links = {entry.id for entry in entries.values() if entry.is_link}
-        targets = self.read_blobs(links)
-        self._link_targets.update({each: os.fsdecode(targets[each] or b"") for each in links})
+        entries = self._list("-r", "-t", f"{self.commit}:{self.prefix}")
+        if len(entries) > MAX_ENTRIES:
+            raise SourceError(f"{self.prefix} at {self.commit} has more than {MAX_ENTRIES} files")
         return entries
 
-    def resolve(self, path: str) -> GitTreeEntry:
-        """Follow links; SourceError says what is wrong, without the path."""
-        root = [part for part in self.prefix.split("/") if part]
-        at: list[str] = list(root)
-        todo = path.split("/")[::-1]
-        entry = _ROOT_ENTRY
-        hops = 0
-        while todo:
+    def _exists(self) -> bool:
+        """Whether the folder exists; SourceError if the way to it is not one of folders."""
+        parts = self.prefix.split("/") if self.prefix else []
+        paths = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+        listed = self._list(self.commit, "--", *paths) if paths else {}
+        for path, entry in listed.items():
             if not entry.is_folder:
-                raise _read_error(errno.ENOTDIR)
-            _descend(at, todo.pop())
-            entry = self._lookup(at, root)
-            if entry.is_link:
-                hops += 1
-                if hops > _MAX_LINKS:
-                    raise _read_error(errno.ELOOP)
-                at.pop()
-                todo.extend(_split_target(self._link_targets[entry.id]))
-                entry = _ROOT_ENTRY
-        if at[: len(root)] != root:
-            raise SourceError(_LEAVES_TREE)
-        return entry
+                problem = entry.problem or "is not a folder: name a folder"
+                raise SourceError(f"{path} at {self.commit}: {problem}")
+        return self.prefix in listed or not paths
 
-    def read_blobs(self, ids: Iterable[str], limit: int = 1 << 20) -> dict[str, bytes | None]:
-        """Read the content of blobs by id; None for a blob of more than `limit` bytes."""
+    def _list(self, *arguments: str) -> dict[str, GitTreeEntry]:
+        listed = run_git(self.top, "ls-tree", "-z", "--full-tree", *arguments)
+        if not listed.ok:
+            raise SourceError(
+                f"{self.prefix} at {self.commit} cannot be listed: this clone lacks some content; "
+                "get it with `git fetch --refetch`, or run `git fsck`"
+            )
+        return dict(_parse_entries(listed.out))
+
+    def read_blobs(self, ids: Iterable[str]) -> dict[str, bytes | None]:
+        """Read the content of blobs by id; None for a blob that is too large."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
-        sizes = self._cat_file("--batch-check", wanted).splitlines()
-        if len(sizes) != len(wanted) or any(not line.split()[-1].isdigit() for line in sizes):
+        sizes = [line.split()[-1] for line in self._cat_file("--batch-check", wanted).splitlines()]
+        if len(sizes) != len(wanted) or not all(size.isdigit() for size in sizes):
             raise SourceError(
                 f"this clone lacks some content of {self.commit}: get it with `git fetch --refetch`"
             )
-        small = [
-            each for each, line in zip(wanted, sizes, strict=True) if int(line.split()[-1]) <= limit
-        ]
-        contents = _parse_batch(self._cat_file("--batch", small)) if small else iter(())
+        known = {each: int(size) for each, size in zip(wanted, sizes, strict=True)}
+        small = {each: size for each, size in known.items() if size <= READ_LIMITS.file}
+        READ_LIMITS.check_total(sum(small.values()), f"{self.prefix or '.'} at {self.commit}")
+        contents = _parse_batch(self._cat_file("--batch", list(small))) if small else iter(())
         return {**dict.fromkeys(wanted), **dict(zip(small, contents, strict=True))}
 
     def _cat_file(self, mode: str, ids: list[str]) -> bytes:
         requested = "".join(f"{each}\n" for each in ids).encode()
         return run_git(self.top, "cat-file", mode, stdin=requested).out
-
-    def _lookup(self, at: list[str], root: list[str]) -> GitTreeEntry:
-        if at == root[: len(at)]:
-            return _ROOT_ENTRY
-        if at[: len(root)] != root:
-            raise SourceError(_LEAVES_TREE)
-        try:
-            return self.entries["/".join(at[len(root) :])]
-        except KeyError:
-            raise _read_error(errno.ENOENT) from None
-
-
-def _descend(at: list[str], part: str) -> None:
-    if part == "..":
-        if not at:
-            raise SourceError(_LEAVES_TREE)
-        at.pop()
-    elif part not in {"", "."}:
-        at.append(part)
-
-
-def _split_target(text: str) -> list[str]:
-    if text.startswith("/"):
-        raise SourceError(_LEAVES_TREE)
-    return text.split("/")[::-1]
-
-
-def _read_error(code: int) -> SourceError:
-    return SourceError(f"cannot be read: {os.strerror(code)}")
 
 
 def _parse_entries(listed: bytes) -> Iterator[tuple[str, GitTreeEntry]]:
@@ -163,12 +121,11 @@ def _parse_batch(batch: bytes) -> Iterator[bytes]:
 
 
 _SHA1_DIGITS: Final = 40
-_TEMPLATE_SUFFIX: Final = ".j2"
 
 
 @dataclass(frozen=True, slots=True)
 class GitTreeSource:
-    """Reads the YAML files below a folder at a commit; `known_files` are files in memory.
+    """Reads the session files below a folder at a commit; `known_files` are files in memory.
 
     A known file of the same path and content is not read again: the same object is returned.
     """
@@ -177,18 +134,19 @@ class GitTreeSource:
     known_files: Mapping[str, TreeFile] = field(default_factory=dict)
 
     def read(self) -> Tree:
-        paths = [path for path in self.folder.entries if not _is_hidden(path)]
-        folders = (path for path in paths if "/" not in path and self._is_folder(path))
-        places = {path: self._resolve_blob(path) for path in sorted(paths, key=_split_path)}
-        ids = {path: place for path, place in places.items() if isinstance(place, str)}
+        entries = self.folder.entries
+        folders = (path for path, entry in entries.items() if _is_namespace(path, entry))
+        paths = [path for path, entry in entries.items() if _is_wanted(path, entry)]
+        problems = {path: entries[path].problem or find_name_problem(path) for path in paths}
+        ids = {path: entries[path].id for path in paths if not problems[path]}
         missing = {blob for path, blob in ids.items() if not self._is_known(path, blob)}
-        contents = self.folder.read_blobs(missing, MAX_FILE_BYTES)
+        contents = self.folder.read_blobs(missing)
         files = []
-        for path, place in places.items():
-            if isinstance(place, SourceError):
-                files.append(TreeFile(path, "", b"", str(place)))
-            elif place is not None:
-                files.append(self._build_file(path, place, contents))
+        for path in sorted(paths, key=_split_path):
+            if problems[path]:
+                files.append(TreeFile(path, "", b"", problems[path]))
+            else:
+                files.append(self._build_file(path, ids[path], contents))
         return Tree(self.folder.commit, tuple(sorted(folders)), tuple(files))
 
     def _build_file(self, path: str, blob: str, contents: Mapping[str, bytes | None]) -> TreeFile:
@@ -199,32 +157,18 @@ class GitTreeSource:
             return TreeFile(path, "", b"", too_large_message())
         return TreeFile(path, hashlib.sha256(content).hexdigest(), content)
 
-    def _resolve_blob(self, path: str) -> str | SourceError | None:
-        """Return the id of the file's content, or its error, or None for an entry to ignore.
-
-        Links to folders are not followed.
-        """
-        entry = self.folder.entries[path]
-        if entry.is_folder:
-            return None
-        is_yaml = path.endswith(YAML_SUFFIXES)
-        try:
-            target = self.folder.resolve(path)
-        except SourceError as error:
-            return error if is_yaml else None
-        if target.is_folder:
-            return SourceError("is a link to a folder, which is not followed: make it a folder")
-        return target.id if is_yaml else None
-
-    def _is_folder(self, path: str) -> bool:
-        try:
-            return self.folder.resolve(path).is_folder
-        except SourceError:
-            return False
-
     def _is_known(self, path: str, blob: str) -> bool:
         file = self.known_files.get(path)
         return file is not None and not file.problem and blob_id(file.content, len(blob)) == blob
+
+
+def _is_namespace(path: str, entry: GitTreeEntry) -> bool:
+    is_folder = entry.is_folder or entry.problem == IS_SUBMODULE
+    return is_folder and "/" not in path and not path.startswith(".")
+
+
+def _is_wanted(path: str, entry: GitTreeEntry) -> bool:
+    return not entry.is_folder and not is_ignored(path, may_be_folder=bool(entry.problem))
 
 
 def blob_id(content: bytes, digits: int) -> str:
@@ -238,10 +182,15 @@ def blob_id(content: bytes, digits: int) -> str:
 def read_templates_at(folder: GitFolder) -> dict[str, str]:
     """Read the templates of a folder at a commit; none if the folder does not exist.
 
-    SourceError where a file is not text.
+    SourceError as `read_templates` raises it for a checkout of the commit.
     """
-    names = [name for name in folder.entries if "/" not in name and name.endswith(_TEMPLATE_SUFFIX)]
-    ids = {name: folder.resolve(name).id for name in sorted(names)}
+    entries = {name: entry for name, entry in folder.entries.items() if "/" not in name}
+    problems = {
+        name: REFUSED_TEMPLATE if entry.is_folder else entry.problem
+        for name, entry in entries.items()
+    }
+    names = select_templates(f"{folder.prefix} at {folder.commit}", problems)
+    ids = {name: entries[name].id for name in names}
     contents = folder.read_blobs(ids.values())
     return {name: _decode_template(folder, name, contents[blob]) for name, blob in ids.items()}
 
@@ -261,10 +210,6 @@ def _decode_template(folder: GitFolder, name: str, content: bytes | None) -> str
 def files_by_path(files: Iterable[TreeFile]) -> dict[str, TreeFile]:
     """Map files by path, as `GitTreeSource.known_files` needs them."""
     return {file.path: file for file in files}
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
 
 
 def _split_path(path: str) -> list[str]:

@@ -17,8 +17,8 @@ from reconcile.core.render.metering import MeteringTransformer
 from reconcile.core.render.sandbox import Sandbox
 from reconcile.core.spec.field_types import suggest_name
 
-SUFFIX: Final = ".yaml.j2"
-"""The suffix of files that are rendered, once for every session."""
+SUFFIXES: Final = (".yaml.j2", ".yml.j2", ".json.j2")
+"""The suffixes, in any case, of files that are rendered, once for every session."""
 
 PARTIAL_PREFIX: Final = "_"
 """The prefix of files that are not rendered, but included or imported by others."""
@@ -73,7 +73,9 @@ def compile_templates(files: Mapping[str, str]) -> Templates:
     """Compile template files, given as text by file name; raises nothing for invalid content."""
     environment = Sandbox()
     codes: dict[str, CodeType] = {}
-    problems: list[Problem] = []
+    problems = [
+        Problem(name, 0, 0, "", _UNUSED) for name in sorted(files) if _is_unused(name, files)
+    ]
     for name, text in sorted(files.items()):
         try:
             codes[name] = _compile(environment, name, text, files)
@@ -96,7 +98,20 @@ class _CompileError(Exception):
 
 
 def _is_rendered(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(PARTIAL_PREFIX)
+    return name.lower().endswith(SUFFIXES) and not name.startswith(PARTIAL_PREFIX)
+
+
+_UNUSED: Final = (
+    "is neither rendered nor named by another template: end its name in .yaml.j2, or begin it with "
+    f"`{PARTIAL_PREFIX}`"
+)
+
+
+def _is_unused(name: str, files: Mapping[str, str]) -> bool:
+    """Whether the file would be passed over, and what it rendered under another name deleted."""
+    if _is_rendered(name) or name.startswith(PARTIAL_PREFIX):
+        return False
+    return not any(name in text for other, text in files.items() if other != name)
 
 
 def _compile(environment: Sandbox, name: str, text: str, files: Mapping[str, str]) -> CodeType:

@@ -12,7 +12,12 @@ from reconcile.core.source_location import format_document_path
 from reconcile.core.spec.bounds import find_bound_violations, find_storage_secrets
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
-from reconcile.core.spec.layout import WHOLE_TREE, FileRole, find_folder_error
+from reconcile.core.spec.layout import (
+    WHOLE_TREE,
+    FileRole,
+    find_folder_error,
+    is_settings_name,
+)
 from reconcile.core.spec.parse import (
     FileResult,
     InvalidFile,
@@ -81,6 +86,7 @@ class _Assembler:
         self._merge_settings()
         self._find_missing_rules()
         self._find_unlisted_folders()
+        self._find_nested_folders()
         self._find_duplicates()
         sessions = self._build_sessions()
         return TreeSpec(
@@ -113,7 +119,7 @@ class _Assembler:
         is_namespace = file.namespace and not find_folder_error(file.namespace)
         scope = file.namespace if is_namespace else WHOLE_TREE
         self._unreadable.add(scope)
-        if file.role in {FileRole.POLICY, FileRole.DEFAULTS, FileRole.PROJECT}:
+        if is_settings_name(file.path):
             self._unusable.add(scope)
         else:
             self._broken.update(names)
@@ -147,9 +153,26 @@ class _Assembler:
         listed = self._policy.namespaces or used
         for folder in _valid_namespaces(used - listed):
             message = "this namespace is not in `spec.namespaces` of policy.yaml: add it there"
-            self._problems.append(Problem(f"{folder}/", 0, 0, "", message))
-            self._unreadable.add(folder)
-            self._unusable.add(folder)
+            self._refuse_folder(folder, folder, message)
+
+    def _find_nested_folders(self) -> None:
+        """Without a list of namespaces, a parent of the folder of session files looks like one."""
+        if self._policy.namespaces:
+            return
+        nested = {file.path.rpartition("/")[0] for file in self._files if _is_nested(file)}
+        for folder in sorted(nested):
+            namespace = folder.partition("/")[0]
+            message = (
+                f"is it a namespace, in the folder of session files `{namespace}`? Then name that "
+                f"folder; if `{namespace}` is the namespace, list it in `spec.namespaces` of "
+                "policy.yaml"
+            )
+            self._refuse_folder(namespace, folder, message)
+
+    def _refuse_folder(self, namespace: str, folder: str, message: str) -> None:
+        self._problems.append(Problem(f"{folder}/", 0, 0, "", message))
+        self._unreadable.add(namespace)
+        self._unusable.add(namespace)
 
     def _find_duplicates(self) -> None:
         for session, places in self._declared.items():
@@ -231,6 +254,11 @@ def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
 
 def _problem_at(origin: Origin, field: str, message: str) -> Problem:
     return Problem(origin.path, origin.line, origin.column, field, message)
+
+
+def _is_nested(file: FileResult) -> bool:
+    is_deep = file.role is FileRole.SESSIONS and file.path.count("/") > 1
+    return is_deep and not find_folder_error(file.namespace)
 
 
 def _valid_namespaces(folders: Iterable[str]) -> frozenset[str]:

@@ -1,6 +1,12 @@
-"""The role of a file in the desired tree, as its path determines it."""
+"""The role of a file in the desired tree, as its path determines it.
 
+Every entry has a role: one that is not read must never look like a deleted one. So only hidden
+entries and documentation are ignored, and every other unknown name is refused.
+"""
+
+import re
 from enum import Enum, auto
+from typing import Final
 
 from reconcile.core.source_location import printable_excerpt
 from reconcile.core.spec.formats import LABEL_NAME
@@ -18,6 +24,7 @@ class FileRole(Enum):
     PROJECT = auto()
     SESSIONS = auto()
     MISPLACED = auto()
+    REFUSED = auto()
     IGNORED = auto()
 
 
@@ -38,11 +45,34 @@ LOCATION_OF_KIND = {
 """Where documents of each kind belong."""
 
 
+REFUSED_NAME: Final = (
+    "is not read: let its name end in .yaml, .yml or .json and not begin with a dot, or remove it"
+)
+"""The message for a file that may have declared something under another name."""
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_MAY_BE_YAML: Final = re.compile(r"ya?ml|json", re.IGNORECASE)
+_DOCUMENTATION: Final = re.compile(
+    r".*\.(?:md|rst|adoc)|(?:readme|licen[cs]e|notice|owners|codeowners)(?:\.txt)?", re.IGNORECASE
+)
+_SETTINGS_NAMES: Final = ({"policy", "defaults"}, {"project"})
+"""The names of settings files without suffix, by the number of folders above them."""
+
+
 def classify_file(path: str) -> FileRole:
-    """Return a file's role; names that begin with a dot and files that are not YAML are ignored."""
-    parts = path.split("/")
-    if any(part.startswith(".") for part in parts) or not path.lower().endswith((".yaml", ".yml")):
-        return FileRole.IGNORED
+    """Return a file's role; suffixes are compared without regard to case.
+
+    Ignored are names that begin with a dot, at the top with all that they contain, and below a
+    namespace's folder if they are not YAML; documentation; and at the top what cannot be YAML.
+    """
+    if is_hidden(path):
+        return _classify_hidden(path)
+    if not path.lower().endswith(_SUFFIXES):
+        return _classify_other(path)
+    return _classify_yaml(path.split("/"))
+
+
+def _classify_yaml(parts: list[str]) -> FileRole:
     match parts:
         case ["policy.yaml"]:
             return FileRole.POLICY
@@ -54,6 +84,64 @@ def classify_file(path: str) -> FileRole:
             return FileRole.PROJECT
         case _:
             return FileRole.SESSIONS
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a part of the path begins with a dot."""
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _classify_hidden(path: str) -> FileRole:
+    if path.startswith("."):
+        is_refused = is_settings_name(path)
+    else:
+        # The kubelet stores the files of a mounted ConfigMap in `..data`; Emacs locks `x` by `.#x`.
+        is_temporary = any(part.startswith(("..", ".#")) for part in path.split("/"))
+        is_refused = path.lower().endswith(_SUFFIXES) and not is_temporary
+    return FileRole.REFUSED if is_refused else FileRole.IGNORED
+
+
+def _classify_other(path: str) -> FileRole:
+    if is_documentation(path.rpartition("/")[2]):
+        return FileRole.IGNORED
+    is_refused = "/" in path or _MAY_BE_YAML.search(path) or is_settings_name(path)
+    return FileRole.REFUSED if is_refused else FileRole.IGNORED
+
+
+def is_documentation(name: str) -> bool:
+    """Whether a name is one that documentation has, such as `README.md`."""
+    return _DOCUMENTATION.fullmatch(name) is not None
+
+
+def is_settings_name(path: str) -> bool:
+    """Whether a name is that of a settings file except for its suffix, case or a leading dot."""
+    *folders, name = path.split("/")
+    stem = name.lstrip(".").partition(".")[0].lower()
+    return len(folders) < len(_SETTINGS_NAMES) and stem in _SETTINGS_NAMES[len(folders)]
+
+
+class TemplateRole(Enum):
+    """What happens with an entry of a folder of templates."""
+
+    READ = auto()
+    REFUSED = auto()
+    IGNORED = auto()
+
+
+REFUSED_TEMPLATE: Final = (
+    "is not read: templates are files directly in the folder, and their names end in .j2"
+)
+"""The message for an entry of a template folder that may have been a template."""
+
+
+def classify_template(name: str) -> TemplateRole:
+    """Return what happens with the entry of this name, which is a file or anything else."""
+    is_named = name.lower().endswith(".j2")
+    if name.startswith("."):
+        return TemplateRole.REFUSED if is_named else TemplateRole.IGNORED
+    if is_documentation(name):
+        return TemplateRole.IGNORED
+    return TemplateRole.READ if is_named else TemplateRole.REFUSED
 
 
 def namespace_of(path: str) -> str:

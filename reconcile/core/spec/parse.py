@@ -27,9 +27,11 @@ from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import (
     KIND_OF_ROLE,
     LOCATION_OF_KIND,
+    REFUSED_NAME,
     FileRole,
     classify_file,
     find_folder_error,
+    is_hidden,
     namespace_of,
 )
 from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
@@ -165,23 +167,25 @@ def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
     empty.
     """
     role = classify_file(path)
-    hidden = any(part.startswith(".") for part in path.split("/"))
-    if problem and not hidden:
-        return _invalid_result(path, role, (Problem(path, 0, 0, "", problem),))
-    if role is FileRole.IGNORED:
+    if role is FileRole.IGNORED and (not problem or is_hidden(path)):
         return FileResult(path, namespace_of(path), role, IgnoredFile())
-    reason = (
-        _misplaced_error(path)
-        if role is FileRole.MISPLACED
-        else find_folder_error(namespace_of(path))
-    )
-    if reason:
+    if reason := problem or _find_place_error(path, role):
         return _invalid_result(path, role, (Problem(path, 0, 0, "", reason),))
     try:
         documents = _load_parts(path, content)
     except SpecError as error:
         return _invalid_result(path, role, error.problems)
     return _FileParser(path, role).parse(documents)
+
+
+def _find_place_error(path: str, role: FileRole) -> str:
+    match role:
+        case FileRole.REFUSED:
+            return REFUSED_NAME
+        case FileRole.MISPLACED:
+            return _misplaced_error(path)
+        case _:
+            return find_folder_error(namespace_of(path))
 
 
 def _misplaced_error(path: str) -> str:

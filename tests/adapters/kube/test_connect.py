@@ -165,10 +165,19 @@ def test_a_plugin_gets_the_setting_that_nothing_is_verified(tmp_path):
     assert json.loads(token)["spec"]["cluster"] == cluster
 
 
-def test_a_plugin_has_the_whole_environment_and_its_own_variables_win(tmp_path):
+def test_a_plugin_has_the_environment_and_its_own_variables_win(tmp_path):
     environ = {"VERSION": "wrong", "PATH": "/bin"}
     made = opened(tmp_path, user={"exec": PLUGIN}, environ=environ)
     assert seen_by(made).headers["Authorization"].startswith("Bearer {")
+
+
+def test_a_plugin_does_not_get_the_tokens_of_a_job(tmp_path):
+    program = PRINT_TOKEN.replace('os.environ["KUBERNETES_EXEC_INFO"]', '"-".join(os.environ)')
+    user = {"exec": {**PLUGIN, "args": ["-c", program]}}
+    environ = {"GITHUB_TOKEN": "x", "GITLAB_TOKEN": "x", "RECONCILE_TOKEN": "x", "HOME": "/h"}
+    names = seen_by(opened(tmp_path, user=user, environ=environ)).headers["Authorization"]
+    assert "HOME" in names
+    assert "TOKEN" not in names
 
 
 def test_messages_are_masked(tmp_path):

@@ -1,15 +1,24 @@
 """A folder of session files: all of it is read, and nothing outside of it."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.sources.directory import MAX_FILE_BYTES, DirectorySource, read_templates
+from reconcile.adapters.sources.directory import (
+    MAX_FILE_BYTES,
+    DirectorySource,
+    ReadLimits,
+    read_templates,
+)
+from reconcile.adapters.sources.git import IS_LINK
 from reconcile.core.errors import SourceError
+from reconcile.core.spec.layout import REFUSED_NAME
 from reconcile.engine.desired import DesiredBuilder
+from tests.adapters.sources.repositories import Repository
 from tests.session_files import SHIPPED, session_text
 
 DEEP = 1200
@@ -68,12 +77,49 @@ def test_empty_folders_are_namespaces_too(root):
 
 
 @pytest.mark.parametrize(
-    "name", [".hidden.yaml", ".git/a.yaml", "team-a/.x/a.yaml", "team-a/README.md", "team-a/a.json"]
+    "name", [".hidden.yaml", ".github/a.yaml", "team-a/.x/a", "team-a/README.md", "Makefile"]
 )
-def test_what_is_hidden_and_what_is_no_yaml_is_not_read(root, name):
+def test_hidden_entries_and_documentation_are_not_read(root, name):
     write(root / name)
     assert files(root) == {}
     assert read(root).folders == ("team-a",)
+
+
+@pytest.mark.parametrize("name", ["a.YAML", "a.Yml", "a.json", "sub/a.yml"])
+def test_every_suffix_of_yaml_is_read(root, name):
+    write(root / "team-a" / name)
+    assert files(root) == {f"team-a/{name}": b"a: 1\n"}
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.yaml.bak", ".a.yaml", ".x/a.yaml"])
+def test_another_name_is_a_problem_since_it_would_read_as_deleted(root, name):
+    write(root / "team-a" / name)
+    assert problem(root) == REFUSED_NAME
+
+
+def test_a_git_repository_in_the_folder_is_a_problem(root):
+    write(root / "team-a/sub/.git/HEAD")
+    write(root / "team-a/sub/a.yaml")
+    assert "is a git repository of its own" in files(root)["team-a/sub"]
+    assert files(root).keys() == {"team-a/sub"}
+
+
+def test_the_size_of_all_files_is_limited(root, monkeypatch):
+    monkeypatch.setattr("reconcile.adapters.sources.directory.READ_LIMITS", ReadLimits(99, 10))
+    write(root / "team-a/a.yaml", "12345678")
+    assert len(files(root)) == 1
+    write(root / "team-a/b.yaml", "123")
+    with pytest.raises(SourceError, match="MiB of files"):
+        read(root)
+
+
+def test_the_number_of_entries_is_limited(root, monkeypatch):
+    monkeypatch.setattr("reconcile.adapters.sources.directory.MAX_ENTRIES", 2)
+    write(root / "team-a/.a")
+    assert files(root) == {}
+    write(root / "team-a/.b")
+    with pytest.raises(SourceError, match="more than 2 files"):
+        read(root)
 
 
 def test_a_tree_may_itself_be_a_link(root, tmp_path):
@@ -137,11 +183,23 @@ def test_a_link_to_itself_is_reported(root):
     assert problem(root) == "cannot be read: Too many levels of symbolic links"
 
 
-@pytest.mark.parametrize("name", ["team-b", "team-a/sub", "team-a/sub.yaml"])
+@pytest.mark.parametrize("name", ["team-b", "team-a/sub.yaml"])
 def test_a_link_to_a_folder_is_not_followed(root, name):
     write(root / "team-a/a.yaml")
     (root / name).symlink_to(root / "team-a", target_is_directory=True)
     assert files(root)[name] == "is a link to a folder, which is not followed: make it a folder"
+
+
+def test_a_link_in_a_git_work_tree_is_never_followed(root, tmp_path):
+    """It may lead to what the checkout has next to the files, such as the token in `.git`."""
+    Repository(tmp_path)
+    write(root / "team-a/a.yaml")
+    (root / "team-a/b.yaml").symlink_to("a.yaml")
+    (root / "team-b").symlink_to("team-a")
+    (root / ".hidden").symlink_to("team-a")
+    (root / "README.md").symlink_to("team-a/a.yaml")
+    assert files(root) == {"team-a/a.yaml": b"a: 1\n", "team-a/b.yaml": IS_LINK, "team-b": IS_LINK}
+    assert read(root).folders == ("team-a",)
 
 
 def test_a_link_to_a_folder_outside_is_reported(root, tmp_path):
@@ -239,6 +297,112 @@ def test_names_that_are_not_utf_8_are_read(root):
     assert len(DesiredBuilder(SHIPPED).build(read(root)).sessions) == 1
 
 
+# Links on the way to the folder
+
+
+@pytest.fixture
+def repository(root, tmp_path):
+    write(root / "team-a/a.yaml")
+    return Repository(tmp_path)
+
+
+def test_a_folder_that_is_a_link_of_a_commit_is_refused(repository, tmp_path):
+    (tmp_path / "link").symlink_to("desired")
+    repository.commit()
+    with pytest.raises(SourceError, match=r"link is a link in a git work tree"):
+        read(tmp_path / "link")
+
+
+def test_a_folder_below_a_link_of_a_commit_is_refused(repository, tmp_path):
+    """Also where the link leads into another repository, whose folders it does not track."""
+    other = Repository(tmp_path / "other")
+    write(other.desired / "team-a/a.yaml", "secret")
+    other.commit()
+    (tmp_path / "link").symlink_to("other")
+    repository.git("add", "link")
+    repository.git("commit", "-q", "-m", "link")
+    with pytest.raises(SourceError, match=r"link is a link in a git work tree"):
+        read(tmp_path / "link/desired")
+
+
+def test_a_link_that_no_commit_has_is_followed(repository, tmp_path):
+    """As the one that git-sync makes in its root, which is a repository too."""
+    repository.commit()
+    (tmp_path / "current").symlink_to("desired")
+    assert files(tmp_path / "current") == {"team-a/a.yaml": b"a: 1\n"}
+
+
+# What the work tree lacks
+
+
+def hide(repository, mark, *paths):
+    repository.git("update-index", mark, *paths)
+    for path in paths:
+        (repository.top / path).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("mark", ["--skip-worktree", "--assume-unchanged"])
+@pytest.mark.parametrize("name", ["policy.yaml", "team-b/b.yaml", "team-b/b.txt"])
+def test_a_file_that_git_does_not_report_as_deleted_is_an_error(repository, root, mark, name):
+    write(root / name)
+    repository.commit()
+    hide(repository, mark, f"desired/{name}")
+    with pytest.raises(SourceError, match=rf"desired/{name} is in the index of git, but not in"):
+        read(root)
+
+
+def test_files_that_are_not_read_may_be_missing(repository, root):
+    for name in ("team-a/README.md", ".github/x.yaml", "../other/x.yaml"):
+        write(root / name)
+    repository.commit()
+    repository.git("sparse-checkout", "set", "--no-cone", "/desired/team-a/a.yaml")
+    assert files(root) == {"team-a/a.yaml": b"a: 1\n"}
+
+
+def test_a_file_outside_of_a_sparse_checkout_is_read_if_it_is_there(repository, root):
+    repository.commit()
+    repository.git("update-index", "--skip-worktree", "desired/team-a/a.yaml")
+    assert files(root) == {"team-a/a.yaml": b"a: 1\n"}
+
+
+@pytest.mark.parametrize("index", ["--sparse-index", "--no-sparse-index"])
+def test_what_a_sparse_checkout_leaves_out_is_an_error(repository, root, index):
+    write(root / "team-b/b.yaml")
+    write(root / "team-b/c.yaml")
+    repository.commit()
+    repository.git("sparse-checkout", "set", "--cone", index, "desired/team-a")
+    assert not (root / "team-b").exists()
+    with pytest.raises(SourceError, match=r"team-b/b\.yaml \(and 1 more files\) is in the index"):
+        read(root)
+
+
+def test_a_removed_file_is_removed(repository, root):
+    write(root / "team-a/b.yaml")
+    repository.commit()
+    (root / "team-a/b.yaml").unlink()
+    assert files(root).keys() == {"team-a/a.yaml"}
+
+
+@pytest.mark.parametrize("is_checked_out", [True, False])
+def test_a_submodule_is_a_problem(repository, root, is_checked_out):
+    sub = Repository(root / "sub")
+    write(sub.top / "a.yaml")
+    sub.commit()
+    repository.commit()
+    if not is_checked_out:
+        shutil.rmtree(root / "sub")
+    assert "a git repository of its own" in files(root)["sub"]
+    assert read(root).folders == ("sub", "team-a")
+    assert files(root).keys() == {"sub", "team-a/a.yaml"}
+
+
+def test_an_unreadable_index_is_an_error(repository, root, tmp_path):
+    repository.commit()
+    (tmp_path / ".git/index").write_bytes(b"damaged")
+    with pytest.raises(SourceError, match="cannot list its files"):
+        read(root)
+
+
 # Templates
 
 
@@ -255,23 +419,108 @@ def test_templates_of_a_later_folder_replace_and_add(tmp_path):
     }
 
 
-@pytest.mark.parametrize("content", [b"\xff", None])
-def test_an_error_names_a_template_that_is_not_text(tmp_path, content):
-    path = tmp_path / "odd.yaml.j2"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"odd\.yaml\.j2"):
-        read_templates(tmp_path)
+@pytest.fixture
+def own(tmp_path):
+    """Read a folder of the user's own templates only."""
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "own").mkdir()
+    return lambda: read_templates(tmp_path / "shipped", tmp_path / "own")
+
+
+def test_a_template_that_is_not_text_is_an_error(tmp_path, own):
+    (tmp_path / "own/odd.yaml.j2").write_bytes(b"\xff")
+    with pytest.raises(SourceError, match=r"odd\.yaml\.j2: .*must be UTF-8"):
+        own()
+
+
+def test_a_template_with_a_name_that_is_not_utf_8_is_an_error(tmp_path, own):
+    write(tmp_path / "own/\udcff.yaml.j2")
+    with pytest.raises(SourceError, match="its name and its content must be UTF-8"):
+        own()
+
+
+@pytest.mark.parametrize(
+    "name", ["pvc.yaml", "pvc.yaml.jinja", "pvc", ".pvc.yaml.j2", "deep/pvc.yaml.j2"]
+)
+def test_an_entry_that_may_have_been_a_template_is_an_error(tmp_path, own, name):
+    """What it rendered would otherwise be deleted."""
+    write(tmp_path / "own" / name)
+    with pytest.raises(SourceError, match="is not read: templates are files directly in the"):
+        own()
+
+
+@pytest.mark.parametrize("name", ["README.md", ".gitkeep", ".github/x.j2"])
+def test_documentation_and_hidden_entries_are_no_templates(tmp_path, own, name):
+    write(tmp_path / "own" / name)
+    assert own() == {}
+
+
+def test_a_template_in_any_case_is_read(tmp_path, own):
+    write(tmp_path / "own/PVC.YAML.J2")
+    assert own().keys() == {"PVC.YAML.J2"}
+
+
+def make_large(path):
+    write(path, "#" * (MAX_FILE_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (Path.mkdir, "is not a regular file"),
+        (make_large, "larger than 1 MiB"),
+        (lambda path: path.symlink_to("/dev/zero"), "leaves the tree"),
+        (lambda path: path.symlink_to("/etc/hostname"), "leaves the tree"),
+        (lambda path: path.symlink_to("."), "link to a folder"),
+        (lambda path: path.symlink_to("x.yaml.j2"), "cannot be read: Too many levels"),
+        (lambda path: path.symlink_to("nothing"), "cannot be read: No such file"),
+    ],
+)
+def test_a_template_is_a_regular_file_of_limited_size(tmp_path, own, make, said):
+    make(tmp_path / "own/x.yaml.j2")
+    with pytest.raises(SourceError, match=rf"x\.yaml\.j2: .*{said}"):
+        own()
+
+
+def test_a_template_in_a_git_work_tree_is_never_a_link(tmp_path, own):
+    Repository(tmp_path)
+    write(tmp_path / "own/_a.j2")
+    (tmp_path / "own/b.yaml.j2").symlink_to("_a.j2")
+    with pytest.raises(SourceError, match=r"b\.yaml\.j2: is a link in a git work tree"):
+        own()
+
+
+def test_a_folder_of_templates_is_not_a_link_of_a_commit(tmp_path, own):
+    repository = Repository(tmp_path)
+    (tmp_path / "own").rmdir()
+    (tmp_path / "own").symlink_to("desired")
+    repository.commit()
+    with pytest.raises(SourceError, match="own is a link in a git work tree"):
+        own()
+
+
+def test_a_template_that_the_work_tree_lacks_is_an_error(tmp_path, own):
+    repository = Repository(tmp_path)
+    write(tmp_path / "own/pvc.yaml.j2", "text")
+    write(tmp_path / "own/README.md", "text")
+    repository.commit()
+    hide(repository, "--skip-worktree", "own/README.md")
+    assert own() == {"pvc.yaml.j2": "text"}
+    hide(repository, "--skip-worktree", "own/pvc.yaml.j2")
+    with pytest.raises(SourceError, match=r"pvc\.yaml\.j2: is in the index of git, but not in"):
+        own()
+
+
+def test_shipped_templates_may_be_links(tmp_path, own):
+    """Some installers link the files of packages into their cache."""
+    write(tmp_path / "cache/pod.yaml.j2", "text")
+    (tmp_path / "shipped/pod.yaml.j2").symlink_to(tmp_path / "cache/pod.yaml.j2")
+    assert own() == {"pod.yaml.j2": "text"}
 
 
 def test_a_missing_folder_of_templates_is_an_error(tmp_path):
     with pytest.raises(SourceError, match="nowhere"):
         read_templates(tmp_path / "nowhere")
-
-
-def test_a_template_with_a_name_that_is_not_utf_8_is_an_error(tmp_path):
-    write(tmp_path / "\udcff.yaml.j2")
-    with pytest.raises(SourceError, match="its name and its content must be UTF-8"):
-        read_templates(tmp_path)
+    with pytest.raises(SourceError, match="nowhere"):
+        read_templates(tmp_path, tmp_path / "nowhere")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from reconcile.adapters.sources.directory import DirectorySource
+from reconcile.adapters.sources.directory import DirectorySource, ReadLimits
 from reconcile.adapters.sources.git import find_checkout, resolve_commit
 from reconcile.adapters.sources.git_tree import (
     GitFolder,
@@ -144,19 +144,39 @@ def test_a_path_that_is_not_a_folder_at_the_commit_is_an_error(repository):
     repository.commit()
     repository.desired.unlink()
     repository.desired.mkdir()
-    with pytest.raises(SourceError, match="is not a folder at"):
+    with pytest.raises(SourceError, match="is not a folder: name a folder"):
         GitTreeSource(folder_at(repository)).read()
 
 
-def test_a_submodule_is_an_empty_folder(repository, tmp_path):
-    other = Repository(tmp_path / "other")
-    (other.desired / "x.yaml").write_text("x")
-    commit = other.commit()
-    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},desired/sub")
-    repository.git("commit", "-q", "-m", "submodule")
-    tree = GitTreeSource(folder_at(repository)).read()
-    assert tree.folders == ("a", "sub")
-    assert contents(tree).keys() == {"a/x.yaml", "a/y.yaml"}
+def test_a_path_through_a_link_at_the_commit_is_an_error(repository):
+    """An old side that is empty would show deletes as nothing."""
+    (repository.top / "real").mkdir()
+    shutil.move(repository.desired, repository.top / "real/desired")
+    (repository.top / "link").symlink_to("real")
+    repository.commit()
+    (repository.top / "link").unlink()
+    (repository.top / "link/desired").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"link at .*: is a link in a git work tree"):
+        GitTreeSource(folder_at(repository, folder=repository.top / "link/desired")).read()
+
+
+def test_too_many_entries_and_too_much_content_are_errors(repository, monkeypatch):
+    monkeypatch.setattr("reconcile.adapters.sources.git_tree.READ_LIMITS", ReadLimits(99, 9))
+    with pytest.raises(SourceError, match="MiB of files"):
+        GitTreeSource(folder_at(repository)).read()
+    monkeypatch.setattr("reconcile.adapters.sources.git_tree.MAX_ENTRIES", 2)
+    with pytest.raises(SourceError, match="more than 2 files"):
+        GitTreeSource(folder_at(repository)).read()
+
+
+def test_trees_that_the_clone_lacks_are_an_error(repository, tmp_path):
+    """They do not count as a folder that does not exist, whose files would all be new."""
+    repository.git("config", "uploadpack.allowFilter", "true")
+    clone, origin = tmp_path / "clone", f"file://{repository.top}"
+    repository.git("clone", "-q", "--no-checkout", "--filter=tree:0", origin, str(clone))
+    (clone / "desired").mkdir()
+    with pytest.raises(SourceError, match="cannot be listed: this clone lacks some content"):
+        GitTreeSource(folder_at(repository, folder=clone / "desired")).read()
 
 
 def test_ids_of_sha256_are_known(tmp_path):
@@ -198,14 +218,35 @@ def test_a_partial_clone_fetches_nothing(repository, tmp_path):
 
 def test_templates_are_read_at_the_commit(repository):
     folder = repository.top / "templates"
-    (folder / "deep").mkdir(parents=True)
+    folder.mkdir()
     (folder / "x.yaml.j2").write_text("old")
-    (folder / "deep/y.yaml.j2").write_text("no")
     (folder / "README").write_text("no")
     repository.commit()
     (folder / "x.yaml.j2").write_text("new")
     assert read_templates_at(folder_at(repository, folder=folder)) == {"x.yaml.j2": "old"}
     assert read_templates_at(folder_at(repository, "HEAD~1", folder)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deep/y.yaml.j2", "deep: is not read: templates are files directly"),
+        ("pvc.yaml", "is not read: templates are files directly"),
+        (".pvc.yaml.j2", "is not read: templates are files directly"),
+        ("link.yaml.j2", "is a link in a git work tree"),
+        ("link", "is a link in a git work tree"),
+    ],
+)
+def test_an_entry_that_may_have_been_a_template_is_an_error(repository, name, said):
+    path = repository.top / "templates" / name
+    path.parent.mkdir(parents=True)
+    if "link" in name:
+        path.symlink_to("../.git/config")
+    else:
+        path.write_text("x")
+    repository.commit()
+    with pytest.raises(SourceError, match=said):
+        read_templates_at(folder_at(repository, folder=repository.top / "templates"))
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,22 @@ def test_a_broken_file_leaves_no_session_usable():
 
 
 def test_only_yaml_templates_are_rendered_and_partials_are_not():
-    names = ["b.yaml.j2", "a.yaml.j2", "_c.yaml.j2", "_d.j2", "e.j2", "f.txt"]
-    assert compile_templates(dict.fromkeys(names, "")).names == ("a.yaml.j2", "b.yaml.j2")
+    names = ["b.yml.j2", "a.yaml.j2", "c.JSON.j2", "_c.yaml.j2", "_d.j2", "e.j2"]
+    assert compile_templates(dict.fromkeys(names, "")).names == (
+        "a.yaml.j2",
+        "b.yml.j2",
+        "c.JSON.j2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_used"),
+    [("", False), ("{% include 'pvc.j2' %}", True), ("{% set x = 'pvc.j2' %}", True)],
+)
+def test_a_template_that_is_neither_rendered_nor_used_is_a_problem(text, is_used):
+    """It may have rendered objects under another name, which would now be deleted."""
+    found = compile_templates({"a.yaml.j2": text, "pvc.j2": ""}).problems
+    assert [problem.path for problem in found] == ([] if is_used else ["pvc.j2"])
 
 
 def test_literal_kinds_are_known():

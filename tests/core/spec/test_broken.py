@@ -11,22 +11,42 @@ from tests.core.spec.trees import GOOD, names, tree
 
 
 def test_the_same_session_in_two_files_is_used_from_neither():
-    found = tree(
-        team_a__x=GOOD, team_a__sub__y=GOOD, team_a__z=session("", name="z"), team_b__x=GOOD
-    )
+    found = tree(team_a__x=GOOD, team_a__y=GOOD, team_a__z=session("", name="z"), team_b__x=GOOD)
     assert names(found) == ["team-a/z", "team-b/good"]
     assert found.broken == {SessionId("team-a", "good")}
     assert found.unreadable == {"team-a"}
     assert [str(problem) for problem in found.problems] == [
         (
-            "team-a/sub/y.yaml:1:1: metadata.name: session team-a/good is declared twice: "
-            "team-a/x.yaml:1:1"
+            "team-a/x.yaml:1:1: metadata.name: session team-a/good is declared twice: "
+            "team-a/y.yaml:1:1"
         ),
         (
-            "team-a/x.yaml:1:1: metadata.name: session team-a/good is declared twice: "
-            "team-a/sub/y.yaml:1:1"
+            "team-a/y.yaml:1:1: metadata.name: session team-a/good is declared twice: "
+            "team-a/x.yaml:1:1"
         ),
     ]
+
+
+def test_a_parent_of_the_folder_of_session_files_is_refused():
+    """`reconcile apply .` would otherwise create the sessions in a namespace called `desired`."""
+    found = tree(
+        desired__team_a__x=GOOD,
+        desired__team_b__y=session("", name="y"),
+        desired__team_b__z=session("", name="z"),
+        team_c__x=GOOD,
+    )
+    assert names(found) == ["team-c/good"]
+    assert found.unreadable == {"desired"}
+    assert [(problem.path, problem.message[:18]) for problem in found.problems] == [
+        ("desired/team-a/", "is it a namespace,"),
+        ("desired/team-b/", "is it a namespace,"),
+    ]
+
+
+def test_folders_below_a_listed_namespace_are_its_own():
+    policy = document("Policy", "namespaces: [team-a]")
+    found = tree(policy=policy, team_a__agents__x=GOOD)
+    assert (names(found), found.problems) == (["team-a/good"], ())
 
 
 def test_the_same_session_twice_in_one_file_is_refused():

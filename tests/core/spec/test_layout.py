@@ -2,7 +2,8 @@
 
 import pytest
 
-from reconcile.core.spec.layout import FileRole
+from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.layout import FileRole, TemplateRole, classify_template
 from reconcile.core.spec.parse import IgnoredFile, InvalidFile, parse_file
 from tests.core.spec.documents import document, problems, session
 
@@ -20,8 +21,28 @@ from tests.core.spec.documents import document, problems, session
         ("README.md", FileRole.IGNORED),
         (".x.yaml", FileRole.IGNORED),
         (".git/x.yaml", FileRole.IGNORED),
-        ("a/.b/x.yaml", FileRole.IGNORED),
-        ("a/notes.txt", FileRole.IGNORED),
+        (".team-a/x.yaml", FileRole.IGNORED),
+        ("Makefile", FileRole.IGNORED),
+        ("a/README.md", FileRole.IGNORED),
+        ("a/OWNERS", FileRole.IGNORED),
+        ("a/.gitkeep", FileRole.IGNORED),
+        ("a/.x.yaml.swp", FileRole.IGNORED),
+        ("a/.#x.yaml", FileRole.IGNORED),
+        ("a/..2026_01_31/x.yaml", FileRole.IGNORED),
+        ("a/x.YAML", FileRole.SESSIONS),
+        ("a/x.Yml", FileRole.SESSIONS),
+        ("a/x.json", FileRole.SESSIONS),
+        ("a/x", FileRole.REFUSED),
+        ("a/x.txt", FileRole.REFUSED),
+        ("a/x.yaml.bak", FileRole.REFUSED),
+        ("a/x.yaml~", FileRole.REFUSED),
+        ("a/.x.yaml", FileRole.REFUSED),
+        ("a/.b/x.YML", FileRole.REFUSED),
+        ("x.yaml.disabled", FileRole.REFUSED),
+        (".policy.yaml", FileRole.REFUSED),
+        ("policy.txt", FileRole.REFUSED),
+        ("defaults", FileRole.REFUSED),
+        ("policy.md", FileRole.IGNORED),
     ],
 )
 def test_the_path_determines_the_role_of_a_file(path, role):
@@ -69,12 +90,54 @@ def test_a_file_in_the_wrong_place_is_refused(path, expected):
     assert problems(session("timeout: 1"), path) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("pvc.yaml.j2", TemplateRole.READ),
+        ("PVC.YML.J2", TemplateRole.READ),
+        ("_part.j2", TemplateRole.READ),
+        ("pvc.yaml", TemplateRole.REFUSED),
+        ("pvc.yaml.j2.bak", TemplateRole.REFUSED),
+        (".pvc.yaml.j2", TemplateRole.REFUSED),
+        ("folder", TemplateRole.REFUSED),
+        ("README.md", TemplateRole.IGNORED),
+        (".gitkeep", TemplateRole.IGNORED),
+    ],
+)
+def test_every_entry_of_a_template_folder_has_a_role(name, role):
+    assert classify_template(name) is role
+
+
 def test_an_unreadable_file_is_refused_with_the_reason():
     for path in ("team-a/x.yaml", "team-a/sub", "README.md", "policy.yaml"):
         result = parse_file(path, b"", "is a link that leaves the tree")
         assert [str(one) for one in result.problems] == [f"{path}: is a link that leaves the tree"]
         assert result.content == InvalidFile(frozenset())
     assert parse_file(".x/y", b"", "is a link that leaves the tree").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "unusable"),
+    [
+        ("policy.yml", True),
+        ("Policy.YAML", True),
+        ("policy.yaml.bak", True),
+        (".defaults.yaml", True),
+        ("team-a/project.yaml~", True),
+        ("team-a/.project.yaml", True),
+        ("other.yaml", False),
+        ("team-a/one.yaml.bak", False),
+        ("team-a/sub/project.yaml.bak", False),
+    ],
+)
+def test_settings_under_another_name_make_their_sessions_unusable(path, unusable):
+    """Without them, the sessions would be planned with other settings."""
+    found = assemble_tree(
+        [parse_file("team-a/one.yaml", session("timeout: 1").encode()), parse_file(path, b"")]
+    )
+    assert [problem.path for problem in found.problems] == [path]
+    assert (not found.sessions) is unusable
+    assert found.unreadable == {"team-a" if "/" in path else ""}
 
 
 @pytest.mark.parametrize(
