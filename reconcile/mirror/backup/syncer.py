@@ -194,6 +194,11 @@ class Syncer:
         """Read HEAD, and check that this process may commit; raises as `read_own_head`."""
         return self._load_committed().version
 
+    def forget(self) -> None:
+        """Forget what is known of the snapshot, after a defect: the next pass reads it again."""
+        number = self._state.last_attempted_number
+        self._state = SyncState(load_index(self._workspace.state), last_attempted_number=number)
+
     def run(self, options: PassOptions) -> PassOutcome:
         """Make one pass: scan the workspace, and store and commit what changed.
 

@@ -5,7 +5,12 @@ for the interval; the pass continues from that scan. Neither the agent nor the s
 """
 
 import math
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,12 +26,11 @@ from reconcile.mirror.backup.syncer import (
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import (
-    DamagedError,
     FencedError,
     MirrorError,
     StoreAwayError,
     StoreError,
-    UnknownFormatError,
+    WorkspaceError,
 )
 from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.sidecar.status import StatusRegistry
@@ -40,6 +44,8 @@ from reconcile.mirror.sidecar.termination import (
 from reconcile.mirror.snapshot.repack import NEVER_REPACK
 from reconcile.mirror.workspace.survey import Scan
 from reconcile.runtime.logging import Logger
+
+_T = TypeVar("_T")
 
 SCAN_COST_FACTOR = 50
 """Scans take at most one part in so many of the time, whatever the size of the workspace."""
@@ -103,8 +109,9 @@ def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
     )
 
 
-FATAL_ERRORS = (FencedError, DamagedError, UnknownFormatError)
-"""Errors after which no later pass can succeed: the process reports them and ends."""
+_PASSED_ON = (FencedError, DeadlineExceededError)
+"""The errors that end a pass and its loop. A damaged answer is not among them: the agent works on,
+and the next answer may be right."""
 
 
 class LoopContext(Struct, frozen=True):
@@ -139,11 +146,11 @@ class PassRunner:
         self._context = context
 
     def attempt(self, options: PassOptions) -> PassOutcome | None:
-        """Make a pass; None where it failed in a way that a later pass may not.
+        """Make a pass; None where it failed.
 
         Raises:
             DeadlineExceededError: The deadline came.
-            FencedError, DamagedError, UnknownFormatError: No later pass can succeed.
+            FencedError: Another pod has the workspace: no later pass can succeed.
         """
         scanned = self.scan(options)
         return None if scanned is None else self.finish(scanned, options)
@@ -151,12 +158,8 @@ class PassRunner:
     def scan(self, options: PassOptions) -> StartedPass | None:
         """Begin a pass: scan the workspace. None where that failed; raises as `attempt`."""
         started, started_monotonic = self._now(), self._context.clock.monotonic()
-        try:
-            compared = self._syncer.scan(options)
-        except FATAL_ERRORS:
-            raise
-        except MirrorError as error:
-            self.record_failure(error)
+        compared = self._try(partial(self._syncer.scan, options))
+        if compared is None:
             return None
         self._record_scan(compared)
         seconds = self._context.clock.monotonic() - started_monotonic
@@ -164,16 +167,32 @@ class PassRunner:
 
     def finish(self, scanned: StartedPass, options: PassOptions) -> PassOutcome | None:
         """Finish a pass right after its scan: store and commit what changed; as `attempt`."""
+        outcome = self._try(partial(self._syncer.store_changes, scanned.compared, options))
+        if outcome is not None:
+            seconds = self._context.clock.monotonic() - scanned.started_monotonic
+            self._record_success(outcome, scanned.started, seconds)
+        return outcome
+
+    def read_head(self) -> bool:
+        """Read HEAD, and say whether that succeeded; FencedError if another pod has claimed it."""
+        version = self._try(self._syncer.check_head)
+        if version is not None:
+            generation = version.head.generation.number
+            self._context.status_registry.update(generation=generation, reachable=True)
+        return version is not None
+
+    def _try(self, step: Callable[[], _T]) -> _T | None:
+        """Return the result of a step of a pass; None if it failed, which is recorded."""
         try:
-            outcome = self._syncer.store_changes(scanned.compared, options)
-        except FATAL_ERRORS:
+            return step()
+        except _PASSED_ON:
             raise
         except MirrorError as error:
-            self.record_failure(error)
-            return None
-        seconds = self._context.clock.monotonic() - scanned.started_monotonic
-        self._record_success(outcome, scanned.started, seconds)
-        return outcome
+            self._record_failure(error)
+        except Exception as error:  # noqa: BLE001 - the agent's work is stored even after a defect
+            self._syncer.forget()
+            self._record_failure(WorkspaceError(_describe_defect(error)))
+        return None
 
     def _record_scan(self, compared: ComparedScan) -> None:
         """Record when something was first seen that is not committed."""
@@ -182,7 +201,7 @@ class PassRunner:
         registry.update(written=compared.scan.newest_write, behind_since=behind_since)
         self._report_over_limit(compared.scan)
 
-    def record_failure(self, error: MirrorError) -> None:
+    def _record_failure(self, error: MirrorError) -> None:
         """Record that the store or the workspace could not be used this time."""
         registry = self._context.status_registry
         registry.increment(passes=1, failures=1)
@@ -258,6 +277,13 @@ class PassRunner:
         return self._context.clock.steady_ns()
 
 
+def _describe_defect(error: Exception) -> str:
+    """Say which defect and where, without its message, which may quote anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"a defect of reconcile-mirror, {type(error).__name__} at {place}: please report it"
+
+
 def _summarize(compared: ComparedScan, seconds: float) -> ScanSummary:
     stats = compared.scan.file_stats
     times = sum(stat.mtime + stat.ctime + stat.size for stat in stats)
@@ -273,31 +299,53 @@ class SyncLoop:
         context: LoopContext,
         shutdown: ShutdownSignal,
         schedule: SyncSchedule,
+        timeouts: ShutdownTimeouts,
     ) -> None:
         self._pass_runner = pass_runner
         self._context = context
         self._shutdown = shutdown
         self._schedule = schedule
+        self._timeouts = timeouts
         self._last_pass_time = -math.inf
         self._last_scan: ScanSummary | None = None
 
     def run(self) -> None:
-        """Sync until TERM comes; raises the fatal errors of `PassRunner.attempt`."""
-        deadline = Deadline(self._context.clock, is_cancelled=self._shutdown.terminated)
+        """Sync until TERM comes; raises FencedError where another pod has the workspace."""
+        deadline = Deadline(self._context.clock, is_cancelled=self._must_stop_waiting)
         options = PassOptions(deadline)
         while not self._shutdown.terminated():
-            try:
+            with suppress(DeadlineExceededError):
                 self._run_once(options)
-            except DeadlineExceededError:
-                return
+
+    def read_head(self) -> None:
+        """Read HEAD before anything else: a pod that was fenced must not look busy."""
+        while not self._shutdown.terminated() and not self._pass_runner.read_head():
+            self._shutdown.wait(self._schedule.interval)
 
     def _run_once(self, options: PassOptions) -> None:
-        if self._shutdown.prestop_received():
+        if self._shutdown.is_overdue(self._timeouts):
+            self._store_what_fits()
+        elif self._shutdown.prestop_received():
             self._context.status_registry.update(phase="draining")
             self._pass_runner.attempt(replace(options, repack_policy=NEVER_REPACK))
             self._shutdown.wait(self._schedule.drain_pause)
         else:
             self._shutdown.wait_for_prestop(self._scan_and_sync(options))
+
+    def _must_stop_waiting(self) -> bool:
+        return self._shutdown.terminated() or self._shutdown.is_overdue(self._timeouts)
+
+    def _store_what_fits(self) -> None:
+        """Store a part: the runner uses the time that was left for the flush, so TERM is late."""
+        context, timeouts = self._context, self._timeouts
+        context.status_registry.update(phase="flushing")
+        end_time = max(
+            self._shutdown.own_deadline(timeouts) - timeouts.reserve,
+            context.clock.monotonic() + timeouts.reserve,
+        )
+        deadline = Deadline(context.clock, end_time, self._shutdown.terminated)
+        self._pass_runner.attempt(PassOptions(deadline, is_final=True))
+        self._shutdown.wait(self._schedule.drain_pause)
 
     def _scan_and_sync(self, options: PassOptions) -> float:
         """Scan, and finish the pass where it is due; returns the seconds until the next scan."""
@@ -352,7 +400,9 @@ class ShutdownPlan(Struct, frozen=True):
 
 def hard_deadline(shutdown: ShutdownSignal, plan: ShutdownPlan) -> float:
     """Return when the process must have ended, on the clock's monotonic time."""
-    return shutdown.terminated_at + plan.timeouts.runner + plan.timeouts.flush
+    timeouts = plan.timeouts
+    end_time = shutdown.terminated_at + timeouts.runner + timeouts.flush
+    return shutdown.before_kill(end_time, shutdown.own_deadline(timeouts))
 
 
 def shut_down(
@@ -365,8 +415,8 @@ def shut_down(
             end_time = shutdown.terminated_at + plan.timeouts.runner
             sync_until_runner_exits(pass_runner, context, plan.runner, end_time)
         return _flush(pass_runner, context, shutdown, plan.timeouts)
-    except FATAL_ERRORS as error:
-        return shut_down_with_error(context, shutdown, error)
+    except FencedError as error:
+        return shut_down_fenced(context, shutdown, error)
 
 
 def _flush(
@@ -377,7 +427,10 @@ def _flush(
 ) -> TerminationMessage:
     context.status_registry.update(phase="flushing")
     context.logger.info("flush begins", seconds=context.clock.monotonic() - shutdown.terminated_at)
-    end_time = context.clock.monotonic() + timeouts.flush - timeouts.reserve
+    end_time = shutdown.before_kill(
+        context.clock.monotonic() + timeouts.flush - timeouts.reserve,
+        shutdown.own_deadline(timeouts) - timeouts.reserve,
+    )
     options = PassOptions(Deadline(context.clock, end_time), is_final=True)
     best: PassOutcome | None = None
     while True:
@@ -413,16 +466,12 @@ def _build_termination_message(
     return TerminationMessage("flushed", status.generation, Complete(), seconds, reason, over_limit)
 
 
-def shut_down_with_error(
-    context: LoopContext, shutdown: ShutdownSignal, error: MirrorError
+def shut_down_fenced(
+    context: LoopContext, shutdown: ShutdownSignal, error: FencedError
 ) -> TerminationMessage:
     """Record an end without a flush, and return its message."""
-    outcome = "fenced" if isinstance(error, FencedError) else "failed"
-    context.status_registry.update(
-        phase="fenced" if outcome == "fenced" else "ended", error=str(error)
-    )
-    context.logger.warning("ended", outcome=outcome, error=str(error))
+    context.status_registry.update(phase="fenced", error=str(error))
+    context.logger.warning("ended", outcome="fenced", error=str(error))
     seconds = context.clock.monotonic() - shutdown.terminated_at if shutdown.terminated() else 0.0
-    return TerminationMessage(
-        outcome, context.status_registry.current.generation, Complete(), seconds, str(error)
-    )
+    generation = context.status_registry.current.generation
+    return TerminationMessage("fenced", generation, Complete(), seconds, str(error))
