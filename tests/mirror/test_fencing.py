@@ -64,6 +64,9 @@ class Wire:
     def is_plain(self):
         return not (self.plan or self.before_write or self.before_look)
 
+    def list(self, prefix, after=""):
+        return self.inner.list(prefix, after)
+
     def get(self, key):
         if self.written and self.before_look is not None:
             deed, self.before_look = self.before_look, None

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from reconcile.mirror.backup import archiver
+from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import (
     DamagedError,
     DeniedError,
@@ -14,11 +15,19 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
+from reconcile.mirror.history.gc import MIN_GRACE, GcPolicy, preview_gc
+from reconcile.mirror.history.generations import read_generation_index, select_generation
+from reconcile.mirror.history.verify import verify_generations
+from reconcile.mirror.import_export.exporter import export_tar
+from reconcile.mirror.import_export.importer import check_replaceable
 from reconcile.mirror.local_state import find_hydrate_marker
 from reconcile.mirror.model import Partial
 from reconcile.mirror.restore.restore import RestoredVolume
 from reconcile.mirror.sidecar.hydrate import PartialPolicy, ReusedVolume
+from reconcile.mirror.snapshot.retention import RetentionPolicy
+from reconcile.mirror.wiring import OpenStore
 from reconcile.mirror.workspace.reader import FileChanged
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import InterruptedStore, requests
 from tests.mirror.mirror_pod import listing
 
@@ -182,10 +191,34 @@ def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, suc
     assert successor.sync().is_committed
 
 
-def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, memory):
+def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, successor, memory):
     del memory.bucket.objects["HEAD"]
-    with pytest.raises(DamagedError, match="HEAD is gone"):
-        stored.hydrate()
+    before = dict(memory.bucket.objects)
+    for pod in (stored, successor):
+        with pytest.raises(DamagedError, match=r"HEAD is missing although.*Put HEAD back"):
+            pod.hydrate()
+    assert memory.bucket.objects == before
+    assert find_hydrate_marker(successor.state) is None
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_head_that_vanished_is_damage_for_every_command(stored, memory, everything):
+    del memory.bucket.objects["HEAD"]
+    opened = OpenStore(memory, WorkerPool(2, "t"), FakeClock())
+    policy = GcPolicy(RetentionPolicy(1, 0, 0), MIN_GRACE)
+    stored.write("new")
+    for command in (
+        lambda: read_generation_index(memory),
+        lambda: select_generation(memory, "1" if everything else ""),
+        lambda: verify_generations(opened, "", everything=everything),
+        lambda: export_tar(memory, "", "-"),
+        lambda: preview_gc(memory, policy, opened.clock),
+        lambda: check_replaceable(opened, replace=everything),
+        stored.sync,
+    ):
+        with pytest.raises(DamagedError, match="HEAD is missing although"):
+            command()
+    assert len(memory.bucket.objects) > 2
 
 
 def test_a_store_that_cannot_be_trusted_leaves_no_mark(successor):
