@@ -163,6 +163,14 @@ def read_object(store: Store, key: str) -> bytes:
         raise DamagedError(f"{key} is missing though it is needed") from None
 
 
+def read_range(store: Store, key: str, offset: int, size: int) -> bytes:
+    """Read a part of an object that is needed; DamagedError, which names it, if it is missing."""
+    try:
+        return store.get_range(key, offset, size)
+    except MissingObjectError:
+        raise DamagedError(f"{key} is missing though it is needed") from None
+
+
 class PartialHeaderReader:
     """Reads only the first line of a manifest."""
 
