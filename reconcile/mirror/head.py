@@ -34,7 +34,7 @@ from reconcile.mirror.protocol import (
     is_same_writer,
 )
 from reconcile.mirror.snapshot.chain import replay_chain
-from reconcile.mirror.snapshot.head import decode_head, encode_head
+from reconcile.mirror.snapshot.head import MAX_HEAD, decode_head, encode_head
 from reconcile.mirror.snapshot.keys import HEAD, MANIFESTS
 from reconcile.mirror.store.port import ABSENT, Store
 
@@ -48,7 +48,7 @@ def read_head(store: Store) -> HeadVersion | None:
         UnknownFormatError: Another version wrote it.
     """
     try:
-        stored = store.get(HEAD)
+        stored = store.get(HEAD, MAX_HEAD)
     except MissingObjectError:
         _check_new(store)
         return None
@@ -231,7 +231,7 @@ def _read_manifest(store: Store, state: StateDirectory, ref: ManifestRef) -> byt
     if cached is not None:
         return cached
     try:
-        data = store.get(ref.key).body
+        data = store.get(ref.key, ref.size).body
     except MissingObjectError:
         raise DamagedError(
             f"{ref.key} is missing though generation {ref.generation} and those after it need it: "

@@ -13,6 +13,7 @@ from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import MirrorError, SettingsError, StoreAwayError
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -170,8 +171,8 @@ class LazyStore:
                 self._opened = self._build()
             return self._opened
 
-    def get(self, key: str) -> ObjectData:
-        return self.open().get(key)
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        return self.open().get(key, limit)
 
     def get_into(self, key: str, sink: Sink) -> int:
         return self.open().get_into(key, sink)

@@ -67,11 +67,11 @@ class Wire:
     def list(self, prefix, after=""):
         return self.inner.list(prefix, after)
 
-    def get(self, key):
+    def get(self, key, limit):
         if self.written and self.before_look is not None:
             deed, self.before_look = self.before_look, None
             deed()
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
     def put_if(self, key, body, etag):
         self.written = True

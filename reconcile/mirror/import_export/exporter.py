@@ -38,7 +38,7 @@ from reconcile.mirror.model import (
     Symlink,
 )
 from reconcile.mirror.snapshot.encoding import encode_text, format_mtime
-from reconcile.mirror.snapshot.keys import blob_key, pack_key
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import (
     TAR_BLOCK,
     PackMember,
@@ -91,7 +91,7 @@ class ContentReader:
         return extract_member(self._get_pack(pack), member)
 
     def _read_blob(self, digest: str) -> bytes:
-        data = read_object(self._store, blob_key(digest))
+        data = read_object(self._store, blob_key(digest), CHUNK)
         actual = hashlib.sha256(data).hexdigest()
         if actual != digest:
             raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {actual}")
@@ -107,7 +107,7 @@ class ContentReader:
         return data
 
     def _read_pack(self, pack: Pack) -> bytes:
-        data = read_object(self._store, pack_key(pack.digest))
+        data = read_object(self._store, pack_key(pack.digest), pack.size)
         verify_pack(pack, data)
         return data
 

@@ -20,6 +20,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -99,8 +100,8 @@ class RetryingStore:
         self._policy = policy
         self._on_retry = on_retry
 
-    def get(self, key: str) -> ObjectData:
-        return self._retry(lambda: self._inner.get(key), self._policy.is_retryable)
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        return self._retry(lambda: self._inner.get(key, limit), self._policy.is_retryable)
 
     def get_into(self, key: str, sink: Sink) -> int:
         return self._retry(lambda: self._inner.get_into(key, sink), self._policy.is_retryable)

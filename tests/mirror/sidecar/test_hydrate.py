@@ -1,6 +1,7 @@
 """Restores: what a new pod gets, and which error each damage causes."""
 
 import os
+import re
 
 import pytest
 
@@ -240,3 +241,35 @@ def test_a_partial_generation_is_used_or_refused_by_policy(pod, successor, monke
     assert find_hydrate_marker(successor.state) is None
     found = successor.hydrate(PartialPolicy.USE)
     assert found.generation.completeness == Partial(1, 4)
+
+
+@pytest.mark.parametrize("key", ["HEAD", "manifests/", "packs/", "blobs/"])
+@pytest.mark.usefixtures("stored")
+def test_an_object_that_is_larger_than_it_may_be_is_damage(successor, memory, key):
+    for name, (body, time) in dict(memory.bucket.objects).items():
+        if name.startswith(key):
+            memory.bucket.objects[name] = (body + bytes(9 << 20), time)
+    with pytest.raises(DamagedError, match=key):
+        successor.hydrate()
+    for command in (lambda: export_tar(memory, "", os.devnull), lambda: verified(memory)):
+        with pytest.raises(DamagedError, match=key):
+            command()
+
+
+def verified(store):
+    result = verify_generations(
+        OpenStore(store, WorkerPool(2, "t"), FakeClock()), "", everything=False
+    )
+    raise DamagedError(", ".join(each.key for each in result.damaged))
+
+
+@pytest.mark.parametrize(
+    ("field", "size"),
+    [(b'"size":', b"99999999999"), (b'"size":', b"1"), (b'"size":', b"600000000")],
+)
+def test_sizes_that_head_claims_are_bounded(stored, successor, memory, field, size):
+    body, time = memory.bucket.objects["HEAD"]
+    forged = re.sub(field + rb"\d+", field + size, body)
+    memory.bucket.objects["HEAD"] = (forged, time)
+    with pytest.raises(DamagedError):
+        successor.hydrate()
