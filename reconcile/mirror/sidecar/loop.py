@@ -109,11 +109,6 @@ def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
     )
 
 
-_PASSED_ON = (FencedError, DeadlineExceededError)
-"""The errors that end a pass and its loop. A damaged answer is not among them: the agent works on,
-and the next answer may be right."""
-
-
 class LoopContext(Struct, frozen=True):
     """What a loop works with."""
 
@@ -185,14 +180,30 @@ class PassRunner:
         """Return the result of a step of a pass; None if it failed, which is recorded."""
         try:
             return step()
-        except _PASSED_ON:
+        except DeadlineExceededError:
             raise
+        except FencedError as error:
+            self._require_fence_again()
+            self._record_failure(error)
         except MirrorError as error:
             self._record_failure(error)
         except Exception as error:  # noqa: BLE001 - the agent's work is stored even after a defect
             self._syncer.forget()
             self._record_failure(WorkspaceError(_describe_defect(error)))
         return None
+
+    def _require_fence_again(self) -> None:
+        """Read HEAD again: one damaged answer may name another writer, too.
+
+        Raises:
+            FencedError: That answer says the same.
+        """
+        try:
+            self._syncer.check_head()
+        except FencedError:
+            raise
+        except MirrorError:
+            return
 
     def _record_scan(self, compared: ComparedScan) -> None:
         """Record when something was first seen that is not committed."""

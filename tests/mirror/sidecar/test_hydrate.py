@@ -267,7 +267,7 @@ def verified(store):
     ("field", "size"),
     [(b'"size":', b"99999999999"), (b'"size":', b"1"), (b'"size":', b"600000000")],
 )
-def test_sizes_that_head_claims_are_bounded(stored, successor, memory, field, size):
+def test_sizes_that_head_claims_are_bounded(successor, memory, field, size):
     body, time = memory.bucket.objects["HEAD"]
     forged = re.sub(field + rb"\d+", field + size, body)
     memory.bucket.objects["HEAD"] = (forged, time)
