@@ -151,7 +151,8 @@ def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by
 
 def _build_sync_options(options: dict[str, Any]) -> Any:
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.sidecar.loop import ShutdownPlan, SyncSchedule
+    from reconcile.mirror.sidecar.loop import SyncSchedule
+    from reconcile.mirror.sidecar.shutdown import ShutdownPlan
     from reconcile.mirror.sidecar.sync import SyncOptions
     from reconcile.mirror.sidecar.termination import (
         NoRunner,

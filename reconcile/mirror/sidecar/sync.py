@@ -15,12 +15,9 @@ from reconcile.mirror.errors import FencedError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.local_state import require_hydrate_marker
 from reconcile.mirror.model import Complete
-from reconcile.mirror.sidecar.loop import (
-    LoopContext,
-    PassRunner,
+from reconcile.mirror.sidecar.loop import LoopContext, PassRunner, SyncLoop, SyncSchedule
+from reconcile.mirror.sidecar.shutdown import (
     ShutdownPlan,
-    SyncLoop,
-    SyncSchedule,
     hard_deadline,
     shut_down,
     shut_down_fenced,

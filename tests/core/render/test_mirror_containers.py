@@ -104,7 +104,7 @@ def test_a_native_mirror_is_an_init_container_and_a_sidecar():
         "liveness": {"path": "/healthz", "port": "mirror"},
     }
     assert "RUNNER_PORT" not in variables(sync)
-    assert variables(sync)["RUNNER_SECONDS"] == "30"
+    assert variables(sync)["RUNNER_SECONDS"] == "60"
 
 
 def test_a_plain_mirror_runs_next_to_the_runner_and_sees_its_port_close():

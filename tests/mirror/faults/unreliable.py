@@ -28,14 +28,8 @@ from reconcile.mirror.head import read_head
 from reconcile.mirror.history.generations import read_generation_tree
 from reconcile.mirror.local_state import find_hydrate_marker
 from reconcile.mirror.model import File, SnapshotTree
-from reconcile.mirror.sidecar.loop import (
-    LoopContext,
-    PassRunner,
-    ShutdownPlan,
-    SyncLoop,
-    SyncSchedule,
-    shut_down,
-)
+from reconcile.mirror.sidecar.loop import LoopContext, PassRunner, SyncLoop, SyncSchedule
+from reconcile.mirror.sidecar.shutdown import ShutdownPlan, shut_down
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import NoRunner, ShutdownSignal, ShutdownTimeouts
 from reconcile.mirror.snapshot.gc import iter_new_keys

@@ -18,14 +18,12 @@ from reconcile.mirror.sidecar.loop import (
     LoopContext,
     PassRunner,
     ScanSummary,
-    ShutdownPlan,
     SyncLoop,
     SyncSchedule,
-    hard_deadline,
     is_due,
     next_scan_delay,
-    shut_down,
 )
+from reconcile.mirror.sidecar.shutdown import ShutdownPlan, hard_deadline, shut_down
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
     NoRunner,
