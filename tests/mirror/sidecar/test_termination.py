@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
+from reconcile.mirror import wiring
 from reconcile.mirror.backup import archiver, syncer
-from reconcile.mirror.errors import StoreAwayError
+from reconcile.mirror.errors import DeniedError, MissingObjectError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
 from reconcile.mirror.sidecar import termination
@@ -345,6 +347,28 @@ def test_a_damaged_answer_does_not_end_a_loop(pod, memory, successor, key, damag
     assert stage.end().outcome == "flushed"
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
+
+
+def test_the_first_failed_request_says_that_the_store_is_not_reachable(memory, script, monkeypatch):
+    monkeypatch.setattr(wiring.LazyStore, "_connect", lambda _self: memory)
+    registry, clock, seen = StatusRegistry(), wiring.InterruptibleClock(), []
+
+    def wait(_seconds):
+        seen.append(registry.current.reachable)
+        return False
+
+    monkeypatch.setattr(clock, "wait", wait)
+    config = wiring.MirrorConfig(Path(), Path(), "ns/s")
+    hooks = wiring.StoreHooks(on_reachable=registry.update)
+    store = wiring.LazyStore(config, clock, RecordingLogger(), hooks, retry_denied=True)
+    script.fail("list", StoreAwayError("no route"), times=2)
+    assert list(store.list("")) == []
+    assert seen == [False, False]
+    assert registry.current.reachable
+    script.fail("get", DeniedError("an answer"))
+    with pytest.raises(MissingObjectError):
+        store.get("a")
+    assert seen[2:] == [True]
 
 
 def test_a_defect_in_a_pass_does_not_end_a_loop(stage, successor, monkeypatch):
