@@ -34,24 +34,36 @@ from reconcile.mirror.protocol import (
     is_same_writer,
 )
 from reconcile.mirror.snapshot.chain import replay_chain
-from reconcile.mirror.snapshot.head import decode_head, encode_head
-from reconcile.mirror.snapshot.keys import HEAD
+from reconcile.mirror.snapshot.head import MAX_HEAD, decode_head, encode_head
+from reconcile.mirror.snapshot.keys import HEAD, MANIFESTS
 from reconcile.mirror.store.port import ABSENT, Store
 
 
 def read_head(store: Store) -> HeadVersion | None:
-    """Read HEAD; None only where the store says clearly that there is none.
+    """Read HEAD; None only where the store says clearly that there is none, and no generation.
 
     Raises:
         StoreError: It could not be read.
-        DamagedError: It cannot be decoded.
+        DamagedError: It cannot be decoded, or it is missing although there are generations.
         UnknownFormatError: Another version wrote it.
     """
     try:
-        stored = store.get(HEAD)
+        stored = store.get(HEAD, MAX_HEAD)
     except MissingObjectError:
+        _check_new(store)
         return None
     return HeadVersion(decode_head(stored.body), stored.etag)
+
+
+def _check_new(store: Store) -> None:
+    """Raise DamagedError if there are generations: an empty workspace would hide their loss."""
+    manifest = next(iter(store.list(MANIFESTS)), None)
+    if manifest is not None:
+        raise DamagedError(
+            f"HEAD is missing although there are generations, such as {manifest.key}: it was "
+            "deleted. Put HEAD back (with an older version of the object, if the bucket keeps "
+            "versions), or move the prefix away to start again"
+        )
 
 
 def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> HeadWriteResult:
@@ -90,9 +102,8 @@ def _observe_head(
     after = read_head(store)
     if after is None and before is not None:
         raise DamagedError(
-            "HEAD was deleted while this workspace was in use, so nothing more is written. Its "
-            "generations are still below manifests/: put HEAD back, or move the prefix away to "
-            "start again"
+            "HEAD was deleted while this workspace was in use, so nothing is written until it is "
+            "back: put it back, or move the prefix away to start again"
         )
     return classify_head_write(attempted, before, after)
 
@@ -220,7 +231,7 @@ def _read_manifest(store: Store, state: StateDirectory, ref: ManifestRef) -> byt
     if cached is not None:
         return cached
     try:
-        data = store.get(ref.key).body
+        data = store.get(ref.key, ref.size).body
     except MissingObjectError:
         raise DamagedError(
             f"{ref.key} is missing though generation {ref.generation} and those after it need it: "

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Entry
 from reconcile.mirror.workspace.walk import FileStat
@@ -95,17 +96,14 @@ def save_index(state: StateDirectory, index: Index) -> None:
 
 
 def load_index(state: StateDirectory) -> Index | None:
-    """Read the saved index; None if there is none, or it is damaged.
+    """Read the saved index; None if there is none, or it is damaged or cannot be read.
 
-    Raises:
-        WorkspaceError: It exists and cannot be read.
+    Without it all files are read again.
     """
-    data = state.read(state.index_path)
-    if data is None or not data.startswith(_MAGIC):
-        return None
     try:
-        return _parse(data)
-    except ValueError:
+        data = state.read(state.index_path)
+        return _parse(data) if data is not None and data.startswith(_MAGIC) else None
+    except (WorkspaceError, ValueError):
         return None
 
 

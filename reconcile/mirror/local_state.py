@@ -91,8 +91,11 @@ class StateDirectory:
             raise WorkspaceError(f"cannot remove the mirror's state {path}: {error}") from error
 
     def read_cached_manifest(self, ref: ManifestRef) -> bytes | None:
-        """Return a cached manifest; None if it is missing or does not match its digest."""
-        data = self.read(self._manifests / ref.digest)
+        """Return a cached manifest; None if it cannot be read or does not match its digest."""
+        try:
+            data = self.read(self._manifests / ref.digest)
+        except WorkspaceError:
+            return None
         if data is None or hashlib.sha256(data).hexdigest() != ref.digest:
             return None
         return data
@@ -105,11 +108,10 @@ class StateDirectory:
     def prune_manifests(self, chain: Iterable[ManifestRef]) -> None:
         """Remove the cached manifests that are not in the chain; errors are ignored."""
         wanted = {ref.digest for ref in chain}
-        if self._manifests.is_dir():
+        with suppress(OSError, WorkspaceError):
             for path in self._manifests.iterdir():
                 if path.name not in wanted:
-                    with suppress(WorkspaceError):
-                        self.remove(path)
+                    self.remove(path)
 
     @property
     def _manifests(self) -> Path:

@@ -4,15 +4,16 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import WorkerPool
-from reconcile.mirror.errors import MirrorError, SettingsError
+from reconcile.mirror.errors import MirrorError, SettingsError, StoreAwayError
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -64,19 +65,33 @@ def _ignore_wait(_seconds: float) -> None:
     """Report it to no one."""
 
 
-class ThrottleHooks(Struct, frozen=True):
-    """What the bandwidth limit asks and reports.
+def _ignore_reachable(*, reachable: bool) -> None:
+    """Report it to no one."""
+
+
+class OnReachable(Protocol):
+    """Gets to know that the store does not answer, and that it answers again."""
+
+    def __call__(self, *, reachable: bool) -> None:
+        """Record it; called from any thread."""
+        ...
+
+
+class StoreHooks(Struct, frozen=True):
+    """What a store asks and reports.
 
     Attributes:
-        is_unthrottled: Whether the limit is lifted.
-        on_throttled: Called with the seconds that a request had to wait.
+        is_unthrottled: Whether the bandwidth limit is lifted.
+        on_throttled: Called with the seconds that a request had to wait for the bandwidth.
+        on_reachable: Called when a request gets no answer, and when it succeeds after that.
     """
 
     is_unthrottled: Callable[[], bool] = _is_always_throttled
     on_throttled: Callable[[float], None] = _ignore_wait
+    on_reachable: OnReachable = _ignore_reachable
 
 
-NO_THROTTLE_HOOKS = ThrottleHooks()
+NO_HOOKS = StoreHooks()
 
 
 def build_excludes(patterns: tuple[str, ...], *, default: bool) -> Excludes:
@@ -123,7 +138,7 @@ class LazyStore:
         config: MirrorConfig,
         clock: InterruptibleClock,
         logger: Logger,
-        hooks: ThrottleHooks = NO_THROTTLE_HOOKS,
+        hooks: StoreHooks = NO_HOOKS,
         *,
         retry_denied: bool = False,
     ) -> None:
@@ -133,7 +148,7 @@ class LazyStore:
             config: Where the store is, and how to use it.
             clock: For retries and the bandwidth.
             logger: Gets an event for each retry.
-            hooks: For the bandwidth.
+            hooks: For the bandwidth limit, and whether the store answers.
             retry_denied: Whether refused requests are retried for as long as unanswered ones.
 
         Raises:
@@ -156,8 +171,8 @@ class LazyStore:
                 self._opened = self._build()
             return self._opened
 
-    def get(self, key: str) -> ObjectData:
-        return self.open().get(key)
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        return self.open().get(key, limit)
 
     def get_into(self, key: str, sink: Sink) -> int:
         return self.open().get_into(key, sink)
@@ -191,7 +206,7 @@ class LazyStore:
             rate_limit.RateLimitedStore(self._connect(), limiter),
             rate_limit.ThrottleAwareClock(self._clock, limiter),
             RetryPolicy(self._config.retry_timeout, retry_denied=self._retry_denied),
-            self._log_retry,
+            self._report_retry,
         )
         return SingleWriterStore(store) if self._config.single_writer else store
 
@@ -204,7 +219,12 @@ class LazyStore:
         )
         return open_store(mounts, StoreOptions(self._prefix, self._prefix.strip("/")))
 
-    def _log_retry(self, event: "RetryEvent") -> None:
+    def _report_retry(self, event: "RetryEvent | None") -> None:
+        if event is None:
+            self._hooks.on_reachable(reachable=True)
+            return
+        if isinstance(event.error, StoreAwayError):
+            self._hooks.on_reachable(reachable=False)
         self._logger.warning(
             "store request retried",
             error=str(event.error),

@@ -1,6 +1,7 @@
 """The log: one line of JSON per event, on standard error."""
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -11,6 +12,9 @@ import orjson
 
 # Reentrant: a signal handler may write while the main thread is writing.
 _WRITE_LOCK = threading.RLock()
+
+_READER_TIMEOUT_MS = 1000
+"""How long to wait for the reader of a pipe that is full."""
 
 
 class Logger(Protocol):
@@ -28,7 +32,8 @@ class Logger(Protocol):
 class JsonLogger:
     """Writes lines with time, level, event and the fields of the event.
 
-    `now` returns nanoseconds since 1970.
+    A log that nobody reads must not stop the program: lines that its pipe does not take are
+    dropped, and their number is logged later. `now` returns nanoseconds since 1970.
     """
 
     def __init__(self, now: Callable[[], int], stream: TextIO | None = None) -> None:
@@ -42,16 +47,20 @@ class JsonLogger:
         self._write("warning", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        line = _encode_json(
-            {"time": _format_timestamp(self._now()), "level": level, "event": event, **fields}
-        )
+        # The standard error of a process may be closed already when it starts.
         stream = self._stream or sys.stderr
-        try:
-            with _WRITE_LOCK:
-                _write_unbuffered(stream, f"{line}\n")
-        except (OSError, ValueError):
-            # The reader of the log is gone, which must not stop the program.
+        if stream is None:
             return
+        with _WRITE_LOCK:
+            if _OUTPUT.dropped and _OUTPUT.write(
+                stream, self._encode("warning", "log lines dropped", {"lines": _OUTPUT.dropped})
+            ):
+                _OUTPUT.dropped = 0
+            _OUTPUT.dropped += not _OUTPUT.write(stream, self._encode(level, event, fields))
+
+    def _encode(self, level: str, event: str, fields: dict[str, Any]) -> str:
+        time = _format_timestamp(self._now())
+        return _encode_json({"time": time, "level": level, "event": event, **fields}) + "\n"
 
 
 def _format_timestamp(nanoseconds: int) -> str:
@@ -60,17 +69,60 @@ def _format_timestamp(nanoseconds: int) -> str:
     return f"{moment.isoformat().removesuffix('+00:00')}.{rest:09d}Z"
 
 
-def _write_unbuffered(stream: TextIO, text: str) -> None:
-    """Write without the stream's buffer, which a signal handler must not reenter."""
+class _Output:
+    """Writes lines without a stream's buffer, which a signal handler must not reenter.
+
+    All loggers of the process share it, since they share standard error.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """How many lines were not written since the last that was."""
+        self._is_blocked = False
+        self._is_in_line = False
+
+    def write(self, stream: TextIO, line: str) -> bool:
+        """Write a line; returns whether all of it was written."""
+        try:
+            descriptor = stream.fileno()
+        except (OSError, ValueError):
+            return _write_buffered(stream, line)
+        data = f"\n{line}" if self._is_in_line else line
+        try:
+            return self._write_to_descriptor(descriptor, memoryview(data.encode()))
+        except OSError:
+            return False  # The reader of the log is gone.
+
+    def _write_to_descriptor(self, descriptor: int, remaining: memoryview) -> bool:
+        while remaining:
+            if not self._is_writable(descriptor):
+                return False
+            # A pipe that is writable takes so much without blocking.
+            size = os.write(descriptor, remaining[: select.PIPE_BUF])
+            remaining = remaining[size:]
+            self._is_in_line = bool(remaining)
+        return True
+
+    def _is_writable(self, descriptor: int) -> bool:
+        """Wait until the descriptor is writable; only once while its reader does not read."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        ready = poll.poll(0 if self._is_blocked else _READER_TIMEOUT_MS)
+        self._is_blocked = not ready
+        return bool(ready)
+
+
+_OUTPUT = _Output()
+
+
+def _write_buffered(stream: TextIO, text: str) -> bool:
+    """Write to a stream that is not a file of the system."""
     try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):
         stream.write(text)
         stream.flush()
-        return
-    remaining = memoryview(text.encode())
-    while remaining:
-        remaining = remaining[os.write(descriptor, remaining) :]
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _encode_json(value: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ def facts(root: Path) -> dict[bytes, Fact]:
     return {
         name: Fact(
             _kind(status.st_mode),
-            stat.S_IMODE(status.st_mode),
+            _restorable_mode(status.st_mode),
             status.st_mtime_ns,
             content,
             tuple(sorted(links[status.st_dev, status.st_ino])),
@@ -58,10 +58,19 @@ def facts(root: Path) -> dict[bytes, Fact]:
 def rsync_differences(left: Path, right: Path) -> list[str]:
     """Return the changes that rsync would make to the right tree; empty if they are equal."""
     rsync = command("rsync", "rsync", "libpopt0", "libxxhash0")
+    chmod = ["--chmod=Fug-s"] if os.geteuid() == 0 else []
     result = subprocess.run(
-        [*rsync, "-naiHc", "--delete", f"{left}/", f"{right}/"], check=True, capture_output=True
+        [*rsync, "-naiHc", "--delete", *chmod, f"{left}/", f"{right}/"],
+        check=True,
+        capture_output=True,
     )
     return [line for line in os.fsdecode(result.stdout).splitlines() if not line.endswith(" ./")]
+
+
+def _restorable_mode(mode: int) -> int:
+    """Root restores no set-user-ID and set-group-ID bits of files."""
+    lost = 0o6000 if stat.S_ISREG(mode) and os.geteuid() == 0 else 0
+    return stat.S_IMODE(mode) & ~lost
 
 
 def _kind(mode: int) -> str:

@@ -16,6 +16,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -73,10 +74,13 @@ class MemoryStore:
         self.bucket = bucket or MemoryBucket()
         self._prefix = prefix
 
-    def get(self, key: str) -> ObjectData:
-        return self._perform(
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        stored = self._perform(
             "get", key, lambda full: ObjectData(self._body(full), self._etag(full))
         )
+        if len(stored.body) > limit:
+            raise DamagedError(f"{key} has more than {limit} bytes")
+        return stored
 
     def get_into(self, key: str, sink: Sink) -> int:
         body = self._perform("get", key, self._body)

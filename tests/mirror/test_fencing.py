@@ -64,11 +64,14 @@ class Wire:
     def is_plain(self):
         return not (self.plan or self.before_write or self.before_look)
 
-    def get(self, key):
+    def list(self, prefix, after=""):
+        return self.inner.list(prefix, after)
+
+    def get(self, key, limit):
         if self.written and self.before_look is not None:
             deed, self.before_look = self.before_look, None
             deed()
-        return self.inner.get(key)
+        return self.inner.get(key, limit)
 
     def put_if(self, key, body, etag):
         self.written = True

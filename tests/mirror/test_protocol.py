@@ -107,7 +107,12 @@ def test_a_claim_of_a_new_session_writes_head_once(world):
     landed = claim(store, ONE, clock)
     assert read_head(store) == landed
     assert landed.head.generation.number == 0
-    assert [r.method for r in store.bucket.requests] == ["get", "put_if", "get"]
+    assert [r.method for r in store.bucket.requests] == [
+        "get",
+        "list",
+        "put_if",
+        "get",
+    ]
 
 
 def test_a_claim_whose_answer_is_lost_is_recognised(world):
@@ -115,7 +120,12 @@ def test_a_claim_whose_answer_is_lost_is_recognised(world):
     script.lose_after("put_if")
     landed = claim(store, ONE, clock)
     assert landed.head.writer == Writer("uid-1", 1, "pod-1")
-    assert [r.method for r in store.bucket.requests] == ["get", "put_if", "get"]
+    assert [r.method for r in store.bucket.requests] == [
+        "get",
+        "list",
+        "put_if",
+        "get",
+    ]
 
 
 def test_a_claim_that_did_not_arrive_is_sent_once_more(world):

@@ -96,7 +96,7 @@ class _Repacker:
 
     def _move_members(self, pack: Pack, members: Iterable[BlobMove]) -> None:
         """Copy members of one pack, each checked by its digest."""
-        data = self._store.get(pack_key(pack.digest)).body
+        data = self._store.get(pack_key(pack.digest), pack.size).body
         for move in members:
             if move.digest not in self.places:
                 blob = extract_member(data, PackMember(move.digest, move.offset, move.size))

@@ -42,6 +42,7 @@ from reconcile.mirror.snapshot.chain import (
 from reconcile.mirror.snapshot.encoding import SECOND
 from reconcile.mirror.snapshot.gc import (
     DELETE_INTENTS,
+    MAX_RECORD,
     MAX_UNCOMMITTED_AGE,
     decode_delete_intent,
     iter_new_keys,
@@ -86,7 +87,7 @@ def check_pending_deletes(
         if not may_delete_uploads(listed.modified, stored_since):
             continue
         try:
-            deleted = set(decode_delete_intent(store.get(listed.key).body).keys)
+            deleted = set(decode_delete_intent(store.get(listed.key, MAX_RECORD).body).keys)
         except MissingObjectError:
             continue
         contested = next((key for key in iter_new_keys(before, after) if key in deleted), None)
@@ -193,6 +194,11 @@ class Syncer:
     def check_head(self) -> HeadVersion:
         """Read HEAD, and check that this process may commit; raises as `read_own_head`."""
         return self._load_committed().version
+
+    def forget(self) -> None:
+        """Forget what is known of the snapshot, after a defect: the next pass reads it again."""
+        number = self._state.last_attempted_number
+        self._state = SyncState(load_index(self._workspace.state), last_attempted_number=number)
 
     def run(self, options: PassOptions) -> PassOutcome:
         """Make one pass: scan the workspace, and store and commit what changed.

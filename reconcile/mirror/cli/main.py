@@ -6,6 +6,7 @@ Each command imports its modules when it runs, so that a pass without work start
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **op
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="Seconds from SIGTERM for the runner to end, with --runner-port or --runner-done.",
+    help="Seconds for the runner to end, from SIGTERM or from `prestop`; 0: not known.",
 )
 @click.option(
     "--runner-port",
@@ -150,7 +151,8 @@ def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by
 
 def _build_sync_options(options: dict[str, Any]) -> Any:
     from reconcile.mirror.errors import SettingsError
-    from reconcile.mirror.sidecar.loop import ShutdownPlan, SyncSchedule
+    from reconcile.mirror.sidecar.loop import SyncSchedule
+    from reconcile.mirror.sidecar.shutdown import ShutdownPlan
     from reconcile.mirror.sidecar.sync import SyncOptions
     from reconcile.mirror.sidecar.termination import (
         NoRunner,
@@ -210,8 +212,9 @@ def main() -> None:
     """Run the program and exit."""
     exit_on_sigterm()
     code = run_mirror_cli(sys.argv[1:], read_process_settings())
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):
+            stream.flush()
     # A request that hangs must not keep the process running; everything is already committed.
     os._exit(code)
 

@@ -180,7 +180,7 @@ class LiveSetScanner:
     def _read_header(self, listed: ListedObject) -> ManifestHeader:
         key = listed.key
         if key not in self._manifests:
-            data = self._store.get(key).body
+            data = self._store.get(key, min(listed.size, keys.MAX_MANIFEST)).body
             manifest = read_manifest(build_manifest_ref(key, len(data)), data)
             self._manifests[key] = manifest.header, frozenset(iter_referenced_keys(manifest))
         return self._manifests[key][0]

@@ -22,7 +22,7 @@ from reconcile.mirror.protocol import HeadVersion
 from reconcile.mirror.snapshot import keys
 from reconcile.mirror.snapshot.chain import replay_chain
 from reconcile.mirror.snapshot.encoding import SECOND, format_timestamp, parse_timestamp
-from reconcile.mirror.snapshot.gc import GcRecord, decode_gc_record
+from reconcile.mirror.snapshot.gc import MAX_RECORD, GcRecord, decode_gc_record
 from reconcile.mirror.snapshot.head import ManifestHeader, parse_header
 from reconcile.mirror.snapshot.manifest import iter_lines
 from reconcile.mirror.snapshot.retention import build_generation, find_committed
@@ -152,13 +152,26 @@ def read_generation_tree(store: Store, generation: Generation) -> SnapshotTree:
         UnknownFormatError: A manifest has another version of the format.
         StoreError: The store could not be read.
     """
-    return replay_chain((ref, read_object(store, ref.key)) for ref in generation.chain)
+    return replay_chain((ref, read_object(store, ref.key, ref.size)) for ref in generation.chain)
 
 
-def read_object(store: Store, key: str) -> bytes:
-    """Read an object that is needed; DamagedError, which names it, if it is missing."""
+def read_object(store: Store, key: str, limit: int) -> bytes:
+    """Read an object that is needed, of at most `limit` bytes.
+
+    Raises:
+        DamagedError: It is missing or larger; names it.
+        StoreError: It could not be read.
+    """
     try:
-        return store.get(key).body
+        return store.get(key, limit).body
+    except MissingObjectError:
+        raise DamagedError(f"{key} is missing though it is needed") from None
+
+
+def read_range(store: Store, key: str, offset: int, size: int) -> bytes:
+    """Read a part of an object that is needed; DamagedError, which names it, if it is missing."""
+    try:
+        return store.get_range(key, offset, size)
     except MissingObjectError:
         raise DamagedError(f"{key} is missing though it is needed") from None
 
@@ -200,7 +213,7 @@ class _IndexReader:
 
     def read_record(self, listed: ListedObject) -> None:
         try:
-            data = self._store.get(listed.key).body
+            data = self._store.get(listed.key, MAX_RECORD).body
             self.records.append(StoredGcRecord(listed, decode_gc_record(data)))
         except MissingObjectError:
             return

@@ -121,7 +121,7 @@ class GenerationLog:
         entries = dict(self._entries) if is_continued else {}
         manifest: SnapshotManifest | None = None
         for ref in pending:
-            manifest = read_manifest(ref, read_object(self._store, ref.key))
+            manifest = read_manifest(ref, read_object(self._store, ref.key, ref.size))
             for path in manifest.removed:
                 entries.pop(path, None)
             entries.update(manifest.entries)

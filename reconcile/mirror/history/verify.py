@@ -17,7 +17,7 @@ from reconcile.mirror.history.generations import (
     select_generation,
 )
 from reconcile.mirror.model import File, Generation, Pack, PackedBlob, SnapshotTree
-from reconcile.mirror.snapshot.keys import blob_key, pack_key
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import PackMember, read_member, verify_pack
 from reconcile.mirror.store.port import Store
 from reconcile.mirror.wiring import OpenStore
@@ -111,7 +111,7 @@ class Verifier:
             members = self._members[pack.digest]
             all_paths = set[str]().union(*members.values())
             try:
-                data = read_object(self._store, key)
+                data = read_object(self._store, key, pack.size)
                 self._count_object(data)
                 verify_pack(pack, data)
             except DamagedError as error:
@@ -132,7 +132,7 @@ class Verifier:
         def check() -> None:
             key = blob_key(digest)
             try:
-                data = read_object(self._store, key)
+                data = read_object(self._store, key, CHUNK)
                 self._count_object(data)
                 _check_digest(key, data, digest)
             except DamagedError as error:

@@ -7,6 +7,8 @@ they cannot represent is counted and reported. Every byte is checked by the dige
 import hashlib
 import io
 import posixpath
+import secrets
+import stat
 import sys
 import tarfile
 from collections import OrderedDict
@@ -21,6 +23,7 @@ from reconcile.mirror.errors import DamagedError, SettingsError, WorkspaceError
 from reconcile.mirror.history.generations import (
     read_generation_tree,
     read_object,
+    read_range,
     select_generation,
 )
 from reconcile.mirror.model import (
@@ -35,8 +38,14 @@ from reconcile.mirror.model import (
     Symlink,
 )
 from reconcile.mirror.snapshot.encoding import encode_text, format_mtime
-from reconcile.mirror.snapshot.keys import blob_key, pack_key
-from reconcile.mirror.snapshot.pack import PackMember, extract_member, verify_pack
+from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
+from reconcile.mirror.snapshot.pack import (
+    TAR_BLOCK,
+    PackMember,
+    extract_member,
+    member_padding,
+    verify_pack,
+)
 from reconcile.mirror.store.port import Store
 
 if TYPE_CHECKING:
@@ -53,6 +62,7 @@ class ContentReader:
         self._store = store
         self._tree = tree
         self._packs: OrderedDict[int, bytes] = OrderedDict()
+        self._dropped: set[int] = set()
 
     def read(self, file: File) -> Iterator[bytes]:
         """Yield a file's bytes, at most 8 MiB at a time.
@@ -63,44 +73,54 @@ class ContentReader:
         """
         match file.location:
             case PackedBlob(number, offset):
-                yield extract_member(
-                    self._get_pack(number), PackMember(file.blobs[0], offset, file.size)
+                yield self._read_member(
+                    self._tree.packs[number], PackMember(file.blobs[0], offset, file.size)
                 )
             case LooseBlobs():
                 yield from map(self._read_blob, file.blobs)
             case _:
                 assert_never(file.location)
 
+    def _read_member(self, pack: Pack, member: PackMember) -> bytes:
+        """Read a blob; a pack that was dropped from the cache is not read as a whole again."""
+        if pack.number not in self._packs and pack.number in self._dropped:
+            start = member.offset - TAR_BLOCK
+            size = TAR_BLOCK + member.size + len(member_padding(member.size))
+            data = read_range(self._store, pack_key(pack.digest), start, size)
+            return extract_member(data, PackMember(member.digest, TAR_BLOCK, member.size))
+        return extract_member(self._get_pack(pack), member)
+
     def _read_blob(self, digest: str) -> bytes:
-        data = read_object(self._store, blob_key(digest))
+        data = read_object(self._store, blob_key(digest), CHUNK)
         actual = hashlib.sha256(data).hexdigest()
         if actual != digest:
             raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {actual}")
         return data
 
-    def _get_pack(self, number: int) -> bytes:
-        if number in self._packs:
-            self._packs.move_to_end(number)
-            return self._packs[number]
-        data = self._read_pack(self._tree.packs[number])
-        self._packs[number] = data
+    def _get_pack(self, pack: Pack) -> bytes:
+        if pack.number in self._packs:
+            self._packs.move_to_end(pack.number)
+            return self._packs[pack.number]
+        data = self._packs[pack.number] = self._read_pack(pack)
         if len(self._packs) > _MAX_CACHED_PACKS:
-            self._packs.popitem(last=False)
+            self._dropped.add(self._packs.popitem(last=False)[0])
         return data
 
     def _read_pack(self, pack: Pack) -> bytes:
-        data = read_object(self._store, pack_key(pack.digest))
+        data = read_object(self._store, pack_key(pack.digest), pack.size)
         verify_pack(pack, data)
         return data
 
 
 _LINK_MODE: Final = 0o777
+_PERMISSIONS: Final = 0o1777
 
 
 def write_tar(tree: SnapshotTree, contents: ContentReader, out: IO[bytes]) -> int:
     """Write a tree to a stream, which may be a pipe; returns the number of entries.
 
-    Owners are 0, since a snapshot does not have them.
+    Owners are 0, since a snapshot does not have them. So files get no set-user-ID and set-group-ID
+    bits: extracted by root, the agent's program would be one that runs as root.
 
     Raises:
         DamagedError: An object is missing or altered; names it. The tar file is incomplete.
@@ -124,7 +144,7 @@ def _build_tar_info(entry: Entry, tree: SnapshotTree) -> tarfile.TarInfo:
     info = tarfile.TarInfo(entry.path)
     match entry:
         case File(mode=mode, mtime=mtime, size=size):
-            info.size, info.mode = size, mode
+            info.size, info.mode = size, mode & _PERMISSIONS
         case Directory(mode=mode, mtime=mtime):
             info.type, info.mode = tarfile.DIRTYPE, mode
         case Symlink(target=target, mtime=mtime):
@@ -132,7 +152,7 @@ def _build_tar_info(entry: Entry, tree: SnapshotTree) -> tarfile.TarInfo:
         case HardLink(target=target):
             file = tree.entries[target]
             assert isinstance(file, File)
-            info.type, info.mode, info.linkname = tarfile.LNKTYPE, file.mode, target
+            info.type, info.mode, info.linkname = tarfile.LNKTYPE, file.mode & _PERMISSIONS, target
             mtime = file.mtime
         case _:
             assert_never(entry)
@@ -146,20 +166,21 @@ class _JoinedStream(io.RawIOBase):
     def __init__(self, parts: Iterator[bytes]) -> None:
         super().__init__()
         self._parts = parts
-        self._rest = b""
+        self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
         """Return exactly `size` bytes, as tarfile requests them."""
-        data = bytearray()
-        while len(data) < size:
+        pieces: list[memoryview] = []
+        missing = size
+        while missing:
             if not self._rest:
-                self._rest = next(self._parts, b"")
+                self._rest = memoryview(next(self._parts, b""))
                 if not self._rest:
                     raise DamagedError("a file is shorter than its manifest says")
-            missing = size - len(data)
-            data += self._rest[:missing]
-            self._rest = self._rest[missing:]
-        return bytes(data)
+            piece, self._rest = self._rest[:missing], self._rest[missing:]
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
 
 
 MAX_OBJECT_SIZE = 1 << 30
@@ -305,19 +326,39 @@ def format_export_result(result: ExportResult) -> Iterable[str]:
 
 @contextmanager
 def _open_output(target: str) -> "Iterator[IO[bytes]]":
-    """Open the output; a file gets its name only when it is complete."""
+    """Open the output.
+
+    A regular file gets its name only when it is complete. A link is followed. A pipe or a device is
+    written to, and never replaced.
+    """
     try:
         if target == STDOUT:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
-            return
-        path = Path(target)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        try:
-            with unfinished.open("wb") as out:
+        elif _is_special(target):
+            with Path(target).open("wb") as out:
                 yield out
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        else:
+            with _replace_file(Path(target).resolve()) as out:
+                yield out
     except OSError as error:
         raise WorkspaceError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def _is_special(target: str) -> bool:
+    try:
+        return not stat.S_ISREG(Path(target).stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _replace_file(path: Path) -> "Iterator[IO[bytes]]":
+    # Another name could be a link that somebody has prepared.
+    unfinished = path.with_name(f".export-{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("xb") as out:
+            yield out
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -3,25 +3,25 @@
 `docs/mirror.md` lists the metrics, and a test compares.
 """
 
-import contextlib
+import errno
 import http.client
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from msgspec import Struct
 
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.errors import SettingsError, WorkspaceError
+from reconcile.mirror.sidecar.http_server import HttpResponse, HttpServer
 from reconcile.mirror.sidecar.status import (
     StatusRegistry,
     StatusServerOptions,
     SyncStatus,
     assess_freshness,
 )
+from reconcile.runtime.logging import Logger
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -126,23 +126,12 @@ def render_metrics(values: Mapping[str, float]) -> bytes:
     return generate_latest(registry)
 
 
-MAX_CONCURRENT_REQUESTS = 16
-"""How many requests are answered at a time; others are rejected."""
-
-CLIENT_TIMEOUT = 5.0
-"""Seconds that a client may take to send its request, or to read the response."""
+_RETRY_INTERVAL = 5.0
+"""Seconds until the server tries again to listen on an address that is in use."""
 
 _TEXT_TYPE = "text/plain; charset=utf-8"
 _JSON_TYPE = "application/json"
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class StatusResponse(Struct, frozen=True):
-    """The response to a request."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 class StatusEndpoints:
@@ -153,22 +142,22 @@ class StatusEndpoints:
         self._clock = clock
         self._stale_after = stale_after
 
-    def respond(self, path: str) -> StatusResponse:
+    def respond(self, path: str) -> HttpResponse:
         """Return the response to a GET."""
         match path.partition("?")[0]:
             case "/healthz":
-                return StatusResponse(200, _TEXT_TYPE, b"ok\n")
+                return HttpResponse(200, _TEXT_TYPE, b"ok\n")
             case "/readyz":
                 status = self.build_status()
                 code = 200 if status["fresh"] else 503
-                return StatusResponse(code, _JSON_TYPE, _encode_json_line(status))
+                return HttpResponse(code, _JSON_TYPE, _encode_json_line(status))
             case "/status":
-                return StatusResponse(200, _JSON_TYPE, _encode_json_line(self.build_status()))
+                return HttpResponse(200, _JSON_TYPE, _encode_json_line(self.build_status()))
             case "/metrics":
-                return StatusResponse(200, _METRICS_TYPE, render_metrics(self._metric_values()))
+                return HttpResponse(200, _METRICS_TYPE, render_metrics(self._metric_values()))
             case _:
                 paths = b"there are /healthz, /readyz, /status and /metrics\n"
-                return StatusResponse(404, _TEXT_TYPE, paths)
+                return HttpResponse(404, _TEXT_TYPE, paths)
 
     def build_status(self) -> dict[str, Any]:
         """Return the document of /status: all that the reconciler needs to know."""
@@ -199,87 +188,42 @@ def _encode_json_line(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value) + b"\n"
 
 
-class StatusServer:
-    """Serves until the process ends, in daemon threads."""
-
-    def __init__(self, address: tuple[str, int], endpoints: StatusEndpoints) -> None:
-        """Start listening.
-
-        Raises:
-            SettingsError: The address cannot be listened on.
-        """
-        try:
-            self._server = _Server(address, endpoints)
-        except OSError as error:
-            host, port = address
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="service", daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+_WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EAFNOSUPPORT}
+_WRONG_NAME = {socket.EAI_NONAME, socket.EAI_FAMILY}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], endpoints: StatusEndpoints) -> None:
-        self.endpoints = endpoints
-        self._free_slots = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free_slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # The socket's timeout starts again with each byte; a slow client must end, too.
-        timer = threading.Timer(CLIENT_TIMEOUT, _shut_down_socket, (request,))
-        timer.daemon = True
-        timer.start()
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            timer.cancel()
-            self._free_slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that closed its connection."""
-
-
-def _shut_down_socket(request: socket.socket) -> None:
-    """End reads and writes of the socket; its own thread closes it."""
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    server_version = "reconcile-mirror"
-    sys_version = ""
-    timeout = CLIENT_TIMEOUT
-
-    def do_GET(self) -> None:
-        response = self.server.endpoints.respond(self.path)
-        self.send_response(response.status)
-        self.send_header("Content-Type", response.content_type)
-        self.send_header("Content-Length", str(len(response.body)))
-        self.end_headers()
-        self.wfile.write(response.body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Log nothing: most requests are probes."""
+def _is_wrong_setting(error: OSError) -> bool:
+    """Whether the address will not become free or valid later."""
+    wrong = _WRONG_NAME if isinstance(error, socket.gaierror) else _WRONG_SETTING
+    return error.errno in wrong
 
 
 def start_status_server(
-    options: StatusServerOptions, registry: StatusRegistry, clock: Clock
+    options: StatusServerOptions, registry: StatusRegistry, clock: Clock, logger: Logger
 ) -> None:
-    """Serve the status from now on; SettingsError where the address cannot be listened on."""
+    """Serve the status from now on, or later: another process of the pod may use the address.
+
+    Raises:
+        SettingsError: The address can never be listened on.
+    """
     endpoints = StatusEndpoints(registry, clock, options.stale_after)
-    StatusServer((options.host, options.port), endpoints)
+    address = options.host, options.port
+
+    def serve_later() -> None:
+        while True:
+            clock.sleep(_RETRY_INTERVAL)
+            try:
+                HttpServer(address, endpoints.respond)
+            except OSError:
+                continue
+            logger.info("status server is available", port=options.port)
+            return
+
+    try:
+        HttpServer(address, endpoints.respond)
+    except OSError as error:
+        text = f"cannot listen on {options.host} port {options.port}: {error.strerror}"
+        if _is_wrong_setting(error):
+            raise SettingsError(f"{text}; correct --host or --port") from error
+        logger.warning("status server is not available", error=text)
+        threading.Thread(target=serve_later, name="status-retry", daemon=True).start()

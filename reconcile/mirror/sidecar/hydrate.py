@@ -41,7 +41,7 @@ from reconcile.mirror.wiring import (
     InterruptibleClock,
     LazyStore,
     MirrorConfig,
-    ThrottleHooks,
+    StoreHooks,
 )
 from reconcile.mirror.workspace.writer import EmptyVolumeStaging, FileWriter
 from reconcile.runtime.logging import JsonLogger
@@ -160,7 +160,7 @@ def run_hydrate(
         if server_options.port:
             from reconcile.mirror.sidecar.http import start_status_server
 
-            start_status_server(server_options, registry, clock)
+            start_status_server(server_options, registry, clock, JsonLogger(clock.time_ns))
         started = clock.monotonic()
         context = _build_context(config, clock, registry, worker)
         result = hydrate_workspace(_build_target(config), context, request, policy)
@@ -177,7 +177,7 @@ def _build_context(
     config: MirrorConfig, clock: InterruptibleClock, registry: StatusRegistry, worker: WorkerProcess
 ) -> RestoreContext:
     logger = JsonLogger(clock.time_ns)
-    hooks = ThrottleHooks(on_throttled=registry.add_throttled)
+    hooks = StoreHooks(on_throttled=registry.add_throttled, on_reachable=registry.update)
     store = LazyStore(config, clock, logger, hooks, retry_denied=True).open()
     check = ConditionalWriteCheck(store, single_writer=config.single_writer)
     progress = ProgressReporter(registry, logger, clock)

@@ -5,7 +5,12 @@ for the interval; the pass continues from that scan. Neither the agent nor the s
 """
 
 import math
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,7 +18,6 @@ from msgspec.structs import replace
 from reconcile.mirror.backup.archiver import PassOptions
 from reconcile.mirror.backup.syncer import (
     ComparedScan,
-    NoChanges,
     PassOutcome,
     PassResult,
     Syncer,
@@ -21,25 +25,23 @@ from reconcile.mirror.backup.syncer import (
 from reconcile.mirror.clock import Clock
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import (
-    DamagedError,
     FencedError,
     MirrorError,
     StoreAwayError,
     StoreError,
-    UnknownFormatError,
+    WorkspaceError,
 )
-from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.model import Partial
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
-    Runner,
     ShutdownSignal,
     ShutdownTimeouts,
-    TerminationMessage,
-    has_runner_exited,
 )
 from reconcile.mirror.snapshot.repack import NEVER_REPACK
 from reconcile.mirror.workspace.survey import Scan
 from reconcile.runtime.logging import Logger
+
+_T = TypeVar("_T")
 
 SCAN_COST_FACTOR = 50
 """Scans take at most one part in so many of the time, whatever the size of the workspace."""
@@ -103,10 +105,6 @@ def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
     )
 
 
-FATAL_ERRORS = (FencedError, DamagedError, UnknownFormatError)
-"""Errors after which no later pass can succeed: the process reports them and ends."""
-
-
 class LoopContext(Struct, frozen=True):
     """What a loop works with."""
 
@@ -139,11 +137,11 @@ class PassRunner:
         self._context = context
 
     def attempt(self, options: PassOptions) -> PassOutcome | None:
-        """Make a pass; None where it failed in a way that a later pass may not.
+        """Make a pass; None where it failed.
 
         Raises:
             DeadlineExceededError: The deadline came.
-            FencedError, DamagedError, UnknownFormatError: No later pass can succeed.
+            FencedError: Another pod has the workspace: no later pass can succeed.
         """
         scanned = self.scan(options)
         return None if scanned is None else self.finish(scanned, options)
@@ -151,12 +149,8 @@ class PassRunner:
     def scan(self, options: PassOptions) -> StartedPass | None:
         """Begin a pass: scan the workspace. None where that failed; raises as `attempt`."""
         started, started_monotonic = self._now(), self._context.clock.monotonic()
-        try:
-            compared = self._syncer.scan(options)
-        except FATAL_ERRORS:
-            raise
-        except MirrorError as error:
-            self.record_failure(error)
+        compared = self._try(partial(self._syncer.scan, options))
+        if compared is None:
             return None
         self._record_scan(compared)
         seconds = self._context.clock.monotonic() - started_monotonic
@@ -164,16 +158,48 @@ class PassRunner:
 
     def finish(self, scanned: StartedPass, options: PassOptions) -> PassOutcome | None:
         """Finish a pass right after its scan: store and commit what changed; as `attempt`."""
-        try:
-            outcome = self._syncer.store_changes(scanned.compared, options)
-        except FATAL_ERRORS:
-            raise
-        except MirrorError as error:
-            self.record_failure(error)
-            return None
-        seconds = self._context.clock.monotonic() - scanned.started_monotonic
-        self._record_success(outcome, scanned.started, seconds)
+        outcome = self._try(partial(self._syncer.store_changes, scanned.compared, options))
+        if outcome is not None:
+            seconds = self._context.clock.monotonic() - scanned.started_monotonic
+            self._record_success(outcome, scanned.started, seconds)
         return outcome
+
+    def read_head(self) -> bool:
+        """Read HEAD, and say whether that succeeded; FencedError if another pod has claimed it."""
+        version = self._try(self._syncer.check_head)
+        if version is not None:
+            generation = version.head.generation.number
+            self._context.status_registry.update(generation=generation, reachable=True)
+        return version is not None
+
+    def _try(self, step: Callable[[], _T]) -> _T | None:
+        """Return the result of a step of a pass; None if it failed, which is recorded."""
+        try:
+            return step()
+        except DeadlineExceededError:
+            raise
+        except FencedError as error:
+            self._require_fence_again()
+            self._record_failure(error)
+        except MirrorError as error:
+            self._record_failure(error)
+        except Exception as error:  # noqa: BLE001 - the agent's work is stored even after a defect
+            self._syncer.forget()
+            self._record_failure(WorkspaceError(_describe_defect(error)))
+        return None
+
+    def _require_fence_again(self) -> None:
+        """Read HEAD again: one damaged answer may name another writer, too.
+
+        Raises:
+            FencedError: That answer says the same.
+        """
+        try:
+            self._syncer.check_head()
+        except FencedError:
+            raise
+        except MirrorError:
+            return
 
     def _record_scan(self, compared: ComparedScan) -> None:
         """Record when something was first seen that is not committed."""
@@ -182,7 +208,7 @@ class PassRunner:
         registry.update(written=compared.scan.newest_write, behind_since=behind_since)
         self._report_over_limit(compared.scan)
 
-    def record_failure(self, error: MirrorError) -> None:
+    def _record_failure(self, error: MirrorError) -> None:
         """Record that the store or the workspace could not be used this time."""
         registry = self._context.status_registry
         registry.increment(passes=1, failures=1)
@@ -258,6 +284,13 @@ class PassRunner:
         return self._context.clock.steady_ns()
 
 
+def _describe_defect(error: Exception) -> str:
+    """Say which defect and where, without its message, which may quote anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"a defect of reconcile-mirror, {type(error).__name__} at {place}: please report it"
+
+
 def _summarize(compared: ComparedScan, seconds: float) -> ScanSummary:
     stats = compared.scan.file_stats
     times = sum(stat.mtime + stat.ctime + stat.size for stat in stats)
@@ -273,31 +306,53 @@ class SyncLoop:
         context: LoopContext,
         shutdown: ShutdownSignal,
         schedule: SyncSchedule,
+        timeouts: ShutdownTimeouts,
     ) -> None:
         self._pass_runner = pass_runner
         self._context = context
         self._shutdown = shutdown
         self._schedule = schedule
+        self._timeouts = timeouts
         self._last_pass_time = -math.inf
         self._last_scan: ScanSummary | None = None
 
     def run(self) -> None:
-        """Sync until TERM comes; raises the fatal errors of `PassRunner.attempt`."""
-        deadline = Deadline(self._context.clock, is_cancelled=self._shutdown.terminated)
+        """Sync until TERM comes; raises FencedError where another pod has the workspace."""
+        deadline = Deadline(self._context.clock, is_cancelled=self._must_stop_waiting)
         options = PassOptions(deadline)
         while not self._shutdown.terminated():
-            try:
+            with suppress(DeadlineExceededError):
                 self._run_once(options)
-            except DeadlineExceededError:
-                return
+
+    def read_head(self) -> None:
+        """Read HEAD before anything else: a pod that was fenced must not look busy."""
+        while not self._shutdown.terminated() and not self._pass_runner.read_head():
+            self._shutdown.wait(self._schedule.interval)
 
     def _run_once(self, options: PassOptions) -> None:
-        if self._shutdown.prestop_received():
+        if self._shutdown.is_overdue(self._timeouts):
+            self._store_what_fits()
+        elif self._shutdown.prestop_received():
             self._context.status_registry.update(phase="draining")
             self._pass_runner.attempt(replace(options, repack_policy=NEVER_REPACK))
             self._shutdown.wait(self._schedule.drain_pause)
         else:
             self._shutdown.wait_for_prestop(self._scan_and_sync(options))
+
+    def _must_stop_waiting(self) -> bool:
+        return self._shutdown.terminated() or self._shutdown.is_overdue(self._timeouts)
+
+    def _store_what_fits(self) -> None:
+        """Store a part: the runner uses the time that was left for the flush, so TERM is late."""
+        context, timeouts = self._context, self._timeouts
+        context.status_registry.update(phase="flushing")
+        end_time = max(
+            self._shutdown.own_deadline(timeouts) - timeouts.reserve,
+            context.clock.monotonic() + timeouts.reserve,
+        )
+        deadline = Deadline(context.clock, end_time, self._shutdown.terminated)
+        self._pass_runner.attempt(PassOptions(deadline, is_final=True))
+        self._shutdown.wait(self._schedule.drain_pause)
 
     def _scan_and_sync(self, options: PassOptions) -> float:
         """Scan, and finish the pass where it is due; returns the seconds until the next scan."""
@@ -312,117 +367,3 @@ class SyncLoop:
         else:
             self._last_scan = scanned.summary
         return next_scan_delay(self._schedule, scanned.summary.seconds)
-
-
-def sync_until_runner_exits(
-    pass_runner: PassRunner, context: LoopContext, runner: Runner, end_time: float
-) -> None:
-    """Make one pass after the other until the runner has ended, at most until `end_time`."""
-    deadline = Deadline(context.clock, end_time, partial(has_runner_exited, runner))
-    options = PassOptions(deadline, repack_policy=NEVER_REPACK)
-    while not deadline.expired():
-        try:
-            pass_runner.attempt(options)
-        except DeadlineExceededError:
-            return
-        context.clock.sleep(_DRAIN_PAUSE)
-
-
-def is_fully_stored(outcome: PassOutcome | None) -> bool:
-    """Say whether a final pass has stored everything."""
-    match outcome:
-        case None:
-            return False
-        case NoChanges():
-            return True
-        case PassResult():
-            return not outcome.archive.tree_result.missing.files
-
-
-_FLUSH_RETRY_PAUSE = 0.5
-_DRAIN_PAUSE = 0.5
-
-
-class ShutdownPlan(Struct, frozen=True):
-    """How the pod ends: the runner to wait for, and how long everything may take."""
-
-    runner: Runner
-    timeouts: ShutdownTimeouts
-
-
-def hard_deadline(shutdown: ShutdownSignal, plan: ShutdownPlan) -> float:
-    """Return when the process must have ended, on the clock's monotonic time."""
-    return shutdown.terminated_at + plan.timeouts.runner + plan.timeouts.flush
-
-
-def shut_down(
-    pass_runner: PassRunner, context: LoopContext, shutdown: ShutdownSignal, plan: ShutdownPlan
-) -> TerminationMessage:
-    """Wait until the runner has ended, and flush; never raises a MirrorError."""
-    try:
-        if not has_runner_exited(plan.runner):
-            context.status_registry.update(phase="draining")
-            end_time = shutdown.terminated_at + plan.timeouts.runner
-            sync_until_runner_exits(pass_runner, context, plan.runner, end_time)
-        return _flush(pass_runner, context, shutdown, plan.timeouts)
-    except FATAL_ERRORS as error:
-        return shut_down_with_error(context, shutdown, error)
-
-
-def _flush(
-    pass_runner: PassRunner,
-    context: LoopContext,
-    shutdown: ShutdownSignal,
-    timeouts: ShutdownTimeouts,
-) -> TerminationMessage:
-    context.status_registry.update(phase="flushing")
-    context.logger.info("flush begins", seconds=context.clock.monotonic() - shutdown.terminated_at)
-    end_time = context.clock.monotonic() + timeouts.flush - timeouts.reserve
-    options = PassOptions(Deadline(context.clock, end_time), is_final=True)
-    best: PassOutcome | None = None
-    while True:
-        try:
-            outcome = pass_runner.attempt(options)
-        except DeadlineExceededError:
-            break
-        best = outcome or best
-        if is_fully_stored(outcome) or options.deadline.expired():
-            break
-        context.clock.sleep(_FLUSH_RETRY_PAUSE)
-    return _build_termination_message(context, shutdown, best)
-
-
-def _build_termination_message(
-    context: LoopContext, shutdown: ShutdownSignal, best: PassOutcome | None
-) -> TerminationMessage:
-    seconds = context.clock.monotonic() - shutdown.terminated_at
-    status = context.status_registry.current
-    if best is None:
-        reason = status.error or "the time was over before the workspace could be walked"
-        return TerminationMessage("failed", status.generation, Complete(), seconds, reason)
-    if isinstance(best, PassResult) and isinstance(best.generation.completeness, Partial):
-        reason = (
-            "the time was over" if best.archive.is_truncated else "files kept changing while read"
-        )
-        missing = best.generation.completeness
-        return TerminationMessage(
-            "partial", status.generation, missing, seconds, reason, status.over_limit
-        )
-    over_limit = status.over_limit
-    reason = f"{over_limit} files or more are beyond --max-files" if over_limit else ""
-    return TerminationMessage("flushed", status.generation, Complete(), seconds, reason, over_limit)
-
-
-def shut_down_with_error(
-    context: LoopContext, shutdown: ShutdownSignal, error: MirrorError
-) -> TerminationMessage:
-    """Record an end without a flush, and return its message."""
-    outcome = "fenced" if isinstance(error, FencedError) else "failed"
-    context.status_registry.update(
-        phase="fenced" if outcome == "fenced" else "ended", error=str(error)
-    )
-    context.logger.warning("ended", outcome=outcome, error=str(error))
-    seconds = context.clock.monotonic() - shutdown.terminated_at if shutdown.terminated() else 0.0
-    return TerminationMessage(
-        outcome, context.status_registry.current.generation, Complete(), seconds, str(error)
-    )

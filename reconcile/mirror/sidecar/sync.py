@@ -11,20 +11,16 @@ from msgspec import Struct
 from reconcile.mirror.backup.archiver import PassOptions
 from reconcile.mirror.backup.syncer import Syncer, Workspace
 from reconcile.mirror.concurrency import Deadline, WorkerPool
-from reconcile.mirror.errors import FencedError, MirrorError
+from reconcile.mirror.errors import FencedError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.local_state import require_hydrate_marker
 from reconcile.mirror.model import Complete
-from reconcile.mirror.sidecar.loop import (
-    FATAL_ERRORS,
-    LoopContext,
-    PassRunner,
+from reconcile.mirror.sidecar.loop import LoopContext, PassRunner, SyncLoop, SyncSchedule
+from reconcile.mirror.sidecar.shutdown import (
     ShutdownPlan,
-    SyncLoop,
-    SyncSchedule,
     hard_deadline,
     shut_down,
-    shut_down_with_error,
+    shut_down_fenced,
 )
 from reconcile.mirror.sidecar.status import StatusRegistry, StatusServerOptions
 from reconcile.mirror.sidecar.termination import (
@@ -32,7 +28,7 @@ from reconcile.mirror.sidecar.termination import (
     TerminationMessage,
     write_termination_message,
 )
-from reconcile.mirror.wiring import InterruptibleClock, LazyStore, MirrorConfig, ThrottleHooks
+from reconcile.mirror.wiring import InterruptibleClock, LazyStore, MirrorConfig, StoreHooks
 from reconcile.runtime.logging import JsonLogger
 
 _DEADLINE_GRACE = 0.5
@@ -69,7 +65,7 @@ class SyncProcess:
             marker.writer,
             options.max_files,
         )
-        hooks = ThrottleHooks(self._is_ending, self._registry.add_throttled)
+        hooks = StoreHooks(self._is_ending, self._registry.add_throttled, self._registry.update)
         store = LazyStore(config, self._clock, self._logger, hooks)
         pool = WorkerPool(config.transfers, "upload")
         self._syncer = Syncer(workspace, store, pool, self._clock)
@@ -101,10 +97,13 @@ class SyncProcess:
         if self._options.server_options.port:
             from reconcile.mirror.sidecar.http import start_status_server
 
-            start_status_server(self._options.server_options, self._registry, self._clock)
+            start_status_server(
+                self._options.server_options, self._registry, self._clock, self._logger
+            )
         self._logger.info("sync begins", generation=self._registry.current.generation)
         self._start_thread(self._run)
         while not self._finished.wait(0.2):
+            self._shutdown.prestop_received()
             if self._shutdown.terminated() and self._is_past_deadline():
                 break
         if self._error is not None:
@@ -112,32 +111,24 @@ class SyncProcess:
         return self._report_end()
 
     def _run(self) -> None:
-        loop = SyncLoop(self._pass_runner, self._context, self._shutdown, self._options.schedule)
+        plan = self._options.shutdown_plan
+        loop = SyncLoop(
+            self._pass_runner,
+            self._context,
+            self._shutdown,
+            self._options.schedule,
+            plan.timeouts,
+        )
         try:
-            self._check_head()
+            loop.read_head()
             loop.run()
-        except FATAL_ERRORS as error:
-            self._termination_message = shut_down_with_error(self._context, self._shutdown, error)
-            self._error = None if isinstance(error, FencedError) else error
+        except FencedError as error:
+            self._termination_message = shut_down_fenced(self._context, self._shutdown, error)
             return
         self._clock.resume()
         self._termination_message = shut_down(
-            self._pass_runner, self._context, self._shutdown, self._options.shutdown_plan
+            self._pass_runner, self._context, self._shutdown, plan
         )
-
-    def _check_head(self) -> None:
-        """Read HEAD before anything else: a pod that was fenced must not look busy."""
-        while not self._shutdown.terminated():
-            try:
-                version = self._syncer.check_head()
-            except FATAL_ERRORS:
-                raise
-            except MirrorError as error:
-                self._pass_runner.record_failure(error)
-                self._shutdown.wait(self._options.schedule.interval)
-            else:
-                self._registry.update(generation=version.head.generation.number)
-                return
 
     def _start_thread(self, work: Callable[[], None]) -> None:
         def run() -> None:

@@ -1,5 +1,7 @@
 """How a pod ends: the signals that announce it, its time limits, and the termination message."""
 
+import errno
+import math
 import socket
 import threading
 from pathlib import Path
@@ -13,6 +15,18 @@ from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Complete, Partial
 
 _CONNECT_TIMEOUT = 0.2
+_LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
+_NOTHING_LISTENS = {
+    errno.ECONNREFUSED,
+    # There is no such address family on this node.
+    errno.EAFNOSUPPORT,
+    errno.EADDRNOTAVAIL,
+    errno.ENETUNREACH,
+}
+_SOCKET_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_LISTEN = "0A"
+_LEAST_GRACE = 1.0
+"""Seconds from TERM to KILL that are certain: the kubelet grants two."""
 _POLL_INTERVAL = 1.0
 """Seconds between two looks for `prestop`."""
 
@@ -50,12 +64,33 @@ def has_runner_exited(runner: Runner) -> bool:
 
 
 def _is_port_closed(port: int) -> bool:
+    """Whether nothing listens on the port, on any address of the pod."""
+    if any(_is_listening(table, port) for table in _SOCKET_TABLES):
+        return False
+    return all(_refuses(host, port) for host in _LOOPBACK_ADDRESSES)
+
+
+def _is_listening(table: Path, port: int) -> bool:
+    """Whether a table of the kernel has a listening socket with this port.
+
+    It also has those on addresses other than loopback, and is the same in all containers of a pod.
+    """
     try:
-        socket.create_connection(("127.0.0.1", port), _CONNECT_TIMEOUT).close()
-    except ConnectionRefusedError:
-        return True
+        lines = table.read_text().splitlines()[1:]
     except OSError:
         return False
+    # Columns: number, local address and port, remote address and port, state, ...
+    sockets = (line.split()[1:4] for line in lines)
+    return any(
+        state == _LISTEN and address.endswith(f":{port:04X}") for address, _, state in sockets
+    )
+
+
+def _refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _CONNECT_TIMEOUT).close()
+    except OSError as error:
+        return error.errno in _NOTHING_LISTENS
     return False
 
 
@@ -88,6 +123,7 @@ class ShutdownSignal:
         self._event = threading.Event()
         self.terminated_at = 0.0
         """When TERM came, on the clock's monotonic time; 0 before."""
+        self._prestop_at = math.inf
 
     def terminate(self) -> None:
         """Record that TERM came; a second call changes nothing."""
@@ -98,6 +134,7 @@ class ShutdownSignal:
     def clear_prestop(self) -> None:
         """Remove the `prestop` of an earlier process; WorkspaceError if that fails."""
         self._state.remove(self._state.shutdown_path)
+        self._prestop_at = math.inf
 
     def terminated(self) -> bool:
         """Say whether TERM came."""
@@ -105,7 +142,30 @@ class ShutdownSignal:
 
     def prestop_received(self) -> bool:
         """Say whether `prestop` has run."""
-        return _path_exists(self._state.shutdown_path)
+        received = _path_exists(self._state.shutdown_path)
+        if received:
+            self._prestop_at = min(self._prestop_at, self._clock.monotonic())
+        return received
+
+    def own_deadline(self, timeouts: ShutdownTimeouts) -> float:
+        """Return when everything must be stored, on the clock's monotonic time.
+
+        Counted from when `prestop` was first seen: the kubelet sends TERM to a native sidecar only
+        after the runner has ended, and just before KILL if the runner ignores its own TERM.
+        Infinite before `prestop`, and where it is not known how long the runner may take.
+        """
+        return self._prestop_at + timeouts.runner + timeouts.flush if timeouts.runner else math.inf
+
+    def is_overdue(self, timeouts: ShutdownTimeouts) -> bool:
+        """Say whether the runner uses the time of the flush."""
+        return self._clock.monotonic() >= self.own_deadline(timeouts) - timeouts.flush
+
+    def before_kill(self, end_time: float, own_deadline: float) -> float:
+        """Return `end_time`, or the own deadline if that is earlier.
+
+        After TERM there is always the second that the kubelet grants at least.
+        """
+        return min(end_time, max(own_deadline, self.terminated_at + _LEAST_GRACE))
 
     def wait(self, seconds: float) -> None:
         """Wait, at most until TERM comes."""

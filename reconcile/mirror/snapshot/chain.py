@@ -19,7 +19,7 @@ from reconcile.mirror.model import (
 )
 from reconcile.mirror.snapshot.entries import check_references
 from reconcile.mirror.snapshot.head import ManifestHeader
-from reconcile.mirror.snapshot.keys import manifest_key
+from reconcile.mirror.snapshot.keys import MAX_MANIFEST, manifest_key
 from reconcile.mirror.snapshot.manifest import (
     SnapshotManifest,
     decode_manifest,
@@ -153,6 +153,8 @@ def _build_header(
 def _build_encoded_manifest(
     header: ManifestHeader, body: bytes, tree: SnapshotTree
 ) -> EncodedManifest:
+    if len(body) > MAX_MANIFEST:
+        raise ValueError(f"its manifest would have more than {MAX_MANIFEST} bytes")
     digest = hashlib.sha256(body).hexdigest()
     number = header.generation
     ref = ManifestRef(number, manifest_key(number, digest), digest, len(body))

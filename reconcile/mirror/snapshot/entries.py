@@ -32,7 +32,7 @@ from reconcile.mirror.snapshot.encoding import (
     format_mtime,
     parse_mtime,
 )
-from reconcile.mirror.snapshot.keys import CHUNK, is_digest
+from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACK, is_digest
 from reconcile.mirror.snapshot.pack import TAR_BLOCK, TAR_END
 from reconcile.mirror.snapshot.strict_json import JsonObject
 
@@ -275,6 +275,8 @@ def _parse_pack(value: JsonObject) -> Pack:
     strict_json.require_fields(value, _PACK_FIELDS)
     number = strict_json.get_integer(value, "number")
     size = strict_json.get_integer(value, "size", MIN_PACK_SIZE)
+    if size > MAX_PACK:
+        raise ValueError(f"`size` is more than {MAX_PACK} bytes")
     if size % TAR_BLOCK:
         raise ValueError(f"`size` is not a multiple of {TAR_BLOCK}")
     return Pack(number, head.parse_sha256_field(value), size)

@@ -26,6 +26,9 @@ from reconcile.mirror.snapshot.manifest import SnapshotManifest
 from reconcile.mirror.snapshot.strict_json import JsonObject
 from reconcile.mirror.store.port import ListedObject
 
+MAX_RECORD: Final = 64 << 20
+"""Bytes of a record or delete intent to read at most."""
+
 MAX_CLOCK_SKEW: Final = 900.0
 """Seconds: S3 rejects requests if the client's clock differs by more from its own."""
 

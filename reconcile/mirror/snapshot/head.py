@@ -21,7 +21,7 @@ from reconcile.mirror.model import (
     Writer,
 )
 from reconcile.mirror.snapshot import encoding, strict_json
-from reconcile.mirror.snapshot.keys import FORMAT, is_digest, manifest_key
+from reconcile.mirror.snapshot.keys import FORMAT, MAX_MANIFEST, is_digest, manifest_key
 from reconcile.mirror.snapshot.strict_json import JsonObject
 
 _REF_FIELDS: Final = frozenset({"generation", "key", "sha256", "size"})
@@ -66,7 +66,10 @@ def parse_ref(value: Any) -> ManifestRef:
     digest = parse_sha256_field(ref)
     if strict_json.get_text(ref, "key") != manifest_key(generation, digest):
         raise ValueError("`key` does not match the generation and digest")
-    return ManifestRef(generation, ref["key"], digest, strict_json.get_integer(ref, "size", 1))
+    size = strict_json.get_integer(ref, "size", 1)
+    if size > MAX_MANIFEST:
+        raise ValueError(f"`size` is more than {MAX_MANIFEST} bytes")
+    return ManifestRef(generation, ref["key"], digest, size)
 
 
 def parse_chain(values: Sequence[Any]) -> tuple[ManifestRef, ...]:

@@ -16,6 +16,12 @@ CHUNK: Final = 8 << 20
 MAX_PACKED_FILE: Final = 4 << 20
 """A file larger than this, in bytes, is not packed."""
 
+MAX_PACK: Final = 32 << 20
+"""Maximum size of a pack in bytes; the mirror writes at most 16 MiB and some headers."""
+
+MAX_MANIFEST: Final = 512 << 20
+"""Maximum size of a manifest in bytes, compressed."""
+
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MANIFEST: Final = re.compile(r"manifests/([0-9]{12})-([0-9a-f]{64})\.jsonl\.gz", re.ASCII)
 _PACK: Final = re.compile(r"packs/([0-9a-f]{64})\.tar", re.ASCII)

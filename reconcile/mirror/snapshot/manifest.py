@@ -44,18 +44,24 @@ _READ_SIZE: Final = 1 << 16
 
 
 def compress_lines(lines: Iterable[bytes]) -> bytes:
-    """Compress all lines into one gzip member; equal lines give equal bytes."""
+    """Compress all lines into one gzip member; equal lines give equal bytes.
+
+    Raises:
+        ValueError: There are more bytes than a reader accepts.
+    """
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
     out: list[bytes] = []
     buffered: list[bytes] = []
-    size = 0
+    size = total = 0
     for line in lines:
         buffered.append(line)
         size += len(line)
         if size >= _BUFFER_SIZE:
             out.append(compressor.compress(b"".join(buffered)))
             buffered.clear()
-            size = 0
+            size, total = 0, total + size
+            if total > MAX_DECODED:
+                raise ValueError(f"its manifest would exceed {MAX_DECODED} bytes")
     out.append(compressor.compress(b"".join(buffered)))
     out.append(compressor.flush())
     return b"".join(out)

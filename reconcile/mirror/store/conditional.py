@@ -19,6 +19,7 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.store.port import (
     ABSENT,
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -109,8 +110,8 @@ class SingleWriterStore:
     def __init__(self, inner: Store) -> None:
         self._inner = inner
 
-    def get(self, key: str) -> ObjectData:
-        return self._inner.get(key)
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        return self._inner.get(key, limit)
 
     def get_into(self, key: str, sink: Sink) -> int:
         return self._inner.get_into(key, sink)

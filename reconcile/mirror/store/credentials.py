@@ -20,7 +20,7 @@ from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, 
 from reconcile.mirror.store import s3_errors
 from reconcile.mirror.store.config import AccessKeys, StoreLocation
 from reconcile.mirror.store.s3_errors import RequestContext
-from reconcile.mirror.store.s3_http import build_connection_pool
+from reconcile.mirror.store.s3_http import build_connection_pool, read_small_body
 from reconcile.mirror.store.s3_xml import parse_error_body, parse_iso_time, parse_xml
 
 MAX_SECRET_BYTES = 1 << 20
@@ -198,10 +198,14 @@ class WebIdentityCredentials:
 
     def _exchange(self) -> _CachedKeys:
         response = self._send(self._read_token())
-        if response.status != 200:  # noqa: PLR2004 - HTTP
-            raise self._rejection_error(response)
         try:
-            keys, expires_at = _parse_keys(response.data)
+            body = read_small_body(response)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._connection_error(error) from error
+        if response.status != 200:  # noqa: PLR2004 - HTTP
+            raise self._rejection_error(response.status, body)
+        try:
+            keys, expires_at = _parse_keys(body)
         except ValueError as error:
             raise StoreAwayError(f"the response of {self._endpoint} cannot be read") from error
         lifetime = expires_at - self._now()
@@ -236,20 +240,24 @@ class WebIdentityCredentials:
                 headers=headers,
                 redirect=False,
                 retries=False,
+                preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            context = RequestContext(self._location, "sts:AssumeRoleWithWebIdentity", "")
-            raise s3_errors.error_of_exception(error, context) from error
+            raise self._connection_error(error) from error
+
+    def _connection_error(self, error: Exception) -> StoreError:
+        context = RequestContext(self._location, "sts:AssumeRoleWithWebIdentity", "")
+        return s3_errors.error_of_exception(error, context)
 
     @property
     def _endpoint(self) -> str:
         return self._location.endpoint.rstrip("/")
 
-    def _rejection_error(self, response: BaseHTTPResponse) -> StoreError:
-        code, message = parse_error_body(response.data)
-        reason = ": ".join(part for part in (f"HTTP {response.status}", code, message) if part)
+    def _rejection_error(self, status: int, body: bytes) -> StoreError:
+        code, message = parse_error_body(body)
+        reason = ": ".join(part for part in (f"HTTP {status}", code, message) if part)
         where = f"{self._endpoint} (sts:AssumeRoleWithWebIdentity)"
-        if response.status >= 500 or response.status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
+        if status >= 500 or status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP
             return StoreAwayError(f"{where} failed: {reason}")
         if code in {"ExpiredToken", "ExpiredTokenException"}:
             return DeniedError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -17,6 +17,10 @@ class ObjectAbsent(Enum):
 
 
 ABSENT = ObjectAbsent.ABSENT
+
+
+DEFAULT_LIMIT: Final = 64 << 20
+"""Bytes of an object to read at most, where the reader knows no smaller limit."""
 
 
 class ObjectData(Struct, frozen=True):
@@ -58,8 +62,11 @@ class Store(Protocol):
     docstring names. All methods are safe to call from several threads.
     """
 
-    def get(self, key: str) -> ObjectData:
-        """Read a complete object; MissingObjectError only if the store answers 404 NoSuchKey."""
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        """Read a complete object; MissingObjectError only if the store answers 404 NoSuchKey.
+
+        An object of more than `limit` bytes is not read: DamagedError.
+        """
         ...
 
     def get_into(self, key: str, sink: Sink) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconcile.mirror.clock import RetryClock
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -112,9 +113,9 @@ class RateLimitedStore:
         self._inner = inner
         self._limiter = limiter
 
-    def get(self, key: str) -> ObjectData:
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
         self._limiter.acquire(0)
-        stored = self._inner.get(key)
+        stored = self._inner.get(key, limit)
         self._limiter.record(len(stored.body))
         return stored
 

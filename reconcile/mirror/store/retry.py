@@ -7,7 +7,7 @@ refused the key may it be sent again, since it was not carried out.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -76,7 +77,11 @@ class RetryEvent(Struct, frozen=True):
     delay: float
 
 
-def ignore_retry(_event: RetryEvent) -> None:
+OnRetry: TypeAlias = Callable[[RetryEvent | None], None]
+"""Gets each failed request that is retried, and None when it succeeds after that."""
+
+
+def ignore_retry(_event: RetryEvent | None) -> None:
     """Report nothing."""
 
 
@@ -88,15 +93,15 @@ class RetryingStore:
         inner: Store,
         clock: RetryClock,
         policy: RetryPolicy,
-        on_retry: Callable[[RetryEvent], None] = ignore_retry,
+        on_retry: OnRetry = ignore_retry,
     ) -> None:
         self._inner = inner
         self._clock = clock
         self._policy = policy
         self._on_retry = on_retry
 
-    def get(self, key: str) -> ObjectData:
-        return self._retry(lambda: self._inner.get(key), self._policy.is_retryable)
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        return self._retry(lambda: self._inner.get(key, limit), self._policy.is_retryable)
 
     def get_into(self, key: str, sink: Sink) -> int:
         return self._retry(lambda: self._inner.get_into(key, sink), self._policy.is_retryable)
@@ -158,12 +163,16 @@ class RetryingStore:
         failures = 0
         while True:
             try:
-                return request()
+                result = request()
             except StoreError as error:
                 if not is_retryable(error):
                     raise
                 failures += 1
                 self._wait(RetryEvent(error, failures, self._delay(failures, error)), start)
+            else:
+                if failures:
+                    self._on_retry(None)
+                return result
 
     def _delay(self, failures: int, error: StoreError) -> float:
         server_delay = error.retry_after if isinstance(error, StoreAwayError) else 0.0

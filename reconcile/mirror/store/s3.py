@@ -20,6 +20,7 @@ from reconcile.mirror.errors import (
 from reconcile.mirror.store import s3_xml
 from reconcile.mirror.store.config import CredentialsProvider, StoreLocation
 from reconcile.mirror.store.port import (
+    DEFAULT_LIMIT,
     BytesLike,
     ListedObject,
     ObjectAbsent,
@@ -54,8 +55,11 @@ class S3Store:
         self._prefix = location.prefix
         self._one_by_one = False
 
-    def get(self, key: str) -> ObjectData:
-        response = self._client.fetch(S3Request("GET", "s3:GetObject", self._prefix + key))
+    def get(self, key: str, limit: int = DEFAULT_LIMIT) -> ObjectData:
+        request = S3Request("GET", "s3:GetObject", self._prefix + key)
+        response = self._client.fetch(request, limit)
+        if not response.is_complete:
+            raise DamagedError(f"{key} has more than {limit} bytes, so it is not read")
         return ObjectData(response.data, _parse_etag(response.headers.get("ETag", "")))
 
     def get_into(self, key: str, sink: Sink) -> int:
@@ -71,7 +75,8 @@ class S3Store:
         headers = {"Range": f"bytes={offset}-{offset + size - 1}"}
         try:
             response = self._client.fetch(
-                S3Request("GET", "s3:GetObject", self._prefix + key, headers=headers)
+                S3Request("GET", "s3:GetObject", self._prefix + key, headers=headers),
+                offset + size,
             )
         except RangeNotSatisfiableError:
             raise DamagedError(f"{key} ends before byte {offset}") from None

@@ -4,6 +4,7 @@ minio builds the URL and signs the headers. The module itself sends the request 
 because minio's client cannot send `If-Match`, retries by itself, and hashes every body again.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -55,6 +56,14 @@ def build_base_url(location: StoreLocation) -> BaseURL:
 
 SUCCESS_STATUSES = frozenset({200, 204, 206})
 EMPTY_SHA256 = sha256(b"").hexdigest()
+MAX_RESPONSE = 16 << 20
+"""Bytes of a response to read at most, unless it is an object: a page of a listing has 1,000 keys
+of at most 1,024 bytes."""
+
+MAX_SMALL_BODY = 64 << 10
+"""Bytes of an error or of credentials to read at most."""
+
+_ANY_ZLIB_HEADER = 47
 SEND_BUFFER_SIZE = 256 * 1024
 """Bytes to send at a time: large enough to save system calls, small enough for CPU caches."""
 
@@ -79,6 +88,38 @@ class S3Request(Struct, frozen=True):
     query: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[BytesLike] = ()
     digest: str = EMPTY_SHA256
+
+
+class S3Response(Struct, frozen=True):
+    """A response; its body is not decoded, and only its beginning unless `is_complete`."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+    is_complete: bool
+
+
+def read_body(response: BaseHTTPResponse, limit: int) -> tuple[bytes, bool]:
+    """Read at most `limit` bytes of a body, undecoded; returns whether that is all of it."""
+    pieces, remaining = [], limit
+    while piece := response.read(remaining + 1, decode_content=False):
+        pieces.append(piece[:remaining])
+        remaining -= len(piece)
+        if remaining < 0:
+            response.close()
+            return b"".join(pieces), False
+    return b"".join(pieces), True
+
+
+def read_small_body(response: BaseHTTPResponse) -> bytes:
+    """Read the beginning of a body, decoded: a small one may unpack to any number of bytes."""
+    data, _ = read_body(response, MAX_SMALL_BODY)
+    if response.headers.get("Content-Encoding", "").lower() not in {"gzip", "deflate"}:
+        return data
+    try:
+        return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(data, MAX_SMALL_BODY)
+    except zlib.error:
+        return b""
 
 
 class S3Client:
@@ -123,15 +164,15 @@ class S3Client:
             raise s3_errors.error_of_response(response, self.request_context(request))
         return response
 
-    def fetch(self, request: S3Request) -> BaseHTTPResponse:
-        """Send a request and return the response with its complete, undecoded body in `data`."""
+    def fetch(self, request: S3Request, limit: int = MAX_RESPONSE) -> S3Response:
+        """Send a request and return the response, of whose body `limit` bytes are read at most."""
         response = self.send(request)
         try:
-            response.read(decode_content=False, cache_content=True)
+            data, is_complete = read_body(response, limit)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             response.close()
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
-        return response
+        return S3Response(response.status, response.headers, data, is_complete)
 
     def fetch_into(self, request: S3Request, sink: Sink) -> tuple[int, bool]:
         """Send a request and read the body of the response until the sink is full.
@@ -221,10 +262,10 @@ class S3Client:
 
     def _read_error_response(self, response: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
         try:
-            response.read(cache_content=True)
+            body = read_small_body(response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
-        code, message = s3_xml.parse_error_body(response.data)
+        code, message = s3_xml.parse_error_body(body)
         headers = response.headers
         return ErrorResponse(
             status=response.status,

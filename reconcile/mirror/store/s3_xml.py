@@ -9,13 +9,13 @@ times as long and fails for times with nanoseconds.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from minio.deleteobjects import DeleteError, DeleteObject, DeleteRequest, DeleteResult
 from minio.xml import find, findall, findtext, marshal
 from msgspec import Struct
-from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.store.port import ListedObject
@@ -66,7 +66,16 @@ def parse_iso_time(text: str) -> float:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def parse_list_page(response: BaseHTTPResponse) -> ListPage:
+class HttpBody(Protocol):
+    """A response whose body was read."""
+
+    @property
+    def data(self) -> bytes:
+        """The body."""
+        ...
+
+
+def parse_list_page(response: HttpBody) -> ListPage:
     """Read a response to ListObjectsV2; its keys include the prefix of the store.
 
     Raises:
@@ -99,7 +108,7 @@ def build_delete_body(keys: Sequence[str]) -> bytes:
     return marshal(DeleteRequest([DeleteObject(key) for key in keys], quiet=True))
 
 
-def parse_delete_errors(response: BaseHTTPResponse) -> list[DeleteError]:
+def parse_delete_errors(response: HttpBody) -> list[DeleteError]:
     """Return the objects that DeleteObjects did not delete.
 
     Raises:

@@ -208,16 +208,29 @@ def is_all_zeros(data: bytes | memoryview) -> bool:
     return not bytes(data[:_ZERO_PROBE_SIZE]).strip(b"\0") and not bytes(data).strip(b"\0")
 
 
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+
+
+def restored_mode(entry: File | Directory) -> int:
+    """Return the mode to set. A snapshot has no owners, so a file belongs to who restores it.
+
+    Restored by root, the agent's program must not become one that gives every user root's rights.
+    """
+    if isinstance(entry, File) and os.geteuid() == 0:
+        return entry.mode & ~_SET_ID
+    return entry.mode
+
+
 def apply_metadata(descriptor: int, entry: File | Directory) -> None:
     """Set mode and time; the mode first, because setting it may fail."""
-    os.fchmod(descriptor, entry.mode)
+    os.fchmod(descriptor, restored_mode(entry))
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
 def apply_file_metadata(visible: DirectoryHandles, file: File) -> None:
     """Set mode and time by name, for a file whose mode may not allow opening it."""
     parent, name = visible.open_parent(file.path)
-    os.chmod(name, file.mode, dir_fd=parent)
+    os.chmod(name, restored_mode(file), dir_fd=parent)
     os.utime(name, ns=(file.mtime, file.mtime), dir_fd=parent, follow_symlinks=False)
 
 

@@ -103,7 +103,8 @@ def test_a_native_mirror_is_an_init_container_and_a_sidecar():
         "readiness": {"path": "/readyz", "port": "mirror"},
         "liveness": {"path": "/healthz", "port": "mirror"},
     }
-    assert not variables(sync).keys() & {"RUNNER_PORT", "RUNNER_SECONDS"}
+    assert "RUNNER_PORT" not in variables(sync)
+    assert variables(sync)["RUNNER_SECONDS"] == "60"
 
 
 def test_a_plain_mirror_runs_next_to_the_runner_and_sees_its_port_close():

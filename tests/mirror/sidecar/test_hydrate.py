@@ -1,10 +1,12 @@
 """Restores: what a new pod gets, and which error each damage causes."""
 
 import os
+import re
 
 import pytest
 
 from reconcile.mirror.backup import archiver
+from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import (
     DamagedError,
     DeniedError,
@@ -14,11 +16,19 @@ from reconcile.mirror.errors import (
     StoreError,
     UnknownFormatError,
 )
+from reconcile.mirror.history.gc import MIN_GRACE, GcPolicy, preview_gc
+from reconcile.mirror.history.generations import read_generation_index, select_generation
+from reconcile.mirror.history.verify import verify_generations
+from reconcile.mirror.import_export.exporter import export_tar
+from reconcile.mirror.import_export.importer import check_replaceable
 from reconcile.mirror.local_state import find_hydrate_marker
 from reconcile.mirror.model import Partial
 from reconcile.mirror.restore.restore import RestoredVolume
 from reconcile.mirror.sidecar.hydrate import PartialPolicy, ReusedVolume
+from reconcile.mirror.snapshot.retention import RetentionPolicy
+from reconcile.mirror.wiring import OpenStore
 from reconcile.mirror.workspace.reader import FileChanged
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import InterruptedStore, requests
 from tests.mirror.mirror_pod import listing
 
@@ -182,10 +192,34 @@ def test_a_start_never_claims_over_another_pod_that_comes_in_between(stored, suc
     assert successor.sync().is_committed
 
 
-def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, memory):
+def test_a_head_that_vanished_is_not_taken_for_a_new_session(stored, successor, memory):
     del memory.bucket.objects["HEAD"]
-    with pytest.raises(DamagedError, match="HEAD is gone"):
-        stored.hydrate()
+    before = dict(memory.bucket.objects)
+    for pod in (stored, successor):
+        with pytest.raises(DamagedError, match=r"HEAD is missing although.*Put HEAD back"):
+            pod.hydrate()
+    assert memory.bucket.objects == before
+    assert find_hydrate_marker(successor.state) is None
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_head_that_vanished_is_damage_for_every_command(stored, memory, everything):
+    del memory.bucket.objects["HEAD"]
+    opened = OpenStore(memory, WorkerPool(2, "t"), FakeClock())
+    policy = GcPolicy(RetentionPolicy(1, 0, 0), MIN_GRACE)
+    stored.write("new")
+    for command in (
+        lambda: read_generation_index(memory),
+        lambda: select_generation(memory, "1" if everything else ""),
+        lambda: verify_generations(opened, "", everything=everything),
+        lambda: export_tar(memory, "", "-"),
+        lambda: preview_gc(memory, policy, opened.clock),
+        lambda: check_replaceable(opened, replace=everything),
+        stored.sync,
+    ):
+        with pytest.raises(DamagedError, match="HEAD is missing although"):
+            command()
+    assert len(memory.bucket.objects) > 2
 
 
 def test_a_store_that_cannot_be_trusted_leaves_no_mark(successor):
@@ -207,3 +241,33 @@ def test_a_partial_generation_is_used_or_refused_by_policy(pod, successor, monke
     assert find_hydrate_marker(successor.state) is None
     found = successor.hydrate(PartialPolicy.USE)
     assert found.generation.completeness == Partial(1, 4)
+
+
+@pytest.mark.parametrize("key", ["HEAD", "manifests/", "packs/", "blobs/"])
+@pytest.mark.usefixtures("stored")
+def test_an_object_that_is_larger_than_it_may_be_is_damage(successor, memory, key):
+    for name, (body, time) in dict(memory.bucket.objects).items():
+        if name.startswith(key):
+            memory.bucket.objects[name] = (body + bytes(9 << 20), time)
+    with pytest.raises(DamagedError, match=key):
+        successor.hydrate()
+    for command in (lambda: export_tar(memory, "", os.devnull), lambda: verified(memory)):
+        with pytest.raises(DamagedError, match=key):
+            command()
+
+
+def verified(store):
+    result = verify_generations(
+        OpenStore(store, WorkerPool(2, "t"), FakeClock()), "", everything=False
+    )
+    raise DamagedError(", ".join(each.key for each in result.damaged))
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("size", [b"99999999999", b"1", b"600000000"])
+def test_sizes_that_head_claims_are_bounded(successor, memory, size):
+    body, time = memory.bucket.objects["HEAD"]
+    forged = re.sub(rb'"size":\d+', b'"size":' + size, body)
+    memory.bucket.objects["HEAD"] = (forged, time)
+    with pytest.raises(DamagedError):
+        successor.hydrate()

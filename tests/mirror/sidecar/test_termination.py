@@ -1,26 +1,31 @@
 """The loop, and the end from TERM to the termination message, with a clock that only waits move."""
 
+import itertools
 import json
+import os
+import re
+import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
+from reconcile.mirror import wiring
 from reconcile.mirror.backup import archiver, syncer
-from reconcile.mirror.errors import StoreAwayError
+from reconcile.mirror.errors import DeniedError, MissingObjectError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.sidecar import termination
 from reconcile.mirror.sidecar.loop import (
     LoopContext,
     PassRunner,
     ScanSummary,
-    ShutdownPlan,
     SyncLoop,
     SyncSchedule,
-    hard_deadline,
     is_due,
     next_scan_delay,
-    shut_down,
 )
+from reconcile.mirror.sidecar.shutdown import ShutdownPlan, hard_deadline, shut_down
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
     NoRunner,
@@ -34,7 +39,23 @@ from reconcile.mirror.sidecar.termination import (
     write_termination_message,
 )
 from reconcile.mirror.workspace.reader import FileChanged
+from tests.mirror.memory_store import no_fault
 from tests.mirror.mirror_pod import RecordingLogger, listing
+
+TIMES = ShutdownTimeouts(runner=60, flush=20)
+
+
+class SlowPuts:
+    """Lets each write below a key take some time."""
+
+    def __init__(self, clock, key, seconds):
+        self._clock = clock
+        self._key = key
+        self._seconds = seconds
+
+    def __call__(self, request):
+        if request.method == "put" and request.key.startswith(self._key) and request.done:
+            self._clock.seconds += self._seconds
 
 
 class Stage:
@@ -165,6 +186,29 @@ def test_a_port_that_refuses_means_that_the_runner_is_gone():
     assert has_runner_exited(RunnerPort(port))
 
 
+@pytest.mark.parametrize("address", ["::1", "127.0.0.2"])
+def test_a_runner_is_found_on_every_address_of_the_pod(address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
+        port = server.getsockname()[1]
+        assert not has_runner_exited(RunnerPort(port))
+    assert has_runner_exited(RunnerPort(port))
+
+
+@pytest.mark.parametrize("address", ["::1", "127.0.0.1"])
+def test_a_runner_is_found_where_the_kernel_shows_no_sockets(address, monkeypatch, tmp_path):
+    monkeypatch.setattr(termination, "_SOCKET_TABLES", (tmp_path / "none",))
+    test_a_runner_is_found_on_every_address_of_the_pod(address)
+
+
+def test_a_runner_that_does_not_answer_is_not_gone(monkeypatch):
+    def time_out(*_arguments):
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", time_out)
+    assert not has_runner_exited(RunnerPort(1))
+
+
 def test_the_termination_message_is_one_line_of_json(tmp_path):
     farewell = TerminationMessage("partial", 7, Partial(2, 30), 1.23456, "the time was over" * 500)
     path = tmp_path / "log"
@@ -225,7 +269,7 @@ def test_scans_take_a_small_share_of_the_time():
 def test_a_loop_continues_while_the_store_is_away_and_catches_up(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route"), times=3)
-    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1))
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1), TIMES)
     seen = []
 
     def wait(_seconds):
@@ -245,9 +289,170 @@ def test_a_loop_continues_while_the_store_is_away_and_catches_up(stage, script):
     )
 
 
+def run_loop(stage, rounds, during=lambda _round: None, times=TIMES):
+    """Run a loop so many rounds of ten seconds; `during` is called with the number of each."""
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1), times)
+    count = itertools.count()
+
+    def wait(_seconds):
+        stage.pod.clock.seconds += 10
+        number = next(count)
+        during(number)
+        if number == rounds:
+            stage.ending.terminate()
+
+    stage.ending.wait = stage.ending.wait_for_prestop = wait
+    loop.read_head()
+    loop.run()
+
+
+def cut_in_half(body):
+    return body[: len(body) // 2]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_in_half,
+        lambda _body: b"",
+        lambda _body: b"<html>log in</html>",
+        lambda _body: b'{"format":"reconcile-mirror/9"}\n',
+        lambda _body: None,
+    ],
+    ids=["half", "empty", "html", "newer", "gone"],
+)
+@pytest.mark.parametrize("key", ["HEAD", "manifests/"])
+def test_a_damaged_answer_does_not_end_a_loop(pod, memory, successor, key, damage):
+    pod.write("a")
+    pod.sync()
+    shutil.rmtree(pod.state.path / "manifests")
+    objects = memory.bucket.objects
+    stored = {name: value for name, value in objects.items() if name.startswith(key)}
+    for name, (body, time) in stored.items():
+        damaged = damage(body)
+        if damaged is None:
+            del objects[name]
+        else:
+            objects[name] = (damaged, time)
+    stage = Stage(pod)
+    pod.write("b")
+
+    def heal(number):
+        if number == 5:
+            assert stage.context.status_registry.current.error
+            objects.update(stored)
+
+    run_loop(stage, 10, heal)
+    assert stage.context.status_registry.current.error == ""
+    assert stage.end().outcome == "flushed"
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
+def test_the_first_failed_request_says_that_the_store_is_not_reachable(memory, script, monkeypatch):
+    monkeypatch.setattr(wiring.LazyStore, "_connect", lambda _self: memory)
+    registry, clock, seen = StatusRegistry(), wiring.InterruptibleClock(), []
+
+    def wait(_seconds):
+        seen.append(registry.current.reachable)
+        return False
+
+    monkeypatch.setattr(clock, "wait", wait)
+    config = wiring.MirrorConfig(Path(), Path(), "ns/s")
+    hooks = wiring.StoreHooks(on_reachable=registry.update)
+    store = wiring.LazyStore(config, clock, RecordingLogger(), hooks, retry_denied=True)
+    script.fail("list", StoreAwayError("no route"), times=2)
+    assert list(store.list("")) == []
+    assert seen == [False, False]
+    assert registry.current.reachable
+    script.fail("get", DeniedError("an answer"))
+    with pytest.raises(MissingObjectError):
+        store.get("a")
+    assert seen[2:] == [True]
+
+
+def test_a_defect_in_a_pass_does_not_end_a_loop(stage, successor, monkeypatch):
+    stage.pod.write("a")
+    original, failures = syncer.scan_workspace, iter(range(3))
+
+    def fail_at_first(*arguments):
+        if next(failures, None) is not None:
+            raise KeyError("a value that may be secret")
+        return original(*arguments)
+
+    monkeypatch.setattr(syncer, "scan_workspace", fail_at_first)
+    run_loop(stage, 8)
+    reported = [fields for event, fields in stage.context.logger.events if event == "pass failed"]
+    assert len(reported) == 3
+    assert re.fullmatch(
+        r"a defect of reconcile-mirror, KeyError at test_termination.py:\d+: please report it",
+        reported[0]["error"],
+    )
+    successor.hydrate()
+    assert (successor.root / "a").exists()
+
+
+def test_a_defect_after_a_commit_loses_nothing(stage, successor, monkeypatch):
+    monkeypatch.setattr(syncer, "build_index", lambda *_: 1 // 0)
+    stage.pod.write("a")
+    run_loop(stage, 4)
+    monkeypatch.undo()
+    stage.pod.write("b")
+    assert stage.end().outcome == "flushed"
+    successor.hydrate()
+    assert listing(successor.root) == listing(stage.pod.root)
+
+
+def test_a_runner_that_ignores_term_does_not_take_the_time_of_the_flush(stage, memory, successor):
+    """TERM comes just before KILL, so a part is committed at the end of the runner's time."""
+    stage.pod.state.write(stage.pod.state.shutdown_path, b"")
+    times = ShutdownTimeouts(runner=60, flush=20)
+    memory.bucket.fault = SlowPuts(stage.pod.clock, "packs/", seconds=15)
+    for number in range(12):
+        path = stage.pod.write(f"f{number:02}", os.urandom(4 << 20))
+        os.utime(path, ns=(number, number))
+    committed = []
+
+    def during(_number):
+        status = stage.context.status_registry.current
+        committed.append((stage.pod.clock.monotonic() - 1_000, status.generation, status.partial))
+
+    run_loop(stage, 9, during, times)
+    seconds, _, is_partial = next(each for each in committed if each[1])
+    assert seconds <= 60 + 20 + 10 + 15, "the pass that ran, its last request and the wait"
+    assert is_partial
+    stage.pod.clock.seconds += 1
+    stage.end(times=times)
+    assert stage.pod.clock.monotonic() - stage.ending.terminated_at < 40
+    memory.bucket.fault = no_fault
+    successor.hydrate()
+    assert (successor.root / "f11").read_bytes() == (stage.pod.root / "f11").read_bytes()
+
+
+def test_the_own_deadline_counts_from_prestop(stage):
+    times = ShutdownTimeouts(runner=60, flush=20)
+    plan = ShutdownPlan(NoRunner(), times)
+    assert not stage.ending.is_overdue(times)
+    stage.pod.state.write(stage.pod.state.shutdown_path, b"")
+    assert stage.ending.prestop_received()
+    first = stage.pod.clock.monotonic()
+    stage.pod.clock.seconds += 60
+    assert stage.ending.prestop_received()
+    assert stage.ending.is_overdue(times)
+    assert stage.ending.own_deadline(times) == first + 80
+    assert not stage.ending.is_overdue(ShutdownTimeouts(flush=20)), "the time is not known"
+    stage.ending.terminate()
+    assert hard_deadline(stage.ending, plan) == first + 80
+    late = ShutdownSignal(stage.pod.clock, stage.pod.state)
+    assert late.prestop_received()
+    stage.pod.clock.seconds += 100
+    late.terminate()
+    assert hard_deadline(late, plan) == stage.pod.clock.monotonic() + 1
+
+
 def test_after_prestop_a_loop_syncs_without_waiting_for_the_end_of_a_burst(stage):
     stage.pod.state.write(stage.pod.state.shutdown_path, b"")
-    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule())
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(), TIMES)
 
     def wait(_seconds):
         if stage.context.status_registry.current.passes == 3:
@@ -290,7 +495,7 @@ def scans(pod, monkeypatch):
 
 def test_a_commit_of_the_loop_walks_the_workspace_once(stage, scans, successor):
     """The pass continues from the scan that found it due, and nothing is lost by that."""
-    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1))
+    loop = SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1), TIMES)
     walks_of_rounds = []
 
     def wait(_seconds):

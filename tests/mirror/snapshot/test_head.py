@@ -13,7 +13,9 @@ from tests.mirror.snapshot.random_trees import sha
 
 def ref(generation):
     digest = sha(f"manifest {generation}")
-    return ManifestRef(generation, manifest_key(generation, digest), digest, 100 + generation)
+    return ManifestRef(
+        generation, manifest_key(generation, digest), digest, 100 + generation % 1000
+    )
 
 
 chains = st.sets(st.integers(1, 10**12 - 1), max_size=5).map(

@@ -58,6 +58,7 @@ MALFORMED = [
     ({**SYMLINK, "target": "x" * 4096}, "`target` is longer than 4095 bytes"),
     (hardlink("h", "/etc/shadow"), "`target` is absolute"),
     ({**PACK, "size": 512}, "`size` is not an integer from 2048"),
+    ({**PACK, "size": 1 << 40}, "`size` is more than 33554432 bytes"),
     ({**PACK, "size": 4097}, "`size` is not a multiple of 512"),
     ({**PACK, "sha256": "x"}, "`sha256` is not a SHA-256"),
     ({**PACKED, "at": 0}, "`at` is not an offset at which a pack has data"),

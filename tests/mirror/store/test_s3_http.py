@@ -1,8 +1,11 @@
 """Requests as a server receives them, and what the client makes of the responses."""
 
+import gzip
 import hashlib
 import socket
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from reconcile.mirror.errors import DeniedError, StoreAwayError, StoreError
+from reconcile.mirror.errors import DamagedError, DeniedError, StoreAwayError, StoreError
 from reconcile.mirror.store.config import AccessKeys, AddressingStyle, StoreLocation, Timeouts
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
@@ -100,6 +103,49 @@ def test_a_compressed_body_is_not_decoded(wire: Recorder, store: S3Store) -> Non
         headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip"
     )
     assert store.get("key").body == b"\x1f\x8bno gzip"
+
+
+@pytest.mark.parametrize("size", [99, 100, 101, 10_000_000])
+def test_an_object_is_read_up_to_its_limit(wire: Recorder, store: S3Store, size: int) -> None:
+    wire.answer = lambda _: PreparedResponse(body=bytes(size))
+    if size <= 100:
+        assert len(store.get("key", 100).body) == size
+        return
+    with pytest.raises(DamagedError, match="key has more than 100 bytes"):
+        store.get("key", 100)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "gzip, gzip", "br", ""])
+@pytest.mark.parametrize("status", [403, 500, 404, 200])
+def test_a_small_body_that_unpacks_to_a_large_one_costs_little_memory(
+    wire: Recorder, store: S3Store, encoding: str, status: int
+) -> None:
+    bomb = gzip.compress(bytes(256 << 20), 1)
+    wire.answer = lambda _: PreparedResponse(status, {"Content-Encoding": encoding}, bomb)
+    tracemalloc.start()
+    try:
+        for request in (
+            lambda: store.get("key", 1 << 20),
+            lambda: list(store.list("")),
+            lambda: store.delete(["key"]),
+            lambda: store.get_range("key", 0, 10_000_000),
+        ):
+            with pytest.raises((StoreError, DamagedError)):
+                request()
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("encoding", "wbits"), [("gzip", 31), ("deflate", 15)])
+def test_a_compressed_error_is_understood(
+    wire: Recorder, store: S3Store, encoding: str, wbits: int
+) -> None:
+    compressor = zlib.compressobj(wbits=wbits)
+    body = compressor.compress(b"<Error><Code>SlowDown</Code></Error>") + compressor.flush()
+    wire.answer = lambda _: PreparedResponse(400, {"Content-Encoding": encoding}, body)
+    with pytest.raises(StoreAwayError, match="SlowDown"):
+        store.get("HEAD")
 
 
 def test_a_server_without_ranges_is_supported(wire: Recorder, store: S3Store) -> None:

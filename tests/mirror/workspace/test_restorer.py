@@ -123,11 +123,28 @@ def test_a_restorer_that_has_not_begun_is_an_error(after: Path):
         Restorer(after, []).finish()
 
 
-def test_special_mode_bits_are_restored(after: Path):
-    entries: list[Entry] = [Directory("d", 0o3775, T), replace(file("f", b""), mode=0o6711)]
+def restored_modes(after: Path) -> tuple[int, ...]:
+    entries: list[Entry] = [
+        Directory("d", 0o3775, T),
+        replace(file("f", b""), mode=0o6711),
+        replace(file("g", b""), mode=0o4755),
+        replace(file("h", b""), mode=0o2755),
+    ]
     put(Memory(entries), after)
-    assert (after / "d").stat().st_mode & 0o7777 == 0o3775
-    assert (after / "f").stat().st_mode & 0o7777 == 0o6711
+    return tuple((after / entry.path).stat().st_mode & 0o7777 for entry in entries)
+
+
+def test_special_mode_bits_are_restored(after: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
+    assert restored_modes(after) == (0o3775, 0o6711, 0o4755, 0o2755)
+
+
+def test_a_restore_by_root_makes_no_program_run_as_root(
+    after: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert restored_modes(after) == (0o3775, 0o711, 0o755, 0o755)
+    assert restored_modes(after) == (0o3775, 0o711, 0o755, 0o755), "existing files, too"
 
 
 def test_files_that_a_worker_process_has_written_count_as_written(after: Path):
