@@ -10,10 +10,9 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.backup.archiver import PassOptions
+from reconcile.mirror.backup.archiver import PassOptions, UploadPace
 from reconcile.mirror.backup.syncer import (
     ComparedScan,
-    NoChanges,
     PassOutcome,
     PassResult,
     Syncer,
@@ -29,6 +28,14 @@ from reconcile.mirror.errors import (
     UnknownFormatError,
 )
 from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.sidecar.outcome import (
+    count_unreadable,
+    explain_missing,
+    find_missing,
+    find_unreadable_reason,
+    is_fully_stored,
+    may_store_more,
+)
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
     Runner,
@@ -137,6 +144,7 @@ class PassRunner:
     def __init__(self, syncer: Syncer, context: LoopContext) -> None:
         self._syncer = syncer
         self._context = context
+        self._left_out: dict[str, int] = {}
 
     def attempt(self, options: PassOptions) -> PassOutcome | None:
         """Make a pass; None where it failed in a way that a later pass may not.
@@ -205,12 +213,14 @@ class PassRunner:
             skipped=scan.skipped.total,
         )
         self._report_over_limit(scan)
+        self._report_left_out(outcome)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, started)
 
     def report_outcome(self, outcome: PassOutcome) -> None:
         """Log a pass that was made outside of the loop."""
         self._report_over_limit(outcome.scan)
+        self._report_left_out(outcome)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, self._now())
         else:
@@ -225,7 +235,6 @@ class PassRunner:
             partial=isinstance(result.generation.completeness, Partial),
             reachable=True,
             changing=read.changing,
-            unreadable=read.unreadable,
             behind_since=started if read.changing else 0,
         )
         logger.info(
@@ -235,7 +244,7 @@ class PassRunner:
             sent=result.sent_bytes,
             repacked=result.repacked_packs,
             restless=read.changing,
-            unreadable=read.unreadable,
+            unreadable=len(read.unreadable) + result.scan.skipped.unreadable,
         )
         if result.repack_error:
             logger.warning("repack skipped", error=result.repack_error)
@@ -253,6 +262,22 @@ class PassRunner:
             logger.warning("too many files", taken=entries, beyond=over_limit, such_as=examples)
         elif before and not over_limit:
             logger.info("all files have room again", entries=entries)
+
+    def _report_left_out(self, outcome: PassOutcome) -> None:
+        """Log what no generation can have whenever that changes."""
+        skipped = outcome.scan.skipped
+        left_out = {name: getattr(skipped, name) for name in ("mounts", "too_deep", "too_large")}
+        left_out["unreadable"] = count_unreadable(outcome)
+        self._context.status_registry.update(unreadable=left_out["unreadable"])
+        if left_out == self._left_out:
+            return
+        self._left_out = left_out
+        if any(left_out.values()):
+            examples = [path for name in left_out for path in skipped.examples.get(name, [])]
+            reason = find_unreadable_reason(outcome)
+            self._context.logger.warning(
+                "not stored", **left_out, reason=reason, such_as=examples[:3]
+            )
 
     def _now(self) -> int:
         return self._context.clock.steady_ns()
@@ -328,17 +353,6 @@ def sync_until_runner_exits(
         context.clock.sleep(_DRAIN_PAUSE)
 
 
-def is_fully_stored(outcome: PassOutcome | None) -> bool:
-    """Say whether a final pass has stored everything."""
-    match outcome:
-        case None:
-            return False
-        case NoChanges():
-            return True
-        case PassResult():
-            return not outcome.archive.tree_result.missing.files
-
-
 _FLUSH_RETRY_PAUSE = 0.5
 _DRAIN_PAUSE = 0.5
 
@@ -378,7 +392,8 @@ def _flush(
     context.status_registry.update(phase="flushing")
     context.logger.info("flush begins", seconds=context.clock.monotonic() - shutdown.terminated_at)
     end_time = context.clock.monotonic() + timeouts.flush - timeouts.reserve
-    options = PassOptions(Deadline(context.clock, end_time), is_final=True)
+    deadline = Deadline(context.clock, end_time)
+    options = PassOptions(deadline, is_final=True, pace=UploadPace(deadline), is_last=True)
     best: PassOutcome | None = None
     while True:
         try:
@@ -386,7 +401,8 @@ def _flush(
         except DeadlineExceededError:
             break
         best = outcome or best
-        if is_fully_stored(outcome) or options.deadline.expired():
+        is_done = is_fully_stored(outcome) or not may_store_more(outcome)
+        if is_done or options.deadline.expired():
             break
         context.clock.sleep(_FLUSH_RETRY_PAUSE)
     return _build_termination_message(context, shutdown, best)
@@ -400,13 +416,14 @@ def _build_termination_message(
     if best is None:
         reason = status.error or "the time was over before the workspace could be walked"
         return TerminationMessage("failed", status.generation, Complete(), seconds, reason)
-    if isinstance(best, PassResult) and isinstance(best.generation.completeness, Partial):
-        reason = (
-            "the time was over" if best.archive.is_truncated else "files kept changing while read"
-        )
-        missing = best.generation.completeness
+    if not is_fully_stored(best):
         return TerminationMessage(
-            "partial", status.generation, missing, seconds, reason, status.over_limit
+            "partial",
+            status.generation,
+            find_missing(best),
+            seconds,
+            explain_missing(best),
+            status.over_limit,
         )
     over_limit = status.over_limit
     reason = f"{over_limit} files or more are beyond --max-files" if over_limit else ""

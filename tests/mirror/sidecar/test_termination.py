@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from reconcile.mirror.backup import archiver, syncer
+from reconcile.mirror.backup import file_archiver, syncer
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
@@ -74,9 +74,9 @@ def test_a_flush_without_changes_reports_the_current_generation(stage):
 def test_a_file_that_keeps_changing_makes_the_last_generation_partial(stage, monkeypatch):
     stage.pod.write("a", b"four")
     stage.pod.write("b", b"b")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     monkeypatch.setattr(
-        archiver,
+        file_archiver,
         "read_small_file",
         lambda root, seen: FileChanged("a") if seen.path == "a" else real(root, seen),
     )
@@ -88,9 +88,9 @@ def test_a_file_that_keeps_changing_makes_the_last_generation_partial(stage, mon
 
 def test_a_file_that_stops_changing_in_time_is_stored(stage, monkeypatch):
     stage.pod.write("a", b"four")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     monkeypatch.setattr(
-        archiver,
+        file_archiver,
         "read_small_file",
         lambda root, seen: real(root, seen) if stage.pod.clock.waits else FileChanged("a"),
     )
