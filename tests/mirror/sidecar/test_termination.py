@@ -1,7 +1,9 @@
 """The loop, and the end from TERM to the termination message, with a clock that only waits move."""
 
+import errno
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,7 @@ from reconcile.mirror.sidecar.termination import (
     has_runner_exited,
     write_termination_message,
 )
+from reconcile.mirror.workspace import walk
 from reconcile.mirror.workspace.reader import FileChanged
 from tests.mirror.mirror_pod import RecordingLogger, listing
 
@@ -339,3 +342,30 @@ def test_a_file_that_changes_after_the_scan_is_left_to_the_next_pass(stage):
     done = stage.passes.attempt(stage.pod.pass_options())
     assert done.is_committed
     assert "a" in done.archive.tree_result.tree.entries
+
+
+def test_a_directory_that_cannot_be_read_is_in_log_and_message(stage, monkeypatch):
+    stage.pod.write("private/1")
+    real = walk.os.scandir
+
+    def deny(target):
+        if isinstance(target, int) and Path(f"/proc/self/fd/{target}").readlink().name == "private":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(target)
+
+    monkeypatch.setattr(walk.os, "scandir", deny)
+    stage.passes.attempt(stage.pod.pass_options())
+    stage.passes.attempt(stage.pod.pass_options())
+    told = [fields for event, fields in stage.context.logger.events if event == "not stored"]
+    assert [(each["unreadable"], each["such_as"]) for each in told] == [(1, ["private"])]
+    assert stage.context.status_registry.current.unreadable == 1
+    assert stage.context.status_registry.current.partial is True
+    farewell = stage.end()
+    assert farewell.outcome == "partial"
+    assert farewell.missing == Partial(1, 0)
+    assert farewell.reason.endswith("such as private: Permission denied")
+    assert stage.pod.clock.waits == []
+    assert exit_code_for_flush(farewell.outcome) is MirrorExitCode.LOST
+    monkeypatch.undo()
+    stage.passes.attempt(stage.pod.pass_options())
+    assert stage.context.status_registry.current.unreadable == 0
