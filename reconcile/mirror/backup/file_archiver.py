@@ -149,7 +149,7 @@ class FileArchiver:
             if not any(self._try_group(attempt) for attempt in attempts):
                 self.result.changing += 1
         except FileUnreadableError as error:
-            self.result.unreadable[group.members[0].path] = str(error)
+            self.result.unreadable[error.path] = str(error)
 
     def _try_group(self, attempt: Callable[[], Iterator[GroupChunk]]) -> bool:
         """Upload a copy; False where files changed during it."""
@@ -236,7 +236,7 @@ class FileArchiver:
         try:
             may_grow = not self._groups.is_database(path)
             done = self._try_group(lambda: self._groups.read_twice([file_stat], may_grow=may_grow))
-        except FileUnreadableError:
+        except (FileChangedError, FileUnreadableError):
             return
         if done and self.result.blobs[path]:
             self.result.unsettled.add(path)

@@ -111,7 +111,11 @@ class FileChangedError(MirrorError):
 
 
 class FileUnreadableError(MirrorError):
-    """The file exists but cannot be read."""
+    """The file at `path` exists but cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 def read_small_file(root: int | DirectoryHandles, file: FileStat) -> ReadResult:
@@ -255,7 +259,7 @@ def _translate_errors(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _CHANGED_ERRNOS:
             raise FileChangedError(path) from error
-        raise FileUnreadableError(str(error.strerror)) from error
+        raise FileUnreadableError(path, str(error.strerror)) from error
 
 
 def _wait_for_tick(file: FileStat) -> None:

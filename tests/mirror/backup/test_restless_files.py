@@ -75,6 +75,21 @@ def test_a_file_that_is_overwritten_all_the_time_is_never_torn(pod, monkeypatch)
         assert restored(pod, "state") is None
 
 
+def test_a_restless_file_that_vanishes_fails_no_pass(pod, monkeypatch):
+    path = pod.write("state")
+
+    def vanish(_root, seen):
+        path.unlink(missing_ok=True)
+        return file_archiver.FileChanged(seen.path)
+
+    monkeypatch.setattr(
+        file_archiver, "read_small_file", lambda _root, seen: file_archiver.FileChanged(seen.path)
+    )
+    pod.sync()
+    monkeypatch.setattr(file_archiver, "read_small_file", vanish)
+    assert pod.sync().archive.read_files.changing == 1
+
+
 def test_a_write_through_a_mapping_that_was_dirty_before_is_found(pod, successor):
     path = pod.write("store.bin", bytes(8192))
     with path.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
