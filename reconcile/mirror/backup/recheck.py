@@ -29,12 +29,18 @@ from reconcile.mirror.workspace.walk import FileStat
 WINDOW: Final = 60 * SECOND
 """Nanoseconds after a file's `mtime` for which its content may change without a new one."""
 
+PAGE: Final = 4096
+"""Bytes of a page; programs seldom map smaller files."""
+
 _HISTORY: Final = 3 * WINDOW
 """How long before its start a process takes files for suspect."""
 
 MAX_FILES_PER_SCAN: Final = 1000
 MAX_BYTES_PER_SCAN: Final = 64 << 20
 MAX_BYTES_AT_END: Final = 256 << 20
+"""Larger files are never read again."""
+
+MAX_BYTES_IN_ONE_PASS: Final = 16 << 20
 
 
 class Rechecker:
@@ -69,8 +75,14 @@ class Rechecker:
         return list(_first(suspects, MAX_BYTES_AT_END))
 
 
+def select_for_one_pass(files: Sequence[FileStat]) -> list[FileStat]:
+    """Return the first files that cost little, for a process that makes one pass."""
+    small = [file for file in files if PAGE <= file.size <= MAX_BYTES_IN_ONE_PASS]
+    return list(_first(small, MAX_BYTES_IN_ONE_PASS))
+
+
 def _has_content(file: FileStat) -> bool:
-    return file.size > 0 and stat.S_ISREG(file.mode)
+    return 0 < file.size <= MAX_BYTES_AT_END and stat.S_ISREG(file.mode)
 
 
 def _first(files: Sequence[FileStat], max_bytes: int) -> Iterator[FileStat]:

@@ -11,7 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.backup.archiver import Archiver, ArchiveResult, PassOptions
-from reconcile.mirror.backup.recheck import Rechecker, find_silent_changes, select_unchanged
+from reconcile.mirror.backup.recheck import (
+    Rechecker,
+    find_silent_changes,
+    select_for_one_pass,
+    select_unchanged,
+)
 from reconcile.mirror.backup.repack import RepackResult, repack
 from reconcile.mirror.backup.sync_state import CommitCandidate, PendingUploads, SyncState
 from reconcile.mirror.backup.uploader import Uploader
@@ -235,6 +240,8 @@ class Syncer:
         suspects = self._rechecker.select(stats, everything=options.is_last)
         if index is None or not suspects:
             return
+        if self._state.committed is None:
+            suspects = select_for_one_pass(suspects)
         suspects = select_unchanged(index, stats, suspects)
         if suspects:
             entries = self._load_committed().tree.entries

@@ -137,6 +137,13 @@ def test_at_the_end_the_newest_files_are_read_again_once(monkeypatch):
     rechecker = Rechecker(clock)
     old = stat_at("old", start - 10 * WINDOW)
     files = [old, stat_at("a", start + 1), stat_at("b", start + 2), stat_at("empty", start, 0)]
+    files.append(stat_at("huge", start + 3, 300 << 20))
     monkeypatch.setattr(recheck, "MAX_BYTES_AT_END", 2)
     assert rechecker.select(files, everything=True) == [files[2], files[1]]
     assert rechecker.select(files, everything=True) == []
+
+
+def test_one_pass_reads_few_files_again():
+    small, page = stat_at("small", 1), stat_at("page", 1, 4096)
+    huge = stat_at("huge", 1, 17 << 20)
+    assert recheck.select_for_one_pass([small, huge, page]) == [page]
