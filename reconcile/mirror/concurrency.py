@@ -40,6 +40,10 @@ class Deadline:
         """Say whether it is time to stop."""
         return self._is_cancelled() or self._clock.monotonic() >= self.expires_at
 
+    def remaining(self) -> float:
+        """Return the seconds that remain."""
+        return self.expires_at - self._clock.monotonic()
+
     def check(self) -> None:
         """Raise DeadlineExceededError if it is time to stop."""
         if self.expired():

@@ -41,7 +41,7 @@ MEANINGS = {
     MirrorExitCode.SNAPSHOT: "the snapshot is damaged, of a newer version, or partial and refused",
     MirrorExitCode.FENCED: "another pod has taken the workspace over: nothing more was written",
     MirrorExitCode.WORKSPACE: "the workspace or the state directory is unusable, or has no mark",
-    MirrorExitCode.LOST: "`sync` only: the deadline came before everything was stored",
+    MirrorExitCode.LOST: "`sync` only: not all is stored: out of time, or a file is unreadable",
     MirrorExitCode.DAMAGED: "`verify`, `log`: damage was found and reported",
     MirrorExitCode.INCOMPLETE: "`import`, `export`: done, except for what was reported",
     MirrorExitCode.BUG: "a defect of the program: please report it",

@@ -7,7 +7,7 @@ comparing arrays shows whether anything has changed.
 import io
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from reconcile.mirror.errors import WorkspaceError
@@ -62,6 +62,22 @@ class Index:
             if place >= 0 and path == stat.path:
                 flags[position] = _row(numbers, position) == _row(self.numbers, place)
         return flags
+
+    def stale_paths(self) -> frozenset[str]:
+        """Return the paths that the last pass could not store as they were."""
+        ctimes = self.numbers[_COLUMNS.index("ctime") :: COLUMN_COUNT]
+        if _NO_CTIME not in ctimes:
+            return frozenset()
+        pairs = zip(self.paths(), ctimes, strict=True)
+        return frozenset(path for path, ctime in pairs if ctime == _NO_CTIME)
+
+    def without(self, paths: Container[str]) -> "Index":
+        """Return an index in which these paths have changed."""
+        numbers = self.numbers[:]
+        for position, path in enumerate(self.paths()):
+            if path in paths:
+                numbers[position * COLUMN_COUNT + _COLUMNS.index("ctime")] = _NO_CTIME
+        return Index(self.manifest_digest, self.encoded_paths, numbers)
 
     def paths(self) -> Iterator[str]:
         """Return the paths in order."""

@@ -52,9 +52,39 @@ class MirrorConfig(Struct, frozen=True):
         """The mirror's state directory."""
         return StateDirectory(self.state)
 
+    def check_directories(self) -> None:
+        """Check that what is private to the mirror is outside of the workspace.
+
+        Raises:
+            SettingsError: A directory or file would be uploaded, and the agent could change it.
+        """
+        private = {
+            "--state": str(self.state),
+            "--project-secret": self.project_secret,
+            "--shared-secret": self.shared_secret,
+            "--token-file": self.token_file,
+        }
+        for option, path in private.items():
+            if path and _is_inside(Path(path), self.workspace):
+                raise SettingsError(
+                    f"{option} {path} is in the workspace {self.workspace}: the agent could change "
+                    "it, and it would be part of every snapshot. Name a path outside of it"
+                )
+
     def build_excludes(self) -> Excludes:
         """Return what is left out; SettingsError for a malformed pattern."""
         return build_excludes(self.excludes, default=self.default_excludes)
+
+
+def _is_inside(path: Path, directory: Path) -> bool:
+    """Whether a path is the directory or below it, also by links or another mount of it."""
+    try:
+        resolved = path.resolve()
+        return any(
+            each.exists() and each.samefile(directory) for each in (resolved, *resolved.parents)
+        )
+    except (OSError, RuntimeError):
+        return False
 
 
 def _is_always_throttled() -> bool:

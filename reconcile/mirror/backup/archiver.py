@@ -1,149 +1,25 @@
 """Archives a scanned workspace: reads what changed, uploads it, and builds the next tree."""
 
+import math
 import stat
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from reconcile.mirror.backup.file_archiver import ArchiveLimits, FileArchiver, ReadFiles
 from reconcile.mirror.backup.tree_builder import TreeInput, TreeResult, build_tree
 from reconcile.mirror.backup.uploader import Uploader
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.index import Index
-from reconcile.mirror.model import SnapshotTree
+from reconcile.mirror.model import Partial, SnapshotTree
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
 from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy
-from reconcile.mirror.workspace.dirfd import DirectoryHandles
+from reconcile.mirror.workspace.file_groups import FileGroup, find_groups
 from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
-from reconcile.mirror.workspace.reader import (
-    FileChanged,
-    FileChangedError,
-    FileUnreadable,
-    FileUnreadableError,
-    ReadContent,
-    compute_blob_digest,
-    read_chunks,
-    read_link,
-    read_small_file,
-)
-from reconcile.mirror.workspace.sqlite import (
-    JOURNAL,
-    WAL,
-    Database,
-    find_databases,
-    read_database,
-)
+from reconcile.mirror.workspace.root import WorkspaceRoot
 from reconcile.mirror.workspace.survey import Scan
 from reconcile.mirror.workspace.walk import FileStat
-
-
-class ReadFiles(Struct):
-    """What was read, by path. A path that is missing here keeps its previous version.
-
-    Attributes:
-        blobs: The blobs of files.
-        link_targets: The targets of symbolic links.
-        file_stats: Newer stats of databases, which replace those of the scan.
-        changing: How many entries changed while they were read.
-        unreadable: How many entries could not be read.
-        size: Bytes that were read.
-    """
-
-    blobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    link_targets: dict[str, str] = field(default_factory=dict)
-    file_stats: dict[str, FileStat] = field(default_factory=dict)
-    changing: int = 0
-    unreadable: int = 0
-    size: int = 0
-
-    def release_contents(self) -> None:
-        """Free all but the counts, once the tree is built."""
-        self.blobs, self.link_targets = {}, {}
-
-
-class FileArchiver:
-    """Reads one entry after the other, for one thread."""
-
-    def __init__(
-        self, directories: DirectoryHandles, uploader: Uploader, deadline: Deadline
-    ) -> None:
-        self._directories = directories
-        self._uploader = uploader
-        self._deadline = deadline
-        self.result = ReadFiles()
-
-    def archive_link(self, file_stat: FileStat) -> None:
-        """Read a symbolic link."""
-        try:
-            self.result.link_targets[file_stat.path] = read_link(self._directories, file_stat)
-        except FileChangedError:
-            self.result.changing += 1
-        except FileUnreadableError:
-            self.result.unreadable += 1
-
-    def archive_file(self, file_stat: FileStat) -> None:
-        """Read a file.
-
-        Raises:
-            DeadlineExceededError: The deadline came.
-            StoreError: An earlier upload has failed.
-        """
-        if not file_stat.size:
-            self.result.blobs[file_stat.path] = ()
-        elif file_stat.size > MAX_PACKED_FILE:
-            self._archive_large_file(file_stat)
-        else:
-            self._archive_small_file(file_stat)
-
-    def archive_database(self, database: Database) -> None:
-        """Read a database with its log, both or neither; raises as `archive_file`."""
-        blobs: dict[str, list[str]] = {database.main.path: [], database.log.path: []}
-        seen: dict[str, FileStat] = {}
-        try:
-            for piece in read_database(self._directories, database, CHUNK):
-                self._deadline.check()
-                seen[piece.file.path] = piece.file
-                blobs[piece.file.path].append(self._upload(piece.file, piece.data))
-        except FileChangedError:
-            self.result.changing += 1
-        except FileUnreadableError:
-            self.result.unreadable += 1
-        else:
-            self.result.file_stats.update(seen)
-            self.result.blobs.update((path, tuple(digests)) for path, digests in blobs.items())
-
-    def _upload(self, file_stat: FileStat, data: bytes) -> str:
-        digest = compute_blob_digest(data)
-        if file_stat.size > MAX_PACKED_FILE:
-            self._uploader.add_object(digest, data, self._deadline)
-        else:
-            self._uploader.add_to_pack(digest, data, self._deadline)
-        self.result.size += len(data)
-        return digest
-
-    def _archive_small_file(self, file_stat: FileStat) -> None:
-        match read_small_file(self._directories, file_stat):
-            case ReadContent(data):
-                self.result.blobs[file_stat.path] = (self._upload(file_stat, data),)
-            case FileChanged():
-                self.result.changing += 1
-            case FileUnreadable():
-                self.result.unreadable += 1
-
-    def _archive_large_file(self, file_stat: FileStat) -> None:
-        digests = []
-        try:
-            for data in read_chunks(self._directories, file_stat, CHUNK):
-                self._deadline.check()
-                digests.append(self._upload(file_stat, data))
-        except FileChangedError:
-            self.result.changing += 1
-        except FileUnreadableError:
-            self.result.unreadable += 1
-        else:
-            self.result.blobs[file_stat.path] = tuple(digests)
-
 
 HIDDEN_ENTRIES_FACTOR: Final = 1.5
 """A tree may exceed the limit so many times by entries that cannot be seen this time."""
@@ -156,13 +32,47 @@ class ArchiveResult(Struct, frozen=True):
         file_stats: The scan, with newer stats for databases.
         tree_result: The tree, and what it lacks.
         read_files: Counts of what was read.
+        stale_positions: Positions of the scan that the next pass must read again.
+        missing: What the generation lacks: all of this in a final pass, what cannot be read in any.
         is_truncated: Whether the deadline came before everything was read.
     """
 
     file_stats: list[FileStat]
     tree_result: TreeResult
     read_files: ReadFiles
+    stale_positions: Sequence[int]
+    missing: Partial
     is_truncated: bool
+
+
+class UploadPace:
+    """Estimates whether a file can be sent before the deadline, from what was sent before."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._seconds_at_start = deadline.remaining()
+        self._sent_before = 0
+        self._uploader: Uploader | None = None
+        self._start = (0, 0)
+
+    def begin(self, uploader: Uploader) -> None:
+        """Begin a pass, in which nothing is being sent yet."""
+        if self._uploader is not None:
+            self._sent_before += self._uploader.sent_bytes - self._start[0]
+        self._uploader, self._start = uploader, (uploader.sent_bytes, uploader.begun_bytes)
+
+    def fits(self, size: int) -> bool:
+        """Whether so many bytes can probably be sent in time; yes as long as little was sent."""
+        remaining, uploader = self._deadline.remaining(), self._uploader
+        if uploader is None or math.isinf(remaining):
+            return True
+        acknowledged = uploader.sent_bytes - self._start[0]
+        in_flight = max(uploader.begun_bytes - self._start[1] - acknowledged, 0)
+        sent = self._sent_before + acknowledged + in_flight / 2
+        seconds = self._seconds_at_start - remaining
+        if not self._sent_before + acknowledged or sent < CHUNK:
+            return True
+        return (in_flight / 2 + size) * seconds <= remaining * sent
 
 
 class PassOptions(Struct, frozen=True):
@@ -173,35 +83,91 @@ class PassOptions(Struct, frozen=True):
         is_final: Whether it then stores the part that it has, newest files first; any other pass
             is given up.
         repack_policy: What is repacked along with a commit.
+        pace: What a final pass begins to send; shared by all attempts until one deadline.
+        is_last: Whether no further pass is to be expected: files are read again whose times may
+            not show a change.
     """
 
     deadline: Deadline
     is_final: bool = False
     repack_policy: RepackPolicy = DEFAULT_REPACK_POLICY
+    pace: UploadPace | None = None
+    is_last: bool = False
 
 
-ArchiveTask: TypeAlias = FileStat | Database
+ArchiveTask: TypeAlias = FileStat | FileGroup
+
+_FIRST_PACK: Final = 64 << 10
+"""Bytes after which a final pass sends its first pack; each further one may be twice as large."""
 
 
-def _build_tasks(file_stats: Sequence[FileStat], todo: Sequence[FileStat]) -> list[ArchiveTask]:
-    """Put databases in use first, each with its log as one task."""
-    if not any(file_stat.path.endswith((WAL, JOURNAL)) for file_stat in file_stats):
-        return list(todo)
-    changed = {file_stat.path for file_stat in todo}
-    databases = [
-        database
-        for database in find_databases(file_stats)
-        if database.main.path in changed or database.log.path in changed
-    ]
-    paths = {path for database in databases for path in (database.main.path, database.log.path)}
-    return [*databases, *(file_stat for file_stat in todo if file_stat.path not in paths)]
+def _members(task: ArchiveTask) -> Sequence[FileStat]:
+    return task.members if isinstance(task, FileGroup) else (task,)
+
+
+def _last_write(task: ArchiveTask) -> int:
+    return max(max(file_stat.mtime, file_stat.ctime) for file_stat in _members(task))
+
+
+def _is_large(task: ArchiveTask) -> bool:
+    return any(file_stat.size > MAX_PACKED_FILE for file_stat in _members(task))
+
+
+def _build_tasks(todo: Sequence[FileStat], groups: Sequence[FileGroup]) -> list[ArchiveTask]:
+    """Put groups first, each as one task."""
+    paths = {path for group in groups for path in group.paths}
+    return [*groups, *(file_stat for file_stat in todo if file_stat.path not in paths)]
+
+
+def _prioritize(tasks: Iterable[ArchiveTask]) -> list[ArchiveTask]:
+    """Put small files first, and of these and of large ones the newest."""
+    return sorted(tasks, key=lambda task: (_is_large(task), -_last_write(task)))
+
+
+def _always_fits(_size: int) -> bool:
+    return True
+
+
+MemberCheck: TypeAlias = Callable[[FileStat], bool]
+"""Whether the previous tree has a member of a group with this stat."""
+
+
+def _known_members(
+    stats: Sequence[FileStat], unchanged: bytearray, groups: Sequence[FileGroup]
+) -> MemberCheck:
+    paths = {path for group in groups for path in group.paths}
+    known = {
+        each.path: each
+        for position, each in enumerate(stats if paths else ())
+        if unchanged[position] and each.path in paths
+    }
+    return lambda file: known.get(file.path) == file
+
+
+def _positions(stats: Sequence[FileStat], paths: Collection[str]) -> Iterator[int]:
+    if not paths:
+        return iter(())
+    return (position for position, each in enumerate(stats) if each.path in paths)
+
+
+def _lacking_positions(
+    stats: Sequence[FileStat], result: TreeResult, read: ReadFiles, *, is_final: bool
+) -> set[int]:
+    """Return what a generation lacks; what only changes is left to the pass after it, if any."""
+    if is_final:
+        return {*result.stale_positions, *_positions(stats, read.incomplete)}
+    return {each for each in result.stale_positions if stats[each].path in read.unreadable}
 
 
 class Archiver:
     """Turns a scan into a tree that is stored."""
 
     def __init__(
-        self, root: Path, previous_tree: SnapshotTree, index: Index | None, uploader: Uploader
+        self,
+        root: WorkspaceRoot,
+        previous_tree: SnapshotTree,
+        index: Index | None,
+        uploader: Uploader,
     ) -> None:
         self._root = root
         self._previous_tree = previous_tree
@@ -214,32 +180,60 @@ class Archiver:
         Raises:
             DeadlineExceededError: The deadline of a pass that is not final came.
             StoreError: An object could not be stored.
+            WorkspaceError: The workspace cannot be read, or another volume is in its place.
         """
         stats = scan.file_stats
         unchanged = self._index.unchanged_flags(stats) if self._index else bytearray(len(stats))
         todo = list(self._select_files_to_read(stats, unchanged))
-        if options.is_final:
-            todo.sort(key=lambda file_stat: max(file_stat.mtime, file_stat.ctime), reverse=True)
-        read, is_truncated = self._read_files(_build_tasks(stats, todo), options)
+        changed = {file_stat.path for file_stat in todo}
+        groups = [
+            group
+            for group in find_groups(stats, self._previous_tree.entries)
+            if any(member.path in changed for member in group.members)
+        ]
+        is_known = _known_members(stats, unchanged, groups)
+        tasks = _build_tasks(todo, groups)
+        read, is_truncated = self._read_files(tasks, is_known, options)
         self._drop_dangling_git_files(stats, todo, read)
+        kept = list(self._drop_torn_groups(groups, changed, read))
         if read.file_stats:
+            for position, file_stat in enumerate(stats):
+                unchanged[position] &= file_stat.path not in read.file_stats
             stats = [read.file_stats.get(file_stat.path, file_stat) for file_stat in stats]
-        max_entries = HIDDEN_ENTRIES_FACTOR * scan.weight_limit
-        tree_input = TreeInput(
-            stats, unchanged, read.blobs, read.link_targets, scan.skipped.unknown, max_entries
-        )
         result = build_tree(
-            self._previous_tree, tree_input, self._uploader.find_place, self._uploader.packs
+            self._previous_tree,
+            TreeInput(
+                stats,
+                unchanged,
+                read.blobs,
+                read.link_targets,
+                [*scan.skipped.unknown, *kept],
+                HIDDEN_ENTRIES_FACTOR * scan.weight_limit,
+            ),
+            self._uploader.find_place,
+            self._uploader.packs,
+        )
+        stale = sorted({*result.stale_positions, *_positions(stats, read.unsettled)})
+        lacking = _lacking_positions(stats, result, read, is_final=options.is_final)
+        missing = Partial(
+            len(lacking) + scan.skipped.unreadable, sum(stats[each].size for each in lacking)
         )
         read.release_contents()
-        return ArchiveResult(stats, result, read, is_truncated)
+        return ArchiveResult(stats, result, read, stale, missing, is_truncated)
 
     def _drop_dangling_git_files(
         self, file_stats: Sequence[FileStat], todo: Sequence[FileStat], read_files: ReadFiles
     ) -> None:
-        """Drop files that refer to git objects which could not be read."""
+        """Drop files that refer to git objects which are not stored yet.
+
+        An object that cannot be read is not waited for: most objects are not needed, and without
+        its other files the repository would be lost.
+        """
         missing = [
-            file_stat.path for file_stat in todo if not self._is_stored(file_stat.path, read_files)
+            file_stat.path
+            for file_stat in todo
+            if file_stat.path not in read_files.unreadable
+            and not self._is_stored(file_stat.path, read_files)
         ]
         if not missing:
             return
@@ -247,8 +241,24 @@ class Archiver:
         for path in find_paths_to_hold_back(
             [file_stat.path for file_stat in todo], missing, repositories
         ):
-            read_files.blobs.pop(path, None)
-            read_files.link_targets.pop(path, None)
+            read_files.drop(path)
+
+    def _drop_torn_groups(
+        self, groups: Sequence[FileGroup], changed: set[str], read_files: ReadFiles
+    ) -> Iterator[str]:
+        """Drop groups of which a file is not stored; yields paths that must not be deleted."""
+        for group in groups:
+            seen = {member.path for member in group.members}
+            wanted = {
+                member.path
+                for member in group.members
+                if member.path in changed or member.path in read_files.blobs
+            }
+            if all(self._is_stored(path, read_files) for path in wanted):
+                continue
+            for path in seen:
+                read_files.drop(path)
+            yield from group.paths - seen
 
     def _is_stored(self, path: str, read_files: ReadFiles) -> bool:
         blobs = read_files.blobs.get(path)
@@ -273,24 +283,49 @@ class Archiver:
             yield file_stat
 
     def _read_files(
-        self, todo: Iterable[ArchiveTask], options: PassOptions
+        self, tasks: Iterable[ArchiveTask], is_known: MemberCheck, options: PassOptions
     ) -> tuple[ReadFiles, bool]:
         truncation = _Truncation(is_allowed=options.is_final)
-        with DirectoryHandles(self._root) as directories:
-            file_archiver = FileArchiver(directories, self._uploader, options.deadline)
+        pace = options.pace or UploadPace(options.deadline)
+        pace.begin(self._uploader)
+        fits = pace.fits if options.is_final else _always_fits
+        limits = ArchiveLimits(options.deadline, fits, self._root.is_excluded)
+        restless = self._index.stale_paths() if self._index else ()
+        with self._root.open() as directories:
+            file_archiver = FileArchiver(directories, self._uploader, limits, restless)
             with truncation:
-                self._archive_all(file_archiver, todo, options.deadline)
+                if options.is_final:
+                    tasks = self._close_packs_early(_prioritize(tasks), file_archiver, limits)
+                self._archive_all(file_archiver, tasks, is_known)
             with truncation:
                 self._upload_rest(options.deadline)
         return file_archiver.result, truncation.has_happened
 
+    def _close_packs_early(
+        self, tasks: Iterable[ArchiveTask], file_archiver: FileArchiver, limits: ArchiveLimits
+    ) -> Iterator[ArchiveTask]:
+        """Yield the tasks of a final pass, and send what was read of them before the next ones."""
+        limit = due = _FIRST_PACK
+        for task, is_large in [(task, _is_large(task)) for task in tasks]:
+            if is_large or file_archiver.result.size >= due:
+                self._uploader.close_pack(limits.deadline)
+                limit *= 2
+                due = file_archiver.result.size + limit
+            if is_large and not limits.fits(sum(each.size for each in _members(task))):
+                file_archiver.result.out_of_time += 1
+            else:
+                yield task
+
     def _archive_all(
-        self, file_archiver: FileArchiver, todo: Iterable[ArchiveTask], deadline: Deadline
+        self,
+        file_archiver: FileArchiver,
+        tasks: Iterable[ArchiveTask],
+        is_known: MemberCheck,
     ) -> None:
-        for task in todo:
-            deadline.check()
-            if isinstance(task, Database):
-                file_archiver.archive_database(task)
+        for task in tasks:
+            file_archiver.check_deadline()
+            if isinstance(task, FileGroup):
+                file_archiver.archive_group(task, is_known)
             elif stat.S_ISLNK(task.mode):
                 file_archiver.archive_link(task)
             else:

@@ -10,7 +10,7 @@ from reconcile.mirror.backup.uploader import Uploader
 from reconcile.mirror.clock import Stopwatch
 from reconcile.mirror.head import CommittedState, last_manifest_digest
 from reconcile.mirror.index import Index
-from reconcile.mirror.model import Completeness, Generation, SnapshotTree
+from reconcile.mirror.model import Complete, Completeness, Generation, SnapshotTree
 from reconcile.mirror.protocol import HeadVersion
 from reconcile.mirror.snapshot.chain import EncodedManifest
 from reconcile.mirror.workspace.survey import Scan
@@ -44,7 +44,14 @@ class SyncState(Struct, frozen=True):
     last_attempted_number: int = 0
 
     def matches(self, scan: Scan) -> bool:
-        """Say whether a scan equals what was committed last."""
+        """Say whether a scan equals what was committed last.
+
+        It does not if something cannot be read, but the last generation says that it is complete.
+        """
+        if scan.skipped.unreadable and self.committed is not None:
+            completeness = self.committed.version.head.generation.completeness
+            if isinstance(completeness, Complete):
+                return False
         return self.index is not None and self.index.matches(scan.file_stats)
 
     def previous_paths(self) -> Collection[str]:

@@ -11,6 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconcile.mirror.backup.archiver import Archiver, ArchiveResult, PassOptions
+from reconcile.mirror.backup.recheck import (
+    Rechecker,
+    find_silent_changes,
+    select_for_one_pass,
+    select_unchanged,
+)
 from reconcile.mirror.backup.repack import RepackResult, repack
 from reconcile.mirror.backup.sync_state import CommitCandidate, PendingUploads, SyncState
 from reconcile.mirror.backup.uploader import Uploader
@@ -25,7 +31,7 @@ from reconcile.mirror.head import (
     read_own_head,
 )
 from reconcile.mirror.index import build_index, load_index, save_index
-from reconcile.mirror.local_state import StateDirectory
+from reconcile.mirror.local_state import StateDirectory, read_volume_id
 from reconcile.mirror.model import Complete, Generation, SnapshotTree, Writer
 from reconcile.mirror.protocol import (
     HeadVersion,
@@ -50,8 +56,10 @@ from reconcile.mirror.snapshot.gc import (
 )
 from reconcile.mirror.snapshot.repack import NEVER_REPACK
 from reconcile.mirror.store.port import Store
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.fair_share import MAX_FILES, WalkLimits
+from reconcile.mirror.workspace.root import WorkspaceRoot
 from reconcile.mirror.workspace.survey import Scan, scan_workspace
 
 
@@ -189,6 +197,11 @@ class Syncer:
         self._store = store
         self._pool = pool
         self._clock = clock
+        volume = read_volume_id(workspace.root)
+        self._root = WorkspaceRoot(
+            workspace.root, workspace.excludes, (volume.device, volume.inode)
+        )
+        self._rechecker = Rechecker(clock)
         self._state = SyncState(load_index(workspace.state))
 
     def check_head(self) -> HeadVersion:
@@ -222,8 +235,25 @@ class Syncer:
             self._load_committed()
         workspace = self._workspace
         limits = WalkLimits(workspace.weight_limit, self._state.previous_paths)
-        scan = scan_workspace(workspace.root, workspace.excludes, limits, options.deadline)
+        with self._root.open() as directories:
+            scan = scan_workspace(directories.root, workspace.excludes, limits, options.deadline)
+            self._recheck(directories, scan, options)
         return ComparedScan(scan, not self._state.matches(scan))
+
+    def _recheck(self, directories: DirectoryHandles, scan: Scan, options: PassOptions) -> None:
+        """Forget the stats of files that have changed although their times have not."""
+        stats, index = scan.file_stats, self._state.index
+        suspects = self._rechecker.select(stats, everything=options.is_last)
+        if index is None or not suspects:
+            return
+        if self._state.committed is None:
+            suspects = select_for_one_pass(suspects)
+        suspects = select_unchanged(index, stats, suspects)
+        if suspects:
+            entries = self._load_committed().tree.entries
+            changed = find_silent_changes(directories, suspects, entries, options.deadline)
+            if changed:
+                self._state = replace(self._state, index=index.without(changed))
 
     def store_changes(self, compared: ComparedScan, options: PassOptions) -> PassOutcome:
         """Store and commit what a scan found; raises as `run`.
@@ -248,8 +278,7 @@ class Syncer:
         uploads = self._open_uploads(committed.tree)
         sent_before = uploads.uploader.sent_bytes
         archive = self._archive(scan, committed, uploads.uploader, options)
-        missing = archive.tree_result.missing
-        completeness = missing if options.is_final and missing.files else Complete()
+        completeness = archive.missing if archive.missing.files else Complete()
         result = self._commit_changes(
             CommitCandidate(committed, archive, completeness, uploads), options
         )
@@ -295,7 +324,7 @@ class Syncer:
         self, scan: Scan, committed: CommittedState, uploader: Uploader, options: PassOptions
     ) -> ArchiveResult:
         index = self._state.index_of(committed.version.head.generation)
-        archiver = Archiver(self._workspace.root, committed.tree, index, uploader)
+        archiver = Archiver(self._root, committed.tree, index, uploader)
         return archiver.run(scan, options)
 
     def _commit_changes(
@@ -376,7 +405,7 @@ class Syncer:
         index = build_index(
             last_manifest_digest(generation),
             archive.file_stats,
-            archive.tree_result.stale_positions,
+            archive.stale_positions,
         )
         self._state = replace(self._state, index=index)
         try:

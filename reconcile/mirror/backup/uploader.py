@@ -29,6 +29,8 @@ class Uploader:
         self.packs: dict[int, Pack] = dict(tree.packs)
         self.sent_bytes = 0
         """Bytes that the store has acknowledged."""
+        self.begun_bytes = 0
+        """Bytes whose upload has begun."""
         for entry in tree.entries.values():
             if isinstance(entry, File):
                 self._register(entry)
@@ -67,6 +69,7 @@ class Uploader:
             if digest in self._stored_objects or digest in self._objects_in_flight:
                 return
             self._objects_in_flight.add(digest)
+            self.begun_bytes += len(data)
 
         def send() -> None:
             try:
@@ -114,6 +117,7 @@ class Uploader:
                 self.packs[pack.number] = stored
                 self.sent_bytes += stored.size
 
+        self.begun_bytes += len(pack.body)
         try:
             self._pool.submit(send, deadline)
         except BaseException:

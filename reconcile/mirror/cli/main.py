@@ -36,7 +36,9 @@ _ENV_PREFIX = "RECONCILE_MIRROR_"
 def _build_config(options: dict[str, Any]) -> "MirrorConfig":
     from reconcile.mirror.wiring import MirrorConfig
 
-    return MirrorConfig(**{name: options.pop(name) for name in MirrorConfig.__struct_fields__})
+    config = MirrorConfig(**{name: options.pop(name) for name in MirrorConfig.__struct_fields__})
+    config.check_directories()
+    return config
 
 
 def _build_server_options(options: dict[str, Any]) -> "StatusServerOptions":

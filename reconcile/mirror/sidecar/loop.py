@@ -1,4 +1,4 @@
-"""Syncs until the pod ends, then flushes: stores the last changes, as far as the deadline allows.
+"""Syncs until the pod ends.
 
 A loop scans the workspace often, and makes a pass when a burst of writes has ended or has lasted
 for the interval; the pass continues from that scan. Neither the agent nor the store can end it.
@@ -15,7 +15,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconcile.mirror.backup.archiver import PassOptions
+from reconcile.mirror.backup.archiver import PassOptions, UploadPace
 from reconcile.mirror.backup.syncer import (
     ComparedScan,
     PassOutcome,
@@ -32,6 +32,7 @@ from reconcile.mirror.errors import (
     WorkspaceError,
 )
 from reconcile.mirror.model import Partial
+from reconcile.mirror.sidecar.outcome import count_unreadable, find_unreadable_reason
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import (
     ShutdownSignal,
@@ -135,6 +136,7 @@ class PassRunner:
     def __init__(self, syncer: Syncer, context: LoopContext) -> None:
         self._syncer = syncer
         self._context = context
+        self._left_out: dict[str, int] = {}
 
     def attempt(self, options: PassOptions) -> PassOutcome | None:
         """Make a pass; None where it failed.
@@ -231,12 +233,14 @@ class PassRunner:
             skipped=scan.skipped.total,
         )
         self._report_over_limit(scan)
+        self._report_left_out(outcome)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, started)
 
     def report_outcome(self, outcome: PassOutcome) -> None:
         """Log a pass that was made outside of the loop."""
         self._report_over_limit(outcome.scan)
+        self._report_left_out(outcome)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, self._now())
         else:
@@ -251,7 +255,6 @@ class PassRunner:
             partial=isinstance(result.generation.completeness, Partial),
             reachable=True,
             changing=read.changing,
-            unreadable=read.unreadable,
             behind_since=started if read.changing else 0,
         )
         logger.info(
@@ -261,7 +264,7 @@ class PassRunner:
             sent=result.sent_bytes,
             repacked=result.repacked_packs,
             restless=read.changing,
-            unreadable=read.unreadable,
+            unreadable=len(read.unreadable) + result.scan.skipped.unreadable,
         )
         if result.repack_error:
             logger.warning("repack skipped", error=result.repack_error)
@@ -279,6 +282,22 @@ class PassRunner:
             logger.warning("too many files", taken=entries, beyond=over_limit, such_as=examples)
         elif before and not over_limit:
             logger.info("all files have room again", entries=entries)
+
+    def _report_left_out(self, outcome: PassOutcome) -> None:
+        """Log what no generation can have whenever that changes."""
+        skipped = outcome.scan.skipped
+        left_out = {name: getattr(skipped, name) for name in ("mounts", "too_deep", "too_large")}
+        left_out["unreadable"] = count_unreadable(outcome)
+        self._context.status_registry.update(unreadable=left_out["unreadable"])
+        if left_out == self._left_out:
+            return
+        self._left_out = left_out
+        if any(left_out.values()):
+            examples = [path for name in left_out for path in skipped.examples.get(name, [])]
+            reason = find_unreadable_reason(outcome)
+            self._context.logger.warning(
+                "not stored", **left_out, reason=reason, such_as=examples[:3]
+            )
 
     def _now(self) -> int:
         return self._context.clock.steady_ns()
@@ -351,7 +370,8 @@ class SyncLoop:
             context.clock.monotonic() + timeouts.reserve,
         )
         deadline = Deadline(context.clock, end_time, self._shutdown.terminated)
-        self._pass_runner.attempt(PassOptions(deadline, is_final=True))
+        pace = UploadPace(deadline)
+        self._pass_runner.attempt(PassOptions(deadline, is_final=True, pace=pace, is_last=True))
         self._shutdown.wait(self._schedule.drain_pause)
 
     def _scan_and_sync(self, options: PassOptions) -> float:

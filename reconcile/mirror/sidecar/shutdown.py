@@ -4,12 +4,18 @@ from functools import partial
 
 from msgspec import Struct
 
-from reconcile.mirror.backup.archiver import PassOptions
-from reconcile.mirror.backup.syncer import NoChanges, PassOutcome, PassResult
+from reconcile.mirror.backup.archiver import PassOptions, UploadPace
+from reconcile.mirror.backup.syncer import PassOutcome
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.errors import FencedError
-from reconcile.mirror.model import Complete, Partial
+from reconcile.mirror.model import Complete
 from reconcile.mirror.sidecar.loop import LoopContext, PassRunner
+from reconcile.mirror.sidecar.outcome import (
+    explain_missing,
+    find_missing,
+    is_fully_stored,
+    may_store_more,
+)
 from reconcile.mirror.sidecar.termination import (
     Runner,
     ShutdownSignal,
@@ -32,17 +38,6 @@ def sync_until_runner_exits(
         except DeadlineExceededError:
             return
         context.clock.sleep(_DRAIN_PAUSE)
-
-
-def is_fully_stored(outcome: PassOutcome | None) -> bool:
-    """Say whether a final pass has stored everything."""
-    match outcome:
-        case None:
-            return False
-        case NoChanges():
-            return True
-        case PassResult():
-            return not outcome.archive.tree_result.missing.files
 
 
 _FLUSH_RETRY_PAUSE = 0.5
@@ -89,7 +84,8 @@ def _flush(
         context.clock.monotonic() + timeouts.flush - timeouts.reserve,
         shutdown.own_deadline(timeouts) - timeouts.reserve,
     )
-    options = PassOptions(Deadline(context.clock, end_time), is_final=True)
+    deadline = Deadline(context.clock, end_time)
+    options = PassOptions(deadline, is_final=True, pace=UploadPace(deadline), is_last=True)
     best: PassOutcome | None = None
     while True:
         try:
@@ -97,7 +93,8 @@ def _flush(
         except DeadlineExceededError:
             break
         best = outcome or best
-        if is_fully_stored(outcome) or options.deadline.expired():
+        is_done = is_fully_stored(outcome) or not may_store_more(outcome)
+        if is_done or options.deadline.expired():
             break
         context.clock.sleep(_FLUSH_RETRY_PAUSE)
     return _build_termination_message(context, shutdown, best)
@@ -111,13 +108,14 @@ def _build_termination_message(
     if best is None:
         reason = status.error or "the time was over before the workspace could be walked"
         return TerminationMessage("failed", status.generation, Complete(), seconds, reason)
-    if isinstance(best, PassResult) and isinstance(best.generation.completeness, Partial):
-        reason = (
-            "the time was over" if best.archive.is_truncated else "files kept changing while read"
-        )
-        missing = best.generation.completeness
+    if not is_fully_stored(best):
         return TerminationMessage(
-            "partial", status.generation, missing, seconds, reason, status.over_limit
+            "partial",
+            status.generation,
+            find_missing(best),
+            seconds,
+            explain_missing(best),
+            status.over_limit,
         )
     over_limit = status.over_limit
     reason = f"{over_limit} files or more are beyond --max-files" if over_limit else ""

@@ -16,6 +16,7 @@ from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.local_state import require_hydrate_marker
 from reconcile.mirror.model import Complete
 from reconcile.mirror.sidecar.loop import LoopContext, PassRunner, SyncLoop, SyncSchedule
+from reconcile.mirror.sidecar.outcome import count_unreadable
 from reconcile.mirror.sidecar.shutdown import (
     ShutdownPlan,
     hard_deadline,
@@ -72,6 +73,7 @@ class SyncProcess:
         self._pass_runner = PassRunner(self._syncer, self._context)
         self._termination_message: TerminationMessage | None = None
         self._error: BaseException | None = None
+        self._has_unreadable = False
         self._finished = threading.Event()
 
     def run_once(self) -> MirrorExitCode:
@@ -83,12 +85,14 @@ class SyncProcess:
                 return MirrorExitCode.LOST
         if self._error is not None:
             raise self._error
-        return MirrorExitCode.LOST if self._shutdown.terminated() else MirrorExitCode.OK
+        is_lost = self._shutdown.terminated() or self._has_unreadable
+        return MirrorExitCode.LOST if is_lost else MirrorExitCode.OK
 
     def _run_one_pass(self) -> None:
         deadline = Deadline(self._clock, is_cancelled=self._shutdown.terminated)
-        outcome = self._syncer.run(PassOptions(deadline))
+        outcome = self._syncer.run(PassOptions(deadline, is_last=True))
         self._pass_runner.report_outcome(outcome)
+        self._has_unreadable = bool(count_unreadable(outcome))
 
     def run_until_terminated(self) -> MirrorExitCode:
         """Sync until TERM, flush, and report how that went."""

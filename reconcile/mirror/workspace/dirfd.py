@@ -1,6 +1,7 @@
 """Opens directories below a root by descriptors, never through a link or outside the root."""
 
 import os
+import resource
 from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,9 @@ from reconcile.mirror.errors import DamagedError
 
 MAX_OPEN_DIRECTORIES = 64
 """How many descriptors stay open; other directories are opened again when needed."""
+
+_SHARE_OF_DESCRIPTORS = 4
+"""At most one in so many of the descriptors that the process may have."""
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -24,6 +28,9 @@ class DirectoryHandles:
 
     def __init__(self, root: int | Path, max_open: int = MAX_OPEN_DIRECTORIES) -> None:
         self.root = os.dup(root) if isinstance(root, int) else os.open(root, _FLAGS)
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if allowed != resource.RLIM_INFINITY:
+            max_open = min(max_open, allowed // _SHARE_OF_DESCRIPTORS)
         self._max_open = max(max_open, 2)
         self._open: OrderedDict[str, int] = OrderedDict()
 

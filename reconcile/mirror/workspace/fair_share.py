@@ -45,7 +45,7 @@ class WalkLimits(Struct, frozen=True):
 
 
 def walk_within(
-    root: Path, excludes: Excludes, limits: WalkLimits, is_cancelled: Callable[[], bool]
+    root: int | Path, excludes: Excludes, limits: WalkLimits, is_cancelled: Callable[[], bool]
 ) -> tuple[list[FileStat], SkippedEntries]:
     """List the entries below `root` that are within the limits, in the order of paths.
 

@@ -111,7 +111,11 @@ class FileChangedError(MirrorError):
 
 
 class FileUnreadableError(MirrorError):
-    """The file exists but cannot be read."""
+    """The file at `path` exists but cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 def read_small_file(root: int | DirectoryHandles, file: FileStat) -> ReadResult:
@@ -133,7 +137,7 @@ def read_small_file(root: int | DirectoryHandles, file: FileStat) -> ReadResult:
 
 
 def _read_whole(directories: DirectoryHandles, file: FileStat) -> ReadResult:
-    descriptor = _open(directories, file)
+    descriptor = _open(directories, file.path)
     try:
         _check_unchanged(os.fstat(descriptor), file)
         _wait_for_tick(file)
@@ -164,18 +168,14 @@ def read_growing(
     It does not detect that existing bytes are overwritten: a caller that knows the format must.
     Raises as `read_chunks`.
     """
-    with _directories(root) as directories, _translate_errors(file):
-        descriptor = _open(directories, file)
-        try:
-            _check_same_file(os.fstat(descriptor), file)
-            yield from _iter_chunks(descriptor, file, size)
-        finally:
-            os.close(descriptor)
+    with _directories(root) as directories, open_path(directories, file.path) as descriptor:
+        _check_same_file(os.fstat(descriptor), file)
+        yield from _iter_chunks(descriptor, file, size)
 
 
 def read_link(root: int | DirectoryHandles, file: FileStat) -> str:
     """Return the target of a symbolic link; FileChangedError if it is not the one that was seen."""
-    with _directories(root) as directories, _translate_errors(file):
+    with _directories(root) as directories, _translate_errors(file.path):
         parent, name = directories.open_parent(file.path)
         target = os.readlink(name, dir_fd=parent)
         _check_unchanged(os.stat(name, dir_fd=parent, follow_symlinks=False), file)
@@ -221,18 +221,25 @@ def _seek_data(descriptor: int, at: int, file: FileStat) -> int | None:
 @contextmanager
 def _open_unchanged(root: int | DirectoryHandles, file: FileStat) -> Iterator[int]:
     """Open a file after a check that it is the one that was seen, unchanged."""
-    with _directories(root) as directories, _translate_errors(file):
-        descriptor = _open(directories, file)
+    with _directories(root) as directories, open_path(directories, file.path) as descriptor:
+        _check_unchanged(os.fstat(descriptor), file)
+        _wait_for_tick(file)
+        yield descriptor
+
+
+@contextmanager
+def open_path(directories: DirectoryHandles, path: str) -> Iterator[int]:
+    """Open a file for reading, not through a link, and without waiting; raises as `read_chunks`."""
+    with _translate_errors(path):
+        descriptor = _open(directories, path)
         try:
-            _check_unchanged(os.fstat(descriptor), file)
-            _wait_for_tick(file)
             yield descriptor
         finally:
             os.close(descriptor)
 
 
-def _open(directories: DirectoryHandles, file: FileStat) -> int:
-    parent, name = directories.open_parent(file.path)
+def _open(directories: DirectoryHandles, path: str) -> int:
+    parent, name = directories.open_parent(path)
     return os.open(name, _FLAGS, dir_fd=parent)
 
 
@@ -246,13 +253,13 @@ def _directories(root: int | DirectoryHandles) -> Iterator[DirectoryHandles]:
 
 
 @contextmanager
-def _translate_errors(file: FileStat) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in _CHANGED_ERRNOS:
-            raise FileChangedError(file.path) from error
-        raise FileUnreadableError(str(error.strerror)) from error
+            raise FileChangedError(path) from error
+        raise FileUnreadableError(path, str(error.strerror)) from error
 
 
 def _wait_for_tick(file: FileStat) -> None:

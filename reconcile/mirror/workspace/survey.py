@@ -43,7 +43,9 @@ class Scan(Struct, frozen=True):
     weight_limit: int
 
 
-def scan_workspace(root: Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline) -> Scan:
+def scan_workspace(
+    root: int | Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline
+) -> Scan:
     """Walk the workspace, and select what a snapshot can hold.
 
     Raises:

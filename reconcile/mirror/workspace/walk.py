@@ -44,7 +44,7 @@ class SkippedEntries(Struct):
 
     `sockets` also counts fifos. `over_limit` is a minimum: entries of skipped directories are not
     counted. `unknown` has paths that could not be listed: entries that an earlier walk saw at and
-    below them must not be treated as deleted.
+    below them must not be treated as deleted. `unreadable_reason` names one path and its error.
     """
 
     sockets: int = 0
@@ -58,6 +58,7 @@ class SkippedEntries(Struct):
     over_limit: int = 0
     unknown: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    unreadable_reason: str = ""
 
     @property
     def total(self) -> int:
@@ -290,8 +291,12 @@ class WorkspaceWalk:
 
     def _record_unreadable(self, path: str, error: OSError) -> None:
         gone = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
-        self.skipped.add("vanished" if error.errno in gone else "unreadable", path)
         self.skipped.unknown.append(path)
+        if error.errno in gone:
+            self.skipped.add("vanished", path)
+        else:
+            self.skipped.add("unreadable", path)
+            self.skipped.unreadable_reason = f"{path}: {error.strerror}"
 
     def _visit(self, path: str, entry: "os.DirEntry[str]") -> None:
         try:

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from reconcile.mirror.backup import archiver
+from reconcile.mirror.backup import file_archiver
 from reconcile.mirror.backup.syncer import PassResult
 from reconcile.mirror.backup.uploader import Uploader
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
@@ -103,13 +103,13 @@ def test_a_final_pass_stores_the_newest_first_and_records_what_it_lacks(
     for number in range(5):
         pod.write(f"f{number}", b"%d" % number * 1000)
     reads = []
-    real = archiver.FileArchiver.archive_file
+    real = file_archiver.FileArchiver.archive_file
 
     def take_file(self, seen):
         reads.append(seen.path)
         real(self, seen)
 
-    monkeypatch.setattr(archiver.FileArchiver, "archive_file", take_file)
+    monkeypatch.setattr(file_archiver.FileArchiver, "archive_file", take_file)
     effort = pod.pass_options(final=True, asked=lambda: len(reads) == 2)
     monkeypatch.setattr(Uploader, "close_pack", _whatever_the_limit(Uploader.close_pack))
     monkeypatch.setattr(Uploader, "drain", _whatever_the_limit(Uploader.drain))
@@ -129,12 +129,14 @@ def _whatever_the_limit(method):
 
 def test_a_generation_after_a_partial_one_is_complete_again(pod, successor):
     pod.write("a", b"a")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path))
+        patched.setattr(
+            file_archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path)
+        )
         done = pod.sync(final=True)
     assert done.generation.completeness == Partial(1, 1)
-    assert archiver.read_small_file is real
+    assert file_archiver.read_small_file is real
     assert pod.sync().generation.completeness == Complete()
     successor.hydrate()
     assert listing(successor.root) == listing(pod.root)
@@ -187,11 +189,12 @@ def test_a_database_that_changes_while_it_is_read_keeps_its_version_as_a_pair(po
     before = pod.sync().archive.tree_result.tree.entries
     pod.write("a.db", b"newer main")
 
-    def torn(*_arguments):
+    def torn(*_arguments, **_options):
         raise FileChangedError("a.db")
         yield
 
-    monkeypatch.setattr(archiver, "read_database", torn)
+    monkeypatch.setattr(file_archiver.GroupReader, "read", torn)
+    monkeypatch.setattr(file_archiver.GroupReader, "read_twice", torn)
     done = pod.sync()
     assert done.archive.read_files.changing == 1
     assert not done.is_committed
@@ -206,9 +209,9 @@ def test_git_refs_wait_for_objects_that_could_not_be_read(pod, monkeypatch):
     before = pod.sync().archive.tree_result.tree.entries
     for name in (".git/refs/heads/main", ".git/objects/bb/new", "other"):
         pod.write(name, b"new")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     monkeypatch.setattr(
-        archiver,
+        file_archiver,
         "read_small_file",
         lambda root, seen: FileChanged("x") if seen.path.endswith("bb/new") else real(root, seen),
     )

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from reconcile.mirror.backup import archiver
+from reconcile.mirror.backup import file_archiver
 from reconcile.mirror.backup.syncer import NoChanges
-from reconcile.mirror.model import Complete
+from reconcile.mirror.model import Partial
 from reconcile.mirror.workspace.reader import FileChanged, FileChangedError
 from tests.mirror.memory_store import requests
 from tests.mirror.mirror_pod import listing
@@ -144,19 +144,23 @@ def test_an_unreadable_file_keeps_its_version_and_is_stored_later(
     pod.sync()
     pod.write("a", b"newer")
     pod.write("b", b"other")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
 
     def torn(root, seen):
         if seen.path != "a":
             return real(root, seen)
-        return FileChanged("a") if kind == "changed" else archiver.FileUnreadable("a", "no right")
+        return (
+            FileChanged("a") if kind == "changed" else file_archiver.FileUnreadable("a", "no right")
+        )
 
     with monkeypatch.context() as patched:
-        patched.setattr(archiver, "read_small_file", torn)
+        patched.setattr(file_archiver, "read_small_file", torn)
         done = pod.sync()
     assert done.is_committed
-    assert done.archive.read_files.changing + done.archive.read_files.unreadable == 1
-    assert isinstance(done.generation.completeness, Complete)
+    read = done.archive.read_files
+    assert (read.changing, list(read.unreadable)) == ((1, []) if kind == "changed" else (0, ["a"]))
+    is_partial = isinstance(done.generation.completeness, Partial)
+    assert is_partial is (kind == "unreadable")
     successor.hydrate()
     assert (successor.root / "a").read_bytes() == b"old"
     assert (successor.root / "b").read_bytes() == b"other"
@@ -164,14 +168,14 @@ def test_an_unreadable_file_keeps_its_version_and_is_stored_later(
 
 def test_a_file_that_changed_while_it_was_read_is_stored_by_the_next_pass(pod, monkeypatch):
     pod.write("a", b"x" * (9 << 20))
-    real = archiver.read_chunks
+    real = file_archiver.read_chunks
 
     def torn(root, seen, size):
         yield next(iter(real(root, seen, size)))
         raise FileChangedError(seen.path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(archiver, "read_chunks", torn)
+        patched.setattr(file_archiver, "read_chunks", torn)
         assert pod.sync().archive.read_files.changing == 1
     assert "a" in pod.sync().archive.tree_result.tree.entries
 

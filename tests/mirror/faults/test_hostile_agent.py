@@ -97,7 +97,7 @@ def test_unreadable_files_and_directories_stop_nothing_else(memory):
             (pod.root / "shut").chmod(0)
             pod.write("open", b"x")
             done = pod.sync()
-            assert done.archive.read_files.unreadable == 1
+            assert done.archive.read_files.unreadable == {"closed": "Permission denied"}
             assert done.scan.skipped.unreadable == 1
             later = restored(pod)
             assert names_in(later.root) == {"open", "shut"}
@@ -116,11 +116,11 @@ def test_a_file_that_becomes_a_fifo_before_it_is_read_never_blocks(pod, monkeypa
     pod.write("file", b"x")
     real = reader._open
 
-    def swapped(directories, seen):
-        if seen.path == "file":
+    def swapped(directories, path):
+        if path == "file":
             (pod.root / "file").unlink()
             os.mkfifo(pod.root / "file")
-        return real(directories, seen)
+        return real(directories, path)
 
     monkeypatch.setattr(reader, "_open", swapped)
     pod.sync()

@@ -83,7 +83,7 @@ class Components(RuleBasedStateMachine):
             )
         except DeadlineExceededError:
             return
-        if isinstance(done, PassResult) and done.archive.tree_result.missing.files:
+        if isinstance(done, PassResult) and done.archive.missing.files:
             self._acknowledge(self._mixture(wanted))
         else:
             self._acknowledge(wanted)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reconcile.mirror.backup import archiver
+from reconcile.mirror.backup import file_archiver
 from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import (
     DamagedError,
@@ -234,7 +234,9 @@ def test_a_store_that_cannot_be_trusted_leaves_no_mark(successor):
 def test_a_partial_generation_is_used_or_refused_by_policy(pod, successor, monkeypatch):
     pod.write("a", b"four")
     with monkeypatch.context() as patched:
-        patched.setattr(archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path))
+        patched.setattr(
+            file_archiver, "read_small_file", lambda _root, seen: FileChanged(seen.path)
+        )
         pod.sync(final=True)
     with pytest.raises(PartialError, match="1 files with 4 bytes"):
         successor.hydrate(PartialPolicy.REFUSE)

@@ -1,5 +1,6 @@
 """The loop, and the end from TERM to the termination message, with a clock that only waits move."""
 
+import errno
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.mirror import wiring
-from reconcile.mirror.backup import archiver, syncer
+from reconcile.mirror.backup import file_archiver, syncer
 from reconcile.mirror.errors import DeniedError, MissingObjectError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode, exit_code_for_flush
 from reconcile.mirror.model import Complete, Partial
@@ -38,6 +39,7 @@ from reconcile.mirror.sidecar.termination import (
     has_runner_exited,
     write_termination_message,
 )
+from reconcile.mirror.workspace import walk
 from reconcile.mirror.workspace.reader import FileChanged
 from tests.mirror.memory_store import no_fault
 from tests.mirror.mirror_pod import RecordingLogger, listing
@@ -95,9 +97,9 @@ def test_a_flush_without_changes_reports_the_current_generation(stage):
 def test_a_file_that_keeps_changing_makes_the_last_generation_partial(stage, monkeypatch):
     stage.pod.write("a", b"four")
     stage.pod.write("b", b"b")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     monkeypatch.setattr(
-        archiver,
+        file_archiver,
         "read_small_file",
         lambda root, seen: FileChanged("a") if seen.path == "a" else real(root, seen),
     )
@@ -109,9 +111,9 @@ def test_a_file_that_keeps_changing_makes_the_last_generation_partial(stage, mon
 
 def test_a_file_that_stops_changing_in_time_is_stored(stage, monkeypatch):
     stage.pod.write("a", b"four")
-    real = archiver.read_small_file
+    real = file_archiver.read_small_file
     monkeypatch.setattr(
-        archiver,
+        file_archiver,
         "read_small_file",
         lambda root, seen: real(root, seen) if stage.pod.clock.waits else FileChanged("a"),
     )
@@ -544,3 +546,30 @@ def test_a_file_that_changes_after_the_scan_is_left_to_the_next_pass(stage):
     done = stage.passes.attempt(stage.pod.pass_options())
     assert done.is_committed
     assert "a" in done.archive.tree_result.tree.entries
+
+
+def test_a_directory_that_cannot_be_read_is_in_log_and_message(stage, monkeypatch):
+    stage.pod.write("private/1")
+    real = walk.os.scandir
+
+    def deny(target):
+        if isinstance(target, int) and Path(f"/proc/self/fd/{target}").readlink().name == "private":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(target)
+
+    monkeypatch.setattr(walk.os, "scandir", deny)
+    stage.passes.attempt(stage.pod.pass_options())
+    stage.passes.attempt(stage.pod.pass_options())
+    told = [fields for event, fields in stage.context.logger.events if event == "not stored"]
+    assert [(each["unreadable"], each["such_as"]) for each in told] == [(1, ["private"])]
+    assert stage.context.status_registry.current.unreadable == 1
+    assert stage.context.status_registry.current.partial is True
+    farewell = stage.end()
+    assert farewell.outcome == "partial"
+    assert farewell.missing == Partial(1, 0)
+    assert farewell.reason.endswith("such as private: Permission denied")
+    assert stage.pod.clock.waits == []
+    assert exit_code_for_flush(farewell.outcome) is MirrorExitCode.LOST
+    monkeypatch.undo()
+    stage.passes.attempt(stage.pod.pass_options())
+    assert stage.context.status_registry.current.unreadable == 0

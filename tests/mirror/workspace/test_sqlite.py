@@ -11,12 +11,12 @@ import pytest
 from reconcile.mirror.workspace import sqlite
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.file_groups import find_groups
 from reconcile.mirror.workspace.reader import FileChangedError
 from reconcile.mirror.workspace.sqlite import (
-    DatabaseChunk,
-    find_databases,
+    GroupChunk,
+    GroupReader,
     find_shared_memory,
-    read_database,
 )
 from reconcile.mirror.workspace.walk import walk
 
@@ -38,7 +38,7 @@ def note(connection: sqlite3.Connection, *numbers: int) -> None:
     connection.execute("commit")
 
 
-def restore(pieces: list[DatabaseChunk], folder: Path) -> list[int]:
+def restore(pieces: list[GroupChunk], folder: Path) -> list[int]:
     """Write the chunks to a directory and let SQLite recover from them."""
     parts: dict[str, bytes] = defaultdict(bytes)
     for piece in pieces:
@@ -51,11 +51,14 @@ def restore(pieces: list[DatabaseChunk], folder: Path) -> list[int]:
         return [row[0] for row in connection.execute("select number from notes order by number")]
 
 
-def read(root: Path, size: int = 1 << 20) -> Iterator[DatabaseChunk]:
-    seen, _ = walk(root, Excludes(()))
-    (database,) = find_databases(seen)
+def read(root: Path, size: int = 1 << 20) -> Iterator[GroupChunk]:
+    (group,) = find_groups(walk(root, Excludes(()))[0], {})
     with DirectoryHandles(root) as directories:
-        yield from read_database(directories, database, size)
+        yield from GroupReader(directories, nothing_excluded, size).read(group.members)
+
+
+def nothing_excluded(_path: str) -> bool:
+    return False
 
 
 @pytest.fixture
@@ -148,11 +151,11 @@ def test_a_removed_or_linked_database_is_not_followed(home: Path, tmp_path: Path
     with agent(home / "db") as connection:
         note(connection, 1)
         seen, _ = walk(home, Excludes(()))
-        (database,) = find_databases(seen)
+        (group,) = find_groups(seen, {})
         (home / "db-wal").rename(tmp_path / "moved")
         (home / "db-wal").symlink_to(tmp_path / "moved")
         with DirectoryHandles(home) as directories, pytest.raises(FileChangedError):
-            list(read_database(directories, database))
+            list(GroupReader(directories, nothing_excluded).read(group.members))
 
 
 def test_shared_memory_is_left_out_only_with_a_log(home: Path):
@@ -161,12 +164,3 @@ def test_shared_memory_is_left_out_only_with_a_log(home: Path):
         (home / "notes-shm").touch()
         seen, _ = walk(home, Excludes(()))
         assert find_shared_memory(seen) == {"db-shm"}
-
-
-def test_a_database_without_a_log_is_an_ordinary_file(home: Path):
-    with agent(home / "db", "delete"):
-        (home / "empty").touch()
-        (home / "empty-wal").touch()
-        (home / "folder").mkdir()
-        (home / "folder-wal").write_text("no log")
-        assert find_databases(walk(home, Excludes(()))[0]) == []
