@@ -158,7 +158,7 @@ class PassRunner:
         except MirrorError as error:
             self.record_failure(error)
             return None
-        self._record_scan(compared)
+        self._record_scan(compared, started)
         seconds = self._context.clock.monotonic() - started_monotonic
         return StartedPass(compared, _summarize(compared, seconds), started, started_monotonic)
 
@@ -175,12 +175,26 @@ class PassRunner:
         self._record_success(outcome, scanned.started, seconds)
         return outcome
 
-    def _record_scan(self, compared: ComparedScan) -> None:
-        """Record when something was first seen that is not committed."""
-        registry = self._context.status_registry
-        behind_since = (registry.current.behind_since or self._now()) if compared.is_changed else 0
-        registry.update(written=compared.scan.newest_write, behind_since=behind_since)
-        self._report_over_limit(compared.scan)
+    def _record_scan(self, compared: ComparedScan, started: int) -> None:
+        """Record that all is committed, or when something was first seen that is not."""
+        registry, scan = self._context.status_registry, compared.scan
+        if compared.is_changed:
+            behind_since = registry.current.behind_since or self._now()
+            registry.update(written=scan.newest_write, behind_since=behind_since)
+        else:
+            self._record_equality(scan, started)
+        self._report_over_limit(scan)
+
+    def _record_equality(self, scan: Scan, started: int) -> None:
+        """Record that the snapshot equals the workspace as the scan saw it."""
+        self._context.status_registry.update(
+            committed=started,
+            error="",
+            written=scan.newest_write,
+            behind_since=0,
+            files=len(scan.file_stats),
+            skipped=scan.skipped.total,
+        )
 
     def record_failure(self, error: MirrorError) -> None:
         """Record that the store or the workspace could not be used this time."""
@@ -195,15 +209,8 @@ class PassRunner:
     def _record_success(self, outcome: PassOutcome, started: int, seconds: float) -> None:
         registry, scan = self._context.status_registry, outcome.scan
         registry.increment(passes=1)
-        registry.update(
-            committed=started,
-            error="",
-            written=scan.newest_write,
-            behind_since=0,
-            files=len(scan.file_stats),
-            seconds=seconds,
-            skipped=scan.skipped.total,
-        )
+        registry.update(seconds=seconds)
+        self._record_equality(scan, started)
         self._report_over_limit(scan)
         if isinstance(outcome, PassResult):
             self._record_result(outcome, started)

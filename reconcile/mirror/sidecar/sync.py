@@ -136,7 +136,7 @@ class SyncProcess:
                 self._pass_runner.record_failure(error)
                 self._shutdown.wait(self._options.schedule.interval)
             else:
-                self._registry.update(generation=version.head.generation.number)
+                self._registry.update(generation=version.head.generation.number, reachable=True)
                 return
 
     def _start_thread(self, work: Callable[[], None]) -> None:
