@@ -25,6 +25,14 @@ WITHOUT_SERVER = "no real server"
 """The beginning of the reason of every skip for lack of a server."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_fsync() -> Iterator[None]:
+    """Do not wait for the disk in this process: no test loses power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _fd: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A running control plane; each test creates its own namespace.
