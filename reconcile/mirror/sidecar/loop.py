@@ -42,7 +42,7 @@ from reconcile.mirror.workspace.survey import Scan
 from reconcile.runtime.logging import Logger
 
 SCAN_COST_FACTOR = 50
-"""Scans take at most one part in so many of the time, whatever the size of the workspace."""
+"""Scans take at most one part in so many of the time, unless the interval demands more."""
 
 
 class SyncSchedule(Struct, frozen=True):
@@ -96,11 +96,8 @@ def is_due(
 
 
 def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
-    """Return the seconds until the next scan, if the last one took so many seconds."""
-    return min(
-        max(schedule.scan_interval, seconds * SCAN_COST_FACTOR),
-        max(schedule.interval, schedule.scan_interval),
-    )
+    """Return the seconds until the next scan, if the last one took so many; at most the interval."""
+    return min(max(schedule.scan_interval, seconds * SCAN_COST_FACTOR), schedule.interval)
 
 
 FATAL_ERRORS = (FencedError, DamagedError, UnknownFormatError)

@@ -222,6 +222,10 @@ def test_scans_take_a_small_share_of_the_time():
     assert next_scan_delay(SyncSchedule(30, scan_interval=2), 9) == 30
 
 
+def test_an_interval_that_is_shorter_than_the_time_between_scans_is_kept():
+    assert next_scan_delay(SyncSchedule(0.1, scan_interval=2), 0.01) == 0.1
+
+
 def test_a_loop_continues_while_the_store_is_away_and_catches_up(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route"), times=3)
