@@ -96,7 +96,12 @@ def is_due(
 
 
 def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
-    """Return the seconds until the next scan, if the last one took so many; at most the interval."""
+    """Return how long to wait until the next scan: at most the interval.
+
+    Args:
+        schedule: How often to scan and to sync.
+        seconds: How long the last scan took.
+    """
     return min(max(schedule.scan_interval, seconds * SCAN_COST_FACTOR), schedule.interval)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,22 @@ from tests.s3.faults import PASS, Answer, Meanwhile, When
 LARGE = 20 << 20
 
 
+@pytest.fixture(scope="module")
+def small_workspace(tmp_path_factory):
+    """Its clones take hundreds of `git` processes, so tests copy it."""
+    root = tmp_path_factory.mktemp("small") / "workspace"
+    root.mkdir()
+    w2(root, 0.01)
+    return root
+
+
 @pytest.fixture
-def stored(session):
+def stored(session, small_workspace):
     """A pod with a small workspace of every kind, whose packs are several."""
     pod = session.pod("one")
     pod.hydrate()
     for name in ("first", "second"):
-        (pod.root / name).mkdir()
-        w2(pod.root / name, 0.01)
+        subprocess.run(["cp", "-a", small_workspace, pod.root / name], check=True)
         pod.sync()
     (pod.root / "large").write_bytes(os.urandom(LARGE))
     with (pod.root / "sparse").open("wb") as sparse:
