@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.controlplane import server
 from tests.controlplane.access import HANDLE, ControlPlane
@@ -20,9 +21,23 @@ from tests.s3.access import S3Server
 # A shell that starts a run in the background makes it and its children ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A busy machine is not a failure.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
 _Server = TypeVar("_Server")
 WITHOUT_SERVER = "no real server"
 """The beginning of the reason of every skip for lack of a server."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_fsync() -> Iterator[None]:
+    """Do not wait for the disk in this process: no test loses power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _fd: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,12 @@ from reconcile.adapters.embedded.api import prefix_errors
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.adapters.kube.cluster import KubeCluster
 from reconcile.adapters.kube.transport import ApiRequest
+from reconcile.core.errors import ConflictError, InvalidError
 from reconcile.core.model import FIELD_MANAGER, Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
+
+REJECTED = "the server rejected our request due to an error in our request"
+"""The server's message for a JSON Patch whose `test` fails or whose path does not exist."""
 
 
 def patch_object(
@@ -35,4 +39,9 @@ def patch_object(
     media_type = "application/json-patch+json"
     body = orjson.dumps([dict(operation) for operation in operations])
     request = ApiRequest(f"patch {ref}", "PATCH", path, params, content_type=media_type, body=body)
-    return cluster._client.send(request)
+    try:
+        return cluster._client.send(request)
+    except InvalidError as error:
+        if REJECTED in str(error):
+            raise ConflictError(str(error)) from error
+        raise

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import requests
 
 from tests.controlplane import waiting
 from tests.controlplane.errors import ControlPlaneError
-from tests.controlplane.faults import Answer, Drop, Front, Hang, When, faulty, on_request
+from tests.controlplane.faults import Answer, Drop, Fault, Front, Hang, When, faulty, on_request
 from tests.controlplane.server import ControlPlane, running
 
 pytestmark = pytest.mark.cluster
@@ -133,6 +134,26 @@ def _get_version(connection: HTTPSConnection) -> int:
     answer = connection.getresponse()
     answer.read()
     return answer.status
+
+
+FAULTS = {
+    "overload": Answer(429),
+    "server error": Answer(500),
+    "request lost": Drop(When.BEFORE),
+    "response lost": Drop(When.AFTER),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_handle_repeats_what_a_busy_server_did_not_answer(
+    plane: ControlPlane, collection: str, fault: Fault
+) -> None:
+    with faulty(plane, on_request(1, fault)) as front:
+        through = replace(plane, url=front.url)
+        assert through.create(collection, _config_map("one"))["metadata"]["name"] == "one"
+        assert _names(plane, collection) == {"one"}
+        with pytest.raises(ControlPlaneError, match=r'409 .*\\"one\\" already exists'):
+            through.create(collection, _config_map("one"))
 
 
 def test_a_watch_passes_piece_by_piece(plane: ControlPlane, collection: str) -> None:

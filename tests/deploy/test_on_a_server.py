@@ -57,9 +57,7 @@ class Installed:
             },
         }
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        answer = self.plane.request("POST", path, review)
-        answer.raise_for_status()
-        return bool(answer.json()["status"]["allowed"])
+        return bool(self.plane.create(path, review)["status"]["allowed"])
 
 
 def apply(plane: ControlPlane, bodies: list[Any]) -> str:

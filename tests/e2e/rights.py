@@ -16,8 +16,7 @@ def install(plane: ControlPlane, bodies: list[dict[str, Any]]) -> None:
     for body in bodies:
         group = "api" if body["apiVersion"] == "v1" else "apis"
         root = f"/{group}/{body['apiVersion']}/namespaces/{body['metadata']['namespace']}"
-        answer = plane.request("POST", f"{root}/{plurals[body['kind']]}", body)
-        assert answer.status_code == 201, answer.text
+        plane.create(f"{root}/{plurals[body['kind']]}", body)
 
 
 def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods") -> None:
@@ -32,7 +31,7 @@ def wait(plane: ControlPlane, user: str, namespace: str, resource: str = "/pods"
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
     def granted() -> bool:
-        return bool(plane.request("POST", path, review).json()["status"]["allowed"])
+        return bool(plane.create(path, review)["status"]["allowed"])
 
     waiting.until(f"the rights of {user}", granted)
 
@@ -64,7 +63,6 @@ def _made(plane: ControlPlane, home: str, rules: Rules, scope: str, resource: st
     for body in (role, binding):
         path = f"/apis/{api}/v1{place}/{body['kind'].lower()}s"
         complete = {"apiVersion": f"{api}/v1", "metadata": metadata, **body}
-        answer = plane.request("POST", path, complete)
-        assert answer.status_code == 201, answer.text
+        plane.create(path, complete)
     wait(plane, f"system:serviceaccount:{home}:{name}", home, resource)
     return plane.service_account_kubeconfig(home, name)

@@ -39,8 +39,7 @@ def limit_range(site: Site, **limits: Object) -> None:
         "spec": {"limits": [{"type": "Container", **limits}]},
     }
     path = f"/api/v1/namespaces/{site.namespace}/limitranges"
-    answer = site.plane.request("POST", path, body)
-    assert answer.status_code == 201, answer.text
+    site.plane.create(path, body)
 
 
 def test_a_first_plan_is_tried_and_nothing_is_written(site: Site) -> None:

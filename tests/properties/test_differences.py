@@ -2,12 +2,13 @@
 
 import copy
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.core.changes import ABSENT
 from reconcile.core.fields.diff import build_json_patch, covers, find_differences
 from reconcile.core.fields.managed_fields import build_field_set, iter_owned_paths
-from reconcile.core.fields.managed_fields import find_value as lookup
 from reconcile.core.fields.merge_schema import merge_schema_for
 from tests.builders import body, co_owned, live, manifest, owned
 from tests.json_patch import patched
@@ -139,6 +140,32 @@ def test_the_patch_leads_to_what_is_declared_and_a_second_one_is_empty(case):
     obj = edited(before, theirs)
     result = owned(patched(obj, patch_of(now, obj)), now.body)
     assert patch_of(now, result) == ()
+
+
+def lookup(body, path):
+    """Look up the value at the keys of a field set; `ABSENT` if there is none."""
+    for key in path:
+        body = descend(body, key)
+    return body
+
+
+def descend(body, key):
+    kind, name = key[0], key[2:]
+    match kind, body:
+        case "f", dict():
+            return body.get(name, ABSENT)
+        case "k", list():
+            wanted = orjson.loads(name).items()
+            return next((item for item in body if has_keys(item, wanted)), ABSENT)
+        case "v", list():
+            wanted_value = orjson.loads(name)
+            return wanted_value if wanted_value in body else ABSENT
+        case _:
+            return ABSENT
+
+
+def has_keys(item, wanted):
+    return isinstance(item, dict) and all(item.get(key) == value for key, value in wanted)
 
 
 @given(edits())

@@ -142,8 +142,6 @@ def parse_retry_after(response: ApiResponse, status: ApiStatus | None) -> float:
 
 _GO_VALUE: Final = re.compile(r", got &.*")
 _SCHEMA_MISMATCHES: Final = ("failed to create typed patch object", "failed to convert new object")
-# The whole message for a JSON Patch whose `test` fails or whose path does not exist.
-_PATCH_REJECTED: Final = "the server rejected our request due to an error in our request"
 _NO_SIDECARS: Final = re.compile(
     r"initContainers\[[^\]]*\]\.restartPolicy: field not declared in schema"
 )
@@ -210,8 +208,6 @@ def _find_absence(status: ApiStatus | None) -> NotFoundReason:
 
 def _unprocessable_error(message: str, status: ApiStatus | None) -> ClusterError:
     """Distinguish a conflict with another writer from an invalid object."""
-    if status and status.message == _PATCH_REJECTED:
-        return ConflictError(f"{message}: the patch does not fit the current object")
     fields = tuple(cause.field for cause in (status.causes if status else ()) if cause.field)
     if not _PRECONDITIONS.isdisjoint(fields):
         return ConflictError(message)

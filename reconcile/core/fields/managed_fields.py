@@ -7,11 +7,10 @@ itself is owned. Source: FieldsV1 in Kubernetes' meta/v1 and structured-merge-di
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, assert_never
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 import orjson
 
-from reconcile.core.changes import ABSENT
 from reconcile.core.fields.field_path import ListItem, Segment, SetMember
 from reconcile.core.fields.merge_schema import (
     UNKNOWN,
@@ -96,15 +95,6 @@ def iter_owned_paths(fields: FieldSet) -> Iterator[KeyPath]:
             yield (key,)
         for path in iter_owned_paths(below):
             yield (key, *path)
-
-
-def find_value(body: Any, path: KeyPath) -> Any:
-    """Look up the value of a path in an object; `ABSENT` if there is none."""
-    for key in path:
-        body = _descend(body, key)
-        if body is ABSENT:
-            break
-    return body
 
 
 def union_field_sets(one: FieldSet, other: FieldSet) -> dict[str, Any]:
@@ -209,25 +199,6 @@ def _to_compact_json(value: Any) -> str:
     return orjson.dumps(value).decode().translate(_ESCAPES)
 
 
-def _descend(body: Any, key: str) -> Any:
-    kind, name = key[0], key[2:]
-    match kind, body:
-        case "f", Mapping():
-            return body.get(name, ABSENT)
-        case "k", list():
-            wanted = orjson.loads(name).items()
-            return next((item for item in body if _has_keys(item, wanted)), ABSENT)
-        case "v", list():
-            wanted_value = orjson.loads(name)
-            return wanted_value if wanted_value in body else ABSENT
-        case _:
-            return ABSENT
-
-
-def _has_keys(item: Any, wanted: Any) -> bool:
-    return isinstance(item, Mapping) and all(item.get(key) == value for key, value in wanted)
-
-
 def _is_owned(below: FieldSet) -> bool:
     return not below or _SELF in below
 
@@ -293,9 +264,6 @@ class FieldOwnership:
     def latest_other(self) -> ManagedFieldsEntry | None:
         """The entry of the other manager that wrote last, if any owns something here."""
         return max(self.others, key=lambda owner: owner.time, default=None)
-
-
-UNOWNED: Final = FieldOwnership(None, ())
 
 
 def serialize_segment(segment: Segment) -> str:

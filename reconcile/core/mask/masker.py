@@ -12,7 +12,6 @@ from reconcile.core.mask.objects import (
     MaskingVisitor,
     ObjectWalker,
     Sensitivity,
-    classify_name,
     classify_path,
     split_field_path,
     split_json_pointer,
@@ -48,10 +47,6 @@ class Masker:
     def mask_object(self, obj: KubeObject) -> KubeObject:
         """Return a copy of an object with its secrets masked."""
         return self._mask(obj, Sensitivity.STRUCTURE)  # type: ignore[no-any-return]
-
-    def mask_value(self, name: str, value: Any) -> Any:
-        """Mask the secrets in a value with a user-defined name, such as that of a variable."""
-        return self._mask(value, classify_name(name, self._is_secret))
 
     def mask_text(self, text: str) -> str:
         """Mask the secrets in free text: known values, and what looks like a secret."""

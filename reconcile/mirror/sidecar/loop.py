@@ -45,7 +45,7 @@ from reconcile.runtime.logging import Logger
 _T = TypeVar("_T")
 
 SCAN_COST_FACTOR = 50
-"""Scans take at most one part in so many of the time, whatever the size of the workspace."""
+"""Scans take at most one part in so many of the time, unless the interval demands more."""
 
 
 class SyncSchedule(Struct, frozen=True):
@@ -99,11 +99,13 @@ def is_due(
 
 
 def next_scan_delay(schedule: SyncSchedule, seconds: float) -> float:
-    """Return the seconds until the next scan, if the last one took so many seconds."""
-    return min(
-        max(schedule.scan_interval, seconds * SCAN_COST_FACTOR),
-        max(schedule.interval, schedule.scan_interval),
-    )
+    """Return how long to wait until the next scan: at most the interval.
+
+    Args:
+        schedule: How often to scan and to sync.
+        seconds: How long the last scan took.
+    """
+    return min(max(schedule.scan_interval, seconds * SCAN_COST_FACTOR), schedule.interval)
 
 
 class LoopContext(Struct, frozen=True):
@@ -154,7 +156,7 @@ class PassRunner:
         compared = self._try(partial(self._syncer.scan, options))
         if compared is None:
             return None
-        self._record_scan(compared)
+        self._record_scan(compared, started)
         seconds = self._context.clock.monotonic() - started_monotonic
         return StartedPass(compared, _summarize(compared, seconds), started, started_monotonic)
 
@@ -203,12 +205,26 @@ class PassRunner:
         except MirrorError:
             return
 
-    def _record_scan(self, compared: ComparedScan) -> None:
-        """Record when something was first seen that is not committed."""
-        registry = self._context.status_registry
-        behind_since = (registry.current.behind_since or self._now()) if compared.is_changed else 0
-        registry.update(written=compared.scan.newest_write, behind_since=behind_since)
-        self._report_over_limit(compared.scan)
+    def _record_scan(self, compared: ComparedScan, started: int) -> None:
+        """Record that all is committed, or when something was first seen that is not."""
+        registry, scan = self._context.status_registry, compared.scan
+        if compared.is_changed:
+            behind_since = registry.current.behind_since or self._now()
+            registry.update(written=scan.newest_write, behind_since=behind_since)
+        else:
+            self._record_equality(scan, started)
+        self._report_over_limit(scan)
+
+    def _record_equality(self, scan: Scan, started: int) -> None:
+        """Record that the snapshot equals the workspace as the scan saw it."""
+        self._context.status_registry.update(
+            committed=started,
+            error="",
+            written=scan.newest_write,
+            behind_since=0,
+            files=len(scan.file_stats),
+            skipped=scan.skipped.total,
+        )
 
     def _record_failure(self, error: MirrorError) -> None:
         """Record that the store or the workspace could not be used this time."""
@@ -223,15 +239,8 @@ class PassRunner:
     def _record_success(self, outcome: PassOutcome, started: int, seconds: float) -> None:
         registry, scan = self._context.status_registry, outcome.scan
         registry.increment(passes=1)
-        registry.update(
-            committed=started,
-            error="",
-            written=scan.newest_write,
-            behind_since=0,
-            files=len(scan.file_stats),
-            seconds=seconds,
-            skipped=scan.skipped.total,
-        )
+        registry.update(seconds=seconds)
+        self._record_equality(scan, started)
         self._report_over_limit(scan)
         self._report_left_out(outcome)
         if isinstance(outcome, PassResult):

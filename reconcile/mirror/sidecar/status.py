@@ -17,11 +17,11 @@ class SyncStatus(Struct, frozen=True):
         phase: `hydrating`, `syncing`, `draining`, `flushing`, `ended` or `fenced`.
         generation: The last committed generation.
         partial: Whether it lacks files.
-        committed: Start of the last pass after which the snapshot equalled the workspace.
+        committed: Start of the last scan or pass after which the snapshot equalled the workspace.
         written: The last write to the workspace that a scan has seen.
         behind_since: When a scan first saw what is not committed yet; 0 if all is committed.
         reachable: Whether the store answered the last time; True before the first request.
-        error: Why the last pass failed, without secrets; empty if it did not.
+        error: Why the last pass failed, without secrets; empty once all is committed.
         files, changing, unreadable, skipped, over_limit: Counts of the last pass.
         passes, commits, failures, sent, restored, restored_files: Sums since the start.
         seconds: How long the last pass took.

@@ -86,17 +86,6 @@ class CredentialsProvider(Protocol):
 
 MODE_SETTING = "STORAGE_MODE"
 REQUIRED_SETTINGS = ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY")
-KNOWN_SETTINGS = (
-    MODE_SETTING,
-    *REQUIRED_SETTINGS,
-    "S3_REGION",
-    "S3_STYLE",
-    "S3_PROXY",
-    "S3_CA",
-    "S3_ROLE_ARN",
-    "S3_STS_ENDPOINT",
-    "S3_SESSION_TOKEN",
-)
 SecretValues: TypeAlias = Mapping[str, str]
 
 

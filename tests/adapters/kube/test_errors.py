@@ -20,7 +20,6 @@ from reconcile.core.errors import (
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
-from tests.live_patch import patch_object
 
 POD = Kind("v1", "Pod")
 REF = ObjectRef("", "Pod", "team-a", "one")
@@ -90,16 +89,6 @@ def test_an_invalid_object_names_its_fields():
 def test_a_stale_precondition_is_a_conflict_although_it_is_a_422(field):
     reply = status(422, "Invalid", "field is immutable", causes=[{"field": field}])
     assert type(error_of(reply)) is ConflictError
-
-
-def test_a_patch_that_does_not_fit_is_a_conflict_although_it_is_a_422():
-    words = "the server rejected our request due to an error in our request"
-    cluster = talking_to(FakeServer(status(422, "Invalid", words)))
-    operations = [{"op": "test", "path": "/metadata/uid", "value": "old"}]
-    with pytest.raises(
-        ConflictError, match=r"patch Pod team-a/one: .* does not fit the current object"
-    ):
-        patch_object(cluster, POD, REF, operations)
 
 
 def test_a_body_unlike_the_schema_is_invalid_although_it_is_a_500():

@@ -11,7 +11,6 @@ from reconcile.core.errors import ConflictError, ForbiddenError, InvalidError, N
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from tests.controlplane.server import running
-from tests.live_patch import patch_object
 
 pytestmark = pytest.mark.cluster
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -164,33 +163,8 @@ def test_a_dry_run_changes_nothing(cluster, namespace):
     with pytest.raises(NotFoundError):
         cluster.get(CONFIG_MAP, namespace, "one")
     cluster.apply(config_map(namespace), OURS)
-    operations = [{"op": "replace", "path": "/data/key", "value": "2"}]
-    patched = patch_object(cluster, CONFIG_MAP, ref(namespace), operations, dry_run=True)
-    assert patched["data"]["key"] == "2"
+    assert cluster.apply(config_map(namespace, value="2"), dry)["data"]["key"] == "2"
     assert cluster.get(CONFIG_MAP, namespace, "one")["data"]["key"] == "1"
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        {"op": "test", "path": "/metadata/uid", "value": STRANGER_UID},
-        {"op": "remove", "path": "/data/absent"},
-        {"op": "replace", "path": "/metadata/uid", "value": STRANGER_UID},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": "1"},
-    ],
-)
-def test_a_patch_that_does_not_fit_is_a_conflict(cluster, namespace, operation):
-    cluster.apply(config_map(namespace), OURS)
-    change = {"op": "replace", "path": "/data/key", "value": "2"}
-    with pytest.raises(ConflictError):
-        patch_object(cluster, CONFIG_MAP, ref(namespace), [operation, change])
-    assert cluster.get(CONFIG_MAP, namespace, "one")["data"]["key"] == "1"
-
-
-def test_a_patch_of_nothing_is_not_found(cluster, namespace):
-    operations = [{"op": "remove", "path": "/data/key"}]
-    with pytest.raises(NotFoundError):
-        patch_object(cluster, CONFIG_MAP, ref(namespace), operations)
 
 
 @pytest.mark.parametrize("uid", [STRANGER_UID, ""])

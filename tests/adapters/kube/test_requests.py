@@ -11,7 +11,6 @@ from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, Un
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
 from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
-from tests.live_patch import patch_object
 
 POD, CONFIG_MAP = Kind("v1", "Pod"), Kind("v1", "ConfigMap")
 REF = ObjectRef("", "ConfigMap", "team-a", "one")
@@ -172,18 +171,6 @@ def test_a_resource_version_of_nothing_creates_nothing():
     with pytest.raises(ConflictError, match=r'version 7: .*configmaps "one" not found'):
         talking_to(server).apply(body, OPTIONS)
     assert [seen.method for seen in server.seen] == ["GET"]
-
-
-@pytest.mark.parametrize(("dry_run", "query"), [(False, {}), (True, {"dryRun": "All"})])
-def test_a_patch_is_a_json_patch(dry_run, query):
-    operations = ({"op": "replace", "path": "/data/key", "value": None},)
-    server = FakeServer(Reply(body=BODY))
-    assert patch_object(talking_to(server), CONFIG_MAP, REF, operations, dry_run=dry_run) == BODY
-    [seen] = server.seen
-    assert (seen.method, seen.path) == ("PATCH", "/api/v1/namespaces/team-a/configmaps/one")
-    assert seen.query == {"fieldValidation": "Strict", **query}
-    assert seen.headers["Content-Type"] == "application/json-patch+json"
-    assert seen.json == list(operations)
 
 
 def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():

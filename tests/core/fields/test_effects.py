@@ -4,7 +4,7 @@ from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, MetadataOnly,
 from reconcile.core.fields.diff import Difference
 from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import ListItem
-from reconcile.core.fields.managed_fields import UNOWNED
+from reconcile.core.fields.managed_fields import FieldOwnership
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")
@@ -21,7 +21,9 @@ SLOW = {"key": "slow", "operator": "Exists"}
 
 
 def effect(kind, path, before, after, live=None):
-    return classify_effect(kind, Difference(path, before, after, UNOWNED), live or {})
+    return classify_effect(
+        kind, Difference(path, before, after, FieldOwnership(None, ())), live or {}
+    )
 
 
 @pytest.mark.parametrize("kind", [POD, CLAIM, SERVICE, CONFIG_MAP, POLICY])

@@ -3,7 +3,7 @@ import pytest
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.diff import Difference, build_json_patch
 from reconcile.core.fields.field_path import ListItem, SetMember
-from reconcile.core.fields.managed_fields import UNOWNED
+from reconcile.core.fields.managed_fields import FieldOwnership
 from tests.json_patch import patched
 
 LIVE = {
@@ -17,7 +17,7 @@ def env(name):
 
 
 def differs(path, before, after):
-    return Difference(path, before, after, UNOWNED)
+    return Difference(path, before, after, FieldOwnership(None, ()))
 
 
 def test_additions_changes_and_removals_are_distinguished():

@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.changes import ABSENT
 from reconcile.core.fields import managed_fields
 from reconcile.core.fields.merge_schema import GranularMap, SetList, merge_schema_for
 from reconcile.core.model import Kind
@@ -101,27 +100,6 @@ def test_an_item_comes_before_what_is_in_it():
         (*item, "f:name"),
         (*item, "f:image"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ((), "whole"),
-        (("f:metadata", "f:labels", "f:app"), "x"),
-        (("f:metadata", "f:finalizers", 'v:"p"'), "p"),
-        (("f:metadata", "f:finalizers", 'v:"q"'), ABSENT),
-        (("f:metadata", "f:labels", "f:none", "f:below"), ABSENT),
-        (("f:spec", "f:containers", 'k:{"name":"A"}', "f:name"), "A"),
-        (("f:spec", "f:containers", 'k:{"name":"B"}'), ABSENT),
-        (("f:spec", "f:containers", "f:name"), ABSENT),
-        (("f:spec", "i:0"), ABSENT),
-    ],
-)
-def test_a_path_leads_to_its_value(path, value):
-    body = pod()
-    body["metadata"]["finalizers"] = ["p"]
-    body["spec"]["containers"].insert(0, "nonsense")
-    assert managed_fields.find_value(body, path) == (body if value == "whole" else value)
 
 
 def managed(*entries):

@@ -2,7 +2,6 @@ import pytest
 
 from reconcile.core.fields.field_path import ListItem, SetMember
 from reconcile.core.fields.managed_fields import (
-    UNOWNED,
     FieldOwnership,
     ManagedFieldsEntry,
     deserialize_segment,
@@ -10,6 +9,8 @@ from reconcile.core.fields.managed_fields import (
     serialize_segment,
 )
 from tests.builders import co_owned, live, manage, manifest, pod, service
+
+UNOWNED = FieldOwnership(None, ())
 
 
 def owner(fields, manager="other", time=""):

@@ -19,6 +19,11 @@ def mark(number: int) -> str:
     return f"\u2039masked #{number}\u203a"
 
 
+def masked_variable(masker, name, value):
+    shown = masker.mask_object(pod_with({"name": name, "value": value}))
+    return shown["spec"]["containers"][0]["env"][0]["value"]
+
+
 def pod_with(*env, **container):
     return {
         "apiVersion": "v1",
@@ -196,8 +201,8 @@ def test_numbers_and_booleans_in_a_secret_field_differ_from_their_texts():
 
 def test_a_value_is_hidden_by_its_name():
     masker = Masker(("*_PIN",))
-    assert masker.mask_value("DOOR_PIN", "123456") == mark(1)
-    assert masker.mask_value("MODEL", "opus") == "opus"
+    assert masked_variable(masker, "DOOR_PIN", "123456") == mark(1)
+    assert masked_variable(masker, "MODEL", "opus") == "opus"
 
 
 def test_keys_that_are_not_text_are_shown_as_text():
@@ -260,14 +265,14 @@ def test_a_short_value_is_known_as_a_whole_word_only():
 
 def test_equal_values_have_equal_marks_and_lengths_do_not_show():
     masker = Masker()
-    a, b, c = (masker.mask_value("TOKEN", value) for value in ("x" * 9, "y" * 900, "x" * 9))
+    a, b, c = (masked_variable(masker, "TOKEN", value) for value in ("x" * 9, "y" * 900, "x" * 9))
     assert (a, b, c) == (mark(1), mark(2), mark(1))
 
 
 def test_values_that_share_a_line_keep_their_own_marks():
     masker = Masker()
-    first = masker.mask_value("A_TOKEN", "abcdefgh")
-    second = masker.mask_value("B_TOKEN", "abcdefgh\nijklmnop")
+    first = masked_variable(masker, "A_TOKEN", "abcdefgh")
+    second = masked_variable(masker, "B_TOKEN", "abcdefgh\nijklmnop")
     assert (first, second) == (mark(1), mark(2))
     assert masker.mask_text("abcdefgh, ijklmnop") == f"{first}, {second}"
 

@@ -1,16 +1,14 @@
-"""A session before each server."""
+"""Sessions whose requests pass a proxy that injects faults."""
 
 import pytest
 
 from tests.mirror.faults import faulty_session
 
 
-@pytest.fixture(params=["moto", pytest.param("s3", marks=pytest.mark.s3)])
-def session(request, tmp_path):
-    """A session of its own for each test, before moto and before the real server."""
-    with faulty_session.session(
-        request.getfixturevalue(f"{request.param}_server"), tmp_path
-    ) as found:
+@pytest.fixture
+def session(any_server, tmp_path):
+    """A session of its own for each test."""
+    with faulty_session.session(any_server, tmp_path) as found:
         yield found
 
 

@@ -1,8 +1,10 @@
-"""One session on a server: its prefix, a front before it, and pods whose programs are processes."""
+"""One session on a server: its prefix, a front before it, and the programs of its pods."""
 
 import contextlib
 import copy
+import io
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -10,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconcile.mirror.cli.main import run_mirror_cli
 from reconcile.mirror.head import read_head
 from reconcile.mirror.model import Head
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
 from reconcile.runtime.clock import SystemClock
+from reconcile.runtime.settings import ProcessSettings
 from tests.mirror.faults import gc_program
 from tests.mirror.mirror_pod import MirrorPod
 from tests.s3 import buckets, front
@@ -109,7 +113,16 @@ class Session:
         ]
 
     def run(self, verb: str, pod: MirrorPod, *more: str) -> Ended:
-        """Run a command to its end."""
+        """Run a command to its end in this process: starting one takes longer than the command."""
+        arguments = self.command(verb, pod, *more)[1:]
+        said = io.StringIO()
+        with kept_handlers(), contextlib.redirect_stderr(said):
+            code = run_mirror_cli(arguments, ProcessSettings(no_color=True, environ={}))
+        assert "Traceback" not in said.getvalue(), said.getvalue()
+        return Ended(code, said.getvalue())
+
+    def run_process(self, verb: str, pod: MirrorPod, *more: str) -> Ended:
+        """Run a command to its end in a process, a hydrate with its worker process."""
         with self.start(verb, pod, *more) as running:
             return running.ended()
 
@@ -171,6 +184,17 @@ class Running:
         with self._news:
             self._over = True
             self._news.notify_all()
+
+
+@contextlib.contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Restore the handlers of the signals that a `sync` handles."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def quick(pod: MirrorPod, *more: str) -> tuple[str, ...]:

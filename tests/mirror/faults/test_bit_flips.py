@@ -117,7 +117,7 @@ def _last(session, kind):
 def test_a_bit_that_flips_on_its_way_to_the_pod_is_found(session, stored, kind):
     session.front.plan = once(Flip(), of=f"/{kind}", method="GET")
     new = session.pod("new")
-    ended = session.run("hydrate", new)
+    ended = session.run_process("hydrate", new)
     assert ended.code in {MirrorExitCode.OK, MirrorExitCode.SNAPSHOT}
     if ended.code == MirrorExitCode.OK:
         assert facts(new.root) == facts(stored.root)

@@ -7,7 +7,7 @@ import pytest
 from tests.mirror.faults.kills import Deed, Moment, Trial, schedule
 
 SEED = 20260131
-PARTS = 4
+PARTS = 2
 POINTS = 15
 """In each part; `make soak` has many more."""
 

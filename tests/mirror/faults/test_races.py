@@ -44,7 +44,7 @@ def test_a_commit_after_the_successors_claim_is_refused_and_says_by_whom(session
     ended = []
 
     def commits():
-        ended.append(session.run("sync", old, "--once"))
+        ended.append(session.run_process("sync", old, "--once"))
 
     session.front.plan = meanwhile(When.AFTER, commits, of="/HEAD", method="PUT")
     assert session.run("hydrate", new).code == MirrorExitCode.OK

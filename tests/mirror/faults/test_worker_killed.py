@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,22 @@ from tests.s3.faults import PASS, Answer, Meanwhile, When
 LARGE = 20 << 20
 
 
+@pytest.fixture(scope="module")
+def small_workspace(tmp_path_factory):
+    """Its clones take hundreds of `git` processes, so tests copy it."""
+    root = tmp_path_factory.mktemp("small") / "workspace"
+    root.mkdir()
+    w2(root, 0.01)
+    return root
+
+
 @pytest.fixture
-def stored(session):
+def stored(session, small_workspace):
     """A pod with a small workspace of every kind, whose packs are several."""
     pod = session.pod("one")
     pod.hydrate()
     for name in ("first", "second"):
-        (pod.root / name).mkdir()
-        w2(pod.root / name, 0.01)
+        subprocess.run(["cp", "-a", small_workspace, pod.root / name], check=True)
         pod.sync()
     (pod.root / "large").write_bytes(os.urandom(LARGE))
     with (pod.root / "sparse").open("wb") as sparse:
@@ -42,7 +51,7 @@ def _worker_of(process):
 def test_the_tree_is_the_same_with_and_without_a_worker_process(session, stored):
     for policy in ("always", "never"):
         pod = session.pod(policy)
-        ended = session.run("hydrate", pod, f"--worker-process={policy}")
+        ended = session.run_process("hydrate", pod, f"--worker-process={policy}")
         assert ended.code == MirrorExitCode.OK
         assert differences(stored.root, pod.root) == []
         assert ended.events[-1]["bytes"] > 2 * LARGE
@@ -66,7 +75,7 @@ def test_a_killed_worker_process_fails_the_pod_and_the_next_start_succeeds(sessi
     assert len(killed) == 1
     assert ended.code == MirrorExitCode.WORKSPACE
     assert "worker process" in ended.events[-1]["error"]
-    assert session.run("hydrate", pod, "--worker-process=always").code == MirrorExitCode.OK
+    assert session.run_process("hydrate", pod, "--worker-process=always").code == MirrorExitCode.OK
     assert differences(stored.root, pod.root) == []
 
 
@@ -81,7 +90,7 @@ def test_requests_of_either_process_are_retried_and_logged(session, stored):
 
     session.front.plan = plan
     pod = session.pod("three")
-    ended = session.run("hydrate", pod, "--worker-process=always")
+    ended = session.run_process("hydrate", pod, "--worker-process=always")
     assert ended.code == MirrorExitCode.OK
     assert len(refused) > 1
     assert ended.names().count("store request retried") == len(refused)

@@ -1,20 +1,28 @@
 """The worker process of a restore runs tasks, reports errors, and ends with its parent."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from reconcile.mirror import errors
+from reconcile.mirror.restore.tasks import TaskResult
 from reconcile.mirror.restore.worker import NoWorker, WorkerPolicy, fork_worker
 from tests.controlplane import waiting
-from tests.mirror.restore.worker_program import TASK, report_pid
+from tests.mirror.restore.worker_program import NOT_ENCODABLE, TASK, failing, report_pid
+from tests.mirror.restore.worker_thread import WorkerThreads
 
 KILLED = (
     "the worker process of the restore was killed: raise the pod's memory limit, or pass "
     "`--worker-process never`. The next start begins again"
 )
+
+NOT_A_CHILD = 1 << 22
 
 
 def program(scenario):
@@ -31,26 +39,92 @@ def test_a_task_runs_in_the_worker_process():
     assert run_scenario("elsewhere") is True
 
 
-def test_errors_keep_their_class_and_defects_become_runtime_errors():
-    assert run_scenario("fails") == [
-        ["DamagedError", "packs/x was altered: 'caf\\udce9'"],
-        ["StoreAwayError", "no answer"],
-        ["WorkspaceError", "the volume is full"],
-        ["RuntimeError", "in the worker process: KeyError: 'k'"],
-    ]
+@pytest.fixture
+def threads(monkeypatch):
+    threads = WorkerThreads(monkeypatch)
+    yield threads
+    threads.close()
 
 
-def test_a_worker_process_that_cannot_start_says_why_at_its_first_task():
-    assert run_scenario("broken_start") == ["SettingsError", "no key"]
+@pytest.fixture
+def woken(threads):
+    """Makes a worker with one channel that is woken."""
+
+    def start(make_runner):
+        worker = threads.start(1, make_runner)
+        worker.prepare(1)
+        return worker
+
+    return start
 
 
-def test_a_task_that_no_message_can_hold_is_not_taken():
-    assert run_scenario("not_encodable") == [None, None]
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (errors.DamagedError, "packs/x was altered: 'caf\udce9'"),
+        (errors.StoreAwayError, "no answer"),
+        (errors.WorkspaceError, "the volume is full"),
+    ],
+)
+def test_errors_keep_their_class(woken, error, message):
+    with pytest.raises(errors.MirrorError) as caught:
+        woken(lambda: failing(error(message))).try_run(TASK)
+    expected = message.encode(errors="backslashreplace").decode()
+    assert (type(caught.value), str(caught.value)) == (error, expected)
 
 
-@pytest.mark.parametrize("scenario", ["not_woken", "busy", "gone_before"])
-def test_a_task_is_not_taken_where_the_worker_process_is_not_free(scenario):
-    assert run_scenario(scenario) is None
+def test_a_defect_is_a_runtime_error(woken):
+    with pytest.raises(RuntimeError, match=r"^in the worker process: KeyError: 'k'$"):
+        woken(lambda: failing(KeyError("k"))).try_run(TASK)
+
+
+def test_a_worker_process_that_cannot_start_says_why_at_its_first_task(woken):
+    def make():
+        raise errors.SettingsError("no key")
+
+    with pytest.raises(errors.SettingsError, match=r"^no key$"):
+        woken(make).try_run(TASK)
+
+
+@pytest.mark.parametrize("task", NOT_ENCODABLE)
+def test_a_task_that_no_message_can_hold_is_not_taken(woken, task):
+    worker = woken(lambda: report_pid)
+    assert worker.try_run(task) is None
+    assert worker.try_run(TASK) == TaskResult(os.getpid(), 0)
+    worker.close()
+
+
+def test_a_worker_process_that_is_not_woken_takes_no_task(threads):
+    worker = threads.start(1, lambda: report_pid)
+    worker.prepare(0)
+    assert worker.try_run(TASK) is None
+
+
+def test_a_task_is_not_taken_while_all_channels_are_busy(woken):
+    begun, release = threading.Event(), threading.Event()
+
+    def wait(_task):
+        begun.set()
+        release.wait()
+        return TaskResult(1, 0)
+
+    worker = woken(lambda: wait)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(worker.try_run, TASK)
+        begun.wait()
+        assert worker.try_run(TASK) is None
+        release.set()
+    assert first.result() == TaskResult(1, 0)
+    assert worker.try_run(TASK) == TaskResult(1, 0)
+
+
+def test_a_task_is_not_taken_where_the_worker_process_has_ended(monkeypatch):
+    monkeypatch.setattr(os, "fork", lambda: NOT_A_CHILD)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    worker = fork_worker(1, lambda: report_pid, WorkerPolicy.ALWAYS)
+    worker.prepare(1)
+    assert worker.try_run(TASK) is None
+    worker.close()
 
 
 def test_a_worker_process_that_is_killed_during_a_task_is_an_error():

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 
 from reconcile.mirror import errors
 from reconcile.mirror.model import File, LooseBlobs
@@ -76,68 +75,9 @@ def elsewhere() -> object:
     return outcome_of(lambda: report_pid) not in {None, os.getpid()}
 
 
-def fails() -> object:
-    kinds = (
-        errors.DamagedError("packs/x was altered: 'caf\udce9'"),
-        errors.StoreAwayError("no answer"),
-        errors.WorkspaceError("the volume is full"),
-        KeyError("k"),
-    )
-    return [outcome_of(partial(failing, error)) for error in kinds]
-
-
-def broken_start() -> object:
-    def make() -> TaskRunner:
-        raise errors.SettingsError("no key")
-
-    return outcome_of(make)
-
-
-def not_encodable() -> object:
-    return [outcome_of(lambda: report_pid, task) for task in NOT_ENCODABLE]
-
-
-def not_woken() -> object:
-    worker = fork_worker(1, lambda: report_pid, WorkerPolicy.AUTO)
-    worker.prepare(1)
-    files = files_of(worker.try_run(TASK))
-    worker.close()
-    return files
-
-
-def busy() -> object:
-    """Give the worker process a second task while its only channel waits for the first."""
-    gate, opened = os.pipe()
-
-    def wait(_task: RestoreTask) -> TaskResult:
-        os.read(gate, 1)
-        return TaskResult(os.getpid(), 0)
-
-    worker = start_and_wake(lambda: wait)
-    first = threading.Thread(target=worker.try_run, args=(TASK,))
-    first.start()
-    while not worker._free_channels.empty():
-        pass
-    second = worker.try_run(TASK)
-    os.write(opened, b"x")
-    first.join()
-    worker.close()
-    return files_of(second)
-
-
 def killed() -> object:
     """The worker process ends in the middle of a task."""
     return outcome_of(lambda: kill_process)
-
-
-def gone_before() -> object:
-    worker = start_worker(lambda: report_pid)
-    os.kill(worker.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-    worker.prepare(1)
-    result = worker.try_run(TASK)
-    worker.close()
-    return files_of(result)
 
 
 def threaded() -> object:

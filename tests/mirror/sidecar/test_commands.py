@@ -13,9 +13,12 @@ import pytest
 from reconcile.mirror.cli.main import run_mirror_cli
 from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.head import read_head
+from reconcile.mirror.sidecar import hydrate
+from reconcile.mirror.snapshot.keys import CHUNK
 from reconcile.runtime.settings import ProcessSettings
 from tests.mirror.history.conftest import CommandLine
 from tests.mirror.mirror_pod import listing
+from tests.mirror.restore.worker_thread import WorkerThreads
 
 
 class Pods(CommandLine):
@@ -79,6 +82,21 @@ def test_what_a_pod_stores_is_restored_in_the_next(pods, port):
     assert "nothing new" in pods.events()
     assert pods.hydrate("two", "--bandwidth=100M") == MirrorExitCode.OK
     assert listing(pods.root("two")) == listing(pods.root("one"))
+
+
+def test_a_worker_process_restores_its_part(pods, monkeypatch):
+    assert pods.hydrate("one") == MirrorExitCode.OK
+    (pods.root("one") / "docs").mkdir()
+    (pods.root("one") / "docs/a").write_bytes(b"a" * 100)
+    (pods.root("one") / "large").write_bytes(b"l" * (CHUNK + 1))
+    (pods.root("one") / "middle").write_bytes(b"m" * (CHUNK - 1))
+    assert pods.run_in("one", "sync", "--once") == MirrorExitCode.OK
+    with contextlib.closing(WorkerThreads(monkeypatch)) as threads:
+        monkeypatch.setattr(hydrate, "fork_worker", threads.start)
+        assert pods.hydrate("two") == MirrorExitCode.OK
+    assert listing(pods.root("two")) == listing(pods.root("one"))
+    assert pods.run_in("two", "sync", "--once") == MirrorExitCode.OK
+    assert "nothing new" in pods.events()
 
 
 def test_sync_stores_changes_until_sigterm_and_flushes_the_last_ones(pods, port, tmp_path):

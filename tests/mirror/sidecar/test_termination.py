@@ -27,7 +27,7 @@ from reconcile.mirror.sidecar.loop import (
     next_scan_delay,
 )
 from reconcile.mirror.sidecar.shutdown import ShutdownPlan, hard_deadline, shut_down
-from reconcile.mirror.sidecar.status import StatusRegistry
+from reconcile.mirror.sidecar.status import StatusRegistry, assess_freshness
 from reconcile.mirror.sidecar.termination import (
     NoRunner,
     RunnerFile,
@@ -268,6 +268,10 @@ def test_scans_take_a_small_share_of_the_time():
     assert next_scan_delay(SyncSchedule(30, scan_interval=2), 9) == 30
 
 
+def test_an_interval_that_is_shorter_than_the_time_between_scans_is_kept():
+    assert next_scan_delay(SyncSchedule(0.1, scan_interval=2), 0.01) == 0.1
+
+
 def test_a_loop_continues_while_the_store_is_away_and_catches_up(stage, script):
     stage.pod.write("a")
     script.fail("get", StoreAwayError("no route"), times=3)
@@ -450,6 +454,43 @@ def test_the_own_deadline_counts_from_prestop(stage):
     stage.pod.clock.seconds += 100
     late.terminate()
     assert hard_deadline(late, plan) == stage.pod.clock.monotonic() + 1
+
+
+def run_rounds(stage, rounds):
+    """Run the loop for so many scans, five seconds apart, and return the status."""
+    done = []
+
+    def wait(_seconds):
+        done.append(None)
+        stage.pod.clock.seconds += 5
+        if len(done) == rounds:
+            stage.ending.terminate()
+
+    stage.ending.wait_for_prestop = wait
+    SyncLoop(stage.passes, stage.context, stage.ending, SyncSchedule(interval=1), TIMES).run()
+    return stage.context.status_registry.current
+
+
+def test_a_restored_workspace_that_never_changes_is_fresh(stage, successor):
+    stage.pod.write("a")
+    stage.passes.attempt(stage.pod.pass_options())
+    successor.hydrate()
+    restored = Stage(successor)
+    status = run_rounds(restored, 2)
+    assert (status.passes, status.files) == (0, 1)
+    assert assess_freshness(status, successor.clock.steady_ns(), 60).is_fresh
+    assert assess_freshness(status, successor.clock.steady_ns(), 60).commit_age == 5
+
+
+def test_a_change_that_is_undone_after_a_failed_pass_leaves_no_error(stage, script):
+    stage.pod.write("a")
+    stage.passes.attempt(stage.pod.pass_options())
+    stage.pod.write("b")
+    script.fail("put", StoreAwayError("no route"), times=1)
+    stage.passes.attempt(stage.pod.pass_options())
+    (stage.pod.root / "b").unlink()
+    status = run_rounds(stage, 1)
+    assert (status.failures, status.error, status.behind_since) == (1, "", 0)
 
 
 def test_after_prestop_a_loop_syncs_without_waiting_for_the_end_of_a_burst(stage):

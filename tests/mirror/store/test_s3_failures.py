@@ -33,10 +33,9 @@ BODY = bytes(range(256)) * 1024
 DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
-@pytest.fixture(params=["moto", pytest.param("s3", marks=pytest.mark.s3)])
-def before(request: pytest.FixtureRequest) -> Iterator[Front]:
-    server: S3Server = request.getfixturevalue(f"{request.param}_server")
-    with front.running(server) as running:
+@pytest.fixture
+def before(any_server: S3Server) -> Iterator[Front]:
+    with front.running(any_server) as running:
         yield running
 
 
