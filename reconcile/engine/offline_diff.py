@@ -4,9 +4,9 @@ Files that are the same on both sides are not read as long as the plan cannot de
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from reconcile.core.changes import Change, Hold, HoldReason, Plan
 from reconcile.core.errors import Problem, SpecError
@@ -178,11 +178,13 @@ class ReadOptions:
     """How two sides are read.
 
     `standard_names`: templates derive object names from the session's name (the shipped ones do).
-    `read_all`: all files are read, even if the plan does not depend on them.
+    `read_all`: all files are read, even if the plan does not depend on them. `on_read` gets, before
+    anything is read, a source of what both sides declare, from which a masker can learn.
     """
 
     standard_names: bool
     read_all: bool = False
+    on_read: Callable[[Callable[[], Iterable[Any]]], None] = lambda _: None
 
 
 def compare_revisions(
@@ -197,6 +199,8 @@ def compare_revisions(
     if options.read_all or old.templates != new.templates:
         selection.select_all()
     builders = _create_builders(old, new)
+    for builder in dict.fromkeys(builders):
+        options.on_read(builder.iter_declared)
     while True:
         before = _build_revision(builders[0], replace(old, tree=selection.filter_tree(old.tree)))
         after = builders[1].build(selection.filter_tree(new.tree))

@@ -122,7 +122,9 @@ def _status_schema() -> _Schema:
 
 def _session_schema() -> _Schema:
     digest = _with_description(
-        _TEXT, "the digest of the session as seen by templates; empty for a removed one"
+        _TEXT,
+        "the digest of the session as seen by templates; empty for a removed one, masked if there "
+        "are secrets that could be found by trying",
     )
     names = {"namespace": _TEXT, "name": _TEXT}
     return _object_schema({**names, "digest": digest, "changes": _list_schema("change")})

@@ -31,6 +31,7 @@ from reconcile.core.report.view import (
     describe_baseline,
     describe_tree,
     find_disruption,
+    has_changes,
     split_by_cause,
 )
 from reconcile.core.report.yaml_diff import (
@@ -152,11 +153,6 @@ _ACTION_LABELS: Final = {
     "delete": "to delete",
     "hold": "held",
 }
-
-
-def has_changes(session: SessionView) -> bool:
-    """Return whether a session has changes, also held ones."""
-    return any(change.action != "keep" for change in session.changes)
 
 
 def disruption_rank(session: SessionView) -> int:

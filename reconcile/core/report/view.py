@@ -159,6 +159,11 @@ class PlanView:
     sessions: tuple[SessionView, ...]
 
 
+def has_changes(session: SessionView) -> bool:
+    """Return whether a session has changes, also held ones."""
+    return any(change.action != "keep" for change in session.changes)
+
+
 def build_plan_view(plan: Plan, masker: Masker, *, include_created: bool = False) -> PlanView:
     """Mask a plan; all of its secrets are learned before the first value is masked.
 
