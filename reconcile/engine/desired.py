@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconcile.core.errors import SpecError
+from reconcile.core.errors import Problem, SpecError
 from reconcile.core.manifest import find_duplicate_objects
 from reconcile.core.model import DesiredSession, DesiredState, Kind, Session, SessionId
+from reconcile.core.render.reach import Reach, find_reach
 from reconcile.core.render.render import RenderContext, RenderFailure, RenderResult, render_session
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.spec.assemble import TreeSpec, assemble_tree
@@ -27,6 +28,7 @@ class DesiredBuilder:
         self._templates: Templates = compile_templates(templates)
         self._files: dict[tuple[str, str, str], FileResult] = {}
         self._rendered: dict[tuple[str, SessionId, str], RenderResult] = {}
+        self._reach: dict[tuple[str, SessionId, str], tuple[Reach, ...]] = {}
         self._last: (
             tuple[tuple[tuple[str, str, str], ...], tuple[str, ...], DesiredState] | None
         ) = None
@@ -70,6 +72,10 @@ class DesiredBuilder:
             )
             for session in assembled.sessions
         }
+        self._reach = {
+            key: self._reach[key] if key in self._reach else tuple(_find_reach(result))
+            for key, result in self._rendered.items()
+        }
         results = self._rendered.values()
         wanted = [result for result in results if isinstance(result, DesiredSession)]
         failed = [result for result in results if isinstance(result, RenderFailure)]
@@ -86,8 +92,18 @@ class DesiredBuilder:
             broken=assembled.broken | broken,
             unreadable=assembled.unreadable | unreadable,
             problems=tuple(sorted({*assembled.problems, *problems, *duplicates.values()})),
-            warnings=assembled.warnings,
+            warnings=tuple(sorted({*assembled.warnings, *self._warn_of_reach()})),
         )
+
+    def _warn_of_reach(self) -> Iterator[Problem]:
+        """Yield a warning for each template and field, not for each session."""
+        sessions: dict[Reach, list[SessionId]] = {}
+        for (_, session, _), found in self._reach.items():
+            for reach in found:
+                sessions.setdefault(reach, []).append(session)
+        for (template, field, message), (first, *others) in sessions.items():
+            more = f" and {len(others)} more" if others else ""
+            yield Problem(template, 0, 0, field, f"{message}; session {first}{more}")
 
     def _render_session(self, session: Session, context: RenderContext) -> RenderResult:
         previous = self._rendered.get((context.installation, session.id, session.digest))
@@ -96,6 +112,10 @@ class DesiredBuilder:
         # The digest leaves out where the session is declared, which messages name.
         is_moved = previous.session.origin != session.origin
         return replace(previous, session=session) if is_moved else previous
+
+
+def _find_reach(result: RenderResult) -> Iterator[Reach]:
+    return find_reach(result) if isinstance(result, DesiredSession) else iter(())
 
 
 def _file_key(file: TreeFile) -> tuple[str, str, str]:

@@ -19,6 +19,7 @@ from reconcile.core.spec.parse import (
     SessionFile,
     SettingsFile,
 )
+from reconcile.core.spec.reach import find_project_wishes, find_wishes
 from reconcile.core.spec.session_fields import SESSION_SPEC
 from reconcile.core.spec.validate import find_contradictions, find_spec_warnings
 
@@ -130,6 +131,11 @@ class _Assembler:
             namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
             for namespace, layer in layers.items()
         }
+        for namespace, spec in self._projects.items():
+            self._warnings.extend(
+                Problem(f"{namespace}/project.yaml", 0, 0, *wish)
+                for wish in find_project_wishes(spec, self._defaults)
+            )
 
     def _find_unlisted_folders(self) -> None:
         used = {file.namespace for file in self._files if file.role in _NAMESPACED_ROLES}
@@ -179,8 +185,12 @@ class _Assembler:
         )
 
     def _check_consistency(self, session: Session) -> bool:
+        metadata = {"labels": session.labels, "annotations": session.annotations}
+        base = self._projects.get(session.id.namespace, self._defaults)
+        wishes = find_wishes(metadata, session.spec, base)
         self._warnings.extend(
-            _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
+            _problem_at(session.origin, *warning)
+            for warning in (*find_spec_warnings(session.spec), *wishes)
         )
         reasons = find_contradictions(session.spec)
         for field, message in reasons:

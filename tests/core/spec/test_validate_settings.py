@@ -6,6 +6,8 @@ from reconcile.core.model import SessionId
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
+SHARED_STORE = "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m}"
+
 
 def test_a_request_above_the_limit_is_refused():
     found = tree(
@@ -89,11 +91,11 @@ def test_settings_of_a_mirror_are_ignored_without_one():
 
 @pytest.mark.parametrize("mode", ["none", "shared"])
 def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
-    spec = (
-        f"storage: {{mode: {mode}, sharedSecretName: ours, secretName: x, bucket: abc}}\n"
-        "mirror: {image: m}"
+    found = tree(
+        defaults=document("SessionDefaults", SHARED_STORE),
+        team_a__x=session(f"storage: {{mode: {mode}, secretName: x, bucket: abc}}"),
     )
-    assert [str(warning) for warning in tree(team_a__x=session(spec)).warnings] == [
+    assert [str(warning) for warning in found.warnings] == [
         f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
         f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
     ]
@@ -104,15 +106,15 @@ def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
     [(250_000, "512Mi", False), (250_000, "256Mi", True), (1_000_000, "1Gi", True)],
 )
 def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, memory, warned):
-    spec = (
-        "storage: {mode: shared, sharedSecretName: ours}\n"
-        f"mirror: {{image: m, maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
-    )
+    mirror = f"{{maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
     needed = f"{128 + -(-files * 3 // 2048)}Mi"
     text = f"is {files}: a workspace with so many files may need {needed} of memory"
     line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
-    found = [str(warning) for warning in tree(team_a__x=session(spec)).warnings]
-    assert found == [line] * warned
+    found = tree(
+        defaults=document("SessionDefaults", SHARED_STORE),
+        team_a__x=session(f"mirror: {mirror}"),
+    )
+    assert [str(warning) for warning in found.warnings] == [line] * warned
 
 
 def test_repositories_that_share_a_folder_are_warned_about():
