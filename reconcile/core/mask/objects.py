@@ -141,7 +141,7 @@ def strip_brackets(segment: str) -> str:
 
 
 _MAX_DEPTH: Final = 64
-_LOGIN: Final = ("login", "-u", "--user", "--username")
+_LOGIN: Final = ("login", "-u", "--user")
 """Items of a command in which `-p` gives a password."""
 
 _OPTION: Final = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,99})")

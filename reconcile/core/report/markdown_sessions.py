@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from reconcile.core.changes import Drift, FieldChange
+from reconcile.core.model import SessionId
 from reconcile.core.report.escape import (
     format_code_fence,
     format_code_span,
@@ -29,6 +30,10 @@ from reconcile.core.report.yaml_diff import (
 _NAME_OVERHEAD: Final = 24
 """Bytes of a line of names besides the names."""
 
+_SPAN_OVERHEAD: Final = 4
+"""Bytes of the backticks, comma and space of a name."""
+
+_NAMES_A_SPAN: Final = 20
 _MAX_MISFITS: Final = 8
 
 _ACTION_ORDER: Final = ("delete", "replace", "patch", "create", "hold")
@@ -117,7 +122,7 @@ def format_sessions(changed: Sequence[SessionView], available_bytes: int) -> Ite
     if len(first) == len(changed):
         yield from first
         return
-    names = join_lines(_format_names(changed, available_bytes))
+    names = join_lines(_format_names(changed, available_bytes * 3 // 4))
     yield names
     available_bytes -= byte_length(names) + 1
     shown = 0
@@ -144,30 +149,41 @@ def _take_bytes(texts: Iterable[str], available_bytes: int) -> Iterator[str]:
 
 def _format_names(changed: Sequence[SessionView], available_bytes: int) -> Iterator[str]:
     """Yield the names of sessions by what happens to them, the most severe first."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[SessionId]] = {}
     for session in changed:
         counts = _format_counts(change for change in session.changes if change.action != "keep")
-        groups.setdefault(counts, []).append(str(session.session))
+        groups.setdefault(counts, []).append(session.session)
+    size = sum(byte_length(str(each.session)) + _SPAN_OVERHEAD for each in changed)
+    is_short = size + len(groups) * _NAME_OVERHEAD > available_bytes
     yield from ("**Changed sessions**", "")
-    for counts, names in groups.items():
-        available_bytes -= byte_length(counts) + _NAME_OVERHEAD
-        listed = _fit_names(names, available_bytes)
-        available_bytes -= sum(map(byte_length, listed)) + 2 * len(listed)
-        rest = len(names) - len(listed)
-        more = f"{' and ' if listed else ''}{rest:,} more" if rest else ""
-        if available_bytes > 0 or listed:
-            yield f"- {counts}: {', '.join(listed)}{more}"
+    for counts, sessions in groups.items():
+        listed = list(_list_names(sessions, is_short=is_short))
+        shown = list(_take_bytes(listed, available_bytes - byte_length(counts) - _NAME_OVERHEAD))
+        available_bytes -= sum(byte_length(text) + 1 for text in shown) + _NAME_OVERHEAD
+        omitted = sum(_count_names(text) for text in listed[len(shown) :])
+        if shown or available_bytes > 0:
+            more = [f"{omitted:,} more"] if omitted else []
+            yield f"- {counts}: {', '.join([*shown, *more])}"
     yield ""
 
 
-def _fit_names(names: Sequence[str], available_bytes: int) -> list[str]:
-    listed: list[str] = []
-    for name in map(format_code_span, names):
-        available_bytes -= byte_length(name) + 2
-        if available_bytes < 0:
-            break
-        listed.append(name)
-    return listed
+def _list_names(sessions: Sequence[SessionId], *, is_short: bool) -> Iterator[str]:
+    """Yield full names; or short ones after their namespace, many in one code span."""
+    if not is_short:
+        yield from (format_code_span(str(session)) for session in sessions)
+        return
+    by_namespace: dict[str, list[str]] = {}
+    for session in sessions:
+        by_namespace.setdefault(session.namespace, []).append(session.name)
+    for namespace, names in by_namespace.items():
+        for at in range(0, len(names), _NAMES_A_SPAN):
+            text = f"{namespace}/: {' '.join(names[at : at + _NAMES_A_SPAN])}"
+            yield format_code_span(text, len(text))
+
+
+def _count_names(span: str) -> int:
+    _, short, names = span.partition("/: ")
+    return len(names.split()) if short else 1
 
 
 def byte_length(text: str) -> int:

@@ -1,5 +1,7 @@
 """What a reviewer must see is in the comment, whatever else the plan changes."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,8 +147,16 @@ def test_every_changed_session_is_named_where_details_do_not_fit():
     small = comment(
         *(session(n, created) for n in range(1500)), session("x", deleted), limit=MIN_COMMENT_BYTES
     )
-    assert "- 1 to delete: `team-a/sx`" in small
-    assert " more" in small
+    assert "- 1 to delete: `team-a/: sx`" in small
+    named = len(re.findall(r"\bs[0-9]+\b", small.split("**Changed sessions**")[1].split("\n\n")[1]))
+    assert f"{1500 - named:,} more" in small
+
+
+def test_thousands_of_sessions_are_named_without_repeating_their_namespace():
+    changed = sample_plans.patch(pod(), field(NOISE[0], "a", "b"))
+    shown = comment(*(session(n, changed) for n in range(5000)))
+    names = set(re.findall(r"\bs[0-9]+\b", shown.split("**Changed sessions**")[1]))
+    assert len(names) == 5000
 
 
 SETTINGS: tuple[SettingChange, ...] = (
