@@ -93,11 +93,6 @@ class Highlight:
     before: str
     after: str
 
-    @property
-    def concern(self) -> Concern:
-        """What the field is about."""
-        return _CONCERNS[self.rank]
-
 
 _CONCERNS: Final = tuple(Concern)
 

@@ -1,6 +1,7 @@
 """What a reviewer must see is in the comment, whatever else the plan changes."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,10 @@ from reconcile.core.changes import ABSENT, Create, DeleteReason, SessionPlan
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
 from reconcile.core.plan.settings import FieldSetting, SettingChange, WholeFile, compare_settings
+from reconcile.core.report.highlights import collect_highlights
 from reconcile.core.report.markdown import MIN_COMMENT_BYTES, format_markdown
 from reconcile.core.report.problems import Findings, format_problems
+from reconcile.core.report.view import build_plan_view
 from tests.core.report import sample_plans
 from tests.core.report.formats import every_form
 from tests.properties.rendered import render
@@ -64,6 +67,18 @@ def test_one_important_field_is_seen_among_hundreds_of_harmless_ones(name):
     listed = shown.split("<details>")[0]
     assert "evil.io/x" in listed, listed
     assert "`team-a/s1`" in listed
+
+
+@pytest.mark.parametrize("name", IMPORTANT)
+def test_an_important_field_is_seen_where_only_the_text_of_its_path_is_known(name):
+    change = replace(IMPORTANT[name], field_path=())
+    found = collect_highlights([view_of(session(1, sample_plans.patch(pod(), change)))], Masker())
+    assert any("evil.io/x" in each.after for each in found)
+
+
+def view_of(planned):
+    (view,) = build_plan_view(sample_plans.plan(planned), Masker()).sessions
+    return view
 
 
 def test_each_important_change_is_seen_among_thousands_of_sessions():
