@@ -37,7 +37,6 @@ from reconcile.cli.wiring import (
     find_shipped_templates,
 )
 from reconcile.core.errors import SourceError
-from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.approval import compute_plan_digest
 from reconcile.core.plan.dry_run import RefusedObject
 from reconcile.core.report.problems import Findings
@@ -63,16 +62,15 @@ def build_offline_report(
         _read_old_templates(source, checkout, commit),
     )
     new = Revision("", tree, read_templates(*_template_folders(source)))
-    compared = compare_revisions(
-        old, new, ReadOptions(standard_names=source.templates is None), prune=prune
-    )
-    terminal.masker = Masker(compared.mask)
+    options = ReadOptions(standard_names=source.templates is None, on_read=terminal.learn_later)
+    compared = compare_revisions(old, new, options, prune=prune)
+    terminal.use_masks(compared.mask)
     terminal.installation = compared.new.policy.installation
     warnings = (*compared.new.warnings, *compared.warnings)
     return PlanReport(
         plan=compared.plan,
         digest=compute_plan_digest(compared.plan),
-        findings=Findings(compared.new.problems, warnings),
+        findings=Findings(compared.new.problems, warnings, compared.settings),
         baseline=OtherRevision(revision, commit),
         folder=checkout.prefix or ".",
     )

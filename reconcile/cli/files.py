@@ -11,6 +11,7 @@ from reconcile.core.errors import SpecError
 from reconcile.core.render.filters import toyaml
 from reconcile.core.report.json_output import to_json
 from reconcile.core.report.problems import Findings
+from reconcile.core.report.view import MaskedObject
 from reconcile.core.spec.json_schema import build_combined_schema, build_kind_schema
 from reconcile.core.spec.kinds import KINDS
 
@@ -50,9 +51,11 @@ def render(source: SourceOptions) -> int:
     """
     terminal = Terminal(Output("yaml"))
     desired = load_desired(source, terminal)
-    for wanted in desired.sessions:
-        for manifest in wanted.manifests:
-            terminal.show(f"---\n{toyaml(terminal.masker.mask_object(manifest.body))}\n")
+    bodies = [each.body for wanted in desired.sessions for each in wanted.manifests]
+    for body in bodies:
+        terminal.masker.learn(body)
+    for body in bodies:
+        terminal.show(f"---\n{toyaml(MaskedObject(body, terminal.masker).mask())}\n")
     terminal.show_problems(Findings(desired.problems, desired.warnings))
     return ExitCode.INVALID if desired.problems else ExitCode.OK
 

@@ -1,6 +1,8 @@
 """Prints all output of a command, masked."""
 
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 
@@ -24,6 +26,18 @@ class Terminal:
         self.settings = read_process_settings()
         self.masker = Masker()
         self.installation = ""
+        self._sources: list[Callable[[], Iterable[Any]]] = []
+
+    def learn_later(self, source: Callable[[], Iterable[Any]]) -> None:
+        """Name a source of objects whose secrets are learned before anything is masked."""
+        self._sources.append(source)
+        self.masker.learn_later(source)
+
+    def use_masks(self, globs: Iterable[str]) -> None:
+        """Mask by the patterns of a policy from now on, too."""
+        self.masker = Masker(globs)
+        for source in self._sources:
+            self.masker.learn_later(source)
 
     def text_options(self, *, error: bool = False) -> TextOptions:
         """Return how to format text for standard output, or for standard error."""

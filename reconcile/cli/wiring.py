@@ -13,7 +13,6 @@ from reconcile.adapters.sources.directory import DirectorySource, read_templates
 from reconcile.cli.options import MAX_CONCURRENCY, Connection, SourceOptions
 from reconcile.cli.terminal import Terminal
 from reconcile.core.errors import Problem, SourceError
-from reconcile.core.mask.masker import Masker
 from reconcile.core.model import DesiredState
 from reconcile.core.plan.approval import compute_plan_digest
 from reconcile.core.report.problems import Findings
@@ -32,12 +31,13 @@ _EMBEDDED_PREFIX = "embedded:"
 def load_desired(source: SourceOptions, terminal: Terminal) -> DesiredState:
     """Read and build desired state; SourceError where the folder cannot be read.
 
-    Afterwards the terminal also masks by the patterns of the policy.
+    Afterwards the terminal also masks by the patterns of the policy, and all declared secrets.
     """
     folders = [find_shipped_templates(), *([source.templates] if source.templates else [])]
     builder = DesiredBuilder(read_templates(*folders))
+    terminal.learn_later(builder.iter_declared)
     desired = builder.build(DirectorySource(source.tree).read())
-    terminal.masker = Masker(desired.policy.mask)
+    terminal.use_masks(desired.policy.mask)
     terminal.installation = desired.policy.installation
     return desired
 

@@ -1,8 +1,8 @@
 """Builds desired state from text: parses, merges, renders; unchanged parts are reused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from reconcile.core.errors import SpecError
 from reconcile.core.manifest import find_duplicate_objects
@@ -17,7 +17,7 @@ from reconcile.core.model import (
 from reconcile.core.render.render import RenderContext, RenderFailure, RenderResult, render_session
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.spec.assemble import TreeSpec, assemble_tree
-from reconcile.core.spec.parse import FileResult, parse_file
+from reconcile.core.spec.parse import FileResult, iter_declared_values, parse_file
 from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS_READ = frozenset({Kind("v1", "ConfigMap")})
@@ -56,6 +56,17 @@ class DesiredBuilder:
         desired = self._render_sessions(assembled, tree.revision)
         self._last = (keys, tree.folders, desired)
         return desired
+
+    def iter_declared(self) -> Iterator[Any]:
+        """Yield what the files of the last tree declare, also broken ones, and all Secrets.
+
+        A masker must know the secrets of all of them before anything is shown.
+        """
+        for file in self._files.values():
+            yield from iter_declared_values(file.content)
+        for result in self._rendered.values():
+            if isinstance(result, DesiredSession):
+                yield from (each.body for each in result.manifests if each.ref.kind == "Secret")
 
     def _read_file(self, file: TreeFile) -> FileResult:
         parsed = self._files.get(_file_key(file))

@@ -4,16 +4,24 @@ Files that are the same on both sides are not read as long as the plan cannot de
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from reconcile.core.changes import Change, Hold, HoldReason, Plan
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import DesiredState, SessionId
 from reconcile.core.plan.offline import find_lost_namespaces, plan_offline
 from reconcile.core.plan.policy import is_prune
+from reconcile.core.plan.settings import (
+    SettingChange,
+    WholeFile,
+    compare_files,
+    compare_settings,
+)
 from reconcile.core.render.render import find_possible_name_conflicts
+from reconcile.core.spec.kinds import KINDS, POLICY_KIND, POLICY_SPEC
+from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import (
     WHOLE_TREE,
     FileRole,
@@ -21,6 +29,8 @@ from reconcile.core.spec.layout import (
     find_folder_error,
     namespace_of,
 )
+from reconcile.core.spec.validate import Validator
+from reconcile.core.yaml_loader import Document, decode_utf8, load_documents
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile
 
@@ -164,13 +174,14 @@ class OfflineDiff:
     """A plan, and the part of the new side that was read.
 
     `warnings` are about the old side. `mask` are the patterns of both policies, since values of
-    both sides are shown.
+    both sides are shown. `settings` are the changes of policy, templates and defaults.
     """
 
     plan: Plan
     new: DesiredState
     mask: tuple[str, ...]
     warnings: tuple[Problem, ...]
+    settings: tuple[SettingChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +189,13 @@ class ReadOptions:
     """How two sides are read.
 
     `standard_names`: templates derive object names from the session's name (the shipped ones do).
-    `read_all`: all files are read, even if the plan does not depend on them.
+    `read_all`: all files are read, even if the plan does not depend on them. `on_read` gets, before
+    anything is read, a source of what both sides declare, from which a masker can learn.
     """
 
     standard_names: bool
     read_all: bool = False
+    on_read: Callable[[Callable[[], Iterable[Any]]], None] = lambda _: None
 
 
 def compare_revisions(
@@ -197,6 +210,8 @@ def compare_revisions(
     if options.read_all or old.templates != new.templates:
         selection.select_all()
     builders = _create_builders(old, new)
+    for builder in dict.fromkeys(builders):
+        options.on_read(builder.iter_declared)
     while True:
         before = _build_revision(builders[0], replace(old, tree=selection.filter_tree(old.tree)))
         after = builders[1].build(selection.filter_tree(new.tree))
@@ -213,6 +228,7 @@ def compare_revisions(
                 after,
                 mask,
                 (*_warn_previously_broken(old, before, after), *_warn_lost_namespaces(lost)),
+                tuple(_compare_settings(old, new)),
             )
         selection.select_more()
 
@@ -232,6 +248,56 @@ def _build_revision(builder: DesiredBuilder, revision: Revision) -> DesiredState
         ]
         remedy = "nothing can be compared with a revision that cannot be used: name another one"
         raise SpecError((*problems, Problem(revision.name, 0, 0, "", remedy))) from error
+
+
+_SETTINGS_ROLES: Final = (FileRole.POLICY, FileRole.DEFAULTS, FileRole.PROJECT)
+
+
+def _compare_settings(old: Revision, new: Revision) -> Iterator[SettingChange]:
+    """Yield what changes in policy, templates, defaults and projects, in this order."""
+    sides = [{f.path: f for f in each.tree.files} for each in (old, new)]
+    changed = [path for path in sorted(sides[0] | sides[1]) if _content_differs(path, *sides)]
+    by_role = {role: [p for p in changed if classify_file(p) is role] for role in _SETTINGS_ROLES}
+    for path in by_role[FileRole.POLICY]:
+        yield from _compare_documents(path, *sides)
+    yield from compare_files(old.templates, new.templates)
+    for path in (*by_role[FileRole.DEFAULTS], *by_role[FileRole.PROJECT]):
+        yield from _compare_documents(path, *sides)
+
+
+def _content_differs(path: str, old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]) -> bool:
+    before, after = old.get(path), new.get(path)
+    return before is None or after is None or before.digest != after.digest
+
+
+def _compare_documents(
+    path: str, old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]
+) -> Iterator[SettingChange]:
+    try:
+        before, after = (_load_document(side.get(path), path) for side in (old, new))
+    except SpecError:
+        # The error is reported with the file.
+        yield WholeFile(path, "changed")
+    else:
+        yield from compare_settings(path, before, after)
+
+
+def _load_document(file: TreeFile | None, path: str) -> Any:
+    """Load a settings file; a policy has its defaults, so that only what has an effect differs."""
+    documents = load_documents(decode_utf8(file.content, path), path) if file is not None else ()
+    if classify_file(path) is FileRole.POLICY:
+        return {"spec": _effective_policy(path, documents)}
+    return documents[0].value if documents else {}
+
+
+def _effective_policy(path: str, documents: Sequence[Document]) -> Mapping[str, Any]:
+    effective = default_values(POLICY_SPEC)
+    for document in documents:
+        validator = Validator(path, document.positions)
+        # An invalid policy has ended the comparison already.
+        declared = validator.validate(KINDS[POLICY_KIND], document.value, ())
+        effective = merge_layer(POLICY_SPEC, effective, declared.get("spec", {}))
+    return effective
 
 
 def _session_ids(*states: DesiredState) -> set[SessionId]:

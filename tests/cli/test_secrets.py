@@ -1,6 +1,7 @@
 """The value of a secret field is in no output."""
 
 import json
+import re
 
 import pytest
 
@@ -103,3 +104,47 @@ def test_of_a_refusal_that_quotes_the_object(secrets, tree, monkeypatch, form):
     record = next(o for o in tree.objects() if o["metadata"]["name"] == "session-one")
     assert "Pod is invalid" in record["data"]["status"]
     assert not [canary for canary in CANARIES if canary in record["data"]["status"]]
+
+
+@pytest.mark.parametrize("teller", ["a-first", "z-last"])
+def test_a_secret_of_one_session_is_hidden_in_all_others_whatever_the_order(tree, teller):
+    tree.write("policy.yaml", POLICY)
+    tree.add(teller, f"environmentVariables: {{DB_PASSWORD: {CANARIES[0]}}}")
+    quoting = f"""\
+initialPrompt: log in with {CANARIES[0]} and look
+environmentVariables: {{NOTE: "{CANARIES[0]}"}}
+runner: {{args: [echo, "{CANARIES[0]}"]}}
+"""
+    tree.add("middle", quoting)
+    check(tree.go("render"), tree.go("validate"))
+    for form in ("text", "json", "markdown", "unified", "github"):
+        check(tree.go("diff", "-o", form))
+    check(tree.go("apply"))
+    tree.add("middle", quoting.replace("and look", "and write"))
+    check(*(tree.go("diff", "-v", "-o", form) for form in ("text", "json", "markdown")))
+    check(tree.go("apply", "-v"))
+
+
+def test_a_secret_of_a_file_is_hidden_in_errors_about_others_and_itself(tree):
+    tree.write("policy.yaml", POLICY)
+    tree.add("one", f"environmentVariables: {{DB_PASSWORD: {CANARIES[0]}}}\n{CANARIES[1]}: 1")
+    tree.add("two", f'{CANARIES[0]}: 1\nenvironmentVariables: {{A_TOKEN: "{CANARIES[1]}"}}')
+    ended = tree.go("validate")
+    assert ended.code == 3
+    check(ended, tree.go("validate", "-o", "json"), tree.go("diff", "-o", "markdown"))
+
+
+def test_render_shows_no_digest_next_to_a_short_secret(tree):
+    tree.add("one", 'environmentVariables: {DOOR_TOKEN: "4711"}\ninitialPrompt: do it')
+    shown = tree.go("render").out
+    assert "\u2039masked #" in shown
+    assert not re.search(r"\b[0-9a-f]{64}\b", shown)
+    document = json.loads(tree.go("diff", "-o", "json").out)
+    assert document["sessions"][0]["digest"].startswith("\u2039masked")
+
+
+def test_what_only_sounds_secret_stays_visible(tree):
+    variables = "AUTH_ENABLED: 'true', SECRETS_MANAGER_REGION: eu-west-1, R: eu-west-1"
+    spec = f"environmentVariables: {{{variables}}}"
+    tree.add("one", f"{spec}\ninitialPrompt: see https://host/items?code=image&key=name")
+    assert "\u2039masked" not in tree.go("render").out

@@ -175,3 +175,20 @@ def test_a_file_that_could_not_be_read_is_a_problem_of_its_namespace():
 def test_warnings_are_part_of_the_result():
     text = session_text("one", "inactivityTimeout: 60")
     assert built({**FILES, "team-a/one.yaml": text}).warnings
+
+
+def test_a_masker_gets_what_files_declare_and_rendered_secrets_also_of_broken_trees():
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: '{{ session.name }}-key'}\n"
+    templates = {"key.yaml.j2": secret, "fails.yaml.j2": FAILS_FOR_ONE}
+    builder = DesiredBuilder(templates)
+    builder.build(tree_of(FILES))
+    declared = list(builder.iter_declared())
+    assert [each["metadata"]["name"] for each in declared] == ["one", "two", "two-key"]
+    builder = DesiredBuilder(templates)
+    with pytest.raises(SpecError):
+        builder.build(tree_of({**FILES, "policy.yaml": "x: 1\n"}))
+    assert [each.get("metadata", {}).get("name") for each in builder.iter_declared()] == [
+        None,
+        "one",
+        "two",
+    ]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from reconcile.core.changes import Create, Delete, Hold, HoldReason, Patch
+from reconcile.core.changes import ABSENT, Create, Delete, Hold, HoldReason, Patch
 from reconcile.core.errors import SpecError
+from reconcile.core.plan.settings import WholeFile, compare_settings
 from reconcile.core.render.render import find_possible_name_conflicts
 from reconcile.engine import desired
 from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
@@ -265,3 +266,88 @@ def test_an_image_alone_is_patched_in_place():
     new = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "a\nrunner: {image: 'x:2'}")}
     (change,) = (c for c in compared(old, new).plan.changes if c.ref.kind == "Pod")
     assert isinstance(change, Patch)
+
+
+def policy_of(spec):
+    lines = "\n".join(f"  {line}" for line in spec.splitlines())
+    return f"apiVersion: vteam.ambient-code/v1alpha1\nkind: Policy\nspec:\n{lines}\n"
+
+
+def settings(old, new, **more):
+    result = compared(old, new, **more)
+    listed: list[tuple] = []
+    for each in result.settings:
+        if isinstance(each, WholeFile):
+            listed.append((each.file, each.event))
+        else:
+            listed.append((each.file, each.change.path, each.change.before, each.change.after))
+    return listed
+
+
+def test_a_loosened_policy_is_reported_although_no_object_changes():
+    before = policy_of('mask: ["*_DSN", "*_PIN"]\nallowDeletes: []')
+    after = policy_of(
+        "mask: ['*_PIN']\nallowEmpty: true\nbudgets: {deletes: {percent: 100}, restarts: null}\n"
+        "allowDeletes: [team-a/one]\nonConflict: heal"
+    )
+    sides = (files("one", **{"policy.yaml": text}) for text in (before, after))
+    assert settings(*sides) == [
+        ("policy.yaml", "spec.allowDeletes", ABSENT, ["team-a/one"]),
+        ("policy.yaml", "spec.allowEmpty", False, True),
+        ("policy.yaml", "spec.budgets.deletes.percent", 25, 100),
+        ("policy.yaml", "spec.mask", ["*_DSN"], ABSENT),
+    ]
+
+
+def test_a_policy_that_is_removed_falls_back_to_the_defaults():
+    old = files("one", **{"policy.yaml": policy_of("onConflict: report\nnamespaces: [team-a]")})
+    new = files("one")
+    del new["policy.yaml"]
+    assert settings(old, new) == [
+        ("policy.yaml", "spec.namespaces", ["team-a"], ABSENT),
+        ("policy.yaml", "spec.onConflict", "report", "heal"),
+    ]
+
+
+def test_policy_comes_first_then_templates_then_defaults_and_projects():
+    old = files("one", **{"policy.yaml": policy_of("allowEmpty: false")})
+    head = "apiVersion: vteam.ambient-code/v1alpha1\nkind: "
+    new = {
+        **files("one", **{"policy.yaml": policy_of("allowEmpty: true")}),
+        "defaults.yaml": f"{head}SessionDefaults\nspec: {{timeout: 5, runner: {{image: x}}}}\n",
+        "team-a/project.yaml": f"{head}ProjectSettings\nspec: {{timeout: 6}}\n",
+    }
+    templates = {**SHIPPED, "mine.yaml.j2": TEMPLATE}
+    found = settings(old, new, templates=(SHIPPED, templates))
+    assert found[:2] == [
+        ("policy.yaml", "spec.allowEmpty", False, True),
+        ("mine.yaml.j2", "added"),
+    ]
+    assert ("defaults.yaml", "spec.runner.image", ABSENT, "x") in found
+    assert found[-1] == ("team-a/project.yaml", "spec.timeout", ABSENT, 6)
+    assert settings(new, new, templates=(templates, SHIPPED)) == [("mine.yaml.j2", "removed")]
+    changed = {**templates, "mine.yaml.j2": f"{TEMPLATE}data: {{}}\n"}
+    assert settings(new, new, templates=(templates, changed)) == [("mine.yaml.j2", "changed")]
+
+
+def test_a_project_file_that_is_not_yaml_has_changed_as_a_whole():
+    old = files("one")
+    new = {**files("one"), "team-a/project.yaml": "x: ["}
+    assert settings(old, new) == [("team-a/project.yaml", "changed")]
+
+
+def test_the_secrets_of_both_sides_can_be_learned_before_anything_is_shown():
+    sources = []
+    options = ReadOptions(standard_names=True, on_read=sources.append)
+    before, after = side(files("one"), "before"), side(files("two"), "after")
+    compare_revisions(before, after, options, prune=True)
+    names = {each["metadata"]["name"] for source in sources for each in source()}
+    assert "two" in names
+
+
+def test_a_list_in_another_order_is_a_change():
+    changes = list(compare_settings("a", {"x": ["a", "b"], "y": 1}, {"x": ["b", "a"], "y": None}))
+    assert [(each.change.path, each.change.before, each.change.after) for each in changes] == [
+        ("x", ["a", "b"], ["b", "a"]),
+        ("y", 1, ABSENT),
+    ]

@@ -9,14 +9,29 @@ import base64
 import fnmatch
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 from itertools import count, pairwise
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-SecretNameMatcher: TypeAlias = Callable[[str], bool]
+
+class NameClass(IntEnum):
+    """What a name says about its value; PLAIN, nothing, is false.
+
+    REFERENCE: the value refers to a secret or describes it (`TOKEN_FILE`, `AUTH_ENABLED`). SECRET:
+    a built-in word promises a secret. CONFIGURED: a pattern of the policy does.
+    """
+
+    PLAIN = 0
+    REFERENCE = 1
+    SECRET = 2
+    CONFIGURED = 3
+
+
+SecretNameMatcher: TypeAlias = Callable[[str], NameClass]
 
 _WORD_PATTERN: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -32,25 +47,47 @@ _SECRET_WORDS: Final = build_word_set(
 )
 
 _SECRET_ENDINGS: Final = tuple(
-    build_word_set("ACCESSKEY APIKEY PASSWD PASSWORD PRIVATEKEY SECRET SECRETKEY SESSIONKEY TOKEN")
+    build_word_set(
+        "ACCESSKEY APIKEY PASS PASSKEY PASSWD PASSWORD PRIVATEKEY PWD SECRET SECRETKEY SESSIONKEY "
+        "TOKEN"
+    )
 )
 """Words that end like this count too: `PGPASSWORD`, `authtoken`, but not `TOKENIZER`, `TOKENS`."""
+
+_ORDINARY_WORDS: Final = build_word_set(
+    "BYPASS COMPASS ENCOMPASS OVERPASS PASS PWD SURPASS TRESPASS UNDERPASS"
+)
+"""Words with such an ending that promise no secret, at least not in the middle of a name."""
 
 _SECRET_PHRASES: Final = frozenset(
     tuple(phrase.split("_"))
     for phrase in build_word_set(
         "ACCESS_KEY ACCESS_TOKENS ACCOUNT_KEY API_KEY API_KEYS API_TOKENS CONNECTION_STRING "
-        "CONN_STR DEPLOY_KEY ENCRYPTION_KEY HMAC_KEY MASTER_KEY PRIVATE_KEY PRIVATE_KEYS "
-        "REFRESH_TOKENS SERVICE_KEY SESSION_KEY SHARED_KEY SIGNING_KEY SSH_KEY STORAGE_KEY"
+        "CONN_STR DEPLOY_KEY ENCRYPTION_KEY HMAC_KEY MASTER_KEY PASS_PHRASE PASS_WORD PRIVATE_KEY "
+        "PRIVATE_KEYS REFRESH_TOKENS SERVICE_KEY SESSION_KEY SHARED_KEY SIGNING_KEY SSH_KEY "
+        "STORAGE_KEY"
     )
 )
 
-_SECRET_LAST_WORDS: Final = frozenset({"PASS", "PWD"})
-"""Secret only at the end of a longer name: `DB_PASS`, but neither `PASS_THROUGH` nor `PWD`."""
+_SECRET_LAST_WORDS: Final = build_word_set("KEY OTP PASS PAT PIN PSK PW PWD SALT TOTP")
+"""Secret at the end of a name: `SMTP_PW`, `STRIPE_KEY_2`, but not `PAT_MODE`."""
+
+_LONGER_ONLY: Final = build_word_set("KEY OTP PIN")
+"""Of these, those that are ordinary words unless another word precedes them."""
+
+_OPEN_KEYS: Final = build_word_set(
+    "ANY FOREIGN PARTITION PRIMARY PUB PUBLIC PUBLISHABLE SORT TOPOLOGY"
+)
+"""Words before `KEY` that make it an ordinary value."""
 
 _REFERENCE_WORDS: Final = build_word_set(
-    "CLASS DIR ENABLED FILE FILENAME KIND LIMIT MODE NAME NAMES NAMESPACE PATH PROVIDER REF "
-    "REFS SECONDS TIMEOUT TTL TYPE URL USER USERNAME VERSION"
+    "ADDR ADDRESS AGE ALG ALGORITHM ALLOWED ARN AUDIENCE BACKEND BRANCH BUCKET CLASS COUNT DAYS "
+    "DIR DIRECTORY DISABLED DOMAIN DRIVER DURATION ENABLED ENDPOINT ENGINE ENV EXPIRATION EXPIRES "
+    "EXPIRY FIELD FILE FILENAME FLOW FOLDER FORMAT GROUP HEADER HELPER HOST HOSTNAME HOURS "
+    "INTERVAL ISSUER KIND LABEL LENGTH LEVEL LIMIT LOCATION MANAGER METHOD METHODS MINUTES MODE "
+    "NAME NAMES NAMESPACE OPTIONAL PATH POLICY PORT PREFIX PROFILE PROVIDER REALM REF REFS REGION "
+    "REQUIRED ROLE ROTATION SCOPE SCOPES SECONDS SERVER SERVICE SIZE SOURCE STATUS STORE STRATEGY "
+    "SUFFIX TAG TIMEOUT TTL TYPE URI URL USER USERNAME VAR VARIABLE VERSION"
 )
 
 
@@ -72,19 +109,75 @@ def build_secret_name_matcher(globs: Iterable[str]) -> SecretNameMatcher:
     extra = tuple(re.compile(fnmatch.translate(glob.upper())) for glob in globs)
 
     @lru_cache(maxsize=8192)
-    def is_secret(name: str) -> bool:
+    def classify(name: str) -> NameClass:
         upper = name.upper()
-        return _has_secret_word(name) or any(pattern.match(upper) for pattern in extra)
+        if any(pattern.match(upper) for pattern in extra):
+            return NameClass.CONFIGURED
+        if not _has_secret_word(name):
+            return NameClass.PLAIN
+        return NameClass.REFERENCE if is_reference_name(name) else NameClass.SECRET
 
-    return is_secret
+    return classify
 
 
 def _has_secret_word(name: str) -> bool:
     parts = split_name(name)
     return (
-        any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in parts)
+        any(map(_is_secret_word, parts))
         or any(pair in _SECRET_PHRASES for pair in pairwise(parts))
-        or (len(parts) > 1 and parts[-1] in _SECRET_LAST_WORDS)
+        or _ends_with_secret_word([part for part in parts if not part.isdecimal()])
+    )
+
+
+def _is_secret_word(word: str) -> bool:
+    return word in _SECRET_WORDS or (word.endswith(_SECRET_ENDINGS) and word not in _ORDINARY_WORDS)
+
+
+def _ends_with_secret_word(words: Sequence[str]) -> bool:
+    """Test the last word, or the one before a word such as `FILE`: `STRIPE_KEY_FILE`."""
+    *before, last = words or ("",)
+    if last in _REFERENCE_WORDS and before:
+        return _ends_with_secret_word(before)
+    if last not in _SECRET_LAST_WORDS:
+        return False
+    if last == "KEY" and before and before[-1] in _OPEN_KEYS:
+        return False
+    return bool(before) or last not in _LONGER_ONLY
+
+
+_FLAGS: Final = build_word_set(
+    "0 1 -1 true false yes no on off none null nil undefined enabled disabled default auto "
+    "automatic always never optional required main master latest basic bearer digest jwt ldap "
+    "mtls oauth oauth2 oidc saml x-oauth-basic x-access-token"
+)
+
+_PATH: Final = re.compile(
+    r"(?:file://)?(?:~|\$\{?HOME\}?|/(?:app|data|dev|etc|home|mnt|opt|proc|root|run|secrets|srv|tmp|usr"
+    r"|var|vault|workspace))(?:/[\w.@%+,:=-]*)*|(?:/[a-z][a-z._-]{0,40}){1,8}/?"
+)
+
+_ORDINARY_TEXT: Final = re.compile(r"[\w .:/,@*+=~$%?&#-]{0,200}")
+_RANDOM_RUN: Final = re.compile(
+    r"(?=[A-Za-z+=_]{0,64}[0-9])(?=[0-9+=_]{0,64}[A-Za-z])[A-Za-z0-9+=_]{16,}"
+)
+
+
+def is_ordinary_value(value: Any, name: NameClass) -> bool:
+    """Return whether a value is no secret although its name promises one: a flag, or a path.
+
+    Under a name that only describes a secret, this is any text without a long random part.
+    """
+    if value is None or isinstance(value, bool):
+        return name is not NameClass.CONFIGURED
+    if not isinstance(value, str | int | float) or name is NameClass.CONFIGURED:
+        return False
+    text = str(value).strip()
+    if not text or text.lower() in _FLAGS or _PATH.fullmatch(text):
+        return True
+    return (
+        name is NameClass.REFERENCE
+        and _ORDINARY_TEXT.fullmatch(text) is not None
+        and _RANDOM_RUN.search(text) is None
     )
 
 
@@ -108,14 +201,21 @@ def find_marks(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _MARK.finditer(text)]
 
 
+_WORDS: Final = re.compile(r"[A-Za-z]{1,40}(?:[-_./][A-Za-z]{1,40}){0,8}(?:-[0-9]{1,3})?")
+_DIGEST: Final = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+
+
+def is_digest(text: str) -> bool:
+    """Return whether a text is exactly one SHA-256 in hexadecimal."""
+    return len(text) in {64, 71} and _DIGEST.fullmatch(text) is not None
+
+
 _MIN_LENGTH: Final = 4
 _WHOLE_WORD_BELOW: Final = 8
 _MAX_NUMBER_LENGTH: Final = 7
 
-_COMMON_VALUES: Final = build_word_set(
-    "true false none null yes no on off enabled disabled default auto always never optional "
-    "required admin user username root password secret token changeme basic bearer localhost "
-    "oauth2 x-oauth-basic x-access-token"
+_COMMON_VALUES: Final = _FLAGS | build_word_set(
+    "admin user username root password secret token changeme localhost"
 )
 """Common values; searching for them would mask large parts of any text."""
 
@@ -139,11 +239,15 @@ class SecretRegistry:
         self._numbers: dict[str, int] = {}
         self._next = count(1)
         self._exact: set[str] = set()
+        self._open: set[str] = set()
+        self._declared_digests: set[str] = set()
+        self._knows_secrets = False
         self._values: dict[str, str] = {}
         self._by_tail: dict[str, tuple[str, ...]] = {}
 
     def mark_of(self, value: str) -> str:
         """Return the mark of a value; it gets a number if it has none yet."""
+        self._knows_secrets = True
         number = self._numbers.get(value)
         if number is None:
             number = self._numbers.setdefault(value, next(self._next))
@@ -160,6 +264,31 @@ class SecretRegistry:
     def is_exact_secret(self, value: str) -> bool:
         """Return whether exactly this value is the value of a secret field."""
         return value in self._exact
+
+    def note_secret(self) -> None:
+        """Remember that there is a secret, which need not be searchable."""
+        self._knows_secrets = True
+
+    def is_revealing_digest(self, text: str) -> bool:
+        """Return whether a text is a digest with which one could try values for a secret.
+
+        That is every SHA-256 that no file declares, once there is a secret: a template may have
+        computed it from one, and short secrets are found by trying all of them.
+        """
+        is_computed = is_digest(text) and text not in self._declared_digests
+        return self._knows_secrets and is_computed
+
+    def add_open(self, name: str) -> None:
+        """Remember a field name, key or object name: if it is a word, equal text is never hidden.
+
+        Other names do not count: a secret that is written into a key by mistake stays hidden.
+        """
+        if _WORDS.fullmatch(name):
+            self._open.add(name)
+
+    def add_declared_digest(self, digest: str) -> None:
+        """Remember a digest that a file declares, which no template has computed."""
+        self._declared_digests.add(digest)
 
     def add_searchable(self, value: str, raw: str) -> None:
         """Recognise `value`, which was written as `raw`, inside any later text.
@@ -180,6 +309,8 @@ class SecretRegistry:
             return
         for tail in {text[at : at + _MIN_LENGTH] for at in range(len(text) - _MIN_LENGTH + 1)}:
             for form in self._by_tail.get(tail, ()):
+                if self._values[form] in self._open:
+                    continue
                 for start in _find_occurrences(form, text):
                     yield SecretMatch(start, start + len(form), self._values[form])
 

@@ -1,6 +1,6 @@
 """The only module through which data is masked before it is printed, stored or logged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
@@ -15,8 +15,10 @@ from reconcile.core.mask.objects import (
     classify_path,
     split_field_path,
     split_json_pointer,
+    strip_brackets,
 )
-from reconcile.core.mask.text import build_secret_finder, replace_secrets
+from reconcile.core.mask.patterns import find_tokens
+from reconcile.core.mask.text import build_secret_finder, replace_matches, replace_secrets
 from reconcile.core.model import KubeObject, ObjectRef
 
 _POSITIONAL_LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})
@@ -36,25 +38,51 @@ class Masker:
         self._is_secret = build_secret_name_matcher(globs)
         self._registry = SecretRegistry()
         self._find = build_secret_finder(self._is_secret)
+        self._pending: list[Callable[[], Iterable[Any]]] = []
         learner = LearningVisitor(self._is_secret, self._registry, self._find)
         self._learning = ObjectWalker(self._is_secret, learner)
-        self._hiding = ObjectWalker(self._is_secret, MaskingVisitor(self._registry, self.mask_text))
+        self._declaring = ObjectWalker(self._is_secret, replace(learner, is_declared=True))
+        self._hiding = ObjectWalker(
+            self._is_secret, MaskingVisitor(self._registry, self.mask_text, self.mask_name)
+        )
 
     def learn(self, obj: Any) -> None:
         """Remember the secrets of an object, manifest or session spec."""
         self._learning.walk(obj, Sensitivity.STRUCTURE)
 
+    def learn_later(self, source: Callable[[], Iterable[Any]]) -> None:
+        """Learn all objects of a source before the next value is masked, if one ever is."""
+        self._pending.append(source)
+
+    def _learn_pending(self) -> None:
+        while self._pending:
+            for obj in self._pending.pop()():
+                is_rendered = isinstance(obj, Mapping) and obj.get("kind") == "Secret"
+                walker = self._learning if is_rendered else self._declaring
+                walker.walk(obj, Sensitivity.STRUCTURE)
+
     def mask_object(self, obj: KubeObject) -> KubeObject:
         """Return a copy of an object with its secrets masked."""
         return self._mask(obj, Sensitivity.STRUCTURE)  # type: ignore[no-any-return]
 
+    def mask_digest(self, digest: str) -> str:
+        """Mask a digest of what may contain a secret, so that no value can be tried with it."""
+        self._learn_pending()
+        is_revealing = self._registry.is_revealing_digest(digest)
+        return self._registry.mark_of(digest) if is_revealing else digest
+
     def mask_text(self, text: str) -> str:
         """Mask the secrets in free text: known values, and what looks like a secret."""
+        self._learn_pending()
         masked = replace_secrets(text, self._registry, self._find)
         while masked != text:
             # A mark can turn the text around it into something that looks like a secret.
             text, masked = masked, replace_secrets(masked, self._registry, self._find)
         return masked
+
+    def mask_name(self, name: str) -> str:
+        """Mask the name of a field, key or object: only what has the format of a token."""
+        return replace_matches(name, (), find_tokens(name), self._registry)
 
     def mask_change(self, ref: ObjectRef, change: FieldChange) -> FieldChange:
         """Mask the secrets before and after; different marks still show that the value changed."""
@@ -67,7 +95,7 @@ class Masker:
             after = self._registry.mark_of(f"\0not {after}")
         return replace(
             change,
-            path=self.mask_text(change.path),
+            path=self.mask_name(change.path),
             before=before,
             after=after,
             cause=self._mask_cause(change.cause),
@@ -77,6 +105,8 @@ class Masker:
     def learn_change(self, ref: ObjectRef, change: FieldChange) -> None:
         """Remember the secrets in a field change of the object `ref`."""
         segments = split_field_path(change.path)
+        for name in (*map(strip_brackets, segments), ref.kind, ref.namespace, ref.name):
+            self._registry.add_open(name)
         for value in (change.before, change.after):
             if value is not ABSENT:
                 self._learning.walk(
@@ -90,7 +120,7 @@ class Masker:
         then the value is recognised.
         """
         masked = {
-            key: self.mask_text(value) if isinstance(value, str) else value
+            key: self.mask_name(value) if isinstance(value, str) else value
             for key, value in operation.items()
             if key != "value"
         }
@@ -109,22 +139,24 @@ class Masker:
         return self._mask(value, classify_path(kind, segments, value, self._is_secret))
 
     def _mask(self, value: Any, sensitivity: Sensitivity) -> Any:
+        self._learn_pending()
         self._learning.walk(value, sensitivity)
         return self._hiding.walk(value, sensitivity)
 
     def _mask_segment(self, segment: Segment) -> Segment:
         match segment:
             case str():
-                return self.mask_text(segment)
+                return self.mask_name(segment)
             case ListItem(keys):
-                return ListItem(tuple((name, self._mask_scalar(value)) for name, value in keys))
+                masked = ((name, self._mask_key(value)) for name, value in keys)
+                return ListItem(tuple(masked))
             case SetMember(value):
-                return SetMember(self._mask_scalar(value))
+                return SetMember(self.mask_text(value) if isinstance(value, str) else value)
             case _:
                 assert_never(segment)
 
-    def _mask_scalar(self, value: Any) -> Any:
-        return self.mask_text(value) if isinstance(value, str) else value
+    def _mask_key(self, value: Any) -> Any:
+        return self.mask_name(value) if isinstance(value, str) else value
 
     def _mask_cause(self, cause: Cause) -> Cause:
         if isinstance(cause, Drift):

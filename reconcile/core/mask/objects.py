@@ -16,9 +16,12 @@ from typing import Any, Final, Protocol
 import orjson
 
 from reconcile.core.mask.known_secrets import (
+    NameClass,
     SecretNameMatcher,
     SecretRegistry,
+    is_digest,
     is_mark,
+    is_ordinary_value,
     is_reference_name,
 )
 from reconcile.core.mask.text import SecretFinder
@@ -29,13 +32,14 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 class Sensitivity(Enum):
     """How sensitive the value of a field is.
 
-    STRUCTURE: a structure that Kubernetes defines. USER_KEYED: a map whose keys users choose. The
-    others are secret: SECRET as plain text, BASE64_SECRET in base64, SECRET_REFERENCE if the name
-    refers to a secret, so that the value is not searched for elsewhere, LAST_APPLIED a whole object
-    as JSON.
+    STRUCTURE: a structure that Kubernetes defines. IDENTIFIER: a name in it, which is public.
+    USER_KEYED: a map whose keys users choose. The others are secret: SECRET as plain text,
+    BASE64_SECRET in base64, SECRET_REFERENCE if the name refers to a secret, so that the value is
+    not searched for elsewhere, LAST_APPLIED a whole object as JSON.
     """
 
     STRUCTURE = auto()
+    IDENTIFIER = auto()
     USER_KEYED = auto()
     SECRET = auto()
     BASE64_SECRET = auto()
@@ -45,7 +49,11 @@ class Sensitivity(Enum):
     @property
     def is_secret(self) -> bool:
         """Return whether every value in this field is masked."""
-        return self not in {Sensitivity.STRUCTURE, Sensitivity.USER_KEYED}
+        return not (
+            self is Sensitivity.STRUCTURE
+            or self is Sensitivity.USER_KEYED
+            or self is Sensitivity.IDENTIFIER
+        )
 
 
 SECRET_DATA: Final = {"data": Sensitivity.BASE64_SECRET, "stringData": Sensitivity.SECRET}
@@ -53,6 +61,12 @@ SECRET_DATA: Final = {"data": Sensitivity.BASE64_SECRET, "stringData": Sensitivi
 
 _DATA: Final = frozenset({"data", "stringData", "binaryData"})
 _FREE_FORM: Final = _DATA | {"annotations", "labels", "environmentVariables", "parameters"}
+
+_IDENTIFIERS: Final = frozenset(
+    {"apiVersion", "claimName", "fieldPath", "image", "key", "kind", "name", "namespace"}
+    | {"priorityClassName", "secretName", "serviceAccountName", "topologyKey", "uid"}
+)
+"""Fields of objects that name something: a reviewer must always see them."""
 
 _SEGMENT: Final = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 
@@ -66,16 +80,20 @@ def classify_entry(
     if key == LAST_APPLIED:
         return Sensitivity.LAST_APPLIED
     if parent is Sensitivity.USER_KEYED:
-        return classify_name(key, is_secret)
+        return classify_name(key, value, is_secret)
     if key in _FREE_FORM and isinstance(value, Mapping):
         return Sensitivity.USER_KEYED
-    hidden = isinstance(value, str) and is_secret(key) and not is_reference_name(key)
-    return Sensitivity.SECRET if hidden else Sensitivity.STRUCTURE
+    if key in _IDENTIFIERS and isinstance(value, str):
+        return Sensitivity.IDENTIFIER
+    hidden = isinstance(value, str) and not is_reference_name(key)
+    named = classify_name(key, value, is_secret) if hidden else Sensitivity.STRUCTURE
+    return named if named.is_secret else Sensitivity.STRUCTURE
 
 
-def classify_name(name: str, is_secret: SecretNameMatcher) -> Sensitivity:
-    """Return the sensitivity of a value with a user-defined name."""
-    if not is_secret(name):
+def classify_name(name: str, value: Any, is_secret: SecretNameMatcher) -> Sensitivity:
+    """Return the sensitivity of `value`, which has a user-defined name."""
+    named = is_secret(name)
+    if named is NameClass.PLAIN or is_ordinary_value(value, named):
         return Sensitivity.USER_KEYED
     return Sensitivity.SECRET_REFERENCE if is_reference_name(name) else Sensitivity.SECRET
 
@@ -101,25 +119,31 @@ def classify_path(
         return SECRET_DATA[segments[0]]
     for position, segment in enumerate(segments):
         if segment in _FREE_FORM and (position == 0 or segment not in _DATA):
-            return _classify_free_form(segments[position + 1 :], is_secret)
+            return _classify_free_form(segments[position + 1 :], value, is_secret)
     if len(segments) > 1 and segments[-1] == "value":
-        return classify_name(_strip_brackets(segments[-2]), is_secret)
-    return classify_entry(Sensitivity.STRUCTURE, _strip_brackets(segments[-1]), value, is_secret)
+        return classify_name(strip_brackets(segments[-2]), value, is_secret)
+    return classify_entry(Sensitivity.STRUCTURE, strip_brackets(segments[-1]), value, is_secret)
 
 
-def _classify_free_form(rest: Sequence[str], is_secret: SecretNameMatcher) -> Sensitivity:
+def _classify_free_form(
+    rest: Sequence[str], value: Any, is_secret: SecretNameMatcher
+) -> Sensitivity:
     # A key may contain dots, which cannot be distinguished from those of the path.
-    key = ".".join(map(_strip_brackets, rest))
+    key = ".".join(map(strip_brackets, rest))
     if key == LAST_APPLIED:
         return Sensitivity.LAST_APPLIED
-    return classify_name(key, is_secret)
+    return classify_name(key, value, is_secret)
 
 
-def _strip_brackets(segment: str) -> str:
+def strip_brackets(segment: str) -> str:
+    """Return the key in a list segment: `A` of `[A]`."""
     return segment.removeprefix("[").removesuffix("]")
 
 
 _MAX_DEPTH: Final = 64
+_LOGIN: Final = ("login", "-u", "--user")
+"""Items of a command in which `-p` gives a password."""
+
 _OPTION: Final = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]{0,99})")
 
 
@@ -131,7 +155,11 @@ class Visitor(Protocol):
         ...
 
     def visit_text(self, text: str) -> str:
-        """Visit a text or the key of a map that is not in a secret field."""
+        """Visit a text that is not in a secret field."""
+        ...
+
+    def visit_name(self, name: str) -> str:
+        """Visit the key of a map, or the name of an object."""
         ...
 
 
@@ -150,18 +178,22 @@ class ObjectWalker:
             return self._walk_mapping(value, sensitivity, depth)
         if isinstance(value, Sequence) and not isinstance(value, str):
             return self._walk_sequence(value, sensitivity, depth)
-        if value is None:
-            return None
+        return None if value is None else self._visit_leaf(value, sensitivity)
+
+    def _visit_leaf(self, value: Any, sensitivity: Sensitivity) -> Any:
         if sensitivity.is_secret:
             return self.visitor.visit_secret(value, sensitivity)
-        return self.visitor.visit_text(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        is_name = sensitivity is Sensitivity.IDENTIFIER
+        return self.visitor.visit_name(value) if is_name else self.visitor.visit_text(value)
 
     def _walk_mapping(
         self, value: Mapping[str, Any], sensitivity: Sensitivity, depth: int
     ) -> dict[str, Any]:
         special = self._classify_special(value, sensitivity)
         return {
-            self.visitor.visit_text(str(key)): self.walk(
+            self.visitor.visit_name(str(key)): self.walk(
                 item,
                 special.get(key) or classify_entry(sensitivity, str(key), item, self.is_secret),
                 depth + 1,
@@ -179,36 +211,58 @@ class ObjectWalker:
             return SECRET_DATA
         name = value.get("name")
         if "value" in value and isinstance(name, str):
-            return {"value": classify_name(name, self.is_secret)}
+            return {"value": classify_name(name, value["value"], self.is_secret)}
         return {}
 
     def _walk_sequence(
         self, value: Sequence[Any], sensitivity: Sensitivity, depth: int
     ) -> list[Any]:
+        password_option = _find_password_option(value)
         before = (None, *value)
         return [
-            self.walk(item, self._classify_next(previous, sensitivity), depth + 1)
+            self.walk(
+                item,
+                self._classify_next(previous, item, sensitivity)
+                if previous != password_option
+                else Sensitivity.SECRET,
+                depth + 1,
+            )
             for previous, item in zip(before, value, strict=False)
         ]
 
-    def _classify_next(self, previous: Any, sensitivity: Sensitivity) -> Sensitivity:
+    def _classify_next(self, previous: Any, item: Any, sensitivity: Sensitivity) -> Sensitivity:
         """Return the sensitivity of the next list item: after `--token`, it is the value."""
         option = _OPTION.fullmatch(previous) if isinstance(previous, str) else None
         if sensitivity.is_secret or option is None or is_reference_name(option[1]):
             return sensitivity
-        return Sensitivity.SECRET if self.is_secret(option[1]) else sensitivity
+        named = classify_name(option[1], item, self.is_secret)
+        return named if named.is_secret else sensitivity
+
+
+def _find_password_option(items: Sequence[Any]) -> str:
+    """Return `-p` if it gives a password, as in a command that logs in; else an unused mark.
+
+    In other commands it usually precedes a port or a path.
+    """
+    logs_in = "-p" in items and any(item in items for item in _LOGIN)
+    return "-p" if logs_in else "\0"
 
 
 @dataclass(frozen=True, slots=True)
 class LearningVisitor:
-    """Adds every secret to the registry and returns all values unchanged."""
+    """Adds every secret to the registry and returns all values unchanged.
+
+    With `is_declared`, the object is from a file, so its digests are not computed by a template.
+    """
 
     is_secret: SecretNameMatcher
     registry: SecretRegistry
     find: SecretFinder
+    is_declared: bool = False
 
     def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
         """Remember a value; make it searchable unless its name is only a reference."""
+        self.registry.note_secret()
         if not isinstance(value, str) or is_mark(value):
             return value
         identity = secret_identity(value, sensitivity)
@@ -221,11 +275,19 @@ class LearningVisitor:
 
     def visit_text(self, text: str) -> str:
         """Remember the certain secrets in a text, and those of a JSON document in it."""
+        if self.is_declared and is_digest(text):
+            self.registry.add_declared_digest(text)
         for hit in self.find(text):
+            self.registry.note_secret()
             if hit.is_certain:
                 self.registry.add_searchable(text[hit.start : hit.end], text[hit.start : hit.end])
         self._learn_json(text)
         return text
+
+    def visit_name(self, name: str) -> str:
+        """Remember that a name is public."""
+        self.registry.add_open(name)
+        return name
 
     def _learn_json(self, text: str) -> None:
         if text[:1] not in {"{", "["}:
@@ -243,6 +305,7 @@ class MaskingVisitor:
 
     registry: SecretRegistry
     mask_text: Callable[[str], str]
+    mask_name: Callable[[str], str]
 
     def visit_secret(self, value: Any, sensitivity: Sensitivity) -> Any:
         """Return the value's mark."""
@@ -252,7 +315,13 @@ class MaskingVisitor:
 
     def visit_text(self, text: str) -> str:
         """Return the text with its secrets replaced by marks."""
+        if self.registry.is_revealing_digest(text):
+            return self.registry.mark_of(text)
         return self.mask_text(text)
+
+    def visit_name(self, name: str) -> str:
+        """Return the name; only what has the format of a token is replaced."""
+        return self.mask_name(name)
 
 
 def secret_identity(value: Any, sensitivity: Sensitivity) -> str:

@@ -11,7 +11,7 @@ UUIDs) are not included: digests and commits look the same.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 TOKEN_PATTERNS: Final = (
     # Git forges and CI
@@ -103,20 +103,30 @@ class PatternMatch:
     is_certain: bool
 
 
+WordRule: TypeAlias = Literal["certain", "unsure", "ordinary"]
+
+
 @dataclass(frozen=True, slots=True)
 class _SecretPattern:
     """A pattern whose groups are secrets.
 
     The pattern is tried only if the text contains one of the lower-case `literals`, or if there
-    are none.
+    are none. `words` says what a single word of letters is: a secret like any other, one that is
+    hidden here only (`https://bob@host`), or ordinary text (`?code=image`).
     """
 
     literals: tuple[str, ...]
     pattern: re.Pattern[str]
+    words: WordRule = "certain"
 
 
-def _build_pattern(literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> _SecretPattern:
-    return _SecretPattern(tuple(literals.split()), re.compile(pattern, flags))
+_WORD: Final = re.compile(r"[a-z]{1,15}(?:[-_.][a-z]{1,15}){0,3}", re.IGNORECASE)
+
+
+def _build_pattern(
+    literals: str, pattern: str, flags: re.RegexFlag = re.NOFLAG, *, words: WordRule = "certain"
+) -> _SecretPattern:
+    return _SecretPattern(tuple(literals.split()), re.compile(pattern, flags), words)
 
 
 def _build_prose_pattern(words: str) -> _SecretPattern:
@@ -132,11 +142,13 @@ def _build_prose_pattern(words: str) -> _SecretPattern:
     )
 
 
+_TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(TOKEN_PATTERNS)})")
+
 _BOUNDED_WORD: Final = r"\S{1,200}+"
 
 _SECRET_PATTERNS: Final = (
     # Nearly all text has a dot or a dash, so a literal would not save this search.
-    _build_pattern("", rf"(?<![A-Za-z0-9])({'|'.join(TOKEN_PATTERNS)})"),
+    _SecretPattern((), _TOKEN),
     _build_pattern("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
     _build_pattern(
         "private",
@@ -158,7 +170,7 @@ _SECRET_PATTERNS: Final = (
         re.IGNORECASE,
     ),
     _build_pattern("://", r"://([^\s/?#\":]*+:([^\s/?#\"]*))@"),
-    _build_pattern("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@"),
+    _build_pattern("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@", words="unsure"),
     _build_pattern("://", r"://([^\s/?#\":@]{0,128}+:(?!\d{1,5}/)([^\s\"@]{1,256}+))@"),
     _build_pattern(
         "machine",
@@ -168,6 +180,10 @@ _SECRET_PATTERNS: Final = (
     _build_pattern(
         "mysql mariadb",
         r"\b(?:mysql|mariadb)[a-z]{0,10}+\b[^\n|;]{0,200}?\s-p([^\s;|&-]\S*+)",
+    ),
+    _build_pattern(
+        "login",
+        r"\blogin\b[^\n|;]{0,200}?(?<!\S)-p[ =]{0,4}+[\"']?([^\s\"'-][^\s\"']*+)",
     ),
     _build_pattern(
         "-u --user",
@@ -184,9 +200,16 @@ _SECRET_PATTERNS: Final = (
         "?sig= &sig= ?signature= &signature= ?key= &key= ?code= &code= -signature= -credential=",
         r"[?&](?:sig|signature|key|code|x-[a-z]{3,4}-(?:signature|credential))=([^\s&\"'<>#]+)",
         re.IGNORECASE,
+        words="ordinary",
     ),
 )
 """If a pattern has two groups, the inner one, the password, is a secret by itself."""
+
+
+def find_tokens(text: str) -> Iterator[PatternMatch]:
+    """Find text that has the format of a vendor's token."""
+    for match in _TOKEN.finditer(text):
+        yield PatternMatch(match.start(1), match.end(1), is_certain=True)
 
 
 def find_secret_patterns(text: str) -> Iterator[PatternMatch]:
@@ -196,5 +219,10 @@ def find_secret_patterns(text: str) -> Iterator[PatternMatch]:
         if not candidate.literals or any(each in lowered for each in candidate.literals):
             for match in candidate.pattern.finditer(text):
                 for group, value in enumerate(match.groups(), 1):
-                    if value:
-                        yield PatternMatch(match.start(group), match.end(group), is_certain=True)
+                    if value and (rule := _classify_value(candidate, value)) != "ordinary":
+                        is_certain = rule == "certain"
+                        yield PatternMatch(match.start(group), match.end(group), is_certain)
+
+
+def _classify_value(pattern: _SecretPattern, value: str) -> WordRule:
+    return pattern.words if _WORD.fullmatch(value) else "certain"

@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from reconcile.core.mask.known_secrets import (
+    NameClass,
     SecretMatch,
     SecretNameMatcher,
     SecretRegistry,
     build_word_set,
     find_marks,
+    is_ordinary_value,
     is_reference_name,
 )
 from reconcile.core.mask.patterns import PatternMatch, find_secret_patterns
@@ -65,7 +67,8 @@ def find_assignments(text: str, is_secret: SecretNameMatcher) -> Iterator[Patter
             if match.start() >= done and _names_secret(match, is_secret):
                 for hit in _match_value(text, match.end()):
                     done = hit.end
-                    yield hit
+                    if not is_ordinary_value(text[hit.start : hit.end], NameClass.SECRET):
+                        yield hit
 
 
 def _select_patterns(text: str) -> Iterator[re.Pattern[str]]:
@@ -129,7 +132,14 @@ def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
 
 def replace_secrets(text: str, registry: SecretRegistry, find: SecretFinder) -> str:
     """Replace all that is known or looks like a secret; existing marks are kept."""
-    matches = [*registry.find_secrets(text), *_to_secret_matches(text, registry, find(text))]
+    return replace_matches(text, registry.find_secrets(text), find(text), registry)
+
+
+def replace_matches(
+    text: str, known: Iterable[SecretMatch], hits: Iterable[PatternMatch], registry: SecretRegistry
+) -> str:
+    """Replace the known values and the hits of patterns; existing marks are kept."""
+    matches = [*known, *_to_secret_matches(text, registry, hits)]
     if not matches:
         return text
     marks = find_marks(text)

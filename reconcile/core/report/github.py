@@ -10,7 +10,12 @@ from typing import Final
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import escape_controls
-from reconcile.core.report.problems import Findings, format_problem_counts, format_problem_message
+from reconcile.core.report.problems import (
+    Findings,
+    format_problem_counts,
+    format_problem_message,
+    mask_settings,
+)
 from reconcile.core.report.summary import format_summary
 from reconcile.core.report.view import (
     ChangeView,
@@ -43,7 +48,11 @@ def format_annotations(findings: Findings, folder: str, masker: Masker) -> str:
     warnings = (
         _format_finding("warning", problem, folder, masker) for problem in findings.warnings
     )
-    return _join_lines((*errors, *warnings))
+    settings = (
+        _format_finding("warning", Problem(each.file, 0, 0, "", each.text), folder, masker)
+        for each in mask_settings(findings.settings, masker)
+    )
+    return _join_lines((*settings, *errors, *warnings))
 
 
 def _format_finding(command: str, problem: Problem, folder: str, masker: Masker) -> str:

@@ -22,7 +22,7 @@ from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.report.escape import escape_json_controls
-from reconcile.core.report.problems import Findings
+from reconcile.core.report.problems import Findings, mask_settings
 from reconcile.core.report.results import admission_json, learn_failed_objects
 from reconcile.core.report.status import StatusRow
 from reconcile.core.report.summary import action_name, count_outcomes
@@ -34,6 +34,7 @@ from reconcile.core.report.view import (
     PlanReport,
     SessionView,
     build_plan_view,
+    has_changes,
 )
 
 API_VERSION: Final = "reconcile/v1"
@@ -48,13 +49,18 @@ def to_json(document: Mapping[str, Any]) -> str:
 def plan_json(report: PlanReport, masker: Masker) -> dict[str, Any]:
     """Return a plan; unchanged objects are counted, but not listed."""
     view = build_plan_view(report.plan, masker)
-    sessions = [_session_json(session) for session in view.sessions]
+    sessions = [_session_json(each, masker) for each in view.sessions if has_changes(each)]
+    settings = [
+        {"path": change.file, "field": change.field, "message": change.text}
+        for change in mask_settings(report.findings.settings, masker)
+    ]
     return {
         **_document_head("Plan", view.installation, view.revision),
         "against": _baseline_json(report.baseline, masker),
         "digest": report.digest,
         "summary": view.summary.as_dict(),
-        "sessions": [session for session in sessions if session["changes"]],
+        "sessions": sessions,
+        **({"settings": settings} if settings else {}),
         **({"admission": admission_json(report, masker)} if report.admission else {}),
         **_findings_json(report.findings, masker),
     }
@@ -111,11 +117,11 @@ def _ref_json(ref: ObjectRef) -> dict[str, Any]:
     return {"group": ref.group, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
-def _session_json(view: SessionView) -> dict[str, Any]:
+def _session_json(view: SessionView, masker: Masker) -> dict[str, Any]:
     return {
         "namespace": view.session.namespace,
         "name": view.session.name,
-        "digest": view.digest,
+        "digest": masker.mask_digest(view.digest),
         "changes": [_change_json(change) for change in view.changes if change.action != "keep"],
     }
 

@@ -36,6 +36,7 @@ def build_report_schema() -> dict[str, Any]:
             "cause": _cause_schema(),
             "outcome": _outcome_schema(),
             "problem": _problem_schema(),
+            "setting": _object_schema({"path": _TEXT, "field": _TEXT, "message": _TEXT}),
             "sessionStatus": _session_status_schema(),
         },
     }
@@ -88,13 +89,18 @@ def _plan_schema() -> _Schema:
         "digest": _with_description(_TEXT, "identifies the changes of the plan"),
         "summary": summary,
         "sessions": _with_description(_list_schema("session"), "sessions with changes"),
+        "settings": _with_description(
+            _list_schema("setting"),
+            "what changes in policy, defaults and templates; missing if nothing does, and without "
+            "another revision",
+        ),
         "admission": _with_description(
             _list_schema("admission"),
             "the results of the server-side dry run; missing without one",
         ),
         **_findings_properties(),
     }
-    return _document_schema("Plan", properties, optional=("admission",))
+    return _document_schema("Plan", properties, optional=("admission", "settings"))
 
 
 def _baseline_schema() -> _Schema:
@@ -122,7 +128,9 @@ def _status_schema() -> _Schema:
 
 def _session_schema() -> _Schema:
     digest = _with_description(
-        _TEXT, "the digest of the session as seen by templates; empty for a removed one"
+        _TEXT,
+        "the digest of the session as seen by templates; empty for a removed one, masked if there "
+        "are secrets that could be found by trying",
     )
     names = {"namespace": _TEXT, "name": _TEXT}
     return _object_schema({**names, "digest": digest, "changes": _list_schema("change")})

@@ -5,24 +5,28 @@ changes. As many sessions follow as fit, each collapsed, with a diff for each ob
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconcile.core.changes import Commit, Drift, FieldChange
+from reconcile.core.changes import Commit
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import (
-    format_code_fence,
     format_code_span,
-    format_html_code,
     format_prose,
 )
-from reconcile.core.report.problems import Findings, format_problem_counts
+from reconcile.core.report.highlights import format_highlights
+from reconcile.core.report.markdown_sessions import (
+    byte_length,
+    disruption_rank,
+    format_count,
+    format_sessions,
+    join_lines,
+)
+from reconcile.core.report.problems import Findings, format_problem_counts, mask_settings
 from reconcile.core.report.results import format_admission
 from reconcile.core.report.view import (
-    DRIFT_TITLE,
     ChangeView,
     PlanReport,
     PlanView,
@@ -31,14 +35,7 @@ from reconcile.core.report.view import (
     describe_baseline,
     describe_tree,
     find_disruption,
-    split_by_cause,
-)
-from reconcile.core.report.yaml_diff import (
-    build_fragment,
-    diff_lines,
-    dump_object,
-    mark_added,
-    omit_unchanged_text,
+    has_changes,
 )
 
 _MAX_ENTRIES: Final = 30
@@ -93,11 +90,6 @@ def fit_section(section: ReportSection, total: int, available_bytes: int) -> Ite
     yield ""
 
 
-def byte_length(text: str) -> int:
-    """Return the length of a text in bytes, the strictest way to count."""
-    return len(text.encode())
-
-
 def _format_entries(view: PlanView, action: str) -> Iterator[str]:
     for session in view.sessions:
         name = format_code_span(str(session.session))
@@ -144,90 +136,6 @@ def _format_problem(problem: Problem, masker: Masker) -> str:
     return f"- {shown}: {message}" if shown else f"- {message}"
 
 
-_ACTION_ORDER: Final = ("delete", "replace", "patch", "create", "hold")
-_ACTION_LABELS: Final = {
-    "create": "to create",
-    "patch": "to patch",
-    "replace": "to replace",
-    "delete": "to delete",
-    "hold": "held",
-}
-
-
-def has_changes(session: SessionView) -> bool:
-    """Return whether a session has changes, also held ones."""
-    return any(change.action != "keep" for change in session.changes)
-
-
-def disruption_rank(session: SessionView) -> int:
-    """Return the rank of a session: deletes first, then restarts, then other changes."""
-    actions = {change.action for change in session.changes}
-    if "delete" in actions:
-        return 0
-    return 1 if any(map(find_disruption, session.changes)) else 2
-
-
-def format_session(session: SessionView) -> Iterator[str]:
-    """Yield a collapsed session; unchanged objects are left out."""
-    changes = [change for change in session.changes if change.action != "keep"]
-    name = format_html_code(str(session.session))
-    yield f"<details><summary>{name}: {_format_counts(changes)}</summary>"
-    yield ""
-    for change in changes:
-        yield from _format_change(change)
-    yield "</details>"
-
-
-def _format_counts(changes: Iterable[ChangeView]) -> str:
-    listed = list(changes)
-    counts = Counter(change.action for change in listed)
-    labels = [
-        f"{counts[action]} {_ACTION_LABELS[action]}" for action in _ACTION_ORDER if counts[action]
-    ]
-    drifted = sum(1 for change in listed if split_by_cause(change.fields).drift)
-    return ", ".join([*labels, *([f"{drifted} drifted"] if drifted else [])])
-
-
-def _format_change(change: ChangeView) -> Iterator[str]:
-    name = format_code_span(f"{change.ref.kind} {change.ref.name}")
-    yield f"**{change.action}** {name}{_format_reason(change)}"
-    yield ""
-    for note in change.notes:
-        yield from (format_prose(note), "")
-    if change.created_object is not None:
-        yield from _format_diff_fence(
-            map(str, mark_added(dump_object(change.created_object.mask())))
-        )
-    by_cause = split_by_cause(change.fields)
-    if by_cause.commit:
-        yield from _format_fields(by_cause.commit)
-    for drifted in by_cause.drift:
-        yield from (_format_drift(drifted.cause), "")
-        yield from _format_fields(drifted.fields)
-
-
-def _format_reason(change: ChangeView) -> str:
-    reason = find_disruption(change)
-    if reason is not None:
-        return f" {reason.format(map(format_code_span, reason.paths))}"
-    held = f"{change.held_action} held, " if change.held_action else ""
-    return f": {held}{format_prose(change.message)}" if change.message else ""
-
-
-def _format_drift(cause: Drift) -> str:
-    by = f" by {format_code_span(cause.manager)}" if cause.manager else ""
-    return f"**{DRIFT_TITLE}**{by}" + (f" at {format_code_span(cause.time)}" if cause.time else "")
-
-
-def _format_fields(fields: Iterable[FieldChange]) -> Iterator[str]:
-    sides = build_fragment(fields)
-    yield from _format_diff_fence(omit_unchanged_text(diff_lines(sides.before, sides.after)))
-
-
-def _format_diff_fence(lines: Iterable[str]) -> Iterator[str]:
-    yield from (*format_code_fence(lines, "diff"), "")
-
-
 MAX_COMMENT_BYTES: Final = 65_536
 """GitHub's documented limit of characters in a comment, counted in bytes of UTF-8.
 
@@ -239,6 +147,10 @@ MIN_COMMENT_BYTES: Final = 4_096
 
 _SECTION_SHARE: Final = 12
 """Each section may use this fraction of the space, so that they leave half of it."""
+
+_SETTINGS_SHARE: Final = 6
+_HIGHLIGHTS_SHARE: Final = 3
+"""The fractions for the settings, and for what a reviewer must see."""
 
 _RESERVED_BYTES: Final = 600
 """Bytes that are reserved for the headings of sections and the count of omitted sessions."""
@@ -262,16 +174,47 @@ def format_markdown(report: PlanReport, masker: Masker, limit: int = MAX_COMMENT
         "",
         f"Compared: {_format_baseline(report, masker)}",
     ]
-    available = limit - byte_length(_join_lines((*head, *tail))) - _RESERVED_BYTES
+    available = limit - byte_length(join_lines((*head, *tail))) - _RESERVED_BYTES
     summary = [
+        *_fit_lines(
+            "Policy, templates and defaults",
+            list(_format_settings(report.findings, masker)),
+            available // _SETTINGS_SHARE,
+        ),
+        *_fit_lines(
+            "Images, Secrets, rights, network, priority",
+            list(format_highlights(changed, masker)),
+            available // _HIGHLIGHTS_SHARE,
+        ),
+    ]
+    summary += [
         line
         for section in build_sections(view, report, masker)
         for line in fit_section(
             section, _total_entries(section, report.findings), available // _SECTION_SHARE
         )
     ]
-    sessions = _format_sessions(changed, available - byte_length(_join_lines(summary)))
-    return _join_lines((*head, *summary, *sessions, *tail))
+    sessions = format_sessions(changed, available - byte_length(join_lines(summary)))
+    return join_lines((*head, *summary, *sessions, *tail))
+
+
+def _format_settings(findings: Findings, masker: Masker) -> Iterator[str]:
+    for change in mask_settings(findings.settings, masker):
+        yield f"- {format_code_span(change.file)}: {format_prose(change.text)}"
+
+
+def _fit_lines(title: str, entries: Sequence[str], available_bytes: int) -> Iterator[str]:
+    """Yield a section with as many entries as fit, and count the others in bold."""
+    if not entries:
+        return
+    yield from (f"**{title}**", "")
+    for position, entry in enumerate(entries):
+        available_bytes -= byte_length(entry) + 1
+        if available_bytes < 0:
+            yield f"- **and {len(entries) - position:,} more that do not fit here**"
+            break
+        yield entry
+    yield ""
 
 
 def format_failure(
@@ -285,13 +228,13 @@ def format_failure(
         "The changes could not be determined.",
         "",
     ]
-    available = (limit - byte_length(_join_lines(head)) - _RESERVED_BYTES) // 2
+    available = (limit - byte_length(join_lines(head)) - _RESERVED_BYTES) // 2
     body = [
         line
         for section in build_findings_sections(findings, masker)
         for line in fit_section(section, _total_entries(section, findings), available)
     ]
-    return _join_lines((*head, *body))
+    return join_lines((*head, *body))
 
 
 def build_comment_marker(installation: str) -> str:
@@ -302,9 +245,12 @@ def build_comment_marker(installation: str) -> str:
 
 def _format_heading(view: PlanView, changed: Sequence[SessionView], findings: Findings) -> str:
     # With errors and without changes, the errors are the only known fact.
-    errors = [_format_count(len(findings.problems), "error")] if findings.problems else []
-    changes = [_summarize_changes(view, changed)] if changed or not errors else []
-    return f"### reconcile diff: {', '.join([*errors, *changes])}"
+    errors = [format_count(len(findings.problems), "error")] if findings.problems else []
+    count = len(findings.settings)
+    settings = [f"changes of {format_count(count, 'setting')}"] if count else []
+    known = [*errors, *settings]
+    changes = [_summarize_changes(view, changed)] if changed or not known else []
+    return f"### reconcile diff: {', '.join([*known, *changes])}"
 
 
 def _summarize_changes(view: PlanView, changed: Sequence[SessionView]) -> str:
@@ -312,14 +258,14 @@ def _summarize_changes(view: PlanView, changed: Sequence[SessionView]) -> str:
         return "no changes"
     applied = [session for session in changed if any(map(_is_applied, session.changes))]
     if not applied:
-        return f"{_format_count(view.summary.hold, 'change')} held"
+        return f"{format_count(view.summary.hold, 'change')} held"
     drifted = all(
         _is_drift(change)
         for session in applied
         for change in session.changes
         if _is_applied(change)
     )
-    return f"{'drift' if drifted else 'changes'} in {_format_count(len(applied), 'session')}"
+    return f"{'drift' if drifted else 'changes'} in {format_count(len(applied), 'session')}"
 
 
 def _is_applied(change: ChangeView) -> bool:
@@ -351,20 +297,6 @@ def _total_entries(section: ReportSection, findings: Findings) -> int:
     return totals.get(section.title, len(section.entries))
 
 
-def _format_sessions(changed: Sequence[SessionView], available_bytes: int) -> Iterator[str]:
-    """Yield collapsed sessions until one does not fit; the remaining ones are counted."""
-    for position, session in enumerate(changed):
-        text = _join_lines(format_session(session))
-        available_bytes -= byte_length(text) + 1
-        if available_bytes < 0:
-            omitted = len(changed) - position
-            sessions = _format_count(len(changed), "session")
-            yield f"{omitted:,} of {sessions} omitted: the comment would be too long."
-            yield ""
-            return
-        yield text
-
-
 def _format_baseline(report: PlanReport, masker: Masker) -> str:
     text, name, other = describe_baseline(report.baseline)
     tree, commit = describe_tree(report.plan.revision)
@@ -374,11 +306,3 @@ def _format_baseline(report: PlanReport, masker: Masker) -> str:
         else text
     )
     return f"{named} → {tree}" + (f" {format_code_span(commit)}" if commit else "")
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _join_lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)

@@ -1,22 +1,32 @@
 """The problems and warnings of a desired tree, as text."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, assert_never
 
+from reconcile.core.changes import ABSENT
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.model import ObjectRef
+from reconcile.core.plan.settings import FieldSetting, SettingChange, WholeFile
+from reconcile.core.report.escape import TextOptions, escape_controls, truncate_text
 
 _PLAIN: Final = TextOptions()
+_MAX_ITEMS: Final = 8
+_MAX_VALUE_WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The problems and warnings of a desired tree."""
+    """The problems and warnings of a desired tree, and what changes in its settings.
+
+    `settings` are known only where two revisions are compared.
+    """
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    settings: tuple[SettingChange, ...] = ()
 
 
 def format_problems(findings: Findings, masker: Masker, options: TextOptions = _PLAIN) -> str:
@@ -28,7 +38,51 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
     warnings = (
         _format_problem(problem, "warning", masker, options) for problem in findings.warnings
     )
-    return "".join(f"{line}\n" for line in (*errors, *warnings))
+    changes = (
+        f"{escape_controls(change.file)}: {escape_controls(change.text)}"
+        for change in mask_settings(findings.settings, masker)
+    )
+    return "".join(f"{line}\n" for line in (*changes, *errors, *warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingView:
+    """A change of a setting, masked: `text` has values in backticks."""
+
+    file: str
+    field: str
+    text: str
+
+
+def mask_settings(settings: Iterable[SettingChange], masker: Masker) -> Iterator[SettingView]:
+    """Yield the changes of settings, with their secrets masked."""
+    for setting in settings:
+        match setting:
+            case WholeFile(file, event):
+                yield SettingView(masker.mask_text(file), "", event)
+            case FieldSetting(file, change):
+                masked = masker.mask_change(ObjectRef("", "", "", file), change)
+                text = f"`{masked.path}`: {_format_sides(masked.before, masked.after)}"
+                yield SettingView(masker.mask_text(file), masked.path, text)
+            case _:
+                assert_never(setting)
+
+
+def _format_sides(before: Any, after: Any) -> str:
+    if before is ABSENT:
+        return f"`{_format_value(after)}` added"
+    if after is ABSENT:
+        return f"`{_format_value(before)}` removed"
+    return f"`{_format_value(before)}` becomes `{_format_value(after)}`"
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, list):
+        named = ", ".join(map(_format_value, value[:_MAX_ITEMS]))
+        more = len(value) - _MAX_ITEMS
+        return f"{named} and {more} more" if more > 0 else named
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return truncate_text(text.replace("`", "'"), _MAX_VALUE_WIDTH)
 
 
 def format_location(problem: Problem, masker: Masker) -> str:

@@ -5,7 +5,12 @@ from collections.abc import Iterable, Iterator
 from reconcile.core.changes import Drift, FieldChange
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import escape_controls
-from reconcile.core.report.problems import Findings, format_location, format_problem_message
+from reconcile.core.report.problems import (
+    Findings,
+    format_location,
+    format_problem_message,
+    mask_settings,
+)
 from reconcile.core.report.summary import format_summary
 from reconcile.core.report.text import format_kind
 from reconcile.core.report.view import (
@@ -62,7 +67,8 @@ def format_error_comments(findings: Findings, masker: Masker) -> str:
         for severity, problems in named
         for problem in problems
     )
-    return "".join(f"{_format_comment(text)}\n" for text in comments)
+    settings = (f"{each.file}: {each.text}" for each in mask_settings(findings.settings, masker))
+    return "".join(f"{_format_comment(text)}\n" for text in (*settings, *comments))
 
 
 def _format_origin(report: PlanReport, masker: Masker) -> Iterator[str]:

@@ -99,17 +99,20 @@ def describe_baseline(baseline: Baseline) -> tuple[str, str, str]:
 
 
 class MaskedObject:
-    """A whole object, masked only when it is needed, since few of thousands are."""
+    """A whole object, masked only when it is needed, since few of thousands are.
 
-    __slots__ = ("_body", "_masker")
+    `body` is not masked: what is shown of it must be.
+    """
+
+    __slots__ = ("_masker", "body")
 
     def __init__(self, body: KubeObject, masker: Masker) -> None:
-        self._body = body
+        self.body = body
         self._masker = masker
 
     def mask(self) -> KubeObject:
         """Return the object, masked and without the digest annotation."""
-        masked = self._masker.mask_object(self._body)
+        masked = self._masker.mask_object(self.body)
         metadata = masked.get("metadata", {})
         notes = {
             name: value
@@ -157,6 +160,11 @@ class PlanView:
     revision: str
     summary: Summary
     sessions: tuple[SessionView, ...]
+
+
+def has_changes(session: SessionView) -> bool:
+    """Return whether a session has changes, also held ones."""
+    return any(change.action != "keep" for change in session.changes)
 
 
 def build_plan_view(plan: Plan, masker: Masker, *, include_created: bool = False) -> PlanView:

@@ -1,7 +1,7 @@
 """Assembles the files of a tree into its sessions, their settings, problems and warnings."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from reconcile.core.spec.parse import (
     SessionFile,
     SettingsFile,
 )
+from reconcile.core.spec.reach import Wish, find_peer_wishes, find_pod_wishes, find_wishes
 from reconcile.core.spec.session_fields import SESSION_SPEC
 from reconcile.core.spec.validate import find_contradictions, find_spec_warnings
 
@@ -139,6 +140,24 @@ class _Assembler:
             namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
             for namespace, layer in layers.items()
         }
+        for namespace, spec in self._projects.items():
+            self._warnings.extend(
+                Problem(f"{namespace}/project.yaml", 0, 0, *wish)
+                for wish in self._find_project_wishes(spec)
+            )
+
+    def _find_project_wishes(self, spec: Mapping[str, Any]) -> Iterator[Wish]:
+        """A project may name Secrets of its namespace."""
+        yield from find_peer_wishes(spec, self._defaults)
+        if not self._policy.has_allow_rules:
+            yield from find_pod_wishes(spec["runner"], self._defaults["runner"])
+
+    def _find_session_wishes(self, session: Session) -> Iterator[Wish]:
+        base = self._projects.get(session.id.namespace, self._defaults)
+        yield from find_peer_wishes(session.spec, base)
+        if not self._policy.has_allow_rules:
+            metadata = {"labels": session.labels, "annotations": session.annotations}
+            yield from find_wishes(metadata, session.spec, base)
 
     def _find_missing_rules(self) -> None:
         if self._declared and not self._policy.has_allow_rules:
@@ -218,8 +237,10 @@ class _Assembler:
         )
 
     def _check_consistency(self, session: Session, storage_secrets: Collection[str]) -> bool:
+        wishes = self._find_session_wishes(session)
         self._warnings.extend(
-            _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
+            _problem_at(session.origin, *warning)
+            for warning in (*find_spec_warnings(session.spec), *wishes)
         )
         rules = self._policy.allow_rules(session.id.namespace)
         reasons = [

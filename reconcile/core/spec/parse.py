@@ -4,9 +4,9 @@ The result depends only on path and content, so that it can be cached. Exports f
 accepted: lists are expanded, and a session's state is inferred from its status and annotations.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, assert_never
 
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import (
@@ -73,9 +73,13 @@ class PolicyFile:
 
 @dataclass(frozen=True, slots=True)
 class InvalidFile:
-    """A file with problems; `sessions` are those whose names could be read."""
+    """A file with problems; `sessions` are those whose names could be read.
+
+    `documents` are its documents as far as they are YAML: their secrets are masked in messages.
+    """
 
     sessions: frozenset[SessionId]
+    documents: tuple[Any, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,27 @@ class FileResult:
     content: FileContent
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+
+
+def iter_declared_values(content: FileContent) -> Iterator[Any]:
+    """Yield what a file declares, as objects: a masker learns their secrets."""
+    match content:
+        case SessionFile(declarations):
+            yield from map(_build_object, declarations)
+        case SettingsFile(layer):
+            yield {"spec": layer}
+        case InvalidFile(documents=documents):
+            yield from documents
+        case PolicyFile() | IgnoredFile():
+            pass
+        case _:
+            assert_never(content)
+
+
+def _build_object(session: SessionDeclaration) -> Mapping[str, Any]:
+    names = {"namespace": session.id.namespace, "name": session.id.name}
+    maps = {"labels": session.labels, "annotations": session.annotations}
+    return {"metadata": {**names, **maps}, "spec": session.layer}
 
 
 _TERMINAL_PHASES: Final = frozenset({"Stopped", "Completed", "Failed"})
@@ -238,7 +263,9 @@ class _FileParser:
         if self._role is not FileRole.SESSIONS and len(parts) > 1:
             self._problems.append(self._single_document_problem(parts[1]))
         content = (
-            InvalidFile(frozenset(self._session_ids)) if self._problems else self._build_content()
+            InvalidFile(frozenset(self._session_ids), tuple(part.value for part in parts))
+            if self._problems
+            else self._build_content()
         )
         problems, warnings = (
             self._limit_problems(self._problems),

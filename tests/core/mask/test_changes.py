@@ -95,15 +95,15 @@ def test_a_learned_field_change_is_known_later():
 def test_an_operation_is_recognised_by_its_value_or_its_path():
     masker = Masker()
     masker.learn(
-        pod_with({"name": "API_TOKEN", "value": CANARY}, {"name": "PIN_TOKEN", "value": "1"})
+        pod_with({"name": "API_TOKEN", "value": CANARY}, {"name": "PIN_TOKEN", "value": "7"})
     )
     path = "/spec/containers/0/env/0/value"
     assert masker.mask_operation(POD, {"op": "add", "path": path, "value": CANARY})[
         "value"
     ] == mark(1)
-    assert masker.mask_operation(POD, {"op": "add", "path": path, "value": "1"})["value"] == mark(2)
-    other = masker.mask_operation(POD, {"op": "add", "path": "/spec/replicas", "value": "1"})
-    assert other["value"] == "1"
+    assert masker.mask_operation(POD, {"op": "add", "path": path, "value": "7"})["value"] == mark(2)
+    other = masker.mask_operation(POD, {"op": "add", "path": "/spec/replicas", "value": "7"})
+    assert other["value"] == "7"
     pointer = "/metadata/annotations/example.com~1api-token"
     assert masker.mask_operation(POD, {"op": "add", "path": pointer, "value": "z"}) == {
         "op": "add",

@@ -58,6 +58,22 @@ def pod_with(*env, **container):
         "x-api-key",
         "example.com/bot-token",
         "API_TOKENS",
+        "DBPASS",
+        "PGPASS",
+        "ADMIN_PASS_2",
+        "PASS",
+        "PWD",
+        "ROOT_PWD",
+        "GITHUB_PAT",
+        "SMTP_PW",
+        "ENCRYPTION_SALT",
+        "SALT",
+        "OPENAI_KEY",
+        "STRIPE_KEY",
+        "FERNET_KEY",
+        "gpg-key",
+        "WIFI_PSK",
+        "DOOR_PIN",
     ],
 )
 def test_a_name_of_a_secret_is_recognised(name):
@@ -74,8 +90,17 @@ def test_a_name_of_a_secret_is_recognised(name):
         "KEYBOARD",
         "AUTHOR",
         "PUBLIC_KEY",
-        "PWD",
         "PASS_THROUGH",
+        "BYPASS",
+        "COMPASS_URL",
+        "PATH",
+        "PATTERN",
+        "KEY",
+        "MONKEY",
+        "PARTITION_KEY",
+        "topologyKey",
+        "PINNED",
+        "SALTED",
         "MODEL",
         "SECRETARY",
         "",
@@ -194,9 +219,81 @@ def test_a_structure_too_deep_to_be_walked_is_hidden_whole():
     assert mark(1) in shown
 
 
-def test_numbers_and_booleans_in_a_secret_field_differ_from_their_texts():
-    shown = Masker().mask_object({"annotations": {"token-a": 5, "token-b": "5", "token-c": True}})
-    assert shown == {"annotations": {"token-a": mark(1), "token-b": mark(2), "token-c": mark(3)}}
+def test_a_number_in_a_secret_field_differs_from_its_text():
+    shown = Masker().mask_object({"annotations": {"token-a": 5, "token-b": "5"}})
+    assert shown == {"annotations": {"token-a": mark(1), "token-b": mark(2)}}
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, "true", "1", "0", "", "none", "default", "main", "basic", "OFF"]
+)
+def test_a_flag_is_no_secret_under_any_built_in_name(value):
+    assert masked_variable(Masker(), "USE_AUTH", value) == value
+    assert masked_variable(Masker(("USE_*",)), "USE_AUTH", value) == mark(1)
+
+
+@pytest.mark.parametrize(
+    "value", ["/etc/mirror/keys", "/run/secrets/a-b/token", "~/.netrc", "file:///etc/x", "/keys"]
+)
+def test_a_path_is_no_secret(value):
+    name = "RECONCILE_MIRROR_SHARED_SECRET"
+    assert Masker().mask_object(pod_with({"name": name, "value": value})) == pod_with(
+        {"name": name, "value": value}
+    )
+    assert Masker().mask_text(f"{name}={value} x") == f"{name}={value} x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRETS_MANAGER_REGION", "eu-west-1"),
+        ("CREDENTIAL_HELPER", "store"),
+        ("SESSION_KEY_PREFIX", "session"),
+        ("COOKIE_DOMAIN", "example.com"),
+        ("TOKEN_LIMIT", "100"),
+        ("TOKEN_LIMIT", 100),
+        ("AUTH_URL", "https://login.example.com/realms/x?a=b"),
+        ("DB_PASSWORD_FILE", "/keys/Db-1"),
+    ],
+)
+def test_a_value_that_describes_a_secret_is_shown(name, value):
+    assert masked_variable(Masker(), name, value) == value
+
+
+def test_a_random_value_is_hidden_although_its_name_only_describes_a_secret():
+    assert masked_variable(Masker(), "TOKEN_SOURCE", "a8f9d7c6b5e4a3f2d1c0") == mark(1)
+    assert masked_variable(Masker(("*_URL",)), "AUTH_URL", "http://x") == mark(1)
+
+
+def test_field_names_keys_and_object_names_are_never_hidden():
+    body = pod_with(
+        *(
+            {"name": f"{name}_TOKEN", "value": name}
+            for name in ("image", "runner", "team-a", "args")
+        ),
+        args=["say image, runner, team-a"],
+        image="registry.example/team-a/runner:1",
+    )
+    body["metadata"] = {"name": "runner", "namespace": "team-a", "labels": {"image": "runner"}}
+    masker = Masker()
+    shown = masker.mask_object(body)
+    for entry in shown["spec"]["containers"][0]["env"]:
+        entry["value"] = entry["name"].removesuffix("_TOKEN")
+    assert shown == body
+    assert masker.mask_text("spec.image of Pod team-a/runner") == "spec.image of Pod team-a/runner"
+
+
+def test_a_key_in_the_format_of_a_token_is_hidden():
+    token = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+    assert Masker().mask_object({"labels": {token: "a"}}) == {"labels": {mark(1): "a"}}
+
+
+def test_the_password_of_a_login_command_is_hidden():
+    args = ["login", "-u", "bob", "-p", "argpval1"]
+    shown = Masker().mask_object(pod_with(args=args))["spec"]["containers"][0]["args"]
+    assert shown == [*args[:-1], mark(1)]
+    for other in (["run", "-p", "8080:80"], ["mkdir", "-p", "cache-1"]):
+        assert Masker().mask_object(pod_with(args=other)) == pod_with(args=other)
 
 
 def test_a_value_is_hidden_by_its_name():
@@ -240,7 +337,7 @@ def test_a_password_in_a_url_is_learned():
     assert masker.mask_text(f"login with {CANARY} failed") == f"login with {mark(1)} failed"
 
 
-@pytest.mark.parametrize("value", ["abc", "true", "1234", "password", " x "])
+@pytest.mark.parametrize("value", ["abc", "1234", "password", " x "])
 def test_a_common_value_is_hidden_in_its_field_only(value):
     masker = Masker()
     env = masker.mask_object(pod_with({"name": "API_TOKEN", "value": value}))["spec"]["containers"][
@@ -250,8 +347,8 @@ def test_a_common_value_is_hidden_in_its_field_only(value):
     assert masker.mask_text(f"it is {value} here") == f"it is {value} here"
 
 
-def test_the_value_of_a_reference_is_hidden_in_its_field_only():
-    masker = Masker()
+def test_the_value_of_a_reference_that_the_policy_masks_is_hidden_in_its_field_only():
+    masker = Masker(("SECRET_NAME",))
     env = masker.mask_object(pod_with({"name": "SECRET_NAME", "value": "fix-login"}))["spec"]
     assert env["containers"][0]["env"][0]["value"] == mark(1)
     assert masker.mask_text("Pod fix-login") == "Pod fix-login"

@@ -35,6 +35,11 @@ def mark(number: int) -> str:
         f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----",
         f"-----BEGIN PRIVATE KEY-----\n{CANARY}",
         f"https://hooks.slack.com/services/{CANARY}",
+        f"user: bob, pass: {CANARY}",
+        f"pwd={CANARY}",
+        f"OPENAI_KEY={CANARY}",
+        f"docker login -u bob -p {CANARY}",
+        f"podman login --username bob -p '{CANARY}' registry.example",
     ],
 )
 def test_a_secret_in_free_text_is_hidden(text):
@@ -89,6 +94,9 @@ def test_an_access_key_without_a_prefix_is_recognised_by_its_context():
         "token=",
         "token: |",
         'token=""',
+        "https://api.example.org/items?code=image&key=name",
+        "AUTH_ENABLED=true TOKEN_LIMIT=100 pwd=/home/bob",
+        "token: main, password: none, use_auth=1",
         "task-force-of-the-many-and-brave",
     ],
 )

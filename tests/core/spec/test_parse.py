@@ -3,7 +3,13 @@
 import pytest
 
 from reconcile.core.model import Origin, SessionId, SessionState
-from reconcile.core.spec.parse import InvalidFile, parse_file
+from reconcile.core.spec.parse import (
+    IgnoredFile,
+    InvalidFile,
+    SettingsFile,
+    iter_declared_values,
+    parse_file,
+)
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
 EMPTY = "has no document: delete the file if it should not declare anything"
@@ -205,3 +211,19 @@ def test_the_problems_of_a_file_are_limited():
     found = problems(session("\n".join(f"x{n}: 1" for n in range(150))))
     assert len(found) == 101
     assert found[-1] == "team-a/x.yaml: and 50 more like these"
+
+
+def test_what_any_file_declares_is_available_to_a_masker():
+    good = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\nmetadata: {name: b}\n"
+    declared = list(iter_declared_values(read(f"{good}spec: {{timeout: 5}}\n").content))
+    assert declared == [
+        {
+            "metadata": {"namespace": "team-a", "name": "b", "labels": {}, "annotations": {}},
+            "spec": {"timeout": 5},
+        }
+    ]
+    broken = list(iter_declared_values(read(f"{good}spec: {{timeout: x}}\n").content))
+    assert broken[0]["spec"] == {"timeout": "x"}
+    settings = SettingsFile({"timeout": 5})
+    assert list(iter_declared_values(settings)) == [{"spec": {"timeout": 5}}]
+    assert not list(iter_declared_values(IgnoredFile()))

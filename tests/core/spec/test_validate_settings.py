@@ -6,6 +6,8 @@ from reconcile.core.model import SessionId
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
+SHARED_STORE = "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m}"
+
 
 def test_a_request_above_the_limit_is_refused():
     found = tree(
