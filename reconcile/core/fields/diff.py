@@ -60,8 +60,8 @@ def covers(node: SchemaNode, declared: Any, live: Any) -> bool:
     if declared == live:
         return True
     match node:
-        case Quantity():
-            return same_quantity(declared, live)
+        case Quantity(digits):
+            return same_quantity(declared, live, digits)
         case KeyedList():
             return _covers_items(node, declared, live)
         case GranularMap() | UnknownType() if isinstance(declared, dict):
@@ -174,7 +174,7 @@ def _diff_value(
 
 def _is_equal(node: SchemaNode, declared: Any, live: Any) -> bool:
     if isinstance(node, Quantity):
-        return same_quantity(declared, live)
+        return same_quantity(declared, live, node.digits)
     return is_equal_atomic(declared, live)
 
 

@@ -7,7 +7,7 @@ is not listed here is atomic, a map that is not listed is granular: the server's
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import Kind
 
@@ -48,7 +48,12 @@ class UnknownType:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`."""
+    """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`.
+
+    The server rounds it up to this number of decimal `digits`.
+    """
+
+    digits: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,19 @@ SchemaNode: TypeAlias = GranularMap | KeyedList | SetList | UnknownType | Quanti
 
 UNKNOWN = UnknownType()
 _TEXT_MAP = GranularMap(element=UNKNOWN)
-_QUANTITY_MAP = GranularMap(element=Quantity())
+RESOURCE_DIGITS: Final = 3
+"""The server keeps resources to the thousandth."""
+
+_QUANTITY_MAP = GranularMap(element=Quantity(RESOURCE_DIGITS))
 _RESOURCES = GranularMap(
     {"limits": _QUANTITY_MAP, "requests": _QUANTITY_MAP, "claims": KeyedList(("name",))}
 )
 _TCP = {"protocol": "TCP"}
 
+_RESOURCE_FIELD = GranularMap({"resourceFieldRef": GranularMap({"divisor": Quantity()})})
 _CONTAINER = GranularMap(
     {
-        "env": KeyedList(("name",)),
+        "env": KeyedList(("name",), GranularMap({"valueFrom": _RESOURCE_FIELD})),
         "ports": KeyedList(("containerPort", "protocol"), defaults=_TCP),
         "resources": _RESOURCES,
         "volumeDevices": KeyedList(("devicePath",)),
@@ -89,7 +98,13 @@ _CONTAINER = GranularMap(
 _TOLERATIONS = InjectedList(
     frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 )
-_VOLUME = GranularMap({"emptyDir": GranularMap({"sizeLimit": Quantity()})})
+_CLAIM_TEMPLATE = GranularMap({"spec": GranularMap({"resources": _RESOURCES})})
+_VOLUME = GranularMap(
+    {
+        "emptyDir": GranularMap({"sizeLimit": Quantity()}),
+        "ephemeral": GranularMap({"volumeClaimTemplate": _CLAIM_TEMPLATE}),
+    }
+)
 _POD_SPEC = GranularMap(
     {
         "containers": KeyedList(("name",), _CONTAINER),
@@ -99,6 +114,7 @@ _POD_SPEC = GranularMap(
         "imagePullSecrets": KeyedList(("name",)),
         "nodeSelector": _TEXT_MAP,
         "overhead": _QUANTITY_MAP,
+        "resources": _RESOURCES,
         "resourceClaims": KeyedList(("name",)),
         "schedulingGates": KeyedList(("name",)),
         "tolerations": _TOLERATIONS,
