@@ -25,6 +25,7 @@ from reconcile.core.fields.field_path import (
 from reconcile.core.fields.managed_fields import FieldOwnership, deserialize_segment, read_ownership
 from reconcile.core.fields.merge_schema import (
     UNKNOWN,
+    AtomicMap,
     GranularMap,
     InjectedList,
     KeyedList,
@@ -196,7 +197,8 @@ def _infer_node(node: SchemaNode, ownership: FieldOwnership) -> SchemaNode:
 def _diff_map(
     node: SchemaNode, declared: KubeObject, live: KubeObject, location: _Location
 ) -> Iterator[Difference]:
-    if location.path and location.ownership.is_leaf and declared and live:
+    is_whole = isinstance(node, AtomicMap) or location.ownership.is_leaf
+    if location.path and is_whole and declared and live:
         if not _is_equal_atomic(node, declared, live):
             yield location.difference(live, declared)
         return
@@ -207,7 +209,7 @@ def _diff_map(
             yield from _diff_value(child, value, live[name], below)
         elif keeps_zero_values(node) or not is_omitted_when_stored(name, value):
             yield below.difference(ABSENT, value)
-    if not declared and live and location.ownership.is_leaf and _may_be_emptied(location):
+    if not declared and live and is_whole and _may_be_emptied(location):
         yield location.difference(live, declared)
 
 

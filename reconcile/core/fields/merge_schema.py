@@ -47,6 +47,11 @@ class UnknownType:
 
 
 @dataclass(frozen=True, slots=True)
+class AtomicMap:
+    """A map that the server merges as a whole, whose fields therefore have one owner."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quantity:
     """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`.
 
@@ -72,7 +77,9 @@ class InjectedList:
         return isinstance(item, Mapping) and item.get("key") in self.keys
 
 
-SchemaNode: TypeAlias = GranularMap | KeyedList | SetList | UnknownType | Quantity | InjectedList
+SchemaNode: TypeAlias = (
+    GranularMap | AtomicMap | KeyedList | SetList | UnknownType | Quantity | InjectedList
+)
 
 UNKNOWN = UnknownType()
 _TEXT_MAP = GranularMap(element=UNKNOWN)
@@ -157,7 +164,7 @@ _SPECS: Mapping[tuple[str, str], Mapping[str, SchemaNode]] = {
     ("batch", "Job"): {"spec": _WORKLOAD},
     ("batch", "CronJob"): {"spec": GranularMap({"jobTemplate": GranularMap({"spec": _WORKLOAD})})},
     ("", "ResourceQuota"): {"spec": GranularMap({"hard": _QUANTITY_MAP})},
-    ("networking.k8s.io", "NetworkPolicy"): {"spec": GranularMap({"podSelector": _SELECTOR})},
+    ("networking.k8s.io", "NetworkPolicy"): {"spec": GranularMap({"podSelector": AtomicMap()})},
 }
 
 

@@ -88,9 +88,14 @@ def may_be_defaulted(name: str, value: Any) -> bool:
 
 
 def is_equal_atomic(declared: Any, live: Any) -> bool:
-    """Compare an atomic value, which is declared completely except for the server's defaults."""
+    """Compare an atomic value, which is declared completely except for the server's defaults.
+
+    The server stores an empty list of a field without `omitempty` as null.
+    """
     if declared == live:
         return True
+    if live is None:
+        return declared in ([], {})
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
         return all(
             _is_equal_field(name, value, live[name])
