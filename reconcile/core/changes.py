@@ -198,6 +198,10 @@ class HoldReason(Enum):
         "or choose another name"
     )
     TERMINATING = "the live object is being deleted: the next pass continues when it is gone"
+    FINALIZER = (
+        "its deletion waits for a finalizer: let the controller that set it finish, or remove it "
+        "from `metadata.finalizers`"
+    )
     DATA_LOSS = (
         "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"

@@ -5,7 +5,7 @@ their grace period do not need a thousand threads. The first failure ends it: la
 on earlier ones. The bodies that an apply and a dry run send are built here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -78,6 +78,9 @@ _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
 """How long a pod may take beyond its grace period: the kubelet's own cleanup."""
 
+_FINALIZER_SECONDS = 5.0
+"""How long an unwanted object may take whose deletion waits for a finalizer."""
+
 _MAX_ATTEMPTS = 3
 """How often an object may change during a patch before it is left to the next pass."""
 
@@ -105,6 +108,12 @@ class _PendingDeletion:
     outcome: Outcome
     successor: Manifest | None = None
 
+    @property
+    def margin(self) -> float:
+        """How long it may take beyond its grace period, in seconds."""
+        is_slow = self.kind.name == "Pod" or self.successor is not None
+        return _MARGIN_SECONDS if is_slow else _FINALIZER_SECONDS
+
 
 @dataclass(slots=True)
 class SessionApplier:
@@ -130,13 +139,13 @@ class SessionApplier:
             try:
                 result = self._carry_out(change)
                 if isinstance(result, _PendingDeletion):
-                    yield from self._wait_until_gone(result)
-                    result = self._complete(result)
+                    rest = yield from self._wait_until_gone(result)
+                    result = self._complete(result) if rest is None else _give_up(result, rest)
                 self.outcomes.append(result)
             except ClusterError as error:
                 self.outcomes.append(Outcome(change, Status.FAILED, str(error)))
-                rest = self.plan.changes[index + 1 :]
-                self.outcomes += [_skip(each, change.ref) for each in rest]
+                later = self.plan.changes[index + 1 :]
+                self.outcomes += [_skip(each, change.ref) for each in later]
                 break
         if self.owner_uid and self.plan.digest:
             self._write_status()
@@ -289,40 +298,42 @@ class SessionApplier:
         outcome = Outcome(change, Status.REPLACED, message)
         manifest, uid = change.manifest, change.live.uid
         deletion = _PendingDeletion(manifest.kind, manifest.ref, uid, outcome, manifest)
-        is_ending = self._delete(manifest.kind, manifest.ref, uid)
-        return deletion if is_ending else self._complete(deletion)
+        remaining = self._delete(manifest.kind, manifest.ref, uid)
+        return self._complete(deletion) if remaining is None else deletion
 
     def _delete_unwanted(self, change: Delete) -> Outcome | _PendingDeletion:
-        """Delete an object; only the end of a pod is waited for."""
+        """Delete an object; only the end of a pod and finalizers are waited for."""
+        kind, ref, uid = change.kind, change.ref, change.live.uid
         outcome = Outcome(change, Status.DELETED)
-        is_ending = change.is_terminating or self._delete(change.kind, change.ref, change.live.uid)
-        if is_ending and change.kind.name == "Pod":
-            return _PendingDeletion(change.kind, change.ref, change.live.uid, outcome)
-        return outcome
+        remaining = () if change.is_terminating else self._delete(kind, ref, uid)
+        if remaining is None or (not remaining and kind.name != "Pod"):
+            return outcome
+        return _PendingDeletion(kind, ref, uid, outcome)
 
-    def _delete(self, kind: Kind, ref: ObjectRef, uid: str) -> bool:
-        """Begin to delete an object; False if it is gone already."""
+    def _delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...] | None:
+        """Begin to delete an object; returns its finalizers, or None if it is gone already."""
         try:
-            self.cluster.delete(kind, ref, uid)
+            return self.cluster.delete(kind, ref, uid)
         except NotFoundError:
-            return False
-        return True
+            return None
 
     def _complete(self, deletion: _PendingDeletion) -> Outcome:
         if deletion.successor is not None:
             self._create(deletion.successor)
         return deletion.outcome
 
-    def _wait_until_gone(self, deletion: _PendingDeletion) -> Steps:
+    def _wait_until_gone(
+        self, deletion: _PendingDeletion
+    ) -> Generator[float, None, KubeObject | None]:
+        """Wait until an object is gone; returns it if it is still there after its time."""
         limit = 0.0
         while (live := self._get_if_same(deletion.kind, deletion.ref, deletion.uid)) is not None:
             now = self.clock.monotonic()
-            limit = limit or now + _grace_seconds(live) + _MARGIN_SECONDS
+            limit = limit or now + _grace_seconds(live) + deletion.margin
             if now >= limit:
-                raise ClusterError(
-                    f"{deletion.ref} is still ending; the next pass continues when it is gone"
-                )
+                return live
             yield _POLL_SECONDS
+        return None
 
     def _get_if_same(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
         try:
@@ -330,6 +341,21 @@ class SessionApplier:
         except NotFoundError:
             return None
         return live if live["metadata"]["uid"] == uid else None
+
+
+def _give_up(deletion: _PendingDeletion, live: KubeObject) -> Outcome:
+    """Give the outcome of a deletion that takes too long: held if only finalizers keep the object.
+
+    ClusterError for a pod, which may still run, and for an object that is to be replaced.
+    """
+    change = deletion.outcome.change
+    names = ", ".join(live["metadata"].get("finalizers") or ())
+    waits = f": it waits for {names}" if names else ""
+    if isinstance(change, Delete) and names and change.kind.name != "Pod":
+        return Outcome(Hold(change, HoldReason.FINALIZER), Status.HELD, f"waits for {names}")
+    raise ClusterError(
+        f"{deletion.ref} is still ending{waits}; the next pass continues when it is gone"
+    )
 
 
 def _skip(change: Change, failed: ObjectRef) -> Outcome:

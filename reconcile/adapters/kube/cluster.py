@@ -73,7 +73,7 @@ class KubeCluster:
         )
         return self._client.send(call)
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         operation = f"delete {ref}"
         options = {
             "apiVersion": "v1",
@@ -82,7 +82,8 @@ class KubeCluster:
             "propagationPolicy": "Background",
         }
         path = self._rest_mapper.path(kind, ref.namespace, ref.name)
-        self._client.send(ApiRequest(operation, "DELETE", path, body=_encode(operation, options)))
+        call = ApiRequest(operation, "DELETE", path, body=_encode(operation, options))
+        return _remaining_finalizers(self._client.send(call))
 
     def _with_uid_precondition(self, kind: Kind, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         """Add the live object's UID to a resourceVersion without one.
@@ -127,6 +128,14 @@ def _page_items(page: Mapping[str, Any], operation: str) -> Sequence[dict[str, A
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise UnavailableError(f"{operation}: the response is not a list")
     return items
+
+
+def _remaining_finalizers(response: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the finalizers in the response to a delete: a Status, or the object if it stays."""
+    metadata = response.get("metadata")
+    if not isinstance(metadata, dict) or "deletionTimestamp" not in metadata:
+        return ()
+    return tuple(map(str, metadata.get("finalizers") or ()))
 
 
 def _dry_run_params(*, enabled: bool) -> Mapping[str, str]:

@@ -155,10 +155,16 @@ class LiveObject:
     session: SessionId
     owners: tuple[Mapping[str, Any], ...]
     is_terminating: bool
+    finalizers: tuple[str, ...]
     has_started: bool
     phase: str
     record_status: str
     comparison: InSync | OutOfSync | Undeclared
+
+    @property
+    def waits_for_finalizer(self) -> bool:
+        """Whether it is being deleted and nothing but a finalizer keeps it; a pod may still run."""
+        return self.is_terminating and bool(self.finalizers) and self.kind.name != "Pod"
 
 
 LiveObjects: TypeAlias = Mapping[ObjectRef, LiveObject]
@@ -273,6 +279,7 @@ def _build_live_object(
         session=session,
         owners=tuple(metadata.get("ownerReferences") or ()),
         is_terminating="deletionTimestamp" in metadata,
+        finalizers=tuple(metadata.get("finalizers") or ()),
         has_started=is_pod and has_started(body),
         phase=(body.get("status") or {}).get("phase", "") if is_pod else "",
         record_status=(body.get("data") or {}).get(RECORD_STATUS_KEY, "")

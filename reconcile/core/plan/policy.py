@@ -40,6 +40,7 @@ _BLOCKING_REASONS = frozenset(
         HoldReason.TAKEN,
         HoldReason.CANNOT_ADOPT,
         HoldReason.TERMINATING,
+        HoldReason.FINALIZER,
         HoldReason.CONFLICT,
     }
 )

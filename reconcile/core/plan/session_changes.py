@@ -119,20 +119,19 @@ def plan_desired_session(
         else _plan_missing(manifest, foreign, owner)
         for manifest in wanted.manifests
     ]
-    deletes = list(
-        _plan_deletes(wanted, [s for s in live_objects if isinstance(s.comparison, Undeclared)])
+    unwanted = [each for each in live_objects if isinstance(each.comparison, Undeclared)]
+    stops = [each for each in unwanted if _is_stopped(wanted, each)]
+    drops = [each for each in unwanted if not _is_stopped(wanted, each)]
+    return (
+        *_plan_deletes(stops, DeleteReason.SESSION_STOPPED),
+        *changes,
+        *_plan_deletes(drops, DeleteReason.NOT_RENDERED),
     )
-    stops = [delete for delete in deletes if delete.reason is DeleteReason.SESSION_STOPPED]
-    drops = [delete for delete in deletes if delete.reason is not DeleteReason.SESSION_STOPPED]
-    return (*stops, *changes, *drops)
 
 
 def plan_removed_session(live_objects: Iterable[LiveObject]) -> tuple[Change, ...]:
     """Delete a session whose file is gone: pod first, Record last."""
-    return tuple(
-        _build_delete(live_object, DeleteReason.SESSION_REMOVED)
-        for live_object in sorted(live_objects, key=_deletion_order)
-    )
+    return tuple(_plan_deletes(live_objects, DeleteReason.SESSION_REMOVED))
 
 
 def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
@@ -140,23 +139,16 @@ def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
     return is_record, -creation_order(live_object.kind), live_object.ref
 
 
-def _plan_deletes(wanted: DesiredSession, unwanted: Iterable[LiveObject]) -> Iterator[Delete]:
-    stopped = wanted.session.state is SessionState.STOPPED
-    for live_object in sorted(unwanted, key=_deletion_order):
-        is_stop = stopped and live_object.kind.name == "Pod"
-        yield _build_delete(
-            live_object, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
-        )
+def _is_stopped(wanted: DesiredSession, live_object: LiveObject) -> bool:
+    """Whether an object is unwanted only as its session is stopped."""
+    return wanted.session.state is SessionState.STOPPED and live_object.kind.name == "Pod"
 
 
-def _build_delete(live_object: LiveObject, reason: DeleteReason) -> Delete:
-    return Delete(
-        live_object.ref,
-        live_object.kind,
-        live_object.live,
-        reason,
-        is_terminating=live_object.is_terminating,
-    )
+def _plan_deletes(unwanted: Iterable[LiveObject], reason: DeleteReason) -> Iterator[Delete | Hold]:
+    for each in sorted(unwanted, key=_deletion_order):
+        delete = Delete(each.ref, each.kind, each.live, reason, is_terminating=each.is_terminating)
+        is_stuck = each.waits_for_finalizer
+        yield Hold(delete, HoldReason.FINALIZER) if is_stuck else delete
 
 
 def _plan_missing(
@@ -191,6 +183,8 @@ def _plan_existing(
 ) -> Change:
     comparison = live_object.comparison
     assert not isinstance(comparison, Undeclared)
+    if live_object.waits_for_finalizer:
+        return Hold(Create(manifest), HoldReason.FINALIZER)
     if live_object.is_terminating:
         return Hold(Create(manifest), HoldReason.TERMINATING)
     if manifest.ref != build_record_ref(manifest.session):

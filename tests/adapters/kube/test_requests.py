@@ -188,7 +188,7 @@ def test_a_patch_is_a_json_patch(dry_run, query):
 
 def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
     server = FakeServer(Reply(202, BODY))
-    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") is None
+    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") == ()
     [seen] = server.seen
     assert (seen.method, seen.path) == ("DELETE", "/api/v1/namespaces/team-a/configmaps/one")
     assert seen.headers["Content-Type"] == "application/json"
@@ -198,6 +198,22 @@ def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
         "preconditions": {"uid": "u-1"},
         "propagationPolicy": "Background",
     }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "finalizers"),
+    [
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "c"]}, ("a/b", "c")),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": None}, ()),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, ()),
+        ({"finalizers": ["a/b"]}, ()),
+        ({}, ()),
+        (None, ()),
+    ],
+)
+def test_a_delete_says_which_finalizers_keep_the_object(metadata, finalizers):
+    server = FakeServer(Reply(200, {**BODY, "metadata": metadata}))
+    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") == finalizers
 
 
 def test_a_path_of_the_server_comes_before_ours():
