@@ -206,6 +206,10 @@ class HoldReason(Enum):
         "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"
     )
+    BACK_OFF = (
+        "its pod failed before the runner started, and so did the one before: correct the cause, "
+        "which `reconcile status -o wide` shows; a later pass tries again"
+    )
     WAITS_FOR_OWNER = "an object that comes before it is held"
 
 
@@ -228,12 +232,26 @@ Action: TypeAlias = Create | Patch | Replace | Delete
 
 
 @dataclass(frozen=True, slots=True)
+class EndedPod:
+    """A pod whose work has ended by itself: `phase` is Completed or Failed, `reason` one word.
+
+    `digest` is that of the manifest which the pod was created from.
+    """
+
+    name: str
+    phase: str
+    reason: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What happens to one session: `changes` in the order in which they are carried out.
 
     `digest` is the session's own, empty for one that is removed. `may_end_work` says whether its
     author or the policy allows running work to be ended, `may_take_over` whether the policy allows
-    taking fields back from other managers.
+    taking fields back from other managers. `ended` are the pods whose work has ended, also those
+    that are gone.
     """
 
     session: SessionId
@@ -241,6 +259,7 @@ class SessionPlan:
     digest: str = ""
     may_end_work: bool = False
     may_take_over: bool = True
+    ended: tuple[EndedPod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,17 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
+from reconcile.core.plan.live_state import START_FAILURE
 from reconcile.core.plan.planner import replan
 from reconcile.core.plan.session_changes import build_owner_reference, with_owner
 from reconcile.core.record import (
     RecordStatus,
     build_record_status_body,
+    count_failed_start,
     describe_pending,
+    find_remaining_ends,
     next_status,
+    seconds_to_back_off,
     with_record_status,
 )
 from reconcile.core.report.results import learn_failed_objects
@@ -156,6 +160,8 @@ class SessionApplier:
             self.plan.digest,
             describe_pending(self.outcomes),
             self._failure_messages(),
+            find_remaining_ends(self.plan.ended, self.outcomes),
+            **self._count_failed_starts(),
         )
         status = next_status(self.record_status, current, self.outcomes)
         if status is None:
@@ -165,6 +171,21 @@ class SessionApplier:
             self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _count_failed_starts(self) -> dict[str, Any]:
+        retried = [
+            outcome
+            for outcome in self.outcomes
+            if outcome.status is Status.REPLACED and _has_failed_to_start(outcome.change)
+        ]
+        previous = self.record_status
+        if not retried:
+            return {
+                "failed_starts": previous.failed_starts,
+                "failed_start_time": previous.failed_start_time,
+            }
+        now = self.clock.now()
+        return {"failed_starts": count_failed_start(previous, now), "failed_start_time": now}
 
     def _failure_messages(self) -> tuple[str, ...]:
         """Word failures for the Record, without secrets: a server quotes what it refuses."""
@@ -285,7 +306,11 @@ class SessionApplier:
         return kind in _SAFE_TO_REPLACE or (self.plan.may_end_work and not holds_data)
 
     def _replace_idle(self, change: Replace) -> Outcome | _PendingDeletion:
-        """Replace an object, except a pod that has started since the plan was made."""
+        """Replace an object, except a pod that has started since, or has to back off."""
+        wait = seconds_to_back_off(self.record_status, self.clock.now())
+        if wait and _has_failed_to_start(change):
+            message = f"the next attempt is due in {wait:.0f} s"
+            return Outcome(Hold(change, HoldReason.BACK_OFF), Status.HELD, message)
         if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_started(change):
             return Outcome(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
         return self._replace(change, "")
@@ -367,6 +392,10 @@ def _skip(change: Change, failed: ObjectRef) -> Outcome:
             return Outcome(change, Status.HELD)
         case _:
             return Outcome(change, Status.SKIPPED, f"{failed} failed before it")
+
+
+def _has_failed_to_start(change: Change) -> bool:
+    return isinstance(change, Replace) and START_FAILURE in change.fields
 
 
 def _choose_hold_reason(patch: Patch) -> HoldReason:

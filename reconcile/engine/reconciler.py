@@ -150,8 +150,10 @@ class Reconciler:
 
 
 def _needs_write(session: SessionPlan, status: RecordStatus | None) -> bool:
-    """Whether anything changes, or the Record names changes or failures that may be over."""
+    """Whether anything changes, or the Record says what is not true any more."""
     if status is not None and (status.pending or status.failed):
+        return True
+    if session.digest and session.ended != (status.ended if status else ()):
         return True
     return not all(isinstance(change, Keep) for change in session.changes)
 

@@ -1,9 +1,11 @@
 """The status of an installation's sessions, from their Records and pods."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
-from reconcile.core.lifecycle.health import assess_health
+from reconcile.core.lifecycle.health import Health, Phase, assess_health
 from reconcile.core.model import (
     LABEL_INSTALLATION,
     LABEL_SESSION,
@@ -14,7 +16,7 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
-from reconcile.core.record import parse_record_status
+from reconcile.core.record import RecordStatus, parse_record_status
 from reconcile.core.report.status import StatusRow
 from reconcile.engine.inventory import CONFIG_MAP
 from reconcile.engine.ports import Clock, Cluster
@@ -53,7 +55,7 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         if data.get("state") == SessionState.STOPPED.value
         else SessionState.RUNNING
     )
-    health = assess_health(pod, state)
+    health = _assess_health(pod, state, status)
     return StatusRow(
         session=_session_of(record),
         state=state,
@@ -65,6 +67,24 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         held=status.pending,
         digest=status.digest,
     )
+
+
+def _assess_health(pod: KubeObject | None, state: SessionState, status: RecordStatus) -> Health:
+    """Assess a session's health; the Record remembers how the work ended if the pod is gone."""
+    if pod is None and state is SessionState.RUNNING and status.ended:
+        end = status.ended[0]
+        phase = Phase.COMPLETED if end.phase == Phase.COMPLETED.value else Phase.FAILED
+        return Health(phase, end.reason or "PodGone", f"the pod is gone; {_START_AGAIN}")
+    health = assess_health(pod, state)
+    if health.phase not in {Phase.COMPLETED, Phase.FAILED}:
+        return health
+    message = f"{health.message}; {_START_AGAIN}" if health.message else _START_AGAIN
+    return replace(health, message=message)
+
+
+_START_AGAIN: Final = (
+    "to start the session again, apply it with `state: Stopped`, and then with `state: Running`"
+)
 
 
 def _seconds_between(start: str, end: str) -> float:

@@ -256,7 +256,8 @@ CASES = {
 
 
 def test_every_reason_has_its_ways_out():
-    assert CASES.keys() == set(HoldReason)
+    # Only an apply knows whether a pod has to wait: see test_ended_work.
+    assert CASES.keys() == set(HoldReason) - {HoldReason.BACK_OFF}
 
 
 @pytest.mark.parametrize("reason", CASES)

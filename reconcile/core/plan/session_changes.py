@@ -16,6 +16,7 @@ from reconcile.core.changes import (
     Delete,
     DeleteReason,
     Drift,
+    EndedPod,
     FieldChange,
     ForcesReplace,
     Hold,
@@ -39,7 +40,15 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.adoption import ForeignObjects
-from reconcile.core.plan.live_state import InSync, LiveObject, OutOfSync, Undeclared, compare
+from reconcile.core.plan.live_state import (
+    START_FAILURE,
+    InSync,
+    LiveObject,
+    OutOfSync,
+    Undeclared,
+    compare,
+)
+from reconcile.core.record import parse_record_status
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
@@ -129,6 +138,26 @@ def plan_desired_session(
     )
 
 
+def find_ended_pods(
+    wanted: DesiredSession, live_objects: Iterable[LiveObject]
+) -> tuple[EndedPod, ...]:
+    """Find the pods whose work has ended: in the cluster or, if the pod is gone, in the Record."""
+    existing = {each.ref: each for each in live_objects}
+    record = existing.get(wanted.manifests[0].ref)
+    status = parse_record_status(record.record_status if record else "")
+    remembered = {each.name: each for each in status.ended}
+    ends = (
+        _find_end(existing.get(manifest.ref), remembered.get(manifest.ref.name))
+        for manifest in wanted.manifests
+        if manifest.kind.name == "Pod"
+    )
+    return tuple(end for end in ends if end is not None)
+
+
+def _find_end(live: LiveObject | None, remembered: EndedPod | None) -> EndedPod | None:
+    return remembered if live is None or (live.is_terminating and not live.ended) else live.ended
+
+
 def plan_removed_session(live_objects: Iterable[LiveObject]) -> tuple[Change, ...]:
     """Delete a session whose file is gone: pod first, Record last."""
     return tuple(_plan_deletes(live_objects, DeleteReason.SESSION_REMOVED))
@@ -189,6 +218,9 @@ def _plan_existing(
         return Hold(Create(manifest), HoldReason.TERMINATING)
     if manifest.ref != build_record_ref(manifest.session):
         comparison = compare_owner(comparison, live_object.owners, owner)
+    if live_object.failed_to_start:
+        fields = comparison.fields if isinstance(comparison, OutOfSync) else ()
+        return Replace(manifest, live_object.live, (START_FAILURE, *fields))
     if isinstance(comparison, InSync):
         return Keep(live_object.ref, live_object.live, comparison.digest)
     return _plan_update(manifest, live_object, comparison)
