@@ -82,10 +82,49 @@ def resolve_commit(checkout: Checkout, name: str) -> str:
     if result is not None and result.ok and result.text:
         return result.text
     if checkout.is_shallow:
-        remedy = (
-            "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
-            "BRANCH`, or all of it with `git fetch --unshallow`"
-        )
+        remedy = _SHALLOW_REMEDY
+    elif _RANGE in name:
+        remedy = f"it is a range: use `REV{_BRANCH_POINT}HEAD` for where the branch began"
     else:
         remedy = "name a branch, a tag or a commit of this clone; `git fetch` gets new ones"
     raise SourceError(f"`{name}` is not a commit here: {remedy}")
+
+
+_RANGE: Final = ".."
+_BRANCH_POINT: Final = "..."
+_SHALLOW_REMEDY: Final = (
+    "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
+    "BRANCH`, or all of it with `git fetch --unshallow`"
+)
+
+
+def resolve_base(checkout: Checkout, name: str) -> str:
+    """Look up the commit to compare the checked-out files with; SourceError as `resolve_commit`.
+
+    `REV...` and `REV...HEAD` mean the commit from which the checked-out branch began, as in
+    `git diff`. If branches were merged in both directions, it is one of the best common ancestors.
+    """
+    left, dots, right = name.partition(_BRANCH_POINT)
+    if not dots:
+        return resolve_commit(checkout, name)
+    tip, head = resolve_commit(checkout, left or "HEAD"), resolve_commit(checkout, "HEAD")
+    if right not in {"", "HEAD"} and resolve_commit(checkout, right) != head:
+        raise SourceError(
+            f"`{name}`: the files of the checked-out commit are compared: check out `{right}`, or "
+            f"use `{left}...HEAD`"
+        )
+    base = run_git(checkout.top, "merge-base", tip, head)
+    if base.ok and base.text:
+        return base.text
+    unrelated = "name one commit to compare with, as they have no common history"
+    remedy = _SHALLOW_REMEDY if checkout.is_shallow else unrelated
+    raise SourceError(f"`{name}`: there is no common ancestor here: {remedy}")
+
+
+def has_diverged(checkout: Checkout, commit: str) -> bool:
+    """Whether a commit is not part of the history of HEAD; false in a shallow clone, as unknown."""
+    if checkout.is_shallow:
+        return False
+    not_an_ancestor = 1
+    ancestor = run_git(checkout.top, "merge-base", "--is-ancestor", commit, "HEAD")
+    return ancestor.code == not_an_ancestor
