@@ -1,15 +1,17 @@
 """The status of an installation's sessions, from their Records and pods."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from reconcile.core.errors import ClusterError, Problem, UnavailableError
 from reconcile.core.lifecycle.health import Health, Phase, assess_health
 from reconcile.core.model import (
     LABEL_INSTALLATION,
     LABEL_SESSION,
     RECORD_STATUS_KEY,
+    DesiredState,
     Kind,
     KubeObject,
     SessionId,
@@ -24,21 +26,57 @@ from reconcile.engine.ports import Clock, Cluster
 _POD = Kind("v1", "Pod")
 
 
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """One row per session, sorted; `problems` are the namespaces that could not be read."""
+
+    rows: tuple[StatusRow, ...]
+    problems: tuple[Problem, ...]
+
+
 def read_status(
-    cluster: Cluster, clock: Clock, installation: str, namespaces: Iterable[str]
-) -> tuple[StatusRow, ...]:
-    """Read one row per Record, sorted by session; ClusterError if a namespace cannot be read."""
-    labels = {LABEL_INSTALLATION: installation}
+    cluster: Cluster, clock: Clock, desired: DesiredState, namespaces: Iterable[str]
+) -> StatusResult:
+    """Read the Records and pods of these namespaces; no ClusterError is raised.
+
+    Sessions that are declared there and have no Record have a row too.
+    """
     now = clock.now()
-    rows: list[StatusRow] = []
-    for namespace in sorted(namespaces):
-        pods = {_session_of(pod): pod for pod in cluster.list(_POD, namespace, labels)}
-        rows += [
-            _build_row(body, pods.get(_session_of(body)), now)
-            for body in cluster.list(CONFIG_MAP, namespace, labels)
-            if body["metadata"]["name"] == build_record_ref(_session_of(body)).name
-        ]
-    return tuple(sorted(rows, key=lambda row: row.session))
+    rows: dict[SessionId, StatusRow] = {}
+    problems: list[Problem] = []
+    unavailable: UnavailableError | None = None
+    for namespace in sorted(set(namespaces)):
+        try:
+            if unavailable is not None:
+                raise unavailable
+            read = _read_namespace(cluster, namespace, desired.policy.installation, now)
+        except ClusterError as error:
+            # The retries of one namespace are enough if the server does not answer.
+            unavailable = error if isinstance(error, UnavailableError) else None
+            problems.append(Problem(namespace, 0, 0, "", f"could not be read: {error}"))
+        else:
+            rows |= {row.session: row for row in (*_missing_rows(desired, namespace), *read)}
+    return StatusResult(tuple(rows[session] for session in sorted(rows)), tuple(problems))
+
+
+def _read_namespace(
+    cluster: Cluster, namespace: str, installation: str, now: str
+) -> list[StatusRow]:
+    labels = {LABEL_INSTALLATION: installation}
+    pods = {_session_of(pod): pod for pod in cluster.list(_POD, namespace, labels)}
+    return [
+        _build_row(body, pods.get(_session_of(body)), now)
+        for body in cluster.list(CONFIG_MAP, namespace, labels)
+        if body["metadata"]["name"] == build_record_ref(_session_of(body)).name
+    ]
+
+
+def _missing_rows(desired: DesiredState, namespace: str) -> Iterator[StatusRow]:
+    message = "it is declared, and no pass has created it yet"
+    for wanted in desired.sessions:
+        session = wanted.session
+        if session.id.namespace == namespace:
+            yield StatusRow(session.id, session.state, Phase.PENDING, "NotApplied", message)
 
 
 def _session_of(body: KubeObject) -> SessionId:

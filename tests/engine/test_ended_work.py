@@ -33,7 +33,7 @@ def collected(exit_code=0):
 
 
 def status_of(world):
-    [row] = read_status(world.cluster, world.clock, "default", ["team-a"])
+    [row] = read_status(world.cluster, world.clock, world.desired(), ["team-a"]).rows
     return row
 
 
