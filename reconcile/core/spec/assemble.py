@@ -3,17 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
+from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import WHOLE_TREE, FileRole, find_folder_error
 from reconcile.core.spec.parse import (
     FileResult,
     InvalidFile,
+    NullFields,
     PolicyFile,
     SessionDeclaration,
     SessionFile,
@@ -130,6 +132,9 @@ class _Assembler:
             namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
             for namespace, layer in layers.items()
         }
+        for file in self._files:
+            if isinstance(file.content, SettingsFile) and file.role is FileRole.PROJECT:
+                self._warn_of_nulls(file.content.nulls, self._defaults)
 
     def _find_unlisted_folders(self) -> None:
         used = {file.namespace for file in self._files if file.role in _NAMESPACED_ROLES}
@@ -158,6 +163,7 @@ class _Assembler:
 
     def _build_session(self, declared: SessionDeclaration) -> Session:
         base = self._projects.get(declared.id.namespace, self._defaults)
+        self._warn_of_nulls(declared.nulls, base)
         spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
         seen = {
             "namespace": declared.id.namespace,
@@ -178,6 +184,12 @@ class _Assembler:
             digest=compute_digest(seen),
         )
 
+    def _warn_of_nulls(self, nulls: NullFields, base: Mapping[str, Any]) -> None:
+        """Warn of fields that are null although another file sets a value for them."""
+        for path, warning in nulls:
+            if _value_at(base, path) != _value_at(_BUILT_IN, path):
+                self._warnings.append(warning)
+
     def _check_consistency(self, session: Session) -> bool:
         self._warnings.extend(
             _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
@@ -188,6 +200,15 @@ class _Assembler:
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
         return not reasons
+
+
+_BUILT_IN: Final = default_values(SESSION_SPEC)
+
+
+def _value_at(values: Any, path: DocumentPath) -> Any:
+    for step in path:
+        values = values.get(step) if isinstance(values, Mapping) else None
+    return values
 
 
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
