@@ -182,9 +182,9 @@ def _declare_guards(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
     """
     match kind.group, kind.name:
         case "networking.k8s.io", "NetworkPolicy":
-            return {**body, "spec": _close_network_policy(body.get("spec"))}
+            return _with_spec_defaults(body, _CLOSED_POLICY)
         case "", "Service":
-            return {**body, "spec": _with_defaults(_CLOSED_SERVICE, body.get("spec"))}
+            return _with_spec_defaults(body, _CLOSED_SERVICE)
         case "rbac.authorization.k8s.io", "Role" | "ClusterRole":
             return {"rules": [], **body}
         case "rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding":
@@ -194,18 +194,17 @@ def _declare_guards(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
 
 
 _CLOSED_SERVICE: Final = {"type": "ClusterIP", "externalIPs": []}
+_CLOSED_POLICY: Final = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [], "egress": []}
 
 
-def _close_network_policy(spec: Any) -> Any:
-    egress = isinstance(spec, Mapping) and spec.get("egress")
-    types = ["Ingress", "Egress"] if egress else ["Ingress"]
-    rules = {"podSelector": {}, "policyTypes": types, "ingress": [], "egress": []}
-    return _with_defaults(rules, spec)
-
-
-def _with_defaults(defaults: Mapping[str, Any], spec: Any) -> Any:
+def _with_spec_defaults(body: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Add fields to a spec; one that is not a mapping is left for the server to refuse."""
-    return {**defaults, **spec} if isinstance(spec, Mapping) else spec
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return body
+    # The server adds Egress to the default if there are rules for it.
+    types = {"policyTypes": ["Ingress", "Egress"]} if spec.get("egress") else {}
+    return {**body, "spec": {**defaults, **(types if "policyTypes" in defaults else {}), **spec}}
 
 
 def _fold_string_data(body: dict[str, Any]) -> dict[str, Any]:

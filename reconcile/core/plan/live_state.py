@@ -254,6 +254,11 @@ def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObj
     return LiveState({each.ref: each for each in observed if each is not None})
 
 
+def observe_unlabelled(manifest: Manifest, body: KubeObject) -> LiveObject:
+    """Compare an object of ours that has lost its label."""
+    return _build_live_object(manifest.kind, manifest.ref, manifest.session, body, manifest)
+
+
 def _is_unchanged(
     previous: LiveObject, metadata: Mapping[str, Any], manifest: Manifest | None
 ) -> bool:

@@ -39,7 +39,7 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
-from reconcile.core.plan.adoption import ForeignObjects
+from reconcile.core.plan.adoption import ForeignObjects, find_unlabelled_owners, is_adoptable
 from reconcile.core.plan.live_state import (
     START_FAILURE,
     InSync,
@@ -47,6 +47,7 @@ from reconcile.core.plan.live_state import (
     OutOfSync,
     Undeclared,
     compare,
+    observe_unlabelled,
 )
 from reconcile.core.record import parse_record_status
 
@@ -183,11 +184,18 @@ def _plan_deletes(unwanted: Iterable[LiveObject], reason: DeleteReason) -> Itera
 def _plan_missing(
     manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
 ) -> Change:
-    adoptable = foreign.adoptable.get(manifest.ref)
-    if adoptable is not None:
-        return _plan_adoption(manifest, adoptable, owner)
     create = Create(manifest)
-    return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
+    present = foreign.adoptable.get(manifest.ref)
+    if present is None:
+        return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
+    metadata = present["metadata"]
+    owners = find_unlabelled_owners(metadata)
+    if any(each.get("uid") == owner["uid"] for each in owners):
+        # Its label is lost, but its owner is our Record: the label is put back.
+        return _plan_existing(manifest, observe_unlabelled(manifest, present), owner)
+    if owners and not is_adoptable(manifest, metadata):
+        return Hold(create, HoldReason.TAKEN)
+    return _plan_adoption(manifest, present, owner)
 
 
 def _plan_adoption(
