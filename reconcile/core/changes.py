@@ -29,11 +29,20 @@ class InPlace:
     """Effect: the object is changed in place; nothing restarts."""
 
 
+MIRROR_SIDECAR: Final = "sync"
+"""The container that stores the workspace; it can restart while the runner works."""
+
+
 @dataclass(frozen=True, slots=True)
 class RestartsContainer:
     """Effect: the kubelet restarts this container, whatever the pod's restart policy."""
 
     container: str
+
+    @property
+    def ends_work(self) -> bool:
+        """Whether work runs in the container: the mirror's sidecar flushes, and starts again."""
+        return self.container != MIRROR_SIDECAR
 
 
 @dataclass(frozen=True, slots=True)

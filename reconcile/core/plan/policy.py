@@ -73,7 +73,10 @@ def ends_work(change: Change) -> bool:
         case Replace(manifest):
             return manifest.kind.name == "Pod"
         case Patch(fields=fields):
-            return any(isinstance(field.effect, RestartsContainer) for field in fields)
+            restarts = (
+                each.effect for each in fields if isinstance(each.effect, RestartsContainer)
+            )
+            return any(effect.ends_work for effect in restarts)
         case _:
             return False
 

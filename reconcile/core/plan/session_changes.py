@@ -251,6 +251,6 @@ def forces_replacement(field: FieldChange) -> bool:
 
 def _as_replacement(field: FieldChange) -> FieldChange:
     """In a pod that has ended no container restarts: a new image needs a new pod."""
-    if not isinstance(field.effect, RestartsContainer):
+    if not isinstance(field.effect, RestartsContainer) or not field.effect.ends_work:
         return field
     return replace(field, effect=ForcesReplace())
