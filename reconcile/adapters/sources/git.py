@@ -48,14 +48,34 @@ class Checkout:
 def read_revision(folder: Path) -> str:
     """Return the commit that a folder was checked out from.
 
-    Ends in `-dirty` where the folder has uncommitted changes; empty outside of a git work tree and
-    without git.
+    Ends in `-dirty` where the folder has uncommitted changes, or files that git ignores although
+    they are read; empty outside of a git work tree and without git.
     """
     head = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head.ok or not head.text:
         return ""
-    changed = run_git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
+    options = ("--porcelain", "-z", "--untracked-files=all", "--ignored")
+    changed = run_git(folder, "status", *options, "--", ".")
+    top = find_work_tree(Path(os.path.realpath(folder))) or folder
+    is_clean = changed.ok and not any(_is_read(top, entry) for entry in changed.text.split("\0"))
+    return head.text if is_clean else f"{head.text}-dirty"
+
+
+def _is_read(top: Path, entry: str) -> bool:
+    """Whether an entry of `git status` is something that we read: git may ignore a session file."""
+    ignored = entry.removeprefix("!! ")
+    if ignored == entry:
+        return bool(entry)
+    if not ignored.endswith("/"):
+        return _is_yaml(ignored)
+    try:
+        return any(_is_yaml(each.name) for each in os.scandir(top / ignored))
+    except OSError:
+        return True
+
+
+def _is_yaml(name: str) -> bool:
+    return name.lower().endswith((".yaml", ".yml")) and not Path(name).name.startswith(".")
 
 
 def find_checkout(folder: Path) -> Checkout:
