@@ -56,6 +56,7 @@ _NEEDS_DECISION = frozenset(
         HoldReason.CANNOT_ADOPT,
         HoldReason.DATA_LOSS,
         HoldReason.FINALIZER,
+        HoldReason.REFUSED,
     }
 )
 """Reasons that hold a change until a person decides; waiting for a session does not count."""

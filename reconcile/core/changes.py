@@ -215,6 +215,10 @@ class HoldReason(Enum):
         "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"
     )
+    REFUSED = (
+        "the server refuses to change it in place, and the plan did not say that it is replaced: "
+        "stop and start the session (`state: Stopped`), or delete the object"
+    )
     BACK_OFF = (
         "its pod failed before the runner started, and so did the one before: correct the cause, "
         "which `reconcile status -o wide` shows; a later pass tries again"

@@ -283,13 +283,16 @@ class SessionApplier:
         return revised
 
     def _replace_immutable(self, patch: Patch, error: InvalidError) -> Outcome | _PendingDeletion:
-        """Replace an object whose fields are immutable, if no work or data is lost by that."""
+        """Replace an object whose fields are immutable, if nothing can run in it.
+
+        Otherwise it is held: the plan that was shown, and perhaps approved, said that it stays.
+        """
         fields = [name for name in error.fields if name.partition(".")[0] != "metadata"]
         if not fields:
             raise error
         change = Replace(patch.manifest, patch.live, patch.fields)
-        if not self._may_replace(patch.ref.kind):
-            hold = Hold(change, _choose_hold_reason(patch))
+        if patch.ref.kind not in _SAFE_TO_REPLACE:
+            hold = Hold(change, self._choose_hold_reason(patch))
             return Outcome(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
         self._check_under_free_name(patch.manifest)
         return self._replace(change, ", ".join(fields))
@@ -301,9 +304,10 @@ class SessionApplier:
         """
         apply_dry_run(self.cluster, under_free_name(self._build_body(manifest, {})))
 
-    def _may_replace(self, kind: str) -> bool:
-        holds_data = kind == "PersistentVolumeClaim"
-        return kind in _SAFE_TO_REPLACE or (self.plan.may_end_work and not holds_data)
+    def _choose_hold_reason(self, patch: Patch) -> HoldReason:
+        if patch.ref.kind == "PersistentVolumeClaim":
+            return HoldReason.DATA_LOSS
+        return HoldReason.REFUSED if self.plan.may_end_work else HoldReason.RUNNING_WORK
 
     def _replace_idle(self, change: Replace) -> Outcome | _PendingDeletion:
         """Replace an object, except a pod that has started since, or has to back off."""
@@ -396,11 +400,6 @@ def _skip(change: Change, failed: ObjectRef) -> Outcome:
 
 def _has_failed_to_start(change: Change) -> bool:
     return isinstance(change, Replace) and START_FAILURE in change.fields
-
-
-def _choose_hold_reason(patch: Patch) -> HoldReason:
-    is_data = patch.ref.kind == "PersistentVolumeClaim"
-    return HoldReason.DATA_LOSS if is_data else HoldReason.RUNNING_WORK
 
 
 def _grace_seconds(live: KubeObject) -> float:

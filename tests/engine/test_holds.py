@@ -256,8 +256,9 @@ CASES = {
 
 
 def test_every_reason_has_its_ways_out():
-    # Only an apply knows whether a pod has to wait: see test_ended_work.
-    assert CASES.keys() == set(HoldReason) - {HoldReason.BACK_OFF}
+    # Only an apply knows whether a pod has to wait, and what the server refuses: see
+    # test_ended_work and test_patch.
+    assert CASES.keys() == set(HoldReason) - {HoldReason.BACK_OFF, HoldReason.REFUSED}
 
 
 @pytest.mark.parametrize("reason", CASES)
