@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from reconcile.core.changes import Status
-from reconcile.core.errors import ForbiddenError
-from tests.engine.fakes import Fault
+from reconcile.core.errors import ClusterError, ForbiddenError
+from tests.engine.fakes import Fault, Times
 from tests.engine.installation import declared, is_quiet
 from tests.session_files import policy_text
 
@@ -127,3 +127,9 @@ def test_the_only_inventory_leads_to_a_namespace_that_may_not_be_read_any_more()
     only_a = Rights(namespaces=("team-a",))
     [warning] = world.plan(only_a, folders=["team-a"]).warnings
     assert warning.path == "team-b"
+
+
+def test_another_error_than_a_missing_right_makes_a_namespace_unreadable():
+    world = installation(LISTED)
+    planned = world.plan(Times(ClusterError("odd"), "list", "Pod", namespace="team-b"))
+    assert [problem.path for problem in planned.problems] == ["team-b"]

@@ -54,3 +54,10 @@ def test_list_items_are_found_by_key_and_appended_where_there_are_none(path, poi
 @pytest.mark.parametrize("items", [None, "b", {"name": "b"}, [], ["b"], [{"name": "a"}]])
 def test_an_item_that_is_not_there_has_no_index(items):
     assert find_item_index(NAMED, items) is None
+
+
+def test_items_that_are_no_mappings_keep_the_positions_of_the_others():
+    path = ("items", NAMED)
+    assert PointerResolver({"items": ["b", {"name": "b"}]}).resolve(path)[0] == "/items/1"
+    odd = ("items", ListItem((("name", ["b"]),)))
+    assert PointerResolver({"items": [{"name": ["b"]}]}).resolve(odd)[0] == "/items/0"
