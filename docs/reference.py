@@ -44,7 +44,9 @@ a folder at most 256 MiB and 250,000 entries.
 
 A file of sessions may hold several documents. Settings are merged in this order: built-in,
 `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by entry, lists are
-replaced, and `null` means "not set here". A session that was exported with
+replaced. A `null` takes back an inherited entry of a mapping whose names you choose: a variable, a
+node label, an amount of `resources`. For every other field `null` means "not set here", and an
+inherited value stays; `validate` warns of it. A session that was exported with
 `kubectl get agenticsession -o yaml` is accepted unchanged: what the server has set is ignored,
 and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means
 `state: Stopped` unless the file sets `state`.

@@ -8,7 +8,12 @@ from pathlib import Path
 import click
 
 from reconcile.adapters.sources.directory import DirectorySource, read_templates
-from reconcile.adapters.sources.git import Checkout, find_checkout, resolve_commit
+from reconcile.adapters.sources.git import (
+    Checkout,
+    find_checkout,
+    has_diverged,
+    resolve_base,
+)
 from reconcile.adapters.sources.git_tree import (
     GitFolder,
     GitTreeSource,
@@ -36,7 +41,7 @@ from reconcile.cli.wiring import (
     compute_plan,
     find_shipped_templates,
 )
-from reconcile.core.errors import SourceError
+from reconcile.core.errors import Problem, SourceError
 from reconcile.core.plan.approval import compute_plan_digest
 from reconcile.core.plan.dry_run import RefusedObject
 from reconcile.core.report.problems import Findings
@@ -54,7 +59,7 @@ def build_offline_report(
     """
     tree = DirectorySource(source.tree).read()
     checkout = find_checkout(source.tree)
-    commit = resolve_commit(checkout, revision)
+    commit = resolve_base(checkout, revision)
     folder = GitFolder(checkout.top, commit, checkout.prefix)
     old = Revision(
         revision,
@@ -66,7 +71,11 @@ def build_offline_report(
     compared = compare_revisions(old, new, options, prune=prune)
     terminal.use_masks(compared.mask)
     terminal.installation = compared.new.policy.installation
-    warnings = (*compared.new.warnings, *compared.warnings)
+    warnings = (
+        *compared.new.warnings,
+        *compared.warnings,
+        *_warn_diverged(checkout, revision, commit),
+    )
     return PlanReport(
         plan=compared.plan,
         digest=compute_plan_digest(compared.plan),
@@ -74,6 +83,17 @@ def build_offline_report(
         baseline=OtherRevision(revision, commit),
         folder=checkout.prefix or ".",
     )
+
+
+def _warn_diverged(checkout: Checkout, revision: str, commit: str) -> tuple[Problem, ...]:
+    """Warn that the other revision has commits which this branch does not have."""
+    if not has_diverged(checkout, commit):
+        return ()
+    message = (
+        "has commits that HEAD does not have, and what they add shows as deleted: use "
+        f"`--against {revision}...HEAD` for what this branch changes"
+    )
+    return (Problem(revision, 0, 0, "", message),)
 
 
 def _template_folders(source: SourceOptions) -> list[Path]:

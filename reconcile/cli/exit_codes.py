@@ -35,8 +35,8 @@ MEANINGS = {
     ExitCode.INVALID: "a session file, a setting or a template is not usable; the rest was done",
     ExitCode.UNREACHABLE: "the desired tree or the cluster could not be read",
     ExitCode.PARTIAL: "`apply` only: some changes failed, the others were made",
-    ExitCode.HELD: "`apply` only: a budget, a taken name or a conflict holds changes back, or the "
-    "plan is not the approved one",
+    ExitCode.HELD: "`apply` only: a budget, a taken name, a conflict or a finalizer holds "
+    "changes back, or the plan is not the approved one",
     ExitCode.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
     ExitCode.COMMENT_FAILED: "`review` only: all is well, but the comment could not be written",
     ExitCode.BUG: "a defect of the program: please report it",
@@ -55,6 +55,8 @@ _NEEDS_DECISION = frozenset(
         HoldReason.TAKEN,
         HoldReason.CANNOT_ADOPT,
         HoldReason.DATA_LOSS,
+        HoldReason.FINALIZER,
+        HoldReason.REFUSED,
     }
 )
 """Reasons that hold a change until a person decides; waiting for a session does not count."""

@@ -17,8 +17,9 @@ from reconcile.cli.output import report_failures
 from reconcile.cli.terminal import Terminal
 from reconcile.cli.wiring import load_desired, open_cluster
 from reconcile.core.report.json_output import status_json, to_json
+from reconcile.core.report.problems import Findings
 from reconcile.core.report.status import format_status
-from reconcile.engine.status import read_status
+from reconcile.engine.status import StatusResult, read_status
 from reconcile.runtime.clock import SystemClock
 
 
@@ -44,15 +45,20 @@ def status(
     with report_failures(source, terminal):
         desired = load_desired(source, terminal)
         clock = SystemClock()
-        rows = read_status(
-            open_cluster(connection, terminal, clock),
-            clock,
-            desired.policy.installation,
-            namespaces or desired.namespaces,
-        )
-    if output.form == "json":
-        terminal.show(to_json(status_json(desired.policy.installation, rows, terminal.masker)))
-    else:
-        options = replace(terminal.text_options(), verbose=output.form == "wide")
-        terminal.show(format_status(rows, terminal.masker, options))
-    return ExitCode.OK
+        cluster = open_cluster(connection, terminal, clock)
+        result = read_status(cluster, clock, desired, namespaces or desired.namespaces)
+    _show_status(result, desired.policy.installation, terminal)
+    return ExitCode.UNREACHABLE if result.problems else ExitCode.OK
+
+
+def _show_status(result: StatusResult, installation: str, terminal: Terminal) -> None:
+    """Show the sessions that could be read; in JSON the problems are part of the document."""
+    findings = Findings(result.problems)
+    if terminal.output.form == "json":
+        document = status_json(installation, result.rows, findings, terminal.masker)
+        terminal.show(to_json(document))
+        return
+    options = replace(terminal.text_options(), verbose=terminal.output.form == "wide")
+    if result.rows or not result.problems:
+        terminal.show(format_status(result.rows, terminal.masker, options))
+    terminal.show_problems(findings)

@@ -118,4 +118,4 @@ def add_dry_run(reconciler: Reconciler, planned: PassPlan, report: PlanReport) -
 def collect_findings(planned: PassPlan, failures: tuple[Problem, ...] = ()) -> Findings:
     """Collect the problems of files and cluster, and the failures of the pass."""
     problems = (*planned.desired.problems, *planned.problems, *failures)
-    return Findings(problems, planned.desired.warnings)
+    return Findings(problems, (*planned.desired.warnings, *planned.warnings))

@@ -58,7 +58,8 @@ class BudgetUsage:
         if self.revision != other.revision:
             return self
         joined = self.with_deletes(other.deletes).with_restarts(other.restarts)
-        return replace(joined, total_sessions=max(self.total_sessions, other.total_sessions))
+        totals = {self.total_sessions, other.total_sessions} - {0}
+        return replace(joined, total_sessions=min(totals, default=0))
 
 
 def format_budget_usage(usage: BudgetUsage) -> str:

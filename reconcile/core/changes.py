@@ -29,11 +29,20 @@ class InPlace:
     """Effect: the object is changed in place; nothing restarts."""
 
 
+MIRROR_SIDECAR: Final = "sync"
+"""The container that stores the workspace; it can restart while the runner works."""
+
+
 @dataclass(frozen=True, slots=True)
 class RestartsContainer:
     """Effect: the kubelet restarts this container, whatever the pod's restart policy."""
 
     container: str
+
+    @property
+    def ends_work(self) -> bool:
+        """Whether work runs in the container: the mirror's sidecar flushes, and starts again."""
+        return self.container != MIRROR_SIDECAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +207,21 @@ class HoldReason(Enum):
         "or choose another name"
     )
     TERMINATING = "the live object is being deleted: the next pass continues when it is gone"
+    FINALIZER = (
+        "its deletion waits for a finalizer: let the controller that set it finish, or remove it "
+        "from `metadata.finalizers`"
+    )
     DATA_LOSS = (
         "replacing it would delete its data: list `{session}` under `allowDeletes` in "
         "policy.yaml if that is meant"
+    )
+    REFUSED = (
+        "the server refuses to change it in place, and the plan did not say that it is replaced: "
+        "stop and start the session (`state: Stopped`), or delete the object"
+    )
+    BACK_OFF = (
+        "its pod failed before the runner started, and so did the one before: correct the cause, "
+        "which `reconcile status -o wide` shows; a later pass tries again"
     )
     WAITS_FOR_OWNER = "an object that comes before it is held"
 
@@ -224,12 +245,26 @@ Action: TypeAlias = Create | Patch | Replace | Delete
 
 
 @dataclass(frozen=True, slots=True)
+class EndedPod:
+    """A pod whose work has ended by itself: `phase` is Completed or Failed, `reason` one word.
+
+    `digest` is that of the manifest which the pod was created from.
+    """
+
+    name: str
+    phase: str
+    reason: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What happens to one session: `changes` in the order in which they are carried out.
 
     `digest` is the session's own, empty for one that is removed. `may_end_work` says whether its
     author or the policy allows running work to be ended, `may_take_over` whether the policy allows
-    taking fields back from other managers.
+    taking fields back from other managers. `ended` are the pods whose work has ended, also those
+    that are gone.
     """
 
     session: SessionId
@@ -237,6 +272,7 @@ class SessionPlan:
     digest: str = ""
     may_end_work: bool = False
     may_take_over: bool = True
+    ended: tuple[EndedPod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

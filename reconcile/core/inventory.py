@@ -1,12 +1,15 @@
 """The kinds and namespaces that an installation has used, so that each of its objects is found.
 
 Each namespace in use has a copy, so that no central namespace has to be declared: any copy names
-all the others.
+all the others. Who may write ConfigMaps in one of the namespaces may forge its copy, so an entry
+that only one of several copies has is not believed of other namespaces.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +22,12 @@ from reconcile.core.model import (
     Kind,
     KubeObject,
 )
+
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_KIND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}(/[a-z0-9]{1,63})?")
+_MAX_KINDS: Final = 100
+_MAX_NAMESPACES: Final = 5000
+"""A copy with more entries counts as damaged: each of them costs a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +72,11 @@ def read_inventory(body: KubeObject) -> Inventory:
     data = body.get("data") or {}
     try:
         kinds = frozenset(map(_parse_kind, orjson.loads(data.get("kinds", "[]"))))
-        namespaces = frozenset(map(_parse_name, orjson.loads(data.get("namespaces", "[]"))))
-        return Inventory(kinds, namespaces)
+        namespaces = frozenset(map(_parse_namespace, orjson.loads(data.get("namespaces", "[]"))))
     except (ValueError, TypeError):
         return Inventory()
+    is_absurd = len(kinds) > _MAX_KINDS or len(namespaces) > _MAX_NAMESPACES
+    return Inventory() if is_absurd else Inventory(kinds, namespaces)
 
 
 def read_budget_usage(body: KubeObject) -> BudgetUsage:
@@ -94,6 +104,18 @@ def build_inventory_body(
     }
 
 
+def find_confirmed(copies: Iterable[InventoryCopy]) -> Inventory:
+    """Return the entries that at least two copies have, or those of the only copy."""
+    inventories = [copy.inventory for copy in copies]
+    needed = min(2, len(inventories))
+    kinds = Counter(kind for each in inventories for kind in each.kinds)
+    namespaces = Counter(name for each in inventories for name in each.namespaces)
+    return Inventory(
+        frozenset(kind for kind, count in kinds.items() if count >= needed),
+        frozenset(name for name, count in namespaces.items() if count >= needed),
+    )
+
+
 def find_outdated_namespaces(
     wanted: tuple[Inventory, BudgetUsage],
     copies: Mapping[str, InventoryCopy],
@@ -113,8 +135,14 @@ def _parse_kind(pair: object) -> Kind:
 
 
 def _parse_name(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("a name is text, and not empty")
+    if not isinstance(value, str) or not _KIND_NAME.fullmatch(value):
+        raise TypeError("the name of a kind or a version has letters, digits, `.`, `-` and `/`")
+    return value
+
+
+def _parse_namespace(value: object) -> str:
+    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
+        raise TypeError("a namespace is a DNS label")
     return value
 
 

@@ -2,7 +2,8 @@
 
 Bodies get their final form here, so that a comparison with live objects needs no exceptions: nulls
 are dropped, `stringData` is merged into `data`, the keys of the API server's keyed lists are
-written out, and labels, annotations and the digest are set.
+written out, fields that could open an object to others are declared although they are empty, and
+labels, annotations and the digest are set.
 """
 
 import base64
@@ -88,6 +89,7 @@ def build_manifest(body: KubeObject, session: Session, installation: str, source
     """
     kind = Kind(body["apiVersion"], body["kind"])
     normalized = _normalize(body, ports=kind.group in _GROUPS_WITH_PORTS)
+    normalized = _declare_guards(kind, normalized)
     normalized = stringify_quantities(merge_schema_for(kind), normalized)
     if kind == Kind("v1", "Secret"):
         normalized = _fold_string_data(normalized)
@@ -170,6 +172,39 @@ def _normalize(value: Any, *, ports: bool) -> Any:
 
 def _with_protocol(port: Any) -> Any:
     return {"protocol": "TCP", **port} if isinstance(port, Mapping) else port
+
+
+def _declare_guards(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+    """Declare the server's default of each field that decides who may reach or do something.
+
+    Without them a rule that another client adds would be a field of that client, and not drift. The
+    server stores an empty list as an absent one.
+    """
+    match kind.group, kind.name:
+        case "networking.k8s.io", "NetworkPolicy":
+            return _with_spec_defaults(body, _CLOSED_POLICY)
+        case "", "Service":
+            return _with_spec_defaults(body, _CLOSED_SERVICE)
+        case "rbac.authorization.k8s.io", "Role" | "ClusterRole":
+            return {"rules": [], **body}
+        case "rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding":
+            return {"subjects": [], **body}
+        case _:
+            return body
+
+
+_CLOSED_SERVICE: Final = {"type": "ClusterIP", "externalIPs": []}
+_CLOSED_POLICY: Final = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [], "egress": []}
+
+
+def _with_spec_defaults(body: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Add fields to a spec; one that is not a mapping is left for the server to refuse."""
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return body
+    # The server adds Egress to the default if there are rules for it.
+    types = {"policyTypes": ["Ingress", "Egress"]} if spec.get("egress") else {}
+    return {**body, "spec": {**defaults, **(types if "policyTypes" in defaults else {}), **spec}}
 
 
 def _fold_string_data(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ their grace period do not need a thousand threads. The first failure ends it: la
 on earlier ones. The bodies that an apply and a dry run send are built here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -36,13 +36,17 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
+from reconcile.core.plan.live_state import START_FAILURE
 from reconcile.core.plan.planner import replan
 from reconcile.core.plan.session_changes import build_owner_reference, with_owner
 from reconcile.core.record import (
     RecordStatus,
     build_record_status_body,
+    count_failed_start,
     describe_pending,
+    find_remaining_ends,
     next_status,
+    seconds_to_back_off,
     with_record_status,
 )
 from reconcile.core.report.results import learn_failed_objects
@@ -78,6 +82,9 @@ _POLL_SECONDS = 0.5
 _MARGIN_SECONDS = 30.0
 """How long a pod may take beyond its grace period: the kubelet's own cleanup."""
 
+_FINALIZER_SECONDS = 5.0
+"""How long an unwanted object may take whose deletion waits for a finalizer."""
+
 _MAX_ATTEMPTS = 3
 """How often an object may change during a patch before it is left to the next pass."""
 
@@ -105,6 +112,12 @@ class _PendingDeletion:
     outcome: Outcome
     successor: Manifest | None = None
 
+    @property
+    def margin(self) -> float:
+        """How long it may take beyond its grace period, in seconds."""
+        is_slow = self.kind.name == "Pod" or self.successor is not None
+        return _MARGIN_SECONDS if is_slow else _FINALIZER_SECONDS
+
 
 @dataclass(slots=True)
 class SessionApplier:
@@ -130,13 +143,13 @@ class SessionApplier:
             try:
                 result = self._carry_out(change)
                 if isinstance(result, _PendingDeletion):
-                    yield from self._wait_until_gone(result)
-                    result = self._complete(result)
+                    rest = yield from self._wait_until_gone(result)
+                    result = self._complete(result) if rest is None else _give_up(result, rest)
                 self.outcomes.append(result)
             except ClusterError as error:
                 self.outcomes.append(Outcome(change, Status.FAILED, str(error)))
-                rest = self.plan.changes[index + 1 :]
-                self.outcomes += [_skip(each, change.ref) for each in rest]
+                later = self.plan.changes[index + 1 :]
+                self.outcomes += [_skip(each, change.ref) for each in later]
                 break
         if self.owner_uid and self.plan.digest:
             self._write_status()
@@ -147,6 +160,8 @@ class SessionApplier:
             self.plan.digest,
             describe_pending(self.outcomes),
             self._failure_messages(),
+            find_remaining_ends(self.plan.ended, self.outcomes),
+            **self._count_failed_starts(),
         )
         status = next_status(self.record_status, current, self.outcomes)
         if status is None:
@@ -156,6 +171,21 @@ class SessionApplier:
             self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _count_failed_starts(self) -> dict[str, Any]:
+        retried = [
+            outcome
+            for outcome in self.outcomes
+            if outcome.status is Status.REPLACED and _has_failed_to_start(outcome.change)
+        ]
+        previous = self.record_status
+        if not retried:
+            return {
+                "failed_starts": previous.failed_starts,
+                "failed_start_time": previous.failed_start_time,
+            }
+        now = self.clock.now()
+        return {"failed_starts": count_failed_start(previous, now), "failed_start_time": now}
 
     def _failure_messages(self) -> tuple[str, ...]:
         """Word failures for the Record, without secrets: a server quotes what it refuses."""
@@ -253,13 +283,16 @@ class SessionApplier:
         return revised
 
     def _replace_immutable(self, patch: Patch, error: InvalidError) -> Outcome | _PendingDeletion:
-        """Replace an object whose fields are immutable, if no work or data is lost by that."""
+        """Replace an object whose fields are immutable, if nothing can run in it.
+
+        Otherwise it is held: the plan that was shown, and perhaps approved, said that it stays.
+        """
         fields = [name for name in error.fields if name.partition(".")[0] != "metadata"]
         if not fields:
             raise error
         change = Replace(patch.manifest, patch.live, patch.fields)
-        if not self._may_replace(patch.ref.kind):
-            hold = Hold(change, _choose_hold_reason(patch))
+        if patch.ref.kind not in _SAFE_TO_REPLACE:
+            hold = Hold(change, self._choose_hold_reason(patch))
             return Outcome(hold, Status.HELD, f"the server refuses {', '.join(fields)}")
         self._check_under_free_name(patch.manifest)
         return self._replace(change, ", ".join(fields))
@@ -271,12 +304,17 @@ class SessionApplier:
         """
         apply_dry_run(self.cluster, under_free_name(self._build_body(manifest, {})))
 
-    def _may_replace(self, kind: str) -> bool:
-        holds_data = kind == "PersistentVolumeClaim"
-        return kind in _SAFE_TO_REPLACE or (self.plan.may_end_work and not holds_data)
+    def _choose_hold_reason(self, patch: Patch) -> HoldReason:
+        if patch.ref.kind == "PersistentVolumeClaim":
+            return HoldReason.DATA_LOSS
+        return HoldReason.REFUSED if self.plan.may_end_work else HoldReason.RUNNING_WORK
 
     def _replace_idle(self, change: Replace) -> Outcome | _PendingDeletion:
-        """Replace an object, except a pod that has started since the plan was made."""
+        """Replace an object, except a pod that has started since, or has to back off."""
+        wait = seconds_to_back_off(self.record_status, self.clock.now())
+        if wait and _has_failed_to_start(change):
+            message = f"the next attempt is due in {wait:.0f} s"
+            return Outcome(Hold(change, HoldReason.BACK_OFF), Status.HELD, message)
         if change.ref.kind == "Pod" and not self.plan.may_end_work and self._has_started(change):
             return Outcome(Hold(change, HoldReason.RUNNING_WORK), Status.HELD)
         return self._replace(change, "")
@@ -289,40 +327,42 @@ class SessionApplier:
         outcome = Outcome(change, Status.REPLACED, message)
         manifest, uid = change.manifest, change.live.uid
         deletion = _PendingDeletion(manifest.kind, manifest.ref, uid, outcome, manifest)
-        is_ending = self._delete(manifest.kind, manifest.ref, uid)
-        return deletion if is_ending else self._complete(deletion)
+        remaining = self._delete(manifest.kind, manifest.ref, uid)
+        return self._complete(deletion) if remaining is None else deletion
 
     def _delete_unwanted(self, change: Delete) -> Outcome | _PendingDeletion:
-        """Delete an object; only the end of a pod is waited for."""
+        """Delete an object; only the end of a pod and finalizers are waited for."""
+        kind, ref, uid = change.kind, change.ref, change.live.uid
         outcome = Outcome(change, Status.DELETED)
-        is_ending = change.is_terminating or self._delete(change.kind, change.ref, change.live.uid)
-        if is_ending and change.kind.name == "Pod":
-            return _PendingDeletion(change.kind, change.ref, change.live.uid, outcome)
-        return outcome
+        remaining = () if change.is_terminating else self._delete(kind, ref, uid)
+        if remaining is None or (not remaining and kind.name != "Pod"):
+            return outcome
+        return _PendingDeletion(kind, ref, uid, outcome)
 
-    def _delete(self, kind: Kind, ref: ObjectRef, uid: str) -> bool:
-        """Begin to delete an object; False if it is gone already."""
+    def _delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...] | None:
+        """Begin to delete an object; returns its finalizers, or None if it is gone already."""
         try:
-            self.cluster.delete(kind, ref, uid)
+            return self.cluster.delete(kind, ref, uid)
         except NotFoundError:
-            return False
-        return True
+            return None
 
     def _complete(self, deletion: _PendingDeletion) -> Outcome:
         if deletion.successor is not None:
             self._create(deletion.successor)
         return deletion.outcome
 
-    def _wait_until_gone(self, deletion: _PendingDeletion) -> Steps:
+    def _wait_until_gone(
+        self, deletion: _PendingDeletion
+    ) -> Generator[float, None, KubeObject | None]:
+        """Wait until an object is gone; returns it if it is still there after its time."""
         limit = 0.0
         while (live := self._get_if_same(deletion.kind, deletion.ref, deletion.uid)) is not None:
             now = self.clock.monotonic()
-            limit = limit or now + _grace_seconds(live) + _MARGIN_SECONDS
+            limit = limit or now + _grace_seconds(live) + deletion.margin
             if now >= limit:
-                raise ClusterError(
-                    f"{deletion.ref} is still ending; the next pass continues when it is gone"
-                )
+                return live
             yield _POLL_SECONDS
+        return None
 
     def _get_if_same(self, kind: Kind, ref: ObjectRef, uid: str) -> KubeObject | None:
         try:
@@ -330,6 +370,21 @@ class SessionApplier:
         except NotFoundError:
             return None
         return live if live["metadata"]["uid"] == uid else None
+
+
+def _give_up(deletion: _PendingDeletion, live: KubeObject) -> Outcome:
+    """Give the outcome of a deletion that takes too long: held if only finalizers keep the object.
+
+    ClusterError for a pod, which may still run, and for an object that is to be replaced.
+    """
+    change = deletion.outcome.change
+    names = ", ".join(live["metadata"].get("finalizers") or ())
+    waits = f": it waits for {names}" if names else ""
+    if isinstance(change, Delete) and names and change.kind.name != "Pod":
+        return Outcome(Hold(change, HoldReason.FINALIZER), Status.HELD, f"waits for {names}")
+    raise ClusterError(
+        f"{deletion.ref} is still ending{waits}; the next pass continues when it is gone"
+    )
 
 
 def _skip(change: Change, failed: ObjectRef) -> Outcome:
@@ -343,9 +398,8 @@ def _skip(change: Change, failed: ObjectRef) -> Outcome:
             return Outcome(change, Status.SKIPPED, f"{failed} failed before it")
 
 
-def _choose_hold_reason(patch: Patch) -> HoldReason:
-    is_data = patch.ref.kind == "PersistentVolumeClaim"
-    return HoldReason.DATA_LOSS if is_data else HoldReason.RUNNING_WORK
+def _has_failed_to_start(change: Change) -> bool:
+    return isinstance(change, Replace) and START_FAILURE in change.fields
 
 
 def _grace_seconds(live: KubeObject) -> float:

@@ -11,6 +11,7 @@ from reconcile.core.inventory import (
     Inventory,
     InventoryCopy,
     build_inventory_body,
+    find_confirmed,
     find_outdated_namespaces,
     inventory_name,
     is_inventory,
@@ -29,11 +30,6 @@ def build_inventory(objects: Iterable[tuple[Kind, ObjectRef]]) -> Inventory:
     )
 
 
-def merge_inventories(copies: Iterable[InventoryCopy]) -> Inventory:
-    """The kinds and namespaces that any of the copies names."""
-    return reduce(or_, (copy.inventory for copy in copies), Inventory())
-
-
 def find_budget_usage(copies: Iterable[InventoryCopy], revision: str) -> BudgetUsage:
     """Find the budget usage of a revision, or of the last revision that used any.
 
@@ -50,21 +46,25 @@ class InventoryStore:
 
     `budget_usage` is written into each of them: the usage of a plan is stored before anything is
     ended. `failures` has the namespaces whose copy could not be written, and why: nothing may be
-    created there.
+    created there. The copies in `unreadable` namespaces are left as they are, since it is not known
+    what they must name.
     """
 
     cluster: Cluster
     installation: str
     copies: dict[str, InventoryCopy]
     budget_usage: BudgetUsage
+    unreadable: frozenset[str] = frozenset()
     failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, inventory: Inventory) -> None:
-        """Add an inventory, and everything that any copy names, to the copies in its namespaces.
+        """Add an inventory, and what the copies confirm, to the copies in its namespaces.
 
         Nothing is removed here: an empty namespace may still have a copy that is to be deleted.
         """
-        self._write_all(inventory | merge_inventories(self.copies.values()), inventory.namespaces)
+        found = Inventory(frozenset(), frozenset(self.copies))
+        known = find_confirmed(self.copies.values()) | found
+        self._write_all(inventory | known, inventory.namespaces)
 
     def prune(self, inventory: Inventory, reported: Set[str]) -> None:
         """Delete the copies of unused namespaces, and remove those namespaces from the others.
@@ -81,7 +81,7 @@ class InventoryStore:
 
     def _write_all(self, inventory: Inventory, namespaces: Iterable[str]) -> None:
         for namespace in find_outdated_namespaces(
-            (inventory, self.budget_usage), self.copies, namespaces
+            (inventory, self.budget_usage), self.copies, set(namespaces) - self.unreadable
         ):
             try:
                 self._write(namespace, inventory)

@@ -56,11 +56,12 @@ class Cluster(Protocol):
         """
         ...
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         """Begin to delete exactly the object with this UID, after its own grace period.
 
         Returns as soon as the server has accepted the request: the object may continue to exist,
-        with a `deletionTimestamp`. NotFoundError if it is gone; ConflictError if the name now has
+        with a `deletionTimestamp`. Returns the finalizers that it waits for; without any it is gone
+        or in its grace period. NotFoundError if it was gone before; ConflictError if the name has
         another UID. Objects that it owns are left to garbage collection (background).
         """
         ...

@@ -31,8 +31,8 @@ class ReconcilerOptions:
 class PassPlan:
     """A plan and what it was made from.
 
-    `problems` are the namespaces whose live state is not known. `copies` are the inventories found;
-    `unreadable` is what they name, if something could not be read.
+    `problems` are the namespaces whose live state is not known, `unreadable` their names. `copies`
+    are the inventories found, and `warnings` what was not believed of them.
     """
 
     desired: DesiredState
@@ -40,7 +40,8 @@ class PassPlan:
     plan: Plan
     problems: tuple[Problem, ...]
     copies: Mapping[str, InventoryCopy]
-    unreadable: Inventory
+    unreadable: frozenset[str]
+    warnings: tuple[Problem, ...]
 
     @property
     def wanted_inventory(self) -> Inventory:
@@ -50,16 +51,16 @@ class PassPlan:
     @property
     def live_inventory(self) -> Inventory:
         """The kinds and namespaces of all objects that exist or may exist."""
-        return self.unreadable | build_inventory(
-            (s.kind, s.ref) for s in self.live_state.objects.values()
-        )
+        live = build_inventory((s.kind, s.ref) for s in self.live_state.objects.values())
+        return live | Inventory(frozenset(), self.unreadable)
 
     def remaining_inventory(self, deleted: Set[ObjectRef]) -> Inventory:
         """The kinds and namespaces that are still in use once these objects are deleted."""
         remaining = build_inventory(
             (s.kind, s.ref) for s in self.live_state.objects.values() if s.ref not in deleted
         )
-        return self.unreadable | self.wanted_inventory | remaining
+        unknown = Inventory(frozenset(), self.unreadable)
+        return unknown | self.wanted_inventory | remaining
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Reconciler:
             plan=plan,
             problems=tuple(problem for _, problem in sorted(failures.items())),
             copies=read.copies,
-            unreadable=read.inventory if failures else Inventory(),
+            unreadable=frozenset(failures),
+            warnings=read.warnings,
         )
 
     def dry_run(self, planned: PassPlan) -> DryRunResult:
@@ -116,7 +118,11 @@ class Reconciler:
         """
         plan = planned.plan
         inventory = InventoryStore(
-            self._cluster, plan.installation, dict(planned.copies), plan.budget_usage
+            self._cluster,
+            plan.installation,
+            dict(planned.copies),
+            plan.budget_usage,
+            planned.unreadable,
         )
         inventory.add(planned.live_inventory | planned.wanted_inventory)
         statuses = _read_statuses(planned.live_state)
@@ -150,8 +156,10 @@ class Reconciler:
 
 
 def _needs_write(session: SessionPlan, status: RecordStatus | None) -> bool:
-    """Whether anything changes, or the Record names changes or failures that may be over."""
+    """Whether anything changes, or the Record says what is not true any more."""
     if status is not None and (status.pending or status.failed):
+        return True
+    if session.digest and session.ended != (status.ended if status else ()):
         return True
     return not all(isinstance(change, Keep) for change in session.changes)
 

@@ -56,7 +56,7 @@ class RetryingCluster:
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         return self._call(lambda: self._inner.apply(body, options))
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         return self._call(lambda: self._inner.delete(kind, ref, uid))
 
     def _call(self, request: Callable[[], _Result]) -> _Result:

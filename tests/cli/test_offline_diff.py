@@ -222,3 +222,21 @@ def test_the_digest_is_that_of_the_plan_for_the_cluster(history, reported):
     history.go("diff")
     offline, online = reported
     assert offline.digest == online.digest
+
+
+def test_what_the_other_branch_got_is_not_deleted_by_this_one(history):
+    git = history.repository.git
+    git("branch", "-M", "main")
+    git("checkout", "-q", "-b", "branch")
+    history.add("mine").commit()
+    git("checkout", "-q", "main")
+    history.add("theirs").commit()
+    git("checkout", "-q", "branch")
+    since = history.against("main...HEAD", "-o", "names")
+    assert since.code == 1
+    assert "mine" in since.out
+    assert "theirs" not in since.out
+    assert "has commits" not in since.err
+    exact = history.against("main", "-o", "names")
+    assert "theirs" in exact.out
+    assert "use `--against main...HEAD` for what this branch changes" in exact.err

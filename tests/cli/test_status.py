@@ -34,4 +34,9 @@ def test_status_of_one_namespace(tree):
 
 
 def test_status_without_sessions_says_so(tree):
-    assert tree.go("status").out == "No sessions.\n"
+    assert tree.go("status", "-n", "other").out == "No sessions.\n"
+
+
+def test_a_session_that_was_never_applied_is_shown(tree):
+    ended = tree.go("status")
+    assert "NotApplied" in ended.out

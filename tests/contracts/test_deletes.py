@@ -96,3 +96,16 @@ def test_an_object_with_a_finalizer_goes_when_that_is_taken_off(cluster, namespa
     assert "deletionTimestamp" in cluster.get(CONFIG_MAP, namespace, "one")["metadata"]
     cluster.apply(config_map(namespace), OURS)
     assert not exists(cluster, applied)
+
+
+def test_a_delete_says_which_finalizers_keep_the_object(cluster, namespace):
+    plain = cluster.apply(config_map(namespace, "plain"), OURS)
+    assert cluster.delete(CONFIG_MAP, ref_of_object(plain), uid(plain)) == ()
+    held = config_map(namespace, "held", metadata={"finalizers": ["example.com/hold"]})
+    applied = cluster.apply(held, OURS)
+    for _ in range(2):
+        finalizers = cluster.delete(CONFIG_MAP, ref_of_object(applied), uid(applied))
+        assert finalizers == ("example.com/hold",)
+    assert exists(cluster, applied)
+    cluster.apply(config_map(namespace, "held", metadata={"uid": uid(applied)}), OURS)
+    assert not exists(cluster, applied)

@@ -30,9 +30,14 @@ def test_an_unknown_total_is_computed_later_with_the_deleted_sessions():
 
 def test_copies_of_one_revision_are_joined():
     other = BudgetUsage("r1", 7, frozenset({"a/z"}))
-    assert USAGE | other == BudgetUsage("r1", 8, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
+    assert USAGE | other == BudgetUsage("r1", 7, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
 
 
 def test_of_two_revisions_the_first_is_kept():
     assert USAGE | BudgetUsage("r2", 1) == USAGE
     assert BudgetUsage() | USAGE == USAGE
+
+
+def test_an_unknown_total_of_one_copy_does_not_count():
+    assert (BudgetUsage("r1", 0) | BudgetUsage("r1", 7)).total_sessions == 7
+    assert (BudgetUsage("r1", 0) | BudgetUsage("r1", 0)).total_sessions == 0

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from reconcile.core.budget_usage import BudgetUsage
@@ -5,6 +7,7 @@ from reconcile.core.inventory import (
     Inventory,
     InventoryCopy,
     build_inventory_body,
+    find_confirmed,
     find_outdated_namespaces,
     inventory_name,
     is_inventory,
@@ -59,6 +62,15 @@ def test_an_inventory_is_written_in_one_order():
         {"namespaces": "null"},
         {"namespaces": '[["a"]]'},
         {"namespaces": '[""]', "kinds": '[["v1", "Pod"]]'},
+        {"namespaces": '["../kube-system"]'},
+        {"namespaces": '["a/b"]'},
+        {"namespaces": '["A"]'},
+        {"namespaces": json.dumps(["a" * 64])},
+        {"namespaces": json.dumps([f"a{number}" for number in range(5001)])},
+        {"kinds": '[["v1/../..", "Pod"]]'},
+        {"kinds": '[["v1", "Pod\\n"]]'},
+        {"kinds": json.dumps([["v1", f"Kind{number}"] for number in range(101)])},
+        {"kinds": "[" * 100_000},
     ],
 )
 def test_a_damaged_copy_counts_as_empty(data):
@@ -112,3 +124,23 @@ def test_a_copy_that_is_missing_or_says_something_else_is_outdated():
         "missing",
         "unused",
     )
+
+
+def copies_naming(*namespaces):
+    return [
+        InventoryCopy("1", Inventory(frozenset({POD}), frozenset(names)), USAGE)
+        for names in namespaces
+    ]
+
+
+@pytest.mark.parametrize(
+    ("copies", "confirmed"),
+    [
+        ([], set()),
+        ([{"a", "b"}], {"a", "b"}),
+        ([{"a", "forged"}, {"a", "b"}, {"a", "b"}], {"a", "b"}),
+        ([set(), {"a"}], set()),
+    ],
+)
+def test_an_entry_is_confirmed_by_a_second_copy_if_there_is_one(copies, confirmed):
+    assert find_confirmed(copies_naming(*copies)).namespaces == confirmed

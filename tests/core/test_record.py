@@ -2,14 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.changes import Create, Hold, HoldReason, Outcome, Status
+from reconcile.core.changes import Create, EndedPod, Hold, HoldReason, Outcome, Status
 from reconcile.core.record import (
     RecordStatus,
     build_record_status_body,
+    count_failed_start,
     describe_pending,
+    find_remaining_ends,
     format_record_status,
     next_status,
     parse_record_status,
+    seconds_to_back_off,
     with_record_status,
 )
 from tests.builders import manifest, pod, session_id
@@ -56,7 +59,10 @@ def test_each_held_change_is_pending_for_its_reason():
     assert describe_pending(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
 
 
-@given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES))
+ENDS = st.lists(st.builds(EndedPod, WORDS, WORDS, WORDS, WORDS)).map(tuple)
+
+
+@given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES, ENDS, st.integers(0, 99), WORDS))
 def test_a_status_survives_a_round_trip(status):
     assert parse_record_status(format_record_status(status)) == status
 
@@ -95,3 +101,62 @@ def test_an_applied_record_has_its_status():
     assert with_record_status(record, RecordStatus()) == record
     carried = with_record_status(record, BEFORE)
     assert carried["data"] == {"state": "Running", "status": format_record_status(BEFORE)}
+
+
+END = EndedPod("fix-login-runner", "Completed", "", "sha256:1")
+
+
+def test_a_status_of_an_earlier_version_remembers_no_end():
+    text = '{"revision":"abc","digest":"d","pending":[],"failed":[]}'
+    assert parse_record_status(text) == RecordStatus("abc", "d")
+
+
+@pytest.mark.parametrize("ended", ["[1]", "[{}]", '["text"]', "1"])
+def test_a_damaged_end_damages_the_status(ended):
+    text = f'{{"revision":"abc","digest":"d","pending":[],"failed":[],"ended":{ended}}}'
+    assert parse_record_status(text) == RecordStatus()
+
+
+def test_a_new_end_is_written():
+    now = RecordStatus("def", BEFORE.digest, BEFORE.pending, (), (END,))
+    assert next_status(BEFORE, now, outcomes(Status.UNCHANGED)) == now
+
+
+@pytest.mark.parametrize(
+    ("status", "remaining"),
+    [
+        (Status.CREATED, ()),
+        (Status.REPLACED, ()),
+        (Status.DELETED, ()),
+        (Status.FAILED, (END,)),
+        (Status.HELD, (END,)),
+        (Status.CONFIGURED, (END,)),
+    ],
+)
+def test_an_end_is_over_once_the_pod_is_another_one(status, remaining):
+    assert find_remaining_ends((END,), outcomes(status)) == remaining
+
+
+NOON = "2026-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("count", "now", "seconds"),
+    [
+        (0, NOON, 0),
+        (1, NOON, 10),
+        (2, "2026-01-01T12:00:05Z", 15),
+        (50, NOON, 300),
+        (50, "2026-01-01T12:05:00Z", 0),
+        (50, "2026-01-01T12:11:00Z", 0),
+        (1, "no time", 0),
+    ],
+)
+def test_a_pod_that_never_starts_is_replaced_more_and_more_slowly(count, now, seconds):
+    status = RecordStatus(failed_starts=count, failed_start_time=NOON)
+    assert seconds_to_back_off(status, now) == seconds
+
+
+@pytest.mark.parametrize(("now", "count"), [(NOON, 4), ("2026-01-01T12:11:00Z", 1), ("no time", 1)])
+def test_failures_that_are_long_past_are_not_counted(now, count):
+    assert count_failed_start(RecordStatus(failed_starts=3, failed_start_time=NOON), now) == count

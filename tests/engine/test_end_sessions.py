@@ -1,5 +1,7 @@
 """Sessions end in order, pods first and within their grace period, without blocking others."""
 
+import pytest
+
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
 from reconcile.engine.reconciler import ReconcilerOptions
@@ -107,7 +109,8 @@ def test_a_pod_that_never_goes_is_named_and_its_session_waits():
     passed = world.apply(folders=["team-a"])
     assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
     assert passed.messages[0] == (
-        "Pod team-a/one-runner is still ending; the next pass continues when it is gone"
+        "Pod team-a/one-runner is still ending: it waits for example.com/never; the next pass "
+        "continues when it is gone"
     )
     assert len(passed.of(Status.SKIPPED)) == 5
     grace = world.get("Pod", "one-runner")["metadata"]["deletionGracePeriodSeconds"]
@@ -207,9 +210,56 @@ def test_what_is_being_deleted_already_is_not_deleted_again():
     assert not [call for call in world.seen.log if call.verb == "delete"]
 
 
-def test_another_object_that_is_being_deleted_already_is_as_good_as_deleted():
-    world = stuck(settled(), "Service", "session-one")
-    gone(world).apply(folders=["team-a"])
-    passed = world.apply(folders=["team-a"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Service", "session-one"),
+        ("ConfigMap", "one-inputs"),
+        ("ConfigMap", "session-one"),
+        ("NetworkPolicy", "session-one"),
+        ("ServiceAccount", "session-one"),
+    ],
+)
+def test_what_waits_for_a_finalizer_is_held_and_not_deleted(kind, name):
+    world = stuck(settled(), kind, name)
+    passed = gone(world).apply(folders=["team-a"])
+    assert passed.of(Status.HELD) == [f"{kind} team-a/{name}"]
+    assert f"{kind} team-a/{name}" not in passed.of(Status.DELETED)
+    assert passed.messages == ["waits for example.com/never"]
+    assert f"{kind} {name}" in world.names("team-a")
+    waited = world.clock.monotonic()
+    again = world.apply(folders=["team-a"])
+    assert again.of(Status.HELD) == [f"{kind} team-a/{name}"]
+    [hold] = again.plan.changes
+    assert hold.reason is HoldReason.FINALIZER
+    assert not world.seen.writes
+    assert world.clock.monotonic() == waited
+    world.edit(kind, name, {"op": "remove", "path": "/metadata/finalizers"})
+    world.apply(folders=["team-a"])
+    assert world.names("team-a") == []
+
+
+def test_a_finalizer_that_is_removed_soon_is_waited_for():
+    world = stuck(gone(settled()), "Service", "session-one")
+    reconciler = world.reconciler()
+    planned = reconciler.plan(world.desired(folders=["team-a"]), {})
+
+    def release(call):
+        if (call.verb, call.name, world.clock.monotonic()) == ("get", "session-one", 1):
+            operation = {"op": "remove", "path": "/metadata/finalizers"}
+            world.edit("Service", "session-one", operation)
+
+    world.seen.before = release
+    passed = world.carry_out(reconciler, planned)
     assert "Service team-a/session-one" in passed.of(Status.DELETED)
-    assert "session-one" not in {call.name for call in world.seen.log if call.verb == "delete"}
+    assert passed.of(Status.HELD) == []
+    assert world.clock.monotonic() == 1
+
+
+def test_a_wanted_object_that_a_finalizer_keeps_is_held_with_what_comes_after_it():
+    world = stuck(settled(), "ConfigMap", "one-inputs")
+    world.remove("ConfigMap", "one-inputs")
+    passed = world.apply()
+    assert "ConfigMap team-a/one-inputs" in passed.of(Status.HELD)
+    reasons = {o.change.reason for o in passed.outcomes if isinstance(o.change, Hold)}
+    assert HoldReason.FINALIZER in reasons

@@ -161,6 +161,18 @@ def terminating():
     return world
 
 
+def kept_by_finalizer():
+    world = settled("one", "two")
+    add = {"op": "add", "path": "/metadata/finalizers", "value": ["example.org/hold"]}
+    world.edit("ConfigMap", "one-inputs", add)
+    world.remove("ConfigMap", "one-inputs")
+    return world
+
+
+def let_go(world):
+    world.edit("ConfigMap", "one-inputs", {"op": "remove", "path": "/metadata/finalizers"})
+
+
 def with_data():
     world = EmbeddedInstallation(
         templates={**EmbeddedInstallation().templates, "claim.yaml.j2": CLAIM % "ReadWriteOnce"}
@@ -231,6 +243,10 @@ CASES = {
     HoldReason.TERMINATING: Case(
         terminating, {"when it is gone": lambda world: world.cluster.tick(1000)}
     ),
+    HoldReason.FINALIZER: Case(
+        kept_by_finalizer,
+        {"let the controller that set it finish": let_go, "`metadata.finalizers`": let_go},
+    ),
     HoldReason.DATA_LOSS: Case(with_data, {"`allowDeletes`": policy("allowDeletes: [team-a/one]")}),
     HoldReason.WAITS_FOR_OWNER: Case(
         taken,
@@ -240,7 +256,9 @@ CASES = {
 
 
 def test_every_reason_has_its_ways_out():
-    assert CASES.keys() == set(HoldReason)
+    # Only an apply knows whether a pod has to wait, and what the server refuses: see
+    # test_ended_work and test_patch.
+    assert CASES.keys() == set(HoldReason) - {HoldReason.BACK_OFF, HoldReason.REFUSED}
 
 
 @pytest.mark.parametrize("reason", CASES)

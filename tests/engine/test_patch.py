@@ -171,12 +171,15 @@ def test_a_refused_field_of_a_pod_is_held_while_it_works():
     assert not passed.of(Status.FAILED)
 
 
-def test_a_refused_field_of_a_pod_replaces_it_where_its_author_allows_that():
+def test_a_refused_field_of_a_pod_replaces_it_in_no_pass_as_the_plan_did_not_say_so():
     world = settled().add("one", f"{DEADLINE}\n{RECREATE}")
     uid = world.get("Pod", "one-runner")["metadata"]["uid"]
-    passed = world.apply(Times(IMMUTABLE, "apply", "Pod"))
-    assert passed.of(Status.REPLACED) == ["Pod team-a/one-runner"]
-    assert world.get("Pod", "one-runner")["metadata"]["uid"] != uid
+    for _ in range(3):
+        passed = world.apply(Times(IMMUTABLE, "apply", "Pod", times=always))
+        held = [o.change for o in passed.outcomes if isinstance(o.change, Hold)]
+        assert [each.reason for each in held] == [HoldReason.REFUSED]
+        assert not [call for call in world.seen.log if call.verb == "delete"]
+    assert world.get("Pod", "one-runner")["metadata"]["uid"] == uid
 
 
 def test_a_refused_field_of_what_holds_data_is_held_whatever_the_author_says():

@@ -30,6 +30,9 @@ def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
         "digest": world.desired().sessions[0].session.digest,
         "pending": [],
         "failed": [],
+        "ended": [],
+        "failed_starts": 0,
+        "failed_start_time": "",
     }
 
 

@@ -3,17 +3,20 @@
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
-from reconcile.core.errors import ForbiddenError
+from reconcile.core.errors import ForbiddenError, UnavailableError
 from reconcile.core.lifecycle.health import Phase
-from reconcile.core.model import LABEL_INSTALLATION, SessionState
+from reconcile.core.model import LABEL_INSTALLATION, Policy, SessionState
 from reconcile.engine.status import read_status
-from tests.builders import ref_of
-from tests.engine.fakes import Times, always
+from tests.builders import desired, ref_of
+from tests.engine.fakes import FlakyCluster, Times, always
 from tests.engine.installation import settled
 
 
 def rows(world, *namespaces, installation="default"):
-    return read_status(world.seen, world.clock, installation, namespaces or ("team-a",))
+    of = desired(policy=Policy(installation=installation))
+    result = read_status(world.seen, world.clock, of, namespaces or ("team-a",))
+    assert not result.problems
+    return result.rows
 
 
 def test_every_session_has_a_row_in_order():
@@ -100,15 +103,55 @@ class Shown(EmbeddedCluster):
 @pytest.mark.parametrize("metadata", [{}, {"creationTimestamp": "yesterday"}])
 def test_an_age_that_is_not_known_is_negative(metadata):
     world = settled()
-    (row,) = read_status(Shown(record(**metadata)), world.clock, "default", ["team-a"])
+    shown = Shown(record(**metadata))
+    (row,) = read_status(shown, world.clock, desired(), ["team-a"]).rows
     assert row.age < 0
 
 
 def test_other_config_maps_have_no_row():
     world = settled()
     others = [record(name="one-inputs"), record(labels=None), record(name="session-two")]
-    assert read_status(Shown(*others), world.clock, "default", ["team-a"]) == ()
+    assert read_status(Shown(*others), world.clock, desired(), ["team-a"]).rows == ()
 
 
 def test_other_installations_are_not_shown():
     assert rows(settled(), installation="second") == ()
+
+
+def spread():
+    """Sessions in three namespaces."""
+    world = settled()
+    world.add("two", namespace="team-b").add("three", namespace="team-c")
+    world.apply()
+    return world
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ConfigMap"])
+def test_a_namespace_that_cannot_be_read_hides_no_other(kind):
+    world = spread()
+    fault = Times(ForbiddenError("not allowed"), "list", kind, namespace="team-b")
+    cluster = FlakyCluster(world.cluster, fault)
+    result = read_status(cluster, world.clock, world.desired(), ["team-c", "team-b", "team-a"])
+    assert [str(row.session) for row in result.rows] == ["team-a/one", "team-c/three"]
+    [problem] = result.problems
+    assert str(problem) == "team-b: could not be read: not allowed"
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once():
+    world = spread()
+    cluster = FlakyCluster(world.cluster, Times(UnavailableError("no answer"), "list", times=1))
+    result = read_status(cluster, world.clock, world.desired(), ["team-a", "team-b"])
+    assert result.rows == ()
+    assert [problem.path for problem in result.problems] == ["team-a", "team-b"]
+    assert len(cluster.log) == 1
+
+
+def test_what_is_declared_and_was_never_applied_has_a_row():
+    world = settled().add("new").add("idle", "state: Stopped").add("far", namespace="team-b")
+    result = read_status(world.seen, world.clock, world.desired(), ["team-a"])
+    assert [(row.session.name, row.phase, row.reason) for row in result.rows] == [
+        ("idle", Phase.PENDING, "NotApplied"),
+        ("new", Phase.PENDING, "NotApplied"),
+        ("one", Phase.RUNNING, ""),
+    ]
+    assert result.rows[0].state is SessionState.STOPPED

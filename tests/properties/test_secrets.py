@@ -47,9 +47,9 @@ def outputs(world, passed):
     yield from every_form(report(passed.plan, findings), masker)
     yield format_finished_outcomes(passed.outcomes, masker, TextOptions(verbose=True))
     yield to_json(outcomes_json(passed.plan, passed.outcomes, findings, masker))
-    rows = read_status(world.cluster, world.clock, "default", ["team-a"])
-    yield format_status(rows, masker, TextOptions(verbose=True))
-    yield to_json(status_json("default", rows, masker))
+    read = read_status(world.cluster, world.clock, passed.planned.desired, ["team-a"])
+    yield format_status(read.rows, masker, TextOptions(verbose=True))
+    yield to_json(status_json("default", read.rows, Findings(read.problems), masker))
     for wanted in passed.planned.desired.sessions:
         yield from (toyaml(masker.mask_object(manifest.body)) for manifest in wanted.manifests)
     problems = tuple(Problem("", 0, 0, "", failure) for failure in passed.failures)

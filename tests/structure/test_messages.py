@@ -33,6 +33,8 @@ FOREIGN_OPTIONS = {
         "--no-optional-locks",
         "--no-tags",
         "--no-write-fetch-head",
+        "--ignored",
+        "--is-ancestor",
         "--porcelain",
         "--quiet",
         "--refetch",

@@ -110,7 +110,7 @@ class ApiRequestHandler:
             self.store, pod, kubelet.exited_status(pod, exit_code, self.time), self.time
         )
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         """Begin the deletion; see `Cluster.delete`."""
         entry = self.find(kind, ref)
         if entry.uid != uid:
@@ -119,6 +119,7 @@ class ApiRequestHandler:
                 f"({entry.uid}): the object was deleted and created again"
             )
         begin_deletion(self.store, entry, self.time)
+        return tuple(entry.load()["metadata"].get("finalizers") or ())
 
     def find(self, kind: Kind, ref: ObjectRef) -> StoredObject:
         """Return an object; NotFoundError if it does not exist."""

@@ -54,9 +54,9 @@ class EmbeddedCluster:
         with self._check_namespace("apply", body):
             return self._write(lambda handler: handler.apply(body, options))
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         with prefix_errors(f"delete {ref}"):
-            self._write(lambda handler: handler.delete(kind, ref, uid))
+            return self._write(lambda handler: handler.delete(kind, ref, uid))
 
     def create(self, body: KubeObject, manager: str) -> KubeObject:
         """Create an object as another manager, which then owns every field, including defaults."""

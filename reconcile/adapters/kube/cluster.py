@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from reconcile.adapters.kube.discovery import RestMapper
+from reconcile.adapters.kube.discovery import ALWAYS_SERVED, RestMapper
 from reconcile.adapters.kube.transport import JSON_MEDIA_TYPE, ApiClient, ApiRequest
-from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from reconcile.core.errors import (
+    ClusterError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    NotFoundReason,
+    UnavailableError,
+)
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
@@ -50,7 +57,8 @@ class KubeCluster:
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject:
         path = self._rest_mapper.path(kind, namespace, name)
-        return self._client.send(ApiRequest(f"get {kind.name} {namespace}/{name}", "GET", path))
+        call = ApiRequest(f"get {kind.name} {namespace}/{name}", "GET", path)
+        return _check_object(call, self._send(kind, call))
 
     def apply(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
         kind = Kind(body["apiVersion"], body["kind"])
@@ -71,9 +79,9 @@ class KubeCluster:
             content_type="application/apply-patch+yaml",
             body=_encode(operation, {**body, "metadata": metadata}),
         )
-        return self._client.send(call)
+        return _check_object(call, self._send(kind, call))
 
-    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> None:
+    def delete(self, kind: Kind, ref: ObjectRef, uid: str) -> tuple[str, ...]:
         operation = f"delete {ref}"
         options = {
             "apiVersion": "v1",
@@ -82,7 +90,18 @@ class KubeCluster:
             "propagationPolicy": "Background",
         }
         path = self._rest_mapper.path(kind, ref.namespace, ref.name)
-        self._client.send(ApiRequest(operation, "DELETE", path, body=_encode(operation, options)))
+        call = ApiRequest(operation, "DELETE", path, body=_encode(operation, options))
+        return _remaining_finalizers(self._send(kind, call))
+
+    def _send(self, kind: Kind, call: ApiRequest) -> dict[str, Any]:
+        try:
+            return self._client.send(call)
+        except NotFoundError as error:
+            if error.reason is NotFoundReason.KIND and kind in ALWAYS_SERVED:
+                raise ClusterError(
+                    f"{error}; every API server does: check the path of the server's URL"
+                ) from error
+            raise
 
     def _with_uid_precondition(self, kind: Kind, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         """Add the live object's UID to a resourceVersion without one.
@@ -108,7 +127,7 @@ class KubeCluster:
             call = ApiRequest(
                 operation, "GET", self._rest_mapper.path(kind, namespace), query, accept
             )
-            page = self._client.send(call)
+            page = self._send(kind, call)
         except NotFoundError:
             return
         while True:
@@ -119,14 +138,37 @@ class KubeCluster:
             page = self._client.send(replace(call, params={**query, "continue": token}))
 
 
+def _check_object(call: ApiRequest, response: dict[str, Any]) -> KubeObject:
+    """Return a response that is an object; a proxy may answer with something else."""
+    if not _is_object(response):
+        raise UnavailableError(f"{call.operation}: the response is not an object of Kubernetes")
+    return response
+
+
+def _is_object(value: object) -> bool:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    return isinstance(metadata, dict) and all(
+        isinstance(metadata.get(name), str) for name in ("name", "uid")
+    )
+
+
 def _page_items(page: Mapping[str, Any], operation: str) -> Sequence[dict[str, Any]]:
     """Return the items of a page; a server written in Go may send null instead of an empty list."""
     items: Any = page.get("items", 0)
-    if items is None:
+    is_list = str(page.get("kind")).endswith("List")
+    if is_list and items is None:
         return ()
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    if not is_list or not isinstance(items, list) or not all(map(_is_object, items)):
         raise UnavailableError(f"{operation}: the response is not a list")
     return items
+
+
+def _remaining_finalizers(response: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the finalizers in the response to a delete: a Status, or the object if it stays."""
+    metadata = response.get("metadata")
+    if not isinstance(metadata, dict) or "deletionTimestamp" not in metadata:
+        return ()
+    return tuple(map(str, metadata.get("finalizers") or ()))
 
 
 def _dry_run_params(*, enabled: bool) -> Mapping[str, str]:

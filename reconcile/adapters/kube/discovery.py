@@ -59,6 +59,14 @@ WELL_KNOWN: Final[Mapping[Kind, ApiResource]] = {
 """Kinds whose paths never change, so that they need no request for discovery."""
 
 
+ALWAYS_SERVED: Final = frozenset(
+    kind
+    for kind in WELL_KNOWN
+    if kind.api_version in {"v1", "apps/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
+)
+"""Kinds that every API server serves; what does not serve them is not an API server."""
+
+
 class RestMapper:
     """Maps every kind that the server serves to its path; safe to use from several threads."""
 

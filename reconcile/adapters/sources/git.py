@@ -49,15 +49,34 @@ class Checkout:
 def read_revision(folder: Path) -> str:
     """Return the commit that a folder was checked out from.
 
-    Ends in `-dirty` where the folder has uncommitted changes; empty outside of a git work tree and
-    without git.
+    Ends in `-dirty` where the folder has uncommitted changes, or files that git ignores although
+    they are read; empty outside of a git work tree and without git.
     """
     head = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head.ok or not head.text:
         return ""
-    options = ("--porcelain", "--untracked-files=all", "--ignore-submodules=all")
+    options = ("--porcelain", "-z", "--untracked-files=all", "--ignored", "--ignore-submodules=all")
     changed = run_git(folder, "status", *options, "--", ".")
-    return head.text if changed.ok and not changed.out else f"{head.text}-dirty"
+    top = find_work_tree(Path(os.path.realpath(folder))) or folder
+    is_clean = changed.ok and not any(_is_read(top, entry) for entry in changed.text.split("\0"))
+    return head.text if is_clean else f"{head.text}-dirty"
+
+
+def _is_read(top: Path, entry: str) -> bool:
+    """Whether an entry of `git status` is something that we read: git may ignore a session file."""
+    ignored = entry.removeprefix("!! ")
+    if ignored == entry:
+        return bool(entry)
+    if not ignored.endswith("/"):
+        return _is_yaml(ignored)
+    try:
+        return any(_is_yaml(each.name) for each in os.scandir(top / ignored))
+    except OSError:
+        return True
+
+
+def _is_yaml(name: str) -> bool:
+    return name.lower().endswith((".yaml", ".yml")) and not Path(name).name.startswith(".")
 
 
 def resolve_folder(folder: Path) -> Path:
@@ -145,10 +164,49 @@ def resolve_commit(checkout: Checkout, name: str) -> str:
     if result is not None and result.ok and result.text:
         return result.text
     if checkout.is_shallow:
-        remedy = (
-            "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
-            "BRANCH`, or all of it with `git fetch --unshallow`"
-        )
+        remedy = _SHALLOW_REMEDY
+    elif _RANGE in name:
+        remedy = f"it is a range: use `REV{_BRANCH_POINT}HEAD` for where the branch began"
     else:
         remedy = "name a branch, a tag or a commit of this clone; `git fetch` gets new ones"
     raise SourceError(f"`{name}` is not a commit here: {remedy}")
+
+
+_RANGE: Final = ".."
+_BRANCH_POINT: Final = "..."
+_SHALLOW_REMEDY: Final = (
+    "this clone is shallow: get more of its history with `git fetch --depth=100 origin "
+    "BRANCH`, or all of it with `git fetch --unshallow`"
+)
+
+
+def resolve_base(checkout: Checkout, name: str) -> str:
+    """Look up the commit to compare the checked-out files with; SourceError as `resolve_commit`.
+
+    `REV...` and `REV...HEAD` mean the commit from which the checked-out branch began, as in
+    `git diff`. If branches were merged in both directions, it is one of the best common ancestors.
+    """
+    left, dots, right = name.partition(_BRANCH_POINT)
+    if not dots:
+        return resolve_commit(checkout, name)
+    tip, head = resolve_commit(checkout, left or "HEAD"), resolve_commit(checkout, "HEAD")
+    if right not in {"", "HEAD"} and resolve_commit(checkout, right) != head:
+        raise SourceError(
+            f"`{name}`: the files of the checked-out commit are compared: check out `{right}`, or "
+            f"use `{left}...HEAD`"
+        )
+    base = run_git(checkout.top, "merge-base", tip, head)
+    if base.ok and base.text:
+        return base.text
+    unrelated = "name one commit to compare with, as they have no common history"
+    remedy = _SHALLOW_REMEDY if checkout.is_shallow else unrelated
+    raise SourceError(f"`{name}`: there is no common ancestor here: {remedy}")
+
+
+def has_diverged(checkout: Checkout, commit: str) -> bool:
+    """Whether a commit is not part of the history of HEAD; false in a shallow clone, as unknown."""
+    if checkout.is_shallow:
+        return False
+    not_an_ancestor = 1
+    ancestor = run_git(checkout.top, "merge-base", "--is-ancestor", commit, "HEAD")
+    return ancestor.code == not_an_ancestor

@@ -16,15 +16,16 @@ from reconcile.core.changes import ABSENT
 from reconcile.core.fields.field_path import (
     FieldPath,
     ListItem,
+    PointerResolver,
     Segment,
     SetMember,
     escape_pointer_token,
     find_item_index,
-    resolve_json_pointer,
 )
 from reconcile.core.fields.managed_fields import FieldOwnership, deserialize_segment, read_ownership
 from reconcile.core.fields.merge_schema import (
     UNKNOWN,
+    AtomicMap,
     GranularMap,
     InjectedList,
     KeyedList,
@@ -60,8 +61,8 @@ def covers(node: SchemaNode, declared: Any, live: Any) -> bool:
     if declared == live:
         return True
     match node:
-        case Quantity():
-            return same_quantity(declared, live)
+        case Quantity(digits):
+            return same_quantity(declared, live, digits)
         case KeyedList():
             return _covers_items(node, declared, live)
         case GranularMap() | UnknownType() if isinstance(declared, dict):
@@ -174,7 +175,7 @@ def _diff_value(
 
 def _is_equal(node: SchemaNode, declared: Any, live: Any) -> bool:
     if isinstance(node, Quantity):
-        return same_quantity(declared, live)
+        return same_quantity(declared, live, node.digits)
     return is_equal_atomic(declared, live)
 
 
@@ -196,7 +197,8 @@ def _infer_node(node: SchemaNode, ownership: FieldOwnership) -> SchemaNode:
 def _diff_map(
     node: SchemaNode, declared: KubeObject, live: KubeObject, location: _Location
 ) -> Iterator[Difference]:
-    if location.path and location.ownership.is_leaf and declared and live:
+    is_whole = isinstance(node, AtomicMap) or location.ownership.is_leaf
+    if location.path and is_whole and declared and live:
         if not _is_equal_atomic(node, declared, live):
             yield location.difference(live, declared)
         return
@@ -207,7 +209,7 @@ def _diff_map(
             yield from _diff_value(child, value, live[name], below)
         elif keeps_zero_values(node) or not is_omitted_when_stored(name, value):
             yield below.difference(ABSENT, value)
-    if not declared and live and location.ownership.is_leaf and _may_be_emptied(location):
+    if not declared and live and is_whole and _may_be_emptied(location):
         yield location.difference(live, declared)
 
 
@@ -238,16 +240,18 @@ def _diff_items(
 def _diff_removals(
     node: SchemaNode, declared: Any, live: Any, location: _Location
 ) -> Iterator[Difference]:
+    node = _infer_node(node, location.ownership)
+    live_entries, wanted_entries = _Entries(node, live), _Entries(node, declared)
     for key in location.ownership.ours or ():
         segment = deserialize_segment(key)
         if segment is None:
             continue
-        current = _find_segment(segment, live, node)
+        current = live_entries.find(segment)
         if current is ABSENT:
             continue
         below = location.descend(segment)
         child = _child_node(node, segment)
-        wanted = _find_segment(segment, declared, node)
+        wanted = wanted_entries.find(segment)
         if wanted is ABSENT:
             yield from _diff_removal(child, current, below)
         elif type(wanted) is type(current):
@@ -276,14 +280,29 @@ def _child_node(node: SchemaNode, segment: Segment) -> SchemaNode:
     return node.item if isinstance(node, KeyedList) else UNKNOWN
 
 
-def _find_segment(segment: Segment, value: Any, node: SchemaNode) -> Any:
-    if isinstance(segment, str):
-        return value.get(segment, ABSENT) if isinstance(value, dict) else ABSENT
-    if isinstance(segment, ListItem) and isinstance(node, KeyedList) and isinstance(value, list):
-        values = key_values(node, dict(segment.keys))
-        return next((item for item in value if key_values(node, item) == values), ABSENT)
-    index = find_item_index(segment, value)
-    return ABSENT if index is None else value[index]
+class _Entries:
+    """The entries of a map or a list; those of a keyed list are indexed, as there may be many."""
+
+    def __init__(self, node: SchemaNode, value: Any) -> None:
+        self._node = node
+        self._value = value
+        self._by_key: dict[tuple[Any, ...], Any] | None = None
+
+    def find(self, segment: Segment) -> Any:
+        """Return the value of one entry; ABSENT if there is none."""
+        if isinstance(segment, str):
+            return self._value.get(segment, ABSENT) if isinstance(self._value, dict) else ABSENT
+        if isinstance(segment, ListItem) and isinstance(self._node, KeyedList):
+            return self._find_item(self._node, segment)
+        index = find_item_index(segment, self._value)
+        return ABSENT if index is None else self._value[index]
+
+    def _find_item(self, node: KeyedList, segment: ListItem) -> Any:
+        if self._by_key is None:
+            items = self._value if isinstance(self._value, list) else []
+            # Of items with the same key the first one counts.
+            self._by_key = {key_values(node, item): item for item in reversed(items)}
+        return self._by_key.get(key_values(node, dict(segment.keys)), ABSENT)
 
 
 PatchOperation: TypeAlias = Mapping[str, Any]
@@ -295,8 +314,9 @@ def build_json_patch(
     """Build the operations; removals come last and from the end, so that indices stay valid."""
     writes = []
     removals = []
+    pointers = PointerResolver(live)
     for difference in differences:
-        pointer, existing = resolve_json_pointer(difference.path, live)
+        pointer, existing = pointers.resolve(difference.path)
         if difference.is_release:
             continue
         if difference.after is ABSENT:

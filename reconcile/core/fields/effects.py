@@ -17,7 +17,8 @@ from reconcile.core.changes import (
 )
 from reconcile.core.fields.diff import Difference
 from reconcile.core.fields.field_path import ListItem
-from reconcile.core.fields.quantity import parse_quantity
+from reconcile.core.fields.merge_schema import RESOURCE_DIGITS
+from reconcile.core.fields.quantity import parse_stored_quantity
 from reconcile.core.model import Kind, KubeObject
 
 
@@ -86,8 +87,8 @@ def _without_toleration_seconds(toleration: Any) -> Any:
 def _replaces_claim(difference: Difference, _: KubeObject) -> bool:
     match difference.path:
         case ("spec", "resources", "requests", "storage"):
-            before = parse_quantity(str(difference.before))
-            after = parse_quantity(str(difference.after))
+            before = parse_stored_quantity(difference.before, RESOURCE_DIGITS)
+            after = parse_stored_quantity(difference.after, RESOURCE_DIGITS)
             return before is None or after is None or before >= after
         case _:
             return True

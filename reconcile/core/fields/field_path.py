@@ -51,28 +51,55 @@ def _format_segment(segment: Segment) -> str:
             assert_never(segment)
 
 
-def resolve_json_pointer(path: FieldPath, body: Any) -> tuple[str, Any]:
-    """Format a path as a JSON Pointer, and return its value; None if it is absent."""
-    steps = []
-    node = body
-    for segment in path:
-        token, node = _resolve_segment(segment, node)
-        steps.append(token)
-    return "".join(f"/{step}" for step in steps), node
+class PointerResolver:
+    """Formats paths in one object as JSON Pointers; keyed lists are searched only once."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._indices: dict[tuple[int, tuple[str, ...]], dict[tuple[Any, ...], int]] = {}
+
+    def resolve(self, path: FieldPath) -> tuple[str, Any]:
+        """Format a path as a JSON Pointer, and return its value; None if it is absent."""
+        steps = []
+        node = self._body
+        for segment in path:
+            token, node = self._resolve_segment(segment, node)
+            steps.append(token)
+        return "".join(f"/{step}" for step in steps), node
+
+    def _resolve_segment(self, segment: Segment, node: Any) -> tuple[str, Any]:
+        if isinstance(segment, str):
+            value = node.get(segment) if isinstance(node, Mapping) else None
+            return escape_pointer_token(segment), value
+        index = self._find_index(segment, node)
+        return ("-", None) if index is None else (str(index), node[index])
+
+    def _find_index(self, segment: ListItem | SetMember, items: Any) -> int | None:
+        if not isinstance(segment, ListItem) or not isinstance(items, list):
+            return find_item_index(segment, items)
+        names, values = tuple(zip(*segment.keys, strict=True))
+        known = self._indices.get((id(items), names))
+        if known is None:
+            known = self._indices[id(items), names] = _index_items(items, names)
+        return known.get(tuple(map(_hashable, values)))
+
+
+def _index_items(items: list[Any], names: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
+    indices: dict[tuple[Any, ...], int] = {}
+    for index, item in enumerate(items):
+        if isinstance(item, Mapping):
+            indices.setdefault(tuple(_hashable(item.get(name)) for name in names), index)
+    return indices
+
+
+def _hashable(value: Any) -> Any:
+    """Convert an invalid key to text; a valid one is a scalar."""
+    return repr(value) if isinstance(value, dict | list) else value
 
 
 def escape_pointer_token(name: str) -> str:
     """Escape a name as one token of a JSON Pointer."""
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def _resolve_segment(segment: Segment, node: Any) -> tuple[str, Any]:
-    if isinstance(segment, str):
-        return escape_pointer_token(segment), node.get(segment) if isinstance(
-            node, Mapping
-        ) else None
-    index = find_item_index(segment, node)
-    return ("-", None) if index is None else (str(index), node[index])
 
 
 def find_item_index(segment: ListItem | SetMember, items: Any) -> int | None:

@@ -7,7 +7,7 @@ is not listed here is atomic, a map that is not listed is granular: the server's
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import Kind
 
@@ -47,8 +47,18 @@ class UnknownType:
 
 
 @dataclass(frozen=True, slots=True)
+class AtomicMap:
+    """A map that the server merges as a whole, whose fields therefore have one owner."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quantity:
-    """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`."""
+    """A scalar that is compared by value: `1000m` is `1`, `1Gi` is `1024Mi`.
+
+    The server rounds it up to this number of decimal `digits`.
+    """
+
+    digits: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +77,25 @@ class InjectedList:
         return isinstance(item, Mapping) and item.get("key") in self.keys
 
 
-SchemaNode: TypeAlias = GranularMap | KeyedList | SetList | UnknownType | Quantity | InjectedList
+SchemaNode: TypeAlias = (
+    GranularMap | AtomicMap | KeyedList | SetList | UnknownType | Quantity | InjectedList
+)
 
 UNKNOWN = UnknownType()
 _TEXT_MAP = GranularMap(element=UNKNOWN)
-_QUANTITY_MAP = GranularMap(element=Quantity())
+RESOURCE_DIGITS: Final = 3
+"""The server keeps resources to the thousandth."""
+
+_QUANTITY_MAP = GranularMap(element=Quantity(RESOURCE_DIGITS))
 _RESOURCES = GranularMap(
     {"limits": _QUANTITY_MAP, "requests": _QUANTITY_MAP, "claims": KeyedList(("name",))}
 )
 _TCP = {"protocol": "TCP"}
 
+_RESOURCE_FIELD = GranularMap({"resourceFieldRef": GranularMap({"divisor": Quantity()})})
 _CONTAINER = GranularMap(
     {
-        "env": KeyedList(("name",)),
+        "env": KeyedList(("name",), GranularMap({"valueFrom": _RESOURCE_FIELD})),
         "ports": KeyedList(("containerPort", "protocol"), defaults=_TCP),
         "resources": _RESOURCES,
         "volumeDevices": KeyedList(("devicePath",)),
@@ -89,7 +105,13 @@ _CONTAINER = GranularMap(
 _TOLERATIONS = InjectedList(
     frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 )
-_VOLUME = GranularMap({"emptyDir": GranularMap({"sizeLimit": Quantity()})})
+_CLAIM_TEMPLATE = GranularMap({"spec": GranularMap({"resources": _RESOURCES})})
+_VOLUME = GranularMap(
+    {
+        "emptyDir": GranularMap({"sizeLimit": Quantity()}),
+        "ephemeral": GranularMap({"volumeClaimTemplate": _CLAIM_TEMPLATE}),
+    }
+)
 _POD_SPEC = GranularMap(
     {
         "containers": KeyedList(("name",), _CONTAINER),
@@ -99,6 +121,7 @@ _POD_SPEC = GranularMap(
         "imagePullSecrets": KeyedList(("name",)),
         "nodeSelector": _TEXT_MAP,
         "overhead": _QUANTITY_MAP,
+        "resources": _RESOURCES,
         "resourceClaims": KeyedList(("name",)),
         "schedulingGates": KeyedList(("name",)),
         "tolerations": _TOLERATIONS,
@@ -141,7 +164,7 @@ _SPECS: Mapping[tuple[str, str], Mapping[str, SchemaNode]] = {
     ("batch", "Job"): {"spec": _WORKLOAD},
     ("batch", "CronJob"): {"spec": GranularMap({"jobTemplate": GranularMap({"spec": _WORKLOAD})})},
     ("", "ResourceQuota"): {"spec": GranularMap({"hard": _QUANTITY_MAP})},
-    ("networking.k8s.io", "NetworkPolicy"): {"spec": GranularMap({"podSelector": _SELECTOR})},
+    ("networking.k8s.io", "NetworkPolicy"): {"spec": GranularMap({"podSelector": AtomicMap()})},
 }
 
 

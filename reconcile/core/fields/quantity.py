@@ -1,7 +1,7 @@
 """Kubernetes quantities: compared by value (`1000m` equals `1`), and in canonical form.
 
-The server stores `1000m` as `1`, `1024Mi` as `1Gi`, and `0.1` as `100m`. Source: the canonical form
-of apimachinery's `resource.Quantity`.
+The server stores `1000m` as `1`, `1024Mi` as `1Gi`, `0.1` as `100m`, and a CPU of `0.0005` as `1m`.
+Source: the canonical form of apimachinery's `resource.Quantity`.
 """
 
 import math
@@ -34,12 +34,29 @@ def parse_quantity(text: str) -> Fraction | None:
     return None if scale is None else Fraction(number) * scale
 
 
-def same_quantity(one: Any, other: Any) -> bool:
-    """Compare two quantities, as text or number, by value; other values are compared as text."""
+_MAXIMUM: Final = 2**63 - 1
+"""What the server stores for every larger amount."""
+
+
+def parse_stored_quantity(value: Any, digits: int = 9) -> Fraction | None:
+    """Return the amount that the server stores for text or a number; None for other values.
+
+    It has at most `digits` decimal digits and is rounded away from zero.
+    """
+    exact = None if isinstance(value, bool) else parse_quantity(str(value))
+    if exact is None or exact > _MAXIMUM:
+        return exact and Fraction(_MAXIMUM)
+    return Fraction(_round_away_from_zero(exact * 10**digits), 10**digits)
+
+
+def same_quantity(one: Any, other: Any, digits: int = 9) -> bool:
+    """Whether the server stores the same amount; values that are no quantities are compared."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    value = parse_quantity(str(one))
-    return str(one) == str(other) if value is None else value == parse_quantity(str(other))
+    value = parse_stored_quantity(one, digits)
+    if value is None:
+        return str(one) == str(other)
+    return value == parse_stored_quantity(other, digits)
 
 
 def stringify_quantities(node: SchemaNode, value: Any) -> Any:
@@ -67,12 +84,11 @@ _SMALLEST_BINARY: Final = 1024
 def canonicalize_quantity(text: str, digits: int = 9) -> str | None:
     """Return the canonical form of a quantity; None if the text is not a quantity.
 
-    Values with more decimal digits than `digits` are rounded away from zero.
+    The amount is that of `parse_stored_quantity`.
     """
-    exact = parse_quantity(text)
-    if exact is None:
+    value = parse_stored_quantity(text, digits)
+    if value is None:
         return None
-    value = Fraction(_round_away_from_zero(exact * 10**digits), 10**digits)
     if text.endswith("i") and abs(value) >= _SMALLEST_BINARY and value.denominator == 1:
         return _format_with_unit(value.numerator, 1024, _BINARY)
     if _EXPONENT.fullmatch(text):

@@ -8,7 +8,8 @@ report a difference after each apply.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from reconcile.core.fields.quantity import canonicalize_quantity_value
+from reconcile.core.fields.merge_schema import RESOURCE_DIGITS
+from reconcile.core.fields.quantity import canonicalize_quantity_value, same_quantity
 
 POINTER_FIELDS: Final = frozenset(
     {
@@ -63,10 +64,8 @@ _USER_KEYED_MAPS: Final = frozenset(
 )
 """Maps whose keys the user chooses: the server keeps their entries, empty values included."""
 
-_QUANTITIES: Final = frozenset({"limits", "requests", "overhead"})
-
-_RESOURCE_DIGITS: Final = 3
-"""Resources are kept to the thousandth."""
+_RESOURCES: Final = frozenset({"limits", "requests", "overhead"})
+_QUANTITIES: Final = frozenset({"sizeLimit", "divisor"})
 
 _SERVER_DEFAULTS: Final = {
     "apiGroup": "rbac.authorization.k8s.io",
@@ -89,9 +88,14 @@ def may_be_defaulted(name: str, value: Any) -> bool:
 
 
 def is_equal_atomic(declared: Any, live: Any) -> bool:
-    """Compare an atomic value, which is declared completely except for the server's defaults."""
+    """Compare an atomic value, which is declared completely except for the server's defaults.
+
+    The server stores an empty list of a field without `omitempty` as null.
+    """
     if declared == live:
         return True
+    if live is None:
+        return declared in ([], {})
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
         return all(
             _is_equal_field(name, value, live[name])
@@ -105,11 +109,13 @@ def is_equal_atomic(declared: Any, live: Any) -> bool:
 
 
 def _is_equal_field(name: str, declared: Any, live: Any) -> bool:
-    return (
-        bool(declared == live)
-        if _has_user_keys(name, declared)
-        else is_equal_atomic(declared, live)
-    )
+    if name in _QUANTITIES:
+        return same_quantity(declared, live)
+    if not _has_user_keys(name, declared):
+        return is_equal_atomic(declared, live)
+    if name in _RESOURCES and isinstance(live, Mapping) and declared.keys() == live.keys():
+        return all(same_quantity(declared[key], live[key], RESOURCE_DIGITS) for key in declared)
+    return bool(declared == live)
 
 
 def normalize_stored(value: Any) -> Any:
@@ -128,15 +134,15 @@ def _normalize_field(name: str, value: Any) -> Any:
     if name == "status":
         return value
     if _has_user_keys(name, value):
-        return _normalize_quantities(value) if name in _QUANTITIES else value
-    if name in {"sizeLimit", "divisor"}:
+        return _normalize_resources(value) if name in _RESOURCES else value
+    if name in _QUANTITIES:
         return canonicalize_quantity_value(value)
     return normalize_stored(value)
 
 
-def _normalize_quantities(quantities: Mapping[str, Any]) -> Mapping[str, Any]:
+def _normalize_resources(quantities: Mapping[str, Any]) -> Mapping[str, Any]:
     items = quantities.items()
-    return {key: canonicalize_quantity_value(item, _RESOURCE_DIGITS) for key, item in items}
+    return {key: canonicalize_quantity_value(item, RESOURCE_DIGITS) for key, item in items}
 
 
 def _has_user_keys(name: str, value: Any) -> bool:

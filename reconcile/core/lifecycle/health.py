@@ -57,6 +57,25 @@ class _ContainerStatus:
 
 _STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _NODE_LOST: Final = "NodeLost"
+_DISRUPTIONS: Final = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Terminated"})
+"""Reasons with which a kubelet ends a pod; newer ones set the condition DisruptionTarget too."""
+
+_REJECTIONS: Final = frozenset(
+    {
+        "NodeAffinity",
+        "NodePorts",
+        "OutOfcpu",
+        "OutOfephemeral-storage",
+        "OutOfmemory",
+        "OutOfpods",
+        "PodOSNotSupported",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+    }
+)
+"""Reasons with which a kubelet refuses a pod before any container is created."""
+
+_START_ERRORS: Final = frozenset({"ContainerCannotRun", "StartError"})
 _RUNNER: Final = "runner"
 """The container whose end is the session's end, whatever sidecars do."""
 
@@ -71,6 +90,8 @@ def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
     since = _text_or_empty(_mapping_or_empty(pod.get("metadata")).get("deletionTimestamp"))
     if since:
         return Health(Phase.STOPPING, "Terminating", f"is to be gone by {since}")
+    if disruption := _disruption(status):
+        return _disrupted_health(status, disruption)
     if _text_or_empty(status.get("phase")) in {"Running", "Failed"} and not _text_or_empty(
         status.get("reason")
     ):
@@ -83,15 +104,34 @@ def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
 def has_started(pod: KubeObject) -> bool:
     """Whether work may have started in the pod, so that ending it could lose some.
 
-    False only if the pod is pending and no main container has run; True if it is not certain.
+    False only if the pod is pending or failed and its runner (without a container of that name, any
+    main container) has never run; True if it is not certain.
     """
     status = _mapping_or_empty(pod.get("status"))
-    if status.get("phase") != "Pending":
-        return True
     reported = status.get("containerStatuses") or []
-    if not isinstance(reported, list):
+    if not isinstance(reported, list) or not all(isinstance(each, Mapping) for each in reported):
         return True
-    return not all(isinstance(item, Mapping) and _never_started(item) for item in reported)
+    runners = [each for each in reported if each.get("name") == _RUNNER] or reported
+    match status.get("phase"):
+        case "Pending":
+            return not all(map(_never_started, runners))
+        case "Failed":
+            if not runners:
+                return _text_or_empty(status.get("reason")) not in _REJECTIONS
+            return not all(_never_started(each) or _could_not_start(each) for each in runners)
+        case _:
+            return True
+
+
+def find_end(pod: KubeObject) -> Health | None:
+    """Find out how the work in a pod has ended by itself; None if it has not.
+
+    A pod that was evicted or whose node was lost was interrupted: its work goes on in another pod.
+    """
+    health = assess_health(pod, SessionState.RUNNING)
+    status = _mapping_or_empty(pod.get("status"))
+    has_ended = health.phase in {Phase.COMPLETED, Phase.FAILED} and has_started(pod)
+    return health if has_ended and not _disruption(status) else None
 
 
 def _never_started(status: Mapping[str, Any]) -> bool:
@@ -99,6 +139,32 @@ def _never_started(status: Mapping[str, Any]) -> bool:
     state = status.get("state") or {"waiting": {}}
     begun = status.get("restartCount") or status.get("started") or status.get("lastState")
     return isinstance(state, Mapping) and list(state) == ["waiting"] and not begun
+
+
+def _could_not_start(status: Mapping[str, Any]) -> bool:
+    """Whether the container runtime could not start the program, once and for all."""
+    ended = _mapping_or_empty(_mapping_or_empty(status.get("state")).get("terminated"))
+    begun = status.get("restartCount") or status.get("lastState")
+    return _text_or_empty(ended.get("reason")) in _START_ERRORS and not begun
+
+
+def _disruption(status: Mapping[str, Any]) -> str:
+    """Return why the pod was ended from outside, as one word; empty if it was not."""
+    target = _condition(status, "DisruptionTarget")
+    reason = _text_or_empty(status.get("reason"))
+    if reason in _DISRUPTIONS:
+        return reason
+    is_target = target.get("status") == "True"
+    return _text_or_empty(target.get("reason")) or "Disrupted" if is_target else ""
+
+
+def _disrupted_health(status: Mapping[str, Any], reason: str) -> Health:
+    """The health of a pod that is ended from outside: its runner's exit code says nothing."""
+    if _text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}:
+        default = _failed_container(status).message
+        target = _text_or_empty(_condition(status, "DisruptionTarget").get("message"))
+        return Health(Phase.FAILED, reason, _message(status, target or default))
+    return Health(Phase.STOPPING, reason, _message(status, "the node ends the pod"))
 
 
 def _health_without_pod(state: SessionState) -> Health:

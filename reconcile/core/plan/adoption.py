@@ -17,6 +17,7 @@ from reconcile.core.model import (
     KubeObject,
     Manifest,
     ObjectRef,
+    build_record_ref,
 )
 from reconcile.core.plan.live_state import LiveState, has_foreign_controller
 
@@ -25,7 +26,8 @@ from reconcile.core.plan.live_state import LiveState, has_foreign_controller
 class ForeignObjects:
     """Foreign objects with a name that a manifest needs.
 
-    `adoptable` has the bodies of those that this installation may adopt, by their annotation.
+    `adoptable` has the bodies of those that this installation may adopt, by their annotation, and
+    of those that may be ours, but have lost their label.
     """
 
     conflicts: frozenset[ObjectRef] = frozenset()
@@ -58,17 +60,30 @@ def find_name_conflicts(
 ) -> dict[ObjectRef, bool]:
     """Find the names that objects of one kind and namespace have taken.
 
-    `present` are objects with metadata only; the value says whether the object may be adopted.
+    `present` are objects with metadata only; the value says whether the object must be read, as it
+    may be adopted, or be ours.
     """
     conflicts = {}
     for body in present:
         manifest = names.get(body["metadata"]["name"])
         if manifest is not None:
-            conflicts[manifest.ref] = _is_adoptable(manifest, body["metadata"])
+            metadata = body["metadata"]
+            record = build_record_ref(manifest.session).name
+            owners = find_unlabelled_owners(metadata)
+            is_candidate = any(owner.get("name") == record for owner in owners)
+            conflicts[manifest.ref] = is_candidate or is_adoptable(manifest, metadata)
     return conflicts
 
 
-def _is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
+def find_unlabelled_owners(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Find the controllers of an object that has no installation label; none if it has one."""
+    if LABEL_INSTALLATION in (metadata.get("labels") or {}):
+        return []
+    return [owner for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
+
+
+def is_adoptable(manifest: Manifest, metadata: Mapping[str, Any]) -> bool:
+    """Whether a foreign object has the annotation that lets this installation adopt it."""
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
     ours = manifest.body["metadata"]["labels"][LABEL_INSTALLATION]

@@ -6,9 +6,18 @@ Only the result is kept: the body of an object can be freed as soon as it is com
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
-from reconcile.core.changes import ABSENT, Cause, Commit, Drift, FieldChange, ForcesReplace, LiveRef
+from reconcile.core.changes import (
+    ABSENT,
+    Cause,
+    Commit,
+    Drift,
+    EndedPod,
+    FieldChange,
+    ForcesReplace,
+    LiveRef,
+)
 from reconcile.core.fields.diff import (
     Difference,
     PatchOperation,
@@ -19,7 +28,7 @@ from reconcile.core.fields.diff import (
 from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import format_path
 from reconcile.core.fields.merge_schema import merge_schema_for
-from reconcile.core.lifecycle.health import has_started
+from reconcile.core.lifecycle.health import find_end, has_started
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     FIELD_MANAGER,
@@ -35,6 +44,16 @@ from reconcile.core.model import (
     SessionId,
     build_record_ref,
 )
+
+START_FAILURE: Final = FieldChange(
+    path="status.phase",
+    before="Failed",
+    after="Pending",
+    effect=ForcesReplace(),
+    cause=Drift(),
+    field_path=("status", "phase"),
+)
+"""Why a pod is replaced whose runner never started."""
 
 _STATUS_PATH = ("data", RECORD_STATUS_KEY)
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
@@ -146,7 +165,8 @@ class LiveObject:
 
     `owners` are its owner references. `has_started` says whether a pod's main containers have ever
     run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
-    is what the last pass wrote into a Record, empty for other objects.
+    is what the last pass wrote into a Record, empty for other objects. `ended` says that the work
+    of a pod has ended.
     """
 
     ref: ObjectRef
@@ -155,10 +175,22 @@ class LiveObject:
     session: SessionId
     owners: tuple[Mapping[str, Any], ...]
     is_terminating: bool
+    finalizers: tuple[str, ...]
     has_started: bool
     phase: str
     record_status: str
     comparison: InSync | OutOfSync | Undeclared
+    ended: EndedPod | None = None
+
+    @property
+    def failed_to_start(self) -> bool:
+        """Whether it is a pod that failed before its runner started, so that it has no work."""
+        return self.phase == "Failed" and not self.has_started
+
+    @property
+    def waits_for_finalizer(self) -> bool:
+        """Whether it is being deleted and nothing but a finalizer keeps it; a pod may still run."""
+        return self.is_terminating and bool(self.finalizers) and self.kind.name != "Pod"
 
 
 LiveObjects: TypeAlias = Mapping[ObjectRef, LiveObject]
@@ -222,6 +254,11 @@ def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObj
     return LiveState({each.ref: each for each in observed if each is not None})
 
 
+def observe_unlabelled(manifest: Manifest, body: KubeObject) -> LiveObject:
+    """Compare an object of ours that has lost its label."""
+    return _build_live_object(manifest.kind, manifest.ref, manifest.session, body, manifest)
+
+
 def _is_unchanged(
     previous: LiveObject, metadata: Mapping[str, Any], manifest: Manifest | None
 ) -> bool:
@@ -273,10 +310,20 @@ def _build_live_object(
         session=session,
         owners=tuple(metadata.get("ownerReferences") or ()),
         is_terminating="deletionTimestamp" in metadata,
+        finalizers=tuple(metadata.get("finalizers") or ()),
         has_started=is_pod and has_started(body),
         phase=(body.get("status") or {}).get("phase", "") if is_pod else "",
         record_status=(body.get("data") or {}).get(RECORD_STATUS_KEY, "")
         if ref == build_record_ref(session)
         else "",
         comparison=comparison,
+        ended=_find_ended_pod(body) if is_pod else None,
     )
+
+
+def _find_ended_pod(pod: KubeObject) -> EndedPod | None:
+    health = find_end(pod)
+    if health is None:
+        return None
+    digest = str(_annotation(pod, ANNOTATION_DIGEST) or "")
+    return EndedPod(pod["metadata"]["name"], health.phase.value, health.reason, digest)

@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Final
 
 from reconcile.core.budget_usage import BudgetUsage
-from reconcile.core.changes import Change, HoldReason, Keep, LiveRef, Patch, Plan, SessionPlan
+from reconcile.core.changes import (
+    Change,
+    EndedPod,
+    HoldReason,
+    Keep,
+    LiveRef,
+    Patch,
+    Plan,
+    SessionPlan,
+)
 from reconcile.core.model import (
     DesiredState,
     KubeObject,
@@ -19,18 +28,21 @@ from reconcile.core.model import (
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.live_state import InSync, LiveObject, LiveState, compare
 from reconcile.core.plan.policy import (
+    ChangesBySession,
     PolicyContext,
     check_budgets,
     check_policy,
     ends_work,
     hold_all,
     in_scope,
+    keep_ended,
     may_end_work,
     prune_hold_reason,
 )
 from reconcile.core.plan.session_changes import (
     build_owner_reference,
     compare_owner,
+    find_ended_pods,
     forces_replacement,
     plan_desired_session,
     plan_removed_session,
@@ -52,11 +64,15 @@ def make_plan(
     `prune` is the user's option. `budget_usage` is the usage of earlier passes.
     """
     rules = PolicyContext(desired.policy, desired.unreadable, prune)
-    plans = _plan_sessions(desired, live_state, foreign, rules)
+    plans, ended = _plan_sessions(desired, live_state, foreign, rules)
     gated, budget_usage = check_budgets(desired, live_state, plans, budget_usage)
     declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
     ordered = tuple(
-        _build_session_plan(session, gated[session], declared.get(session), rules)
+        _build_session_plan(
+            SessionPlan(session, gated[session], ended=ended.get(session, ())),
+            declared.get(session),
+            rules,
+        )
         for session in sorted(gated)
     )
     return Plan(desired.policy.installation, desired.revision, ordered, budget_usage)
@@ -64,29 +80,35 @@ def make_plan(
 
 def _plan_sessions(
     desired: DesiredState, live_state: LiveState, foreign: ForeignObjects, rules: PolicyContext
-) -> dict[SessionId, tuple[Change, ...]]:
-    """Plan each session separately, before budgets are checked over all of them."""
+) -> tuple[ChangesBySession, dict[SessionId, tuple[EndedPod, ...]]]:
+    """Plan each session separately, before budgets are checked over all of them.
+
+    Returns the changes, and the pods whose work has ended.
+    """
     groups = live_state.group_by_session()
-    plans: dict[SessionId, tuple[Change, ...]] = {}
+    plans: ChangesBySession = {}
+    ended = {}
     for wanted in desired.sessions:
         session = wanted.session.id
-        changes = plan_desired_session(wanted, groups.get(session, ()), foreign)
+        live_objects = groups.get(session, ())
+        ended[session] = find_ended_pods(wanted, live_objects)
+        changes = plan_desired_session(wanted, live_objects, foreign)
+        changes = tuple(keep_ended(wanted.session, changes, ended[session], rules.policy))
         gated = check_policy(wanted, changes, live_state.objects, rules)
         plans[session] = _hold_out_of_scope(session, gated, rules)
     for session, live_objects in groups.items():
         if session not in plans and session not in desired.broken:
             plans[session] = _plan_removal(session, live_objects, rules)
-    return plans
+    return plans, ended
 
 
 def _build_session_plan(
-    session: SessionId, changes: tuple[Change, ...], declared: Session | None, rules: PolicyContext
+    plan: SessionPlan, declared: Session | None, rules: PolicyContext
 ) -> SessionPlan:
     if declared is None:
-        return SessionPlan(session, changes)
-    return SessionPlan(
-        session,
-        changes,
+        return plan
+    return replace(
+        plan,
         digest=declared.digest,
         may_end_work=may_end_work(declared, rules.policy),
         may_take_over=rules.policy.on_conflict is OnConflict.HEAL,

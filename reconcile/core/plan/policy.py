@@ -3,7 +3,7 @@
 A budget limits how many sessions one revision may delete or restart, over the whole tree.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -15,6 +15,7 @@ from reconcile.core.changes import (
     Delete,
     DeleteReason,
     Drift,
+    EndedPod,
     Hold,
     HoldReason,
     Keep,
@@ -33,13 +34,14 @@ from reconcile.core.model import (
     SessionId,
     UpdateStrategy,
 )
-from reconcile.core.plan.live_state import LiveObjects, LiveState
+from reconcile.core.plan.live_state import START_FAILURE, LiveObjects, LiveState
 
 _BLOCKING_REASONS = frozenset(
     {
         HoldReason.TAKEN,
         HoldReason.CANNOT_ADOPT,
         HoldReason.TERMINATING,
+        HoldReason.FINALIZER,
         HoldReason.CONFLICT,
     }
 )
@@ -71,7 +73,10 @@ def ends_work(change: Change) -> bool:
         case Replace(manifest):
             return manifest.kind.name == "Pod"
         case Patch(fields=fields):
-            return any(isinstance(field.effect, RestartsContainer) for field in fields)
+            restarts = (
+                each.effect for each in fields if isinstance(each.effect, RestartsContainer)
+            )
+            return any(effect.ends_work for effect in restarts)
         case _:
             return False
 
@@ -122,7 +127,8 @@ def _is_reported_conflict(change: Patch | Replace, policy: Policy) -> bool:
     if policy.on_conflict is OnConflict.HEAL:
         return False
     takes_over = isinstance(change, Patch) and change.force and not change.adopts
-    return takes_over or any(isinstance(field.cause, Drift) for field in change.fields)
+    drift = (field for field in change.fields if isinstance(field.cause, Drift))
+    return takes_over or any(field is not START_FAILURE for field in drift)
 
 
 def _loses_data(change: Patch | Replace, policy: Policy) -> bool:
@@ -154,6 +160,25 @@ def has_work(ref: ObjectRef, objects: LiveObjects) -> bool:
     """
     live_object = objects.get(ref)
     return live_object is None or live_object.has_started
+
+
+def keep_ended(
+    session: Session, changes: Iterable[Change], ended: Iterable[EndedPod], policy: Policy
+) -> Iterator[Change]:
+    """Let work that has ended stay ended when its pod is gone.
+
+    A pod is created again only if it is declared otherwise than the one that has ended, and its
+    session may be restarted.
+    """
+    digests = {each.name: each.digest for each in ended}
+    for change in changes:
+        match change:
+            case Create(manifest) if manifest.kind.name == "Pod" and change.ref.name in digests:
+                if digests[change.ref.name] != manifest.digest:
+                    is_allowed = may_end_work(session, policy)
+                    yield change if is_allowed else Hold(change, HoldReason.RUNNING_WORK)
+            case _:
+                yield change
 
 
 def in_scope(policy: Policy, session: SessionId) -> bool:

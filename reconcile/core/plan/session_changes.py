@@ -16,6 +16,7 @@ from reconcile.core.changes import (
     Delete,
     DeleteReason,
     Drift,
+    EndedPod,
     FieldChange,
     ForcesReplace,
     Hold,
@@ -38,8 +39,17 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
-from reconcile.core.plan.adoption import ForeignObjects
-from reconcile.core.plan.live_state import InSync, LiveObject, OutOfSync, Undeclared, compare
+from reconcile.core.plan.adoption import ForeignObjects, find_unlabelled_owners, is_adoptable
+from reconcile.core.plan.live_state import (
+    START_FAILURE,
+    InSync,
+    LiveObject,
+    OutOfSync,
+    Undeclared,
+    compare,
+    observe_unlabelled,
+)
+from reconcile.core.record import parse_record_status
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
@@ -119,20 +129,39 @@ def plan_desired_session(
         else _plan_missing(manifest, foreign, owner)
         for manifest in wanted.manifests
     ]
-    deletes = list(
-        _plan_deletes(wanted, [s for s in live_objects if isinstance(s.comparison, Undeclared)])
+    unwanted = [each for each in live_objects if isinstance(each.comparison, Undeclared)]
+    stops = [each for each in unwanted if _is_stopped(wanted, each)]
+    drops = [each for each in unwanted if not _is_stopped(wanted, each)]
+    return (
+        *_plan_deletes(stops, DeleteReason.SESSION_STOPPED),
+        *changes,
+        *_plan_deletes(drops, DeleteReason.NOT_RENDERED),
     )
-    stops = [delete for delete in deletes if delete.reason is DeleteReason.SESSION_STOPPED]
-    drops = [delete for delete in deletes if delete.reason is not DeleteReason.SESSION_STOPPED]
-    return (*stops, *changes, *drops)
+
+
+def find_ended_pods(
+    wanted: DesiredSession, live_objects: Iterable[LiveObject]
+) -> tuple[EndedPod, ...]:
+    """Find the pods whose work has ended: in the cluster or, if the pod is gone, in the Record."""
+    existing = {each.ref: each for each in live_objects}
+    record = existing.get(wanted.manifests[0].ref)
+    status = parse_record_status(record.record_status if record else "")
+    remembered = {each.name: each for each in status.ended}
+    ends = (
+        _find_end(existing.get(manifest.ref), remembered.get(manifest.ref.name))
+        for manifest in wanted.manifests
+        if manifest.kind.name == "Pod"
+    )
+    return tuple(end for end in ends if end is not None)
+
+
+def _find_end(live: LiveObject | None, remembered: EndedPod | None) -> EndedPod | None:
+    return remembered if live is None or (live.is_terminating and not live.ended) else live.ended
 
 
 def plan_removed_session(live_objects: Iterable[LiveObject]) -> tuple[Change, ...]:
     """Delete a session whose file is gone: pod first, Record last."""
-    return tuple(
-        _build_delete(live_object, DeleteReason.SESSION_REMOVED)
-        for live_object in sorted(live_objects, key=_deletion_order)
-    )
+    return tuple(_plan_deletes(live_objects, DeleteReason.SESSION_REMOVED))
 
 
 def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
@@ -140,33 +169,33 @@ def _deletion_order(live_object: LiveObject) -> tuple[bool, int, ObjectRef]:
     return is_record, -creation_order(live_object.kind), live_object.ref
 
 
-def _plan_deletes(wanted: DesiredSession, unwanted: Iterable[LiveObject]) -> Iterator[Delete]:
-    stopped = wanted.session.state is SessionState.STOPPED
-    for live_object in sorted(unwanted, key=_deletion_order):
-        is_stop = stopped and live_object.kind.name == "Pod"
-        yield _build_delete(
-            live_object, DeleteReason.SESSION_STOPPED if is_stop else DeleteReason.NOT_RENDERED
-        )
+def _is_stopped(wanted: DesiredSession, live_object: LiveObject) -> bool:
+    """Whether an object is unwanted only as its session is stopped."""
+    return wanted.session.state is SessionState.STOPPED and live_object.kind.name == "Pod"
 
 
-def _build_delete(live_object: LiveObject, reason: DeleteReason) -> Delete:
-    return Delete(
-        live_object.ref,
-        live_object.kind,
-        live_object.live,
-        reason,
-        is_terminating=live_object.is_terminating,
-    )
+def _plan_deletes(unwanted: Iterable[LiveObject], reason: DeleteReason) -> Iterator[Delete | Hold]:
+    for each in sorted(unwanted, key=_deletion_order):
+        delete = Delete(each.ref, each.kind, each.live, reason, is_terminating=each.is_terminating)
+        is_stuck = each.waits_for_finalizer
+        yield Hold(delete, HoldReason.FINALIZER) if is_stuck else delete
 
 
 def _plan_missing(
     manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
 ) -> Change:
-    adoptable = foreign.adoptable.get(manifest.ref)
-    if adoptable is not None:
-        return _plan_adoption(manifest, adoptable, owner)
     create = Create(manifest)
-    return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
+    present = foreign.adoptable.get(manifest.ref)
+    if present is None:
+        return Hold(create, HoldReason.TAKEN) if manifest.ref in foreign.conflicts else create
+    metadata = present["metadata"]
+    owners = find_unlabelled_owners(metadata)
+    if any(each.get("uid") == owner["uid"] for each in owners):
+        # Its label is lost, but its owner is our Record: the label is put back.
+        return _plan_existing(manifest, observe_unlabelled(manifest, present), owner)
+    if owners and not is_adoptable(manifest, metadata):
+        return Hold(create, HoldReason.TAKEN)
+    return _plan_adoption(manifest, present, owner)
 
 
 def _plan_adoption(
@@ -191,10 +220,15 @@ def _plan_existing(
 ) -> Change:
     comparison = live_object.comparison
     assert not isinstance(comparison, Undeclared)
+    if live_object.waits_for_finalizer:
+        return Hold(Create(manifest), HoldReason.FINALIZER)
     if live_object.is_terminating:
         return Hold(Create(manifest), HoldReason.TERMINATING)
     if manifest.ref != build_record_ref(manifest.session):
         comparison = compare_owner(comparison, live_object.owners, owner)
+    if live_object.failed_to_start:
+        fields = comparison.fields if isinstance(comparison, OutOfSync) else ()
+        return Replace(manifest, live_object.live, (START_FAILURE, *fields))
     if isinstance(comparison, InSync):
         return Keep(live_object.ref, live_object.live, comparison.digest)
     return _plan_update(manifest, live_object, comparison)
@@ -217,6 +251,6 @@ def forces_replacement(field: FieldChange) -> bool:
 
 def _as_replacement(field: FieldChange) -> FieldChange:
     """In a pod that has ended no container restarts: a new image needs a new pod."""
-    if not isinstance(field.effect, RestartsContainer):
+    if not isinstance(field.effect, RestartsContainer) or not field.effect.ends_work:
         return field
     return replace(field, effect=ForcesReplace())

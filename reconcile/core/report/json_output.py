@@ -84,13 +84,16 @@ def problems_json(findings: Findings, masker: Masker) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Problems", **_findings_json(findings, masker)}
 
 
-def status_json(installation: str, rows: Sequence[StatusRow], masker: Masker) -> dict[str, Any]:
-    """Return the status of the live sessions."""
+def status_json(
+    installation: str, rows: Sequence[StatusRow], findings: Findings, masker: Masker
+) -> dict[str, Any]:
+    """Return the status of the live sessions, and the problems in reading it."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
         "installation": installation,
         "sessions": [_status_row_json(row, masker) for row in rows],
+        **_findings_json(findings, masker),
     }
 
 

@@ -122,7 +122,12 @@ def _result_schema() -> _Schema:
 
 def _status_schema() -> _Schema:
     return _document_schema(
-        "Status", {"installation": _TEXT, "sessions": _list_schema("sessionStatus")}
+        "Status",
+        {
+            "installation": _TEXT,
+            "sessions": _list_schema("sessionStatus"),
+            **_findings_properties(),
+        },
     )
 
 

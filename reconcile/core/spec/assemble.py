@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
-from reconcile.core.source_location import format_document_path
+from reconcile.core.source_location import DocumentPath, format_document_path
 from reconcile.core.spec.bounds import find_bound_violations, find_storage_secrets
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
@@ -21,6 +21,7 @@ from reconcile.core.spec.layout import (
 from reconcile.core.spec.parse import (
     FileResult,
     InvalidFile,
+    NullFields,
     PolicyFile,
     SessionDeclaration,
     SessionFile,
@@ -145,6 +146,9 @@ class _Assembler:
                 Problem(f"{namespace}/project.yaml", 0, 0, *wish)
                 for wish in self._find_project_wishes(spec)
             )
+        for file in self._files:
+            if isinstance(file.content, SettingsFile) and file.role is FileRole.PROJECT:
+                self._warn_of_nulls(file.content.nulls, self._defaults)
 
     def _find_project_wishes(self, spec: Mapping[str, Any]) -> Iterator[Wish]:
         """A project may name Secrets of its namespace."""
@@ -216,6 +220,7 @@ class _Assembler:
 
     def _build_session(self, declared: SessionDeclaration) -> Session:
         base = self._projects.get(declared.id.namespace, self._defaults)
+        self._warn_of_nulls(declared.nulls, base)
         spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
         seen = {
             "namespace": declared.id.namespace,
@@ -235,6 +240,12 @@ class _Assembler:
             spec=spec,
             digest=compute_digest(seen),
         )
+
+    def _warn_of_nulls(self, nulls: NullFields, base: Mapping[str, Any]) -> None:
+        """Warn of fields that are null although another file sets a value for them."""
+        for path, warning in nulls:
+            if _value_at(base, path) != _value_at(_BUILT_IN, path):
+                self._warnings.append(warning)
 
     def _check_consistency(self, session: Session, storage_secrets: Collection[str]) -> bool:
         wishes = self._find_session_wishes(session)
@@ -263,6 +274,15 @@ def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str
     for session in sessions:
         secrets[session.id.namespace] |= find_storage_secrets(session.spec)
     return secrets
+
+
+_BUILT_IN: Final = default_values(SESSION_SPEC)
+
+
+def _value_at(values: Any, path: DocumentPath) -> Any:
+    for step in path:
+        values = values.get(step) if isinstance(values, Mapping) else None
+    return values
 
 
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:

@@ -86,8 +86,8 @@ def build_allow_rules(layer: Mapping[str, Any], base: AllowRules) -> AllowRules:
         attribute: layer[name] for name, (attribute, *_) in _SWITCHES.items() if name in layer
     }
     denied = {"denied_annotations": ()} if "annotations" in layer else {}
-    resources = layer.get("maxResources", {}).items()
-    ceilings = {"max_resources": tuple(sorted(resources))} if "maxResources" in layer else {}
+    amounts = [(name, most) for name, most in layer.get("maxResources", {}).items() if most]
+    ceilings = {"max_resources": tuple(sorted(amounts))} if "maxResources" in layer else {}
     changes: dict[str, Any] = {**patterns, **switches, **denied, **ceilings}
     return replace(base, **changes)
 

@@ -24,7 +24,10 @@ def default_values(kind: ObjectType) -> Mapping[str, Any]:
 def merge_layer(
     kind: ObjectType, base: Mapping[str, Any], layer: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Merge a layer into a complete base: mappings merge at every depth, lists replace."""
+    """Merge a layer into a complete base: mappings merge at every depth, lists replace.
+
+    A null in a mapping whose names the author chooses takes back the entry of the base.
+    """
     known = kind.by_name
     merged = {
         name: _merge_value(known[name].type, base[name], value)
@@ -39,7 +42,7 @@ def _merge_value(kind: FieldType, base: Any, value: Any) -> Any:
         case Scalar() | AnyType():
             return value
         case MapType():
-            return {**base, **value}
+            return {name: item for name, item in {**base, **value}.items() if item is not None}
         case ListType():
             return [_fill_defaults(kind.item, item) for item in value]
         case ObjectType():

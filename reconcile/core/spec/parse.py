@@ -37,10 +37,16 @@ from reconcile.core.spec.layout import (
 from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
 from reconcile.core.yaml_loader import decode_utf8, load_documents
 
+NullFields: TypeAlias = tuple[tuple[DocumentPath, Problem], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDeclaration:
-    """A session as declared: `layer` is what `spec` sets, `state` the desired state."""
+    """A session as declared: `layer` is what `spec` sets, `state` the desired state.
+
+    `nulls` are the fields of `spec` that are null: paths below `spec`, each with a warning that
+    applies if the field inherits a value.
+    """
 
     id: SessionId
     origin: Origin
@@ -48,6 +54,7 @@ class SessionDeclaration:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     layer: Mapping[str, Any]
+    nulls: NullFields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,13 @@ class SessionFile:
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it."""
+    """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it.
+
+    `nulls` are as in `SessionDeclaration`.
+    """
 
     layer: Mapping[str, Any]
+    nulls: NullFields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,7 @@ def _build_object(session: SessionDeclaration) -> Mapping[str, Any]:
     return {"metadata": {**names, **maps}, "spec": session.layer}
 
 
+_SPEC: Final = ("spec",)
 _TERMINAL_PHASES: Final = frozenset({"Stopped", "Completed", "Failed"})
 _DESIRED_PHASE_ANNOTATION: Final = "ambient-code.io/desired-phase"
 
@@ -177,6 +189,7 @@ def build_policy(layer: Mapping[str, Any]) -> Policy:
         allow_in_namespaces={
             namespace: build_allow_rules(changes, allow)
             for namespace, changes in rules.get("namespaces", {}).items()
+            if changes is not None
         },
     )
 
@@ -285,9 +298,9 @@ class _FileParser:
             case FileRole.SESSIONS:
                 return SessionFile(tuple(self._parsed))
             case FileRole.POLICY:
-                return PolicyFile(build_policy(self._parsed[0]))
+                return PolicyFile(build_policy(self._parsed[0][0]))
             case _:
-                return SettingsFile(self._parsed[0])
+                return SettingsFile(*self._parsed[0])
 
     def _single_document_problem(self, second: _DocumentPart) -> Problem:
         message = "may hold one document only"
@@ -340,9 +353,17 @@ class _FileParser:
         self._check_namespace(part, validator)
         if validator.problems:
             return
-        self._parsed.append(
-            self._build_declaration(part, layer) if kind == SESSION_KIND else layer.get("spec", {})
+        below = len(part.path) + len(_SPEC)
+        nulls = tuple(
+            (at[below:], note)
+            for at, note in validator.nulls
+            if at[len(part.path) : below] == _SPEC and at[below:]
         )
+        declaration = (layer.get("spec", {}), nulls)
+        if kind == SESSION_KIND:
+            self._parsed.append(self._build_declaration(part, layer, nulls))
+        else:
+            self._parsed.append(declaration)
 
     def _check_namespace(self, part: _DocumentPart, validator: Validator) -> None:
         metadata = part.value.get("metadata")
@@ -354,10 +375,11 @@ class _FileParser:
             validator.add_problem((*part.path, "metadata", "namespace"), message)
 
     def _build_declaration(
-        self, part: _DocumentPart, layer: Mapping[str, Any]
+        self, part: _DocumentPart, layer: Mapping[str, Any], nulls: NullFields
     ) -> SessionDeclaration:
         metadata, spec = layer["metadata"], layer.get("spec", {})
-        annotations = metadata.get("annotations", {})
+        labels = _without_nulls(metadata.get("labels", {}))
+        annotations = _without_nulls(metadata.get("annotations", {}))
         state = (
             SessionState(spec["state"]) if "state" in spec else infer_state(annotations, part.value)
         )
@@ -365,7 +387,13 @@ class _FileParser:
             SessionId(self._namespace, metadata["name"]),
             Origin(self._path, *part.positions.value(part.path)),
             state,
-            metadata.get("labels", {}),
+            labels,
             annotations,
             spec,
+            nulls,
         )
+
+
+def _without_nulls(entries: Mapping[str, Any]) -> Mapping[str, str]:
+    """Leave out null labels and annotations: there is nothing that they could take back."""
+    return {name: value for name, value in entries.items() if value is not None}

@@ -28,6 +28,10 @@ from reconcile.core.spec.formats import clone_directory
 MAX_FILE_PROBLEMS = 100
 """The maximum number of problems that are reported for one file."""
 
+_USELESS_NULL: Final = (
+    "null means `not set here`, so the inherited value stays: set the value that you want"
+)
+
 INVALID = object()
 """Replaces a value for which a problem was reported."""
 
@@ -38,6 +42,9 @@ class Validator:
     def __init__(self, path: str, positions: Positions, *, may_set_reserved: bool = False) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.nulls: list[tuple[DocumentPath, Problem]] = []
+        """The known fields that are null, each with the warning if they inherit a value."""
+        self._lists = 0
         self._path = path
         self._positions = positions
         self._may_set_reserved = may_set_reserved
@@ -55,7 +62,10 @@ class Validator:
         self.warnings.append(self._build_problem(self._positions.key(at), at, message))
 
     def validate(self, kind: FieldType, value: Any, at: DocumentPath) -> Any:
-        """Return what `value` sets, without nulls, in the form that templates see."""
+        """Return what `value` sets, in the form that templates see.
+
+        A field that is null is left out. A null in a map stays: it takes back an inherited entry.
+        """
         match kind:
             case Scalar():
                 return self._validate_scalar(kind, value, at)
@@ -87,6 +97,10 @@ class Validator:
         for name in value.keys() - kind.by_name.keys():
             self._reject_unknown(kind, name, at)
         given = {name: child for name, child in value.items() if child is not None}
+        for name in value.keys() & kind.by_name.keys() - given.keys():
+            place = (*at, name)
+            note = self._build_problem(self._positions.key(place), place, _USELESS_NULL)
+            self.nulls.append((place, note))
         for field in kind.fields:
             if field.required and field.name not in given:
                 self.add_problem(at, f"`{field.name}` is missing")
@@ -119,15 +133,21 @@ class Validator:
             reason = kind.key.find_error(name)
             if reason:
                 self.add_key_problem((*at, name), reason)
-        given = {name: child for name, child in value.items() if child is not None}
         return {
-            name: self.validate(kind.value, child, (*at, name)) for name, child in given.items()
+            name: self._validate_entry(kind.value, child, (*at, name))
+            for name, child in value.items()
         }
+
+    def _validate_entry(self, kind: FieldType, value: Any, at: DocumentPath) -> Any:
+        is_taken_back = value is None and not self._lists
+        return None if is_taken_back else self.validate(kind, value, at)
 
     def _validate_list(self, kind: ListType, value: Any, at: DocumentPath) -> Any:
         if not isinstance(value, list):
             return self._reject(at, f"must be a list, not {yaml_type_name(value)}")
+        self._lists += 1
         items = [self.validate(kind.item, item, (*at, index)) for index, item in enumerate(value)]
+        self._lists -= 1
         self._check_duplicates(kind, items, at)
         return items
 

@@ -20,10 +20,10 @@ URL = "https://api.example:6443"
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; `body` is sent as it is, or as JSON."""
+    """One answer, by default an object; `body` is sent as it is, or as JSON."""
 
     code: int = 200
-    body: Any = field(default_factory=dict)
+    body: Any = field(default_factory=lambda: {"metadata": {"name": "one", "uid": "u-1"}})
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
     @property

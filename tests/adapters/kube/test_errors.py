@@ -265,11 +265,18 @@ def test_rejected_credentials_are_not_a_missing_permission():
             "NAMESPACE",
         ),
         (status(404, "NotFound", 'pods "a" not found', name="a", kind="pods"), "OBJECT"),
-        (status(404, "NotFound", "the server could not find the requested resource"), "KIND"),
     ],
 )
-def test_a_missing_object_or_kind_is_reported(reply, absence):
+def test_a_missing_object_or_namespace_is_reported(reply, absence):
     assert error_of(reply).reason is NotFoundReason[absence]
+
+
+def test_a_missing_kind_is_reported():
+    reply = status(404, "NotFound", "the server could not find the requested resource")
+    cluster = talking_to(FakeServer(reply))
+    with pytest.raises(NotFoundError) as caught:
+        cluster.apply({**BODY, "apiVersion": "batch/v1", "kind": "Job"}, ApplyOptions("reconcile"))
+    assert caught.value.reason is NotFoundReason.KIND
 
 
 @pytest.mark.parametrize("reason", ["", 'RBAC: clusterrole "x" not found'])

@@ -2,15 +2,22 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from reconcile.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from reconcile.core.errors import (
+    ClusterError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import ApplyOptions
-from tests.adapters.kube.fakes import FakeServer, Reply, status, talking_to
+from tests.adapters.kube.fakes import URL, FakeServer, Reply, status, talking_to
 
 POD, CONFIG_MAP = Kind("v1", "Pod"), Kind("v1", "ConfigMap")
 REF = ObjectRef("", "ConfigMap", "team-a", "one")
@@ -22,9 +29,11 @@ BODY: dict[str, Any] = {
     "data": {"key": "välue"},
 }
 
+LIVE = {**BODY, "metadata": {**BODY["metadata"], "uid": "u-1"}}
+
 
 def page(*names, token=None):
-    items = [{"metadata": {"name": name}} for name in names]
+    items = [{"metadata": {"name": name, "uid": f"u-{name}"}} for name in names]
     return Reply(body={"kind": "PodList", "metadata": {"continue": token}, "items": items})
 
 
@@ -59,10 +68,27 @@ def test_a_list_without_labels_and_namespace_asks_for_everything():
 
 @pytest.mark.parametrize("body", [{"items": None}, {"items": [], "metadata": None}])
 def test_a_list_of_nothing_may_be_null(body):
-    assert list(talking_to(FakeServer(Reply(body=body))).list(POD, "team-a", {})) == []
+    server = FakeServer(Reply(body={"kind": "PodList", **body}))
+    assert list(talking_to(server).list(POD, "team-a", {})) == []
 
 
-@pytest.mark.parametrize("body", [{}, {"items": "x"}, {"items": ["x"]}, [], b"null"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        b"null",
+        {"items": [], "total": 0},
+        {"kind": "Status", "items": []},
+        {"kind": "PodList"},
+        {"kind": "PodList", "items": "x"},
+        {"kind": "PodList", "items": {}},
+        {"kind": "PodList", "items": ["x"]},
+        {"kind": "PodList", "items": [{"metadata": None}]},
+        {"kind": "PodList", "items": [{"metadata": {"name": "a"}}]},
+        {"kind": "PodList", "items": [{"metadata": {"name": 1, "uid": "u"}}]},
+    ],
+)
 def test_a_response_that_is_not_a_list_is_not_an_empty_list(body):
     with pytest.raises(UnavailableError, match="list Pod in team-a: the response is not a"):
         list(talking_to(FakeServer(Reply(body=body))).list(POD, "team-a", {}))
@@ -91,6 +117,39 @@ def test_a_kind_that_is_not_served_has_no_objects(answer):
         talking_to(FakeServer(answer)).get(kind, "team-a", "one")
 
 
+@pytest.mark.parametrize("url", [URL, f"{URL}/k8s/clusters/c-typo"])
+@pytest.mark.parametrize("kind", [POD, CONFIG_MAP, Kind("networking.k8s.io/v1", "NetworkPolicy")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"}),
+        Reply(404, b"<html>not found</html>", {"Content-Type": "text/html"}),
+        Reply(404, {"error": "no such route"}),
+        status(404, "NotFound", "the server could not find the requested resource"),
+    ],
+)
+def test_what_does_not_serve_the_common_kinds_is_not_an_empty_cluster(answer, kind, url):
+    cluster = talking_to(FakeServer(answer), url=url)
+    for request in (
+        lambda: list(cluster.list(kind, "team-a", {})),
+        lambda: list(cluster.metadata(kind, "team-a")),
+        lambda: cluster.get(kind, "team-a", "one"),
+        lambda: cluster.delete(kind, replace(REF, kind=kind.name, group=kind.group), "u-1"),
+    ):
+        with pytest.raises(ClusterError, match="404") as caught:
+            request()
+        assert not isinstance(caught.value, NotFoundError)
+
+
+@pytest.mark.parametrize("body", [{}, {"ok": True}, {"metadata": {}}, {"metadata": {"name": "a"}}])
+def test_a_response_that_is_not_an_object_is_not_taken_for_one(body):
+    cluster = talking_to(FakeServer(Reply(body=body)))
+    with pytest.raises(UnavailableError, match="get Pod team-a/one: the response is not an object"):
+        cluster.get(POD, "team-a", "one")
+    with pytest.raises(UnavailableError, match="the response is not an object of Kubernetes"):
+        cluster.apply({**BODY, "metadata": {"name": "one", "namespace": "team-a"}}, OPTIONS)
+
+
 def test_a_404_that_vanishes_in_the_middle_of_a_list_is_not_its_end():
     late = status(404, "NotFound", "gone")
     with pytest.raises(NotFoundError):
@@ -104,7 +163,9 @@ def test_metadata_alone_is_asked_for_and_carries_the_real_kind():
         "metadata": {"name": "a", "uid": "1"},
         "spec": {"from": "a server that does not know the form"},
     }
-    server = FakeServer(Reply(body={"metadata": {"continue": "x"}, "items": [partial]}), page())
+    server = FakeServer(
+        Reply(body={"kind": "List", "metadata": {"continue": "x"}, "items": [partial]}), page()
+    )
     found = list(talking_to(server).metadata(POD, "team-a"))
     assert found == [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "uid": "1"}},
@@ -117,8 +178,8 @@ def test_metadata_alone_is_asked_for_and_carries_the_real_kind():
 
 
 def test_get_returns_the_object():
-    server = FakeServer(Reply(body=BODY))
-    assert talking_to(server).get(CONFIG_MAP, "team-a", "one") == BODY
+    server = FakeServer(Reply(body=LIVE))
+    assert talking_to(server).get(CONFIG_MAP, "team-a", "one") == LIVE
     assert server.seen[0].path == "/api/v1/namespaces/team-a/configmaps/one"
     assert server.seen[0].body == b""
     assert "Content-Type" not in server.seen[0].headers
@@ -132,8 +193,8 @@ def test_get_returns_the_object():
     ],
 )
 def test_an_apply_is_a_server_side_apply(options, query):
-    server = FakeServer(Reply(201, BODY))
-    assert talking_to(server).apply(BODY, options) == BODY
+    server = FakeServer(Reply(201, LIVE))
+    assert talking_to(server).apply(BODY, options) == LIVE
     [seen] = server.seen
     assert (seen.method, seen.path) == ("PATCH", "/api/v1/namespaces/team-a/configmaps/one")
     assert seen.query == {"fieldManager": "reconcile", "fieldValidation": "Strict", **query}
@@ -143,7 +204,7 @@ def test_an_apply_is_a_server_side_apply(options, query):
 
 def test_bodies_may_be_read_only():
     body = MappingProxyType({**BODY, "metadata": MappingProxyType(BODY["metadata"])})
-    server = FakeServer(Reply(body=BODY))
+    server = FakeServer(Reply(body=LIVE))
     talking_to(server).apply({**body, "list": range(2)}, OPTIONS)
     assert server.seen[0].json == {**BODY, "list": [0, 1]}
 
@@ -175,7 +236,7 @@ def test_a_resource_version_of_nothing_creates_nothing():
 
 def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
     server = FakeServer(Reply(202, BODY))
-    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") is None
+    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") == ()
     [seen] = server.seen
     assert (seen.method, seen.path) == ("DELETE", "/api/v1/namespaces/team-a/configmaps/one")
     assert seen.headers["Content-Type"] == "application/json"
@@ -185,6 +246,22 @@ def test_a_delete_names_the_uid_and_leaves_the_rest_to_the_background():
         "preconditions": {"uid": "u-1"},
         "propagationPolicy": "Background",
     }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "finalizers"),
+    [
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "c"]}, ("a/b", "c")),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": None}, ()),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, ()),
+        ({"finalizers": ["a/b"]}, ()),
+        ({}, ()),
+        (None, ()),
+    ],
+)
+def test_a_delete_says_which_finalizers_keep_the_object(metadata, finalizers):
+    server = FakeServer(Reply(200, {**BODY, "metadata": metadata}))
+    assert talking_to(server).delete(CONFIG_MAP, REF, "u-1") == finalizers
 
 
 def test_a_path_of_the_server_comes_before_ours():
@@ -269,7 +346,7 @@ def test_requests_are_sent_from_several_threads_at_once():
 
     def answer():
         barrier.wait(timeout=30)
-        return Reply(body=BODY)
+        return Reply(body=LIVE)
 
     server = FakeServer(answer)
     cluster = talking_to(server)

@@ -154,3 +154,24 @@ def test_a_bare_repository_outside_of_any_checkout_is_not_used(tmp_path):
 def test_a_folder_behind_a_link_is_in_the_repository_that_the_link_leads_to(repository, tmp_path):
     (tmp_path / "current").symlink_to(repository / "desired")
     assert read_revision(tmp_path / "current") == head(repository)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "suffix"),
+    [
+        ("a.local.yaml", "-dirty"),
+        ("b.local.YML", "-dirty"),
+        ("team-local/a.yaml", "-dirty"),
+        ("team-local/notes.txt", ""),
+        (".hidden.local.yaml", ""),
+        (".DS_Store", ""),
+    ],
+)
+def test_a_file_that_git_ignores_and_we_read_makes_it_dirty(repository, ignored, suffix):
+    (repository / ".gitignore").write_text("*.local.*\n.DS_Store\nteam-local/\n")
+    git(repository, "add", ".gitignore")
+    git(repository, "commit", "-q", "-m", "ignore")
+    path = repository / "desired" / ignored
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("a: 1")
+    assert read_revision(repository / "desired") == f"{head(repository)}{suffix}"

@@ -6,7 +6,12 @@ import shutil
 import pytest
 
 from reconcile.adapters.sources.directory import DirectorySource, ReadLimits
-from reconcile.adapters.sources.git import find_checkout, resolve_commit
+from reconcile.adapters.sources.git import (
+    find_checkout,
+    has_diverged,
+    resolve_base,
+    resolve_commit,
+)
 from reconcile.adapters.sources.git_tree import (
     GitFolder,
     GitTreeSource,
@@ -62,12 +67,86 @@ def test_every_name_that_git_knows_is_a_commit(repository):
         "HEAD~9",
         "a\nb",
         "a\0b",
-        "HEAD..HEAD",
     ],
 )
 def test_an_unknown_commit_is_an_error_with_advice(repository, name):
     with pytest.raises(SourceError, match="is not a commit here: name a branch, a tag or a commit"):
         resolve_commit(find_checkout(repository.desired), name)
+
+
+def diverged(repository):
+    """A branch, and a main branch that went on; returns the commit from which the branch began."""
+    began = repository.git("rev-parse", "HEAD")
+    repository.git("branch", "-M", "main")
+    repository.git("checkout", "-q", "-b", "branch")
+    repository.commit("of the branch")
+    repository.git("checkout", "-q", "main")
+    repository.commit("of main")
+    repository.git("checkout", "-q", "branch")
+    return began
+
+
+@pytest.mark.parametrize("name", ["main...HEAD", "main...", "main...branch", "main~0...HEAD"])
+def test_three_dots_mean_where_the_branch_began(repository, name):
+    began = diverged(repository)
+    checkout = find_checkout(repository.desired)
+    assert resolve_base(checkout, name) == began
+    assert resolve_base(checkout, "main") == repository.git("rev-parse", "main")
+
+
+def test_the_base_moves_when_the_branch_merges_the_other_one(repository):
+    diverged(repository)
+    repository.git("merge", "-q", "-m", "merge", "main")
+    main = repository.git("rev-parse", "main")
+    assert resolve_base(find_checkout(repository.desired), "main...HEAD") == main
+
+
+def test_branches_that_were_merged_in_both_directions_have_a_base(repository):
+    diverged(repository)
+    branch, main = (repository.git("rev-parse", name) for name in ("branch", "main"))
+    repository.git("merge", "-q", "-m", "main into branch", main)
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "-m", "branch into main", branch)
+    repository.git("checkout", "-q", "branch")
+    assert resolve_base(find_checkout(repository.desired), "main...HEAD") in {branch, main}
+
+
+def test_only_what_is_checked_out_is_compared(repository):
+    diverged(repository)
+    with pytest.raises(SourceError, match=r"check out `main`, or use `branch\.\.\.HEAD`"):
+        resolve_base(find_checkout(repository.desired), "branch...main")
+
+
+def test_two_dots_are_no_commit(repository):
+    with pytest.raises(SourceError, match=r"is not a commit here: it is a range: use `REV\.\.\."):
+        resolve_base(find_checkout(repository.desired), "HEAD..HEAD")
+
+
+def test_without_common_history_there_is_no_base(repository):
+    repository.git("branch", "-M", "main")
+    repository.git("checkout", "-q", "--orphan", "other")
+    repository.commit("unrelated")
+    with pytest.raises(SourceError, match="no common ancestor here: name one commit"):
+        resolve_base(find_checkout(repository.desired), "main...HEAD")
+
+
+def test_a_shallow_clone_may_lack_the_base(repository, tmp_path):
+    diverged(repository)
+    clone = tmp_path / "clone"
+    source = f"file://{repository.top}"
+    repository.git("clone", "-q", "--depth=1", "--no-single-branch", source, str(clone))
+    checkout = find_checkout(clone / "desired")
+    with pytest.raises(SourceError, match=r"no common ancestor here: this clone is shallow"):
+        resolve_base(checkout, "origin/main...HEAD")
+    assert not has_diverged(checkout, resolve_base(checkout, "origin/main"))
+
+
+def test_a_revision_that_is_not_part_of_the_history_has_diverged(repository):
+    began = diverged(repository)
+    checkout = find_checkout(repository.desired)
+    assert has_diverged(checkout, repository.git("rev-parse", "main"))
+    assert not has_diverged(checkout, began)
+    assert not has_diverged(checkout, repository.git("rev-parse", "HEAD"))
 
 
 def test_a_shallow_clone_gets_the_advice_to_fetch(repository, tmp_path):

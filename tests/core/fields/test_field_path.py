@@ -2,10 +2,10 @@ import pytest
 
 from reconcile.core.fields.field_path import (
     ListItem,
+    PointerResolver,
     SetMember,
     find_item_index,
     format_path,
-    resolve_json_pointer,
 )
 
 NAMED = ListItem((("name", "b"),))
@@ -35,7 +35,7 @@ BODY = {
 )
 def test_a_path_reads_well_for_people_and_as_a_json_pointer(path, shown, pointed):
     assert format_path(path) == shown
-    assert pointed is None or resolve_json_pointer(path, BODY)[0] == pointed
+    assert pointed is None or PointerResolver(BODY).resolve(path)[0] == pointed
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,16 @@ def test_a_path_reads_well_for_people_and_as_a_json_pointer(path, shown, pointed
     ],
 )
 def test_list_items_are_found_by_key_and_appended_where_there_are_none(path, pointed):
-    assert resolve_json_pointer(path, BODY)[0] == pointed
+    assert PointerResolver(BODY).resolve(path)[0] == pointed
 
 
 @pytest.mark.parametrize("items", [None, "b", {"name": "b"}, [], ["b"], [{"name": "a"}]])
 def test_an_item_that_is_not_there_has_no_index(items):
     assert find_item_index(NAMED, items) is None
+
+
+def test_items_that_are_no_mappings_keep_the_positions_of_the_others():
+    path = ("items", NAMED)
+    assert PointerResolver({"items": ["b", {"name": "b"}]}).resolve(path)[0] == "/items/1"
+    odd = ("items", ListItem((("name", ["b"]),)))
+    assert PointerResolver({"items": [{"name": ["b"]}]}).resolve(odd)[0] == "/items/0"

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.fields.merge_schema import Quantity, merge_schema_for
-from reconcile.core.fields.quantity import parse_quantity, same_quantity, stringify_quantities
+from reconcile.core.fields.merge_schema import RESOURCE_DIGITS, Quantity, merge_schema_for
+from reconcile.core.fields.quantity import (
+    canonicalize_quantity,
+    parse_quantity,
+    same_quantity,
+    stringify_quantities,
+)
 from reconcile.core.model import Kind
 
 POD = Kind("v1", "Pod")
@@ -32,6 +37,10 @@ POD = Kind("v1", "Pod")
         (0.5, "500m"),
         (1e22, "10000E"),
         (1e-7, "100n"),
+        ("0.1n", "1n"),
+        ("-0.1n", "-1n"),
+        ("1e30", "9223372036854775807"),
+        ("0", "0Ki"),
         ("none", "none"),
         (True, True),
     ],
@@ -39,6 +48,37 @@ POD = Kind("v1", "Pod")
 def test_quantities_are_equal_by_value(one, other):
     assert same_quantity(one, other)
     assert same_quantity(other, one)
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("0.0005", "1m"),
+        ("500u", "1m"),
+        ("1n", "1m"),
+        ("5e-4", "1m"),
+        ("1.0001", "1001m"),
+        ("-0.0005", "-1m"),
+        ("0.1Ki", "102400m"),
+        ("0.0001Ki", "103m"),
+        ("0.0", "0"),
+    ],
+)
+def test_resources_are_equal_if_the_server_only_rounds_them(declared, stored):
+    assert same_quantity(declared, stored, RESOURCE_DIGITS)
+    assert not same_quantity(declared, stored) or stored in {"0", "102400m"}
+
+
+@given(
+    st.sampled_from(["", "m", "u", "n", "k", "Ki", "Mi", "Gi", "e-2", "e3", "E"]),
+    st.decimals(-9, 9_999, places=5, allow_nan=False),
+    st.sampled_from([3, 9]),
+)
+def test_a_quantity_equals_the_form_in_which_the_server_stores_it(unit, number, digits):
+    declared = f"{number}{unit}"
+    stored = canonicalize_quantity(declared, digits)
+    assert same_quantity(declared, stored, digits)
+    assert canonicalize_quantity(stored, digits) == stored
 
 
 @pytest.mark.parametrize(

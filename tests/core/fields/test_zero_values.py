@@ -90,6 +90,9 @@ SAME = [
     ({"a": 1, "hostNetwork": False}, {"a": 1}),
     ({"a": 1}, {"a": 1, "status": {}}),
     ({"selector": {"matchLabels": {}}}, {"selector": {}}),
+    ({"requests": {"cpu": "0.0005"}}, {"requests": {"cpu": "1m"}}),
+    ({"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1073741824"}}),
+    ({"sizeLimit": "1024Mi"}, {"sizeLimit": "1Gi"}),
     ([{"ports": [{"port": 80}]}], [{"ports": [{"port": 80, "protocol": "TCP"}]}]),
 ]
 
@@ -114,6 +117,9 @@ def test_inside_an_atomic_value_a_server_default_is_not_a_difference(declared, l
         ({"key": "a"}, {"key": "a", "tolerationSeconds": 0}),
         ({"podSelector": {}}, {"namespaceSelector": {}}),
         ({"selector": {"app": ""}}, {"selector": {}}),
+        ({"requests": {"cpu": "1"}}, {"requests": {"cpu": "1", "memory": "1Gi"}}),
+        ({"requests": {"cpu": "1"}}, {"requests": ["cpu"]}),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}}),
         ({"podSelector": {}}, {"podSelector": {}, "namespaceSelector": {}}),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.core.lifecycle.health import Health, Phase, assess_health, has_started
+from reconcile.core.lifecycle.health import Health, Phase, assess_health, find_end, has_started
 from reconcile.core.model import SessionState
 from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
@@ -208,8 +208,86 @@ def test_a_pending_pod_in_which_no_main_container_ran_has_not_started(given):
         pod("Pending", {**CREATING, "started": True}),
         pod("Pending", {**CREATING, "state": "odd"}),
         pod("Pending", None),
+        pod("Failed", reason="Evicted"),
+        pod("Failed", container(**ended(1))),
+        pod("Failed", container(**ended(137, "ContainerStatusUnknown"))),
+        pod("Failed", {**container(**ended(128, "StartError")), "restartCount": 1}),
+        pod("Failed", container(**ended(0)), container("sync", **waiting("PodInitializing"))),
         {"status": {"phase": "Pending", "containerStatuses": "odd"}},
     ],
 )
 def test_in_doubt_work_may_have_begun(given):
     assert has_started(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pod("Failed", container(**waiting("PodInitializing")), init=[container(**ended(4))]),
+        pod("Failed", container(**ended(128, "StartError"))),
+        pod("Failed", container(**ended(127, "ContainerCannotRun"))),
+        pod("Failed", container(**waiting("PodInitializing")), container("sync", **ended(1))),
+        pod("Failed", reason="OutOfcpu"),
+        pod("Failed", reason="UnexpectedAdmissionError"),
+    ],
+)
+def test_a_pod_that_failed_before_its_runner_started_has_no_work(given):
+    assert not has_started(given)
+    assert find_end(given) is None
+
+
+TARGET = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
+DONE = container(**ended(0, "Completed"))
+GONE_OVER = 'Usage of EmptyDir volume "workspace" exceeds the limit "10Gi".'
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            pod("Running", DONE, conditions=[TARGET]),
+            Health(Phase.STOPPING, "EvictionByEvictionAPI", "the node ends the pod"),
+        ),
+        (
+            pod("Succeeded", DONE, conditions=[TARGET]),
+            Health(Phase.FAILED, "EvictionByEvictionAPI", "Eviction API: evicting"),
+        ),
+        (
+            pod("Failed", DONE, conditions=[{"type": "DisruptionTarget", "status": "True"}]),
+            Health(Phase.FAILED, "Disrupted", ""),
+        ),
+        (
+            pod("Failed", DONE, reason="Evicted", message=GONE_OVER),
+            Health(Phase.FAILED, "Evicted", GONE_OVER),
+        ),
+    ],
+)
+def test_a_pod_that_is_ended_from_outside_has_not_completed(given, expected):
+    assert assess_health(given, SessionState.RUNNING) == expected
+    assert find_end(given) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "phase"),
+    [
+        (pod("Succeeded", DONE), Phase.COMPLETED),
+        (pod("Failed", container(**ended(3))), Phase.FAILED),
+        (
+            pod("Succeeded", DONE, conditions=[{**TARGET, "status": "False"}]),
+            Phase.COMPLETED,
+        ),
+    ],
+)
+def test_work_ends_with_its_runner(given, phase):
+    found = find_end(given)
+    assert found is not None
+    assert found.phase is phase
+
+
+def test_work_goes_on_in_a_pod_that_runs():
+    assert find_end(pod("Running", container(running={}))) is None

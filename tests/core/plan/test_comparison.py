@@ -90,7 +90,7 @@ def test_owner_references_are_not_compared():
         (
             service(),
             service(type="NodePort"),
-            FieldChange("spec.type", ABSENT, "NodePort", InPlace(), Commit()),
+            FieldChange("spec.type", "ClusterIP", "NodePort", InPlace(), Commit()),
         ),
     ],
 )

@@ -1,5 +1,6 @@
 import pytest
 
+from reconcile.core.changes import Hold, Patch
 from reconcile.core.model import ANNOTATION_ADOPT, LABEL_INSTALLATION
 from reconcile.core.plan.adoption import ForeignObjects, find_missing_manifests, find_name_conflicts
 from tests.builders import (
@@ -9,6 +10,7 @@ from tests.builders import (
     live_session,
     live_state_of,
     manifest,
+    plan,
     pod,
     session,
     wanted,
@@ -58,6 +60,23 @@ def test_the_name_of_a_foreign_object_is_taken(metadata):
     assert find_name_conflicts(NAMES, [present(**metadata)]) == {WANTED.ref: False}
 
 
+OWNER = {"kind": "ConfigMap", "name": "session-fix-login", "uid": "u", "controller": True}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_read"),
+    [
+        ({"ownerReferences": [OWNER]}, True),
+        ({"ownerReferences": [OWNER], "labels": {"a": "b"}}, True),
+        ({"ownerReferences": [OWNER], "labels": {LABEL_INSTALLATION: "other"}}, False),
+        ({"ownerReferences": [{**OWNER, "name": "session-other"}]}, False),
+        ({"ownerReferences": [{**OWNER, "controller": False}]}, False),
+    ],
+)
+def test_an_object_of_the_record_that_lost_its_label_is_read(metadata, is_read):
+    assert find_name_conflicts(NAMES, [present(**metadata)]) == {WANTED.ref: is_read}
+
+
 @pytest.mark.parametrize("labels", [{}, {LABEL_INSTALLATION: "default"}])
 def test_a_foreign_object_with_the_annotation_may_be_adopted(labels):
     body = present(labels=labels, annotations={ANNOTATION_ADOPT: "default"})
@@ -71,3 +90,14 @@ def test_foreign_objects_of_several_namespaces_are_joined():
     assert one | two == ForeignObjects(
         frozenset({WANTED.ref, other.ref}), {**one.adoptable, **two.adoptable}
     )
+
+
+def test_the_object_of_another_record_is_foreign():
+    of = wanted(config_map())
+    record, obj = live_session(of)
+    for uid, kind in ((record["metadata"]["uid"], Patch), ("another", Hold)):
+        metadata = {**obj["metadata"], "labels": {}}
+        metadata["ownerReferences"] = [{**metadata["ownerReferences"][0], "uid": uid}]
+        foreign = ForeignObjects(adoptable={WANTED.ref: {**obj, "metadata": metadata}})
+        change = plan(desired(of), [record], foreign).changes[1]
+        assert type(change) is kind

@@ -9,6 +9,7 @@ from reconcile.core.changes import (
     Keep,
     Patch,
     Replace,
+    RestartsContainer,
 )
 from reconcile.core.model import OnConflict, Policy, SessionState, UpdateStrategy
 from reconcile.core.plan.adoption import ForeignObjects
@@ -237,3 +238,24 @@ def test_what_writes_nothing_cannot_be_held():
     keep = plan(desired(of), live_session(of)).changes[0]
     with pytest.raises(AssertionError):
         hold_change(keep, HoldReason.NO_PRUNE)
+
+
+def sidecar_image(image, *, native):
+    sync = {"name": "sync", "image": image, **({"restartPolicy": "Always"} if native else {})}
+    containers = [container()] if native else [container(), sync]
+    return pod(containers=containers, **({"initContainers": [sync]} if native else {}))
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_another_image_of_the_mirror_ends_no_work(native, phase):
+    before = wanted(sidecar_image("mirror:1", native=native))
+    after = wanted(sidecar_image("mirror:2", native=native))
+    [patch] = [
+        change
+        for change in plan(desired(after), live_session(before, pod_phase=phase)).changes
+        if not isinstance(change, Keep)
+    ]
+    assert isinstance(patch, Patch)
+    assert [field.effect for field in patch.fields] == [RestartsContainer("sync")]
+    assert not ends_work(patch)

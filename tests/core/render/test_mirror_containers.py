@@ -44,7 +44,7 @@ CUSTOM = {
 SHAPES = ["native", "plain"]
 MIRRORS_OWN = {"mirror-state", "store-keys", "store-token", "store-ca"}
 
-UNMIRRORED = "f0895bf06e711c213d702274db91d3919957be94e50dce806050360eb92f29f3"
+UNMIRRORED = "c6cc60382ad6021be868f11fbf3c38b27430fb420824ad2c5c93f2055f5d8415"
 """The digest of a pod without a mirror; another one would restart every session."""
 
 

@@ -200,7 +200,7 @@ def test_a_prompt_that_is_too_long_for_a_variable_is_a_file_only():
 def test_a_session_without_peers_denies_all_connections():
     policy = bodies(session())["network-policy"]["spec"]
     assert policy["policyTypes"] == ["Ingress"]
-    assert "ingress" not in policy
+    assert policy["ingress"] == []
 
 
 def test_only_allowed_peers_can_connect_to_a_session():

@@ -124,7 +124,7 @@ def test_outcomes_read_as_in_their_golden_files():
 
 
 def test_status_reads_as_in_its_golden_files():
-    document = status_json("default", ROWS, Masker())
+    document = status_json("default", ROWS, Findings(), Masker())
     VALIDATOR.validate(document)
     wide = format_status(ROWS, Masker(), TextOptions(verbose=True))
     assert_golden("status.txt", format_status(ROWS, Masker()) + "\n" + wide)

@@ -230,6 +230,11 @@ def test_only_defaults_may_set_what_gets_the_keys(kind, path, spec, field):
     )
 
 
+def test_a_null_takes_no_rule():
+    policy = document("Policy", "allow: {maxResources: {cpu: null}, namespaces: {team-a: null}}")
+    assert errors(policy=policy) == []
+
+
 def test_missing_rules_are_warned_about_once():
     policy = document("Policy", "installation: a")
     sessions = {f"team_a__s{number}": session(name=f"s{number}") for number in range(3)}

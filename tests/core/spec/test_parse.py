@@ -74,7 +74,19 @@ def test_a_session_has_its_settings_and_its_origin():
 
 def test_null_means_not_set():
     spec = "timeout: null\nrunner: {image: null, nodeSelector: {a: null, b: c}}\nrepos: ~"
-    assert only(session(spec)).layer == {"runner": {"nodeSelector": {"b": "c"}}}
+    declared = only(session(spec))
+    assert declared.layer == {"runner": {"nodeSelector": {"a": None, "b": "c"}}}
+    assert sorted(path for path, _ in declared.nulls) == [
+        ("repos",),
+        ("runner", "image"),
+        ("timeout",),
+    ]
+
+
+def test_null_labels_and_annotations_are_left_out():
+    metadata = "metadata: {name: a, labels: {a: null, b: c}, annotations: {d: null}}"
+    declared = only(f"{HEAD}{metadata}")
+    assert (declared.labels, declared.annotations) == ({"b": "c"}, {})
 
 
 def test_a_session_without_spec_is_a_session():
