@@ -6,7 +6,7 @@ from typing import Final
 
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.report.escape import TextOptions, escape_controls, escape_line
 
 _PLAIN: Final = TextOptions()
 
@@ -33,7 +33,7 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
 
 def format_location(problem: Problem, masker: Masker) -> str:
     """Return the location of a problem in the format of compilers."""
-    path = escape_controls(masker.mask_text(problem.path))
+    path = escape_line(masker.mask_text(problem.path))
     return f"{path}:{problem.line}:{problem.column}" if problem.line else path
 
 
@@ -54,7 +54,8 @@ def format_problem_counts(findings: Findings) -> str:
 
 def _format_problem(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
     head = (options.paint("bold", format_location(problem, masker)), options.paint("~", severity))
-    return ": ".join(part for part in (*head, format_problem_message(problem, masker)) if part)
+    message = escape_line(format_problem_message(problem, masker))
+    return ": ".join(part for part in (*head, message) if part)
 
 
 def _format_count(items: Sequence[object], noun: str) -> str:
