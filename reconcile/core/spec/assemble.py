@@ -8,19 +8,21 @@ from typing import Any
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
+from reconcile.core.source_location import format_document_path
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import WHOLE_TREE, FileRole, find_folder_error
 from reconcile.core.spec.parse import (
     FileResult,
     InvalidFile,
+    Places,
     PolicyFile,
     SessionDeclaration,
     SessionFile,
     SettingsFile,
 )
 from reconcile.core.spec.session_fields import SESSION_SPEC
-from reconcile.core.spec.validate import find_contradictions, find_spec_warnings
+from reconcile.core.spec.validate import Finding, find_contradictions, find_spec_warnings
 
 _NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}
 
@@ -66,6 +68,7 @@ class _Assembler:
         self._capabilities = default_values(CAPABILITIES)
         self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
+        self._settings: dict[str, tuple[str, Places]] = {}
         self._declared: dict[SessionId, list[SessionDeclaration]] = defaultdict(list)
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = [note for file in files for note in file.warnings]
@@ -116,6 +119,11 @@ class _Assembler:
             self._broken.update(names)
 
     def _merge_settings(self) -> None:
+        self._settings = {
+            file.namespace: (file.path, file.content.places)
+            for file in self._files
+            if isinstance(file.content, SettingsFile)
+        }
         layers = {
             file.namespace: file.content.layer
             for file in self._files
@@ -180,14 +188,37 @@ class _Assembler:
 
     def _check_consistency(self, session: Session) -> bool:
         self._warnings.extend(
-            _problem_at(session.origin, *warning) for warning in find_spec_warnings(session.spec)
+            self._problem_of(session, finding) for finding in find_spec_warnings(session.spec)
         )
         reasons = find_contradictions(session.spec)
-        for field, message in reasons:
-            self._problems.append(_problem_at(session.origin, field, message))
+        for finding in reasons:
+            self._problems.append(self._problem_of(session, finding))
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
         return not reasons
+
+    def _problem_of(self, session: Session, finding: Finding) -> Problem:
+        """Make the problem, at the setting that is written nearest to the session."""
+        (declared, *_) = self._declared[session.id]
+        origin = session.origin
+        files = [
+            (origin.path, declared.places),
+            *(
+                self._settings[at]
+                for at in (session.id.namespace, WHOLE_TREE)
+                if at in self._settings
+            ),
+            (origin.path, {finding.paths[0]: (origin.line, origin.column)}),
+        ]
+        path, position, setting = next(
+            (path, places[setting], setting)
+            for path, places in files
+            for setting in (*finding.paths, finding.cause)
+            if setting in places
+        )
+        named = finding.paths[0] if setting == finding.cause else setting
+        field = format_document_path(("spec", *named))
+        return Problem(path, *position, field, _add_session(finding.message, session, path))
 
 
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
@@ -196,6 +227,10 @@ def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
         yield _problem_at(
             place.origin, "metadata.name", f"session {place.id} is declared twice: {others}"
         )
+
+
+def _add_session(message: str, session: Session, path: str) -> str:
+    return message if path == session.origin.path else f"{message}; session {session.id}"
 
 
 def _problem_at(origin: Origin, field: str, message: str) -> Problem:
