@@ -1,5 +1,6 @@
 """The program `reconcile`: its commands, and the mapping from errors to exit codes."""
 
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -27,6 +28,7 @@ from reconcile.runtime.process import (
 )
 
 _MASKER = Masker()
+_UNDECODABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class _ReconcileGroup(click.Group):
@@ -70,10 +72,18 @@ def main() -> None:
 def run_reconcile_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; never raises."""
     try:
+        _reject_undecodable(arguments)
         result = reconcile_cli.main(arguments, prog_name="reconcile", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - no error may end in a traceback
         return _handle_error(error)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _reject_undecodable(arguments: list[str]) -> None:
+    """Refuse bytes that are not UTF-8: no name in a cluster or a report can have them."""
+    for argument in arguments:
+        if _UNDECODABLE.search(argument):
+            raise click.UsageError(f"this argument is not UTF-8: {argument!r}")
 
 
 def _handle_error(error: BaseException) -> int:
