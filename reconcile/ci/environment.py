@@ -4,6 +4,7 @@ The client of a forge is imported only where a comment will be written: its libr
 import than many commands take to run.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ TOKEN_VARIABLE: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
 """The variable with the token for comments; programs that a review runs do not get it."""
 
 _NO_COMMIT: Final = "0" * 40
+_MAX_DIGITS: Final = 18
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _UNTRUSTED_EVENTS: Final = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
 
 
@@ -83,13 +86,47 @@ def _github_job(environ: Mapping[str, str]) -> CiJob:
     pull = event.get("pull_request")
     if not isinstance(pull, dict):
         return CiJob("github", _event_base(event), None, f"the event {name} is not a pull request")
-    start = MergeBase(pull["base"]["sha"], environ.get("GITHUB_SHA", ""))
+    start = MergeBase(_find_base_sha(pull), environ.get("GITHUB_SHA", ""))
     return CiJob(
         "github",
         start,
-        _github_comments(environ, pull["number"]),
+        _github_comments(environ, _find_number(pull)),
         f"there is no token in ${TOKEN_VARIABLE}",
-        is_fork=(pull["head"].get("repo") or {}).get("id") != pull["base"]["repo"]["id"],
+        is_fork=_is_fork(pull),
+    )
+
+
+def _find_base_sha(pull: Mapping[str, Any]) -> str:
+    sha = _find(pull, "base", "sha")
+    if not isinstance(sha, str) or not _COMMIT.fullmatch(sha):
+        raise _missing_field("base.sha", "the id of a commit")
+    return sha
+
+
+def _find_number(pull: Mapping[str, Any]) -> int:
+    number = _find(pull, "number")
+    if type(number) is not int or number <= 0:
+        raise _missing_field("number", "the number of the pull request")
+    return number
+
+
+def _is_fork(pull: Mapping[str, Any]) -> bool:
+    """Whether the change is from a fork; it counts as one if the event does not say."""
+    head, base = _find(pull, "head", "repo", "id"), _find(pull, "base", "repo", "id")
+    return head is None or type(head) is not type(base) or head != base
+
+
+def _find(event: Any, *names: str) -> Any:
+    """Return a value of an event, None if a part of the path is missing or no mapping."""
+    for name in names:
+        event = event.get(name) if isinstance(event, dict) else None
+    return event
+
+
+def _missing_field(name: str, meaning: str) -> SourceError:
+    return SourceError(
+        f"the event in $GITHUB_EVENT_PATH has no usable `pull_request.{name}`, {meaning}: this is "
+        "not an event of GitHub; name the revision to compare with by `reconcile diff --against`"
     )
 
 
@@ -110,8 +147,14 @@ def _read_event(environ: Mapping[str, str]) -> dict[str, Any]:
     path = environ.get("GITHUB_EVENT_PATH", "")
     try:
         event = orjson.loads(Path(path).read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise SourceError(f"the event in $GITHUB_EVENT_PATH cannot be read: {error}") from error
+    except OSError as error:
+        raise SourceError(
+            f"the event in $GITHUB_EVENT_PATH cannot be read: {error.strerror}"
+        ) from error
+    except orjson.JSONDecodeError as error:
+        raise SourceError(
+            f"the event in $GITHUB_EVENT_PATH cannot be read as JSON: {error}"
+        ) from error
     return event if isinstance(event, dict) else {}
 
 
@@ -125,6 +168,8 @@ def _event_base(event: Mapping[str, Any]) -> DiffBase:
 
 def _gitlab_job(environ: Mapping[str, str]) -> CiJob:
     number = environ.get("CI_MERGE_REQUEST_IID", "")
+    if number and not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS):
+        raise SourceError("$CI_MERGE_REQUEST_IID is not the number of a merge request")
     if not number:
         before = environ.get("CI_COMMIT_BEFORE_SHA", _NO_COMMIT)
         start: DiffBase = UnknownBase() if before == _NO_COMMIT else BaseCommit(before)

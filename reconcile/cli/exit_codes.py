@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     REFUSED = 7
     COMMENT_FAILED = 8
     BUG = 70
+    IO_ERROR = 74
     INTERRUPTED = 130
     PIPE = 141
     TERMINATED = 143
@@ -40,6 +41,7 @@ MEANINGS = {
     ExitCode.REFUSED: "`diff --server-dry-run` only: the server would refuse some of the changes",
     ExitCode.COMMENT_FAILED: "`review` only: all is well, but the comment could not be written",
     ExitCode.BUG: "a defect of the program: please report it",
+    ExitCode.IO_ERROR: "the output, or a file that is needed, cannot be written or read",
     ExitCode.INTERRUPTED: "ended by Ctrl-C",
     ExitCode.PIPE: "the reader of the output went away",
     ExitCode.TERMINATED: "ended by SIGTERM: what was begun is finished, the rest is not begun",
@@ -62,7 +64,7 @@ _NEEDS_DECISION = frozenset(
 """Reasons that hold a change until a person decides; waiting for a session does not count."""
 
 
-def exit_code_for_error(error: ReconcileError) -> ExitCode:
+def exit_code_for_error(error: ReconcileError | OSError) -> ExitCode:
     """Map an error that ends the program."""
     match error:
         case SpecError():
@@ -71,6 +73,9 @@ def exit_code_for_error(error: ReconcileError) -> ExitCode:
             return ExitCode.HELD
         case SourceError() | ClusterError():
             return ExitCode.UNREACHABLE
+        case OSError():
+            # Not a defect: the environment decides which files can be read and written.
+            return ExitCode.IO_ERROR
         case _:
             return ExitCode.BUG
 

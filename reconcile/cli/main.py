@@ -1,9 +1,9 @@
 """The program `reconcile`: its commands, and the mapping from errors to exit codes."""
 
-import io
-import os
+import re
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -17,9 +17,18 @@ from reconcile.cli.review import review
 from reconcile.cli.status import status
 from reconcile.core.errors import ReconcileError, SpecError
 from reconcile.core.mask.masker import Masker
-from reconcile.runtime.process import TerminatedError, exit_on_sigterm
+from reconcile.core.report.escape import escape_line
+from reconcile.core.report.problems import Findings, format_problems
+from reconcile.runtime.process import (
+    TerminatedError,
+    describe_os_error,
+    discard_unwritable_output,
+    exit_on_sigterm,
+    prepare_standard_streams,
+)
 
 _MASKER = Masker()
+_UNDECODABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class _ReconcileGroup(click.Group):
@@ -29,7 +38,7 @@ class _ReconcileGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            _discard_output()
+            discard_unwritable_output()
             return ExitCode.PIPE
 
 
@@ -53,31 +62,38 @@ for command in (validate, render, diff, apply, status, schema, review):
 
 def main() -> None:
     """Run the program and exit."""
+    prepare_standard_streams()
     exit_on_sigterm()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A character that the terminal cannot show must not stop an apply half way.
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run_reconcile_cli(sys.argv[1:]))
+    code = run_reconcile_cli(sys.argv[1:])
+    discard_unwritable_output()
+    sys.exit(code)
 
 
 def run_reconcile_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; never raises."""
     try:
+        _reject_undecodable(arguments)
         result = reconcile_cli.main(arguments, prog_name="reconcile", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - no error may end in a traceback
         return _handle_error(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
+def _reject_undecodable(arguments: list[str]) -> None:
+    """Refuse bytes that are not UTF-8: no name in a cluster or a report can have them."""
+    for argument in arguments:
+        if _UNDECODABLE.search(argument):
+            raise click.UsageError(f"this argument is not UTF-8: {argument!r}")
+
+
 def _handle_error(error: BaseException) -> int:
     """Print why the program ends, and return its exit code."""
     match error:
         case click.ClickException():
-            error.show()
+            _show(error)
             return ExitCode.USAGE
-        case ReconcileError():
-            _print_error(str(error) if isinstance(error, SpecError) else f"Error: {error}")
+        case ReconcileError() | OSError():
+            _print_error(_describe(error))
             return exit_code_for_error(error)
         case SystemExit(code=int(code)):
             return code  # click exits so after shell completion
@@ -86,15 +102,33 @@ def _handle_error(error: BaseException) -> int:
         case click.Abort() | KeyboardInterrupt():
             return ExitCode.INTERRUPTED
         case _:
-            _print_error("".join(traceback.format_exception(error)))
+            _print_error(_mask_lines("".join(traceback.format_exception(error))))
             _print_error("Error: this is a defect of reconcile. Please report it with these lines.")
             return ExitCode.BUG
 
 
+def _describe(error: ReconcileError | OSError) -> str:
+    if isinstance(error, SpecError):
+        return format_problems(Findings(error.problems), _MASKER).rstrip("\n")
+    text = describe_os_error(error) if isinstance(error, OSError) else str(error)
+    return f"Error: {escape_line(_MASKER.mask_text(text))}"
+
+
+def _mask_lines(text: str) -> str:
+    return "\n".join(map(escape_line, _MASKER.mask_text(text).splitlines()))
+
+
+def _show(error: click.ClickException) -> None:
+    """Show how to call the program, without control characters of the arguments."""
+    message = escape_line(error.format_message())
+    shown = click.ClickException(message)
+    if isinstance(error, click.UsageError):
+        shown = click.UsageError(message, error.ctx)
+    with suppress(OSError):
+        shown.show()
+
+
 def _print_error(text: str) -> None:
-    click.echo(_MASKER.mask_text(text), err=True)
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from writing to the closed pipe again when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print a text that is masked; without standard error, the exit code says it."""
+    with suppress(OSError):
+        click.echo(text, err=True)

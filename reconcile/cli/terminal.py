@@ -8,7 +8,7 @@ import click
 
 from reconcile.cli.options import Output
 from reconcile.core.mask.masker import Masker
-from reconcile.core.report.escape import TextOptions
+from reconcile.core.report.escape import TextOptions, escape_line
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.runtime.settings import read_process_settings
 
@@ -53,18 +53,30 @@ class Terminal:
 
     def show(self, text: str) -> None:
         """Print a result, which must be masked already."""
-        click.echo(text, nl=False, color=True)
+        try:
+            click.echo(text, nl=False, color=True)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def show_message(self, text: str) -> None:
         """Print a message on standard error."""
-        click.echo(self.mask(text), err=True)
+        self._echo_error(f"{escape_line(self.mask(text))}\n")
 
     def show_problems(self, findings: Findings) -> None:
         """Print problems and warnings on standard error."""
         text = format_problems(findings, self.masker, self.text_options(error=True))
-        click.echo(text, nl=False, err=True, color=True)
+        self._echo_error(text)
 
     def show_progress(self, text: str) -> None:
         """Show progress on one line, which the next call replaces; on a terminal only."""
         if sys.stderr.isatty():
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True, color=True)
+            self._echo_error(f"\r\x1b[K{text}")
+
+    def _echo_error(self, text: str) -> None:
+        """Print on standard error; where that is not possible, the work goes on all the same."""
+        try:
+            click.echo(text, nl=False, err=True, color=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return

@@ -109,6 +109,8 @@ MAX_PROBLEMS: Final = 50
 """After this many problems the rest of a text is not parsed."""
 
 _TAB: Final = "a tab cannot indent: use spaces"
+_ESCAPE: Final = "write the character itself in place of this escape"
+_FINAL: Final = (_TAB, _ESCAPE)  # the parser in Python would take half a surrogate pair
 _HINTS: Final = (
     ("mapping values are not allowed", "wrong indentation, or text with `: ` in it: quote it"),
     ("cannot start any token", "text may not begin with this character: quote it"),
@@ -118,12 +120,16 @@ _HINTS: Final = (
     ("expected ',' or '}'", "a `{` that is not closed, or a missing comma"),
     ("did not find expected node content", "a `[` or `{` that is not closed, or a stray comma"),
     ("unexpected end of stream", "a quote that is not closed"),
-    ("Unicode character escape", "write the character itself in place of this escape"),
+    ("Unicode character escape", _ESCAPE),
     ("unknown escape character", "write `\\\\` for a backslash, or use single quotes"),
     ("could not find expected ':'", "a line that is neither `key: value` nor part of a text"),
     ("expected <document start>", "`---` is missing between two documents"),
 )
 _DIRECTIVE: Final = re.compile(r"(?:\A|(?<=[\n\r\x85\u2028\u2029]))%")
+_LAST_LINE_OF_SPACES: Final = re.compile(r"\n +\Z")
+# A plain scalar that begins with `?`, and an anchor whose name has a character of 1.2.
+_QUESTION: Final = re.compile(r"(?:\A|(?<=[\s,\[{:\"'\]}]))\?[^\s,\[\]{}]")
+_ANCHOR: Final = re.compile(r"(?:\A|(?<=[\s,\[{:\"'\]}]))&[0-9A-Za-z_-]+[:?]")
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
@@ -167,16 +173,52 @@ def load_documents(text: str, path: str = "") -> tuple[Document, ...]:
     if directive:
         message = "directives (`%`) are not supported: remove the line"
         raise SpecError((Problem(path, *_position_after(text[: directive.start()]), "", message),))
-    builder = _DocumentBuilder(path)
-    try:
-        builder.run(text)
-    except _StopError:
-        pass
-    except (YAMLError, ValueError) as error:
-        builder.problems.append(_parse_problem(path, text, error))
+    if text.endswith(" ") and _LAST_LINE_OF_SPACES.search(text):
+        text += "\n"  # or a block scalar that ends there would lose its last line break
+    builder = _build(path, text)
     if builder.problems:
         raise SpecError(tuple(builder.problems))
     return tuple(builder.documents)
+
+
+def _build(path: str, text: str) -> "_DocumentBuilder":
+    """Read a text with the C parser, and with the one in Python where the C parser is wrong."""
+    builder = _DocumentBuilder(path)
+    try:
+        builder.run(CParser(text).get_event)
+    except _StopError:
+        return builder
+    except (YAMLError, ValueError) as error:
+        problem = _parse_problem(path, text, error)
+        may_be_valid = isinstance(error, MarkedYAMLError) and not problem.message.endswith(_FINAL)
+        second = _build_slowly(path, text) if may_be_valid else None
+        # The parser that read further than the other knows the true error.
+        if second and (not second.is_invalid or second.problems[-1].line > problem.line):
+            return second
+        builder.problems.append(problem)
+        return builder
+    return _build_slowly(path, text) if _is_misread(text) else builder
+
+
+def _build_slowly(path: str, text: str) -> "_DocumentBuilder":
+    from reconcile.core.yaml_python_parser import parse_events  # noqa: PLC0415
+
+    builder = _DocumentBuilder(path)
+    try:
+        builder.run(parse_events(text).__next__)
+    except _StopError:
+        pass
+    except (YAMLError, ValueError, OverflowError) as error:
+        builder.is_invalid = True
+        builder.problems.append(_parse_problem(path, text, error))
+    return builder
+
+
+def _is_misread(text: str) -> bool:
+    """Whether the C parser, which follows YAML 1.1, may read other values than are written."""
+    return ("?" in text and _QUESTION.search(text) is not None) or (
+        "&" in text and _ANCHOR.search(text) is not None
+    )
 
 
 class _StopError(Exception):
@@ -190,12 +232,13 @@ class _DocumentBuilder:
         self.path = path
         self.problems: list[Problem] = []
         self.documents: list[Document] = []
+        self.is_invalid = False
         self._nodes = 0
         self._repeated = 0
         self._begin(None)
 
-    def run(self, text: str) -> None:
-        """Process every event of `text`; raises the parser's errors."""
+    def run(self, next_event: Callable[[], Any]) -> None:
+        """Process every event; raises the parser's errors."""
         handlers: Mapping[type, Callable[[Any], None]] = {
             events.ScalarEvent: self._scalar,
             events.AliasEvent: self._alias,
@@ -207,7 +250,6 @@ class _DocumentBuilder:
             events.DocumentEndEvent: self._end,
             events.StreamStartEvent: self._begin,
         }
-        next_event = CParser(text).get_event
         while type(event := next_event()) is not events.StreamEndEvent:
             handlers[type(event)](event)
 
@@ -340,7 +382,7 @@ def _count_nodes_and_characters(value: Any) -> tuple[int, int]:
     return nodes, characters
 
 
-def _parse_problem(path: str, text: str, error: YAMLError | ValueError) -> Problem:
+def _parse_problem(path: str, text: str, error: Exception) -> Problem:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         detail = str(error.problem or error.context)

@@ -29,6 +29,7 @@ class MirrorExitCode(IntEnum):
     DAMAGED = 9
     INCOMPLETE = 10
     BUG = 70
+    IO_ERROR = 74
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -45,6 +46,7 @@ MEANINGS = {
     MirrorExitCode.DAMAGED: "`verify`, `log`: damage was found and reported",
     MirrorExitCode.INCOMPLETE: "`import`, `export`: done, except for what was reported",
     MirrorExitCode.BUG: "a defect of the program: please report it",
+    MirrorExitCode.IO_ERROR: "the output, or a file that is needed, cannot be written or read",
     MirrorExitCode.INTERRUPTED: "ended by Ctrl-C",
     MirrorExitCode.TERMINATED: "`hydrate` only: ended by SIGTERM; the next start begins again",
 }

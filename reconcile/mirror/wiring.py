@@ -152,10 +152,10 @@ def normalize_prefix(text: str) -> str:
     """Return a prefix that ends with one slash.
 
     Raises:
-        SettingsError: It is empty, or has a part such as `..`.
+        SettingsError: It is empty, or has a part such as `..` or a control character.
     """
     parts = [part for part in text.split("/") if part]
-    if not parts or any(part in {".", ".."} for part in parts):
+    if not text.isprintable() or not parts or any(part in {".", ".."} for part in parts):
         raise SettingsError(f"--prefix is {text!r}: write NAMESPACE/SESSION")
     return "/".join(parts) + "/"
 

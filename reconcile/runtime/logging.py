@@ -1,6 +1,7 @@
 """The log: one line of JSON per event, on standard error."""
 
 import os
+import re
 import select
 import sys
 import threading
@@ -12,6 +13,10 @@ import orjson
 
 # Reentrant: a signal handler may write while the main thread is writing.
 _WRITE_LOCK = threading.RLock()
+# JSON escapes only those below a space.
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
 
 _READER_TIMEOUT_MS = 1000
 """How long to wait for the reader of a pipe that is full."""
@@ -125,13 +130,18 @@ def _write_buffered(stream: TextIO, text: str) -> bool:
     return True
 
 
+def escape_controls(text: str) -> str:
+    r"""Replace characters that control a terminal or the direction of text by `\u` escapes."""
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def _encode_json(value: dict[str, Any]) -> str:
     try:
-        return orjson.dumps(value, default=str).decode()
+        return escape_controls(orjson.dumps(value, default=str).decode())
     except TypeError:
         # File names that are not UTF-8 contain surrogates, which JSON does not allow.
         safe = {name: _escape_surrogates(field) for name, field in value.items()}
-        return orjson.dumps(safe, default=str).decode()
+        return escape_controls(orjson.dumps(safe, default=str).decode())
 
 
 def _escape_surrogates(value: Any) -> Any:

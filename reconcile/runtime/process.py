@@ -1,8 +1,10 @@
-"""The process itself: ending on SIGTERM, its memory, and secrets in its environment."""
+"""The process itself: its streams, ending on SIGTERM, its memory, secrets in its environment."""
 
 import ctypes
+import io
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from types import FrameType
 from typing import Final
@@ -22,6 +24,42 @@ def exit_on_sigterm() -> None:
 
 def _raise_terminated(_number: int, _frame: FrameType | None) -> None:
     raise TerminatedError
+
+
+def prepare_standard_streams() -> None:
+    """Replace standard streams that the caller closed, and let no character stop a write.
+
+    The next file that is opened would otherwise get the descriptor of a closed stream, and messages
+    would be written into that file.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_unwritable_output() -> None:
+    """Drop output that cannot be written.
+
+    The interpreter would otherwise try again when it ends, and change the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return the reason, with the name of the file if it is known."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 _M_MMAP_THRESHOLD = -3

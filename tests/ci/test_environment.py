@@ -1,6 +1,7 @@
 """The job is detected from the environment, and never guessed."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,61 @@ def test_a_branch_pipeline_has_nowhere_to_comment(before, start):
 
 def test_elsewhere_there_is_nothing_but_the_log():
     assert detect_job({}).comments is None
+
+
+@pytest.mark.parametrize(
+    ("pull", "field"),
+    [
+        ({"number": 1}, "base.sha"),
+        ({"number": 1, "base": None}, "base.sha"),
+        ({"number": 1, "base": []}, "base.sha"),
+        ({"number": 1, "base": {"sha": 5}}, "base.sha"),
+        ({"number": 1, "base": {"sha": "--upload-pack=x"}}, "base.sha"),
+        ({"base": {"sha": BASE}}, "number"),
+        ({"number": "1", "base": {"sha": BASE}}, "number"),
+        ({"number": True, "base": {"sha": BASE}}, "number"),
+        ({"number": 1e99, "base": {"sha": BASE}}, "number"),
+    ],
+)
+def test_a_field_that_an_event_lacks_is_named(on_github, pull, field):
+    with pytest.raises(SourceError, match=f"has no usable `pull_request.{field}`"):
+        detect_job(on_github({"pull_request": pull}))
+
+
+@pytest.mark.parametrize(
+    ("head", "base"),
+    [
+        (None, None),
+        ({}, {}),
+        ({"repo": None}, {"repo": {"id": 1}}),
+        ({"repo": {"id": 1}}, {"repo": {}}),
+        ({"repo": {"id": 1}}, {"repo": {"id": True}}),
+        ({"repo": 1}, {"repo": 1}),
+        (5, {}),
+    ],
+)
+def test_a_change_of_unknown_origin_counts_as_one_from_a_fork(on_github, head, base):
+    base = {"sha": BASE, **(base or {})}
+    assert detect_job(
+        on_github({"pull_request": {"number": 1, "head": head, "base": base}})
+    ).is_fork
+
+
+@pytest.mark.parametrize("event", [{"pull_request": None}, {"pull_request": 5}, {}, [], 5, "null"])
+def test_an_event_without_a_pull_request_has_no_comment(on_github, event):
+    job = detect_job(on_github(event))
+    assert (job.base, job.comments) == (UnknownBase(), None)
+
+
+@pytest.mark.parametrize("event", ["", "{", "[" * 5000, "\udcff"])
+def test_an_event_that_is_not_json_is_refused(on_github, event):
+    environ = on_github("")
+    Path(environ["GITHUB_EVENT_PATH"]).write_bytes(event.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SourceError, match="cannot be read as JSON"):
+        detect_job(environ)
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "\u0661", "9" * 5000, " "])
+def test_a_merge_request_has_a_number(number):
+    with pytest.raises(SourceError, match="CI_MERGE_REQUEST_IID is not the number"):
+        detect_job({**ON_GITLAB, "CI_MERGE_REQUEST_IID": number})

@@ -1,6 +1,9 @@
 """The output and exit code of each command, on files and an embedded cluster."""
 
+import pytest
+
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.cli.trees import BROKEN
@@ -221,3 +224,10 @@ def test_outcomes_are_reported_if_the_inventory_cannot_be_updated(tree, monkeypa
     assert ended.code == 5
     assert "Pod team-b/two-runner deleted" in ended.out
     assert "the inventory could not be deleted: no such right" in ended.err
+
+
+@pytest.mark.parametrize("argument", ["\udcff", "a\0b"])
+@pytest.mark.parametrize("command", ["validate", "review", "diff"])
+def test_an_argument_that_is_not_utf_8_is_a_usage_error(command, argument, capsys):
+    assert run_reconcile_cli([command, argument]) == 2
+    assert "this argument is not UTF-8" in capsys.readouterr().err

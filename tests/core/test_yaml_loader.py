@@ -121,7 +121,7 @@ def test_an_ambiguous_scalar_is_refused_with_advice(scalar, message):
         ('"\\ud83d\\ude00"', "1:4", "write the character itself in place of this escape"),
         ('"\\q"', "1:2", "write `\\\\` for a backslash, or use single quotes"),
         ("a: 1\nb\nc: 1", "3:1", "a line that is neither `key: value` nor part of a text"),
-        ("a: 1\n...\nb: 2", "3:1", "`---` is missing between two documents"),
+        ("[a]\nb: 2", "2:1", "`---` is missing between two documents"),
         ("a: &", "1:5", "did not find expected alphabetic or numeric character"),
         ("a: |9x", "1:6", "did not find expected comment or line break"),
     ],

@@ -153,3 +153,39 @@ def test_a_pass_loads_neither_the_cluster_client_nor_what_it_does_not_need(tmp_p
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+_SECONDS = [
+    (command, flag)
+    for command, options in mirror_cli.commands.items()
+    for parameter in options.params
+    for flag in parameter.opts
+    if isinstance(parameter.type, click.types.FloatRange)
+]
+
+
+@pytest.mark.parametrize(("command", "flag"), _SECONDS)
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "1e300", "-1", ""])
+def test_seconds_are_finite_and_can_be_waited_for(command, flag, value, capsys):
+    assert _run(command, f"{flag}={value}") == MirrorExitCode.USAGE
+    assert flag in capsys.readouterr().err
+
+
+def test_seconds_of_the_environment_are_finite_too(capsys):
+    assert _run("sync", RECONCILE_MIRROR_INTERVAL="nan") == MirrorExitCode.USAGE
+    assert "'nan' is not a finite number of seconds" in capsys.readouterr().err
+
+
+def test_arguments_and_settings_are_utf_8(capsys):
+    assert _run("hydrate", "--prefix", "\udcff/s") == MirrorExitCode.USAGE
+    assert _run("hydrate", RECONCILE_MIRROR_PREFIX="\udcff/s") == MirrorExitCode.USAGE
+    first, second = (text for text in capsys.readouterr().err.splitlines() if "not UTF-8" in text)
+    assert first == r"Error: this argument is not UTF-8: '\udcff/s'"
+    assert second == r"Error: $RECONCILE_MIRROR_PREFIX is not UTF-8: '\udcff/s'"
+
+
+@pytest.mark.parametrize("prefix", ["a/b\nc", "a/\x1b[31m", "a/\u202eb", "", "/", "a/../b"])
+def test_a_prefix_is_a_name_without_control_characters(prefix, tmp_path, capsys):
+    options = ("--project-secret", str(tmp_path))
+    assert _run("ls", "--prefix", prefix, *options) == MirrorExitCode.SETTINGS
+    assert "write NAMESPACE/SESSION" in capsys.readouterr().err

@@ -9,6 +9,7 @@ it reads until its change is on the disk.
 import contextlib
 import fcntl
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from reconcile.adapters.embedded.kinds import ServedKind
+from reconcile.adapters.embedded.state_shape import find_shape_error
 from reconcile.core.errors import ClusterError
 from reconcile.core.model import KubeObject, ObjectRef
 from reconcile.runtime.clock import add_seconds
@@ -147,6 +149,7 @@ class ClusterStore:
             self._dependents[owner].discard(ref)
 
 
+_RESOURCE_VERSION = re.compile("[0-9]{1,18}", re.ASCII)
 _FileSignature: TypeAlias = tuple[int, int, int]
 _NO_FILE: _FileSignature = (0, 0, 0)
 
@@ -252,24 +255,21 @@ def _parse_state(path: Path, content: bytes) -> tuple[int, list[dict[str, Any]]]
     if not isinstance(items, list):
         raise _not_a_state_file(path, 'it has no list "items"')
     for index, item in enumerate(items):
-        if not _is_object(item):
-            raise _not_a_state_file(path, f"items[{index}] is not an object with kind and name")
+        if reason := find_shape_error(item):
+            raise _not_a_state_file(path, f"items[{index}]{_after(reason)}")
     return max(
         _parse_resource_version(state), *(_parse_resource_version(item) for item in items), 0
     ), items
 
 
-def _is_object(item: Any) -> bool:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    if not isinstance(metadata, dict):
-        return False
-    identity = (item.get("apiVersion"), item.get("kind"), metadata.get("name"))
-    return all(isinstance(part, str) and part for part in identity)
+def _after(reason: str) -> str:
+    return reason if reason.startswith(".") else f" {reason}"
 
 
 def _parse_resource_version(holder: dict[str, Any]) -> int:
-    text = str((holder.get("metadata") or {}).get("resourceVersion", ""))
-    return int(text) if text.isascii() and text.isdigit() else 0
+    metadata = holder.get("metadata")
+    text = str(metadata.get("resourceVersion", "")) if isinstance(metadata, dict) else ""
+    return int(text) if _RESOURCE_VERSION.fullmatch(text) else 0
 
 
 def _not_a_state_file(path: Path, reason: str) -> ClusterError:

@@ -65,10 +65,10 @@ def reject_unsupported_fields(user: Mapping[str, Any]) -> None:
 
 def build_cluster_info(cluster: Mapping[str, Any], tls: TlsConfig) -> Mapping[str, Any]:
     """Describe a cluster for a credential plugin (`provideClusterInfo`)."""
-    extensions = cluster.get("extensions") or []
+    extensions = cluster.get("extensions")
     for_exec = (
         each
-        for each in extensions
+        for each in (extensions if isinstance(extensions, list) else ())
         if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION
     )
     info = {
@@ -102,8 +102,8 @@ class KubeconfigUser:
         if not isinstance(token, str):
             raise ClusterError("token: must be text; put it in quotes")
         fixed = Credential(validate_token(token, "token") if token else "", self.key_pair)
-        if path := self.fields.get("tokenFile"):
-            return TokenFile(Path(str(path)), fixed)
+        if self.fields.get("tokenFile"):
+            return TokenFile(Path(_read_text(self.fields, "tokenFile")), fixed)
         spec = self.fields.get("exec")
         if token or not spec:
             return FixedCredentials(fixed)
@@ -214,7 +214,7 @@ def _build_cluster(context: ResolvedContext, options: ConnectOptions) -> KubeClu
     )
     endpoint = ApiEndpoint(
         url,
-        transport.choose_proxy(url, str(context.cluster.get("proxy-url") or ""), options.environ),
+        transport.choose_proxy(url, _read_text(context.cluster, "proxy-url"), options.environ),
         options.timeouts,
     )
     info = build_cluster_info(context.cluster, tls)
@@ -222,11 +222,19 @@ def _build_cluster(context: ResolvedContext, options: ConnectOptions) -> KubeClu
     return KubeCluster(ApiClient(client.session, endpoint, user.build_credentials(), options.mask))
 
 
+def _read_text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key) or ""
+    if not isinstance(value, str):
+        raise ClusterError(f"{key}: must be text")
+    return value
+
+
 def _server_url(cluster: Mapping[str, Any]) -> str:
-    url = str(cluster.get("server") or "")
+    url = _read_text(cluster, "server")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable and url.isprintable()
     except ValueError:
         usable = False
     else:
@@ -261,7 +269,7 @@ def _read_tls_config(config: KubeConfig) -> TlsConfig:
         raise ClusterError(
             "insecure-skip-tls-verify and a certificate-authority exclude each other"
         )
-    name = str(config.cluster.get("tls-server-name") or "")
+    name = _read_text(config.cluster, "tls-server-name")
     return TlsConfig(authorities, name, verify=not insecure)
 
 

@@ -4,6 +4,7 @@ The first file that has a name wins. pykube-ng reads one file and decodes every 
 it; so the files are read here, and pykube-ng gets the one context in use.
 """
 
+import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
     ClusterError with file, line and column, but without its text, if it is invalid.
     """
     try:
-        documents = load_documents(decode_utf8(path.read_bytes()))
+        documents = load_documents(decode_utf8(_without_mark(path.read_bytes())))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -46,6 +47,13 @@ def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
     if len(documents) > 1 or not isinstance(content, dict | None):
         raise ClusterError(f"{path}: the kubeconfig is not one mapping")
     return content or {}
+
+
+def _without_mark(content: bytes) -> bytes:
+    """Remove the byte order mark that PowerShell writes, as kubectl does; UTF-16 has one, too."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def _format_location(problem: Problem) -> str:

@@ -150,7 +150,7 @@ def choose_proxy(server: str, proxy_url: str, environ: Mapping[str, str]) -> str
         environ: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case.
     """
     if proxy_url:
-        return proxy_url
+        return _check_proxy(proxy_url, "proxy-url")
     target = urlsplit(server)
     host = target.hostname or ""
     proxy = _read_variable(environ, f"{target.scheme}_proxy")
@@ -162,7 +162,34 @@ def choose_proxy(server: str, proxy_url: str, environ: Mapping[str, str]) -> str
     exempt = _read_variable(environ, "no_proxy").lower()
     if requests.utils.should_bypass_proxies(f"{target.scheme}://{netloc}:{port}", exempt):
         return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
+    variable = f"{target.scheme.upper()}_PROXY"
+    return _check_proxy(proxy if "://" in proxy else f"http://{proxy}", variable)
+
+
+def _check_proxy(url: str, origin: str) -> str:
+    """Return the URL of a usable proxy; ClusterError names where it is from."""
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        raise ClusterError(f"{origin}: must be a URL such as http://192.0.2.1:3128") from None
+    if parts.scheme.startswith("socks"):
+        raise ClusterError(
+            f"{origin}: SOCKS proxies are not supported; give the URL of an HTTP proxy"
+        )
+    if parts.scheme not in {"http", "https"} or not usable:
+        raise ClusterError(f"{origin}: must be a URL such as http://192.0.2.1:3128")
+    return url
+
+
+def describe_proxy(url: str) -> str:
+    """Return the address of a proxy, without the user and the password of its URL."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    address = f"[{host}]" if ":" in host else host
+    return (
+        f"{parts.scheme}://{address}:{parts.port}" if parts.port else f"{parts.scheme}://{address}"
+    )
 
 
 def _read_variable(environ: Mapping[str, str], name: str) -> str:
@@ -212,6 +239,11 @@ class ApiEndpoint:
     proxy: str = field(default="", repr=False)
     timeouts: ConnectTimeouts = field(default_factory=ConnectTimeouts)
 
+    @property
+    def description(self) -> str:
+        """The server, and the proxy that is asked for it, for errors."""
+        return f"{self.url} (by the proxy {describe_proxy(self.proxy)})" if self.proxy else self.url
+
 
 class ApiClient:
     """Sends requests over one session; safe to use from several threads.
@@ -256,7 +288,7 @@ class ApiClient:
             response = self._perform(request, headers, credential.key_pair)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise build_connection_error(
-                request.operation, self.endpoint.url, error, self.mask
+                request.operation, self.endpoint.description, error, self.mask
             ) from error
         return ApiResponse(response.status_code, response.headers, response.content, time.time())
 

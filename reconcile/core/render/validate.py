@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, LABEL_PREFIX, SessionId
 from reconcile.core.render.filters import split_words
+from reconcile.core.render.validate_values import Violation, find_refused_values
 from reconcile.core.source_location import DocumentPath
-
-Violation: TypeAlias = tuple[DocumentPath, str]
-"""The path in the object, and what is wrong."""
 
 # An owner in a namespace cannot own these, since they are cluster-scoped.
 _CLUSTER_SCOPED: Final = split_words(
@@ -62,8 +60,7 @@ def find_violations(body: Mapping[str, Any], session: SessionId) -> Iterator[Vio
     if body.get("status") is not None:
         yield ("status",), "is written by the cluster: remove it"
     yield from _check_metadata(metadata, session)
-    if body.get("kind") == "Secret":
-        yield from _check_secret(body)
+    yield from find_refused_values(body)
 
 
 def is_own_name(name: str, session: SessionId) -> bool:
@@ -138,8 +135,3 @@ def _find_reserved_error(key: str) -> str:
     if key.startswith(LABEL_PREFIX) or key == LABEL_MANAGED_BY:
         return "is set by the reconciler: remove it"
     return ""
-
-
-def _check_secret(body: Mapping[str, Any]) -> Iterator[Violation]:
-    yield from _check_text_map(body.get("data"), ("data",))
-    yield from _check_text_map(body.get("stringData"), ("stringData",))

@@ -18,11 +18,22 @@ _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"
 
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NOT_PLAIN: Final = re.compile(r"[^ -~]")
+# GitHub obeys `##[error]` anywhere in a line, and `::error::` at its begin, after spaces.
+_COMMAND: Final = re.compile(r"(?<=#)#(?=\[)|^ *:(?=:)")
 
 
 def escape_controls(text: str) -> str:
     """Escape control characters, ANSI sequences, direction overrides and line breaks."""
     return _NOT_PLAIN.sub(_escape_character, text)
+
+
+def escape_line(text: str) -> str:
+    """Escape a text that is printed as a line of a log, where a CI system looks for commands."""
+    return _COMMAND.sub(_escape_command, escape_controls(text))
+
+
+def _escape_command(match: re.Match[str]) -> str:
+    return f"{match[0][:-1]}{_escape_code_point(ord(match[0][-1]))}"
 
 
 def quote_text(text: str) -> str:

@@ -10,7 +10,7 @@ from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.plan.settings import FieldSetting, SettingChange, WholeFile
-from reconcile.core.report.escape import TextOptions, escape_controls, truncate_text
+from reconcile.core.report.escape import TextOptions, escape_controls, escape_line, truncate_text
 
 _PLAIN: Final = TextOptions()
 _MAX_ITEMS: Final = 8
@@ -39,7 +39,7 @@ def format_problems(findings: Findings, masker: Masker, options: TextOptions = _
         _format_problem(problem, "warning", masker, options) for problem in findings.warnings
     )
     changes = (
-        f"{escape_controls(change.file)}: {escape_controls(change.text)}"
+        escape_line(f"{change.file}: {change.text}")
         for change in mask_settings(findings.settings, masker)
     )
     return "".join(f"{line}\n" for line in (*changes, *errors, *warnings))
@@ -87,8 +87,9 @@ def _format_value(value: Any) -> str:
 
 def format_location(problem: Problem, masker: Masker) -> str:
     """Return the location of a problem in the format of compilers."""
-    path = escape_controls(masker.mask_text(problem.path))
-    return f"{path}:{problem.line}:{problem.column}" if problem.line else path
+    path = masker.mask_text(problem.path)
+    place = f"{path}:{problem.line}:{problem.column}" if problem.line else path
+    return escape_line(place)
 
 
 def format_problem_message(problem: Problem, masker: Masker) -> str:
@@ -108,7 +109,8 @@ def format_problem_counts(findings: Findings) -> str:
 
 def _format_problem(problem: Problem, severity: str, masker: Masker, options: TextOptions) -> str:
     head = (options.paint("bold", format_location(problem, masker)), options.paint("~", severity))
-    return ": ".join(part for part in (*head, format_problem_message(problem, masker)) if part)
+    message = escape_line(format_problem_message(problem, masker))
+    return ": ".join(part for part in (*head, message) if part)
 
 
 def _format_count(items: Sequence[object], noun: str) -> str:

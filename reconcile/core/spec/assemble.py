@@ -8,7 +8,7 @@ from typing import Any, Final
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
-from reconcile.core.source_location import DocumentPath, format_document_path
+from reconcile.core.source_location import DocumentPath, Position, format_document_path
 from reconcile.core.spec.bounds import find_bound_violations, find_storage_secrets
 from reconcile.core.spec.kinds import CAPABILITIES
 from reconcile.core.spec.layers import default_values, merge_layer
@@ -22,6 +22,7 @@ from reconcile.core.spec.parse import (
     FileResult,
     InvalidFile,
     NullFields,
+    Places,
     PolicyFile,
     SessionDeclaration,
     SessionFile,
@@ -29,7 +30,7 @@ from reconcile.core.spec.parse import (
 )
 from reconcile.core.spec.reach import Wish, find_peer_wishes, find_pod_wishes, find_wishes
 from reconcile.core.spec.session_fields import SESSION_SPEC
-from reconcile.core.spec.validate import find_contradictions, find_spec_warnings
+from reconcile.core.spec.validate import Finding, find_contradictions, find_spec_warnings
 
 _NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}
 
@@ -75,6 +76,7 @@ class _Assembler:
         self._capabilities = default_values(CAPABILITIES)
         self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
+        self._settings: dict[str, tuple[str, Places]] = {}
         self._declared: dict[SessionId, list[SessionDeclaration]] = defaultdict(list)
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = [note for file in files for note in file.warnings]
@@ -127,6 +129,11 @@ class _Assembler:
             self._broken.update(names)
 
     def _merge_settings(self) -> None:
+        self._settings = {
+            file.namespace: (file.path, file.content.places)
+            for file in self._files
+            if isinstance(file.content, SettingsFile)
+        }
         layers = {
             file.namespace: file.content.layer
             for file in self._files
@@ -250,22 +257,51 @@ class _Assembler:
     def _check_consistency(self, session: Session, storage_secrets: Collection[str]) -> bool:
         wishes = self._find_session_wishes(session)
         self._warnings.extend(
-            _problem_at(session.origin, *warning)
-            for warning in (*find_spec_warnings(session.spec), *wishes)
+            self._problem_of(session, finding) for finding in find_spec_warnings(session.spec)
         )
-        rules = self._policy.allow_rules(session.id.namespace)
-        reasons = [
-            *find_contradictions(session.spec),
-            *(
-                (format_document_path(path), message)
-                for path, message in find_bound_violations(session, rules, storage_secrets)
-            ),
+        self._warnings.extend(_problem_at(session.origin, *wish) for wish in wishes)
+        problems = [
+            *(self._problem_of(session, each) for each in find_contradictions(session.spec)),
+            *self._find_bound_problems(session, storage_secrets),
         ]
-        for field, message in reasons:
-            self._problems.append(_problem_at(session.origin, field, message))
+        self._problems += problems
+        if problems:
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
-        return not reasons
+        return not problems
+
+    def _find_bound_problems(
+        self, session: Session, storage_secrets: Collection[str]
+    ) -> Iterator[Problem]:
+        rules = self._policy.allow_rules(session.id.namespace)
+        for path, message in find_bound_violations(session, rules, storage_secrets):
+            if path[0] == "spec":
+                yield self._problem_of(session, Finding((path[1:],), message))
+            else:
+                yield _problem_at(session.origin, format_document_path(path), message)
+
+    def _problem_of(self, session: Session, finding: Finding) -> Problem:
+        """Make the problem, at the setting that is written nearest to the session."""
+        (declared, *_) = self._declared[session.id]
+        origin = session.origin
+        files = [
+            (origin.path, declared.places),
+            *(
+                self._settings[at]
+                for at in (session.id.namespace, WHOLE_TREE)
+                if at in self._settings
+            ),
+            (origin.path, {finding.paths[0]: (origin.line, origin.column)}),
+        ]
+        path, position, setting = next(
+            (path, position, setting)
+            for path, places in files
+            for setting in (*finding.paths, finding.cause)
+            for position in _find_positions(places, setting)
+        )
+        named = finding.paths[0] if setting == finding.cause else setting
+        field = format_document_path(("spec", *named))
+        return Problem(path, *position, field, _add_session(finding.message, session, path))
 
 
 def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str]]:
@@ -285,12 +321,24 @@ def _value_at(values: Any, path: DocumentPath) -> Any:
     return values
 
 
+def _find_positions(places: Places, setting: DocumentPath) -> Iterator[Position]:
+    """Yield where a setting, or the first value below it, is written."""
+    if setting in places:
+        yield places[setting]
+    elif setting:
+        yield from (at for path, at in places.items() if path[: len(setting)] == setting)
+
+
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
     for place in places:
         others = ", ".join(str(other.origin) for other in places if other is not place)
         yield _problem_at(
             place.origin, "metadata.name", f"session {place.id} is declared twice: {others}"
         )
+
+
+def _add_session(message: str, session: Session, path: str) -> str:
+    return message if path == session.origin.path else f"{message}; session {session.id}"
 
 
 def _problem_at(origin: Origin, field: str, message: str) -> Problem:

@@ -26,9 +26,15 @@ def yaml_type_name(value: Any) -> str:
 
 def suggest_name(word: str, known: Iterable[str]) -> str:
     """Suggest the nearest known word, or return an empty text if none is near."""
+    near = find_near_name(word, known)
+    return f"; did you mean `{near}`?" if near else ""
+
+
+def find_near_name(word: str, known: Iterable[str]) -> str:
+    """Return the nearest known word, or an empty text if none is near."""
     originals = {name.lower(): name for name in known}
     near = get_close_matches(word[:60].lower(), originals, n=1)
-    return f"; did you mean `{originals[near[0]]}`?" if near else ""
+    return originals[near[0]] if near else ""
 
 
 TEXT: Final = frozenset({str})

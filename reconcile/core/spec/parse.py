@@ -18,9 +18,14 @@ from reconcile.core.model import (
     SessionId,
     SessionState,
 )
-from reconcile.core.source_location import DocumentPath, Positions
+from reconcile.core.source_location import DocumentPath, Position, Positions
 from reconcile.core.spec.bounds import build_allow_rules
-from reconcile.core.spec.field_types import suggest_name, yaml_type_name
+from reconcile.core.spec.field_types import (
+    PLATFORM_ONLY,
+    find_near_name,
+    suggest_name,
+    yaml_type_name,
+)
 from reconcile.core.spec.formats import SESSION_NAME
 from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION_KIND
 from reconcile.core.spec.layers import default_values, merge_layer
@@ -38,6 +43,8 @@ from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
 from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 NullFields: TypeAlias = tuple[tuple[DocumentPath, Problem], ...]
+Places: TypeAlias = Mapping[DocumentPath, Position]
+"""Line and column of settings, by their paths in `spec`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class SessionDeclaration:
 
     `nulls` are the fields of `spec` that are null: paths below `spec`, each with a warning that
     applies if the field inherits a value.
+    `places` are the positions of those settings that may contradict another one.
     """
 
     id: SessionId
@@ -54,6 +62,7 @@ class SessionDeclaration:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     layer: Mapping[str, Any]
+    places: Places = field(default_factory=dict, compare=False)
     nulls: NullFields = ()
 
 
@@ -68,11 +77,12 @@ class SessionFile:
 class SettingsFile:
     """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it.
 
-    `nulls` are as in `SessionDeclaration`.
+    `nulls` and `places` are as in `SessionDeclaration`.
     """
 
     layer: Mapping[str, Any]
     nulls: NullFields = ()
+    places: Places = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,31 @@ def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, "metadata": {**metadata, "annotations": kept}}
 
 
+def adopt_old_repos(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bring `repos[].input`, as earlier versions of the platform exported it, into today's form.
+
+    Their `output`, to which only the platform pushes, is left out.
+    """
+    spec = document.get("spec")
+    repos = spec.get("repos") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(repos, list):
+        return document
+    return {**document, "spec": {**spec, "repos": [_adopt_old_repo(repo) for repo in repos]}}
+
+
+def _adopt_old_repo(repo: Any) -> Any:
+    if not _is_old_repo(repo):
+        return repo
+    kept = {name: value for name, value in repo.items() if name not in {"input", "output"}}
+    return {**repo["input"], **kept}
+
+
+def _is_old_repo(repo: Any) -> bool:
+    is_old = isinstance(repo, dict) and "url" not in repo and isinstance(repo.get("input"), dict)
+    # A field that both have would be lost.
+    return is_old and repo["input"].keys().isdisjoint(repo)
+
+
 def build_policy(layer: Mapping[str, Any]) -> Policy:
     """Build the policy with defaults for what the file does not set; `layer` must be valid."""
     spec = merge_layer(POLICY_SPEC, default_values(POLICY_SPEC), layer)
@@ -227,7 +262,10 @@ def _find_place_error(path: str, role: FileRole) -> str:
 
 
 def _misplaced_error(path: str) -> str:
-    hint = suggest_name(path, ("policy.yaml", "defaults.yaml"))
+    known = ("policy", "defaults")
+    stem = path.rpartition(".")[0]
+    # Without the suffix, which all of them share: `s1.yaml` is not like `defaults.yaml`.
+    hint = f"; did you mean `{near}.yaml`?" if (near := find_near_name(stem, known)) else ""
     return f"is not read here: sessions belong in a folder with the name of their namespace{hint}"
 
 
@@ -298,9 +336,10 @@ class _FileParser:
             case FileRole.SESSIONS:
                 return SessionFile(tuple(self._parsed))
             case FileRole.POLICY:
-                return PolicyFile(build_policy(self._parsed[0][0]))
+                return PolicyFile(build_policy(self._parsed[0].layer))
             case _:
-                return SettingsFile(*self._parsed[0])
+                content: SettingsFile = self._parsed[0]
+                return content
 
     def _single_document_problem(self, second: _DocumentPart) -> Problem:
         message = "may hold one document only"
@@ -349,6 +388,9 @@ class _FileParser:
 
     def _parse_document(self, kind: str, part: _DocumentPart, validator: Validator) -> None:
         value = strip_last_applied(part.value)
+        if kind == SESSION_KIND:
+            value = adopt_old_repos(value)
+            self._warn_of_outputs(part, validator)
         layer = validator.validate(KINDS[kind], value, part.path)
         self._check_namespace(part, validator)
         if validator.problems:
@@ -359,11 +401,21 @@ class _FileParser:
             for at, note in validator.nulls
             if at[len(part.path) : below] == _SPEC and at[below:]
         )
-        declaration = (layer.get("spec", {}), nulls)
-        if kind == SESSION_KIND:
-            self._parsed.append(self._build_declaration(part, layer, nulls))
-        else:
-            self._parsed.append(declaration)
+        spec = layer.get("spec", {})
+        places = _find_places(part, spec)
+        self._parsed.append(
+            self._build_declaration(part, layer, places, nulls)
+            if kind == SESSION_KIND
+            else SettingsFile(spec, nulls, places)
+        )
+
+    def _warn_of_outputs(self, part: _DocumentPart, validator: Validator) -> None:
+        spec = part.value.get("spec")
+        repos = spec.get("repos") if isinstance(spec, dict) else None
+        for index, repo in enumerate(repos if isinstance(repos, list) else ()):
+            if _is_old_repo(repo) and "output" in repo:
+                at = (*part.path, "spec", "repos", index, "output")
+                validator.add_warning(at, PLATFORM_ONLY)
 
     def _check_namespace(self, part: _DocumentPart, validator: Validator) -> None:
         metadata = part.value.get("metadata")
@@ -375,7 +427,7 @@ class _FileParser:
             validator.add_problem((*part.path, "metadata", "namespace"), message)
 
     def _build_declaration(
-        self, part: _DocumentPart, layer: Mapping[str, Any], nulls: NullFields
+        self, part: _DocumentPart, layer: Mapping[str, Any], places: Places, nulls: NullFields
     ) -> SessionDeclaration:
         metadata, spec = layer["metadata"], layer.get("spec", {})
         labels = _without_nulls(metadata.get("labels", {}))
@@ -390,8 +442,32 @@ class _FileParser:
             labels,
             annotations,
             spec,
+            places,
             nulls,
         )
+
+
+_CONTRADICTING: Final = ("runner", "mirror", "storage")
+
+
+def _find_places(part: _DocumentPart, spec: Mapping[str, Any]) -> Places:
+    """Find the positions of settings that may contradict another one; most files have none."""
+    chosen = {name: spec[name] for name in _CONTRADICTING if name in spec}
+    if len(spec.get("repos", ())) > 1:
+        chosen["repos"] = spec["repos"]
+    at = (*part.path, "spec")
+    return {path: part.positions.key((*at, *path)) for path in _leaf_paths(chosen, ())}
+
+
+def _leaf_paths(value: Any, path: DocumentPath) -> Iterator[DocumentPath]:
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _leaf_paths(child, (*path, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _leaf_paths(child, (*path, index))
+    else:
+        yield path
 
 
 def _without_nulls(entries: Mapping[str, Any]) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Validates one document against its kind's table, and the merged settings of a session."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, assert_never
 
@@ -193,87 +194,132 @@ _MIRROR_BYTES_PER_FILE: Final = 1536
 _CUSTOM_STORAGE_FIELDS: Final = ("secretName", "bucket", "endpoint", "region")
 
 
-def find_contradictions(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The fields of a merged `spec` that contradict another field, each with a message."""
-    errors = list(_requests_above_limits(spec, "runner"))
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Settings that contradict each other, or may not do what the author expects.
+
+    `paths` are the settings in `spec` that are to blame: a problem names the one that is written.
+    `cause` is the setting that demands one that is missing.
+    """
+
+    paths: tuple[DocumentPath, ...]
+    message: str
+    cause: DocumentPath = ()
+
+
+def find_contradictions(spec: Mapping[str, Any]) -> list[Finding]:
+    """Find the settings of a merged `spec` that contradict another one."""
+    findings = list(_requests_above_limits(spec, "runner"))
     if spec["storage"]["mode"] != "none":
-        errors += [
+        findings += [
             *_find_storage_errors(spec["storage"]),
             *_find_mirror_errors(spec),
             *_requests_above_limits(spec, "mirror"),
         ]
-    return errors
+    return findings
 
 
-def find_spec_warnings(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The fields of a merged `spec` that may not do what the author expects, with a message."""
-    warnings = [
+def find_spec_warnings(spec: Mapping[str, Any]) -> list[Finding]:
+    """Find the settings of a merged `spec` that may not do what the author expects."""
+    findings = [
         *_find_shared_clone_directories(spec["repos"]),
         *_find_unused_storage(spec["storage"]),
+        *_find_fractional_bytes(spec, "runner"),
     ]
     if spec["storage"]["mode"] != "none":
-        warnings += _find_memory_warnings(spec["mirror"])
-    return warnings
+        findings += [
+            *_find_memory_warnings(spec["mirror"]),
+            *_find_fractional_bytes(spec, "mirror"),
+        ]
+    return findings
 
 
-def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[tuple[str, str]]:
+def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[Finding]:
     resources = spec[container]["resources"]
     limits = resources["limits"]
     for name, amount in resources["requests"].items():
         if name in limits and _parse_amount(amount) > _parse_amount(limits[name]):
-            place = f"spec.{container}.resources.requests.{name}"
-            yield place, "is more than the limit"
+            paths = tuple((container, "resources", each, name) for each in ("limits", "requests"))
+            message = f"the request of {amount} is more than the limit of {limits[name]}: set both"
+            yield Finding(paths, message)
 
 
-def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+_BYTES: Final = ("memory", "ephemeral-storage", "hugepages-")
+
+
+def _find_fractional_bytes(spec: Mapping[str, Any], container: str) -> Iterator[Finding]:
+    for kind in ("requests", "limits"):
+        for name, amount in spec[container]["resources"][kind].items():
+            if name.startswith(_BYTES) and _parse_amount(amount).denominator != 1:
+                message = f"{amount} is not a whole number of bytes: write `M` or `Mi` for millions"
+                yield Finding(((container, "resources", kind, name),), message)
+
+
+_STORAGE_MODE: Final = ("storage", "mode")
+
+
+def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[Finding]:
     """Neither Secret replaces the other, and the shared one is used only if it is named."""
     own, shared = storage["secretName"], storage["sharedSecretName"]
     if storage["mode"] == "shared" and not shared:
-        yield (
-            "spec.storage.sharedSecretName",
+        yield Finding(
+            (("storage", "sharedSecretName"),),
             "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
+            cause=_STORAGE_MODE,
         )
     if storage["mode"] == "custom" and not own:
-        yield (
-            "spec.storage.secretName",
+        yield Finding(
+            (("storage", "secretName"),),
             "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
+            cause=_STORAGE_MODE,
         )
     if storage["mode"] == "custom" and own and own == shared:
-        yield "spec.storage.secretName", "is the installation's Secret: write `mode: shared`"
+        yield Finding(
+            (("storage", "secretName"),), "is the installation's Secret: write `mode: shared`"
+        )
 
 
-def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
     mirror = spec["mirror"]
     if not mirror["image"]:
-        yield (
-            "spec.mirror.image",
+        yield Finding(
+            (("mirror", "image"),),
             "is missing: a stored workspace needs the image with `reconcile-mirror`",
+            cause=_STORAGE_MODE,
         )
     if mirror["port"] == spec["runner"]["port"]:
-        yield "spec.mirror.port", "is also the runner's port: choose another one"
+        yield Finding(
+            (("mirror", "port"), ("runner", "port")),
+            "the mirror's port is also the runner's port: choose another one",
+        )
 
 
-def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[Finding]:
     files, limit = mirror["maxFiles"], mirror["resources"]["limits"]["memory"]
     needed = _MIRROR_BASE_BYTES + files * _MIRROR_BYTES_PER_FILE
     if _parse_amount(limit) < needed:
         reason = f"a workspace with so many files may need {-(-needed // 2**20)}Mi of memory"
-        yield "spec.mirror.maxFiles", f"is {files}: {reason}, and the limit is {limit}"
+        yield Finding(
+            (("mirror", "maxFiles"), ("mirror", "resources", "limits", "memory")),
+            f"maxFiles is {files}: {reason}, and the limit is {limit}",
+        )
 
 
-def _find_shared_clone_directories(repos: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _find_shared_clone_directories(repos: list[Mapping[str, Any]]) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for index, repo in enumerate(repos):
         at = first.setdefault(clone_directory(repo["url"]), index)
         if at != index:
-            yield f"spec.repos[{index}].url", f"is cloned into the same folder as spec.repos[{at}]"
+            message = f"is cloned into the same folder as spec.repos[{at}]"
+            yield Finding((("repos", index, "url"),), message)
 
 
-def _find_unused_storage(storage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_unused_storage(storage: Mapping[str, Any]) -> Iterator[Finding]:
     if storage["mode"] != "custom":
         for name in _CUSTOM_STORAGE_FIELDS:
             if storage[name] is not None:
-                yield f"spec.storage.{name}", f"has no effect with `mode: {storage['mode']}`"
+                message = f"has no effect with `mode: {storage['mode']}`"
+                yield Finding((("storage", name),), message)
 
 
 def _parse_amount(quantity: str) -> Fraction:

@@ -6,6 +6,7 @@ Each command imports its modules when it runs, so that a pass without work start
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,19 @@ from reconcile.mirror.cli.history import HISTORY_COMMANDS
 from reconcile.mirror.cli.import_export import IMPORT_EXPORT_COMMANDS
 from reconcile.mirror.cli.options import (
     PATH_TYPE,
+    SecondsRange,
     mirror_options,
     state_option,
     status_server_options,
 )
 from reconcile.mirror.exit_codes import MirrorExitCode
-from reconcile.runtime.process import TerminatedError, exit_on_sigterm
+from reconcile.runtime.process import (
+    TerminatedError,
+    describe_os_error,
+    discard_unwritable_output,
+    exit_on_sigterm,
+    prepare_standard_streams,
+)
 from reconcile.runtime.settings import ProcessSettings, read_process_settings
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **op
 @click.option("--once", is_flag=True, help="Run one pass and exit.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1),
+    type=SecondsRange(0.1),
     default=30.0,
     show_default=True,
     help="Seconds after which files that keep changing are stored; sooner when a burst ends.",
@@ -113,14 +121,14 @@ def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **op
 )
 @click.option(
     "--flush-seconds",
-    type=click.FloatRange(1),
+    type=SecondsRange(1),
     default=25.0,
     show_default=True,
     help="Seconds for the last flush, counted from SIGTERM or from the runner's end.",
 )
 @click.option(
     "--runner-seconds",
-    type=click.FloatRange(0),
+    type=SecondsRange(0),
     default=0.0,
     show_default=True,
     help="Seconds for the runner to end, from SIGTERM or from `prestop`; 0: not known.",
@@ -212,11 +220,10 @@ for _command in (*HISTORY_COMMANDS, *IMPORT_EXPORT_COMMANDS):
 
 def main() -> None:
     """Run the program and exit."""
+    prepare_standard_streams()
     exit_on_sigterm()
     code = run_mirror_cli(sys.argv[1:], read_process_settings())
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    discard_unwritable_output()
     # A request that hangs must not keep the process running; everything is already committed.
     os._exit(code)
 
@@ -224,6 +231,7 @@ def main() -> None:
 def run_mirror_cli(arguments: list[str], process_settings: ProcessSettings) -> int:
     """Run one command and return its exit code; never raises."""
     try:
+        _reject_undecodable(arguments, "this argument")
         result = mirror_cli.main(
             arguments,
             prog_name="reconcile-mirror",
@@ -242,11 +250,22 @@ def _read_defaults(process_settings: ProcessSettings) -> dict[str, dict[str, Any
         for parameter in command.params:
             if not isinstance(parameter, click.Option) or not parameter.name:
                 continue
-            text = process_settings.environ.get(env_variable_name(parameter))
+            variable = env_variable_name(parameter)
+            text = process_settings.environ.get(variable)
             if text is not None:
+                _reject_undecodable([text], f"${variable}")
                 value = text.splitlines() if parameter.multiple else text
                 defaults.setdefault(name, {})[parameter.name] = value
     return defaults
+
+
+def _reject_undecodable(texts: Iterable[str], name: str) -> None:
+    """Refuse bytes that are not UTF-8: no name in a store, a cluster or a log can have them."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{name} is not UTF-8: {text!r}") from None
 
 
 def env_variable_name(option: click.Parameter) -> str:
@@ -255,16 +274,25 @@ def env_variable_name(option: click.Parameter) -> str:
     return _ENV_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
 
 
-def _log_error(error: "MirrorError") -> MirrorExitCode:
+def _log_error(error: "MirrorError | OSError") -> MirrorExitCode:
     """Log the error that ended the program, and return its exit code."""
     from reconcile.mirror.exit_codes import exit_code_for_mirror_error
     from reconcile.runtime.clock import SystemClock
     from reconcile.runtime.logging import JsonLogger
 
-    JsonLogger(SystemClock().time_ns).warning(
-        "failed", error=str(error), reason=type(error).__name__
-    )
-    return exit_code_for_mirror_error(error)
+    # An OSError is not a defect: the environment decides which files can be read and written.
+    if isinstance(error, OSError):
+        text, code = describe_os_error(error), MirrorExitCode.IO_ERROR
+    else:
+        text, code = str(error), exit_code_for_mirror_error(error)
+    JsonLogger(SystemClock().time_ns).warning("failed", error=text, reason=type(error).__name__)
+    return code
+
+
+def _echo_error(text: str) -> None:
+    """Print on standard error; without one, the exit code says what happened."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _handle_error(error: BaseException) -> int:
@@ -273,9 +301,10 @@ def _handle_error(error: BaseException) -> int:
 
     match error:
         case click.ClickException():
-            error.show()
+            with suppress(OSError):
+                _escape_message(error).show()
             return MirrorExitCode.USAGE
-        case MirrorError():
+        case MirrorError() | OSError():
             return _log_error(error)
         case SystemExit(code=int(code)):
             return code
@@ -284,6 +313,16 @@ def _handle_error(error: BaseException) -> int:
         case click.Abort() | KeyboardInterrupt():
             return MirrorExitCode.INTERRUPTED
         case _:
-            click.echo("".join(traceback.format_exception(error)), err=True)
-            click.echo("Error: this is a defect of reconcile-mirror. Please report it.", err=True)
+            _echo_error("".join(traceback.format_exception(error)))
+            _echo_error("Error: this is a defect of reconcile-mirror. Please report it.")
             return MirrorExitCode.BUG
+
+
+def _escape_message(error: click.ClickException) -> click.ClickException:
+    """Escape control characters of the arguments that the message repeats."""
+    from reconcile.runtime.logging import escape_controls
+
+    message = escape_controls(error.format_message())
+    if isinstance(error, click.UsageError):
+        return click.UsageError(message, error.ctx)
+    return click.ClickException(message)

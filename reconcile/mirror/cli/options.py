@@ -1,5 +1,6 @@
 """Options that several commands of `reconcile-mirror` share, each declared once."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,26 @@ import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 PATH_TYPE = click.Path(path_type=Path)
+_MAX_SECONDS = 31_536_000.0
+"""A year; the operating system cannot wait for much longer."""
+
+
+class SecondsRange(click.FloatRange):
+    """A finite number of seconds; every comparison with `nan` is false, so no range refuses it."""
+
+    name = "seconds"
+
+    def __init__(self, minimum: float, maximum: float = _MAX_SECONDS) -> None:
+        super().__init__(minimum, maximum)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; a usage error for other texts and numbers."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a finite number of seconds.", param, ctx)
+        return seconds
 
 
 def combine_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
@@ -53,7 +74,7 @@ transfer_options = combine_options(
     ),
     click.option(
         "--retry-timeout",
-        type=click.FloatRange(0, 3600),
+        type=SecondsRange(0, 3600),
         default=120.0,
         show_default=True,
         help="Seconds for which a failed request is retried.",
@@ -123,7 +144,7 @@ status_server_options = combine_options(
     ),
     click.option(
         "--stale-after",
-        type=click.FloatRange(0),
+        type=SecondsRange(0),
         default=90.0,
         show_default=True,
         help="Report not ready if a change is not committed for so many seconds.",

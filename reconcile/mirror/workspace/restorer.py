@@ -386,6 +386,6 @@ def _foreign_files_message(root: Path, comparison: VolumeComparison) -> str:
     return (
         f"{root}: the volume holds {count} files that differ from the snapshot or are not in it "
         f"({examples}): they may be newer work. To restore the snapshot, remove them or mount an "
-        "empty volume. To keep them, first make the volume the next generation with "
-        f"`reconcile-mirror import --from-directory {root} --replace`"
+        "empty volume. To keep them, first make the volume the next generation: see "
+        "`reconcile-mirror import --help`"
     )

@@ -194,3 +194,20 @@ def test_secrets_are_in_no_representation(tmp_path):
     path = written(tmp_path / "config", SERVER, {"token": "canary"})
     assert "canary" not in repr(found(str(path)))
     assert "canary" not in repr(LoadingRules(None, None, {"TOKEN": "canary"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_file_with_a_byte_order_mark_is_read(encoding, line_end, tmp_path):
+    path = tmp_path / "config"
+    text = json.dumps(document(SERVER), indent=1).replace("\n", line_end)
+    mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    path.write_bytes((mark + text).encode(encoding))
+    assert found(str(path)).cluster == SERVER
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfea", b"\xff\xfe\x00\xd8", b"\xef\xbb\xbf\xff", b"\0"])
+def test_a_file_that_is_no_text_is_refused(content, tmp_path):
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    assert str(path) in refused(str(path))

@@ -2,7 +2,11 @@
 
 import pytest
 
+from reconcile.adapters.kube.connect import ConnectOptions, connect
 from reconcile.adapters.kube.transport import choose_proxy
+from reconcile.core.errors import ClusterError, UnavailableError
+from tests.adapters.kube.kubeconfigs import written
+from tests.contracts.bodies import POD
 
 SERVER = "https://api.corp.example:6443"
 PROXY = "http://proxy.example:3128"
@@ -88,3 +92,34 @@ def test_the_process_environment_is_not_read(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://other.example")
     assert choose_proxy(SERVER, "", {}) == ""
     assert choose_proxy(SERVER, "", {"HTTPS_PROXY": PROXY}) == PROXY
+
+
+@pytest.mark.parametrize("proxy", ["socks5://h:1", "socks5h://h:1", "SOCKS4://h:1"])
+def test_a_socks_proxy_is_refused_with_a_remedy(proxy):
+    with pytest.raises(ClusterError, match=r"^proxy-url: SOCKS proxies are not supported; give"):
+        choose_proxy(SERVER, proxy, {})
+    with pytest.raises(ClusterError, match=r"^HTTPS_PROXY: SOCKS proxies are not supported; give"):
+        choose_proxy(SERVER, "", {"HTTPS_PROXY": proxy})
+
+
+@pytest.mark.parametrize(
+    "proxy", ["x", "http://", "ftp://h", "http://h:x", "http://[", "http://h:0"]
+)
+def test_a_proxy_is_a_url(proxy):
+    with pytest.raises(ClusterError, match=r"^proxy-url: must be a URL such as"):
+        choose_proxy(SERVER, proxy, {})
+
+
+@pytest.mark.parametrize("variable", ["", "HTTP_PROXY"])
+def test_an_error_names_the_proxy_without_its_password(variable, tmp_path):
+    proxy = "http://someone:canary@127.0.0.1:9"
+    fields = {"server": "http://192.0.2.1:6443"}
+    file = written(tmp_path / "config", fields if variable else {**fields, "proxy-url": proxy})
+    environ = {variable: proxy} if variable else {}
+    cluster = connect(str(file), None, ConnectOptions(environ=environ))
+    with pytest.raises(UnavailableError) as caught:
+        list(cluster.list(POD, "n", {}))
+    message = str(caught.value)
+    assert "http://192.0.2.1:6443 (by the proxy http://127.0.0.1:9): " in message
+    assert "canary" not in message
+    assert "someone" not in message

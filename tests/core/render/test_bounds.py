@@ -163,7 +163,7 @@ def test_a_pod_within_the_rules_is_accepted():
             "`evil/x` is not an allowed image",
         ),
         (
-            pod(initContainers=[container(image="evil/x")]),
+            pod(initContainers=[container(name="init", image="evil/x")]),
             "spec.initContainers[0].image",
             "`evil/x` is not an allowed image",
         ),

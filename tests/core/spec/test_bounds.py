@@ -32,11 +32,11 @@ IMAGE = "runner: {image: 'registry.example.com/agents/a:1'}\n"
 
 
 def errors(spec="", metadata="", policy=STRICT, defaults=DEFAULTS):
-    """The problems of one session, without its place in the file, and who can allow it."""
+    """The problems of one session, without their places and who can allow it."""
     found = tree(policy=policy, defaults=defaults, team_a__x=session(spec, metadata=metadata))
     assert bool(found.problems) == bool(found.broken)
     return [
-        str(problem).removeprefix("team-a/x.yaml:1:1: ").partition(": the owners of policy.yaml")[0]
+        f"{problem.field}: {problem.message}".partition(": the owners of policy.yaml")[0]
         for problem in found.problems
     ]
 
@@ -114,7 +114,7 @@ def test_what_the_rules_do_not_allow_is_refused(spec, message):
 def test_a_violation_names_the_rule_and_who_may_change_it():
     found = tree(policy=STRICT, team_a__x=session("runner: {image: evil/x}"))
     assert str(found.problems[0]) == (
-        "team-a/x.yaml:1:1: spec.runner.image: `evil/x` is not an allowed image: "
+        "team-a/x.yaml:6:12: spec.runner.image: `evil/x` is not an allowed image: "
         "the owners of policy.yaml can allow it in `spec.allow.images`"
     )
 

@@ -239,3 +239,52 @@ def test_what_any_file_declares_is_available_to_a_masker():
     settings = SettingsFile({"timeout": 5})
     assert list(iter_declared_values(settings)) == [{"spec": {"timeout": 5}}]
     assert not list(iter_declared_values(IgnoredFile()))
+
+
+def old_repos(repos):
+    return session(f"repos: [{repos}]")
+
+
+def test_repositories_of_earlier_exports_are_accepted_with_all_that_they_say():
+    text = old_repos(
+        "{input: {url: https://h/a, branch: b}, output: {url: https://h/c}, autoPush: true}"
+    )
+    assert only(text).layer["repos"] == [{"url": "https://h/a", "branch": "b", "autoPush": True}]
+    assert warnings(text) == [
+        "team-a/x.yaml:6:50: spec.repos[0].output: has no effect here: only the platform uses it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("repo", "problem"),
+    [
+        ("{input: {branch: b}}", "`url` is missing"),
+        ("{input: {url: 5}}", "repos[0].url: must be text"),
+        ("{input: 5}", "repos[0].input: unknown field"),
+        ("{input: {url: https://h/a}, url: https://h/b}", "repos[0].input: unknown field"),
+        ("{input: {url: https://h/a, autoPush: true}, autoPush: false}", "input: unknown field"),
+        ("{input: {url: https://h/a}, branch: b, other: c}", "repos[0].other: unknown field"),
+    ],
+)
+def test_a_repository_of_another_form_is_refused(repo, problem):
+    assert any(problem in text for text in problems(old_repos(repo)))
+
+
+@pytest.mark.parametrize("spec", ["repos: 5", "repos: {input: {url: x}}", "repos: [5]"])
+def test_repositories_that_are_no_list_of_mappings_are_refused(spec):
+    assert problems(session(spec))
+
+
+@pytest.mark.parametrize("path", ["s1.yaml", "a.yaml", "fix.yaml", "session.yml"])
+def test_a_session_at_the_top_of_the_tree_is_not_proposed_as_defaults(path):
+    (problem,) = problems(session("timeout: 1"), path)
+    assert problem.endswith("in a folder with the name of their namespace")
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [("default.yaml", "defaults"), ("Policy.yml", "policy"), ("polcy.yaml", "policy")],
+)
+def test_a_name_near_to_that_of_a_settings_file_is_proposed(path, near):
+    (problem,) = problems("a: 1", path)
+    assert problem.endswith(f"; did you mean `{near}.yaml`?")

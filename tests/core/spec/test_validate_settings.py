@@ -6,8 +6,6 @@ from reconcile.core.model import SessionId
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
-SHARED_STORE = "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: m}"
-
 
 def test_a_request_above_the_limit_is_refused():
     found = tree(
@@ -19,65 +17,67 @@ def test_a_request_above_the_limit_is_refused():
     assert found.broken == {SessionId("team-a", "fix-login")}
     assert found.unreadable == {"team-a"}
     assert [str(problem) for problem in found.problems] == [
-        ("team-a/x.yaml:1:1: spec.runner.resources.requests.cpu: is more than the limit")
+        (
+            "team-a/x.yaml:6:35: spec.runner.resources.requests.cpu: the request of 1500m is more "
+            "than the limit of 1: set both"
+        )
     ]
 
 
 OURS = "storage: {sharedSecretName: ours}\n"
 IMAGE = "mirror: {image: m}\n"
+SHARED = "storage: {mode: shared}\n"
 
 
 @pytest.mark.parametrize(
-    ("defaults", "spec", "field", "message"),
+    ("defaults", "spec", "place", "message"),
     [
         (
             IMAGE,
-            "storage: {mode: shared}",
-            "storage.sharedSecretName",
+            SHARED,
+            "6:13: spec.storage.sharedSecretName",
             "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
         ),
         (
             OURS + IMAGE,
             "storage: {mode: custom}",
-            "storage.secretName",
+            "6:13: spec.storage.secretName",
             "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
         ),
         (
             OURS + IMAGE,
             "storage: {mode: custom, secretName: ours}",
-            "storage.secretName",
+            "6:27: spec.storage.secretName",
             "is the installation's Secret: write `mode: shared`",
         ),
         (
             OURS,
-            "storage: {mode: shared}",
-            "mirror.image",
+            SHARED,
+            "6:13: spec.mirror.image",
             "is missing: a stored workspace needs the image with `reconcile-mirror`",
         ),
         (
             OURS + IMAGE,
-            "storage: {mode: shared}\nmirror: {port: 8001}",
-            "mirror.port",
-            "is also the runner's port: choose another one",
+            f"{SHARED}mirror: {{port: 8001}}",
+            "7:12: spec.mirror.port",
+            "the mirror's port is also the runner's port: choose another one",
         ),
         (
             OURS + IMAGE,
-            "storage: {mode: shared}\nmirror: {resources: {requests: {memory: 1Gi}}}",
-            "mirror.resources.requests.memory",
-            "is more than the limit",
+            f"{SHARED}mirror: {{resources: {{requests: {{memory: 1Gi}}}}}}",
+            "7:35: spec.mirror.resources.requests.memory",
+            "the request of 1Gi is more than the limit of 512Mi: set both",
         ),
     ],
 )
-def test_contradictory_storage_is_refused(defaults, spec, field, message):
+def test_contradictory_storage_is_refused(defaults, spec, place, message):
     found = tree(
         defaults=document("SessionDefaults", defaults),
         team_a__x=session(spec),
         team_a__y=session("timeout: 1", name="y"),
     )
     assert names(found) == ["team-a/y"]
-    assert [str(problem) for problem in found.problems] == [
-        f"team-a/x.yaml:1:1: spec.{field}: {message}"
-    ]
+    assert [str(problem) for problem in found.problems] == [f"team-a/x.yaml:{place}: {message}"]
 
 
 def test_storage_may_be_set_by_installation_and_project():
@@ -106,8 +106,8 @@ def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
     spec = session(f"storage: {{mode: {mode}, secretName: x, bucket: abc}}")
     found = tree(defaults=defaults, team_a__x=spec)
     assert [str(warning) for warning in found.warnings] == [
-        f"team-a/x.yaml:1:1: spec.storage.bucket: has no effect with `mode: {mode}`",
-        f"team-a/x.yaml:1:1: spec.storage.secretName: has no effect with `mode: {mode}`",
+        f"team-a/x.yaml:6:{column}: spec.storage.{name}: has no effect with `mode: {mode}`"
+        for name, column in (("secretName", 21 + len(mode)), ("bucket", 36 + len(mode)))
     ]
 
 
@@ -116,15 +116,12 @@ def test_settings_of_custom_storage_are_warned_about_in_other_modes(mode):
     [(250_000, "512Mi", False), (250_000, "256Mi", True), (1_000_000, "1Gi", True)],
 )
 def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, memory, warned):
-    spec = session(
-        "storage: {mode: shared}\n"
-        f"mirror: {{maxFiles: {files}, resources: {{limits: {{memory: {memory}}}}}}}"
-    )
+    limits = f"resources: {{limits: {{memory: {memory}}}}}"
+    spec = session(f"{SHARED}mirror: {{maxFiles: {files}, {limits}}}")
     needed = f"{128 + -(-files * 3 // 2048)}Mi"
-    text = f"is {files}: a workspace with so many files may need {needed} of memory"
-    line = f"team-a/x.yaml:1:1: spec.mirror.maxFiles: {text}, and the limit is {memory}"
-    defaults = document("SessionDefaults", OURS + IMAGE)
-    found = tree(defaults=defaults, team_a__x=spec)
+    text = f"maxFiles is {files}: a workspace with so many files may need {needed} of memory"
+    line = f"team-a/x.yaml:7:12: spec.mirror.maxFiles: {text}, and the limit is {memory}"
+    found = tree(defaults=document("SessionDefaults", OURS + IMAGE), team_a__x=spec)
     assert [str(warning) for warning in found.warnings] == [line] * warned
 
 
@@ -135,7 +132,52 @@ def test_repositories_that_share_a_folder_are_warned_about():
         )
     )
     assert [str(warning) for warning in found.warnings] == [
-        "team-a/x.yaml:1:1: spec.repos[2].url: is cloned into the same folder as spec.repos[0]",
-        "team-a/x.yaml:1:1: spec.repos[3].url: is cloned into the same folder as spec.repos[0]",
+        "team-a/x.yaml:9:5: spec.repos[2].url: is cloned into the same folder as spec.repos[0]",
+        "team-a/x.yaml:10:5: spec.repos[3].url: is cloned into the same folder as spec.repos[0]",
     ]
     assert found.problems == ()
+
+
+def test_a_contradiction_points_at_what_is_written():
+    limits = "runner:\n  resources:\n    limits:\n      memory: 256Mi"
+    text = "the request of 512Mi is more than the limit of 256Mi: set both"
+    field = "spec.runner.resources.limits.memory"
+    assert [str(one) for one in tree(team_a__x=session(limits)).problems] == [
+        f"team-a/x.yaml:9:9: {field}: {text}"
+    ]
+    found = tree(
+        defaults=document("SessionDefaults", limits), team_a__x=session("timeout: 1", name="x")
+    )
+    assert [str(one) for one in found.problems] == [
+        f"defaults.yaml:7:9: {field}: {text}; session team-a/x"
+    ]
+    found = tree(
+        team_a__project=document("ProjectSettings", limits),
+        team_a__x=session("runner: {resources: {requests: {memory: 1Gi}}}", name="x"),
+    )
+    assert [str(one).partition(": ")[0] for one in found.problems] == ["team-a/x.yaml:6:35"]
+
+
+@pytest.mark.parametrize("name", ["memory", "ephemeral-storage", "hugepages-2Mi"])
+@pytest.mark.parametrize("amount", ["512m", "0.5", "1500m", "1u"])
+def test_a_part_of_a_byte_is_warned_about(name, amount):
+    spec = f"runner: {{resources: {{requests: {{{name}: {amount}}}, limits: {{{name}: 1Gi}}}}}}"
+    (warning,) = tree(team_a__x=session(spec)).warnings
+    assert str(warning) == (
+        f"team-a/x.yaml:6:35: spec.runner.resources.requests.{name}: {amount} is not a whole "
+        "number of bytes: write `M` or `Mi` for millions"
+    )
+
+
+@pytest.mark.parametrize("amount", ["512M", "1.5Gi", "2000m", "1e3", "0.5k", "7"])
+def test_whole_numbers_of_bytes_are_not_warned_about(amount):
+    spec = f"runner: {{resources: {{requests: {{memory: {amount}, cpu: 5m}}}}}}"
+    assert tree(team_a__x=session(spec)).warnings == ()
+
+
+def test_fractions_of_a_byte_of_the_mirror_are_warned_about_only_with_a_mirror():
+    mirror = "mirror: {resources: {limits: {ephemeral-storage: 1m}}}\n"
+    defaults = document("SessionDefaults", OURS + IMAGE)
+    assert tree(defaults=defaults, team_a__x=session(mirror)).warnings == ()
+    stored = session(f"{mirror}{SHARED}")
+    assert len(tree(defaults=defaults, team_a__x=stored).warnings) == 1
