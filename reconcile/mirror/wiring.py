@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct, field
 
@@ -27,6 +27,9 @@ from reconcile.runtime.logging import JsonLogger, Logger
 
 if TYPE_CHECKING:
     from reconcile.mirror.store.retry import RetryEvent
+
+
+_Result = TypeVar("_Result")
 
 
 class MirrorConfig(Struct, frozen=True):
@@ -176,6 +179,9 @@ class LazyStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         self.open().delete(keys)
+
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        return self.open().retry(operation)
 
     def _build(self) -> Store:
         from reconcile.mirror.store import rate_limit
