@@ -73,7 +73,7 @@ def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> Head
     """Write HEAD if it is still `before`, and return the result.
 
     Where the answer is lost or a refusal, HEAD is read: if it is still the old one, the write is
-    sent a second time, never a third time.
+    sent a second time. It may be repeated: only one of equal writes can find the old HEAD.
 
     Raises:
         StoreError: It is not known whether the write arrived; it may still arrive later.
@@ -185,7 +185,7 @@ def commit(store: Store, attempted: Head, before: HeadVersion) -> CommitResult:
         StoreError: It is not known whether it arrived; HEAD must be read before the next commit.
         DamagedError: HEAD was deleted or can no longer be decoded.
     """
-    match swap_head(store, attempted, before):
+    match store.retry(lambda: swap_head(store, attempted, before)):
         case Fenced(version):
             raise fenced_error(version.head.writer)
         case (Committed() | Superseded()) as result:
