@@ -2,7 +2,12 @@
 
 
 class MirrorError(Exception):
-    """The base class; any other error is a defect of the program."""
+    """The base class; any other error is a defect of the program.
+
+    `is_final` says that the request was already retried, so that nothing retries it once more.
+    """
+
+    is_final: bool = False
 
 
 class StoreError(MirrorError):
@@ -30,6 +35,14 @@ class StoreAwayError(StoreError):
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class UnsupportedRequestError(StoreError):
+    """The store does not implement this request."""
+
+
+class UnexpectedResponseError(StoreError):
+    """The response does not come from S3, or is not the response to this request."""
 
 
 class FencedError(MirrorError):

@@ -5,6 +5,7 @@ had the workspace before can no longer commit. Where the answer to a write is lo
 HEAD is read to find out what happened.
 """
 
+import hashlib
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ from reconcile.mirror.protocol import (
 from reconcile.mirror.snapshot.chain import replay_chain
 from reconcile.mirror.snapshot.head import MAX_HEAD, decode_head, encode_head
 from reconcile.mirror.snapshot.keys import HEAD, MANIFESTS
-from reconcile.mirror.store.port import ABSENT, Store
+from reconcile.mirror.store.port import ABSENT, ObjectData, Store
 
 
 def read_head(store: Store) -> HeadVersion | None:
@@ -47,12 +48,26 @@ def read_head(store: Store) -> HeadVersion | None:
         DamagedError: It cannot be decoded, or it is missing although there are generations.
         UnknownFormatError: Another version wrote it.
     """
-    try:
-        stored = store.get(HEAD, MAX_HEAD)
-    except MissingObjectError:
-        _check_new(store)
-        return None
-    return HeadVersion(decode_head(stored.body), stored.etag)
+
+    def read() -> HeadVersion | None:
+        try:
+            stored = store.get(HEAD, MAX_HEAD)
+        except MissingObjectError:
+            _check_new(store)
+            return None
+        if not _has_its_digest(stored) and store.get(HEAD, MAX_HEAD) != stored:
+            raise DamagedError("HEAD is damaged: two reads had different bytes")
+        return HeadVersion(decode_head(stored.body), stored.etag)
+
+    return store.retry(read)
+
+
+def _has_its_digest(stored: ObjectData) -> bool:
+    """Say whether the ETag is the MD5 of the body, as it is unless the store encrypts with KMS.
+
+    HEAD is the only object whose digest is not known, and what is read becomes the next HEAD.
+    """
+    return stored.etag == hashlib.md5(stored.body, usedforsecurity=False).hexdigest()
 
 
 def _check_new(store: Store) -> None:
@@ -70,7 +85,7 @@ def swap_head(store: Store, attempted: Head, before: HeadVersion | None) -> Head
     """Write HEAD if it is still `before`, and return the result.
 
     Where the answer is lost or a refusal, HEAD is read: if it is still the old one, the write is
-    sent a second time, never a third time.
+    sent a second time. It may be repeated: only one of equal writes can find the old HEAD.
 
     Raises:
         StoreError: It is not known whether the write arrived; it may still arrive later.
@@ -99,13 +114,16 @@ def _try_write(
 def _observe_head(
     store: Store, attempted: Head, before: HeadVersion | None
 ) -> HeadWriteObservation:
-    after = read_head(store)
-    if after is None and before is not None:
-        raise DamagedError(
-            "HEAD was deleted while this workspace was in use, so nothing is written until it is "
-            "back: put it back, or move the prefix away to start again"
-        )
-    return classify_head_write(attempted, before, after)
+    def observe() -> HeadWriteObservation:
+        after = read_head(store)
+        if after is None and before is not None:
+            raise DamagedError(
+                "HEAD was deleted while this workspace was in use, so nothing is written until it "
+                "is back: put it back, or move the prefix away to start again"
+            )
+        return classify_head_write(attempted, before, after)
+
+    return store.retry(observe)
 
 
 def _unavailable_error(error: StoreError) -> StoreAwayError:
@@ -135,6 +153,10 @@ def claim(store: Store, request: ClaimRequest, clock: Clock) -> HeadVersion:
         DamagedError: HEAD cannot be decoded.
         UnknownFormatError: Another version wrote it.
     """
+    return store.retry(lambda: _claim_once(store, request, clock))
+
+
+def _claim_once(store: Store, request: ClaimRequest, clock: Clock) -> HeadVersion:
     current = read_head(store)
     for _ in range(MAX_CLAIM_ATTEMPTS):
         attempted = build_claimed_head(current, request, clock.time_ns())
@@ -174,7 +196,7 @@ def commit(store: Store, attempted: Head, before: HeadVersion) -> CommitResult:
         StoreError: It is not known whether it arrived; HEAD must be read before the next commit.
         DamagedError: HEAD was deleted or can no longer be decoded.
     """
-    match swap_head(store, attempted, before):
+    match store.retry(lambda: swap_head(store, attempted, before)):
         case Fenced(version):
             raise fenced_error(version.head.writer)
         case (Committed() | Superseded()) as result:
@@ -201,12 +223,17 @@ def read_own_head(store: Store, writer: Writer) -> HeadVersion:
         StoreError: HEAD could not be read.
         DamagedError: HEAD is missing or cannot be decoded.
     """
-    version = read_head(store)
-    if version is None:
-        raise DamagedError(
-            "HEAD is gone though this workspace was claimed: it was deleted, or the bucket or "
-            "prefix is not the one that hydrate used"
-        )
+
+    def read() -> HeadVersion:
+        version = read_head(store)
+        if version is None:
+            raise DamagedError(
+                "HEAD is gone though this workspace was claimed: it was deleted, or the bucket or "
+                "prefix is not the one that hydrate used"
+            )
+        return version
+
+    version = store.retry(read)
     if not is_same_writer(version.head.writer, writer):
         raise fenced_error(version.head.writer)
     return version
@@ -223,7 +250,10 @@ def read_cached_tree(store: Store, state: StateDirectory, generation: Generation
     if not generation.chain:
         return SnapshotTree()
 
-    return replay_chain((ref, _read_manifest(store, state, ref)) for ref in generation.chain)
+    def read() -> SnapshotTree:
+        return replay_chain((ref, _read_manifest(store, state, ref)) for ref in generation.chain)
+
+    return store.retry(read)
 
 
 def _read_manifest(store: Store, state: StateDirectory, ref: ManifestRef) -> bytes:

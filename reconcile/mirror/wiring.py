@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -28,6 +28,9 @@ from reconcile.runtime.logging import JsonLogger, Logger
 
 if TYPE_CHECKING:
     from reconcile.mirror.store.retry import RetryEvent
+
+
+_Result = TypeVar("_Result")
 
 
 class MirrorConfig(Struct, frozen=True):
@@ -221,6 +224,9 @@ class LazyStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         self.open().delete(keys)
+
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        return self.open().retry(operation)
 
     def _build(self) -> Store:
         from reconcile.mirror.store import rate_limit

@@ -64,6 +64,9 @@ class Wire:
     def is_plain(self):
         return not (self.plan or self.before_write or self.before_look)
 
+    def retry(self, operation):
+        return operation()
+
     def list(self, prefix, after=""):
         return self.inner.list(prefix, after)
 

@@ -96,11 +96,16 @@ class _Repacker:
 
     def _move_members(self, pack: Pack, members: Iterable[BlobMove]) -> None:
         """Copy members of one pack, each checked by its digest."""
+        moves = [move for move in members if move.digest not in self.places]
+        for digest, blob in self._store.retry(lambda: self._read_members(pack, moves)).items():
+            self._store_packs(self._writer.add(digest, blob))
+
+    def _read_members(self, pack: Pack, moves: Iterable[BlobMove]) -> dict[str, bytes]:
         data = self._store.get(pack_key(pack.digest), pack.size).body
-        for move in members:
-            if move.digest not in self.places:
-                blob = extract_member(data, PackMember(move.digest, move.offset, move.size))
-                self._store_packs(self._writer.add(move.digest, blob))
+        return {
+            move.digest: extract_member(data, PackMember(move.digest, move.offset, move.size))
+            for move in moves
+        }
 
     def _store_packs(self, packs: Iterable[FinishedPack]) -> None:
         for pack in packs:

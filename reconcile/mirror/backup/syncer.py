@@ -4,6 +4,7 @@ A pass scans the workspace, stores what changed, and commits it. Before a commit
 garbage collection is deleting an object that the commit would name.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,6 +51,7 @@ from reconcile.mirror.snapshot.gc import (
     DELETE_INTENTS,
     MAX_RECORD,
     MAX_UNCOMMITTED_AGE,
+    DeleteIntent,
     decode_delete_intent,
     iter_new_keys,
     may_delete_uploads,
@@ -95,7 +97,7 @@ def check_pending_deletes(
         if not may_delete_uploads(listed.modified, stored_since):
             continue
         try:
-            deleted = set(decode_delete_intent(store.get(listed.key, MAX_RECORD).body).keys)
+            deleted = set(store.retry(partial(_read_intent, store, listed.key)).keys)
         except MissingObjectError:
             continue
         contested = next((key for key in iter_new_keys(before, after) if key in deleted), None)
@@ -104,6 +106,10 @@ def check_pending_deletes(
                 f"{contested} is being deleted by garbage collection: it is stored again, and "
                 "committed once that is over"
             )
+
+
+def _read_intent(store: Store, key: str) -> DeleteIntent:
+    return decode_delete_intent(store.get(key, MAX_RECORD).body)
 
 
 MAX_PASS_ATTEMPTS = 3

@@ -48,6 +48,7 @@ from reconcile.mirror.snapshot.gc import (
     iter_referenced_keys,
 )
 from reconcile.mirror.snapshot.head import ManifestHeader
+from reconcile.mirror.snapshot.manifest import SnapshotManifest
 from reconcile.mirror.snapshot.retention import RetentionPolicy, select_generations_to_keep
 from reconcile.mirror.store.conditional import (
     ConditionalWriteSupport,
@@ -180,10 +181,13 @@ class LiveSetScanner:
     def _read_header(self, listed: ListedObject) -> ManifestHeader:
         key = listed.key
         if key not in self._manifests:
-            data = self._store.get(key, min(listed.size, keys.MAX_MANIFEST)).body
-            manifest = read_manifest(build_manifest_ref(key, len(data)), data)
+            manifest = self._store.retry(lambda: self._read_manifest(listed))
             self._manifests[key] = manifest.header, frozenset(iter_referenced_keys(manifest))
         return self._manifests[key][0]
+
+    def _read_manifest(self, listed: ListedObject) -> SnapshotManifest:
+        data = self._store.get(listed.key, min(listed.size, keys.MAX_MANIFEST)).body
+        return read_manifest(build_manifest_ref(listed.key, len(data)), data)
 
 
 def _find_chain_manifests(

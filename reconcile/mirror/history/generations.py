@@ -6,6 +6,7 @@ Nothing here writes, and no claim is needed.
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -108,10 +109,16 @@ def require_head(store: Store) -> HeadVersion:
         UnknownFormatError: It has another version of the format.
         StoreError: It could not be read.
     """
-    version = read_head(store)
-    if version is None:
-        raise DamagedError("there is no HEAD, so nothing was ever committed here: check --prefix")
-    return version
+
+    def read() -> HeadVersion:
+        version = read_head(store)
+        if version is None:
+            raise DamagedError(
+                "there is no HEAD, so nothing was ever committed here: check --prefix"
+            )
+        return version
+
+    return store.retry(read)
 
 
 HeaderReader: TypeAlias = Callable[[ListedObject], ManifestHeader]
@@ -152,7 +159,13 @@ def read_generation_tree(store: Store, generation: Generation) -> SnapshotTree:
         UnknownFormatError: A manifest has another version of the format.
         StoreError: The store could not be read.
     """
-    return replay_chain((ref, read_object(store, ref.key, ref.size)) for ref in generation.chain)
+
+    def read() -> SnapshotTree:
+        return replay_chain(
+            (ref, read_object(store, ref.key, ref.size)) for ref in generation.chain
+        )
+
+    return store.retry(read)
 
 
 def read_object(store: Store, key: str, limit: int) -> bytes:
@@ -183,12 +196,18 @@ class PartialHeaderReader:
         self._store = store
 
     def read(self, listed: ListedObject) -> ManifestHeader:
-        """Read a header; ValueError or DamagedError if it is malformed."""
+        """Read a header; DamagedError if it is malformed."""
+        return self._store.retry(partial(self._read_once, listed))
+
+    def _read_once(self, listed: ListedObject) -> ManifestHeader:
         size = min(listed.size, _MAX_HEADER_SIZE)
-        line = _first_line(self._store.get_range(listed.key, 0, size) if size else b"")
-        header = parse_header(parse_object(line))
+        start = self._store.get_range(listed.key, 0, size) if size else b""
+        try:
+            header = parse_header(parse_object(_first_line(start)))
+        except ValueError as error:
+            raise DamagedError(str(error)) from None
         if header.generation != keys.manifest_generation(listed.key):
-            raise ValueError(f"it says generation {header.generation}")
+            raise DamagedError(f"it says generation {header.generation}")
         return header
 
 
@@ -213,12 +232,16 @@ class _IndexReader:
 
     def read_record(self, listed: ListedObject) -> None:
         try:
-            data = self._store.get(listed.key, MAX_RECORD).body
-            self.records.append(StoredGcRecord(listed, decode_gc_record(data)))
+            record = self._store.retry(partial(_read_record, self._store, listed.key))
+            self.records.append(StoredGcRecord(listed, record))
         except MissingObjectError:
             return
         except (DamagedError, UnknownFormatError) as error:
             self.unreadable[listed.key] = str(error)
+
+
+def _read_record(store: Store, key: str) -> GcRecord:
+    return decode_gc_record(store.get(key, MAX_RECORD).body)
 
 
 def _check_name(key: str) -> None:

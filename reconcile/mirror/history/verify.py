@@ -3,7 +3,8 @@
 import hashlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -111,9 +112,7 @@ class Verifier:
             members = self._members[pack.digest]
             all_paths = set[str]().union(*members.values())
             try:
-                data = read_object(self._store, key, pack.size)
-                self._count_object(data)
-                verify_pack(pack, data)
+                data = self._read_checked(key, pack.size, partial(verify_pack, pack))
             except DamagedError as error:
                 self._report_damage(key, str(error), all_paths)
                 return
@@ -132,18 +131,27 @@ class Verifier:
         def check() -> None:
             key = blob_key(digest)
             try:
-                data = read_object(self._store, key, CHUNK)
-                self._count_object(data)
-                _check_digest(key, data, digest)
+                self._read_checked(key, CHUNK, lambda data: _check_digest(key, data, digest))
             except DamagedError as error:
                 self._report_damage(key, str(error), self._blobs[digest])
 
         return check
 
-    def _count_object(self, data: bytes) -> None:
-        with self._lock:
-            self._objects += 1
-            self._size += len(data)
+    def _read_checked(self, key: str, limit: int, check: Callable[[bytes], None]) -> bytes:
+        """Read an object and check it; DamagedError if it is missing, or fails the check."""
+        received: list[bytes] = []
+
+        def read() -> bytes:
+            received[:] = [read_object(self._store, key, limit)]
+            check(received[0])
+            return received[0]
+
+        try:
+            return self._store.retry(read)
+        finally:
+            with self._lock:
+                self._objects += len(received)
+                self._size += sum(map(len, received))
 
     def _report_damage(self, key: str, reason: str, paths: set[str]) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ path below the root is refused.
 import os
 import posixpath
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -152,7 +153,8 @@ def _fetch_file(source: Store, root: Path, mapping: ObjectMapping) -> bool:
     try:
         for offset in range(0, listed.size, _CHUNK):
             size = min(_CHUNK, listed.size - offset)
-            _write_all(descriptor, source.get_range(listed.key, offset, size))
+            read = partial(source.get_range, listed.key, offset, size)
+            _write_all(descriptor, source.retry(read))
         os.utime(descriptor, (listed.modified, listed.modified))
     except MissingObjectError:
         target.unlink()

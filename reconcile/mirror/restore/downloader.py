@@ -9,6 +9,7 @@ import threading
 from array import array
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from reconcile.mirror.errors import DamagedError, MissingObjectError
@@ -105,12 +106,14 @@ class Downloader:
             case PackTask(pack, files):
                 return self._restore_pack(pack, files)
             case FileTask(file):
-                data = self._read_blob(file.blobs[0], file.path, file.size)
+                blob = partial(self._read_blob, file.blobs[0], file.path, file.size)
+                data = self._store.retry(blob)
                 return TaskResult(1, file.size, self._write_files([(file, data)]))
             case ChunkTask(path, offset, size, digest, is_last):
                 with self._target.open_chunk(path, range(offset, offset + size)) as chunk:
                     if digest != zero_chunk_digest():
-                        self._restore_chunk(digest, path, ChunkWriter(chunk, size))
+                        writer = ChunkWriter(chunk, size)
+                        self._store.retry(partial(self._restore_chunk, digest, path, writer))
                 return TaskResult(int(is_last), size)
             case _:
                 assert_never(task)
@@ -127,9 +130,7 @@ class Downloader:
         return data
 
     def _restore_pack(self, pack: Pack, files: tuple[File, ...]) -> TaskResult:
-        data = self._read_object(pack_key(pack.digest), files[0].path, pack.size)
-        # Hashing millions of bytes releases the interpreter lock, hashing small blobs does not.
-        is_verified = hashlib.sha256(data).hexdigest() == pack.digest
+        data, is_verified = self._read_pack(pack, files[0].path)
         members = (
             (file, _read_verified_member(pack, data, file, is_pack_verified=is_verified))
             for file in files
@@ -137,6 +138,14 @@ class Downloader:
         with self._write_lock:
             rows = self._write_files(members)
         return TaskResult(len(files), len(data), rows)
+
+    def _read_pack(self, pack: Pack, path: str) -> tuple[memoryview, bool]:
+        """Return a pack, and whether its digest is right: a damaged part may be of no file."""
+        read = partial(self._read_object, pack_key(pack.digest), path, pack.size)
+        try:
+            return self._store.retry(lambda: _check_pack(pack, read(), path)), True
+        except DamagedError:
+            return read(), False
 
     def _write_files(self, members: Iterable[tuple[File, memoryview]]) -> bytes:
         rows = array("q")
@@ -169,6 +178,13 @@ class Downloader:
         if len(buffer) < size:
             buffer = self._local.buffer = bytearray(max(size, CHUNK))
         return memoryview(buffer)[:size]
+
+
+def _check_pack(pack: Pack, data: memoryview, path: str) -> memoryview:
+    # Hashing millions of bytes releases the interpreter lock, hashing small blobs does not.
+    if hashlib.sha256(data).hexdigest() != pack.digest:
+        raise _altered_error(pack_key(pack.digest), path)
+    return data
 
 
 def _read_verified_member(

@@ -81,7 +81,7 @@ def hydrate_workspace(
     """
     marker = find_hydrate_marker(target.state)
     if marker is not None and marker.volume == read_volume_id(target.root):
-        return _reclaim(target, context, request, marker)
+        return context.store.retry(lambda: _reclaim(target, context, request, marker))
     target.state.remove(target.state.marker_path)
     claimed = claim(context.store, request, context.clock)
     _check_partial(claimed.head.generation, policy)

@@ -6,16 +6,17 @@ replaced could overwrite the work of its successor, and no error would be report
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, TypeVar
 
 from reconcile.mirror.errors import (
-    DeniedError,
     MissingObjectError,
     PreconditionError,
     StoreAwayError,
     StoreError,
+    UnsupportedRequestError,
 )
 from reconcile.mirror.store.port import (
     ABSENT,
@@ -27,6 +28,8 @@ from reconcile.mirror.store.port import (
     Sink,
     Store,
 )
+
+_Result = TypeVar("_Result")
 
 
 class ConditionalWriteSupport(Enum):
@@ -42,6 +45,9 @@ class ConditionalWriteSupport(Enum):
 def probe_conditional_writes(store: Store, key: str) -> ConditionalWriteSupport:
     """Test conditional writes with a scratch object, in five requests.
 
+    An attempt that fails is repeated with another object, as the store's settings allow, since it
+    is not known which of its writes arrived. A store is only refused if two attempts agree.
+
     Args:
         store: The store to test.
         key: A key that no other process ever uses, such as a random one. If the writer may not
@@ -50,10 +56,18 @@ def probe_conditional_writes(store: Store, key: str) -> ConditionalWriteSupport:
     Raises:
         StoreError: A request failed.
     """
+    attempts = (f"{key}-{number}" if number else key for number in count())
+    support = store.retry(lambda: _probe_once(store, next(attempts)))
+    if support is ConditionalWriteSupport.HONOURED:
+        return support
+    return store.retry(lambda: _probe_once(store, next(attempts)))
+
+
+def _probe_once(store: Store, key: str) -> ConditionalWriteSupport:
     try:
         return _run_probe(store, key)
     finally:
-        with contextlib.suppress(DeniedError, StoreAwayError):
+        with contextlib.suppress(StoreError):
             store.delete([key])
 
 
@@ -75,10 +89,11 @@ def require_conditional_writes(support: ConditionalWriteSupport, *, single_write
 def _run_probe(store: Store, key: str) -> ConditionalWriteSupport:
     try:
         first = store.put_if(key, b"first", ABSENT)
-    except (DeniedError, StoreAwayError, PreconditionError):
-        raise
-    except StoreError:
+    except UnsupportedRequestError:
         return ConditionalWriteSupport.UNKNOWN
+    except PreconditionError as error:
+        # Such as a proxy that sent the write twice, and answers with the result of the second.
+        raise StoreAwayError(f"the store refused to create a new object: {error}") from error
     if not _rejects_write(store, key, ABSENT):
         return ConditionalWriteSupport.IGNORES_ABSENT
     try:
@@ -136,6 +151,9 @@ class SingleWriterStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         self._inner.delete(keys)
+
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        return self._inner.retry(operation)
 
     def _etag(self, key: str) -> str:
         try:

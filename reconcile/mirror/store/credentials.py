@@ -18,7 +18,8 @@ from urllib3.response import BaseHTTPResponse
 
 from reconcile.mirror.errors import DeniedError, SettingsError, StoreAwayError, StoreError
 from reconcile.mirror.store import s3_errors
-from reconcile.mirror.store.config import AccessKeys, StoreLocation
+from reconcile.mirror.store.config import AccessKeys, StoreLocation, check_access_keys
+from reconcile.mirror.store.redaction import redact
 from reconcile.mirror.store.s3_errors import RequestContext
 from reconcile.mirror.store.s3_http import build_connection_pool, read_small_body
 from reconcile.mirror.store.s3_xml import parse_error_body, parse_iso_time, parse_xml
@@ -120,11 +121,12 @@ class MountedSecretCredentials:
                 f"{' and '.join(missing)} missing or empty in the Secret mounted at "
                 f"{self._secret.path}"
             )
-        return AccessKeys(
+        keys = AccessKeys(
             values[ACCESS_KEY_SETTING],
             values[SECRET_KEY_SETTING],
             values.get(SESSION_TOKEN_SETTING, ""),
         )
+        return check_access_keys(keys)
 
 
 RENEW_BEFORE = 300.0
@@ -197,17 +199,20 @@ class WebIdentityCredentials:
             return cached
 
     def _exchange(self) -> _CachedKeys:
-        response = self._send(self._read_token())
+        token = self._read_token()
+        response = self._send(token)
         try:
             body = read_small_body(response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._connection_error(error) from error
         if response.status != 200:  # noqa: PLR2004 - HTTP
-            raise self._rejection_error(response.status, body)
+            raise self._rejection_error(response.status, body, token)
         try:
             keys, expires_at = _parse_keys(body)
-        except ValueError as error:
-            raise StoreAwayError(f"the response of {self._endpoint} cannot be read") from error
+            check_access_keys(keys)
+        except (ValueError, OverflowError, SettingsError):
+            # The cause is left out: its message may have keys.
+            raise StoreAwayError(f"the response of {self._endpoint} cannot be read") from None
         lifetime = expires_at - self._now()
         return _CachedKeys(keys, expires_at - min(RENEW_BEFORE, lifetime / 2), expires_at)
 
@@ -253,8 +258,9 @@ class WebIdentityCredentials:
     def _endpoint(self) -> str:
         return self._location.endpoint.rstrip("/")
 
-    def _rejection_error(self, status: int, body: bytes) -> StoreError:
-        code, message = parse_error_body(body)
+    def _rejection_error(self, status: int, body: bytes, token: str) -> StoreError:
+        secrets = (token, *self._location.proxy.secrets())
+        code, message = (redact(part, secrets) for part in parse_error_body(body))
         reason = ": ".join(part for part in (f"HTTP {status}", code, message) if part)
         where = f"{self._endpoint} (sts:AssumeRoleWithWebIdentity)"
         if status >= 500 or status == 429 or code == "Throttling":  # noqa: PLR2004 - HTTP

@@ -4,6 +4,7 @@ Import it only when the store is needed: urllib3 and minio take as long as a pas
 """
 
 import re
+import ssl
 from pathlib import Path
 from time import time
 from typing import assert_never
@@ -71,20 +72,35 @@ def open_store(mounts: Mounts, options: StoreOptions) -> S3Store:
         SettingsError: A value is missing or invalid, or a file cannot be read.
     """
     secret = _choose_secret(mounts)
-    config = parse_storage_config(secret.read_values(), web_identity=bool(mounts.token))
-    secret_ca = secret.path / "S3_CA"
+    values = secret.read_values()
+    config = parse_storage_config(values, web_identity=bool(mounts.token))
     location = replace(
         config.location,
         prefix=options.prefix,
-        ca_file=str(secret_ca) if secret_ca.exists() else mounts.ca_file,
+        ca_file=str(secret.path / "S3_CA") if values.get("S3_CA") else mounts.ca_file,
         connections=options.connections,
         timeouts=options.timeouts,
     )
-    if location.ca_file and not Path(location.ca_file).is_file():
-        raise SettingsError(f"the CA file {location.ca_file} does not exist")
+    _check_ca_file(location.ca_file)
     return S3Store(
         location, _build_credentials(config.auth, secret, location, mounts.token, options.name)
     )
+
+
+def _check_ca_file(path: str) -> None:
+    """Refuse a file of certificate authorities that no connection could use."""
+    if not path:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise SettingsError(
+            f"the CA file {path} is not a list of certificates in PEM format: correct S3_CA in "
+            "the Secret, or the file"
+        ) from None
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+        raise SettingsError(f"the CA file {path} {reason}") from None
 
 
 def _choose_secret(mounts: Mounts) -> SecretDirectory:

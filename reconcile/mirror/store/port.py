@@ -1,11 +1,12 @@
 """The interface of an object store; every implementation passes the same contract tests."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+_Result = TypeVar("_Result")
 BytesLike: TypeAlias = bytes | bytearray
 """Content of an object; it is not changed after it was passed to a store."""
 
@@ -110,4 +111,13 @@ class Store(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that does not exist counts as deleted."""
+        ...
+
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        """Run an operation that may be repeated, and again where its error may pass.
+
+        A store that retries repeats it for as long as its settings allow. A DamagedError or
+        UnknownFormatError is repeated too, a few times: what was read may be a bad response,
+        while the object is as it should be. So reading and checking belong into one operation.
+        """
         ...

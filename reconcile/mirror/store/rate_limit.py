@@ -7,7 +7,7 @@ each worker, are faster.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconcile.mirror.clock import RetryClock
 from reconcile.mirror.store.port import (
@@ -20,6 +20,7 @@ from reconcile.mirror.store.port import (
     Store,
 )
 
+_Result = TypeVar("_Result")
 BURST_SECONDS: Final = 1.0
 """Seconds whose bytes may be sent at once after a pause, so that small requests do not wait."""
 
@@ -142,6 +143,9 @@ class RateLimitedStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         self._inner.delete(keys)
+
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        return self._inner.retry(operation)
 
 
 if TYPE_CHECKING:

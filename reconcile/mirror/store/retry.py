@@ -1,5 +1,7 @@
 """A Store that retries temporary failures: throttling, server errors, broken connections.
 
+A response that is not what was asked for, such as a part of an object, is asked for again too.
+
 Every repeated request is safe to repeat: reads, listings, deletes, and writes of objects whose key
 is derived from their content. A conditional write is sent once; only if the store has clearly
 refused the key may it be sent again, since it was not carried out.
@@ -13,11 +15,15 @@ from msgspec import Struct
 
 from reconcile.mirror.clock import RetryClock
 from reconcile.mirror.errors import (
+    DamagedError,
     DeniedError,
+    MirrorError,
     MissingObjectError,
     PreconditionError,
     StoreAwayError,
     StoreError,
+    UnexpectedResponseError,
+    UnknownFormatError,
 )
 from reconcile.mirror.store.port import (
     DEFAULT_LIMIT,
@@ -32,6 +38,10 @@ from reconcile.runtime.backoff import Backoff
 
 _Result = TypeVar("_Result")
 DELETE_BATCH_SIZE = 1000
+MAX_REREADS: Final = 3
+"""How often a request with a bad response is repeated, until what it says is believed.
+
+An object that is damaged in the store is reported after a second or two, not after the timeout."""
 
 
 def is_unavailable(error: StoreError) -> bool:
@@ -72,7 +82,7 @@ class RetryPolicy(Struct, frozen=True):
 class RetryEvent(Struct, frozen=True):
     """A failed request, which is retried after `delay` seconds."""
 
-    error: StoreError
+    error: MirrorError
     failures: int
     delay: float
 
@@ -126,7 +136,7 @@ class RetryingStore:
         while True:
             try:
                 each = next(objects, None)
-            except StoreAwayError as error:
+            except (StoreAwayError, UnexpectedResponseError) as error:
                 objects, each = self._resume_list(prefix, last, error)
             if each is None:
                 return
@@ -138,11 +148,15 @@ class RetryingStore:
         while batch := tuple(islice(remaining, DELETE_BATCH_SIZE)):
             self._delete_batch(batch)
 
+    def retry(self, operation: Callable[[], _Result]) -> _Result:
+        bad_response = (DamagedError, UnknownFormatError, UnexpectedResponseError)
+        return self._retry(operation, self._policy.is_retryable, bad_response)
+
     def _delete_batch(self, batch: Sequence[str]) -> None:
         self._retry(lambda: self._inner.delete(batch))
 
     def _resume_list(
-        self, prefix: str, last: str, error: StoreAwayError
+        self, prefix: str, last: str, error: StoreError
     ) -> tuple[Iterator[ListedObject], ListedObject | None]:
         first = [error]
 
@@ -158,14 +172,20 @@ class RetryingStore:
         self,
         request: Callable[[], _Result],
         is_retryable: Callable[[StoreError], bool] = is_unavailable,
+        bad_response: tuple[type[MirrorError], ...] = (UnexpectedResponseError,),
     ) -> _Result:
+        caught: tuple[type[MirrorError], ...] = (StoreError, *bad_response)
         start = self._clock.monotonic()
-        failures = 0
+        failures = bad_responses = 0
         while True:
             try:
                 result = request()
-            except StoreError as error:
-                if not is_retryable(error):
+            except caught as error:
+                is_bad = isinstance(error, bad_response)
+                bad_responses += is_bad
+                may_pass = isinstance(error, StoreError) and is_retryable(error)
+                if error.is_final or not (may_pass or (is_bad and bad_responses <= MAX_REREADS)):
+                    error.is_final |= is_bad
                     raise
                 failures += 1
                 self._wait(RetryEvent(error, failures, self._delay(failures, error)), start)
@@ -174,7 +194,7 @@ class RetryingStore:
                     self._on_retry(None)
                 return result
 
-    def _delay(self, failures: int, error: StoreError) -> float:
+    def _delay(self, failures: int, error: MirrorError) -> float:
         server_delay = error.retry_after if isinstance(error, StoreAwayError) else 0.0
         return self._policy.delay(failures, self._clock.jitter(), server_delay)
 
@@ -183,17 +203,22 @@ class RetryingStore:
         error = event.error
         if elapsed + event.delay > self._policy.timeout:
             tries = f"given up after {event.failures} tries in {elapsed:.0f} s"
-            raise _final_error(error, f"{error} ({tries})") from error
+            raise _final_error(error, tries) from error
         self._on_retry(event)
         if self._clock.wait(event.delay):
             raise error
 
 
-def _final_error(error: StoreError, message: str) -> StoreError:
-    """Return an error of the same class with another message."""
-    if isinstance(error, StoreAwayError):
-        return StoreAwayError(message, error.retry_after)
-    return type(error)(message)
+def _final_error(error: MirrorError, tries: str) -> MirrorError:
+    """Return an error of the same class that nothing retries again."""
+    message = f"{error} ({tries})"
+    final = (
+        StoreAwayError(message, error.retry_after)
+        if isinstance(error, StoreAwayError)
+        else type(error)(message)
+    )
+    final.is_final = True
+    return final
 
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Errors of requests: what a refusal or a failed connection means, and what to do. Pure."""
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -12,16 +13,19 @@ from reconcile.mirror.errors import (
     PreconditionError,
     StoreAwayError,
     StoreError,
+    UnexpectedResponseError,
+    UnsupportedRequestError,
 )
 from reconcile.mirror.store.config import StoreLocation
+from reconcile.mirror.store.redaction import redact
 
 
 class RangeNotSatisfiableError(StoreError):
     """The requested range begins after the end of the object."""
 
 
-class UnknownFunctionError(StoreError):
-    """The store does not implement this request."""
+class ChecksumRequiredError(StoreError):
+    """The store accepts no write without a checksum: the bucket has a default retention."""
 
 
 class ErrorResponse(Struct, frozen=True):
@@ -96,11 +100,29 @@ def _unavailable(response: ErrorResponse, context: RequestContext) -> StoreError
 
 def _unexpected(response: ErrorResponse, context: RequestContext) -> StoreError:
     if not response.code:
-        return StoreError(
+        return UnexpectedResponseError(
             f"the server at {context.location.endpoint} does not speak S3 (HTTP {response.status} "
             f"for {context}): check S3_ENDPOINT, and whether a proxy answers instead of the store"
         )
     return StoreError(f"the store refused {context}: {_describe_response(response)}")
+
+
+def _temporary_redirect(response: ErrorResponse, context: RequestContext) -> StoreError:
+    return StoreAwayError(
+        f"{context.location.endpoint} redirects {context} to another host for a while, which is "
+        "not followed, since it may belong to others. If this stays so, correct S3_ENDPOINT",
+        response.retry_after,
+    )
+
+
+def _invalid_request(response: ErrorResponse, context: RequestContext) -> StoreError:
+    if re.search("content-md5|x-amz-checksum", response.message.lower()):
+        return _checksum_required(response, context)
+    return _unexpected(response, context)
+
+
+def _checksum_required(response: ErrorResponse, context: RequestContext) -> StoreError:
+    return ChecksumRequiredError(f"the store refused {context}: {_describe_response(response)}")
 
 
 def _no_such_key(_response: ErrorResponse, context: RequestContext) -> StoreError:
@@ -188,7 +210,7 @@ def _bad_digest(response: ErrorResponse, context: RequestContext) -> StoreError:
 
 
 def _not_implemented(response: ErrorResponse, context: RequestContext) -> StoreError:
-    return UnknownFunctionError(
+    return UnsupportedRequestError(
         f"the store does not implement {context}: {_describe_response(response)}"
     )
 
@@ -196,6 +218,9 @@ def _not_implemented(response: ErrorResponse, context: RequestContext) -> StoreE
 _BY_CODE: Mapping[str, _ErrorFactory] = {
     **dict.fromkeys(("NoSuchKey", "NoSuchVersion"), _no_such_key),
     "InvalidRange": _invalid_range,
+    "InvalidRequest": _invalid_request,
+    "MissingContentMD5": _checksum_required,
+    **dict.fromkeys(("TemporaryRedirect", "Redirect"), _temporary_redirect),
     "NoSuchBucket": _no_such_bucket,
     "InvalidBucketName": _invalid_bucket_name,
     **dict.fromkeys(("InvalidAccessKeyId", "InvalidClientTokenId"), _unknown_access_key),
@@ -207,7 +232,6 @@ _BY_CODE: Mapping[str, _ErrorFactory] = {
         (
             "AuthorizationHeaderMalformed",
             "PermanentRedirect",
-            "TemporaryRedirect",
             "IllegalLocationConstraintException",
             "InvalidRegion",
         ),
@@ -249,7 +273,8 @@ def _describe_exception(error: Exception, context: RequestContext) -> str:
     where, timeouts = context.location.endpoint, context.location.timeouts
     match error:
         case broken.ProxyError():
-            return f"the proxy {context.location.proxy} does not answer: {_describe_cause(error)}"
+            reason = redact(_describe_cause(error), context.location.proxy.secrets())
+            return f"the proxy {context.location.proxy.url} does not answer: {reason}"
         case broken.NameResolutionError():
             return (
                 f"the name of {where} cannot be resolved: correct S3_ENDPOINT, or check the "

@@ -1,7 +1,7 @@
 """One signed request to S3 and its response.
 
-minio builds the URL and signs the headers. The module itself sends the request through urllib3,
-because minio's client cannot send `If-Match`, retries by itself, and hashes every body again.
+minio signs the headers. The module itself sends the request through urllib3, because minio's
+client cannot send `If-Match`, retries by itself, and hashes every body again.
 """
 
 import zlib
@@ -17,44 +17,29 @@ from urllib.parse import SplitResult
 import certifi
 import urllib3
 from minio.credentials.credentials import Credentials
-from minio.helpers import BaseURL, DictType
+from minio.helpers import DictType
 from minio.signer import sign_v4_s3
 from minio.time import to_amz_date
 from msgspec import Struct, field
-from msgspec.structs import replace
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
-from reconcile.mirror.errors import DeniedError, SettingsError
+from reconcile.mirror.errors import DeniedError, SettingsError, StoreError
 from reconcile.mirror.store import s3_errors, s3_xml
 from reconcile.mirror.store.config import (
     AccessKeys,
-    AddressingStyle,
     CredentialsProvider,
     StoreLocation,
 )
 from reconcile.mirror.store.port import BytesLike, Sink
+from reconcile.mirror.store.redaction import redact
 from reconcile.mirror.store.s3_errors import ErrorResponse, RequestContext
-
-
-def build_base_url(location: StoreLocation) -> BaseURL:
-    """Return what builds the URLs of a bucket and its objects.
-
-    Raises:
-        SettingsError: The endpoint, the region and the bucket do not fit together.
-    """
-    try:
-        base = BaseURL(location.endpoint, location.region)
-        if location.style is not AddressingStyle.AUTO:
-            base.virtual_style_flag = location.style is AddressingStyle.VIRTUAL_HOST
-        # Some combinations are only refused when a URL is built.
-        base.build(method="GET", region=location.region, bucket_name=location.bucket)
-    except ValueError as error:
-        raise SettingsError(f"S3_ENDPOINT or S3_REGION is not valid: {error}") from error
-    return base
-
+from reconcile.mirror.store.s3_url import follow_redirect, locate_bucket, region_of_host
 
 SUCCESS_STATUSES = frozenset({200, 204, 206})
+REDIRECTS = frozenset({307, 308})
+"""Statuses whose request is sent again elsewhere, with its method and body."""
+MAX_REDIRECTS = 3
 EMPTY_SHA256 = sha256(b"").hexdigest()
 MAX_RESPONSE = 16 << 20
 """Bytes of a response to read at most, unless it is an object: a page of a listing has 1,000 keys
@@ -140,7 +125,7 @@ class S3Client:
         self.location = location
         self._credentials = credentials
         self._now = now
-        self._base_url = build_base_url(location)
+        self._bucket = locate_bucket(location)
         self._http = build_connection_pool(location)
 
     def send(self, request: S3Request) -> BaseHTTPResponse:
@@ -174,14 +159,19 @@ class S3Client:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
         return S3Response(response.status, response.headers, data, is_complete)
 
-    def fetch_into(self, request: S3Request, sink: Sink) -> tuple[int, bool]:
+    def fetch_into(
+        self, request: S3Request, sink: Sink, check: Callable[[BaseHTTPResponse], None]
+    ) -> tuple[int, bool]:
         """Send a request and read the body of the response until the sink is full.
+
+        `check` raises for a response whose body must not be read.
 
         Returns:
             How many bytes were read, and whether the body has more.
         """
         response = self.send(request)
         try:
+            check(response)
             size, more = _read_body_into(response, sink)
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             response.close()
@@ -204,14 +194,27 @@ class S3Client:
         self._http.clear()
 
     def _attempt(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse | ErrorResponse:
-        response = self._send_once(request, keys)
+        url = self._bucket.build(request.key, request.query)
+        response = self._send_once(request, url, keys)
+        for _ in range(MAX_REDIRECTS):
+            followed = self._redirected_url(response, url)
+            if followed is None:
+                break
+            response.drain_conn()
+            url = followed
+            response = self._send_once(request, url, keys)
         if response.status in SUCCESS_STATUSES:
             return response
-        error = self._read_error_response(response, request)
-        return replace(error, message=_redact_keys(error.message, keys))
+        return self._read_error_response(response, request, keys)
 
-    def _send_once(self, request: S3Request, keys: AccessKeys) -> BaseHTTPResponse:
-        url = self._build_url(request)
+    def _redirected_url(self, response: BaseHTTPResponse, url: SplitResult) -> SplitResult | None:
+        target = response.headers.get("Location", "")
+        is_redirect = response.status in REDIRECTS and target
+        return follow_redirect(self.location, url, target) if is_redirect else None
+
+    def _send_once(
+        self, request: S3Request, url: SplitResult, keys: AccessKeys
+    ) -> BaseHTTPResponse:
         try:
             return self._http.urlopen(
                 request.method,
@@ -224,15 +227,12 @@ class S3Client:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
-
-    def _build_url(self, request: S3Request) -> SplitResult:
-        return self._base_url.build(
-            method=request.method,
-            region=self.location.region,
-            bucket_name=self.location.bucket,
-            object_name=request.key or None,
-            query_params=dict(request.query),
-        )
+        except ValueError as error:
+            # Its message may repeat a header with keys, so that it is neither shown nor kept.
+            raise StoreError(
+                f"{self.request_context(request)} cannot be sent ({type(error).__name__}): a value "
+                "of the Secret has characters that HTTP does not allow"
+            ) from None
 
     def _build_headers(
         self, request: S3Request, url: SplitResult, keys: AccessKeys
@@ -252,7 +252,7 @@ class S3Client:
         signed = sign_v4_s3(
             method=request.method,
             url=url,
-            region=self.location.region,
+            region=region_of_host(url, self.location.region),
             headers=headers,
             credentials=Credentials(keys.access_key, keys.secret_key),
             content_sha256=request.digest,
@@ -260,18 +260,20 @@ class S3Client:
         )
         return cast(dict[str, str], signed)
 
-    def _read_error_response(self, response: BaseHTTPResponse, request: S3Request) -> ErrorResponse:
+    def _read_error_response(
+        self, response: BaseHTTPResponse, request: S3Request, keys: AccessKeys
+    ) -> ErrorResponse:
         try:
             body = read_small_body(response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise s3_errors.error_of_exception(error, self.request_context(request)) from error
         code, message = s3_xml.parse_error_body(body)
-        headers = response.headers
+        headers, secrets = response.headers, (*keys.secrets(), *self.location.proxy.secrets())
         return ErrorResponse(
             status=response.status,
-            code=code,
-            message=message,
-            region=headers.get("x-amz-bucket-region", ""),
+            code=redact(code, secrets),
+            message=redact(message, secrets),
+            region=redact(headers.get("x-amz-bucket-region", ""), secrets),
             retry_after=self._parse_retry_after(headers.get("Retry-After", "")),
             skew=self._clock_skew(headers.get("Date", "")),
         )
@@ -318,8 +320,14 @@ def build_connection_pool(location: StoreLocation) -> urllib3.PoolManager:
         "ca_certs": location.ca_file or certifi.where(),
         "retries": False,
     }
-    if location.proxy:
-        return urllib3.ProxyManager(location.proxy, num_pools=2, **settings)
+    if location.proxy.url:
+        headers = {"Proxy-Authorization": f"Basic {location.proxy.basic_auth}"}
+        return urllib3.ProxyManager(
+            location.proxy.url,
+            num_pools=2,
+            proxy_headers=headers if location.proxy.login else None,
+            **settings,
+        )
     return urllib3.PoolManager(num_pools=2, **settings)
 
 
@@ -341,10 +349,3 @@ def _join_small_parts(parts: Sequence[BytesLike]) -> Iterator[BytesLike]:
         size += len(part)
     if pending:
         yield b"".join(pending)
-
-
-def _redact_keys(text: str, keys: AccessKeys) -> str:
-    """Remove secrets from a server's message, in case it repeats them."""
-    for secret in filter(None, (keys.secret_key, keys.session_token)):
-        text = text.replace(secret, "…")
-    return text

@@ -7,10 +7,12 @@ its last key, which never ends on a server without ListObjectsV2. Its `Object.fr
 times as long and fails for times with nanoseconds.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
-from urllib.parse import unquote_plus
+from itertools import islice
+from typing import Final, Protocol, TypeAlias
+from urllib.parse import unquote, unquote_plus
 from xml.etree import ElementTree as ET
 
 from minio.deleteobjects import DeleteError, DeleteObject, DeleteRequest, DeleteResult
@@ -75,32 +77,68 @@ class HttpBody(Protocol):
         ...
 
 
-def parse_list_page(response: HttpBody) -> ListPage:
+def parse_list_page(response: HttpBody, prefix: str) -> ListPage:
     """Read a response to ListObjectsV2; its keys include the prefix of the store.
 
     Raises:
-        StoreAwayError: The body is not such a response, or does not say where the next page begins.
+        StoreAwayError: The body is not such a response, lists other keys than those with the
+            prefix, or does not say where the next page begins.
     """
     try:
-        root = parse_xml(response.data, "ListBucketResult")
+        root, decode, decode_token = _parse_listing(response.data)
         findtext(root, "Name", strict=True)
-        objects = tuple(_parse_listed_object(each) for each in findall(root, "Contents"))
-    except ValueError as error:
+        contents = findall(root, "Contents")
+        objects = tuple(_parse_listed_object(each, decode, prefix) for each in contents)
+    except (ValueError, OverflowError) as error:
         raise StoreAwayError(f"the store's listing cannot be read: {error}") from error
     truncated = (findtext(root, "IsTruncated") or "").lower() == "true"
-    token = findtext(root, "NextContinuationToken") or ""
+    token = decode_token(findtext(root, "NextContinuationToken") or "")
     if truncated and not token:
         raise StoreAwayError("the store's listing is truncated, but has no continuation token")
     return ListPage(objects, token if truncated else "")
 
 
-def _parse_listed_object(element: ET.Element) -> ListedObject:
-    """Read one object; its key is URL-encoded, as requested, so that XML can contain every key."""
-    key, time = findtext(element, "Key"), findtext(element, "LastModified")
-    if not key:
+_Decode: TypeAlias = Callable[[str], str]
+_URL_ENCODED: Final = re.compile(rb"<EncodingType>\s*url\s*</EncodingType>", re.IGNORECASE)
+_MAX_CONTROLS: Final = 100_000
+"""Each that is encoded costs memory; a page has at most 1,000 keys."""
+_CONTROL: Final = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x0*([0-9a-fA-F]{1,2})|0*([0-9]{1,2}));"
+)
+
+
+def _parse_listing(body: bytes) -> tuple[ET.Element, _Decode, _Decode]:
+    """Return the listing, what decodes its keys, and what decodes its token.
+
+    The keys are URL-encoded only if the response says so: some servers ignore that it was
+    requested. Raw keys may have control characters, which XML cannot contain.
+    """
+    if _URL_ENCODED.search(body):
+        return parse_xml(body, "ListBucketResult"), unquote_plus, str
+    if not _CONTROL.search(body):
+        return parse_xml(body, "ListBucketResult"), str, str
+    if sum(1 for _ in islice(_CONTROL.finditer(body), _MAX_CONTROLS + 1)) > _MAX_CONTROLS:
+        raise ValueError(f"it has more than {_MAX_CONTROLS} control characters")
+    encoded = _CONTROL.sub(_encode_control, body.replace(b"%", b"%25"))
+    return parse_xml(encoded, "ListBucketResult"), unquote, unquote
+
+
+def _encode_control(match: re.Match[bytes]) -> bytes:
+    hexadecimal, decimal = match.groups()
+    if hexadecimal is not None:
+        return b"%%%02X" % int(hexadecimal, 16)
+    return b"%%%02X" % (ord(match[0]) if decimal is None else int(decimal))
+
+
+def _parse_listed_object(element: ET.Element, decode: _Decode, prefix: str) -> ListedObject:
+    text, time = findtext(element, "Key"), findtext(element, "LastModified")
+    if not text:
         raise ValueError("an object has no key")
+    key = decode(text)
+    if not key.startswith(prefix):
+        raise ValueError("it is that of another prefix")
     modified = parse_iso_time(time) if time else 0.0
-    return ListedObject(unquote_plus(key), int(findtext(element, "Size") or 0), modified)
+    return ListedObject(key, int(findtext(element, "Size") or 0), modified)
 
 
 def build_delete_body(keys: Sequence[str]) -> bytes:

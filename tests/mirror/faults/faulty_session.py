@@ -17,6 +17,7 @@ from reconcile.mirror.head import read_head
 from reconcile.mirror.model import Head
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
+from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.settings import ProcessSettings
 from tests.mirror.faults import gc_program
@@ -79,7 +80,7 @@ class Session:
         """Return a store that no fault of the front reaches."""
         prefix = self.prefix if prefix is None else prefix
         plain = S3Store(self.server.location(self.bucket, prefix), self.server.credentials)
-        return RetryingStore(plain, SystemClock(), RetryPolicy(30))
+        return RetryingStore(plain, SystemClock(), RetryPolicy(30, Backoff(0.02, 15.0)))
 
     def head(self) -> Head:
         """Return HEAD as it is."""

@@ -1,8 +1,16 @@
 """The probe detects servers that do not honour conditional writes."""
 
+from itertools import count
+
 import pytest
 
-from reconcile.mirror.errors import DeniedError, PreconditionError, StoreAwayError, StoreError
+from reconcile.mirror.errors import (
+    DeniedError,
+    PreconditionError,
+    StoreAwayError,
+    StoreError,
+    UnsupportedRequestError,
+)
 from reconcile.mirror.store.conditional import (
     ConditionalWriteSupport,
     SingleWriterStore,
@@ -10,7 +18,9 @@ from reconcile.mirror.store.conditional import (
     require_conditional_writes,
 )
 from reconcile.mirror.store.port import ABSENT, ObjectAbsent
+from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from reconcile.mirror.store.s3 import S3Store
+from tests.clocks import FakeClock
 from tests.mirror.memory_store import MemoryBucket, MemoryStore, Request
 from tests.s3 import buckets, front
 from tests.s3.access import S3Server
@@ -70,7 +80,9 @@ def test_a_server_that_refuses_its_own_etag_is_detected() -> None:
 
 def test_a_server_without_conditional_writes_is_detected() -> None:
     assert (
-        probe_conditional_writes(RefusingStore(StoreError("501"), absent_too=True), "probe/x")
+        probe_conditional_writes(
+            RefusingStore(UnsupportedRequestError("501"), absent_too=True), "probe/x"
+        )
         is ConditionalWriteSupport.UNKNOWN
     )
 
@@ -79,6 +91,21 @@ def test_a_server_without_conditional_writes_is_detected() -> None:
 def test_a_failed_probe_is_an_error(error: StoreError) -> None:
     with pytest.raises(type(error)):
         probe_conditional_writes(RefusingStore(error, absent_too=True), "probe/x")
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["request lost", "response lost"])
+@pytest.mark.parametrize("error", [StoreAwayError("503"), PreconditionError("412")], ids=str)
+@pytest.mark.parametrize("number", range(5))
+def test_a_probe_that_fails_once_is_repeated(error: StoreError, number: int, *, done: bool) -> None:
+    bucket = MemoryBucket()
+    requests = count()
+
+    def fault(request: Request) -> StoreError | None:
+        return error if request.done is done and next(requests) == number else None
+
+    bucket.fault = fault
+    store = RetryingStore(bucket.below(""), FakeClock(), RetryPolicy(60))
+    assert probe_conditional_writes(store, "probe/x") is ConditionalWriteSupport.HONOURED
 
 
 def test_the_probe_works_without_the_permission_to_delete() -> None:

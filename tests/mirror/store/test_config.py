@@ -3,18 +3,25 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError
 from reconcile.mirror.store.config import (
+    AccessKeys,
     AddressingStyle,
+    Proxy,
     StaticKeyAuth,
     StorageMode,
     WebIdentityAuth,
+    check_access_keys,
     parse_storage_config,
     parse_storage_mode,
 )
+from reconcile.mirror.store.credentials import MountedSecretCredentials, SecretDirectory
 from reconcile.mirror.store.factory import Mounts, StoreOptions, open_store
 from reconcile.mirror.store.port import ABSENT
+from reconcile.mirror.store.s3_url import locate_bucket
 from tests.mirror.store.secrets import mount
 from tests.s3 import buckets, recorder
 from tests.s3.access import S3Server
@@ -43,7 +50,7 @@ def test_storage_without_a_mode_is_ambiguous() -> None:
 
 
 def test_an_unknown_mode_is_reported() -> None:
-    with pytest.raises(SettingsError, match="STORAGE_MODE is `Custom`"):
+    with pytest.raises(SettingsError, match="STORAGE_MODE must be `shared` or `custom`"):
         parse_storage_mode({"STORAGE_MODE": "Custom"})
 
 
@@ -101,7 +108,7 @@ def test_an_invalid_endpoint_is_refused_without_repeating_it(endpoint: str) -> N
     ("name", "value"), [("S3_BUCKET", "a/b"), ("S3_BUCKET", "x"), ("S3_STYLE", "host")]
 )
 def test_other_invalid_values_are_reported(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} is `{value}`"):
+    with pytest.raises(SettingsError, match=f"^{name} (is not|must be)"):
         parse_storage_config(COMPLETE | {name: value}, web_identity=False)
 
 
@@ -149,3 +156,105 @@ def test_web_identity_uses_the_sts_of_the_endpoint(tmp_path: Path) -> None:
         [received] = server.received
     assert (received.method, received.path) == ("POST", "/")
     assert b"RoleSessionName=fix-login--" in received.body
+
+
+BAD_VALUES = [
+    *[
+        ("S3_ENDPOINT", value)
+        for value in ("http://[::1", "http://h:99999", "http://h h", "h\tt", "http://a..b", "://")
+    ],
+    *[("S3_ENDPOINT", value) for value in ("http://:pw@h", "https://höst", "http://h:0", "h?x")],
+    *[("S3_STS_ENDPOINT", value) for value in ("http://[::1", "sts/path", "ftp://sts")],
+    *[("S3_PROXY", value) for value in ("socks5://127.0.0.1:1080", "://", "http://u:p@[::1]:x")],
+    *[
+        ("S3_PROXY", value)
+        for value in ("http://h:99999", "http://ü:p@h", "http://u:a/b@h", "h\nX")
+    ],
+    *[("S3_REGION", value) for value in ("eu central", "us\r\nX: y", "Übersee", "-", "eu/west")],
+    *[("S3_BUCKET", value) for value in ("tenant:bucket", "a..b", "a" * 64, "büro", "a\nb")],
+    *[("S3_STYLE", value) for value in ("Path", "auto\nauto", "ä")],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_a_bad_value_is_reported_by_the_name_of_its_setting(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} ") as caught:
+        parse_storage_config(COMPLETE | {name: value}, web_identity=True)
+    assert len(value) < 4 or value not in str(caught.value)
+
+
+def settings_error(values: dict[str, str]) -> str:
+    keys = ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_SESSION_TOKEN")
+    try:
+        locate_bucket(parse_storage_config(values, web_identity=True).location)
+        check_access_keys(AccessKeys(*(values.get(key, "") for key in keys)))
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+SETTINGS = (
+    "S3_ENDPOINT",
+    "S3_BUCKET",
+    "S3_ACCESS_KEY",
+    "S3_SECRET_KEY",
+    "S3_REGION",
+    "S3_STYLE",
+    "S3_PROXY",
+    "S3_CA",
+    "S3_ROLE_ARN",
+    "S3_STS_ENDPOINT",
+    "S3_SESSION_TOKEN",
+)
+
+
+@given(
+    st.sampled_from(SETTINGS),
+    st.text(max_size=30) | st.builds("http://{}".format, st.text(max_size=20)),
+)
+def test_any_value_is_accepted_or_reported_by_its_name(name: str, value: str) -> None:
+    message = settings_error(COMPLETE | {name: value})
+    assert not message or name in message
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "login"),
+    [
+        ("127.0.0.1:3128", "http://127.0.0.1:3128", ""),
+        ("http://user:p%40ss@proxy:3128/", "http://proxy:3128", "user:p@ss"),
+        ("https://user:p@ss@[::1]:3128", "https://[::1]:3128", "user:p@ss"),
+    ],
+)
+def test_the_login_of_a_proxy_is_kept_apart_from_its_address(
+    text: str, url: str, login: str
+) -> None:
+    location = parse_storage_config(COMPLETE | {"S3_PROXY": text}, web_identity=False).location
+    assert location.proxy == Proxy(url, login)
+    assert not login or login not in repr(location)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("S3_ACCESS_KEY", "AKIA\nX"),
+        ("S3_ACCESS_KEY", "ключ"),
+        ("S3_SECRET_KEY", "wJalr\nX"),
+        ("S3_SESSION_TOKEN", "to ken"),
+        ("S3_SESSION_TOKEN", "tök€n"),
+    ],
+)
+def test_a_key_that_cannot_be_sent_is_reported_without_it(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    secret = mount(tmp_path / "secret", COMPLETE | {name: value})
+    with pytest.raises(SettingsError, match=f"^{name} has") as caught:
+        MountedSecretCredentials(SecretDirectory(secret)).get_keys()
+    assert value[:4] not in str(caught.value)
+
+
+def test_a_file_without_certificates_is_reported(tmp_path: Path) -> None:
+    project = mount(tmp_path / "project", COMPLETE | {"S3_CA": "this is no PEM"})
+    with pytest.raises(SettingsError, match=r"is not a list of certificates.*S3_CA"):
+        open_store(Mounts(str(project)), StoreOptions("team/one/", "one"))
+    mount(project, COMPLETE | {"S3_CA": ""})
+    open_store(Mounts(str(project)), StoreOptions("team/one/", "one"))

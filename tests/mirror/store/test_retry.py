@@ -8,15 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import (
+    DamagedError,
     DeniedError,
+    MirrorError,
     MissingObjectError,
     PreconditionError,
     StoreAwayError,
     StoreError,
+    UnexpectedResponseError,
+    UnknownFormatError,
 )
 from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT, Store
-from reconcile.mirror.store.retry import RetryEvent, RetryingStore, RetryPolicy
+from reconcile.mirror.store.retry import MAX_REREADS, RetryEvent, RetryingStore, RetryPolicy
 from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
@@ -208,6 +212,54 @@ def test_a_listing_continues_after_its_last_key() -> None:
     store = RetryingStore(paged, FakeClock(), BACKOFF)  # type: ignore[arg-type]
     assert [each.key for each in store.list("")] == ["a", "b", "c"]
     assert paged.starts == ["", "a", "b", "c"]
+
+
+def reading(errors: list[MirrorError]) -> Callable[[], str]:
+    """Return an operation that raises each error once, and then succeeds."""
+
+    def read() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "read"
+
+    return read
+
+
+@pytest.mark.parametrize("error", [DamagedError, UnknownFormatError, UnexpectedResponseError])
+def test_what_does_not_fit_is_read_again_a_few_times(error: type[MirrorError]) -> None:
+    clock = FakeClock()
+    _, store = opened(failing(0), clock)
+    assert store.retry(reading([error("odd")] * MAX_REREADS)) == "read"
+    assert clock.waits == [1, 2, 4]
+    rest = [error(f"odd {number}") for number in range(9)]
+    with pytest.raises(error, match=f"odd {MAX_REREADS}$"):
+        store.retry(lambda: store.retry(reading(rest)))
+    assert len(rest) == 9 - MAX_REREADS - 1
+
+
+def test_failures_and_bad_responses_of_an_operation_are_counted_apart() -> None:
+    clock = FakeClock()
+    _, store = opened(failing(0), clock)
+    errors = [AWAY, AWAY, AWAY, DamagedError("odd"), AWAY, DamagedError("odd"), AWAY]
+    assert store.retry(reading([*errors])) == "read"
+    assert clock.waits == [1, 2, 4, 8, 8, 8, 8]
+
+
+def test_what_was_given_up_is_not_retried_by_an_outer_operation() -> None:
+    clock = FakeClock()
+    bucket, store = opened(failing(1000), clock)
+    with pytest.raises(StoreAwayError) as caught:
+        store.retry(lambda: store.get("a"))
+    assert str(caught.value).count("given up") == 1
+    assert len(bucket.requests) == 10
+
+
+def test_the_response_of_another_server_is_asked_for_again() -> None:
+    clock = FakeClock()
+    _, store = opened(failing(2, UnexpectedResponseError("a page")), clock)
+    assert store.get("a").body == b"a"
+    _, store = retrying_denied(failing(8, UnexpectedResponseError("a page")), clock)
+    assert store.get("a").body == b"a"
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0, 1e6))

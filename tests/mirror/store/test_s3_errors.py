@@ -8,12 +8,13 @@ from reconcile.mirror.errors import (
     PreconditionError,
     StoreAwayError,
     StoreError,
+    UnexpectedResponseError,
+    UnsupportedRequestError,
 )
 from reconcile.mirror.store.config import StoreLocation
 from reconcile.mirror.store.s3_errors import (
     ErrorResponse,
     RequestContext,
-    UnknownFunctionError,
     error_of_response,
 )
 
@@ -27,7 +28,7 @@ CONTEXT = RequestContext(
     [
         (404, "NoSuchKey", MissingObjectError, "object work/team/one/HEAD does not exist"),
         (404, "NoSuchBucket", StoreError, "no bucket work at https://s3.example: create it"),
-        (404, "", StoreError, "does not speak S3"),
+        (404, "", UnexpectedResponseError, "does not speak S3"),
         (400, "InvalidBucketName", StoreError, "correct S3_BUCKET"),
         (403, "InvalidAccessKeyId", DeniedError, "correct S3_ACCESS_KEY"),
         (403, "SignatureDoesNotMatch", DeniedError, "correct S3_SECRET_KEY"),
@@ -55,7 +56,7 @@ CONTEXT = RequestContext(
         (429, "", StoreAwayError, "HTTP 429"),
         (500, "InternalError", StoreAwayError, "failed at"),
         (502, "", StoreAwayError, "HTTP 502"),
-        (501, "NotImplemented", UnknownFunctionError, "does not implement s3:GetObject"),
+        (501, "NotImplemented", UnsupportedRequestError, "does not implement s3:GetObject"),
         (400, "Odd", StoreError, "HTTP 400, Odd: because"),
     ],
 )

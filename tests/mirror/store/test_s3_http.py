@@ -6,6 +6,7 @@ import socket
 import ssl
 import tracemalloc
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,24 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from reconcile.mirror.errors import DamagedError, DeniedError, StoreAwayError, StoreError
-from reconcile.mirror.store.config import AccessKeys, AddressingStyle, StoreLocation, Timeouts
+from reconcile.mirror.errors import (
+    DamagedError,
+    DeniedError,
+    StoreAwayError,
+    StoreError,
+    UnexpectedResponseError,
+)
+from reconcile.mirror.restore.downloader import MemorySink
+from reconcile.mirror.store.config import (
+    AccessKeys,
+    AddressingStyle,
+    Proxy,
+    StoreLocation,
+    Timeouts,
+)
 from reconcile.mirror.store.port import ABSENT
 from reconcile.mirror.store.s3 import S3Store
+from reconcile.mirror.store.s3_http import EMPTY_SHA256, MAX_REDIRECTS
 from tests.controlplane import ports
 from tests.s3 import recorder
 from tests.s3.access import StaticCredentials
@@ -82,7 +97,7 @@ def test_the_style_decides_whether_the_bucket_is_in_the_host(wire: Recorder) -> 
         where,
         endpoint="http://s3.example.invalid",
         style=AddressingStyle.VIRTUAL_HOST,
-        proxy=wire.url,
+        proxy=Proxy(wire.url),
     )
     S3Store(proxied, KEYS).put_if("HEAD", b"", ABSENT)
     assert wire.received[1].headers["host"] == "bucket.s3.example.invalid"
@@ -100,14 +115,14 @@ def test_a_proxy_of_the_environment_is_not_used(
 
 def test_a_compressed_body_is_not_decoded(wire: Recorder, store: S3Store) -> None:
     wire.answer = lambda _: PreparedResponse(
-        headers={"Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip"
+        headers={"ETag": "x", "Content-Encoding": "gzip"}, body=b"\x1f\x8bno gzip"
     )
     assert store.get("key").body == b"\x1f\x8bno gzip"
 
 
 @pytest.mark.parametrize("size", [99, 100, 101, 10_000_000])
 def test_an_object_is_read_up_to_its_limit(wire: Recorder, store: S3Store, size: int) -> None:
-    wire.answer = lambda _: PreparedResponse(body=bytes(size))
+    wire.answer = lambda _: PreparedResponse(headers={"ETag": "x"}, body=bytes(size))
     if size <= 100:
         assert len(store.get("key", 100).body) == size
         return
@@ -121,7 +136,8 @@ def test_a_small_body_that_unpacks_to_a_large_one_costs_little_memory(
     wire: Recorder, store: S3Store, encoding: str, status: int
 ) -> None:
     bomb = gzip.compress(bytes(256 << 20), 1)
-    wire.answer = lambda _: PreparedResponse(status, {"Content-Encoding": encoding}, bomb)
+    headers = {"Content-Encoding": encoding, "ETag": "x"}
+    wire.answer = lambda _: PreparedResponse(status, headers, bomb)
     tracemalloc.start()
     try:
         for request in (
@@ -149,7 +165,7 @@ def test_a_compressed_error_is_understood(
 
 
 def test_a_server_without_ranges_is_supported(wire: Recorder, store: S3Store) -> None:
-    wire.answer = lambda _: PreparedResponse(body=b"0123456789")
+    wire.answer = lambda _: PreparedResponse(headers={"ETag": "x"}, body=b"0123456789")
     assert store.get_range("key", 3, 4) == b"3456"
 
 
@@ -159,7 +175,7 @@ def test_a_404_of_another_server_is_not_a_missing_object(wire: Recorder, store: 
     )
     with pytest.raises(StoreError, match="does not speak S3") as caught:
         store.get("HEAD")
-    assert type(caught.value) is StoreError
+    assert type(caught.value) is UnexpectedResponseError
 
 
 def test_no_secret_is_in_an_error_even_if_the_server_repeats_it(
@@ -245,3 +261,138 @@ def test_a_server_without_tls_is_a_permanent_error(wire: Recorder) -> None:
     with pytest.raises(StoreError, match="write http:// if that is intended") as caught:
         S3Store(where, KEYS).get("HEAD")
     assert not isinstance(caught.value, StoreAwayError)
+
+
+def test_a_login_of_the_proxy_is_sent_and_never_shown(wire: Recorder) -> None:
+    proxy = Proxy(wire.url, "user:p@ssword-of-proxy")
+    where = StoreLocation("http://s3.example.invalid", "bucket", proxy=proxy)
+    S3Store(where, KEYS).put_if("HEAD", b"", ABSENT)
+    sent = wire.received[0].headers["proxy-authorization"]
+    assert sent == "Basic dXNlcjpwQHNzd29yZC1vZi1wcm94eQ=="
+    body = f"<Error><Code>{sent}</Code><Message>{proxy.login}</Message></Error>".encode()
+    wire.answer = lambda _: PreparedResponse(403, {"Content-Type": "application/xml"}, body)
+    [port] = ports.free(1)
+    closed = replace(where, proxy=Proxy(f"http://127.0.0.1:{port}", proxy.login))
+    for location in (where, closed):
+        with pytest.raises(StoreError) as caught:
+            S3Store(location, KEYS).get("HEAD")
+        shown = f"{caught.value} {caught.value.__cause__} {location}"
+        assert "p@ssword" not in shown
+        assert "dXNlcjpw" not in shown
+
+
+def test_a_value_that_no_header_may_have_is_reported_without_it(wire: Recorder) -> None:
+    keys = StaticCredentials(AccessKeys("AKIA", "secret", "tok\nen-of-the-session"))
+    with pytest.raises(StoreError, match="cannot be sent") as caught:
+        S3Store(StoreLocation(wire.url, "bucket"), keys).get("HEAD")
+    assert "en-of-the" not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("request_", ["get", "put", "put_if"])
+def test_a_temporary_redirect_to_the_same_host_is_followed_with_method_and_body(
+    wire: Recorder, store: S3Store, request_: str
+) -> None:
+    error = b"<Error><Code>TemporaryRedirect</Code></Error>"
+
+    def answer(received: recorder.Received) -> PreparedResponse:
+        if len(wire.received) > 1:
+            return PreparedResponse(200, {"ETag": "e"}, b"")
+        return PreparedResponse(307, {"Location": wire.url + received.path}, error)
+
+    wire.answer = answer
+    {
+        "get": lambda: store.get("key"),
+        "put": lambda: store.put("key", [b"one", b"two"], hashlib.sha256(b"onetwo").hexdigest()),
+        "put_if": lambda: store.put_if("key", b"onetwo", ABSENT),
+    }[request_]()
+    first, second = wire.received
+    assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/bucket/key", "", "http://[::1"])
+def test_a_temporary_redirect_to_another_host_may_pass_and_gets_no_keys(
+    wire: Recorder, store: S3Store, location: str
+) -> None:
+    error = b"<Error><Code>TemporaryRedirect</Code></Error>"
+    wire.answer = lambda _: PreparedResponse(307, {"Location": location}, error)
+    with pytest.raises(StoreAwayError, match="redirects"):
+        store.get("key")
+    assert len(wire.received) == 1
+
+
+def test_a_redirect_without_end_may_pass(wire: Recorder, store: S3Store) -> None:
+    error = b"<Error><Code>TemporaryRedirect</Code></Error>"
+    wire.answer = lambda received: PreparedResponse(
+        307, {"Location": wire.url + received.path}, error
+    )
+    with pytest.raises(StoreAwayError, match="redirects"):
+        store.put_if("key", b"", ABSENT)
+    assert len(wire.received) == MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required"),
+        ("InvalidRequest", "Missing required header for this request: Content-MD5"),
+        ("MissingContentMD5", "Missing required header"),
+    ],
+)
+def test_a_bucket_with_a_retention_gets_a_checksum_with_each_write(
+    wire: Recorder, store: S3Store, code: str, message: str
+) -> None:
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    wire.answer = lambda received: (
+        PreparedResponse(200, {"ETag": "e"})
+        if "content-md5" in received.headers
+        else PreparedResponse(400, {}, body)
+    )
+    store.put_if("HEAD", b"onetwo", ABSENT)
+    store.put("pack", [b"one", b"two"], hashlib.sha256(b"onetwo").hexdigest())
+    refused, *written = wire.received
+    assert "content-md5" not in refused.headers
+    assert len(written) == 2
+    for received in written:
+        md5 = hashlib.md5(b"onetwo", usedforsecurity=False).digest()
+        assert received.headers["content-md5"] == b64encode(md5).decode()
+        assert "content-md5" in received.headers["authorization"]
+
+
+def test_another_invalid_request_is_not_repeated(wire: Recorder, store: S3Store) -> None:
+    wire.answer = lambda _: PreparedResponse(
+        400, {}, b"<Error><Code>InvalidRequest</Code><Message>No</Message></Error>"
+    )
+    with pytest.raises(StoreError, match="InvalidRequest: No"):
+        store.put_if("HEAD", b"", ABSENT)
+    assert len(wire.received) == 1
+
+
+PAGE = b"<html><body>Please log in</body></html>"
+
+
+@pytest.mark.parametrize("status", [200, 204, 206])
+def test_the_page_of_a_proxy_is_neither_an_object_nor_a_confirmation(
+    wire: Recorder, store: S3Store, status: int
+) -> None:
+    wire.answer = lambda _: PreparedResponse(status, {}, b"" if status == 204 else PAGE)
+    for request in (
+        lambda: store.get("key"),
+        lambda: store.get_into("key", MemorySink(memoryview(bytearray(100)))),
+        lambda: store.get_range("key", 0, 4),
+        lambda: store.put("key", [], EMPTY_SHA256),
+        lambda: store.put_if("key", b"", ABSENT),
+        lambda: list(store.list("")),
+        lambda: store.delete(["key"]),
+    ):
+        with pytest.raises(StoreAwayError):
+            request()
+
+
+def test_another_part_of_an_object_than_requested_is_refused(
+    wire: Recorder, store: S3Store
+) -> None:
+    headers = {"ETag": "e", "Content-Range": "bytes 0-3/10"}
+    wire.answer = lambda _: PreparedResponse(206, headers, b"0123")
+    assert store.get_range("key", 0, 4) == b"0123"
+    with pytest.raises(UnexpectedResponseError, match="another part of key"):
+        store.get_range("key", 4, 4)

@@ -1,8 +1,12 @@
 """XML of S3 and STS, and bodies that are not from S3."""
 
+import html
 from types import SimpleNamespace
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.store import s3_xml
@@ -30,16 +34,17 @@ def response(text):
 def test_a_listing_is_read_with_or_without_a_namespace(namespace, time):
     more = "<IsTruncated>false</IsTruncated>"
     text = (
-        f"<ListBucketResult {namespace}><Name>b</Name>{ONE.format(time)}{more}</ListBucketResult>"
+        f"<ListBucketResult {namespace}><Name>b</Name><EncodingType>url</EncodingType>"
+        f"{ONE.format(time)}{more}</ListBucketResult>"
     )
-    page = s3_xml.parse_list_page(response(text))
+    page = s3_xml.parse_list_page(response(text), "")
     assert page == s3_xml.ListPage((ListedObject("a\nb c", 7, 1769860800.0),), "")
 
 
 def test_a_truncated_listing_has_a_token():
     more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
     text = f"<ListBucketResult><Name>b</Name>{more}</ListBucketResult>"
-    assert s3_xml.parse_list_page(response(text)) == s3_xml.ListPage((), "t")
+    assert s3_xml.parse_list_page(response(text), "") == s3_xml.ListPage((), "t")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_a_truncated_listing_has_a_token():
 )
 def test_an_invalid_listing_is_never_taken_for_an_empty_one(text):
     with pytest.raises(StoreAwayError, match="listing"):
-        s3_xml.parse_list_page(response(text))
+        s3_xml.parse_list_page(response(text), "")
 
 
 def test_a_delete_request_contains_all_keys():
@@ -102,3 +107,45 @@ def test_a_time_without_a_zone_is_utc():
     assert s3_xml.parse_iso_time("2026-01-31T12:00:00") == s3_xml.parse_iso_time(
         "2026-01-31T13:00:00+01:00"
     )
+
+
+KEYS_OF_OTHERS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufffe\uffff"),
+    min_size=1,
+    max_size=12,
+)
+
+
+def raw_page(keys, escape_control):
+    entries = "".join(f"<Contents><Key>{escape_control(key)}</Key></Contents>" for key in keys)
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>a%+b</NextContinuationToken>"
+    return f"<ListBucketResult><Name>b</Name>{entries}{more}</ListBucketResult>"
+
+
+def as_reference(key):
+    return "".join(f"&#x{ord(c):X};" if ord(c) < 32 else html.escape(c) for c in key)
+
+
+@given(st.lists(KEYS_OF_OTHERS, max_size=4), st.sampled_from([html.escape, as_reference]))
+def test_keys_of_a_server_that_does_not_encode_them_are_read_as_they_are(keys, escape):
+    page = s3_xml.parse_list_page(response(raw_page(keys, escape)), "")
+    assert [each.key for each in page.objects] == keys
+    assert page.token == "a%+b"
+
+
+@pytest.mark.parametrize("encoded", [quote, quote_plus])
+@given(KEYS_OF_OTHERS)
+def test_encoded_keys_are_decoded(encoded, key):
+    text = (
+        "<ListBucketResult><Name>b</Name><EncodingType>url</EncodingType>"
+        f"<Contents><Key>{encoded(key)}</Key></Contents></ListBucketResult>"
+    )
+    [listed] = s3_xml.parse_list_page(response(text), "").objects
+    assert listed.key == key
+
+
+def test_a_listing_of_another_prefix_is_refused():
+    text = "<ListBucketResult><Name>b</Name><Contents><Key>x/a</Key></Contents></ListBucketResult>"
+    assert s3_xml.parse_list_page(response(text), "x/").objects
+    with pytest.raises(StoreAwayError, match="another prefix"):
+        s3_xml.parse_list_page(response(text), "y/")

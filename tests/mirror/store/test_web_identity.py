@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -127,6 +128,45 @@ def test_a_refusal_says_what_to_check(
     with pytest.raises(DeniedError, match=message) as caught:
         identity.get_keys()
     assert "jwt-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [1000, 300])
+@pytest.mark.parametrize("element", ["Code", "Message"])
+def test_a_refusal_that_repeats_what_was_sent_does_not_show_the_token(
+    identity: WebIdentityCredentials, server: Recorder, token: Path, element: str, cut: int
+) -> None:
+    secret = "".join(chr(ord("A") + number % 26) + str(number) for number in range(200))
+    token.write_text(secret)
+
+    def answer(received: Received) -> PreparedResponse:
+        sent = escape(received.body.decode()[:cut])
+        return PreparedResponse(
+            400,
+            body=f"<ErrorResponse><Error><{element}>{sent}</{element}></Error>".encode()
+            + b"</ErrorResponse>",
+        )
+
+    server.answer = answer
+    with pytest.raises(DeniedError) as caught:
+        identity.get_keys()
+    assert "RoleSessionName" in str(caught.value)
+    assert not any(secret[at : at + 8] in str(caught.value) for at in range(len(secret) - 7))
+
+
+@pytest.mark.parametrize("key", ["AKIA&#10;X-Injected: y", "ключ"])
+def test_keys_of_sts_that_cannot_be_sent_are_not_used_and_not_shown(
+    identity: WebIdentityCredentials, server: Recorder, key: str
+) -> None:
+    body = (
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+        f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+        "<Expiration>2026-01-31T12:00:00Z</Expiration>"
+        "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+    )
+    server.answer = lambda _: PreparedResponse(body=body.encode())
+    with pytest.raises(StoreAwayError, match="cannot be read") as caught:
+        identity.get_keys()
+    assert caught.value.__cause__ is None
 
 
 def test_a_missing_or_empty_token_is_reported(

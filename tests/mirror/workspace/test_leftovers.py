@@ -87,7 +87,7 @@ def test_own_leftovers_are_replaced_and_foreign_files_are_kept(
     spoilt = differences(before, after)
     with pytest.raises(WorkspaceError, match="they may be newer work") as caught:
         put(memory, after)
-    assert "--replace" in str(caught.value)
+    assert "reconcile-mirror import" in str(caught.value)
     assert path.partition("/")[0] in str(caught.value)
     assert differences(before, after) == spoilt
     put(memory, after, VolumeOwner.OURS)
