@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 from reconcile.core.errors import SpecError
 from reconcile.core.manifest import find_duplicate_objects
@@ -17,7 +17,17 @@ from reconcile.core.model import (
 from reconcile.core.render.render import RenderContext, RenderFailure, RenderResult, render_session
 from reconcile.core.render.templates import Templates, compile_templates
 from reconcile.core.spec.assemble import TreeSpec, assemble_tree
-from reconcile.core.spec.parse import FileResult, iter_declared_values, parse_file
+from reconcile.core.spec.declarations import (
+    FileContent,
+    FileResult,
+    IgnoredFile,
+    InvalidFile,
+    PolicyFile,
+    SessionDeclaration,
+    SessionFile,
+    SettingsFile,
+)
+from reconcile.core.spec.parse import parse_file
 from reconcile.engine.ports import Tree, TreeFile
 
 _ALWAYS_READ = frozenset({Kind("v1", "ConfigMap")})
@@ -113,3 +123,24 @@ def _render_key(session: Session, context: RenderContext) -> _RenderKey:
 
 def _file_key(file: TreeFile) -> tuple[str, str, str]:
     return file.path, file.digest, file.problem
+
+
+def iter_declared_values(content: FileContent) -> Iterator[Any]:
+    """Yield what a file declares, as objects: a masker learns their secrets."""
+    match content:
+        case SessionFile(declarations):
+            yield from map(_build_object, declarations)
+        case SettingsFile(layer):
+            yield {"spec": layer}
+        case InvalidFile(documents=documents):
+            yield from documents
+        case PolicyFile() | IgnoredFile():
+            pass
+        case _:
+            assert_never(content)
+
+
+def _build_object(session: SessionDeclaration) -> Mapping[str, Any]:
+    names = {"namespace": session.id.namespace, "name": session.id.name}
+    maps = {"labels": session.labels, "annotations": session.annotations}
+    return {"metadata": {**names, **maps}, "spec": session.layer}

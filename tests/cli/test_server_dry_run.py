@@ -5,7 +5,7 @@ import pytest
 from reconcile.cli.exit_codes import ExitCode, diff_exit_code
 
 DRY = "--server-dry-run"
-WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a/b: c}\n"
+WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a: c}\nextra: 1\n"
 
 
 def test_a_plan_is_tried_and_nothing_is_written(tree):

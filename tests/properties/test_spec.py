@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.spec.assemble import assemble_tree
-from reconcile.core.spec.parse import InvalidFile, parse_file
+from reconcile.core.spec.declarations import InvalidFile
+from reconcile.core.spec.parse import parse_file
 from reconcile.core.yaml_loader import load_documents
 from tests.core.spec.documents import document, session
 from tests.core.spec.test_json_schema import EVERY_FIELD

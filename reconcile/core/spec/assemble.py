@@ -9,16 +9,15 @@ from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
 from reconcile.core.source_location import DocumentPath, Position, format_document_path
-from reconcile.core.spec.bounds import find_bound_violations, find_storage_secrets
-from reconcile.core.spec.kinds import CAPABILITIES
-from reconcile.core.spec.layers import default_values, merge_layer
-from reconcile.core.spec.layout import (
-    WHOLE_TREE,
-    FileRole,
-    find_folder_error,
-    is_settings_name,
+from reconcile.core.spec.bounds import (
+    Wish,
+    find_bound_violations,
+    find_peer_wishes,
+    find_pod_wishes,
+    find_storage_secrets,
+    find_wishes,
 )
-from reconcile.core.spec.parse import (
+from reconcile.core.spec.declarations import (
     FileResult,
     InvalidFile,
     NullFields,
@@ -28,7 +27,14 @@ from reconcile.core.spec.parse import (
     SessionFile,
     SettingsFile,
 )
-from reconcile.core.spec.reach import Wish, find_peer_wishes, find_pod_wishes, find_wishes
+from reconcile.core.spec.kinds import CAPABILITIES
+from reconcile.core.spec.layers import default_values, merge_layer
+from reconcile.core.spec.layout import (
+    WHOLE_TREE,
+    FileRole,
+    find_folder_error,
+    is_settings_name,
+)
 from reconcile.core.spec.session_fields import SESSION_SPEC
 from reconcile.core.spec.validate import Finding, find_contradictions, find_spec_warnings
 
@@ -174,7 +180,7 @@ class _Assembler:
         if self._declared and not self._policy.has_allow_rules:
             message = (
                 "is missing: session files may name every image, Secret, priority class and node; "
-                "docs/sessions.md describes the rules"
+                "docs/security.md describes the rules"
             )
             self._warnings.append(Problem("policy.yaml", 0, 0, "spec.allow", message))
 

@@ -5,8 +5,8 @@ accepted: lists are expanded, and a session's state is inferred from its status 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import Any, Final
 
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import (
@@ -18,8 +18,20 @@ from reconcile.core.model import (
     SessionId,
     SessionState,
 )
-from reconcile.core.source_location import DocumentPath, Position, Positions
+from reconcile.core.source_location import DocumentPath, Positions
 from reconcile.core.spec.bounds import build_allow_rules
+from reconcile.core.spec.declarations import (
+    FileContent,
+    FileResult,
+    IgnoredFile,
+    InvalidFile,
+    NullFields,
+    Places,
+    PolicyFile,
+    SessionDeclaration,
+    SessionFile,
+    SettingsFile,
+)
 from reconcile.core.spec.field_types import (
     PLATFORM_ONLY,
     find_near_name,
@@ -41,108 +53,6 @@ from reconcile.core.spec.layout import (
 )
 from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
 from reconcile.core.yaml_loader import decode_utf8, load_documents
-
-NullFields: TypeAlias = tuple[tuple[DocumentPath, Problem], ...]
-Places: TypeAlias = Mapping[DocumentPath, Position]
-"""Line and column of settings, by their paths in `spec`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDeclaration:
-    """A session as declared: `layer` is what `spec` sets, `state` the desired state.
-
-    `nulls` are the fields of `spec` that are null: paths below `spec`, each with a warning that
-    applies if the field inherits a value.
-    `places` are the positions of those settings that may contradict another one.
-    """
-
-    id: SessionId
-    origin: Origin
-    state: SessionState
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    layer: Mapping[str, Any]
-    places: Places = field(default_factory=dict, compare=False)
-    nulls: NullFields = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFile:
-    """A file of sessions."""
-
-    declarations: tuple[SessionDeclaration, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsFile:
-    """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it.
-
-    `nulls` and `places` are as in `SessionDeclaration`.
-    """
-
-    layer: Mapping[str, Any]
-    nulls: NullFields = ()
-    places: Places = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
-    """`policy.yaml`."""
-
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidFile:
-    """A file with problems; `sessions` are those whose names could be read.
-
-    `documents` are its documents as far as they are YAML: their secrets are masked in messages.
-    """
-
-    sessions: frozenset[SessionId]
-    documents: tuple[Any, ...] = field(default=(), compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredFile:
-    """A file that is not part of desired state."""
-
-
-FileContent: TypeAlias = SessionFile | SettingsFile | PolicyFile | InvalidFile | IgnoredFile
-
-
-@dataclass(frozen=True, slots=True)
-class FileResult:
-    """What one file declares; `namespace` is empty for a file at the top of the tree."""
-
-    path: str
-    namespace: str
-    role: FileRole
-    content: FileContent
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-
-
-def iter_declared_values(content: FileContent) -> Iterator[Any]:
-    """Yield what a file declares, as objects: a masker learns their secrets."""
-    match content:
-        case SessionFile(declarations):
-            yield from map(_build_object, declarations)
-        case SettingsFile(layer):
-            yield {"spec": layer}
-        case InvalidFile(documents=documents):
-            yield from documents
-        case PolicyFile() | IgnoredFile():
-            pass
-        case _:
-            assert_never(content)
-
-
-def _build_object(session: SessionDeclaration) -> Mapping[str, Any]:
-    names = {"namespace": session.id.namespace, "name": session.id.name}
-    maps = {"labels": session.labels, "annotations": session.annotations}
-    return {"metadata": {**names, **maps}, "spec": session.layer}
-
 
 _SPEC: Final = ("spec",)
 _TERMINAL_PHASES: Final = frozenset({"Stopped", "Completed", "Failed"})

@@ -1,6 +1,7 @@
 """Builders of documents, and their problems and warnings as text."""
 
-from reconcile.core.spec.parse import SessionFile, parse_file
+from reconcile.core.spec.declarations import SessionFile
+from reconcile.core.spec.parse import parse_file
 
 HEAD = "apiVersion: vteam.ambient-code/v1alpha1\nkind: AgenticSession\n"
 PATH = "team-a/x.yaml"

@@ -3,8 +3,9 @@
 import pytest
 
 from reconcile.core.spec.assemble import assemble_tree
+from reconcile.core.spec.declarations import IgnoredFile, InvalidFile
 from reconcile.core.spec.layout import FileRole, TemplateRole, classify_template
-from reconcile.core.spec.parse import IgnoredFile, InvalidFile, parse_file
+from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import document, problems, session
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from reconcile.core.model import Origin, SessionId, SessionState
-from reconcile.core.spec.parse import (
+from reconcile.core.spec.declarations import (
     IgnoredFile,
     InvalidFile,
     SettingsFile,
-    iter_declared_values,
-    parse_file,
 )
+from reconcile.core.spec.parse import parse_file
+from reconcile.engine.desired import iter_declared_values
 from tests.core.spec.documents import HEAD, only, problems, read, session, warnings
 
 EMPTY = "has no document: delete the file if it should not declare anything"

@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.core.model import Budget, OnConflict, Policy
-from reconcile.core.spec.parse import PolicyFile, SettingsFile
+from reconcile.core.spec.declarations import PolicyFile, SettingsFile
 from tests.core.spec.documents import document, problems, read, warnings
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.render.validate_values import find_refused_values
+from reconcile.core.render.validate import find_refused_values
 from reconcile.core.source_location import format_document_path
 from reconcile.core.yaml_loader import load_documents
 
