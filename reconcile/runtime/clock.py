@@ -12,6 +12,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._monotonic_epoch_ns = time.time_ns() - time.monotonic_ns()
+        self._random = random.Random()  # noqa: S311 - not for a secret
 
     def stop(self) -> None:
         """End all current and later waits."""
@@ -37,7 +38,7 @@ class SystemClock:
         return self._stopped.wait(seconds)
 
     def jitter(self) -> float:
-        return random.random()  # noqa: S311 - not for a secret
+        return self._random.random()
 
 
 _RFC3339_FORMAT = "%Y-%m-%dT%H:%M:%SZ"

@@ -43,7 +43,8 @@ class JsonLogger:
 
     def __init__(self, now: Callable[[], int], stream: TextIO | None = None) -> None:
         self._now = now
-        self._stream = stream
+        # The standard error of a process may be closed already when it starts.
+        self._stream: TextIO | None = stream or sys.stderr
 
     def info(self, event: str, **fields: Any) -> None:
         self._write("info", event, fields)
@@ -52,8 +53,7 @@ class JsonLogger:
         self._write("warning", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        # The standard error of a process may be closed already when it starts.
-        stream = self._stream or sys.stderr
+        stream = self._stream
         if stream is None:
             return
         with _WRITE_LOCK:
