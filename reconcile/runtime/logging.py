@@ -37,7 +37,7 @@ class Logger(Protocol):
 class JsonLogger:
     """Writes lines with time, level, event and the fields of the event.
 
-    A log that nobody reads must not stop the program: lines that its pipe does not take are
+    A log that is not read must not stop the program: lines that its pipe does not take are
     dropped, and their number is logged later. `now` returns nanoseconds since 1970.
     """
 

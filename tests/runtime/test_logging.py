@@ -85,7 +85,7 @@ def test_a_long_line_is_written_whole(pipe: Pipe) -> None:
 def test_a_reader_that_is_gone_stops_nothing(pipe: Pipe) -> None:
     os.close(pipe.reader)
     for _ in range(3):
-        pipe.logger.warning("nobody reads")
+        pipe.logger.warning("not read")
     pipe.reader = os.dup(pipe.writer)
 
 

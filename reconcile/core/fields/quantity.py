@@ -50,7 +50,7 @@ def parse_stored_quantity(value: Any, digits: int = 9) -> Fraction | None:
 
 
 def same_quantity(one: Any, other: Any, digits: int = 9) -> bool:
-    """Whether the server stores the same amount; values that are no quantities are compared."""
+    """Whether the server stores the same amount; values that are not quantities are compared."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     value = parse_stored_quantity(one, digits)

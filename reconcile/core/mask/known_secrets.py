@@ -163,7 +163,7 @@ _RANDOM_RUN: Final = re.compile(
 
 
 def is_ordinary_value(value: Any, name: NameClass) -> bool:
-    """Return whether a value is no secret although its name promises one: a flag, or a path.
+    """Return whether a value is not a secret although its name promises one: a flag, or a path.
 
     Under a name that only describes a secret, this is any text without a long random part.
     """

@@ -102,7 +102,7 @@ def collect_highlights(
 ) -> dict[Highlight, tuple[str, ...]]:
     """Return the highlights of all changes, each with the sessions that have it.
 
-    The order takes one of each concern in turn, so that many of one leave room for the others;
+    The order takes one of each concern in turn, so that many of one do not displace the others;
     within a concern, what the fewest sessions have comes first.
     """
     found: dict[Highlight, dict[str, None]] = {}

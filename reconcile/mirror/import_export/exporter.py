@@ -354,7 +354,7 @@ def _is_special(target: str) -> bool:
 
 @contextmanager
 def _replace_file(path: Path) -> "Iterator[IO[bytes]]":
-    # Another name could be a link that somebody has prepared.
+    # Another name could be a link that an attacker has prepared.
     unfinished = path.with_name(f".export-{secrets.token_hex(8)}")
     try:
         with unfinished.open("xb") as out:

@@ -117,7 +117,7 @@ class HttpServer:
             self._add(client)
 
     def _free_descriptor(self) -> None:
-        """Make room for the next client: the process has no descriptors left, most likely."""
+        """Close the oldest client: the process has no descriptors left, most likely."""
         if self._connections:
             self._disconnect_oldest()
         else:

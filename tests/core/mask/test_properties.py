@@ -71,15 +71,15 @@ PLACES = st.sampled_from(
     st.lists(st.tuples(KINDS, PLACES, SECRET_NAMES, CANARIES), min_size=1, max_size=3),
     st.randoms(use_true_random=False),
 )
-def test_each_secret_is_hidden_in_every_place_whatever_the_order(told, random):
-    objects = [teller(kind, name, secret) for kind, _, name, secret in told]
-    objects += [quoter(place, secret) for _, place, _, secret in told]
+def test_each_secret_is_hidden_in_every_place_whatever_the_order(placed, random):
+    objects = [teller(kind, name, secret) for kind, _, name, secret in placed]
+    objects += [quoter(place, secret) for _, place, _, secret in placed]
     random.shuffle(objects)
     masker = Masker()
     masker.learn_later(lambda: objects)
     shown = json.dumps([masker.mask_object(each) for each in objects], ensure_ascii=False)
-    shown += masker.mask_text(" ".join(secret for *_, secret in told))
-    assert [secret for *_, secret in told if secret in shown] == []
+    shown += masker.mask_text(" ".join(secret for *_, secret in placed))
+    assert [secret for *_, secret in placed if secret in shown] == []
 
 
 @SHOWN

@@ -601,8 +601,8 @@ def test_a_directory_that_cannot_be_read_is_in_log_and_message(stage, monkeypatc
     monkeypatch.setattr(walk.os, "scandir", deny)
     stage.passes.attempt(stage.pod.pass_options())
     stage.passes.attempt(stage.pod.pass_options())
-    told = [fields for event, fields in stage.context.logger.events if event == "not stored"]
-    assert [(each["unreadable"], each["such_as"]) for each in told] == [(1, ["private"])]
+    reported = [fields for event, fields in stage.context.logger.events if event == "not stored"]
+    assert [(each["unreadable"], each["such_as"]) for each in reported] == [(1, ["private"])]
     assert stage.context.status_registry.current.unreadable == 1
     assert stage.context.status_registry.current.partial is True
     farewell = stage.end()
