@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.fields.field_path import FieldPath
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 
 

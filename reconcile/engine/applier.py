@@ -35,6 +35,12 @@ from reconcile.core.model import (
     ObjectRef,
     build_record_ref,
 )
+from reconcile.core.plan.admission import (
+    ADMISSION_FIELD_MANAGER,
+    build_admission_body,
+    find_admitted_values,
+    read_admitted_values,
+)
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
 from reconcile.core.plan.live_state import START_FAILURE
 from reconcile.core.plan.planner import replan
@@ -236,6 +242,15 @@ class SessionApplier:
                 "as it was, and the next plan says how it can be adopted"
             )
         self._learn_owner(manifest.ref, uid)
+        self._remember_admission(manifest, live)
+
+    def _remember_admission(self, manifest: Manifest, stored: KubeObject) -> None:
+        """Note what admission made of the values that were just written."""
+        known = read_admitted_values(stored)
+        values = {**known, **find_admitted_values(manifest, stored)}
+        if values != known:
+            body = build_admission_body(manifest, stored["metadata"]["uid"], values)
+            self.cluster.apply(body, ApplyOptions(ADMISSION_FIELD_MANAGER, force=True))
 
     def _build_body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
         return with_metadata(
@@ -267,10 +282,11 @@ class SessionApplier:
         preconditions = {"uid": patch.live.uid}
         if patch.force:
             preconditions["resourceVersion"] = patch.live.resource_version
-        self.cluster.apply(
+        stored = self.cluster.apply(
             self._build_body(patch.manifest, preconditions),
             ApplyOptions(FIELD_MANAGER, force=patch.force),
         )
+        self._remember_admission(patch.manifest, stored)
 
     def _replan(self, patch: Patch, *, has_conflict: bool) -> Patch | Keep | None:
         try:

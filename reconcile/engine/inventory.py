@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.errors import ClusterError, NotFoundError
 from reconcile.core.inventory import (
+    BudgetUsage,
     Inventory,
     InventoryCopy,
     build_inventory_body,

@@ -1,6 +1,6 @@
 import pytest
 
-from reconcile.core.budget_usage import BudgetUsage, format_budget_usage, parse_budget_usage
+from reconcile.core.inventory import BudgetUsage, format_budget_usage, parse_budget_usage
 
 USAGE = BudgetUsage("r1", 8, frozenset({"a/x"}), frozenset({"a/y"}))
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.inventory import (
+    BudgetUsage,
     Inventory,
     InventoryCopy,
     build_inventory_body,

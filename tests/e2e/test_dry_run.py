@@ -114,11 +114,11 @@ def test_what_admission_adds_is_told(site: Site) -> None:
 def test_a_secret_that_a_refusal_quotes_is_masked(site: Site) -> None:
     canary = "c4nary!Zx81 value"
     site.template(
-        "config",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: one-x\n  labels:\n"
-        f"    API_TOKEN: {json.dumps(canary)}\n",
+        "service",
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: one-x\nspec:\n  type: ExternalName\n"
+        "  ports: []\n  externalName: {{ session.spec.environmentVariables.API_TOKEN | tojson }}\n",
     )
-    site.session("one")
+    site.session("one", environmentVariables={"API_TOKEN": canary})
     ended = site.run("diff", DRY)
     assert ended.code == ExitCode.REFUSED, str(ended)
     assert canary not in str(ended)

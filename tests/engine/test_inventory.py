@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
-from reconcile.core.inventory import Inventory, build_inventory_body
+from reconcile.core.inventory import BudgetUsage, Inventory, build_inventory_body
 from reconcile.core.model import FIELD_MANAGER
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always

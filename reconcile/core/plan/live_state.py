@@ -44,6 +44,7 @@ from reconcile.core.model import (
     SessionId,
     build_record_ref,
 )
+from reconcile.core.plan.admission import accept_admitted_values
 
 START_FAILURE: Final = FieldChange(
     path="status.phase",
@@ -166,7 +167,8 @@ class LiveObject:
     `owners` are its owner references. `has_started` says whether a pod's main containers have ever
     run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
     is what the last pass wrote into a Record, empty for other objects. `ended` says that the work
-    of a pod has ended.
+    of a pod has ended. `manifest` is what a patch applies: the declared values, with those that
+    admission changed; None for an object that is not declared.
     """
 
     ref: ObjectRef
@@ -181,6 +183,7 @@ class LiveObject:
     record_status: str
     comparison: InSync | OutOfSync | Undeclared
     ended: EndedPod | None = None
+    manifest: Manifest | None = None
 
     @property
     def failed_to_start(self) -> bool:
@@ -302,7 +305,8 @@ def _build_live_object(
 ) -> LiveObject:
     metadata = body["metadata"]
     is_pod = kind.name == "Pod"
-    comparison = Undeclared() if manifest is None else compare(manifest, body)
+    accepted = None if manifest is None else accept_admitted_values(manifest, body)
+    comparison = Undeclared() if accepted is None else compare(accepted, body)
     return LiveObject(
         ref=ref,
         kind=kind,
@@ -318,6 +322,7 @@ def _build_live_object(
         else "",
         comparison=comparison,
         ended=_find_ended_pod(body) if is_pod else None,
+        manifest=accepted,
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Keep, Plan
 from reconcile.core.defaulting import (
     add_default_tolerations,
@@ -19,6 +18,7 @@ from reconcile.core.defaulting import (
 from reconcile.core.fields.managed_fields import build_field_set
 from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.fields.zero_values import normalize_stored
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import (
     FIELD_MANAGER,
     DesiredState,

@@ -6,7 +6,6 @@
 from dataclasses import replace
 from typing import Final
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import (
     Change,
     EndedPod,
@@ -17,6 +16,7 @@ from reconcile.core.changes import (
     Plan,
     SessionPlan,
 )
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import (
     DesiredState,
     KubeObject,
@@ -25,6 +25,7 @@ from reconcile.core.model import (
     SessionId,
     build_record_ref,
 )
+from reconcile.core.plan.admission import accept_admitted_values
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.live_state import InSync, LiveObject, LiveState, compare
 from reconcile.core.plan.policy import (
@@ -143,6 +144,7 @@ def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
     if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
         return None
     current = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    patch = replace(patch, manifest=accept_admitted_values(patch.manifest, live))
     comparison = compare(patch.manifest, live)
     if patch.ref != build_record_ref(patch.manifest.session):
         owner = build_owner_reference(patch.manifest.session, owner_uid)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import (
     Action,
     Change,
@@ -23,6 +22,7 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import (
     Budget,
     DesiredSession,

@@ -39,6 +39,7 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
+from reconcile.core.plan.admission import accept_admitted_values
 from reconcile.core.plan.adoption import ForeignObjects, find_unlabelled_owners, is_adoptable
 from reconcile.core.plan.live_state import (
     START_FAILURE,
@@ -203,6 +204,7 @@ def _plan_adoption(
 ) -> Change:
     metadata = foreign_object["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
+    manifest = accept_admitted_values(manifest, foreign_object)
     comparison = compare(manifest, foreign_object)
     if manifest.ref != build_record_ref(manifest.session):
         comparison = compare_owner(comparison, metadata.get("ownerReferences") or (), owner)
@@ -240,7 +242,11 @@ def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfS
     if any(map(forces_replacement, fields)):
         return Replace(manifest, live_object.live, fields)
     return Patch(
-        manifest, live_object.live, fields, comparison.operations, force=comparison.has_conflict
+        live_object.manifest or manifest,
+        live_object.live,
+        fields,
+        comparison.operations,
+        force=comparison.has_conflict,
     )
 
 

@@ -16,6 +16,8 @@ _WITHOUT_PODS: Final = frozenset(
     {"ConfigMap", "NetworkPolicy", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount"}
 )
 _HOST_FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
+_DEFAULT_ACCOUNT: Final = "default"
+"""The account of a pod that names none; its token is mounted unless the pod says otherwise."""
 _CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -78,10 +80,11 @@ class _PodSpecCheck:
             if spec.get(field):
                 yield (field,), bounds.find_host_access_error(self._rules)
         for field in ("serviceAccountName", "serviceAccount"):
-            if spec.get(field) and not self._is_own(spec[field]):
-                yield (field,), f"must be the session's own service account, not `{spec[field]}`"
-        is_default_account = not (spec.get("serviceAccountName") or spec.get("serviceAccount"))
-        if spec.get("automountServiceAccountToken", is_default_account):
+            name = spec.get(field) or _DEFAULT_ACCOUNT
+            if name != _DEFAULT_ACCOUNT and not self._is_own(name):
+                yield (field,), f"must be the session's own service account, not `{name}`"
+        account = spec.get("serviceAccountName") or spec.get("serviceAccount") or _DEFAULT_ACCOUNT
+        if spec.get("automountServiceAccountToken", account == _DEFAULT_ACCOUNT):
             yield ("automountServiceAccountToken",), bounds.find_token_error(self._rules)
         for index, reference in _mappings(spec.get("imagePullSecrets")):
             yield ("imagePullSecrets", index, "name"), self._find_secret_error(reference)

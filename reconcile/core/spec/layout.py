@@ -93,7 +93,7 @@ def is_hidden(path: str) -> bool:
 
 def _classify_hidden(path: str) -> FileRole:
     if path.startswith("."):
-        is_refused = is_settings_name(path)
+        is_refused = "/" not in path and is_settings_name(path)
     else:
         # The kubelet stores the files of a mounted ConfigMap in `..data`; Emacs locks `x` by `.#x`.
         is_temporary = any(part.startswith(("..", ".#")) for part in path.split("/"))

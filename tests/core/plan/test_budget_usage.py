@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import Delete, Hold, HoldReason
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import Budget, Policy
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.planner import make_plan

@@ -2,7 +2,6 @@
 
 import pytest
 
-from reconcile.core.budget_usage import BudgetUsage
 from reconcile.core.changes import (
     Create,
     Delete,
@@ -15,6 +14,7 @@ from reconcile.core.changes import (
     Patch,
     Replace,
 )
+from reconcile.core.inventory import BudgetUsage
 from reconcile.core.manifest import build_manifest
 from reconcile.core.model import Policy, SessionState
 from reconcile.core.plan.offline import find_lost_namespaces, plan_offline, simulate_live

@@ -102,6 +102,11 @@ def test_a_pod_within_the_rules_is_accepted():
             "is not allowed",
         ),
         (
+            pod(serviceAccountName="default"),
+            "spec.automountServiceAccountToken",
+            "is not allowed",
+        ),
+        (
             pod(automountServiceAccountToken=True),
             "spec.automountServiceAccountToken",
             "is not allowed",
