@@ -229,3 +229,11 @@ def test_a_comment_of_any_text_fits_and_ends_all_that_it_begins(texts, limit):
     shown.encode()
     assert shown.count("<details>") == shown.count("</details>")
     assert "Plan digest:" in shown.splitlines()[-3]
+
+
+def test_the_names_of_many_groups_that_do_not_fit_are_left_out():
+    changes = [Create(pod(f"p{number}")) for number in range(60)]
+    sessions = [session(f"{'x' * 200}{count}", *changes[: count + 1]) for count in range(60)]
+    text = comment(*sessions, limit=MIN_COMMENT_BYTES)
+    assert "of 60 sessions omitted" in text
+    assert "60 to create" not in text
