@@ -41,6 +41,7 @@ MAX_BYTES_AT_END: Final = 256 << 20
 """Larger files are never read again."""
 
 MAX_BYTES_IN_ONE_PASS: Final = 16 << 20
+MAX_FILES_IN_ONE_PASS: Final = 64
 
 
 class Rechecker:
@@ -76,9 +77,14 @@ class Rechecker:
 
 
 def select_for_one_pass(files: Sequence[FileStat]) -> list[FileStat]:
-    """Return the first files that cost little, for a process that makes one pass."""
+    """Return the files to read again in a process that makes one pass: all, or none if many.
+
+    It has to load the committed tree for that, and to read a part would prove nothing.
+    """
     small = [file for file in files if PAGE <= file.size <= MAX_BYTES_IN_ONE_PASS]
-    return list(_first(small, MAX_BYTES_IN_ONE_PASS))
+    size = sum(file.size for file in small)
+    is_cheap = len(small) <= MAX_FILES_IN_ONE_PASS and size <= MAX_BYTES_IN_ONE_PASS
+    return small if is_cheap else []
 
 
 def _has_content(file: FileStat) -> bool:

@@ -147,3 +147,5 @@ def test_one_pass_reads_few_files_again():
     small, page = stat_at("small", 1), stat_at("page", 1, 4096)
     huge = stat_at("huge", 1, 17 << 20)
     assert recheck.select_for_one_pass([small, huge, page]) == [page]
+    assert recheck.select_for_one_pass([page] * recheck.MAX_FILES_IN_ONE_PASS)
+    assert recheck.select_for_one_pass([page] * (recheck.MAX_FILES_IN_ONE_PASS + 1)) == []
