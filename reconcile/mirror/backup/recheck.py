@@ -81,10 +81,10 @@ def select_for_one_pass(files: Sequence[FileStat]) -> list[FileStat]:
 
     It has to load the committed tree for that, and to read a part would prove nothing.
     """
+    if len(files) > MAX_FILES_IN_ONE_PASS:
+        return []
     small = [file for file in files if PAGE <= file.size <= MAX_BYTES_IN_ONE_PASS]
-    size = sum(file.size for file in small)
-    is_cheap = len(small) <= MAX_FILES_IN_ONE_PASS and size <= MAX_BYTES_IN_ONE_PASS
-    return small if is_cheap else []
+    return small if sum(file.size for file in small) <= MAX_BYTES_IN_ONE_PASS else []
 
 
 def _has_content(file: FileStat) -> bool:
