@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reconcile.core import bounds
 from reconcile.core.model import AllowRules, Session
-from reconcile.core.render.validate import is_own_name
+from reconcile.core.render.validate import as_mapping, is_own_name
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.bounds import Violation, find_storage_secrets
 
@@ -25,8 +25,8 @@ def find_forbidden_fields(
     body: Mapping[str, Any], session: Session, rules: AllowRules
 ) -> Iterator[Violation]:
     """Yield the fields of a rendered object that the rules do not allow."""
-    metadata = _mapping(body.get("metadata"))
-    for key in _mapping(metadata.get("annotations")):
+    metadata = as_mapping(body.get("metadata"))
+    for key in as_mapping(metadata.get("annotations")):
         error = bounds.find_cloud_role_error(rules, str(key))
         if error:
             yield ("metadata", "annotations", str(key)), error
@@ -97,7 +97,7 @@ class _PodSpecCheck:
             key = "kubernetes.io/hostname"
             error = bounds.find_node_selector_error(self._rules, key, str(spec["nodeName"]))
             yield ("nodeName",), error
-        for key, value in _mapping(spec.get("nodeSelector")).items():
+        for key, value in as_mapping(spec.get("nodeSelector")).items():
             error = bounds.find_node_selector_error(self._rules, str(key), str(value))
             yield ("nodeSelector", str(key)), error
         for index, toleration in _mappings(spec.get("tolerations")):
@@ -128,7 +128,7 @@ class _PodSpecCheck:
     def _check_source(
         self, path: DocumentPath, source: Mapping[str, Any], *, is_exposed: bool
     ) -> Iterator[Violation]:
-        secret, config_map = _mapping(source.get("secret")), _mapping(source.get("configMap"))
+        secret, config_map = as_mapping(source.get("secret")), as_mapping(source.get("configMap"))
         name = secret.get("secretName") or secret.get("name")
         if name and (is_exposed or name not in self._storage_secrets):
             yield (*path, "secret"), self._find_secret_error({"name": name})
@@ -140,11 +140,11 @@ class _PodSpecCheck:
     def _check_container(self, container: Mapping[str, Any]) -> Iterator[Violation]:
         if not self._is_mirror(container):
             yield from self._check_inputs(container)
-        yield from self._check_security(_mapping(container.get("securityContext")))
+        yield from self._check_security(as_mapping(container.get("securityContext")))
         for index, port in _mappings(container.get("ports")):
             if port.get("hostPort"):
                 yield ("ports", index, "hostPort"), bounds.find_host_access_error(self._rules)
-        resources = _mapping(container.get("resources"))
+        resources = as_mapping(container.get("resources"))
         for below, error in bounds.find_resource_errors(self._rules, resources):
             yield ("resources", *below), error
 
@@ -152,15 +152,15 @@ class _PodSpecCheck:
         if container.get("image"):
             yield ("image",), bounds.find_image_error(self._rules, str(container["image"]))
         for index, variable in _mappings(container.get("env")):
-            for below, error in self._check_reference(_mapping(variable.get("valueFrom")), "Key"):
+            for below, error in self._check_reference(as_mapping(variable.get("valueFrom")), "Key"):
                 yield ("env", index, "valueFrom", *below), error
         for index, source in _mappings(container.get("envFrom")):
             for below, error in self._check_reference(source, ""):
                 yield ("envFrom", index, *below), error
 
     def _check_security(self, context: Mapping[str, Any]) -> Iterator[Violation]:
-        windows = _mapping(context.get("windowsOptions"))
-        added = _mapping(context.get("capabilities")).get("add") or ()
+        windows = as_mapping(context.get("windowsOptions"))
+        added = as_mapping(context.get("capabilities")).get("add") or ()
         fields: Mapping[DocumentPath, Any] = {
             ("privileged",): context.get("privileged"),
             ("capabilities", "add"): set(added) - {"NET_BIND_SERVICE"},
@@ -174,9 +174,9 @@ class _PodSpecCheck:
     def _check_reference(self, source: Mapping[str, Any], infix: str) -> Iterator[Violation]:
         secret, config_map = f"secret{infix}Ref", f"configMap{infix}Ref"
         if source.get(secret) is not None:
-            yield (secret, "name"), self._find_secret_error(_mapping(source[secret]))
+            yield (secret, "name"), self._find_secret_error(as_mapping(source[secret]))
         if source.get(config_map) is not None:
-            yield (config_map, "name"), self._find_config_map_error(_mapping(source[config_map]))
+            yield (config_map, "name"), self._find_config_map_error(as_mapping(source[config_map]))
 
     def _find_secret_error(self, reference: Mapping[str, Any]) -> str:
         name = str(reference.get("name"))
@@ -200,12 +200,8 @@ def _volume_sources(
     volume: Mapping[str, Any],
 ) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
     yield (), volume
-    for index, source in _mappings(_mapping(volume.get("projected")).get("sources")):
+    for index, source in _mappings(as_mapping(volume.get("projected")).get("sources")):
         yield ("projected", "sources", index), source
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _mappings(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:

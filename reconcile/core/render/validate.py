@@ -165,7 +165,7 @@ _POD_SPEC_PATHS: Final = {
 
 def find_refused_values(body: Mapping[str, Any]) -> Iterator[Violation]:
     """Yield the values of an object that the server refuses."""
-    metadata = _mapping(body.get("metadata"))
+    metadata = as_mapping(body.get("metadata"))
     yield from _check_labels(metadata)
     kind = body.get("kind")
     match kind:
@@ -175,7 +175,7 @@ def find_refused_values(body: Mapping[str, Any]) -> Iterator[Violation]:
             yield from _check_data(body, "data", _find_base64_error)
             yield from _check_data(body, "stringData", _find_text_error)
         case "Service":
-            ports = _mappings(_mapping(body.get("spec")).get("ports"), ("spec", "ports"))
+            ports = _mappings(as_mapping(body.get("spec")).get("ports"), ("spec", "ports"))
             yield from _check_ports(ports, "port")
         case str() if kind in _POD_SPEC_PATHS:
             yield from _check_pod(body, _POD_SPEC_PATHS[kind])
@@ -184,7 +184,7 @@ def find_refused_values(body: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _check_labels(metadata: Mapping[str, Any]) -> Iterator[Violation]:
-    labels, annotations = (_mapping(metadata.get(field)) for field in ("labels", "annotations"))
+    labels, annotations = (as_mapping(metadata.get(field)) for field in ("labels", "annotations"))
     for field, values in (("labels", labels), ("annotations", annotations)):
         for key in values:
             # The server compares keys of annotations in lower case.
@@ -205,7 +205,7 @@ def _check_labels(metadata: Mapping[str, Any]) -> Iterator[Violation]:
 def _check_config_map(body: Mapping[str, Any]) -> Iterator[Violation]:
     yield from _check_data(body, "data", _find_text_error)
     yield from _check_data(body, "binaryData", _find_base64_error)
-    for key in _mapping(body.get("data")).keys() & _mapping(body.get("binaryData")).keys():
+    for key in as_mapping(body.get("data")).keys() & as_mapping(body.get("binaryData")).keys():
         yield ("binaryData", key), "is in `data` too"
 
 
@@ -215,7 +215,7 @@ def _check_data(
     values = body.get(field)
     if values is not None and not isinstance(values, Mapping):
         yield (field,), "must be a mapping"
-    for key, value in _mapping(values).items():
+    for key, value in as_mapping(values).items():
         if not _DATA_KEY.fullmatch(key) or key in {".", ".."}:
             yield (field, key), "a key may have letters, digits, `-`, `_` and `.`, at most 253"
         elif value is not None and (reason := find_error(value)):
@@ -239,7 +239,7 @@ def _find_base64_error(value: Any) -> str:
 def _check_pod(body: Mapping[str, Any], path: DocumentPath) -> Iterator[Violation]:
     spec = body
     for step in path:
-        spec = _mapping(spec.get(str(step)))
+        spec = as_mapping(spec.get(str(step)))
     volumes = _mappings(spec.get("volumes"), (*path, "volumes"))
     yield from _check_names(volumes, LABEL_NAME.find_error)
     containers = [
@@ -248,8 +248,8 @@ def _check_pod(body: Mapping[str, Any], path: DocumentPath) -> Iterator[Violatio
     ]
     yield from _check_names(containers, LABEL_NAME.find_error)
     known = {str(volume.get("name")) for _, volume in volumes}
-    claims = _mappings(_mapping(body.get("spec")).get("volumeClaimTemplates"), ())
-    known |= {str(_mapping(claim.get("metadata")).get("name")) for _, claim in claims}
+    claims = _mappings(as_mapping(body.get("spec")).get("volumeClaimTemplates"), ())
+    known |= {str(as_mapping(claim.get("metadata")).get("name")) for _, claim in claims}
     for at, container in containers:
         yield from _check_container(container, at)
         yield from _check_mounts(container, at, known)
@@ -270,7 +270,7 @@ def _check_container(container: Mapping[str, Any], at: DocumentPath) -> Iterator
                 yield (*at, field, index), _QUOTE
     ports = _mappings(container.get("ports"), (*at, "ports"))
     yield from _check_ports(ports, "containerPort")
-    yield from _check_resources(_mapping(container.get("resources")), (*at, "resources"))
+    yield from _check_resources(as_mapping(container.get("resources")), (*at, "resources"))
 
 
 def _find_variable_error(name: str) -> str:
@@ -316,7 +316,7 @@ def _is_port_name(name: Any) -> bool:
 
 
 def _check_resources(resources: Mapping[str, Any], at: DocumentPath) -> Iterator[Violation]:
-    limits, requests = (_mapping(resources.get(kind)) for kind in ("limits", "requests"))
+    limits, requests = (as_mapping(resources.get(kind)) for kind in ("limits", "requests"))
     for kind, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
             quantity = parse_quantity(str(amount))
@@ -345,7 +345,8 @@ def _check_names(
         seen.add(str(name))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a value that is a mapping, and an empty mapping for any other."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -71,7 +71,7 @@ def test_what_admission_changed_is_in_sync(mutate):
     of = sent()
     stored = written(of, mutate)
     before = copy.deepcopy(stored)
-    assert isinstance(compare(of, stored), OutOfSync | InSync)
+    assert read_admitted_values(stored)
     assert compare(accept_admitted_values(of, stored), stored) == InSync(of.digest)
     assert stored == before
     assert of == sent()
@@ -110,7 +110,7 @@ def test_a_damaged_annotation_is_empty(note):
     stored = live(sent())
     stored["metadata"]["annotations"][ANNOTATION_ADMISSION] = note
     assert read_admitted_values(stored) == {}
-    assert accept_admitted_values(sent(), stored) is not None
+    assert accept_admitted_values(sent(), stored) == sent()
 
 
 def test_of_secrets_and_records_nothing_is_remembered():

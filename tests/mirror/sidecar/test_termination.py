@@ -48,16 +48,22 @@ TIMES = ShutdownTimeouts(runner=60, flush=20)
 
 
 class SlowPuts:
-    """Lets each write below a key take some time."""
+    """Lets each write below a key take some time; writes of several threads overlap."""
 
     def __init__(self, clock, key, seconds):
         self._clock = clock
         self._key = key
         self._seconds = seconds
+        self._began = {}
 
     def __call__(self, request):
-        if request.method == "put" and request.key.startswith(self._key) and request.done:
-            self._clock.seconds += self._seconds
+        if request.method != "put" or not request.key.startswith(self._key):
+            return
+        if not request.done:
+            self._began[request.key] = self._clock.seconds
+            return
+        end = self._began[request.key] + self._seconds
+        self._clock.seconds = max(self._clock.seconds, end)
 
 
 class Stage:
