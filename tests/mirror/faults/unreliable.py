@@ -25,6 +25,7 @@ from reconcile.mirror.errors import (
     StoreError,
 )
 from reconcile.mirror.head import read_head
+from reconcile.mirror.history.gc import GarbageCollector, GcPolicy
 from reconcile.mirror.history.generations import read_generation_tree
 from reconcile.mirror.local_state import find_hydrate_marker
 from reconcile.mirror.model import File, SnapshotTree
@@ -33,6 +34,7 @@ from reconcile.mirror.sidecar.shutdown import ShutdownPlan, shut_down
 from reconcile.mirror.sidecar.status import StatusRegistry
 from reconcile.mirror.sidecar.termination import NoRunner, ShutdownSignal, ShutdownTimeouts
 from reconcile.mirror.snapshot.gc import iter_new_keys
+from reconcile.mirror.snapshot.retention import RetentionPolicy
 from reconcile.mirror.store.port import ObjectData
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
 from tests.clocks import FakeClock
@@ -43,6 +45,8 @@ from tests.mirror.mirror_pod import MirrorPod, RecordingLogger
 
 TIMES = ShutdownTimeouts(flush=600)
 RETRY_TIMEOUT = 20.0
+WEEK = 7 * 86_400.0
+GC_POLICY = GcPolicy(RetentionPolicy(last=1, hourly=0, daily=0), grace=7200)
 
 
 def cut(data: bytes, _rng: random.Random) -> bytes:
@@ -217,6 +221,12 @@ class Scene:
         message = shut_down(passes, context, shutdown, ShutdownPlan(NoRunner(), TIMES))
         assert message.outcome == "flushed", message
 
+    def collect_garbage(self) -> None:
+        """Collect garbage twice, a week apart: the bucket of a long run must fit into memory."""
+        for _ in range(2):
+            self.clock.seconds += WEEK
+            GarbageCollector(self.honest, GC_POLICY, self.clock).collect()
+
     def check_acknowledged(self, pod: MirrorPod, number: int) -> None:
         """Check that the acknowledged generation is the workspace, and that nothing is missing."""
         version = read_head(self.honest)
@@ -231,13 +241,19 @@ class Scene:
                 assert hashlib.sha256(data).hexdigest() == entry.blobs[0], path
 
 
-def survive(folder: Path, requests: int, seed: int, rate: float = 0.1) -> Counter[str]:
-    """Let pods send so many requests of which a part fails; returns the faults by kind.
+RATE = 0.1
 
-    Each pod syncs for a while, flushes and is followed by another one, which must restore all.
+
+def survive(
+    folder: Path, requests: int, seed: int, report: Callable[[int], object] = lambda sent: None
+) -> Counter[str]:
+    """Let pods send so many requests of which a tenth fails; returns the faults by kind.
+
+    Each pod syncs for a while, flushes and is followed by another one, which must restore all;
+    `report` then gets the number of requests.
     """
     rng = random.Random(seed)
-    scene = Scene(folder, lambda: rng.choice(FAULTS) if rng.random() < rate else "", seed)
+    scene = Scene(folder, lambda: rng.choice(FAULTS) if rng.random() < RATE else "", seed)
     pod = scene.first_pod()
     while scene.unreliable.requests < requests:
         end = min(requests, scene.unreliable.requests + rng.randrange(100, 2000))
@@ -246,6 +262,8 @@ def survive(folder: Path, requests: int, seed: int, rate: float = 0.1) -> Counte
         assert differences(pod.root, successor.root) == []
         shutil.rmtree(pod.root.parent)
         pod = successor
+        scene.collect_garbage()
+        report(scene.unreliable.requests)
     return scene.unreliable.failed
 
 
@@ -259,10 +277,14 @@ def main() -> int:
     options = parser.parse_args()
     sys.stdout.write(f"{options.requests} requests with --seed {options.seed}\n")
     with tempfile.TemporaryDirectory(prefix="unreliable-") as name:
-        failed = survive(Path(name), options.requests, options.seed)
+        failed = survive(Path(name), options.requests, options.seed, _print_progress)
     for kind, times in sorted(failed.items()):
         sys.stdout.write(f"{times:6} {kind}\n")
     return 0
+
+
+def _print_progress(sent: int) -> None:
+    print(f"{sent} requests sent, the last pod restored all", flush=True)
 
 
 if __name__ == "__main__":
