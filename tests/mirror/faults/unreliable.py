@@ -245,7 +245,7 @@ RATE = 0.1
 
 
 def survive(
-    folder: Path, requests: int, seed: int, report: Callable[[int], object] = lambda sent: None
+    folder: Path, requests: int, seed: int, report: Callable[[int], object] = lambda _sent: None
 ) -> Counter[str]:
     """Let pods send so many requests of which a tenth fails; returns the faults by kind.
 
