@@ -37,7 +37,9 @@ from reconcile.runtime.clock import SystemClock
 def status(
     source: SourceOptions, connection: Connection, namespaces: tuple[str, ...], output: Output
 ) -> int:
-    """Show the state of the sessions: phase, reason, age, revision, held changes.
+    """Show the state of the sessions: phase, reason, ages, restarts, revision, held changes.
+
+    Below a session: why its containers wait, ended or were restarted, and what they said at last.
 
     DIR has the policy that names the installation and its namespaces.
     """
@@ -46,7 +48,8 @@ def status(
         desired = load_desired(source, terminal)
         clock = SystemClock()
         cluster = open_cluster(connection, terminal, clock)
-        result = read_status(cluster, clock, desired, namespaces or desired.namespaces)
+        chosen = namespaces or desired.namespaces
+        result = read_status(cluster, clock, desired, chosen, terminal.masker.learn)
     _show_status(result, desired.policy.installation, terminal)
     return ExitCode.UNREACHABLE if result.problems else ExitCode.OK
 

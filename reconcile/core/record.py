@@ -6,12 +6,12 @@ been pending or failing since.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from reconcile.core.changes import EndedPod, Hold, Outcome, Status
+from reconcile.core.lifecycle.pod_status import seconds_between
 from reconcile.core.model import RECORD_STATUS_KEY, KubeObject, SessionId, build_record_ref
 
 _WRITTEN_STATUSES: Final = frozenset(
@@ -59,7 +59,7 @@ def seconds_to_back_off(status: RecordStatus, now: str) -> float:
     Like the kubelet: 10 seconds, then twice as long each time, at most 5 minutes; a failure that is
     10 minutes old is forgotten. `now` is in RFC 3339.
     """
-    passed = _seconds_between(status.failed_start_time, now)
+    passed = seconds_between(status.failed_start_time, now)
     if not status.failed_starts or passed is None or passed > _FORGET_SECONDS:
         return 0
     delay: float = _FIRST_DELAY * 2 ** min(status.failed_starts - 1, _MAX_DOUBLINGS)
@@ -72,16 +72,9 @@ _MAX_DOUBLINGS: Final = 10
 _FORGET_SECONDS: Final = 600.0
 
 
-def _seconds_between(start: str, end: str) -> float | None:
-    try:
-        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-
-
 def count_failed_start(status: RecordStatus, now: str) -> int:
     """Count one more replacement of a pod that never started, at `now` in RFC 3339."""
-    passed = _seconds_between(status.failed_start_time, now)
+    passed = seconds_between(status.failed_start_time, now)
     is_recent = passed is not None and passed <= _FORGET_SECONDS
     return status.failed_starts + 1 if is_recent else 1
 

@@ -24,7 +24,7 @@ from reconcile.core.changes import (
     Status,
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from reconcile.core.lifecycle.health import has_started
+from reconcile.core.lifecycle.pod_status import has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import (
     FIELD_MANAGER,

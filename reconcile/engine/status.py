@@ -1,12 +1,18 @@
 """The status of an installation's sessions, from their Records and pods."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from reconcile.core.errors import ClusterError, Problem, UnavailableError
-from reconcile.core.lifecycle.health import Health, Phase, assess_health
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.health import Health, assess_health, describe_pod
+from reconcile.core.lifecycle.pod_status import (
+    Phase,
+    find_end,
+    has_started,
+    read_containers,
+    seconds_between,
+)
 from reconcile.core.model import (
     LABEL_INSTALLATION,
     LABEL_SESSION,
@@ -19,7 +25,7 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.record import RecordStatus, parse_record_status
-from reconcile.core.report.status import StatusRow
+from reconcile.core.report.status import NextStep, StatusRow
 from reconcile.engine.inventory import CONFIG_MAP
 from reconcile.engine.ports import Clock, Cluster
 
@@ -35,11 +41,16 @@ class StatusResult:
 
 
 def read_status(
-    cluster: Cluster, clock: Clock, desired: DesiredState, namespaces: Iterable[str]
+    cluster: Cluster,
+    clock: Clock,
+    desired: DesiredState,
+    namespaces: Iterable[str],
+    learn: Callable[[KubeObject], None] = lambda _: None,
 ) -> StatusResult:
     """Read the Records and pods of these namespaces; no ClusterError is raised.
 
-    Sessions that are declared there and have no Record have a row too.
+    Sessions that are declared there and have no Record have a row too. `learn` is called with each
+    pod: its containers may have written secrets that only the live pod has.
     """
     now = clock.now()
     rows: dict[SessionId, StatusRow] = {}
@@ -49,34 +60,39 @@ def read_status(
         try:
             if unavailable is not None:
                 raise unavailable
-            read = _read_namespace(cluster, namespace, desired.policy.installation, now)
+            pods, records = _read_namespace(cluster, namespace, desired.policy.installation)
         except ClusterError as error:
             # The retries of one namespace are enough if the server does not answer.
             unavailable = error if isinstance(error, UnavailableError) else None
             problems.append(Problem(namespace, 0, 0, "", f"could not be read: {error}"))
-        else:
-            rows |= {row.session: row for row in (*_missing_rows(desired, namespace), *read)}
+            continue
+        for pod in pods.values():
+            learn(pod)
+        live = [_build_row(body, pods.get(_session_of(body)), now) for body in records]
+        rows |= {row.session: row for row in (*_missing_rows(desired, namespace), *live)}
     return StatusResult(tuple(rows[session] for session in sorted(rows)), tuple(problems))
 
 
 def _read_namespace(
-    cluster: Cluster, namespace: str, installation: str, now: str
-) -> list[StatusRow]:
+    cluster: Cluster, namespace: str, installation: str
+) -> tuple[dict[SessionId, KubeObject], list[KubeObject]]:
+    """Read the pods and the Records."""
     labels = {LABEL_INSTALLATION: installation}
     pods = {_session_of(pod): pod for pod in cluster.list(_POD, namespace, labels)}
-    return [
-        _build_row(body, pods.get(_session_of(body)), now)
-        for body in cluster.list(CONFIG_MAP, namespace, labels)
+    config_maps = cluster.list(CONFIG_MAP, namespace, labels)
+    return pods, [
+        body
+        for body in config_maps
         if body["metadata"]["name"] == build_record_ref(_session_of(body)).name
     ]
 
 
 def _missing_rows(desired: DesiredState, namespace: str) -> Iterator[StatusRow]:
-    message = "it is declared, and no pass has created it yet"
+    remarks = (Remark("it is declared, and no pass has created it yet"),)
     for wanted in desired.sessions:
         session = wanted.session
         if session.id.namespace == namespace:
-            yield StatusRow(session.id, session.state, Phase.PENDING, "NotApplied", message)
+            yield StatusRow(session.id, session.state, Phase.PENDING, "NotApplied", remarks)
 
 
 def _session_of(body: KubeObject) -> SessionId:
@@ -93,42 +109,48 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         if data.get("state") == SessionState.STOPPED.value
         else SessionState.RUNNING
     )
-    health = _assess_health(pod, state, status)
+    health = _assess_health(pod, state, status, now)
+    failures = (Remark("the last pass failed", failure) for failure in status.failed)
+    remarks = dict.fromkeys((*failures, health.remark, *describe_pod(pod)))
     return StatusRow(
         session=_session_of(record),
         state=state,
         phase=health.phase,
         reason=health.reason,
-        message="; ".join((*status.failed, *filter(None, [health.message]))),
-        age=_seconds_between(record["metadata"].get("creationTimestamp", ""), now),
+        remarks=tuple(remarks),
+        next_step=_find_next_step(pod, state, health.phase),
+        restarts=sum(each.restarts for each in read_containers(pod or {})),
+        age=_age_of(pod, now),
+        record_age=_age_of(record, now),
         revision=status.revision,
         held=status.pending,
         digest=status.digest,
     )
 
 
-def _assess_health(pod: KubeObject | None, state: SessionState, status: RecordStatus) -> Health:
+def _assess_health(
+    pod: KubeObject | None, state: SessionState, status: RecordStatus, now: str
+) -> Health:
     """Assess a session's health; the Record remembers how the work ended if the pod is gone."""
-    if pod is None and state is SessionState.RUNNING and status.ended:
-        end = status.ended[0]
-        phase = Phase.COMPLETED if end.phase == Phase.COMPLETED.value else Phase.FAILED
-        return Health(phase, end.reason or "PodGone", f"the pod is gone; {_START_AGAIN}")
-    health = assess_health(pod, state)
-    if health.phase not in {Phase.COMPLETED, Phase.FAILED}:
-        return health
-    message = f"{health.message}; {_START_AGAIN}" if health.message else _START_AGAIN
-    return replace(health, message=message)
+    if pod is not None or state is SessionState.STOPPED or not status.ended:
+        return assess_health(pod, state, now)
+    end = status.ended[0]
+    phase = Phase.COMPLETED if end.phase == Phase.COMPLETED.value else Phase.FAILED
+    return Health(phase, end.reason or "PodGone", Remark("the pod is gone"))
 
 
-_START_AGAIN: Final = (
-    "to start the session again, apply it with `state: Stopped`, and then with `state: Running`"
-)
+def _find_next_step(pod: KubeObject | None, state: SessionState, phase: Phase) -> NextStep:
+    if phase is Phase.UNKNOWN:
+        return NextStep.NODE
+    if phase not in {Phase.COMPLETED, Phase.FAILED} or state is SessionState.STOPPED:
+        return NextStep.NONE
+    if pod is None or find_end(pod):
+        return NextStep.START_AGAIN
+    return NextStep.DELETE_POD if has_started(pod) else NextStep.RETRY
 
 
-def _seconds_between(start: str, end: str) -> float:
-    """The seconds between two RFC 3339 times; negative if one of them is invalid."""
-    try:
-        started, ended = (datetime.fromisoformat(text) for text in (start, end))
-    except ValueError:
-        return -1.0
-    return (ended.replace(tzinfo=UTC) - started.replace(tzinfo=UTC)).total_seconds()
+def _age_of(body: KubeObject | None, now: str) -> float:
+    """The age of an object in seconds; negative if there is none, or its time is invalid."""
+    created = "" if body is None else body["metadata"].get("creationTimestamp", "")
+    age = seconds_between(created, now)
+    return -1.0 if age is None else age

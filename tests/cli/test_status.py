@@ -1,5 +1,6 @@
 """status: what the sessions are doing."""
 
+import pytest
 
 # status
 
@@ -40,3 +41,21 @@ def test_status_without_sessions_says_so(tree):
 def test_a_session_that_was_never_applied_is_shown(tree):
     ended = tree.go("status")
     assert "NotApplied" in ended.out
+
+
+@pytest.mark.parametrize("form", ["text", "wide", "json"])
+def test_a_secret_that_only_the_live_pod_has_is_masked_in_what_its_containers_wrote(tree, form):
+    tree.add("one", 'environmentVariables: {API_TOKEN: "c4n4ry-before"}').go("apply")
+    tree.add("one", 'environmentVariables: {API_TOKEN: "c4n4ry-after"}')
+    ended = {"exitCode": 3, "reason": "Error", "message": "c4n4ry-before\nwas refused"}
+    runner = "/status/containerStatuses/0"
+    tree.edit(
+        "Pod",
+        "one-runner",
+        {"op": "add", "path": f"{runner}/restartCount", "value": 2},
+        {"op": "add", "path": f"{runner}/lastState", "value": {"terminated": ended}},
+    )
+    shown = tree.go("status", "-o", form).out
+    assert "container runner was restarted 2 times; before, it ended with exit code 3: " in shown
+    assert " | was refused" in shown
+    assert "c4n4ry" not in shown

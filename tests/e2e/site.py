@@ -205,9 +205,12 @@ class Site:
         }
         status = {"name": "runner", "image": IMAGE, "imageID": "", "ready": True}
         status |= {"restartCount": 0, "state": states[phase]}
-        body = {"status": {"phase": phase, "containerStatuses": [status]}}
+        self.report_pod(name, {"phase": phase, "containerStatuses": [status]})
+
+    def report_pod(self, name: str, status: Object) -> None:
+        """Set a pod's status to what a kubelet or a controller reports."""
         path = f"{self.path('Pod', name)}/status"
-        self._send("PATCH", path, body, "application/merge-patch+json")
+        self._send("PATCH", path, {"status": status}, "application/merge-patch+json")
 
     def _send(self, method: str, path: str, body: object, content_type: str) -> Object:
         answer = self.plane.request(

@@ -3,9 +3,12 @@
 import pytest
 
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
+from reconcile.core.changes import Status
 from reconcile.core.errors import ForbiddenError, UnavailableError
-from reconcile.core.lifecycle.health import Phase
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.pod_status import Phase
 from reconcile.core.model import LABEL_INSTALLATION, Policy, SessionState
+from reconcile.core.report.status import NextStep
 from reconcile.engine.status import read_status
 from tests.builders import desired, ref_of
 from tests.engine.fakes import FlakyCluster, Times, always
@@ -32,6 +35,8 @@ def test_a_running_session_says_what_it_was_made_from():
     world.clock.sleep(90)
     (row,) = rows(world)
     assert (row.state, row.phase, row.age) == (SessionState.RUNNING, Phase.RUNNING, 90)
+    assert row.restarts == 0
+    assert row.next_step is NextStep.NONE
     assert row.revision == "r1"
     assert row.digest == world.desired().sessions[0].session.digest
     assert row.held == ()
@@ -56,7 +61,8 @@ def test_a_failed_pod_says_why():
     world.cluster.finish(ref_of("Pod", "one-runner"), 3)
     (row,) = rows(world)
     assert row.phase is Phase.FAILED
-    assert "3" in row.message
+    assert row.remarks == (Remark("container runner ended with exit code 3"),)
+    assert row.next_step is NextStep.START_AGAIN
 
 
 def test_held_changes_and_failures_are_shown():
@@ -65,7 +71,7 @@ def test_held_changes_and_failures_are_shown():
     world.apply(Times(no, "apply", name="one-inputs", times=always))
     (row,) = rows(world)
     assert row.held == ("Replace Pod team-a/one-runner: RUNNING_WORK",)
-    assert row.message == "no such right"
+    assert row.remarks[0] == Remark("the last pass failed", "no such right")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,83 @@ def test_an_age_that_is_not_known_is_negative(metadata):
     world = settled()
     shown = Shown(record(**metadata))
     (row,) = read_status(shown, world.clock, desired(), ["team-a"]).rows
-    assert row.age < 0
+    assert row.record_age < 0
+
+
+def test_the_age_of_a_session_is_that_of_its_pod_and_the_record_has_its_own():
+    world = settled()
+    world.clock.sleep(3600)
+    world.remove("Pod", "one-runner")
+    (row,) = rows(world)
+    assert (row.age, row.record_age) == (-1, 3600)
+    world.apply()
+    world.clock.sleep(60)
+    (row,) = rows(world)
+    assert (row.age, row.record_age) == (60, 3660)
+
+
+def status_patch(**status):
+    return {"op": "add", "path": "/status", "value": status}
+
+
+def test_an_evicted_pod_goes_on_in_a_new_one_when_it_is_deleted():
+    world = settled()
+    message = 'Usage of EmptyDir volume "workspace" exceeds the limit "10Gi". '
+    evicted = status_patch(phase="Failed", reason="Evicted", message=message)
+    world.edit("Pod", "one-runner", evicted)
+    (row,) = rows(world)
+    assert (row.phase, row.reason, row.next_step) == (
+        Phase.FAILED,
+        "Evicted",
+        NextStep.DELETE_POD,
+    )
+    assert row.remarks[0] == Remark("", message)
+    world.remove("Pod", "one-runner")
+    assert "Pod team-a/one-runner" in world.apply().of(Status.CREATED)
+
+
+def test_a_pod_whose_runner_never_started_is_replaced_by_the_next_pass():
+    world = settled()
+    ended = {"terminated": {"exitCode": 4, "reason": "Error", "message": "no such bucket"}}
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    failed = status_patch(
+        phase="Failed",
+        initContainerStatuses=[{"name": "hydrate", "state": ended}],
+        containerStatuses=[{"name": "runner", "state": waiting}],
+    )
+    world.edit("Pod", "one-runner", failed)
+    (row,) = rows(world)
+    assert (row.phase, row.next_step) == (Phase.FAILED, NextStep.RETRY)
+    assert row.remarks == (
+        Remark("init container hydrate ended with exit code 4", "no such bucket"),
+    )
+    assert "Pod team-a/one-runner" in world.apply().of(Status.REPLACED)
+
+
+def test_a_session_on_a_lost_node_goes_on_with_the_node_or_without_it():
+    world = settled()
+    world.edit("Pod", "one-runner", status_patch(phase="Unknown"))
+    (row,) = rows(world)
+    assert (row.phase, row.reason, row.next_step) == (
+        Phase.UNKNOWN,
+        "NodeLost",
+        NextStep.NODE,
+    )
+
+
+def test_a_stopped_session_whose_pod_is_still_there_has_no_next_step():
+    world = settled()
+    world.edit("ConfigMap", "session-one", {"op": "add", "path": "/data/state", "value": "Stopped"})
+    world.cluster.finish(ref_of("Pod", "one-runner"), 3)
+    (row,) = rows(world)
+    assert (row.phase, row.next_step) == (Phase.FAILED, NextStep.NONE)
+
+
+def test_the_secrets_of_live_pods_are_learned():
+    world = settled()
+    learned = []
+    read_status(world.cluster, world.clock, world.desired(), ["team-a"], learned.append)
+    assert [pod["metadata"]["name"] for pod in learned] == ["one-runner"]
 
 
 def test_other_config_maps_have_no_row():

@@ -4,329 +4,209 @@ Generic health rules are wrong for a bare pod with `restartPolicy: Never`: here 
 failed and a ready one is healthy. Missing or invalid fields of a status are ignored.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
+from reconcile.core.lifecycle.containers import (
+    Remark,
+    describe_containers,
+    describe_end,
+    describe_wait,
+)
+from reconcile.core.lifecycle.pod_status import (
+    ContainerStatus,
+    Phase,
+    WorkEnd,
+    deletion_time,
+    find_condition,
+    find_disruption,
+    find_failure,
+    find_pod_end,
+    mapping_or_empty,
+    read_containers,
+    seconds_between,
+    text_or_empty,
+)
 from reconcile.core.model import KubeObject, SessionState
 
-
-class Phase(Enum):
-    """The phase of a session."""
-
-    STOPPED = "Stopped"
-    PENDING = "Pending"
-    RUNNING = "Running"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    STOPPING = "Stopping"
-    UNKNOWN = "Unknown"
+NO_REMARK: Final = Remark("")
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A session's phase; `reason` is one word to search for, `message` describes the state.
+    """A session's phase; `reason` is one word to search for, `remark` describes the state.
 
     `is_ready` means that the pod runs and all of its containers are ready.
     """
 
     phase: Phase
     reason: str = ""
-    message: str = ""
+    remark: Remark = NO_REMARK
     is_ready: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _ContainerStatus:
-    """One container's status; exactly one of waiting, running, terminated is not empty."""
+def assess_health(pod: KubeObject | None, state: SessionState, now: str = "") -> Health:
+    """Assess a session's health from its pod (None if it does not exist) and the desired state.
 
-    name: str
-    is_init: bool
-    is_ready: bool
-    waiting: Mapping[str, Any]
-    running: Mapping[str, Any]
-    terminated: Mapping[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code, 0 if the container has not ended."""
-        code = self.terminated.get("exitCode")
-        return code if isinstance(code, int) else 0
-
-
-_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
-_NODE_LOST: Final = "NodeLost"
-_DISRUPTIONS: Final = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Terminated"})
-"""Reasons with which a kubelet ends a pod; newer ones set the condition DisruptionTarget too."""
-
-_REJECTIONS: Final = frozenset(
-    {
-        "NodeAffinity",
-        "NodePorts",
-        "OutOfcpu",
-        "OutOfephemeral-storage",
-        "OutOfmemory",
-        "OutOfpods",
-        "PodOSNotSupported",
-        "TopologyAffinityError",
-        "UnexpectedAdmissionError",
-    }
-)
-"""Reasons with which a kubelet refuses a pod before any container is created."""
-
-_START_ERRORS: Final = frozenset({"ContainerCannotRun", "StartError"})
-_RUNNER: Final = "runner"
-"""The container whose end is the session's end, whatever sidecars do."""
-
-
-def assess_health(pod: KubeObject | None, state: SessionState) -> Health:
-    """Assess a session's health from its pod (None if it does not exist) and the desired state."""
+    Without `now`, in RFC 3339, a deletion that takes too long is not noticed.
+    """
     if pod is None:
         return _health_without_pod(state)
-    status = _mapping_or_empty(pod.get("status"))
-    if _text_or_empty(status.get("reason")) == _NODE_LOST:
-        return Health(Phase.UNKNOWN, _NODE_LOST, _message(status, "the node is out of reach"))
-    since = _text_or_empty(_mapping_or_empty(pod.get("metadata")).get("deletionTimestamp"))
-    if since:
-        return Health(Phase.STOPPING, "Terminating", f"is to be gone by {since}")
-    if disruption := _disruption(status):
-        return _disrupted_health(status, disruption)
-    if _text_or_empty(status.get("phase")) in {"Running", "Failed"} and not _text_or_empty(
-        status.get("reason")
-    ):
-        return _runner_result(pod, status) or _health_in_phase(
-            _text_or_empty(status.get("phase")), status
-        )
-    return _health_in_phase(_text_or_empty(status.get("phase")), status)
+    if end := find_pod_end(pod):
+        return _ended_health(pod, end)
+    if _is_node_lost(pod, now):
+        return Health(Phase.UNKNOWN, _NODE_LOST, _describe_lost_node(pod))
+    if deletion_time(pod):
+        return _terminating_health(pod)
+    status = mapping_or_empty(pod.get("status"))
+    if disruption := find_disruption(status):
+        return _disrupted_health(pod, disruption)
+    return _health_in_phase(text_or_empty(status.get("phase")), pod)
 
 
-def has_started(pod: KubeObject) -> bool:
-    """Whether work may have started in the pod, so that ending it could lose some.
+def _ended_health(pod: KubeObject, end: WorkEnd) -> Health:
+    status = mapping_or_empty(pod.get("status"))
+    message = text_or_empty(status.get("message")) if status.get("reason") else ""
+    return Health(end.phase, end.reason, Remark("", message) if message else _describe_failure(end))
 
-    False only if the pod is pending or failed and its runner (without a container of that name, any
-    main container) has never run; True if it is not certain.
-    """
-    status = _mapping_or_empty(pod.get("status"))
-    reported = status.get("containerStatuses") or []
-    if not isinstance(reported, list) or not all(isinstance(each, Mapping) for each in reported):
+
+def _describe_failure(end: WorkEnd) -> Remark:
+    return describe_end(end.failed) if end.failed else NO_REMARK
+
+
+def describe_pod(pod: KubeObject | None) -> tuple[Remark, ...]:
+    """Say what is remarkable about each container: waits, errors, messages and restarts."""
+    return () if pod is None else tuple(describe_containers(read_containers(pod)))
+
+
+_NODE_LOST: Final = "NodeLost"
+_GONE_AFTER_SECONDS: Final = 60.0
+"""How long after its deletion time a kubelet that answers may need to remove a pod."""
+
+
+def _is_node_lost(pod: KubeObject, now: str) -> bool:
+    """Whether the pod's node does not answer, as far as the pod alone shows it."""
+    status = mapping_or_empty(pod.get("status"))
+    if text_or_empty(status.get("reason")) == _NODE_LOST or status.get("phase") == "Unknown":
         return True
-    runners = [each for each in reported if each.get("name") == _RUNNER] or reported
-    match status.get("phase"):
-        case "Pending":
-            return not all(map(_never_started, runners))
-        case "Failed":
-            if not runners:
-                return _text_or_empty(status.get("reason")) not in _REJECTIONS
-            return not all(_never_started(each) or _could_not_start(each) for each in runners)
-        case _:
-            return True
+    has_ended = text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}
+    return _is_overdue(pod, now) or (not has_ended and _is_marked_not_ready(status))
 
 
-def find_end(pod: KubeObject) -> Health | None:
-    """Find out how the work in a pod has ended by itself; None if it has not.
+def _is_marked_not_ready(status: Mapping[str, Any]) -> bool:
+    """Whether the control plane, and not the kubelet, says that the pod is not ready.
 
-    A pod that was evicted or whose node was lost was interrupted: its work goes on in another pod.
+    It sets the condition Ready of the pods of a node that does not answer and changes nothing else:
+    the containers still count as ready, and there is no reason. Minutes later it deletes the pods.
     """
-    health = assess_health(pod, SessionState.RUNNING)
-    status = _mapping_or_empty(pod.get("status"))
-    has_ended = health.phase in {Phase.COMPLETED, Phase.FAILED} and has_started(pod)
-    return health if has_ended and not _disruption(status) else None
+    ready = find_condition(status, "Ready")
+    if ready.get("status") == "Unknown":
+        return True
+    containers = find_condition(status, "ContainersReady")
+    are_opposite = ready.get("status") == "False" and containers.get("status") == "True"
+    return are_opposite and not text_or_empty(ready.get("reason"))
 
 
-def _never_started(status: Mapping[str, Any]) -> bool:
-    """Whether a container waits for its first start, which is the server's default state."""
-    state = status.get("state") or {"waiting": {}}
-    begun = status.get("restartCount") or status.get("started") or status.get("lastState")
-    return isinstance(state, Mapping) and list(state) == ["waiting"] and not begun
+def _is_overdue(pod: KubeObject, now: str) -> bool:
+    """Whether a pod should have been gone for long, and no finalizer keeps it."""
+    waited = seconds_between(deletion_time(pod), now)
+    is_late = waited is not None and waited > _GONE_AFTER_SECONDS
+    return is_late and not _finalizers(pod)
 
 
-def _could_not_start(status: Mapping[str, Any]) -> bool:
-    """Whether the container runtime could not start the program, once and for all."""
-    ended = _mapping_or_empty(_mapping_or_empty(status.get("state")).get("terminated"))
-    begun = status.get("restartCount") or status.get("lastState")
-    return _text_or_empty(ended.get("reason")) in _START_ERRORS and not begun
+def _finalizers(pod: KubeObject) -> str:
+    names = mapping_or_empty(pod.get("metadata")).get("finalizers")
+    return ", ".join(map(str, names)) if isinstance(names, list) else ""
 
 
-def _disruption(status: Mapping[str, Any]) -> str:
-    """Return why the pod was ended from outside, as one word; empty if it was not."""
-    target = _condition(status, "DisruptionTarget")
-    reason = _text_or_empty(status.get("reason"))
-    if reason in _DISRUPTIONS:
-        return reason
-    is_target = target.get("status") == "True"
-    return _text_or_empty(target.get("reason")) or "Disrupted" if is_target else ""
+def _describe_lost_node(pod: KubeObject) -> Remark:
+    name = text_or_empty(mapping_or_empty(pod.get("spec")).get("nodeName"))
+    lost = f"node {name} does not answer" if name else "the node does not answer"
+    since = deletion_time(pod)
+    text = f"{lost}; the pod was to be gone by {since}" if since else lost
+    return Remark(text, _disruption_message(mapping_or_empty(pod.get("status"))))
 
 
-def _disrupted_health(status: Mapping[str, Any], reason: str) -> Health:
+def _terminating_health(pod: KubeObject) -> Health:
+    status = mapping_or_empty(pod.get("status"))
+    text = f"is to be gone by {deletion_time(pod)}"
+    kept = _finalizers(pod)
+    remark = Remark(
+        f"{text}, and then when these finalizers are removed: {kept}" if kept else text,
+        _disruption_message(status),
+    )
+    return Health(Phase.STOPPING, find_disruption(status) or "Terminating", remark)
+
+
+def _disruption_message(status: Mapping[str, Any]) -> str:
+    """Return what the node or the control plane says about the end of the pod."""
+    message = text_or_empty(find_condition(status, "DisruptionTarget").get("message"))
+    return text_or_empty(status.get("message")) or message
+
+
+def _disrupted_health(pod: KubeObject, reason: str) -> Health:
     """The health of a pod that is ended from outside: its runner's exit code says nothing."""
-    if _text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}:
-        default = _failed_container(status).message
-        target = _text_or_empty(_condition(status, "DisruptionTarget").get("message"))
-        return Health(Phase.FAILED, reason, _message(status, target or default))
-    return Health(Phase.STOPPING, reason, _message(status, "the node ends the pod"))
+    status = mapping_or_empty(pod.get("status"))
+    message = _disruption_message(status)
+    if text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}:
+        failed = _describe_failure(find_failure(read_containers(pod)))
+        return Health(Phase.FAILED, reason, Remark("", message) if message else failed)
+    return Health(Phase.STOPPING, reason, Remark("the pod is ended from outside", message))
 
 
 def _health_without_pod(state: SessionState) -> Health:
     if state is SessionState.STOPPED:
         return Health(Phase.STOPPED)
-    return Health(Phase.PENDING, "NoPod", "the pod has not been created yet")
+    return Health(Phase.PENDING, "NoPod", Remark("the pod has not been created yet"))
 
 
-def _health_in_phase(phase: str, status: Mapping[str, Any]) -> Health:
+def _health_in_phase(phase: str, pod: KubeObject) -> Health:
     match phase:
-        case "Succeeded":
-            return Health(Phase.COMPLETED)
-        case "Failed":
-            return _failed_health(status)
         case "Running":
-            return _running_health(status)
+            return _running_health(pod)
         case "Pending" | "":
-            return _pending_health(status)
+            return _pending_health(pod)
         case _:
-            return Health(Phase.UNKNOWN, phase, _message(status, "the node does not answer"))
+            return Health(Phase.UNKNOWN, phase, Remark("the pod's phase is not a known one"))
 
 
-def _runner_result(pod: KubeObject, status: Mapping[str, Any]) -> Health | None:
-    """How the session has ended, if its runner has ended and is not restarted; otherwise None.
-
-    A sidecar may continue or fail: neither changes the result of the runner.
-    """
-    if _text_or_empty(_mapping_or_empty(pod.get("spec")).get("restartPolicy")) != "Never":
-        return None
-    for container in _containers(status, "containerStatuses"):
-        if container.name == _RUNNER and container.terminated:
-            ended = _first_failure([container])
-            if ended.reason:
-                return ended
-            sidecar = _failed_container(status)
-            return Health(Phase.COMPLETED, sidecar.reason, sidecar.message)
-    return None
-
-
-def _failed_health(status: Mapping[str, Any]) -> Health:
-    ended = _failed_container(status)
-    reason = _text_or_empty(status.get("reason"))
-    if reason:
-        return Health(Phase.FAILED, reason, _message(status, ended.message))
-    return Health(Phase.FAILED, ended.reason or "Error", ended.message)
-
-
-def _running_health(status: Mapping[str, Any]) -> Health:
-    if _condition(status, "Ready").get("status") == "True":
+def _running_health(pod: KubeObject) -> Health:
+    status = mapping_or_empty(pod.get("status"))
+    if find_condition(status, "Ready").get("status") == "True":
         return Health(Phase.RUNNING, is_ready=True)
-    stuck = _stuck_container(status, Phase.RUNNING)
-    if stuck is not None:
-        return stuck
-    ended = _failed_container(status)
-    if ended.reason:
-        return Health(Phase.RUNNING, ended.reason, ended.message)
-    current = (each for each in _all_containers(status) if not (each.is_init and each.terminated))
+    containers = read_containers(pod)
+    if trouble := _find_trouble(containers, Phase.RUNNING):
+        return trouble
+    current = (each for each in containers if not (each.is_init and each.terminated))
     unready = ", ".join(container.name for container in current if not container.is_ready)
-    return Health(Phase.RUNNING, "NotReady", f"not ready: {unready}" if unready else "")
+    return Health(Phase.RUNNING, "NotReady", Remark(f"not ready: {unready}" if unready else ""))
 
 
-def _pending_health(status: Mapping[str, Any]) -> Health:
-    scheduled = _condition(status, "PodScheduled")
+def _pending_health(pod: KubeObject) -> Health:
+    scheduled = find_condition(mapping_or_empty(pod.get("status")), "PodScheduled")
     if scheduled.get("status") == "False":
-        reason = _text_or_empty(scheduled.get("reason")) or "Unschedulable"
-        return Health(Phase.PENDING, reason, _text_or_empty(scheduled.get("message")))
-    stuck = _stuck_container(status, Phase.PENDING)
-    if stuck is not None:
-        return stuck
-    ended = _failed_container(status)
-    if ended.reason:
-        return Health(Phase.PENDING, ended.reason, ended.message)
-    return _starting_health(status)
+        reason = text_or_empty(scheduled.get("reason")) or "Unschedulable"
+        message = Remark("", text_or_empty(scheduled.get("message")))
+        return Health(Phase.PENDING, reason, message)
+    containers = read_containers(pod)
+    return _find_trouble(containers, Phase.PENDING) or _starting_health(containers)
 
 
-def _starting_health(status: Mapping[str, Any]) -> Health:
-    for container in _containers(status, "initContainerStatuses"):
-        if container.running and not container.is_ready:
-            return Health(
-                Phase.PENDING, "Initializing", f"init container {container.name} is running"
-            )
-    if any(_containers(status, "containerStatuses")):
-        return Health(Phase.PENDING, "ContainerCreating")
-    return Health(Phase.PENDING, "Scheduling", "no node has taken the pod yet")
-
-
-def _stuck_container(status: Mapping[str, Any], phase: Phase) -> Health | None:
-    """The health of the first container that waits for longer than a normal start, or None."""
-    for container in _all_containers(status):
-        reason = _text_or_empty(container.waiting.get("reason"))
-        if reason not in _STARTING:
-            detail = _text_or_empty(container.waiting.get("message"))
-            where = f"{_container_type(container)} {container.name}"
-            return Health(phase, reason, f"{where}: {detail}" if detail else where)
-    return None
-
-
-def _failed_container(status: Mapping[str, Any]) -> Health:
-    """The health of the first failed container; without a reason if none has failed."""
-    return _first_failure(_all_containers(status))
-
-
-def _first_failure(containers: Iterable[_ContainerStatus]) -> Health:
+def _starting_health(containers: Sequence[ContainerStatus]) -> Health:
     for container in containers:
-        reason = _text_or_empty(container.terminated.get("reason"))
-        if container.exit_code or reason == "OOMKilled":
-            where = f"{_container_type(container)} {container.name}"
-            ended = f"{where} ended with exit code {container.exit_code}"
-            detail = _text_or_empty(container.terminated.get("message")).strip()
-            message = f"{ended}: {detail}" if detail else ended
-            return Health(Phase.FAILED, reason or "Error", message)
-    return Health(Phase.FAILED)
+        if container.is_init and container.running and not container.is_ready:
+            return Health(Phase.PENDING, "Initializing", Remark(f"{container.title} is running"))
+    if any(not container.is_init for container in containers):
+        return Health(Phase.PENDING, "ContainerCreating")
+    return Health(Phase.PENDING, "Scheduling", Remark("no node has taken the pod yet"))
 
 
-def _container_type(container: _ContainerStatus) -> str:
-    return "init container" if container.is_init else "container"
-
-
-def _message(status: Mapping[str, Any], otherwise: str) -> str:
-    return _text_or_empty(status.get("message")) or otherwise
-
-
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    for condition in _mappings_in(status.get("conditions")):
-        if condition.get("type") == kind:
-            return condition
-    return {}
-
-
-def _all_containers(status: Mapping[str, Any]) -> Iterator[_ContainerStatus]:
-    yield from _containers(status, "initContainerStatuses")
-    yield from _containers(status, "containerStatuses")
-
-
-def _containers(status: Mapping[str, Any], field: str) -> Iterator[_ContainerStatus]:
-    for item in _mappings_in(status.get(field)):
-        state = _mapping_or_empty(item.get("state"))
-        yield _ContainerStatus(
-            name=_text_or_empty(item.get("name")),
-            is_init=field == "initContainerStatuses",
-            is_ready=item.get("ready") is True,
-            waiting=_state_details(state, "waiting"),
-            running=_state_details(state, "running"),
-            terminated=_state_details(state, "terminated"),
-        )
-
-
-def _state_details(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A state's details; not empty if the state is set."""
-    if key not in state:
-        return {}
-    return {"reason": "", **_mapping_or_empty(state[key])}
-
-
-def _mappings_in(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list | tuple):
-        yield from (item for item in value if isinstance(item, Mapping))
-
-
-def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text_or_empty(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _find_trouble(containers: Sequence[ContainerStatus], phase: Phase) -> Health | None:
+    """The health of the first container that waits too long or, if none does, has failed."""
+    for container in containers:
+        if container.is_stuck:
+            reason = text_or_empty(container.waiting.get("reason"))
+            return Health(phase, reason, describe_wait(container))
+    ended = find_failure(containers)
+    return Health(phase, ended.reason, describe_end(ended.failed)) if ended.failed else None

@@ -28,7 +28,7 @@ from reconcile.core.fields.diff import (
 from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import format_path
 from reconcile.core.fields.merge_schema import merge_schema_for
-from reconcile.core.lifecycle.health import find_end, has_started
+from reconcile.core.lifecycle.pod_status import find_end, has_started
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     FIELD_MANAGER,
@@ -327,8 +327,8 @@ def _build_live_object(
 
 
 def _find_ended_pod(pod: KubeObject) -> EndedPod | None:
-    health = find_end(pod)
-    if health is None:
+    end = find_end(pod)
+    if end is None:
         return None
     digest = str(_annotation(pod, ANNOTATION_DIGEST) or "")
-    return EndedPod(pod["metadata"]["name"], health.phase.value, health.reason, digest)
+    return EndedPod(pod["metadata"]["name"], end.phase.value, end.reason, digest)

@@ -23,8 +23,9 @@ from reconcile.core.mask.masker import Masker
 from reconcile.core.model import ObjectRef
 from reconcile.core.report.escape import escape_json_controls
 from reconcile.core.report.problems import Findings, mask_settings
+from reconcile.core.report.remarks import format_word
 from reconcile.core.report.results import admission_json, learn_failed_objects
-from reconcile.core.report.status import StatusRow
+from reconcile.core.report.status import StatusRow, format_remarks
 from reconcile.core.report.summary import action_name, count_outcomes
 from reconcile.core.report.view import (
     Baseline,
@@ -205,15 +206,24 @@ def _problem_json(problem: Problem, masker: Masker) -> dict[str, Any]:
 
 
 def _status_row_json(row: StatusRow, masker: Masker) -> dict[str, Any]:
+    details = format_remarks(row, masker)
     return {
         "namespace": row.session.namespace,
         "name": row.session.name,
         "state": row.state.value,
         "phase": row.phase.value,
-        "reason": masker.mask_text(row.reason),
-        "message": masker.mask_text(row.message),
-        "ageSeconds": int(row.age) if row.age >= 0 else None,
+        "reason": format_word(row.reason, masker),
+        "message": "; ".join(filter(None, (*details, row.next_step.value))),
+        "details": details,
+        "nextStep": row.next_step.value,
+        "restarts": row.restarts,
+        "ageSeconds": _age_json(row.age),
+        "recordAgeSeconds": _age_json(row.record_age),
         "revision": row.revision,
         "digest": row.digest,
         "held": [masker.mask_text(held) for held in row.held],
     }
+
+
+def _age_json(seconds: float) -> int | None:
+    return int(seconds) if seconds >= 0 else None

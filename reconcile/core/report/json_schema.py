@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from reconcile.core.changes import Status
-from reconcile.core.lifecycle.health import Phase
+from reconcile.core.lifecycle.pod_status import Phase
 from reconcile.core.model import SessionState
 from reconcile.core.report.json_output import API_VERSION
 from reconcile.core.report.summary import Summary
@@ -14,6 +14,7 @@ _Schema = Mapping[str, Any]
 _ACTIONS: Final = ("create", "patch", "replace", "delete")
 _TEXT: Final[_Schema] = {"type": "string"}
 _COUNT: Final[_Schema] = {"type": "integer", "minimum": 0}
+_AGE: Final[_Schema] = {"type": ["integer", "null"]}
 
 
 def build_report_schema() -> dict[str, Any]:
@@ -248,9 +249,21 @@ def _session_status_schema() -> _Schema:
             "description": "the desired state",
         },
         "phase": {"enum": [phase.value for phase in Phase], "description": "the live phase"},
-        "reason": _TEXT,
-        "message": _TEXT,
-        "ageSeconds": {"type": ["integer", "null"], "description": "null if unknown"},
+        "reason": _with_description(_TEXT, "one word, empty if there is nothing to explain"),
+        "message": _with_description(_TEXT, "`details` and `nextStep` in one line"),
+        "details": _with_description(
+            {"type": "array", "items": _TEXT},
+            "what is remarkable about the pod, its containers and the last pass: each one line of "
+            "words, shortened, secrets masked",
+        ),
+        "nextStep": _with_description(
+            _TEXT, "how a session whose pod has ended, or is lost, goes on; else empty"
+        ),
+        "restarts": _with_description(_COUNT, "how often containers of the pod were restarted"),
+        "ageSeconds": _with_description(_AGE, "the age of the pod; null without a pod"),
+        "recordAgeSeconds": _with_description(
+            _AGE, "the age of the Record, and so of the session; null before the first apply"
+        ),
         "revision": _TEXT,
         "digest": _TEXT,
         "held": {"type": "array", "items": _TEXT},

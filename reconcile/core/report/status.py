@@ -1,13 +1,16 @@
-"""The status of the live sessions: one row per session, as text in columns."""
+"""The status of the live sessions as text: one row per session, and what is remarkable below it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
-from reconcile.core.lifecycle.health import Phase
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.pod_status import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId, SessionState
 from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.report.remarks import format_remark, format_word
 
 _STYLES: Final = {
     Phase.RUNNING: "+",
@@ -18,34 +21,53 @@ _STYLES: Final = {
     Phase.COMPLETED: "dim",
     Phase.STOPPED: "dim",
 }
-_COLUMNS: Final = ("NAMESPACE", "SESSION", "WANTED", "PHASE", "AGE", "REVISION", "HELD", "REASON")
-_VERBOSE_COLUMNS: Final = (*_COLUMNS[:-1], "DIGEST", "REASON", "MESSAGE")
+_FRONT_COLUMNS: Final = ("NAMESPACE", "SESSION", "WANTED", "PHASE", "RESTARTS", "AGE", "RECORD-AGE")
+_COLUMNS: Final = (*_FRONT_COLUMNS, "REVISION", "HELD", "REASON")
+_VERBOSE_COLUMNS: Final = (*_COLUMNS[:-1], "DIGEST", "REASON")
 _PLAIN: Final = TextOptions()
 _SHORT_REVISION: Final = 12
+_MAX_NAMES: Final = 5
 _AGE_UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "m"), (0, 1, "s"))
+
+
+class NextStep(Enum):
+    """How a session whose pod has ended goes on."""
+
+    NONE = ""
+    START_AGAIN = (
+        "to start the session again, apply it with `state: Stopped`, and then with `state: Running`"
+    )
+    DELETE_POD = "to continue the work in a new pod, delete its pod: the next pass creates one"
+    RETRY = "the next pass replaces the pod, since its runner never started"
+    NODE = "the work continues when the node answers again, or in a new pod when it is removed"
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
     """The status of one live session.
 
-    `age` is in seconds, negative if unknown. `revision` and `digest` are those of the last pass
-    that changed something; `held` describes each change that is withheld.
+    Ages are in seconds, negative if unknown: `age` is that of the pod, `record_age` that of the
+    Record, which is as old as the session. `restarts` counts those of all containers. `revision`
+    and `digest` are those of the last pass that changed something; `held` describes each change
+    that is withheld.
     """
 
     session: SessionId
     state: SessionState
     phase: Phase
     reason: str = ""
-    message: str = ""
+    remarks: tuple[Remark, ...] = ()
+    next_step: NextStep = NextStep.NONE
+    restarts: int = 0
     age: float = -1
+    record_age: float = -1
     revision: str = ""
     held: tuple[str, ...] = ()
     digest: str = ""
 
 
 def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOptions = _PLAIN) -> str:
-    """Format the rows in columns; `verbose` adds digest, message and every held change."""
+    """Format the rows in columns; `verbose` adds the digest and every held change."""
     if not rows:
         return "No sessions.\n"
     header = _VERBOSE_COLUMNS if options.verbose else _COLUMNS
@@ -55,9 +77,24 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
     shown = [options.paint("bold", lines[0])]
     for row, line in zip(rows, lines[1:], strict=True):
         shown.append(options.paint(_STYLES[row.phase], line))
+        shown += [f"  {text}" for text in format_remarks(row, masker)]
         if options.verbose:
             shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
-    return "\n".join(shown) + "\n"
+    next_steps = list(_format_next_steps(rows))
+    return "\n".join([*shown, *([""] if next_steps else []), *next_steps]) + "\n"
+
+
+def format_remarks(row: StatusRow, masker: Masker) -> list[str]:
+    """Format what is remarkable about a session, each in one masked line."""
+    return [text for text in (format_remark(remark, masker) for remark in row.remarks) if text]
+
+
+def _format_next_steps(rows: Sequence[StatusRow]) -> Iterator[str]:
+    for step in NextStep:
+        names = [escape_controls(str(row.session)) for row in rows if row.next_step is step]
+        if names and step is not NextStep.NONE:
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            yield f"{', '.join(names[:_MAX_NAMES])}{more}: {step.value}"
 
 
 def format_age(seconds: float) -> str:
@@ -69,23 +106,18 @@ def format_age(seconds: float) -> str:
 
 
 def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple[str, ...]:
-    front = (
+    return (
         escape_controls(row.session.namespace),
         escape_controls(row.session.name),
         row.state.value,
         row.phase.value,
+        str(row.restarts) if row.restarts else "-",
         format_age(row.age),
+        format_age(row.record_age),
         escape_controls(row.revision[:_SHORT_REVISION]) or "-",
         str(len(row.held)) if row.held else "-",
-    )
-    reason = escape_controls(masker.mask_text(row.reason)) or "-"
-    if not options.verbose:
-        return (*front, reason)
-    return (
-        *front,
-        escape_controls(row.digest) or "-",
-        reason,
-        escape_controls(masker.mask_text(row.message)) or "-",
+        *([escape_controls(row.digest) or "-"] if options.verbose else []),
+        format_word(row.reason, masker) or "-",
     )
 
 

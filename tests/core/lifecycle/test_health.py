@@ -2,7 +2,9 @@
 
 import pytest
 
-from reconcile.core.lifecycle.health import Health, Phase, assess_health, find_end, has_started
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.health import Health, assess_health
+from reconcile.core.lifecycle.pod_status import Phase, find_end, has_started
 from reconcile.core.model import SessionState
 from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
@@ -25,49 +27,55 @@ def test_without_a_pod_a_session_is_stopped_or_about_to_start():
 @pytest.mark.parametrize(
     ("given", "reason", "message"),
     [
-        (pod("Pending", conditions=[UNSCHEDULABLE]), "Unschedulable", "0/3 nodes are available"),
+        (
+            pod("Pending", conditions=[UNSCHEDULABLE]),
+            "Unschedulable",
+            ("", "0/3 nodes are available"),
+        ),
         (
             pod("Pending", conditions=[{"type": "PodScheduled", "status": "False"}]),
             "Unschedulable",
-            "",
+            ("",),
         ),
         (
             pod("Pending", container(**waiting("ImagePullBackOff", "no such image"))),
             "ImagePullBackOff",
-            "container runner: no such image",
+            ("container runner waits (ImagePullBackOff)", "no such image"),
         ),
         (
             pod("Pending", container(**waiting("CreateContainerConfigError"))),
             "CreateContainerConfigError",
-            "container runner",
+            ("container runner waits (CreateContainerConfigError)",),
         ),
-        (pod("Pending", CREATING), "ContainerCreating", ""),
+        (pod("Pending", CREATING), "ContainerCreating", ("",)),
         (
             pod("Pending", CREATING, init=[container("hydrate", running={})]),
             "Initializing",
-            "init container hydrate is running",
+            ("init container hydrate is running",),
         ),
         (
             pod("Pending", CREATING, init=[container("mirror", ready=True, running={})]),
             "ContainerCreating",
-            "",
+            ("",),
         ),
         (
             pod("Pending", CREATING, init=[container("hydrate", **waiting("CrashLoopBackOff"))]),
             "CrashLoopBackOff",
-            "init container hydrate",
+            ("init container hydrate waits (CrashLoopBackOff)",),
         ),
         (
             pod("Pending", CREATING, init=[container("hydrate", **ended(3, message=" no key\n"))]),
             "Error",
-            "init container hydrate ended with exit code 3: no key",
+            ("init container hydrate ended with exit code 3", " no key\n"),
         ),
-        (pod("Pending"), "Scheduling", "no node has taken the pod yet"),
-        ({}, "Scheduling", "no node has taken the pod yet"),
+        (pod("Pending"), "Scheduling", ("no node has taken the pod yet",)),
+        ({}, "Scheduling", ("no node has taken the pod yet",)),
     ],
 )
 def test_a_pending_pod_says_what_it_waits_for(given, reason, message):
-    assert assess_health(given, SessionState.RUNNING) == Health(Phase.PENDING, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(
+        Phase.PENDING, reason, Remark(*message)
+    )
 
 
 def test_a_running_pod_that_is_ready_is_healthy_whatever_its_restart_policy():
@@ -78,27 +86,34 @@ def test_a_running_pod_that_is_ready_is_healthy_whatever_its_restart_policy():
 @pytest.mark.parametrize(
     ("given", "reason", "message"),
     [
-        (pod("Running", container(running={})), "NotReady", "not ready: runner"),
-        (pod("Running"), "NotReady", ""),
+        (pod("Running", container(running={})), "NotReady", ("not ready: runner",)),
+        (pod("Running"), "NotReady", ("",)),
         (
             pod("Running", container(ready=True, running={}), conditions=[{"type": "Other"}]),
             "NotReady",
-            "",
+            ("",),
         ),
         (
             pod("Running", container(**waiting("CrashLoopBackOff", "back-off"))),
             "CrashLoopBackOff",
-            "container runner: back-off",
+            ("container runner waits (CrashLoopBackOff)", "back-off"),
         ),
         (
             pod("Running", container("mirror", running={}), container(**ended(1))),
             "Error",
-            "container runner ended with exit code 1",
+            ("container runner ended with exit code 1",),
         ),
     ],
 )
 def test_a_running_pod_that_is_not_ready_says_why(given, reason, message):
-    assert assess_health(given, SessionState.RUNNING) == Health(Phase.RUNNING, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(
+        Phase.RUNNING, reason, Remark(*message)
+    )
+
+
+def test_a_phase_of_a_later_kubernetes_is_shown_as_it_is():
+    expected = Health(Phase.UNKNOWN, "Paused", Remark("the pod's phase is not a known one"))
+    assert assess_health(pod("Paused"), SessionState.RUNNING) == expected
 
 
 def test_a_pod_that_succeeded_is_completed():
@@ -111,50 +126,42 @@ def test_a_pod_that_succeeded_is_completed():
         (
             pod("Failed", container(**ended(137, "OOMKilled"))),
             "OOMKilled",
-            "container runner ended with exit code 137",
+            ("container runner ended with exit code 137 (SIGKILL, OOMKilled)",),
         ),
         (
             pod("Failed", container(**ended(0, "OOMKilled"))),
             "OOMKilled",
-            "container runner ended with exit code 0",
+            ("container runner ended with exit code 0 (OOMKilled)",),
         ),
         (
             pod("Failed", container("mirror", **ended(0, "Completed")), container(**ended(2))),
             "Error",
-            "container runner ended with exit code 2",
+            ("container runner ended with exit code 2",),
         ),
         (
             pod("Failed", reason="Evicted", message="The node was low on memory"),
             "Evicted",
-            "The node was low on memory",
+            ("", "The node was low on memory"),
         ),
         (
             pod("Failed", container(**ended(143, "Error")), reason="DeadlineExceeded"),
             "DeadlineExceeded",
-            "container runner ended with exit code 143",
+            ("container runner ended with exit code 143 (SIGTERM)",),
         ),
-        (pod("Failed"), "Error", ""),
+        (pod("Failed"), "Error", ("",)),
     ],
 )
 def test_a_failed_pod_is_failed_and_says_why(given, reason, message):
-    assert assess_health(given, SessionState.RUNNING) == Health(Phase.FAILED, reason, message)
+    assert assess_health(given, SessionState.RUNNING) == Health(
+        Phase.FAILED, reason, Remark(*message)
+    )
 
 
 def test_a_pod_that_is_being_deleted_is_stopping():
     given = pod("Running", container(ready=True, running={}), conditions=[READY])
     given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
     assert assess_health(given, SessionState.STOPPED) == Health(
-        Phase.STOPPING, "Terminating", "is to be gone by 2026-01-31T12:00:30Z"
-    )
-
-
-def test_a_pod_on_a_lost_node_is_unknown_even_while_it_is_being_deleted():
-    given = pod("Running", reason="NodeLost")
-    given["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:30Z"
-    lost = Health(Phase.UNKNOWN, "NodeLost", "the node is out of reach")
-    assert assess_health(given, SessionState.STOPPED) == lost
-    assert assess_health(pod("Unknown"), SessionState.RUNNING) == Health(
-        Phase.UNKNOWN, "Unknown", "the node does not answer"
+        Phase.STOPPING, "Terminating", Remark("is to be gone by 2026-01-31T12:00:30Z")
     )
 
 
@@ -251,19 +258,23 @@ GONE_OVER = 'Usage of EmptyDir volume "workspace" exceeds the limit "10Gi".'
     [
         (
             pod("Running", DONE, conditions=[TARGET]),
-            Health(Phase.STOPPING, "EvictionByEvictionAPI", "the node ends the pod"),
+            Health(
+                Phase.STOPPING,
+                "EvictionByEvictionAPI",
+                Remark("the pod is ended from outside", "Eviction API: evicting"),
+            ),
         ),
         (
             pod("Succeeded", DONE, conditions=[TARGET]),
-            Health(Phase.FAILED, "EvictionByEvictionAPI", "Eviction API: evicting"),
+            Health(Phase.FAILED, "EvictionByEvictionAPI", Remark("", "Eviction API: evicting")),
         ),
         (
             pod("Failed", DONE, conditions=[{"type": "DisruptionTarget", "status": "True"}]),
-            Health(Phase.FAILED, "Disrupted", ""),
+            Health(Phase.FAILED, "Disrupted"),
         ),
         (
             pod("Failed", DONE, reason="Evicted", message=GONE_OVER),
-            Health(Phase.FAILED, "Evicted", GONE_OVER),
+            Health(Phase.FAILED, "Evicted", Remark("", GONE_OVER)),
         ),
     ],
 )

@@ -2,7 +2,9 @@
 
 import pytest
 
-from reconcile.core.lifecycle.health import Health, Phase, assess_health
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.health import Health, assess_health
+from reconcile.core.lifecycle.pod_status import Phase
 from reconcile.core.model import SessionState
 from tests.core.lifecycle.pod_status import container, ended, pod, waiting
 
@@ -16,7 +18,7 @@ SYNC = container("sync", ready=True, running={})
 FLUSHED = container("sync", **ended(0, "Completed"))
 PARTIAL = container("sync", **ended(8, "Error", '{"outcome":"partial"}'))
 DONE = container(**ended(0, "Completed"))
-LOST = ("Error", 'container sync ended with exit code 8: {"outcome":"partial"}')
+LOST = ("Error", Remark("container sync ended with exit code 8", '{"outcome":"partial"}'))
 WORKING = container(ready=True, running={})
 
 
@@ -28,16 +30,16 @@ WORKING = container(ready=True, running={})
         (pod("Failed", DONE, PARTIAL), Health(Phase.COMPLETED, *LOST)),
         (
             pod("Running", container(**ended(3, "Error", "no")), SYNC),
-            Health(Phase.FAILED, "Error", "container runner ended with exit code 3: no"),
+            Health(Phase.FAILED, "Error", Remark("container runner ended with exit code 3", "no")),
         ),
         (
             pod("Failed", container(**ended(3, "Error")), PARTIAL),
-            Health(Phase.FAILED, "Error", "container runner ended with exit code 3"),
+            Health(Phase.FAILED, "Error", Remark("container runner ended with exit code 3")),
         ),
         (pod("Running", WORKING, PARTIAL), Health(Phase.RUNNING, *LOST)),
         (
             pod("Running", WORKING, container("sync", running={})),
-            Health(Phase.RUNNING, "NotReady", "not ready: sync"),
+            Health(Phase.RUNNING, "NotReady", Remark("not ready: sync")),
         ),
         (
             pod("Failed", DONE, FLUSHED, reason="DeadlineExceeded"),
@@ -58,7 +60,7 @@ def test_a_native_sidecar_that_is_not_ready_is_named_and_a_finished_hydrate_is_n
     init = [container("hydrate", **ended(0, "Completed")), container("sync", running={})]
     given = for_good(pod("Running", WORKING, init=init))
     assert assess_health(given, SessionState.RUNNING) == Health(
-        Phase.RUNNING, "NotReady", "not ready: sync"
+        Phase.RUNNING, "NotReady", Remark("not ready: sync")
     )
 
 
@@ -67,5 +69,5 @@ def test_a_workspace_that_cannot_be_restored_fails_the_session_with_the_reason()
     begun = container(**waiting("PodInitializing"))
     given = for_good(pod("Failed", begun, init=[container("hydrate", **ended(4, "Error", said))]))
     assert assess_health(given, SessionState.RUNNING) == Health(
-        Phase.FAILED, "Error", f"init container hydrate ended with exit code 4: {said}"
+        Phase.FAILED, "Error", Remark("init container hydrate ended with exit code 4", said)
     )

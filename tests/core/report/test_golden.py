@@ -4,7 +4,8 @@ import jsonschema
 import pytest
 
 from reconcile.core.changes import Outcome, Status
-from reconcile.core.lifecycle.health import Phase
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.pod_status import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionState
 from reconcile.core.report.escape import TextOptions
@@ -20,7 +21,7 @@ from reconcile.core.report.json_schema import build_report_schema
 from reconcile.core.report.markdown import format_markdown
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.results import format_finished_outcomes, format_outcome_totals
-from reconcile.core.report.status import StatusRow, format_status
+from reconcile.core.report.status import NextStep, StatusRow, format_status
 from reconcile.core.report.text import format_names, format_plan_text
 from reconcile.core.report.unified import format_unified
 from reconcile.core.report.view import LiveCluster, OtherRevision
@@ -41,28 +42,41 @@ OUTCOMES = (
     Outcome(CHANGES[9], Status.HELD, "the restart budget is exceeded"),
 )
 
+FLUSH = (
+    '{"outcome":"partial","generation":17,"partial":true,"missingFiles":3,"missingBytes":4096,'
+    '"overLimitEntries":0,"seconds":24.1,"reason":"the time was over"}\n'
+)
 ROWS = (
     StatusRow(
         sample_plans.FIX_LOGIN,
         SessionState.RUNNING,
         Phase.RUNNING,
-        "",
-        "",
-        7260,
-        "0123456789abcdef",
+        remarks=(
+            Remark("sidecar sync was restarted 3 times; before, it ended with exit code 8", FLUSH),
+        ),
+        restarts=3,
+        age=7260,
+        record_age=1e6,
+        revision="0123456789abcdef",
     ),
     StatusRow(
         sample_plans.OLD,
         SessionState.STOPPED,
         Phase.FAILED,
         "OOMKilled",
-        "container runner said token=hunter22",
-        90,
+        (Remark("container runner ended with exit code 137 (SIGKILL)", "token=hunter22\nend\n"),),
+        NextStep.START_AGAIN,
+        age=90,
+        record_age=3600,
         held=("Delete Pod team-a/old-runner: DELETE_BUDGET",),
         digest="cafe",
     ),
     StatusRow(
-        sample_plans.NIGHTLY, SessionState.RUNNING, Phase.PENDING, "Unschedulable", "0/3 nodes"
+        sample_plans.NIGHTLY,
+        SessionState.RUNNING,
+        Phase.PENDING,
+        "Unschedulable",
+        (Remark("", "0/3 nodes are available: 3 Insufficient cpu."), Remark("")),
     ),
 )
 
