@@ -16,7 +16,7 @@ from reconcile.core.inventory import (
     inventory_name,
     is_inventory,
 )
-from reconcile.core.model import FIELD_MANAGER, Kind, ObjectRef
+from reconcile.core.model import FIELD_MANAGER, Kind, ObjectMetadata, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -47,11 +47,12 @@ class InventoryStore:
     `budget_usage` is written into each of them: the usage of a plan is stored before anything is
     ended. `failures` has the namespaces whose copy could not be written, and why: nothing may be
     created there. The copies in `unreadable` namespaces are left as they are, since it is not known
-    what they must name.
+    what they must name. `metadata` is what all objects get.
     """
 
     cluster: Cluster
     installation: str
+    metadata: ObjectMetadata
     copies: dict[str, InventoryCopy]
     budget_usage: BudgetUsage
     unreadable: frozenset[str] = frozenset()
@@ -91,7 +92,9 @@ class InventoryStore:
     def _write(self, namespace: str, inventory: Inventory) -> None:
         if namespace not in self.copies:
             self._check_not_foreign(namespace)
-        body = build_inventory_body(self.installation, namespace, inventory, self.budget_usage)
+        body = build_inventory_body(
+            self.installation, namespace, inventory, self.budget_usage, self.metadata
+        )
         live = self.cluster.apply(body, ApplyOptions(FIELD_MANAGER, force=True))
         self.copies[namespace] = InventoryCopy(
             live["metadata"]["uid"], inventory, self.budget_usage

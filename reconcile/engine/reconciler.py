@@ -120,6 +120,7 @@ class Reconciler:
         inventory = InventoryStore(
             self._cluster,
             plan.installation,
+            planned.desired.metadata,
             dict(planned.copies),
             plan.budget_usage,
             planned.unreadable,
