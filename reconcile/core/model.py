@@ -168,12 +168,8 @@ class OnConflict(Enum):
     REPORT = "report"
 
 
-CLOUD_ROLE_ANNOTATIONS: Final = (
-    "azure.workload.identity/*",
-    "eks.amazonaws.com/*",
-    "iam.gke.io/*",
-)
-"""Annotations of a service account that give its pods a role at a cloud provider."""
+CLOUD_ROLE_DOMAINS: Final = ("azure.workload.identity", "eks.amazonaws.com", "iam.gke.io")
+"""Annotations of a service account below these give its pods a role at a cloud provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +191,7 @@ class AllowRules:
     max_resources: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] = ("*",)
     annotations: tuple[str, ...] = ("*",)
-    denied_annotations: tuple[str, ...] = CLOUD_ROLE_ANNOTATIONS
+    denied_annotations: tuple[str, ...] = tuple(f"{domain}/*" for domain in CLOUD_ROLE_DOMAINS)
     repository_hosts: tuple[str, ...] = ("*",)
     host_access: bool = False
 

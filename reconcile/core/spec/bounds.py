@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from reconcile.core import bounds
-from reconcile.core.model import AllowRules, ObjectMetadata, Session
+from reconcile.core.model import CLOUD_ROLE_DOMAINS, AllowRules, ObjectMetadata, Session
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.field_types import BOOL, Field, ListType, MapType, ObjectType, identity
 from reconcile.core.spec.formats import ALLOW_PATTERN, LABEL_NAME, QUALIFIED_NAME, QUANTITY
@@ -189,13 +189,13 @@ def _check_storage(storage: Mapping[str, Any], rules: AllowRules) -> Iterator[Vi
 
 
 _IDENTITY_DOMAINS: Final = (
+    *CLOUD_ROLE_DOMAINS,
     "amazonaws.com",
-    "azure.workload.identity",
     "cloud.google.com",
     "gke.io",
     "vault.hashicorp.com",
 )
-"""Labels and annotations below these give cloud roles or inject Secrets."""
+"""Labels and annotations below these, or below a part of them, give roles or inject Secrets."""
 
 _POWERFUL_DOMAINS: Final = (
     "apparmor.security.beta.kubernetes.io",
