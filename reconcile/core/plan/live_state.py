@@ -329,7 +329,7 @@ def _build_live_object(
 
 
 def _find_ended_pod(
-    pod: KubeObject, manifest: Manifest | None, comparison: InSync | OutOfSync | Undeclared
+    pod: KubeObject, manifest: Manifest | None, comparison: Comparison | Undeclared
 ) -> EndedPod | None:
     health = find_end(pod)
     if health is None:
@@ -341,14 +341,7 @@ def _find_ended_pod(
     return EndedPod(pod["metadata"]["name"], health.phase.value, health.reason, digest)
 
 
-def _has_declared_work(comparison: InSync | OutOfSync | Undeclared) -> bool:
-    """Whether a pod differs from its manifest at most in labels, annotations and owners."""
-    match comparison:
-        case InSync():
-            return True
-        case OutOfSync(fields):
-            return all(isinstance(each.effect, MetadataOnly) for each in fields)
-        case Undeclared():
-            return False
-        case _:
-            assert_never(comparison)
+def _has_declared_work(comparison: Comparison | Undeclared) -> bool:
+    """Whether a declared pod differs at most in labels, annotations and owners."""
+    fields = comparison.fields if isinstance(comparison, OutOfSync) else ()
+    return all(isinstance(each.effect, MetadataOnly) for each in fields)
