@@ -50,6 +50,32 @@ inherited value stays; `validate` warns of it. A session that was exported with
 `kubectl get agenticsession -o yaml` is accepted unchanged: what the server has set is ignored,
 and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means
 `state: Stopped` unless the file sets `state`.
+
+## Labels and annotations
+
+`metadata.labels` and `metadata.annotations` of `defaults.yaml` are for every object that
+`reconcile` writes: what the templates render, each session's Record, and the inventory of each
+namespace. With them, a namespace can be used whose admission policies demand a label on every
+object.
+
+```yaml
+apiVersion: vteam.ambient-code/v1alpha1
+kind: SessionDefaults
+metadata:
+  labels: {{cost-center: agents}}
+```
+
+Those of a session are for its own objects. Where a key is set twice, a template's value has
+precedence, since selectors may rely on it, then the session's, then that of `defaults.yaml`. A
+`null` takes nothing back; `validate` warns of it. `spec.allow` of `policy.yaml` bounds the keys of
+session files, not those of `defaults.yaml`. In `project.yaml` and `policy.yaml` labels and
+annotations have no effect. Keys that the reconciler sets itself (`reconcile.ambient-code.io/*`,
+`app.kubernetes.io/managed-by`) and those of Kubernetes are refused.
+
+A change of them is made in place: no object is replaced, no work is held or begins again. The plan
+shows it for each object; the inventory is not part of a plan, and the next `apply` updates it, also
+if nothing else is to be done. Pods that a rendered Deployment or Job makes get their labels from
+its pod template, for which templates have all labels in `session.labels`.
 """
 
 

@@ -248,7 +248,8 @@ Action: TypeAlias = Create | Patch | Replace | Delete
 class EndedPod:
     """A pod whose work has ended by itself: `phase` is Completed or Failed, `reason` one word.
 
-    `digest` is that of the manifest which the pod was created from.
+    `digest` is that of its manifest without labels and annotations; if these are not all that is
+    declared otherwise by now, that of the whole manifest which the pod was created from.
     """
 
     name: str

@@ -17,13 +17,16 @@ from typing import Any, Final
 
 import orjson
 
+from reconcile.core.canonical_json import compute_digest
 from reconcile.core.model import (
+    ANNOTATION_DIGEST,
     FIELD_MANAGER,
     INVENTORY_PREFIX,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
     Kind,
     KubeObject,
+    ObjectMetadata,
 )
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -124,11 +127,15 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class InventoryCopy:
-    """The copy of one namespace, in the ConfigMap with this UID."""
+    """The copy of one namespace, in the ConfigMap with this UID.
+
+    `has_metadata`: it has the labels and annotations for all objects.
+    """
 
     uid: str
     inventory: Inventory
     budget_usage: BudgetUsage
+    has_metadata: bool = True
 
 
 def inventory_name(installation: str) -> str:
@@ -164,17 +171,47 @@ def read_budget_usage(body: KubeObject) -> BudgetUsage:
     return parse_budget_usage((body.get("data") or {}).get("spent", ""))
 
 
+def has_metadata(body: KubeObject, metadata: ObjectMetadata) -> bool:
+    """Whether a copy was written with these labels and annotations, and still has each of them.
+
+    Their values are not compared, since admission may change one with every write.
+    """
+    labels, annotations = (body["metadata"].get(name) or {} for name in ("labels", "annotations"))
+    is_complete = (
+        metadata.labels.keys() <= labels.keys()
+        and metadata.annotations.keys() <= annotations.keys()
+    )
+    return is_complete and annotations.get(ANNOTATION_DIGEST, "") == _digest(metadata)
+
+
+def _digest(metadata: ObjectMetadata) -> str:
+    """Return the digest by which a change is found; empty if there is nothing to remember."""
+    maps = {"labels": metadata.labels, "annotations": metadata.annotations}
+    return compute_digest(maps) if any(maps.values()) else ""
+
+
 def build_inventory_body(
-    installation: str, namespace: str, inventory: Inventory, budget_usage: BudgetUsage
+    installation: str,
+    namespace: str,
+    inventory: Inventory,
+    budget_usage: BudgetUsage,
+    metadata: ObjectMetadata,
 ) -> dict[str, Any]:
     """Build the ConfigMap for one namespace."""
+    digest = _digest(metadata)
+    annotations = {**metadata.annotations, ANNOTATION_DIGEST: digest}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
             "name": inventory_name(installation),
             "namespace": namespace,
-            "labels": {LABEL_INSTALLATION: installation, LABEL_MANAGED_BY: FIELD_MANAGER},
+            "labels": {
+                **metadata.labels,
+                LABEL_INSTALLATION: installation,
+                LABEL_MANAGED_BY: FIELD_MANAGER,
+            },
+            **({"annotations": annotations} if digest else {}),
         },
         "data": {
             "kinds": _to_json(sorted([kind.api_version, kind.name] for kind in inventory.kinds)),
@@ -201,8 +238,12 @@ def find_outdated_namespaces(
     copies: Mapping[str, InventoryCopy],
     namespaces: Iterable[str],
 ) -> tuple[str, ...]:
-    """List the namespaces whose copy is missing or differs from `wanted`."""
-    stored = {name: (copy.inventory, copy.budget_usage) for name, copy in copies.items()}
+    """List the namespaces whose copy is missing, differs from `wanted` or lacks metadata."""
+    stored = {
+        name: (copy.inventory, copy.budget_usage)
+        for name, copy in copies.items()
+        if copy.has_metadata
+    }
     return tuple(sorted(name for name in namespaces if stored.get(name) != wanted))
 
 

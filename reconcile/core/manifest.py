@@ -100,6 +100,11 @@ def build_manifest(body: KubeObject, session: Session, installation: str, source
     return Manifest(ref, kind, session.id, normalized, value, source)
 
 
+def compute_work_digest(manifest: Manifest) -> str:
+    """Digest a manifest without labels and annotations: no pod has to be new for those."""
+    return compute_digest({**manifest.body, "metadata": {"name": manifest.ref.name}})
+
+
 def build_desired_session(
     session: Session, installation: str, rendered: Iterable[Manifest]
 ) -> DesiredSession:

@@ -23,7 +23,10 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 """Kubernetes' recommended label for the managing tool; its value is `FIELD_MANAGER`."""
 
 ANNOTATION_DIGEST: Final = LABEL_PREFIX + "digest"
-"""The digest of the body that was applied last; it distinguishes drift from a commit."""
+"""The digest of the body that was applied last; it distinguishes drift from a commit.
+
+An inventory has that of its further labels and annotations, if it has any.
+"""
 
 ANNOTATION_ADOPT: Final = LABEL_PREFIX + "adopt"
 """Set by a user on a foreign object to an installation's id, which may then adopt it."""
@@ -120,11 +123,20 @@ class UpdateStrategy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectMetadata:
+    """The labels and annotations for every object of an installation, from `defaults.yaml`."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One desired session, with installation and project settings already merged in.
 
-    `spec` has the file's own field names; every known field is present, None if it is not set.
-    `digest` covers everything of the session that a template can use.
+    `labels` and `annotations` are those of all its objects. `spec` has the file's own field names;
+    every known field is present, None if it is not set. `digest` covers everything of the session
+    that a template can use.
     """
 
     id: SessionId
@@ -156,12 +168,8 @@ class OnConflict(Enum):
     REPORT = "report"
 
 
-CLOUD_ROLE_ANNOTATIONS: Final = (
-    "azure.workload.identity/*",
-    "eks.amazonaws.com/*",
-    "iam.gke.io/*",
-)
-"""Annotations of a service account that give its pods a role at a cloud provider."""
+CLOUD_ROLE_DOMAINS: Final = ("azure.workload.identity", "eks.amazonaws.com", "iam.gke.io")
+"""Annotations of a service account below these give its pods a role at a cloud provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +191,7 @@ class AllowRules:
     max_resources: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] = ("*",)
     annotations: tuple[str, ...] = ("*",)
-    denied_annotations: tuple[str, ...] = CLOUD_ROLE_ANNOTATIONS
+    denied_annotations: tuple[str, ...] = tuple(f"{domain}/*" for domain in CLOUD_ROLE_DOMAINS)
     repository_hosts: tuple[str, ...] = ("*",)
     host_access: bool = False
 
@@ -246,7 +254,8 @@ class DesiredState:
     `broken` are sessions whose file exists but cannot be used: their live objects are not changed.
     `unreadable` are namespaces in which nothing may be pruned, since a file in them could not be
     parsed; the empty string stands for the whole tree. `kinds` are those of the templates:
-    their live state is read even if there is not any session.
+    their live state is read even if there is not any session. `metadata` is what the inventory gets
+    too.
     """
 
     policy: Policy
@@ -258,3 +267,4 @@ class DesiredState:
     unreadable: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    metadata: ObjectMetadata = field(default_factory=ObjectMetadata)

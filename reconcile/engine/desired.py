@@ -11,6 +11,7 @@ from reconcile.core.model import (
     DesiredSession,
     DesiredState,
     Kind,
+    ObjectMetadata,
     Session,
     SessionId,
 )
@@ -105,6 +106,7 @@ class DesiredBuilder:
             unreadable=assembled.unreadable | unreadable,
             problems=tuple(sorted({*assembled.problems, *problems, *duplicates.values()})),
             warnings=assembled.warnings,
+            metadata=assembled.metadata,
         )
 
     def _render_session(self, session: Session, context: RenderContext) -> RenderResult:
@@ -130,8 +132,8 @@ def iter_declared_values(content: FileContent) -> Iterator[Any]:
     match content:
         case SessionFile(declarations):
             yield from map(_build_object, declarations)
-        case SettingsFile(layer):
-            yield {"spec": layer}
+        case SettingsFile(layer, metadata=metadata):
+            yield {"metadata": _build_maps(metadata), "spec": layer}
         case InvalidFile(documents=documents):
             yield from documents
         case PolicyFile() | IgnoredFile():
@@ -142,5 +144,8 @@ def iter_declared_values(content: FileContent) -> Iterator[Any]:
 
 def _build_object(session: SessionDeclaration) -> Mapping[str, Any]:
     names = {"namespace": session.id.namespace, "name": session.id.name}
-    maps = {"labels": session.labels, "annotations": session.annotations}
-    return {"metadata": {**names, **maps}, "spec": session.layer}
+    return {"metadata": {**names, **_build_maps(session.metadata)}, "spec": session.layer}
+
+
+def _build_maps(metadata: ObjectMetadata) -> Mapping[str, Mapping[str, str]]:
+    return {"labels": metadata.labels, "annotations": metadata.annotations}

@@ -1,8 +1,9 @@
-"""Sends a plan's objects to the server as dry runs, which change nothing."""
+"""Sends all objects that an apply would write to the server as dry runs, which change nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from reconcile.core.changes import (
     Change,
@@ -25,7 +26,8 @@ from reconcile.core.errors import (
     Problem,
     UnavailableError,
 )
-from reconcile.core.model import Manifest, ObjectRef, build_record_ref
+from reconcile.core.inventory import inventory_name
+from reconcile.core.model import STATUS_FIELD_MANAGER, Kind, Manifest, ObjectRef, build_record_ref
 from reconcile.core.plan.dry_run import (
     AdmissionResult,
     RefusedObject,
@@ -33,11 +35,12 @@ from reconcile.core.plan.dry_run import (
     compare_dry_run,
     compare_dry_run_of_new,
 )
-from reconcile.core.record import RecordStatus
+from reconcile.core.record import RecordStatus, build_record_status_body
 from reconcile.core.report.view import find_desired_manifest
 from reconcile.engine.applier import apply_dry_run, build_body, under_free_name, with_metadata
+from reconcile.engine.inventory import CONFIG_MAP, InventoryWrite, check_not_foreign
 from reconcile.engine.live_reader import permission_hint
-from reconcile.engine.ports import Cluster
+from reconcile.engine.ports import ApplyOptions, Cluster
 
 _NAME_TAKEN = frozenset({HoldReason.TAKEN, HoldReason.TERMINATING})
 """Held creates whose name belongs to another object, into which a dry run must not merge."""
@@ -47,7 +50,7 @@ _UNAVAILABLE = "the server did not answer"
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """The results of the dry runs, in the order of the plan.
+    """The results of the dry runs: inventories first, then objects in the order of the plan.
 
     `problems` say what prevented dry runs: a missing permission, an unavailable server.
     """
@@ -58,77 +61,111 @@ class DryRunResult:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A desired object; `owner_uid` is empty if its Record does not exist yet."""
+    """An object to try; `send` raises the ClusterError with which the server answers.
 
-    manifest: Manifest
-    change: Change
-    owner_uid: str
+    `obstacle` says why it must not be tried, and is empty otherwise. `account` is the service
+    account that a pod needs.
+    """
+
+    kind: Kind
+    ref: ObjectRef
+    send: Callable[[], AdmissionResult]
+    obstacle: str = ""
+    account: ObjectRef | None = None
 
 
 @dataclass(slots=True)
 class DryRun:
     """The dry run of one plan, on a few threads.
 
-    `new_accounts` are the service accounts that the plan creates: their pods are not admitted
-    before. `missing_namespaces` do not exist. `problems` are keyed by namespace, kind and verb.
-    `is_unavailable` is set once the server did not answer in spite of all retries.
+    `inventories` are the copies of the inventory that an apply would write. `new_accounts` are the
+    service accounts that the plan creates: their pods are not admitted before. `missing_namespaces`
+    do not exist. `problems` are keyed by namespace, kind and verb. `is_unavailable` is set once the
+    server did not answer in spite of all retries.
     """
 
     cluster: Cluster
     plan: Plan
+    inventories: tuple[InventoryWrite, ...] = ()
     new_accounts: frozenset[ObjectRef] = frozenset()
     missing_namespaces: set[str] = field(default_factory=set)
     problems: dict[tuple[str, str, str], Problem] = field(default_factory=dict)
     is_unavailable: bool = False
 
     def run(self, threads: int) -> DryRunResult:
-        """Try every desired object, held changes too; raises no ClusterError."""
-        self.new_accounts = frozenset(_find_new_accounts(self.plan.changes))
-        with ThreadPoolExecutor(threads) as pool:
-            results = [*pool.map(self._try_session, self.plan.sessions)]
-        problems = tuple(problem for _, problem in sorted(self.problems.items()))
-        return DryRunResult(tuple(each for session in results for each in session), problems)
+        """Try every object that an apply writes, held changes too; raises no ClusterError.
 
-    def _try_session(self, session: SessionPlan) -> list[AdmissionResult]:
-        return [self._try(attempt) for attempt in _list_attempts(session)]
+        Inventories come first, as in an apply.
+        """
+        self.new_accounts = frozenset(_find_new_accounts(self.plan.changes))
+        groups = (
+            [[self._attempt_inventory(each)] for each in self.inventories],
+            [[*self._list_attempts(session)] for session in self.plan.sessions],
+        )
+        with ThreadPoolExecutor(threads) as pool:
+            results = [
+                each
+                for group in groups
+                for tried in pool.map(self._try_all, group)
+                for each in tried
+            ]
+        problems = tuple(problem for _, problem in sorted(self.problems.items()))
+        return DryRunResult(tuple(results), problems)
+
+    def _attempt_inventory(self, write: InventoryWrite) -> _Attempt:
+        name = inventory_name(self.plan.installation)
+        ref = ObjectRef("", CONFIG_MAP.name, write.namespace, name)
+        return _Attempt(CONFIG_MAP, ref, partial(self._send_inventory, ref, write))
+
+    def _list_attempts(self, session: SessionPlan) -> Iterator[_Attempt]:
+        owner_uid = _find_owner_uid(session)
+        for change in session.changes:
+            manifest = find_desired_manifest(change)
+            if manifest is not None:
+                send = partial(self._send, manifest, change, owner_uid)
+                account = _find_service_account(manifest)
+                yield _Attempt(manifest.kind, manifest.ref, send, _find_obstacle(change), account)
+            elif isinstance(change, Keep) and _writes_status(session, change):
+                send = partial(self._send_status, session, change)
+                yield _Attempt(CONFIG_MAP, change.ref, send)
+
+    def _try_all(self, attempts: Iterable[_Attempt]) -> list[AdmissionResult]:
+        return [self._try(attempt) for attempt in attempts]
 
     def _try(self, attempt: _Attempt) -> AdmissionResult:
-        ref = attempt.manifest.ref
-        if reason := self._find_obstacle(attempt):
-            return UntriedObject(ref, reason)
+        if reason := self._find_reason_against(attempt):
+            return UntriedObject(attempt.ref, reason)
         try:
-            return self._send(attempt)
+            return attempt.send()
         except ClusterError as error:
             return self._classify_error(attempt, error)
 
     def _classify_error(self, attempt: _Attempt, error: ClusterError) -> AdmissionResult:
-        ref = attempt.manifest.ref
         match error:
             case NotFoundError():
-                return self._classify_not_found(ref, error)
+                return self._classify_not_found(attempt.ref, error)
             case ConflictError():
-                return UntriedObject(ref, f"it has changed since the plan was made ({error})")
+                reason = f"it has changed since the plan was made ({error})"
+                return UntriedObject(attempt.ref, reason)
             case AdmissionDeniedError():
-                return RefusedObject(ref, str(error))
+                return RefusedObject(attempt.ref, str(error))
             case UnavailableError() | ForbiddenError():
                 return self._record_problem(attempt, error)
             case _:
-                return RefusedObject(ref, str(error))
+                return RefusedObject(attempt.ref, str(error))
 
-    def _find_obstacle(self, attempt: _Attempt) -> str:
+    def _find_reason_against(self, attempt: _Attempt) -> str:
         """Say why an object need not or must not be tried; empty if it can be."""
         if self.is_unavailable:
             return _UNAVAILABLE
-        if attempt.manifest.ref.namespace in self.missing_namespaces:
+        if attempt.ref.namespace in self.missing_namespaces:
             return _not_yet(NotFoundReason.NAMESPACE)
-        if isinstance(attempt.change, Hold) and attempt.change.reason is HoldReason.OUT_OF_REALM:
-            return "the namespace is not listed in policy.yaml"
-        account = _find_service_account(attempt.manifest)
-        return f"{account} does not exist yet" if account in self.new_accounts else ""
+        if attempt.account in self.new_accounts:
+            return attempt.obstacle or f"{attempt.account} does not exist yet"
+        return attempt.obstacle
 
-    def _send(self, attempt: _Attempt) -> AdmissionResult:
-        manifest, change = attempt.manifest, attempt.change
-        body = build_body(manifest, RecordStatus(), attempt.owner_uid)
+    def _send(self, manifest: Manifest, change: Change, owner_uid: str) -> AdmissionResult:
+        body = build_body(manifest, RecordStatus(), owner_uid)
         wanted = change.change if isinstance(change, Hold) else change
         if isinstance(wanted, Patch):
             # The plan has decided about taking fields over; the dry run asks only for admission.
@@ -140,6 +177,21 @@ class DryRun:
         answer = apply_dry_run(self.cluster, body)
         return compare_dry_run_of_new(manifest.kind, manifest.ref, body, answer)
 
+    def _send_status(self, session: SessionPlan, record: Keep) -> AdmissionResult:
+        status = RecordStatus(self.plan.revision, session.digest)
+        body = build_record_status_body(session.session, record.live.uid, status)
+        options = ApplyOptions(STATUS_FIELD_MANAGER, force=True, dry_run=True)
+        answer = self.cluster.apply(body, options)
+        return compare_dry_run(CONFIG_MAP, record.ref, body, answer)
+
+    def _send_inventory(self, ref: ObjectRef, write: InventoryWrite) -> AdmissionResult:
+        compare = compare_dry_run
+        if write.is_new:
+            check_not_foreign(self.cluster, self.plan.installation, write.namespace)
+            compare = compare_dry_run_of_new
+        answer = apply_dry_run(self.cluster, write.body, force=True)
+        return compare(CONFIG_MAP, ref, write.body, answer)
+
     def _classify_not_found(self, ref: ObjectRef, error: NotFoundError) -> UntriedObject:
         if error.reason is NotFoundReason.NAMESPACE:
             self.missing_namespaces.add(ref.namespace)
@@ -150,7 +202,7 @@ class DryRun:
     def _record_problem(
         self, attempt: _Attempt, error: UnavailableError | ForbiddenError
     ) -> UntriedObject:
-        kind, ref = attempt.manifest.kind, attempt.manifest.ref
+        kind, ref = attempt.kind, attempt.ref
         message = (
             f"{kind.name} could not be tried on the server: {error}{permission_hint(kind, error)}"
         )
@@ -169,12 +221,16 @@ def _not_yet(absence: NotFoundReason) -> str:
     return f"{absence.value} yet"
 
 
-def _list_attempts(session: SessionPlan) -> Iterator[_Attempt]:
-    owner_uid = _find_owner_uid(session)
-    for change in session.changes:
-        manifest = find_desired_manifest(change)
-        if manifest is not None:
-            yield _Attempt(manifest, change, owner_uid)
+def _find_obstacle(change: Change) -> str:
+    if isinstance(change, Hold) and change.reason is HoldReason.OUT_OF_REALM:
+        return "the namespace is not listed in policy.yaml"
+    return ""
+
+
+def _writes_status(session: SessionPlan, record: Keep) -> bool:
+    """Whether an apply writes the status into a Record that is as declared."""
+    is_record = record.ref == build_record_ref(session.session)
+    return is_record and not all(isinstance(change, Keep) for change in session.changes)
 
 
 def _find_owner_uid(session: SessionPlan) -> str:

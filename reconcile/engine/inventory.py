@@ -16,7 +16,7 @@ from reconcile.core.inventory import (
     inventory_name,
     is_inventory,
 )
-from reconcile.core.model import FIELD_MANAGER, Kind, ObjectRef
+from reconcile.core.model import FIELD_MANAGER, Kind, KubeObject, ObjectMetadata, ObjectRef
 from reconcile.engine.ports import ApplyOptions, Cluster
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -40,6 +40,15 @@ def find_budget_usage(copies: Iterable[InventoryCopy], revision: str) -> BudgetU
     return reduce(or_, same or stored, BudgetUsage())
 
 
+@dataclass(frozen=True, slots=True)
+class InventoryWrite:
+    """The body of one copy that would be written."""
+
+    namespace: str
+    body: KubeObject
+    is_new: bool
+
+
 @dataclass(slots=True)
 class InventoryStore:
     """Writes the copies of one installation's inventory; `copies` are the existing ones.
@@ -47,11 +56,12 @@ class InventoryStore:
     `budget_usage` is written into each of them: the usage of a plan is stored before anything is
     ended. `failures` has the namespaces whose copy could not be written, and why: nothing may be
     created there. The copies in `unreadable` namespaces are left as they are, since it is not known
-    what they must name.
+    what they must name. `metadata` is what all objects get.
     """
 
     cluster: Cluster
     installation: str
+    metadata: ObjectMetadata
     copies: dict[str, InventoryCopy]
     budget_usage: BudgetUsage
     unreadable: frozenset[str] = frozenset()
@@ -62,9 +72,7 @@ class InventoryStore:
 
         Nothing is removed here: an empty namespace may still have a copy that is to be deleted.
         """
-        found = Inventory(frozenset(), frozenset(self.copies))
-        known = find_confirmed(self.copies.values()) | found
-        self._write_all(inventory | known, inventory.namespaces)
+        self._write_all(self._with_confirmed(inventory), inventory.namespaces)
 
     def prune(self, inventory: Inventory, reported: Set[str]) -> None:
         """Delete the copies of unused namespaces, and remove those namespaces from the others.
@@ -79,10 +87,30 @@ class InventoryStore:
         if failed := [reason for name, reason in self.failures.items() if name not in reported]:
             raise ClusterError("; ".join(failed))
 
+    def list_writes(self, added: Inventory, pruned: Inventory) -> tuple[InventoryWrite, ...]:
+        """List what `add` and then `prune` would write: one copy for each namespace."""
+        wanted = {
+            **dict.fromkeys(self._find_outdated(pruned, pruned.namespaces), pruned),
+            **dict.fromkeys(
+                self._find_outdated(self._with_confirmed(added), added.namespaces),
+                self._with_confirmed(added),
+            ),
+        }
+        return tuple(
+            InventoryWrite(name, self._build_body(name, each), name not in self.copies)
+            for name, each in sorted(wanted.items())
+        )
+
+    def _with_confirmed(self, inventory: Inventory) -> Inventory:
+        found = Inventory(frozenset(), frozenset(self.copies))
+        return inventory | find_confirmed(self.copies.values()) | found
+
+    def _find_outdated(self, inventory: Inventory, namespaces: Iterable[str]) -> Iterable[str]:
+        wanted = (inventory, self.budget_usage)
+        return find_outdated_namespaces(wanted, self.copies, set(namespaces) - self.unreadable)
+
     def _write_all(self, inventory: Inventory, namespaces: Iterable[str]) -> None:
-        for namespace in find_outdated_namespaces(
-            (inventory, self.budget_usage), self.copies, set(namespaces) - self.unreadable
-        ):
+        for namespace in self._find_outdated(inventory, namespaces):
             try:
                 self._write(namespace, inventory)
             except ClusterError as error:
@@ -90,11 +118,16 @@ class InventoryStore:
 
     def _write(self, namespace: str, inventory: Inventory) -> None:
         if namespace not in self.copies:
-            self._check_not_foreign(namespace)
-        body = build_inventory_body(self.installation, namespace, inventory, self.budget_usage)
+            check_not_foreign(self.cluster, self.installation, namespace)
+        body = self._build_body(namespace, inventory)
         live = self.cluster.apply(body, ApplyOptions(FIELD_MANAGER, force=True))
         self.copies[namespace] = InventoryCopy(
             live["metadata"]["uid"], inventory, self.budget_usage
+        )
+
+    def _build_body(self, namespace: str, inventory: Inventory) -> KubeObject:
+        return build_inventory_body(
+            self.installation, namespace, inventory, self.budget_usage, self.metadata
         )
 
     def _delete(self, namespace: str) -> None:
@@ -108,14 +141,16 @@ class InventoryStore:
             return
         del self.copies[namespace]
 
-    def _check_not_foreign(self, namespace: str) -> None:
-        name = inventory_name(self.installation)
-        try:
-            live = self.cluster.get(CONFIG_MAP, namespace, name)
-        except NotFoundError:
-            return
-        if not is_inventory(self.installation, live):
-            raise ClusterError(
-                f"ConfigMap {namespace}/{name} is a foreign object, and its name is needed for the "
-                "inventory: remove it, or choose another installation id in policy.yaml"
-            )
+
+def check_not_foreign(cluster: Cluster, installation: str, namespace: str) -> None:
+    """Raise a ClusterError if a foreign object has the name of the inventory in a namespace."""
+    name = inventory_name(installation)
+    try:
+        live = cluster.get(CONFIG_MAP, namespace, name)
+    except NotFoundError:
+        return
+    if not is_inventory(installation, live):
+        raise ClusterError(
+            f"ConfigMap {namespace}/{name} is a foreign object, and its name is needed for the "
+            "inventory: remove it, or choose another installation id in policy.yaml"
+        )

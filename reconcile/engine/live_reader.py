@@ -11,6 +11,7 @@ from reconcile.core.errors import ClusterError, ForbiddenError, Problem, Unavail
 from reconcile.core.inventory import (
     InventoryCopy,
     find_confirmed,
+    has_metadata,
     is_inventory,
     read_budget_usage,
     read_inventory,
@@ -21,6 +22,7 @@ from reconcile.core.model import (
     Kind,
     KubeObject,
     Manifest,
+    ObjectMetadata,
     ObjectRef,
 )
 from reconcile.core.plan.adoption import ForeignObjects, MissingManifests, find_name_conflicts
@@ -179,13 +181,18 @@ class _Lister:
 
     def _add(self, namespace: str, body: KubeObject) -> None:
         if is_inventory(self.desired.policy.installation, body):
-            self.copies[namespace] = _parse_copy(body)
+            self.copies[namespace] = _parse_copy(body, self.desired.metadata)
         elif (live_object := self.comparator.observe(body)) is not None:
             self.objects[live_object.ref] = live_object
 
 
-def _parse_copy(body: KubeObject) -> InventoryCopy:
-    return InventoryCopy(body["metadata"]["uid"], read_inventory(body), read_budget_usage(body))
+def _parse_copy(body: KubeObject, metadata: ObjectMetadata) -> InventoryCopy:
+    return InventoryCopy(
+        body["metadata"]["uid"],
+        read_inventory(body),
+        read_budget_usage(body),
+        has_metadata(body, metadata),
+    )
 
 
 def _find_foreign_objects(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from reconcile.core.changes import Keep, Outcome, Plan, SessionPlan, Status
+from reconcile.core.changes import Delete, Keep, Outcome, Plan, SessionPlan, Status
 from reconcile.core.errors import Problem
 from reconcile.core.inventory import Inventory, InventoryCopy
 from reconcile.core.model import DesiredState, ObjectRef, SessionId
@@ -49,10 +49,10 @@ class PassPlan:
         return build_inventory((m.kind, m.ref) for w in self.desired.sessions for m in w.manifests)
 
     @property
-    def live_inventory(self) -> Inventory:
-        """The kinds and namespaces of all objects that exist or may exist."""
+    def added_inventory(self) -> Inventory:
+        """The kinds and namespaces of all objects that exist, may exist, or are desired."""
         live = build_inventory((s.kind, s.ref) for s in self.live_state.objects.values())
-        return live | Inventory(frozenset(), self.unreadable)
+        return live | Inventory(frozenset(), self.unreadable) | self.wanted_inventory
 
     def remaining_inventory(self, deleted: Set[ObjectRef]) -> Inventory:
         """The kinds and namespaces that are still in use once these objects are deleted."""
@@ -106,8 +106,13 @@ class Reconciler:
         )
 
     def dry_run(self, planned: PassPlan) -> DryRunResult:
-        """Send the plan's objects to the server as dry runs, which change nothing."""
-        return DryRun(self._cluster, planned.plan).run(self._options.concurrency)
+        """Send all that `apply` would write to the server as dry runs, which change nothing."""
+        deleted = {each.ref for each in planned.plan.changes if isinstance(each, Delete)}
+        inventories = self._build_inventory_store(planned).list_writes(
+            planned.added_inventory, planned.remaining_inventory(deleted)
+        )
+        dry_run = DryRun(self._cluster, planned.plan, inventories)
+        return dry_run.run(self._options.concurrency)
 
     def apply(self, planned: PassPlan) -> Iterator[SessionResult]:
         """Carry out a plan and yield the result of each session as soon as it has ended.
@@ -117,14 +122,8 @@ class Reconciler:
         narrowed last: ClusterError where that fails.
         """
         plan = planned.plan
-        inventory = InventoryStore(
-            self._cluster,
-            plan.installation,
-            dict(planned.copies),
-            plan.budget_usage,
-            planned.unreadable,
-        )
-        inventory.add(planned.live_inventory | planned.wanted_inventory)
+        inventory = self._build_inventory_store(planned)
+        inventory.add(planned.added_inventory)
         statuses = _read_statuses(planned.live_state)
         pending: list[SessionPlan] = []
         for session in plan.sessions:
@@ -147,6 +146,16 @@ class Reconciler:
             deleted.update(o.change.ref for o in done.outcomes if o.status is Status.DELETED)
             yield SessionResult(done.plan.session, tuple(done.outcomes), tuple(done.failures))
         inventory.prune(planned.remaining_inventory(deleted), reported)
+
+    def _build_inventory_store(self, planned: PassPlan) -> InventoryStore:
+        return InventoryStore(
+            self._cluster,
+            planned.plan.installation,
+            planned.desired.metadata,
+            dict(planned.copies),
+            planned.plan.budget_usage,
+            planned.unreadable,
+        )
 
     def _build_applier(
         self, session: SessionPlan, planned: PassPlan, status: RecordStatus

@@ -11,7 +11,7 @@ WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one-x}\ndata: {a: c}\
 def test_a_plan_is_tried_and_nothing_is_written(tree):
     ended = tree.go("diff", DRY)
     assert ended.code == ExitCode.CHANGES
-    assert "Server dry run: 5 accepted, 0 altered, 0 refused, 1 not tried." in ended.out
+    assert "Server dry run: 6 accepted, 0 altered, 0 refused, 1 not tried." in ended.out
     assert tree.objects() == []
 
 

@@ -14,21 +14,22 @@ from reconcile.core.inventory import (
     read_budget_usage,
     read_inventory,
 )
-from reconcile.core.model import LABEL_INSTALLATION, Kind
+from reconcile.core.model import LABEL_INSTALLATION, Kind, ObjectMetadata
 
 POD = Kind("v1", "Pod")
 POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
 FULL = Inventory(frozenset({POD, POLICY}), frozenset({"team-a", "team-b"}))
+NONE = ObjectMetadata()
 USAGE = BudgetUsage("r1", 4, deletes=frozenset({"team-b/y", "team-a/x"}))
 
 
 def test_an_inventory_is_read_as_it_was_written():
-    body = build_inventory_body("default", "team-a", FULL, USAGE)
+    body = build_inventory_body("default", "team-a", FULL, USAGE, NONE)
     assert (read_inventory(body), read_budget_usage(body)) == (FULL, USAGE)
 
 
 def test_an_inventory_is_written_in_one_order():
-    assert build_inventory_body("default", "team-a", FULL, USAGE) == {
+    assert build_inventory_body("default", "team-a", FULL, USAGE, NONE) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -78,7 +79,7 @@ def test_a_damaged_copy_counts_as_empty(data):
 
 
 def copy_of(installation="default", **changed):
-    body = build_inventory_body(installation, "team-a", FULL, USAGE)
+    body = build_inventory_body(installation, "team-a", FULL, USAGE, NONE)
     return {**body, **changed}
 
 

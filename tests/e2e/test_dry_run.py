@@ -51,7 +51,7 @@ def test_a_first_plan_is_tried_and_nothing_is_written(site: Site) -> None:
     assert pod["verdict"] == "notTried"
     assert pod["message"].endswith("session-one does not exist yet")
     assert {each["verdict"] for each in found.values()} == {"accepted"}
-    assert len(found) == 5
+    assert len(found) == 6
     changed_nothing(site, mark, {})
 
 
@@ -146,4 +146,4 @@ def test_a_plan_for_a_namespace_that_is_not_there_waits_for_it(site: Site) -> No
     assert "6 to create" in plain.out
     ended = site.run("diff", DRY, kubeconfig=kubeconfig)
     assert ended.code == ExitCode.CHANGES, str(ended)
-    assert f"6 objects in {gone}: not tried: the namespace does not exist yet" in ended.out
+    assert f"7 objects in {gone}: not tried: the namespace does not exist yet" in ended.out

@@ -1,4 +1,4 @@
-"""A mutating admission webhook on 127.0.0.1, as a platform's policies have it."""
+"""An admission webhook on 127.0.0.1, as a platform's policies have it."""
 
 import base64
 import contextlib
@@ -19,15 +19,32 @@ from tests.controlplane import ports
 from tests.e2e.site import Object, Site
 
 Mutate: TypeAlias = Callable[[Object], None]
-"""Changes an object in place, as the policy wants it."""
+"""Changes an object in place, as the policy wants it; a DeniedError refuses the object."""
 
-CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+ADMISSION_API = "/apis/admissionregistration.k8s.io/v1"
 LABEL = "webhook.example.com/namespace"
+
+
+class DeniedError(Exception):
+    """The refusal of an object; the argument is the Status that the webhook answers."""
 
 
 @contextlib.contextmanager
 def mutating(site: Site, mutate: Mutate, *resources: str) -> Iterator[None]:
     """Let a webhook change the objects that are created or updated in the site's namespace."""
+    with _webhook(site, mutate, resources, "Mutating"):
+        yield
+
+
+@contextlib.contextmanager
+def validating(site: Site, check: Mutate, *resources: str) -> Iterator[None]:
+    """Let a webhook check the objects that are created or updated in the site's namespace."""
+    with _webhook(site, check, resources, "Validating"):
+        yield
+
+
+@contextlib.contextmanager
+def _webhook(site: Site, mutate: Mutate, resources: tuple[str, ...], kind: str) -> Iterator[None]:
     authority = trustme.CA()
     [port] = ports.free(1)
     server = ThreadingHTTPServer(("127.0.0.1", port), _handler(mutate, resources))
@@ -35,14 +52,16 @@ def mutating(site: Site, mutate: Mutate, *resources: str) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     _label(site)
+    configurations = f"{ADMISSION_API}/{kind.lower()}webhookconfigurations"
     body = _configuration(site.namespace, port, authority, resources)
-    answer = site.plane.request("POST", CONFIGURATIONS, body)
+    body["kind"] = f"{kind}WebhookConfiguration"
+    answer = site.plane.request("POST", configurations, body)
     assert answer.status_code == 201, answer.text
     try:
         _wait(site)
         yield
     finally:
-        site.plane.request("DELETE", f"{CONFIGURATIONS}/{site.namespace}")
+        site.plane.request("DELETE", f"{configurations}/{site.namespace}")
         server.shutdown()
         thread.join()
         server.server_close()
@@ -66,7 +85,7 @@ def _configuration(
         "apiVersions": ["*"],
         "operations": ["CREATE", "UPDATE"],
         # ConfigMaps are only for `_wait`.
-        "resources": [*resources, "configmaps"],
+        "resources": sorted({*resources, "configmaps"}),
     }
     webhook = {
         "name": "policy.example.com",
@@ -82,7 +101,6 @@ def _configuration(
     }
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": name},
         "webhooks": [webhook],
     }
@@ -95,11 +113,12 @@ def _wait(site: Site) -> None:
     deadline = time.monotonic() + 30
     while site.namespace not in _seen:
         assert time.monotonic() < deadline, "the API server does not call the webhook"
-        body = {"metadata": {"generateName": "probe-"}}
+        body = {"metadata": {"generateName": PROBE}}
         answer = site.plane.request("POST", path, body, params={"dryRun": "All"})
         assert answer.status_code == 201, answer.text
 
 
+PROBE = "probe-"
 _seen: set[str] = set()
 
 
@@ -136,10 +155,14 @@ def _review(request: Object, mutate: Mutate, resources: tuple[str, ...]) -> Obje
     _seen.add(request["namespace"])
     before = request["object"]
     after = json.loads(json.dumps(before))
-    if request["resource"]["resource"] in resources:
-        mutate(after)
-    patch = jsonpatch.make_patch(before, after).to_string()
+    is_probe = before["metadata"].get("generateName") == PROBE
     response = {"uid": request["uid"], "allowed": True}
+    if request["resource"]["resource"] in resources and not is_probe:
+        try:
+            mutate(after)
+        except DeniedError as denied:
+            response |= {"allowed": False, "status": denied.args[0]}
     if after != before:
+        patch = jsonpatch.make_patch(before, after).to_string()
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch.encode()).decode()}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}

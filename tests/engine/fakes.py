@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reconcile.core.errors import ClusterError
+from reconcile.core.errors import AdmissionDeniedError, ClusterError
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import Cluster
 
@@ -140,6 +140,23 @@ class FlakyCluster:
         items = list(request())
         yield from items[: len(items) // 2 if fault.late else 0]
         raise fault.error
+
+
+@dataclass
+class LabelPolicy:
+    """A Cluster whose admission refuses objects that do not have a label."""
+
+    inner: Cluster
+    label: str
+
+    def apply(self, body, options):
+        written = self.inner.apply(body, replace(options, dry_run=True))
+        if self.label not in written["metadata"].get("labels", {}):
+            raise AdmissionDeniedError(f"{body['metadata']['name']} lacks the label {self.label}")
+        return self.inner.apply(body, options)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
 
 
 if TYPE_CHECKING:

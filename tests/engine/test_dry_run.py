@@ -15,12 +15,17 @@ from reconcile.core.errors import (
     NotFoundReason,
     UnavailableError,
 )
+from reconcile.core.model import STATUS_FIELD_MANAGER
 from reconcile.core.plan.dry_run import AcceptedObject, AlteredObject, RefusedObject, UntriedObject
 from reconcile.core.plan.policy import hold_all
 from reconcile.engine.dry_run import DryRun
-from tests.engine.fakes import FlakyCluster, Times, always, never
+from reconcile.engine.ports import ApplyOptions
+from tests.builders import ref_of
+from tests.engine.fakes import FlakyCluster, LabelPolicy, Times, always, never
 from tests.engine.installation import declared, settled
+from tests.session_files import GENEROUS, policy_text
 
+INVENTORY = "reconcile-inventory-default"
 RECREATE = "update: {strategy: Recreate}\ninitialPrompt: other"
 
 
@@ -40,7 +45,7 @@ def result_of(found, kind, name="one"):
 
 
 def applied_names(world):
-    return [f"{call.kind} {call.name}" for call in world.seen.log]
+    return [f"{call.kind} {call.name}" for call in world.seen.log if call.verb == "apply"]
 
 
 def test_each_object_that_is_wanted_is_tried_in_the_order_of_the_plan():
@@ -48,15 +53,95 @@ def test_each_object_that_is_wanted_is_tried_in_the_order_of_the_plan():
     found = rehearsed(world)
     assert "ConfigMap session-one" in applied_names(world)
     refs = [change.ref for change in world.plan().plan.changes]
-    assert [each.ref for each in found.admission] == refs
+    assert [each.ref for each in found.admission] == [ref_of("ConfigMap", INVENTORY), *refs]
     assert found.problems == ()
 
 
 def test_what_stays_or_goes_is_not_tried():
     world = settled("one", "two")
     del world.files["team-a/two.yaml"]
-    assert rehearsed(world, folders=["team-a"]).admission == ()
+    rehearsed(world, folders=["team-a"])
+    # It notes the session that ends.
+    assert applied_names(world) == [f"ConfigMap {INVENTORY}"]
+
+
+def test_an_installation_that_is_settled_has_nothing_to_try():
+    world = settled("one", "two")
+    assert rehearsed(world).admission == ()
     assert applied_names(world) == []
+
+
+def test_a_record_that_only_gets_its_status_is_tried_as_the_status_is_written():
+    world = settled()
+    world.edit(
+        "Service", "session-one", {"op": "replace", "path": "/spec/ports/0/port", "value": 1}
+    )
+    bodies = []
+    planned = world.plan()
+    world.reconciler(wrap=lambda cluster: Spy(cluster, bodies)).dry_run(planned)
+    [(body, options)] = [pair for pair in bodies if pair[0]["kind"] == "ConfigMap"]
+    live = world.get("ConfigMap", "session-one")["metadata"]
+    assert (body["metadata"]["name"], body["metadata"]["uid"]) == ("session-one", live["uid"])
+    assert options == ApplyOptions(STATUS_FIELD_MANAGER, force=True, dry_run=True)
+
+
+def test_each_object_that_lacks_a_demanded_label_is_refused():
+    world = declared("one").add("one", namespace="team-b")
+    planned = world.plan()
+    demanding = world.reconciler(wrap=lambda cluster: LabelPolicy(cluster, "team"))
+    found = demanding.dry_run(planned)
+    assert found.problems == ()
+    refused = {each.ref for each in found.admission if isinstance(each, RefusedObject)}
+    for namespace in ("team-a", "team-b"):
+        assert ref_of("ConfigMap", INVENTORY, namespace) in refused
+        assert ref_of("ConfigMap", "session-one", namespace) in refused
+    untried = [each for each in found.admission if not isinstance(each, RefusedObject)]
+    assert {each.ref.kind for each in untried} == {"Pod"}
+    assert world.objects() == []
+
+
+def test_an_inventory_is_tried_only_where_it_would_be_written():
+    world = settled()
+    world.add("one", namespace="team-b")
+    found = rehearsed(world)
+    tried = {each.ref.namespace for each in found.admission if each.ref.name == INVENTORY}
+    assert tried == {"team-a", "team-b"}
+    world.apply()
+    world.add("one", "displayName: Other")
+    assert not [each for each in rehearsed(world).admission if each.ref.name == INVENTORY]
+
+
+def test_an_inventory_that_gets_shorter_is_tried_too():
+    world = settled()
+    world.add("one", namespace="team-b").apply()
+    del world.files["team-b/one.yaml"]
+    # A delete that is approved by name is not noted, so only what the copies name changes.
+    world.files["policy.yaml"] = policy_text(GENEROUS, "allowDeletes: [team-b/one]")
+    [inventory] = rehearsed(world, folders=["team-b"]).admission
+    assert inventory == AcceptedObject(ref_of("ConfigMap", INVENTORY))
+
+
+def test_a_foreign_object_with_the_name_of_the_inventory_is_a_refusal():
+    world = declared()
+    names = {"name": INVENTORY, "namespace": "team-a"}
+    world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": names}, "stranger")
+    inventory = result_of(rehearsed(world), "ConfigMap", INVENTORY)
+    assert isinstance(inventory, RefusedObject)
+    assert "is a foreign object" in inventory.message
+
+
+def test_an_inventory_that_admission_changes_is_reported():
+    class Labelling(Spy):
+        def apply(self, body, options):
+            answer = super().apply(body, options)
+            labels = {**answer["metadata"]["labels"], "mesh": "on"}
+            return {**answer, "metadata": {**answer["metadata"], "labels": labels}}
+
+    world = declared()
+    planned = world.plan()
+    found = world.reconciler(wrap=lambda cluster: Labelling(cluster, [])).dry_run(planned)
+    [field] = result_of(found, "ConfigMap", INVENTORY).fields
+    assert field.path == "metadata.labels.mesh"
 
 
 def test_a_pod_whose_account_is_yet_to_be_made_is_not_tried():
@@ -101,7 +186,7 @@ def test_a_patch_is_tried_on_the_very_object_and_with_its_owner():
     bodies = []
     planned = world.plan()
     world.reconciler(wrap=lambda cluster: Spy(cluster, bodies)).dry_run(planned)
-    [(body, options)] = bodies
+    [(body, options)] = [pair for pair in bodies if pair[0]["kind"] == "Service"]
     live = world.get("Service", "session-one")["metadata"]
     assert (body["metadata"]["name"], body["metadata"]["uid"]) == ("session-one", live["uid"])
     assert body["metadata"]["ownerReferences"][0]["uid"] == record

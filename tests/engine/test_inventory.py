@@ -7,7 +7,7 @@ import pytest
 from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ClusterError, ForbiddenError, NotFoundError
 from reconcile.core.inventory import BudgetUsage, Inventory, build_inventory_body
-from reconcile.core.model import FIELD_MANAGER
+from reconcile.core.model import FIELD_MANAGER, ObjectMetadata
 from reconcile.engine.ports import ApplyOptions
 from tests.engine.fakes import Times, always
 from tests.engine.installation import EmbeddedInstallation, declared, is_quiet
@@ -72,7 +72,7 @@ def test_a_copy_that_appeared_meanwhile_is_ours_all_the_same():
     reconciler = world.reconciler()
     planned = reconciler.plan(world.desired(), {})
     world.cluster.apply(
-        build_inventory_body("default", "team-a", Inventory(), BudgetUsage()),
+        build_inventory_body("default", "team-a", Inventory(), BudgetUsage(), ObjectMetadata()),
         ApplyOptions(FIELD_MANAGER),
     )
     assert not world.carry_out(reconciler, planned).failures

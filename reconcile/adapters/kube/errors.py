@@ -151,6 +151,11 @@ _CONFLICTING_MANAGER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 _MISSING_VERB: Final = re.compile(r"\bcannot ([a-z]+) (?:resource|path) ")
 """The message for a missing permission, with every authorizer."""
 
+_DENIAL: Final = re.compile(
+    r"""^admission webhook "[^"]*" denied the request|\bwith binding '[^']*' denied request"""
+)
+"""The message for a refusal by a webhook or by an admission policy, with any code and reason."""
+
 _NO_REASON: Final = re.compile(r"is forbidden:\s*(?:RBAC: .*)?$", re.DOTALL)
 """The message if an apply may patch, but not create the missing object."""
 
@@ -168,7 +173,17 @@ def build_api_error(operation: str, response: ApiResponse, mask: SecretMask) -> 
         mask: Applied to every text of the server, which quotes the values that it refuses.
     """
     status = parse_status(response.body)
-    return _choose_error(_format_message(operation, response, status, mask), response, status)
+    message = _format_message(operation, response, status, mask)
+    if _is_denial(response, status):
+        return AdmissionDeniedError(message)
+    return _choose_error(message, response, status)
+
+
+def _is_denial(response: ApiResponse, status: ApiStatus | None) -> bool:
+    """Whether a webhook or a policy refused the object; one that failed may accept it later."""
+    if status is None or response.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return False
+    return response.code not in _RETRYABLE_CODES and bool(_DENIAL.search(status.message))
 
 
 def _choose_error(message: str, response: ApiResponse, status: ApiStatus | None) -> ClusterError:
@@ -217,13 +232,14 @@ def _unprocessable_error(message: str, status: ApiStatus | None) -> ClusterError
 def _format_message(
     operation: str, response: ApiResponse, status: ApiStatus | None, mask: SecretMask
 ) -> str:
-    head = f"{operation}: {response.code} {_format_reason(response.code, status)}"
+    head = f"{operation}: {response.code} {_format_reason(response.code, status, mask)}"
     text = (
         sanitize_text(_without_values(status.message), mask, MAX_SERVER_TEXT)
         if status
         else sanitize_text(_decode_body(response), mask)
     )
-    return ": ".join(part for part in (head, text, _find_hint(response, status)) if part)
+    hint = "" if _is_denial(response, status) else _find_hint(response, status)
+    return ": ".join(part for part in (head, text, hint) if part)
 
 
 def _without_values(message: str) -> str:
@@ -232,9 +248,10 @@ def _without_values(message: str) -> str:
     return f"{first} {rest}" if first.endswith(":") else first
 
 
-def _format_reason(code: int, status: ApiStatus | None) -> str:
+def _format_reason(code: int, status: ApiStatus | None, mask: SecretMask) -> str:
     if status and status.reason:
-        return sanitize_text(status.reason, str)
+        # A webhook may give a text of its own.
+        return sanitize_text(status.reason, mask)
     is_standard = code in HTTPStatus.__members__.values()
     return HTTPStatus(code).phrase if is_standard else "(unknown code)"
 

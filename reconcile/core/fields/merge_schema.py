@@ -4,12 +4,13 @@ Source: the `x-kubernetes-list-type` and `-map-keys` extensions of Kubernetes' O
 is not listed here is atomic, a map that is not listed is granular: the server's defaults.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 from reconcile.core.model import Kind
+from reconcile.core.source_location import DocumentPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +179,24 @@ def merge_schema_for(kind: Kind) -> GranularMap:
     """Return the schema of a kind; that of an unknown kind has only metadata and conditions."""
     known = _SPECS.get((kind.group, kind.name), {})
     return GranularMap({"metadata": _METADATA, "status": _CONDITIONS, **known})
+
+
+CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
+"""The fields of a pod spec that have its containers; admission may add one that is not declared."""
+
+
+def find_pod_specs(
+    value: Any, path: DocumentPath = ()
+) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
+    """Yield each pod spec of an object, with its path: of a pod, or of a template at any depth.
+
+    The kinds of operators, which no schema here describes, have pod specs too.
+    """
+    if isinstance(value, Mapping):
+        if any(isinstance(value.get(name), list) for name in CONTAINER_LISTS):
+            yield path, value
+        for name, child in value.items():
+            yield from find_pod_specs(child, (*path, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from find_pod_specs(child, (*path, index))

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from reconcile.core.changes import ABSENT
 from reconcile.core.fields.diff import find_differences
 from reconcile.core.fields.field_path import FieldPath, ListItem, format_path
-from reconcile.core.fields.merge_schema import merge_schema_for
+from reconcile.core.fields.merge_schema import find_pod_specs, merge_schema_for
 from reconcile.core.model import Kind, KubeObject, ObjectRef
 
 
@@ -63,13 +63,6 @@ _DERIVED_ANNOTATIONS: Final = (
 )
 """Annotations that a server derives from a pod's own fields, without any admission."""
 
-_POD_SPEC_PATHS: Final[tuple[tuple[str, ...], ...]] = (
-    ("spec",),
-    ("spec", "template", "spec"),
-    ("spec", "jobTemplate", "spec", "template", "spec"),
-)
-"""The paths of pod specs in the kinds that run containers."""
-
 
 def compare_dry_run(
     kind: Kind, ref: ObjectRef, body: KubeObject, answer: KubeObject
@@ -101,10 +94,13 @@ def _find_altered(kind: Kind, body: KubeObject, answer: KubeObject) -> Iterator[
 def _find_added(body: KubeObject, answer: KubeObject) -> Iterator[AdmissionChange]:
     for path in (("metadata", "labels"), ("metadata", "annotations")):
         yield from _new_entries(path, _value_at(body, path), _value_at(answer, path))
-    for spec in _POD_SPEC_PATHS:
-        for name in ("initContainers", "containers"):
-            place = (*spec, name)
-            yield from _new_containers(place, _value_at(body, place), _value_at(answer, place))
+    for at, spec in find_pod_specs(answer):
+        steps = tuple(step for step in at if isinstance(step, str))
+        # In a list of pod templates it is not known which one is which.
+        if len(steps) == len(at):
+            for name in ("initContainers", "containers"):
+                place = (*steps, name)
+                yield from _new_containers(place, _value_at(body, place), spec.get(name))
 
 
 def _new_entries(path: FieldPath, ours: Any, theirs: Any) -> Iterator[AdmissionChange]:
@@ -136,7 +132,9 @@ def _new_variables(
 
 
 def _by_name(items: Any) -> Mapping[str, Mapping[str, Any]]:
-    return {item["name"]: item for item in items or ()}
+    """Key the items of a list; those of an operator's kind may have no name."""
+    listed = items if isinstance(items, list) else ()
+    return {item["name"]: item for item in listed if isinstance(item, Mapping) and "name" in item}
 
 
 def _value_at(body: KubeObject, path: tuple[str, ...]) -> Any:

@@ -17,6 +17,7 @@ from reconcile.core.changes import (
     FieldChange,
     ForcesReplace,
     LiveRef,
+    MetadataOnly,
 )
 from reconcile.core.fields.diff import (
     Difference,
@@ -29,6 +30,7 @@ from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import format_path
 from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.lifecycle.pod_status import find_end, has_started
+from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     FIELD_MANAGER,
@@ -321,14 +323,25 @@ def _build_live_object(
         if ref == build_record_ref(session)
         else "",
         comparison=comparison,
-        ended=_find_ended_pod(body) if is_pod else None,
+        ended=_find_ended_pod(body, manifest, comparison) if is_pod else None,
         manifest=accepted,
     )
 
 
-def _find_ended_pod(pod: KubeObject) -> EndedPod | None:
+def _find_ended_pod(
+    pod: KubeObject, manifest: Manifest | None, comparison: Comparison | Undeclared
+) -> EndedPod | None:
     end = find_end(pod)
     if end is None:
         return None
-    digest = str(_annotation(pod, ANNOTATION_DIGEST) or "")
+    if manifest is not None and _has_declared_work(comparison):
+        digest = compute_work_digest(manifest)
+    else:
+        digest = str(_annotation(pod, ANNOTATION_DIGEST) or "")
     return EndedPod(pod["metadata"]["name"], end.phase.value, end.reason, digest)
+
+
+def _has_declared_work(comparison: Comparison | Undeclared) -> bool:
+    """Whether a declared pod differs at most in labels, annotations and owners."""
+    fields = comparison.fields if isinstance(comparison, OutOfSync) else ()
+    return all(isinstance(each.effect, MetadataOnly) for each in fields)

@@ -23,6 +23,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.inventory import BudgetUsage
+from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
     Budget,
     DesiredSession,
@@ -167,14 +168,15 @@ def keep_ended(
 ) -> Iterator[Change]:
     """Let work that has ended stay ended when its pod is gone.
 
-    A pod is created again only if it is declared otherwise than the one that has ended, and its
-    session may be restarted.
+    A pod is created again only if it is declared otherwise than the one that has ended, in more
+    than labels and annotations, and its session may be restarted.
     """
     digests = {each.name: each.digest for each in ended}
     for change in changes:
         match change:
             case Create(manifest) if manifest.kind.name == "Pod" and change.ref.name in digests:
-                if digests[change.ref.name] != manifest.digest:
+                same = {compute_work_digest(manifest), manifest.digest}
+                if digests[change.ref.name] not in same:
                     is_allowed = may_end_work(session, policy)
                     yield change if is_allowed else Hold(change, HoldReason.RUNNING_WORK)
             case _:

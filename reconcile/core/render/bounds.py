@@ -7,18 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reconcile.core import bounds
+from reconcile.core.fields.merge_schema import CONTAINER_LISTS, find_pod_specs
 from reconcile.core.model import AllowRules, Session
 from reconcile.core.render.validate import as_mapping, is_own_name
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.bounds import Violation, find_storage_secrets
 
-_WITHOUT_PODS: Final = frozenset(
-    {"ConfigMap", "NetworkPolicy", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount"}
-)
 _HOST_FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
 _DEFAULT_ACCOUNT: Final = "default"
 """The account of a pod that names none; its token is mounted unless the pod says otherwise."""
-_CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 
 
 def find_forbidden_fields(
@@ -30,24 +27,8 @@ def find_forbidden_fields(
         error = bounds.find_cloud_role_error(rules, str(key))
         if error:
             yield ("metadata", "annotations", str(key)), error
-    if body.get("kind") not in _WITHOUT_PODS:
-        for path, spec in _find_pod_specs(body, ()):
-            yield from _PodSpecCheck(session, rules, path).check(spec)
-
-
-def _find_pod_specs(
-    value: Any, path: DocumentPath
-) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
-    """Find every pod spec of an object: that of a pod, or of a pod template at any depth."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("containers"), list):
-            yield path, value
-            return
-        for name, child in value.items():
-            yield from _find_pod_specs(child, (*path, name))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _find_pod_specs(child, (*path, index))
+    for path, spec in find_pod_specs(body):
+        yield from _PodSpecCheck(session, rules, path).check(spec)
 
 
 class _PodSpecCheck:
@@ -70,7 +51,7 @@ class _PodSpecCheck:
         yield from self._check_pod(spec)
         yield from self._check_scheduling(spec)
         yield from self._check_volumes(spec)
-        for group in _CONTAINER_LISTS:
+        for group in CONTAINER_LISTS:
             for index, container in _mappings(spec.get(group)):
                 for below, error in self._check_container(container):
                     yield (group, index, *below), error
@@ -118,7 +99,7 @@ class _PodSpecCheck:
         """Return the volumes that containers other than the mirror's mount."""
         return frozenset(
             str(mount.get("name"))
-            for group in _CONTAINER_LISTS
+            for group in CONTAINER_LISTS
             for _, container in _mappings(spec.get(group))
             if not self._is_mirror(container)
             for field in ("volumeMounts", "volumeDevices")

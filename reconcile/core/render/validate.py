@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from reconcile.core.fields.merge_schema import find_pod_specs
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, LABEL_PREFIX, SessionId
 from reconcile.core.render.filters import split_words
@@ -152,15 +153,10 @@ _DATA_KEY: Final = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _PORT_NAME: Final = re.compile("(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 _MAX_PORT: Final = 65_535
 _ANNOTATIONS_LIMIT: Final = 256 * 1024
-_POD_SPEC_PATHS: Final = {
-    "Pod": ("spec",),
-    "PodTemplate": ("template", "spec"),
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    **dict.fromkeys(
-        ("DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"),
-        ("spec", "template", "spec"),
-    ),
-}
+_POD_KINDS: Final = split_words(
+    "CronJob DaemonSet Deployment Job Pod PodTemplate ReplicaSet ReplicationController StatefulSet"
+)
+"""The kinds whose pods every server validates; those of operators may allow more."""
 
 
 def find_refused_values(body: Mapping[str, Any]) -> Iterator[Violation]:
@@ -177,8 +173,9 @@ def find_refused_values(body: Mapping[str, Any]) -> Iterator[Violation]:
         case "Service":
             ports = _mappings(as_mapping(body.get("spec")).get("ports"), ("spec", "ports"))
             yield from _check_ports(ports, "port")
-        case str() if kind in _POD_SPEC_PATHS:
-            yield from _check_pod(body, _POD_SPEC_PATHS[kind])
+        case str() if kind in _POD_KINDS:
+            for path, spec in find_pod_specs(body):
+                yield from _check_pod(body, path, spec)
         case _:
             pass
 
@@ -236,10 +233,9 @@ def _find_base64_error(value: Any) -> str:
     return ""
 
 
-def _check_pod(body: Mapping[str, Any], path: DocumentPath) -> Iterator[Violation]:
-    spec = body
-    for step in path:
-        spec = as_mapping(spec.get(str(step)))
+def _check_pod(
+    body: Mapping[str, Any], path: DocumentPath, spec: Mapping[str, Any]
+) -> Iterator[Violation]:
     volumes = _mappings(spec.get("volumes"), (*path, "volumes"))
     yield from _check_names(volumes, LABEL_NAME.find_error)
     containers = [

@@ -97,7 +97,7 @@ def format_admission(report: PlanReport, masker: Masker) -> tuple[str, ...]:
 
 
 def admission_json(report: PlanReport, masker: Masker) -> list[dict[str, Any]]:
-    """Return the results of a server-side dry run as JSON, in the order of the plan."""
+    """Return the results of a server-side dry run as JSON, in the order of an apply."""
     _learn_objects(report, masker)
     return [_result_json(each, masker) for each in report.admission]
 

@@ -7,11 +7,19 @@ from typing import Any, Final
 
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
-from reconcile.core.model import Origin, Policy, Session, SessionId, UpdateStrategy
+from reconcile.core.model import (
+    ObjectMetadata,
+    Origin,
+    Policy,
+    Session,
+    SessionId,
+    UpdateStrategy,
+)
 from reconcile.core.source_location import DocumentPath, Position, format_document_path
 from reconcile.core.spec.bounds import (
     Wish,
     find_bound_violations,
+    find_metadata_violations,
     find_peer_wishes,
     find_pod_wishes,
     find_storage_secrets,
@@ -47,9 +55,9 @@ class TreeSpec:
 
     `sessions` are valid; `broken` are declared, but invalid. `unreadable` are the namespaces in
     which nothing may be pruned; the empty string stands for all. `namespaces` are the policy's, or
-    those that have a folder. `capabilities` are what the installation declares of its cluster.
-    `is_unusable` means that policy or defaults are invalid: then not even the installation's id is
-    known.
+    those that have a folder. `capabilities` are what the installation declares of its cluster,
+    `metadata` what all objects get. `is_unusable` means that policy or defaults are invalid: then
+    not even the installation's id is known.
     """
 
     policy: Policy
@@ -58,6 +66,7 @@ class TreeSpec:
     unreadable: frozenset[str]
     namespaces: frozenset[str]
     capabilities: Mapping[str, Any]
+    metadata: ObjectMetadata
     is_unusable: bool
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
@@ -80,6 +89,7 @@ class _Assembler:
         self._files = files
         self._policy = Policy()
         self._capabilities = default_values(CAPABILITIES)
+        self._metadata = ObjectMetadata()
         self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
         self._settings: dict[str, tuple[str, Places]] = {}
@@ -106,6 +116,7 @@ class _Assembler:
             unreadable=frozenset(self._unreadable),
             namespaces=self._policy.namespaces or _valid_namespaces(folders),
             capabilities=self._capabilities,
+            metadata=self._metadata,
             is_unusable=WHOLE_TREE in self._unusable,
             problems=tuple(sorted(self._problems)),
             warnings=tuple(sorted(self._warnings)),
@@ -119,6 +130,8 @@ class _Assembler:
                     self._declared[session.id].append(session)
             case PolicyFile(policy):
                 self._policy = policy
+            case SettingsFile(metadata=metadata) if file.role is FileRole.DEFAULTS:
+                self._metadata = metadata
             case InvalidFile(names):
                 self._mark_unreadable(file, names)
             case _:
@@ -173,8 +186,8 @@ class _Assembler:
         base = self._projects.get(session.id.namespace, self._defaults)
         yield from find_peer_wishes(session.spec, base)
         if not self._policy.has_allow_rules:
-            metadata = {"labels": session.labels, "annotations": session.annotations}
-            yield from find_wishes(metadata, session.spec, base)
+            (declared, *_) = self._declared[session.id]
+            yield from find_wishes(declared.metadata, session.spec, base)
 
     def _find_missing_rules(self) -> None:
         if self._declared and not self._policy.has_allow_rules:
@@ -235,11 +248,13 @@ class _Assembler:
         base = self._projects.get(declared.id.namespace, self._defaults)
         self._warn_of_nulls(declared.nulls, base)
         spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
+        labels = {**self._metadata.labels, **declared.metadata.labels}
+        annotations = {**self._metadata.annotations, **declared.metadata.annotations}
         seen = {
             "namespace": declared.id.namespace,
             "name": declared.id.name,
-            "labels": declared.labels,
-            "annotations": declared.annotations,
+            "labels": labels,
+            "annotations": annotations,
             "spec": spec,
             "capabilities": self._capabilities,
         }
@@ -248,8 +263,8 @@ class _Assembler:
             origin=declared.origin,
             state=declared.state,
             strategy=UpdateStrategy(spec["update"]["strategy"]),
-            labels=declared.labels,
-            annotations=declared.annotations,
+            labels=labels,
+            annotations=annotations,
             spec=spec,
             digest=compute_digest(seen),
         )
@@ -280,11 +295,11 @@ class _Assembler:
         self, session: Session, storage_secrets: Collection[str]
     ) -> Iterator[Problem]:
         rules = self._policy.allow_rules(session.id.namespace)
+        (declared, *_) = self._declared[session.id]
+        for path, message in find_metadata_violations(declared.metadata, rules):
+            yield _problem_at(session.origin, format_document_path(path), message)
         for path, message in find_bound_violations(session, rules, storage_secrets):
-            if path[0] == "spec":
-                yield self._problem_of(session, Finding((path[1:],), message))
-            else:
-                yield _problem_at(session.origin, format_document_path(path), message)
+            yield self._problem_of(session, Finding((path[1:],), message))
 
     def _problem_of(self, session: Session, finding: Finding) -> Problem:
         """Make the problem, at the setting that is written nearest to the session."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from reconcile.core import bounds
-from reconcile.core.model import AllowRules, Session
+from reconcile.core.model import CLOUD_ROLE_DOMAINS, AllowRules, ObjectMetadata, Session
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.field_types import BOOL, Field, ListType, MapType, ObjectType, identity
 from reconcile.core.spec.formats import ALLOW_PATTERN, LABEL_NAME, QUALIFIED_NAME, QUANTITY
@@ -102,15 +102,23 @@ def find_storage_secrets(spec: Mapping[str, Any]) -> frozenset[str]:
     return frozenset({storage["secretName"], storage["sharedSecretName"]} - {None})
 
 
+def find_metadata_violations(metadata: ObjectMetadata, rules: AllowRules) -> Iterator[Violation]:
+    """Yield the labels and annotations of a session's file that the rules do not allow."""
+    for key in metadata.labels:
+        yield from _report(("metadata", "labels", key), bounds.find_label_error(rules, key))
+    for key in metadata.annotations:
+        error = bounds.find_annotation_error(rules, key)
+        yield from _report(("metadata", "annotations", key), error)
+
+
 def find_bound_violations(
     session: Session, rules: AllowRules, storage_secrets: Collection[str]
 ) -> Iterator[Violation]:
-    """Yield what a session asks for beyond the rules.
+    """Yield what the merged `spec` of a session asks for beyond the rules.
 
     `storage_secrets` are those of all sessions in the namespace: they are for mirrors alone.
     """
     spec = session.spec
-    yield from _check_metadata(session, rules)
     yield from _check_runner(spec["runner"], rules)
     yield from _check_runner_sources(spec["runner"], rules, storage_secrets)
     yield from _check_storage(spec["storage"], rules)
@@ -129,14 +137,6 @@ def find_bound_violations(
 def _report(path: DocumentPath, error: str) -> Iterator[Violation]:
     if error:
         yield path, error
-
-
-def _check_metadata(session: Session, rules: AllowRules) -> Iterator[Violation]:
-    for key in session.labels:
-        yield from _report(("metadata", "labels", key), bounds.find_label_error(rules, key))
-    for key in session.annotations:
-        error = bounds.find_annotation_error(rules, key)
-        yield from _report(("metadata", "annotations", key), error)
 
 
 def _check_runner(runner: Mapping[str, Any], rules: AllowRules) -> Iterator[Violation]:
@@ -189,13 +189,13 @@ def _check_storage(storage: Mapping[str, Any], rules: AllowRules) -> Iterator[Vi
 
 
 _IDENTITY_DOMAINS: Final = (
+    *CLOUD_ROLE_DOMAINS,
     "amazonaws.com",
-    "azure.workload.identity",
     "cloud.google.com",
     "gke.io",
     "vault.hashicorp.com",
 )
-"""Labels and annotations below these give cloud roles or inject Secrets."""
+"""Labels and annotations below these, or below a part of them, give roles or inject Secrets."""
 
 _POWERFUL_DOMAINS: Final = (
     "apparmor.security.beta.kubernetes.io",
@@ -223,12 +223,11 @@ Wish = tuple[str, str]
 
 
 def find_wishes(
-    metadata: Mapping[str, Mapping[str, str]], spec: Mapping[str, Any], defaults: Mapping[str, Any]
+    metadata: ObjectMetadata, spec: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Iterator[Wish]:
     """Yield the wishes of a session for which the policy can have rules, but has none.
 
-    These are what differs in its merged `spec` from its `defaults`. `metadata` has the session's
-    `labels` and `annotations`.
+    These are what differs in its merged `spec` from its `defaults`. `metadata` is that of its file.
     """
     yield from _find_metadata_wishes(metadata)
     yield from find_pod_wishes(spec["runner"], defaults["runner"])
@@ -248,8 +247,8 @@ def find_peer_wishes(spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> It
             yield f"spec.network.allowFrom[{index}]", _WIDE_PEER
 
 
-def _find_metadata_wishes(metadata: Mapping[str, Mapping[str, str]]) -> Iterator[Wish]:
-    for where, values in metadata.items():
+def _find_metadata_wishes(metadata: ObjectMetadata) -> Iterator[Wish]:
+    for where, values in (("labels", metadata.labels), ("annotations", metadata.annotations)):
         for key in values:
             message = _explain_key(where, key)
             if message:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from reconcile.core.errors import Problem
-from reconcile.core.model import Origin, Policy, SessionId, SessionState
+from reconcile.core.model import ObjectMetadata, Origin, Policy, SessionId, SessionState
 from reconcile.core.source_location import DocumentPath, Position
 from reconcile.core.spec.layout import FileRole
 
@@ -26,8 +26,7 @@ class SessionDeclaration:
     id: SessionId
     origin: Origin
     state: SessionState
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
+    metadata: ObjectMetadata
     layer: Mapping[str, Any]
     places: Places = field(default_factory=dict, compare=False)
     nulls: NullFields = ()
@@ -44,12 +43,14 @@ class SessionFile:
 class SettingsFile:
     """`defaults.yaml` or a `project.yaml`: what it sets for the sessions below it.
 
-    `nulls` and `places` are as in `SessionDeclaration`.
+    `nulls` and `places` are as in `SessionDeclaration`. `metadata` has an effect in `defaults.yaml`
+    only.
     """
 
     layer: Mapping[str, Any]
     nulls: NullFields = ()
     places: Places = field(default_factory=dict, compare=False)
+    metadata: ObjectMetadata = field(default_factory=ObjectMetadata)
 
 
 @dataclass(frozen=True, slots=True)

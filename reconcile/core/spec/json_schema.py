@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from reconcile.core.spec.field_types import (
+    PLATFORM_ONLY,
     AnyType,
     Field,
     FieldType,
@@ -12,14 +13,14 @@ from reconcile.core.spec.field_types import (
     ObjectType,
     Scalar,
 )
-from reconcile.core.spec.kinds import KINDS
+from reconcile.core.spec.kinds import KINDS, SESSION_KIND
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def build_kind_schema(kind: str) -> dict[str, Any]:
     """The schema of one kind's documents; KeyError for an unknown kind."""
-    return {"$schema": DIALECT, "title": kind, **_type_schema(KINDS[kind])}
+    return {"$schema": DIALECT, "title": kind, **_kind_schema(kind)}
 
 
 def build_combined_schema() -> dict[str, Any]:
@@ -30,7 +31,7 @@ def build_combined_schema() -> dict[str, Any]:
         "title": "Desired state of agent sessions",
         "oneOf": [*kinds, {"$ref": "#/$defs/List"}],
         "$defs": {
-            **{kind: _type_schema(table) for kind, table in KINDS.items()},
+            **{kind: _kind_schema(kind) for kind in KINDS},
             "List": _list_schema(kinds),
         },
     }
@@ -48,6 +49,31 @@ def _list_schema(kinds: list[dict[str, Any]]) -> dict[str, Any]:
         "required": ["apiVersion", "kind", "items"],
         "additionalProperties": False,
     }
+
+
+def _kind_schema(kind: str) -> dict[str, Any]:
+    schema = _type_schema(KINDS[kind])
+    if kind == SESSION_KIND:
+        repos = schema["properties"]["spec"]["properties"]["repos"]
+        repos["items"] = _with_old_form(repos["items"])
+    return schema
+
+
+def _with_old_form(repo: Mapping[str, Any]) -> dict[str, Any]:
+    """Accept `repos[].input` too, which sessions have that earlier platforms exported.
+
+    It has the fields of a repository; the others may stand next to it, but none in both places.
+    """
+    others = {name: each for name, each in repo["properties"].items() if name != "url"}
+    twice = [{"required": [name], "properties": {"input": {"required": [name]}}} for name in others]
+    output = {"description": f"Where the platform pushes ({PLATFORM_ONLY})"}
+    old = {
+        "type": "object",
+        "properties": {"input": repo, "output": output, **others},
+        "additionalProperties": False,
+        "not": {"anyOf": twice},
+    }
+    return {"if": {"type": "object", "required": ["input"]}, "then": old, "else": repo}
 
 
 def _type_schema(kind: FieldType) -> dict[str, Any]:

@@ -55,16 +55,32 @@ _SERVER_SET_FIELDS: Final = (
 )
 
 
-def _metadata_type(name: Scalar, *, required: bool) -> ObjectType:
+_METADATA_ELSEWHERE: Final = (
+    "has no effect here: defaults.yaml has the labels and annotations for all objects"
+)
+
+
+def _metadata_type(
+    name: Scalar, objects: str, *, required: bool = False, warning: str = ""
+) -> ObjectType:
+    """Build the table of `metadata`; `objects` says which ones get labels and annotations."""
     return ObjectType(
         (
             Field("name", name, "The object's name.", required=required),
             Field("namespace", LABEL_NAME, "The folder's name; optional."),
-            Field("labels", MapType(LABEL_KEY, LABEL_VALUE), "Labels for the session's objects."),
+            Field(
+                "labels",
+                MapType(LABEL_KEY, LABEL_VALUE),
+                f"Labels for {objects}.",
+                warning=warning,
+                unless=({},),
+            ),
             Field(
                 "annotations",
                 MapType(LABEL_KEY, FREE_TEXT),
-                "Annotations for the session's objects.",
+                f"Annotations for {objects}.",
+                warning=warning,
+                unless=({},),
             ),
             *(
                 Field(set_by, AnyType(), "Set by the server; ignored.")
@@ -177,25 +193,27 @@ _PROJECT_EXPORTED_FIELDS: Final = tuple(
     )
 )
 
-_OPTIONAL_METADATA: Final = _metadata_type(OBJECT_NAME, required=False)
+_UNUSED_METADATA: Final = _metadata_type(
+    OBJECT_NAME, "this object on the platform", warning=_METADATA_ELSEWHERE
+)
 
 KINDS: Final[Mapping[str, ObjectType]] = {
     SESSION_KIND: _document_type(
         SESSION_KIND,
-        _metadata_type(SESSION_NAME, required=True),
+        _metadata_type(SESSION_NAME, "the session's objects", required=True),
         ObjectType((*SESSION_SPEC.fields, *EXPORTED_FIELDS)),
     ),
     DEFAULTS_KIND: _document_type(
         DEFAULTS_KIND,
-        _OPTIONAL_METADATA,
+        _metadata_type(OBJECT_NAME, "all objects, the Records and the inventory too"),
         ObjectType(
             (*SHARED_FIELDS, Field("capabilities", CAPABILITIES, "What the cluster can do."))
         ),
     ),
     PROJECT_KIND: _document_type(
-        PROJECT_KIND, _OPTIONAL_METADATA, ObjectType((*SHARED_FIELDS, *_PROJECT_EXPORTED_FIELDS))
+        PROJECT_KIND, _UNUSED_METADATA, ObjectType((*SHARED_FIELDS, *_PROJECT_EXPORTED_FIELDS))
     ),
-    POLICY_KIND: _document_type(POLICY_KIND, _OPTIONAL_METADATA, _POLICY_SPEC),
+    POLICY_KIND: _document_type(POLICY_KIND, _UNUSED_METADATA, _POLICY_SPEC),
 }
 """The table of each kind's whole document."""
 

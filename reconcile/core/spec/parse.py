@@ -12,6 +12,7 @@ from reconcile.core.errors import Problem, SpecError
 from reconcile.core.model import (
     AllowRules,
     Budget,
+    ObjectMetadata,
     OnConflict,
     Origin,
     Policy,
@@ -305,6 +306,7 @@ class _FileParser:
         self._check_namespace(part, validator)
         if validator.problems:
             return
+        self._warn_of_null_metadata(part, layer, validator)
         below = len(part.path) + len(_SPEC)
         nulls = tuple(
             (at[below:], note)
@@ -316,8 +318,17 @@ class _FileParser:
         self._parsed.append(
             self._build_declaration(part, layer, places, nulls)
             if kind == SESSION_KIND
-            else SettingsFile(spec, nulls, places)
+            else SettingsFile(spec, nulls, places, _build_metadata(layer.get("metadata", {})))
         )
+
+    def _warn_of_null_metadata(
+        self, part: _DocumentPart, layer: Mapping[str, Any], validator: Validator
+    ) -> None:
+        for field in ("labels", "annotations"):
+            for key, value in layer.get("metadata", {}).get(field, {}).items():
+                if value is None:
+                    at = (*part.path, "metadata", field, key)
+                    validator.add_warning(at, _NULL_METADATA)
 
     def _warn_of_outputs(self, part: _DocumentPart, validator: Validator) -> None:
         spec = part.value.get("spec")
@@ -339,18 +350,17 @@ class _FileParser:
     def _build_declaration(
         self, part: _DocumentPart, layer: Mapping[str, Any], places: Places, nulls: NullFields
     ) -> SessionDeclaration:
-        metadata, spec = layer["metadata"], layer.get("spec", {})
-        labels = _without_nulls(metadata.get("labels", {}))
-        annotations = _without_nulls(metadata.get("annotations", {}))
+        metadata, spec = _build_metadata(layer["metadata"]), layer.get("spec", {})
         state = (
-            SessionState(spec["state"]) if "state" in spec else infer_state(annotations, part.value)
+            SessionState(spec["state"])
+            if "state" in spec
+            else infer_state(metadata.annotations, part.value)
         )
         return SessionDeclaration(
-            SessionId(self._namespace, metadata["name"]),
+            SessionId(self._namespace, layer["metadata"]["name"]),
             Origin(self._path, *part.positions.value(part.path)),
             state,
-            labels,
-            annotations,
+            metadata,
             spec,
             places,
             nulls,
@@ -380,6 +390,13 @@ def _leaf_paths(value: Any, path: DocumentPath) -> Iterator[DocumentPath]:
         yield path
 
 
-def _without_nulls(entries: Mapping[str, Any]) -> Mapping[str, str]:
-    """Leave out null labels and annotations: there is nothing that they could take back."""
-    return {name: value for name, value in entries.items() if value is not None}
+_NULL_METADATA: Final = "null has no effect: what defaults.yaml sets for all objects stays"
+
+
+def _build_metadata(layer: Mapping[str, Any]) -> ObjectMetadata:
+    """Build labels and annotations without nulls, which cannot take back those of all objects."""
+    labels, annotations = (
+        {name: value for name, value in layer.get(field, {}).items() if value is not None}
+        for field in ("labels", "annotations")
+    )
+    return ObjectMetadata(labels, annotations)

@@ -253,6 +253,41 @@ def test_a_missing_permission_differs_from_a_denied_object():
     assert (type(denied), denied.verb) == (AdmissionDeniedError, "")
 
 
+WEBHOOK = 'admission webhook "policy.example.com" denied the request: '
+POLICY = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 413, 422])
+@pytest.mark.parametrize("reason", ["Forbidden", "", "the label `team` is missing"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"{WEBHOOK}the label is missing",
+        f"{WEBHOOK}you cannot patch resource one without a label",
+        WEBHOOK.removesuffix(": ") + " without explanation",
+        f"configmaps 'one' is forbidden: {POLICY}you cannot create resource one without a label",
+    ],
+)
+def test_a_denial_by_admission_is_one_with_every_code_and_reason(code, reason, message):
+    error = error_of(status(code, reason, message))
+    assert type(error) is AdmissionDeniedError
+    assert error.verb == ""
+    assert str(error).endswith(message.strip())
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_webhook_that_fails_is_asked_again(code):
+    assert type(error_of(status(code, "", f"{WEBHOOK}the database is away"))) is UnavailableError
+
+
+def test_the_reason_that_a_webhook_gives_is_masked_too():
+    error = error_of(
+        status(403, "because of s3cret\n", f"{WEBHOOK}no"),
+        mask=lambda t: t.replace("s3cret", "***"),
+    )
+    assert str(error) == f"apply Pod team-a/one: 403 because of ***: {WEBHOOK}no"
+
+
 def test_rejected_credentials_are_not_a_missing_permission():
     assert error_of(status(401, "Unauthorized", "Unauthorized")).verb == ""
 

@@ -128,3 +128,22 @@ def test_containers_of_a_template_are_looked_at_too():
     (found,) = compare_dry_run_of_new(CRON, REF, cron(ours), answer).fields
     path = "spec.jobTemplate.spec.template.spec.containers[proxy].image"
     assert found == AdmissionChange(path, ABSENT, "")
+
+
+OPERATED = Kind("example.com/v1", "Service")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fields"),
+    [
+        ({"pods": {"containers": []}}, {"pods": {"containers": [{"name": "a"}]}}, ["pods"]),
+        ({"pods": {}}, {"pods": {"initContainers": [{"name": "a"}]}}, ["pods"]),
+        ({"pods": {"containers": []}}, {"pods": {"containers": [{"image": "i"}, 5]}}, []),
+        ({"list": [{"containers": []}]}, {"list": [{"containers": [{"name": "a"}]}]}, []),
+    ],
+)
+def test_pods_of_an_operators_kind_are_looked_at_where_their_place_is_known(ours, theirs, fields):
+    sides = [{"metadata": {"name": "one"}, "spec": spec} for spec in (ours, theirs)]
+    found = compare_dry_run_of_new(OPERATED, REF, *sides)
+    added = [f.path for f in getattr(found, "fields", ()) if f.declared is ABSENT]
+    assert [path.split(".")[1] for path in added] == fields

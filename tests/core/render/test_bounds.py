@@ -238,6 +238,35 @@ def test_pod_templates_are_found_at_every_depth():
     assert errors(job).keys() == {"spec.jobTemplate.spec.template.spec.hostNetwork"}
 
 
+@pytest.mark.parametrize("kind", ["Service", "Role", "Secret", "Workflow"])
+def test_a_kind_of_an_operator_is_looked_at_whatever_its_name(kind):
+    template = {"spec": {"hostNetwork": True, "containers": [container()]}}
+    body = {
+        "apiVersion": "serving.example.com/v1",
+        "kind": kind,
+        "metadata": {"name": "fix"},
+        "spec": {"template": template, "ports": [{"port": 1}]},
+    }
+    assert "spec.template.spec.hostNetwork" in errors(body)
+
+
+def test_a_pod_spec_within_another_one_is_found_too():
+    inner = {"hostPID": True, "automountServiceAccountToken": False, "containers": [container()]}
+    body = {
+        "apiVersion": "example.com/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "fix"},
+        "spec": {"automountServiceAccountToken": False, "containers": [], "template": inner},
+    }
+    assert errors(body) == {"spec.template.hostPID": "is not allowed"}
+
+
+def test_a_pod_to_which_admission_adds_the_containers_is_looked_at():
+    body = pod(hostNetwork=True, initContainers=[container(image="evil/x")])
+    del body["spec"]["containers"]
+    assert errors(body).keys() == {"spec.hostNetwork", "spec.initContainers[0].image"}
+
+
 def test_templates_have_no_role_at_a_cloud_provider_without_a_rule():
     body = {
         "apiVersion": "v1",

@@ -125,7 +125,7 @@ REFUSED = [
     (pod("image: i", ", initContainers: [{name: c}]"), "spec.containers[0].name", "is a duplicate"),
     ("{kind: Pod, spec: {containers: [{name: A_B}]}}", "spec.containers[0].name", "lower-case"),
     (
-        "{kind: Pod, spec: {volumes: [{name: a}, {name: a}]}}",
+        "{kind: Pod, spec: {containers: [], volumes: [{name: a}, {name: a}]}}",
         "spec.volumes[1].name",
         "is a duplicate",
     ),

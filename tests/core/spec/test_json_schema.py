@@ -143,6 +143,56 @@ def test_a_document_that_is_not_a_session_is_refused_by_the_schema(text):
     assert not schema_accepts(text)
 
 
+@pytest.mark.parametrize(
+    "repo",
+    [
+        "{input: {url: 'https://h/a'}}",
+        "{input: {url: 'https://h/a', branch: null}, output: 5}",
+        "{input: {url: 'https://h/a', branch: b}, output: {url: 'https://h/c'}, autoPush: true}",
+        "{input: {url: 'https://h/a', autoPush: false}, branch: null}",
+    ],
+)
+def test_a_repository_in_the_form_of_earlier_exports_is_valid_by_the_schema(repo):
+    text = session(f"repos: [{repo}, {{url: 'https://h/z'}}]")
+    assert problems(text) == []
+    assert schema_accepts(text)
+    assert schema_accepts(text, Draft202012Validator(build_kind_schema("AgenticSession")))
+
+
+@pytest.mark.parametrize(
+    "repo",
+    [
+        "{input: {branch: b}}",
+        "{input: {url: null}}",
+        "{input: {url: 5}}",
+        "{input: 5}",
+        "{input: null}",
+        "{input: {url: 'https://h/a', input: {}}}",
+        "{input: {url: 'https://h/a', output: {}}}",
+        "{input: {url: 'https://h/a'}, url: 'https://h/b'}",
+        "{input: {url: 'https://h/a'}, url: null}",
+        "{input: {url: 'https://h/a', autoPush: true}, autoPush: false}",
+        "{input: {url: 'https://h/a', branch: null}, branch: b}",
+        "{input: {url: 'https://h/a'}, other: c}",
+        "{output: {url: 'https://h/a'}}",
+        "{url: 'https://h/a', output: {}}",
+    ],
+)
+def test_a_repository_in_no_known_form_is_refused_by_the_schema(repo):
+    text = session(f"repos: [{repo}]")
+    assert problems(text)
+    assert not schema_accepts(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("SessionDefaults", "defaults.yaml"), ("ProjectSettings", "a/project.yaml")]
+)
+def test_only_sessions_have_repositories_of_earlier_exports(kind, path):
+    text = document(kind, "repos: [{input: {url: 'https://h/a'}}]")
+    assert problems(text, path)
+    assert not schema_accepts(text)
+
+
 def test_an_exported_list_is_valid_by_the_schema():
     session_item = load_documents(session(EVERY_FIELD))[0].value
     COMBINED.validate({"apiVersion": "v1", "kind": "List", "items": [session_item]})

@@ -62,7 +62,8 @@ def test_a_reserved_or_malformed_label_or_annotation_is_refused(kind, key, messa
     ],
 )
 def test_a_custom_label_is_accepted(key):
-    assert only(session("timeout: 1", metadata=f"labels: {{{key}: x}}")).labels == {key: "x"}
+    declared = only(session("timeout: 1", metadata=f"labels: {{{key}: x}}"))
+    assert declared.metadata.labels == {key: "x"}
 
 
 def test_a_labels_value_has_fewer_characters_than_an_annotations():

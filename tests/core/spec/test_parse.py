@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcile.core.model import Origin, SessionId, SessionState
+from reconcile.core.model import ObjectMetadata, Origin, SessionId, SessionState
 from reconcile.core.spec.declarations import (
     IgnoredFile,
     InvalidFile,
@@ -86,7 +86,13 @@ def test_null_means_not_set():
 def test_null_labels_and_annotations_are_left_out():
     metadata = "metadata: {name: a, labels: {a: null, b: c}, annotations: {d: null}}"
     declared = only(f"{HEAD}{metadata}")
-    assert (declared.labels, declared.annotations) == ({"b": "c"}, {})
+    assert declared.metadata == ObjectMetadata({"b": "c"})
+    place = "team-a/x.yaml:3:"
+    stays = "null has no effect: what defaults.yaml sets for all objects stays"
+    assert warnings(f"{HEAD}{metadata}") == [
+        f"{place}30: metadata.labels.a: {stays}",
+        f"{place}60: metadata.annotations.d: {stays}",
+    ]
 
 
 def test_a_session_without_spec_is_a_session():
@@ -97,8 +103,8 @@ def test_a_session_exported_from_the_platform_is_accepted_unchanged():
     declared = only(EXPORTED)
     assert declared.id == SessionId("team-a", "agentic-session-1760000000")
     assert declared.state is SessionState.RUNNING
-    assert declared.labels == {"team": "web"}
-    assert declared.annotations == {
+    assert declared.metadata.labels == {"team": "web"}
+    assert declared.metadata.annotations == {
         "ambient-code.io/desired-phase": "Running",
         "ambient-code.io/runner-sa": "ambient-session-agentic-session-1760000000",
     }
@@ -236,8 +242,10 @@ def test_what_any_file_declares_is_available_to_a_masker():
     ]
     broken = list(iter_declared_values(read(f"{good}spec: {{timeout: x}}\n").content))
     assert broken[0]["spec"] == {"timeout": "x"}
-    settings = SettingsFile({"timeout": 5})
-    assert list(iter_declared_values(settings)) == [{"spec": {"timeout": 5}}]
+    settings = SettingsFile({"timeout": 5}, metadata=ObjectMetadata({"a": "b"}, {"c": "d"}))
+    assert list(iter_declared_values(settings)) == [
+        {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": {"timeout": 5}}
+    ]
     assert not list(iter_declared_values(IgnoredFile()))
 
 
