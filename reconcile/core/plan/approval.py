@@ -24,7 +24,8 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
-from reconcile.core.model import ObjectRef
+from reconcile.core.model import DesiredState, ObjectRef
+from reconcile.core.plan.content import ContentDigests
 from reconcile.core.plan.session_changes import forces_replacement
 
 
@@ -44,21 +45,22 @@ class ChangeClass(Enum):
 
 
 class PlannedChange(NamedTuple):
-    """The change of one object: `content` is the manifest's digest, or the reason of a delete."""
+    """The change of one object: `content` is its digest without secrets, or a delete's reason."""
 
     ref: ObjectRef
     change_class: ChangeClass
     content: str
 
 
-def compute_plan_digest(plan: Plan) -> str:
+def compute_plan_digest(plan: Plan, desired: DesiredState) -> str:
     """Return `sha256:<hex>` over the planned changes, without properties of the live objects.
 
     Revisions, UIDs, live values and hold reasons are left out, so that a pull request and the
     cluster after its merge have the same digest. A held change counts as the change itself: whether
-    it is held depends on what runs.
+    it is held depends on what runs. Neither are secrets part of it, since it is printed.
     """
-    return digest_planned_changes(plan.installation, iter_planned_changes(plan))
+    contents = ContentDigests(desired)
+    return digest_planned_changes(plan.installation, iter_planned_changes(plan, contents))
 
 
 def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) -> str:
@@ -67,20 +69,20 @@ def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) 
     return compute_digest([installation, sorted(rows)])
 
 
-def iter_planned_changes(plan: Plan) -> Iterator[PlannedChange]:
+def iter_planned_changes(plan: Plan, contents: ContentDigests) -> Iterator[PlannedChange]:
     """Yield the change of each object that is to be changed."""
     for change in _iter_unheld(plan):
         if not isinstance(change, Keep):
-            yield _build_planned_change(change, _changed_fields(change))
+            yield _build_planned_change(change, _changed_fields(change), contents)
 
 
-def iter_committed_changes(plan: Plan) -> Iterator[PlannedChange]:
+def iter_committed_changes(plan: Plan, contents: ContentDigests) -> Iterator[PlannedChange]:
     """Yield the same without drift: as if all changes came from commits."""
     for change in _iter_unheld(plan):
         fields = _changed_fields(change)
         committed = tuple(field for field in fields if not isinstance(field.cause, Drift))
         if not isinstance(change, Keep) and (committed or not fields):
-            yield _build_planned_change(change, committed)
+            yield _build_planned_change(change, committed, contents)
 
 
 def _iter_unheld(plan: Plan) -> Iterator[Create | Patch | Replace | Delete | Keep]:
@@ -93,19 +95,27 @@ def _changed_fields(change: Change) -> tuple[FieldChange, ...]:
 
 
 def _build_planned_change(
-    change: Create | Patch | Replace | Delete, fields: tuple[FieldChange, ...]
+    change: Create | Patch | Replace | Delete,
+    fields: tuple[FieldChange, ...],
+    contents: ContentDigests,
 ) -> PlannedChange:
     match change:
-        case Create(manifest):
-            return PlannedChange(change.ref, ChangeClass.CREATE, manifest.digest)
-        case Patch(manifest, adopts=True):
-            return PlannedChange(change.ref, ChangeClass.ADOPT, manifest.digest)
-        case Patch(manifest) | Replace(manifest):
-            return PlannedChange(change.ref, _classify_update(change.ref, fields), manifest.digest)
+        case Create(manifest) | Patch(manifest) | Replace(manifest):
+            return PlannedChange(change.ref, _classify(change, fields), contents.find(manifest))
         case Delete(reason=reason):
             return PlannedChange(change.ref, ChangeClass.DELETE, reason.name)
         case _:
             assert_never(change)
+
+
+def _classify(change: Create | Patch | Replace, fields: tuple[FieldChange, ...]) -> ChangeClass:
+    match change:
+        case Create():
+            return ChangeClass.CREATE
+        case Patch(adopts=True):
+            return ChangeClass.ADOPT
+        case _:
+            return _classify_update(change.ref, fields)
 
 
 def _classify_update(ref: ObjectRef, fields: tuple[FieldChange, ...]) -> ChangeClass:
@@ -152,9 +162,10 @@ def parse_approved_plan(document: bytes) -> Approval:
     return Approval(approved.digest, changes)
 
 
-def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
+def describe_approval_mismatch(plan: Plan, desired: DesiredState, approval: Approval) -> str:
     """Describe how a plan differs from the approved one; empty if it does not."""
-    planned = list(iter_planned_changes(plan))
+    contents = ContentDigests(desired)
+    planned = list(iter_planned_changes(plan, contents))
     now = digest_planned_changes(plan.installation, planned)
     if now == approval.digest:
         return ""
@@ -164,7 +175,7 @@ def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
         f"  now:      {now}",
     ]
     classes = {each.ref: each.change_class.value for each in planned}
-    committed = list(iter_committed_changes(plan))
+    committed = list(iter_committed_changes(plan, contents))
     if digest_planned_changes(plan.installation, committed) == approval.digest:
         lines.append("It is the approved plan except for drift, which comes from no commit:")
         without_drift = {each.ref: each.change_class.value for each in committed}

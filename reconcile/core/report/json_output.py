@@ -214,6 +214,6 @@ def _status_row_json(row: StatusRow, masker: Masker) -> dict[str, Any]:
         "message": masker.mask_text(row.message),
         "ageSeconds": int(row.age) if row.age >= 0 else None,
         "revision": row.revision,
-        "digest": row.digest,
+        "digest": masker.mask_digest(row.digest),
         "held": [masker.mask_text(held) for held in row.held],
     }

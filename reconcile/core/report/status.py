@@ -83,7 +83,7 @@ def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple
         return (*front, reason)
     return (
         *front,
-        escape_controls(row.digest) or "-",
+        escape_controls(masker.mask_digest(row.digest)) or "-",
         reason,
         escape_controls(masker.mask_text(row.message)) or "-",
     )
