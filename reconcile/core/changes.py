@@ -219,6 +219,11 @@ class HoldReason(Enum):
         "the server refuses to change it in place, and the plan did not say that it is replaced: "
         "stop and start the session (`state: Stopped`), or delete the object"
     )
+    RESIZED = (
+        "its resources were changed in place (`resize`), and only a new pod would get the declared "
+        "ones: change them back in the same way, declare them in the session, or stop and start "
+        "the session (`state: Stopped`)"
+    )
     BACK_OFF = (
         "its pod failed before the runner started, and so did the one before: correct the cause, "
         "which `reconcile status -o wide` shows; a later pass tries again"

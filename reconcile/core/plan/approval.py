@@ -1,8 +1,10 @@
 """The digest of a plan, and the comparison of today's plan with an approved one.
 
 The digest identifies everything that a plan would change, so that only a reviewed plan is applied.
+It is printed: secrets are masked before it is computed, or a short one could be found by trying.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
-from reconcile.core.canonical_json import compute_digest
+from reconcile.core.canonical_json import compute_digest, encode_canonical
 from reconcile.core.changes import (
     Change,
     Create,
@@ -24,8 +26,16 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
-from reconcile.core.model import DesiredState, ObjectRef
-from reconcile.core.plan.content import ContentDigests
+from reconcile.core.mask.known_secrets import without_mark_numbers
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    DesiredSession,
+    DesiredState,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+)
 from reconcile.core.plan.session_changes import forces_replacement
 
 
@@ -61,6 +71,58 @@ def compute_plan_digest(plan: Plan, desired: DesiredState) -> str:
     """
     contents = ContentDigests(desired)
     return digest_planned_changes(plan.installation, iter_planned_changes(plan, contents))
+
+
+class ContentDigests:
+    """The digests, without secrets, of the manifests of one desired state.
+
+    What counts as secret is what the session itself shows to be one, so that the digest of a plan
+    is the same whichever other files have been read with it.
+    """
+
+    def __init__(self, desired: DesiredState) -> None:
+        self._mask = desired.policy.mask
+        self._sessions = {wanted.session.id: wanted for wanted in desired.sessions}
+        self._templates: dict[str, bool] = {}
+        self._digests: dict[ObjectRef, str] = {}
+
+    def find(self, manifest: Manifest) -> str:
+        """Return `sha256:<hex>` over the declared body, its secrets masked.
+
+        A patch may carry values that admission changed: the body is that of the desired state.
+        """
+        if manifest.ref not in self._digests:
+            self._digests |= self._compute(self._sessions[manifest.session])
+        return self._digests[manifest.ref]
+
+    def _compute(self, wanted: DesiredSession) -> Iterator[tuple[ObjectRef, str]]:
+        masker = Masker(self._mask)
+        masker.learn_later(lambda: [{"spec": wanted.session.spec}])
+        if not masker.knows_secrets() and not any(map(self._gives_secret, wanted.manifests)):
+            # Masking a first apply of thousands of sessions would take seconds.
+            yield from ((manifest.ref, manifest.digest) for manifest in wanted.manifests)
+            return
+        bodies = {manifest.ref: _without_digest(manifest.body) for manifest in wanted.manifests}
+        for body in bodies.values():
+            masker.learn(body)
+        for ref, body in bodies.items():
+            text = without_mark_numbers(encode_canonical(masker.mask_object(body)).decode())
+            yield ref, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _gives_secret(self, manifest: Manifest) -> bool:
+        """Whether a secret is in the template itself: the same for all sessions without one."""
+        if manifest.source not in self._templates:
+            masker = Masker(self._mask)
+            masker.learn(manifest.body)
+            self._templates[manifest.source] = masker.knows_secrets()
+        return self._templates[manifest.source]
+
+
+def _without_digest(body: KubeObject) -> KubeObject:
+    metadata = body["metadata"]
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(ANNOTATION_DIGEST, None)
+    return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 
 def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) -> str:

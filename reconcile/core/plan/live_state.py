@@ -69,11 +69,15 @@ class InSync:
 
 @dataclass(frozen=True, slots=True)
 class OutOfSync:
-    """The fields that differ; `has_conflict`: another manager owns a field that we declare."""
+    """The fields that differ; `has_conflict`: another manager owns a field that we declare.
+
+    `is_declared_anew`: the manifest is another one than that which was applied last.
+    """
 
     fields: tuple[FieldChange, ...]
     operations: tuple[PatchOperation, ...]
     has_conflict: bool
+    is_declared_anew: bool = True
 
 
 Comparison: TypeAlias = InSync | OutOfSync
@@ -111,6 +115,7 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
         ),
         operations=build_json_patch(differences, live),
         has_conflict=any(_has_conflict(difference) for difference in differences),
+        is_declared_anew=not unchanged,
     )
 
 

@@ -15,6 +15,7 @@ from reconcile.core.changes import (
     DeleteReason,
     Drift,
     EndedPod,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -22,6 +23,7 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
+from reconcile.core.fields.effects import is_container_resource
 from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import (
     Budget,
@@ -34,7 +36,7 @@ from reconcile.core.model import (
     SessionId,
     UpdateStrategy,
 )
-from reconcile.core.plan.live_state import START_FAILURE, LiveObjects, LiveState
+from reconcile.core.plan.live_state import START_FAILURE, LiveObjects, LiveState, OutOfSync
 
 _BLOCKING_REASONS = frozenset(
     {
@@ -107,6 +109,8 @@ def _hold_reason(
         case Delete():
             return prune_hold_reason(session.id, rules) if is_prune(change) else None
         case Patch() | Replace():
+            if _undoes_resize(change, objects):
+                return HoldReason.RESIZED
             if _is_reported_conflict(change, rules.policy):
                 return HoldReason.CONFLICT
             if _loses_data(change, rules.policy):
@@ -129,6 +133,22 @@ def _is_reported_conflict(change: Patch | Replace, policy: Policy) -> bool:
     takes_over = isinstance(change, Patch) and change.force and not change.adopts
     drift = (field for field in change.fields if isinstance(field.cause, Drift))
     return takes_over or any(field is not START_FAILURE for field in drift)
+
+
+def _undoes_resize(change: Patch | Replace, objects: LiveObjects) -> bool:
+    """Whether a pod would be replaced only since it was resized, and no commit asks for that.
+
+    Whatever resizes pods would resize the new one too: it would be replaced in each pass.
+    """
+    live_object = objects.get(change.ref)
+    forced = [each.field_path for each in change.fields if isinstance(each.effect, ForcesReplace)]
+    return (
+        isinstance(change, Replace)
+        and live_object is not None
+        and isinstance(live_object.comparison, OutOfSync)
+        and not live_object.comparison.is_declared_anew
+        and all(map(is_container_resource, forced))
+    )
 
 
 def _loses_data(change: Patch | Replace, policy: Policy) -> bool:

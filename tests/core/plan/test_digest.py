@@ -26,11 +26,11 @@ from reconcile.core.changes import (
 from reconcile.core.model import DesiredSession, Policy
 from reconcile.core.plan.approval import (
     ChangeClass,
+    ContentDigests,
     compute_plan_digest,
     iter_committed_changes,
     iter_planned_changes,
 )
-from reconcile.core.plan.content import ContentDigests
 from tests.builders import (
     body,
     config_map,
