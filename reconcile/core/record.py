@@ -5,18 +5,28 @@ been pending or failing since.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from reconcile.core.changes import EndedPod, Hold, Outcome, Status
-from reconcile.core.model import RECORD_STATUS_KEY, KubeObject, SessionId, build_record_ref
+from reconcile.core.model import (
+    RECORD_STATUS_KEY,
+    KubeObject,
+    ObjectRef,
+    SessionId,
+    build_record_ref,
+)
 
 _WRITTEN_STATUSES: Final = frozenset(
     {Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED}
 )
+
+
+AdmittedValues: TypeAlias = Mapping[str, str]
+"""What admission made of an object's declared values: a digest by the path of each field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class RecordStatus:
     `pending` names each held change and why; `failed` each failure, secrets already masked. `ended`
     are the pods whose work has ended: they are not created again when the pod object is gone.
     `failed_starts` counts the pods that were replaced because their runner never started, the last
-    one at `failed_start_time` (RFC 3339).
+    one at `failed_start_time` (RFC 3339). `admitted` has the admitted values of each object.
     """
 
     revision: str = ""
@@ -36,6 +46,11 @@ class RecordStatus:
     ended: tuple[EndedPod, ...] = ()
     failed_starts: int = 0
     failed_start_time: str = ""
+    admitted: Mapping[str, AdmittedValues] = field(default_factory=dict)
+
+    def admitted_values(self, ref: ObjectRef) -> AdmittedValues:
+        """Return what admission made of the values of an object of the session."""
+        return self.admitted.get(str(ref), {})
 
 
 def next_status(
@@ -50,7 +65,7 @@ def next_status(
 
 def _memory_of(status: RecordStatus) -> tuple[object, ...]:
     """Return what is written also by a pass that changes no object."""
-    return status.pending, status.failed, status.ended
+    return status.pending, status.failed, status.ended, status.admitted
 
 
 def seconds_to_back_off(status: RecordStatus, now: str) -> float:
@@ -131,9 +146,17 @@ def parse_record_status(text: str) -> RecordStatus:
             ended=tuple(map(_parse_ended_pod, data.get("ended", ()))),
             failed_starts=int(data.get("failed_starts", 0)),
             failed_start_time=str(data.get("failed_start_time", "")),
+            admitted=_parse_admitted(data.get("admitted", {})),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return RecordStatus()
+
+
+def _parse_admitted(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        name: {path: str(digest) for path, digest in values.items()}
+        for name, values in data.items()
+    }
 
 
 def _parse_ended_pod(data: Mapping[str, Any]) -> EndedPod:

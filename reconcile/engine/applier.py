@@ -36,16 +36,14 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.admission import (
-    ADMISSION_FIELD_MANAGER,
-    build_admission_body,
     find_admitted_values,
-    read_admitted_values,
 )
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
 from reconcile.core.plan.live_state import START_FAILURE
 from reconcile.core.plan.planner import replan
 from reconcile.core.plan.session_changes import build_owner_reference, with_owner
 from reconcile.core.record import (
+    AdmittedValues,
     RecordStatus,
     build_record_status_body,
     count_failed_start,
@@ -130,7 +128,8 @@ class SessionApplier:
     """Applies the plan of one session; `outcomes` grows with each change.
 
     `record_status` is the status in the Record now, `mask` the policy's names of secrets.
-    `failures` are those that belong to no change.
+    `admitted` is what admission made of the objects that were written. `failures` are those that
+    belong to no change.
     """
 
     cluster: Cluster
@@ -141,6 +140,7 @@ class SessionApplier:
     mask: tuple[str, ...] = ()
     owner_uid: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
+    admitted: dict[ObjectRef, AdmittedValues] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def steps(self) -> Steps:
@@ -167,6 +167,7 @@ class SessionApplier:
             describe_pending(self.outcomes),
             self._failure_messages(),
             find_remaining_ends(self.plan.ended, self.outcomes),
+            admitted=self._list_admitted_values(),
             **self._count_failed_starts(),
         )
         status = next_status(self.record_status, current, self.outcomes)
@@ -242,15 +243,16 @@ class SessionApplier:
                 "as it was, and the next plan says how it can be adopted"
             )
         self._learn_owner(manifest.ref, uid)
-        self._remember_admission(manifest, live)
+        self.admitted[manifest.ref] = find_admitted_values(manifest, live)
 
-    def _remember_admission(self, manifest: Manifest, stored: KubeObject) -> None:
-        """Note what admission made of the values that were just written."""
-        known = read_admitted_values(stored)
-        values = {**known, **find_admitted_values(manifest, stored)}
-        if values != known:
-            body = build_admission_body(manifest, stored["metadata"]["uid"], values)
-            self.cluster.apply(body, ApplyOptions(ADMISSION_FIELD_MANAGER, force=True))
+    def _admitted_values(self, ref: ObjectRef) -> AdmittedValues:
+        """Return what admission made of an object, from this pass or an earlier one."""
+        known = self.record_status.admitted_values(ref)
+        return self.admitted.get(ref, known)
+
+    def _list_admitted_values(self) -> dict[str, AdmittedValues]:
+        refs = (change.ref for change in self.plan.changes)
+        return {str(ref): values for ref in refs if (values := self._admitted_values(ref))}
 
     def _build_body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
         return with_metadata(
@@ -286,14 +288,15 @@ class SessionApplier:
             self._build_body(patch.manifest, preconditions),
             ApplyOptions(FIELD_MANAGER, force=patch.force),
         )
-        self._remember_admission(patch.manifest, stored)
+        known = self._admitted_values(patch.ref)
+        self.admitted[patch.ref] = {**known, **find_admitted_values(patch.manifest, stored)}
 
     def _replan(self, patch: Patch, *, has_conflict: bool) -> Patch | Keep | None:
         try:
             live = self.cluster.get(patch.manifest.kind, patch.ref.namespace, patch.ref.name)
         except NotFoundError:
             return None
-        revised = replan(patch, live, self.owner_uid)
+        revised = replan(patch, live, self.owner_uid, self._admitted_values(patch.ref))
         if isinstance(revised, Patch) and (revised.force or has_conflict) and not patch.force:
             return replace(revised, force=True) if self.plan.may_take_over else None
         return revised

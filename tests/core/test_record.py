@@ -59,10 +59,13 @@ def test_each_held_change_is_pending_for_its_reason():
     assert describe_pending(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
 
 
+ADMITTED = st.dictionaries(WORDS, st.dictionaries(WORDS, WORDS))
 ENDS = st.lists(st.builds(EndedPod, WORDS, WORDS, WORDS, WORDS)).map(tuple)
 
 
-@given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES, ENDS, st.integers(0, 99), WORDS))
+@given(
+    st.builds(RecordStatus, WORDS, WORDS, LINES, LINES, ENDS, st.integers(0, 99), WORDS, ADMITTED)
+)
 def test_a_status_survives_a_round_trip(status):
     assert parse_record_status(format_record_status(status)) == status
 
@@ -77,6 +80,8 @@ def test_a_status_survives_a_round_trip(status):
         "{}",
         '{"revision": "a", "digest": "b", "pending": null, "failed": []}',
         '{"revision": "a", "digest": "b", "pending": 1, "failed": []}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "admitted": [1]}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "admitted": {"a": "b"}}',
     ],
 )
 def test_a_damaged_status_counts_as_empty(text):

@@ -4,7 +4,7 @@ An object is in sync, or out of sync with the fields that differ, the cause and 
 Only the result is kept: the body of an object can be freed as soon as it is compared.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -45,6 +45,7 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.admission import accept_admitted_values
+from reconcile.core.record import AdmittedValues, RecordStatus, parse_record_status
 
 START_FAILURE: Final = FieldChange(
     path="status.phase",
@@ -191,6 +192,11 @@ class LiveObject:
     manifest: Manifest | None = None
 
     @property
+    def has_drift(self) -> bool:
+        """Whether it differs from what was applied last, and no commit declares it anew."""
+        return isinstance(self.comparison, OutOfSync) and not self.comparison.is_declared_anew
+
+    @property
     def failed_to_start(self) -> bool:
         """Whether it is a pod that failed before its runner started, so that it has no work."""
         return self.phase == "Failed" and not self.has_started
@@ -229,11 +235,23 @@ class Comparator:
     """Compares live objects, one at a time, with the manifests of one revision.
 
     `previous` are the results of an earlier pass, which are used again where nothing has changed.
+    `records` are the statuses of the Records that have been read so far.
     """
 
     installation: str
     manifests: Mapping[ObjectRef, Manifest]
     previous: LiveObjects
+    records: dict[SessionId, RecordStatus] = field(default_factory=dict)
+    _early: list[KubeObject] = field(default_factory=list)
+
+    def observe_early(self) -> Iterator[LiveObject]:
+        """Compare again what had drifted and was read before its Record, which may explain it.
+
+        Call it once all ConfigMaps of a namespace have been read: only they precede Records.
+        """
+        bodies = [*self._early]
+        self._early.clear()
+        yield from filter(None, map(self.observe, bodies))
 
     def observe(self, body: KubeObject) -> LiveObject | None:
         """Compare one object; None if it does not belong to a session of this installation."""
@@ -243,11 +261,22 @@ class Comparator:
         manifest = self.manifests.get(ref)
         previous = self.previous.get(ref)
         if previous is not None and _is_unchanged(previous, metadata, manifest):
-            return previous
+            return self._note_record(previous)
         session = _find_session(self.installation, ref, metadata, manifest)
         if session is None:
             return None
-        return _build_live_object(kind, ref, session, body, manifest)
+        if manifest is not None and session in self.records:
+            admitted = self.records[session].admitted_values(ref)
+            manifest = accept_admitted_values(manifest, body, admitted)
+        live_object = _build_live_object(kind, ref, session, body, manifest)
+        if kind.name == "ConfigMap" and session not in self.records and live_object.has_drift:
+            self._early.append(body)
+        return self._note_record(live_object)
+
+    def _note_record(self, live_object: LiveObject) -> LiveObject:
+        if live_object.record_status:
+            self.records[live_object.session] = parse_record_status(live_object.record_status)
+        return live_object
 
 
 def build_comparator(desired: DesiredState, previous: LiveObjects) -> Comparator:
@@ -262,8 +291,11 @@ def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObj
     return LiveState({each.ref: each for each in observed if each is not None})
 
 
-def observe_unlabelled(manifest: Manifest, body: KubeObject) -> LiveObject:
+def observe_unlabelled(
+    manifest: Manifest, body: KubeObject, admitted: AdmittedValues
+) -> LiveObject:
     """Compare an object of ours that has lost its label."""
+    manifest = accept_admitted_values(manifest, body, admitted)
     return _build_live_object(manifest.kind, manifest.ref, manifest.session, body, manifest)
 
 
@@ -310,8 +342,7 @@ def _build_live_object(
 ) -> LiveObject:
     metadata = body["metadata"]
     is_pod = kind.name == "Pod"
-    accepted = None if manifest is None else accept_admitted_values(manifest, body)
-    comparison = Undeclared() if accepted is None else compare(accepted, body)
+    comparison = Undeclared() if manifest is None else compare(manifest, body)
     return LiveObject(
         ref=ref,
         kind=kind,
@@ -327,7 +358,7 @@ def _build_live_object(
         else "",
         comparison=comparison,
         ended=_find_ended_pod(body) if is_pod else None,
-        manifest=accepted,
+        manifest=manifest,
     )
 
 

@@ -48,6 +48,7 @@ from reconcile.core.plan.session_changes import (
     plan_desired_session,
     plan_removed_session,
 )
+from reconcile.core.record import AdmittedValues
 
 NO_BUDGET_USAGE: Final = BudgetUsage()
 
@@ -134,8 +135,10 @@ def _hold_out_of_scope(
     return hold_all(changes, HoldReason.OUT_OF_REALM)
 
 
-def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
-    """Plan a patch again for the current object.
+def replan(
+    patch: Patch, live: KubeObject, owner_uid: str, admitted: AdmittedValues
+) -> Patch | Keep | None:
+    """Plan a patch again for the current object, of which admission has changed some values.
 
     None if the result is more than the plan allowed: another object, one that is being deleted, or
     a change that ends work while the planned one did not.
@@ -144,7 +147,7 @@ def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
     if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
         return None
     current = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    patch = replace(patch, manifest=accept_admitted_values(patch.manifest, live))
+    patch = replace(patch, manifest=accept_admitted_values(patch.manifest, live, admitted))
     comparison = compare(patch.manifest, live)
     if patch.ref != build_record_ref(patch.manifest.session):
         owner = build_owner_reference(patch.manifest.session, owner_uid)

@@ -36,7 +36,7 @@ from reconcile.core.model import (
     SessionId,
     UpdateStrategy,
 )
-from reconcile.core.plan.live_state import START_FAILURE, LiveObjects, LiveState, OutOfSync
+from reconcile.core.plan.live_state import START_FAILURE, LiveObjects, LiveState
 
 _BLOCKING_REASONS = frozenset(
     {
@@ -142,13 +142,8 @@ def _undoes_resize(change: Patch | Replace, objects: LiveObjects) -> bool:
     """
     live_object = objects.get(change.ref)
     forced = [each.field_path for each in change.fields if isinstance(each.effect, ForcesReplace)]
-    return (
-        isinstance(change, Replace)
-        and live_object is not None
-        and isinstance(live_object.comparison, OutOfSync)
-        and not live_object.comparison.is_declared_anew
-        and all(map(is_container_resource, forced))
-    )
+    has_drift = live_object is not None and live_object.has_drift
+    return isinstance(change, Replace) and has_drift and all(map(is_container_resource, forced))
 
 
 def _loses_data(change: Patch | Replace, policy: Policy) -> bool:

@@ -39,7 +39,6 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
-from reconcile.core.plan.admission import accept_admitted_values
 from reconcile.core.plan.adoption import ForeignObjects, find_unlabelled_owners, is_adoptable
 from reconcile.core.plan.live_state import (
     START_FAILURE,
@@ -50,7 +49,7 @@ from reconcile.core.plan.live_state import (
     compare,
     observe_unlabelled,
 )
-from reconcile.core.record import parse_record_status
+from reconcile.core.record import AdmittedValues, parse_record_status
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
@@ -124,10 +123,11 @@ def plan_desired_session(
     existing = {each.ref: each for each in live_objects}
     record = existing.get(wanted.manifests[0].ref)
     owner = build_owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
+    status = parse_record_status(record.record_status if record else "")
     changes = [
         _plan_existing(manifest, existing[manifest.ref], owner)
         if manifest.ref in existing
-        else _plan_missing(manifest, foreign, owner)
+        else _plan_missing(manifest, foreign, owner, status.admitted_values(manifest.ref))
         for manifest in wanted.manifests
     ]
     unwanted = [each for each in live_objects if isinstance(each.comparison, Undeclared)]
@@ -183,7 +183,10 @@ def _plan_deletes(unwanted: Iterable[LiveObject], reason: DeleteReason) -> Itera
 
 
 def _plan_missing(
-    manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
+    manifest: Manifest,
+    foreign: ForeignObjects,
+    owner: Mapping[str, object],
+    admitted: AdmittedValues,
 ) -> Change:
     create = Create(manifest)
     present = foreign.adoptable.get(manifest.ref)
@@ -193,7 +196,7 @@ def _plan_missing(
     owners = find_unlabelled_owners(metadata)
     if any(each.get("uid") == owner["uid"] for each in owners):
         # Its label is lost, but its owner is our Record: the label is put back.
-        return _plan_existing(manifest, observe_unlabelled(manifest, present), owner)
+        return _plan_existing(manifest, observe_unlabelled(manifest, present, admitted), owner)
     if owners and not is_adoptable(manifest, metadata):
         return Hold(create, HoldReason.TAKEN)
     return _plan_adoption(manifest, present, owner)
@@ -204,7 +207,6 @@ def _plan_adoption(
 ) -> Change:
     metadata = foreign_object["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    manifest = accept_admitted_values(manifest, foreign_object)
     comparison = compare(manifest, foreign_object)
     if manifest.ref != build_record_ref(manifest.session):
         comparison = compare_owner(comparison, metadata.get("ownerReferences") or (), owner)
