@@ -14,6 +14,7 @@ from reconcile.core.changes import (
     Change,
     Create,
     Delete,
+    FlushTrace,
     Hold,
     HoldReason,
     Keep,
@@ -24,7 +25,7 @@ from reconcile.core.changes import (
     Status,
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from reconcile.core.lifecycle.health import has_started
+from reconcile.core.lifecycle.health import find_mirror_state, has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import (
     FIELD_MANAGER,
@@ -49,8 +50,10 @@ from reconcile.core.record import (
     count_failed_start,
     describe_pending,
     find_remaining_ends,
+    finish_flush,
     next_status,
     seconds_to_back_off,
+    see_flush,
     with_record_status,
 )
 from reconcile.core.report.results import learn_failed_objects
@@ -141,7 +144,11 @@ class SessionApplier:
     owner_uid: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     admitted: dict[ObjectRef, AdmittedValues] = field(default_factory=dict)
+    flush: FlushTrace = field(init=False)
     failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.flush = self.plan.flush
 
     def steps(self) -> Steps:
         """Carry out all changes; yields the seconds to wait before it is resumed."""
@@ -167,6 +174,7 @@ class SessionApplier:
             describe_pending(self.outcomes),
             self._failure_messages(),
             find_remaining_ends(self.plan.ended, self.outcomes),
+            flush=self._finish_flush(),
             admitted=self._list_admitted_values(),
             **self._count_failed_starts(),
         )
@@ -178,6 +186,20 @@ class SessionApplier:
             self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _finish_flush(self) -> FlushTrace:
+        """Return the trace for the Record; the mirror's words may quote names of files."""
+        trace = finish_flush(self.flush, self.outcomes, self.clock.now())
+        if trace.unflushed is None:
+            return trace
+        reason = Masker(self.mask).mask_text(trace.unflushed.reason)
+        return replace(trace, unflushed=replace(trace.unflushed, reason=reason))
+
+    def _see_flush(self, live: KubeObject) -> None:
+        """Follow the last flush of a live pod."""
+        mirror = find_mirror_state(live) if live["kind"] == "Pod" else None
+        if mirror is not None:
+            self.flush = see_flush(self.flush, live["metadata"]["uid"], mirror)
 
     def _count_failed_starts(self) -> dict[str, Any]:
         retried = [
@@ -243,6 +265,7 @@ class SessionApplier:
                 "as it was, and the next plan says how it can be adopted"
             )
         self._learn_owner(manifest.ref, uid)
+        self._see_flush(live)
         self.admitted[manifest.ref] = find_admitted_values(manifest, live)
 
     def _admitted_values(self, ref: ObjectRef) -> AdmittedValues:
@@ -376,6 +399,7 @@ class SessionApplier:
         """Wait until an object is gone; returns it if it is still there after its time."""
         limit = 0.0
         while (live := self._get_if_same(deletion.kind, deletion.ref, deletion.uid)) is not None:
+            self._see_flush(live)
             now = self.clock.monotonic()
             limit = limit or now + _grace_seconds(live) + deletion.margin
             if now >= limit:

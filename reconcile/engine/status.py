@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from reconcile.core.changes import UnflushedPod
 from reconcile.core.errors import ClusterError, Problem, UnavailableError
 from reconcile.core.lifecycle.health import Health, Phase, assess_health
 from reconcile.core.model import (
@@ -104,7 +105,12 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         revision=status.revision,
         held=status.pending,
         digest=status.digest,
+        unflushed=_describe_unflushed(status.flush.unflushed),
     )
+
+
+def _describe_unflushed(pod: UnflushedPod | None) -> str:
+    return "" if pod is None else f"a pod ended unflushed at {pod.time}: {pod.reason}"
 
 
 def _assess_health(pod: KubeObject | None, state: SessionState, status: RecordStatus) -> Health:

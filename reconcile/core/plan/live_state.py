@@ -28,7 +28,7 @@ from reconcile.core.fields.diff import (
 from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import format_path
 from reconcile.core.fields.merge_schema import merge_schema_for
-from reconcile.core.lifecycle.health import find_end, has_started
+from reconcile.core.lifecycle.health import MirrorState, find_end, find_mirror_state, has_started
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     FIELD_MANAGER,
@@ -173,8 +173,8 @@ class LiveObject:
     `owners` are its owner references. `has_started` says whether a pod's main containers have ever
     run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
     is what the last pass wrote into a Record, empty for other objects. `ended` says that the work
-    of a pod has ended. `manifest` is what a patch applies: the declared values, with those that
-    admission changed; None for an object that is not declared.
+    of a pod has ended, `mirror` whether its workspace is stored. `manifest` is what a patch applies
+    (the declared values, or those that admission made of them); None if the object is not declared.
     """
 
     ref: ObjectRef
@@ -189,6 +189,7 @@ class LiveObject:
     record_status: str
     comparison: InSync | OutOfSync | Undeclared
     ended: EndedPod | None = None
+    mirror: MirrorState | None = None
     manifest: Manifest | None = None
 
     @property
@@ -358,6 +359,7 @@ def _build_live_object(
         else "",
         comparison=comparison,
         ended=_find_ended_pod(body) if is_pod else None,
+        mirror=find_mirror_state(body) if is_pod else None,
         manifest=manifest,
     )
 

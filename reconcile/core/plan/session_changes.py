@@ -18,6 +18,7 @@ from reconcile.core.changes import (
     Drift,
     EndedPod,
     FieldChange,
+    FlushTrace,
     ForcesReplace,
     Hold,
     HoldReason,
@@ -49,7 +50,7 @@ from reconcile.core.plan.live_state import (
     compare,
     observe_unlabelled,
 )
-from reconcile.core.record import AdmittedValues, parse_record_status
+from reconcile.core.record import AdmittedValues, follow_flush, parse_record_status
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
@@ -154,6 +155,14 @@ def find_ended_pods(
         if manifest.kind.name == "Pod"
     )
     return tuple(end for end in ends if end is not None)
+
+
+def find_flush(wanted: DesiredSession, live_objects: Sequence[LiveObject]) -> FlushTrace:
+    """Find what the pods of a session show of their last flush, and what the Record knows."""
+    record = build_record_ref(wanted.session.id)
+    statuses = [each.record_status for each in live_objects if each.ref == record]
+    mirrors = {each.live.uid: each.mirror for each in live_objects if each.mirror is not None}
+    return follow_flush(parse_record_status("".join(statuses)).flush, mirrors)
 
 
 def _find_end(live: LiveObject | None, remembered: EndedPod | None) -> EndedPod | None:

@@ -215,5 +215,6 @@ def _status_row_json(row: StatusRow, masker: Masker) -> dict[str, Any]:
         "ageSeconds": int(row.age) if row.age >= 0 else None,
         "revision": row.revision,
         "digest": masker.mask_digest(row.digest),
+        "unflushed": masker.mask_text(row.unflushed),
         "held": [masker.mask_text(held) for held in row.held],
     }

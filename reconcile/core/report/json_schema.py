@@ -253,6 +253,9 @@ def _session_status_schema() -> _Schema:
         "ageSeconds": {"type": ["integer", "null"], "description": "null if unknown"},
         "revision": _TEXT,
         "digest": _TEXT,
+        "unflushed": _with_description(
+            _TEXT, "when and why a pod ended before everything was stored; empty if none did"
+        ),
         "held": {"type": "array", "items": _TEXT},
     }
     return _object_schema(properties)

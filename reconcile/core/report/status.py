@@ -30,7 +30,8 @@ class StatusRow:
     """The status of one live session.
 
     `age` is in seconds, negative if unknown. `revision` and `digest` are those of the last pass
-    that changed something; `held` describes each change that is withheld.
+    that changed something; `held` describes each change that is withheld, `unflushed` a pod that
+    ended before everything was stored.
     """
 
     session: SessionId
@@ -42,6 +43,7 @@ class StatusRow:
     revision: str = ""
     held: tuple[str, ...] = ()
     digest: str = ""
+    unflushed: str = ""
 
 
 def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOptions = _PLAIN) -> str:
@@ -55,6 +57,8 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
     shown = [options.paint("bold", lines[0])]
     for row, line in zip(rows, lines[1:], strict=True):
         shown.append(options.paint(_STYLES[row.phase], line))
+        if row.unflushed:
+            shown.append(f"  ! {escape_controls(masker.mask_text(row.unflushed))}")
         if options.verbose:
             shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
     return "\n".join(shown) + "\n"
