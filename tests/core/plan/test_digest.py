@@ -232,3 +232,18 @@ def test_a_value_that_admission_changed_is_not_in_it():
     made = plan(replace(patch(POD), manifest=replace(POD, body=stored.body)))
     declared = desired(DesiredSession(session(), (POD,)))
     assert compute_plan_digest(made, declared) == digest(patch(POD))
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "COLOUR"])
+def test_what_a_template_writes_counts_in_every_session_as_in_the_first(name):
+    def of(value):
+        env = [{"name": name, "value": value}]
+        sessions = []
+        for each in (session("one"), session("two")):
+            rendered = pod(f"{each.id.name}-runner", containers=[container(env=env)])
+            sessions.append(DesiredSession(each, (manifest(rendered, each),)))
+        plans = (SessionPlan(each.session.id, (Create(*each.manifests),)) for each in sessions)
+        made = Plan("default", "r", tuple(plans))
+        return compute_plan_digest(made, desired(*sessions))
+
+    assert (of("4711") == of("4712")) is (name == "TOKEN")
