@@ -8,7 +8,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from reconcile.core.changes import LiveRef
+from reconcile.core.changes import Hold, LiveRef, Plan
 from reconcile.core.fields.managed_fields import (
     build_field_set,
     find_manager_fields,
@@ -136,6 +136,13 @@ def desired(*sessions: DesiredSession, policy: Policy | None = None, **fields) -
     return DesiredState(
         policy=policy or Policy(), revision=REVISION, sessions=tuple(sessions), **fields
     )
+
+
+def desired_by(of: Plan, *, policy: Policy | None = None) -> DesiredState:
+    """The desired state of a plan: one session, with the manifests of all changes."""
+    unheld = (each.change if isinstance(each, Hold) else each for each in of.changes)
+    manifests = {each.ref: each.manifest for each in unheld if hasattr(each, "manifest")}
+    return desired(DesiredSession(session(), tuple(manifests.values())), policy=policy)
 
 
 def ref_of(kind: str, name: str, namespace=NAMESPACE) -> ObjectRef:

@@ -47,7 +47,7 @@ def apply(
     with report_failures(source, terminal):
         reconciler = build_reconciler(connection, terminal, options)
         planned = compute_plan(reconciler, source, terminal)
-    if approved is not None and (reasons := describe_approval_mismatch(planned.plan, approved)):
+    if approved is not None and (reasons := _describe_mismatch(planned, approved)):
         show_plan(build_plan_report(planned, source), terminal)
         return _report_refused(planned, reasons, terminal)
     if output.form == "text":
@@ -66,6 +66,10 @@ def apply(
         failed=bool(failures) or any(o.status is Status.FAILED for o in outcomes),
         invalid=bool(planned.desired.problems),
     )
+
+
+def _describe_mismatch(planned: PassPlan, approved: Approval) -> str:
+    return describe_approval_mismatch(planned.plan, planned.desired, approved)
 
 
 def _report_refused(planned: PassPlan, reasons: str, terminal: Terminal) -> int:

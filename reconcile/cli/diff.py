@@ -78,7 +78,7 @@ def build_offline_report(
     )
     return PlanReport(
         plan=compared.plan,
-        digest=compute_plan_digest(compared.plan),
+        digest=compute_plan_digest(compared.plan, compared.new),
         findings=Findings(compared.new.problems, warnings, compared.settings),
         baseline=OtherRevision(revision, commit),
         folder=checkout.prefix or ".",

@@ -101,7 +101,7 @@ def build_plan_report(planned: PassPlan, source: SourceOptions) -> PlanReport:
     """Build the report of a plan for a live cluster."""
     return PlanReport(
         plan=planned.plan,
-        digest=compute_plan_digest(planned.plan),
+        digest=compute_plan_digest(planned.plan, planned.desired),
         findings=collect_findings(planned),
         baseline=LiveCluster(),
         folder=source.tree.as_posix(),

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.fields.field_path import FieldPath
 from reconcile.core.inventory import BudgetUsage
+from reconcile.core.lifecycle.pod_status import MIRROR_SIDECAR
 from reconcile.core.model import Kind, Manifest, ObjectRef, SessionId
 
 
@@ -27,10 +28,6 @@ class MetadataOnly:
 @dataclass(frozen=True, slots=True)
 class InPlace:
     """Effect: the object is changed in place; nothing restarts."""
-
-
-MIRROR_SIDECAR: Final = "sync"
-"""The container that stores the workspace; it can restart while the runner works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +216,11 @@ class HoldReason(Enum):
         "the server refuses to change it in place, and the plan did not say that it is replaced: "
         "stop and start the session (`state: Stopped`), or delete the object"
     )
+    RESIZED = (
+        "its resources were changed in place (`resize`), and only a new pod would get the declared "
+        "ones: change them back in the same way, declare them in the session, or stop and start "
+        "the session (`state: Stopped`)"
+    )
     BACK_OFF = (
         "its pod failed before the runner started, and so did the one before: correct the cause, "
         "which `reconcile status -o wide` shows; a later pass tries again"
@@ -259,13 +261,34 @@ class EndedPod:
 
 
 @dataclass(frozen=True, slots=True)
+class UnflushedPod:
+    """A pod that ended before everything was stored: when (empty if it is not known), and why."""
+
+    uid: str
+    time: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlushTrace:
+    """What is known of the last flush of a session's pods.
+
+    `pod` is the UID of the pod whose last flush has not been seen yet. `unflushed` is the last pod
+    that ended before everything was stored; one that has stored everything since clears it.
+    """
+
+    pod: str = ""
+    unflushed: UnflushedPod | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What happens to one session: `changes` in the order in which they are carried out.
 
     `digest` is the session's own, empty for one that is removed. `may_end_work` says whether its
     author or the policy allows running work to be ended, `may_take_over` whether the policy allows
     taking fields back from other managers. `ended` are the pods whose work has ended, also those
-    that are gone.
+    that are gone. `flush` is what the live pods show of their last flush.
     """
 
     session: SessionId
@@ -274,6 +297,7 @@ class SessionPlan:
     may_end_work: bool = False
     may_take_over: bool = True
     ended: tuple[EndedPod, ...] = ()
+    flush: FlushTrace = FlushTrace()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,42 @@ been pending or failing since.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias, assert_never
 
 import orjson
 
-from reconcile.core.changes import EndedPod, Hold, Outcome, Status
-from reconcile.core.lifecycle.pod_status import seconds_between
-from reconcile.core.model import RECORD_STATUS_KEY, KubeObject, SessionId, build_record_ref
+from reconcile.core.changes import (
+    Delete,
+    EndedPod,
+    FlushTrace,
+    Hold,
+    Outcome,
+    Replace,
+    Status,
+    UnflushedPod,
+)
+from reconcile.core.lifecycle.pod_status import (
+    MirrorEnded,
+    MirrorRunning,
+    MirrorState,
+    seconds_between,
+)
+from reconcile.core.model import (
+    RECORD_STATUS_KEY,
+    KubeObject,
+    ObjectRef,
+    SessionId,
+    build_record_ref,
+)
 
 _WRITTEN_STATUSES: Final = frozenset(
     {Status.CREATED, Status.CONFIGURED, Status.REPLACED, Status.DELETED}
 )
+
+
+AdmittedValues: TypeAlias = Mapping[str, str]
+"""What admission made of an object's declared values: a digest by the path of each field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +50,8 @@ class RecordStatus:
     `pending` names each held change and why; `failed` each failure, secrets already masked. `ended`
     are the pods whose work has ended: they are not created again when the pod object is gone.
     `failed_starts` counts the pods that were replaced because their runner never started, the last
-    one at `failed_start_time` (RFC 3339).
+    one at `failed_start_time` (RFC 3339). `flush` is what has been seen of the pods' last flushes.
+    `admitted` has the admitted values of each object.
     """
 
     revision: str = ""
@@ -36,6 +61,12 @@ class RecordStatus:
     ended: tuple[EndedPod, ...] = ()
     failed_starts: int = 0
     failed_start_time: str = ""
+    flush: FlushTrace = FlushTrace()  # noqa: RUF009 - a frozen value
+    admitted: Mapping[str, AdmittedValues] = field(default_factory=dict)
+
+    def admitted_values(self, ref: ObjectRef) -> AdmittedValues:
+        """Return what admission made of the values of an object of the session."""
+        return self.admitted.get(str(ref), {})
 
 
 def next_status(
@@ -45,12 +76,60 @@ def next_status(
     if current == previous:
         return None
     wrote = any(outcome.status in _WRITTEN_STATUSES for outcome in outcomes)
-    return None if not wrote and _memory_of(previous) == _memory_of(current) else current
+    is_same = _memory_of(previous) == _memory_of(current)
+    is_same = is_same and not has_flush_news(previous.flush, current.flush)
+    return None if not wrote and is_same else current
 
 
 def _memory_of(status: RecordStatus) -> tuple[object, ...]:
     """Return what is written also by a pass that changes no object."""
-    return status.pending, status.failed, status.ended
+    return status.pending, status.failed, status.ended, status.admitted
+
+
+def has_flush_news(previous: FlushTrace, current: FlushTrace) -> bool:
+    """Whether a pod has ended since; that there is a new one is written with its creation."""
+    has_ended = previous.pod not in {"", current.pod}
+    return has_ended or previous.unflushed != current.unflushed
+
+
+def follow_flush(previous: FlushTrace, mirrors: Mapping[str, MirrorState]) -> FlushTrace:
+    """Follow the last flush of a session's pods, from what they show now, by UID."""
+    trace = previous
+    if trace.pod and trace.pod not in mirrors:
+        trace = FlushTrace("", UnflushedPod(trace.pod, "", _UNSEEN))
+    for uid, mirror in mirrors.items():
+        trace = see_flush(trace, uid, mirror)
+    return trace
+
+
+_UNSEEN: Final = "the pod was gone before its last flush was seen"
+
+
+def see_flush(trace: FlushTrace, uid: str, mirror: MirrorState) -> FlushTrace:
+    """Follow the last flush of one pod that still exists."""
+    pod = "" if trace.pod == uid else trace.pod
+    match mirror:
+        case MirrorRunning():
+            return replace(trace, pod=uid)
+        case MirrorEnded(_, ""):
+            return FlushTrace(pod)
+        case MirrorEnded() if trace.unflushed is not None and trace.unflushed.uid == uid:
+            return replace(trace, pod=pod)
+        case MirrorEnded(time, problem):
+            return FlushTrace(pod, UnflushedPod(uid, time, problem))
+        case _:
+            assert_never(mirror)
+
+
+def finish_flush(trace: FlushTrace, outcomes: Iterable[Outcome], now: str) -> FlushTrace:
+    """Return the trace once pods are deleted by us; what has no time gets `now` (RFC 3339)."""
+    over = {Status.REPLACED, Status.DELETED}
+    changes = (outcome.change for outcome in outcomes if outcome.status in over)
+    if trace.pod in {each.live.uid for each in changes if isinstance(each, Replace | Delete)}:
+        trace = replace(trace, pod="")
+    if trace.unflushed is None or trace.unflushed.time:
+        return trace
+    return replace(trace, unflushed=replace(trace.unflushed, time=now))
 
 
 def seconds_to_back_off(status: RecordStatus, now: str) -> float:
@@ -124,9 +203,25 @@ def parse_record_status(text: str) -> RecordStatus:
             ended=tuple(map(_parse_ended_pod, data.get("ended", ()))),
             failed_starts=int(data.get("failed_starts", 0)),
             failed_start_time=str(data.get("failed_start_time", "")),
+            flush=_parse_flush(data.get("flush", {})),
+            admitted=_parse_admitted(data.get("admitted", {})),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return RecordStatus()
+
+
+def _parse_admitted(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        name: {path: str(digest) for path, digest in values.items()}
+        for name, values in data.items()
+    }
+
+
+def _parse_flush(data: Mapping[str, Any]) -> FlushTrace:
+    noted = data.get("unflushed")
+    names = ("uid", "time", "reason")
+    unflushed = UnflushedPod(*(str(noted[name]) for name in names)) if noted else None
+    return FlushTrace(str(data.get("pod", "")), unflushed)
 
 
 def _parse_ended_pod(data: Mapping[str, Any]) -> EndedPod:

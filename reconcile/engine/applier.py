@@ -14,6 +14,7 @@ from reconcile.core.changes import (
     Change,
     Create,
     Delete,
+    FlushTrace,
     Hold,
     HoldReason,
     Keep,
@@ -24,7 +25,7 @@ from reconcile.core.changes import (
     Status,
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from reconcile.core.lifecycle.pod_status import has_started
+from reconcile.core.lifecycle.pod_status import find_mirror_state, has_started
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import (
     FIELD_MANAGER,
@@ -36,23 +37,23 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.admission import (
-    ADMISSION_FIELD_MANAGER,
-    build_admission_body,
     find_admitted_values,
-    read_admitted_values,
 )
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
 from reconcile.core.plan.live_state import START_FAILURE
 from reconcile.core.plan.planner import replan
 from reconcile.core.plan.session_changes import build_owner_reference, with_owner
 from reconcile.core.record import (
+    AdmittedValues,
     RecordStatus,
     build_record_status_body,
     count_failed_start,
     describe_pending,
     find_remaining_ends,
+    finish_flush,
     next_status,
     seconds_to_back_off,
+    see_flush,
     with_record_status,
 )
 from reconcile.core.report.results import learn_failed_objects
@@ -130,7 +131,8 @@ class SessionApplier:
     """Applies the plan of one session; `outcomes` grows with each change.
 
     `record_status` is the status in the Record now, `mask` the policy's names of secrets.
-    `failures` are those that belong to no change.
+    `admitted` is what admission made of the objects that were written. `failures` are those that
+    belong to no change.
     """
 
     cluster: Cluster
@@ -141,7 +143,12 @@ class SessionApplier:
     mask: tuple[str, ...] = ()
     owner_uid: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
+    admitted: dict[ObjectRef, AdmittedValues] = field(default_factory=dict)
+    flush: FlushTrace = field(init=False)
     failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.flush = self.plan.flush
 
     def steps(self) -> Steps:
         """Carry out all changes; yields the seconds to wait before it is resumed."""
@@ -167,6 +174,8 @@ class SessionApplier:
             describe_pending(self.outcomes),
             self._failure_messages(),
             find_remaining_ends(self.plan.ended, self.outcomes),
+            flush=self._finish_flush(),
+            admitted=self._list_admitted_values(),
             **self._count_failed_starts(),
         )
         status = next_status(self.record_status, current, self.outcomes)
@@ -177,6 +186,20 @@ class SessionApplier:
             self.cluster.apply(body, ApplyOptions(STATUS_FIELD_MANAGER, force=True))
         except ClusterError as error:
             self.failures.append(f"{self.plan.session}: the Record could not be updated: {error}")
+
+    def _finish_flush(self) -> FlushTrace:
+        """Return the trace for the Record; the mirror's words may quote names of files."""
+        trace = finish_flush(self.flush, self.outcomes, self.clock.now())
+        if trace.unflushed is None:
+            return trace
+        reason = Masker(self.mask).mask_text(trace.unflushed.reason)
+        return replace(trace, unflushed=replace(trace.unflushed, reason=reason))
+
+    def _see_flush(self, live: KubeObject) -> None:
+        """Follow the last flush of a live pod."""
+        mirror = find_mirror_state(live) if live["kind"] == "Pod" else None
+        if mirror is not None:
+            self.flush = see_flush(self.flush, live["metadata"]["uid"], mirror)
 
     def _count_failed_starts(self) -> dict[str, Any]:
         retried = [
@@ -242,15 +265,17 @@ class SessionApplier:
                 "as it was, and the next plan says how it can be adopted"
             )
         self._learn_owner(manifest.ref, uid)
-        self._remember_admission(manifest, live)
+        self._see_flush(live)
+        self.admitted[manifest.ref] = find_admitted_values(manifest, live)
 
-    def _remember_admission(self, manifest: Manifest, stored: KubeObject) -> None:
-        """Note what admission made of the values that were just written."""
-        known = read_admitted_values(stored)
-        values = {**known, **find_admitted_values(manifest, stored)}
-        if values != known:
-            body = build_admission_body(manifest, stored["metadata"]["uid"], values)
-            self.cluster.apply(body, ApplyOptions(ADMISSION_FIELD_MANAGER, force=True))
+    def _admitted_values(self, ref: ObjectRef) -> AdmittedValues:
+        """Return what admission made of an object, from this pass or an earlier one."""
+        known = self.record_status.admitted_values(ref)
+        return self.admitted.get(ref, known)
+
+    def _list_admitted_values(self) -> dict[str, AdmittedValues]:
+        refs = (change.ref for change in self.plan.changes)
+        return {str(ref): values for ref in refs if (values := self._admitted_values(ref))}
 
     def _build_body(self, manifest: Manifest, preconditions: Mapping[str, str]) -> KubeObject:
         return with_metadata(
@@ -286,14 +311,15 @@ class SessionApplier:
             self._build_body(patch.manifest, preconditions),
             ApplyOptions(FIELD_MANAGER, force=patch.force),
         )
-        self._remember_admission(patch.manifest, stored)
+        known = self._admitted_values(patch.ref)
+        self.admitted[patch.ref] = {**known, **find_admitted_values(patch.manifest, stored)}
 
     def _replan(self, patch: Patch, *, has_conflict: bool) -> Patch | Keep | None:
         try:
             live = self.cluster.get(patch.manifest.kind, patch.ref.namespace, patch.ref.name)
         except NotFoundError:
             return None
-        revised = replan(patch, live, self.owner_uid)
+        revised = replan(patch, live, self.owner_uid, self._admitted_values(patch.ref))
         if isinstance(revised, Patch) and (revised.force or has_conflict) and not patch.force:
             return replace(revised, force=True) if self.plan.may_take_over else None
         return revised
@@ -373,6 +399,7 @@ class SessionApplier:
         """Wait until an object is gone; returns it if it is still there after its time."""
         limit = 0.0
         while (live := self._get_if_same(deletion.kind, deletion.ref, deletion.uid)) is not None:
+            self._see_flush(live)
             now = self.clock.monotonic()
             limit = limit or now + _grace_seconds(live) + deletion.margin
             if now >= limit:

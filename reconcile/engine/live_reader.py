@@ -160,6 +160,7 @@ class _Lister:
                 raise self.unavailable
             for body in self.cluster.list(kind, namespace, labels):
                 self._add(namespace, body)
+            self.objects.update({each.ref: each for each in self.comparator.observe_early()})
         except ForbiddenError as error:
             if self._is_doubtful(kind, namespace):
                 message = f"{kind.name} was not read, as only one inventory names it: {error}"

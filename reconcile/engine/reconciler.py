@@ -10,7 +10,7 @@ from reconcile.core.model import DesiredState, ObjectRef, SessionId
 from reconcile.core.plan.adoption import find_missing_manifests
 from reconcile.core.plan.live_state import LiveObjects, LiveState
 from reconcile.core.plan.planner import make_plan
-from reconcile.core.record import RecordStatus, parse_record_status
+from reconcile.core.record import RecordStatus, has_flush_news, parse_record_status
 from reconcile.engine.applier import SessionApplier
 from reconcile.engine.dry_run import DryRun, DryRunResult
 from reconcile.engine.inventory import InventoryStore, build_inventory, find_budget_usage
@@ -168,7 +168,9 @@ def _needs_write(session: SessionPlan, status: RecordStatus | None) -> bool:
     """Whether anything changes, or the Record says what is not true any more."""
     if status is not None and (status.pending or status.failed):
         return True
-    if session.digest and session.ended != (status.ended if status else ()):
+    known = status or RecordStatus()
+    has_news = session.ended != known.ended or has_flush_news(known.flush, session.flush)
+    if session.digest and has_news:
         return True
     return not all(isinstance(change, Keep) for change in session.changes)
 

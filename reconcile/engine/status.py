@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from reconcile.core.changes import UnflushedPod
 from reconcile.core.errors import ClusterError, Problem, UnavailableError
 from reconcile.core.lifecycle.containers import Remark
 from reconcile.core.lifecycle.health import Health, assess_health, describe_pod
@@ -125,7 +126,12 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         revision=status.revision,
         held=status.pending,
         digest=status.digest,
+        unflushed=_describe_unflushed(status.flush.unflushed),
     )
+
+
+def _describe_unflushed(pod: UnflushedPod | None) -> str:
+    return "" if pod is None else f"a pod ended unflushed at {pod.time}: {pod.reason}"
 
 
 def _assess_health(

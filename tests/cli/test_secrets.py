@@ -148,3 +148,21 @@ def test_what_only_sounds_secret_stays_visible(tree):
     spec = f"environmentVariables: {{{variables}}}"
     tree.add("one", f"{spec}\ninitialPrompt: see https://host/items?code=image&key=name")
     assert "\u2039masked" not in tree.go("render").out
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "json"), ("-v",)])
+def test_it_cannot_be_found_by_trying_from_any_digest(tree, arguments):
+    digests = set()
+    for code in ("4711", "4712"):
+        tree.add("one", f'environmentVariables: {{DOOR_TOKEN: "{code}"}}')
+        shown = tree.go("diff", *arguments).out
+        digests.add(tuple(re.findall(r"\b[0-9a-f]{64}\b", shown)))
+    assert len(digests) == 1
+    assert digests != {()}
+
+
+def test_the_status_shows_no_digest_of_a_session_with_a_secret(tree):
+    tree.add("one", 'environmentVariables: {DOOR_TOKEN: "4711"}')
+    assert tree.go("apply").code == 0
+    for arguments in (("-o", "wide"), ("-o", "json")):
+        assert re.search(r"\b[0-9a-f]{64}\b", tree.go("status", *arguments).out) is None

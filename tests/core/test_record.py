@@ -1,15 +1,30 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.changes import Create, EndedPod, Hold, HoldReason, Outcome, Status
+from reconcile.core.changes import (
+    Create,
+    EndedPod,
+    FlushTrace,
+    Hold,
+    HoldReason,
+    Outcome,
+    Status,
+    UnflushedPod,
+)
+from reconcile.core.lifecycle.pod_status import MirrorEnded, MirrorRunning
 from reconcile.core.record import (
     RecordStatus,
     build_record_status_body,
     count_failed_start,
     describe_pending,
     find_remaining_ends,
+    finish_flush,
+    follow_flush,
     format_record_status,
+    has_flush_news,
     next_status,
     parse_record_status,
     seconds_to_back_off,
@@ -59,11 +74,17 @@ def test_each_held_change_is_pending_for_its_reason():
     assert describe_pending(held) == ("Create Pod team-a/fix-login-runner: TAKEN",)
 
 
+ADMITTED = st.dictionaries(WORDS, st.dictionaries(WORDS, WORDS))
 ENDS = st.lists(st.builds(EndedPod, WORDS, WORDS, WORDS, WORDS)).map(tuple)
 
 
-@given(st.builds(RecordStatus, WORDS, WORDS, LINES, LINES, ENDS, st.integers(0, 99), WORDS))
-def test_a_status_survives_a_round_trip(status):
+@given(
+    st.builds(RecordStatus, WORDS, WORDS, LINES, LINES, ENDS, st.integers(0, 99), WORDS),
+    st.builds(FlushTrace, WORDS, st.none() | st.builds(UnflushedPod, WORDS, WORDS, WORDS)),
+    ADMITTED,
+)
+def test_a_status_survives_a_round_trip(status, flush, admitted):
+    status = replace(status, flush=flush, admitted=admitted)
     assert parse_record_status(format_record_status(status)) == status
 
 
@@ -77,6 +98,10 @@ def test_a_status_survives_a_round_trip(status):
         "{}",
         '{"revision": "a", "digest": "b", "pending": null, "failed": []}',
         '{"revision": "a", "digest": "b", "pending": 1, "failed": []}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "admitted": [1]}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "admitted": {"a": "b"}}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "flush": []}',
+        '{"revision": "a", "digest": "b", "pending": [], "failed": [], "flush": {"unflushed": 1}}',
     ],
 )
 def test_a_damaged_status_counts_as_empty(text):
@@ -160,3 +185,43 @@ def test_a_pod_that_never_starts_is_replaced_more_and_more_slowly(count, now, se
 @pytest.mark.parametrize(("now", "count"), [(NOON, 4), ("2026-01-01T12:11:00Z", 1), ("no time", 1)])
 def test_failures_that_are_long_past_are_not_counted(now, count):
     assert count_failed_start(RecordStatus(failed_starts=3, failed_start_time=NOON), now) == count
+
+
+LOST = UnflushedPod("one", NOON, "late")
+
+
+@pytest.mark.parametrize(
+    ("before", "mirrors", "after"),
+    [
+        (FlushTrace(), {}, FlushTrace()),
+        (FlushTrace(), {"one": MirrorRunning()}, FlushTrace("one")),
+        (FlushTrace("one"), {"one": MirrorEnded(NOON)}, FlushTrace()),
+        (FlushTrace("two"), {"two": MirrorRunning(), "one": MirrorEnded(NOON)}, FlushTrace("two")),
+        (FlushTrace("one"), {"one": MirrorEnded(NOON, "late")}, FlushTrace("", LOST)),
+        (FlushTrace("", LOST), {"one": MirrorEnded("", "other words")}, FlushTrace("", LOST)),
+        (FlushTrace("two", LOST), {"two": MirrorEnded()}, FlushTrace()),
+        (FlushTrace("two", LOST), {"two": MirrorRunning()}, FlushTrace("two", LOST)),
+    ],
+)
+def test_the_last_flush_is_followed(before, mirrors, after):
+    assert follow_flush(before, mirrors) == after
+
+
+def test_a_pod_that_is_missing_is_noted_and_the_next_one_followed():
+    trace = follow_flush(FlushTrace("one"), {"two": MirrorRunning()})
+    assert trace.pod == "two"
+    assert trace.unflushed is not None
+    assert (trace.unflushed.uid, trace.unflushed.time) == ("one", "")
+    assert finish_flush(trace, [], NOON).unflushed == replace(trace.unflushed, time=NOON)
+
+
+def test_only_an_end_is_news():
+    assert not has_flush_news(FlushTrace(), FlushTrace("one"))
+    assert not has_flush_news(FlushTrace("one", LOST), FlushTrace("one", LOST))
+    assert has_flush_news(FlushTrace("one"), FlushTrace())
+    assert has_flush_news(FlushTrace("one"), FlushTrace("one", LOST))
+
+
+def test_news_of_a_flush_is_written():
+    now = replace(BEFORE, flush=FlushTrace("", LOST))
+    assert next_status(BEFORE, now, outcomes(Status.UNCHANGED)) == now

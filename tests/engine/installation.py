@@ -131,6 +131,12 @@ class EmbeddedInstallation:
         """Change an object as another manager."""
         return self.cluster.edit(ref_of(kind, name, namespace), operations, manager)
 
+    def resize(self, name, cpu, namespace="team-a", manager="vpa-updater"):
+        """Change the CPU that a pod's first container requests, in place."""
+        path = "/spec/containers/0/resources/requests/cpu"
+        operation = {"op": "replace", "path": path, "value": cpu}
+        return self.cluster.resize(ref_of("Pod", name, namespace), [operation], manager)
+
     def remove(self, kind, name, namespace="team-a"):
         """Delete an object as another client does."""
         live = self.get(kind, name, namespace)

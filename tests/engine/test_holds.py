@@ -173,6 +173,12 @@ def let_go(world):
     world.edit("ConfigMap", "one-inputs", {"op": "remove", "path": "/metadata/finalizers"})
 
 
+def resized():
+    world = at_work(spec="initialPrompt: work")
+    world.resize("one-runner", "1")
+    return world
+
+
 def with_data():
     world = EmbeddedInstallation(
         templates={**EmbeddedInstallation().templates, "claim.yaml.j2": CLAIM % "ReadWriteOnce"}
@@ -248,6 +254,16 @@ CASES = {
         {"let the controller that set it finish": let_go, "`metadata.finalizers`": let_go},
     ),
     HoldReason.DATA_LOSS: Case(with_data, {"`allowDeletes`": policy("allowDeletes: [team-a/one]")}),
+    HoldReason.RESIZED: Case(
+        resized,
+        {
+            "change them back": lambda world: world.resize("one-runner", "500m"),
+            "declare them": file(
+                'initialPrompt: work\nrunner: {resources: {requests: {cpu: "1"}}}'
+            ),
+            "`state: Stopped`": file("initialPrompt: work\nstate: Stopped"),
+        },
+    ),
     HoldReason.WAITS_FOR_OWNER: Case(
         taken,
         {"comes before it": lambda world: world.remove("Service", "session-one")},

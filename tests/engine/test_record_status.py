@@ -33,6 +33,8 @@ def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
         "ended": [],
         "failed_starts": 0,
         "failed_start_time": "",
+        "flush": {"pod": "", "unflushed": None},
+        "admitted": {},
     }
 
 

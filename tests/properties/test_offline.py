@@ -20,6 +20,8 @@ SPECS = (
     "update: {strategy: Recreate}\nrunner: {image: 'example.com/a:2'}",
     "update: {strategy: Recreate}\ninitialPrompt: again",
     "runner: {tolerations: [{key: a, operator: Exists}]}",
+    "environmentVariables: {DOOR_TOKEN: '4711'}",
+    "environmentVariables: {DOOR_TOKEN: '4712', COLOUR: red}",
     "maxDuration: 1h",
     "maxDuration: 2h",
 )
@@ -76,13 +78,18 @@ def side(files, revision, templates=SHIPPED):
     return Revision(revision, tree_of(files, revision), templates)
 
 
-def planned(old, new, *, whole, prune=True):
-    """The plan, or every reason why there is none."""
+def compared(old, new, *, whole, prune=True):
+    """The comparison, or every reason why there is none."""
     reading = ReadOptions(standard_names=True, read_all=whole)
     try:
-        return compare_revisions(side(old, "r1"), side(new, "r2"), reading, prune=prune).plan
+        return compare_revisions(side(old, "r1"), side(new, "r2"), reading, prune=prune)
     except SpecError as error:
         return error.problems
+
+
+def planned(of):
+    """The plan with its digest, or every reason why there is none."""
+    return of if isinstance(of, tuple) else (of.plan, compute_plan_digest(of.plan, of.new))
 
 
 OTHER = policy_text().replace("default", "other")
@@ -117,9 +124,9 @@ def example_of(old, changes):
 @given(commits(st.just({})), st.booleans())
 def test_what_is_not_read_would_not_change_the_plan(commit, prune):
     old, new = commit
-    plan = planned(old, new, whole=True, prune=prune)
-    event("no plan" if isinstance(plan, tuple) else f"{len(plan.sessions)} sessions")
-    assert planned(old, new, whole=False, prune=prune) == plan
+    whole = compared(old, new, whole=True, prune=prune)
+    event("no plan" if isinstance(whole, tuple) else f"{len(whole.plan.sessions)} sessions")
+    assert planned(compared(old, new, whole=False, prune=prune)) == planned(whole)
 
 
 @quick
@@ -133,12 +140,13 @@ def test_what_is_not_read_would_not_change_the_plan(commit, prune):
 )
 def test_the_digest_is_that_of_the_plan_after_the_merge(commit):
     old, new = commit
-    offline = planned(old, new, whole=True)
+    offline = compared(old, new, whole=True)
     assume(not isinstance(offline, tuple))
     world = EmbeddedInstallation(files=old)
     applied = world.apply(revision="r1")
     assert applied.bad == []
     world.files = new
-    online = world.plan(revision="r2").plan
-    event(f"{len(offline.sessions)} sessions")
-    assert compute_plan_digest(online) == compute_plan_digest(offline)
+    online = world.plan(revision="r2")
+    event(f"{len(offline.plan.sessions)} sessions")
+    digest = compute_plan_digest(online.plan, online.desired)
+    assert digest == compute_plan_digest(offline.plan, offline.new)

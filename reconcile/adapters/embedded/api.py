@@ -101,6 +101,19 @@ class ApiRequestHandler:
         )
         return new if options.dry_run else save_object(self.store, served, old, new)
 
+    def resize(
+        self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], manager: str
+    ) -> JsonDict:
+        """Apply a JSON Patch by the subresource `resize`: only resources change."""
+        entry = self.find(_POD, ref)
+        old = entry.load()
+        served = find_served_kind(_POD)
+        new: JsonDict = without_nulls(apply_json_patch(entry.load(), operations))
+        new = self._complete(served, _with_resources(old, new), without_managed_fields(new))
+        identifier = ManagerIdentifier(manager, UPDATE, "resize")
+        new = record_update(old, new, identifier, served.schema, self.time)
+        return save_object(self.store, served, old, new)
+
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
         """End the containers of a pod; ConflictError if it is not running."""
         pod = self.find(_POD, ref).load()
@@ -148,6 +161,14 @@ class ApiRequestHandler:
         if errors:
             raise _invalid_error(new, errors)
         return new
+
+
+def _with_resources(pod: JsonDict, resized: JsonDict) -> JsonDict:
+    """Return a pod with the resources of another one, which are no change in the other's update."""
+    spec = pod["spec"]
+    containers = zip(spec["containers"], resized["spec"]["containers"], strict=True)
+    resources = [{**one, "resources": other["resources"]} for one, other in containers]
+    return {**pod, "spec": {**spec, "containers": resources}}
 
 
 def _bare_object(body: KubeObject) -> JsonDict:

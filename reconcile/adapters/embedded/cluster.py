@@ -23,8 +23,8 @@ _Result = TypeVar("_Result")
 class EmbeddedCluster:
     """Implements `Cluster` with objects in memory or in a state file.
 
-    With a state file the node always runs. The other methods (`create`, `edit`, `finish`, `tick`)
-    simulate other users, other programs and time.
+    With a state file the node always runs. The other methods (`create`, `edit`, `resize`, `finish`,
+    `tick`) simulate other users, other programs and time.
     """
 
     def __init__(
@@ -71,6 +71,13 @@ class EmbeddedCluster:
         with prefix_errors(f"edit {ref}"):
             kind = find_kind(ref.group, ref.kind)
             return self._write(lambda handler: handler.patch(kind, ref, operations, options))
+
+    def resize(
+        self, ref: ObjectRef, operations: Sequence[Mapping[str, Any]], manager: str
+    ) -> KubeObject:
+        """Apply a JSON Patch by a pod's subresource `resize`, as another manager."""
+        with prefix_errors(f"resize {ref}"):
+            return self._write(lambda handler: handler.resize(ref, operations, manager))
 
     def finish(self, ref: ObjectRef, exit_code: int) -> None:
         """End all containers of a running pod with this exit code."""

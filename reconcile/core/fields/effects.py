@@ -16,7 +16,7 @@ from reconcile.core.changes import (
     RestartsContainer,
 )
 from reconcile.core.fields.diff import Difference
-from reconcile.core.fields.field_path import ListItem
+from reconcile.core.fields.field_path import FieldPath, ListItem
 from reconcile.core.fields.merge_schema import RESOURCE_DIGITS
 from reconcile.core.fields.quantity import parse_stored_quantity
 from reconcile.core.model import Kind, KubeObject
@@ -32,6 +32,15 @@ def classify_effect(kind: Kind, difference: Difference, live: KubeObject) -> Eff
         if rule is not None and rule(difference, live)
         else _update_effect(difference, live)
     )
+
+
+def is_container_resource(path: FieldPath) -> bool:
+    """Whether it is a request or limit of a container, which the subresource `resize` changes."""
+    match path:
+        case ("spec", "containers" | "initContainers", ListItem(), "resources", *_):
+            return True
+        case _:
+            return False
 
 
 def _update_effect(difference: Difference, live: KubeObject) -> Effect:

@@ -295,10 +295,10 @@ def deserialize_segment(key: str) -> Segment | None:
 
 
 def read_ownership(live: KubeObject) -> FieldOwnership:
-    """Read an object's managedFields, without entries of subresources (the kubelet's status)."""
+    """Read an object's managedFields; `resize` and `scale` change declared fields too."""
     others = tuple(
         owner
         for owner in iter_managed_fields(live)
-        if not owner.subresource and (owner.manager, owner.operation) != (FIELD_MANAGER, "Apply")
+        if (owner.manager, owner.operation, owner.subresource) != (FIELD_MANAGER, "Apply", "")
     )
     return FieldOwnership(find_manager_fields(live, FIELD_MANAGER), others)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+import orjson
 
 from reconcile.core.model import KubeObject
 
@@ -227,6 +229,79 @@ def find_failure(containers: Iterable[ContainerStatus]) -> WorkEnd:
             reason = text_or_empty(container.terminated.get("reason"))
             return WorkEnd(Phase.FAILED, reason or "Error", container)
     return WorkEnd(Phase.FAILED, "Error")
+
+
+MIRROR_SIDECAR: Final = "sync"
+"""The container that stores the workspace; it can restart while the runner works."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRunning:
+    """The mirror's sidecar may still store something, or has never had anything to store."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorEnded:
+    """The mirror's sidecar has ended with its pod.
+
+    `time` is in RFC 3339, empty if unknown. `problem` says why not everything was stored, empty if
+    it was.
+    """
+
+    time: str = ""
+    problem: str = ""
+
+
+MirrorState: TypeAlias = MirrorRunning | MirrorEnded
+
+
+def find_mirror_state(pod: KubeObject) -> MirrorState | None:
+    """Find out how the last flush of a pod went; None if the pod keeps no workspace."""
+    spec, status = mapping_or_empty(pod.get("spec")), mapping_or_empty(pod.get("status"))
+    declared = (*mappings_in(spec.get("initContainers")), *mappings_in(spec.get("containers")))
+    if all(container.get("name") != MIRROR_SIDECAR for container in declared):
+        return None
+    mirror = next((each for each in read_containers(pod) if each.name == MIRROR_SIDECAR), None)
+    if not has_started(pod) or not _is_ending(pod, status):
+        return MirrorRunning()
+    if mirror is not None and mirror.terminated:
+        return _mirror_end(mirror, status)
+    is_over = "deletionTimestamp" not in mapping_or_empty(pod.get("metadata")) and not (
+        mirror and mirror.running
+    )
+    return MirrorEnded(problem=_because(status, "no last flush")) if is_over else MirrorRunning()
+
+
+def _is_ending(pod: KubeObject, status: Mapping[str, Any]) -> bool:
+    has_ended = text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}
+    return has_ended or "deletionTimestamp" in mapping_or_empty(pod.get("metadata"))
+
+
+def _mirror_end(mirror: ContainerStatus, status: Mapping[str, Any]) -> MirrorEnded:
+    problem = _because(status, _describe_flush(mirror)) if exit_code_of(mirror.terminated) else ""
+    return MirrorEnded(text_or_empty(mirror.terminated.get("finishedAt")), problem)
+
+
+def _because(status: Mapping[str, Any], problem: str) -> str:
+    disruption = find_disruption(status)
+    return f"{disruption}: {problem}" if disruption else problem
+
+
+def _describe_flush(mirror: ContainerStatus) -> str:
+    """Describe how the last flush went, from the termination message if there is one."""
+    try:
+        message = orjson.loads(text_or_empty(mirror.terminated.get("message")))
+        outcome, reason = str(message["outcome"]), str(message["reason"])
+        missing = f"{int(message['missingFiles'])} files, {int(message['missingBytes'])} bytes"
+    except (ValueError, TypeError, LookupError):
+        cause = text_or_empty(mirror.terminated.get("reason")) or "Error"
+        return f"{MIRROR_SIDECAR} ended with exit code {exit_code_of(mirror.terminated)} ({cause})"
+    lacks = f", without {missing}" if outcome == "partial" else ""
+    return f"last flush {outcome[:_MAX_WORD]}{lacks}: {reason[:_MAX_REASON]}"
+
+
+_MAX_WORD: Final = 20
+_MAX_REASON: Final = 200
 
 
 def find_disruption(status: Mapping[str, Any]) -> str:

@@ -196,6 +196,11 @@ def is_mark(text: str) -> bool:
     return _MARK.fullmatch(text) is not None
 
 
+def without_mark_numbers(text: str) -> str:
+    """Return a text with equal marks only: numbers depend on the order of masking."""
+    return _MARK.sub(f"{_OPENING}0{_CLOSING}", text)
+
+
 def find_marks(text: str) -> list[tuple[int, int]]:
     """Find the marks in `text`, as pairs of start and end."""
     return [match.span() for match in _MARK.finditer(text)]
@@ -241,13 +246,14 @@ class SecretRegistry:
         self._exact: set[str] = set()
         self._open: set[str] = set()
         self._declared_digests: set[str] = set()
-        self._knows_secrets = False
+        self.knows_secrets = False
+        """Whether there is a secret, which need not be searchable."""
         self._values: dict[str, str] = {}
         self._by_tail: dict[str, tuple[str, ...]] = {}
 
     def mark_of(self, value: str) -> str:
         """Return the mark of a value; it gets a number if it has none yet."""
-        self._knows_secrets = True
+        self.knows_secrets = True
         number = self._numbers.get(value)
         if number is None:
             number = self._numbers.setdefault(value, next(self._next))
@@ -267,7 +273,7 @@ class SecretRegistry:
 
     def note_secret(self) -> None:
         """Remember that there is a secret, which need not be searchable."""
-        self._knows_secrets = True
+        self.knows_secrets = True
 
     def is_revealing_digest(self, text: str) -> bool:
         """Return whether a text is a digest with which one could try values for a secret.
@@ -276,7 +282,7 @@ class SecretRegistry:
         computed it from one, and short secrets are found by trying all of them.
         """
         is_computed = is_digest(text) and text not in self._declared_digests
-        return self._knows_secrets and is_computed
+        return self.knows_secrets and is_computed
 
     def add_open(self, name: str) -> None:
         """Remember a field name, key or object name: if it is a word, equal text is never hidden.

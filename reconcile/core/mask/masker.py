@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, assert_never
 
 from reconcile.core.changes import ABSENT, Cause, Drift, FieldChange
 from reconcile.core.fields.field_path import ListItem, Segment, SetMember
-from reconcile.core.mask.known_secrets import SecretRegistry, build_secret_name_matcher
+from reconcile.core.mask.known_secrets import (
+    SecretNameMatcher,
+    SecretRegistry,
+    build_secret_name_matcher,
+)
 from reconcile.core.mask.objects import (
     LearningVisitor,
     MaskingVisitor,
@@ -18,7 +23,12 @@ from reconcile.core.mask.objects import (
     strip_brackets,
 )
 from reconcile.core.mask.patterns import find_tokens
-from reconcile.core.mask.text import build_secret_finder, replace_matches, replace_secrets
+from reconcile.core.mask.text import (
+    SecretFinder,
+    build_secret_finder,
+    replace_matches,
+    replace_secrets,
+)
 from reconcile.core.model import KubeObject, ObjectRef
 
 _POSITIONAL_LISTS: Final = frozenset({"env", "args", "command", "httpHeaders"})
@@ -35,9 +45,8 @@ class Masker:
     """
 
     def __init__(self, globs: Iterable[str] = ()) -> None:
-        self._is_secret = build_secret_name_matcher(globs)
+        self._is_secret, self._find = _build_search(tuple(globs))
         self._registry = SecretRegistry()
-        self._find = build_secret_finder(self._is_secret)
         self._pending: list[Callable[[], Iterable[Any]]] = []
         learner = LearningVisitor(self._is_secret, self._registry, self._find)
         self._learning = ObjectWalker(self._is_secret, learner)
@@ -60,6 +69,11 @@ class Masker:
                 is_rendered = isinstance(obj, Mapping) and obj.get("kind") == "Secret"
                 walker = self._learning if is_rendered else self._declaring
                 walker.walk(obj, Sensitivity.STRUCTURE)
+
+    def knows_secrets(self) -> bool:
+        """Whether anything that was learned, or is to be, has a secret."""
+        self._learn_pending()
+        return self._registry.knows_secrets
 
     def mask_object(self, obj: KubeObject) -> KubeObject:
         """Return a copy of an object with its secrets masked."""
@@ -162,6 +176,13 @@ class Masker:
         if isinstance(cause, Drift):
             return Drift(manager=self.mask_text(cause.manager), time=self.mask_text(cause.time))
         return cause
+
+
+@lru_cache(maxsize=8)
+def _build_search(globs: tuple[str, ...]) -> tuple[SecretNameMatcher, SecretFinder]:
+    """Build what finds secrets in names and texts; maskers with equal patterns share its caches."""
+    is_secret = build_secret_name_matcher(globs)
+    return is_secret, build_secret_finder(is_secret)
 
 
 def _is_unnamed(segments: tuple[str, ...]) -> bool:

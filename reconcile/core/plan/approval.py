@@ -1,8 +1,10 @@
 """The digest of a plan, and the comparison of today's plan with an approved one.
 
 The digest identifies everything that a plan would change, so that only a reviewed plan is applied.
+It is printed: secrets are masked before it is computed, or a short one could be found by trying.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
-from reconcile.core.canonical_json import compute_digest
+from reconcile.core.canonical_json import compute_digest, encode_canonical
 from reconcile.core.changes import (
     Change,
     Create,
@@ -24,7 +26,16 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
-from reconcile.core.model import ObjectRef
+from reconcile.core.mask.known_secrets import without_mark_numbers
+from reconcile.core.mask.masker import Masker
+from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    DesiredSession,
+    DesiredState,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+)
 from reconcile.core.plan.session_changes import forces_replacement
 
 
@@ -44,21 +55,74 @@ class ChangeClass(Enum):
 
 
 class PlannedChange(NamedTuple):
-    """The change of one object: `content` is the manifest's digest, or the reason of a delete."""
+    """The change of one object: `content` is its digest without secrets, or a delete's reason."""
 
     ref: ObjectRef
     change_class: ChangeClass
     content: str
 
 
-def compute_plan_digest(plan: Plan) -> str:
+def compute_plan_digest(plan: Plan, desired: DesiredState) -> str:
     """Return `sha256:<hex>` over the planned changes, without properties of the live objects.
 
     Revisions, UIDs, live values and hold reasons are left out, so that a pull request and the
     cluster after its merge have the same digest. A held change counts as the change itself: whether
-    it is held depends on what runs.
+    it is held depends on what runs. Neither are secrets part of it, since it is printed.
     """
-    return digest_planned_changes(plan.installation, iter_planned_changes(plan))
+    contents = ContentDigests(desired)
+    return digest_planned_changes(plan.installation, iter_planned_changes(plan, contents))
+
+
+class ContentDigests:
+    """The digests, without secrets, of the manifests of one desired state.
+
+    What counts as secret is what the session itself shows to be one, so that the digest of a plan
+    is the same whichever other files have been read with it.
+    """
+
+    def __init__(self, desired: DesiredState) -> None:
+        self._mask = desired.policy.mask
+        self._sessions = {wanted.session.id: wanted for wanted in desired.sessions}
+        self._templates: dict[str, bool] = {}
+        self._digests: dict[ObjectRef, str] = {}
+
+    def find(self, manifest: Manifest) -> str:
+        """Return `sha256:<hex>` over the declared body, its secrets masked.
+
+        A patch may carry values that admission changed: the body is that of the desired state.
+        """
+        if manifest.ref not in self._digests:
+            self._digests |= self._compute(self._sessions[manifest.session])
+        return self._digests[manifest.ref]
+
+    def _compute(self, wanted: DesiredSession) -> Iterator[tuple[ObjectRef, str]]:
+        masker = Masker(self._mask)
+        masker.learn_later(lambda: [{"spec": wanted.session.spec}])
+        if not masker.knows_secrets() and not any(map(self._gives_secret, wanted.manifests)):
+            # Masking a first apply of thousands of sessions would take seconds.
+            yield from ((manifest.ref, manifest.digest) for manifest in wanted.manifests)
+            return
+        bodies = {manifest.ref: _without_digest(manifest.body) for manifest in wanted.manifests}
+        for body in bodies.values():
+            masker.learn(body)
+        for ref, body in bodies.items():
+            text = without_mark_numbers(encode_canonical(masker.mask_object(body)).decode())
+            yield ref, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _gives_secret(self, manifest: Manifest) -> bool:
+        """Whether a secret is in the template itself: the same for all sessions without one."""
+        if manifest.source not in self._templates:
+            masker = Masker(self._mask)
+            masker.learn(manifest.body)
+            self._templates[manifest.source] = masker.knows_secrets()
+        return self._templates[manifest.source]
+
+
+def _without_digest(body: KubeObject) -> KubeObject:
+    metadata = body["metadata"]
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(ANNOTATION_DIGEST, None)
+    return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 
 def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) -> str:
@@ -67,20 +131,20 @@ def digest_planned_changes(installation: str, changes: Iterable[PlannedChange]) 
     return compute_digest([installation, sorted(rows)])
 
 
-def iter_planned_changes(plan: Plan) -> Iterator[PlannedChange]:
+def iter_planned_changes(plan: Plan, contents: ContentDigests) -> Iterator[PlannedChange]:
     """Yield the change of each object that is to be changed."""
     for change in _iter_unheld(plan):
         if not isinstance(change, Keep):
-            yield _build_planned_change(change, _changed_fields(change))
+            yield _build_planned_change(change, _changed_fields(change), contents)
 
 
-def iter_committed_changes(plan: Plan) -> Iterator[PlannedChange]:
+def iter_committed_changes(plan: Plan, contents: ContentDigests) -> Iterator[PlannedChange]:
     """Yield the same without drift: as if all changes came from commits."""
     for change in _iter_unheld(plan):
         fields = _changed_fields(change)
         committed = tuple(field for field in fields if not isinstance(field.cause, Drift))
         if not isinstance(change, Keep) and (committed or not fields):
-            yield _build_planned_change(change, committed)
+            yield _build_planned_change(change, committed, contents)
 
 
 def _iter_unheld(plan: Plan) -> Iterator[Create | Patch | Replace | Delete | Keep]:
@@ -93,19 +157,27 @@ def _changed_fields(change: Change) -> tuple[FieldChange, ...]:
 
 
 def _build_planned_change(
-    change: Create | Patch | Replace | Delete, fields: tuple[FieldChange, ...]
+    change: Create | Patch | Replace | Delete,
+    fields: tuple[FieldChange, ...],
+    contents: ContentDigests,
 ) -> PlannedChange:
     match change:
-        case Create(manifest):
-            return PlannedChange(change.ref, ChangeClass.CREATE, manifest.digest)
-        case Patch(manifest, adopts=True):
-            return PlannedChange(change.ref, ChangeClass.ADOPT, manifest.digest)
-        case Patch(manifest) | Replace(manifest):
-            return PlannedChange(change.ref, _classify_update(change.ref, fields), manifest.digest)
+        case Create(manifest) | Patch(manifest) | Replace(manifest):
+            return PlannedChange(change.ref, _classify(change, fields), contents.find(manifest))
         case Delete(reason=reason):
             return PlannedChange(change.ref, ChangeClass.DELETE, reason.name)
         case _:
             assert_never(change)
+
+
+def _classify(change: Create | Patch | Replace, fields: tuple[FieldChange, ...]) -> ChangeClass:
+    match change:
+        case Create():
+            return ChangeClass.CREATE
+        case Patch(adopts=True):
+            return ChangeClass.ADOPT
+        case _:
+            return _classify_update(change.ref, fields)
 
 
 def _classify_update(ref: ObjectRef, fields: tuple[FieldChange, ...]) -> ChangeClass:
@@ -152,9 +224,10 @@ def parse_approved_plan(document: bytes) -> Approval:
     return Approval(approved.digest, changes)
 
 
-def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
+def describe_approval_mismatch(plan: Plan, desired: DesiredState, approval: Approval) -> str:
     """Describe how a plan differs from the approved one; empty if it does not."""
-    planned = list(iter_planned_changes(plan))
+    contents = ContentDigests(desired)
+    planned = list(iter_planned_changes(plan, contents))
     now = digest_planned_changes(plan.installation, planned)
     if now == approval.digest:
         return ""
@@ -164,7 +237,7 @@ def describe_approval_mismatch(plan: Plan, approval: Approval) -> str:
         f"  now:      {now}",
     ]
     classes = {each.ref: each.change_class.value for each in planned}
-    committed = list(iter_committed_changes(plan))
+    committed = list(iter_committed_changes(plan, contents))
     if digest_planned_changes(plan.installation, committed) == approval.digest:
         lines.append("It is the approved plan except for drift, which comes from no commit:")
         without_drift = {each.ref: each.change_class.value for each in committed}

@@ -4,7 +4,7 @@ An object is in sync, or out of sync with the fields that differ, the cause and 
 Only the result is kept: the body of an object can be freed as soon as it is compared.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -29,7 +29,12 @@ from reconcile.core.fields.diff import (
 from reconcile.core.fields.effects import classify_effect
 from reconcile.core.fields.field_path import format_path
 from reconcile.core.fields.merge_schema import merge_schema_for
-from reconcile.core.lifecycle.pod_status import find_end, has_started
+from reconcile.core.lifecycle.pod_status import (
+    MirrorState,
+    find_end,
+    find_mirror_state,
+    has_started,
+)
 from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
@@ -47,6 +52,7 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.admission import accept_admitted_values
+from reconcile.core.record import AdmittedValues, RecordStatus, parse_record_status
 
 START_FAILURE: Final = FieldChange(
     path="status.phase",
@@ -71,11 +77,15 @@ class InSync:
 
 @dataclass(frozen=True, slots=True)
 class OutOfSync:
-    """The fields that differ; `has_conflict`: another manager owns a field that we declare."""
+    """The fields that differ; `has_conflict`: another manager owns a field that we declare.
+
+    `is_declared_anew`: the manifest is another one than that which was applied last.
+    """
 
     fields: tuple[FieldChange, ...]
     operations: tuple[PatchOperation, ...]
     has_conflict: bool
+    is_declared_anew: bool = True
 
 
 Comparison: TypeAlias = InSync | OutOfSync
@@ -113,6 +123,7 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
         ),
         operations=build_json_patch(differences, live),
         has_conflict=any(_has_conflict(difference) for difference in differences),
+        is_declared_anew=not unchanged,
     )
 
 
@@ -169,8 +180,8 @@ class LiveObject:
     `owners` are its owner references. `has_started` says whether a pod's main containers have ever
     run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
     is what the last pass wrote into a Record, empty for other objects. `ended` says that the work
-    of a pod has ended. `manifest` is what a patch applies: the declared values, with those that
-    admission changed; None for an object that is not declared.
+    of a pod has ended, `mirror` whether its workspace is stored. `manifest` is what a patch applies
+    (the declared values, or those that admission made of them); None if the object is not declared.
     """
 
     ref: ObjectRef
@@ -185,7 +196,13 @@ class LiveObject:
     record_status: str
     comparison: InSync | OutOfSync | Undeclared
     ended: EndedPod | None = None
+    mirror: MirrorState | None = None
     manifest: Manifest | None = None
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether it differs from what was applied last, and no commit declares it anew."""
+        return isinstance(self.comparison, OutOfSync) and not self.comparison.is_declared_anew
 
     @property
     def failed_to_start(self) -> bool:
@@ -226,11 +243,23 @@ class Comparator:
     """Compares live objects, one at a time, with the manifests of one revision.
 
     `previous` are the results of an earlier pass, which are used again where nothing has changed.
+    `records` are the statuses of the Records that have been read so far.
     """
 
     installation: str
     manifests: Mapping[ObjectRef, Manifest]
     previous: LiveObjects
+    records: dict[SessionId, RecordStatus] = field(default_factory=dict)
+    _early: list[KubeObject] = field(default_factory=list)
+
+    def observe_early(self) -> Iterator[LiveObject]:
+        """Compare again what had drifted and was read before its Record, which may explain it.
+
+        Call it once all ConfigMaps of a namespace have been read: only they precede Records.
+        """
+        bodies = [*self._early]
+        self._early.clear()
+        yield from filter(None, map(self.observe, bodies))
 
     def observe(self, body: KubeObject) -> LiveObject | None:
         """Compare one object; None if it does not belong to a session of this installation."""
@@ -240,11 +269,22 @@ class Comparator:
         manifest = self.manifests.get(ref)
         previous = self.previous.get(ref)
         if previous is not None and _is_unchanged(previous, metadata, manifest):
-            return previous
+            return self._note_record(previous)
         session = _find_session(self.installation, ref, metadata, manifest)
         if session is None:
             return None
-        return _build_live_object(kind, ref, session, body, manifest)
+        if manifest is not None and session in self.records:
+            admitted = self.records[session].admitted_values(ref)
+            manifest = accept_admitted_values(manifest, body, admitted)
+        live_object = _build_live_object(kind, ref, session, body, manifest)
+        if kind.name == "ConfigMap" and session not in self.records and live_object.has_drift:
+            self._early.append(body)
+        return self._note_record(live_object)
+
+    def _note_record(self, live_object: LiveObject) -> LiveObject:
+        if live_object.record_status:
+            self.records[live_object.session] = parse_record_status(live_object.record_status)
+        return live_object
 
 
 def build_comparator(desired: DesiredState, previous: LiveObjects) -> Comparator:
@@ -259,8 +299,11 @@ def observe(desired: DesiredState, live: Iterable[KubeObject], previous: LiveObj
     return LiveState({each.ref: each for each in observed if each is not None})
 
 
-def observe_unlabelled(manifest: Manifest, body: KubeObject) -> LiveObject:
+def observe_unlabelled(
+    manifest: Manifest, body: KubeObject, admitted: AdmittedValues
+) -> LiveObject:
     """Compare an object of ours that has lost its label."""
+    manifest = accept_admitted_values(manifest, body, admitted)
     return _build_live_object(manifest.kind, manifest.ref, manifest.session, body, manifest)
 
 
@@ -307,8 +350,7 @@ def _build_live_object(
 ) -> LiveObject:
     metadata = body["metadata"]
     is_pod = kind.name == "Pod"
-    accepted = None if manifest is None else accept_admitted_values(manifest, body)
-    comparison = Undeclared() if accepted is None else compare(accepted, body)
+    comparison = Undeclared() if manifest is None else compare(manifest, body)
     return LiveObject(
         ref=ref,
         kind=kind,
@@ -324,7 +366,8 @@ def _build_live_object(
         else "",
         comparison=comparison,
         ended=_find_ended_pod(body, manifest, comparison) if is_pod else None,
-        manifest=accepted,
+        mirror=find_mirror_state(body) if is_pod else None,
+        manifest=manifest,
     )
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from reconcile.core.changes import (
     Change,
-    EndedPod,
     HoldReason,
     Keep,
     LiveRef,
@@ -44,10 +43,12 @@ from reconcile.core.plan.session_changes import (
     build_owner_reference,
     compare_owner,
     find_ended_pods,
+    find_flush,
     forces_replacement,
     plan_desired_session,
     plan_removed_session,
 )
+from reconcile.core.record import AdmittedValues
 
 NO_BUDGET_USAGE: Final = BudgetUsage()
 
@@ -65,12 +66,12 @@ def make_plan(
     `prune` is the user's option. `budget_usage` is the usage of earlier passes.
     """
     rules = PolicyContext(desired.policy, desired.unreadable, prune)
-    plans, ended = _plan_sessions(desired, live_state, foreign, rules)
+    plans, seen = _plan_sessions(desired, live_state, foreign, rules)
     gated, budget_usage = check_budgets(desired, live_state, plans, budget_usage)
     declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
     ordered = tuple(
         _build_session_plan(
-            SessionPlan(session, gated[session], ended=ended.get(session, ())),
+            replace(seen.get(session, SessionPlan(session, ())), changes=gated[session]),
             declared.get(session),
             rules,
         )
@@ -81,26 +82,28 @@ def make_plan(
 
 def _plan_sessions(
     desired: DesiredState, live_state: LiveState, foreign: ForeignObjects, rules: PolicyContext
-) -> tuple[ChangesBySession, dict[SessionId, tuple[EndedPod, ...]]]:
+) -> tuple[ChangesBySession, dict[SessionId, SessionPlan]]:
     """Plan each session separately, before budgets are checked over all of them.
 
-    Returns the changes, and the pods whose work has ended.
+    Returns the changes, and plans without changes, which have what the pods show.
     """
     groups = live_state.group_by_session()
     plans: ChangesBySession = {}
-    ended = {}
+    seen = {}
     for wanted in desired.sessions:
         session = wanted.session.id
         live_objects = groups.get(session, ())
-        ended[session] = find_ended_pods(wanted, live_objects)
+        ended = find_ended_pods(wanted, live_objects)
+        flush = find_flush(wanted, live_objects)
+        seen[session] = SessionPlan(session, (), ended=ended, flush=flush)
         changes = plan_desired_session(wanted, live_objects, foreign)
-        changes = tuple(keep_ended(wanted.session, changes, ended[session], rules.policy))
+        changes = tuple(keep_ended(wanted.session, changes, ended, rules.policy))
         gated = check_policy(wanted, changes, live_state.objects, rules)
         plans[session] = _hold_out_of_scope(session, gated, rules)
     for session, live_objects in groups.items():
         if session not in plans and session not in desired.broken:
             plans[session] = _plan_removal(session, live_objects, rules)
-    return plans, ended
+    return plans, seen
 
 
 def _build_session_plan(
@@ -134,8 +137,10 @@ def _hold_out_of_scope(
     return hold_all(changes, HoldReason.OUT_OF_REALM)
 
 
-def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | None:
-    """Plan a patch again for the current object.
+def replan(
+    patch: Patch, live: KubeObject, owner_uid: str, admitted: AdmittedValues
+) -> Patch | Keep | None:
+    """Plan a patch again for the current object, of which admission has changed some values.
 
     None if the result is more than the plan allowed: another object, one that is being deleted, or
     a change that ends work while the planned one did not.
@@ -144,7 +149,7 @@ def replan(patch: Patch, live: KubeObject, owner_uid: str) -> Patch | Keep | Non
     if metadata["uid"] != patch.live.uid or "deletionTimestamp" in metadata:
         return None
     current = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    patch = replace(patch, manifest=accept_admitted_values(patch.manifest, live))
+    patch = replace(patch, manifest=accept_admitted_values(patch.manifest, live, admitted))
     comparison = compare(patch.manifest, live)
     if patch.ref != build_record_ref(patch.manifest.session):
         owner = build_owner_reference(patch.manifest.session, owner_uid)

@@ -15,6 +15,7 @@ from reconcile.core.changes import (
     DeleteReason,
     Drift,
     EndedPod,
+    ForcesReplace,
     Hold,
     HoldReason,
     Keep,
@@ -22,6 +23,7 @@ from reconcile.core.changes import (
     Replace,
     RestartsContainer,
 )
+from reconcile.core.fields.effects import is_container_resource
 from reconcile.core.inventory import BudgetUsage
 from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
@@ -108,6 +110,8 @@ def _hold_reason(
         case Delete():
             return prune_hold_reason(session.id, rules) if is_prune(change) else None
         case Patch() | Replace():
+            if _undoes_resize(change, objects):
+                return HoldReason.RESIZED
             if _is_reported_conflict(change, rules.policy):
                 return HoldReason.CONFLICT
             if _loses_data(change, rules.policy):
@@ -130,6 +134,17 @@ def _is_reported_conflict(change: Patch | Replace, policy: Policy) -> bool:
     takes_over = isinstance(change, Patch) and change.force and not change.adopts
     drift = (field for field in change.fields if isinstance(field.cause, Drift))
     return takes_over or any(field is not START_FAILURE for field in drift)
+
+
+def _undoes_resize(change: Patch | Replace, objects: LiveObjects) -> bool:
+    """Whether a pod would be replaced only since it was resized, and no commit asks for that.
+
+    Whatever resizes pods would resize the new one too: it would be replaced in each pass.
+    """
+    live_object = objects.get(change.ref)
+    forced = [each.field_path for each in change.fields if isinstance(each.effect, ForcesReplace)]
+    has_drift = live_object is not None and live_object.has_drift
+    return isinstance(change, Replace) and has_drift and all(map(is_container_resource, forced))
 
 
 def _loses_data(change: Patch | Replace, policy: Policy) -> bool:

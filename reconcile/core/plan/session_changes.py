@@ -18,6 +18,7 @@ from reconcile.core.changes import (
     Drift,
     EndedPod,
     FieldChange,
+    FlushTrace,
     ForcesReplace,
     Hold,
     HoldReason,
@@ -39,7 +40,6 @@ from reconcile.core.model import (
     SessionState,
     build_record_ref,
 )
-from reconcile.core.plan.admission import accept_admitted_values
 from reconcile.core.plan.adoption import ForeignObjects, find_unlabelled_owners, is_adoptable
 from reconcile.core.plan.live_state import (
     START_FAILURE,
@@ -50,7 +50,7 @@ from reconcile.core.plan.live_state import (
     compare,
     observe_unlabelled,
 )
-from reconcile.core.record import parse_record_status
+from reconcile.core.record import AdmittedValues, follow_flush, parse_record_status
 
 UNKNOWN_UID: Final = "(known after apply)"
 """Stands for the UID of a Record that the same plan creates."""
@@ -124,10 +124,11 @@ def plan_desired_session(
     existing = {each.ref: each for each in live_objects}
     record = existing.get(wanted.manifests[0].ref)
     owner = build_owner_reference(wanted.session.id, record.live.uid if record else UNKNOWN_UID)
+    status = parse_record_status(record.record_status if record else "")
     changes = [
         _plan_existing(manifest, existing[manifest.ref], owner)
         if manifest.ref in existing
-        else _plan_missing(manifest, foreign, owner)
+        else _plan_missing(manifest, foreign, owner, status.admitted_values(manifest.ref))
         for manifest in wanted.manifests
     ]
     unwanted = [each for each in live_objects if isinstance(each.comparison, Undeclared)]
@@ -154,6 +155,14 @@ def find_ended_pods(
         if manifest.kind.name == "Pod"
     )
     return tuple(end for end in ends if end is not None)
+
+
+def find_flush(wanted: DesiredSession, live_objects: Sequence[LiveObject]) -> FlushTrace:
+    """Find what the pods of a session show of their last flush, and what the Record knows."""
+    record = build_record_ref(wanted.session.id)
+    statuses = [each.record_status for each in live_objects if each.ref == record]
+    mirrors = {each.live.uid: each.mirror for each in live_objects if each.mirror is not None}
+    return follow_flush(parse_record_status("".join(statuses)).flush, mirrors)
 
 
 def _find_end(live: LiveObject | None, remembered: EndedPod | None) -> EndedPod | None:
@@ -183,7 +192,10 @@ def _plan_deletes(unwanted: Iterable[LiveObject], reason: DeleteReason) -> Itera
 
 
 def _plan_missing(
-    manifest: Manifest, foreign: ForeignObjects, owner: Mapping[str, object]
+    manifest: Manifest,
+    foreign: ForeignObjects,
+    owner: Mapping[str, object],
+    admitted: AdmittedValues,
 ) -> Change:
     create = Create(manifest)
     present = foreign.adoptable.get(manifest.ref)
@@ -193,7 +205,7 @@ def _plan_missing(
     owners = find_unlabelled_owners(metadata)
     if any(each.get("uid") == owner["uid"] for each in owners):
         # Its label is lost, but its owner is our Record: the label is put back.
-        return _plan_existing(manifest, observe_unlabelled(manifest, present), owner)
+        return _plan_existing(manifest, observe_unlabelled(manifest, present, admitted), owner)
     if owners and not is_adoptable(manifest, metadata):
         return Hold(create, HoldReason.TAKEN)
     return _plan_adoption(manifest, present, owner)
@@ -204,7 +216,6 @@ def _plan_adoption(
 ) -> Change:
     metadata = foreign_object["metadata"]
     live = LiveRef(metadata["uid"], metadata["resourceVersion"])
-    manifest = accept_admitted_values(manifest, foreign_object)
     comparison = compare(manifest, foreign_object)
     if manifest.ref != build_record_ref(manifest.session):
         comparison = compare_owner(comparison, metadata.get("ownerReferences") or (), owner)

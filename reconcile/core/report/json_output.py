@@ -220,7 +220,8 @@ def _status_row_json(row: StatusRow, masker: Masker) -> dict[str, Any]:
         "ageSeconds": _age_json(row.age),
         "recordAgeSeconds": _age_json(row.record_age),
         "revision": row.revision,
-        "digest": row.digest,
+        "digest": masker.mask_digest(row.digest),
+        "unflushed": masker.mask_text(row.unflushed),
         "held": [masker.mask_text(held) for held in row.held],
     }
 

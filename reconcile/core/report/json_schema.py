@@ -266,6 +266,9 @@ def _session_status_schema() -> _Schema:
         ),
         "revision": _TEXT,
         "digest": _TEXT,
+        "unflushed": _with_description(
+            _TEXT, "when and why a pod ended before everything was stored; empty if none did"
+        ),
         "held": {"type": "array", "items": _TEXT},
     }
     return _object_schema(properties)

@@ -49,7 +49,7 @@ class StatusRow:
     Ages are in seconds, negative if unknown: `age` is that of the pod, `record_age` that of the
     Record, which is as old as the session. `restarts` counts those of all containers. `revision`
     and `digest` are those of the last pass that changed something; `held` describes each change
-    that is withheld.
+    that is withheld, `unflushed` a pod that ended before everything was stored.
     """
 
     session: SessionId
@@ -64,6 +64,7 @@ class StatusRow:
     revision: str = ""
     held: tuple[str, ...] = ()
     digest: str = ""
+    unflushed: str = ""
 
 
 def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOptions = _PLAIN) -> str:
@@ -78,6 +79,8 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
     for row, line in zip(rows, lines[1:], strict=True):
         shown.append(options.paint(_STYLES[row.phase], line))
         shown += [f"  {text}" for text in format_remarks(row, masker)]
+        if row.unflushed:
+            shown.append(f"  ! {format_remark(Remark('', row.unflushed), masker)}")
         if options.verbose:
             shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
     next_steps = list(_format_next_steps(rows))
@@ -116,7 +119,7 @@ def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple
         format_age(row.record_age),
         escape_controls(row.revision[:_SHORT_REVISION]) or "-",
         str(len(row.held)) if row.held else "-",
-        *([escape_controls(row.digest) or "-"] if options.verbose else []),
+        *([escape_controls(masker.mask_digest(row.digest)) or "-"] if options.verbose else []),
         format_word(row.reason, masker) or "-",
     )
 

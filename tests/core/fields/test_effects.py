@@ -2,7 +2,7 @@ import pytest
 
 from reconcile.core.changes import ABSENT, ForcesReplace, InPlace, MetadataOnly, RestartsContainer
 from reconcile.core.fields.diff import Difference
-from reconcile.core.fields.effects import classify_effect
+from reconcile.core.fields.effects import classify_effect, is_container_resource
 from reconcile.core.fields.field_path import ListItem
 from reconcile.core.fields.managed_fields import FieldOwnership
 from reconcile.core.model import Kind
@@ -107,3 +107,16 @@ FORCES = [
 @pytest.mark.parametrize(("kind", "path", "before", "after", "live"), FORCES)
 def test_what_the_server_never_lets_change_needs_a_new_object(kind, path, before, after, live):
     assert effect(kind, path, before, after, live) == ForcesReplace()
+
+
+@pytest.mark.parametrize(
+    ("path", "is_resource"),
+    [
+        (("spec", "containers", RUNNER, "resources", "limits", "cpu"), True),
+        (("spec", "initContainers", RUNNER, "resources"), True),
+        (("spec", "containers", RUNNER, "env"), False),
+        (("spec", "resources", "requests", "storage"), False),
+    ],
+)
+def test_only_requests_and_limits_of_containers_are_resized(path, is_resource):
+    assert is_container_resource(path) is is_resource

@@ -99,10 +99,10 @@ def test_our_own_apply_is_ours_and_everything_else_is_others():
     assert [each.manager for each in claims.others] == ["kubectl", "reconcile"]
 
 
-def test_what_a_subresource_owns_is_left_out():
-    obj = manage(live(manifest(pod())), "kubelet", {"f:status": {"f:phase": {}}})
-    obj["metadata"]["managedFields"][-1]["subresource"] = "status"
-    assert read_ownership(obj).others == ()
+def test_what_is_changed_by_a_subresource_is_owned_too():
+    obj = manage(live(manifest(pod())), "vpa", {"f:spec": {"f:containers": {}}})
+    obj["metadata"]["managedFields"][-1]["subresource"] = "resize"
+    assert [each.manager for each in read_ownership(obj).others] == ["vpa"]
 
 
 def test_an_object_without_managed_fields_has_no_owner():

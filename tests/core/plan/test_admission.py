@@ -6,11 +6,8 @@ import pytest
 
 from reconcile.core.manifest import build_record_manifest
 from reconcile.core.plan.admission import (
-    ANNOTATION_ADMISSION,
     accept_admitted_values,
-    build_admission_body,
     find_admitted_values,
-    read_admitted_values,
 )
 from reconcile.core.plan.live_state import InSync, OutOfSync, compare
 from tests.builders import body, config_map, container, live, manifest, pod, session
@@ -29,14 +26,10 @@ def sent(image="r:1", **metadata):
 
 
 def written(of, mutate):
-    """The stored object after a webhook has changed what was sent, with the annotation."""
+    """The stored object after a webhook has changed what was sent, and what is remembered."""
     stored = live(of)
     mutate(stored)
-    values = find_admitted_values(of, stored)
-    note = build_admission_body(of, "uid-1", values)
-    assert note["metadata"]["name"] == of.ref.name
-    stored["metadata"]["annotations"] |= note["metadata"]["annotations"]
-    return stored
+    return stored, find_admitted_values(of, stored)
 
 
 def first_container(stored):
@@ -69,48 +62,46 @@ MUTATIONS = [rewrite_image, drop_variable, change_variable, drop_selector, drop_
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_what_admission_changed_is_in_sync(mutate):
     of = sent()
-    stored = written(of, mutate)
+    stored, admitted = written(of, mutate)
     before = copy.deepcopy(stored)
-    assert read_admitted_values(stored)
-    assert compare(accept_admitted_values(of, stored), stored) == InSync(of.digest)
+    assert admitted
+    assert compare(accept_admitted_values(of, stored, admitted), stored) == InSync(of.digest)
     assert stored == before
     assert of == sent()
 
 
 def test_an_item_that_admission_replaced_by_another_is_in_sync():
     of = manifest(pod(containers=[runner(), container(name="extra")]))
-    stored = written(of, lambda obj: obj["spec"]["containers"].pop())
-    accepted = accept_admitted_values(of, stored)
+    stored, admitted = written(of, lambda obj: obj["spec"]["containers"].pop())
+    accepted = accept_admitted_values(of, stored, admitted)
     assert [each["name"] for each in accepted.body["spec"]["containers"]] == ["runner"]
 
 
 def test_another_declared_value_is_a_change_and_only_that():
-    stored = written(sent(), rewrite_image)
-    accepted = accept_admitted_values(sent(labels={"topic": "x"}), stored)
+    stored, admitted = written(sent(), rewrite_image)
+    accepted = accept_admitted_values(sent(labels={"topic": "x"}), stored, admitted)
     assert accepted.body["spec"]["containers"][0]["image"] == MIRRORED
     comparison = compare(accepted, stored)
     assert isinstance(comparison, OutOfSync)
     assert [field.path for field in comparison.fields] == ["metadata.labels.topic"]
-    changed = accept_admitted_values(sent("r:2"), stored)
+    changed = accept_admitted_values(sent("r:2"), stored, admitted)
     assert changed.body["spec"]["containers"][0]["image"] == "r:2"
 
 
 def test_another_stored_value_is_drift():
-    stored = written(sent(), rewrite_image)
+    stored, admitted = written(sent(), rewrite_image)
     first_container(stored)["image"] = "other/r:1"
-    assert accept_admitted_values(sent(), stored) == sent()
+    assert accept_admitted_values(sent(), stored, admitted) == sent()
+
+
+def test_another_object_of_the_same_name_has_its_own_admission():
+    stored, admitted = written(sent(), rewrite_image)
+    stored["metadata"]["uid"] = "another"
+    assert accept_admitted_values(sent(), stored, admitted) == sent()
 
 
 def test_nothing_is_remembered_of_what_is_as_it_was_sent():
     assert find_admitted_values(sent(), live(sent())) == {}
-
-
-@pytest.mark.parametrize("note", ["", "[", "[]", "{}", '{"a": 1}', '{"a": ["b"]}', "5"])
-def test_a_damaged_annotation_is_empty(note):
-    stored = live(sent())
-    stored["metadata"]["annotations"][ANNOTATION_ADMISSION] = note
-    assert read_admitted_values(stored) == {}
-    assert accept_admitted_values(sent(), stored) == sent()
 
 
 def test_of_secrets_and_records_nothing_is_remembered():

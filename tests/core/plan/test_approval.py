@@ -31,7 +31,7 @@ from reconcile.core.plan.approval import (
 from reconcile.core.report.json_output import plan_json
 from reconcile.core.report.problems import Findings
 from reconcile.core.report.view import LiveCluster, PlanReport
-from tests.builders import config_map, live_ref, manifest, pod, service, session_id
+from tests.builders import config_map, desired_by, live_ref, manifest, pod, service, session_id
 
 POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())
 OTHER = "sha256:" + "0" * 64
@@ -39,6 +39,14 @@ OTHER = "sha256:" + "0" * 64
 
 def plan(*changes):
     return Plan("default", "r", (SessionPlan(session_id(), changes),))
+
+
+def digest_of(of):
+    return compute_plan_digest(of, desired_by(of))
+
+
+def describe(of, approval):
+    return describe_approval_mismatch(of, desired_by(of), approval)
 
 
 def patch(of, effect, cause=None, **fields):
@@ -52,7 +60,7 @@ def replaced(of):
 
 
 def document(of, **fields):
-    report = PlanReport(of, compute_plan_digest(of), Findings(), LiveCluster(), "desired")
+    report = PlanReport(of, digest_of(of), Findings(), LiveCluster(), "desired")
     return json.dumps({**plan_json(report, Masker()), **fields}).encode()
 
 
@@ -62,23 +70,21 @@ def approved(*changes, **fields):
 
 def test_the_approved_plan_is_not_refused():
     of = plan(Create(POD))
-    assert describe_approval_mismatch(of, Approval(compute_plan_digest(of))) == ""
-    assert describe_approval_mismatch(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
+    assert describe(of, Approval(digest_of(of))) == ""
+    assert describe(of, approved(Hold(Create(POD), HoldReason.TAKEN))) == ""
 
 
 def test_a_digest_alone_is_shown_with_the_digest_of_the_plan():
     of = plan(Create(POD))
-    said = describe_approval_mismatch(of, Approval(OTHER))
+    said = describe(of, Approval(OTHER))
     assert OTHER in said
-    assert compute_plan_digest(of) in said
+    assert digest_of(of) in said
     assert "nothing was changed" in said
 
 
 def test_drift_is_named_where_it_alone_makes_the_difference():
     drifted = patch(SERVICE, InPlace(), Drift("kubectl", "then"))
-    said = describe_approval_mismatch(
-        plan(Create(POD), drifted), Approval(compute_plan_digest(plan(Create(POD))))
-    )
+    said = describe(plan(Create(POD), drifted), Approval(digest_of(plan(Create(POD)))))
     assert "except for drift" in said
     assert f"{SERVICE.ref}: patch, which was not approved" in said
     assert str(POD.ref) not in said
@@ -87,24 +93,22 @@ def test_drift_is_named_where_it_alone_makes_the_difference():
 def test_a_change_with_a_larger_effect_by_drift_is_named():
     committed = patch(POD, InPlace())
     fields = (*committed.fields, FieldChange("spec.y", 1, 2, ForcesReplace(), Drift()))
-    said = describe_approval_mismatch(
-        plan(Replace(POD, committed.live, fields)), Approval(compute_plan_digest(plan(committed)))
+    said = describe(
+        plan(Replace(POD, committed.live, fields)), Approval(digest_of(plan(committed)))
     )
     assert f"{POD.ref}: restart, where patch was approved" in said
 
 
 def test_each_object_that_differs_is_named():
     before = approved(Create(POD), Create(SERVICE), patch(INPUTS, InPlace()))
-    said = describe_approval_mismatch(plan(Create(POD), replaced(INPUTS)), before)
+    said = describe(plan(Create(POD), replaced(INPUTS)), before)
     assert f"{SERVICE.ref}: create was approved, and is no longer planned" in said
     assert f"{INPUTS.ref}: replace, where patch was approved" in said
     assert str(POD.ref) not in said
 
 
 def test_other_content_of_the_same_changes_is_reported():
-    said = describe_approval_mismatch(
-        plan(Create(manifest(pod(hostname="x")))), approved(Create(POD))
-    )
+    said = describe(plan(Create(manifest(pod(hostname="x")))), approved(Create(POD)))
     assert "same objects in the same ways" in said
 
 
@@ -123,7 +127,7 @@ def test_other_content_of_the_same_changes_is_reported():
 def test_a_document_has_the_classes_of_its_plan(change):
     of = plan(change)
     reread = replace(parse_approved_plan(document(of)), digest=OTHER)
-    assert "same objects in the same ways" in describe_approval_mismatch(of, reread)
+    assert "same objects in the same ways" in describe(of, reread)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def test_a_field_changed_by_another_manager_is_drift_and_a_conflict():
         (FieldChange("data.a", "x", "1", InPlace(), BY_KUBECTL),),
         ({"op": "replace", "path": "/data/a", "value": "1"},),
         has_conflict=True,
+        is_declared_anew=False,
     )
 
 
@@ -163,3 +164,17 @@ def test_an_object_without_annotations_gets_them(metadata):
     del obj["metadata"]["annotations"]
     obj["metadata"] |= metadata
     assert [field.path for field in fields(wanted, obj)] == ["metadata.annotations"]
+
+
+def test_a_change_by_a_subresource_has_its_manager_and_time():
+    requests = {"resources": {"requests": {"cpu": "500m"}}}
+    wanted = manifest(pod(containers=[container(**requests)]))
+    obj = live(wanted)
+    cpu = {"f:resources": {"f:requests": {"f:cpu": {}}}}
+    taken_over(obj, {"f:spec": {"f:containers": {'k:{"name":"runner"}': cpu}}}, "vpa")
+    obj["metadata"]["managedFields"][-1]["subresource"] = "resize"
+    obj["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    [field] = fields(wanted, obj)
+    assert field.path == "spec.containers[runner].resources.requests.cpu"
+    assert field.cause == Drift("vpa", KUBECTL_TIME)
+    assert field.effect == ForcesReplace()

@@ -23,13 +23,27 @@ from reconcile.core.changes import (
     RestartsContainer,
     SessionPlan,
 )
+from reconcile.core.model import DesiredSession, Policy
 from reconcile.core.plan.approval import (
     ChangeClass,
+    ContentDigests,
     compute_plan_digest,
     iter_committed_changes,
     iter_planned_changes,
 )
-from tests.builders import config_map, live_ref, manifest, pod, service, session_id
+from tests.builders import (
+    body,
+    config_map,
+    container,
+    desired,
+    desired_by,
+    live_ref,
+    manifest,
+    pod,
+    service,
+    session,
+    session_id,
+)
 
 POD, SERVICE, INPUTS = manifest(pod()), manifest(service()), manifest(config_map())
 
@@ -57,7 +71,17 @@ def plan(*changes, installation="default", revision="r"):
 
 
 def digest(*changes, **fields):
-    return compute_plan_digest(plan(*changes, **fields))
+    return digest_of(plan(*changes, **fields))
+
+
+def digest_of(of, policy=None):
+    return compute_plan_digest(of, desired_by(of, policy=policy))
+
+
+def planned(*changes, of=iter_planned_changes):
+    """The rows of the digest."""
+    made = plan(*changes)
+    return list(of(made, ContentDigests(desired_by(made))))
 
 
 CHANGES = [
@@ -124,23 +148,102 @@ def test_a_new_image_is_a_restart_whether_or_not_the_pod_has_ended():
     ],
 )
 def test_the_class_of_a_change(change, kind):
-    assert [deed.change_class for deed in iter_planned_changes(plan(change))] == [kind]
+    assert [deed.change_class for deed in planned(change)] == [kind]
 
 
 def test_drift_alone_is_not_a_committed_change():
     drifted = replace(patch(SERVICE), fields=(field(InPlace(), Drift("kubectl")),))
     kept = Keep(INPUTS.ref, live_ref(INPUTS.ref), "d")
-    assert list(iter_committed_changes(plan(drifted, kept))) == []
-    assert len(list(iter_planned_changes(plan(drifted)))) == 1
+    assert planned(drifted, kept, of=iter_committed_changes) == []
+    assert len(planned(drifted)) == 1
 
 
 def test_without_drift_a_change_is_what_the_commit_makes_of_it():
     fields = (field(ForcesReplace(), Drift()), field(InPlace()))
     both = replace(replaced(POD), fields=fields)
-    assert [deed.change_class for deed in iter_planned_changes(plan(both))] == [ChangeClass.RESTART]
-    assert [deed.change_class for deed in iter_committed_changes(plan(both))] == [ChangeClass.PATCH]
+    assert [deed.change_class for deed in planned(both)] == [ChangeClass.RESTART]
+    committed = planned(both, of=iter_committed_changes)
+    assert [deed.change_class for deed in committed] == [ChangeClass.PATCH]
 
 
 def test_a_change_without_fields_is_a_committed_change():
     changes = (Create(POD), delete(INPUTS), replace(patch(SERVICE, adopts=True), fields=()))
-    assert len(list(iter_committed_changes(plan(*changes)))) == 3
+    assert len(planned(*changes, of=iter_committed_changes)) == 3
+
+
+def with_variable(name, value):
+    """The creation of a pod whose runner has this variable, and a second one."""
+    variables = [{"name": name, "value": value}, {"name": "COLOUR", "value": "red"}]
+    return Create(manifest(pod(containers=[container(env=variables)])))
+
+
+@pytest.mark.parametrize("name", ["DOOR_TOKEN", "DB_PASSWORD"])
+def test_a_secret_cannot_be_found_from_the_digest_by_trying(name):
+    codes = {digest(with_variable(name, f"{code:04}")) for code in range(50)}
+    assert len(codes) == 1
+
+
+def test_the_names_of_the_policy_count_as_secret():
+    of = [plan(with_variable("COMBINATION", code)) for code in ("4711", "4712")]
+    assert digest_of(of[0]) != digest_of(of[1])
+    policy = Policy(mask=("COMBINATION",))
+    assert digest_of(of[0], policy) == digest_of(of[1], policy)
+
+
+def test_the_data_of_a_secret_are_not_in_it_but_their_keys_are():
+    one, two, other = (
+        Create(manifest(body("Secret", "s", data=data)))
+        for data in ({"pin": "NDcxMQ=="}, {"pin": "NDcxMg=="}, {"key": "NDcxMQ=="})
+    )
+    assert digest(one) == digest(two)
+    assert digest(one) != digest(other)
+
+
+def test_a_digest_that_a_template_computes_from_a_secret_is_not_in_it():
+    token = pod(containers=[container(env=[{"name": "TOKEN", "value": "4711"}])])
+    one, two = (
+        digest(Create(manifest(token)), Create(manifest(config_map(data={"of": f"{n:064x}"}))))
+        for n in (1, 2)
+    )
+    assert one == two
+
+
+def test_a_digest_that_the_session_declares_is_in_it():
+    def of(checksum):
+        variables = {"CHECKSUM": checksum, "TOKEN": "4711"}
+        env = [{"name": name, "value": value} for name, value in variables.items()]
+        made = manifest(pod(containers=[container(env=env)]))
+        spec = {"environmentVariables": variables}
+        declared = desired(DesiredSession(session(spec=spec), (made,)))
+        return compute_plan_digest(plan(Create(made)), declared)
+
+    assert of(f"{1:064x}") != of(f"{2:064x}")
+
+
+def test_what_stands_next_to_a_secret_is_in_it():
+    assert digest(with_variable("DOOR_TOKEN", "1")) != digest(with_variable("DOOR_HANDLE", "1"))
+    image = pod(containers=[container(image="runner:2", env=[{"name": "TOKEN", "value": "1"}])])
+    other = pod(containers=[container(env=[{"name": "TOKEN", "value": "1"}])])
+    assert digest(Create(manifest(image))) != digest(Create(manifest(other)))
+
+
+def test_a_value_that_admission_changed_is_not_in_it():
+    stored = manifest(pod(containers=[container(image="mirror.example/runner:1")]))
+    made = plan(replace(patch(POD), manifest=replace(POD, body=stored.body)))
+    declared = desired(DesiredSession(session(), (POD,)))
+    assert compute_plan_digest(made, declared) == digest(patch(POD))
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "COLOUR"])
+def test_what_a_template_writes_counts_in_every_session_as_in_the_first(name):
+    def of(value):
+        env = [{"name": name, "value": value}]
+        sessions = []
+        for each in (session("one"), session("two")):
+            rendered = pod(f"{each.id.name}-runner", containers=[container(env=env)])
+            sessions.append(DesiredSession(each, (manifest(rendered, each),)))
+        plans = (SessionPlan(each.session.id, (Create(*each.manifests),)) for each in sessions)
+        made = Plan("default", "r", tuple(plans))
+        return compute_plan_digest(made, desired(*sessions))
+
+    assert (of("4711") == of("4712")) is (name == "TOKEN")

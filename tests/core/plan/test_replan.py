@@ -46,7 +46,7 @@ def newer(obj, **metadata):
 
 def test_what_is_as_it_was_is_patched_as_planned_at_its_new_version():
     patch, obj = case(files(a="1"), files(a="2"))
-    revised = replan(patch, newer(obj), OWNER)
+    revised = replan(patch, newer(obj), OWNER, {})
     assert revised == Patch(
         patch.manifest, LiveRef(patch.live.uid, "2"), patch.fields, patch.operations
     )
@@ -55,7 +55,7 @@ def test_what_is_as_it_was_is_patched_as_planned_at_its_new_version():
 def test_a_field_changed_meanwhile_is_taken_over_by_force():
     patch, obj = case(files(a="1", b="1"), files(a="2", b="1"))
     obj["data"] = {"a": "1", "b": "x"}
-    revised = replan(patch, taken_over(newer(obj), {"f:data": {"f:b": {}}}), OWNER)
+    revised = replan(patch, taken_over(newer(obj), {"f:data": {"f:b": {}}}), OWNER, {})
     assert isinstance(revised, Patch)
     assert revised.force
     assert {field.path for field in revised.fields} == {"data.a", "data.b"}
@@ -67,7 +67,7 @@ def test_a_patch_by_force_stays_one():
     patch = Patch(
         after.manifests[1], LiveRef(obj["metadata"]["uid"], "1"), (), (), force=True, adopts=True
     )
-    revised = replan(patch, newer(obj), OWNER)
+    revised = replan(patch, newer(obj), OWNER, {})
     assert isinstance(revised, Patch)
     assert (revised.force, revised.adopts) == (True, True)
     assert "metadata.ownerReferences" in {field.path for field in revised.fields}
@@ -76,7 +76,7 @@ def test_a_patch_by_force_stays_one():
 def test_what_has_become_as_wanted_is_kept():
     patch, _ = case(files(a="1"), files(a="2"))
     obj = newer(live_session(wanted(files(a="2")))[1])
-    assert replan(patch, obj, OWNER) == Keep(
+    assert replan(patch, obj, OWNER, {}) == Keep(
         patch.ref, LiveRef(patch.live.uid, "2"), patch.manifest.digest
     )
 
@@ -86,7 +86,7 @@ def test_a_record_needs_no_owner():
     objects = live_session(wanted())
     patch = plan(desired(after), objects).changes[0]
     assert isinstance(patch, Patch)
-    revised = replan(patch, newer(objects[0]), OWNER)
+    revised = replan(patch, newer(objects[0]), OWNER, {})
     assert isinstance(revised, Patch)
     assert [field.path for field in revised.fields] == ["data.displayName"]
 
@@ -102,16 +102,16 @@ def test_a_record_needs_no_owner():
 )
 def test_what_the_plan_did_not_allow_is_left_to_the_next_pass(spoil):
     patch, obj = case(files(a="1"), files(a="2"))
-    assert replan(patch, spoil(obj), OWNER) is None
+    assert replan(patch, spoil(obj), OWNER, {}) is None
 
 
 def test_a_patch_that_ended_no_work_does_not_become_one_that_does():
     patch, obj = case(labelled("1"), labelled("2"))
     other = newer(live_session(wanted(labelled("1", containers=[container(image="runner:2")])))[-1])
     assert other["metadata"]["uid"] == obj["metadata"]["uid"]
-    assert replan(patch, other, OWNER) is None
+    assert replan(patch, other, OWNER, {}) is None
 
 
 def test_a_patch_that_was_to_end_work_may_do_so():
     patch, obj = case(pod(), pod(containers=[container(image="runner:2")]), RECREATE)
-    assert isinstance(replan(patch, newer(obj), OWNER), Patch)
+    assert isinstance(replan(patch, newer(obj), OWNER, {}), Patch)

@@ -70,6 +70,7 @@ ROWS = (
         record_age=3600,
         held=("Delete Pod team-a/old-runner: DELETE_BUDGET",),
         digest="cafe",
+        unflushed="a pod ended unflushed at 2024-05-01T10:00:00Z: token=hunter22\x1b[2J",
     ),
     StatusRow(
         sample_plans.NIGHTLY,
