@@ -159,9 +159,11 @@ class OnConflict(Enum):
 CLOUD_ROLE_ANNOTATIONS: Final = (
     "azure.workload.identity/*",
     "eks.amazonaws.com/*",
+    "iam.amazonaws.com/*",
     "iam.gke.io/*",
+    "pod-identity.alibabacloud.com/*",
 )
-"""Annotations of a service account that give its pods a role at a cloud provider."""
+"""Annotations of a service account or a pod that give it a role at a cloud provider."""
 
 
 @dataclass(frozen=True, slots=True)
