@@ -158,18 +158,64 @@ def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
     return lambda text: cached(text) if len(text) <= _MAX_CACHED_LENGTH else find(text)
 
 
+_HINTS: Final = (
+    *("pass", "pwd", "secret:", "secret=", "secret ", 'secret"', "secret'", "secret_", "secrets:"),
+    *(
+        "secrets=",
+        "token",
+        "key:",
+        "key=",
+        'key"',
+        "key'",
+        "key ",
+        "_key",
+        "-key",
+        "apikey",
+        "auth",
+    ),
+    *("cred", "cookie", "dsn", "jwt", "hmac", "mnemonic", "macaroon", "netrc", "salt", "pepper"),
+    *("otp", "_pat", "-pat", "pat:", "pat=", "_pin", "-pin", "pin:", "_pw", "pw:", "pw=", "_sk"),
+    *(
+        "psk",
+        "_code",
+        "recoverycode",
+        "backupcode",
+        "seed",
+        "community",
+        "rsa",
+        "dockerc",
+        "kennwort",
+        "connection",
+        "conn_str",
+    ),
+    *("private", "bearer", "basic", "jdbc:", "@", "-p", "-a", "-w", "-k", "--user", "-u", "$"),
+    *("hooks", "?sig", "&sig", "signature", "credential"),
+)
+"""Each context in which a secret is found has one of these; a search for them is cheap."""
+
+
+def _longest_literal(glob: str) -> str:
+    return max(re.split(r"[*?]", glob.lower()), key=len)
+
+
 _BETWEEN_WORDS: Final = re.compile(r"[\s\"',\[\]]+(?:- )?")
 
 
 def build_file_test(globs: Iterable[str]) -> Callable[[str], bool]:
     """Build the test whether the text of a file may declare a secret; in doubt, it may.
 
-    A list of a command's words is read as the command, too.
+    A list of a command's words is read as the command, too. What is recognised by its format alone
+    does not count, since it is hidden wherever it appears.
     """
+    globs = tuple(globs)
+    hints = (*_HINTS, *map(_longest_literal, globs))
     is_secret = build_secret_name_matcher(globs)
     find = build_secret_finder(is_secret)
 
     def may_declare(text: str) -> bool:
+        lowered = text.lower()
+        if not any(hint in lowered for hint in hints):
+            return False
         has_command = "args" in text or "command" in text
         return bool(find(text) or (has_command and find(_BETWEEN_WORDS.sub(" ", text))))
 
