@@ -300,12 +300,9 @@ class LearningVisitor:
         command = " ".join(words)
         for hit in self.find(command) if len(words) > 1 else ():
             if hit.is_certain:
-                self._learn_within(words, command[hit.start : hit.end])
-
-    def _learn_within(self, words: Sequence[str], secret: str) -> None:
-        if any(secret in word for word in words):
-            self.registry.note_secret()
-            self.registry.add_searchable(secret, secret)
+                secret = command[hit.start : hit.end]
+                self.registry.note_secret()
+                self.registry.add_searchable(secret, secret)
 
     def _learn_json(self, text: str) -> None:
         if text[:1] not in {"{", "["}:

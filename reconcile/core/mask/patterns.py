@@ -198,7 +198,7 @@ _SECRET_PATTERNS: Final = (
         rf"(?:\s{{1,8}}+(?:login|account)\s{{1,8}}+{_BOUNDED_WORD}){{0,2}}+\s{{1,8}}+password\s{{1,8}}+(\S++)",
     ),
     _build_option_pattern("sshpass 7z 7za 7zr", r"-p[ ]?([^\s-]\S*+)"),
-    _build_option_pattern("redis-cli", r"(?:-a|--pass) ([^\s-]\S*+)"),
+    _build_option_pattern("redis-cli", r"-{1,2}(?:a|pass) ([^\s-]\S*+)"),
     _build_option_pattern(
         "ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami", r"-w ?([^\s-]\S*+)"
     ),

@@ -178,6 +178,6 @@ def test_a_file_that_names_a_secret_is_read_for_it(text):
 
 
 def test_a_file_without_a_hint_is_not_read():
-    text = "runner: {envFrom: [{secretRef: {name: runner-secrets}}]}\nGATE_CODE_X: 1\n"
+    text = "runner: {envFrom: [{secretRef: {name: runner-secrets}}]}\nGATE_NUMBER: 1\n"
     assert not build_file_test(())(text)
     assert build_file_test(("GATE_*",))("GATE: 1\nGATE_X: k9\n")

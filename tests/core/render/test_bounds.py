@@ -88,7 +88,8 @@ def test_a_pod_within_the_rules_is_accepted():
         {"name": "own", "secret": {"secretName": "fix"}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "x"}}]}},
     ]
-    assert errors(pod(mirror, runner, volumes=volumes)) == {}
+    pull = [{"name": "fix-pull"}]
+    assert errors(pod(mirror, runner, volumes=volumes, imagePullSecrets=pull)) == {}
 
 
 @pytest.mark.parametrize(
