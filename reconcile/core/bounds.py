@@ -16,8 +16,9 @@ from reconcile.core.model import AllowRules
 ANY_TAINT: Final = "*"
 """Stands for the key of a toleration without one, which tolerates every taint."""
 
-_SCP_URL: Final = re.compile(r"[^/:@]*@([^/:]+):")
+_SCP_URL: Final = re.compile(r"[^/:@]*@(\[[^\]]*\]|[^/:]+):")
 _DIGEST: Final = "@sha256:"
+_DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 def describe_rule(field: str) -> str:
@@ -26,19 +27,30 @@ def describe_rule(field: str) -> str:
 
 
 def find_image_error(rules: AllowRules, image: str) -> str:
-    """Check an image against the patterns; Docker Hub's registry may be left out in both."""
-    full = _full_image_name(image)
-    names = (full, full.removeprefix("docker.io/"), full.removeprefix("docker.io/library/"))
-    if not any(_matches(name, rules.images) for name in names):
+    """Check an image against the patterns; Docker Hub's registry may be left out in both.
+
+    Registry and path are compared separately, so that `*` in one never stands for a part of both.
+    """
+    registry, _, path = _full_image_name(image).partition("/")
+    if not any(_matches_image(registry, path, pattern) for pattern in rules.images):
         return f"`{image}` is not an allowed image: {describe_rule('images')}"
     if rules.image_digests and _DIGEST not in image:
         return f"`{image}` has no digest, which `spec.allow.imageDigests` in policy.yaml requires"
     return ""
 
 
+def _matches_image(registry: str, path: str, pattern: str) -> bool:
+    if pattern == "*":
+        return True
+    registries, _, paths = _full_image_name(pattern).partition("/")
+    return fnmatchcase(registry, registries) and fnmatchcase(path, paths)
+
+
 def _full_image_name(image: str) -> str:
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    first, slash, rest = image.partition("/")
+    if first in _DOCKER_HUB:
+        return _full_image_name(rest) if "/" not in rest else f"docker.io/{rest}"
+    if slash and (not {".", ":", "*", "?"}.isdisjoint(first) or first == "localhost"):
         return image
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
@@ -94,8 +106,11 @@ def find_toleration_error(rules: AllowRules, toleration: Mapping[str, Any]) -> s
 def find_repository_error(rules: AllowRules, url: str) -> str:
     """Check the host of a repository's URL, such as https://host/path or user@host:path."""
     scp = _SCP_URL.match(url)
-    host = scp[1] if scp and "://" not in url else urlsplit(url).hostname or ""
-    return _find_name_error(host, rules.repository_hosts, "repository host", "repositoryHosts")
+    host = scp[1].strip("[]") if scp else urlsplit(url).hostname or ""
+    patterns = [pattern.lower() for pattern in rules.repository_hosts]
+    return _find_name_error(
+        host.lower().removesuffix("."), patterns, "repository host", "repositoryHosts"
+    )
 
 
 def find_token_error(rules: AllowRules) -> str:
@@ -117,8 +132,10 @@ def find_resource_errors(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the path below `resources`, and the error, of amounts above the highest allowed one.
 
-    A container that has no limit for CPU, memory or local storage could use all of the node's.
+    A container that has no limit for CPU, memory or local storage could use all of the node's. If
+    there are ceilings, devices and huge pages without one are not allowed at all.
     """
+    yield from _find_unlisted_resources(rules, resources)
     for name, ceiling in rules.max_resources:
         for group in ("requests", "limits"):
             amount = (resources.get(group) or {}).get(name)
@@ -127,6 +144,16 @@ def find_resource_errors(
                 yield (group, name), message
         if name in _SHARED_RESOURCES and (resources.get("limits") or {}).get(name) is None:
             yield ("limits", name), f"is missing, and `spec.allow.maxResources` is {ceiling}"
+
+
+def _find_unlisted_resources(
+    rules: AllowRules, resources: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    listed = {name for name, _ in rules.max_resources} | _SHARED_RESOURCES
+    for group in ("requests", "limits") if rules.max_resources else ():
+        for name, amount in (resources.get(group) or {}).items():
+            if name not in listed and amount is not None:
+                yield (group, name), _not_allowed(f"maxResources.{name}")
 
 
 _SHARED_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})

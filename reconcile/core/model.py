@@ -168,8 +168,14 @@ class OnConflict(Enum):
     REPORT = "report"
 
 
-CLOUD_ROLE_DOMAINS: Final = ("azure.workload.identity", "eks.amazonaws.com", "iam.gke.io")
-"""Annotations of a service account below these give its pods a role at a cloud provider."""
+CLOUD_ROLE_DOMAINS: Final = (
+    "azure.workload.identity",
+    "eks.amazonaws.com",
+    "iam.amazonaws.com",
+    "iam.gke.io",
+    "pod-identity.alibabacloud.com",
+)
+"""Annotations of a service account or a pod below these give it a role at a cloud provider."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Builds desired state from text: parses, merges, renders; unchanged parts are reused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias, assert_never
 
@@ -78,6 +78,14 @@ class DesiredBuilder:
         for result in self._rendered.values():
             if isinstance(result, DesiredSession):
                 yield from (each.body for each in result.manifests if each.ref.kind == "Secret")
+
+    def iter_unread(self, tree: Tree, is_wanted: Callable[[str], bool]) -> Iterator[Any]:
+        """Yield what those files of a tree declare that were not in the last tree, if wanted."""
+        for file in tree.files:
+            if _file_key(file) not in self._files and is_wanted(
+                file.content.decode(errors="replace")
+            ):
+                yield from iter_declared_values(self._read_file(file).content)
 
     def _read_file(self, file: TreeFile) -> FileResult:
         parsed = self._files.get(_file_key(file))

@@ -6,10 +6,12 @@ Files that are the same on both sides are not read as long as the plan cannot de
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from reconcile.core.changes import Change, Hold, HoldReason, Plan
 from reconcile.core.errors import Problem, SpecError
+from reconcile.core.mask.text import build_file_test
 from reconcile.core.model import DesiredState, SessionId
 from reconcile.core.plan.offline import find_lost_namespaces, plan_offline
 from reconcile.core.plan.policy import is_prune
@@ -189,8 +191,8 @@ class ReadOptions:
     """How two sides are read.
 
     `standard_names`: templates derive object names from the session's name (the shipped ones do).
-    `read_all`: all files are read, even if the plan does not depend on them. `on_read` gets, before
-    anything is read, a source of what both sides declare, from which a masker can learn.
+    `read_all`: all files are read, even if the plan does not depend on them. `on_read` gets
+    sources of what both sides declare, from which a masker can learn.
     """
 
     standard_names: bool
@@ -223,6 +225,7 @@ def compare_revisions(
             continue
         if selection.is_complete or not (lost or any(map(_depends_on_count, plan.changes))):
             mask = (*after.policy.mask, *before.policy.mask)
+            options.on_read(partial(_iter_unread, (old, new), builders, mask))
             return OfflineDiff(
                 plan,
                 after,
@@ -237,6 +240,20 @@ def _create_builders(old: Revision, new: Revision) -> tuple[DesiredBuilder, Desi
     """Use one builder for both sides if possible, so that equal sessions are rendered once."""
     builder = DesiredBuilder(new.templates)
     return (builder if old.templates == new.templates else DesiredBuilder(old.templates)), builder
+
+
+def _iter_unread(
+    revisions: tuple[Revision, Revision],
+    builders: tuple[DesiredBuilder, DesiredBuilder],
+    mask: tuple[str, ...],
+) -> Iterator[Any]:
+    """Yield what the files declare that the plan does not depend on, if that may be a secret."""
+    old, new = revisions
+    may_declare_secret = build_file_test(mask)
+    yield from builders[1].iter_unread(new.tree, may_declare_secret)
+    known = {(file.path, file.digest) for file in new.tree.files}
+    removed = tuple(f for f in old.tree.files if (f.path, f.digest) not in known)
+    yield from builders[0].iter_unread(replace(old.tree, files=removed), may_declare_secret)
 
 
 def _build_revision(builder: DesiredBuilder, revision: Revision) -> DesiredState:

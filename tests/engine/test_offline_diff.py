@@ -4,6 +4,7 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Create, Delete, Hold, HoldReason, Patch
 from reconcile.core.errors import SpecError
+from reconcile.core.mask.masker import Masker
 from reconcile.core.plan.settings import WholeFile, compare_settings
 from reconcile.core.render.render import find_possible_name_conflicts
 from reconcile.engine import desired
@@ -68,6 +69,31 @@ def test_a_file_that_is_the_same_on_both_sides_is_not_parsed(read):
     assert [str(each.session) for each in result.plan.sessions] == ["team-a/bob"]
     assert set(read) == {"policy.yaml", "team-a/bob.yaml"}
     assert result.warnings == ()
+
+
+def test_a_file_that_may_declare_a_secret_is_read_for_masks_only(read):
+    secret = session_text("bob", 'environmentVariables: {DB_PASSWORD: "k9canary"}')
+    words = session_text("eve", "runner: {args: [login, -u, eve, -p, k8canary]}")
+    gone = session_text("zoe", 'environmentVariables: {ADA_PIN: "k7canary"}')
+    same = files("dan", namespace="team-b", **{"team-a/bob.yaml": secret, "team-b/eve.yaml": words})
+    policy = {"policy.yaml": policy_text("mask: ['*_CODE']")}
+    code = session_text("max", 'environmentVariables: {GATE_CODE: "k6canary"}')
+    same |= policy | {"team-b/max.yaml": code}
+    old, new = same | files("ada") | policy | {"team-a/zoe.yaml": gone}, same | policy
+    sources = []
+    result = compare_revisions(
+        side(old, "before"),
+        side(new, "after"),
+        ReadOptions(standard_names=True, on_read=sources.append),
+        prune=False,
+    )
+    assert "team-b/eve.yaml" not in read
+    masker = Masker(result.mask)
+    for source in sources:
+        masker.learn_later(source)
+    shown = masker.mask_text("say k9canary, k8canary, k7canary, k6canary")
+    assert "canary" not in shown
+    assert "team-b/dan.yaml" not in read
 
 
 def test_nothing_changed_needs_no_session(read):

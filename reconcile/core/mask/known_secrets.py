@@ -43,13 +43,14 @@ def build_word_set(words: str) -> frozenset[str]:
 
 _SECRET_WORDS: Final = build_word_set(
     "APIKEY AUTH AUTHORIZATION BEARER COOKIE COOKIES CREDENTIAL CREDENTIALS CREDS DOCKERCFG "
-    "DOCKERCONFIGJSON DSN HTPASSWD JWT NETRC PASSCODE PASSPHRASE PASSWORDS SECRETS"
+    "DOCKERCONFIGJSON DSN HTPASSWD JWT MACAROON MNEMONIC NETRC PASSCODE PASSPHRASE PASSWORDHASH "
+    "PASSWORDS SECRETS"
 )
 
 _SECRET_ENDINGS: Final = tuple(
     build_word_set(
-        "ACCESSKEY APIKEY PASS PASSKEY PASSWD PASSWORD PRIVATEKEY PWD SECRET SECRETKEY SESSIONKEY "
-        "TOKEN"
+        "ACCESSKEY APIKEY AUTHKEY KENNWORT PASS PASSKEY PASSWD PASSWORD PASSWORT PRIVATEKEY PWD "
+        "SECRET SECRETKEY SESSIONKEY TOKEN"
     )
 )
 """Words that end like this count too: `PGPASSWORD`, `authtoken`, but not `TOKENIZER`, `TOKENS`."""
@@ -62,33 +63,51 @@ _ORDINARY_WORDS: Final = build_word_set(
 _SECRET_PHRASES: Final = frozenset(
     tuple(phrase.split("_"))
     for phrase in build_word_set(
-        "ACCESS_KEY ACCESS_TOKENS ACCOUNT_KEY API_KEY API_KEYS API_TOKENS CONNECTION_STRING "
-        "CONN_STR DEPLOY_KEY ENCRYPTION_KEY HMAC_KEY MASTER_KEY PASS_PHRASE PASS_WORD PRIVATE_KEY "
-        "PRIVATE_KEYS REFRESH_TOKENS SERVICE_KEY SESSION_KEY SHARED_KEY SIGNING_KEY SSH_KEY "
-        "STORAGE_KEY"
+        "ACCESS_KEY ACCESS_TOKENS ACCOUNT_KEY API_KEY API_KEYS API_TOKENS BACKUP_CODE "
+        "BACKUP_CODES CONNECTION_STRING CONN_STR DEPLOY_KEY ENCRYPTION_KEY HMAC_KEY ID_RSA "
+        "MASTER_KEY MFA_SEED PASS_PHRASE PASS_WORD PRIVATE_KEY PRIVATE_KEYS RECOVERY_CODE "
+        "RECOVERY_CODES REFRESH_TOKENS SEED_PHRASE SERVICE_KEY SESSION_KEY SHARED_KEY SIGNING_KEY "
+        "SNMP_COMMUNITY SSH_KEY STORAGE_KEY TOTP_SEED"
     )
 )
 
-_SECRET_LAST_WORDS: Final = build_word_set("KEY OTP PASS PAT PIN PSK PW PWD SALT TOTP")
+_SECRET_LAST_WORDS: Final = build_word_set(
+    "HMAC KEY OTP PASS PAT PEPPER PIN PSK PW PWD SALT SK TOTP"
+)
 """Secret at the end of a name: `SMTP_PW`, `STRIPE_KEY_2`, but not `PAT_MODE`."""
 
-_LONGER_ONLY: Final = build_word_set("KEY OTP PIN")
+_QUALIFIERS: Final = build_word_set(
+    "B BACKUP BASE CONTENT CONTENTS CURRENT DATA DEFAULT DEV HASH HEX JSON LIVE MATERIAL NEW OLD "
+    "PEM PREVIOUS PRIMARY PROD PRODUCTION RAW SANDBOX SECONDARY STAGING STRING TEST TEXT VALUE"
+)
+"""Words after it that change nothing: `STRIPE_KEY_LIVE`, `client-key-data`, `KEY_BASE64`."""
+
+_LONGER_ONLY: Final = build_word_set("HMAC KEY OTP PEPPER PIN SK")
 """Of these, those that are ordinary words unless another word precedes them."""
 
-_OPEN_KEYS: Final = build_word_set(
-    "ANY FOREIGN PARTITION PRIMARY PUB PUBLIC PUBLISHABLE SORT TOPOLOGY"
-)
-"""Words before `KEY` that make it an ordinary value."""
+_ORDINARY_BEFORE: Final = {
+    "KEY": build_word_set(
+        "ANY CACHE FOREIGN HOT INDEX ISSUE PARTITION PRIMARY PROJECT PUB PUBLIC PUBLISHABLE "
+        "ROUTING SECONDARY SHORTCUT SORT TOPOLOGY TRANSLATION"
+    ),
+    "OTP": build_word_set("ERLANG"),
+    "PASS": build_word_set("BAND FIRST HIGH LOW MULTI NEXT ONE PROXY RENDER SECOND SINGLE TWO"),
+    "TOKEN": build_word_set("BOS CLS EOS MASK PAD SEP STOP UNK"),
+}
+"""Words before it that make it an ordinary value: `CACHE_KEY`, `PROXY_PASS`, `PAD_TOKEN`."""
 
 _REFERENCE_WORDS: Final = build_word_set(
-    "ADDR ADDRESS AGE ALG ALGORITHM ALLOWED ARN AUDIENCE BACKEND BRANCH BUCKET CLASS COUNT DAYS "
-    "DIR DIRECTORY DISABLED DOMAIN DRIVER DURATION ENABLED ENDPOINT ENGINE ENV EXPIRATION EXPIRES "
-    "EXPIRY FIELD FILE FILENAME FLOW FOLDER FORMAT GROUP HEADER HELPER HOST HOSTNAME HOURS "
+    "ADDR ADDRESS AGE ALG ALGORITHM ALLOWED ARN AUDIENCE BACKEND BRANCH BUCKET BUDGET CLASS COUNT "
+    "DAYS DIR DIRECTORY DISABLED DOMAIN DRIVER DURATION ENABLED ENDPOINT ENGINE ENV EXPIRATION "
+    "EXPIRES EXPIRY FIELD FILE FILENAME FLOW FOLDER FORMAT GROUP HEADER HELPER HOST HOSTNAME HOURS "
     "INTERVAL ISSUER KIND LABEL LENGTH LEVEL LIMIT LOCATION MANAGER METHOD METHODS MINUTES MODE "
     "NAME NAMES NAMESPACE OPTIONAL PATH POLICY PORT PREFIX PROFILE PROVIDER REALM REF REFS REGION "
-    "REQUIRED ROLE ROTATION SCOPE SCOPES SECONDS SERVER SERVICE SIZE SOURCE STATUS STORE STRATEGY "
-    "SUFFIX TAG TIMEOUT TTL TYPE URI URL USER USERNAME VAR VARIABLE VERSION"
+    "QUOTA RATE REQUIRED ROLE ROTATION SCOPE SCOPES SECONDS SERVER SERVICE SIZE SOURCE STATUS "
+    "STORE STRATEGY SUFFIX TAG TIMEOUT TTL TYPE URI URL USER USERNAME VAR VARIABLE VERSION WINDOW"
 )
+
+_SWITCHES: Final = build_word_set("ALLOW DISABLE ENABLE REQUIRE SKIP")
+"""First words of a name that turns something on or off: `REQUIRE_PASSWORD`."""
 
 
 def split_name(name: str) -> tuple[str, ...]:
@@ -101,7 +120,10 @@ def is_reference_name(name: str) -> bool:
 
     Such a value is not searched for elsewhere, since it is usually an ordinary name or path.
     """
-    return any(word in _REFERENCE_WORDS for word in split_name(name)[-1:])
+    words = split_name(name)
+    return any(word in _REFERENCE_WORDS for word in words[-1:]) or not _SWITCHES.isdisjoint(
+        words[:1]
+    )
 
 
 def build_secret_name_matcher(globs: Iterable[str]) -> SecretNameMatcher:
@@ -122,6 +144,8 @@ def build_secret_name_matcher(globs: Iterable[str]) -> SecretNameMatcher:
 
 def _has_secret_word(name: str) -> bool:
     parts = split_name(name)
+    if _is_ordinary_name(parts):
+        return False
     return (
         any(map(_is_secret_word, parts))
         or any(pair in _SECRET_PHRASES for pair in pairwise(parts))
@@ -133,28 +157,42 @@ def _is_secret_word(word: str) -> bool:
     return word in _SECRET_WORDS or (word.endswith(_SECRET_ENDINGS) and word not in _ORDINARY_WORDS)
 
 
+def _is_ordinary_name(words: Sequence[str]) -> bool:
+    return len(words) > 1 and words[-2] in _ORDINARY_BEFORE.get(words[-1], ())
+
+
 def _ends_with_secret_word(words: Sequence[str]) -> bool:
-    """Test the last word, or the one before a word such as `FILE`: `STRIPE_KEY_FILE`."""
+    """Test the last word, or the one before a word such as `FILE` or `LIVE`: `STRIPE_KEY_FILE`."""
     *before, last = words or ("",)
-    if last in _REFERENCE_WORDS and before:
-        return _ends_with_secret_word(before)
-    if last not in _SECRET_LAST_WORDS:
-        return False
-    if last == "KEY" and before and before[-1] in _OPEN_KEYS:
-        return False
-    return bool(before) or last not in _LONGER_ONLY
+    if last in _SECRET_LAST_WORDS:
+        return not _is_ordinary_name(words) and (bool(before) or last not in _LONGER_ONLY)
+    is_qualified = last in _REFERENCE_WORDS or last in _QUALIFIERS
+    return is_qualified and bool(before) and _ends_with_secret_word(before)
 
 
 _FLAGS: Final = build_word_set(
     "0 1 -1 true false yes no on off none null nil undefined enabled disabled default auto "
     "automatic always never optional required main master latest basic bearer digest jwt ldap "
-    "mtls oauth oauth2 oidc saml x-oauth-basic x-access-token"
+    "mtls oauth oauth2 oidc saml x-oauth-basic x-access-token aes128 aes256 argon2 argon2id "
+    "ed25519 es256 hs256 hs512 md5 rs256 rsa2048 rsa4096 sha1 sha256 sha512"
 )
+
+
+def is_flag(text: str) -> bool:
+    """Return whether a text is a word that sets a mode, such as a switch or an algorithm."""
+    return text.lower() in _FLAGS
+
 
 _PATH: Final = re.compile(
     r"(?:file://)?(?:~|\$\{?HOME\}?|/(?:app|data|dev|etc|home|mnt|opt|proc|root|run|secrets|srv|tmp|usr"
     r"|var|vault|workspace))(?:/[\w.@%+,:=-]*)*|(?:/[a-z][a-z._-]{0,40}){1,8}/?"
 )
+
+_PLACEHOLDER: Final = re.compile(
+    r"\$\{?[A-Z_][A-Z0-9_]{0,99}\}?|\$\([A-Za-z_][\w.-]{0,99}\)?|\$?\{\{[^{}]{0,200}(?:\}\})?"
+    r"|<[A-Za-z_| /-]{1,60}>|\[[A-Z_]{1,60}\]|\*{3,60}|\.{3}"
+)
+"""Refers to a value, or stands for one: `$NAME`, `$(NAME)`, `{{ name }}`, `<password>`."""
 
 _ORDINARY_TEXT: Final = re.compile(r"[\w .:/,@*+=~$%?&#-]{0,200}")
 _RANDOM_RUN: Final = re.compile(
@@ -172,7 +210,7 @@ def is_ordinary_value(value: Any, name: NameClass) -> bool:
     if not isinstance(value, str | int | float) or name is NameClass.CONFIGURED:
         return False
     text = str(value).strip()
-    if not text or text.lower() in _FLAGS or _PATH.fullmatch(text):
+    if not text or is_flag(text) or _PATH.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
         return True
     return (
         name is NameClass.REFERENCE
@@ -336,11 +374,28 @@ def _encoded_forms(value: str) -> set[str]:
     twice = {json.dumps(form)[1:-1] for form in escaped}
     raw = value.encode(errors="surrogatepass")
     encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
-    unpadded = {form.rstrip("=") for form in encoded}
+    unpadded = {form.rstrip("=") for form in encoded} | _forms_inside_base64(raw)
     other = {quote(raw, safe=""), quote_plus(raw), value.replace("'", "''")} | encoded | unpadded
     lines = {line.strip() for line in value.splitlines()}
     long_lines = {line for line in lines if len(line) >= _WHOLE_WORD_BELOW}
     return {value, value.strip()} | escaped | twice | other | long_lines
+
+
+def _forms_inside_base64(raw: bytes) -> set[str]:
+    """Return what a value becomes in the base64 of a longer text, by its position in it.
+
+    The characters that also encode the bytes next to it are left out.
+    """
+    if len(raw) < _WHOLE_WORD_BELOW:
+        return set()
+    forms = set()
+    for offset, begin in enumerate((0, 2, 3)):
+        end = (offset + len(raw)) * 8 // 6
+        forms.add(base64.b64encode(bytes(offset) + raw).decode()[begin:end])
+    return forms | {form.translate(_URL_SAFE) for form in forms}
+
+
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def _find_occurrences(form: str, text: str) -> Iterator[int]:

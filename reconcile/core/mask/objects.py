@@ -162,6 +162,10 @@ class Visitor(Protocol):
         """Visit the key of a map, or the name of an object."""
         ...
 
+    def visit_words(self, words: Sequence[str]) -> None:
+        """Visit a list of texts, which may be a command, before its items."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectWalker:
@@ -209,7 +213,7 @@ class ObjectWalker:
             return {}
         if value.get("kind") == "Secret":
             return SECRET_DATA
-        name = value.get("name")
+        name = value.get("name", value.get("key"))
         if "value" in value and isinstance(name, str):
             return {"value": classify_name(name, value["value"], self.is_secret)}
         return {}
@@ -217,6 +221,8 @@ class ObjectWalker:
     def _walk_sequence(
         self, value: Sequence[Any], sensitivity: Sensitivity, depth: int
     ) -> list[Any]:
+        if not sensitivity.is_secret and all(isinstance(item, str) for item in value):
+            self.visitor.visit_words(value)
         password_option = _find_password_option(value)
         before = (None, *value)
         return [
@@ -289,6 +295,15 @@ class LearningVisitor:
         self.registry.add_open(name)
         return name
 
+    def visit_words(self, words: Sequence[str]) -> None:
+        """Remember the secrets of a command: `curl`, `-u`, `user:password`."""
+        command = " ".join(words)
+        for hit in self.find(command) if len(words) > 1 else ():
+            if hit.is_certain:
+                secret = command[hit.start : hit.end]
+                self.registry.note_secret()
+                self.registry.add_searchable(secret, secret)
+
     def _learn_json(self, text: str) -> None:
         if text[:1] not in {"{", "["}:
             return
@@ -296,7 +311,9 @@ class LearningVisitor:
             parsed = orjson.loads(text)
         except orjson.JSONDecodeError:
             return
-        ObjectWalker(self.is_secret, self).walk(parsed, Sensitivity.STRUCTURE)
+        is_kubernetes = isinstance(parsed, dict) and "kind" in parsed
+        sensitivity = Sensitivity.STRUCTURE if is_kubernetes else Sensitivity.USER_KEYED
+        ObjectWalker(self.is_secret, self).walk(parsed, sensitivity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +339,9 @@ class MaskingVisitor:
     def visit_name(self, name: str) -> str:
         """Return the name; only what has the format of a token is replaced."""
         return self.mask_name(name)
+
+    def visit_words(self, words: Sequence[str]) -> None:
+        """Do nothing: the secrets of a command have been learned."""
 
 
 def secret_identity(value: Any, sensitivity: Sensitivity) -> str:

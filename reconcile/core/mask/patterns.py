@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from reconcile.core.mask.known_secrets import is_flag
+
 TOKEN_PATTERNS: Final = (
     # Git forges and CI
     r"gh[opsru]_[A-Za-z0-9_]{10,}",
@@ -39,7 +41,7 @@ TOKEN_PATTERNS: Final = (
     r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.=-]{20,}",
     r"sha256~[A-Za-z0-9_-]{16,}",
     # Models
-    r"sk-[A-Za-z0-9_-]{16,}",
+    r"sk-(?![a-z]{1,14}(?:-[a-z]{1,14})+(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{16,}",
     r"hf_[A-Za-z0-9]{10,}",
     r"gsk_[A-Za-z0-9]{16,}",
     r"xai-[A-Za-z0-9]{40,}",
@@ -71,7 +73,7 @@ TOKEN_PATTERNS: Final = (
     # Chat and issue tracking
     r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}",
     r"xapp-[A-Za-z0-9-]{10,}",
-    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}",
+    r"(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}",
     r"[MNO][A-Za-z0-9_-]{22,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}",
     r"SG\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
     r"key-[a-f0-9]{32}(?![A-Za-z0-9])",
@@ -120,6 +122,7 @@ class _SecretPattern:
     words: WordRule = "certain"
 
 
+_STATUS_CODE: Final = re.compile(r"[1-5][0-9]{2}")
 _WORD: Final = re.compile(r"[a-z]{1,15}(?:[-_.][a-z]{1,15}){0,3}", re.IGNORECASE)
 
 
@@ -129,16 +132,25 @@ def _build_pattern(
     return _SecretPattern(tuple(literals.split()), re.compile(pattern, flags), words)
 
 
-def _build_prose_pattern(words: str) -> _SecretPattern:
-    """A secret in prose, `the password is …`: a word with a digit, since others are prose."""
+_PROSE_VALUE: Final = r"[\"'`]?(?=[^\s\"'`]{0,100}?\d)([^\s\"'`]{6,}+)"
+"""A secret in prose: a word with a digit, since others are prose."""
+
+
+def _build_prose_pattern(words: str, link: str) -> _SecretPattern:
+    """A secret in prose that follows one of the `words` and the `link`: `the password is …`."""
     names = words.split()
     return _SecretPattern(
-        tuple(f"{name} is" for name in names),
-        re.compile(
-            rf"\b(?:{'|'.join(names)}) is\s{{1,4}}+[\"'`]?"
-            r"(?=[^\s\"'`]{0,100}?\d)([^\s\"'`]{6,}+)",
-            re.IGNORECASE,
-        ),
+        tuple(names),
+        re.compile(rf"\b(?:{'|'.join(names)}){link}\s{{1,4}}+{_PROSE_VALUE}", re.IGNORECASE),
+    )
+
+
+def _build_option_pattern(programs: str, option: str) -> _SecretPattern:
+    """The value that an `option` gives to one of the `programs`."""
+    names = programs.split()
+    return _SecretPattern(
+        tuple(names),
+        re.compile(rf"\b(?:{'|'.join(names)})\s(?:[^\n|;]{{0,200}}?\s)??{option}"),
     )
 
 
@@ -152,12 +164,20 @@ _SECRET_PATTERNS: Final = (
     _build_pattern("eyj", r"(eyJ[A-Za-z0-9_-]{9,}(?:\.++[A-Za-z0-9_-]++)*+)"),
     _build_pattern(
         "private",
-        r"(-----BEGIN [A-Z0-9 ]{0,40}?PRIVATE KEY[A-Z0-9 ]{0,20}-----"
-        r"(?:.*?-----END [A-Z0-9 ]{0,60}-----|.*))",
+        r"(-{4,5} ?BEGIN [A-Z0-9 ]{0,40}?PRIVATE KEY[A-Z0-9 ]{0,20}-{4,5}"
+        r"(?:.*?-{4,5} ?END [A-Z0-9 ]{0,60}-{4,5}|.*))",
         re.DOTALL,
     ),
     _build_pattern("private-lines", r"Private-Lines: \d{1,3}+\r?\n((?:[A-Za-z0-9+/=]++\r?\n?+)++)"),
-    _build_pattern("bearer", r"\bbearer\s{1,8}+([^\s\"'<>,;]{6,}+)", re.IGNORECASE),
+    _build_pattern(
+        "bearer", r"\bbearer\s{1,8}+([^\s\"'<>,;]{6,}+)", re.IGNORECASE, words="ordinary"
+    ),
+    _build_pattern(
+        "basic", r"\b[Bb]asic\s{1,8}+(?=[A-Za-z+/]{0,200}[0-9=])([A-Za-z0-9+/]{8,}={0,2})"
+    ),
+    _build_pattern("$", r"(?<![\w$])(\$(?:[156y]|2[abxy]|apr1|argon2id?|scrypt)\$[^\s\"']{12,})"),
+    _build_pattern("@tcp( @unix(", r"(?<![\w.])[\w.-]{1,64}+:([^\s@]{1,256}+)@(?:tcp|unix)\("),
+    _build_pattern("jdbc:oracle:", r"jdbc:oracle:[a-z]{1,8}:[^\s/:@]{1,64}+/([^\s@\"']{1,256}+)@"),
     _build_pattern(
         "authorization",
         r"\bauthorization[\"']?\s{0,4}+[:=]\s{0,4}+[\"']?([^\s\"'][^\r\n\"']*+)",
@@ -173,10 +193,18 @@ _SECRET_PATTERNS: Final = (
     _build_pattern("://", r"(?<!ssh)://(?!git@)([^\s/?#\":]+)@", words="unsure"),
     _build_pattern("://", r"://([^\s/?#\":@]{0,128}+:(?!\d{1,5}/)([^\s\"@]{1,256}+))@"),
     _build_pattern(
-        "machine",
-        rf"\bmachine\s{{1,8}}+{_BOUNDED_WORD}\s{{1,8}}+login\s{{1,8}}+{_BOUNDED_WORD}\s{{1,8}}+password\s{{1,8}}+(\S++)",
+        "machine default",
+        rf"\b(?:machine\s{{1,8}}+{_BOUNDED_WORD}|default)"
+        rf"(?:\s{{1,8}}+(?:login|account)\s{{1,8}}+{_BOUNDED_WORD}){{0,2}}+\s{{1,8}}+password\s{{1,8}}+(\S++)",
     ),
-    _build_pattern("sshpass", r"\bsshpass\s{1,8}+-p\s{0,8}+([^\s-]\S*+)"),
+    _build_option_pattern("sshpass 7z 7za 7zr", r"-p[ ]?([^\s-]\S*+)"),
+    _build_option_pattern("redis-cli", r"-{1,2}(?:a|pass) ([^\s-]\S*+)"),
+    _build_option_pattern(
+        "ldapsearch ldapmodify ldapadd ldapdelete ldapwhoami", r"-w ?([^\s-]\S*+)"
+    ),
+    _build_option_pattern("sqlcmd bcp zip unzip", r"-P ?([^\s-]\S*+)"),
+    _build_option_pattern("smbclient", r"(?:-U|--user)[ =]?[^\s%]{1,64}+%(\S++)"),
+    _build_option_pattern("openssl", r"(?:-pass(?:in|out)? pass:|-k )([^\s-]\S*+)"),
     _build_pattern(
         "mysql mariadb",
         r"\b(?:mysql|mariadb)[a-z]{0,10}+\b[^\n|;]{0,200}?\s-p([^\s;|&-]\S*+)",
@@ -188,9 +216,20 @@ _SECRET_PATTERNS: Final = (
     _build_pattern(
         "-u --user",
         r"\b(?:curl|wget|https?)\s[^\n|;]{0,200}?(?<!\S)(?:-u|--user)[ =]{0,4}+[\"']?"
-        r"[^\s:\"'/]{1,100}+:([^\s\"']++)",
+        r"[^\s:\"'/]{1,100}+:(?!//)([^\s\"']++)",
     ),
-    _build_prose_pattern("password passwd passphrase passcode token secret key"),
+    _build_prose_pattern("password passwd passphrase passcode token secret key", " is"),
+    _build_prose_pattern("password passwd passphrase passcode", r"(?: for [^\s:]{1,64}+[ :]?)?"),
+    _build_pattern(
+        "as",
+        rf"(?<!\S){_PROSE_VALUE}[\"'`]? as (?:the |a |your |its )?pass(?:word|phrase)",
+        re.IGNORECASE,
+    ),
+    _build_pattern(
+        "credential",
+        rf"\bcredentials?\s{{0,4}}+:\s{{0,4}}+[^\s/:]{{1,64}}+\s{{0,4}}+/\s{{0,4}}+{_PROSE_VALUE}",
+        re.IGNORECASE,
+    ),
     _build_pattern(
         "/webhooks/ /webhookb2/",
         r"/(?:webhooks/\d{1,30}+|webhookb2)/([^\s\"'<>]{20,}+)",
@@ -225,4 +264,8 @@ def find_secret_patterns(text: str) -> Iterator[PatternMatch]:
 
 
 def _classify_value(pattern: _SecretPattern, value: str) -> WordRule:
+    if is_flag(value.rstrip(".,;:!?")) or (
+        pattern.words == "ordinary" and _STATUS_CODE.fullmatch(value)
+    ):
+        return "ordinary"
     return pattern.words if _WORD.fullmatch(value) else "certain"

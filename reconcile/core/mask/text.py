@@ -15,6 +15,7 @@ from reconcile.core.mask.known_secrets import (
     SecretMatch,
     SecretNameMatcher,
     SecretRegistry,
+    build_secret_name_matcher,
     build_word_set,
     find_marks,
     is_ordinary_value,
@@ -26,30 +27,48 @@ _NAME: Final = r"(?P<name>[A-Za-z_.][A-Za-z0-9_./-]{0,99})"
 
 _ASSIGNED: Final = re.compile(
     rf"(?P<first>^[ \t]*+(?:-[ \t]++)?+)?(?<![A-Za-z0-9_./-])(?:--?)?+{_NAME}"
-    r"(?P<sign>\\?[\"']?[ \t]{0,8}+[:=][ \t]{0,8}+)",
+    r"(?P<sign>\\?[\"'`]?\]?\*{0,2}[ \t]{0,8}+[:=]{1,3}+>?\*{0,2}[ \t]{0,8}+)",
     re.MULTILINE,
 )
 _OPTION: Final = re.compile(rf"(?<![A-Za-z0-9_./-])--?{_NAME}[ \t]{{1,8}}+(?!-)")
 _ENTRY: Final = re.compile(
-    rf"\bname\\?[\"']?\s{{0,8}}+:\s{{0,8}}+\\?[\"']?{_NAME}\\?[\"']?\s{{0,8}}+,?\s{{0,80}}+"
-    r"\\?[\"']?value\\?[\"']?\s{0,8}+:\s{0,8}+"
+    rf"\b(?:name|key)\\?[\"']?\s{{0,8}}+[:=]\s{{0,8}}+\\?[\"']?{_NAME}\\?[\"']?\s{{0,8}}+,?\s{{0,80}}+"
+    r"\\?[\"']?value\\?[\"']?\s{0,8}+[:=]\s{0,8}+"
 )
 """A backslash precedes a quote if JSON is embedded in JSON."""
 
+_SET: Final = re.compile(
+    rf"\b(?:setenv|set[ \t]{{1,8}}+-[A-Za-z]{{1,9}}+)[ \t]{{1,8}}+{_NAME}[ \t]{{1,8}}+"
+)
+_ELEMENT: Final = re.compile(rf"<{_NAME}(?:\s[^<>]{{0,200}}+)?>(?=[^<\s])")
+
+_END: Final = r"(?:\n|\\n)"
+"""The end of a line, also of one in a JSON document."""
+
 _VALUE: Final = re.compile(
-    r"\\\"((?:[^\\\n]|\\(?!\"))*+)"
+    r"(?:\\?\"){3}((?:[^\"\\]|\\(?!\"))++)"
+    r"|\\\"((?:[^\\\n]|\\(?!\"))*+)"
     r"|\"((?:[^\"\\\n]|\\.)*+)"
     r"|'([^'\n]*+)"
     r"|([|>][+0-9-]{0,2}[ \t]*+(?:\n++[ \t]++[^\n]*+)++)"
+    rf"|((?:{_END}[ \t]*+-[ \t]++[^\s:\\]++(?={_END}|\Z))++)"
+    rf"|({_END}[ \t]++(?:[\w.-]{{1,60}}+:[ \t]++)?+[^\s:\\]++(?={_END}|\Z))"
+    r"|(\[[ \t]*+\\?[\"'][^\]\n]*+\]?|\{[ \t]*+\\?\"[^}\n]*+\}?)"
     r"|([^\s\"'&,;)\]}]++)"
 )
-"""A quoted text, a YAML block with its indented lines, or a bare word."""
+"""A quoted text, a YAML block with its indented lines, a list or one value below the name, a list
+or map as in JSON, or a bare word."""
+
+_ELEMENT_VALUE: Final = re.compile(r"([^<]++)")
 
 _NO_VALUE: Final = build_word_set(
     "true false null none yes no on off duplicate forbidden invalid not required too "
-    "unauthorized unsupported is was are | >"
+    "unauthorized unsupported is was are | > a an the this that bool bytes int str string undefined"
 )
-"""Words that follow a name and a colon in an error message or a switch."""
+"""Words that follow a name and a colon in an error message, a switch, prose or a program."""
+
+_CODE: Final = re.compile(r"[A-Za-z_][A-Za-z_.]{0,99}[(\[].*|\d{1,3}")
+"""A call or a subscript, `token = load_token(path)`, or a small number, `tests pass: 12`."""
 
 _PROSE: Final = build_word_set("auth cookie cookies credential credentials")
 """Words that can precede a colon in prose without an assignment."""
@@ -65,7 +84,7 @@ def find_assignments(text: str, is_secret: SecretNameMatcher) -> Iterator[Patter
         for match in pattern.finditer(text):
             # A value is searched once: `token=token=…` would take quadratic time otherwise.
             if match.start() >= done and _names_secret(match, is_secret):
-                for hit in _match_value(text, match.end()):
+                for hit in _match_value(text, match.end(), element=pattern is _ELEMENT):
                     done = hit.end
                     if not is_ordinary_value(text[hit.start : hit.end], NameClass.SECRET):
                         yield hit
@@ -76,8 +95,12 @@ def _select_patterns(text: str) -> Iterator[re.Pattern[str]]:
         yield _ASSIGNED
     if "-" in text and " " in text:
         yield _OPTION
-    if "value" in text and "name" in text:
+    if "value" in text and ("name" in text or "key" in text):
         yield _ENTRY
+    if "set" in text:
+        yield _SET
+    if "</" in text:
+        yield _ELEMENT
 
 
 def _names_secret(match: re.Match[str], is_secret: SecretNameMatcher) -> bool:
@@ -102,13 +125,18 @@ def _is_key(match: re.Match[str]) -> bool:
     return name.lower() not in _PROSE and not is_hyphenated
 
 
-def _match_value(text: str, start: int) -> Iterator[PatternMatch]:
-    match = _VALUE.match(text, start)
+def _match_value(text: str, start: int, *, element: bool) -> Iterator[PatternMatch]:
+    match = (_ELEMENT_VALUE if element else _VALUE).match(text, start)
     if match is None or match.lastindex is None:
         return
     group = match.lastindex
-    if match[group] and match[group].lower() not in _NO_VALUE:
+    if match[group] and not _is_no_value(match[group], is_bare=group == _VALUE.groups):
         yield PatternMatch(match.start(group), match.end(group), is_certain=False)
+
+
+def _is_no_value(value: str, *, is_bare: bool) -> bool:
+    is_code = is_bare and _CODE.fullmatch(value) is not None
+    return is_code or value.lower().rstrip(":") in _NO_VALUE
 
 
 SecretFinder: TypeAlias = Callable[[str], tuple[PatternMatch, ...]]
@@ -128,6 +156,70 @@ def build_secret_finder(is_secret: SecretNameMatcher) -> SecretFinder:
 
     cached = lru_cache(maxsize=8192)(find)
     return lambda text: cached(text) if len(text) <= _MAX_CACHED_LENGTH else find(text)
+
+
+_HINTS: Final = (
+    *("pass", "pwd", "secret:", "secret=", "secret ", 'secret"', "secret'", "secret_", "secrets:"),
+    *(
+        "secrets=",
+        "token",
+        "key:",
+        "key=",
+        'key"',
+        "key'",
+        "key ",
+        "_key",
+        "-key",
+        "apikey",
+        "auth",
+    ),
+    *("cred", "cookie", "dsn", "jwt", "hmac", "mnemonic", "macaroon", "netrc", "salt", "pepper"),
+    *("otp", "_pat", "-pat", "pat:", "pat=", "_pin", "-pin", "pin:", "_pw", "pw:", "pw=", "_sk"),
+    *(
+        "psk",
+        "_code",
+        "recoverycode",
+        "backupcode",
+        "seed",
+        "community",
+        "rsa",
+        "dockerc",
+        "kennwort",
+        "connection",
+        "conn_str",
+    ),
+    *("private", "bearer", "basic", "jdbc:", "@", "-p", "-a", "-w", "-k", "--user", "-u", "$"),
+    *("hooks", "?sig", "&sig", "signature", "credential"),
+)
+"""Each context in which a secret is found has one of these; a search for them is cheap."""
+
+
+def _longest_literal(glob: str) -> str:
+    return max(re.split(r"[*?]", glob.lower()), key=len)
+
+
+_BETWEEN_WORDS: Final = re.compile(r"[\s\"',\[\]]+(?:- )?")
+
+
+def build_file_test(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Build the test whether the text of a file may declare a secret; in doubt, it may.
+
+    A list of a command's words is read as the command, too. What is recognised by its format alone
+    does not count, since it is hidden wherever it appears.
+    """
+    globs = tuple(globs)
+    hints = (*_HINTS, *map(_longest_literal, globs))
+    is_secret = build_secret_name_matcher(globs)
+    find = build_secret_finder(is_secret)
+
+    def may_declare(text: str) -> bool:
+        lowered = text.lower()
+        if not any(hint in lowered for hint in hints):
+            return False
+        has_command = "args" in text or "command" in text
+        return bool(find(text) or (has_command and find(_BETWEEN_WORDS.sub(" ", text))))
+
+    return may_declare
 
 
 def replace_secrets(text: str, registry: SecretRegistry, find: SecretFinder) -> str:

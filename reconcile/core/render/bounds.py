@@ -16,6 +16,11 @@ from reconcile.core.spec.bounds import Violation, find_storage_secrets
 _HOST_FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
 _DEFAULT_ACCOUNT: Final = "default"
 """The account of a pod that names none; its token is mounted unless the pod says otherwise."""
+_NAMED_ACCOUNT: Final = "kubernetes.io/service-account.name"
+_MIRROR_PROGRAM: Final = "reconcile-mirror"
+_UNCONFINED: Final = ("seccompProfile", "appArmorProfile")
+_VOLUME_SECRETS: Final = ("secretRef", "nodePublishSecretRef")
+"""Fields of volume types such as `csi` and `cephfs` that name a Secret."""
 
 
 def find_forbidden_fields(
@@ -27,8 +32,22 @@ def find_forbidden_fields(
         error = bounds.find_cloud_role_error(rules, str(key))
         if error:
             yield ("metadata", "annotations", str(key)), error
+    account = as_mapping(metadata.get("annotations")).get(_NAMED_ACCOUNT)
+    if body.get("kind") == "Secret" and account is not None:
+        yield (
+            ("metadata", "annotations", _NAMED_ACCOUNT),
+            _find_token_secret_error(str(account), session, rules),
+        )
+    if body.get("kind") == "ServiceAccount":
+        yield from _PodSpecCheck(session, rules, ()).check_pull_secrets(body)
     for path, spec in find_pod_specs(body):
         yield from _PodSpecCheck(session, rules, path).check(spec)
+
+
+def _find_token_secret_error(account: str, session: Session, rules: AllowRules) -> str:
+    if not is_own_name(account, session.id):
+        return f"must be the session's own service account, not `{account}`"
+    return bounds.find_token_error(rules)
 
 
 class _PodSpecCheck:
@@ -43,13 +62,22 @@ class _PodSpecCheck:
 
     def check(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
         """Yield the paths of forbidden fields, each with the reason."""
+        yield from self.check_pull_secrets(spec)
         for below, error in self._find_errors(spec):
             if error:
                 yield (*self._path, *below), error
 
+    def check_pull_secrets(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
+        """Yield the Secrets that a pod spec or a service account must not pull images with."""
+        for index, reference in _mappings(spec.get("imagePullSecrets")):
+            error = self._find_secret_error(reference)
+            if error:
+                yield (*self._path, "imagePullSecrets", index, "name"), error
+
     def _find_errors(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
         yield from self._check_pod(spec)
         yield from self._check_scheduling(spec)
+        yield from self._check_node_affinity(spec)
         yield from self._check_volumes(spec)
         for group in CONTAINER_LISTS:
             for index, container in _mappings(spec.get(group)):
@@ -67,8 +95,10 @@ class _PodSpecCheck:
         account = spec.get("serviceAccountName") or spec.get("serviceAccount") or _DEFAULT_ACCOUNT
         if spec.get("automountServiceAccountToken", account == _DEFAULT_ACCOUNT):
             yield ("automountServiceAccountToken",), bounds.find_token_error(self._rules)
-        for index, reference in _mappings(spec.get("imagePullSecrets")):
-            yield ("imagePullSecrets", index, "name"), self._find_secret_error(reference)
+        context = as_mapping(spec.get("securityContext"))
+        yield from self._check_security(context)
+        if context.get("sysctls"):
+            yield ("securityContext", "sysctls"), bounds.find_host_access_error(self._rules)
 
     def _check_scheduling(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
         if spec.get("priorityClassName"):
@@ -84,16 +114,39 @@ class _PodSpecCheck:
         for index, toleration in _mappings(spec.get("tolerations")):
             yield ("tolerations", index), bounds.find_toleration_error(self._rules, toleration)
 
+    def _check_node_affinity(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
+        path: DocumentPath = ("affinity", "nodeAffinity")
+        affinity = as_mapping(as_mapping(spec.get("affinity")).get("nodeAffinity"))
+        for term in _find_node_terms(affinity):
+            for key, value in _selected_nodes(term):
+                yield path, bounds.find_node_selector_error(self._rules, key, value)
+
     def _check_volumes(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
         exposed = self._mounted_by_others(spec)
         for index, volume in _mappings(spec.get("volumes")):
             path: DocumentPath = ("volumes", index)
             if volume.get("hostPath") is not None:
                 yield (*path, "hostPath"), bounds.find_host_access_error(self._rules)
+            yield from self._check_volume_type(path, volume)
             sources = [((*path, *below), source) for below, source in _volume_sources(volume)]
             for below, source in sources:
                 is_exposed = volume.get("name") in exposed
                 yield from self._check_source(below, source, is_exposed=is_exposed)
+
+    def _check_volume_type(
+        self, path: DocumentPath, volume: Mapping[str, Any]
+    ) -> Iterator[Violation]:
+        image = as_mapping(volume.get("image")).get("reference")
+        if image:
+            yield (*path, "image", "reference"), bounds.find_image_error(self._rules, str(image))
+        for name, source in volume.items():
+            for field in _VOLUME_SECRETS:
+                reference = as_mapping(as_mapping(source).get(field))
+                if reference:
+                    yield (*path, name, field), self._find_secret_error(reference)
+        if as_mapping(volume.get("azureFile")).get("secretName"):
+            reference = {"name": volume["azureFile"]["secretName"]}
+            yield (*path, "azureFile", "secretName"), self._find_secret_error(reference)
 
     def _mounted_by_others(self, spec: Mapping[str, Any]) -> frozenset[str]:
         """Return the volumes that containers other than the mirror's mount."""
@@ -119,8 +172,7 @@ class _PodSpecCheck:
             yield (*path, "serviceAccountToken"), bounds.find_token_error(self._rules)
 
     def _check_container(self, container: Mapping[str, Any]) -> Iterator[Violation]:
-        if not self._is_mirror(container):
-            yield from self._check_inputs(container)
+        yield from self._check_inputs(container)
         yield from self._check_security(as_mapping(container.get("securityContext")))
         for index, port in _mappings(container.get("ports")):
             if port.get("hostPort"):
@@ -130,32 +182,44 @@ class _PodSpecCheck:
             yield ("resources", *below), error
 
     def _check_inputs(self, container: Mapping[str, Any]) -> Iterator[Violation]:
-        if container.get("image"):
+        is_mirror = self._is_mirror(container)
+        if container.get("image") and not is_mirror:
             yield ("image",), bounds.find_image_error(self._rules, str(container["image"]))
         for index, variable in _mappings(container.get("env")):
-            for below, error in self._check_reference(as_mapping(variable.get("valueFrom")), "Key"):
+            source = as_mapping(variable.get("valueFrom"))
+            for below, error in self._check_reference(source, "Key", is_mirror=is_mirror):
                 yield ("env", index, "valueFrom", *below), error
         for index, source in _mappings(container.get("envFrom")):
-            for below, error in self._check_reference(source, ""):
+            for below, error in self._check_reference(source, "", is_mirror=is_mirror):
                 yield ("envFrom", index, *below), error
 
     def _check_security(self, context: Mapping[str, Any]) -> Iterator[Violation]:
         windows = as_mapping(context.get("windowsOptions"))
         added = as_mapping(context.get("capabilities")).get("add") or ()
+        unconfined = [
+            name
+            for name in _UNCONFINED
+            if as_mapping(context.get(name)).get("type") == "Unconfined"
+        ]
         fields: Mapping[DocumentPath, Any] = {
             ("privileged",): context.get("privileged"),
-            ("capabilities", "add"): set(added) - {"NET_BIND_SERVICE"},
+            ("capabilities", "add"): [each for each in added if each != "NET_BIND_SERVICE"],
             ("procMount",): context.get("procMount", "Default") != "Default",
             ("windowsOptions", "hostProcess"): windows.get("hostProcess"),
+            ("seLinuxOptions",): as_mapping(context.get("seLinuxOptions")).get("type"),
+            **{(name,): True for name in unconfined},
         }
         for path, is_set in fields.items():
             if is_set:
                 yield ("securityContext", *path), bounds.find_host_access_error(self._rules)
 
-    def _check_reference(self, source: Mapping[str, Any], infix: str) -> Iterator[Violation]:
+    def _check_reference(
+        self, source: Mapping[str, Any], infix: str, *, is_mirror: bool
+    ) -> Iterator[Violation]:
         secret, config_map = f"secret{infix}Ref", f"configMap{infix}Ref"
-        if source.get(secret) is not None:
-            yield (secret, "name"), self._find_secret_error(as_mapping(source[secret]))
+        reference = as_mapping(source.get(secret))
+        if reference and not (is_mirror and reference.get("name") in self._storage_secrets):
+            yield (secret, "name"), self._find_secret_error(reference)
         if source.get(config_map) is not None:
             yield (config_map, "name"), self._find_config_map_error(as_mapping(source[config_map]))
 
@@ -174,7 +238,27 @@ class _PodSpecCheck:
         return is_own_name(str(name), self._session.id)
 
     def _is_mirror(self, container: Mapping[str, Any]) -> bool:
-        return bool(self._mirror_image) and container.get("image") == self._mirror_image
+        program = container.get("command") or [_MIRROR_PROGRAM]
+        is_image = bool(self._mirror_image) and container.get("image") == self._mirror_image
+        return is_image and isinstance(program, list) and program[0] == _MIRROR_PROGRAM
+
+
+def _find_node_terms(affinity: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    required = as_mapping(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
+    preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution")
+    yield from (term for _, term in _mappings(required.get("nodeSelectorTerms")))
+    yield from (as_mapping(each.get("preference")) for _, each in _mappings(preferred))
+
+
+def _selected_nodes(term: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the labels of nodes that a term selects; `*` stands for all values but some."""
+    for _, each in _mappings(term.get("matchExpressions")):
+        values = each.get("values") if each.get("operator") == "In" else None
+        for value in values if isinstance(values, list) else ["*"]:
+            yield str(each.get("key")), str(value)
+    for _, each in _mappings(term.get("matchFields")):
+        for value in each.get("values") or ["*"]:
+            yield "kubernetes.io/hostname", str(value)
 
 
 def _volume_sources(

@@ -27,9 +27,8 @@ def find_nested_differences(before: Any, after: Any) -> tuple[NestedDifference, 
     """List the differences; list entries that have a `name` are compared by it."""
     from deepdiff import DeepDiff  # noqa: PLC0415 - see the module
 
-    levels_by_type = DeepDiff(
-        _key_by_name(before), _key_by_name(after), view="tree", threshold_to_diff_deeper=0
-    )
+    sides = _align(_key_by_name(before), _key_by_name(after))
+    levels_by_type = DeepDiff(*sides, view="tree", threshold_to_diff_deeper=0)
     listed = (_build_difference(level) for levels in levels_by_type.values() for level in levels)
     return tuple(sorted(listed, key=lambda difference: difference.path))
 
@@ -58,11 +57,31 @@ def _key_by_name(value: Any) -> Any:
     return value
 
 
+def _align(before: Any, after: Any) -> tuple[Any, Any]:
+    """Give both sides the same form: only where both have named entries, they are compared so."""
+    match _is_keyed(before), _is_keyed(after):
+        case True, False:
+            return (before, {}) if after == [] else (_restore_lists(before), after)
+        case False, True:
+            return ({}, after) if before == [] else (before, _restore_lists(after))
+        case _ if isinstance(before, dict) and isinstance(after, dict):
+            pairs = {name: _align(before[name], after[name]) for name in before.keys() & after}
+            return (
+                before | {name: one for name, (one, _) in pairs.items()},
+                after | {name: other for name, (_, other) in pairs.items()},
+            )
+        case _:
+            return before, after
+
+
+def _is_keyed(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(name, _EntryName) for name in value)
+
+
 def _restore_lists(value: Any) -> Any:
     if isinstance(value, dict):
         items = {key: _restore_lists(item) for key, item in value.items()}
-        named = any(isinstance(key, _EntryName) for key in items)
-        return list(items.values()) if named else items
+        return list(items.values()) if _is_keyed(value) else items
     return [_restore_lists(item) for item in value] if isinstance(value, list) else value
 
 

@@ -29,6 +29,8 @@ class Concern(Enum):
     NETWORK = "network"
     PRIORITY = "priority"
     IMAGE = "image"
+    PROGRAM = "command"
+    DEVICES = "devices"
     SCHEDULING = "scheduling"
     LABELS = "labels and annotations"
 
@@ -41,13 +43,15 @@ def _by_field() -> Iterator[tuple[str, Concern]]:
         "shareProcessNamespace devices resourceClaims",
         Concern.RIGHTS: "rules roleRef subjects aggregationRule",
         Concern.CREDENTIALS: "secretRef secretKeyRef secretName secret imagePullSecrets secrets "
-        "nodePublishSecretRef",
+        "nodePublishSecretRef configMapRef",
         Concern.IDENTITY: "serviceAccountName serviceAccount automountServiceAccountToken "
         "serviceAccountToken clusterTrustBundle",
         Concern.NETWORK: "ingress egress externalIPs externalName loadBalancerIP "
         "loadBalancerSourceRanges hostAliases dnsConfig dnsPolicy",
         Concern.PRIORITY: "priorityClassName priority preemptionPolicy",
         Concern.IMAGE: "image",
+        Concern.PROGRAM: "command",
+        Concern.DEVICES: "limits",
         Concern.SCHEDULING: "nodeSelector nodeName tolerations affinity schedulerName "
         "runtimeClassName",
     }
@@ -76,10 +80,14 @@ _USUAL: Final = frozenset(
     | {"runAsUser=1001", "runAsGroup=1001", "fsGroup=1001", "shareProcessNamespace=false"}
     | {"labels=app.kubernetes.io/name=agent-session", "labels=app.kubernetes.io/component=runner"}
     | {f"labels={LABEL_MANAGED_BY}=reconcile", "policyTypes=Ingress"}
+    | {f"command=reconcile-mirror {name}" for name in ("hydrate", "prestop", "sync")}
 )
 """What the shipped templates create: as little as possible, so a new object need not show it."""
 
 _MAX_SESSIONS: Final = 3
+
+_COMMON_LIMITS: Final = ("cpu=", "memory=", "ephemeral-storage=")
+"""All containers have these; the limits of devices are what matters of a new object."""
 
 _SELECTORS: Final = frozenset({"selector", "podSelector"})
 
@@ -155,6 +163,7 @@ def _is_usual(field: str, value: str, session: str) -> bool:
     return (
         f"{field}={value}" in _USUAL
         or field in _SELECTORS
+        or (field == "limits" and value.startswith(_COMMON_LIMITS))
         or (field == "serviceAccountName" and value == f"{RECORD_PREFIX}{session}")
     )
 
@@ -231,7 +240,9 @@ def _find_concern(kind: str, name: str) -> Concern | None:
 
 def _leaves(field: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield a field's values one by one: the items of a list, the entries of a map."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if field == "command" and isinstance(value, list):
+        yield field, " ".join(map(str, value))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
         for item in value:
             yield from _leaves(field, item)
     elif isinstance(value, Mapping) and field in _MAPS:
@@ -246,7 +257,7 @@ def _leaves(field: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 _DATA: Final = frozenset({"data", "stringData"})
-_MAPS: Final = _DATA | {"nodeSelector", "labels", "annotations"}
+_MAPS: Final = _DATA | {"nodeSelector", "labels", "annotations", "limits"}
 
 
 def _format_mapping(value: Mapping[str, Any]) -> str:

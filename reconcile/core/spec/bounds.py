@@ -18,7 +18,13 @@ Violation: TypeAlias = tuple[DocumentPath, str]
 """The path in the session's document, and what is wrong."""
 
 _PATTERN_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
-    "images": ("images", "Images of the runner and of templates: `registry.example.com/agents/*`."),
+    "images": (
+        "images",
+        (
+            "Images of the runner and of templates: `registry.example.com/agents/*`; registry and "
+            "path are compared separately."
+        ),
+    ),
     "secrets": ("secrets", "Names of Secrets."),
     "configMaps": ("config_maps", "Names of ConfigMaps."),
     "priorityClasses": ("priority_classes", "Names of priority classes."),
@@ -62,7 +68,8 @@ _RULES: Final = (
     Field(
         "maxResources",
         MapType(QUALIFIED_NAME, QUANTITY),
-        "The highest request and limit of one container, for each resource.",
+        "The highest request and limit of one container, for each resource; with this mapping, "
+        "devices and huge pages that it does not name are not allowed.",
     ),
 )
 

@@ -295,9 +295,9 @@ def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[Finding]:
-    files, limit = mirror["maxFiles"], mirror["resources"]["limits"]["memory"]
+    files, limit = mirror["maxFiles"], mirror["resources"]["limits"].get("memory")
     needed = _MIRROR_BASE_BYTES + files * _MIRROR_BYTES_PER_FILE
-    if _parse_amount(limit) < needed:
+    if limit is not None and _parse_amount(limit) < needed:
         reason = f"a workspace with so many files may need {-(-needed // 2**20)}Mi of memory"
         yield Finding(
             (("mirror", "maxFiles"), ("mirror", "resources", "limits", "memory")),

@@ -33,49 +33,61 @@ def pod_with(*env, **container):
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "TOKEN",
-        "API_TOKEN",
-        "GITHUB_TOKEN_2",
-        "clientSecret",
-        "DB_PASSWORD",
-        "PGPASSWORD",
-        "ROOT_PASSWD",
-        "ANTHROPIC_API_KEY",
-        "APIKEY",
-        "apiKey",
-        "TLS_PRIVATE_KEY",
-        "GOOGLE_CREDENTIALS",
-        "REDIS_AUTH",
-        "AWS_ACCESS_KEY_ID",
-        "SESSION_KEY",
-        "COOKIE",
-        "SENTRY_DSN",
-        "DB_CONNECTION_STRING",
-        "DB_PASS",
-        "x-api-key",
-        "example.com/bot-token",
-        "API_TOKENS",
-        "DBPASS",
-        "PGPASS",
-        "ADMIN_PASS_2",
-        "PASS",
-        "PWD",
-        "ROOT_PWD",
-        "GITHUB_PAT",
-        "SMTP_PW",
-        "ENCRYPTION_SALT",
-        "SALT",
-        "OPENAI_KEY",
-        "STRIPE_KEY",
-        "FERNET_KEY",
-        "gpg-key",
-        "WIFI_PSK",
-        "DOOR_PIN",
-    ],
-)
+SECRET_NAMES = [
+    "TOKEN",
+    "API_TOKEN",
+    "GITHUB_TOKEN_2",
+    "clientSecret",
+    "DB_PASSWORD",
+    "PGPASSWORD",
+    "ROOT_PASSWD",
+    "ANTHROPIC_API_KEY",
+    "APIKEY",
+    "apiKey",
+    "TLS_PRIVATE_KEY",
+    "GOOGLE_CREDENTIALS",
+    "REDIS_AUTH",
+    "AWS_ACCESS_KEY_ID",
+    "SESSION_KEY",
+    "COOKIE",
+    "SENTRY_DSN",
+    "DB_CONNECTION_STRING",
+    "DB_PASS",
+    "x-api-key",
+    "example.com/bot-token",
+    "API_TOKENS",
+    "DBPASS",
+    "PGPASS",
+    "ADMIN_PASS_2",
+    "PASS",
+    "PWD",
+    "ROOT_PWD",
+    "GITHUB_PAT",
+    "SMTP_PW",
+    "ENCRYPTION_SALT",
+    "SALT",
+    "OPENAI_KEY",
+    "STRIPE_KEY",
+    "FERNET_KEY",
+    "gpg-key",
+    "WIFI_PSK",
+    "DOOR_PIN",
+    "STRIPE_KEY_LIVE",
+    "client-key-data",
+    "STRIPE_SK",
+    "PWD_HASH",
+    "PASSWORDHASH",
+    "TS_AUTHKEY",
+    "DB_PASSWORT",
+    "WEBHOOK_HMAC",
+    "PASSWORD_PEPPER",
+    "WALLET_MNEMONIC",
+    "RECOVERY_CODES",
+    "STRIPE_KEY_PRIMARY",
+]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
 def test_a_name_of_a_secret_is_recognised(name):
     assert build_secret_name_matcher(())(name)
 
@@ -103,6 +115,14 @@ def test_a_name_of_a_secret_is_recognised(name):
         "SALTED",
         "MODEL",
         "SECRETARY",
+        "CACHE_KEY",
+        "ROUTING_KEY",
+        "CACHE_KEY_DEFAULT",
+        "PROXY_PASS",
+        "PAD_TOKEN",
+        "ERLANG_OTP",
+        "KEY_DATA",
+        "HMAC",
         "",
         "123",
     ],
@@ -251,6 +271,12 @@ def test_a_path_is_no_secret(value):
         ("SESSION_KEY_PREFIX", "session"),
         ("COOKIE_DOMAIN", "example.com"),
         ("TOKEN_LIMIT", "100"),
+        ("TOKEN_BUDGET", "90000"),
+        ("REQUIRE_PASSWORD", "when-idle"),
+        ("API_KEY", "$(OTHER_KEY)"),
+        ("API_KEY", "${OTHER_KEY}"),
+        ("API_KEY", "{{ other }}"),
+        ("STOP_SECRET", "<|endoftext|>"),
         ("TOKEN_LIMIT", 100),
         ("AUTH_URL", "https://login.example.com/realms/x?a=b"),
         ("DB_PASSWORD_FILE", "/keys/Db-1"),
@@ -296,6 +322,29 @@ def test_the_password_of_a_login_command_is_hidden():
         assert Masker().mask_object(pod_with(args=other)) == pod_with(args=other)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("curl", "-u", f"bob:{CANARY}", "https://example.com"),
+        ("curl", f"--user=bob:{CANARY}"),
+        ("mysql", "-u", "root", f"-p{CANARY}"),
+        ("redis-cli", "-a", CANARY, "ping"),
+        ("sshpass", "-p", CANARY, "ssh", "host"),
+        ("bash", "-c", f"sleep 1; ldapsearch -w {CANARY}"),
+    ],
+)
+@pytest.mark.parametrize("field", ["args", "command"])
+def test_the_words_of_a_command_are_searched_together(field, words):
+    masker = Masker()
+    assert CANARY not in json.dumps(masker.mask_object(pod_with(**{field: list(words)})))
+    assert masker.mask_text(f"then {CANARY}") == f"then {mark(1)}"
+
+
+def test_what_only_two_words_together_resemble_is_no_secret():
+    body = pod_with(args=["the password is", "in 2 files"], command=["bearer", "of 1 token"])
+    assert Masker().mask_object(body) == body
+
+
 def test_a_value_is_hidden_by_its_name():
     masker = Masker(("*_PIN",))
     assert masked_variable(masker, "DOOR_PIN", "123456") == mark(1)
@@ -322,6 +371,37 @@ def test_a_learned_value_is_recognised_in_its_encodings():
     for text in (value, once, json.dumps(once), json.dumps(value, ensure_ascii=False)):
         assert "rd %" not in masker.mask_text(text)
     assert masker.mask_text("  second line of it") == f"  {mark(1)}"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_learned_value_is_recognised_in_the_base64_of_a_longer_text(before, encode):
+    masker = Masker()
+    masker.learn({"kind": "Secret", "stringData": {"a": f"{CANARY}?>~"}})
+    text = encode(f"{before}{CANARY}?>~ and more".encode()).decode()
+    assert text not in masker.mask_text(f"x {text} y")
+    assert mark(1) in masker.mask_text(f"x {text} y")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"passwords": [CANARY]},
+        {"db": {"credentials": {"value": CANARY}}},
+        [{"key": "API_KEY", "value": CANARY}],
+    ],
+)
+def test_all_below_a_secret_name_of_a_document_is_learned(document):
+    masker = Masker()
+    masker.learn({"kind": "ConfigMap", "data": {"a.json": json.dumps(document)}})
+    assert masker.mask_text(f"again {CANARY}") == f"again {mark(1)}"
+
+
+def test_references_in_a_document_of_kubernetes_are_no_secrets():
+    pod = {"kind": "Pod", "spec": {"volumes": [{"name": "a", "secret": {"secretName": "db-1"}}]}}
+    masker = Masker()
+    masker.learn({"kind": "ConfigMap", "data": {"pod.json": json.dumps(pod)}})
+    assert masker.mask_text("Secret db-1") == "Secret db-1"
 
 
 def test_a_document_within_a_text_is_searched_too():

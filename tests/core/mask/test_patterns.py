@@ -22,11 +22,13 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import Problem
 from reconcile.core.mask.masker import Masker
+from reconcile.core.mask.text import build_file_test
 from reconcile.core.plan.dry_run import AdmissionChange, AlteredObject, RefusedObject, UntriedObject
 from reconcile.core.report.problems import Findings, format_problems
 from reconcile.core.report.results import format_admission, format_finished_outcomes
 from reconcile.core.report.view import LiveCluster, PlanReport
 from tests.core.mask.mask_samples import ORDINARY, SPOKEN, TOKENS
+from tests.core.mask.test_objects import SECRET_NAMES
 from tests.core.report.formats import every_form
 from tests.core.report.sample_plans import FIX_LOGIN, manifest
 
@@ -165,3 +167,17 @@ def test_marks_are_the_same_in_each_run():
     text = SPOKEN["url"][0]
     report = report_with("data.prompt", in_a_place("prompt", text), text)
     assert [*reported(report, text)] == [*reported(report, text)]
+
+
+CONTEXTS = [text for text, _ in SPOKEN.values() if "api.telegram" not in text]
+
+
+@pytest.mark.parametrize("text", [*CONTEXTS, *(f"{name}: x9" for name in SECRET_NAMES)])
+def test_a_file_that_names_a_secret_is_read_for_it(text):
+    assert build_file_test(())(f"spec:\n  {text}\n")
+
+
+def test_a_file_without_a_hint_is_not_read():
+    text = "runner: {envFrom: [{secretRef: {name: runner-secrets}}]}\nGATE_NUMBER: 1\n"
+    assert not build_file_test(())(text)
+    assert build_file_test(("GATE_*",))("GATE: 1\nGATE_X: k9\n")

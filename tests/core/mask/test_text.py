@@ -117,6 +117,18 @@ HOSTILE = [
     *("Private-Lines: 1\n", "token is ", "0123456789:AA", "M" * 24 + ".aaaaaa.", "/webhooks/1/"),
     *("dt0c01.", "abc8Q~", "PMAK-" + "a" * 20, "dp.pt.", "key-", "sshpass -p ", "-u a"),
     *(f"{mark(1)} token=a ", "canary-value", "canary-valu", "{", "["),
+    *(
+        "redis-cli ",
+        "redis-cli -a ",
+        "openssl -k ",
+        "smbclient -U a%",
+        "1a2b3c as ",
+        "1a2b3c as a ",
+    ),
+    *("credentials: a / ", "<a>", "</", "<password>", "<token a", "set -x ", "setenv A_TOKEN "),
+    *("$6$", "$6$aaaaaaaaaaaaaaaa", "a:b@tcp(", "jdbc:oracle:thin:a/", "basic a1=", "Basic "),
+    *("password for ", "password 1", "default ", "default password ", "password:\n- a", "\n- a"),
+    *('passwords: ["', '"""', "`", "]", "**", "name='A_TOKEN' value=", "---- BEGIN "),
 ]
 
 

@@ -1,6 +1,7 @@
 """What templates may ask for, by the rules in `spec.allow` of the policy."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,11 @@ STORED = {
     "storage": {"mode": "shared", "sharedSecretName": "store-keys", "caConfigMapName": "ca"},
     "mirror": {"image": "mirror:1"},
 }
+SERVICE_ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fix"}}
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+TERM = {"matchExpressions": [{"key": "role", "operator": "In", "values": ["control"]}]}
+FIELD_TERM = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}
 LIMITS = {"limits": {"memory": "1Gi"}}
 
 
@@ -38,6 +44,17 @@ def pod(*containers, **fields):
         "kind": "Pod",
         "metadata": {"name": "fix-runner"},
         "spec": {**spec, **fields},
+    }
+
+
+def token_secret(account):
+    """A Secret in which the server puts a token of a service account."""
+    annotations = {"kubernetes.io/service-account.name": account}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "fix-token", "annotations": annotations},
     }
 
 
@@ -71,7 +88,8 @@ def test_a_pod_within_the_rules_is_accepted():
         {"name": "own", "secret": {"secretName": "fix"}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "x"}}]}},
     ]
-    assert errors(pod(mirror, runner, volumes=volumes)) == {}
+    pull = [{"name": "fix-pull"}]
+    assert errors(pod(mirror, runner, volumes=volumes, imagePullSecrets=pull)) == {}
 
 
 @pytest.mark.parametrize(
@@ -216,12 +234,100 @@ def test_a_pod_within_the_rules_is_accepted():
             "spec.containers[0].resources.limits.memory",
             "is more than 1Gi",
         ),
+        (
+            pod(container(image="mirror:1", command=["sh"])),
+            "spec.containers[0].image",
+            "`mirror",
+        ),
+        (
+            pod(container(image="mirror:1", envFrom=[{"secretRef": {"name": "payroll"}}])),
+            "spec.containers[0].envFrom[0].secretRef.name",
+            "Secret `payroll` is not allowed",
+        ),
+        (
+            pod(volumes=[{"name": "a", "image": {"reference": "evil/x"}}]),
+            "spec.volumes[0].image.reference",
+            "`evil/x` is not an allowed image",
+        ),
+        (
+            pod(volumes=[{"name": "a", "csi": {"nodePublishSecretRef": {"name": "payroll"}}}]),
+            "spec.volumes[0].csi.nodePublishSecretRef",
+            "Secret `payroll` is not allowed",
+        ),
+        (
+            pod(volumes=[{"name": "a", "azureFile": {"secretName": "payroll"}}]),
+            "spec.volumes[0].azureFile.secretName",
+            "Secret `payroll` is not allowed",
+        ),
+        (
+            pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [TERM]}}}),
+            "spec.affinity.nodeAffinity",
+            "node selector `role=control` is not allowed",
+        ),
+        (
+            pod(affinity={"nodeAffinity": {PREFERRED: [{"preference": FIELD_TERM}]}}),
+            "spec.affinity.nodeAffinity",
+            "node selector `kubernetes.io/hostname=node-1` is not allowed",
+        ),
+        (
+            pod(securityContext={"windowsOptions": {"hostProcess": True}}),
+            "spec.securityContext.windowsOptions.hostProcess",
+            "is not allowed",
+        ),
+        (
+            pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}),
+            "spec.securityContext.sysctls",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"seccompProfile": {"type": "Unconfined"}})),
+            "spec.containers[0].securityContext.seccompProfile",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"seLinuxOptions": {"type": "spc_t"}})),
+            "spec.containers[0].securityContext.seLinuxOptions",
+            "is not allowed",
+        ),
+        (
+            pod(container(securityContext={"capabilities": {"add": [{"a": "b"}]}})),
+            "spec.containers[0].securityContext.capabilities.add",
+            "is not allowed",
+        ),
+        (
+            {**SERVICE_ACCOUNT, "imagePullSecrets": [{"name": "pull"}]},
+            "imagePullSecrets[0].name",
+            "Secret `pull` is not allowed",
+        ),
+        (
+            token_secret("deployer"),
+            "metadata.annotations[kubernetes.io/service-account.name]",
+            "must be the session's own service account, not `deployer`",
+        ),
+        (
+            token_secret("session-fix"),
+            "metadata.annotations[kubernetes.io/service-account.name]",
+            "is not allowed",
+        ),
+        (
+            {**pod(hostNetwork=True), "kind": "Service", "apiVersion": "serving.knative.dev/v1"},
+            "spec.hostNetwork",
+            "is not allowed",
+        ),
     ],
 )
 def test_what_the_rules_do_not_allow_is_refused(body, field, message):
     found = errors(body)
     assert found.keys() == {field}
     assert found[field].startswith(message)
+
+
+def test_affinity_to_allowed_nodes_is_accepted():
+    term = {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}
+    one = pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}})
+    allowed = replace(STRICT.allow, node_selectors=("gpu",))
+    assert errors(one, replace(STRICT, allow=allowed)) == {}
+    assert errors(one).keys() == {"spec.affinity.nodeAffinity"}
 
 
 def test_pod_templates_are_found_at_every_depth():

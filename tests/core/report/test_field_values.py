@@ -1,6 +1,8 @@
 """The format of one changed field: inline if it is short, a small diff if it is long."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconcile.core.changes import ABSENT, Commit, FieldChange, InPlace
 from reconcile.core.report.field_values import (
@@ -135,3 +137,40 @@ def test_a_list_without_unique_names_is_compared_by_position():
     assert find_nested_differences({"x.y": [[], 1]}, {"x.y": [[2], 1]}) == (
         NestedDifference("[x.y][0][0]", ABSENT, 2),
     )
+
+
+@pytest.mark.parametrize("wrap", [lambda side: side, lambda side: {"a": side}, lambda side: [side]])
+def test_a_list_that_gets_its_first_named_entry_shows_that_entry(wrap):
+    formatted = worded(wrap([]), wrap([{"name": "evil"}]))
+    (line,) = formatted.lines
+    assert line.sign in "+~"
+    assert "evil" in line.text
+    (line,) = worded(wrap([{"name": "evil"}]), wrap([])).lines
+    assert line.sign in "-~"
+
+
+def test_entries_that_lose_their_names_are_compared_by_position():
+    assert find_nested_differences([{"name": "A"}], [{"name": "A"}, 1]) == (
+        NestedDifference("[1]", ABSENT, 1),
+    )
+    assert find_nested_differences({"a": [{"name": "A"}]}, {"a": {"b": 1}}) == (
+        NestedDifference("a", [{"name": "A"}], {"b": 1}),
+    )
+
+
+ENTRIES = st.recursive(
+    st.integers(0, 1) | st.sampled_from("ab") | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "v"]), inner, max_size=2)
+        | st.lists(st.fixed_dictionaries({"name": st.sampled_from("AB"), "v": inner}), max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@given(ENTRIES, ENTRIES)
+def test_any_two_values_can_be_compared(before, after):
+    assert worded(before, after).sign in "+-~ "
+    if before != after:
+        assert find_nested_differences(before, after)

@@ -57,6 +57,9 @@ IMPORTANT = {
     "node": field("spec.nodeSelector[evil.io/x]", ABSENT, ""),
     "node selector": field("spec.nodeSelector", ABSENT, {"evil.io/x": ""}),
     "label": field("metadata.labels[evil.io/x]", ABSENT, "a"),
+    "settings": field(f"{CONTAINER}.envFrom", ABSENT, [{"configMapRef": {"name": "evil.io/x"}}]),
+    "program": field(f"{CONTAINER}.command", ["run"], ["sh", "-c", "evil.io/x"]),
+    "device": field(f"{CONTAINER}.resources.limits[evil.io/x]", ABSENT, "64"),
 }
 
 

@@ -1,7 +1,11 @@
 """What session files may ask for, by the rules in `spec.allow` of the policy."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reconcile.core.bounds import find_image_error, find_repository_error
+from reconcile.core.model import AllowRules
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import names, tree
 
@@ -154,6 +158,81 @@ def test_short_image_names_are_compared_with_their_registry():
     ]
 
 
+PARTS = st.text("abc.", min_size=1, max_size=6).filter(lambda part: part.strip(".") == part)
+
+
+@given(PARTS, PARTS, st.lists(PARTS, min_size=1, max_size=3), st.sampled_from(["", ":1", ":3000"]))
+def test_a_pattern_never_allows_an_image_of_another_registry(host, other, path, port):
+    allowed = (f"{host}.example/*", f"*.{host}.example/agents/*", "python:3*")
+    rules = AllowRules(images=allowed)
+    for image in (
+        f"{other}.evil{port}/{'/'.join(path)}",
+        f"{other}.evil/x.{host}.example/agents/{path[0]}",
+        f"python:3000/{path[0]}",
+        f"{host}.example.evil{port}/agents/{path[0]}",
+    ):
+        assert find_image_error(rules, image)
+    assert not find_image_error(rules, f"{host}.example/{path[0]}{port}")
+    assert not find_image_error(rules, f"x.{host}.example/agents/{path[0]}")
+
+
+@pytest.mark.parametrize(
+    "image", ["python:3.12", "docker.io/python:3", "index.docker.io/library/python:3"]
+)
+def test_docker_hub_has_several_names(image):
+    assert not find_image_error(AllowRules(images=("python:3*",)), image)
+    assert not find_image_error(AllowRules(images=("docker.io/library/python:*",)), image)
+    assert find_image_error(AllowRules(images=("docker.io/team/*",)), image)
+    assert not find_image_error(AllowRules(images=("team/*",)), "docker.io/team/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "git@GIT.example.com:x",
+        "https://Git.Example.Com./x",
+        "ssh://git@git.example.com:22/x",
+        "git@git.example.com:x@evil.example:y",
+    ],
+)
+def test_the_host_of_a_repository_is_the_one_that_git_connects_to(url):
+    assert not find_repository_error(AllowRules(repository_hosts=("Git.example.com",)), url)
+    assert find_repository_error(AllowRules(repository_hosts=("evil.example",)), url)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("git.example.com@evil.example:y", "evil.example"),
+        ("git@evil.example:x://git.example.com/y", "evil.example"),
+        ("ssh://git.example.com@evil.example/y", "evil.example"),
+        ("https://git.example.com.evil.example/y", "git.example.com.evil.example"),
+        ("git@[::1]:y", "::1"),
+    ],
+)
+def test_another_host_is_named_in_the_error(url, host):
+    error = find_repository_error(AllowRules(repository_hosts=("git.example.com",)), url)
+    assert error.startswith(f"repository host `{host}` is not allowed")
+
+
+def test_devices_and_huge_pages_need_a_ceiling_of_their_own():
+    limits = "cpu: 1, memory: 1Gi, nvidia.com/gpu: 64, hugepages-2Mi: 1Gi, ephemeral-storage: 9Gi"
+    spec = f"runner: {{image: 'python:3', resources: {{limits: {{{limits}}}}}}}"
+    assert errors(spec) == [
+        "spec.runner.resources.limits[nvidia.com/gpu]: is not allowed",
+        "spec.runner.resources.limits.hugepages-2Mi: is not allowed",
+    ]
+    assert errors(spec, policy=document("Policy", "allow: {images: ['*']}")) == []
+
+
+def test_a_container_without_a_limit_for_memory_is_refused_where_there_is_a_ceiling():
+    spec = f"{IMAGE}mirror: {{resources: {{limits: {{memory: null}}}}}}"
+    assert errors(spec) == [
+        "spec.mirror.resources.limits.memory: is missing, and `spec.allow.maxResources` is 8Gi"
+    ]
+    assert errors(spec, policy=document("Policy", "allow: {}")) == []
+
+
 def test_a_namespace_has_rules_of_its_own():
     digest = f"any@sha256:{'0' * 64}"
     found = tree(
@@ -193,6 +272,7 @@ def test_the_secrets_of_any_store_are_for_mirrors_alone(policy):
         "eks.amazonaws.com/role-arn",
         "iam.gke.io/gcp-service-account",
         "azure.workload.identity/client-id",
+        "iam.amazonaws.com/role",
     ],
 )
 def test_a_role_at_a_cloud_provider_needs_a_rule(annotation):
