@@ -19,7 +19,8 @@ WAIT_S = 60
 MEASURED = (
     sys.executable,
     "-ISc",
-    """import pathlib, resource, subprocess, sys
+    """import pathlib, resource, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: None)
 code = subprocess.call(sys.argv[2:])
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 pathlib.Path(sys.argv[1]).write_text(str(peak))
@@ -104,8 +105,11 @@ class MirrorCommands:
             process.wait()
         peak = self._file(pod, command, "peak")
         kib = int(peak.read_text()) if peak.exists() else 0
-        output = self._file(pod, command, "log").read_bytes()
-        return CommandResult(process.returncode, output, kib >> 10)
+        return CommandResult(process.returncode, self.log(command, pod), kib >> 10)
+
+    def log(self, command: str, pod: str) -> bytes:
+        """Return the output of a command so far."""
+        return self._file(pod, command, "log").read_bytes()
 
     def _file(self, pod: str, command: str, suffix: str) -> Path:
         return self.folder / "pods" / pod / f"{command}.{suffix}"
