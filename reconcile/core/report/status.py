@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId, SessionState
-from reconcile.core.report.escape import TextOptions, escape_controls
+from reconcile.core.report.escape import TextOptions, escape_controls, truncate_text
 
 _STYLES: Final = {
     Phase.RUNNING: "+",
@@ -56,7 +57,8 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
     for row, line in zip(rows, lines[1:], strict=True):
         shown.append(options.paint(_STYLES[row.phase], line))
         if options.verbose:
-            shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
+            held = (_format_cell(masker.mask_text(each), _MAX_MESSAGE) for each in row.held)
+            shown += [f"  ! {each}" for each in islice(held, _MAX_HELD)]
     return "\n".join(shown) + "\n"
 
 
@@ -78,15 +80,21 @@ def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple
         escape_controls(row.revision[:_SHORT_REVISION]) or "-",
         str(len(row.held)) if row.held else "-",
     )
-    reason = escape_controls(masker.mask_text(row.reason)) or "-"
+    reason = _format_cell(masker.mask_text(row.reason), _MAX_WORD)
     if not options.verbose:
         return (*front, reason)
-    return (
-        *front,
-        escape_controls(row.digest) or "-",
-        reason,
-        escape_controls(masker.mask_text(row.message)) or "-",
-    )
+    message = _format_cell(masker.mask_text(row.message), _MAX_MESSAGE)
+    return (*front, _format_cell(row.digest, _MAX_WORD), reason, message)
+
+
+_MAX_WORD: Final = 80
+_MAX_MESSAGE: Final = 1000
+_MAX_HELD: Final = 100
+
+
+def _format_cell(text: str, max_width: int) -> str:
+    """Escape a text and cut it: who may write to one namespace must not widen all rows."""
+    return truncate_text(escape_controls(text), max_width) or "-"
 
 
 def _align_cells(cells: Sequence[str], widths: Sequence[int]) -> str:
