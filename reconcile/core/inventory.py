@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from reconcile.core.canonical_json import parse_count
 from reconcile.core.model import (
     FIELD_MANAGER,
     INVENTORY_PREFIX,
@@ -119,7 +120,7 @@ def parse_budget_usage(text: str) -> BudgetUsage:
         data = orjson.loads(text)
         return BudgetUsage(
             revision=str(data["revision"]),
-            total_sessions=int(data["living"]),
+            total_sessions=parse_count(data["living"]),
             deletes=frozenset(map(str, data["deletes"])),
             restarts=frozenset(map(str, data["restarts"])),
         )

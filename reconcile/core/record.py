@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from reconcile.core.canonical_json import parse_count
 from reconcile.core.changes import EndedPod, Hold, Outcome, Status
 from reconcile.core.model import RECORD_STATUS_KEY, KubeObject, SessionId, build_record_ref
 
@@ -129,7 +130,7 @@ def parse_record_status(text: str) -> RecordStatus:
             pending=tuple(map(str, data["pending"])),
             failed=tuple(map(str, data["failed"])),
             ended=tuple(map(_parse_ended_pod, data.get("ended", ()))),
-            failed_starts=int(data.get("failed_starts", 0)),
+            failed_starts=parse_count(data.get("failed_starts", 0)),
             failed_start_time=str(data.get("failed_start_time", "")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):

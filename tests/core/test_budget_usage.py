@@ -58,3 +58,8 @@ def test_an_unknown_total_of_a_copy_does_not_count():
     unknown = BudgetUsage("r1", 0)
     assert find_confirmed_usage([unknown, unknown, OTHER, OTHER], "r1").total_sessions == 7
     assert find_confirmed_usage([unknown, unknown], "r1").total_sessions == 0
+
+
+def test_a_total_that_cannot_be_written_is_damage():
+    text = format_budget_usage(USAGE).replace('"living":8', '"living":1e300')
+    assert parse_budget_usage(text) == BudgetUsage()

@@ -8,7 +8,7 @@ from typing import Final
 from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId, SessionState
-from reconcile.core.report.escape import TextOptions, escape_controls, truncate_text
+from reconcile.core.report.escape import TextOptions, escape_controls, escape_line, truncate_text
 
 _STYLES: Final = {
     Phase.RUNNING: "+",
@@ -77,7 +77,7 @@ def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple
         row.state.value,
         row.phase.value,
         format_age(row.age),
-        escape_controls(row.revision[:_SHORT_REVISION]) or "-",
+        _format_cell(row.revision[:_SHORT_REVISION], _MAX_WORD),
         str(len(row.held)) if row.held else "-",
     )
     reason = _format_cell(masker.mask_text(row.reason), _MAX_WORD)
@@ -94,7 +94,7 @@ _MAX_HELD: Final = 100
 
 def _format_cell(text: str, max_width: int) -> str:
     """Escape a text and cut it: who may write to one namespace must not widen all rows."""
-    return truncate_text(escape_controls(text), max_width) or "-"
+    return truncate_text(escape_line(text), max_width) or "-"
 
 
 def _align_cells(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -46,6 +46,7 @@ from tests.core.report import sample_plans
         ("a\nb\r\tc", "a\\nb\\r\\tc"),
         ("ab\u202ecd\u2066\u200b\ufeff", "ab\\u202ecd\\u2066\\u200b\\ufeff"),
         ("\u2028\ud800\U000e0041", "\\u2028\\ud800\\U000e0041"),
+        ("# ##[error]x", "# #\\x23[error]x"),
     ],
 )
 def test_control_characters_are_escaped(text, shown):
