@@ -73,7 +73,7 @@ def huge_numbers(bucket):
 
 
 def huge_head(bucket):
-    bucket.put("HEAD", b" " * (80 << 20))
+    bucket.put("HEAD", b" " * (40 << 20))
 
 
 def huge_chain(bucket):
@@ -111,7 +111,7 @@ def wrong_digest(bucket):
 def large_blob(bucket):
     """A blob of 80 MB in place of 11 bytes."""
     wrong_digest(bucket)
-    bucket.put(f"blobs/{sha(WORK)}", b"w" * (80 << 20))
+    bucket.put(f"blobs/{sha(WORK)}", b"w" * (40 << 20))
 
 
 def pack_of_another_shape(bucket):
@@ -169,6 +169,10 @@ def strange_keys(bucket):
 
 
 DAMAGE = {5}
+WRITERS = ("hydrate", "export", "verify", "gc")
+SHOWN = {newer_format, hostile_names, strange_keys, deleted_head}
+"""Attacks on what is printed: all commands are run."""
+
 ATTACKS = {
     deep_json: DAMAGE,
     huge_numbers: DAMAGE,
@@ -236,9 +240,9 @@ def site(moto_server, tmp_path):
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_forged_objects_are_damage_and_nothing_else_happens(site, attack):
     attack(site.bucket)
-    results = site.run()
-    codes = {command: results[command].code for command in READERS}
-    restored = {codes[command] for command in ("hydrate", "restore", "export")}
+    results = site.run(READERS if attack in SHOWN else WRITERS)
+    codes = {command: result.code for command, result in results.items()}
+    restored = {codes[command] for command in ("hydrate", "restore", "export") if command in codes}
     assert restored == ATTACKS[attack], codes
     if ATTACKS[attack] == DAMAGE:
         assert codes["verify"] in {MirrorExitCode.SNAPSHOT, MirrorExitCode.DAMAGED}

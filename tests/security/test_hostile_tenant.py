@@ -12,6 +12,7 @@ import pytest
 
 from reconcile.core.model import LABEL_INSTALLATION, LABEL_MANAGED_BY, LABEL_SESSION
 from reconcile.engine.ports import ApplyOptions
+from tests.cli.trees import Tree
 from tests.e2e import rights
 from tests.e2e import site as sites
 from tests.e2e.site import WRITES, Site
@@ -194,7 +195,7 @@ ATTACKS = [
 class EmbeddedTenant:
     """The tenant of `team-a` on an embedded cluster, who is not even limited by its validation."""
 
-    tree: object
+    tree: Tree
     namespace: str = "team-a"
     other: str = "team-b"
     revision: str = ""
@@ -373,10 +374,10 @@ def test_all_attacks_at_once_with_the_rights_of_a_tenant(on_a_server):
     (site.tree / other / "two.yaml").unlink()
     site.session("five", folder=other, environmentVariables={"API_TOKEN": CANARY})
     mark = site.plane.audit().mark()
-    for command, *options in OUTPUTS:
+    for command, *options in (("diff",), ("diff", "-o", "markdown"), ("status", "-o", "wide")):
         ended = site.run(command, *options)
         assert_presentable(ended.out + ended.err)
-        assert ("two" if "github" in options else "five") in ended.out
+        assert "five" in ended.out
     ended = site.run("apply")
     assert_presentable(ended.out + ended.err)
     assert ended.code in {0, 5, 6}, str(ended)
