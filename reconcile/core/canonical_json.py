@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -26,3 +26,14 @@ def _mapping_to_dict(value: Any) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_MAX_COUNT: Final = 2**53
+"""Every JSON parser reads whole numbers up to this one exactly."""
+
+
+def parse_count(value: object) -> int:
+    """Return a number that was read from JSON; ValueError unless it is one that can be written."""
+    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
+        raise ValueError("it is not a whole number from 0 to 2^53")
+    return value

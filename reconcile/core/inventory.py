@@ -11,13 +11,13 @@ interrupted starts again with the sessions that it was allowed to end, and no ot
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
-from reconcile.core.canonical_json import compute_digest
+from reconcile.core.canonical_json import compute_digest, parse_count
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
     FIELD_MANAGER,
@@ -77,15 +77,32 @@ class BudgetUsage:
         """Count sessions that are restarted."""
         return replace(self, restarts=self.restarts | sessions)
 
-    def __or__(self, other: "BudgetUsage") -> "BudgetUsage":
-        """Join two copies of one revision; of different revisions the first one is kept."""
-        if not self.revision:
-            return other
-        if self.revision != other.revision:
-            return self
-        joined = self.with_deletes(other.deletes).with_restarts(other.restarts)
-        totals = {self.total_sessions, other.total_sessions} - {0}
-        return replace(joined, total_sessions=min(totals, default=0))
+
+def find_confirmed_usage(usages: Sequence[BudgetUsage], revision: str) -> BudgetUsage:
+    """Join what the copies say of a revision, or of the revision that most of them have.
+
+    What only one of several copies says is not believed: it may be forged, and a pass ends nothing
+    before all copies have its usage.
+    """
+    needed = min(2, len(usages))
+    revisions = Counter(usage.revision for usage in usages)
+    most = max(revisions, key=revisions.__getitem__, default="")
+    chosen = revision if revisions[revision] >= max(1, needed) else most
+    same = [usage for usage in usages if usage.revision == chosen]
+    totals = _repeated((usage.total_sessions for usage in same), needed) - {0}
+    return BudgetUsage(
+        chosen,
+        min(totals, default=0),
+        _repeated((name for usage in same for name in usage.deletes), needed),
+        _repeated((name for usage in same for name in usage.restarts), needed),
+    )
+
+
+_T = TypeVar("_T", int, str)
+
+
+def _repeated(values: Iterable[_T], needed: int) -> frozenset[_T]:
+    return frozenset(value for value, count in Counter(values).items() if count >= needed)
 
 
 def format_budget_usage(usage: BudgetUsage) -> str:
@@ -105,7 +122,7 @@ def parse_budget_usage(text: str) -> BudgetUsage:
         data = orjson.loads(text)
         return BudgetUsage(
             revision=str(data["revision"]),
-            total_sessions=int(data["living"]),
+            total_sessions=parse_count(data["living"]),
             deletes=frozenset(map(str, data["deletes"])),
             restarts=frozenset(map(str, data["restarts"])),
         )

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 import orjson
 
+from reconcile.core.canonical_json import parse_count
 from reconcile.core.changes import (
     Delete,
     EndedPod,
@@ -201,7 +202,7 @@ def parse_record_status(text: str) -> RecordStatus:
             pending=tuple(map(str, data["pending"])),
             failed=tuple(map(str, data["failed"])),
             ended=tuple(map(_parse_ended_pod, data.get("ended", ()))),
-            failed_starts=int(data.get("failed_starts", 0)),
+            failed_starts=parse_count(data.get("failed_starts", 0)),
             failed_start_time=str(data.get("failed_start_time", "")),
             flush=_parse_flush(data.get("flush", {})),
             admitted=_parse_admitted(data.get("admitted", {})),

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 
 from reconcile.core.errors import ClusterError, NotFoundError
 from reconcile.core.inventory import (
@@ -28,16 +26,6 @@ def build_inventory(objects: Iterable[tuple[Kind, ObjectRef]]) -> Inventory:
     return Inventory(
         frozenset(kind for kind, _ in pairs), frozenset(ref.namespace for _, ref in pairs)
     )
-
-
-def find_budget_usage(copies: Iterable[InventoryCopy], revision: str) -> BudgetUsage:
-    """Find the budget usage of a revision, or of the last revision that used any.
-
-    Copies differ if a pass was interrupted while it wrote them.
-    """
-    stored = [copy.budget_usage for copy in copies]
-    same = [usage for usage in stored if usage.revision == revision]
-    return reduce(or_, same or stored, BudgetUsage())
 
 
 @dataclass(frozen=True, slots=True)

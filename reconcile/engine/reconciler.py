@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from reconcile.core.changes import Delete, Keep, Outcome, Plan, SessionPlan, Status
 from reconcile.core.errors import Problem
-from reconcile.core.inventory import Inventory, InventoryCopy
+from reconcile.core.inventory import Inventory, InventoryCopy, find_confirmed_usage
 from reconcile.core.model import DesiredState, ObjectRef, SessionId
 from reconcile.core.plan.adoption import find_missing_manifests
 from reconcile.core.plan.live_state import LiveObjects, LiveState
@@ -13,7 +13,7 @@ from reconcile.core.plan.planner import make_plan
 from reconcile.core.record import RecordStatus, has_flush_news, parse_record_status
 from reconcile.engine.applier import SessionApplier
 from reconcile.engine.dry_run import DryRun, DryRunResult
-from reconcile.engine.inventory import InventoryStore, build_inventory, find_budget_usage
+from reconcile.engine.inventory import InventoryStore, build_inventory
 from reconcile.engine.live_reader import find_foreign_objects, read_live_state
 from reconcile.engine.ports import Clock, Cluster
 from reconcile.engine.scheduler import Scheduler
@@ -90,7 +90,8 @@ class Reconciler:
         failures = {**read.failures, **foreign.failures}
         desired = _without_unreadable(desired, failures)
         live_state = _readable_part(read.live_state, failures)
-        used = find_budget_usage(read.copies.values(), desired.revision)
+        stored = [copy.budget_usage for copy in read.copies.values()]
+        used = find_confirmed_usage(stored, desired.revision)
         prune = self._options.prune
         plan = make_plan(desired, live_state, foreign.objects, prune=prune, budget_usage=used)
         if failures:

@@ -22,6 +22,11 @@ from reconcile.mirror.model import ManifestRef, Writer
 _PRIVATE = 0o600
 
 
+def _open_private(path: Path, flags: int) -> int:
+    """Open a private file, never through a link, and without waiting for the reader of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE)
+
+
 class StateDirectory:
     """The files of one directory, which is created by the first write."""
 
@@ -55,7 +60,8 @@ class StateDirectory:
             WorkspaceError: It exists and cannot be read.
         """
         try:
-            return path.read_bytes()
+            with os.fdopen(_open_private(path, os.O_RDONLY), "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -70,8 +76,8 @@ class StateDirectory:
         new = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.touch(mode=_PRIVATE)
-            with new.open("wb") as out:
+            new.unlink(missing_ok=True)
+            with os.fdopen(_open_private(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as out:
                 out.writelines(pieces)
                 out.flush()
                 os.fsync(out.fileno())

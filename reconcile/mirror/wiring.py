@@ -68,11 +68,16 @@ class MirrorConfig(Struct, frozen=True):
             "--token-file": self.token_file,
         }
         for option, path in private.items():
-            if path and _is_inside(Path(path), self.workspace):
-                raise SettingsError(
-                    f"{option} {path} is in the workspace {self.workspace}: the agent could change "
-                    "it, and it would be part of every snapshot. Name a path outside of it"
-                )
+            if path:
+                self.check_outside(option, Path(path))
+
+    def check_outside(self, option: str, path: Path) -> None:
+        """Raise SettingsError if a path that only the mirror may change is in the workspace."""
+        if _is_inside(path, self.workspace):
+            raise SettingsError(
+                f"{option} {path} is in the workspace {self.workspace}: the agent could change "
+                "it, and it would be part of every snapshot. Name a path outside of it"
+            )
 
     def build_excludes(self) -> Excludes:
         """Return what is left out; SettingsError for a malformed pattern."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 _NOT_STARTED: Final = 127
+NOT_STARTED: Final = "git cannot be started"
+"""The beginning of the reason of a result without a git program."""
 _TIMED_OUT: Final = 124
 _SAFE_CONFIG: Final = (
     "safe.bareRepository=explicit",
@@ -90,7 +92,7 @@ class GitRepository:
             message = f"git {arguments[0]} took longer than {self.timeout:g} s"
             return GitResult(_TIMED_OUT, b"", message.encode())
         except (OSError, ValueError) as error:
-            return GitResult(_NOT_STARTED, b"", f"git cannot be started: {error}".encode())
+            return GitResult(_NOT_STARTED, b"", f"{NOT_STARTED}: {error}".encode())
         return GitResult(done.returncode, done.stdout, done.stderr)
 
     def _build_command(self, arguments: tuple[str, ...]) -> list[str]:

@@ -1,6 +1,11 @@
 import pytest
 
-from reconcile.core.inventory import BudgetUsage, format_budget_usage, parse_budget_usage
+from reconcile.core.inventory import (
+    BudgetUsage,
+    find_confirmed_usage,
+    format_budget_usage,
+    parse_budget_usage,
+)
 
 USAGE = BudgetUsage("r1", 8, frozenset({"a/x"}), frozenset({"a/y"}))
 
@@ -28,16 +33,33 @@ def test_an_unknown_total_is_computed_later_with_the_deleted_sessions():
     assert USAGE.without_total().for_revision("r1", 5).total_sessions == 6
 
 
-def test_copies_of_one_revision_are_joined():
-    other = BudgetUsage("r1", 7, frozenset({"a/z"}))
-    assert USAGE | other == BudgetUsage("r1", 7, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
+OTHER = BudgetUsage("r1", 7, frozenset({"a/z"}))
 
 
-def test_of_two_revisions_the_first_is_kept():
-    assert USAGE | BudgetUsage("r2", 1) == USAGE
-    assert BudgetUsage() | USAGE == USAGE
+def test_the_only_copy_is_believed():
+    assert find_confirmed_usage([USAGE], "r1") == USAGE
+    assert find_confirmed_usage([USAGE], "r2") == USAGE
+    assert find_confirmed_usage([], "r1") == BudgetUsage()
 
 
-def test_an_unknown_total_of_one_copy_does_not_count():
-    assert (BudgetUsage("r1", 0) | BudgetUsage("r1", 7)).total_sessions == 7
-    assert (BudgetUsage("r1", 0) | BudgetUsage("r1", 0)).total_sessions == 0
+def test_what_two_copies_say_is_joined_and_what_one_says_is_not_believed():
+    joined = find_confirmed_usage([USAGE, OTHER, USAGE, OTHER, BudgetUsage("r1", 1)], "r1")
+    assert joined == BudgetUsage("r1", 7, frozenset({"a/x", "a/z"}), frozenset({"a/y"}))
+    assert find_confirmed_usage([USAGE, OTHER], "r1") == BudgetUsage("r1")
+
+
+def test_a_revision_that_one_copy_claims_is_not_the_current_one():
+    forged = BudgetUsage("r2", 1_000_000, frozenset({"a/x"}))
+    assert find_confirmed_usage([forged, USAGE, USAGE], "r2") == USAGE
+    assert find_confirmed_usage([forged, USAGE, forged], "r2") == forged
+
+
+def test_an_unknown_total_of_a_copy_does_not_count():
+    unknown = BudgetUsage("r1", 0)
+    assert find_confirmed_usage([unknown, unknown, OTHER, OTHER], "r1").total_sessions == 7
+    assert find_confirmed_usage([unknown, unknown], "r1").total_sessions == 0
+
+
+def test_a_total_that_cannot_be_written_is_damage():
+    text = format_budget_usage(USAGE).replace('"living":8', '"living":1e300')
+    assert parse_budget_usage(text) == BudgetUsage()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.canonical_json import compute_digest, encode_canonical
+from reconcile.core.canonical_json import compute_digest, encode_canonical, parse_count
 
 OBJECTS = st.dictionaries(st.text(), st.integers(-(2**63), 2**63 - 1) | st.text())
 
@@ -43,3 +43,10 @@ def test_the_order_of_keys_does_not_matter(value):
 def test_what_json_cannot_carry_is_a_type_error(value):
     with pytest.raises(TypeError):
         encode_canonical(value)
+
+
+def test_a_count_is_a_number_that_can_be_written_again():
+    assert parse_count(7) == 7
+    for value in (-1, 1e300, 2.0, True, "1", None, 2**60):
+        with pytest.raises(ValueError, match="whole number"):
+            parse_count(value)

@@ -16,12 +16,14 @@ OPTION = re.compile(r"(?<![\w<!-])--[a-z][a-z0-9-]*")
 FOREIGN_OPTIONS = {
     "curl": {"--user"},
     "git": {
+        "--add",
         "--batch",
         "--batch-check",
         "--cached",
         "--depth",
         "--end-of-options",
         "--full-tree",
+        "--global",
         "--git",  # `diff --git`, the first line of a patch
         "--git-dir",
         "--hard",

@@ -1,13 +1,19 @@
 """A real API server as the engine's `Cluster`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from reconcile.adapters.kube.discovery import ALWAYS_SERVED, RestMapper
-from reconcile.adapters.kube.transport import JSON_MEDIA_TYPE, ApiClient, ApiRequest
+from reconcile.adapters.kube.transport import (
+    JSON_MEDIA_TYPE,
+    ApiClient,
+    ApiRequest,
+    ResponseTooLargeError,
+)
 from reconcile.core.errors import (
     ClusterError,
     ConflictError,
@@ -124,10 +130,9 @@ class KubeCluster:
         operation = f"list {kind.name} in {namespace}" if namespace else f"list {kind.name}"
         query = {**params, "limit": str(PAGE_SIZE)}
         try:
-            call = ApiRequest(
-                operation, "GET", self._rest_mapper.path(kind, namespace), query, accept
-            )
-            page = self._send(kind, call)
+            path = self._rest_mapper.path(kind, namespace)
+            first = ApiRequest(operation, "GET", path, query, accept)
+            call, page = _send_page(partial(self._send, kind), first)
         except NotFoundError:
             return
         while True:
@@ -135,7 +140,22 @@ class KubeCluster:
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
-            page = self._client.send(replace(call, params={**query, "continue": token}))
+            call = replace(call, params={**call.params, "continue": token})
+            call, page = _send_page(self._client.send, call)
+
+
+def _send_page(
+    send: Callable[[ApiRequest], dict[str, Any]], call: ApiRequest
+) -> tuple[ApiRequest, dict[str, Any]]:
+    """Request a page, of fewer objects while they are too large; returns the last request too."""
+    while True:
+        try:
+            return call, send(call)
+        except ResponseTooLargeError:
+            limit = int(call.params["limit"])
+            if limit == 1:
+                raise
+            call = replace(call, params={**call.params, "limit": str(max(1, limit // 4))})
 
 
 def _check_object(call: ApiRequest, response: dict[str, Any]) -> KubeObject:

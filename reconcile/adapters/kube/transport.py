@@ -285,12 +285,13 @@ class ApiClient:
         if credential.token:
             headers["Authorization"] = f"Bearer {credential.token}"
         try:
-            response = self._perform(request, headers, credential.key_pair)
+            with self._perform(request, headers, credential.key_pair) as response:
+                body = _read_body(request, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise build_connection_error(
                 request.operation, self.endpoint.description, error, self.mask
             ) from error
-        return ApiResponse(response.status_code, response.headers, response.content, time.time())
+        return ApiResponse(response.status_code, response.headers, body, time.time())
 
     def _perform(
         self, request: ApiRequest, headers: Mapping[str, str], key_pair: KeyPair | None
@@ -305,10 +306,34 @@ class ApiClient:
             headers=headers,
             cert=cert,
             timeout=(self.endpoint.timeouts.connect, self.endpoint.timeouts.read),
+            stream=True,
             # Another host must not get the credentials, and an API server never redirects.
             allow_redirects=False,
             proxies={"all": self.endpoint.proxy} if self.endpoint.proxy else None,
         )
+
+
+MAX_RESPONSE: Final = 16 << 20
+"""Bytes of a response to read at most: a page of 500 pods has about 7 MiB."""
+
+_PIECE: Final = 1 << 18
+
+
+class ResponseTooLargeError(ClusterError):
+    """A response has more bytes than are read."""
+
+
+def _read_body(request: ApiRequest, response: requests.Response) -> bytes:
+    """Read a body, unpacked; an object may have a megabyte, so a page of them would fill memory."""
+    pieces, size = [], 0
+    for piece in response.iter_content(_PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_RESPONSE:
+            raise ResponseTooLargeError(
+                f"{request.operation}: the response has more than {MAX_RESPONSE} bytes"
+            )
+    return b"".join(pieces)
 
 
 def _decode(request: ApiRequest, body: bytes) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from reconcile.core.errors import SourceError
-from reconcile.runtime.git import GitRepository, GitResult, find_tracked_link, find_work_tree
+from reconcile.runtime.git import (
+    NOT_STARTED,
+    GitRepository,
+    GitResult,
+    find_tracked_link,
+    find_work_tree,
+)
 from reconcile.runtime.settings import build_child_environ, read_process_settings
 
 
@@ -146,12 +152,26 @@ def find_checkout(folder: Path) -> Checkout:
     result = run_git(folder, "rev-parse", *options)
     lines = result.text.split("\n")
     if not result.ok or len(lines) != _EXPECTED_LINES:
+        _refuse_unusable_repository(folder, result)
         raise SourceError(
             f"{folder}: there is no git work tree, or no git program, and so nothing to compare "
             "with: run this in a clone, or leave out --against"
         )
     top, prefix, shallow = lines
     return Checkout(Path(top), prefix.rstrip("/"), shallow == "true")
+
+
+def _refuse_unusable_repository(folder: Path, result: GitResult) -> None:
+    """Raise a SourceError with git's own reason where there is a repository and a git program."""
+    top = find_work_tree(Path(os.path.realpath(folder)))
+    if top is None or result.reason.startswith(NOT_STARTED):
+        return
+    if b"safe.directory" in result.err:
+        # Git takes only absolute paths there.
+        remedy = f"another user owns it: run `git config --global --add safe.directory {top}`"
+    else:
+        remedy = result.reason
+    raise SourceError(f"{folder}: git cannot use the repository at {top}: {remedy}")
 
 
 def resolve_commit(checkout: Checkout, name: str) -> str:

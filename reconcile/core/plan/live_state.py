@@ -4,6 +4,7 @@ An object is in sync, or out of sync with the fields that differ, the cause and 
 Only the result is kept: the body of an object can be freed as soon as it is compared.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
@@ -226,9 +227,10 @@ class LiveState:
     objects: LiveObjects = field(default_factory=dict)
 
     @property
-    def session_count(self) -> int:
-        """The number of sessions that have at least one object."""
-        return len({live_object.session for live_object in self.objects.values()})
+    def session_counts(self) -> Counter[str]:
+        """The number of sessions that have at least one object, by namespace."""
+        sessions = {live_object.session for live_object in self.objects.values()}
+        return Counter(session.namespace for session in sessions)
 
     def group_by_session(self) -> dict[SessionId, list[LiveObject]]:
         """Group the objects by session; within a session they keep the order of reading."""

@@ -3,7 +3,8 @@
 A budget limits how many sessions one revision may delete or restart, over the whole tree.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -236,7 +237,7 @@ ChangesBySession = dict[SessionId, tuple[Change, ...]]
 def check_budgets(
     desired: DesiredState, live_state: LiveState, plans: ChangesBySession, budget_usage: BudgetUsage
 ) -> tuple[ChangesBySession, BudgetUsage]:
-    """Hold all deletes or all restarts if they exceed their budget.
+    """Hold the deletes or restarts of the namespaces that exceed the budget.
 
     Sessions that are approved by name are not counted. `budget_usage` is the usage of earlier
     passes; the returned one includes this pass.
@@ -244,21 +245,55 @@ def check_budgets(
     policy = desired.policy
     if not (desired.sessions or desired.broken or policy.allow_empty):
         plans = hold_matching(plans, _removed_sessions(plans), HoldReason.LAST_SESSIONS)
-    now = budget_usage.for_revision(desired.revision, live_state.session_count)
+    existing = live_state.session_counts
+    now = budget_usage.for_revision(desired.revision, existing.total())
     deleted = _find_sessions(plans, is_prune) - _approved_sessions(policy.allow_deletes, plans)
-    if _exceeds_budget(policy.deletes, now.deletes | _session_names(deleted), now.total_sessions):
-        plans = hold_matching(plans, deleted, HoldReason.DELETE_BUDGET)
-    else:
-        now = now.with_deletes(_session_names(deleted))
+    counted = BudgetCheck(policy.deletes, now.deletes, now.total_sessions, existing)
+    over = counted.find_excess(deleted)
+    plans = hold_matching(plans, deleted & over, HoldReason.DELETE_BUDGET)
+    now = now.with_deletes(_session_names(deleted - over))
     restarted = _find_sessions(plans, lambda change: _restarts(change, live_state))
     restarted -= _approved_sessions(policy.allow_restarts, plans)
-    if _exceeds_budget(
-        policy.restarts, now.restarts | _session_names(restarted), now.total_sessions
-    ):
-        plans = hold_matching(plans, restarted, HoldReason.RESTART_BUDGET)
-    else:
-        now = now.with_restarts(_session_names(restarted))
+    counted = BudgetCheck(policy.restarts, now.restarts, now.total_sessions, existing)
+    over = counted.find_excess(restarted, {session.namespace for session in over})
+    plans = hold_matching(plans, restarted & over, HoldReason.RESTART_BUDGET)
+    now = now.with_restarts(_session_names(restarted - over))
     return plans, now if deleted or restarted else budget_usage
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCheck:
+    """A budget, the sessions that earlier passes have used, and how many there are in all.
+
+    `existing` has the number of live sessions by namespace.
+    """
+
+    budget: Budget
+    used: frozenset[str]
+    total_sessions: int
+    existing: Counter[str]
+
+    def find_excess(
+        self, wanted: Set[SessionId], ignored: Set[str] = frozenset()
+    ) -> set[SessionId]:
+        """Return the sessions that the budget does not allow.
+
+        Namespaces are left out, those with the most sessions first, until the rest fits. Their live
+        sessions do not count for the rest either, nor those in `ignored` namespaces: objects that
+        a tenant has made look like ours must neither use up nor raise the budget of others.
+        """
+        counts = Counter(session.namespace for session in wanted)
+        remaining, left_out = set(wanted), set(ignored)
+        while remaining and not self._allows(remaining, left_out):
+            most = max(counts[session.namespace] for session in remaining)
+            left_out |= {each.namespace for each in remaining if counts[each.namespace] == most}
+            remaining = {each for each in remaining if counts[each.namespace] < most}
+        return set(wanted) - remaining
+
+    def _allows(self, sessions: Set[SessionId], left_out: Set[str]) -> bool:
+        others = sum(self.existing[namespace] for namespace in left_out)
+        limit = self.budget.limit(max(0, self.total_sessions - others))
+        return len(self.used | _session_names(sessions)) <= limit
 
 
 def _find_sessions(plans: ChangesBySession, matches: Callable[[Change], bool]) -> set[SessionId]:
@@ -267,10 +302,6 @@ def _find_sessions(plans: ChangesBySession, matches: Callable[[Change], bool]) -
 
 def _session_names(sessions: Iterable[SessionId]) -> frozenset[str]:
     return frozenset(map(str, sessions))
-
-
-def _exceeds_budget(budget: Budget, sessions: frozenset[str], total_sessions: int) -> bool:
-    return len(sessions) > budget.limit(total_sessions)
 
 
 def _approved_sessions(names: frozenset[str], plans: Mapping[SessionId, object]) -> set[SessionId]:

@@ -17,13 +17,13 @@ _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"
 """Unicode categories: controls, direction and joining marks, surrogates, line separators."""
 
 _SHORT_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_NOT_PLAIN: Final = re.compile(r"[^ -~]")
-# GitHub obeys `##[error]` anywhere in a line, and `::error::` at its begin, after spaces.
-_COMMAND: Final = re.compile(r"(?<=#)#(?=\[)|^ *:(?=:)")
+# In a log, GitHub obeys `##[error]` anywhere in a line, and `::error::` at its begin, after spaces.
+_NOT_PLAIN: Final = re.compile(r"[^ -~]|(?<=#)#(?=\[)")
+_COMMAND: Final = re.compile(r"^ *:(?=:)")
 
 
 def escape_controls(text: str) -> str:
-    """Escape control characters, ANSI sequences, direction overrides and line breaks."""
+    """Escape control characters, ANSI sequences, direction overrides, line breaks and `##[`."""
     return _NOT_PLAIN.sub(_escape_character, text)
 
 
@@ -42,7 +42,7 @@ def quote_text(text: str) -> str:
 
 
 def escape_json_controls(document: str) -> str:
-    r"""Replace control characters in JSON text by equivalent `\u` escapes.
+    r"""Replace control characters and `##[` in JSON text by equivalent `\u` escapes.
 
     Line breaks are kept, since in JSON text they are layout.
     """
@@ -51,7 +51,7 @@ def escape_json_controls(document: str) -> str:
 
 def _escape_character(match: re.Match[str]) -> str:
     char = match[0]
-    if unicodedata.category(char) not in _CONTROL_CATEGORIES:
+    if char != "#" and unicodedata.category(char) not in _CONTROL_CATEGORIES:
         return char
     return _SHORT_ESCAPES.get(char) or _escape_code_point(ord(char))
 
@@ -64,7 +64,9 @@ def _escape_code_point(point: int) -> str:
 
 def _escape_json_character(match: re.Match[str]) -> str:
     char = match[0]
-    if char == "\n" or unicodedata.category(char) not in _CONTROL_CATEGORIES:
+    if char == "\n":
+        return char
+    if char != "#" and unicodedata.category(char) not in _CONTROL_CATEGORIES:
         return char
     units = char.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 from reconcile.core.lifecycle.containers import Remark
@@ -82,7 +83,8 @@ def format_status(rows: Sequence[StatusRow], masker: Masker, options: TextOption
         if row.unflushed:
             shown.append(f"  ! {format_remark(Remark('', row.unflushed), masker)}")
         if options.verbose:
-            shown += [f"  ! {escape_controls(masker.mask_text(held))}" for held in row.held]
+            held = (format_remark(Remark("", each), masker) for each in row.held)
+            shown += [f"  ! {each}" for each in islice(held, _MAX_HELD)]
     next_steps = list(_format_next_steps(rows))
     return "\n".join([*shown, *([""] if next_steps else []), *next_steps]) + "\n"
 
@@ -117,11 +119,14 @@ def _format_cells(row: StatusRow, masker: Masker, options: TextOptions) -> tuple
         str(row.restarts) if row.restarts else "-",
         format_age(row.age),
         format_age(row.record_age),
-        escape_controls(row.revision[:_SHORT_REVISION]) or "-",
+        format_word(row.revision[:_SHORT_REVISION], masker) or "-",
         str(len(row.held)) if row.held else "-",
-        *([escape_controls(masker.mask_digest(row.digest)) or "-"] if options.verbose else []),
+        *([format_word(masker.mask_digest(row.digest), masker) or "-"] if options.verbose else []),
         format_word(row.reason, masker) or "-",
     )
+
+
+_MAX_HELD: Final = 100
 
 
 def _align_cells(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -58,10 +58,17 @@ def open_store_from_options(options: dict[str, Any]) -> "OpenStore":
     return open_bucket(options)
 
 
-def echo_lines(lines: Iterable[str]) -> None:
-    """Print lines one by one."""
+def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines one by one; the keys of a bucket may have control characters."""
+    from reconcile.runtime.logging import escape_controls
+
     for line in lines:
-        click.echo(line)
+        click.echo(escape_controls(line), err=err)
+
+
+def echo_json(text: str) -> None:
+    """Print a JSON document of several lines."""
+    echo_lines(text.splitlines())
 
 
 @click.command()
@@ -77,11 +84,11 @@ def log(output: str, **options: Any) -> int:
     index = read_generation_index(store)
     entries = GenerationLog(store, index).read_entries()
     if output == "json":
-        click.echo(formatter.log_json(entries))
+        echo_json(formatter.log_json(entries))
     else:
         echo_lines(formatter.log_text(entries))
-    for key, reason in index.unreadable.items():
-        click.echo(f"{key} cannot be read: {reason}", err=True)
+    unreadable = (f"{key} cannot be read: {why}" for key, why in index.unreadable.items())
+    echo_lines(unreadable, err=True)
     return MirrorExitCode.DAMAGED if index.unreadable else MirrorExitCode.OK
 
 
@@ -100,7 +107,7 @@ def ls(at: str, path: str, output: str, **options: Any) -> int:
     generation = select_generation(store, at)
     entries = select_entries(read_generation_tree(store, generation), path)
     if output == "json":
-        click.echo(formatter.entries_json(generation.number, entries))
+        echo_json(formatter.entries_json(generation.number, entries))
     else:
         echo_lines(map(formatter.entry_text, entries))
     return MirrorExitCode.OK
@@ -137,7 +144,7 @@ def verify(at: str, everything: bool, output: str, **options: Any) -> int:  # no
         raise SettingsError("--at and --all exclude each other")
     result = verify_generations(open_store_from_options(options), at, everything=everything)
     if output == "json":
-        click.echo(formatter.verify_json(result))
+        echo_json(formatter.verify_json(result))
     else:
         echo_lines(formatter.verify_text(result))
     return MirrorExitCode.DAMAGED if result.damaged else MirrorExitCode.OK
@@ -154,7 +161,7 @@ def gc(delete: bool, output: str, **options: Any) -> int:  # noqa: FBT001 - clic
 
     result = _run_gc(_build_gc_policy(options), delete, open_store_from_options(options))
     if output == "json":
-        click.echo(formatter.gc_json(result, is_deleting=delete))
+        echo_json(formatter.gc_json(result, is_deleting=delete))
     else:
         echo_lines(formatter.gc_text(result, is_deleting=delete))
     return MirrorExitCode.OK

@@ -155,7 +155,9 @@ def sync(once: bool, **options: Any) -> int:  # noqa: FBT001 - click calls it by
     """Store the changes of the workspace until the pod ends."""
     from reconcile.mirror.sidecar.sync import SyncProcess
 
-    process = SyncProcess(_build_config(options), _build_sync_options(options))
+    config = _build_config(options)
+    config.check_outside("--termination-log", options["termination_log"])
+    process = SyncProcess(config, _build_sync_options(options))
     return process.run_once() if once else process.run_until_terminated()
 
 

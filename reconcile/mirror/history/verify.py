@@ -18,6 +18,7 @@ from reconcile.mirror.history.generations import (
     select_generation,
 )
 from reconcile.mirror.model import File, Generation, Pack, PackedBlob, SnapshotTree
+from reconcile.mirror.snapshot.entries import iter_loose_blobs
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import PackMember, read_member, verify_pack
 from reconcile.mirror.store.port import Store
@@ -56,7 +57,7 @@ class Verifier:
         self._lock = threading.Lock()
         self._packs: dict[str, Pack] = {}
         self._members: dict[str, dict[PackMember, set[str]]] = defaultdict(lambda: defaultdict(set))
-        self._blobs: dict[str, set[str]] = defaultdict(set)
+        self._blobs: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._needed: dict[str, set[int]] = defaultdict(set)
         self._damaged: dict[str, tuple[str, set[str]]] = {}
         self._objects = 0
@@ -67,8 +68,8 @@ class Verifier:
         numbers = [self._add_generation(generation) for generation in generations]
         for pack in self._packs.values():
             self._pool.submit(self._build_pack_job(pack), self._deadline)
-        for digest in self._blobs:
-            self._pool.submit(self._build_blob_job(digest), self._deadline)
+        for digest, size in self._blobs:
+            self._pool.submit(self._build_blob_job(digest, size), self._deadline)
         self._pool.drain(self._deadline)
         damages = (
             DamagedObject(key, reason, tuple(sorted(self._needed[key])), tuple(sorted(paths)))
@@ -102,8 +103,8 @@ class Verifier:
             member = PackMember(file.blobs[0], file.location.offset, file.size)
             self._members[digest][member].add(file.path)
             return
-        for blob in file.blobs:
-            self._blobs[blob].add(file.path)
+        for blob, part in iter_loose_blobs(file):
+            self._blobs[blob, len(part)].add(file.path)
             self._needed[blob_key(blob)].add(number)
 
     def _build_pack_job(self, pack: Pack) -> PoolJob:
@@ -127,13 +128,13 @@ class Verifier:
             except DamagedError as error:
                 self._report_damage(key, str(error), paths)
 
-    def _build_blob_job(self, digest: str) -> PoolJob:
+    def _build_blob_job(self, digest: str, size: int) -> PoolJob:
         def check() -> None:
             key = blob_key(digest)
             try:
-                self._read_checked(key, CHUNK, lambda data: _check_digest(key, data, digest))
+                self._read_checked(key, CHUNK, partial(check_blob, digest, size))
             except DamagedError as error:
-                self._report_damage(key, str(error), self._blobs[digest])
+                self._report_damage(key, str(error), self._blobs[digest, size])
 
         return check
 
@@ -157,6 +158,14 @@ class Verifier:
         with self._lock:
             first_reason, earlier_paths = self._damaged.get(key, (reason, set()))
             self._damaged[key] = (first_reason, earlier_paths | paths)
+
+
+def check_blob(digest: str, size: int, data: bytes) -> None:
+    """Raise DamagedError unless an object is the blob with this digest and size in bytes."""
+    key = blob_key(digest)
+    _check_digest(key, data, digest)
+    if len(data) != size:
+        raise DamagedError(f"{key} has {len(data)} bytes, but the manifest says {size}")
 
 
 def _check_digest(key: str, data: bytes | memoryview, digest: str) -> None:

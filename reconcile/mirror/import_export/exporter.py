@@ -26,6 +26,7 @@ from reconcile.mirror.history.generations import (
     read_range,
     select_generation,
 )
+from reconcile.mirror.history.verify import check_blob
 from reconcile.mirror.model import (
     Directory,
     Entry,
@@ -38,6 +39,7 @@ from reconcile.mirror.model import (
     Symlink,
 )
 from reconcile.mirror.snapshot.encoding import encode_text, format_mtime
+from reconcile.mirror.snapshot.entries import iter_loose_blobs
 from reconcile.mirror.snapshot.keys import CHUNK, blob_key, pack_key
 from reconcile.mirror.snapshot.pack import (
     TAR_BLOCK,
@@ -77,7 +79,8 @@ class ContentReader:
                     self._tree.packs[number], PackMember(file.blobs[0], offset, file.size)
                 )
             case LooseBlobs():
-                yield from map(self._read_blob, file.blobs)
+                for digest, part in iter_loose_blobs(file):
+                    yield self._read_blob(digest, len(part))
             case _:
                 assert_never(file.location)
 
@@ -90,11 +93,9 @@ class ContentReader:
             return extract_member(data, PackMember(member.digest, TAR_BLOCK, member.size))
         return extract_member(self._get_pack(pack), member)
 
-    def _read_blob(self, digest: str) -> bytes:
+    def _read_blob(self, digest: str, size: int) -> bytes:
         data = read_object(self._store, blob_key(digest), CHUNK)
-        actual = hashlib.sha256(data).hexdigest()
-        if actual != digest:
-            raise DamagedError(f"{blob_key(digest)} was altered: it has the SHA-256 {actual}")
+        check_blob(digest, size, data)
         return data
 
     def _get_pack(self, pack: Pack) -> bytes:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.model import File, LooseBlobs, Pack, PackedBlob, SnapshotTree
-from reconcile.mirror.snapshot.keys import CHUNK
+from reconcile.mirror.snapshot.entries import iter_loose_blobs
 
 
 class PackTask(Struct, frozen=True, tag=True):
@@ -86,10 +86,8 @@ def _plan_object_tasks(file: File) -> Iterator[RestoreTask]:
     if len(file.blobs) == 1:
         yield FileTask(file)
         return
-    for place, digest in enumerate(file.blobs):
-        offset = place * CHUNK
-        size, last = min(CHUNK, file.size - offset), place == len(file.blobs) - 1
-        yield ChunkTask(file.path, offset, size, digest, last)
+    for digest, part in iter_loose_blobs(file):
+        yield ChunkTask(file.path, part.start, len(part), digest, part.stop == file.size)
 
 
 def run_tasks(

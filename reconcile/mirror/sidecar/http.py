@@ -21,7 +21,7 @@ from reconcile.mirror.sidecar.status import (
     SyncStatus,
     assess_freshness,
 )
-from reconcile.runtime.logging import Logger
+from reconcile.runtime.logging import Logger, escape_controls
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -30,15 +30,23 @@ _STATUS_TIMEOUT = 5.0
 
 
 def fetch_status(host: str, port: int) -> str:
-    """Return the JSON of a running sync's /status; WorkspaceError where no sync answers."""
+    """Return the JSON of a running sync's /status; WorkspaceError where no sync answers.
+
+    A program of the agent may listen on the port, so that any response is possible.
+    """
     connection = http.client.HTTPConnection(host, port, timeout=_STATUS_TIMEOUT)
     try:
         connection.request("GET", "/status")
-        return connection.getresponse().read().decode().strip()
-    except (OSError, http.client.HTTPException) as error:
-        raise WorkspaceError(f"no sync answers on {host}:{port}: {error}") from error
+        status = orjson.loads(connection.getresponse().read(_MAX_STATUS))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise WorkspaceError(f"no sync answers on {host}:{port}: {error}") from None
     finally:
         connection.close()
+    return escape_controls(orjson.dumps(status).decode())
+
+
+_MAX_STATUS = 64 << 10
+"""Bytes of the response of /status to read at most."""
 
 
 GAUGES = {

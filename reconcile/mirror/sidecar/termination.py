@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 import socket
 import threading
 from pathlib import Path
@@ -221,7 +222,10 @@ def encode_termination_message(message: TerminationMessage) -> bytes:
 def write_termination_message(path: Path, message: TerminationMessage) -> str:
     """Write the message; returns why that failed, empty if it did not. Raises nothing."""
     try:
-        path.write_bytes(encode_termination_message(message))
+        # A pipe that is not read is an error here, instead of a process that never ends.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+        with os.fdopen(os.open(path, flags, 0o666), "wb", buffering=0) as file:
+            file.write(encode_termination_message(message))
     except OSError as error:
         return f"{path}: {error.strerror}"
     return ""

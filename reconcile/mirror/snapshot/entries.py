@@ -80,6 +80,13 @@ def check_file_blobs(size: int, blobs: int, location: BlobLocation) -> None:
             assert_never(location)
 
 
+def iter_loose_blobs(file: File) -> Iterator[tuple[str, range]]:
+    """Yield the digest of each blob of a file that is in no pack, and which bytes it holds."""
+    for number, digest in enumerate(file.blobs):
+        offset = number * CHUNK
+        yield digest, range(offset, min(offset + CHUNK, file.size))
+
+
 def check_references(entry: Entry, entries: Mapping[str, Entry], packs: Mapping[int, Pack]) -> None:
     """Raise ValueError with the reason unless an entry is consistent with those before it.
 

@@ -18,6 +18,7 @@ from reconcile.mirror.errors import (
     MissingObjectError,
     PreconditionError,
     StoreAwayError,
+    StoreError,
     UnexpectedResponseError,
     UnsupportedRequestError,
 )
@@ -45,6 +46,8 @@ OK = 200
 PARTIAL_CONTENT = 206
 MAX_KEYS = 1000
 """Limit of the protocol on the keys that one request lists or deletes."""
+MAX_PAGES = 5000
+"""How many pages of a listing are read: more than a workspace within its limits ever has."""
 
 
 class S3Store:
@@ -154,14 +157,17 @@ class S3Store:
             "encoding-type": "url",
         }
         start = {"start-after": self._prefix + after} if after else {}
-        while True:
+        for _ in range(MAX_PAGES):
             request = S3Request("GET", "s3:ListBucket", "", query=query | start)
             page = s3_xml.parse_list_page(self._client.fetch(request), query["prefix"])
             for each in page.objects:
                 yield ListedObject(each.key.removeprefix(self._prefix), each.size, each.modified)
             if not page.token:
                 return
+            if start.get("continuation-token") == page.token:
+                raise StoreError(f"the listing of {query['prefix']} returns the same page again")
             start = {"continuation-token": page.token}
+        raise StoreError(f"the listing of {query['prefix']} has more than {MAX_PAGES} pages")
 
     def delete(self, keys: Iterable[str]) -> None:
         remaining = iter(keys)

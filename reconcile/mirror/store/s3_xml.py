@@ -22,6 +22,9 @@ from msgspec import Struct
 from reconcile.mirror.errors import StoreAwayError
 from reconcile.mirror.store.port import ListedObject
 
+_MAX_MARKUP: Final = 200_000
+"""A page has 1,000 keys with some tags each; every element and attribute costs memory."""
+
 
 class ListPage(Struct, frozen=True):
     """A part of a listing; `token` requests the next page, and is empty on the last one."""
@@ -36,6 +39,8 @@ def parse_xml(body: bytes, root_name: str = "") -> ET.Element:
     Raises:
         ValueError: The body is not XML, or its root has another name than `root_name`, if given.
     """
+    if body.count(b"<") + body.count(b"=") > _MAX_MARKUP:
+        raise ValueError(f"it has more than {_MAX_MARKUP} elements and attributes")
     try:
         root = ET.fromstring(body)  # noqa: S314 - expat limits the expansion of entities
     except (SyntaxError, LookupError) as error:

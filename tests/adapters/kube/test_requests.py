@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.adapters.kube import transport
 from reconcile.core.errors import (
     ClusterError,
     ConflictError,
@@ -50,6 +51,23 @@ def test_a_list_is_paged_and_selects_by_label():
     assert [seen.path for seen in server.seen] == ["/api/v1/namespaces/team-a/pods"] * 2
     query = {"labelSelector": "a.example/x=1,b=2", "limit": "500"}
     assert [seen.query for seen in server.seen] == [query, {**query, "continue": "next/="}]
+
+
+def test_a_page_of_large_objects_is_asked_for_in_smaller_parts(monkeypatch):
+    monkeypatch.setattr(transport, "MAX_RESPONSE", 2000)
+    large = Reply(body=b"{" + b" " * 3000)
+    server = FakeServer(large, large, page("a", token="next"), large, page("b"))
+    assert names(talking_to(server).list(POD, "team-a", {})) == ["a", "b"]
+    limits = [(seen.query["limit"], seen.query.get("continue")) for seen in server.seen]
+    assert limits == [("500", None), ("125", None), ("31", None), ("31", "next"), ("7", "next")]
+
+
+def test_an_object_that_is_too_large_by_itself_is_an_error(monkeypatch):
+    monkeypatch.setattr(transport, "MAX_RESPONSE", 2000)
+    server = FakeServer(Reply(body=b"{" + b" " * 3000))
+    with pytest.raises(ClusterError, match="more than 2000 bytes"):
+        list(talking_to(server).list(POD, "team-a", {}))
+    assert server.seen[-1].query["limit"] == "1"
 
 
 def test_a_page_is_fetched_only_when_it_is_needed():

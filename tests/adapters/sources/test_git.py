@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from reconcile.adapters.sources.git import find_checkout, read_revision
+from reconcile.cli.main import run_reconcile_cli
+from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import embed_bare_repository
+from tests.session_files import session_text
 
 
 def git(folder, *arguments):
@@ -98,6 +102,45 @@ def test_a_checkout_of_another_user_is_accepted(repository):
     for path in (repository, *repository.rglob("*")):
         os.chown(path, 65534, 65534)
     assert read_revision(repository / "desired") == head(repository)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of files")
+@pytest.mark.parametrize("form", ["desired", "./desired", "../repository/desired", "{top}/desired"])
+def test_a_checkout_of_another_user_is_compared_by_any_path(repository, monkeypatch, capfd, form):
+    """A container job runs as root in the checkout of the runner's user, and names `desired`."""
+    (repository / "desired/a.yaml").unlink()
+    (repository / "desired/team-a").mkdir()
+    (repository / "desired/team-a/one.yaml").write_text(session_text("one"))
+    git(repository, "add", "--all")
+    git(repository, "commit", "-q", "-m", "second")
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("HOME", str(repository.parent))
+    folder = form.format(top=repository)
+    assert run_reconcile_cli(["diff", folder, "--against=HEAD"]) == 0, capfd.readouterr()
+    assert find_checkout(Path(folder)).prefix == "desired"
+
+
+def test_a_repository_that_git_refuses_is_reported_with_its_absolute_path(
+    repository, tmp_path, monkeypatch
+):
+    refusal = "fatal: detected dubious ownership\\n\\tgit config --add safe.directory desired"
+    program = tmp_path / "bin/git"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "{refusal}" >&2; exit 128\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(repository)
+    with pytest.raises(SourceError, match=f"--add safe.directory {repository}`"):
+        find_checkout(Path("desired"))
+    program.write_text("#!/bin/sh\necho fatal: no such object >&2; exit 128\n")
+    with pytest.raises(SourceError, match=f"at {repository}: fatal: no such object"):
+        find_checkout(Path("desired"))
+    program.unlink()
+    monkeypatch.setenv("PATH", str(program.parent))
+    with pytest.raises(SourceError, match="or no git program"):
+        find_checkout(Path("desired"))
 
 
 def test_variables_of_a_hook_of_another_repository_are_ignored(repository, tmp_path, monkeypatch):

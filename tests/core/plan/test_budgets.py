@@ -163,3 +163,41 @@ def test_the_budget_counts_for_the_last_sessions_too():
 def test_a_broken_session_counts_as_existing():
     broken = frozenset({SessionId("team-a", "broken")})
     assert removed(1, 0, Policy(), broken=broken) == {"s0": {None}}
+
+
+def in_namespaces(**counts):
+    return [
+        wanted(*session_bodies(f"s{number}"), of=session(f"s{number}", namespace=namespace))
+        for namespace, count in counts.items()
+        for number in range(count)
+    ]
+
+
+def held_namespaces(before, after, policy):
+    result = plan(desired(*after, policy=policy), objects_of(before))
+    holds = [each for each in result.sessions if any(isinstance(c, Hold) for c in each.changes)]
+    return {each.session.namespace for each in holds}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held"),
+    [
+        ({"a": 8, "b": 8}, {"a": 6, "b": 6}, set()),
+        ({"a": 8, "b": 8}, {"a": 0, "b": 7}, {"a"}),
+        ({"a": 500, "b": 8}, {"a": 0, "b": 7}, {"a"}),
+        ({"a": 500, "b": 8}, {"a": 0, "b": 5}, {"a", "b"}),
+        ({"a": 8, "b": 8, "c": 8}, {"a": 4, "b": 4, "c": 7}, {"a", "b"}),
+        ({"a": 4, "b": 4}, {"a": 2, "b": 2}, {"a", "b"}),
+    ],
+)
+def test_the_namespaces_with_the_most_deletes_are_held_until_the_rest_fits(before, after, held):
+    """So a tenant who makes objects that look like sessions stops no other namespace."""
+    existing, stay = in_namespaces(**before), in_namespaces(**after)
+    assert held_namespaces(existing, stay, Policy()) == held
+
+
+def test_sessions_that_a_tenant_has_made_do_not_raise_the_budget_of_restarts():
+    others = sessions(4, pod_alone, strategy=UpdateStrategy.RECREATE)
+    changed = sessions(4, new_image, strategy=UpdateStrategy.RECREATE)
+    forged = in_namespaces(forged=400)
+    assert held_namespaces([*others, *forged], changed, Policy()) == {"team-a", "forged"}

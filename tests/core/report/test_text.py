@@ -18,8 +18,10 @@ from reconcile.core.changes import (
     SessionPlan,
     Status,
 )
+from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.health import Phase
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import SessionId
+from reconcile.core.model import SessionId, SessionState
 from reconcile.core.report.escape import (
     TextOptions,
     escape_controls,
@@ -29,7 +31,7 @@ from reconcile.core.report.escape import (
 from reconcile.core.report.json_output import plan_json, to_json
 from reconcile.core.report.problems import Findings, format_problem_counts, format_problems
 from reconcile.core.report.results import format_finished_outcomes, format_outcome
-from reconcile.core.report.status import format_age, format_status
+from reconcile.core.report.status import StatusRow, format_age, format_status
 from reconcile.core.report.summary import format_summary, summarize_plan
 from reconcile.core.report.text import format_plan_text
 from reconcile.core.report.view import OtherRevision
@@ -45,6 +47,7 @@ from tests.core.report import sample_plans
         ("a\nb\r\tc", "a\\nb\\r\\tc"),
         ("ab\u202ecd\u2066\u200b\ufeff", "ab\\u202ecd\\u2066\\u200b\\ufeff"),
         ("\u2028\ud800\U000e0041", "\\u2028\\ud800\\U000e0041"),
+        ("# ##[error]x", "# #\\x23[error]x"),
     ],
 )
 def test_control_characters_are_escaped(text, shown):
@@ -172,6 +175,27 @@ def test_an_age_is_in_its_largest_unit(seconds, age):
 
 def test_an_empty_status_says_so():
     assert format_status((), Masker()) == "No sessions.\n"
+
+
+def test_a_long_text_of_one_row_widens_no_other_row():
+    long = "x" * 100_000
+    rows = [
+        StatusRow(
+            SessionId("team-a", "forged"),
+            SessionState.RUNNING,
+            Phase.FAILED,
+            long,
+            (Remark(long, long),),
+            digest=long,
+            held=(long,) * 500,
+        ),
+        StatusRow(SessionId("team-b", "one"), SessionState.RUNNING, Phase.RUNNING),
+    ]
+    for verbose in (False, True):
+        lines = format_status(rows, Masker(), TextOptions(verbose=verbose)).splitlines()
+        assert max(map(len, lines)) < 1400
+        assert len(lines) < 110
+        assert len(lines[-1]) < 300
 
 
 def test_colour_is_off_by_default():

@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from reconcile.mirror.backup.syncer import NoChanges
 from reconcile.mirror.backup.uploader import Uploader
 from reconcile.mirror.concurrency import Deadline, WorkerPool
 from reconcile.mirror.errors import SettingsError, WorkspaceError
+from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.model import Complete, Partial, SnapshotTree
 from reconcile.mirror.sidecar.outcome import (
     count_unreadable,
@@ -203,6 +204,25 @@ def test_what_is_private_to_the_mirror_is_not_in_the_workspace(tmp_path, option,
     MirrorConfig(
         workspace=workspace, prefix="n/s", state=tmp_path / "workspace-state"
     ).check_directories()
+
+
+def test_the_termination_log_is_not_in_the_workspace(tmp_path):
+    config = MirrorConfig(workspace=tmp_path, prefix="n/s", state=tmp_path.with_name("state"))
+    with pytest.raises(SettingsError, match="--termination-log"):
+        config.check_outside("--termination-log", tmp_path / "termination")
+    config.check_outside("--termination-log", tmp_path.with_name("termination"))
+
+
+@pytest.mark.parametrize("prepare", [os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_a_state_file_is_neither_written_nor_read_through_what_is_there(tmp_path, prepare):
+    state = StateDirectory(tmp_path)
+    prepare(tmp_path / "index.new")
+    state.write(state.index_path, b"index")
+    assert state.read(state.index_path) == b"index"
+    state.remove(state.index_path)
+    prepare(state.index_path)
+    with suppress(WorkspaceError):
+        assert not state.read(state.index_path)
 
 
 def test_the_last_flush_sends_small_files_first(pod, memory):

@@ -29,6 +29,7 @@ from reconcile.mirror.sidecar.status import (
 )
 from tests.clocks import FakeClock
 from tests.mirror.mirror_pod import RecordingLogger
+from tests.s3 import recorder
 
 NOW = 1_000 * 10**9
 
@@ -236,6 +237,24 @@ def test_an_address_that_can_never_be_listened_on_is_a_settings_error(host, fact
 
 def test_status_asks_the_running_sync(server):
     assert json.loads(fetch_status("127.0.0.1", server.port))["generation"] == 3
+
+
+@pytest.mark.parametrize("body", [b"\xff\x1b[31m", b"{" * 100_000, b"x" * (1 << 20)])
+def test_status_of_another_program_on_the_port_is_not_shown(body):
+    with recorder.running() as other:
+        other.answer = lambda _request: recorder.PreparedResponse(body=body)
+        port = int(other.url.rpartition(":")[2])
+        with pytest.raises(WorkspaceError, match="no sync answers"):
+            fetch_status("127.0.0.1", port)
+
+
+def test_control_characters_of_a_status_are_escaped():
+    with recorder.running() as other:
+        other.answer = lambda _request: recorder.PreparedResponse(
+            body=b'{"a":"\\u009b\xe2\x80\xae"}'
+        )
+        status = fetch_status("127.0.0.1", int(other.url.rpartition(":")[2]))
+    assert status == '{"a":"\\u009b\\u202e"}'
 
 
 def test_status_says_that_no_sync_answers():

@@ -217,6 +217,13 @@ def test_a_runner_that_does_not_answer_is_not_gone(monkeypatch):
     assert not has_runner_exited(RunnerPort(1))
 
 
+def test_a_pipe_as_termination_log_does_not_block_the_end(tmp_path):
+    path = tmp_path / "termination"
+    os.mkfifo(path)
+    message = TerminationMessage("flushed", 1, Complete(), 0.0)
+    assert str(path) in write_termination_message(path, message)
+
+
 def test_the_termination_message_is_one_line_of_json(tmp_path):
     farewell = TerminationMessage("partial", 7, Partial(2, 30), 1.23456, "the time was over" * 500)
     path = tmp_path / "log"

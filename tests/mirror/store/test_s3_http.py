@@ -22,6 +22,7 @@ from reconcile.mirror.errors import (
     UnexpectedResponseError,
 )
 from reconcile.mirror.restore.downloader import MemorySink
+from reconcile.mirror.store import s3
 from reconcile.mirror.store.config import (
     AccessKeys,
     AddressingStyle,
@@ -396,3 +397,31 @@ def test_another_part_of_an_object_than_requested_is_refused(
     assert store.get_range("key", 0, 4) == b"0123"
     with pytest.raises(UnexpectedResponseError, match="another part of key"):
         store.get_range("key", 4, 4)
+
+
+def test_a_listing_that_returns_a_page_again_ends(wire: Recorder, store: S3Store) -> None:
+    page = (
+        b"<ListBucketResult><Name>b</Name><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>1</NextContinuationToken></ListBucketResult>"
+    )
+    wire.answer = lambda _: PreparedResponse(body=page)
+    with pytest.raises(StoreError, match="returns the same page again"):
+        list(store.list("gc/"))
+    assert len(wire.received) == 2
+
+
+def test_a_listing_without_an_end_ends(
+    wire: Recorder, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page(_received: object) -> PreparedResponse:
+        return PreparedResponse(
+            body=f"<ListBucketResult><Name>b</Name><IsTruncated>true</IsTruncated>"
+            f"<NextContinuationToken>{len(wire.received)}</NextContinuationToken>"
+            f"</ListBucketResult>".encode()
+        )
+
+    wire.answer = page
+    monkeypatch.setattr(s3, "MAX_PAGES", 7)
+    with pytest.raises(StoreError, match="more than 7 pages"):
+        list(store.list("gc/"))
+    assert len(wire.received) == 7

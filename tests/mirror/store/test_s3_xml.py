@@ -70,6 +70,13 @@ def test_an_invalid_listing_is_never_taken_for_an_empty_one(text):
         s3_xml.parse_list_page(response(text), "")
 
 
+@pytest.mark.parametrize("piece", ["<a/>", "<a b='' c=''/>", "<a>&lt;</a>"])
+def test_a_listing_of_more_elements_than_a_page_has_is_not_parsed(piece):
+    page = f"<ListBucketResult><Name>b</Name>{piece * 201_000}</ListBucketResult>"
+    with pytest.raises(StoreAwayError, match="more than 200000 elements"):
+        s3_xml.parse_list_page(response(page), "")
+
+
 def test_a_delete_request_contains_all_keys():
     assert s3_xml.build_delete_body(["a<b>&\u00e9", "c"]) == (
         b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>'
