@@ -100,7 +100,7 @@ def _build_row(record: KubeObject, pod: KubeObject | None, now: str) -> StatusRo
         phase=health.phase,
         reason=health.reason,
         message="; ".join((*status.failed, *filter(None, [health.message]))),
-        age=_seconds_between(record["metadata"].get("creationTimestamp", ""), now),
+        age=_seconds_between(record["metadata"].get("creationTimestamp") or "", now),
         revision=status.revision,
         held=status.pending,
         digest=status.digest,
