@@ -125,7 +125,22 @@ def find_missing_files(folder: Path) -> dict[str, str]:
     listed = run_git(folder, "ls-files", "-v", "-s", "-z", "--", ".")
     if not listed.ok and run_git(folder, "rev-parse", "--git-dir").ok:
         raise SourceError(f"{folder}: git cannot list its files: {listed.reason}")
+    if not listed.out:
+        _check_checked_out(folder)
     return dict(_parse_index(folder, listed.out))
+
+
+def _check_checked_out(folder: Path) -> None:
+    """Refuse a work tree that git has not written, or not to the end: it has no index."""
+    index = run_git(folder, "rev-parse", "--git-path", "index")
+    if not index.ok or (folder / index.text).exists():
+        return
+    committed = run_git(folder, "ls-tree", "-z", "--name-only", "HEAD", "--", ".")
+    if committed.out:
+        raise SourceError(
+            f"{folder}: git has not checked out the files of its commit, and what is not there "
+            "would read as removed: run `git reset`, and then `git checkout .`"
+        )
 
 
 def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, str]]:
