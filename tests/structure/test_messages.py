@@ -22,6 +22,11 @@ FOREIGN_OPTIONS = {
         "--depth",
         "--end-of-options",
         "--full-tree",
+        "--get-regexp",
+        "--git-path",
+        "--list",
+        "--name-only",
+        "--show-origin",
         "--git",  # `diff --git`, the first line of a patch
         "--git-dir",
         "--hard",
