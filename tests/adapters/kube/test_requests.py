@@ -168,7 +168,6 @@ def test_an_object_of_a_wrong_shape_is_refused_or_read(place, value, name):
         ({"namespace": "kube-system"}, "has objects of another namespace"),
         ({"namespace": None}, "has objects of another namespace"),
         ({"labels": None}, "has objects without the labels"),
-        ({"resourceVersion": None}, "is not a list of stored objects"),
         ({"labels": {**LABELS, "b": "3"}}, "has objects without the labels"),
     ],
 )
