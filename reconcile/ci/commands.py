@@ -125,6 +125,18 @@ class JobRepository:
         is_inside = absolute.is_relative_to(self.top)
         return (absolute.relative_to(self.top) if is_inside else absolute).as_posix()
 
+    def _check_config(self) -> None:
+        """Raise a SourceError if git would read its configuration from a file of the checkout.
+
+        The author of the change could write into it which program gets the job's credentials.
+        """
+        path = self._git.find_tracked_config()
+        if path is not None:
+            raise SourceError(
+                f"git reads its configuration from {path}, where the author of the change can "
+                "write it: remove the `include.path`, or let HOME be outside of the checkout"
+            )
+
     def check_kubeconfig(self, comparison: ClusterComparison) -> None:
         """Raise a SourceError if the kubeconfig is in the checkout.
 
@@ -143,6 +155,7 @@ class JobRepository:
 
     def find_base(self, base: DiffBase) -> str:
         """Find the commit to compare with, and fetch it if needed; SourceError says what to do."""
+        self._check_config()
         match base:
             case BaseCommit(revision):
                 return self._ensure_commit(revision, "--depth=1")

@@ -14,6 +14,7 @@ import orjson
 
 from reconcile.ci.forge import CommentClient
 from reconcile.core.errors import SourceError
+from reconcile.runtime.files import read_limited
 
 TOKEN_VARIABLE: Final = "RECONCILE_TOKEN"  # noqa: S105 - a name
 """The variable with the token for comments; programs that a review runs do not get it."""
@@ -146,7 +147,7 @@ def _github_comments(environ: Mapping[str, str], number: int) -> CommentClient |
 def _read_event(environ: Mapping[str, str]) -> dict[str, Any]:
     path = environ.get("GITHUB_EVENT_PATH", "")
     try:
-        event = orjson.loads(Path(path).read_bytes())
+        event = orjson.loads(read_limited(Path(path)))
     except OSError as error:
         raise SourceError(
             f"the event in $GITHUB_EVENT_PATH cannot be read: {error.strerror}"

@@ -74,7 +74,7 @@ def _describe_mismatch(planned: PassPlan, approved: Approval) -> str:
 
 def _report_refused(planned: PassPlan, reasons: str, terminal: Terminal) -> int:
     """Refuse the plan and write nothing; unreadable or invalid input has its own exit code."""
-    terminal.show_message(f"Error: {reasons}")
+    terminal.show_messages(f"Error: {reasons}".split("\n"))
     code = apply_exit_code(
         (), unreadable=bool(planned.problems), failed=False, invalid=bool(planned.desired.problems)
     )

@@ -11,6 +11,7 @@ import click
 from reconcile.core.plan.approval import Approval, parse_approved_digest, parse_approved_plan
 from reconcile.core.report.markdown import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES
 from reconcile.engine.reconciler import ReconcilerOptions
+from reconcile.runtime.files import read_limited
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -210,7 +211,7 @@ def _parse_approved(_: click.Context, __: click.Parameter, value: str | None) ->
         return (
             parse_approved_digest(value)
             if path == value
-            else parse_approved_plan(Path(path).read_bytes())
+            else parse_approved_plan(read_limited(Path(path)))
         )
     except OSError as error:
         raise click.BadParameter(f"{path}: {error.strerror}") from error

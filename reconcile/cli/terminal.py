@@ -60,7 +60,12 @@ class Terminal:
 
     def show_message(self, text: str) -> None:
         """Print a message on standard error."""
-        self._echo_error(f"{escape_line(self.mask(text))}\n")
+        self.show_messages((text,))
+
+    def show_messages(self, lines: Iterable[str]) -> None:
+        """Print a message of several lines on standard error."""
+        masked = (escape_line(self.mask(line)) for line in lines)
+        self._echo_error("".join(f"{line}\n" for line in masked))
 
     def show_problems(self, findings: Findings) -> None:
         """Print problems and warnings on standard error."""

@@ -147,11 +147,12 @@ class Document:
 
 
 def decode_utf8(content: bytes, path: str = "") -> str:
-    """Decode UTF-8; SpecError for invalid bytes, a byte order mark or a text that is too large."""
+    """Decode UTF-8, with or without a mark; SpecError for other bytes, or if it is too large."""
     if len(content) > MAX_BYTES:
         raise SpecError((_too_large_problem(path, len(content)),))
-    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        message = "begins with a byte order mark: save it as UTF-8 without one"
+    content = content.removeprefix(b"\xef\xbb\xbf")  # editors write it, and YAML 1.2 allows it
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        message = "begins with a byte order mark of UTF-16: save it as UTF-8"
         raise SpecError((Problem(path, 1, 1, "", message),))
     try:
         return content.decode()

@@ -6,8 +6,8 @@ base of a pull request, restoring the repositories of an imported session.
 
 import os
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ _SAFE_CONFIG: Final = (
     "core.fsmonitor=false",
     "fetch.recurseSubmodules=false",
 )
+_SAFE_ENVIRON: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 NO_NETWORK: Final = ("protocol.allow=never",)
 """Configuration that refuses every transport: objects that a clone lacks are not fetched."""
 
@@ -82,7 +83,7 @@ class GitRepository:
             done = subprocess.run(  # noqa: S603 - a fixed program, arguments after options
                 self._build_command(arguments),
                 cwd=self.folder,
-                env={**self.environ, "GIT_TERMINAL_PROMPT": "0"},
+                env={**self.environ, **_SAFE_ENVIRON},
                 input=stdin,
                 capture_output=True,
                 timeout=self.timeout,
@@ -95,10 +96,45 @@ class GitRepository:
             return GitResult(_NOT_STARTED, b"", f"{NOT_STARTED}: {error}".encode())
         return GitResult(done.returncode, done.stdout, done.stderr)
 
+    def status(self, *arguments: str) -> GitResult:
+        """Run `git status`, the one command that reads files of the work tree.
+
+        Git filters their content through programs that a `.gitattributes` file chooses: none runs,
+        and a file that was stored through one counts as changed.
+        """
+        listed = self.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+        filters = {name.rpartition(".")[0] for name in listed.text.split("\0") if name}
+        environ = {**self.environ, **_disable_filters(sorted(filters))}
+        return replace(self, environ=environ).run("status", *arguments)
+
+    def find_tracked_config(self) -> Path | None:
+        """Find a file of the work tree that git reads as configuration, such as by `include.path`.
+
+        Its author may not be the one who set up the repository.
+        """
+        listed = self.run("config", "-z", "--list", "--show-origin", "--name-only").out
+        top, git_folder = (Path(os.path.realpath(each)) for each in (self.top, self.top / ".git"))
+        for origin in dict.fromkeys(listed.split(b"\0")[::2]):
+            path = Path(os.path.realpath(self.folder / os.fsdecode(origin.removeprefix(b"file:"))))
+            is_ours = path.is_relative_to(git_folder)
+            if origin.startswith(b"file:") and path.is_relative_to(top) and not is_ours:
+                return path
+        return None
+
     def _build_command(self, arguments: tuple[str, ...]) -> list[str]:
         options = [part for each in (*_SAFE_CONFIG, *self.config) for part in ("-c", each)]
         repository = [f"--git-dir={self.top / '.git'}", f"--work-tree={self.top}"]
         return ["git", "--no-optional-locks", *options, *repository, *arguments]
+
+
+def _disable_filters(filters: Iterable[str]) -> Mapping[str, str]:
+    """Return the environment in which these filters do nothing; `-c` allows no `=` in a name."""
+    values = {"clean": "", "process": "", "required": "false"}
+    settings = [(f"{each}.{name}", value) for each in filters for name, value in values.items()]
+    environ = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings):
+        environ |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return environ
 
 
 def find_work_tree(folder: Path) -> Path | None:

@@ -111,3 +111,14 @@ def test_a_remote_that_tracked_files_declare_is_not_asked(upstream, tmp_path):
     embed_bare_repository(checkout / "sub", checkout / "sub", remote)
     assert JobRepository(around(checkout / "sub")).find_base(start_of(upstream)) == upstream.root
     assert not witness.exists()
+
+
+def test_no_configuration_of_the_checkout_is_used_to_fetch(upstream, tmp_path):
+    checkout = upstream.checkout(tmp_path / "job", HEAD)
+    canary = tmp_path / "ran"
+    (checkout / ".gitconfig").write_text(f'[core]\n\talternateRefsCommand = "touch {canary}"\n')
+    git(checkout, "config", "include.path", "../.gitconfig")
+    (checkout / ".git/objects/info/alternates").write_text(f"{tmp_path}/upstream/.git/objects\n")
+    with pytest.raises(SourceError, match=r"reads its configuration from .*/job/\.gitconfig"):
+        JobRepository(around(checkout)).find_base(start_of(upstream))
+    assert not canary.exists()

@@ -51,6 +51,7 @@ def test_another_plan_is_refused_and_nothing_is_written(tree, digest):
     assert "session-two" in ended.out
     assert approved in ended.err
     assert "not the plan that was approved, so nothing was changed" in ended.err
+    assert f"  approved: {approved}" in ended.err.splitlines()
     assert tree.objects() == []
 
 

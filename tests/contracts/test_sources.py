@@ -88,18 +88,19 @@ def test_hidden_entries_and_documentation_are_ignored(read):
 
 
 def test_every_other_name_is_read_or_has_a_problem(read):
+    refused = {"a/.x.yaml", "a/.b/x.yaml", "a/x.txt", "a/yaml", "x.yaml.bak", ".policy.yaml"}
+    refused |= {"a/..x.yaml", "a/.#x.yaml", "a/..old/x.yaml"}
+
     def make(root):
         for name in ("a/X.YAML", "a/x.Yml", "a/x.json"):
             write(root / name)
-        for name in ("a/.x.yaml", "a/.b/x.yaml", "a/x.txt", "a/yaml", "x.yaml.bak", ".policy.yaml"):
+        for name in refused:
             write(root / name)
+        (root / "a/.#y.yaml").symlink_to("user@host.123")
 
     tree = read(make)
     assert contents(tree).keys() == {"a/X.YAML", "a/x.Yml", "a/x.json"}
-    assert problems(tree) == dict.fromkeys(
-        ("a/.x.yaml", "a/.b/x.yaml", "a/x.txt", "a/yaml", "x.yaml.bak", ".policy.yaml"),
-        REFUSED_NAME,
-    )
+    assert problems(tree) == dict.fromkeys(refused, REFUSED_NAME)
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,64 @@ def test_a_link_that_is_not_tracked_is_not_found(folder, tmp_path_factory):
 def test_without_git_every_link_of_a_work_tree_is_found(folder):
     (folder / "link").symlink_to("nowhere")
     assert find_tracked_link(folder / "link", {"PATH": "/nonexistent"}) == folder / "link"
+
+
+def write_config(path, **settings):
+    for name, value in settings.items():
+        command = ["git", "config", "--file", path, name.replace("__", "."), value]
+        subprocess.run(command, check=True, env=ENVIRON)
+
+
+FILTERS = ("clean", "process")
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+@pytest.mark.parametrize("place", ["repository", "included file", "home"])
+def test_status_runs_no_filter(folder, tmp_path_factory, kind, place):
+    """A `.gitattributes` file of a commit chooses among all filters that are configured."""
+    (folder / "a").write_text("1")
+    (folder / ".gitattributes").write_text("* filter=x=y\n")
+    track(folder, "a", ".gitattributes")
+    home = tmp_path_factory.mktemp("home")
+    paths = {
+        "repository": folder / ".git/config",
+        "included file": folder / "settings",
+        "home": home / ".gitconfig",
+    }
+    write_config(folder / ".git/config", include__path="../settings")
+    canary = home / "ran"
+    write_config(paths[place], **{f"filter__x=y__{kind}": f"touch {canary}; cat"})
+    write_config(paths[place], **{"filter__x=y__required": "true"})
+    (folder / "a").write_text("2")
+    repository = GitRepository(folder, folder, {**ENVIRON, "HOME": str(home)})
+    result = repository.status("--porcelain", "--untracked-files=no")
+    assert result.ok
+    assert "a" in result.text
+    assert not canary.exists()
+
+
+def test_a_file_of_the_work_tree_that_is_read_as_configuration_is_found(folder, tmp_path_factory):
+    repository = GitRepository(folder, folder, ENVIRON)
+    assert repository.find_tracked_config() is None
+    write_config(folder / "settings", core__sshCommand="x")
+    assert repository.find_tracked_config() is None
+    write_config(folder / ".git/config", include__path="../settings")
+    assert repository.find_tracked_config() == folder / "settings"
+    home = tmp_path_factory.mktemp("home")
+    write_config(home / ".gitconfig", core__sshCommand="x")
+    at_home = {**ENVIRON, "HOME": str(home)}
+    write_config(folder / ".git/config", include__path="more")
+    assert GitRepository(folder, folder, at_home).find_tracked_config() is None
+    linked = tmp_path_factory.mktemp("linked")
+    (linked / ".gitconfig").symlink_to(folder / "settings")
+    through_link = GitRepository(folder, folder, {**ENVIRON, "HOME": str(linked)})
+    assert through_link.find_tracked_config() == folder / "settings"
+
+
+def test_replaced_objects_are_not_read(folder):
+    repository = GitRepository(folder, folder, ENVIRON)
+    first, second = (
+        repository.run("hash-object", "-w", "--stdin", stdin=text).text for text in (b"1", b"2")
+    )
+    assert repository.run("replace", first, second).ok
+    assert repository.run("cat-file", "blob", first).text == "1"

@@ -24,6 +24,11 @@ FOREIGN_OPTIONS = {
         "--end-of-options",
         "--full-tree",
         "--global",
+        "--get-regexp",
+        "--git-path",
+        "--list",
+        "--name-only",
+        "--show-origin",
         "--git",  # `diff --git`, the first line of a patch
         "--git-dir",
         "--hard",

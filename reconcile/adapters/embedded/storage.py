@@ -7,6 +7,7 @@ it reads until its change is on the disk.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -217,6 +218,9 @@ class StateFile:
 
     def _read(self) -> bytes:
         with self._wrap_errors("read"):
+            if self._path.is_fifo() or self._path.is_char_device():
+                # A pipe would be waited for, a device read for ever, and both be replaced.
+                raise OSError(errno.EINVAL, "it is not a regular file")
             return self._path.read_bytes()
 
     def _read_signature(self) -> _FileSignature:

@@ -50,6 +50,8 @@ class KubeCluster:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         params = {"labelSelector": selector} if selector else {}
         for item in self._list_items(kind, namespace, params, JSON_MEDIA_TYPE):
+            _check_item(item, labels, f"list {kind.name} in {namespace}")
+            item["metadata"].setdefault("resourceVersion", "")
             item.update(apiVersion=kind.api_version, kind=kind.name)
             yield item
 
@@ -133,13 +135,21 @@ class KubeCluster:
             path = self._rest_mapper.path(kind, namespace)
             first = ApiRequest(operation, "GET", path, query, accept)
             call, page = _send_page(partial(self._send, kind), first)
-        except NotFoundError:
-            return
+        except NotFoundError as error:
+            if error.reason is NotFoundReason.KIND:
+                return
+            raise ClusterError(
+                f"{error}; a list is never missing: check the path of the server's URL"
+            ) from error
+        tokens: set[str] = set()
         while True:
-            yield from _page_items(page, operation)
-            token = (page.get("metadata") or {}).get("continue")
+            yield from _page_items(page, kind, namespace, operation)
+            token = _find_next_page(page, operation)
             if not token:
                 return
+            if token in tokens:
+                raise UnavailableError(f"{operation}: the server sends the same page again")
+            tokens.add(token)
             call = replace(call, params={**call.params, "continue": token})
             call, page = _send_page(self._client.send, call)
 
@@ -166,21 +176,71 @@ def _check_object(call: ApiRequest, response: dict[str, Any]) -> KubeObject:
 
 
 def _is_object(value: object) -> bool:
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    return isinstance(metadata, dict) and all(
-        isinstance(metadata.get(name), str) for name in ("name", "uid")
+    """Whether a value has the shape of an object, as far as others rely on it."""
+    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
+        return False
+    metadata = value["metadata"]
+    return (
+        all(isinstance(metadata.get(name), str) for name in ("name", "uid"))
+        and all(isinstance(metadata.get(name), str | None) for name in _TEXTS)
+        and all(_is_map_of_text(metadata.get(name)) for name in ("labels", "annotations"))
+        and all(_is_list_of(metadata.get(name), each) for name, each in _LISTS.items())
+        and all(isinstance(value.get(name), dict | None) for name in ("data", "spec", "status"))
     )
 
 
-def _page_items(page: Mapping[str, Any], operation: str) -> Sequence[dict[str, Any]]:
+_TEXTS: Final = ("namespace", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+_LISTS: Final = {"finalizers": str, "ownerReferences": dict, "managedFields": dict}
+
+
+def _is_map_of_text(value: object) -> bool:
+    """Whether a value is a map of texts, or missing; its keys are texts, as it was JSON."""
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    )
+
+
+def _is_list_of(value: object, item: type) -> bool:
+    return value is None or (
+        isinstance(value, list) and all(isinstance(each, item) for each in value)
+    )
+
+
+def _page_items(
+    page: Mapping[str, Any], kind: Kind, namespace: str, operation: str
+) -> Sequence[dict[str, Any]]:
     """Return the items of a page; a server written in Go may send null instead of an empty list."""
     items: Any = page.get("items", 0)
-    is_list = str(page.get("kind")).endswith("List")
+    is_list = _is_list_kind(str(page.get("kind")), kind)
     if is_list and items is None:
         return ()
     if not is_list or not isinstance(items, list) or not all(map(_is_object, items)):
-        raise UnavailableError(f"{operation}: the response is not a list")
+        raise UnavailableError(f"{operation}: the response is not a list of {kind.name}")
+    if namespace and any(item["metadata"].get("namespace") != namespace for item in items):
+        raise UnavailableError(f"{operation}: the response has objects of another namespace")
     return items
+
+
+def _is_list_kind(name: str, kind: Kind) -> bool:
+    """Whether a list of this kind may have this name; a custom resource may have any of its own."""
+    common = {f"{kind.name}List", "List", "PartialObjectMetadataList"}
+    return name in common or (kind not in ALWAYS_SERVED and name.endswith("List"))
+
+
+def _find_next_page(page: Mapping[str, Any], operation: str) -> str:
+    """Return the token of the next page, empty after the last one."""
+    metadata = page.get("metadata") or {}
+    token = metadata.get("continue") or "" if isinstance(metadata, dict) else None
+    if not isinstance(token, str):
+        raise UnavailableError(f"{operation}: the response is not a page of a list")
+    return token
+
+
+def _check_item(item: KubeObject, labels: Mapping[str, str], operation: str) -> None:
+    """Refuse an object that was not asked for: it may be another installation's."""
+    actual = item["metadata"].get("labels") or {}
+    if not labels.items() <= actual.items():
+        raise UnavailableError(f"{operation}: the response has objects without the labels")
 
 
 def _remaining_finalizers(response: Mapping[str, Any]) -> tuple[str, ...]:

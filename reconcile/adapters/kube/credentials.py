@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from reconcile.core.errors import ClusterError
+from reconcile.runtime.files import read_limited
 
 TimeFunction: TypeAlias = Callable[[], float]
 """Seconds from some start."""
@@ -107,7 +108,7 @@ class TokenFile:
 
 def _read_token(path: Path) -> str:
     try:
-        return validate_token(path.read_text("utf-8"), str(path))
+        return validate_token(read_limited(path).decode(), str(path))
     except OSError as error:
         raise ClusterError(f"{path}: cannot read the token: {error.strerror}") from error
     except UnicodeDecodeError as error:

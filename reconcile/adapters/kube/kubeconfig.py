@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from reconcile.core.errors import ClusterError, Problem, SpecError
 from reconcile.core.yaml_loader import decode_utf8, load_documents
+from reconcile.runtime.files import read_limited
 
 _CLUSTER_PATHS: Final = ("certificate-authority",)
 _USER_PATHS: Final = ("client-certificate", "client-key", "tokenFile")
@@ -35,7 +36,7 @@ def read_kubeconfig(path: Path) -> Mapping[str, Any] | None:
     ClusterError with file, line and column, but without its text, if it is invalid.
     """
     try:
-        documents = load_documents(decode_utf8(_without_mark(path.read_bytes())))
+        documents = load_documents(decode_utf8(_without_mark(read_limited(path))))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -31,6 +31,7 @@ from reconcile.core.spec.layout import (
     classify_template,
     is_documentation,
     is_hidden,
+    is_lock,
 )
 from reconcile.engine.ports import Tree, TreeFile
 from reconcile.runtime.git import find_work_tree
@@ -142,6 +143,8 @@ def _list_files(prefix: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[tu
 
 def is_ignored(path: str, *, may_be_folder: bool = False) -> bool:
     """Whether an entry is ignored by its name; at the top, a link may stand for a namespace."""
+    if may_be_folder and is_lock(path):
+        return True
     if classify_file(path) is not FileRole.IGNORED:
         return False
     return not may_be_folder or path.startswith(".") or "/" in path or is_documentation(path)

@@ -25,16 +25,20 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> GitResult:
 
     A clone that lacks objects does not fetch them.
     """
+    return _open_repository(folder).run(*arguments, stdin=stdin)
+
+
+def _open_repository(folder: Path) -> GitRepository:
     here = Path(os.path.realpath(folder))
-    repository = GitRepository(find_work_tree(here) or here, here, _build_environment())
-    return repository.run(*arguments, stdin=stdin)
+    return GitRepository(find_work_tree(here) or here, here, _build_environment())
 
 
 def _build_environment() -> dict[str, str]:
     """Leave out the variables that git sets for hooks: they name the hook's own repository."""
     inherited = build_child_environ(read_process_settings().environ).items()
     kept = {name: value for name, value in inherited if not name.startswith("GIT_")}
-    return {**kept, "GIT_NO_LAZY_FETCH": "1"}
+    # The variable wins over the configuration, where `protocol.<name>.allow` may say otherwise.
+    return {**kept, "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 
 
 _EXPECTED_LINES: Final = 3
@@ -62,9 +66,10 @@ def read_revision(folder: Path) -> str:
     if not head.ok or not head.text:
         return ""
     options = ("--porcelain", "-z", "--untracked-files=all", "--ignored", "--ignore-submodules=all")
-    changed = run_git(folder, "status", *options, "--", ".")
-    top = find_work_tree(Path(os.path.realpath(folder))) or folder
-    is_clean = changed.ok and not any(_is_read(top, entry) for entry in changed.text.split("\0"))
+    repository = _open_repository(folder)
+    changed = repository.status(*options, "--", ".")
+    entries = changed.text.split("\0")
+    is_clean = changed.ok and not any(_is_read(repository.top, entry) for entry in entries)
     return head.text if is_clean else f"{head.text}-dirty"
 
 
@@ -126,7 +131,22 @@ def find_missing_files(folder: Path) -> dict[str, str]:
     listed = run_git(folder, "ls-files", "-v", "-s", "-z", "--", ".")
     if not listed.ok and run_git(folder, "rev-parse", "--git-dir").ok:
         raise SourceError(f"{folder}: git cannot list its files: {listed.reason}")
+    if not listed.out:
+        _check_checked_out(folder)
     return dict(_parse_index(folder, listed.out))
+
+
+def _check_checked_out(folder: Path) -> None:
+    """Refuse a work tree that git has not written, or not to the end: it has no index."""
+    index = run_git(folder, "rev-parse", "--git-path", "index")
+    if not index.ok or (folder / index.text).exists():
+        return
+    committed = run_git(folder, "ls-tree", "-z", "--name-only", "HEAD", "--", ".")
+    if committed.out:
+        raise SourceError(
+            f"{folder}: git has not checked out the files of its commit, and what is not there "
+            "would read as removed: run `git reset`, and then `git checkout .`"
+        )
 
 
 def _parse_index(folder: Path, listed: bytes) -> Iterator[tuple[str, str]]:

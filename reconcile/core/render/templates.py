@@ -76,6 +76,11 @@ def compile_templates(files: Mapping[str, str]) -> Templates:
     problems = [
         Problem(name, 0, 0, "", _UNUSED) for name in sorted(files) if _is_unused(name, files)
     ]
+    problems += [
+        Problem(name, 0, 0, "", _BLANK)
+        for name, text in sorted(files.items())
+        if _is_rendered(name) and not text.strip()
+    ]
     for name, text in sorted(files.items()):
         try:
             codes[name] = _compile(environment, name, text, files)
@@ -103,13 +108,16 @@ def _is_rendered(name: str) -> bool:
 
 _UNUSED: Final = (
     "is neither rendered nor named by another template: end its name in .yaml.j2, or begin it with "
-    f"`{PARTIAL_PREFIX}`"
+    f"`{PARTIAL_PREFIX}` if it declares no object, or remove it"
 )
+_BLANK: Final = "is empty, and would delete what it declared: write a comment into it, or remove it"
 
 
 def _is_unused(name: str, files: Mapping[str, str]) -> bool:
     """Whether the file would be passed over, and what it rendered under another name deleted."""
-    if _is_rendered(name) or name.startswith(PARTIAL_PREFIX):
+    if _is_rendered(name):
+        return False
+    if name.startswith(PARTIAL_PREFIX) and not any(_find_kinds(files[name])):
         return False
     return not any(name in text for other, text in files.items() if other != name)
 

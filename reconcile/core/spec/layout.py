@@ -55,6 +55,9 @@ _MAY_BE_YAML: Final = re.compile(r"ya?ml|json", re.IGNORECASE)
 _DOCUMENTATION: Final = re.compile(
     r".*\.(?:md|rst|adoc)|(?:readme|licen[cs]e|notice|owners|codeowners)(?:\.txt)?", re.IGNORECASE
 )
+_KUBELET_FOLDER: Final = re.compile(r"\.\.(?:data(?:_tmp)?|[0-9]{4}_[0-9]{2}_[0-9_.]+)")
+"""Where the kubelet stores a mounted ConfigMap, to which the visible names are links."""
+
 _SETTINGS_NAMES: Final = ({"policy", "defaults"}, {"project"})
 """The names of settings files without suffix, by the number of folders above them."""
 
@@ -86,6 +89,11 @@ def _classify_yaml(parts: list[str]) -> FileRole:
             return FileRole.SESSIONS
 
 
+def is_lock(path: str) -> bool:
+    """Whether a link of this name is how Emacs locks a file that is being edited."""
+    return path.rpartition("/")[2].startswith(".#")
+
+
 def is_hidden(path: str) -> bool:
     """Whether a part of the path begins with a dot."""
     return any(part.startswith(".") for part in path.split("/"))
@@ -95,9 +103,8 @@ def _classify_hidden(path: str) -> FileRole:
     if path.startswith("."):
         is_refused = "/" not in path and is_settings_name(path)
     else:
-        # The kubelet stores the files of a mounted ConfigMap in `..data`; Emacs locks `x` by `.#x`.
-        is_temporary = any(part.startswith(("..", ".#")) for part in path.split("/"))
-        is_refused = path.lower().endswith(_SUFFIXES) and not is_temporary
+        is_mounted = any(map(_KUBELET_FOLDER.fullmatch, path.split("/")[:-1]))
+        is_refused = path.lower().endswith(_SUFFIXES) and not is_mounted
     return FileRole.REFUSED if is_refused else FileRole.IGNORED
 
 

@@ -3,8 +3,10 @@
 import itertools
 import json
 import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -235,3 +237,12 @@ def test_threads_that_write_at_once_lose_nothing(path, opened):
     assert {obj["metadata"]["name"]: obj for obj in content(path)["items"]} == {
         obj["metadata"]["name"]: obj for obj in written
     }
+
+
+def test_a_pipe_or_a_device_in_the_files_place_is_refused_and_stays(tmp_path, settings):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(ClusterError, match="cannot be read: it is not a regular file"):
+            names(EmbeddedCluster(path, settings))
+    assert pipe.is_fifo()

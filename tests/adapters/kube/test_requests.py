@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconcile.adapters.kube import transport
 from reconcile.core.errors import (
@@ -16,9 +18,13 @@ from reconcile.core.errors import (
     NotFoundError,
     UnavailableError,
 )
-from reconcile.core.model import Kind, ObjectRef
+from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, Kind, ObjectRef, Policy
+from reconcile.engine.live_reader import read_live_state
 from reconcile.engine.ports import ApplyOptions
+from reconcile.engine.status import read_status
 from tests.adapters.kube.fakes import URL, FakeServer, Reply, status, talking_to
+from tests.builders import INSTALLATION, desired
+from tests.clocks import FakeClock
 
 POD, CONFIG_MAP = Kind("v1", "Pod"), Kind("v1", "ConfigMap")
 REF = ObjectRef("", "ConfigMap", "team-a", "one")
@@ -33,8 +39,22 @@ BODY: dict[str, Any] = {
 LIVE = {**BODY, "metadata": {**BODY["metadata"], "uid": "u-1"}}
 
 
+LABELS = {"a.example/x": "1", "b": "2"}
+
+
+def item(name, **metadata):
+    known = {
+        "name": name,
+        "namespace": "team-a",
+        "uid": f"u-{name}",
+        "resourceVersion": "1",
+        "labels": LABELS,
+    }
+    return {"metadata": {**known, **metadata}}
+
+
 def page(*names, token=None):
-    items = [{"metadata": {"name": name, "uid": f"u-{name}"}} for name in names]
+    items = [item(name) for name in names]
     return Reply(body={"kind": "PodList", "metadata": {"continue": token}, "items": items})
 
 
@@ -105,11 +125,91 @@ def test_a_list_of_nothing_may_be_null(body):
         {"kind": "PodList", "items": [{"metadata": None}]},
         {"kind": "PodList", "items": [{"metadata": {"name": "a"}}]},
         {"kind": "PodList", "items": [{"metadata": {"name": 1, "uid": "u"}}]},
+        {"kind": "NodeList", "items": []},
+        {"kind": "APIResourceList", "items": []},
+        {"kind": "PodList", "items": [], "metadata": "x"},
+        {"kind": "PodList", "items": [], "metadata": ["x"]},
+        {"kind": "PodList", "items": [], "metadata": {"continue": 5}},
     ],
 )
 def test_a_response_that_is_not_a_list_is_not_an_empty_list(body):
     with pytest.raises(UnavailableError, match="list Pod in team-a: the response is not a"):
         list(talking_to(FakeServer(Reply(body=body))).list(POD, "team-a", {}))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+SHAPED_FIELDS = st.sampled_from(
+    [
+        ("metadata", name)
+        for name in (
+            "name",
+            "namespace",
+            "uid",
+            "labels",
+            "annotations",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "finalizers",
+            "managedFields",
+            "ownerReferences",
+            "resourceVersion",
+        )
+    ]
+    + [(name,) for name in ("metadata", "data", "spec", "status")]
+)
+
+
+OURS = {LABEL_INSTALLATION: INSTALLATION, LABEL_SESSION: "one"}
+
+
+@given(SHAPED_FIELDS, JSON_VALUES, st.sampled_from(["session-one", "x", "reconcile-inventory-x"]))
+def test_an_object_of_a_wrong_shape_is_refused_or_read(place, value, name):
+    body = {**item(name, labels=OURS), "data": {}, "spec": {}, "status": {}}
+    (body if len(place) == 1 else body["metadata"])[place[-1]] = value
+
+    def answer():
+        return Reply(body={"kind": "List", "items": [body]})
+
+    cluster = talking_to(FakeServer(answer))
+    state = desired(policy=Policy(namespaces=frozenset({"team-a"})))
+    read_live_state(cluster, state, {})
+    read_status(cluster, FakeClock(), state, ["team-a"])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"namespace": "kube-system"}, "has objects of another namespace"),
+        ({"namespace": None}, "has objects of another namespace"),
+        ({"labels": None}, "has objects without the labels"),
+        ({"labels": {**LABELS, "b": "3"}}, "has objects without the labels"),
+    ],
+)
+def test_objects_that_were_not_asked_for_are_refused(metadata, reason):
+    answer = Reply(body={"kind": "PodList", "items": [item("a"), item("b", **metadata)]})
+    with pytest.raises(UnavailableError, match=reason):
+        list(talking_to(FakeServer(answer)).list(POD, "team-a", LABELS))
+
+
+def test_a_page_that_comes_again_is_not_read_for_ever():
+    server = FakeServer(page("a", token="x"), page("b", token="y"), page("c", token="x"))
+    with pytest.raises(UnavailableError, match="sends the same page again"):
+        list(talking_to(server).list(POD, "team-a", {}))
+
+
+@pytest.mark.parametrize("kind", [POD, Kind("policy/v1", "PodDisruptionBudget")])
+def test_another_object_that_is_missing_is_not_an_empty_list(kind):
+    message = 'clusters.management.cattle.io "c-typo" not found'
+    answer = status(404, "NotFound", message, name="c-typo", kind="clusters")
+    cluster = talking_to(FakeServer(answer), url=f"{URL}/k8s/clusters/c-typo")
+    for request in (cluster.list(kind, "team-a", {}), cluster.metadata(kind, "team-a")):
+        with pytest.raises(ClusterError, match="check the path of the server's URL") as caught:
+            list(request)
+        assert not isinstance(caught.value, NotFoundError)
 
 
 def test_a_page_that_expired_in_between_is_unavailable():
@@ -178,7 +278,7 @@ def test_metadata_alone_is_asked_for_and_carries_the_real_kind():
     partial = {
         "apiVersion": "meta.k8s.io/v1",
         "kind": "PartialObjectMetadata",
-        "metadata": {"name": "a", "uid": "1"},
+        "metadata": {"name": "a", "namespace": "team-a", "uid": "1"},
         "spec": {"from": "a server that does not know the form"},
     }
     server = FakeServer(
@@ -186,7 +286,7 @@ def test_metadata_alone_is_asked_for_and_carries_the_real_kind():
     )
     found = list(talking_to(server).metadata(POD, "team-a"))
     assert found == [
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "uid": "1"}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": partial["metadata"]},
     ]
     accept = server.seen[1].headers["Accept"]
     assert accept.split(",") == [
@@ -347,16 +447,16 @@ def test_an_unknown_kind_is_discovered_once():
 def test_a_kind_that_discovery_does_not_know_is_not_served_until_it_is_added(answer):
     server = FakeServer(answer, answer, CRONTABS, page("a"))
     cluster = talking_to(server)
-    assert list(cluster.list(CRONTAB, "a", {})) == []
+    assert list(cluster.list(CRONTAB, "team-a", {})) == []
     with pytest.raises(NotFoundError, match=r"CronTab: .* not serve it in stable\.example\.com/v1"):
         cluster.get(CRONTAB, "a", "b")
-    assert names(cluster.list(CRONTAB, "a", {})) == ["a"]
+    assert names(cluster.list(CRONTAB, "team-a", {})) == ["a"]
 
 
 @pytest.mark.parametrize("body", [{}, {"resources": "x"}, {"resources": [{"name": 1}, None]}])
 def test_a_broken_discovery_is_not_taken_for_a_kind_that_is_not_served(body):
     with pytest.raises(UnavailableError, match=r"discover stable\.example\.com/v1"):
-        list(talking_to(FakeServer(Reply(body=body))).list(CRONTAB, "a", {}))
+        list(talking_to(FakeServer(Reply(body=body))).list(CRONTAB, "team-a", {}))
 
 
 def test_requests_are_sent_from_several_threads_at_once():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.sources.git import find_checkout, read_revision
+from reconcile.adapters.sources.git import find_checkout, find_missing_files, read_revision
 from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.errors import SourceError
 from tests.adapters.sources.repositories import embed_bare_repository
@@ -218,3 +218,17 @@ def test_a_file_that_git_ignores_and_we_read_makes_it_dirty(repository, ignored,
     path.parent.mkdir(exist_ok=True)
     path.write_text("a: 1")
     assert read_revision(repository / "desired") == f"{head(repository)}{suffix}"
+
+
+@pytest.mark.parametrize("place", ["", "desired"])
+def test_a_work_tree_that_was_never_checked_out_is_refused(repository, place):
+    (repository / ".git/index").unlink()
+    with pytest.raises(SourceError, match="git has not checked out the files of its commit"):
+        find_missing_files(repository / place)
+    git(repository, "reset", "-q")
+    assert find_missing_files(repository / place) == {}
+
+
+def test_a_work_tree_without_a_commit_lacks_nothing(tmp_path):
+    git(tmp_path, "init", "-q")
+    assert find_missing_files(tmp_path) == {}

@@ -86,8 +86,33 @@ def test_only_yaml_templates_are_rendered_and_partials_are_not():
 )
 def test_a_template_that_is_neither_rendered_nor_used_is_a_problem(text, is_used):
     """It may have rendered objects under another name, which would now be deleted."""
-    found = compile_templates({"a.yaml.j2": text, "pvc.j2": ""}).problems
+    found = compile_templates({"a.yaml.j2": f"{text}a: 1", "pvc.j2": ""}).problems
     assert [problem.path for problem in found] == ([] if is_used else ["pvc.j2"])
+
+
+@pytest.mark.parametrize("include", ["", "{% include '_pvc.yaml.j2' %}"])
+@pytest.mark.parametrize("partial", ["a: 1\n", "apiVersion: v1\nkind: Pod\n"])
+def test_a_partial_with_an_object_that_no_template_uses_is_a_problem(include, partial):
+    """It may have been a template that was renamed."""
+    found = compile_templates({"a.yaml.j2": f"{include}a: 1", "_pvc.yaml.j2": partial}).problems
+    is_lost = "kind" in partial and not include
+    assert [problem.path for problem in found] == (["_pvc.yaml.j2"] if is_lost else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_blank"),
+    [
+        ("", True),
+        (" \n\t\n", True),
+        ("# nothing\n", False),
+        ("{# nothing #}", False),
+        ("{% if false %}a: 1{% endif %}", False),
+        ("{# x #}a: 1", False),
+    ],
+)
+def test_a_template_with_nothing_in_it_is_a_problem(text, is_blank):
+    found = compile_templates({"a.yaml.j2": text, "_empty.j2": ""}).problems
+    assert [problem.path for problem in found] == (["a.yaml.j2"] if is_blank else [])
 
 
 def test_literal_kinds_are_known():
