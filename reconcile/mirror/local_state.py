@@ -94,6 +94,8 @@ class StateDirectory:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
+            if not os.path.lexists(path):
+                return  # On a read-only file system the error comes first.
             raise WorkspaceError(f"cannot remove the mirror's state {path}: {error}") from error
 
     def read_cached_manifest(self, ref: ManifestRef) -> bytes | None:

@@ -1,6 +1,8 @@
 """An index matches exactly the scan that it was built from."""
 
+import errno
 from array import array
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.index import build_index, load_index, save_index
 from reconcile.mirror.local_state import StateDirectory
 from reconcile.mirror.workspace.walk import FileStat
@@ -77,3 +80,14 @@ def test_a_missing_index_is_not_an_error(state):
 
 def test_columns_have_64_bits():
     assert array("q").itemsize == 8
+
+
+def test_what_does_not_exist_needs_no_removal_from_a_read_only_file_system(state, monkeypatch):
+    def refuse(_path, **_options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    state.remove(state.shutdown_path)
+    state.write(state.shutdown_path, b"")
+    with pytest.raises(WorkspaceError, match="Read-only"):
+        state.remove(state.shutdown_path)

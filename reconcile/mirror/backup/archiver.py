@@ -16,7 +16,12 @@ from reconcile.mirror.model import Partial, SnapshotTree
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
 from reconcile.mirror.snapshot.repack import DEFAULT_REPACK_POLICY, RepackPolicy
 from reconcile.mirror.workspace.file_groups import FileGroup, find_groups
-from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
+from reconcile.mirror.workspace.git import (
+    find_git_directories,
+    find_incomplete,
+    find_object_directories,
+    find_paths_to_hold_back,
+)
 from reconcile.mirror.workspace.root import WorkspaceRoot
 from reconcile.mirror.workspace.survey import Scan
 from reconcile.mirror.workspace.walk import FileStat
@@ -194,8 +199,10 @@ class Archiver:
         is_known = _known_members(stats, unchanged, groups)
         tasks = _build_tasks(todo, groups)
         read, is_truncated = self._read_files(tasks, is_known, options)
-        self._drop_dangling_git_files(stats, todo, read)
-        kept = list(self._drop_torn_groups(groups, changed, read))
+        kept = [
+            *self._drop_dangling_git_files(stats, todo, read),
+            *self._drop_torn_groups(groups, changed, read),
+        ]
         if read.file_stats:
             for position, file_stat in enumerate(stats):
                 unchanged[position] &= file_stat.path not in read.file_stats
@@ -223,25 +230,24 @@ class Archiver:
 
     def _drop_dangling_git_files(
         self, file_stats: Sequence[FileStat], todo: Sequence[FileStat], read_files: ReadFiles
-    ) -> None:
+    ) -> frozenset[str]:
         """Drop files that refer to git objects which are not stored yet.
 
         An object that cannot be read is not waited for: most objects are not needed, and without
         its other files the repository would be lost.
+
+        Returns:
+            The directories in which nothing may be deleted: `git gc` replaces many objects by one.
         """
-        missing = [
-            file_stat.path
-            for file_stat in todo
-            if file_stat.path not in read_files.unreadable
-            and not self._is_stored(file_stat.path, read_files)
-        ]
+        missing = {each.path for each in todo if not self._is_stored(each.path, read_files)}
         if not missing:
-            return
-        repositories = find_git_directories({file_stat.path for file_stat in file_stats})
-        for path in find_paths_to_hold_back(
-            [file_stat.path for file_stat in todo], missing, repositories
-        ):
+            return frozenset()
+        paths = {file_stat.path for file_stat in file_stats}
+        repositories = find_git_directories(paths)
+        waiting = find_incomplete(paths, missing - read_files.unreadable.keys(), repositories)
+        for path in find_paths_to_hold_back([each.path for each in todo], waiting, repositories):
             read_files.drop(path)
+        return waiting | find_object_directories(find_incomplete(paths, missing, repositories))
 
     def _drop_torn_groups(
         self, groups: Sequence[FileGroup], changed: set[str], read_files: ReadFiles

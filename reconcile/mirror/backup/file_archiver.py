@@ -1,7 +1,7 @@
 """Reads single files and groups of files, and gives their bytes to the uploader."""
 
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from msgspec import Struct, field
 
@@ -144,7 +144,7 @@ class FileArchiver:
         """
         attempts = [lambda: self._groups.read(group.members, unchanged)] * 2
         if sum(member.size for member in group.members) <= _MAX_READ_TWICE:
-            attempts += [lambda: self._groups.read_twice(group.members, may_grow=False)] * 2
+            attempts += [lambda: self._read_twice(group.members)] * 2
         try:
             if not any(self._try_group(attempt) for attempt in attempts):
                 self.result.changing += 1
@@ -227,6 +227,11 @@ class FileArchiver:
             return False
         return True
 
+    def _read_twice(self, members: Sequence[FileStat]) -> Iterator[GroupChunk]:
+        """Only what is no SQLite database is complete up to any point, such as DuckDB's log."""
+        has_database = any(self._groups.is_database(member.path) for member in members)
+        return self._groups.read_twice(members, may_grow=not has_database)
+
     def _archive_restless_file(self, file_stat: FileStat) -> None:
         """Store a file that never rests as it is at one moment, without what is appended then."""
         self.result.changing += 1
@@ -234,8 +239,7 @@ class FileArchiver:
         if path not in self._restless:
             return
         try:
-            may_grow = not self._groups.is_database(path)
-            done = self._try_group(lambda: self._groups.read_twice([file_stat], may_grow=may_grow))
+            done = self._try_group(lambda: self._read_twice([file_stat]))
         except (FileChangedError, FileUnreadableError):
             return
         if done and self.result.blobs[path]:

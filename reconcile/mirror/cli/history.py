@@ -82,14 +82,15 @@ def log(output: str, **options: Any) -> int:
 
     store = open_store_from_options(options).store
     index = read_generation_index(store)
-    entries = GenerationLog(store, index).read_entries()
+    generation_log = GenerationLog(store, index)
+    entries = generation_log.read_entries()
     if output == "json":
         echo_json(formatter.log_json(entries))
     else:
         echo_lines(formatter.log_text(entries))
     unreadable = (f"{key} cannot be read: {why}" for key, why in index.unreadable.items())
     echo_lines(unreadable, err=True)
-    return MirrorExitCode.DAMAGED if index.unreadable else MirrorExitCode.OK
+    return MirrorExitCode.DAMAGED if generation_log.has_damage else MirrorExitCode.OK
 
 
 @click.command()

@@ -78,13 +78,17 @@ class UnreadableGeneration(Struct, frozen=True):
 
 
 class GenerationLog:
-    """Reads generations oldest first; those of one chain share the entries that were read."""
+    """Reads generations oldest first; those of one chain share the entries that were read.
+
+    `has_damage` is true as soon as one could not be read.
+    """
 
     def __init__(self, store: Store, index: GenerationIndex) -> None:
         self._store = store
         self._index = index
         self._chain: tuple[str, ...] = ()
         self._entries: dict[str, Entry] = {}
+        self.has_damage = bool(index.unreadable or index.unreachable())
 
     def read_entries(self) -> Iterator[LogEntry | UnreadableGeneration]:
         """Yield all committed generations, the oldest first; StoreError if the store fails."""
@@ -94,7 +98,7 @@ class GenerationLog:
             try:
                 yield self._build_entry(generation)
             except DamagedError as error:
-                self._chain = ()
+                self._chain, self.has_damage = (), True
                 yield UnreadableGeneration(generation.number, generation.time, str(error))
 
     def _build_entry(self, generation: Generation) -> LogEntry:

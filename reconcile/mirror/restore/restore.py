@@ -223,7 +223,9 @@ def _determine_owner(target: RestoreTarget) -> VolumeOwner:
     note = b"%d %d\n" % (volume.device, volume.inode)
     if target.state.read(target.state.attempt_path) == note:
         return VolumeOwner.OURS
-    if {path.name for path in target.root.iterdir()} <= _EMPTY_VOLUME_NAMES:
+    with translate_errors(target.root, ""):
+        names = {path.name for path in target.root.iterdir()}
+    if names <= _EMPTY_VOLUME_NAMES:
         target.state.write(target.state.attempt_path, note)
     return VolumeOwner.FOREIGN
 

@@ -51,11 +51,15 @@ def is_unavailable(error: StoreError) -> bool:
 
 _STORE_BACKOFF: Final = Backoff(initial=0.25, maximum=15.0)
 
+MAX_SERVER_DELAY: Final = 20.0
+"""Seconds of a `Retry-After` that are obeyed: with more, a pod's last flush would have no second
+attempt, and a start would fail at once."""
+
 
 class RetryPolicy(Struct, frozen=True):
     """When to retry, and how long to wait before each attempt; `timeout` is the total in seconds.
 
-    A longer delay that the server requests is obeyed if it fits into the timeout. With
+    A longer delay that the server requests is obeyed up to `MAX_SERVER_DELAY`. With
     `retry_denied`, reads and writes that the store refuses are retried too: such a failure is
     temporary while a key is rotated, or a role or a bucket is created.
     """
@@ -75,8 +79,8 @@ class RetryPolicy(Struct, frozen=True):
         return self.retry_denied and isinstance(error, DeniedError)
 
     def delay(self, failures: int, jitter: float, server_delay: float) -> float:
-        """Return the seconds to wait after so many failures, at least `server_delay`."""
-        return self.backoff.delay(failures, jitter, server_delay)
+        """Return the seconds to wait after so many failures, at least `server_delay`, if short."""
+        return self.backoff.delay(failures, jitter, min(server_delay, MAX_SERVER_DELAY))
 
 
 class RetryEvent(Struct, frozen=True):

@@ -157,15 +157,23 @@ class S3Store:
             "encoding-type": "url",
         }
         start = {"start-after": self._prefix + after} if after else {}
+        last, tokens = self._prefix + after, set[str]()
         for _ in range(MAX_PAGES):
             request = S3Request("GET", "s3:ListBucket", "", query=query | start)
             page = s3_xml.parse_list_page(self._client.fetch(request), query["prefix"])
             for each in page.objects:
-                yield ListedObject(each.key.removeprefix(self._prefix), each.size, each.modified)
+                if each.key < last:
+                    raise StoreAwayError("the store's listing is not in the order of keys")
+                if each.key > last:
+                    yield ListedObject(
+                        each.key.removeprefix(self._prefix), each.size, each.modified
+                    )
+                last = each.key
             if not page.token:
                 return
-            if start.get("continuation-token") == page.token:
-                raise StoreError(f"the listing of {query['prefix']} returns the same page again")
+            if page.token in tokens:
+                raise StoreAwayError("the store's listing does not end: it names a page again")
+            tokens.add(page.token)
             start = {"continuation-token": page.token}
         raise StoreError(f"the listing of {query['prefix']} has more than {MAX_PAGES} pages")
 
@@ -211,6 +219,16 @@ class S3Store:
     def close(self) -> None:
         """Close idle connections."""
         self._client.close()
+
+
+def _in_order(objects: Iterable[ListedObject], last: str) -> Iterator[ListedObject]:
+    """Yield those after `last`, each once; a listing that goes back might never end."""
+    for each in objects:
+        if each.key < last:
+            raise StoreAwayError("the store's listing is not in the order of keys")
+        if each.key > last:
+            yield each
+        last = each.key
 
 
 class _ResponseHead(Protocol):

@@ -248,10 +248,27 @@ _BY_CODE: Mapping[str, _ErrorFactory] = {
     ),
     **dict.fromkeys(("ConditionalRequestConflict", "OperationAborted"), _write_conflict),
     **dict.fromkeys(
-        ("BadDigest", "XAmzContentSHA256Mismatch", "InvalidDigest", "IncompleteBody"), _bad_digest
+        (
+            "BadDigest",
+            "IncompleteBody",
+            "InvalidDigest",
+            "XAmzContentChecksumMismatch",
+            "XAmzContentSHA256Mismatch",
+        ),
+        _bad_digest,
     ),
     **dict.fromkeys(
-        ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable"), _unavailable
+        (
+            "InternalError",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestTimeout",
+            "ServiceUnavailable",
+            "SlowDown",
+            "Throttling",
+            "ThrottlingException",
+        ),
+        _unavailable,
     ),
     **dict.fromkeys(("NotImplemented", "MethodNotAllowed"), _not_implemented),
 }

@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from reconcile.mirror.errors import DamagedError
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
-from reconcile.mirror.workspace.file_groups import COMPANION_SUFFIXES, JOURNAL, WAL, main_path
+from reconcile.mirror.workspace.file_groups import COMPANION_SUFFIXES, JOURNAL, WAL
 from reconcile.mirror.workspace.reader import (
     CHUNK,
     FileChangedError,
@@ -112,8 +112,9 @@ class GroupReader:
             FileUnreadableError: A file cannot be read.
         """
         now = [self._stat(member.path) for member in members]
-        logs = [file for file in _without_links(now) if file.path.endswith(WAL)]
-        others = [file for file in now if not file.path.endswith(WAL)]
+        log_paths = {file.path for file in now if self._is_log(file)}
+        logs = [file for file in _without_links(now) if file.path in log_paths]
+        others = [file for file in now if file.path not in log_paths]
         headers = [self._read_wal_header(log) for log in logs]
         for file in _without_links(others):
             if not unchanged(file):
@@ -143,7 +144,7 @@ class GroupReader:
         digests = [self._digest(file) for file in now]
         for file in now:
             again = self._stat(file.path)
-            grows = again.size > file.size and (may_grow or file.path.endswith(WAL))
+            grows = again.size > file.size and (may_grow or self._is_log(file))
             if again.inode != file.inode or (again.size != file.size and not grows):
                 raise FileChangedError(file.path)
         self.check_companions(members)
@@ -164,9 +165,9 @@ class GroupReader:
         """
         paths = {member.path for member in members}
         for path in paths:
-            if main_path(path) is None:
-                self._check_main(path, paths)
-            elif path.endswith(JOURNAL):
+            # Also a database may have the name of a journal.
+            self._check_main(path, paths)
+            if path.endswith(JOURNAL):
                 self._check_super_journal(path, paths)
 
     def _check_main(self, path: str, members: set[str]) -> None:
@@ -246,6 +247,10 @@ class GroupReader:
             return
         for data in chunks:
             yield GroupChunk(file, data)
+
+    def _is_log(self, file: FileStat) -> bool:
+        """Whether it is a write-ahead log, and not a database with such a name."""
+        return file.path.endswith(WAL) and not self._read_wal_header(file).startswith(SQLITE_MAGIC)
 
     def _read_wal_header(self, log: FileStat) -> bytes:
         start = replace(log, size=min(log.size, _WAL_HEADER))

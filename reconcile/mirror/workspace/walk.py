@@ -18,6 +18,7 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.git import OBJECTS, PACKED_REFS, is_git_directory
+from reconcile.mirror.workspace.mounts import find_mount_points
 
 PATH_WEIGHT_UNIT = 128
 """Bytes of a path for which an entry counts once more, see `entry_weight`."""
@@ -43,7 +44,7 @@ class SkippedEntries(Struct):
     """How many entries were skipped, by reason, and some of their paths by reason.
 
     `sockets` also counts fifos. `over_limit` is a minimum: entries of skipped directories are not
-    counted. `unknown` has paths that could not be listed: entries that an earlier walk saw at and
+    counted. `unknown` has paths that could not be seen: entries that an earlier walk saw at and
     below them must not be treated as deleted. `unreadable_reason` names one path and its error.
     """
 
@@ -129,8 +130,8 @@ def walk(
 ) -> tuple[list[FileStat], SkippedEntries]:
     """List everything below `root`, in the order of paths.
 
-    Hard links are entries with the same device and inode. Sockets, fifos, devices and entries on
-    another device than `root` are skipped.
+    Hard links are entries with the same device and inode. Sockets, fifos, devices and what is
+    mounted below `root` are skipped.
 
     Raises:
         WorkspaceError: The root itself cannot be read.
@@ -167,6 +168,7 @@ class WorkspaceWalk:
         self._is_cancelled = is_cancelled
         self.remaining = remaining
         self._device = os.fstat(directories.root).st_dev
+        self._mounts = find_mount_points(directories.root)
         self._pending = [""]
         self._large_directories: list[str] = []
         self._packed_refs: list[str] = []
@@ -305,16 +307,23 @@ class WorkspaceWalk:
             self._record_unreadable(path, error)
             return
         kind = stat.S_IFMT(status.st_mode)
-        if kind in {stat.S_IFREG, stat.S_IFLNK}:
+        if path in self._mounts:
+            self._add_mount(path)
+        elif kind in {stat.S_IFREG, stat.S_IFLNK}:
             self._add_entry(path, status)
         elif kind == stat.S_IFDIR:
             self._add_directory(path, status)
         else:
             self.skipped.add("sockets" if kind in _SOCKETS_AND_FIFOS else "devices", path)
 
+    def _add_mount(self, path: str) -> None:
+        """Skip it; what it hides was not deleted."""
+        self.skipped.add("mounts", path)
+        self.skipped.unknown.append(path)
+
     def _add_directory(self, path: str, status: os.stat_result) -> None:
         if status.st_dev != self._device:
-            self.skipped.add("mounts", path)
+            self._add_mount(path)
             return
         if not self._add_entry(path, status):
             return

@@ -19,6 +19,8 @@ from tests.mirror.memory_store import MemoryStore
 from tests.mirror.mirror_pod import MirrorPod
 
 MODES = ("delete", "truncate", "persist", "wal")
+NAMES = ("notes", "app.db", "odd name.journal", "notes-wal", "notes-journal", "a.wal")
+"""Also names that SQLite and DuckDB give to logs."""
 
 
 class Ledger:
@@ -127,7 +129,7 @@ class Interruptions:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.sampled_from(MODES), st.sampled_from(["notes", "app.db", "odd name.journal"]), PASSES)
+@given(st.sampled_from(MODES), st.sampled_from(NAMES), PASSES)
 def test_each_generation_has_a_whole_database(mode, name, passes):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         memory = MemoryStore()
@@ -233,6 +235,32 @@ def test_a_database_that_never_rests_is_stored(pod):
             patched.setattr(sqlite, "read_chunks", busy)
             done = pod.sync()
     assert "notes" in done.archive.tree_result.tree.entries
+
+
+@pytest.mark.parametrize("name", ["tables.duckdb.wal", "build-journal", "notes-wal"])
+def test_a_log_beside_another_file_is_stored_although_it_always_grows(pod, successor, name):
+    pod.write(name.removesuffix(".wal").removesuffix("-journal").removesuffix("-wal"), b"main")
+    log = pod.write(name, b"line\n")
+    real = sqlite.read_growing
+
+    def busy(*arguments):
+        with log.open("ab") as out:
+            out.write(b"line\n")
+        yield from real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite, "read_growing", busy)
+        patched.setattr(sqlite, "read_chunks", lambda *_arguments: _changed(name))
+        pod.sync()
+    successor.hydrate()
+    stored = (successor.root / name).read_bytes()
+    assert stored
+    assert log.read_bytes().startswith(stored)
+
+
+def _changed(path):
+    raise sqlite.FileChangedError(path)
+    yield
 
 
 def test_a_transaction_over_two_databases_is_undone_in_both(pod, successor):

@@ -57,6 +57,15 @@ def test_an_unreadable_manifest_is_reported_and_the_rest_listed(cli):
     assert cli.run("ls", "--at=2") == MirrorExitCode.SNAPSHOT
 
 
+@pytest.mark.usefixtures("author")
+def test_a_missing_manifest_is_damage_for_the_log(cli):
+    store = cli.store()
+    last = [each.key for each in store.list("manifests/")][-1]
+    store.delete([last])
+    assert cli.run("log") == MirrorExitCode.DAMAGED
+    assert f"{last} is missing" in cli.output
+
+
 def test_ls_lists_a_path_and_everything_below_it(cli, author):
     author.write("docs.txt", b"x")
     (author.root / "link").symlink_to("docs/1")

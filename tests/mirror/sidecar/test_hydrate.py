@@ -15,6 +15,7 @@ from reconcile.mirror.errors import (
     StoreAwayError,
     StoreError,
     UnknownFormatError,
+    WorkspaceError,
 )
 from reconcile.mirror.history.gc import MIN_GRACE, GcPolicy, preview_gc
 from reconcile.mirror.history.generations import read_generation_index, select_generation
@@ -272,4 +273,12 @@ def test_sizes_that_head_claims_are_bounded(successor, memory, size):
     forged = re.sub(rb'"size":\d+', b'"size":' + size, body)
     memory.bucket.objects["HEAD"] = (forged, time)
     with pytest.raises(DamagedError):
+        successor.hydrate()
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_workspace_that_is_a_file_is_named(successor):
+    successor.root.rmdir()
+    successor.root.write_bytes(b"")
+    with pytest.raises(WorkspaceError, match=f"{successor.root} cannot be restored"):
         successor.hydrate()

@@ -1,6 +1,7 @@
 """Temporary failures are retried until the timeout; a conditional write is not."""
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import pytest
@@ -20,7 +21,13 @@ from reconcile.mirror.errors import (
 )
 from reconcile.mirror.restore.downloader import MemorySink
 from reconcile.mirror.store.port import ABSENT, Store
-from reconcile.mirror.store.retry import MAX_REREADS, RetryEvent, RetryingStore, RetryPolicy
+from reconcile.mirror.store.retry import (
+    MAX_REREADS,
+    MAX_SERVER_DELAY,
+    RetryEvent,
+    RetryingStore,
+    RetryPolicy,
+)
 from reconcile.runtime.backoff import Backoff
 from tests.clocks import FakeClock
 from tests.mirror.memory_store import Fault, MemoryBucket, Request
@@ -164,18 +171,21 @@ def test_delays_grow_until_the_timeout() -> None:
 
 def test_a_delay_requested_by_the_server_is_obeyed() -> None:
     clock = FakeClock()
-    _, store = opened(failing(1, StoreAwayError("later", 33)), clock)
+    _, store = opened(failing(1, StoreAwayError("later", 13)), clock)
     assert store.get("a").body == b"a"
-    assert clock.waits == [33]
+    assert clock.waits == [13]
 
 
-def test_a_requested_delay_beyond_the_timeout_ends_the_retries() -> None:
+@pytest.mark.parametrize("requested", [61, 3600, math.inf])
+def test_a_very_long_delay_does_not_end_the_retries(requested: float) -> None:
     clock = FakeClock()
-    _, store = opened(failing(1, StoreAwayError("much later", 61)), clock)
+    _, store = opened(failing(1, StoreAwayError("much later", requested)), clock)
+    assert store.get("a").body == b"a"
+    assert clock.waits == [MAX_SERVER_DELAY]
+    _, store = opened(failing(9, StoreAwayError("much later", requested)), clock)
     with pytest.raises(StoreAwayError, match="much later") as caught:
         store.get("a")
-    assert clock.waits == []
-    assert caught.value.retry_after == 61
+    assert caught.value.retry_after == requested
 
 
 def test_a_stop_ends_the_wait_and_the_retries() -> None:
@@ -267,5 +277,6 @@ def test_a_delay_is_never_shorter_than_requested_nor_longer_than_necessary(
     failures: int, jitter: float, requested: float
 ) -> None:
     delay = BACKOFF.delay(failures, jitter, requested)
-    assert requested <= delay <= max(requested, BACKOFF.backoff.maximum)
+    assert min(requested, MAX_SERVER_DELAY) <= delay
+    assert delay <= max(min(requested, MAX_SERVER_DELAY), BACKOFF.backoff.maximum)
     assert delay >= BACKOFF.backoff.initial / 2

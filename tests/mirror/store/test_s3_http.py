@@ -389,6 +389,40 @@ def test_the_page_of_a_proxy_is_neither_an_object_nor_a_confirmation(
             request()
 
 
+def listing(keys: str, token: str = "") -> bytes:
+    contents = "".join(f"<Contents><Key>team/one/{key}</Key></Contents>" for key in keys)
+    more = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+    truncated = f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>"
+    name = "<Name>bucket</Name>"
+    return f"<ListBucketResult>{name}{contents}{truncated}{more}</ListBucketResult>".encode()
+
+
+@pytest.mark.parametrize(
+    ("pages", "after", "error"),
+    [
+        ([("ab", "1"), ("cb", "")], "", "order"),
+        ([("ba", "")], "", "order"),
+        ([("ab", "1"), ("ab", "2")], "", "order"),
+        ([("ab", "")], "c", "order"),
+        ([("a", "1"), ("a", "1")], "", "does not end"),
+        ([("", "1"), ("b", "2"), ("", "1")], "", "does not end"),
+    ],
+)
+def test_a_listing_that_goes_back_is_refused(
+    wire: Recorder, store: S3Store, pages: list[tuple[str, str]], after: str, error: str
+) -> None:
+    bodies = iter(pages)
+    wire.answer = lambda _: PreparedResponse(200, {}, listing(*next(bodies)))
+    with pytest.raises(StoreAwayError, match=error):
+        list(store.list("", after))
+
+
+def test_a_key_that_is_listed_twice_is_one_object(wire: Recorder, store: S3Store) -> None:
+    bodies = iter([("ab", "1"), ("bbc", "")])
+    wire.answer = lambda _: PreparedResponse(200, {}, listing(*next(bodies)))
+    assert [each.key for each in store.list("")] == ["a", "b", "c"]
+
+
 def test_another_part_of_an_object_than_requested_is_refused(
     wire: Recorder, store: S3Store
 ) -> None:
@@ -405,7 +439,7 @@ def test_a_listing_that_returns_a_page_again_ends(wire: Recorder, store: S3Store
         b"<NextContinuationToken>1</NextContinuationToken></ListBucketResult>"
     )
     wire.answer = lambda _: PreparedResponse(body=page)
-    with pytest.raises(StoreError, match="returns the same page again"):
+    with pytest.raises(StoreError, match="names a page again"):
         list(store.list("gc/"))
     assert len(wire.received) == 2
 

@@ -1,6 +1,10 @@
 """Repositories are found by their names; without their objects, changes of refs are held back."""
 
-from reconcile.mirror.workspace.git import find_git_directories, find_paths_to_hold_back
+from reconcile.mirror.workspace.git import (
+    find_git_directories,
+    find_incomplete,
+    find_paths_to_hold_back,
+)
 
 REPO = ["r/.git", "r/.git/HEAD", "r/.git/objects", "r/.git/refs", "r/.git/index", "r/file"]
 
@@ -22,16 +26,26 @@ def test_changes_of_a_repository_without_its_objects_are_held_back():
         "r/.git/objects/aa/2",
     ]
     changed += ["r/file", "other/.git/index", "r/.gitignore"]
-    back = find_paths_to_hold_back(changed, ["r/.git/objects/aa/2"], ["r/.git", "other/.git"])
+    repositories = ["r/.git", "other/.git"]
+    incomplete = find_incomplete(changed, ["r/.git/objects/aa/2"], repositories)
+    assert incomplete == {"r/.git"}
+    back = find_paths_to_hold_back(changed, incomplete, repositories)
     assert back == {"r/.git/index", "r/.git/refs/heads/main"}
 
 
-def test_changes_of_a_complete_repository_are_not_held_back():
-    assert (
-        find_paths_to_hold_back(["r/.git/index"], ["r/file", "r/.git/logs/HEAD"], ["r/.git"])
-        == frozenset()
-    )
+def test_a_repository_with_all_its_objects_is_complete():
+    missing = ["r/file", "r/.git/logs/HEAD", "r/.git/objects"]
+    assert find_incomplete(REPO, missing, ["r/.git"]) == frozenset()
+
+
+def test_a_repository_that_borrows_objects_waits_for_all_others():
+    paths = [*REPO, "b/.git/objects/info/alternates", "c/.git/index"]
+    repositories = ["r/.git", "b/.git", "c/.git"]
+    missing = ["r/.git/objects/aa/1"]
+    assert find_incomplete(paths, missing, repositories) == {"r/.git", "b/.git"}
+    assert find_incomplete(paths, [], repositories) == frozenset()
 
 
 def test_a_bare_repository_as_the_workspace_itself_is_held_back_too():
-    assert find_paths_to_hold_back(["HEAD", "objects/aa/1"], ["objects/aa/1"], [""]) == {"HEAD"}
+    incomplete = find_incomplete(["HEAD"], ["objects/aa/1"], [""])
+    assert find_paths_to_hold_back(["HEAD", "objects/aa/1"], incomplete, [""]) == {"HEAD"}
