@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+# Not when the store is opened: the worker process then shares the memory of these modules.
+import reconcile.mirror.store.factory  # noqa: F401
 from reconcile.mirror.concurrency import WorkerPool
 from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode
