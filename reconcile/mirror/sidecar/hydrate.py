@@ -10,7 +10,7 @@ from msgspec import Struct
 # Not when the store is opened: the worker process then shares the memory of these modules.
 import reconcile.mirror.store.factory  # noqa: F401
 from reconcile.mirror.concurrency import WorkerPool
-from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
+from reconcile.mirror.errors import DamagedError, MarkError, PartialError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.head import MAX_CLAIM_ATTEMPTS, claim, fenced_error, read_head, swap_head
 from reconcile.mirror.local_state import (
@@ -81,7 +81,7 @@ def hydrate_workspace(
         FencedError: The volume was this pod's, but another pod has written since.
         WorkspaceError: The volume cannot be written.
     """
-    marker = find_hydrate_marker(target.state)
+    marker = _find_usable_marker(target)
     if marker is not None and marker.volume == read_volume_id(target.root):
         return context.store.retry(lambda: _reclaim(target, context, request, marker))
     target.state.remove(target.state.marker_path)
@@ -91,6 +91,14 @@ def hydrate_workspace(
     context.check_store()
     _write_marker(target, claimed)
     return restored
+
+
+def _find_usable_marker(target: RestoreTarget) -> HydrateMarker | None:
+    """Return the mark; None if it is damaged, too: the restore then finds files that differ."""
+    try:
+        return find_hydrate_marker(target.state)
+    except MarkError:
+        return None
 
 
 def _reclaim(
