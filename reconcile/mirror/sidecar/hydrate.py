@@ -1,6 +1,7 @@
 """The `hydrate` process: claims the workspace for this pod, and restores its last generation."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import Enum
 from functools import partial
 from typing import TypeAlias
@@ -165,7 +166,7 @@ def run_hydrate(
     """Restore the workspace; raises a MirrorError where that fails."""
     clock = InterruptibleClock()
     # First of all: only a process without threads can be forked.
-    with closing(_start_worker(config, clock, worker_policy)) as worker:
+    with closing(_start_worker(config, clock, worker_policy)) as worker, _no_retry_after(clock):
         registry = StatusRegistry(SyncStatus(phase="hydrating"))
         if server_options.port:
             from reconcile.mirror.sidecar.http import start_status_server
@@ -177,6 +178,15 @@ def run_hydrate(
     registry.update(phase="ended", generation=result.generation.number)
     _log_result(result, JsonLogger(clock.time_ns), round(clock.monotonic() - started, 3))
     return MirrorExitCode.OK
+
+
+@contextmanager
+def _no_retry_after(clock: InterruptibleClock) -> Iterator[None]:
+    """End the retries of downloads that are left behind by an error."""
+    try:
+        yield
+    finally:
+        clock.interrupt()
 
 
 def _build_target(config: MirrorConfig) -> RestoreTarget:
