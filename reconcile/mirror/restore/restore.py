@@ -7,7 +7,7 @@ be walked again.
 import os
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -183,7 +183,7 @@ def _restore_files(
 
 
 def _run_tasks(
-    context: RestoreContext, restorer: Restorer, tasks: Sequence[RestoreTask]
+    context: RestoreContext, restorer: Restorer, tasks: Iterable[RestoreTask]
 ) -> IndexBuilder:
     """Run all tasks; the buffers of the downloads are free before the index is built."""
     execution = _TaskExecution(context, restorer)
