@@ -182,10 +182,13 @@ def find_hydrate_marker(state: StateDirectory) -> HydrateMarker | None:
         return None
     try:
         return _parse_marker(orjson.loads(data))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise MarkError(
-            f"the mark {state.marker_path} is damaged ({error!r}): run `reconcile-mirror hydrate` "
-            "again"
+            f"the mark {state.marker_path} is damaged ({reason}), so it is not known which pod "
+            "restored this workspace and nothing of it is uploaded. Run `reconcile-mirror hydrate` "
+            "again: it writes a new mark if the volume equals the snapshot, and otherwise reports "
+            "which files differ"
         ) from None
 
 
@@ -211,6 +214,8 @@ def require_hydrate_marker(state: StateDirectory, workspace: Path) -> HydrateMar
 
 
 def _parse_marker(value: Any) -> HydrateMarker:
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object")  # noqa: TRY004 - the data is wrong, not the code
     if value["format"] != _FORMAT:
         raise ValueError(f"unknown format {value['format']!r}")
     writer = Writer(str(value["uid"]), int(value["epoch"]), str(value["name"]))

@@ -311,9 +311,8 @@ class OpenStore(Struct, frozen=True):
     clock: Clock
 
 
-def open_bucket(options: dict[str, Any]) -> OpenStore:
+def open_bucket(options: dict[str, Any], clock: InterruptibleClock) -> OpenStore:
     """Open the store that command-line options name; SettingsError if one is malformed."""
-    clock = InterruptibleClock()
     config = MirrorConfig(workspace=Path(), state=Path(), **options)
     store = LazyStore(config, clock, JsonLogger(clock.time_ns)).open()
     return OpenStore(store, WorkerPool(config.transfers, "bucket"), clock)

@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import click
 import pytest
 
-from reconcile.mirror import errors
+from reconcile.mirror import errors, wiring
+from reconcile.mirror.cli.history import open_store_from_options
 from reconcile.mirror.cli.main import env_variable_name, mirror_cli, run_mirror_cli
 from reconcile.mirror.exit_codes import (
     MEANINGS,
@@ -189,3 +191,19 @@ def test_a_prefix_is_a_name_without_control_characters(prefix, tmp_path, capsys)
     options = ("--project-secret", str(tmp_path))
     assert _run("ls", "--prefix", prefix, *options) == MirrorExitCode.SETTINGS
     assert "write NAMESPACE/SESSION" in capsys.readouterr().err
+
+
+def test_a_retry_ends_with_its_command(memory, script, monkeypatch):
+    monkeypatch.setattr(wiring.LazyStore, "_connect", lambda _self: memory)
+    script.fail("get", errors.StoreAwayError("no route"), times=99)
+    with click.Context(mirror_cli.commands["log"]):
+        store = open_store_from_options({"prefix": "ns/session", "retry_timeout": 3600}).store
+        abandoned = threading.Thread(target=_get_in_vain, args=(store,), daemon=True)
+        abandoned.start()
+    abandoned.join(60)
+    assert not abandoned.is_alive()
+
+
+def _get_in_vain(store):
+    with pytest.raises(errors.StoreAwayError, match="no route"):
+        store.get("HEAD")

@@ -3,6 +3,7 @@
 import math
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -118,6 +119,12 @@ def _is_large(task: ArchiveTask) -> bool:
     return any(file_stat.size > MAX_PACKED_FILE for file_stat in _members(task))
 
 
+def _changed_members(groups: Iterable[FileGroup], todo: Iterable[FileStat]) -> set[str]:
+    """Return the paths of groups that are to be read: few, although all files may be."""
+    paths = {path for group in groups for path in group.paths}
+    return {file_stat.path for file_stat in todo if file_stat.path in paths}
+
+
 def _build_tasks(todo: Sequence[FileStat], groups: Sequence[FileGroup]) -> list[ArchiveTask]:
     """Put groups first, each as one task."""
     paths = {path for group in groups for path in group.paths}
@@ -190,12 +197,9 @@ class Archiver:
         stats = scan.file_stats
         unchanged = self._index.unchanged_flags(stats) if self._index else bytearray(len(stats))
         todo = list(self._select_files_to_read(stats, unchanged))
-        changed = {file_stat.path for file_stat in todo}
-        groups = [
-            group
-            for group in find_groups(stats, self._previous_tree.entries)
-            if any(member.path in changed for member in group.members)
-        ]
+        groups = find_groups(stats, self._previous_tree.entries)
+        changed = _changed_members(groups, todo)
+        groups = [group for group in groups if not changed.isdisjoint(group.paths)]
         is_known = _known_members(stats, unchanged, groups)
         tasks = _build_tasks(todo, groups)
         read, is_truncated = self._read_files(tasks, is_known, options)
@@ -296,7 +300,8 @@ class Archiver:
         pace.begin(self._uploader)
         fits = pace.fits if options.is_final else _always_fits
         limits = ArchiveLimits(options.deadline, fits, self._root.is_excluded)
-        restless = self._index.stale_paths() if self._index else ()
+        # Seldom needed, and after an import it has the paths of all files.
+        restless = cache(self._index.stale_paths) if self._index else frozenset
         with self._root.open() as directories:
             file_archiver = FileArchiver(directories, self._uploader, limits, restless)
             with truncation:

@@ -91,7 +91,7 @@ class FileArchiver:
         directories: Where the entries are.
         uploader: Gets their bytes.
         limits: The deadline and what is excluded.
-        restless: Paths of files that have not rested since the last pass.
+        restless: Returns the paths of files that have not rested since the last pass.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class FileArchiver:
         directories: DirectoryHandles,
         uploader: Uploader,
         limits: ArchiveLimits,
-        restless: Container[str] = (),
+        restless: Callable[[], Container[str]] = frozenset,
     ) -> None:
         self._directories = directories
         self._uploader = uploader
@@ -236,7 +236,7 @@ class FileArchiver:
         """Store a file that never rests as it is at one moment, without what is appended then."""
         self.result.changing += 1
         path = file_stat.path
-        if path not in self._restless:
+        if path not in self._restless():
             return
         try:
             done = self._try_group(lambda: self._read_twice([file_stat]))

@@ -8,7 +8,8 @@ bounded number of bytes at a time, and once more before the pod ends.
 
 import math
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Final
 
 from reconcile.mirror.clock import Clock
@@ -137,10 +138,7 @@ def _is_equal(directories: DirectoryHandles, file: FileStat, entries: Mapping[st
         return True  # The next scan finds a change; what cannot be read keeps its version.
 
 
-def select_unchanged(
-    index: Index, stats: Sequence[FileStat], files: Sequence[FileStat]
-) -> list[FileStat]:
-    """Return those of some files that have not changed by their times."""
-    wanted = {file.path for file in files}
-    flags = index.unchanged_flags(stats)
-    return [file for flag, file in zip(flags, stats, strict=True) if flag and file.path in wanted]
+def select_unchanged(index: Index, files: Iterable[FileStat]) -> list[FileStat]:
+    """Return those of some files that have not changed by their times, in the order of paths."""
+    ordered = sorted(files, key=lambda file: file.path)
+    return list(compress(ordered, index.unchanged_flags(ordered)))

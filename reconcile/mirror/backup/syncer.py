@@ -250,11 +250,11 @@ class Syncer:
         """Forget the stats of files that have changed although their times have not."""
         stats, index = scan.file_stats, self._state.index
         suspects = self._rechecker.select(stats, everything=options.is_last)
-        if index is None or not suspects:
-            return
         if self._state.committed is None:
             suspects = select_for_one_pass(suspects)
-        suspects = select_unchanged(index, stats, suspects)
+        if index is None or not suspects:
+            return
+        suspects = select_unchanged(index, suspects)
         if suspects:
             entries = self._load_committed().tree.entries
             changed = find_silent_changes(directories, suspects, entries, options.deadline)

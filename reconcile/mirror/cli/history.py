@@ -52,10 +52,12 @@ retention_options = combine_options(
 
 
 def open_store_from_options(options: dict[str, Any]) -> "OpenStore":
-    """Open the store that the options name."""
-    from reconcile.mirror.wiring import open_bucket
+    """Open the store that the options name; its retries end with the command."""
+    from reconcile.mirror.wiring import InterruptibleClock, open_bucket
 
-    return open_bucket(options)
+    clock = InterruptibleClock()
+    click.get_current_context().call_on_close(clock.interrupt)
+    return open_bucket(options, clock)
 
 
 def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:

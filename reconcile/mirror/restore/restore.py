@@ -7,7 +7,7 @@ be walked again.
 import os
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -167,24 +167,28 @@ def _restore_files(
     """Restore, and write the index, so that the first sync reads only what the snapshot lacks."""
     restorer = Restorer(target.root, tree.entries.values(), _determine_owner(target))
     restorer.begin()
-    was_empty, files, execution = (
-        restorer.was_empty,
-        restorer.files,
-        _TaskExecution(context, restorer),
-    )
+    was_empty, files = restorer.was_empty, restorer.files
     try:
-        tasks = plan_tasks(tree, files)
-        run_tasks(execution.run_task, tasks, context.pool, Deadline(context.clock))
+        index_builder = _run_tasks(context, restorer, plan_tasks(tree, files))
         restorer.finish()
     finally:
         restorer.close()
     if was_empty:
         digest = last_manifest_digest(generation)
-        index = execution.index_builder.build(digest, target.root, tree.entries)
+        index = index_builder.build(digest, target.root, tree.entries)
     else:
         index = _build_index_from_scan(target, tree, generation, context.clock)
     save_index(target.state, index)
     return RestoredVolume(generation, len(files), sum(file.size for file in files))
+
+
+def _run_tasks(
+    context: RestoreContext, restorer: Restorer, tasks: Iterable[RestoreTask]
+) -> IndexBuilder:
+    """Run all tasks; the buffers of the downloads are free before the index is built."""
+    execution = _TaskExecution(context, restorer)
+    run_tasks(execution.run_task, tasks, context.pool, Deadline(context.clock))
+    return execution.index_builder
 
 
 class _TaskExecution:

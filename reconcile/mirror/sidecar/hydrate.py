@@ -1,14 +1,17 @@
 """The `hydrate` process: claims the workspace for this pod, and restores its last generation."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import Enum
 from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct
 
+# Not when the store is opened: the worker process then shares the memory of these modules.
+import reconcile.mirror.store.factory  # noqa: F401
 from reconcile.mirror.concurrency import WorkerPool
-from reconcile.mirror.errors import DamagedError, PartialError, StoreAwayError
+from reconcile.mirror.errors import DamagedError, MarkError, PartialError, StoreAwayError
 from reconcile.mirror.exit_codes import MirrorExitCode
 from reconcile.mirror.head import MAX_CLAIM_ATTEMPTS, claim, fenced_error, read_head, swap_head
 from reconcile.mirror.local_state import (
@@ -79,7 +82,7 @@ def hydrate_workspace(
         FencedError: The volume was this pod's, but another pod has written since.
         WorkspaceError: The volume cannot be written.
     """
-    marker = find_hydrate_marker(target.state)
+    marker = _find_usable_marker(target)
     if marker is not None and marker.volume == read_volume_id(target.root):
         return context.store.retry(lambda: _reclaim(target, context, request, marker))
     target.state.remove(target.state.marker_path)
@@ -89,6 +92,14 @@ def hydrate_workspace(
     context.check_store()
     _write_marker(target, claimed)
     return restored
+
+
+def _find_usable_marker(target: RestoreTarget) -> HydrateMarker | None:
+    """Return the mark; None if it is damaged, too: the restore then finds files that differ."""
+    try:
+        return find_hydrate_marker(target.state)
+    except MarkError:
+        return None
 
 
 def _reclaim(
@@ -155,7 +166,7 @@ def run_hydrate(
     """Restore the workspace; raises a MirrorError where that fails."""
     clock = InterruptibleClock()
     # First of all: only a process without threads can be forked.
-    with closing(_start_worker(config, clock, worker_policy)) as worker:
+    with closing(_start_worker(config, clock, worker_policy)) as worker, _no_retry_after(clock):
         registry = StatusRegistry(SyncStatus(phase="hydrating"))
         if server_options.port:
             from reconcile.mirror.sidecar.http import start_status_server
@@ -167,6 +178,15 @@ def run_hydrate(
     registry.update(phase="ended", generation=result.generation.number)
     _log_result(result, JsonLogger(clock.time_ns), round(clock.monotonic() - started, 3))
     return MirrorExitCode.OK
+
+
+@contextmanager
+def _no_retry_after(clock: InterruptibleClock) -> Iterator[None]:
+    """End the retries of downloads that are left behind by an error."""
+    try:
+        yield
+    finally:
+        clock.interrupt()
 
 
 def _build_target(config: MirrorConfig) -> RestoreTarget:

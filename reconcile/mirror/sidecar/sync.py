@@ -141,6 +141,8 @@ class SyncProcess:
             except BaseException as error:  # noqa: BLE001 - raised again in the main thread
                 self._error = error
             finally:
+                # Uploads that an error left behind must not be retried any longer.
+                self._clock.interrupt()
                 self._finished.set()
 
         threading.Thread(target=run, name="sync", daemon=True).start()

@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import socket
+import stat
 import threading
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -219,13 +220,27 @@ def encode_termination_message(message: TerminationMessage) -> bytes:
     return orjson.dumps(value) + b"\n"
 
 
+_OPEN_FAILURES = {
+    # A pipe without a reader, or a socket.
+    errno.ENXIO: "not a regular file",
+    errno.ELOOP: "a symbolic link, which is not followed",
+}
+
+
 def write_termination_message(path: Path, message: TerminationMessage) -> str:
-    """Write the message; returns why that failed, empty if it did not. Raises nothing."""
+    """Write the message; returns why that failed, empty if it did not. Raises nothing.
+
+    Only a regular file is written to, no link is followed, and a pipe without a reader is not
+    waited for.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        # A pipe that is not read is an error here, instead of a process that never ends.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
-        with os.fdopen(os.open(path, flags, 0o666), "wb", buffering=0) as file:
+        with open(os.open(path, flags, 0o644), "wb") as file:  # noqa: PTH123 - a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return f"{path}: not a regular file"
+            file.truncate()
             file.write(encode_termination_message(message))
     except OSError as error:
-        return f"{path}: {error.strerror}"
+        reason = _OPEN_FAILURES.get(error.errno or 0, error.strerror)
+        return f"{path}: {reason}"
     return ""

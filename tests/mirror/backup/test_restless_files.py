@@ -149,3 +149,6 @@ def test_one_pass_reads_few_files_again():
     assert recheck.select_for_one_pass([small, huge, page]) == [page]
     assert recheck.select_for_one_pass([page] * recheck.MAX_FILES_IN_ONE_PASS)
     assert recheck.select_for_one_pass([page] * (recheck.MAX_FILES_IN_ONE_PASS + 1)) == []
+    largest = stat_at("largest", 1, recheck.MAX_BYTES_IN_ONE_PASS)
+    assert recheck.select_for_one_pass([largest, small]) == [largest]
+    assert recheck.select_for_one_pass([largest, page]) == []

@@ -24,6 +24,41 @@ def test_without_a_mark_nothing_is_sent(pod, memory):
     assert requests(memory) == []
 
 
+DAMAGED_MARKS = {
+    b"": "damaged",
+    b"\xff": "damaged",
+    b"[]": "it is not an object",
+    b"{}": "it has no 'format'",
+    b'{"format":"reconcile-mirror-mark/2"}': "unknown format 'reconcile-mirror-mark/2'",
+    b'{"format":"reconcile-mirror-mark/1","uid":"u","epoch":1e999}': "damaged",
+    b'{"format":"reconcile-mirror-mark/1","uid":"u","epoch":null}': "damaged",
+}
+
+
+@pytest.mark.parametrize(("mark", "reason"), DAMAGED_MARKS.items())
+def test_a_damaged_mark_is_named_with_its_reason_and_a_remedy(pod, memory, mark, reason):
+    pod.state.write(pod.state.marker_path, mark)
+    with pytest.raises(MarkError, match=r"is damaged .*Run `reconcile-mirror hydrate`") as caught:
+        pod.sync()
+    assert str(pod.state.marker_path) in str(caught.value)
+    assert reason in str(caught.value)
+    assert requests(memory) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 99, b"reconcile-mirror-index/1\n- 1 x\n"])
+def test_a_damaged_index_ends_no_sync(pod, successor, damage):
+    """All other state can be rebuilt: from the store and the workspace."""
+    pod.write("a")
+    pod.sync()
+    pod.write("b")
+    pod.state.write(pod.state.index_path, damage)
+    for manifest in (pod.state.path / "manifests").iterdir():
+        manifest.write_bytes(damage)
+    assert pod.sync().generation.number == 2
+    successor.hydrate()
+    assert listing(successor.root) == listing(pod.root)
+
+
 def test_the_mark_of_another_volume_does_not_count(pod, successor):
     successor.state.write(successor.state.marker_path, pod.state.read(pod.state.marker_path))
     with pytest.raises(MarkError, match="another volume"):

@@ -91,6 +91,25 @@ def test_a_new_session_is_empty_and_marked(pod):
     assert mark.writer.uid == "uid-one"
 
 
+def test_a_damaged_mark_is_written_again_where_the_volume_equals_the_snapshot(pod):
+    pod.write("a")
+    pod.sync()
+    pod.state.write(pod.state.marker_path, b"{}")
+    assert isinstance(pod.hydrate(), RestoredVolume)
+    pod.write("b")
+    assert pod.sync().is_committed
+
+
+def test_a_damaged_mark_costs_no_work_that_is_not_stored(pod):
+    pod.write("a")
+    pod.sync()
+    newer = pod.write("newer", b"not stored yet")
+    pod.state.write(pod.state.marker_path, b"{}")
+    with pytest.raises(WorkspaceError, match=r"newer.*remove them or mount an empty volume"):
+        pod.hydrate()
+    assert newer.read_bytes() == b"not stored yet"
+
+
 def test_only_a_clean_404_means_new(successor, memory, script):
     script.fail("get", DeniedError("403"))
     with pytest.raises(DeniedError):
