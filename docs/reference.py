@@ -37,10 +37,11 @@ Names end in `.yaml`, `.yml` or `.json`, in any case; `policy.yaml`, `defaults.y
 `project.yaml` have exactly these names. Every other name is an error, since a renamed file would
 otherwise read as a removed one, except for documentation (`*.md`, `*.rst`, `*.adoc`, `README`,
 `LICENSE`, `NOTICE`, `OWNERS`, `CODEOWNERS`), hidden files that are not YAML, and at the top of the
-folder hidden names and other files. Symbolic links in a git work tree, submodules, and a work tree
-that lacks files of its commit (a sparse checkout) are errors too. Folders below a namespace's
-folder are read if `spec.namespaces` of `policy.yaml` lists the namespace. A file has at most 1 MiB,
-a folder at most 256 MiB and 250,000 entries.
+folder hidden names and other files. A session in a hidden folder, such as `.team-a`, is an error of
+the namespace `team-a`. Symbolic links in a git work tree, submodules, and a work tree that lacks
+files of its commit (a sparse checkout) are errors too. Folders below a namespace's folder are read
+if `spec.namespaces` of `policy.yaml` lists the namespace. A file has at most 1 MiB, a folder at
+most 256 MiB and 250,000 entries.
 
 A file of sessions may hold several documents. Settings are merged in this order: built-in,
 `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by entry, lists are

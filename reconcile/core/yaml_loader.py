@@ -110,7 +110,6 @@ MAX_PROBLEMS: Final = 50
 
 _TAB: Final = "a tab cannot indent: use spaces"
 _ESCAPE: Final = "write the character itself in place of this escape"
-_FINAL: Final = (_TAB, _ESCAPE)  # the parser in Python would take half a surrogate pair
 _HINTS: Final = (
     ("mapping values are not allowed", "wrong indentation, or text with `: ` in it: quote it"),
     ("cannot start any token", "text may not begin with this character: quote it"),
@@ -191,7 +190,7 @@ def _build(path: str, text: str) -> "_DocumentBuilder":
         return builder
     except (YAMLError, ValueError) as error:
         problem = _parse_problem(path, text, error)
-        may_be_valid = isinstance(error, MarkedYAMLError) and not problem.message.endswith(_FINAL)
+        may_be_valid = isinstance(error, MarkedYAMLError) and not problem.message.endswith(_TAB)
         second = _build_slowly(path, text) if may_be_valid else None
         # The parser that read further than the other knows the true error.
         if second and (not second.is_invalid or second.problems[-1].line > problem.line):

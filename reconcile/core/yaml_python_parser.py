@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.events import ScalarEvent
 from ruamel.yaml.parser import Parser
-from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.scanner import Scanner, ScannerError
 from ruamel.yaml.tokens import DocumentEndToken, ScalarToken
 
 _SPACES: Final = "\0 \t\r\n\x85\u2028\u2029"
@@ -28,7 +29,24 @@ def parse_events(text: str) -> Iterator[Any]:
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner, yaml.Parser = _Scanner, _Parser
-    yield from yaml.parse(text)
+    for event in yaml.parse(text):
+        if isinstance(event, ScalarEvent):
+            event.value = _join_surrogates(event)
+        yield event
+
+
+def _join_surrogates(event: ScalarEvent) -> str:
+    """Join the escapes of a surrogate pair, as JSON writes characters beyond U+FFFF."""
+    value: str = event.value
+    try:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ScannerError(
+            "while scanning a quoted scalar",
+            event.start_mark,
+            "found invalid Unicode character escape code",
+            event.start_mark,
+        ) from None
 
 
 class _Parser(Parser):

@@ -79,12 +79,29 @@ def test_the_digest_is_that_of_the_content(read):
 
 def test_hidden_entries_and_documentation_are_ignored(read):
     def make(root):
-        for name in (".hidden/x.yaml", ".x.yaml", "a/.keep", "a/README.md", "Makefile"):
+        for name in (
+            ".hidden/x.txt",
+            ".hidden/a/x.yaml",
+            ".x.yaml",
+            "a/.keep",
+            "a/README.md",
+            "Makefile",
+        ):
             write(root / name)
 
     tree = read(make)
     assert tree.files == ()
     assert tree.folders == ("a",)
+
+
+def test_yaml_in_a_hidden_folder_is_read_since_it_may_be_a_session_under_another_name(read):
+    def make(root):
+        write(root / ".team-a/x.yaml")
+        write(root / ".git-not/x.JSON")
+
+    tree = read(make)
+    assert contents(tree).keys() == {".team-a/x.yaml", ".git-not/x.JSON"}
+    assert tree.folders == ()
 
 
 def test_every_other_name_is_read_or_has_a_problem(read):

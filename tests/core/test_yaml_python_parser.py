@@ -3,6 +3,8 @@
 Most texts are forms of the public YAML test suite (github.com/yaml/yaml-test-suite).
 """
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +177,26 @@ def test_what_both_parsers_take_they_read_alike(parts):
     slow = yaml_loader._build_slowly("a.yaml", text)
     if not slow.problems:
         assert [document.value for document in slow.documents] == fast
+
+
+# --- JSON escapes
+
+
+@given(st.text(min_size=1).filter(lambda text: "\0" not in text))
+def test_json_is_read_as_it_was_written(text):
+    assert values(json.dumps({"k": text, "l": 1})) == [{"k": text, "l": 1}]
+
+
+def test_half_a_surrogate_pair_is_refused_at_its_place():
+    assert problems('a: 1\nb: "x \\ud83d"') == [
+        "a.yaml:2:9: is not valid YAML: write the character itself in place of this escape"
+    ]
+
+
+def test_only_quoted_text_has_escapes():
+    assert values('a: |-\n  \\ud83d\\ude00\nb: "\\ud83d\\ude00"') == [
+        {"a": "\\ud83d\\ude00", "b": "\U0001f600"}
+    ]
 
 
 # --- generated forms have the value from which they were generated

@@ -32,6 +32,7 @@ from reconcile.core.spec.layout import (
     is_documentation,
     is_hidden,
     is_lock,
+    may_hide_sessions,
 )
 from reconcile.engine.ports import Tree, TreeFile
 from reconcile.runtime.git import find_work_tree
@@ -92,8 +93,12 @@ def _find_submodules(root: Path) -> dict[str, str]:
     """Find submodules, with their problem; SourceError if the work tree lacks files to read."""
     missing = find_missing_files(root)
     lacking = [path for path, problem in missing.items() if problem == IS_MISSING]
-    refuse_missing_files(root, [path for path in lacking if not is_ignored(path)])
+    refuse_missing_files(root, [path for path in lacking if _must_exist(path)])
     return {path: problem for path, problem in missing.items() if problem == IS_SUBMODULE}
+
+
+def _must_exist(path: str) -> bool:
+    return not is_ignored(path) and classify_file(path) is not FileRole.HIDDEN
 
 
 def _sort(paths: Mapping[str, TreeFile]) -> list[str]:
@@ -113,22 +118,28 @@ def _walk(root: Path, submodules: Mapping[str, str]) -> Iterator[tuple[str, str]
         try:
             entries = list(os.scandir(root / folder))
         except OSError as error:
-            yield folder, f"cannot be read: {error.strerror}"
+            yield from _report(folder, f"cannot be read: {error.strerror}")
             continue
         count += len(entries)
         _check_count(root, count)
         if folder and any(entry.name == ".git" for entry in entries):
-            yield folder, IS_SUBMODULE
+            yield from _report(folder, IS_SUBMODULE)
             continue
         prefix = f"{folder}/" if folder else ""
         folders += (path for path in _list_folders(prefix, entries) if path not in submodules)
         yield from _list_files(prefix, entries)
 
 
+def _report(folder: str, problem: str) -> Iterator[tuple[str, str]]:
+    if not is_hidden(folder):
+        yield folder, problem
+
+
 def _list_folders(prefix: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
     for entry in entries:
         path = f"{prefix}{entry.name}"
-        if entry.is_dir(follow_symlinks=False) and not path.startswith("."):
+        is_walked = not path.startswith(".") or may_hide_sessions(path)
+        if entry.is_dir(follow_symlinks=False) and is_walked:
             yield path
 
 
@@ -262,6 +273,8 @@ def _read_own(folder: Path) -> dict[str, str]:
     missing = find_missing_files(root)
     lacking = {path.partition("/")[0]: problem for path, problem in missing.items()}
     wanted = select_templates(folder.as_posix(), {**dict.fromkeys(names, ""), **lacking})
+    if not wanted:
+        raise SourceError(f"{folder}: has no templates: name the folder that has `*.j2` files")
     reader = _Reader(root)
     return {name: _read_template(folder / name, reader) for name in wanted}
 

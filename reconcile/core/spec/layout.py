@@ -25,6 +25,7 @@ class FileRole(Enum):
     SESSIONS = auto()
     MISPLACED = auto()
     REFUSED = auto()
+    HIDDEN = auto()
     IGNORED = auto()
 
 
@@ -50,6 +51,12 @@ REFUSED_NAME: Final = (
 )
 """The message for a file that may have declared something under another name."""
 
+HIDDEN_SESSION: Final = (
+    "declares a session in a hidden folder, which is not read: let the name of the folder begin "
+    "without a dot, or remove the file"
+)
+"""The message for a session file that another name of its folder hides."""
+
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _MAY_BE_YAML: Final = re.compile(r"ya?ml|json", re.IGNORECASE)
 _DOCUMENTATION: Final = re.compile(
@@ -65,8 +72,9 @@ _SETTINGS_NAMES: Final = ({"policy", "defaults"}, {"project"})
 def classify_file(path: str) -> FileRole:
     """Return a file's role; suffixes are compared without regard to case.
 
-    Ignored are names that begin with a dot, at the top with all that they contain, and below a
-    namespace's folder if they are not YAML; documentation; and at the top what cannot be YAML.
+    Ignored are names that begin with a dot, at the top with what they contain, and below a
+    namespace's folder if they are not YAML; documentation; and at the top what cannot be YAML. YAML
+    in a hidden folder at the top is HIDDEN: it is refused if it declares a session.
     """
     if is_hidden(path):
         return _classify_hidden(path)
@@ -99,7 +107,16 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
 
 
+def may_hide_sessions(folder: str) -> bool:
+    """Whether a hidden folder at the top may be that of a namespace under another name."""
+    is_known = folder == ".git" or _KUBELET_FOLDER.fullmatch(folder) is not None
+    return folder.startswith(".") and "/" not in folder and not is_known
+
+
 def _classify_hidden(path: str) -> FileRole:
+    folder, _, name = path.rpartition("/")
+    if may_hide_sessions(folder) and name.lower().endswith(_SUFFIXES):
+        return FileRole.HIDDEN
     if path.startswith("."):
         is_refused = "/" not in path and is_settings_name(path)
     else:
@@ -152,8 +169,8 @@ def classify_template(name: str) -> TemplateRole:
 
 
 def namespace_of(path: str) -> str:
-    """The namespace whose folder holds the file; `WHOLE_TREE` for files at the top."""
-    return path.partition("/")[0] if "/" in path else WHOLE_TREE
+    """The namespace whose folder holds the file, hidden or not; `WHOLE_TREE` at the top."""
+    return path.partition("/")[0].lstrip(".") if "/" in path else WHOLE_TREE
 
 
 def find_folder_error(folder: str) -> str:

@@ -43,6 +43,7 @@ from reconcile.core.spec.formats import SESSION_NAME
 from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION_KIND
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import (
+    HIDDEN_SESSION,
     KIND_OF_ROLE,
     LOCATION_OF_KIND,
     REFUSED_NAME,
@@ -151,7 +152,7 @@ def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
     empty.
     """
     role = classify_file(path)
-    if role is FileRole.IGNORED and (not problem or is_hidden(path)):
+    if _is_ignored(path, role, content, problem):
         return FileResult(path, namespace_of(path), role, IgnoredFile())
     if reason := problem or _find_place_error(path, role):
         return _invalid_result(path, role, (Problem(path, 0, 0, "", reason),))
@@ -162,10 +163,18 @@ def parse_file(path: str, content: bytes, problem: str = "") -> FileResult:
     return _FileParser(path, role).parse(documents)
 
 
+def _is_ignored(path: str, role: FileRole, content: bytes, problem: str) -> bool:
+    if role is FileRole.HIDDEN:
+        return SESSION_KIND.encode() not in content
+    return role is FileRole.IGNORED and (not problem or is_hidden(path))
+
+
 def _find_place_error(path: str, role: FileRole) -> str:
     match role:
         case FileRole.REFUSED:
             return REFUSED_NAME
+        case FileRole.HIDDEN:
+            return HIDDEN_SESSION
         case FileRole.MISPLACED:
             return _misplaced_error(path)
         case _:

@@ -77,7 +77,15 @@ def test_empty_folders_are_namespaces_too(root):
 
 
 @pytest.mark.parametrize(
-    "name", [".hidden.yaml", ".github/a.yaml", "team-a/.x/a", "team-a/README.md", "Makefile"]
+    "name",
+    [
+        ".hidden.yaml",
+        ".github/a/a.yaml",
+        ".github/a",
+        "team-a/.x/a",
+        "team-a/README.md",
+        "Makefile",
+    ],
 )
 def test_hidden_entries_and_documentation_are_not_read(root, name):
     write(root / name)
@@ -451,8 +459,16 @@ def test_an_entry_that_may_have_been_a_template_is_an_error(tmp_path, own, name)
 
 @pytest.mark.parametrize("name", ["README.md", ".gitkeep", ".github/x.j2"])
 def test_documentation_and_hidden_entries_are_no_templates(tmp_path, own, name):
+    write(tmp_path / "own/pvc.yaml.j2", "text")
     write(tmp_path / "own" / name)
-    assert own() == {}
+    assert own().keys() == {"pvc.yaml.j2"}
+
+
+def test_a_folder_without_templates_is_an_error(tmp_path, own):
+    """What the templates rendered would otherwise be deleted."""
+    write(tmp_path / "own/README.md")
+    with pytest.raises(SourceError, match=r"own: has no templates: name the folder"):
+        own()
 
 
 def test_a_template_in_any_case_is_read(tmp_path, own):
@@ -516,7 +532,8 @@ def test_shipped_templates_may_be_links(tmp_path, own):
     """Some installers link the files of packages into their cache."""
     write(tmp_path / "cache/pod.yaml.j2", "text")
     (tmp_path / "shipped/pod.yaml.j2").symlink_to(tmp_path / "cache/pod.yaml.j2")
-    assert own() == {"pod.yaml.j2": "text"}
+    write(tmp_path / "own/pvc.yaml.j2", "text")
+    assert own() == {"pod.yaml.j2": "text", "pvc.yaml.j2": "text"}
 
 
 def test_a_missing_folder_of_templates_is_an_error(tmp_path):

@@ -4,7 +4,12 @@ import pytest
 
 from reconcile.core.spec.assemble import assemble_tree
 from reconcile.core.spec.declarations import IgnoredFile, InvalidFile
-from reconcile.core.spec.layout import FileRole, TemplateRole, classify_template
+from reconcile.core.spec.layout import (
+    HIDDEN_SESSION,
+    FileRole,
+    TemplateRole,
+    classify_template,
+)
 from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import document, problems, session
 
@@ -22,7 +27,10 @@ from tests.core.spec.documents import document, problems, session
         ("README.md", FileRole.IGNORED),
         (".x.yaml", FileRole.IGNORED),
         (".git/x.yaml", FileRole.IGNORED),
-        (".team-a/x.yaml", FileRole.IGNORED),
+        (".team-a/x.yaml", FileRole.HIDDEN),
+        (".team-a/x.txt", FileRole.IGNORED),
+        (".team-a/a/x.yaml", FileRole.IGNORED),
+        ("..data/x.yaml", FileRole.IGNORED),
         ("Makefile", FileRole.IGNORED),
         ("a/README.md", FileRole.IGNORED),
         ("a/OWNERS", FileRole.IGNORED),
@@ -52,8 +60,9 @@ from tests.core.spec.documents import document, problems, session
 def test_the_path_determines_the_role_of_a_file(path, role):
     result = parse_file(path, b"")
     assert result.role is role
-    assert isinstance(result.content, IgnoredFile) is (role is FileRole.IGNORED)
-    assert bool(result.problems) is (role is not FileRole.IGNORED)
+    is_ignored = role in {FileRole.IGNORED, FileRole.HIDDEN}
+    assert isinstance(result.content, IgnoredFile) is is_ignored
+    assert bool(result.problems) is not is_ignored
 
 
 @pytest.mark.parametrize(
@@ -110,6 +119,19 @@ def test_a_file_in_the_wrong_place_is_refused(path, expected):
 )
 def test_every_entry_of_a_template_folder_has_a_role(name, role):
     assert classify_template(name) is role
+
+
+def test_a_session_in_a_hidden_folder_is_a_problem_of_the_namespace_that_it_hides():
+    result = parse_file(".team-a/x.yaml", b"kind: AgenticSession\n")
+    assert [str(one) for one in result.problems] == [f".team-a/x.yaml: {HIDDEN_SESSION}"]
+    assert result.namespace == "team-a"
+
+
+def test_other_yaml_in_a_hidden_folder_is_ignored():
+    for content, problem in ((b"on: push\n", ""), (b"", "is a link")):
+        result = parse_file(".github/x.yaml", content, problem)
+        assert result.content == IgnoredFile()
+        assert result.problems == ()
 
 
 def test_an_unreadable_file_is_refused_with_the_reason():
