@@ -86,8 +86,8 @@ def test_what_does_not_exist_needs_no_removal_from_a_read_only_file_system(state
     def refuse(_path, **_options):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(Path, "unlink", refuse)
-    state.remove(state.shutdown_path)
     state.write(state.shutdown_path, b"")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    state.remove(state.index_path)
     with pytest.raises(WorkspaceError, match="Read-only"):
         state.remove(state.shutdown_path)
