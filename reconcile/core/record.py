@@ -6,6 +6,7 @@ been pending or failing since.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, assert_never
 
 import orjson
@@ -192,6 +193,8 @@ def with_record_status(record: KubeObject, status: RecordStatus) -> KubeObject:
     return {**record, "data": {**record["data"], RECORD_STATUS_KEY: format_record_status(status)}}
 
 
+# A pass needs a session's status at several places, one after the other.
+@lru_cache(maxsize=16)
 def parse_record_status(text: str) -> RecordStatus:
     """Parse a status; damaged text counts as an empty status."""
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -181,29 +182,40 @@ def _is_object(value: object) -> bool:
         return False
     metadata = value["metadata"]
     return (
-        all(isinstance(metadata.get(name), str) for name in ("name", "uid"))
-        and all(isinstance(metadata.get(name), str | None) for name in _TEXTS)
-        and all(_is_map_of_text(metadata.get(name)) for name in ("labels", "annotations"))
+        _have_types(metadata, _METADATA_TYPES)
+        and _have_types(value, _PART_TYPES)
+        and all(_is_map_of_text(metadata.get(name)) for name in _MAPS)
         and all(_is_list_of(metadata.get(name), each) for name, each in _LISTS.items())
-        and all(isinstance(value.get(name), dict | None) for name in ("data", "spec", "status"))
     )
 
 
-_TEXTS: Final = ("namespace", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+_TEXT_OR_NULL: Final = (str, NoneType)
+_METADATA_TYPES: Final = {
+    "name": (str,),
+    "uid": (str,),
+    "namespace": _TEXT_OR_NULL,
+    "resourceVersion": _TEXT_OR_NULL,
+    "creationTimestamp": _TEXT_OR_NULL,
+    "deletionTimestamp": _TEXT_OR_NULL,
+}
+_PART_TYPES: Final = dict.fromkeys(("data", "spec", "status"), (dict, NoneType))
+_MAPS: Final = ("labels", "annotations")
 _LISTS: Final = {"finalizers": str, "ownerReferences": dict, "managedFields": dict}
+
+
+def _have_types(value: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> bool:
+    return all(type(value.get(name)) in types[name] for name in types)
 
 
 def _is_map_of_text(value: object) -> bool:
     """Whether a value is a map of texts, or missing; its keys are texts, as it was JSON."""
     return value is None or (
-        isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        isinstance(value, dict) and {str}.issuperset(map(type, value.values()))
     )
 
 
 def _is_list_of(value: object, item: type) -> bool:
-    return value is None or (
-        isinstance(value, list) and all(isinstance(each, item) for each in value)
-    )
+    return value is None or (isinstance(value, list) and {item}.issuperset(map(type, value)))
 
 
 def _page_items(

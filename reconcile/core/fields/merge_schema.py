@@ -185,6 +185,10 @@ CONTAINER_LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 """The fields of a pod spec that have its containers; admission may add one that is not declared."""
 
 
+_CONTAINER_LISTS: Final = frozenset(CONTAINER_LISTS)
+_NESTED: Final = (dict, list)
+
+
 def find_pod_specs(
     value: Any, path: DocumentPath = ()
 ) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
@@ -192,11 +196,20 @@ def find_pod_specs(
 
     The kinds of operators, which no schema here describes, have pod specs too.
     """
-    if isinstance(value, Mapping):
-        if any(isinstance(value.get(name), list) for name in CONTAINER_LISTS):
+    # Called for every value of every object: texts and numbers are not worth a call.
+    if isinstance(value, dict):
+        if _has_containers(value):
             yield path, value
         for name, child in value.items():
-            yield from find_pod_specs(child, (*path, name))
+            if isinstance(child, _NESTED):
+                yield from find_pod_specs(child, (*path, name))
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            yield from find_pod_specs(child, (*path, index))
+            if isinstance(child, _NESTED):
+                yield from find_pod_specs(child, (*path, index))
+
+
+def _has_containers(value: Mapping[str, Any]) -> bool:
+    if _CONTAINER_LISTS.isdisjoint(value):
+        return False
+    return any(isinstance(value.get(name), list) for name in CONTAINER_LISTS)

@@ -53,7 +53,7 @@ from reconcile.core.model import (
     build_record_ref,
 )
 from reconcile.core.plan.admission import accept_admitted_values
-from reconcile.core.record import AdmittedValues, RecordStatus, parse_record_status
+from reconcile.core.record import AdmittedValues, parse_record_status
 
 START_FAILURE: Final = FieldChange(
     path="status.phase",
@@ -251,7 +251,7 @@ class Comparator:
     installation: str
     manifests: Mapping[ObjectRef, Manifest]
     previous: LiveObjects
-    records: dict[SessionId, RecordStatus] = field(default_factory=dict)
+    records: dict[SessionId, str] = field(default_factory=dict)
     _early: list[KubeObject] = field(default_factory=list)
 
     def observe_early(self) -> Iterator[LiveObject]:
@@ -276,7 +276,7 @@ class Comparator:
         if session is None:
             return None
         if manifest is not None and session in self.records:
-            admitted = self.records[session].admitted_values(ref)
+            admitted = parse_record_status(self.records[session]).admitted_values(ref)
             manifest = accept_admitted_values(manifest, body, admitted)
         live_object = _build_live_object(kind, ref, session, body, manifest)
         if kind.name == "ConfigMap" and session not in self.records and live_object.has_drift:
@@ -285,7 +285,7 @@ class Comparator:
 
     def _note_record(self, live_object: LiveObject) -> LiveObject:
         if live_object.record_status:
-            self.records[live_object.session] = parse_record_status(live_object.record_status)
+            self.records[live_object.session] = live_object.record_status
         return live_object
 
 
