@@ -189,24 +189,32 @@ _CONTAINER_LISTS: Final = frozenset(CONTAINER_LISTS)
 _NESTED: Final = (dict, list)
 
 
-def find_pod_specs(
-    value: Any, path: DocumentPath = ()
-) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
+def find_pod_specs(body: Mapping[str, Any]) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
     """Yield each pod spec of an object, with its path: of a pod, or of a template at any depth.
 
     The kinds of operators, which no schema here describes, have pod specs too.
     """
-    # Called for every value of every object: texts and numbers are not worth a call.
+    spec = body.get("spec")
+    if body.get("kind") == "Pod" and body.get("apiVersion") == "v1" and isinstance(spec, dict):
+        yield ("spec",), spec
+    else:
+        yield from _find_pod_specs(body, ())
+
+
+def _find_pod_specs(
+    value: Any, path: DocumentPath
+) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
+    # Called for every mapping and list of an object: texts and numbers are not worth a call.
     if isinstance(value, dict):
         if _has_containers(value):
             yield path, value
         for name, child in value.items():
             if isinstance(child, _NESTED):
-                yield from find_pod_specs(child, (*path, name))
+                yield from _find_pod_specs(child, (*path, name))
     elif isinstance(value, list):
         for index, child in enumerate(value):
             if isinstance(child, _NESTED):
-                yield from find_pod_specs(child, (*path, index))
+                yield from _find_pod_specs(child, (*path, index))
 
 
 def _has_containers(value: Mapping[str, Any]) -> bool:
