@@ -157,6 +157,7 @@ class S3Store:
             "encoding-type": "url",
         }
         start = {"start-after": self._prefix + after} if after else {}
+        # A listing that goes back, or names a page again, might never end.
         last, tokens = self._prefix + after, set[str]()
         for _ in range(MAX_PAGES):
             request = S3Request("GET", "s3:ListBucket", "", query=query | start)
@@ -219,16 +220,6 @@ class S3Store:
     def close(self) -> None:
         """Close idle connections."""
         self._client.close()
-
-
-def _in_order(objects: Iterable[ListedObject], last: str) -> Iterator[ListedObject]:
-    """Yield those after `last`, each once; a listing that goes back might never end."""
-    for each in objects:
-        if each.key < last:
-            raise StoreAwayError("the store's listing is not in the order of keys")
-        if each.key > last:
-            yield each
-        last = each.key
 
 
 class _ResponseHead(Protocol):
