@@ -198,11 +198,11 @@ def find_pod_specs(body: Mapping[str, Any]) -> Iterator[tuple[DocumentPath, Mapp
     if body.get("kind") == "Pod" and body.get("apiVersion") == "v1" and isinstance(spec, dict):
         yield ("spec",), spec
     else:
-        yield from _find_pod_specs(body, ())
+        yield from _find_pod_specs(dict(body), ())
 
 
 def _find_pod_specs(
-    value: Any, path: DocumentPath
+    value: dict[str, Any] | list[Any], path: DocumentPath
 ) -> Iterator[tuple[DocumentPath, Mapping[str, Any]]]:
     # Called for every mapping and list of an object: texts and numbers are not worth a call.
     if isinstance(value, dict):
@@ -211,7 +211,7 @@ def _find_pod_specs(
         for name, child in value.items():
             if isinstance(child, _NESTED):
                 yield from _find_pod_specs(child, (*path, name))
-    elif isinstance(value, list):
+    else:
         for index, child in enumerate(value):
             if isinstance(child, _NESTED):
                 yield from _find_pod_specs(child, (*path, index))
