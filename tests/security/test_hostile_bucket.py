@@ -198,7 +198,7 @@ ATTACKS = {
 
 
 class Site:
-    """A forged bucket, the commands, and a folder beside everything that they may write to."""
+    """A forged bucket, the commands, and a folder next to everything that they may write to."""
 
     def __init__(self, server, folder):
         self.bucket = ForgedBucket(server)

@@ -81,7 +81,7 @@ def damage_the_inventory(tenant):
 
 
 def close_the_inventory(tenant):
-    """Nobody can write it any more."""
+    """No client can write it any more."""
     tenant.change("ConfigMap", INVENTORY, lambda obj: obj.update(immutable=True))
 
 

@@ -202,7 +202,7 @@ class LiveObject:
 
     @property
     def has_drift(self) -> bool:
-        """Whether it differs from what was applied last, and no commit declares it anew."""
+        """Whether it differs from what was applied last, and no commit declares it again."""
         return isinstance(self.comparison, OutOfSync) and not self.comparison.is_declared_anew
 
     @property
