@@ -233,7 +233,7 @@ def remove_rights(agent):
 
 
 def flood_the_port(agent):
-    """Clients that send nothing, too much, or what no client sends; no client reads the responses."""
+    """Clients that send nothing, too much, or what no client sends; responses are not read."""
     kept = []
     ends = b"\r\n\r\n"
     requests = (b"", b"GET /status", b"A" * 50_000, b"\x1b[31m\xff" + ends, b"GET /../x" + ends)
