@@ -1,4 +1,4 @@
-"""Reads a pod's status: containers, conditions, and whether its work has begun or ended.
+"""Reads a pod's status: containers, conditions, whether work has begun or ended, the last flush.
 
 Missing or invalid fields of a status are ignored.
 """
@@ -266,15 +266,13 @@ def find_mirror_state(pod: KubeObject) -> MirrorState | None:
         return MirrorRunning()
     if mirror is not None and mirror.terminated:
         return _mirror_end(mirror, status)
-    is_over = "deletionTimestamp" not in mapping_or_empty(pod.get("metadata")) and not (
-        mirror and mirror.running
-    )
+    is_over = not deletion_time(pod) and not (mirror and mirror.running)
     return MirrorEnded(problem=_because(status, "no last flush")) if is_over else MirrorRunning()
 
 
 def _is_ending(pod: KubeObject, status: Mapping[str, Any]) -> bool:
     has_ended = text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}
-    return has_ended or "deletionTimestamp" in mapping_or_empty(pod.get("metadata"))
+    return has_ended or bool(deletion_time(pod))
 
 
 def _mirror_end(mirror: ContainerStatus, status: Mapping[str, Any]) -> MirrorEnded:

@@ -80,13 +80,13 @@ class InSync:
 class OutOfSync:
     """The fields that differ; `has_conflict`: another manager owns a field that we declare.
 
-    `is_declared_anew`: the manifest is another one than that which was applied last.
+    `is_new_manifest`: the manifest is another one than that which was applied last.
     """
 
     fields: tuple[FieldChange, ...]
     operations: tuple[PatchOperation, ...]
     has_conflict: bool
-    is_declared_anew: bool = True
+    is_new_manifest: bool = True
 
 
 Comparison: TypeAlias = InSync | OutOfSync
@@ -124,7 +124,7 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
         ),
         operations=build_json_patch(differences, live),
         has_conflict=any(_has_conflict(difference) for difference in differences),
-        is_declared_anew=not unchanged,
+        is_new_manifest=not unchanged,
     )
 
 
@@ -203,7 +203,7 @@ class LiveObject:
     @property
     def has_drift(self) -> bool:
         """Whether it differs from what was applied last, and no commit declares it again."""
-        return isinstance(self.comparison, OutOfSync) and not self.comparison.is_declared_anew
+        return isinstance(self.comparison, OutOfSync) and not self.comparison.is_new_manifest
 
     @property
     def failed_to_start(self) -> bool:
@@ -245,7 +245,7 @@ class Comparator:
     """Compares live objects, one at a time, with the manifests of one revision.
 
     `previous` are the results of an earlier pass, which are used again where nothing has changed.
-    `records` are the statuses of the Records that have been read so far.
+    `records` are the statuses, as text, of the Records that have been read so far.
     """
 
     installation: str

@@ -6,11 +6,13 @@ The result is the `lstat` data of each entry, and counts of the entries that wer
 import errno
 import math
 import os
+import re
 import stat
 from collections.abc import Callable
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -18,7 +20,6 @@ from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.git import OBJECTS, PACKED_REFS, is_git_directory
-from reconcile.mirror.workspace.mounts import find_mount_points
 
 PATH_WEIGHT_UNIT = 128
 """Bytes of a path for which an entry counts once more, see `entry_weight`."""
@@ -151,6 +152,33 @@ def unreadable_root_error(error: OSError) -> WorkspaceError:
     return WorkspaceError(
         f"the workspace cannot be read: {error.strerror}: check its volume and its permissions"
     )
+
+
+_MOUNT_TABLE: Final = Path("/proc/self/mountinfo")
+_MOUNT_POINT: Final = 4
+"""The column with the path of the mount point."""
+_MOUNT_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+
+
+def find_mount_points(root: int) -> frozenset[str]:
+    """Return the paths of mount points below an open directory; empty where the kernel has none.
+
+    What is mounted there belongs to another volume. The device number alone does not show it: two
+    volumes may be directories of the same file system, as those of the kind `emptyDir` are.
+    """
+    try:
+        prefix = f"{Path(f'/proc/self/fd/{root}').readlink()}".rstrip("/") + "/"
+        table = os.fsdecode(_MOUNT_TABLE.read_bytes())
+    except OSError:
+        return frozenset()
+    return parse_mount_points(table, prefix)
+
+
+def parse_mount_points(table: str, prefix: str) -> frozenset[str]:
+    """Return the paths below `prefix`, relative to it, from the text of `/proc/self/mountinfo`."""
+    points = (line.split(" ")[_MOUNT_POINT] for line in table.split("\n") if line)
+    paths = (_MOUNT_ESCAPE.sub(lambda found: chr(int(found[1], 8)), point) for point in points)
+    return frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
 
 
 class WorkspaceWalk:

@@ -1,4 +1,4 @@
-"""Git repositories for tests, independent of the configuration of the machine."""
+"""Files and git repositories for tests, independent of the configuration of the machine."""
 
 import os
 import subprocess
@@ -31,6 +31,20 @@ class Repository:
         self.git("add", "--all", "--force", ".")
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
+
+
+def write(path: Path, text: str = "a: 1\n") -> Path:
+    """Write a file, with the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def hide(repository: Repository, mark: str, *paths: str) -> None:
+    """Remove files from the work tree, so that git does not report them as deleted."""
+    repository.git("update-index", mark, *paths)
+    for path in paths:
+        (repository.top / path).unlink(missing_ok=True)
 
 
 def embed_bare_repository(folder: Path, work_tree: Path, config: str) -> None:

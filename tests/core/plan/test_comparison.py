@@ -114,7 +114,7 @@ def test_a_field_changed_by_another_manager_is_drift_and_a_conflict():
         (FieldChange("data.a", "x", "1", InPlace(), BY_KUBECTL),),
         ({"op": "replace", "path": "/data/a", "value": "1"},),
         has_conflict=True,
-        is_declared_anew=False,
+        is_new_manifest=False,
     )
 
 

@@ -247,3 +247,17 @@ def test_what_a_template_writes_counts_in_every_session_as_in_the_first(name):
         return compute_plan_digest(made, desired(*sessions))
 
     assert (of("4711") == of("4712")) is (name == "TOKEN")
+
+
+def test_a_secret_annotation_of_one_session_does_not_change_the_digest_of_another():
+    secret = {"example.com/api-token": "hunter2-4711"}
+    one, two = session("one", annotations=secret), session("two")
+    first, second = pod("one-runner"), pod("two-runner")
+    first["metadata"]["annotations"] = secret
+    sessions = [
+        DesiredSession(each, (manifest(of, each),)) for each, of in ((one, first), (two, second))
+    ]
+    [made] = sessions[1].manifests
+    alone, both = ContentDigests(desired(*sessions)), ContentDigests(desired(*sessions))
+    both.find(*sessions[0].manifests)
+    assert both.find(made) == alone.find(made)

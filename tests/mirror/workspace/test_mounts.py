@@ -3,7 +3,7 @@
 import pytest
 
 from reconcile.mirror.workspace import walk
-from reconcile.mirror.workspace.mounts import find_mount_points, parse_mount_points
+from reconcile.mirror.workspace.walk import find_mount_points, parse_mount_points
 
 TABLE = """\
 22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw
