@@ -1,14 +1,31 @@
 """A cluster that records its calls and fails the chosen ones."""
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconcile.core.errors import AdmissionDeniedError, ClusterError
 from reconcile.core.model import Kind, ObjectRef
 from reconcile.engine.ports import Cluster
+
+
+class MutatingCluster:
+    """Applies what `mutate` makes of each body, as a mutating webhook does."""
+
+    def __init__(self, inner: Cluster, mutate: Callable[[dict[str, Any]], None]) -> None:
+        self._inner = inner
+        self._mutate = mutate
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def apply(self, body, options):
+        changed = copy.deepcopy(dict(body))
+        self._mutate(changed)
+        return self._inner.apply(changed, options)
 
 
 @dataclass(frozen=True)

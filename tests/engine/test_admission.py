@@ -1,44 +1,38 @@
 """Passes on a cluster whose admission changes what is applied."""
 
-import copy
 import json
+from functools import partial
 
 from reconcile.core.canonical_json import compute_digest
 from reconcile.core.changes import Drift, Patch, Status
 from reconcile.core.model import LABEL_INSTALLATION
 from tests.builders import ref_of
+from tests.engine.fakes import MutatingCluster
 from tests.engine.installation import EmbeddedInstallation, is_quiet
 
 RECREATE = "update: {strategy: Recreate}"
 
 
-class RewritingCluster:
-    """Applies pods with the images of a mirror registry, and shouting prompts."""
+def rewrite(body):
+    """Take images from a mirror registry, and shout prompts."""
+    if prompt := body.get("data", {}).get("INITIAL_PROMPT"):
+        body["data"]["INITIAL_PROMPT"] = prompt.upper()
+    for container in body.get("spec", {}).get("containers", ()):
+        if not container["image"].startswith("mirror.example/"):
+            container["image"] = f"mirror.example/{container['image']}"
 
-    def __init__(self, inner):
-        self._inner = inner
 
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
-
-    def apply(self, body, options):
-        changed = copy.deepcopy(dict(body))
-        if prompt := changed.get("data", {}).get("INITIAL_PROMPT"):
-            changed["data"]["INITIAL_PROMPT"] = prompt.upper()
-        for container in changed.get("spec", {}).get("containers", ()):
-            if not container["image"].startswith("mirror.example/"):
-                container["image"] = f"mirror.example/{container['image']}"
-        return self._inner.apply(changed, options)
+REWRITING = partial(MutatingCluster, mutate=rewrite)
 
 
 def test_a_rewritten_image_is_remembered_and_a_commit_is_still_a_patch():
     world = EmbeddedInstallation().add("one", f"initialPrompt: work\n{RECREATE}")
-    assert not world.apply(wrap=RewritingCluster).bad
+    assert not world.apply(wrap=REWRITING).bad
     assert is_quiet(world.plan().plan)
     pod = world.get("Pod", "one-runner")
     first = pod["metadata"]["uid"]
     world.add("one", f"initialPrompt: work\nrunner: {{image: other/r}}\n{RECREATE}")
-    passed = world.apply(wrap=RewritingCluster)
+    passed = world.apply(wrap=REWRITING)
     assert "Pod team-a/one-runner" in passed.of(Status.CONFIGURED)
     pod = world.get("Pod", "one-runner")
     assert pod["metadata"]["uid"] == first
@@ -48,7 +42,7 @@ def test_a_rewritten_image_is_remembered_and_a_commit_is_still_a_patch():
 
 def rewritten():
     world = EmbeddedInstallation().add("one")
-    assert not world.apply(wrap=RewritingCluster).bad
+    assert not world.apply(wrap=REWRITING).bad
     return world
 
 
@@ -57,7 +51,7 @@ def test_it_is_remembered_in_the_record_which_is_read_after_other_objects():
     inputs = world.get("ConfigMap", "one-inputs")
     assert inputs["data"]["INITIAL_PROMPT"] == "WORK"
     assert inputs["metadata"]["name"] < world.get("ConfigMap", "session-one")["metadata"]["name"]
-    passed = world.apply(wrap=RewritingCluster)
+    passed = world.apply(wrap=REWRITING)
     assert is_quiet(passed.plan)
     assert world.seen.writes == []
     assert is_quiet(world.plan(memo=passed.planned.live_state.objects).plan)
@@ -77,7 +71,7 @@ def test_an_object_that_was_changed_during_the_pass_keeps_what_admission_made_of
     label = {"op": "add", "path": "/metadata/labels/other", "value": "x"}
     planned = world.plan()
     world.cluster.edit(pod, [label], "stranger")
-    done = world.carry_out(world.reconciler(wrap=RewritingCluster), planned)
+    done = world.carry_out(world.reconciler(wrap=REWRITING), planned)
     assert done.bad == []
     assert is_quiet(world.plan().plan)
 
@@ -109,7 +103,7 @@ def test_a_rewritten_value_that_is_changed_by_hand_is_drift():
     world.edit("ConfigMap", "one-inputs", operation)
     [patch] = [c for c in world.plan().plan.changes if isinstance(c, Patch)]
     assert patch.fields[0].cause == Drift("stranger", "2026-01-31T12:00:00Z")
-    assert not world.apply(wrap=RewritingCluster).bad
+    assert not world.apply(wrap=REWRITING).bad
     assert is_quiet(world.plan().plan)
 
 

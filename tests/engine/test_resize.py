@@ -1,6 +1,6 @@
 """Passes over pods that were resized in place, after their creation."""
 
-import copy
+from functools import partial
 
 import pytest
 
@@ -13,6 +13,7 @@ from reconcile.core.report.problems import Findings
 from reconcile.core.report.text import format_plan_text
 from reconcile.core.report.unified import format_unified
 from reconcile.core.report.view import LiveCluster, PlanReport
+from tests.engine.fakes import MutatingCluster
 from tests.engine.installation import EmbeddedInstallation, is_quiet, settled
 
 CPU = "spec.containers[runner].resources.requests.cpu"
@@ -80,25 +81,15 @@ def test_a_commit_that_declares_other_resources_follows_the_update_strategy():
     assert is_quiet(world.plan().plan)
 
 
-class RaisingCluster:
-    """Applies pods with the CPU that a webhook has chosen at their creation."""
-
-    def __init__(self, inner):
-        self._inner = inner
-
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
-
-    def apply(self, body, options):
-        changed = copy.deepcopy(dict(body))
-        for container in changed.get("spec", {}).get("containers", ()):
-            container["resources"]["requests"]["cpu"] = "750m"
-        return self._inner.apply(changed, options)
+def raise_cpu(body):
+    """Give pods the CPU that a webhook chooses at their creation."""
+    for container in body.get("spec", {}).get("containers", ()):
+        container["resources"]["requests"]["cpu"] = "750m"
 
 
 def test_what_a_webhook_chose_at_creation_is_no_drift_but_a_later_resize_is():
     world = EmbeddedInstallation().add("one")
-    assert not world.apply(wrap=RaisingCluster).bad
+    assert not world.apply(wrap=partial(MutatingCluster, mutate=raise_cpu)).bad
     assert is_quiet(world.plan().plan)
     world.cluster.tick(60)
     world.resize("one-runner", "1")

@@ -164,7 +164,10 @@ class S3Store:
             page = s3_xml.parse_list_page(self._client.fetch(request), query["prefix"])
             for each in page.objects:
                 if each.key < last:
-                    raise StoreAwayError("the store's listing is not in the order of keys")
+                    raise StoreAwayError(
+                        "the store's listing is not in the order of keys: directory buckets of S3 "
+                        "Express One Zone, which list in no order, are not supported"
+                    )
                 if each.key > last:
                     yield ListedObject(
                         each.key.removeprefix(self._prefix), each.size, each.modified
