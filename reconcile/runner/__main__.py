@@ -1,0 +1,5 @@
+"""`python -m reconcile.runner`."""
+
+from reconcile.runner.cli import main
+
+main()
