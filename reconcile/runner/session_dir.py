@@ -94,7 +94,7 @@ def _open_folder(top: int) -> int:
         if not stat.S_ISDIR(status.st_mode):
             _move_aside(NAME, top)
         elif status.st_mode & stat.S_IRWXU != stat.S_IRWXU and status.st_uid == os.geteuid():
-            os.chmod(NAME, 0o750, dir_fd=top)  # noqa: PTH101 - relative to a descriptor
+            os.chmod(NAME, 0o700, dir_fd=top)
     with suppress(FileExistsError):
         os.mkdir(NAME, 0o750, dir_fd=top)
     return os.open(NAME, _FLAGS, dir_fd=top)
