@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import stat
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from tests.local_pod.launch import launch
 from tests.local_pod.resolve import PodContext, build_variables, list_files, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -39,12 +39,6 @@ _SYSTEM = (
     *(f"/etc/{each}" for each in _ETC),
 )
 _LOCK = Path(tempfile.gettempdir()) / "reconcile-local-pod.lock"
-
-
-def has_mount_namespaces() -> bool:
-    """Whether containers can have mounts and users of their own on this machine."""
-    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    return os.geteuid() == 0 and done.returncode == 0
 
 
 @contextlib.contextmanager
@@ -152,9 +146,8 @@ class LocalPod:
         log, message = folder / "log", folder / "message"
         message.write_text("")
         message.chmod(0o666)
-        command = self._write_start_file(declared, folder)
         with log.open("ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+            process = launch(self._build_start(declared, folder), folder, output)
         self.containers[name] = Container(name, process, log, message)
         return self.containers[name]
 
@@ -166,9 +159,9 @@ class LocalPod:
         folder = self.folder / "containers" / f"{name}-hook"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "message").touch()
-        command = self._write_start_file({**self.find(name), "command": hook["command"]}, folder)
+        values = self._build_start({**self.find(name), "command": hook["command"]}, folder)
         with (folder / "log").open("ab") as output:
-            return subprocess.run(command, stdout=output, stderr=output, check=False).returncode
+            return launch(values, folder, output).wait()
 
     def stop(self) -> dict[str, int]:
         """End the pod in order: hooks and TERM for the containers, then the native sidecars."""
@@ -204,7 +197,7 @@ class LocalPod:
         else:
             write_files(path, dict(list_files(self.context, volume)))
 
-    def _write_start_file(self, container: Mapping[str, Any], folder: Path) -> list[str]:
+    def _build_start(self, container: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         security = {**self.spec["securityContext"], **container.get("securityContext", {})}
         user = security.get("runAsUser", 1_000_650_000)
         groups = [security.get("runAsGroup", 0)]
@@ -212,7 +205,7 @@ class LocalPod:
         root = folder / "root"
         root.mkdir(exist_ok=True)
         command = [*container.get("command", self.commands.get(container["name"], ()))]
-        values = {
+        return {
             "root": str(root),
             "system": [each for each in _system_folders() if os.path.lexists(each)],
             "folders": [self.home],
@@ -228,9 +221,6 @@ class LocalPod:
             "command": [*command, *container.get("args", ())],
             "is_read_only": bool(security.get("readOnlyRootFilesystem")),
         }
-        path = folder / "start.json"
-        path.write_text(json.dumps(values))
-        return ["unshare", "--mount", sys.executable, "-m", "tests.local_pod.container", str(path)]
 
     def _mounts(self, container: Mapping[str, Any]) -> Iterator[list[Any]]:
         for mount in container.get("volumeMounts", ()):
