@@ -57,7 +57,7 @@ class _PodSpecCheck:
         self._session = session
         self._rules = rules
         self._path = path
-        self._mirror_image = session.spec["mirror"]["image"]
+        self._mirror_image = session.spec["image"]
         self._storage_secrets = find_storage_secrets(session.spec)
 
     def check(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
