@@ -43,6 +43,7 @@ from reconcile.core.spec.layout import (
     find_folder_error,
     is_settings_name,
 )
+from reconcile.core.spec.resolve import build_project_layer, resolve_spec
 from reconcile.core.spec.session_fields import SESSION_SPEC
 from reconcile.core.spec.validate import Finding, find_contradictions, find_spec_warnings
 
@@ -92,6 +93,7 @@ class _Assembler:
         self._metadata = ObjectMetadata()
         self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
+        self._runner_secrets: dict[str, str] = {}
         self._settings: dict[str, tuple[str, Places]] = {}
         self._declared: dict[SessionId, list[SessionDeclaration]] = defaultdict(list)
         self._problems: list[Problem] = []
@@ -164,8 +166,13 @@ class _Assembler:
             CAPABILITIES, self._capabilities, installation.get("capabilities", {})
         )
         self._projects = {
-            namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
+            namespace: merge_layer(SESSION_SPEC, self._defaults, build_project_layer(layer))
             for namespace, layer in layers.items()
+        }
+        self._runner_secrets = {
+            namespace: layer["runnerSecretsName"]
+            for namespace, layer in layers.items()
+            if "runnerSecretsName" in layer
         }
         for namespace, spec in self._projects.items():
             self._warnings.extend(
@@ -247,7 +254,9 @@ class _Assembler:
     def _build_session(self, declared: SessionDeclaration) -> Session:
         base = self._projects.get(declared.id.namespace, self._defaults)
         self._warn_of_nulls(declared.nulls, base)
-        spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
+        merged = merge_layer(SESSION_SPEC, base, declared.layer)
+        secret = self._runner_secrets.get(declared.id.namespace)
+        spec = {**resolve_spec(merged, secret), "state": declared.state.value}
         labels = {**self._metadata.labels, **declared.metadata.labels}
         annotations = {**self._metadata.annotations, **declared.metadata.annotations}
         seen = {

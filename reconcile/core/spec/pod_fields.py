@@ -16,12 +16,14 @@ from reconcile.core.spec.field_types import (
 from reconcile.core.spec.formats import (
     ENVIRONMENT_NAME,
     FREE_TEXT,
+    HOME,
     IMAGE,
     LABEL_NAME,
     LABEL_VALUE,
     OBJECT_NAME,
     QUALIFIED_NAME,
     QUANTITY,
+    STATE_DIR,
 )
 
 PORT: Final = bounded_integer(1, 65_535)
@@ -110,6 +112,31 @@ RUNNER: Final = ObjectType(
         ),
         Field("command", ListType(FREE_TEXT), "Replaces the image's entry point."),
         Field("args", ListType(FREE_TEXT), "Replaces the image's arguments."),
+        Field(
+            "protocol",
+            choice("ag-ui", "none"),
+            "What the runner offers: `ag-ui`, the API of the platform's runners, or `none`: then "
+            "prompt and inputs are files, and the session ends when the container does.",
+            "ag-ui",
+        ),
+        Field("home", HOME, "The home directory of the runner's user.", "/app"),
+        Field(
+            "stateDir",
+            STATE_DIR,
+            "The folder of the workspace, and of `home`, in which the runner keeps its "
+            "conversation; by default what the variable `RUNNER_STATE_DIR` says, `.gemini` for the "
+            "`RUNNER_TYPE` `gemini-cli`, else `.claude`.",
+        ),
+        Field(
+            "caConfigMapName",
+            OBJECT_NAME,
+            "A ConfigMap whose `ca-bundle.crt` has the CA certificates for git and the runner.",
+        ),
+        Field(
+            "preStop",
+            ListType(FREE_TEXT),
+            "Replaces the command that runs in the runner's container before it is stopped.",
+        ),
         Field("port", PORT, "The port that the runner listens on.", 8001),
         Field("resources", _RESOURCES, "CPU, memory and other resources."),
         Field("envFrom", ListType(_ENV_FROM), "Secrets and ConfigMaps that become variables."),

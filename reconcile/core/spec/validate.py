@@ -280,14 +280,7 @@ def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
-    mirror = spec["mirror"]
-    if not mirror["image"]:
-        yield Finding(
-            (("mirror", "image"),),
-            "is missing: a stored workspace needs the image with `reconcile-mirror`",
-            cause=_STORAGE_MODE,
-        )
-    if mirror["port"] == spec["runner"]["port"]:
+    if spec["mirror"]["port"] == spec["runner"]["port"]:
         yield Finding(
             (("mirror", "port"), ("runner", "port")),
             "the mirror's port is also the runner's port: choose another one",
