@@ -128,12 +128,13 @@ def _not_allowed(field: str) -> str:
 
 
 def find_resource_errors(
-    rules: AllowRules, resources: Mapping[str, Any]
+    rules: AllowRules, resources: Mapping[str, Any], *, is_limited: bool = True
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the path below `resources`, and the error, of amounts above the highest allowed one.
 
-    A container that has no limit for CPU, memory or local storage could use all of the node's. If
-    there are ceilings, devices and huge pages without one are not allowed at all.
+    A container that has no limit for CPU, memory or local storage could use all of the node's; only
+    a program that needs no limit may leave one out, without `is_limited`. If there are ceilings,
+    devices and huge pages without one are not allowed at all.
     """
     yield from _find_unlisted_resources(rules, resources)
     for name, ceiling in rules.max_resources:
@@ -142,7 +143,8 @@ def find_resource_errors(
             if amount is not None and _parse(amount) > _parse(ceiling):
                 message = f"is more than {ceiling}: {describe_rule(f'maxResources.{name}')}"
                 yield (group, name), message
-        if name in _SHARED_RESOURCES and (resources.get("limits") or {}).get(name) is None:
+        is_missing = (resources.get("limits") or {}).get(name) is None
+        if is_limited and is_missing and name in _SHARED_RESOURCES:
             yield ("limits", name), f"is missing, and `spec.allow.maxResources` is {ceiling}"
 
 

@@ -19,7 +19,7 @@ _DEFAULT_ACCOUNT: Final = "default"
 _NAMED_ACCOUNT: Final = "kubernetes.io/service-account.name"
 _MIRROR_PROGRAM: Final = "reconcile-mirror"
 _RUNNER_PROGRAM: Final = "reconcile-runner"
-"""The program of `prepare` and `bridge`."""
+"""The program of `prepare` and `bridge`, which has no setting for its resources."""
 
 _UNCONFINED: Final = ("seccompProfile", "appArmorProfile")
 _VOLUME_SECRETS: Final = ("secretRef", "nodePublishSecretRef")
@@ -181,7 +181,11 @@ class _PodSpecCheck:
             if port.get("hostPort"):
                 yield ("ports", index, "hostPort"), bounds.find_host_access_error(self._rules)
         resources = as_mapping(container.get("resources"))
-        for below, error in bounds.find_resource_errors(self._rules, resources):
+        # No setting is there to give them a limit that a policy demands beyond their own.
+        is_limited = not self._runs(container, _RUNNER_PROGRAM)
+        for below, error in bounds.find_resource_errors(
+            self._rules, resources, is_limited=is_limited
+        ):
             yield ("resources", *below), error
 
     def _check_inputs(self, container: Mapping[str, Any]) -> Iterator[Violation]:

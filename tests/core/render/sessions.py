@@ -4,6 +4,7 @@ from reconcile.core.model import Origin, Policy, Session, SessionId, SessionStat
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.spec.layers import default_values, merge_layer
+from reconcile.core.spec.resolve import resolve_spec
 from reconcile.core.spec.session_fields import SESSION_SPEC
 
 EVERY_FIELD = {
@@ -50,6 +51,12 @@ EVERY_FIELD = {
 }
 
 
+OWN_IMAGE = "example.com/reconcile:1"
+"""The image of our own containers, which an installation must name."""
+
+BUILT_IN = merge_layer(SESSION_SPEC, default_values(SESSION_SPEC), {"image": OWN_IMAGE})
+
+
 def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, annotations=None):
     return Session(
         SessionId("team-a", name),
@@ -58,7 +65,7 @@ def session(spec=None, *, name="fix", state=SessionState.RUNNING, labels=None, a
         UpdateStrategy.RECREATE,
         labels or {},
         annotations or {},
-        merge_layer(SESSION_SPEC, default_values(SESSION_SPEC), spec or {}),
+        resolve_spec(merge_layer(SESSION_SPEC, BUILT_IN, spec or {})),
         "sha256:0",
     )
 
