@@ -31,9 +31,6 @@ An inventory has that of its further labels and annotations, if it has any.
 ANNOTATION_ADOPT: Final = LABEL_PREFIX + "adopt"
 """Set by a user on a foreign object to an installation's id, which may then adopt it."""
 
-ANNOTATION_INPUTS_DIGEST: Final = LABEL_PREFIX + "inputs-digest"
-"""The digest of what a running session may be given: the only one of ours that templates set."""
-
 FIELD_MANAGER: Final = "reconcile"
 """Our field manager; in managedFields it owns the fields that we declared last."""
 

@@ -12,13 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.fields.merge_schema import find_pod_specs
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.model import (
-    ANNOTATION_INPUTS_DIGEST,
-    INVENTORY_PREFIX,
-    LABEL_MANAGED_BY,
-    LABEL_PREFIX,
-    SessionId,
-)
+from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, LABEL_PREFIX, SessionId
 from reconcile.core.render.filters import split_words
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.formats import LABEL_NAME, LABEL_VALUE, QUALIFIED_NAME
@@ -128,9 +122,8 @@ def _check_metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator
     for field in _SERVER_FIELDS:
         if metadata.get(field) is not None:
             yield ("metadata", field), "may not be set by a template: remove it"
-    yield from _check_text_map(metadata.get("labels"), ("metadata", "labels"), _find_reserved_error)
-    annotations = metadata.get("annotations")
-    yield from _check_text_map(annotations, ("metadata", "annotations"), _find_annotation_error)
+    for field in ("labels", "annotations"):
+        yield from _check_text_map(metadata.get(field), ("metadata", field), _find_reserved_error)
 
 
 def _check_text_map(
@@ -153,10 +146,6 @@ def _find_reserved_error(key: str) -> str:
     if key.startswith(LABEL_PREFIX) or key == LABEL_MANAGED_BY:
         return "is set by the reconciler: remove it"
     return ""
-
-
-def _find_annotation_error(key: str) -> str:
-    return "" if key == ANNOTATION_INPUTS_DIGEST else _find_reserved_error(key)
 
 
 _QUOTE: Final = "must be text: use `| quote`"
