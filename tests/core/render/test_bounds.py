@@ -22,7 +22,7 @@ STRICT = Policy(
 )
 STORED = {
     "storage": {"mode": "shared", "sharedSecretName": "store-keys", "caConfigMapName": "ca"},
-    "mirror": {"image": "mirror:1"},
+    "image": "mirror:1",
 }
 SERVICE_ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fix"}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
