@@ -106,7 +106,11 @@ def find_toleration_error(rules: AllowRules, toleration: Mapping[str, Any]) -> s
 def find_repository_error(rules: AllowRules, url: str) -> str:
     """Check the host of a repository's URL, such as https://host/path or user@host:path."""
     scp = _SCP_URL.match(url)
-    host = scp[1].strip("[]") if scp else urlsplit(url).hostname or ""
+    return find_host_error(rules, scp[1].strip("[]") if scp else urlsplit(url).hostname or "")
+
+
+def find_host_error(rules: AllowRules, host: str) -> str:
+    """Check the host of repositories."""
     patterns = [pattern.lower() for pattern in rules.repository_hosts]
     return _find_name_error(
         host.lower().removesuffix("."), patterns, "repository host", "repositoryHosts"

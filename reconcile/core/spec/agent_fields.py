@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from reconcile.core.source_location import printable_excerpt
 from reconcile.core.spec.field_types import (
     BOOL,
     NO_EFFECT_YET,
@@ -88,8 +89,9 @@ USER: Final = ObjectType(
 """The user for whom the session works."""
 
 
-def _find_size_error(servers: Mapping[str, Any]) -> str:
-    length = len(json.dumps(servers))
+def find_length_error(value: Any) -> str:
+    """Return why a value is too long to be a variable as JSON, or an empty text."""
+    length = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     if length < MAX_VARIABLE_CHARACTERS:
         return ""
     return f"has {length} characters as JSON: must be under {MAX_VARIABLE_CHARACTERS}"
@@ -106,7 +108,7 @@ MCP_SERVERS: Final = ObjectType(
             "disabled", ListType(SINGLE_LINE, identity), "The runner's own servers to leave out."
         ),
     ),
-    _find_size_error,
+    find_length_error,
 )
 """The MCP servers of a session or a project."""
 
@@ -152,6 +154,52 @@ _PROVIDER: Final = Scalar(
     _find_provider_error,
 )
 
+_GIT_PROVIDERS: Final = tuple(
+    provider for provider, fields in PROVIDER_FIELDS.items() if "sshKey" in fields
+)
+
+
+def _find_credential_error(credential: Mapping[str, Any]) -> str:
+    provider, keys = credential.get("provider"), credential.get("keys")
+    if not isinstance(provider, str) or not isinstance(keys or {}, dict):
+        return ""
+    if credential.get("host") and provider not in _GIT_PROVIDERS:
+        return f"`host` is for {', '.join(_GIT_PROVIDERS)}: {provider} has no repositories"
+    if not keys:
+        return _find_missing_keys_error(provider, credential.get("secretName"))
+    fields = PROVIDER_FIELDS.get(provider, ())
+    for name in keys if fields else ():
+        if name not in fields:
+            hint = suggest_name(name, fields) or f"; known are {', '.join(fields)}"
+            return f"`keys.{printable_excerpt(name)}`: {provider} has no such field{hint}"
+    return _find_store_key_error(credential.get("secretName"), keys.values())
+
+
+def _find_missing_keys_error(provider: str, secret: Any) -> str:
+    if provider.startswith(MCP_PROVIDER):
+        return "`keys` is missing: it names the fields that the MCP server needs"
+    return find_whole_secret_error(secret)
+
+
+INTEGRATIONS: Final = "ambient-non-vertex-integrations"
+"""The platform's Secret for integrations, which can have the keys of the store as well."""
+
+_STORE_KEY: Final = re.compile("(?:S3|AWS|MINIO)_.*")
+
+
+def find_whole_secret_error(secret: Any) -> str:
+    """Return why all keys of a Secret must not be taken, or an empty text."""
+    reason = f"must not be the whole Secret `{INTEGRATIONS}`, which can have S3 keys"
+    return f"{reason}: name its `keys` in `credentials`" if secret == INTEGRATIONS else ""
+
+
+def _find_store_key_error(secret: Any, keys: Iterable[Any]) -> str:
+    taken = [key for key in keys if _STORE_KEY.fullmatch(str(key))]
+    if secret != INTEGRATIONS or not taken:
+        return ""
+    return f"must not take `{taken[0]}`: keys of the store are for mirrors alone"
+
+
 CREDENTIAL: Final = ObjectType(
     (
         Field("provider", _PROVIDER, "The service that the credential is for.", required=True),
@@ -166,6 +214,13 @@ CREDENTIAL: Final = ObjectType(
             HOST,
             "The host of the repositories that it is for; by default github.com or gitlab.com.",
         ),
-    )
+    ),
+    _find_credential_error,
 )
 """A credential for the agent."""
+
+
+def find_provider(credential: Mapping[str, Any]) -> str | None:
+    """Return the provider of a credential, if it is a text."""
+    provider = credential.get("provider")
+    return provider if isinstance(provider, str) else None

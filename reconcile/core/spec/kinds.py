@@ -1,9 +1,10 @@
 """The field tables of every kind of document in the desired tree."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from reconcile.core.spec.agent_fields import MCP_SERVERS
+from reconcile.core.spec.agent_fields import MCP_SERVERS, find_whole_secret_error
 from reconcile.core.spec.bounds import ALLOW
 from reconcile.core.spec.field_types import (
     BOOL,
@@ -189,11 +190,16 @@ CAPABILITIES: Final = ObjectType(
 )
 """What the cluster can do, as the installation declares it."""
 
+_RUNNER_SECRET: Final = replace(
+    OBJECT_NAME,
+    find_error=lambda name: OBJECT_NAME.find_error(name) or find_whole_secret_error(name),
+)
+
 _PROJECT_FIELDS: Final = (
     Field("mcpServers", MCP_SERVERS, "The MCP servers of all sessions of the namespace."),
     Field(
         "runnerSecretsName",
-        OBJECT_NAME,
+        _RUNNER_SECRET,
         "A Secret whose keys become variables of the runner, in addition to `runner.envFrom`.",
     ),
     Field(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from reconcile.core.spec.agent_fields import find_whole_secret_error
 from reconcile.core.spec.field_types import (
     BOOL,
     Field,
@@ -31,8 +32,10 @@ _RESOURCE_AMOUNTS: Final = MapType(QUALIFIED_NAME, QUANTITY)
 
 
 def _find_source_error(item: Mapping[str, Any]) -> str:
-    is_one = len({"secretRef", "configMapRef"} & item.keys()) == 1
-    return "" if is_one else "must have either `secretRef` or `configMapRef`"
+    if len({"secretRef", "configMapRef"} & item.keys()) != 1:
+        return "must have either `secretRef` or `configMapRef`"
+    secret = item.get("secretRef")
+    return find_whole_secret_error(secret.get("name")) if isinstance(secret, dict) else ""
 
 
 def _find_toleration_error(item: Mapping[str, Any]) -> str:

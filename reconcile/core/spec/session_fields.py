@@ -6,7 +6,15 @@ They include the storage of the workspace and the mirror that restores and store
 from typing import Final
 
 from reconcile.core.model import SessionState, UpdateStrategy
-from reconcile.core.spec.agent_fields import CREDENTIAL, LLM, MCP_SERVERS, REPO, USER, WORKFLOW
+from reconcile.core.spec.agent_fields import (
+    CREDENTIAL,
+    LLM,
+    MCP_SERVERS,
+    REPO,
+    USER,
+    WORKFLOW,
+    find_provider,
+)
 from reconcile.core.spec.field_types import (
     BOOL,
     PLATFORM_ONLY,
@@ -132,7 +140,11 @@ MIRROR: Final = ObjectType(
             "writes at a time.",
             default=False,
         ),
-    )
+    ),
+    moved={
+        "image": "is now the image of all our containers: remove it here, and add the line "
+        "`image: {}` to `spec` of defaults.yaml"
+    },
 )
 """The containers that restore and store the workspace."""
 
@@ -191,7 +203,7 @@ SHARED_FIELDS: Final = (
     ),
     Field(
         "credentials",
-        ListType(CREDENTIAL, lambda credential: credential.get("provider")),
+        ListType(CREDENTIAL, find_provider),
         "Credentials for git and the agent's tools, one for each provider.",
     ),
     Field("autoPushOnComplete", BOOL, "Whether changes are pushed at the end.", default=False),
