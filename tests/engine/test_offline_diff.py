@@ -10,7 +10,7 @@ from reconcile.core.render.render import find_possible_name_conflicts
 from reconcile.engine import desired
 from reconcile.engine.offline_diff import ReadOptions, Revision, compare_revisions
 from reconcile.engine.ports import Tree, TreeFile
-from tests.session_files import SHIPPED, policy_text, session_text, tree_of
+from tests.session_files import SHIPPED, defaults_text, policy_text, session_text, tree_of
 
 POLICY = policy_text()
 TEMPLATE = """
@@ -340,7 +340,7 @@ def test_policy_comes_first_then_templates_then_defaults_and_projects():
     head = "apiVersion: vteam.ambient-code/v1alpha1\nkind: "
     new = {
         **files("one", **{"policy.yaml": policy_of("allowEmpty: true")}),
-        "defaults.yaml": f"{head}SessionDefaults\nspec: {{timeout: 5, runner: {{image: x}}}}\n",
+        "defaults.yaml": defaults_text("timeout: 5").replace("agent:1", "x"),
         "team-a/project.yaml": f"{head}ProjectSettings\nspec: {{timeout: 6}}\n",
     }
     templates = {**SHIPPED, "mine.yaml.j2": TEMPLATE}
