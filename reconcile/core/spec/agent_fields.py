@@ -39,11 +39,16 @@ MAX_VARIABLE_CHARACTERS: Final = 30_000
 LLM: Final = ObjectType(
     (
         Field("model", MODEL, "The model's name; the runner has a default of its own."),
-        Field("temperature", bounded_number(0, 2), "The sampling temperature.", 0.7),
+        Field(
+            "temperature",
+            bounded_number(0, 2),
+            "The sampling temperature; the platform's runner does not read it.",
+            0.7,
+        ),
         Field(
             "maxTokens",
             bounded_integer(1, 10_000_000),
-            "The maximum length of an answer, in tokens.",
+            "The maximum length of an answer, in tokens; the platform's runner does not read it.",
             4000,
         ),
     )

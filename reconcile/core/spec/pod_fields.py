@@ -142,7 +142,11 @@ RUNNER: Final = ObjectType(
         ),
         Field("port", PORT, "The port that the runner listens on.", 8001),
         Field("resources", _RESOURCES, "CPU, memory and other resources."),
-        Field("envFrom", ListType(_ENV_FROM), "Secrets and ConfigMaps that become variables."),
+        Field(
+            "envFrom",
+            ListType(_ENV_FROM),
+            "Secrets and ConfigMaps that become variables; the templates have precedence.",
+        ),
         Field(
             "imagePullSecrets", ListType(OBJECT_NAME, identity), "Secrets to pull the image with."
         ),
