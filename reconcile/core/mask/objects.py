@@ -97,6 +97,10 @@ def classify_entry(
         return _PARAMETER_MAPS[key]
     if parent is Sensitivity.USER_KEYED:
         return classify_name(key, value, is_secret)
+    return _classify_field(key, value, is_secret)
+
+
+def _classify_field(key: str, value: Any, is_secret: SecretNameMatcher) -> Sensitivity:
     if key in _FREE_FORM and isinstance(value, Mapping):
         return Sensitivity.USER_KEYED
     if key in _IDENTIFIERS and isinstance(value, str):

@@ -14,6 +14,9 @@ from tests.controlplane import ports
 from tests.core.render.sessions import EVERY_FIELD, OWN_IMAGE, session, shipped_bodies
 
 SHAPES = ["native", "plain"]
+V1 = {"apiVersion": "v1"}
+"""The default of a reference to a field; the server would add it."""
+
 STORED = {"storage": {"mode": "shared", "sharedSecretName": "ours"}}
 WORK = {"initialPrompt": "work"}
 CREDENTIALS = {
@@ -176,11 +179,11 @@ def test_credentials_are_files_by_provider_and_field_of_secrets_that_may_be_miss
 
 def test_the_bridge_knows_the_pods_uid_and_annotations():
     assert volumes(WORK)["pod-info"]["downwardAPI"]["items"] == [
-        {"path": "uid", "fieldRef": {"fieldPath": "metadata.uid"}},
-        {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}},
+        {"path": "uid", "fieldRef": {**V1, "fieldPath": "metadata.uid"}},
+        {"path": "annotations", "fieldRef": {**V1, "fieldPath": "metadata.annotations"}},
     ]
     token = next(e for e in containers(WORK)["runner"]["env"] if e["name"] == "AGUI_TOKEN")
-    assert token["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
+    assert token["valueFrom"] == {"fieldRef": {**V1, "fieldPath": "metadata.uid"}}
 
 
 def test_prepare_has_its_settings():
@@ -216,7 +219,7 @@ def test_the_bridge_has_its_settings():
         *("HOST", "INACTIVITY_SECONDS", "MIRROR_PORT", "NAMESPACE", "ON_INTERRUPTED_RUN"),
         *("POD_INFO", "PORT", "RUNNER_PORT", "SESSION", "STOP_ON_RUN_FINISHED"),
     }
-    assert found["HOST"] == {"fieldPath": "status.podIP"}
+    assert found["HOST"] == {**V1, "fieldPath": "status.podIP"}
     assert (
         found.items()
         >= {
