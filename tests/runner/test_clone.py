@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -23,13 +24,14 @@ def pod(tmp_path):
 @pytest.fixture
 def server(tmp_path, pod):
     with serving(tmp_path / "served") as server:
+        make_repository(server.folder / "shop", {"a.txt": "one\n", "tool": "two\n"})
         pod.options["ca_file"] = server.ca_file
         yield server
 
 
 @pytest.fixture
 def shop(server):
-    return make_repository(server.folder / "shop", {"a.txt": "one\n", "tool": "two\n"})
+    return server.folder / "shop"
 
 
 def prepare_one(pod, url, **more):
@@ -66,7 +68,7 @@ def test_a_branch_is_checked_out(pod, server, shop):
 
 
 @pytest.mark.parametrize("branch", ["absent", "--upload-pack=touch ran", "-q"])
-def test_a_branch_that_is_absent_is_named(pod, server, shop, branch):
+def test_a_branch_that_is_absent_is_named(pod, server, branch):
     done = prepare_one(pod, server.url("public/shop"), branch=branch)
     assert done["reason"] == f"it has no branch `{branch}`"
     assert not (pod.workspace / "repos/shop").exists()
@@ -77,7 +79,7 @@ def test_a_repository_without_commits_is_cloned(pod, server):
     assert prepare_one(pod, server.url("public/empty"))["state"] == "ready"
 
 
-def test_a_token_reaches_its_host_and_nothing_that_stays(pod, server, shop, capfd):
+def test_a_token_reaches_its_host_and_nothing_that_stays(pod, server, capfd):
     pod.set_credential("github", "127.0.0.1", token=f"{TOKEN}\n")
     assert prepare_one(pod, server.url("private/shop"))["state"] == "ready"
     stored = (pod.workspace / "repos/shop/.git/config").read_text()
@@ -87,14 +89,14 @@ def test_a_token_reaches_its_host_and_nothing_that_stays(pod, server, shop, capf
     assert list(pod.state.iterdir()) == []
 
 
-def test_a_token_is_sent_to_no_other_host(pod, server, shop):
+def test_a_token_is_sent_to_no_other_host(pod, server):
     pod.set_credential("github", "127.0.0.1", token=TOKEN)
     done = prepare_one(pod, server.url("private/shop", "localhost"))
     assert "no credential is declared for localhost" in done["reason"]
     assert {login for _, _, login in server.requests} == {""}
 
 
-def test_a_login_in_a_url_is_used_and_not_stored(pod, server, shop, capfd):
+def test_a_login_in_a_url_is_used_and_not_stored(pod, server, capfd):
     url = server.url("private/shop").replace(
         "://", "://x-access-token:canary-token%2F4711%3A%40%25@"
     )
@@ -120,7 +122,7 @@ def test_a_login_in_a_url_that_fails_is_not_shown(pod, url, capfd):
     assert "canary-pw" not in capfd.readouterr().err + pod.log.read_text()
 
 
-def test_a_private_repository_says_which_secret_would_be_used(pod, server, shop):
+def test_a_private_repository_says_which_secret_would_be_used(pod, server):
     url = server.url("private/shop")
     assert prepare_one(pod, url)["reason"] == (
         "it is private: no credential is declared for 127.0.0.1: declare `credentials: "
@@ -133,7 +135,7 @@ def test_a_private_repository_says_which_secret_would_be_used(pod, server, shop)
     )
 
 
-def test_a_refused_token_names_its_key(pod, server, shop):
+def test_a_refused_token_names_its_key(pod, server):
     pod.set_credential("github", "127.0.0.1", token=TOKEN)
     done = prepare_one(pod, server.url("refused/shop"))
     assert done["reason"] == (
@@ -152,7 +154,7 @@ def test_a_repository_that_does_not_exist_is_not_tried_again(pod, server):
 
 
 @pytest.mark.parametrize(("kind", "status"), [("to-file", 302), ("to-host", 301)])
-def test_a_redirect_is_not_followed(pod, server, shop, kind, status):
+def test_a_redirect_is_not_followed(pod, server, kind, status):
     assert prepare_one(pod, server.url(f"{kind}/shop"))["reason"] == (
         f"the server answered {status}: the repository has moved, and redirects are not followed: "
         "write its new URL"
@@ -160,29 +162,29 @@ def test_a_redirect_is_not_followed(pod, server, shop, kind, status):
     assert {host for host, _, _ in server.requests} == {f"127.0.0.1:{server.port}"}
 
 
-def test_what_may_pass_is_tried_again(pod, server, shop):
+def test_what_may_pass_is_tried_again(pod, server):
     assert prepare_one(pod, server.url("broken-once/shop"))["state"] == "ready"
 
 
-def test_what_does_not_pass_says_how_often_it_was_tried(pod, server, shop):
+def test_what_does_not_pass_says_how_often_it_was_tried(pod, server):
     pod.options["clone_seconds"] = 2
     reason = prepare_one(pod, server.url("broken/shop"))["reason"]
     assert "The requested URL returned error: 500" in reason
     assert " times)" in reason
 
 
-def test_a_server_that_does_not_answer_is_given_up(pod, server, shop):
+def test_a_server_that_does_not_answer_is_given_up(pod, server):
     pod.options["clone_seconds"] = 1
     assert "took longer than 1 s" in prepare_one(pod, server.url("hanging/shop"))["reason"]
     assert not (pod.workspace / ".reconcile-runner-cloning").exists()
 
 
-def test_an_unknown_certificate_says_what_to_set(pod, server, shop):
+def test_an_unknown_certificate_says_what_to_set(pod, server):
     pod.options["ca_file"] = None
     assert "runner.caConfigMapName" in prepare_one(pod, server.url("public/shop"))["reason"]
 
 
-def test_a_host_that_the_policy_does_not_allow_is_not_asked(pod, server, shop):
+def test_a_host_that_the_policy_does_not_allow_is_not_asked(pod, server):
     pod.options["allowed_hosts"] = ("github.com", "*.example.com")
     assert prepare_one(pod, server.url("public/shop"))["reason"] == (
         "the policy does not allow repositories of 127.0.0.1: allowed are github.com, *.example.com"
@@ -190,7 +192,7 @@ def test_a_host_that_the_policy_does_not_allow_is_not_asked(pod, server, shop):
     assert server.requests == []
 
 
-def test_a_file_url_is_refused_outside_of_tests(pod, server, shop):
+def test_a_file_url_is_refused_outside_of_tests(pod, shop):
     pod.options["allow_files"] = False
     assert "not one that can be cloned" in prepare_one(pod, f"file://{shop}")["reason"]
 
@@ -218,7 +220,7 @@ def test_a_url_that_git_could_understand_in_another_way_is_refused(pod, url):
     assert "its URL is not one that can be cloned" in pod.find_repository("shop")["reason"]
 
 
-def test_a_token_is_not_sent_without_encryption(pod, server, shop):
+def test_a_token_is_not_sent_without_encryption(pod, server):
     pod.set_credential("github", "127.0.0.1", token=TOKEN)
     done = prepare_one(pod, server.url("private/shop").replace("https", "http"))
     assert done["state"] == "failed"
@@ -228,7 +230,7 @@ def test_a_token_is_not_sent_without_encryption(pod, server, shop):
 def test_nothing_of_a_repository_is_run(pod, server, tmp_path):
     ran = tmp_path / "ran"
     shop = make_repository(
-        server.folder / "shop",
+        server.folder / "hostile",
         {
             ".gitattributes": "*.txt filter=evil diff=evil\n*.bin filter=lfs\n",
             "a.txt": "text\n",
@@ -249,10 +251,10 @@ def test_nothing_of_a_repository_is_run(pod, server, tmp_path):
     (shop / "up").symlink_to("../../..")
     git(shop, "add", "link", "up")
     git(shop, "commit", "-q", "-m", "links")
-    assert prepare_one(pod, server.url("public/shop"))["state"] == "ready"
+    assert prepare_one(pod, server.url("public/hostile"))["state"] == "ready"
     clone = pod.workspace / "repos/shop"
     assert not ran.exists()
-    assert os.readlink(clone / "link") == "/etc/passwd"
+    assert (clone / "link").readlink() == Path("/etc/passwd")
     assert (clone / "-rf").read_text() == "an option\n"
     assert (clone / "README").read_text() == "upper\n"
     assert (clone / "readme").read_text() == "lower\n"
@@ -261,7 +263,7 @@ def test_nothing_of_a_repository_is_run(pod, server, tmp_path):
     assert not (clone / ".git/modules").exists()
 
 
-def test_configuration_of_the_machine_is_not_used(pod, server, shop, tmp_path, monkeypatch):
+def test_configuration_of_the_machine_is_not_used(pod, server, tmp_path, monkeypatch):
     ran = tmp_path / "ran"
     config = tmp_path / "config"
     config.write_text(
@@ -288,14 +290,14 @@ def test_a_clone_that_does_not_fit_ends(pod, server):
     assert prepare_one(pod, server.url("public/large"))["state"] == "ready"
 
 
-def test_what_is_there_counts(pod, server, shop):
+def test_what_is_there_counts(pod, server):
     (pod.workspace / "artifacts").mkdir()
     (pod.workspace / "artifacts/film").write_bytes(b"x" * (1 << 20))
     pod.options["max_bytes"] = 1 << 20
     assert "needs more than the 0.0 GiB" in prepare_one(pod, server.url("public/shop"))["reason"]
 
 
-def test_repositories_are_cloned_at_the_same_time_and_fail_alone(pod, server, shop):
+def test_repositories_are_cloned_at_the_same_time_and_fail_alone(pod, server):
     names = ("one", "two", "three")
     pod.set_repositories(
         *({"url": server.url("slow/shop"), "name": name} for name in names),
@@ -304,11 +306,11 @@ def test_repositories_are_cloned_at_the_same_time_and_fail_alone(pod, server, sh
     assert pod.prepare() == 1
     states = {each["name"]: each["state"] for each in pod.message["repositories"]}
     assert states == {"four": "failed", "one": "ready", "two": "ready", "three": "ready"}
-    assert list(states)[0] == "four"
+    assert next(iter(states)) == "four"
 
 
 class TestWorkflows:
-    @pytest.fixture
+    @pytest.fixture(autouse=True)
     def flow(self, server):
         return make_repository(
             server.folder / "flow.git-src",
@@ -320,12 +322,12 @@ class TestWorkflows:
         pod.prepare()
         return pod.message["workflow"]
 
-    def test_the_whole_repository_is_the_workflow(self, pod, server, flow):
+    def test_the_whole_repository_is_the_workflow(self, pod, server):
         assert self.prepare(pod, server, "") == {"name": "flow.git-src", "state": "ready"}
         assert (pod.workspace / "workflows/flow.git-src/flows/bug/x").exists()
 
     @pytest.mark.parametrize("path", ["flows/bug", "./flows//bug/"])
-    def test_a_path_is_the_workflow(self, pod, server, flow, path):
+    def test_a_path_is_the_workflow(self, pod, server, path):
         assert self.prepare(pod, server, path)["state"] == "ready"
         folder = pod.workspace / "workflows/flow.git-src"
         assert sorted(each.name for each in folder.iterdir()) == [".ambient", "x"]
@@ -358,9 +360,7 @@ def kill_all(process):
             os.killpg(child, signal.SIGKILL)
 
 
-def test_a_clone_that_is_killed_leaves_nothing_half_made_and_the_next_run_finishes(
-    pod, server, shop
-):
+def test_a_clone_that_is_killed_leaves_nothing_half_made_and_the_next_run_finishes(pod, server):
     pod.set_repositories({"url": server.url("slow/shop"), "name": "shop"})
     for delay in (0.0, 0.5, 1.2):
         server.is_asked.clear()
@@ -374,7 +374,7 @@ def test_a_clone_that_is_killed_leaves_nothing_half_made_and_the_next_run_finish
     assert not (pod.workspace / ".reconcile-runner-cloning").exists()
 
 
-def test_sigterm_ends_git_and_the_program(pod, server, shop):
+def test_sigterm_ends_git_and_the_program(pod, server):
     pod.set_repositories({"url": server.url("hanging/shop"), "name": "shop"})
     process = pod.start("--ca-file", str(server.ca_file))
     server.is_asked.wait(60)
@@ -384,7 +384,7 @@ def test_sigterm_ends_git_and_the_program(pod, server, shop):
     assert children
 
     def have_ended():
-        return all(not os.path.exists(f"/proc/{child}") for child in children)
+        return all(not Path(f"/proc/{child}").exists() for child in children)
 
     until("git has ended", have_ended)
     assert list((pod.workspace / "repos").iterdir()) == []

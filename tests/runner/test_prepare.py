@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 
 import pytest
 
+from reconcile.runner import cli, prepare
 from tests.mirror.workspace.unprivileged import NOBODY, as_nobody, open_folder
 from tests.runner.git_server import git, make_repository
 from tests.runner.preparing import Pod
@@ -105,7 +105,7 @@ def test_a_workspace_that_cannot_be_written_is_a_failure_in_words():
         as_nobody(check, NOBODY)
 
 
-def test_what_was_restored_is_never_touched(pod, shop, tmp_path):
+def test_what_was_restored_is_never_touched(pod, shop):
     restored = pod.workspace / "repos/shop"
     restored.mkdir(parents=True)
     (restored / "work").write_text("uncommitted")
@@ -290,9 +290,7 @@ class TestTheProgram:
         assert (code, "Traceback" in output) == (2, False)
         assert text in output
 
-    def test_a_defect_shows_no_traceback(self, pod, monkeypatch, capsys):
-        from reconcile.runner import cli, prepare
-
+    def test_a_defect_shows_no_traceback(self, monkeypatch, capsys):
         def fail(_options):
             raise RuntimeError("canary")
 

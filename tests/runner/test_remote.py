@@ -57,7 +57,7 @@ def explain(text, url="https://github.com/a/b", source=None, fields=None):
         "error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly\nfatal: early EOF",
         "fatal: unable to access 'https://h/': The requested URL returned error: 503",
         "fatal: unable to access 'https://h/': The requested URL returned error: 429",
-        "ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.",
+        "ssh: connect to host h port 22: Connection refused\nfatal: Could not read",
         "kex_exchange_identification: read: Connection reset by peer",
         "error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec transferred",
     ],
