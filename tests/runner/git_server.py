@@ -1,4 +1,4 @@
-"""A real git server over HTTPS on 127.0.0.1: git's own `http-backend`, with a login and faults.
+"""A real git server by HTTPS or HTTP on 127.0.0.1: git's `http-backend`, with a login and faults.
 
 The first part of a path chooses what happens: `public`, `private` (a login is asked for), `refused`
 (every login is refused), `broken-once` (500, then as public), `broken`, `slow` (each answer takes
@@ -73,6 +73,7 @@ class GitServer:
     folder: Path
     ca_file: Path
     port: int
+    protocol: str
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Host, path and `Authorization` of each request."""
     release: threading.Event = field(default_factory=threading.Event)
@@ -81,7 +82,7 @@ class GitServer:
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The URL of a repository, such as `public/shop`."""
-        return f"https://{host}:{self.port}/{path}"
+        return f"{self.protocol}://{host}:{self.port}/{path}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -166,20 +167,21 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[GitServer]:
-    """Serve the repositories below `folder` until the end of the block."""
+def serving(folder: Path, protocol: str = "https") -> Iterator[GitServer]:
+    """Serve the repositories below `folder` until the end of the block, by `https` or `http`."""
     folder.mkdir(exist_ok=True)
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     ca_file = folder / "ca.crt"
     ca.cert_pem.write_to_path(ca_file)
-    git_server = GitServer(folder, ca_file, free(1)[0])
+    git_server = GitServer(folder, ca_file, free(1)[0], protocol)
     handler = type("Handler", (_Handler,), {"git_server": git_server})
     server = _Server(("127.0.0.1", git_server.port), handler)
-    server.socket = context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
+    if protocol == "https":
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane.waiting import until
+from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 from tests.runner.git_server import TOKEN, commit, git, make_repository, serving
 from tests.runner.preparing import Pod
 
@@ -220,11 +221,28 @@ def test_a_url_that_git_could_understand_in_another_way_is_refused(pod, url):
     assert "its URL is not one that can be cloned" in pod.find_repository("shop")["reason"]
 
 
-def test_a_token_is_not_sent_without_encryption(pod, server):
-    pod.set_credential("github", "127.0.0.1", token=TOKEN)
-    done = prepare_one(pod, server.url("private/shop").replace("https", "http"))
-    assert done["state"] == "failed"
-    assert all(not login for _, _, login in server.requests)
+def test_a_token_is_not_sent_without_encryption(pod, tmp_path):
+    with serving(tmp_path / "plain", "http") as server:
+        make_repository(server.folder / "shop")
+        pod.set_credential("github", "127.0.0.1", token=TOKEN)
+        done = prepare_one(pod, server.url("private/shop"))
+        assert "none is sent without encryption: write a URL with https://" in done["reason"]
+        assert [login for _, _, login in server.requests] == [""]
+        assert prepare_one(pod, server.url("public/shop"))["state"] == "ready"
+
+
+def test_a_user_id_without_a_name_is_enough():
+    with open_folder() as folder, serving(folder / "served") as server:
+        make_repository(server.folder / "shop")
+        server.ca_file.chmod(0o644)
+
+        def check():
+            (folder / "pod").mkdir()
+            pod = Pod(folder / "pod", {"ca_file": server.ca_file})
+            pod.set_credential("github", "127.0.0.1", token=TOKEN)
+            assert prepare_one(pod, server.url("private/shop"))["state"] == "ready"
+
+        as_nobody(check, 12345)
 
 
 def test_nothing_of_a_repository_is_run(pod, server, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from tests.conftest import skip_if_missing
+from tests.controlplane.waiting import until
 from tests.mirror.workspace.unprivileged import NOBODY, open_folder
 from tests.runner import ssh_server
 from tests.runner.git_server import git, make_repository
@@ -99,8 +100,12 @@ def test_the_keys_of_the_machine_are_not_used(pod, server, shop, monkeypatch):
     agent = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(pod.folder / "agent")], stdout=subprocess.DEVNULL
     )
+    socket = pod.folder / "agent"
     try:
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(pod.folder / "agent"))
+        until("the agent listens", socket.exists)
+        environ = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", "-"], input=server.key, text=True, env=environ, check=True)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         monkeypatch.setenv("GIT_SSH_COMMAND", "false")
         pod.set_credential("gitlab", "127.0.0.1", knownHosts=server.known_hosts)
         assert prepare(pod, server.url(shop))["state"] == "failed"
