@@ -174,7 +174,8 @@ class Runs:
         """Take no more runs; those that wait are refused."""
         self._is_closed = True
         while self._waiting:
-            self._refuse(self._waiting.popleft(), RunnerError("the session is ending"))
+            ending = RunnerError("the session is ending", is_refused=True)
+            self._refuse(self._waiting.popleft(), ending)
         if self._current is None:
             self._idle.set()
 
