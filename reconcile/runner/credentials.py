@@ -15,6 +15,7 @@ import orjson
 _HOSTS: Final = {"github": "github.com", "gitlab": "gitlab.com"}
 _LARGEST_FILE: Final = 1 << 20
 _MCP: Final = "mcp/"
+_GIT_SSH: Final = frozenset({"sshKey", "knownHosts"})
 
 PUBLIC_FIELDS: Final = frozenset(
     {"userName", "username", "email", "url", "instanceUrl", "instanceName", "authMethod"}
@@ -97,10 +98,11 @@ def build_answer(provider: str, fields: Fields) -> AnswerBody | None:
 
     `sshKey` and `knownHosts` are for `prepare` alone: no answer has them.
     """
+    shown = {name: text for name, text in fields.items() if name not in _GIT_SSH}
     if provider.startswith(_MCP):
-        return _answer_mcp(provider.removeprefix(_MCP), fields)
+        return _answer_mcp(provider.removeprefix(_MCP), shown)
     build = _BUILDERS.get(provider)
-    return None if build is None else build(fields)
+    return None if build is None else build(shown)
 
 
 def _answer_git_host(provider: str, fields: Fields, optional: tuple[str, ...]) -> AnswerBody | None:
@@ -135,10 +137,10 @@ def _answer_google(fields: Fields) -> AnswerBody | None:
 
 
 def _answer_gerrit(fields: Fields) -> AnswerBody | None:
-    is_cookies = not fields.get("httpToken")
-    if not fields.get("url") or (is_cookies and not fields.get("gitcookiesContent")):
-        return None
+    is_cookies = fields.get("authMethod") == "git_cookies" or not fields.get("httpToken")
     names = ("gitcookiesContent",) if is_cookies else ("username", "httpToken")
+    if not fields.get("url") or not fields.get(names[-1]):
+        return None
     instance = {
         "instanceName": fields.get("instanceName", "default"),
         "url": fields["url"],
