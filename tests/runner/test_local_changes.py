@@ -1,7 +1,6 @@
 import os
 import random
 import subprocess
-from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -327,12 +326,6 @@ def test_a_repository_without_work_has_none(clone, make):
         ["filter.evil.process={}"],
         ["core.hooksPath=hooks"],
         ["log.showSignature=true", "gpg.program={}"],
-        [
-            "extensions.partialClone=origin",
-            "remote.origin.promisor=true",
-            "remote.origin.url=ext::{}",
-            "protocol.ext.allow=always",
-        ],
     ],
 )
 def test_looking_at_a_repository_runs_none_of_its_programs(clone, tmp_path, settings):
@@ -345,12 +338,21 @@ def test_looking_at_a_repository_runs_none_of_its_programs(clone, tmp_path, sett
     for setting in settings:
         name, _, value = setting.format(program).partition("=")
         git(clone, "config", name, value)
-    blob = git(clone, "rev-parse", "HEAD:b.txt")
-    (clone / ".git" / "refs" / "heads" / "gone").write_text("2" * 40 + "\n")
-    Path(clone, "a.txt").write_text("A.txt")
+    (clone / "a.txt").write_text("A.txt")
     assert find_reason_to_keep(clone)
-    assert read_origin(clone)
-    assert not mark.exists(), blob
+    assert not mark.exists()
+
+
+def test_a_partial_clone_fetches_nothing(clone, tmp_path):
+    mark = tmp_path / "ran"
+    git(clone, "config", "core.repositoryFormatVersion", "1")
+    git(clone, "config", "extensions.partialClone", "origin")
+    git(clone, "config", "remote.origin.promisor", "true")
+    git(clone, "config", "protocol.ext.allow", "always")
+    git(clone, "config", "remote.origin.url", f"ext::touch {mark}")
+    (clone / ".git" / "refs" / "heads" / "gone").write_text("2" * 40 + "\n")
+    assert "git cannot tell" in find_reason_to_keep(clone)
+    assert not mark.exists()
 
 
 def test_a_file_name_in_a_reason_is_one_short_line(clone):
