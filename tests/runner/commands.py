@@ -6,6 +6,7 @@ A prompt that begins with one of these is a command; every other prompt is answe
     sleep SECONDS      answer after that time
     silent             never answer
     error              the model refuses the request: the run ends with an error
+    unauthorized       the model refuses the key: the same after minutes of repetitions
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,12 @@ class Refuse:
     """The model refuses the request."""
 
 
-Command = Say | Write | Sleep | Silent | Refuse
+@dataclass(frozen=True, slots=True)
+class RefuseKey:
+    """The model refuses the key."""
+
+
+Command = Say | Write | Sleep | Silent | Refuse | RefuseKey
 
 
 def parse(prompt: str) -> Command:
@@ -57,6 +63,8 @@ def parse(prompt: str) -> Command:
             return Silent()
         case ["error"]:
             return Refuse()
+        case ["unauthorized"]:
+            return RefuseKey()
         case _:
             return Say(prompt)
 

@@ -84,7 +84,8 @@ class Agent:
             yield {"type": "RUN_ERROR", "message": str(error), **ids}
             return
         async with workers.lock(asked["threadId"]):
-            yield {"type": "RUN_STARTED", **ids, "timestamp": int(time.time() * 1000)}
+            started = {"type": "RUN_STARTED", "timestamp": int(time.time() * 1000)}
+            yield {**started, **ids, "input": {**ids, "messages": asked["messages"]}}
             prompt = _last_prompt(asked)
             if not prompt:
                 yield {"type": "RUN_FINISHED", **ids}
@@ -106,16 +107,21 @@ class Agent:
             self._is_ready = True
         await platform.fetch_credentials(self.settings)
         if thread not in workers.by_thread:
-            settings = self.settings
-            workers.by_thread[thread] = Worker(
-                thread,
-                settings.make_working_directory(),
-                settings.home,
-                Conversations(
-                    settings.workspace / settings.state_dir, settings.home / settings.state_dir
-                ),
-            )
+            workers.by_thread[thread] = self._make_worker(thread)
         return workers, workers.by_thread[thread]
+
+    def _make_worker(self, thread: str) -> Worker:
+        settings = self.settings
+        state, home_state = (
+            each / settings.state_dir for each in (settings.workspace, settings.home)
+        )
+        return Worker(
+            thread,
+            settings.make_working_directory(),
+            settings.home,
+            Conversations(state, home_state),
+            settings.times.refused,
+        )
 
 
 class MissingKeyError(Exception):

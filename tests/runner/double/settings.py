@@ -54,6 +54,7 @@ class Times:
         retry: `DOUBLE_RETRY_SECONDS`: before the second prompt call; doubled each time up to 30.
         cut: `DOUBLE_CUT_SECONDS`: from a change to the end of the run that it cuts off.
         stop: `DOUBLE_STOP_SECONDS`: for an open run after SIGTERM.
+        refused: `DOUBLE_REFUSED_SECONDS`: of silence when the model refuses the key.
         start: `DOUBLE_START_SECONDS`: before it listens.
     """
 
@@ -61,6 +62,7 @@ class Times:
     retry: float = 2.0
     cut: float = 15.0
     stop: float = 25.0
+    refused: float = 188.0
     start: float = 0.0
 
 
@@ -169,6 +171,7 @@ def _read_times(variables: Mapping[str, str]) -> Times:
         retry=read("RETRY_SECONDS", 2.0),
         cut=read("CUT_SECONDS", 15.0),
         stop=read("STOP_SECONDS", 25.0),
+        refused=read("REFUSED_SECONDS", 188.0),
         start=read("START_SECONDS", 0.0),
     )
 

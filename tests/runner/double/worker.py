@@ -49,6 +49,7 @@ class Worker:
     directory: Path
     home: Path
     conversations: Conversations
+    refused_s: float
     _prompts: asyncio.Queue[_Turn | None] = field(default_factory=asyncio.Queue)
     _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
@@ -129,6 +130,9 @@ class Worker:
                 await asyncio.sleep(seconds)
             case commands.Silent():
                 await asyncio.Event().wait()
+            case commands.RefuseKey():
+                await asyncio.sleep(self.refused_s)
+                return Answer("The model refused the key.", is_error=True)
             case commands.Refuse():
                 return Answer("The model refused the request.", is_error=True)
             case commands.Say():
@@ -139,14 +143,17 @@ class Worker:
 async def stream_answer(asked: dict[str, Any], outcome: Answer) -> AsyncIterator[dict[str, Any]]:
     """Yield the events of an answer: its text in two parts, all messages, and the result."""
     ids = {"threadId": asked["threadId"], "runId": asked["runId"]}
+    more = {"thread_id": asked["threadId"], "run_id": asked["runId"]}
     message = {"messageId": f"answer-{asked['runId']}"}
     if outcome.text:
         middle = len(outcome.text) // 2
-        yield {"type": "TEXT_MESSAGE_START", **message, "role": "assistant"}
+        yield {"type": "TEXT_MESSAGE_START", **message, "role": "assistant", **more}
         for delta in (outcome.text[:middle], outcome.text[middle:]):
             if delta:
-                yield {"type": "TEXT_MESSAGE_CONTENT", **message, "delta": delta}
-        yield {"type": "TEXT_MESSAGE_END", **message}
+                yield {"type": "TEXT_MESSAGE_CONTENT", **message, "delta": delta, **more}
+        yield {"type": "TEXT_MESSAGE_END", **message, **more}
+        hook = {"hook_event_name": "Stop", "last_assistant_message": outcome.text}
+        yield {"type": "CUSTOM", "name": "hook:Stop", "value": hook}
     said = {"id": message["messageId"], "role": "assistant", "content": outcome.text}
     yield {"type": "MESSAGES_SNAPSHOT", "messages": [*asked["messages"], said]}
     result = {"is_error": outcome.is_error, "num_turns": 1, "total_cost_usd": 0.0}
