@@ -31,6 +31,7 @@ from reconcile.runner.change_plan import (
     record_step,
 )
 from reconcile.runner.change_steps import (
+    NEVER,
     Done,
     Failed,
     Outcome,
