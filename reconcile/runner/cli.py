@@ -4,8 +4,8 @@ Every option can be set in the environment: `--state-dir` is `$RECONCILE_RUNNER_
 command imports its modules when it runs.
 """
 
+import os
 import re
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _PATH: Final = click.Path(path_type=Path)
+_PORT: Final = click.IntRange(1, 65535)
+_SECONDS: Final = click.FloatRange(0, 31_536_000)
 _USAGE: Final = 2
 _BUG: Final = 70
 _INTERRUPTED: Final = 130
@@ -196,12 +198,91 @@ def prepare(on_failure: str, allow_file_urls: bool, **options: Any) -> int:  # n
     )
 
 
+@runner_cli.command(context_settings=_ENVIRONMENT)
+@_common_options
+@click.option("--namespace", required=True, help="The session's namespace.")
+@click.option("--session", required=True, help="The session's name.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The pod's address, for probes; loopback is listened on besides.",
+)
+@click.option("--port", type=_PORT, default=8095, show_default=True, help="Port to listen on.")
+@click.option(
+    "--runner-port", type=_PORT, default=8001, show_default=True, help="The runner's port."
+)
+@click.option(
+    "--pod-info",
+    type=_PATH,
+    default=Path("/etc/podinfo"),
+    show_default=True,
+    help="Folder with the pod's UID, mounted by the downward API.",
+)
+@click.option(
+    "--mirror-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The mirror's port on the pod's address; 0: there is no mirror.",
+)
+@click.option(
+    "--inactivity-seconds",
+    type=_SECONDS,
+    default=0.0,
+    help="Seconds without activity after which the session ends; 0: never.",
+)
+@click.option(
+    "--stop-on-run-finished",
+    type=bool,
+    default=False,
+    help="Whether a run that ended well ends the session.",
+)
+@click.option(
+    "--quiet-seconds",
+    type=_SECONDS,
+    default=10.0,
+    show_default=True,
+    help="Seconds without an event after such a run.",
+)
+@click.option(
+    "--on-interrupted-run",
+    type=click.Choice(["Wait", "Continue"]),
+    default="Wait",
+    show_default=True,
+    help="What follows a run that was under way when its pod ended.",
+)
+@click.option(
+    "--delivery-seconds",
+    type=_SECONDS,
+    default=300.0,
+    show_default=True,
+    help="Seconds for which the delivery of a prompt may fail.",
+)
+@click.option(
+    "--silent-seconds",
+    type=click.FloatRange(0.1, 31_536_000),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which an open run that says nothing is reported.",
+)
+def bridge(**options: Any) -> int:
+    """Connect the runner to its session until the session ends; run it next to the runner."""
+    from reconcile.runner.bridge import BridgeSettings, run_bridge
+
+    hosts = options.pop("allowed_hosts").split()
+    credentials = _build_credentials(options)
+    return run_bridge(
+        BridgeSettings(credentials=credentials, allowed_hosts=tuple(hosts), **options)
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with its code."""
     prepare_standard_streams()
     code = run_runner_cli(arguments)
     discard_unwritable_output()
-    sys.exit(code)
+    # A thread that waits for a disk or another program must not keep the process running.
+    os._exit(code)
 
 
 def run_runner_cli(arguments: list[str] | None = None) -> int:

@@ -91,7 +91,9 @@ class Delivery:
         self._logger = logger
         self._metrics = metrics
         self._posted: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(maxsize=4)
+        self._first_done = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
+        self._one_write = asyncio.Lock()
         self._trackers: set[asyncio.Task[None]] = set()
         self._workflow: Workflow | None = None
         self._is_stopped = False
@@ -114,6 +116,9 @@ class Delivery:
         Raises:
             DeliveryError: It could not be delivered in the time for it.
         """
+        await self._first_done.wait()
+        if self.failure:
+            raise DeliveryError(self.failure)
         is_same_workflow = inputs.workflow == self._workflow
         text = inputs.prompt.strip() if is_same_workflow else self._compose(inputs)
         if text and inputs.prompt_digest:
@@ -122,20 +127,24 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver the first prompt, continue an interrupted run, then take the runner's calls."""
-        deadline = self._deadline()
         try:
-            inputs = await self._retry(self._read, deadline)
-            interrupted = await self._retry(lambda: self._end_open_marks(inputs), deadline)
-            self._workflow = inputs.workflow
-            if self._is_due(inputs):
-                await self._deliver_first(inputs, deadline)
-            elif interrupted is not None:
-                await self._continue(interrupted, deadline)
+            await self._begin(self._deadline())
         except DeliveryError:
             return
+        finally:
+            self._first_done.set()
         self.is_delivered = True
         while True:
             await self._serve(await self._posted.get())
+
+    async def _begin(self, deadline: float) -> None:
+        inputs = await self._retry(self._read, deadline)
+        interrupted = await self._retry(lambda: self._end_open_marks(inputs), deadline)
+        self._workflow = inputs.workflow
+        if self._is_due(inputs):
+            await self._deliver_first(inputs, deadline)
+        elif interrupted is not None and self._options.on_interrupted == "Continue":
+            await self._continue(interrupted, deadline)
 
     def _is_due(self, inputs: Inputs) -> bool:
         digest = inputs.prompt_digest
@@ -146,12 +155,12 @@ class Delivery:
 
     async def _end_open_marks(self, inputs: Inputs) -> Mark | None:
         """Mark runs whose end nobody saw as interrupted, and return the one to continue."""
-        await asyncio.to_thread(self._marks.load)
+        await self._store(self._marks.load)
         if self._marks.damaged:
             await self._replace_damaged(inputs.prompt_digest)
         found = [each for each in self._marks.marks if each.run == "open"]
         for mark in found:
-            await asyncio.to_thread(self._marks.set_run, mark.digest, "interrupted")
+            await self._store(self._marks.set_run, mark.digest, "interrupted")
             is_same_pod = mark.pod_uid == self._options.pod_uid
             self._logger.warning(
                 "run interrupted",
@@ -175,23 +184,26 @@ class Delivery:
         )
         if digest:
             mark = Mark(digest, utc_now(), self._options.pod_uid, "interrupted")
-            await asyncio.to_thread(self._marks.put, mark)
+            await self._store(self._marks.put, mark)
 
     async def _deliver_first(self, inputs: Inputs, deadline: float) -> None:
-        posted = None if inputs.is_long_prompt else await self._wait_for_call(inputs, deadline)
-        if posted is None:
+        posted = None if inputs.is_long_prompt else await self._wait_for_call(deadline)
+        # They may have changed while this waited.
+        inputs = await self._retry(self._read, deadline)
+        self._workflow = inputs.workflow
+        if posted is None or not is_declared(inputs, posted):
             self._logger.info("the bridge sends the prompt itself", long=inputs.is_long_prompt)
-        body = posted or self._build_body(self._compose(inputs))
-        await self._deliver(inputs.prompt_digest, body, deadline)
+            posted = self._build_body(self._compose(inputs))
+        if self._is_due(inputs):
+            await self._deliver(inputs.prompt_digest, posted, deadline)
 
-    async def _wait_for_call(self, inputs: Inputs, deadline: float) -> Mapping[str, Any] | None:
-        """Wait for the runner's own call; None if it posts another prompt, or none in time."""
+    async def _wait_for_call(self, deadline: float) -> Mapping[str, Any] | None:
+        """Wait for the runner's own call; None if it is healthy and does not call."""
         healthy_since: float | None = None
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
-                    body = await self._posted.get()
-                return body if is_declared(inputs, body) else None
+                    return await self._posted.get()
             now = self._now()
             if healthy_since is None and await self._runner.is_healthy():
                 healthy_since = now
@@ -217,8 +229,6 @@ class Delivery:
             await self._deliver(digest, body, self._deadline())
 
     async def _continue(self, mark: Mark, deadline: float) -> None:
-        if self._options.on_interrupted == "Wait":
-            return
         body = self._build_body(CONTINUE_MESSAGE, CONTINUE_SOURCE)
         changed = replace(mark, pod_uid=self._options.pod_uid, run="open", is_continued=True)
         await self._attempt_until(changed, body, deadline)
@@ -248,12 +258,12 @@ class Delivery:
         if not await self._runner.is_healthy():
             raise RunnerError("the runner does not answer its health check", is_refused=True)
         before = self._marks.find(mark.digest)
-        await asyncio.to_thread(self._marks.put, mark)
+        await self._store(self._marks.put, mark)
         try:
             run = await self._runs.submit(body)
         except (RunnerError, QueueFullError) as error:
             if _is_refused(error):
-                await asyncio.to_thread(self._marks.restore, mark.digest, before)
+                await self._store(self._marks.restore, mark.digest, before)
             raise
         self._metrics.count("prompt_deliveries", "delivered")
         self._logger.info("prompt delivered", digest=mark.digest[:12])
@@ -286,7 +296,7 @@ class Delivery:
         if _is_end_known(end) and (end.ok or not self._is_stopped):
             try:
                 state: Literal["finished", "failed"] = "finished" if end.ok else "failed"
-                await asyncio.to_thread(self._marks.set_run, digest, state)
+                await self._store(self._marks.set_run, digest, state)
             except SessionDirError as error:
                 self._logger.warning("the end of the run is not marked", error=str(error))
 
@@ -302,6 +312,11 @@ class Delivery:
                     self._fail(str(error))
                 self._logger.warning("prompt not delivered", error=str(error))
                 await asyncio.sleep(delay)
+
+    async def _store(self, change: Callable[..., None], *arguments: Any) -> None:
+        """Read or write the file of marks, one change at a time, without stopping the loop."""
+        async with self._one_write:
+            await asyncio.to_thread(change, *arguments)
 
     def _compose(self, inputs: Inputs) -> str:
         return compose_prompt(self._options.workspace, inputs)

@@ -34,7 +34,7 @@ COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "reconcile_bridge_credential_requests": (
         "Requests for a credential.",
         "result",
-        ("answered", "missing", "unknown"),
+        ("answered", "missing"),
     ),
 }
 """Of each counter: its meaning, its label, and the values of the label."""
