@@ -147,4 +147,5 @@ def _parse_workflow(url: str, values: dict[str, str]) -> Workflow:
 
 def _check_name(where: str, name: str) -> None:
     if not is_safe_name(name):
-        raise InputsError(f"{where} has the folder name {name[:100]!r}, which is not one folder")
+        shown = name.rpartition("@")[2][:100]  # a URL without a path ends with its host
+        raise InputsError(f"{where} has the folder name {shown!r}, which is not one folder")

@@ -5,16 +5,24 @@ are never followed: what is not a folder is moved aside, and a folder without ri
 """
 
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reconcile.runner.folders import (
+    append_file,
+    ensure_folder,
+    is_folder,
+    move_aside,
+    open_folder,
+    read_file,
+    replace_file,
+    size_of_file,
+)
+
 NAME: Final = ".session"
-_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST_FILE: Final = 1 << 20
 
 
@@ -29,19 +37,16 @@ class SessionDir:
     workspace: Path
 
     def read(self, name: str) -> bytes:
-        """Read a file; empty if there is none, or something else has its name.
+        """Read a file; empty if there is none, it is too large, or something else has its name.
 
         Raises:
             SessionDirError: It cannot be read.
         """
         with self._errors(name), self._open() as folder:
             try:
-                descriptor = os.open(name, _READ, dir_fd=folder)
-            except (FileNotFoundError, IsADirectoryError):
+                return read_file(name, folder, _LARGEST_FILE) or b""
+            except FileNotFoundError:
                 return b""
-            with os.fdopen(descriptor, "rb") as file:
-                is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-                return file.read(_LARGEST_FILE) if is_file else b""
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file at once, and make it durable.
@@ -50,23 +55,24 @@ class SessionDir:
             SessionDirError: It cannot be written.
         """
         with self._errors(name), self._open() as folder:
-            temporary = f".{name}.new"
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(temporary, flags, 0o640, dir_fd=folder), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._clear(name, folder)
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            if is_folder(name, folder):
+                move_aside(name, folder)
+            replace_file(name, folder, data)
 
-    def _clear(self, name: str, folder: int) -> None:
-        """Move a directory aside that has the name of a file."""
-        with suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                _move_aside(name, folder)
+    def append(self, name: str, lines: Sequence[bytes], limit: int, files: int) -> None:
+        """Append lines to a file, and begin a new one where it would have more than `limit` bytes.
+
+        `events.jsonl` becomes `events.1.jsonl`, that one `events.2.jsonl`; of `files` files in all
+        the oldest is deleted.
+
+        Raises:
+            SessionDirError: It cannot be written.
+        """
+        with self._errors(name), self._open() as folder:
+            for part in _divide(lines, limit):
+                if size_of_file(name, folder) + len(part) > limit:
+                    _rotate(name, folder, files)
+                append_file(name, folder, part)
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -77,35 +83,29 @@ class SessionDir:
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        top = os.open(self.workspace, _FLAGS)
-        try:
-            folder = _open_folder(top)
-        finally:
-            os.close(top)
-        try:
-            yield folder
-        finally:
-            os.close(folder)
+        with open_folder(self.workspace) as top:
+            ensure_folder(NAME, top)
+            with open_folder(NAME, top) as folder:
+                yield folder
 
 
-def _open_folder(top: int) -> int:
-    with suppress(FileNotFoundError):
-        status = os.stat(NAME, dir_fd=top, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode):
-            _move_aside(NAME, top)
-        elif status.st_mode & stat.S_IRWXU != stat.S_IRWXU and status.st_uid == os.geteuid():
-            os.chmod(NAME, 0o700, dir_fd=top)
-    with suppress(FileExistsError):
-        os.mkdir(NAME, 0o750, dir_fd=top)
-    return os.open(NAME, _FLAGS, dir_fd=top)
+def _divide(lines: Sequence[bytes], limit: int) -> Iterator[bytes]:
+    """Join lines to parts of at most `limit` bytes, or of one line that is longer."""
+    part = bytearray()
+    for line in lines:
+        if part and len(part) + len(line) > limit:
+            yield bytes(part)
+            part.clear()
+        part += line
+    yield bytes(part)
 
 
-def _move_aside(name: str, folder: int) -> None:
-    for number in range(1, 100):
-        aside = f"{name}.moved-{number}"
-        try:
-            os.stat(aside, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
-            return
-    raise OSError(17, "it is not what it should be, and no name is free to move it aside")
+def _rotate(name: str, folder: int, files: int) -> None:
+    stem, _, extension = name.rpartition(".")
+    names = [name, *(f"{stem}.{number}.{extension}" for number in range(1, files))]
+    for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+        for each in (older, newer):
+            if is_folder(each, folder):
+                move_aside(each, folder)
+        with suppress(FileNotFoundError):
+            os.rename(newer, older, src_dir_fd=folder, dst_dir_fd=folder)

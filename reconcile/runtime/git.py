@@ -1,20 +1,25 @@
-"""Runs git in one repository, so that the repository's files never run a program.
+"""Runs git so that a repository's files and its server never run a program.
 
 Every use of git in the package goes through here: reading desired files at a commit, finding the
-base of a pull request, restoring the repositories of an imported session.
+base of a pull request, restoring the repositories of an imported session, cloning for an agent.
 """
 
 import os
+import select
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _NOT_STARTED: Final = 127
 NOT_STARTED: Final = "git cannot be started"
 """The beginning of the reason of a result without a git program."""
 _TIMED_OUT: Final = 124
+_STOPPED: Final = 125
 _SAFE_CONFIG: Final = (
     "safe.bareRepository=explicit",
     "core.hooksPath=/dev/null",
@@ -30,7 +35,8 @@ NO_NETWORK: Final = ("protocol.allow=never",)
 class GitResult:
     """How a git command ended: exit code, output and error output.
 
-    127 stands for a git that could not be started, 124 for one that took too long.
+    127 stands for a git that could not be started, 124 for one that took too long, 125 for one
+    that its caller stopped.
     """
 
     code: int
@@ -162,3 +168,140 @@ def _is_tracked(path: Path, environ: Mapping[str, str]) -> bool:
     pathspec = f":(top,literal){(folder / path.name).relative_to(top).as_posix()}"
     listed = GitRepository(top, folder, environ).run("ls-files", "-z", "--", pathspec)
     return not listed.ok or bool(listed.out)
+
+
+_WATCH_INTERVAL: Final = 0.2
+_LONGEST_ERROR_OUTPUT: Final = 16 << 10
+_READ_SIZE: Final = 64 << 10
+_REMOTE_CONFIG: Final = (
+    *_SAFE_CONFIG,
+    "submodule.recurse=false",
+    # A redirect may lead to a host that nobody has allowed, and takes the password with it.
+    "http.followRedirects=false",
+    # Seconds without a byte; a server that prepares a large pack sends signs of life.
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
+    "credential.helper=",
+    "core.askPass=",
+    "advice.detachedHead=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+_REMOTE_ENVIRON: Final = {
+    **_SAFE_ENVIRON,
+    "HOME": "/nonexistent",
+    "XDG_CONFIG_HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "GIT_SSH_VARIANT": "ssh",
+    "GIT_PROTOCOL_FROM_USER": "0",
+    "GIT_LFS_SKIP_SMUDGE": "1",
+}
+_INHERITED: Final = frozenset(
+    {"PATH", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "all_proxy"}
+    | {"HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteGit:
+    """Runs git commands that talk to another server, such as a clone.
+
+    Neither the machine's nor a user's configuration is used; the one transport is `protocol`, and
+    no redirect, submodule or alternate repository leads to another one. Nothing asks for input.
+
+    Attributes:
+        folder: The working directory of git.
+        protocol: The transport that the URL names, such as `https`.
+        environ: The environment of this process, of which git gets the path and the proxies.
+        config: Further `name=value` settings, which are stored in no repository.
+        ssh_command: The shell command that connects to an ssh server.
+    """
+
+    folder: Path
+    protocol: str
+    environ: Mapping[str, str] = field(repr=False)
+    config: tuple[str, ...] = ()
+    ssh_command: str = ""
+
+    def run(self, *arguments: str, find_reason_to_stop: Callable[[], str]) -> GitResult:
+        """Run one git command; raises nothing, the result says what went wrong.
+
+        Its output is what the command lists, such as branches, and at most 64 KiB of it.
+
+        Args:
+            *arguments: The command and its arguments.
+            find_reason_to_stop: Called several times a second; as soon as it returns a text, git
+                and all programs that it has started are killed, and the text is the reason.
+        """
+        try:
+            with tempfile.TemporaryFile() as listed:
+                result = self._run(arguments, listed, find_reason_to_stop)
+                listed.seek(0)
+                return replace(result, out=listed.read(_READ_SIZE))
+        except (OSError, ValueError) as error:
+            return GitResult(_NOT_STARTED, b"", f"{NOT_STARTED}: {error}".encode())
+
+    def _run(
+        self, arguments: tuple[str, ...], out: IO[bytes], find_reason_to_stop: Callable[[], str]
+    ) -> GitResult:
+        with subprocess.Popen(  # noqa: S603 - a fixed program, arguments after options
+            self._build_command(arguments),
+            cwd=self.folder,
+            env=self._build_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                output, stopped = _watch(process, find_reason_to_stop)
+            finally:
+                # Programs that git has started may outlive it.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        if stopped:
+            return GitResult(_STOPPED, b"", stopped.encode())
+        return GitResult(process.returncode, b"", output)
+
+    def _build_command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [
+            "git",
+            *(part for each in (*_REMOTE_CONFIG, *self.config) for part in ("-c", each)),
+            *arguments,
+        ]
+
+    def _build_environ(self) -> dict[str, str]:
+        inherited = {name: text for name, text in self.environ.items() if name in _INHERITED}
+        own = {"GIT_ALLOW_PROTOCOL": self.protocol, "GIT_SSH_COMMAND": self.ssh_command or "false"}
+        return {**inherited, **_REMOTE_ENVIRON, **own}
+
+
+def _watch(
+    process: subprocess.Popen[bytes], find_reason_to_stop: Callable[[], str]
+) -> tuple[bytes, str]:
+    """Read the end of the error output until git has ended or is to be stopped."""
+    assert process.stderr is not None
+    descriptor = process.stderr.fileno()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    output = b""
+    is_open = True
+    while not (reason := find_reason_to_stop()):
+        if is_open and poll.poll(int(_WATCH_INTERVAL * 1000)):
+            data = os.read(descriptor, _READ_SIZE)
+            output = (output + data)[-_LONGEST_ERROR_OUTPUT:]
+            is_open = bool(data)
+        elif _has_ended(process, 0 if is_open else _WATCH_INTERVAL):
+            break
+    return output, reason
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None

@@ -1,0 +1,201 @@
+"""`.session/events.jsonl`: the AG-UI events of all runs, so that what the agent said survives.
+
+Each line is one JSON object: the event with the time at which it was read. The parts of a message
+are joined until the message ends, since a secret may be divided between two of them. The file is
+read with jq:
+
+    jq -r 'select(.type == "TEXT_MESSAGE_CONTENT").delta' .session/events.jsonl
+
+`events.1.jsonl` is the file before it, and so on. A file that cannot be written stops no run.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from reconcile.runner.session_dir import SessionDir, SessionDirError
+from reconcile.runtime.clock import utc_now
+from reconcile.runtime.logging import Logger
+
+NAME: Final = "events.jsonl"
+FILE_BYTES: Final = 2 << 20
+"""Bytes of a file after which the next one is begun; small, since a changed file is stored anew."""
+MOST_FILES: Final = 8
+LARGEST_LINE: Final = 64 << 10
+
+_FLUSH_SECONDS: Final = 1.0
+_LARGEST_BUFFER: Final = 4 << 20
+_LONGEST_PART: Final = 16 << 10
+_MOST_MESSAGES: Final = 64
+_LONGEST_TEXT: Final = 16 << 10
+_SHORT_TEXT: Final = 256
+_MOST_ITEMS: Final = 1000
+_DEEPEST: Final = 32
+_CUT: Final = "…"
+_REASONING: Final = "reasoning"
+"""Stands for the id of the agent's reasoning, whose events have none and follow each other."""
+
+
+@dataclass(slots=True)
+class _Message:
+    """Parts of one message that are not written yet: the first event, and the joined text."""
+
+    fields: Mapping[str, Any]
+    text: str
+
+
+class EventLog:
+    """Appends events to the file, at most once a second; `flush` writes all that there is.
+
+    `mask` removes secrets from a text; `count_dropped` gets the reason and the number of events
+    that were not written.
+    """
+
+    def __init__(
+        self,
+        folder: SessionDir,
+        mask: Callable[[str], str],
+        logger: Logger,
+        count_dropped: Callable[[str, int], None] = lambda _reason, _number: None,
+    ) -> None:
+        self._folder = folder
+        self._mask = mask
+        self._logger = logger
+        self._count_dropped = count_dropped
+        self._messages: dict[str, _Message] = {}
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._is_failing = False
+
+    def append(self, fields: Mapping[str, Any]) -> None:
+        """Keep an event; it is written within a second, a message when it has ended."""
+        key = _find_message(fields)
+        delta = fields.get("delta")
+        if isinstance(delta, str) and key:
+            self._join(f"{fields.get('type')} {key}", fields, delta)
+        else:
+            self._end_messages(key, fields)
+            self._add(fields)
+        if self._timer is None and self._lines:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_FLUSH_SECONDS, self._start_writing)
+
+    async def flush(self) -> None:
+        """Write all events, those of unfinished messages too; never raises."""
+        for key in list(self._messages):
+            self._end_message(key)
+        await self._write()
+
+    def _join(self, key: str, fields: Mapping[str, Any], delta: str) -> None:
+        message = self._messages.setdefault(key, _Message(fields, ""))
+        message.text += delta
+        if len(message.text) > _LONGEST_PART:
+            head, tail = _split(message.text)
+            self._add({**message.fields, "delta": head})
+            message.text = tail
+        if len(self._messages) > _MOST_MESSAGES:
+            self._end_message(next(iter(self._messages)))
+
+    def _end_messages(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Write the messages that another event of theirs, or one of the run, has ended."""
+        is_of_run = str(fields.get("type", "")).startswith("RUN_")
+        for each in list(self._messages):
+            if is_of_run or each.endswith(f" {key or _REASONING}"):
+                self._end_message(each)
+
+    def _end_message(self, key: str) -> None:
+        message = self._messages.pop(key)
+        if message.text:
+            self._add({**message.fields, "delta": message.text})
+
+    def _add(self, fields: Mapping[str, Any]) -> None:
+        line = encode_event(fields, utc_now(), self._mask)
+        if self._size + len(line) > _LARGEST_BUFFER:
+            self._count_dropped("overflow", 1)
+            return
+        self._lines.append(line)
+        self._size += len(line)
+
+    def _start_writing(self) -> None:
+        self._timer = None
+        self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        async with self._lock:
+            lines, self._lines, self._size = self._lines, [], 0
+            if not lines:
+                return
+            try:
+                await asyncio.to_thread(self._folder.append, NAME, lines, FILE_BYTES, MOST_FILES)
+            except SessionDirError as error:
+                self._count_dropped("unwritable", len(lines))
+                self._report(str(error))
+            else:
+                self._report("")
+
+    def _report(self, error: str) -> None:
+        """Log the first of several failures in a row."""
+        if error and not self._is_failing:
+            self._logger.warning("events are not written", error=error)
+        self._is_failing = bool(error)
+
+
+def encode_event(fields: Mapping[str, Any], time: str, mask: Callable[[str], str]) -> bytes:
+    """Encode an event as a line of at most `LARGEST_LINE` bytes without secrets.
+
+    Of an event that is too long, texts are cut; if that is not enough, only its type remains.
+    """
+    kept = fields
+    for longest in (_LONGEST_TEXT, _SHORT_TEXT):
+        kept = {"time": time, **_clean(dict(fields), mask, longest)}
+        try:
+            line = orjson.dumps(kept) + b"\n"
+        except TypeError:
+            break  # A number that is too large for JSON's integers.
+        if len(line) <= LARGEST_LINE:
+            return line
+    named = {name: kept[name] for name in ("type", "runId", "threadId") if name in kept}
+    texts = {name: str(value)[:_SHORT_TEXT] for name, value in named.items()}
+    return orjson.dumps({"time": time, **texts, "truncated": True}) + b"\n"
+
+
+def _clean(value: Any, mask: Callable[[str], str], longest: int, depth: int = 0) -> Any:
+    """Mask and cut all texts of a value; what is too deep or too many is left out."""
+    if isinstance(value, str):
+        text = mask(value)
+        return text if len(text) <= longest else text[:longest] + _CUT
+    if depth > _DEEPEST:
+        return _CUT if isinstance(value, dict | list) else value
+    if isinstance(value, dict):
+        items = list(value.items())[:_MOST_ITEMS]
+        return {
+            mask(str(name))[:_SHORT_TEXT]: _clean(each, mask, longest, depth + 1)
+            for name, each in items
+        }
+    if isinstance(value, list):
+        return [_clean(each, mask, longest, depth + 1) for each in value[:_MOST_ITEMS]]
+    return value
+
+
+def _find_message(fields: Mapping[str, Any]) -> str:
+    """Return the id of the message or tool call that an event is part of; empty if it has none."""
+    for name in ("messageId", "message_id", "toolCallId", "tool_call_id"):
+        value = fields.get(name)
+        if isinstance(value, str):
+            return value[:_SHORT_TEXT]
+    return _REASONING if isinstance(fields.get("delta"), str) else ""
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Divide a text where no secret is divided: at its last line end, else at its last space."""
+    for separator in ("\n", " "):
+        position = text.rfind(separator)
+        if position > 0:
+            return text[: position + 1], text[position + 1 :]
+    return text, ""

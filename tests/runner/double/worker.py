@@ -1,0 +1,160 @@
+"""The double of the agent's own program: one conversation, one turn after the other."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.runner import commands
+from tests.runner.double import conversation
+from tests.runner.double.conversation import Conversations
+
+ID_BEFORE_CONVERSATION_S = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a turn."""
+
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The turn was ended from outside, without an answer."""
+
+
+Outcome = Answer | CutOff
+
+
+@dataclass(slots=True)
+class _Turn:
+    prompt: str
+    outcome: asyncio.Future[Outcome]
+
+
+@dataclass(slots=True)
+class Worker:
+    """Works on the prompts of one thread in the order of their arrival.
+
+    A reader that hangs up does not end its turn.
+    """
+
+    thread: str
+    directory: Path
+    home: Path
+    conversations: Conversations
+    refused_s: float
+    _prompts: asyncio.Queue[_Turn | None] = field(default_factory=asyncio.Queue)
+    _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: asyncio.Task[None] | None = None
+    _open: _Turn | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a turn is open."""
+        return self._open is not None
+
+    async def ask(self, prompt: str) -> Outcome:
+        """Work on a prompt, after those that came before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        turn = _Turn(prompt, asyncio.get_running_loop().create_future())
+        self._prompts.put_nowait(turn)
+        return await asyncio.shield(turn.outcome)
+
+    def interrupt(self) -> None:
+        """End the open turn with an error; a turn that hangs goes on."""
+        self._interrupted.set()
+
+    async def stop(self, patience_s: float) -> None:
+        """End after the open turn, or cut it off when the time is over."""
+        if self._task is None:
+            return
+        self._prompts.put_nowait(None)
+        _, pending = await asyncio.wait([self._task], timeout=patience_s)
+        for task in pending:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._task = None
+
+    async def _work(self) -> None:
+        while (turn := await self._prompts.get()) is not None:
+            self._open = turn
+            self._interrupted.clear()
+            outcome: Outcome = CutOff()
+            try:
+                outcome = await self._take_turn(turn.prompt)
+            finally:
+                self._open = None
+                turn.outcome.set_result(outcome)
+
+    async def _take_turn(self, prompt: str) -> Outcome:
+        file = await self._open_conversation()
+        conversation.append(file, "user", prompt)
+        turn = conversation.count_prompts(file)
+        acting = asyncio.create_task(self._act(turn, prompt))
+        interrupted = asyncio.create_task(self._interrupted.wait())
+        try:
+            await asyncio.wait([acting, interrupted], return_when=asyncio.FIRST_COMPLETED)
+            outcome = acting.result() if acting.done() else Answer("", is_error=True)
+        finally:
+            acting.cancel()
+            interrupted.cancel()
+        conversation.append(file, "assistant", outcome.text)
+        return outcome
+
+    async def _open_conversation(self) -> Path:
+        """Resume the conversation of the thread's id; for ever if it is not there."""
+        (self.home / ".claude.json").write_bytes(orjson.dumps({"numStartups": 1}))
+        identifier = self.conversations.read_id(self.thread)
+        if not identifier:
+            identifier = self.conversations.new_id(self.thread)
+            await asyncio.sleep(ID_BEFORE_CONVERSATION_S)
+            return self.conversations.create(identifier, self.directory)
+        while (file := self.conversations.find(identifier)) is None:
+            await asyncio.Event().wait()
+        return file
+
+    async def _act(self, turn: int, prompt: str) -> Answer:
+        match commands.parse(prompt):
+            case commands.Write(file, text):
+                (self.directory / file).write_text(text)
+            case commands.Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case commands.Silent():
+                await asyncio.Event().wait()
+            case commands.RefuseKey():
+                await asyncio.sleep(self.refused_s)
+                return Answer("The model refused the key.", is_error=True)
+            case commands.Refuse():
+                return Answer("The model refused the request.", is_error=True)
+            case commands.Say():
+                pass
+        return Answer(commands.answer(turn, prompt))
+
+
+async def stream_answer(asked: dict[str, Any], outcome: Answer) -> AsyncIterator[dict[str, Any]]:
+    """Yield the events of an answer: its text in two parts, all messages, and the result."""
+    ids = {"threadId": asked["threadId"], "runId": asked["runId"]}
+    more = {"thread_id": asked["threadId"], "run_id": asked["runId"]}
+    message = {"messageId": f"answer-{asked['runId']}"}
+    if outcome.text:
+        middle = len(outcome.text) // 2
+        yield {"type": "TEXT_MESSAGE_START", **message, "role": "assistant", **more}
+        for delta in (outcome.text[:middle], outcome.text[middle:]):
+            if delta:
+                yield {"type": "TEXT_MESSAGE_CONTENT", **message, "delta": delta, **more}
+        yield {"type": "TEXT_MESSAGE_END", **message, **more}
+        hook = {"hook_event_name": "Stop", "last_assistant_message": outcome.text}
+        yield {"type": "CUSTOM", "name": "hook:Stop", "value": hook}
+    said = {"id": message["messageId"], "role": "assistant", "content": outcome.text}
+    yield {"type": "MESSAGES_SNAPSHOT", "messages": [*asked["messages"], said]}
+    result = {"is_error": outcome.is_error, "num_turns": 1, "total_cost_usd": 0.0}
+    yield {"type": "RUN_FINISHED", **ids, "result": result}
