@@ -16,10 +16,17 @@ class HeadVersion(Struct, frozen=True):
 
 
 class ClaimRequest(Struct, frozen=True):
-    """A pod that claims the workspace: its UID, and its name for messages."""
+    """A pod that claims the workspace.
+
+    Attributes:
+        uid: Its UID.
+        name: Its name, for messages.
+        record_uid: The UID of its session's Record, for the log; empty where that is not known.
+    """
 
     uid: str
     name: str
+    record_uid: str = ""
 
 
 class Committed(Struct, frozen=True):

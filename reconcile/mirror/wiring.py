@@ -22,7 +22,8 @@ from reconcile.mirror.store.port import (
     Store,
 )
 from reconcile.mirror.units import parse_bandwidth
-from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
+from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes, ProtectedFolders
+from reconcile.mirror.workspace.session_mark import SESSION_DIR
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger, Logger
 
@@ -49,6 +50,7 @@ class MirrorConfig(Struct, frozen=True):
     bandwidth: str = ""
     excludes: tuple[str, ...] = field(default=())
     default_excludes: bool = True
+    runner_state_dir: str = ".claude"
 
     @property
     def state_directory(self) -> StateDirectory:
@@ -80,8 +82,8 @@ class MirrorConfig(Struct, frozen=True):
             )
 
     def build_excludes(self) -> Excludes:
-        """Return what is left out; SettingsError for a malformed pattern."""
-        return build_excludes(self.excludes, default=self.default_excludes)
+        """Return what is left out; raises as `build_excludes`."""
+        return build_excludes(self.excludes, self.runner_state_dir, default=self.default_excludes)
 
 
 def _is_inside(path: Path, directory: Path) -> bool:
@@ -132,9 +134,28 @@ class StoreHooks(Struct, frozen=True):
 NO_HOOKS = StoreHooks()
 
 
-def build_excludes(patterns: tuple[str, ...], *, default: bool) -> Excludes:
-    """Return what is left out; SettingsError for a malformed pattern."""
-    return Excludes((*(DEFAULT_EXCLUDES if default else ()), *patterns))
+def build_excludes(patterns: tuple[str, ...], runner_state_dir: str, *, default: bool) -> Excludes:
+    """Return what is left out.
+
+    No pattern excludes `.session` and the directory in which the runner keeps its conversation:
+    without them the next pod would begin again. Caches in them are left out all the same.
+
+    Raises:
+        SettingsError: A pattern or the directory is malformed.
+    """
+    defaults = DEFAULT_EXCLUDES if default else ()
+    paths = (SESSION_DIR, _normalize_state_dir(runner_state_dir))
+    return Excludes((*defaults, *patterns), ProtectedFolders(paths, Excludes(defaults)))
+
+
+def _normalize_state_dir(text: str) -> str:
+    """Return the path without empty parts; SettingsError if it is not below the workspace."""
+    parts = [part for part in text.split("/") if part not in {"", "."}]
+    if text.startswith("/") or not parts or ".." in parts or "\0" in text:
+        raise SettingsError(
+            f"--runner-state-dir is {text!r}: name a directory below the workspace, such as .claude"
+        )
+    return "/".join(parts)
 
 
 class InterruptibleClock(SystemClock):

@@ -21,6 +21,7 @@ import time
 import pytest
 
 from reconcile.mirror.exit_codes import MirrorExitCode
+from reconcile.mirror.workspace.session_mark import MAX_SESSION_FILES
 from tests.controlplane import ports
 from tests.security.forged_bucket import NEIGHBOUR, ForgedBucket
 from tests.security.mirror_commands import PREFIX, SECRET_KEY, TOKEN, MirrorCommands
@@ -256,6 +257,47 @@ def claim_the_mirrors_names(agent):
         agent.write(f"{name}/x")
 
 
+def swap_the_session_directory(agent):
+    """The directory of the mark, and the mark, become links, pipes and files in turn."""
+    folder, aside = agent.root / ".session", agent.root / "aside"
+    agent.write(".session/prompt.json", b"{}")
+    (agent.outside / "prompt.json").write_bytes(CANARY)
+
+    def swap(turn):
+        place = folder if turn % 2 else folder / "prompt.json"
+        place.rename(aside)
+        if turn % 3 == 0:
+            place.symlink_to(agent.outside if turn % 2 else agent.outside / "prompt.json")
+        elif turn % 3 == 1:
+            os.mkfifo(place)
+        else:
+            place.write_bytes(b"x")
+        place.unlink()
+        aside.rename(place)
+
+    agent.again_and_again(swap)
+
+
+def fill_the_session_directory(agent):
+    """More entries than are stored, with a giant, a pipe and a log of a database among them."""
+    folder = agent.write(".session/prompt.json", b"{}").parent
+    for number in range(3 * MAX_SESSION_FILES):
+        os.close(os.open(folder / f"{number}", os.O_CREAT | os.O_WRONLY))
+    os.mkfifo(folder / "pipe")
+    with contextlib.suppress(OSError):
+        os.truncate(agent.write(".session/events.jsonl"), (1 << 40) + 1)
+    agent.write(".session/prompt.json-wal", b"SQLite format 3\0")
+
+
+def make_the_mark_something_else(agent):
+    """The mark is a pipe, and what is below it is a repository and a tree of links."""
+    os.mkfifo(agent.write(".session/HEAD").with_name("prompt.json"))
+    agent.write(".session/refs/heads/main", b"0" * 40)
+    agent.write(f".session/objects/00/{'0' * 38}", os.urandom(100))
+    (agent.root / ".session/inputs.json").symlink_to(agent.outside / "secret")
+    (agent.root / ".reconcile-runner-cloning").symlink_to(agent.outside)
+
+
 ATTACKS = [
     swap_each_component_for_a_link,
     swap_files_for_links,
@@ -274,6 +316,9 @@ ATTACKS = [
     remove_rights,
     flood_the_port,
     claim_the_mirrors_names,
+    swap_the_session_directory,
+    fill_the_session_directory,
+    make_the_mark_something_else,
 ]
 
 
@@ -341,6 +386,21 @@ def test_sync_goes_on_and_stores_the_rest_of_the_workspace(pod, attack):
     assert facts(pod.outside) == before
     restored_without_harm(pod)
     assert facts(pod.outside) == before
+
+
+def test_an_agent_that_never_lets_the_mark_rest_has_nothing_stored_and_nothing_hang(pod):
+    agent = Agent(pod.root, pod.outside, pod.port)
+    mark = agent.write(".session/prompt.json", b"{}")
+    agent.again_and_again(lambda turn: mark.write_bytes(b"%d" % turn))
+    with pod.syncing():
+        for path, data in HARMLESS.items():
+            agent.write(path, data)
+        pod.until("pass failed", 2)
+        assert b"it changes each time that it is read" in pod.commands.log("sync", "one")
+        agent.stop()
+        agent.write("work/late", b"late")
+        pod.until("committed")
+    restored_without_harm(pod)
 
 
 def restored_without_harm(pod):

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from reconcile.mirror.backup.file_archiver import ArchiveLimits, FileArchiver, ReadFiles
+from reconcile.mirror.backup.mark_placement import check_session_dir, has_mark, place_mark
 from reconcile.mirror.backup.tree_builder import TreeInput, TreeResult, build_tree
 from reconcile.mirror.backup.uploader import Uploader
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
@@ -24,6 +25,12 @@ from reconcile.mirror.workspace.git import (
     find_paths_to_hold_back,
 )
 from reconcile.mirror.workspace.root import WorkspaceRoot
+from reconcile.mirror.workspace.session_mark import (
+    MARK,
+    can_be_mark,
+    is_in_session_dir,
+    unreadable_mark_error,
+)
 from reconcile.mirror.workspace.survey import Scan
 from reconcile.mirror.workspace.walk import FileStat
 
@@ -126,9 +133,14 @@ def _changed_members(groups: Iterable[FileGroup], todo: Iterable[FileStat]) -> s
 
 
 def _build_tasks(todo: Sequence[FileStat], groups: Sequence[FileGroup]) -> list[ArchiveTask]:
-    """Put groups first, each as one task."""
+    """Put groups first, each as one task, and what is in `.session` last."""
     paths = {path for group in groups for path in group.paths}
-    return [*groups, *(file_stat for file_stat in todo if file_stat.path not in paths)]
+    single = [file_stat for file_stat in todo if file_stat.path not in paths]
+    return sorted([*groups, *single], key=_is_of_session)
+
+
+def _is_of_session(task: ArchiveTask) -> bool:
+    return any(is_in_session_dir(member.path) for member in _members(task))
 
 
 def _prioritize(tasks: Iterable[ArchiveTask]) -> list[ArchiveTask]:
@@ -171,6 +183,24 @@ def _lacking_positions(
     return {each for each in result.stale_positions if stats[each].path in read.unreadable}
 
 
+def _update_stats(stats: list[FileStat], unchanged: bytearray, read: ReadFiles) -> list[FileStat]:
+    """Return the scan with the stats of what was read later, the mark's among them."""
+    if read.file_stats:
+        for position, file_stat in enumerate(stats):
+            unchanged[position] &= file_stat.path not in read.file_stats
+        stats = [read.file_stats.get(file_stat.path, file_stat) for file_stat in stats]
+    return place_mark(stats, unchanged, read.mark)
+
+
+def _require_mark(tree: SnapshotTree, read: ReadFiles, *, is_truncated: bool) -> None:
+    """Check that a tree has the mark as it was read after all else; raises as `Archiver.run`."""
+    if has_mark(tree, read):
+        return
+    if is_truncated:
+        raise DeadlineExceededError
+    raise unreadable_mark_error("it was replaced, or is a hard link to another file")
+
+
 class Archiver:
     """Turns a scan into a tree that is stored."""
 
@@ -194,10 +224,12 @@ class Archiver:
             StoreError: An object could not be stored.
             WorkspaceError: The workspace cannot be read, or another volume is in its place.
         """
+        check_session_dir(scan.skipped.unknown)
         stats = scan.file_stats
         unchanged = self._index.unchanged_flags(stats) if self._index else bytearray(len(stats))
         todo = list(self._select_files_to_read(stats, unchanged))
         groups = find_groups(stats, self._previous_tree.entries)
+        groups = [group for group in groups if MARK not in group.paths]
         changed = _changed_members(groups, todo)
         groups = [group for group in groups if not changed.isdisjoint(group.paths)]
         is_known = _known_members(stats, unchanged, groups)
@@ -207,10 +239,7 @@ class Archiver:
             *self._drop_dangling_git_files(stats, todo, read),
             *self._drop_torn_groups(groups, changed, read),
         ]
-        if read.file_stats:
-            for position, file_stat in enumerate(stats):
-                unchanged[position] &= file_stat.path not in read.file_stats
-            stats = [read.file_stats.get(file_stat.path, file_stat) for file_stat in stats]
+        stats = _update_stats(stats, unchanged, read)
         result = build_tree(
             self._previous_tree,
             TreeInput(
@@ -224,6 +253,7 @@ class Archiver:
             self._uploader.find_place,
             self._uploader.packs,
         )
+        _require_mark(result.tree, read, is_truncated=is_truncated)
         stale = sorted({*result.stale_positions, *_positions(stats, read.unsettled)})
         lacking = _lacking_positions(stats, result, read, is_final=options.is_final)
         missing = Partial(
@@ -281,8 +311,10 @@ class Archiver:
     ) -> Iterable[FileStat]:
         inodes: set[tuple[int, int]] = set()
         for position, file_stat in enumerate(file_stats):
-            if stat.S_ISDIR(file_stat.mode) or (
-                unchanged[position] and file_stat.path in self._previous_tree.entries
+            if (
+                stat.S_ISDIR(file_stat.mode)
+                or can_be_mark(file_stat)
+                or (unchanged[position] and file_stat.path in self._previous_tree.entries)
             ):
                 continue
             if file_stat.links > 1 and stat.S_ISREG(file_stat.mode):
@@ -304,10 +336,13 @@ class Archiver:
         restless = cache(self._index.stale_paths) if self._index else frozenset
         with self._root.open() as directories:
             file_archiver = FileArchiver(directories, self._uploader, limits, restless)
+            # First too, so that a pass whose time is over has sent it, unless it changed since.
+            file_archiver.archive_mark()
             with truncation:
                 if options.is_final:
                     tasks = self._close_packs_early(_prioritize(tasks), file_archiver, limits)
                 self._archive_all(file_archiver, tasks, is_known)
+            file_archiver.archive_mark()
             with truncation:
                 self._upload_rest(options.deadline)
         return file_archiver.result, truncation.has_happened
@@ -339,6 +374,8 @@ class Archiver:
                 file_archiver.archive_group(task, is_known)
             elif stat.S_ISLNK(task.mode):
                 file_archiver.archive_link(task)
+            elif is_in_session_dir(task.path):
+                file_archiver.archive_current_file(task)
             else:
                 file_archiver.archive_file(task)
 

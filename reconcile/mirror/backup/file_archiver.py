@@ -1,5 +1,6 @@
 """Reads single files and groups of files, and gives their bytes to the uploader."""
 
+import stat
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 
@@ -20,8 +21,10 @@ from reconcile.mirror.workspace.reader import (
     read_chunks,
     read_link,
     read_small_file,
+    stat_path,
     time_until_settled,
 )
+from reconcile.mirror.workspace.session_mark import MARK, Mark, read_mark
 from reconcile.mirror.workspace.sqlite import SQLITE_MAGIC, GroupChunk, GroupReader
 from reconcile.mirror.workspace.walk import FileStat
 
@@ -39,6 +42,7 @@ class ReadFiles(Struct):
         unreadable: Why entries could not be read, by path.
         out_of_time: How many files were not begun, or given up, since the time is too short.
         size: Bytes that were read.
+        mark: The mark in `.session`, as it was when it was read last; None if there is none.
     """
 
     blobs: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -50,6 +54,7 @@ class ReadFiles(Struct):
     unreadable: dict[str, str] = field(default_factory=dict)
     out_of_time: int = 0
     size: int = 0
+    mark: Mark | None = None
 
     def drop(self, path: str) -> None:
         """Keep the previous version of a path."""
@@ -59,7 +64,7 @@ class ReadFiles(Struct):
 
     def release_contents(self) -> None:
         """Free all but the counts, once the tree is built."""
-        self.blobs, self.link_targets, self.file_stats = {}, {}, {}
+        self.blobs, self.link_targets, self.file_stats, self.mark = {}, {}, {}, None
 
 
 class ArchiveLimits(Struct, frozen=True):
@@ -134,6 +139,33 @@ class FileArchiver:
             self._archive_large_file(file_stat)
         else:
             self._archive_small_file(file_stat)
+
+    def archive_current_file(self, file_stat: FileStat) -> None:
+        """Read a file as it is now, not as the scan saw it; raises as `archive_file`."""
+        try:
+            current = stat_path(self._directories, file_stat.path)
+        except FileChangedError:
+            self.result.changing += 1
+            return
+        if not stat.S_ISREG(current.mode):
+            self.result.changing += 1
+            return
+        self.archive_file(current)
+        if current.path in self.result.blobs:
+            self.result.file_stats.setdefault(current.path, current)
+
+    def archive_mark(self) -> None:
+        """Read the mark in `.session`.
+
+        Raises:
+            WorkspaceError: There is one, but it cannot be read.
+            StoreError: An earlier upload has failed.
+        """
+        mark = read_mark(self._directories)
+        self.result.mark = mark
+        if mark is not None:
+            is_empty = not mark.data
+            self.result.blobs[MARK] = () if is_empty else (self._upload(mark.file, mark.data),)
 
     def archive_group(self, group: FileGroup, unchanged: Callable[[FileStat], bool]) -> None:
         """Read files that belong together, all or none; raises as `archive_file`.

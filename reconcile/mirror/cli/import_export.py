@@ -46,7 +46,11 @@ def import_command(
     from reconcile.mirror.wiring import build_excludes
 
     source = _build_source(from_directory, from_prefix, options)
-    excludes = build_excludes(options.pop("excludes"), default=options.pop("default_excludes"))
+    excludes = build_excludes(
+        options.pop("excludes"),
+        options.pop("runner_state_dir"),
+        default=options.pop("default_excludes"),
+    )
     result = import_workspace(open_store_from_options(options), source, excludes, replace=replace)
     echo_lines(format_import_result(result))
     return MirrorExitCode.INCOMPLETE if result.is_incomplete else MirrorExitCode.OK
@@ -62,7 +66,7 @@ def _build_source(directory: Path | None, prefix: str, options: dict[str, Any]) 
     if directory is not None:
         return DirectoryImportSource(directory)
     source_options = {**options, "prefix": prefix}
-    for name in ("excludes", "default_excludes"):
+    for name in ("excludes", "default_excludes", "runner_state_dir"):
         source_options.pop(name)
     if secret:
         source_options["project_secret"] = secret

@@ -72,6 +72,7 @@ def mirror_cli() -> None:
 @status_server_options
 @click.option("--pod-uid", default="", help="UID of the pod that will write. Required.")
 @click.option("--pod-name", default="", help="Name of the pod, shown in `log` and messages.")
+@click.option("--record-uid", default="", help="UID of the session's Record, shown in the log.")
 @click.option(
     "--partial",
     type=click.Choice(["use", "refuse"]),
@@ -86,16 +87,16 @@ def mirror_cli() -> None:
     show_default=True,
     help="Whether a second process restores half of the files; auto: if there are many files.",
 )
-def hydrate(pod_uid: str, pod_name: str, partial: str, worker_process: str, **options: Any) -> int:
+def hydrate(partial: str, worker_process: str, **options: Any) -> int:
     """Claim the workspace for this pod and restore it; run it before the agent starts."""
     from reconcile.mirror.errors import SettingsError
     from reconcile.mirror.protocol import ClaimRequest
     from reconcile.mirror.restore.worker import WorkerPolicy
     from reconcile.mirror.sidecar.hydrate import PartialPolicy, run_hydrate
 
-    if not pod_uid:
+    request = ClaimRequest(*(options.pop(each) for each in ("pod_uid", "pod_name", "record_uid")))
+    if not request.uid:
         raise SettingsError("--pod-uid is missing: give metadata.uid by the downward API")
-    request = ClaimRequest(pod_uid, pod_name)
     config, server_options = _build_config(options), _build_server_options(options)
     policy, worker_policy = PartialPolicy(partial), WorkerPolicy(worker_process)
     return run_hydrate(config, request, policy, server_options, worker_policy)

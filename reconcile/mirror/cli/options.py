@@ -100,6 +100,12 @@ exclude_options = combine_options(
         show_default=True,
         help="Leave out caches and similar files.",
     ),
+    click.option(
+        "--runner-state-dir",
+        default=".claude",
+        show_default=True,
+        help="Directory in the workspace with the runner's conversation, which is never left out.",
+    ),
 )
 
 mirror_options = combine_options(

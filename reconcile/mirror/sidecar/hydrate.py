@@ -176,7 +176,8 @@ def run_hydrate(
         context = _build_context(config, clock, registry, worker)
         result = hydrate_workspace(_build_target(config), context, request, policy)
     registry.update(phase="ended", generation=result.generation.number)
-    _log_result(result, JsonLogger(clock.time_ns), round(clock.monotonic() - started, 3))
+    seconds = round(clock.monotonic() - started, 3)
+    _log_result(result, request, JsonLogger(clock.time_ns), seconds)
     return MirrorExitCode.OK
 
 
@@ -224,7 +225,10 @@ def _make_worker_runner(config: MirrorConfig, clock: InterruptibleClock) -> Task
     return Downloader(store, writer).run_task
 
 
-def _log_result(result: HydrateResult, logger: JsonLogger, seconds: float) -> None:
+def _log_result(
+    result: HydrateResult, request: ClaimRequest, logger: JsonLogger, seconds: float
+) -> None:
+    pod = {"pod": request.uid, "record": request.record_uid or None}
     match result:
         case RestoredVolume(generation, files, size):
             logger.info(
@@ -234,9 +238,10 @@ def _log_result(result: HydrateResult, logger: JsonLogger, seconds: float) -> No
                 files=files,
                 bytes=size,
                 seconds=seconds,
+                **pod,
             )
         case ReusedVolume(generation):
-            logger.info("kept", generation=generation.number, seconds=seconds)
+            logger.info("kept", generation=generation.number, seconds=seconds, **pod)
 
 
 class ProgressReporter:

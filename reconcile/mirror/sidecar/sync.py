@@ -30,6 +30,7 @@ from reconcile.mirror.sidecar.termination import (
     write_termination_message,
 )
 from reconcile.mirror.wiring import InterruptibleClock, LazyStore, MirrorConfig, StoreHooks
+from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.runtime.logging import JsonLogger
 
 _DEADLINE_GRACE = 0.5
@@ -61,7 +62,7 @@ class SyncProcess:
         self._registry.update(generation=marker.generation)
         workspace = Workspace(
             config.workspace,
-            config.build_excludes(),
+            self._build_excludes(config),
             config.state_directory,
             marker.writer,
             options.max_files,
@@ -75,6 +76,16 @@ class SyncProcess:
         self._error: BaseException | None = None
         self._has_unreadable = False
         self._finished = threading.Event()
+
+    def _build_excludes(self, config: MirrorConfig) -> Excludes:
+        excludes = config.build_excludes()
+        for pattern in excludes.find_ineffective():
+            self._logger.warning(
+                "exclude pattern ignored",
+                pattern=pattern,
+                reason=".session and the runner's state directory are always stored",
+            )
+        return excludes
 
     def run_once(self) -> MirrorExitCode:
         """Make one pass; raises a MirrorError where it fails."""

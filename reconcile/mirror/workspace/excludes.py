@@ -9,7 +9,7 @@ work, or slow to create again.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -39,21 +39,59 @@ DEFAULT_EXCLUDES: tuple[str, ...] = (
 
 _TRAILING_BLANKS = re.compile(r"(?<!\\)[ \t]+$")
 
-ALWAYS_EXCLUDED = frozenset({".reconcile-mirror-restoring", "lost+found"})
-"""Excluded at the root, whatever their type and the patterns: the staging directory of a restore,
-and the directory that a new volume may have. A restore cannot write anything there."""
+STAGING_DIR: Final = ".reconcile-mirror-restoring"
+"""The staging directory of a restore, in the volume; it is never in a snapshot."""
+
+CLONING_DIR: Final = ".reconcile-runner-cloning"
+"""Where `reconcile-runner prepare` clones; a clone is renamed to its place when it is complete."""
+
+ALWAYS_EXCLUDED = frozenset({STAGING_DIR, CLONING_DIR, "lost+found"})
+"""Excluded at the root, whatever their type and the patterns: staging directories, and the
+directory that a new volume may have. A restore cannot write anything there."""
+
+
+class ProtectedFolders(Struct, frozen=True):
+    """Directories that are stored whatever the patterns are.
+
+    Attributes:
+        paths: The directories. Those above them are stored too, but not what else is in these.
+        excludes: What is excluded inside of them all the same.
+    """
+
+    paths: tuple[str, ...]
+    excludes: "Excludes"
+
+    def keep(self, path: str, name: str, *, directory: bool) -> bool:
+        """Whether a path is stored although a pattern matches it."""
+        if any(path == each or each.startswith(f"{path}/") for each in self.paths):
+            return True
+        return self.contain(path) and not self.excludes.is_excluded(path, name, directory=directory)
+
+    def contain(self, path: str) -> bool:
+        """Whether a path is below one of them."""
+        return any(path.startswith(f"{each}/") for each in self.paths)
+
+    def parents(self) -> frozenset[str]:
+        """Return the directories above them, without the root."""
+        parts = (path.split("/") for path in self.paths)
+        return frozenset("/".join(each[:end]) for each in parts for end in range(1, len(each)))
 
 
 class Excludes:
     """Compiled patterns; a later one overrides an earlier one, `!` includes a path again.
 
+    Args:
+        patterns: The patterns.
+        protected: Directories that no pattern excludes.
+
     Raises:
         SettingsError: A pattern is invalid.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], protected: ProtectedFolders | None = None) -> None:
         self._patterns = tuple(patterns)
         check_patterns(patterns)
+        self._protected = protected
         self._names = frozenset[str]()
         self._prefixes: tuple[str, ...] = ()
         self._suffixes: tuple[str, ...] = ()
@@ -62,6 +100,11 @@ class Excludes:
             self._index_pattern(pattern)
         self._is_excluded = lru_cache(maxsize=20_000)(self._match_rules)
         self._rules: list[ExcludeRule] | None = None
+        self._opened = set[str]()
+        """Excluded directories that are entered, since a protected one is in them."""
+        for path in sorted(protected.parents() if protected else ()):
+            if path.rpartition("/")[0] in self._opened or self._match_rules(f"{path}/"):
+                self._opened.add(path)
 
     def is_excluded(self, path: str, name: str, *, directory: bool) -> bool:
         """Whether `path`, whose last component is `name`, is excluded.
@@ -71,14 +114,33 @@ class Excludes:
         """
         if path in ALWAYS_EXCLUDED:
             return True
-        if (
+        matches = bool(self._opened) and path.rpartition("/")[0] in self._opened
+        if not matches and (
             name in self._names
             or name.startswith(self._prefixes)
             or name.endswith(self._suffixes)
             or self._needs_regex
         ):
-            return self._is_excluded(f"{path}/" if directory else path)
-        return False
+            matches = self._is_excluded(f"{path}/" if directory else path)
+        if not matches or self._protected is None:
+            return matches
+        return not self._protected.keep(path, name, directory=directory)
+
+    def find_ineffective(self) -> list[str]:
+        """Return the patterns that match a protected directory, and so do not exclude it."""
+        paths = self._protected.paths if self._protected else ()
+        own = (pattern for pattern in self._patterns if pattern not in DEFAULT_EXCLUDES)
+        alone = ((pattern, Excludes([pattern])) for pattern in own)
+        return [
+            pattern
+            for pattern, excludes in alone
+            if any(excludes._match_path(path) for path in paths)  # noqa: SLF001 - of this class
+        ]
+
+    def _match_path(self, path: str) -> bool:
+        """Whether a directory or one above it matches."""
+        parts = path.split("/")
+        return any(self._match_rules("/".join(parts[: end + 1]) + "/") for end in range(len(parts)))
 
     def _index_pattern(self, pattern: str) -> None:
         """Add the names that the pattern's last component may match, for a regex check later."""

@@ -19,9 +19,11 @@ from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.walk import (
     LARGE_DIRECTORY,
+    WHOLE,
     FileStat,
     SkippedEntries,
     TooManyEntriesError,
+    WalkPart,
     WorkspaceWalk,
     unreadable_root_error,
     walk,
@@ -45,7 +47,11 @@ class WalkLimits(Struct, frozen=True):
 
 
 def walk_within(
-    root: int | Path, excludes: Excludes, limits: WalkLimits, is_cancelled: Callable[[], bool]
+    root: int | Path,
+    excludes: Excludes,
+    limits: WalkLimits,
+    is_cancelled: Callable[[], bool],
+    part: WalkPart = WHOLE,
 ) -> tuple[list[FileStat], SkippedEntries]:
     """List the entries below `root` that are within the limits, in the order of paths.
 
@@ -54,12 +60,14 @@ def walk_within(
         WalkCancelledError: `is_cancelled` returned true.
     """
     try:
-        return walk(root, excludes, is_cancelled=is_cancelled, max_weight=limits.max_weight)
+        return walk(
+            root, excludes, is_cancelled=is_cancelled, max_weight=limits.max_weight, part=part
+        )
     except TooManyEntriesError:
         previous_paths = limits.previous_paths()
     try:
         with DirectoryHandles(root) as directories:
-            fair_walk = FairShareWalk(directories, excludes, is_cancelled, limits.max_weight)
+            fair_walk = FairShareWalk(directories, excludes, is_cancelled, limits.max_weight, part)
             return fair_walk.run_fair(previous_paths).sorted()
     except OSError as error:
         raise unreadable_root_error(error) from error
@@ -126,10 +134,8 @@ class FairShareWalk(WorkspaceWalk):
 
     def run_fair(self, previous_paths: Container[str]) -> "FairShareWalk":
         """Add the entries within the limit; raises OSError if the root itself cannot be read."""
-        os.scandir(self._directories.root).close()
         self._previous_paths = previous_paths
-        self._pending.clear()
-        root, large = _Subtree("", 0, _Phase.PREVIOUS, [""]), list[str]()
+        root, large = _Subtree(self._part.top, 0, _Phase.PREVIOUS, self._begin()), list[str]()
         while not root.is_done or large:
             if root.is_done:
                 self._list_part(large.pop(), len(large) + 1)
@@ -168,7 +174,7 @@ class FairShareWalk(WorkspaceWalk):
         self._check_cancelled()
         prefix = f"{path}/" if path else ""
         try:
-            with os.scandir(self._directories.open(path)) as scanned:
+            with self._scan(path) as scanned:
                 paths = (prefix + entry.name for entry in islice(scanned, LARGE_DIRECTORY))
                 return sum(inner not in self._previous_paths for inner in paths)
         except OSError:
@@ -233,7 +239,7 @@ class FairShareWalk(WorkspaceWalk):
         prefix = f"{path}/" if path else ""
         limit = max(-(-int(self.remaining) // parts), 1)
         try:
-            with os.scandir(self._directories.open(path)) as scanned:
+            with self._scan(path) as scanned:
                 candidates = _CountingIterator(
                     self._iter_not_excluded(prefix, scanned), self._check_cancelled
                 )

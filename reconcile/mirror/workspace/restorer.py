@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.workspace.dirfd import DirectoryHandles, check_file_name
-from reconcile.mirror.workspace.excludes import Excludes
+from reconcile.mirror.workspace.excludes import CLONING_DIR, STAGING_DIR, Excludes
 from reconcile.mirror.workspace.reader import (
     CHUNK,
     FileChangedError,
@@ -36,7 +36,6 @@ from reconcile.mirror.workspace.walk import (
     walk,
 )
 from reconcile.mirror.workspace.writer import (
-    STAGING_DIR,
     EmptyVolumeStaging,
     FileWriter,
     OpenChunk,
@@ -315,8 +314,10 @@ class Restorer:
         check_file_name(name)
         if parent and not isinstance(self._entries.get(parent), Directory):
             raise DamagedError(f"{entry.path!r} is not in a directory of the snapshot")
-        if entry.path.partition("/")[0] == STAGING_DIR:
-            raise DamagedError(f"{entry.path!r} is a name that only the mirror itself may use")
+        if entry.path.partition("/")[0] in {STAGING_DIR, CLONING_DIR}:
+            raise DamagedError(
+                f"{entry.path!r} is a name of a staging directory: no snapshot has it"
+            )
         if isinstance(entry, HardLink) and not isinstance(self._entries.get(entry.target), File):
             raise DamagedError(
                 f"{entry.path!r} is a hard link to {entry.target!r}, which is not a file"

@@ -5,6 +5,7 @@ one file, and to the chunks of all of them. A path may be as long as the format 
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,16 @@ from msgspec import Struct
 from reconcile.mirror.concurrency import Deadline, DeadlineExceededError
 from reconcile.mirror.snapshot.encoding import MAX_PATH
 from reconcile.mirror.snapshot.keys import CHUNK, MAX_PACKED_FILE
+from reconcile.mirror.workspace.dirfd import DirectoryHandles
 from reconcile.mirror.workspace.excludes import Excludes
 from reconcile.mirror.workspace.fair_share import WalkLimits, walk_within
+from reconcile.mirror.workspace.session_mark import (
+    MARK,
+    MAX_SESSION_FILES,
+    SESSION_PART,
+    WORK_PART,
+    stat_mark,
+)
 from reconcile.mirror.workspace.sqlite import SHARED_MEMORY, find_shared_memory
 from reconcile.mirror.workspace.walk import FileStat, SkippedEntries, WalkCancelledError
 
@@ -33,7 +42,8 @@ class Scan(Struct, frozen=True):
     Attributes:
         file_stats: The entries that a snapshot can hold, sorted by path.
         skipped: The entries that it cannot hold.
-        newest_write: Time of the last write in nanoseconds since 1970, 0 for an empty workspace.
+        newest_write: Time of the last write in nanoseconds since 1970, 0 for an empty workspace;
+            what is in `.session` does not count.
         weight_limit: The limit for the weight of all entries.
     """
 
@@ -46,19 +56,42 @@ class Scan(Struct, frozen=True):
 def scan_workspace(
     root: int | Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline
 ) -> Scan:
-    """Walk the workspace, and select what a snapshot can hold.
+    """Walk the workspace, and select what a snapshot can hold; `.session` is walked last.
 
     Raises:
         DeadlineExceededError: The limit was reached.
         WorkspaceError: The workspace itself cannot be read.
     """
     try:
-        stats, skipped = walk_within(root, excludes, limits, deadline.expired)
+        stats, skipped = walk_within(root, excludes, limits, deadline.expired, WORK_PART)
+        newest = max((max(stat.mtime, stat.ctime) for stat in stats), default=0)
+        session = _walk_session_dir(root, excludes, limits, deadline)
     except WalkCancelledError:
         raise DeadlineExceededError from None
+    if session is not None:
+        stats = sorted([*stats, *session[0]], key=attrgetter("path"))
+        skipped.include(session[1])
     stats = select_storable(_without_shared_memory(stats), skipped)
-    newest = max((max(stat.mtime, stat.ctime) for stat in stats), default=0)
     return Scan(stats, skipped, newest, limits.max_weight)
+
+
+def _walk_session_dir(
+    root: int | Path, excludes: Excludes, limits: WalkLimits, deadline: Deadline
+) -> tuple[list[FileStat], SkippedEntries] | None:
+    """Walk `.session`, which has a limit of its own, within which the mark always is.
+
+    Returns:
+        None if there is nothing of this name.
+    """
+    own_limits = WalkLimits(MAX_SESSION_FILES, limits.previous_paths)
+    stats, skipped = walk_within(root, excludes, own_limits, deadline.expired, SESSION_PART)
+    if skipped.over_limit and not any(stat.path == MARK for stat in stats):
+        with DirectoryHandles(root) as directories:
+            mark = stat_mark(directories)
+        if mark is not None:
+            stats.append(mark)
+            skipped.over_limit -= 1
+    return (stats, skipped) if stats or skipped.unknown else None
 
 
 def _without_shared_memory(stats: list[FileStat]) -> list[FileStat]:

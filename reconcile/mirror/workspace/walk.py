@@ -8,7 +8,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -62,6 +63,15 @@ class SkippedEntries(Struct):
     examples: dict[str, list[str]] = field(default_factory=dict)
     unreadable_reason: str = ""
 
+    def include(self, other: "SkippedEntries") -> None:
+        """Add what another walk has skipped."""
+        for name in _COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unknown.extend(other.unknown)
+        for reason, paths in other.examples.items():
+            self.examples[reason] = [*self.examples.get(reason, ()), *paths][:_MAX_EXAMPLES]
+        self.unreadable_reason = self.unreadable_reason or other.unreadable_reason
+
     @property
     def total(self) -> int:
         """How many skipped entries may matter: all except excluded and vanished ones."""
@@ -72,8 +82,24 @@ class SkippedEntries(Struct):
         """Count one more for `reason`, which is the name of a field."""
         setattr(self, reason, getattr(self, reason) + 1)
         examples = self.examples.setdefault(reason, [])
-        if len(examples) < 3:  # noqa: PLR2004 - enough to understand the reason
+        if len(examples) < _MAX_EXAMPLES:
             examples.append(path)
+
+
+_MAX_EXAMPLES: Final = 3
+"""Paths for each reason: enough to understand it."""
+
+_COUNTERS: Final = (
+    "sockets",
+    "devices",
+    "unreadable",
+    "excluded",
+    "mounts",
+    "too_deep",
+    "too_large",
+    "vanished",
+    "over_limit",
+)
 
 
 def build_file_stat(path: str, status: os.stat_result) -> FileStat:
@@ -117,6 +143,19 @@ class TooManyEntriesError(Exception):
     """There are more entries than the limit of the walk; it has no result."""
 
 
+class WalkPart(Struct, frozen=True):
+    """What a walk lists: the entry at `top` with all below it, without the entry at `omitted`.
+
+    Both are paths; `omitted` is in the root. An empty one is the root, or nothing.
+    """
+
+    top: str = ""
+    omitted: str = ""
+
+
+WHOLE = WalkPart()
+
+
 def never_cancelled() -> bool:
     """Do not cancel."""
     return False
@@ -128,8 +167,9 @@ def walk(
     *,
     is_cancelled: Callable[[], bool] = never_cancelled,
     max_weight: float = math.inf,
+    part: WalkPart = WHOLE,
 ) -> tuple[list[FileStat], SkippedEntries]:
-    """List everything below `root`, in the order of paths.
+    """List everything below `root`, or a part of it, in the order of paths.
 
     Hard links are entries with the same device and inode. Sockets, fifos, devices and what is
     mounted below `root` are skipped.
@@ -141,7 +181,7 @@ def walk(
     """
     try:
         with DirectoryHandles(root) as directories:
-            finished = WorkspaceWalk(directories, excludes, is_cancelled, max_weight).run()
+            finished = WorkspaceWalk(directories, excludes, is_cancelled, max_weight, part).run()
     except OSError as error:
         raise unreadable_root_error(error) from error
     return finished.sorted()
@@ -190,14 +230,16 @@ class WorkspaceWalk:
         excludes: Excludes,
         is_cancelled: Callable[[], bool],
         remaining: float,
+        part: WalkPart = WHOLE,
     ) -> None:
         self._directories = directories
+        self._part = part
         self._excludes = excludes
         self._is_cancelled = is_cancelled
         self.remaining = remaining
         self._device = os.fstat(directories.root).st_dev
         self._mounts = find_mount_points(directories.root)
-        self._pending = [""]
+        self._pending: list[str] = []
         self._large_directories: list[str] = []
         self._packed_refs: list[str] = []
         self._objects: list[str] = []
@@ -206,10 +248,35 @@ class WorkspaceWalk:
         self.skipped = SkippedEntries()
 
     def run(self) -> "WorkspaceWalk":
-        """Walk the whole tree; raises OSError if the root itself cannot be read."""
-        os.scandir(self._directories.root).close()
+        """Walk the whole part; raises OSError if the root itself cannot be read."""
+        self._pending = self._begin()
         self._walk_all()
         return self
+
+    def _begin(self) -> list[str]:
+        """Return the directories to begin with: the root, or the top of a part, which is added."""
+        top = self._part.top
+        if not top:
+            os.scandir(self._directories.root).close()
+            return [top]
+        try:
+            parent, name = self._directories.open_parent(top)
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._record_unreadable(top, error)
+            return []
+        self._add(top, status)
+        pending, self._pending = self._pending, []
+        return pending
+
+    @contextmanager
+    def _scan(self, path: str) -> "Iterator[Iterator[os.DirEntry[str]]]":
+        """Read a directory, without the entry that is no part of this walk."""
+        with os.scandir(self._directories.open(path)) as scanned:
+            omitted = "" if path else self._part.omitted
+            yield (entry for entry in scanned if entry.name != omitted) if omitted else scanned
 
     def sorted(self) -> tuple[list[FileStat], SkippedEntries]:
         """Return the entries in the order of paths, and what was skipped."""
@@ -236,7 +303,7 @@ class WorkspaceWalk:
         """Add the entries of one directory, so that the first by name is entered first."""
         self._check_cancelled()
         try:
-            with os.scandir(self._directories.open(path)) as scanned:
+            with self._scan(path) as scanned:
                 entries = list(islice(scanned, LARGE_DIRECTORY + 1))
         except OSError as error:
             self._record_unreadable(path, error)
@@ -250,7 +317,7 @@ class WorkspaceWalk:
     def _list_large(self, path: str) -> None:
         """Do the same in parts: the directory may have any number of entries."""
         try:
-            with os.scandir(self._directories.open(path)) as scanned:
+            with self._scan(path) as scanned:
                 while entries := list(islice(scanned, LARGE_DIRECTORY)):
                     self._check_cancelled()
                     self._add_entries(path, entries)
@@ -334,6 +401,9 @@ class WorkspaceWalk:
         except OSError as error:
             self._record_unreadable(path, error)
             return
+        self._add(path, status)
+
+    def _add(self, path: str, status: os.stat_result) -> None:
         kind = stat.S_IFMT(status.st_mode)
         if path in self._mounts:
             self._add_mount(path)

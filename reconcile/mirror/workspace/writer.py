@@ -18,6 +18,7 @@ from typing import Protocol
 from reconcile.mirror.errors import WorkspaceError
 from reconcile.mirror.model import Directory, Entry, File, HardLink, Symlink
 from reconcile.mirror.workspace.dirfd import DirectoryHandles
+from reconcile.mirror.workspace.excludes import STAGING_DIR
 from reconcile.mirror.workspace.reader import zero_chunk
 
 _PERMISSION_ADVICE = (
@@ -89,10 +90,6 @@ def make_writable(directories: DirectoryHandles, path: str) -> None:
     parent, name = directories.open_parent(path)
     if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         os.chmod(name, 0o700, dir_fd=parent)
-
-
-STAGING_DIR = ".reconcile-mirror-restoring"
-"""The staging directory of a restore, in the volume; it is never in a snapshot."""
 
 
 class Staging(Protocol):

@@ -84,6 +84,27 @@ def test_what_a_pod_stores_is_restored_in_the_next(pods, port):
     assert listing(pods.root("two")) == listing(pods.root("one"))
 
 
+def test_hydrate_logs_its_pod_and_the_record_of_its_session(pods):
+    assert pods.hydrate("one", "--record-uid=of-the-record") == MirrorExitCode.OK
+    restored = pods.events()["restored"]
+    assert (restored["pod"], restored["record"]) == ("uid-one", "of-the-record")
+    assert pods.hydrate("one") == MirrorExitCode.OK
+    assert pods.events()["kept"]["record"] is None
+
+
+def test_sync_warns_of_patterns_that_would_exclude_what_is_always_stored(pods):
+    assert pods.hydrate("one") == MirrorExitCode.OK
+    folders = (".session", ".gemini/tmp", ".claude")
+    for folder in folders:
+        (pods.root("one") / folder).mkdir(parents=True)
+    patterns = ("--exclude=.session/", "--exclude=*.log", "--exclude=.claude")
+    options = ("--once", "--runner-state-dir=.gemini", *patterns)
+    assert pods.run_in("one", "sync", *options) == MirrorExitCode.OK
+    assert pods.events()["exclude pattern ignored"]["pattern"] == ".session/"
+    assert pods.hydrate("two") == MirrorExitCode.OK
+    assert [(pods.root("two") / folder).exists() for folder in folders] == [True, True, False]
+
+
 def test_a_worker_process_restores_its_part(pods, monkeypatch):
     assert pods.hydrate("one") == MirrorExitCode.OK
     (pods.root("one") / "docs").mkdir()

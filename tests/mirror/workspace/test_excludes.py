@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.mirror.errors import SettingsError
-from reconcile.mirror.workspace.excludes import DEFAULT_EXCLUDES, Excludes
+from reconcile.mirror.wiring import build_excludes
+from reconcile.mirror.workspace.excludes import (
+    CLONING_DIR,
+    DEFAULT_EXCLUDES,
+    STAGING_DIR,
+    Excludes,
+)
 from reconcile.mirror.workspace.walk import walk
 
 
@@ -80,7 +86,7 @@ def test_a_later_pattern_includes_a_path_again():
     assert not excluded(patterns, "a/keep.log")
 
 
-@pytest.mark.parametrize("name", [".reconcile-mirror-restoring", "lost+found"])
+@pytest.mark.parametrize("name", [STAGING_DIR, CLONING_DIR, "lost+found"])
 @pytest.mark.parametrize("directory", [True, False])
 @pytest.mark.parametrize("pattern", ["!*", "!.reconcile-mirror-restoring", "!/lost+found/"])
 def test_paths_that_a_restore_cannot_write_are_always_excluded(name, directory, pattern):
@@ -168,3 +174,46 @@ def test_the_walk_excludes_what_git_ignores(lines, paths):
         seen, _ = walk(root, Excludes((*lines, "/.git/")))
         ours = {entry.path for entry in seen if (root / entry.path).is_file()}
         assert ours == kept
+
+
+@pytest.mark.parametrize("state_dir", [".claude", "./.claude/", "deep/er/state"])
+@pytest.mark.parametrize(
+    "pattern", ["*", "*/", "/.*", ".session", ".claude/", "deep/", "er", "st*"]
+)
+def test_no_pattern_excludes_the_protected_directories(state_dir, pattern):
+    name = "/".join(part for part in state_dir.split("/") if part not in {"", "."})
+    excludes = build_excludes((pattern, "*.jsonl"), state_dir, default=True)
+    parents = ["/".join(name.split("/")[: end + 1]) for end in range(name.count("/") + 1)]
+    for folder in (".session", *parents):
+        last = folder.rpartition("/")[2]
+        assert not excludes.is_excluded(folder, last, directory=True)
+    for folder in (".session", name):
+        assert not excludes.is_excluded(f"{folder}/x.jsonl", "x.jsonl", directory=False)
+        assert excludes.is_excluded(f"{folder}/.cache", ".cache", directory=True)
+    assert excludes.is_excluded("x.jsonl", "x.jsonl", directory=False)
+
+
+def test_only_the_protected_directory_of_an_excluded_directory_is_stored():
+    excludes = build_excludes(("deep/",), "deep/er/state", default=True)
+    for path, out in {"deep": False, "deep/er": False, "deep/x": True, "deep/er/x": True}.items():
+        assert excludes.is_excluded(path, path.rpartition("/")[2], directory=True) is out
+    assert not excludes.is_excluded("deep/er/state/x", "x", directory=True)
+
+
+def test_a_cache_in_a_protected_directory_is_stored_where_a_pattern_includes_it():
+    for patterns, default in ((("!.cache/",), True), ((), False)):
+        excludes = build_excludes(patterns, ".claude", default=default)
+        assert not excludes.is_excluded(".claude/.cache", ".cache", directory=True)
+
+
+def test_patterns_that_match_a_protected_directory_are_found():
+    patterns = ("*.log", ".session/", "!.claude", "deep", "state/", "x/state", "/st*")
+    excludes = build_excludes(patterns, "deep/state", default=True)
+    assert excludes.find_ineffective() == [".session/", "deep", "state/"]
+    assert Excludes(patterns).find_ineffective() == []
+
+
+@pytest.mark.parametrize("state_dir", ["", "/", ".", "/etc", "../x", "a/../../x", "a\0b"])
+def test_a_state_directory_that_is_not_below_the_workspace_is_refused(state_dir):
+    with pytest.raises(SettingsError, match="--runner-state-dir"):
+        build_excludes((), state_dir, default=True)

@@ -10,8 +10,8 @@ import pytest
 from reconcile.mirror.errors import DamagedError, WorkspaceError
 from reconcile.mirror.model import Directory, HardLink, Symlink
 from reconcile.mirror.workspace import writer
+from reconcile.mirror.workspace.excludes import CLONING_DIR, STAGING_DIR
 from reconcile.mirror.workspace.restorer import Restorer
-from reconcile.mirror.workspace.writer import STAGING_DIR
 from tests.mirror.workspace.snapshot_files import T, file
 from tests.mirror.workspace.unprivileged import as_nobody, open_folder
 
@@ -31,6 +31,7 @@ FORGED = [
     [HardLink("a", "../escaped")],
     [Symlink("a", "/etc/passwd", T), HardLink("b", "a")],
     [Directory(STAGING_DIR, 0o755, T)],
+    [file(CLONING_DIR)],
 ]
 
 
