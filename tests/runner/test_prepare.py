@@ -202,6 +202,14 @@ def test_a_run_that_was_cut_off_is_reported(pod, runs, expected):
     assert path.read_bytes() == before
 
 
+def test_a_session_folder_that_is_a_link_is_moved_aside_and_not_read(pod, tmp_path):
+    path = set_prompts(pod, "open")
+    path.parent.rename(tmp_path / "elsewhere")
+    (pod.workspace / ".session").symlink_to(tmp_path / "elsewhere")
+    assert pod.prepare() == 0
+    assert pod.message == {"movedAside": [".session"]}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"prompts": 1}', '{"prompts": [1]}', "null"])
 def test_a_file_of_prompts_that_the_agent_has_changed_is_no_failure(pod, text):
     set_prompts(pod).write_text(text)
