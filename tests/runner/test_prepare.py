@@ -332,7 +332,7 @@ class TestTheProgram:
     )
     def test_the_size_is_a_quantity(self, monkeypatch, text, expected):
         given = []
-        monkeypatch.setattr(prepare, "run_prepare", lambda options: given.append(options) or 0)
+        monkeypatch.setattr(prepare, "run_prepare", given.append)
         assert cli.run_runner_cli(["prepare", f"--max-bytes={text}"]) == 0
         assert given[0].max_bytes == expected
 
