@@ -9,8 +9,8 @@ reported, since a silent inference of an hour looks the same.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
@@ -118,6 +118,7 @@ class Runs:
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_closed = False
+        self._turn = asyncio.Lock()
         self._state = RunsState(last_event=options.monotonic())
 
     @property
@@ -189,10 +190,21 @@ class Runs:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                self._current = self._waiting.popleft()
-                await self._execute(self._current)
-                self._current = None
+                async with self._turn:
+                    await self._execute_next()
             self._idle.set()
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Let no run begin in the block, such as while the runner is changed."""
+        async with self._turn:
+            yield
+
+    async def _execute_next(self) -> None:
+        if self._waiting:
+            self._current = self._waiting.popleft()
+            await self._execute(self._current)
+            self._current = None
 
     async def _execute(self, run: Run) -> None:
         verdict = _Verdict()

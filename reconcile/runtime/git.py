@@ -8,11 +8,12 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _NOT_STARTED: Final = 127
 NOT_STARTED: Final = "git cannot be started"
@@ -230,24 +231,33 @@ class RemoteGit:
     def run(self, *arguments: str, find_reason_to_stop: Callable[[], str]) -> GitResult:
         """Run one git command; raises nothing, the result says what went wrong.
 
+        Its output is what the command lists, such as branches, and at most 64 KiB of it.
+
         Args:
             *arguments: The command and its arguments.
             find_reason_to_stop: Called several times a second; as soon as it returns a text, git
                 and all programs that it has started are killed, and the text is the reason.
         """
         try:
-            process = subprocess.Popen(  # noqa: S603 - a fixed program, arguments after options
-                self._build_command(arguments),
-                cwd=self.folder,
-                env=self._build_environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            with tempfile.TemporaryFile() as listed:
+                result = self._run(arguments, listed, find_reason_to_stop)
+                listed.seek(0)
+                return replace(result, out=listed.read(_READ_SIZE))
         except (OSError, ValueError) as error:
             return GitResult(_NOT_STARTED, b"", f"{NOT_STARTED}: {error}".encode())
-        with process:
+
+    def _run(
+        self, arguments: tuple[str, ...], out: IO[bytes], find_reason_to_stop: Callable[[], str]
+    ) -> GitResult:
+        with subprocess.Popen(  # noqa: S603 - a fixed program, arguments after options
+            self._build_command(arguments),
+            cwd=self.folder,
+            env=self._build_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
             try:
                 output, stopped = _watch(process, find_reason_to_stop)
             finally:
