@@ -43,6 +43,8 @@ FAILED: Final = 1
 
 _LONGEST_MESSAGE: Final = 1000
 _PRESTOP_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 2.0
+"""Between two looks at the inputs and at what ends a session: each costs some time when idle."""
 _INTERRUPT_AGAIN_SECONDS: Final = 0.3
 _LAST_FLUSH_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 1.0
@@ -341,6 +343,7 @@ class Bridge:
             allowed_hosts=settings.allowed_hosts,
             ca_file=settings.ca_file,
             allow_files=settings.allow_file_urls,
+            poll_seconds=_POLL_SECONDS,
         )
         return ChangeApplier(options, self._client, self._runs, self._delivery.deliver)
 
@@ -356,6 +359,7 @@ class Bridge:
             inactivity_seconds=settings.inactivity_seconds,
             stop_on_run_finished=settings.stop_on_run_finished,
             quiet_seconds=settings.quiet_seconds,
+            poll_seconds=_POLL_SECONDS,
         )
         return Endings(options, self._runs, self._delivery)
 
