@@ -22,6 +22,7 @@ from reconcile.runner.credentials import CredentialAnswer
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import PROMPT_SOURCE, UNASKED_SOURCES, find_source
 from reconcile.runner.runs import QueueFullError, Runs
+from reconcile.runner.server import is_loopback
 
 LARGEST_BODY: Final = 1 << 20
 _OK: Final = 200
@@ -29,7 +30,6 @@ _OK: Final = 200
 _SESSION: Final = "/api/projects/{namespace}/agentic-sessions/{session}"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _INSTEAD: Final = (
     "this session is declared in git and has no backend of the platform: change its session file, "
     "and it is applied. There are POST agui/run and GET credentials/PROVIDER of this session."
@@ -107,7 +107,7 @@ class _LocalOnly:
 
 
 def _is_local(request: Request) -> bool:
-    return "origin" not in request.headers and request.url.hostname in _LOCAL_NAMES
+    return "origin" not in request.headers and is_loopback(request.url.hostname or "")
 
 
 class _Loopback:
