@@ -59,6 +59,10 @@ class Demo:
         if code != expect:
             self.fail(f"expected exit code {expect}")
 
+    def output(self, *arguments: str) -> str:
+        """Give what one command prints, as something else is to be done with it."""
+        return self._run(*arguments, capture_output=True).stdout.decode()
+
     def edit(self, file: str, before: str, after: str) -> None:
         """Change a session file and commit."""
         path = self.home / "desired" / file
@@ -89,7 +93,9 @@ class Demo:
         self._git("add", "desired")
         self._git("commit", "--quiet", "--message", message)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def _run(
+        self, *arguments: str, capture_output: bool = False
+    ) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "reconcile", *arguments]
         if arguments[0] in {"diff", "apply", "status"}:
             command += ["--cluster", f"embedded:{self.state}"]
@@ -98,6 +104,7 @@ class Demo:
             cwd=self.home,
             env=self._environment(),
             check=False,
+            capture_output=capture_output,
         )
 
     def _git(self, *arguments: str) -> None:

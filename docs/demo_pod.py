@@ -118,10 +118,13 @@ def _find_events(pod: LocalPod, kind: str) -> list[dict[str, str]]:
 
 def _wait_for_snapshot(pod: LocalPod) -> None:
     """Wait until a pass has begun and ended after the last run."""
-    count = pod.containers["sync"].output.count
-    before = count('"committed"')
-    (pod.workspace / "artifacts" / "done").touch()
-    wait_until(lambda: count('"committed"') > before, "a snapshot")
+
+    def count() -> int:
+        return pod.containers["sync"].output.count('"committed"')
+
+    before = count()
+    (pod.workspace / "artifacts" / "done.txt").write_text("by hand\n", encoding="utf-8")
+    wait_until(lambda: count() > before, "a snapshot")
 
 
 def _lose(demo: "Demo", pod: LocalPod) -> None:
