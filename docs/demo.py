@@ -136,7 +136,7 @@ def first_steps(demo: Demo) -> None:
 def running_work(demo: Demo) -> None:
     """Show a held restart and its release, a drift and its repair."""
     demo.title("4. A change that would end running work is held ...")
-    demo.edit("team-a/fix-login.yaml", "interactive: false", "interactive: true")
+    demo.edit("team-a/fix-login.yaml", "memory: 12Gi", "memory: 16Gi")
     demo.reconcile("apply", "desired")
     demo.title("   ... until its author says so")
     demo.edit("team-a/fix-login.yaml", "  runner:\n", "  update: {strategy: Recreate}\n  runner:\n")

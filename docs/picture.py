@@ -55,7 +55,7 @@ def example(home: Path) -> str:
     demo.reconcile("apply", "desired")
     service = ObjectRef("", "Service", "team-a", "session-fix-login")
     stranger(demo.state, service, "/spec/ports/0/targetPort", 9999)
-    demo.edit("team-a/fix-login.yaml", "interactive: false", "interactive: true")
+    demo.edit("team-a/fix-login.yaml", "memory: 12Gi", "memory: 16Gi")
     demo.edit("team-a/fix-login.yaml", "  runner:\n", "  update: {strategy: Recreate}\n  runner:\n")
     demo.edit("team-a/triage.yaml", "Triage new tickets.", "Triage new tickets, oldest first.")
     demo.remove("team-a/nightly.yaml")

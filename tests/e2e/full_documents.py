@@ -20,6 +20,11 @@ PRIORITY = "e2e-fullest"
 
 _RUNNER: Mapping[str, Any] = {
     "image": "registry.example/team/runner:2@sha256:" + "0" * 64,
+    "protocol": "ag-ui",
+    "home": "/home/agent",
+    "stateDir": ".agent",
+    "caConfigMapName": "runner-authorities",
+    "preStop": ["/bin/sh", "-c", "exit 0 # $(A)"],
     "command": ["/usr/bin/runner", "--flag"],
     "args": ["serve", "--port=9001", "# no comment", ""],
     "port": 9001,
@@ -49,9 +54,21 @@ SHARED: Mapping[str, Any] = {
     "timeout": 1800,
     "inactivityTimeout": 0,
     "stopOnRunFinished": True,
+    "onPrepareFailure": "Continue",
+    "onInterruptedRun": "Continue",
+    "credentials": [
+        {
+            "provider": "github",
+            "secretName": "git",
+            "keys": {"token": "A_B"},
+            "host": "git.example",
+        },
+        {"provider": "mcp/docs", "secretName": "docs", "keys": {"KEY": "a.b-c"}},
+        {"provider": "jira", "secretName": "jira"},
+    ],
     "maxDuration": "90m",
     "repos": [
-        {"url": "https://git.example/shop.git", "branch": "main", "autoPush": True},
+        {"url": "https://git.example/shop.git", "name": "web", "branch": "main", "autoPush": True},
         {"url": "ssh://git@git.example/tools.git"},
     ],
     "activeWorkflow": {
@@ -107,20 +124,26 @@ SHARED: Mapping[str, Any] = {
 
 _RESERVED: Mapping[str, Any] = {
     "storage": {"sharedSecretName": "s3-shared"},
-    "mirror": {"image": "registry.example/team/mirror:1"},
 }
 DEFAULTS: Mapping[str, Any] = {
     **SHARED,
     **{name: {**SHARED[name], **fields} for name, fields in _RESERVED.items()},
-    "capabilities": {"sidecar": "plain"},
+    "image": "registry.example/team/reconcile:1",
+    "capabilities": {"sidecar": "plain", "userIds": "fixed"},
 }
 """The fields that only the installation can set, too."""
+
+_SERVERS: Mapping[str, Any] = {
+    "custom": {"docs": {"command": "npx", "args": ["-y", "$(A)"], "env": {"B": 'c "d"'}}},
+    "disabled": ["jira"],
+}
 
 SPEC: Mapping[str, Any] = {
     "displayName": "Everything: ✓ 'quoted' \"twice\" {{ braces }}",
     "initialPrompt": "First line\n\n  indented: {{ x }} {% y %} #z\n\ttab ✓\n",
     "userContext": {"userId": "u-1", "displayName": "Ada L.", "groups": ["devs", "ops"]},
     "state": "Running",
+    "mcpServers": _SERVERS,
     **SHARED,
 }
 """The fields of a session."""
@@ -166,6 +189,7 @@ _PLATFORM: Mapping[str, Any] = {
     "runnerSecretsName": "s",
     "repositories": [],
     "inactivityTimeoutSeconds": 10,
+    "mcpServers": _SERVERS,
     "displayName": "Team A",
     "description": "What it is for",
 }
@@ -204,7 +228,10 @@ def documents(namespace: str) -> dict[str, KubeObject]:
     }
 
 
-_RESERVED_PATHS = {f"spec.{name}.{field}" for name, fields in _RESERVED.items() for field in fields}
+_RESERVED_PATHS = {
+    "spec.image",
+    *(f"spec.{name}.{field}" for name, fields in _RESERVED.items() for field in fields),
+}
 
 
 def unused(namespace: str) -> list[str]:

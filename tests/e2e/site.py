@@ -21,6 +21,7 @@ from tests.e2e import rights
 
 API = "vteam.ambient-code/v1alpha1"
 IMAGE = "registry.example/runner:1"
+OWN_IMAGE = "registry.example/reconcile:1"
 ACCOUNT = "reconcile"
 READER = "reconcile-reader"
 SHIPPED = {
@@ -83,6 +84,10 @@ class Site:
     def policy(self, **spec: Any) -> None:
         """Write policy.yaml."""
         self.write("policy.yaml", {"apiVersion": API, "kind": "Policy", "spec": spec})
+
+    def defaults(self, metadata: Object | None = None, **spec: Any) -> None:
+        """Write defaults.yaml with the image that every session needs."""
+        self.write("defaults.yaml", defaults_document(metadata, **spec))
 
     def forget(self, *names: str) -> None:
         """Remove the files of sessions."""
@@ -281,6 +286,13 @@ def session_document(name: str, metadata: Object | None = None, **spec: Any) -> 
     }
 
 
+def defaults_document(metadata: Object | None = None, **spec: Any) -> Object:
+    """The document of a defaults.yaml with the image that every session needs."""
+    spec = {"image": OWN_IMAGE, **spec}
+    named = {"metadata": metadata} if metadata else {}
+    return {"apiVersion": API, "kind": "SessionDefaults", **named, "spec": spec}
+
+
 def make(plane: ControlPlane, folder: Path) -> Site:
     """Make a namespace and bind the Role of `deploy/` to a service account in it."""
     namespace = plane.fresh_namespace("e2e")
@@ -292,6 +304,7 @@ def make(plane: ControlPlane, folder: Path) -> Site:
     tree = folder / "desired"
     tree.mkdir(exist_ok=True)
     site = Site(plane, namespace, tree, kubeconfig)
+    site.defaults()
     for account in (ACCOUNT, READER):
         rights.wait(plane, f"system:serviceaccount:{namespace}:{account}", namespace)
     return site
