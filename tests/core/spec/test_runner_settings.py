@@ -108,8 +108,8 @@ def test_the_state_directory_can_be_chosen_for_all_sessions():
 
 
 STATE_DIR = (
-    "must be a folder of the workspace such as .claude, and none of .session, artifacts, "
-    "file-uploads, repos, workflows"
+    "must be a folder of the workspace such as .claude, and none of "
+    ".reconcile-mirror-restoring, .session, artifacts, file-uploads, repos, workflows"
 )
 
 
