@@ -22,6 +22,8 @@ from tests.e2e import rights
 API = "vteam.ambient-code/v1alpha1"
 IMAGE = "registry.example/runner:1"
 OWN_IMAGE = "registry.example/reconcile:1"
+"""The image of `reconcile-mirror` and `reconcile-runner`."""
+
 ACCOUNT = "reconcile"
 READER = "reconcile-reader"
 SHIPPED = {
@@ -86,8 +88,9 @@ class Site:
         self.write("policy.yaml", {"apiVersion": API, "kind": "Policy", "spec": spec})
 
     def defaults(self, metadata: Object | None = None, **spec: Any) -> None:
-        """Write defaults.yaml with the image that every session needs."""
-        self.write("defaults.yaml", defaults_document(metadata, **spec))
+        """Write defaults.yaml; without an image of our own, each session would be an error."""
+        document = {"apiVersion": API, "kind": "SessionDefaults", "metadata": metadata or {}}
+        self.write("defaults.yaml", {**document, "spec": {"image": OWN_IMAGE, **spec}})
 
     def forget(self, *names: str) -> None:
         """Remove the files of sessions."""
@@ -284,13 +287,6 @@ def session_document(name: str, metadata: Object | None = None, **spec: Any) -> 
         "metadata": {"name": name, **(metadata or {})},
         "spec": spec,
     }
-
-
-def defaults_document(metadata: Object | None = None, **spec: Any) -> Object:
-    """The document of a defaults.yaml with the image that every session needs."""
-    spec = {"image": OWN_IMAGE, **spec}
-    named = {"metadata": metadata} if metadata else {}
-    return {"apiVersion": API, "kind": "SessionDefaults", **named, "spec": spec}
 
 
 def make(plane: ControlPlane, folder: Path) -> Site:

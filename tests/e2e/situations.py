@@ -37,7 +37,6 @@ class ServerInstallation:
         spec |= more
         policy = {"apiVersion": sites.API, "kind": "Policy", "spec": spec}
         sites.write(self.tree / "policy.yaml", policy)
-        sites.write(self.tree / "defaults.yaml", sites.defaults_document())
 
     def engine(self, tries: int = 6) -> Engine:
         return Engine(self.site.kubeconfig, self.tree, tries)

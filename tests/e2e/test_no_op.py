@@ -12,7 +12,7 @@ from tests.e2e.site import IMAGE, SHIPPED, Site, session_document
 
 pytestmark = pytest.mark.cluster
 
-STORED = {"storage": {"sharedSecretName": "s3-shared"}}
+STORED: dict[str, Any] = {"storage": {"sharedSecretName": "s3-shared"}}
 CUSTOM = {"mode": "custom", "secretName": "s3", "bucket": "my-bucket", "tokenAudience": "sts"}
 OVERLAYS = {
     "pvc": """
@@ -127,12 +127,13 @@ def test_a_mirrored_session_stays_as_it_is_and_gives_it_up_again(
     site.session("one", storage=storage)
     site.apply()
     pod = site.get("Pod", "one-runner")["spec"]
-    assert [each["name"] for each in pod["initContainers"]] == ["hydrate"]
+    assert [each["name"] for each in pod["initContainers"]] == ["hydrate", "prepare"]
     assert [each["name"] for each in pod["containers"]] == ["runner", "sync"]
     site.is_settled()
     site.session("one", storage={"mode": "none"})
     site.apply()
-    assert "initContainers" not in site.get("Pod", "one-runner")["spec"]
+    pod = site.get("Pod", "one-runner")["spec"]
+    assert [each["name"] for each in pod["initContainers"]] == ["prepare"]
     assert "ConfigMap/one-storage" not in site.ours()
     site.is_settled()
 

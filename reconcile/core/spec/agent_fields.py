@@ -121,7 +121,7 @@ _GIT_SSH: Final = ("sshKey", "knownHosts")
 
 PROVIDER_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "github": ("token", "userName", "email", "expiresAt", *_GIT_SSH),
-    "gitlab": ("token", "instanceUrl", "userName", "email", *_GIT_SSH),
+    "gitlab": ("token", "instanceUrl", "userName", "email", "expiresAt", *_GIT_SSH),
     "jira": ("url", "email", "apiToken"),
     "google": ("accessToken", "refreshToken", "email", "scopes", "expiresAt"),
     "gerrit": (
