@@ -39,7 +39,7 @@ def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
 
 
 def test_a_commit_that_does_not_touch_a_session_does_not_touch_its_record():
-    world = settled("one", "two").add("two", "initialPrompt: work\ninteractive: true")
+    world = settled("one", "two").add("two", "initialPrompt: work\nrunner: {port: 8002}")
     version = world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"]
     world.apply(revision="r2")
     assert world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"] == version
