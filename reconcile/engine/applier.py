@@ -28,7 +28,14 @@ from reconcile.core.lifecycle.pod_status import has_started
 from reconcile.core.model import FIELD_MANAGER, KubeObject, Manifest, ObjectRef
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
 from reconcile.core.plan.planner import replan
-from reconcile.engine.bodies import apply_dry_run, build_body, under_free_name, with_metadata
+from reconcile.engine.bodies import (
+    apply_dry_run,
+    build_body,
+    names_only_record_uid,
+    under_free_name,
+    with_metadata,
+    without_record_uid,
+)
 from reconcile.engine.deletions import Deletions, PendingDeletion, give_up
 from reconcile.engine.ports import ApplyOptions, Cluster
 from reconcile.engine.record_writer import RecordWriter, has_failed_to_start
@@ -152,12 +159,21 @@ class SessionApplier:
         preconditions = {"uid": patch.live.uid}
         if patch.force:
             preconditions["resourceVersion"] = patch.live.resource_version
-        stored = self.cluster.apply(
+        stored = self._send(
             self._build_body(patch.manifest, preconditions),
             ApplyOptions(FIELD_MANAGER, force=patch.force),
         )
         known = self.record.admitted_values(patch.ref)
         self.record.learn_admitted(patch.manifest, stored, known)
+
+    def _send(self, body: KubeObject, options: ApplyOptions) -> KubeObject:
+        """Apply a body; a UID of the Record that another manager has set stays as it is."""
+        try:
+            return self.cluster.apply(body, options)
+        except ConflictError as error:
+            if not names_only_record_uid(error):
+                raise
+            return self.cluster.apply(without_record_uid(body), options)
 
     def _replan(self, patch: Patch, *, has_conflict: bool) -> Patch | Keep | None:
         try:

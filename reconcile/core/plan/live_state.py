@@ -39,6 +39,7 @@ from reconcile.core.lifecycle.pod_status import (
 from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
+    ANNOTATION_RECORD_UID,
     FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_SESSION,
@@ -95,7 +96,8 @@ Comparison: TypeAlias = InSync | OutOfSync
 def compare(manifest: Manifest, live: KubeObject) -> Comparison:
     """Compare a manifest with the live object of its name, whether it is ours or foreign.
 
-    Owner references are not compared here: the owner may not have been read yet.
+    Owner references and the UID of a pod's Record are not compared here: the Record may not have
+    been read yet.
     """
     schema = merge_schema_for(manifest.kind)
     if covers(schema, manifest.body, live):
@@ -103,7 +105,9 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
     unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
     differences = tuple(
         difference
-        for difference in find_differences(schema, _with_live_owners(live, manifest.body), live)
+        for difference in find_differences(
+            schema, _with_applied_metadata(manifest.body, live), live
+        )
         if difference.path != _STATUS_PATH or manifest.ref != build_record_ref(manifest.session)
         if not (unchanged and _is_server_default(manifest, difference, live))
     )
@@ -157,11 +161,15 @@ def _has_conflict(difference: Difference) -> bool:
     )
 
 
-def _with_live_owners(live: KubeObject, body: KubeObject) -> KubeObject:
-    owners = live["metadata"].get("ownerReferences")
-    if not owners:
-        return body
-    return {**body, "metadata": {**body["metadata"], "ownerReferences": owners}}
+def _with_applied_metadata(body: KubeObject, live: KubeObject) -> KubeObject:
+    """Add to a manifest, as it is live, what only an apply adds: no difference is found in it."""
+    metadata = dict(body["metadata"])
+    if owners := live["metadata"].get("ownerReferences"):
+        metadata["ownerReferences"] = owners
+    if uid := _annotation(live, ANNOTATION_RECORD_UID):
+        declared = metadata.get("annotations", {})
+        metadata["annotations"] = {**declared, ANNOTATION_RECORD_UID: uid}
+    return {**body, "metadata": metadata}
 
 
 def _annotation(live: KubeObject, name: str) -> Any:

@@ -32,6 +32,7 @@ from reconcile.core.changes import (
 from reconcile.core.fields.diff import PatchOperation
 from reconcile.core.manifest import creation_order
 from reconcile.core.model import (
+    ANNOTATION_RECORD_UID,
     DesiredSession,
     KubeObject,
     Manifest,
@@ -74,8 +75,12 @@ def build_owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
 
 
 def with_owner(body: KubeObject, owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the owner reference to a body that is to be applied."""
-    return {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}}
+    """Add the owner reference to a body that is to be applied; a pod gets the owner's UID too."""
+    metadata = {**body["metadata"], "ownerReferences": [owner]}
+    if body["kind"] == "Pod":
+        declared = metadata.get("annotations", {})
+        metadata["annotations"] = {**declared, ANNOTATION_RECORD_UID: owner["uid"]}
+    return {**body, "metadata": metadata}
 
 
 def compare_owner(
