@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from reconcile.core.changes import Change, FlushTrace, Outcome, Replace, SessionPlan, Status
 from reconcile.core.errors import ClusterError
@@ -32,6 +32,9 @@ from reconcile.core.record import (
 )
 from reconcile.core.report.results import learn_failed_objects
 from reconcile.engine.ports import ApplyOptions, Clock, Cluster
+
+_MAX_REASON: Final = 400
+"""Characters of what a mirror said about its last flush; cut once it is masked."""
 
 
 def has_failed_to_start(change: Change) -> bool:
@@ -126,7 +129,7 @@ class RecordWriter:
         trace = finish_flush(self.flush, outcomes, self.clock.now())
         if trace.unflushed is None:
             return trace
-        reason = Masker(self.mask).mask_text(trace.unflushed.reason)
+        reason = Masker(self.mask).mask_text(trace.unflushed.reason)[:_MAX_REASON]
         return replace(trace, unflushed=replace(trace.unflushed, reason=reason))
 
     def _count_failed_starts(self, outcomes: Iterable[Outcome]) -> dict[str, Any]:

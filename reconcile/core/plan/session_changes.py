@@ -48,6 +48,7 @@ from reconcile.core.plan.live_state import (
     LiveObject,
     OutOfSync,
     Undeclared,
+    changes_inputs,
     compare,
     observe_unlabelled,
 )
@@ -253,7 +254,7 @@ def _plan_existing(
 
 
 def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfSync) -> Action:
-    ended = live_object.phase in _ENDED_PHASES
+    ended = live_object.phase in _ENDED_PHASES or live_object.ended is not None
     fields = tuple(_as_replacement(field) if ended else field for field in comparison.fields)
     if any(map(forces_replacement, fields)):
         return Replace(manifest, live_object.live, fields)
@@ -272,7 +273,6 @@ def forces_replacement(field: FieldChange) -> bool:
 
 
 def _as_replacement(field: FieldChange) -> FieldChange:
-    """In a pod that has ended no container restarts: a new image needs a new pod."""
-    if not isinstance(field.effect, RestartsContainer) or not field.effect.ends_work:
-        return field
-    return replace(field, effect=ForcesReplace())
+    """In a pod that has ended nothing restarts or reads: new images and inputs need a new pod."""
+    restarts = isinstance(field.effect, RestartsContainer) and field.effect.ends_work
+    return replace(field, effect=ForcesReplace()) if restarts or changes_inputs(field) else field
