@@ -164,6 +164,37 @@ def test_a_pod_whose_runner_never_started_is_replaced_by_the_next_pass():
     assert "Pod team-a/one-runner" in world.apply().of(Status.REPLACED)
 
 
+def test_a_session_whose_workspace_could_not_be_prepared_is_tried_again():
+    world = settled()
+    message = '{"repositories":[{"name":"shop","state":"failed","reason":"no such branch"}]}'
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": message}}
+    failed = status_patch(
+        phase="Failed",
+        initContainerStatuses=[{"name": "prepare", "state": ended}],
+        containerStatuses=[{"name": "runner", "state": {"waiting": {"reason": "PodInitializing"}}}],
+    )
+    world.edit("Pod", "one-runner", failed)
+    (row,) = rows(world)
+    assert (row.phase, row.reason) == (Phase.FAILED, "PrepareFailed")
+    assert row.next_step is NextStep.RETRY
+    [remark] = row.remarks
+    assert remark.text.startswith("the workspace could not be prepared: ")
+    assert remark.output == "repository shop: no such branch"
+    assert "Pod team-a/one-runner" in world.apply().of(Status.REPLACED)
+
+
+def test_the_end_of_the_bridge_is_said_once():
+    world = settled()
+    message = '{"ended":"run-failed","message":"no credit"}'
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "message": message}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    bridge = {"name": "bridge", "state": waiting, "lastState": ended, "restartCount": 3}
+    world.edit("Pod", "one-runner", status_patch(phase="Running", initContainerStatuses=[bridge]))
+    (row,) = rows(world)
+    assert (row.phase, row.reason) == (Phase.RUNNING, "RunFailed")
+    assert row.remarks == (Remark("the run failed", "no credit"),)
+
+
 def test_a_session_on_a_lost_node_goes_on_with_the_node_or_without_it():
     world = settled()
     world.edit("Pod", "one-runner", status_patch(phase="Unknown"))
