@@ -12,7 +12,7 @@ from reconcile.core.report.status import NextStep
 from reconcile.engine.status import read_status
 from tests.builders import desired, ref_of
 from tests.engine.fakes import FlakyCluster, Times, always
-from tests.engine.installation import settled
+from tests.engine.installation import OTHER_POD, settled
 
 
 def rows(world, *namespaces, installation="default"):
@@ -66,7 +66,7 @@ def test_a_failed_pod_says_why():
 
 
 def test_held_changes_and_failures_are_shown():
-    world = settled().add("one", "initialPrompt: changed")
+    world = settled().add("one", OTHER_POD)
     no = ForbiddenError("no such right")
     world.apply(Times(no, "apply", name="one-inputs", times=always))
     (row,) = rows(world)
