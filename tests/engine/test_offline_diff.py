@@ -294,7 +294,9 @@ def test_a_new_side_that_cannot_be_used_is_reported_as_always():
 
 def test_an_image_alone_is_patched_in_place():
     old = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "1h")}
-    new = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "a\nrunner: {image: 'x:2'}")}
+    new = files() | {
+        "team-a/ada.yaml": session_text("ada", RECREATE + "1h\nrunner: {image: 'x:2'}")
+    }
     (change,) = (c for c in compared(old, new).plan.changes if c.ref.kind == "Pod")
     assert isinstance(change, Patch)
 

@@ -7,13 +7,10 @@ from reconcile.core.model import ANNOTATION_RECORD_UID
 from tests.builders import ref_of
 from tests.engine.fakes import FlakyCluster
 from tests.engine.installation import declared, is_quiet, settled
-from tests.session_files import policy_text
+from tests.session_files import defaults_text, policy_text
 
 POINTER = f"/metadata/annotations/{ANNOTATION_RECORD_UID.replace('/', '~1')}"
-LABELS = (
-    "apiVersion: vteam.ambient-code/v1alpha1\nkind: SessionDefaults\n"
-    "metadata: {labels: {team: web}}\nspec: {}\n"
-)
+LABELS = defaults_text(metadata="labels: {team: web}")
 
 
 def uid_in(body):

@@ -61,12 +61,12 @@ def test_a_failed_pod_says_why():
     world.cluster.finish(ref_of("Pod", "one-runner"), 3)
     (row,) = rows(world)
     assert row.phase is Phase.FAILED
-    assert row.remarks == (Remark("container runner ended with exit code 3"),)
+    assert row.remarks[0] == Remark("container runner ended with exit code 3")
     assert row.next_step is NextStep.START_AGAIN
 
 
 def test_held_changes_and_failures_are_shown():
-    world = settled().add("one", OTHER_POD)
+    world = settled().add("one", OTHER_POD.replace("work", "changed"))
     no = ForbiddenError("no such right")
     world.apply(Times(no, "apply", name="one-inputs", times=always))
     (row,) = rows(world)

@@ -153,7 +153,7 @@ def test_a_later_pod_that_stored_everything_clears_the_trace():
 def test_a_pod_that_we_ended_is_not_missed(spec, status):
     world = working(spec=RECREATE)
     first = uid(world)
-    world.add("one", f"{spec}\nllmSettings: {{model: other}}")
+    world.add("one", f"{spec}\nenvironmentVariables: {{MODE: other}}")
     assert "Pod team-a/one-runner" in world.apply().of(status)
     trace = record(world)
     assert trace["unflushed"] is None
@@ -164,7 +164,7 @@ def test_a_pod_that_we_ended_is_not_missed(spec, status):
 def test_what_a_pod_says_while_we_end_it_is_noted():
     world = working(spec=RECREATE, exit_s=30)
     ended = uid(world)
-    world.add("one", f"{RECREATE}\nllmSettings: {{model: other}}")
+    world.add("one", f"{RECREATE}\nenvironmentVariables: {{MODE: other}}")
     deleted = world.cluster.delete
 
     def delete_and_flush(kind, ref, uid):
