@@ -30,8 +30,25 @@ def policy_text(*lines):
     return f"apiVersion: vteam.ambient-code/v1alpha1\nkind: Policy\nspec:\n{text}\n"
 
 
+def defaults_text(*lines, metadata=""):
+    """The text of defaults.yaml with the image and the runner that every session needs.
+
+    The runner is not the platform's, so that no key for its model is missed.
+    """
+    lines = ("image: ours:1", "runner: {image: 'agent:1'}", *lines)
+    text = "\n".join(f"  {line}" for line in lines)
+    return (
+        "apiVersion: vteam.ambient-code/v1alpha1\nkind: SessionDefaults\n"
+        f"metadata: {{{metadata}}}\nspec:\n{text}\n"
+    )
+
+
 def tree_of(files, revision="r1", folders=()):
-    """A tree of files given as text by path; `folders` are further namespaces, which are empty."""
+    """A tree of files given as text by path; `folders` are further namespaces, which are empty.
+
+    Without a defaults.yaml among the files, one is added with what every session needs.
+    """
+    files = {"defaults.yaml": defaults_text(), **files}
     tree_files = []
     for path in sorted(files):
         content = files[path].encode()

@@ -106,7 +106,11 @@ def find_toleration_error(rules: AllowRules, toleration: Mapping[str, Any]) -> s
 def find_repository_error(rules: AllowRules, url: str) -> str:
     """Check the host of a repository's URL, such as https://host/path or user@host:path."""
     scp = _SCP_URL.match(url)
-    host = scp[1].strip("[]") if scp else urlsplit(url).hostname or ""
+    return find_host_error(rules, scp[1].strip("[]") if scp else urlsplit(url).hostname or "")
+
+
+def find_host_error(rules: AllowRules, host: str) -> str:
+    """Check the host of repositories."""
     patterns = [pattern.lower() for pattern in rules.repository_hosts]
     return _find_name_error(
         host.lower().removesuffix("."), patterns, "repository host", "repositoryHosts"
@@ -128,12 +132,13 @@ def _not_allowed(field: str) -> str:
 
 
 def find_resource_errors(
-    rules: AllowRules, resources: Mapping[str, Any]
+    rules: AllowRules, resources: Mapping[str, Any], *, is_limited: bool = True
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the path below `resources`, and the error, of amounts above the highest allowed one.
 
-    A container that has no limit for CPU, memory or local storage could use all of the node's. If
-    there are ceilings, devices and huge pages without one are not allowed at all.
+    A container that has no limit for CPU, memory or local storage could use all of the node's; only
+    a program that needs no limit may leave one out, without `is_limited`. If there are ceilings,
+    devices and huge pages without one are not allowed at all.
     """
     yield from _find_unlisted_resources(rules, resources)
     for name, ceiling in rules.max_resources:
@@ -142,7 +147,8 @@ def find_resource_errors(
             if amount is not None and _parse(amount) > _parse(ceiling):
                 message = f"is more than {ceiling}: {describe_rule(f'maxResources.{name}')}"
                 yield (group, name), message
-        if name in _SHARED_RESOURCES and (resources.get("limits") or {}).get(name) is None:
+        is_missing = (resources.get("limits") or {}).get(name) is None
+        if is_limited and is_missing and name in _SHARED_RESOURCES:
             yield ("limits", name), f"is missing, and `spec.allow.maxResources` is {ceiling}"
 
 

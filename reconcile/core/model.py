@@ -31,6 +31,18 @@ An inventory has that of its further labels and annotations, if it has any.
 ANNOTATION_ADOPT: Final = LABEL_PREFIX + "adopt"
 """Set by a user on a foreign object to an installation's id, which may then adopt it."""
 
+ANNOTATION_RECORD_UID: Final = LABEL_PREFIX + "record-uid"
+"""The UID of a pod's Record, for the pod's own containers; set when the pod is applied.
+
+Like owner references it is in no manifest and no digest: what differs in it is not a change.
+"""
+
+ANNOTATION_INPUTS_DIGEST: Final = LABEL_PREFIX + "inputs-digest"
+"""The digest of those inputs of a session that its running pod acts on; a template sets it.
+
+It changes with the inputs, so that the kubelet refreshes the mounted ones soon.
+"""
+
 FIELD_MANAGER: Final = "reconcile"
 """Our field manager; in managedFields it owns the fields that we declared last."""
 

@@ -95,10 +95,9 @@ class EventLog:
     def _join(self, key: str, fields: Mapping[str, Any], delta: str) -> None:
         message = self._messages.setdefault(key, _Message(fields, ""))
         message.text += delta
-        if len(message.text) > _LONGEST_PART:
-            head, tail = _split(message.text)
+        while len(message.text) > _LONGEST_PART:
+            head, message.text = _split(message.text)
             self._add({**message.fields, "delta": head})
-            message.text = tail
         if len(self._messages) > _MOST_MESSAGES:
             self._end_message(next(iter(self._messages)))
 
@@ -194,8 +193,6 @@ def _find_message(fields: Mapping[str, Any]) -> str:
 
 def _split(text: str) -> tuple[str, str]:
     """Divide a text where no secret is divided: at its last line end, else at its last space."""
-    for separator in ("\n", " "):
-        position = text.rfind(separator)
-        if position > 0:
-            return text[: position + 1], text[position + 1 :]
-    return text, ""
+    ends = (text.rfind(separator, 0, _LONGEST_PART) + 1 for separator in ("\n", " "))
+    end = next((each for each in ends if each), _LONGEST_PART)
+    return text[:end], text[end:]

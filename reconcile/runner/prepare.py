@@ -178,7 +178,10 @@ class _Preparation:
             self._logger.warning("an earlier run was cut off")
 
     def _clone_all(self, inputs: Inputs) -> None:
-        sources = list(_list_sources(inputs))
+        sources: dict[str, Source] = {}
+        for source in _list_sources(inputs):
+            if sources.setdefault(_path_of(source), source) is not source:
+                self._report_outcome(Outcome(source, FAILED, "another repository has this name"))
         if not sources:
             return
         options = self._options
@@ -187,7 +190,7 @@ class _Preparation:
         cloner = Cloner(_build_settings(options), space, self._clock)
         with ThreadPoolExecutor(_PARALLEL_CLONES) as threads:
             try:
-                for outcome in threads.map(cloner.clone, sources):
+                for outcome in threads.map(cloner.clone, sources.values()):
                     self._report_outcome(outcome)
             finally:
                 self._clock.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconcile.ci.commands import run_process
 from reconcile.ci.forge import JobContext
-from tests.session_files import policy_text, session_text
+from tests.session_files import defaults_text, policy_text, session_text
 
 ENVIRON = {
     **{k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GITHUB_", "CI"))},
@@ -33,6 +33,7 @@ class Upstream:
         self.folder.mkdir()
         git(self.folder, "init", "-q", "-b", "main")
         self.write("desired/policy.yaml", policy_text())
+        self.write("desired/defaults.yaml", defaults_text())
         self.write("desired/team-a/one.yaml", session_text("one"))
         self.root = self.commit("first")
         git(self.folder, "checkout", "-q", "-b", "change")

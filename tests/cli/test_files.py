@@ -35,7 +35,7 @@ def test_validate_counts_no_session_if_the_policy_is_broken(tree):
 
 
 def test_validate_prints_its_findings_as_json(tree):
-    tree.add("two", BROKEN).add("three", "inactivityTimeout: 60")
+    tree.add("two", BROKEN).add("three", "timeout: 60")
     ended = tree.go("validate", "-o", "json")
     assert ended.code == 3
     assert [problem["path"] for problem in ended.json["problems"]] == ["team-a/two.yaml"]
@@ -44,7 +44,7 @@ def test_validate_prints_its_findings_as_json(tree):
 
 
 def test_a_warning_is_not_an_error(tree):
-    tree.add("two", "inactivityTimeout: 60")
+    tree.add("two", "timeout: 60")
     ended = tree.go("validate")
     assert ended.code == 0
     assert "warning" in ended.err

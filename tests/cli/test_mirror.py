@@ -10,7 +10,7 @@ apiVersion: vteam.ambient-code/v1alpha1
 kind: SessionDefaults
 spec:
   storage: {mode: shared, sharedSecretName: s3-shared}
-  mirror: {image: 'mirror:%s'}
+  image: 'mirror:%s'
   capabilities: {sidecar: %s}
 """
 SHAPES = ["native", "plain"]

@@ -10,7 +10,7 @@ from pytest_socket import SocketBlockedError
 from reconcile.cli import diff as diff_command
 from tests.adapters.sources.repositories import Repository
 from tests.cli.trees import Tree
-from tests.session_files import policy_text, session_text
+from tests.session_files import defaults_text, policy_text, session_text
 
 TEMPLATE = """
 apiVersion: v1
@@ -30,6 +30,7 @@ class History(Tree):
         self.state = folder.parent / "cluster.json"
         self._capsys = capsys
         self.write("policy.yaml", policy_text())
+        self.write("defaults.yaml", defaults_text())
 
     def commit(self):
         self.repository.commit()

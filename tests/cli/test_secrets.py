@@ -10,6 +10,7 @@ from reconcile.core.errors import InvalidError
 from tests.session_files import GENEROUS, policy_text
 
 CANARIES = ["c4n4ryOne!", "c4n4ryTwo!", "c4n4ryThree!", "c4n4ryFour!", "c4n4ryFive!"]
+CANARIES += ["c4n4rySix!", "c4n4rySeven!", "c4n4ryEight$!", "c4n4ryNine!"]
 SPEC = """\
 initialPrompt: work
 userContext: {{userId: u}}
@@ -18,6 +19,10 @@ environmentVariables:
   DB_PASSWORD: "{1}"
   DATABASE_DSN: "{2}"
   CALLBACK: "https://bob:{3}@example.com/"
+mcpServers:
+  custom:
+    search: {{command: search, env: {{API_TOKEN: "{5}"}}, args: ["--api-key={6}"]}}
+    wiki: {{url: "https://wiki.example", headers: {{X-Any: "{7}", Authorization: "Bearer {8}"}}}}
 update: {{strategy: Recreate}}
 """
 POLICY = policy_text(GENEROUS, 'mask: ["*_DSN"]')

@@ -10,7 +10,7 @@ from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.report.json_schema import build_report_schema
 from tests.builders import ref_of
-from tests.session_files import policy_text, session_text
+from tests.session_files import defaults_text, policy_text, session_text
 
 ON_CLUSTERS = ["diff", "apply", "status"]
 BROKEN = "initialPromt: work"
@@ -41,6 +41,7 @@ class Tree:
         self.state = folder / "cluster.json"
         self._capsys = capsys
         self.write("policy.yaml", policy_text())
+        self.write("defaults.yaml", defaults_text())
 
     def write(self, path, text):
         target = self.root / path

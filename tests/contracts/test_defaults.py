@@ -24,6 +24,7 @@ from tests.contracts.bodies import (
     service,
 )
 from tests.contracts.server_defaults import ANY, CASES, NEWER
+from tests.core.render.sessions import EVERY_FIELD, session, shipped_bodies
 
 
 def flat(value, path=""):
@@ -280,3 +281,15 @@ def test_a_policy_counts_generations_of_its_spec(cluster, namespace):
     assert applied(spec={"podSelector": {}}) == 1
     assert applied(spec={"podSelector": {}}, metadata={"labels": {"a": "b"}}) == 1
     assert applied(spec={"podSelector": {}, "policyTypes": ["Egress"]}) == 2
+
+
+@pytest.mark.parametrize("user_ids", ["fixed", "assigned"])
+@pytest.mark.parametrize("spec", [{}, EVERY_FIELD], ids=["no field", "every field"])
+def test_the_shipped_pod_is_stored_without_a_difference(cluster, namespace, spec, user_ids):
+    spec = {**spec, "runner": {**spec.get("runner", {}), "priorityClassName": None}}
+    shipped = shipped_bodies(session(spec), userIds=user_ids)["pod"]["spec"]
+    declared = pod(namespace, **{**shipped, "serviceAccountName": "default"})
+    applied = cluster.apply(declared, OURS)
+    schema = merge_schema_for(kind_of(declared))
+    assert covers(schema, declared, applied)
+    assert find_differences(schema, declared, applied) == ()

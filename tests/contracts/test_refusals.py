@@ -154,6 +154,10 @@ def test_metadata_of_an_immutable_object_can_change(cluster, namespace):
     assert cluster.apply(again, OURS)["metadata"]["labels"] == {"a": "b"}
 
 
+VOLUMES = [{"name": "v", "emptyDir": {}}]
+VOLUME_MOUNT = {"name": "v", "mountPath": "/v"}
+FIELD = {"fieldPath": "metadata.uid"}
+
 WRONG = {
     "a name": (config_map("", "a_b"), {"metadata.name"}),
     "a long name": (config_map("", "a" * 254), {"metadata.name"}),
@@ -189,6 +193,22 @@ WRONG = {
     "a mount of nothing": (
         pod("", {"volumeMounts": [{"name": "x", "mountPath": "/x"}]}),
         {"spec.containers[0].volumeMounts[0].name"},
+    ),
+    "a folder of a volume outside of it": (
+        pod("", {"volumeMounts": [VOLUME_MOUNT | {"subPath": "../a"}]}, volumes=VOLUMES),
+        {"spec.containers[0].volumeMounts.subPath"},
+    ),
+    "a folder of a volume from the root": (
+        pod("", {"volumeMounts": [VOLUME_MOUNT | {"subPath": "/a"}]}, volumes=VOLUMES),
+        {"spec.containers[0].volumeMounts.subPath"},
+    ),
+    "a source that is no field": (
+        pod("", {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.a"}}}]}),
+        {"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath"},
+    ),
+    "two sources of a variable": (
+        pod("", {"env": [{"name": "A", "value": "b", "valueFrom": {"fieldRef": FIELD}}]}),
+        {"spec.containers[0].env[0].valueFrom"},
     ),
     "more than the limit": (
         pod("", {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}),

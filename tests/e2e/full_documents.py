@@ -19,6 +19,11 @@ PRIORITY = "e2e-fullest"
 """A priority class, which must exist before a pod can name it."""
 
 _RUNNER: Mapping[str, Any] = {
+    "protocol": "ag-ui",
+    "home": "/home/agent",
+    "stateDir": ".agent",
+    "caConfigMapName": "runner-authorities",
+    "preStop": ["/bin/stop", "--now", ""],
     "image": "registry.example/team/runner:2@sha256:" + "0" * 64,
     "command": ["/usr/bin/runner", "--flag"],
     "args": ["serve", "--port=9001", "# no comment", ""],
@@ -43,15 +48,30 @@ _RUNNER: Mapping[str, Any] = {
     "serviceAccountToken": True,
 }
 
+MCP_SERVERS: Mapping[str, Any] = {
+    "custom": {
+        "search": {"command": "search", "args": ["$(A)"], "env": {"A": ""}},
+        "wiki": {"type": "http", "url": "https://wiki.example", "headers": {"X-Team": "a"}},
+    },
+    "disabled": ["webfetch"],
+}
+
 SHARED: Mapping[str, Any] = {
     "interactive": False,
     "llmSettings": {"model": "claude-sonnet-4-5", "temperature": 0, "maxTokens": 8000},
     "timeout": 1800,
-    "inactivityTimeout": 0,
+    "inactivityTimeout": 600,
     "stopOnRunFinished": True,
+    "onPrepareFailure": "Continue",
+    "onInterruptedRun": "Continue",
     "maxDuration": "90m",
     "repos": [
-        {"url": "https://git.example/shop.git", "branch": "main", "autoPush": True},
+        {
+            "url": "https://git.example/shop.git",
+            "name": "store",
+            "branch": "main",
+            "autoPush": True,
+        },
         {"url": "ssh://git@git.example/tools.git"},
     ],
     "activeWorkflow": {
@@ -66,6 +86,16 @@ SHARED: Mapping[str, Any] = {
         "a.b-c": "1",
     }
     | {"NUMBER": "007"},
+    "credentials": [
+        {
+            "provider": "github",
+            "secretName": "git-keys",
+            "keys": {"token": "TOKEN"},
+            "host": "git.example",
+        },
+        {"provider": "mcp/search", "secretName": "search", "keys": {"api_key": "key"}},
+        {"provider": "jira", "secretName": "jira"},
+    ],
     "autoPushOnComplete": True,
     "runner": _RUNNER,
     "storage": {
@@ -107,12 +137,12 @@ SHARED: Mapping[str, Any] = {
 
 _RESERVED: Mapping[str, Any] = {
     "storage": {"sharedSecretName": "s3-shared"},
-    "mirror": {"image": "registry.example/team/mirror:1"},
 }
 DEFAULTS: Mapping[str, Any] = {
     **SHARED,
+    "image": "registry.example/team/reconcile:1",
     **{name: {**SHARED[name], **fields} for name, fields in _RESERVED.items()},
-    "capabilities": {"sidecar": "plain"},
+    "capabilities": {"sidecar": "plain", "userIds": "fixed"},
 }
 """The fields that only the installation can set, too."""
 
@@ -121,6 +151,7 @@ SPEC: Mapping[str, Any] = {
     "initialPrompt": "First line\n\n  indented: {{ x }} {% y %} #z\n\ttab ✓\n",
     "userContext": {"userId": "u-1", "displayName": "Ada L.", "groups": ["devs", "ops"]},
     "state": "Running",
+    "mcpServers": MCP_SERVERS,
     **SHARED,
 }
 """The fields of a session."""
@@ -189,7 +220,7 @@ def documents(namespace: str) -> dict[str, KubeObject]:
     specs: Mapping[str, Mapping[str, Any]] = {
         SESSION_KIND: {**SPEC, **_EXPORTED},
         DEFAULTS_KIND: DEFAULTS,
-        PROJECT_KIND: {**SHARED, **_PLATFORM},
+        PROJECT_KIND: {**SHARED, **_PLATFORM, "mcpServers": MCP_SERVERS},
         POLICY_KIND: policy,
     }
     return {
@@ -204,7 +235,9 @@ def documents(namespace: str) -> dict[str, KubeObject]:
     }
 
 
-_RESERVED_PATHS = {f"spec.{name}.{field}" for name, fields in _RESERVED.items() for field in fields}
+_RESERVED_PATHS = {"spec.image"} | {
+    f"spec.{name}.{field}" for name, fields in _RESERVED.items() for field in fields
+}
 
 
 def unused(namespace: str) -> list[str]:

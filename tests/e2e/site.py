@@ -21,6 +21,9 @@ from tests.e2e import rights
 
 API = "vteam.ambient-code/v1alpha1"
 IMAGE = "registry.example/runner:1"
+OWN_IMAGE = "registry.example/reconcile:1"
+"""The image of `reconcile-mirror` and `reconcile-runner`."""
+
 ACCOUNT = "reconcile"
 READER = "reconcile-reader"
 SHIPPED = {
@@ -83,6 +86,11 @@ class Site:
     def policy(self, **spec: Any) -> None:
         """Write policy.yaml."""
         self.write("policy.yaml", {"apiVersion": API, "kind": "Policy", "spec": spec})
+
+    def defaults(self, metadata: Object | None = None, **spec: Any) -> None:
+        """Write defaults.yaml; without an image of our own, each session would be an error."""
+        document = {"apiVersion": API, "kind": "SessionDefaults", "metadata": metadata or {}}
+        self.write("defaults.yaml", {**document, "spec": {"image": OWN_IMAGE, **spec}})
 
     def forget(self, *names: str) -> None:
         """Remove the files of sessions."""
@@ -292,6 +300,7 @@ def make(plane: ControlPlane, folder: Path) -> Site:
     tree = folder / "desired"
     tree.mkdir(exist_ok=True)
     site = Site(plane, namespace, tree, kubeconfig)
+    site.defaults()
     for account in (ACCOUNT, READER):
         rights.wait(plane, f"system:serviceaccount:{namespace}:{account}", namespace)
     return site

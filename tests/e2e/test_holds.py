@@ -36,7 +36,7 @@ def image(obj: Object) -> str:
 @pytest.mark.parametrize(
     "change",
     [{"runner": NEW}, {"environmentVariables": {"A": "1"}}, {"initialPrompt": "Something else"}],
-    ids=["an image", "a variable", "a prompt"],
+    ids=["an image", "a variable", "the first prompt"],
 )
 def test_a_change_that_would_end_running_work_is_held(running: Site, change: Object) -> None:
     before = pod(running)

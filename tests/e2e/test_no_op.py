@@ -8,11 +8,11 @@ from reconcile.cli.exit_codes import ExitCode
 from reconcile.cli.wiring import find_shipped_templates
 from reconcile.core.spec.kinds import DEFAULTS_KIND, KINDS, POLICY_KIND, PROJECT_KIND, SESSION_KIND
 from tests.e2e import full_documents
-from tests.e2e.site import API, IMAGE, SHIPPED, Site, session_document
+from tests.e2e.site import IMAGE, SHIPPED, Site, session_document
 
 pytestmark = pytest.mark.cluster
 
-STORED = {"storage": {"sharedSecretName": "s3-shared"}, "mirror": {"image": "mirror:1"}}
+STORED: dict[str, Any] = {"storage": {"sharedSecretName": "s3-shared"}}
 CUSTOM = {"mode": "custom", "secretName": "s3", "bucket": "my-bucket", "tokenAudience": "sts"}
 OVERLAYS = {
     "pvc": """
@@ -70,7 +70,7 @@ def test_every_shipped_template_makes_an_object_that_stays_as_it_is(site: Site) 
 
 
 def test_every_shipped_template_is_used(site: Site) -> None:
-    site.write("defaults.yaml", _defaults(STORED))
+    site.defaults(**STORED)
     site.session("one", storage=CUSTOM)
     site.apply()
     templates = len(list(find_shipped_templates().glob("*.yaml.j2")))
@@ -82,7 +82,7 @@ def test_every_shipped_template_is_used(site: Site) -> None:
 @pytest.mark.usefixtures("priority_class")
 def test_a_session_that_uses_every_field(site: Site) -> None:
     document = full_documents.documents(site.namespace)[SESSION_KIND]
-    site.write("defaults.yaml", _defaults(STORED))
+    site.defaults(**STORED)
     site.write(f"{site.namespace}/everything.yaml", dict(document))
     site.apply()
     pod = site.get("Pod", "everything-runner")
@@ -112,7 +112,7 @@ def test_sessions_that_use_one_field_each(site: Site) -> None:
     parts = [part for part in parts if "storage" not in part]
     parts += [{name: full_documents.SPEC[name] for name in ("storage", "mirror")}]
     documents = [_session(f"only-{number}", part) for number, part in enumerate(parts)]
-    site.write("defaults.yaml", _defaults(STORED))
+    site.defaults(**STORED)
     site.write(f"{site.namespace}/all.yaml", *documents)
     site.apply()
     assert len([name for name in site.ours() if name.startswith("Pod/")]) == len(parts) - 1
@@ -123,27 +123,28 @@ def test_sessions_that_use_one_field_each(site: Site) -> None:
 def test_a_mirrored_session_stays_as_it_is_and_gives_it_up_again(
     site: Site, storage: dict[str, Any]
 ) -> None:
-    site.write("defaults.yaml", _defaults(STORED))
+    site.defaults(**STORED)
     site.session("one", storage=storage)
     site.apply()
     pod = site.get("Pod", "one-runner")["spec"]
-    assert [each["name"] for each in pod["initContainers"]] == ["hydrate"]
+    assert [each["name"] for each in pod["initContainers"]] == ["hydrate", "prepare"]
     assert [each["name"] for each in pod["containers"]] == ["runner", "sync"]
     site.is_settled()
     site.session("one", storage={"mode": "none"})
     site.apply()
-    assert "initContainers" not in site.get("Pod", "one-runner")["spec"]
+    pod = site.get("Pod", "one-runner")["spec"]
+    assert [each["name"] for each in pod["initContainers"]] == ["prepare"]
     assert "ConfigMap/one-storage" not in site.ours()
     site.is_settled()
 
 
 def test_a_server_without_native_sidecars_says_what_to_declare(site: Site) -> None:
-    site.write("defaults.yaml", _defaults({**STORED, "capabilities": {"sidecar": "native"}}))
+    site.defaults(**STORED, capabilities={"sidecar": "native"})
     site.session("one", storage={"mode": "shared"})
     ended = site.apply(expect=ExitCode.PARTIAL)
     assert "set `capabilities.sidecar: plain` in defaults.yaml" in ended.out + ended.err
     assert "Pod/one-runner" not in site.ours()
-    site.write("defaults.yaml", _defaults(STORED))
+    site.defaults(**STORED)
     site.apply()
     site.is_settled()
 
@@ -167,10 +168,6 @@ def test_what_the_cluster_itself_adds_is_no_difference(site: Site) -> None:
     secrets = {"secrets": [{"name": "one-token-x"}], "imagePullSecrets": [{"name": "registry"}]}
     site.merge("ServiceAccount", "session-one", secrets)
     site.is_settled()
-
-
-def _defaults(spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": API, "kind": DEFAULTS_KIND, "spec": spec}
 
 
 def _session(name: str, spec: dict[str, Any]) -> dict[str, Any]:

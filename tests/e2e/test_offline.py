@@ -8,7 +8,7 @@ from reconcile.cli import diff as diff_command
 from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.report.view import PlanReport
 from tests.adapters.sources.repositories import Repository
-from tests.e2e.site import API, IMAGE, Site
+from tests.e2e.site import IMAGE, Site
 
 pytestmark = pytest.mark.cluster
 
@@ -74,8 +74,7 @@ def break_one(site: Site) -> None:
 
 def settings(site: Site) -> None:
     site.policy(allowRestarts=[f"{site.namespace}/one"])
-    defaults = {"apiVersion": API, "kind": "SessionDefaults", "spec": {"timeout": 60}}
-    site.write("defaults.yaml", defaults)
+    site.defaults(timeout=60)
 
 
 def installation(site: Site) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.cli.exit_codes import ExitCode
 from reconcile.core.model import LABEL_INSTALLATION
-from tests.e2e.site import API, Object, RunResult, Site
+from tests.e2e.site import Object, RunResult, Site
 from tests.e2e.webhooks import DeniedError, mutating, validating
 
 pytestmark = pytest.mark.cluster
@@ -36,9 +36,7 @@ def demand(status: Object) -> Callable[[Object], None]:
 
 def label_all(site: Site, **labels: str) -> None:
     metadata = {"labels": labels, "annotations": {"example.com/owner": "platform"}}
-    site.write(
-        "defaults.yaml", {"apiVersion": API, "kind": "SessionDefaults", "metadata": metadata}
-    )
+    site.defaults(metadata)
 
 
 def verdicts(ended: RunResult) -> dict[str, Object]:

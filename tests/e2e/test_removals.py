@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.core.model import ANNOTATION_INPUTS_DIGEST
 from tests.e2e.site import Object, Site
 from tests.e2e.states import bare, changed
 
@@ -105,13 +106,8 @@ REMOVALS = {
         spec=without("initialPrompt"),
         goes={
             INPUTS: {"data.INITIAL_PROMPT"},
-            POD: {
-                f"{env('INITIAL_PROMPT')}.name",
-                f"{env('INITIAL_PROMPT')}.valueFrom.configMapKeyRef.name",
-                f"{env('INITIAL_PROMPT')}.valueFrom.configMapKeyRef.key",
-            },
         },
-        recounted=(f"{env('INPUTS_DIGEST')}.value",),
+        recounted=(f"metadata.annotations.{ANNOTATION_INPUTS_DIGEST}",),
     ),
     "an admitted peer": Removal(
         spec=FULL | {"network": {"allowFrom": [{"namespace": "a"}]}},

@@ -6,7 +6,7 @@ from reconcile.core.errors import SpecError
 from reconcile.core.model import Kind
 from reconcile.engine.desired import DesiredBuilder
 from reconcile.engine.ports import Tree, TreeFile
-from tests.session_files import SHIPPED, policy_text, session_text, tree_of
+from tests.session_files import SHIPPED, defaults_text, policy_text, session_text, tree_of
 
 FAILS_FOR_ONE = "{% if session.name == 'one' %}{{ session.spec.nonsense }}{% endif %}"
 NAMED_ALIKE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ session.name }}'}\n"
@@ -90,10 +90,7 @@ def test_what_another_tree_had_is_forgotten():
 def test_a_changed_default_makes_every_session_new():
     builder = DesiredBuilder(SHIPPED)
     before = manifests(builder.build(tree_of(FILES)))
-    defaults = (
-        "apiVersion: vteam.ambient-code/v1alpha1\nkind: SessionDefaults\n"
-        "spec: {llmSettings: {model: another}}\n"
-    )
+    defaults = defaults_text("llmSettings: {model: another}")
     after = manifests(builder.build(tree_of({**FILES, "defaults.yaml": defaults})))
     assert all(after[name] != before[name] for name in ("one", "two"))
 
@@ -173,7 +170,7 @@ def test_a_file_that_could_not_be_read_is_a_problem_of_its_namespace():
 
 
 def test_warnings_are_part_of_the_result():
-    text = session_text("one", "inactivityTimeout: 60")
+    text = session_text("one", "timeout: 60")
     assert built({**FILES, "team-a/one.yaml": text}).warnings
 
 
@@ -182,13 +179,13 @@ def test_a_masker_gets_what_files_declare_and_rendered_secrets_also_of_broken_tr
     templates = {"key.yaml.j2": secret, "fails.yaml.j2": FAILS_FOR_ONE}
     builder = DesiredBuilder(templates)
     builder.build(tree_of(FILES))
-    declared = list(builder.iter_declared())
-    assert [each["metadata"]["name"] for each in declared] == ["one", "two", "two-key"]
+    assert _declared_names(builder) == [None, "one", "two", "two-key"]
     builder = DesiredBuilder(templates)
     with pytest.raises(SpecError):
         builder.build(tree_of({**FILES, "policy.yaml": "x: 1\n"}))
-    assert [each.get("metadata", {}).get("name") for each in builder.iter_declared()] == [
-        None,
-        "one",
-        "two",
-    ]
+    assert _declared_names(builder) == [None, None, "one", "two"]
+
+
+def _declared_names(builder):
+    """The names of all documents; settings have none."""
+    return [each.get("metadata", {}).get("name") for each in builder.iter_declared()]

@@ -7,7 +7,7 @@ from reconcile.core.model import ANNOTATION_DIGEST
 from tests.builders import ref_of
 from tests.engine.fakes import LabelPolicy
 from tests.engine.installation import declared, is_quiet, settled
-from tests.session_files import policy_text
+from tests.session_files import defaults_text, policy_text
 
 INVENTORY = "reconcile-inventory-default"
 TEAM = "labels: {team: web}, annotations: {note: from all}"
@@ -15,10 +15,7 @@ TEAM = "labels: {team: web}, annotations: {note: from all}"
 
 def with_metadata(world, metadata):
     """Write defaults.yaml with this metadata in flow style; returns the installation."""
-    world.files["defaults.yaml"] = (
-        "apiVersion: vteam.ambient-code/v1alpha1\nkind: SessionDefaults\n"
-        f"metadata: {{{metadata}}}\nspec: {{}}\n"
-    )
+    world.files["defaults.yaml"] = defaults_text(metadata=metadata)
     return world
 
 

@@ -18,7 +18,7 @@ apiVersion: vteam.ambient-code/v1alpha1
 kind: SessionDefaults
 spec:
   storage: {sharedSecretName: s3-shared}
-  mirror: {image: "mirror:1"}
+  image: "mirror:1"
   capabilities: {sidecar: native}
 """
 RECREATE = f"{STORED}\nupdate: {{strategy: Recreate}}"

@@ -16,7 +16,7 @@ from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.render.filters import toyaml
 from tests.adapters.sources.repositories import embed_bare_repository
 from tests.ci.repositories import ENVIRON, git
-from tests.session_files import policy_text, session_text
+from tests.session_files import defaults_text, policy_text, session_text
 
 ROOT = Path(__file__).parents[2]
 SECRET = "canary-secret-4711"
@@ -39,6 +39,7 @@ class PullRequest:
         git(self.top, "init", "-q")
         git(self.top, "config", "http.extraheader", f"AUTHORIZATION: basic {SECRET}")
         self.write("desired/policy.yaml", policy_text())
+        self.write("desired/defaults.yaml", defaults_text())
         self.write("desired/team-a/one.yaml", session_text("one"))
         self.write("templates/note.yaml.j2", f"{TEMPLATE}y\n")
         self.base = self.commit()

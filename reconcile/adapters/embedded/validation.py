@@ -36,6 +36,20 @@ def unsupported_value(value: Any, supported: Sequence[str]) -> str:
     return f"Unsupported value: {json.dumps(value)}: supported values: {', '.join(supported)}"
 
 
+_VARIABLE_FIELDS: Final = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.podIP",
+    "status.podIPs",
+)
+"""The fields of a pod that a variable may have as its value."""
+
+_ENTRY_PATH: Final = re.compile(r"metadata\.(?:annotations|labels)\['[^']+'\]")
+_LOCAL_PATH: Final = "must be a relative path without `..`"
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _LAST_PORT: Final = 65535
 _FORBIDDEN_IN_INIT: Final = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
@@ -68,6 +82,10 @@ def _container(field: str, container: JsonDict, volumes: set[Any]) -> Iterator[F
     for index, mount in enumerate(container.get("volumeMounts", ())):
         if mount.get("name") not in volumes:
             yield f"{field}.volumeMounts[{index}].name", f'Not found: "{mount.get("name", "")}"'
+        path = mount.get("subPath", "")
+        if path.startswith("/") or ".." in path.split("/"):
+            # The server names no index either.
+            yield f"{field}.volumeMounts.subPath", invalid_value(path, _LOCAL_PATH)
     yield from _resources(f"{field}.resources", container["resources"])
 
 
@@ -101,6 +119,15 @@ def _env_variable(field: str, variable: JsonDict) -> Iterator[FieldError]:
         yield f"{field}.name", invalid_value(name, f"must match {ENV_NAME.pattern}")
     if not isinstance(variable.get("value", ""), str):
         yield f"{field}.value", invalid_value(variable["value"], "must be a string")
+    source = variable.get("valueFrom")
+    if source is None:
+        return
+    if variable.get("value"):
+        yield f"{field}.valueFrom", invalid_value("", "may not be specified when `value` is set")
+    path = source.get("fieldRef", {}).get("fieldPath", _VARIABLE_FIELDS[0])
+    if path not in _VARIABLE_FIELDS and not _ENTRY_PATH.fullmatch(path):
+        place = f"{field}.valueFrom.fieldRef.fieldPath"
+        yield place, unsupported_value(path, _VARIABLE_FIELDS)
 
 
 def _resources(field: str, resources: JsonDict) -> Iterator[FieldError]:

@@ -96,6 +96,9 @@ _ORDINARY_BEFORE: Final = {
 }
 """Words before it that make it an ordinary value: `CACHE_KEY`, `PROXY_PASS`, `PAD_TOKEN`."""
 
+_ORDINARY_ENDINGS: Final = frozenset({("CREDENTIAL", "SOURCES")})
+"""Last words of names whose value says where secrets are: its own names say what is one."""
+
 _REFERENCE_WORDS: Final = build_word_set(
     "ADDR ADDRESS AGE ALG ALGORITHM ALLOWED ARN AUDIENCE BACKEND BRANCH BUCKET BUDGET CLASS COUNT "
     "DAYS DIR DIRECTORY DISABLED DOMAIN DRIVER DURATION ENABLED ENDPOINT ENGINE ENV EXPIRATION "
@@ -158,7 +161,8 @@ def _is_secret_word(word: str) -> bool:
 
 
 def _is_ordinary_name(words: Sequence[str]) -> bool:
-    return len(words) > 1 and words[-2] in _ORDINARY_BEFORE.get(words[-1], ())
+    is_ordinary = len(words) > 1 and words[-2] in _ORDINARY_BEFORE.get(words[-1], ())
+    return is_ordinary or tuple(words[-2:]) in _ORDINARY_ENDINGS
 
 
 def _ends_with_secret_word(words: Sequence[str]) -> bool:
@@ -376,9 +380,11 @@ def _encoded_forms(value: str) -> set[str]:
     encoded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
     unpadded = {form.rstrip("=") for form in encoded} | _forms_inside_base64(raw)
     other = {quote(raw, safe=""), quote_plus(raw), value.replace("'", "''")} | encoded | unpadded
+    # A pod has it twice in a literal variable.
+    doubled = {form.replace("$", "$$") for form in {value} | escaped}
     lines = {line.strip() for line in value.splitlines()}
     long_lines = {line for line in lines if len(line) >= _WHOLE_WORD_BELOW}
-    return {value, value.strip()} | escaped | twice | other | long_lines
+    return {value, value.strip()} | escaped | twice | doubled | other | long_lines
 
 
 def _forms_inside_base64(raw: bytes) -> set[str]:

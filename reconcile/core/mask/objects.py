@@ -33,14 +33,17 @@ class Sensitivity(Enum):
     """How sensitive the value of a field is.
 
     STRUCTURE: a structure that Kubernetes defines. IDENTIFIER: a name in it, which is public.
-    USER_KEYED: a map whose keys users choose. The others are secret: SECRET as plain text,
-    BASE64_SECRET in base64, SECRET_REFERENCE if the name refers to a secret, so that the value is
-    not searched for elsewhere, LAST_APPLIED a whole object as JSON.
+    USER_KEYED: a map whose keys users choose. VARIABLES, HEADERS: those of a program or a request,
+    as MCP servers have them. The others are secret: SECRET as plain text, BASE64_SECRET in base64,
+    SECRET_REFERENCE if the name refers to a secret, so that the value is not searched for
+    elsewhere, LAST_APPLIED a whole object as JSON.
     """
 
     STRUCTURE = auto()
     IDENTIFIER = auto()
     USER_KEYED = auto()
+    VARIABLES = auto()
+    HEADERS = auto()
     SECRET = auto()
     BASE64_SECRET = auto()
     SECRET_REFERENCE = auto()
@@ -49,11 +52,7 @@ class Sensitivity(Enum):
     @property
     def is_secret(self) -> bool:
         """Return whether every value in this field is masked."""
-        return not (
-            self is Sensitivity.STRUCTURE
-            or self is Sensitivity.USER_KEYED
-            or self is Sensitivity.IDENTIFIER
-        )
+        return self.value >= Sensitivity.SECRET.value
 
 
 SECRET_DATA: Final = {"data": Sensitivity.BASE64_SECRET, "stringData": Sensitivity.SECRET}
@@ -68,6 +67,19 @@ _IDENTIFIERS: Final = frozenset(
 )
 """Fields of objects that name something: a reviewer must always see them."""
 
+_PARAMETERS: Final = {
+    Sensitivity.VARIABLES: NameClass.REFERENCE,
+    Sensitivity.HEADERS: NameClass.SECRET,
+}
+"""Maps of values that are often secret although their names do not say so, and how they are judged:
+of the variables only random text is secret, of the headers all but switches and placeholders."""
+
+_PARAMETER_MAPS: Final = {"env": Sensitivity.VARIABLES, "headers": Sensitivity.HEADERS}
+
+_CREDENTIALS: Final = "credentials"
+_KEYS: Final = "keys"
+"""In an item of `credentials`, which names a Secret: the names of its keys."""
+
 _SEGMENT: Final = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 
 
@@ -75,12 +87,20 @@ def classify_entry(
     parent: Sensitivity, key: str, value: Any, is_secret: SecretNameMatcher
 ) -> Sensitivity:
     """Return the sensitivity of `value` under `key` in a map of the sensitivity `parent`."""
-    if parent.is_secret:
+    if parent.is_secret or parent is Sensitivity.IDENTIFIER:
         return parent
     if key == LAST_APPLIED:
         return Sensitivity.LAST_APPLIED
+    if parent in _PARAMETERS:
+        return _classify_parameter(parent, key, value, is_secret)
+    if isinstance(value, Mapping) and key in _PARAMETER_MAPS:
+        return _PARAMETER_MAPS[key]
     if parent is Sensitivity.USER_KEYED:
         return classify_name(key, value, is_secret)
+    return _classify_field(key, value, is_secret)
+
+
+def _classify_field(key: str, value: Any, is_secret: SecretNameMatcher) -> Sensitivity:
     if key in _FREE_FORM and isinstance(value, Mapping):
         return Sensitivity.USER_KEYED
     if key in _IDENTIFIERS and isinstance(value, str):
@@ -96,6 +116,14 @@ def classify_name(name: str, value: Any, is_secret: SecretNameMatcher) -> Sensit
     if named is NameClass.PLAIN or is_ordinary_value(value, named):
         return Sensitivity.USER_KEYED
     return Sensitivity.SECRET_REFERENCE if is_reference_name(name) else Sensitivity.SECRET
+
+
+def _classify_parameter(
+    parent: Sensitivity, key: str, value: Any, is_secret: SecretNameMatcher
+) -> Sensitivity:
+    named = classify_name(key, value, is_secret)
+    is_ordinary = not isinstance(value, str) or is_ordinary_value(value, _PARAMETERS[parent])
+    return named if named.is_secret or is_ordinary else Sensitivity.SECRET
 
 
 def split_field_path(path: str) -> tuple[str, ...]:
@@ -122,7 +150,16 @@ def classify_path(
             return _classify_free_form(segments[position + 1 :], value, is_secret)
     if len(segments) > 1 and segments[-1] == "value":
         return classify_name(strip_brackets(segments[-2]), value, is_secret)
-    return classify_entry(Sensitivity.STRUCTURE, strip_brackets(segments[-1]), value, is_secret)
+    parent = _classify_parent(segments) if isinstance(value, str) else Sensitivity.STRUCTURE
+    return classify_entry(parent, strip_brackets(segments[-1]), value, is_secret)
+
+
+def _classify_parent(segments: Sequence[str]) -> Sensitivity:
+    """Return the sensitivity of the map, of a fixed name, that has the last segment as its key."""
+    *above, parent = ("", *segments[:-1])
+    if parent == _KEYS and _CREDENTIALS in above:
+        return Sensitivity.IDENTIFIER
+    return _PARAMETER_MAPS.get(parent, Sensitivity.STRUCTURE)
 
 
 def _classify_free_form(
@@ -213,6 +250,8 @@ class ObjectWalker:
             return {}
         if value.get("kind") == "Secret":
             return SECRET_DATA
+        if isinstance(value.get("secretName"), str) and isinstance(value.get(_KEYS), Mapping):
+            return {_KEYS: Sensitivity.IDENTIFIER}
         name = value.get("name", value.get("key"))
         if "value" in value and isinstance(name, str):
             return {"value": classify_name(name, value["value"], self.is_secret)}

@@ -18,6 +18,9 @@ _DEFAULT_ACCOUNT: Final = "default"
 """The account of a pod that names none; its token is mounted unless the pod says otherwise."""
 _NAMED_ACCOUNT: Final = "kubernetes.io/service-account.name"
 _MIRROR_PROGRAM: Final = "reconcile-mirror"
+_RUNNER_PROGRAM: Final = "reconcile-runner"
+"""The program of `prepare` and `bridge`, which has no setting for its resources."""
+
 _UNCONFINED: Final = ("seccompProfile", "appArmorProfile")
 _VOLUME_SECRETS: Final = ("secretRef", "nodePublishSecretRef")
 """Fields of volume types such as `csi` and `cephfs` that name a Secret."""
@@ -57,7 +60,7 @@ class _PodSpecCheck:
         self._session = session
         self._rules = rules
         self._path = path
-        self._mirror_image = session.spec["mirror"]["image"]
+        self._own_image = session.spec["image"]
         self._storage_secrets = find_storage_secrets(session.spec)
 
     def check(self, spec: Mapping[str, Any]) -> Iterator[Violation]:
@@ -178,12 +181,16 @@ class _PodSpecCheck:
             if port.get("hostPort"):
                 yield ("ports", index, "hostPort"), bounds.find_host_access_error(self._rules)
         resources = as_mapping(container.get("resources"))
-        for below, error in bounds.find_resource_errors(self._rules, resources):
+        # No setting is there to give them a limit that a policy demands beyond their own.
+        is_limited = not self._runs(container, _RUNNER_PROGRAM)
+        for below, error in bounds.find_resource_errors(
+            self._rules, resources, is_limited=is_limited
+        ):
             yield ("resources", *below), error
 
     def _check_inputs(self, container: Mapping[str, Any]) -> Iterator[Violation]:
         is_mirror = self._is_mirror(container)
-        if container.get("image") and not is_mirror:
+        if container.get("image") and not (is_mirror or self._runs(container, _RUNNER_PROGRAM)):
             yield ("image",), bounds.find_image_error(self._rules, str(container["image"]))
         for index, variable in _mappings(container.get("env")):
             source = as_mapping(variable.get("valueFrom"))
@@ -238,9 +245,13 @@ class _PodSpecCheck:
         return is_own_name(str(name), self._session.id)
 
     def _is_mirror(self, container: Mapping[str, Any]) -> bool:
-        program = container.get("command") or [_MIRROR_PROGRAM]
-        is_image = bool(self._mirror_image) and container.get("image") == self._mirror_image
-        return is_image and isinstance(program, list) and program[0] == _MIRROR_PROGRAM
+        return self._runs(container, _MIRROR_PROGRAM)
+
+    def _runs(self, container: Mapping[str, Any], program: str) -> bool:
+        """Return whether a container of our own image runs a program of ours."""
+        command = container.get("command") or [_MIRROR_PROGRAM]
+        is_image = bool(self._own_image) and container.get("image") == self._own_image
+        return is_image and isinstance(command, list) and command[0] == program
 
 
 def _find_node_terms(affinity: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

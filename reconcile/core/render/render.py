@@ -1,8 +1,8 @@
 """Renders the templates for one session into its manifests, or into all problems.
 
 A problem names the template's line that printed the line in question. Templates get the session,
-the installation's id, names and capabilities, but not the revision: every commit would then change
-every object.
+the installation's id, names, capabilities, and the hosts that its policy allows, but not the
+revision: every commit would then change every object.
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,7 @@ class RenderContext:
 
 def build_template_variables(session: Session, context: RenderContext) -> dict[str, Any]:
     """Return the variables of a template, as plain values."""
+    rules = context.policy.allow_rules(session.id.namespace)
     return {
         "session": {
             "name": session.id.name,
@@ -63,6 +64,7 @@ def build_template_variables(session: Session, context: RenderContext) -> dict[s
         "installation": context.installation,
         "names": _object_names(session.id.name),
         "capabilities": context.capabilities,
+        "policy": {"repositoryHosts": list(rules.repository_hosts)},
     }
 
 

@@ -21,7 +21,7 @@ from reconcile.core.render.filters import (
 from reconcile.core.render.metering import RenderError, WorkBudget
 from reconcile.core.spec.field_types import suggest_name
 
-VARIABLES: Final = ("session", "installation", "names", "capabilities")
+VARIABLES: Final = ("session", "installation", "names", "capabilities", "policy")
 """The variables of every template."""
 
 _ALLOWED_METHODS: Final[tuple[tuple[type, frozenset[str]], ...]] = (

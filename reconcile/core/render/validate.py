@@ -12,7 +12,13 @@ from typing import Any, Final, TypeAlias
 
 from reconcile.core.fields.merge_schema import find_pod_specs
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.model import INVENTORY_PREFIX, LABEL_MANAGED_BY, LABEL_PREFIX, SessionId
+from reconcile.core.model import (
+    ANNOTATION_INPUTS_DIGEST,
+    INVENTORY_PREFIX,
+    LABEL_MANAGED_BY,
+    LABEL_PREFIX,
+    SessionId,
+)
 from reconcile.core.render.filters import split_words
 from reconcile.core.source_location import DocumentPath
 from reconcile.core.spec.formats import LABEL_NAME, LABEL_VALUE, QUALIFIED_NAME
@@ -122,8 +128,9 @@ def _check_metadata(metadata: Mapping[str, Any], session: SessionId) -> Iterator
     for field in _SERVER_FIELDS:
         if metadata.get(field) is not None:
             yield ("metadata", field), "may not be set by a template: remove it"
-    for field in ("labels", "annotations"):
-        yield from _check_text_map(metadata.get(field), ("metadata", field), _find_reserved_error)
+    checks = {"labels": _find_label_error, "annotations": _find_annotation_error}
+    for field, find_error in checks.items():
+        yield from _check_text_map(metadata.get(field), ("metadata", field), find_error)
 
 
 def _check_text_map(
@@ -142,10 +149,14 @@ def _check_text_map(
             yield (*path, key), "must be text: use `| quote`"
 
 
-def _find_reserved_error(key: str) -> str:
+def _find_label_error(key: str) -> str:
     if key.startswith(LABEL_PREFIX) or key == LABEL_MANAGED_BY:
         return "is set by the reconciler: remove it"
     return ""
+
+
+def _find_annotation_error(key: str) -> str:
+    return "" if key == ANNOTATION_INPUTS_DIGEST else _find_label_error(key)
 
 
 _QUOTE: Final = "must be text: use `| quote`"

@@ -73,14 +73,23 @@ _BY_KIND: Final[Mapping[tuple[str, str], Concern]] = {
     ("ServiceAccount", "annotations"): Concern.RIGHTS,
 }
 
+_PRE_STOP: Final = (
+    'python3 -I -c with __import__("contextlib").suppress(Exception): '
+    'bridge = __import__("http.client").client.HTTPConnection("127.0.0.1", 8095, timeout=3); '
+    'bridge.request("POST", "/prestop"); bridge.getresponse().read()'
+)
+"""The runner's hook in the shipped templates, which tells the bridge that the pod ends."""
+
 _USUAL: Final = frozenset(
     {"allowPrivilegeEscalation=false", "automountServiceAccountToken=false", "hostNetwork=false"}
     | {"hostPID=false", "hostIPC=false", "privileged=false", "runAsNonRoot=true", "type=ClusterIP"}
     | {"seccompProfile=type=RuntimeDefault", "capabilities=drop=ALL", "dnsPolicy=ClusterFirst"}
-    | {"runAsUser=1001", "runAsGroup=1001", "fsGroup=1001", "shareProcessNamespace=false"}
+    | {"runAsUser=1001", "runAsGroup=0", "fsGroup=1001", "shareProcessNamespace=false"}
     | {"labels=app.kubernetes.io/name=agent-session", "labels=app.kubernetes.io/component=runner"}
     | {f"labels={LABEL_MANAGED_BY}=reconcile", "policyTypes=Ingress"}
     | {f"command=reconcile-mirror {name}" for name in ("hydrate", "prestop", "sync")}
+    | {f"command=reconcile-runner {name}" for name in ("prepare", "bridge")}
+    | {f"command={_PRE_STOP}"}
 )
 """What the shipped templates create: as little as possible, so a new object need not show it."""
 

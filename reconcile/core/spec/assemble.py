@@ -9,13 +9,12 @@ from reconcile.core.canonical_json import compute_digest
 from reconcile.core.errors import Problem
 from reconcile.core.model import (
     ObjectMetadata,
-    Origin,
     Policy,
     Session,
     SessionId,
     UpdateStrategy,
 )
-from reconcile.core.source_location import DocumentPath, Position, format_document_path
+from reconcile.core.source_location import DocumentPath, format_document_path
 from reconcile.core.spec.bounds import (
     Wish,
     find_bound_violations,
@@ -24,6 +23,13 @@ from reconcile.core.spec.bounds import (
     find_pod_wishes,
     find_storage_secrets,
     find_wishes,
+)
+from reconcile.core.spec.consistency import (
+    Finding,
+    find_contradictions,
+    find_spec_warnings,
+    find_unread_settings,
+    is_image_missing,
 )
 from reconcile.core.spec.declarations import (
     FileResult,
@@ -43,8 +49,9 @@ from reconcile.core.spec.layout import (
     find_folder_error,
     is_settings_name,
 )
+from reconcile.core.spec.places import build_finding_problem, build_problem
+from reconcile.core.spec.resolve import build_project_layer, resolve_spec
 from reconcile.core.spec.session_fields import SESSION_SPEC
-from reconcile.core.spec.validate import Finding, find_contradictions, find_spec_warnings
 
 _NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}
 
@@ -92,6 +99,7 @@ class _Assembler:
         self._metadata = ObjectMetadata()
         self._defaults = default_values(SESSION_SPEC)
         self._projects: dict[str, Mapping[str, Any]] = {}
+        self._runner_secrets: dict[str, str] = {}
         self._settings: dict[str, tuple[str, Places]] = {}
         self._declared: dict[SessionId, list[SessionDeclaration]] = defaultdict(list)
         self._problems: list[Problem] = []
@@ -99,6 +107,7 @@ class _Assembler:
         self._unreadable: set[str] = set()
         self._unusable: set[str] = set()
         self._broken: set[SessionId] = set()
+        self._without_image: list[SessionId] = []
 
     def assemble(self, folders: Iterable[str]) -> TreeSpec:
         for file in self._files:
@@ -109,6 +118,8 @@ class _Assembler:
         self._find_nested_folders()
         self._find_duplicates()
         sessions = self._build_sessions()
+        self._find_missing_image()
+        self._find_unread_settings()
         return TreeSpec(
             policy=self._policy,
             sessions=sessions,
@@ -164,8 +175,13 @@ class _Assembler:
             CAPABILITIES, self._capabilities, installation.get("capabilities", {})
         )
         self._projects = {
-            namespace: merge_layer(SESSION_SPEC, self._defaults, layer)
+            namespace: merge_layer(SESSION_SPEC, self._defaults, build_project_layer(layer))
             for namespace, layer in layers.items()
+        }
+        self._runner_secrets = {
+            namespace: layer["runnerSecretsName"]
+            for namespace, layer in layers.items()
+            if "runnerSecretsName" in layer
         }
         for namespace, spec in self._projects.items():
             self._warnings.extend(
@@ -183,11 +199,12 @@ class _Assembler:
             yield from find_pod_wishes(spec["runner"], self._defaults["runner"])
 
     def _find_session_wishes(self, session: Session) -> Iterator[Wish]:
-        base = self._projects.get(session.id.namespace, self._defaults)
+        base = self._base_of(session.id)
         yield from find_peer_wishes(session.spec, base)
         if not self._policy.has_allow_rules:
             (declared, *_) = self._declared[session.id]
-            yield from find_wishes(declared.metadata, session.spec, base)
+            known = resolve_spec(base, self._runner_secrets.get(session.id.namespace))
+            yield from find_wishes(declared.metadata, session.spec, known)
 
     def _find_missing_rules(self) -> None:
         if self._declared and not self._policy.has_allow_rules:
@@ -230,6 +247,33 @@ class _Assembler:
                 self._unreadable.add(session.namespace)
                 self._problems.extend(_duplicate_problems(places))
 
+    def _find_missing_image(self) -> None:
+        if self._without_image:
+            first, *others = map(str, self._without_image)
+            more = f" and {len(others)} more" if others else ""
+            message = (
+                "is missing: add the line `image: <registry>/<name>:<tag>` to `spec` of "
+                "defaults.yaml, the image with `reconcile-runner` and `reconcile-mirror`; needed "
+                f"by session {first}{more}"
+            )
+            self._problems.append(Problem(_DEFAULTS, 0, 0, "spec.image", message))
+
+    def _find_unread_settings(self) -> None:
+        """Report each setting once, in the file that sets it."""
+        for at, (path, places) in self._settings.items():
+            spec = self._projects.get(at, self._defaults)
+            self._warn_of_unread(path, places, spec["runner"]["protocol"])
+        for session, declarations in self._declared.items():
+            inherited = self._base_of(session)["runner"]["protocol"]
+            for each in declarations:
+                protocol = each.layer.get("runner", {}).get("protocol", inherited)
+                self._warn_of_unread(each.origin.path, each.places, protocol)
+
+    def _warn_of_unread(self, path: str, places: Places, protocol: str) -> None:
+        for at, message in find_unread_settings(places, protocol):
+            field = format_document_path(("spec", *at))
+            self._warnings.append(Problem(path, *places[at], field, message))
+
     def _build_sessions(self) -> tuple[Session, ...]:
         usable = []
         for session, (declared, *_) in sorted(self._declared.items()):
@@ -244,10 +288,15 @@ class _Assembler:
             if self._check_consistency(session, secrets[session.id.namespace])
         )
 
+    def _base_of(self, session: SessionId) -> Mapping[str, Any]:
+        return self._projects.get(session.namespace, self._defaults)
+
     def _build_session(self, declared: SessionDeclaration) -> Session:
-        base = self._projects.get(declared.id.namespace, self._defaults)
+        base = self._base_of(declared.id)
         self._warn_of_nulls(declared.nulls, base)
-        spec = {**merge_layer(SESSION_SPEC, base, declared.layer), "state": declared.state.value}
+        merged = merge_layer(SESSION_SPEC, base, declared.layer)
+        secret = self._runner_secrets.get(declared.id.namespace)
+        spec = {**resolve_spec(merged, secret), "state": declared.state.value}
         labels = {**self._metadata.labels, **declared.metadata.labels}
         annotations = {**self._metadata.annotations, **declared.metadata.annotations}
         seen = {
@@ -280,16 +329,18 @@ class _Assembler:
         self._warnings.extend(
             self._problem_of(session, finding) for finding in find_spec_warnings(session.spec)
         )
-        self._warnings.extend(_problem_at(session.origin, *wish) for wish in wishes)
+        self._warnings.extend(build_problem(session.origin, *wish) for wish in wishes)
         problems = [
             *(self._problem_of(session, each) for each in find_contradictions(session.spec)),
             *self._find_bound_problems(session, storage_secrets),
         ]
         self._problems += problems
-        if problems:
+        if is_image_missing(session.spec):
+            self._without_image.append(session.id)
+        if problems or is_image_missing(session.spec):
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
-        return not problems
+        return session.id not in self._broken
 
     def _find_bound_problems(
         self, session: Session, storage_secrets: Collection[str]
@@ -297,32 +348,16 @@ class _Assembler:
         rules = self._policy.allow_rules(session.id.namespace)
         (declared, *_) = self._declared[session.id]
         for path, message in find_metadata_violations(declared.metadata, rules):
-            yield _problem_at(session.origin, format_document_path(path), message)
+            yield build_problem(session.origin, format_document_path(path), message)
         for path, message in find_bound_violations(session, rules, storage_secrets):
             yield self._problem_of(session, Finding((path[1:],), message))
 
     def _problem_of(self, session: Session, finding: Finding) -> Problem:
-        """Make the problem, at the setting that is written nearest to the session."""
         (declared, *_) = self._declared[session.id]
-        origin = session.origin
-        files = [
-            (origin.path, declared.places),
-            *(
-                self._settings[at]
-                for at in (session.id.namespace, WHOLE_TREE)
-                if at in self._settings
-            ),
-            (origin.path, {finding.paths[0]: (origin.line, origin.column)}),
+        settings = [
+            self._settings[at] for at in (session.id.namespace, WHOLE_TREE) if at in self._settings
         ]
-        path, position, setting = next(
-            (path, position, setting)
-            for path, places in files
-            for setting in (*finding.paths, finding.cause)
-            for position in _find_positions(places, setting)
-        )
-        named = finding.paths[0] if setting == finding.cause else setting
-        field = format_document_path(("spec", *named))
-        return Problem(path, *position, field, _add_session(finding.message, session, path))
+        return build_finding_problem(finding, declared, settings)
 
 
 def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str]]:
@@ -333,6 +368,7 @@ def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str
     return secrets
 
 
+_DEFAULTS: Final = "defaults.yaml"
 _BUILT_IN: Final = default_values(SESSION_SPEC)
 
 
@@ -342,28 +378,12 @@ def _value_at(values: Any, path: DocumentPath) -> Any:
     return values
 
 
-def _find_positions(places: Places, setting: DocumentPath) -> Iterator[Position]:
-    """Yield where a setting, or the first value below it, is written."""
-    if setting in places:
-        yield places[setting]
-    elif setting:
-        yield from (at for path, at in places.items() if path[: len(setting)] == setting)
-
-
 def _duplicate_problems(places: list[SessionDeclaration]) -> Iterable[Problem]:
     for place in places:
         others = ", ".join(str(other.origin) for other in places if other is not place)
-        yield _problem_at(
+        yield build_problem(
             place.origin, "metadata.name", f"session {place.id} is declared twice: {others}"
         )
-
-
-def _add_session(message: str, session: Session, path: str) -> str:
-    return message if path == session.origin.path else f"{message}; session {session.id}"
-
-
-def _problem_at(origin: Origin, field: str, message: str) -> Problem:
-    return Problem(origin.path, origin.line, origin.column, field, message)
 
 
 def _is_nested(file: FileResult) -> bool:

@@ -136,9 +136,26 @@ def find_bound_violations(
     if workflow:
         error = bounds.find_repository_error(rules, workflow)
         yield from _report(("spec", "activeWorkflow", "gitUrl"), error)
+    yield from _check_credentials(spec["credentials"], rules, storage_secrets)
     for container in ("runner", "mirror"):
         for below, error in bounds.find_resource_errors(rules, spec[container]["resources"]):
             yield ("spec", container, "resources", *below), error
+
+
+def _check_credentials(
+    credentials: Iterable[Mapping[str, Any]], rules: AllowRules, storage_secrets: Collection[str]
+) -> Iterator[Violation]:
+    for index, credential in enumerate(credentials):
+        path: DocumentPath = ("spec", "credentials", index)
+        name, host = credential["secretName"], credential["host"]
+        yield from _report((*path, "secretName"), bounds.find_secret_error(rules, name))
+        if name in storage_secrets:
+            yield (*path, "secretName"), _FOR_MIRRORS_ALONE.format(name)
+        if host:
+            yield from _report((*path, "host"), bounds.find_host_error(rules, host))
+
+
+_FOR_MIRRORS_ALONE: Final = "Secret `{}` has keys of the store: only mirrors may use it"
 
 
 def _report(path: DocumentPath, error: str) -> Iterator[Violation]:
@@ -149,6 +166,9 @@ def _report(path: DocumentPath, error: str) -> Iterator[Violation]:
 def _check_runner(runner: Mapping[str, Any], rules: AllowRules) -> Iterator[Violation]:
     path = ("spec", "runner")
     yield from _report((*path, "image"), bounds.find_image_error(rules, runner["image"]))
+    if runner["caConfigMapName"]:
+        error = bounds.find_config_map_error(rules, runner["caConfigMapName"])
+        yield from _report((*path, "caConfigMapName"), error)
     if runner["serviceAccountToken"]:
         yield from _report((*path, "serviceAccountToken"), bounds.find_token_error(rules))
     if runner["priorityClassName"]:
@@ -176,7 +196,7 @@ def _check_runner_sources(
             path = ("spec", "runner", "envFrom", index, field, "name")
             yield from _report(path, find_error(rules, name))
             if field == "secretRef" and name in storage_secrets:
-                yield path, f"Secret `{name}` has keys of the store: only mirrors may use it"
+                yield path, _FOR_MIRRORS_ALONE.format(name)
 
 
 _SOURCES: Final[Mapping[str, Callable[[AllowRules, str], str]]] = {
@@ -244,6 +264,10 @@ def find_wishes(
             yield f"spec.runner.envFrom[{index}]", f"gives the agent all keys of Secret `{name}`"
     for index, name in _new_items(spec, defaults, "runner", "imagePullSecrets"):
         yield f"spec.runner.imagePullSecrets[{index}]", f"pulls with the keys of Secret `{name}`"
+    for index, credential in enumerate(spec["credentials"]):
+        if credential not in defaults["credentials"]:
+            name = credential["secretName"]
+            yield f"spec.credentials[{index}]", f"gives the agent what is in Secret `{name}`"
 
 
 def find_peer_wishes(spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Wish]:

@@ -31,24 +31,35 @@ RESERVED_ENVIRONMENT: Final = frozenset(
         "ACTIVE_WORKFLOW_PATH",
         "AGENTIC_SESSION_NAME",
         "AGENTIC_SESSION_NAMESPACE",
+        "AGUI_TOKEN",
         "ARTIFACTS_DIR",
         "AUTO_PUSH_ON_COMPLETE",
+        "BACKEND_API_URL",
+        "CUSTOM_MCP_SERVERS",
         "INITIAL_PROMPT",
-        "INPUTS_DIGEST",
         "INPUTS_DIR",
         "INTERACTIVE",
         "LLM_MAX_TOKENS",
         "LLM_MODEL",
         "LLM_TEMPERATURE",
+        "PROJECT_MCP_SERVERS",
+        "PROJECT_NAME",
         "REPOS_JSON",
         "SESSION_ID",
         "TIMEOUT",
         "USER_ID",
         "USER_NAME",
+        "USE_AGUI",
         "WORKSPACE_PATH",
     }
 )
-"""Variables that the shipped templates set from other fields of the session."""
+"""Variables that the shipped templates set, by value or by a reference.
+
+`RUNNER_STATE_DIR` and `RUNNER_TYPE` are not among them: the state directory follows from both.
+"""
+
+RESERVED_FOLDERS: Final = frozenset({".session", "artifacts", "file-uploads", "repos", "workflows"})
+"""Folders of the workspace that have a purpose of their own."""
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
@@ -202,6 +213,29 @@ QUANTITY: Final = Scalar(
     {"type": ["string", "number"], "pattern": f"^{_QUANTITY}$", "minimum": 0},
     _find_quantity_error,
     str,
+)
+FOLDER_NAME: Final = text_format(
+    "one folder's name: letters, digits, `-`, `_` and `.`, beginning with a letter, digit or `_`, "
+    "without `..`",
+    r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*",
+    200,
+)
+HOME: Final = text_format(
+    "an absolute path such as /app, not / and not below /workspace",
+    r"(?!/workspace(?:/|$))(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+",
+    MAX_LINE_LENGTH,
+)
+STATE_DIR: Final = text_format(
+    "a folder of the workspace such as .claude, and none of " + ", ".join(sorted(RESERVED_FOLDERS)),
+    f"(?!(?:{'|'.join(map(re.escape, sorted(RESERVED_FOLDERS)))})(?:/|$))"
+    r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.][A-Za-z0-9._-]*)*",
+    200,
+)
+SECRET_KEY: Final = text_format(
+    "a key of a Secret: letters, digits, `-`, `_` and `.`", r"(?!\.{1,2}$)[A-Za-z0-9._-]+", 253
+)
+HOST: Final = text_format(
+    "a host such as github.com", "[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", 253
 )
 SINGLE_LINE: Final = Scalar(
     "text",

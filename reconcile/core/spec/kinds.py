@@ -1,8 +1,10 @@
 """The field tables of every kind of document in the desired tree."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+from reconcile.core.spec.agent_fields import MCP_SERVERS, find_whole_secret_error
 from reconcile.core.spec.bounds import ALLOW
 from reconcile.core.spec.field_types import (
     BOOL,
@@ -27,7 +29,7 @@ from reconcile.core.spec.formats import (
     SESSION_NAME,
     SESSION_REF,
 )
-from reconcile.core.spec.session_fields import EXPORTED_FIELDS, SESSION_SPEC, SHARED_FIELDS
+from reconcile.core.spec.session_fields import EXPORTED_FIELDS, SESSION_FIELDS, SHARED_FIELDS
 
 API_VERSION: Final = "vteam.ambient-code/v1alpha1"
 """The version of every kind, as the platform defines it."""
@@ -177,20 +179,38 @@ CAPABILITIES: Final = ObjectType(
             "How sidecars run; native requires Kubernetes 1.29.",
             "plain",
         ),
+        Field(
+            "userIds",
+            choice("fixed", "assigned"),
+            "Whether pods name the user and groups that they run as, or the cluster assigns them, "
+            "as OpenShift does.",
+            "fixed",
+        ),
     )
 )
 """What the cluster can do, as the installation declares it."""
 
-_PROJECT_EXPORTED_FIELDS: Final = tuple(
-    Field(name, AnyType(), "Used by the platform only.", warning=PLATFORM_ONLY)
-    for name in (
-        "groupAccess",
+_RUNNER_SECRET: Final = replace(
+    OBJECT_NAME,
+    find_error=lambda name: OBJECT_NAME.find_error(name) or find_whole_secret_error(name),
+)
+
+_PROJECT_FIELDS: Final = (
+    Field("mcpServers", MCP_SERVERS, "The MCP servers of all sessions of the namespace."),
+    Field(
         "runnerSecretsName",
-        "repositories",
+        _RUNNER_SECRET,
+        "A Secret whose keys become variables of the runner, in addition to `runner.envFrom`.",
+    ),
+    Field(
         "inactivityTimeoutSeconds",
-        "displayName",
-        "description",
-    )
+        bounded_integer(0, 2**31 - 1),
+        "The `inactivityTimeout` as the platform exports it; `inactivityTimeout` has precedence.",
+    ),
+    *(
+        Field(name, AnyType(), "Used by the platform only.", warning=PLATFORM_ONLY)
+        for name in ("groupAccess", "repositories", "displayName", "description")
+    ),
 )
 
 _UNUSED_METADATA: Final = _metadata_type(
@@ -201,7 +221,7 @@ KINDS: Final[Mapping[str, ObjectType]] = {
     SESSION_KIND: _document_type(
         SESSION_KIND,
         _metadata_type(SESSION_NAME, "the session's objects", required=True),
-        ObjectType((*SESSION_SPEC.fields, *EXPORTED_FIELDS)),
+        ObjectType((*SESSION_FIELDS, *EXPORTED_FIELDS)),
     ),
     DEFAULTS_KIND: _document_type(
         DEFAULTS_KIND,
@@ -211,7 +231,7 @@ KINDS: Final[Mapping[str, ObjectType]] = {
         ),
     ),
     PROJECT_KIND: _document_type(
-        PROJECT_KIND, _UNUSED_METADATA, ObjectType((*SHARED_FIELDS, *_PROJECT_EXPORTED_FIELDS))
+        PROJECT_KIND, _UNUSED_METADATA, ObjectType((*SHARED_FIELDS, *_PROJECT_FIELDS))
     ),
     POLICY_KIND: _document_type(POLICY_KIND, _UNUSED_METADATA, _POLICY_SPEC),
 }

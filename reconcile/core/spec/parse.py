@@ -1,7 +1,6 @@
 """Parses one file of the desired tree into what it declares, or into all its problems.
 
-The result depends only on path and content, so that it can be cached. Exports from a cluster are
-accepted: lists are expanded, and a session's state is inferred from its status and annotations.
+The result depends only on path and content, so that it can be cached.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,14 @@ from reconcile.core.spec.declarations import (
     SessionFile,
     SettingsFile,
 )
+from reconcile.core.spec.exports import (
+    adopt_old_repos,
+    expand_list,
+    find_outputs,
+    infer_state,
+    leave_out_platform_annotations,
+    strip_last_applied,
+)
 from reconcile.core.spec.field_types import (
     PLATFORM_ONLY,
     find_near_name,
@@ -40,7 +47,7 @@ from reconcile.core.spec.field_types import (
     yaml_type_name,
 )
 from reconcile.core.spec.formats import SESSION_NAME
-from reconcile.core.spec.kinds import KINDS, LAST_APPLIED, POLICY_SPEC, SESSION_KIND
+from reconcile.core.spec.kinds import KINDS, POLICY_SPEC, SESSION_KIND
 from reconcile.core.spec.layers import default_values, merge_layer
 from reconcile.core.spec.layout import (
     HIDDEN_SESSION,
@@ -53,67 +60,11 @@ from reconcile.core.spec.layout import (
     is_hidden,
     namespace_of,
 )
+from reconcile.core.spec.resolve import STATE_DIR_VARIABLE
 from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
 from reconcile.core.yaml_loader import decode_utf8, load_documents
 
 _SPEC: Final = ("spec",)
-_TERMINAL_PHASES: Final = frozenset({"Stopped", "Completed", "Failed"})
-_DESIRED_PHASE_ANNOTATION: Final = "ambient-code.io/desired-phase"
-
-
-def expand_list(document: Any) -> list[tuple[DocumentPath, Any]]:
-    """The objects of a `v1 List`, each with its path, or the document itself."""
-    is_list = isinstance(document, dict) and document.get("kind") == "List"
-    listed = document.get("items") if is_list and document.get("apiVersion") == "v1" else None
-    if not isinstance(listed, list):
-        return [((), document)]
-    return [(("items", index), item) for index, item in enumerate(listed)]
-
-
-def infer_state(annotations: Mapping[str, str], document: Mapping[str, Any]) -> SessionState:
-    """The state of a session whose document does not set `state`."""
-    status = document.get("status")
-    phase = status.get("phase") if isinstance(status, dict) else None
-    is_over = isinstance(phase, str) and phase in _TERMINAL_PHASES
-    is_stopped = is_over or annotations.get(_DESIRED_PHASE_ANNOTATION) == "Stopped"
-    return SessionState.STOPPED if is_stopped else SessionState.RUNNING
-
-
-def strip_last_applied(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Remove the annotation in which kubectl repeats the whole object."""
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict):
-        return document
-    annotations = metadata.get("annotations")
-    if not isinstance(annotations, dict):
-        return document
-    kept = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
-    return {**document, "metadata": {**metadata, "annotations": kept}}
-
-
-def adopt_old_repos(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Bring `repos[].input`, as earlier versions of the platform exported it, into today's form.
-
-    Their `output`, to which only the platform pushes, is left out.
-    """
-    spec = document.get("spec")
-    repos = spec.get("repos") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(repos, list):
-        return document
-    return {**document, "spec": {**spec, "repos": [_adopt_old_repo(repo) for repo in repos]}}
-
-
-def _adopt_old_repo(repo: Any) -> Any:
-    if not _is_old_repo(repo):
-        return repo
-    kept = {name: value for name, value in repo.items() if name not in {"input", "output"}}
-    return {**repo["input"], **kept}
-
-
-def _is_old_repo(repo: Any) -> bool:
-    is_old = isinstance(repo, dict) and "url" not in repo and isinstance(repo.get("input"), dict)
-    # A field that both have would be lost.
-    return is_old and repo["input"].keys().isdisjoint(repo)
 
 
 def build_policy(layer: Mapping[str, Any]) -> Policy:
@@ -340,12 +291,8 @@ class _FileParser:
                     validator.add_warning(at, _NULL_METADATA)
 
     def _warn_of_outputs(self, part: _DocumentPart, validator: Validator) -> None:
-        spec = part.value.get("spec")
-        repos = spec.get("repos") if isinstance(spec, dict) else None
-        for index, repo in enumerate(repos if isinstance(repos, list) else ()):
-            if _is_old_repo(repo) and "output" in repo:
-                at = (*part.path, "spec", "repos", index, "output")
-                validator.add_warning(at, PLATFORM_ONLY)
+        for below in find_outputs(part.value):
+            validator.add_warning((*part.path, *below), PLATFORM_ONLY)
 
     def _check_namespace(self, part: _DocumentPart, validator: Validator) -> None:
         metadata = part.value.get("metadata")
@@ -369,21 +316,39 @@ class _FileParser:
             SessionId(self._namespace, layer["metadata"]["name"]),
             Origin(self._path, *part.positions.value(part.path)),
             state,
-            metadata,
+            leave_out_platform_annotations(metadata),
             spec,
             places,
             nulls,
         )
 
 
-_CONTRADICTING: Final = ("runner", "mirror", "storage")
+_COMPARED: Final = (
+    "activeWorkflow",
+    "autoPushOnComplete",
+    "credentials",
+    "inactivityTimeout",
+    "inactivityTimeoutSeconds",
+    "interactive",
+    "llmSettings",
+    "mirror",
+    "onInterruptedRun",
+    "onPrepareFailure",
+    "repos",
+    "runner",
+    "runnerSecretsName",
+    "stopOnRunFinished",
+    "storage",
+    "timeout",
+)
 
 
 def _find_places(part: _DocumentPart, spec: Mapping[str, Any]) -> Places:
-    """Find the positions of settings that may contradict another one; most files have none."""
-    chosen = {name: spec[name] for name in _CONTRADICTING if name in spec}
-    if len(spec.get("repos", ())) > 1:
-        chosen["repos"] = spec["repos"]
+    """Find the positions of settings that may contradict another one."""
+    chosen = {name: spec[name] for name in _COMPARED if name in spec}
+    variables = spec.get("environmentVariables", {})
+    if STATE_DIR_VARIABLE in variables:
+        chosen["environmentVariables"] = {STATE_DIR_VARIABLE: None}
     at = (*part.path, "spec")
     return {path: part.positions.key((*at, *path)) for path in _leaf_paths(chosen, ())}
 

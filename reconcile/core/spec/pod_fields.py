@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from reconcile.core.spec.agent_fields import find_whole_secret_error
 from reconcile.core.spec.field_types import (
     BOOL,
     Field,
@@ -16,12 +17,14 @@ from reconcile.core.spec.field_types import (
 from reconcile.core.spec.formats import (
     ENVIRONMENT_NAME,
     FREE_TEXT,
+    HOME,
     IMAGE,
     LABEL_NAME,
     LABEL_VALUE,
     OBJECT_NAME,
     QUALIFIED_NAME,
     QUANTITY,
+    STATE_DIR,
 )
 
 PORT: Final = bounded_integer(1, 65_535)
@@ -29,8 +32,10 @@ _RESOURCE_AMOUNTS: Final = MapType(QUALIFIED_NAME, QUANTITY)
 
 
 def _find_source_error(item: Mapping[str, Any]) -> str:
-    is_one = len({"secretRef", "configMapRef"} & item.keys()) == 1
-    return "" if is_one else "must have either `secretRef` or `configMapRef`"
+    if len({"secretRef", "configMapRef"} & item.keys()) != 1:
+        return "must have either `secretRef` or `configMapRef`"
+    secret = item.get("secretRef")
+    return find_whole_secret_error(secret.get("name")) if isinstance(secret, dict) else ""
 
 
 def _find_toleration_error(item: Mapping[str, Any]) -> str:
@@ -110,9 +115,38 @@ RUNNER: Final = ObjectType(
         ),
         Field("command", ListType(FREE_TEXT), "Replaces the image's entry point."),
         Field("args", ListType(FREE_TEXT), "Replaces the image's arguments."),
+        Field(
+            "protocol",
+            choice("ag-ui", "none"),
+            "What the runner offers: `ag-ui`, the API of the platform's runners, or `none`: then "
+            "prompt and inputs are files, and the session ends when the container does.",
+            "ag-ui",
+        ),
+        Field("home", HOME, "The home directory of the runner's user.", "/app"),
+        Field(
+            "stateDir",
+            STATE_DIR,
+            "The folder of the workspace, and of `home`, in which the runner keeps its "
+            "conversation; by default what the variable `RUNNER_STATE_DIR` says, `.gemini` for the "
+            "`RUNNER_TYPE` `gemini-cli`, else `.claude`.",
+        ),
+        Field(
+            "caConfigMapName",
+            OBJECT_NAME,
+            "A ConfigMap whose `ca-bundle.crt` has the CA certificates for git and the runner.",
+        ),
+        Field(
+            "preStop",
+            ListType(FREE_TEXT),
+            "Replaces the command that runs in the runner's container before it is stopped.",
+        ),
         Field("port", PORT, "The port that the runner listens on.", 8001),
         Field("resources", _RESOURCES, "CPU, memory and other resources."),
-        Field("envFrom", ListType(_ENV_FROM), "Secrets and ConfigMaps that become variables."),
+        Field(
+            "envFrom",
+            ListType(_ENV_FROM),
+            "Secrets and ConfigMaps that become variables; the templates have precedence.",
+        ),
         Field(
             "imagePullSecrets", ListType(OBJECT_NAME, identity), "Secrets to pull the image with."
         ),

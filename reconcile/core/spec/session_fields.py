@@ -6,9 +6,17 @@ They include the storage of the workspace and the mirror that restores and store
 from typing import Final
 
 from reconcile.core.model import SessionState, UpdateStrategy
+from reconcile.core.spec.agent_fields import (
+    CREDENTIAL,
+    LLM,
+    MCP_SERVERS,
+    REPO,
+    USER,
+    WORKFLOW,
+    find_provider,
+)
 from reconcile.core.spec.field_types import (
     BOOL,
-    NO_EFFECT_YET,
     PLATFORM_ONLY,
     AnyType,
     Field,
@@ -16,24 +24,19 @@ from reconcile.core.spec.field_types import (
     MapType,
     ObjectType,
     bounded_integer,
-    bounded_number,
     choice,
 )
 from reconcile.core.spec.formats import (
     AUDIENCE,
     BANDWIDTH,
-    BRANCH,
     BUCKET,
     DURATION,
     ENDPOINT,
     FREE_TEXT,
-    GIT_URL,
     IMAGE,
-    MODEL,
     OBJECT_NAME,
     QUANTITY,
     REGION,
-    REPOSITORY_PATH,
     SINGLE_LINE,
     VARIABLE,
 )
@@ -78,13 +81,6 @@ STORAGE: Final = ObjectType(
 
 MIRROR: Final = ObjectType(
     (
-        Field(
-            "image",
-            IMAGE,
-            "The image with `reconcile-mirror`; required unless `storage.mode` is `none`. Only "
-            "`defaults.yaml` may set it, since the image gets the keys of the store.",
-            is_reserved=True,
-        ),
         Field("port", PORT, "The port for the mirror's health, status and metrics.", 8091),
         Field(
             "resources",
@@ -144,55 +140,13 @@ MIRROR: Final = ObjectType(
             "writes at a time.",
             default=False,
         ),
-    )
+    ),
+    moved={
+        "image": "is now the image of all our containers: remove it here, and add the line "
+        "`image: {}` to `spec` of defaults.yaml"
+    },
 )
 """The containers that restore and store the workspace."""
-
-
-_LLM: Final = ObjectType(
-    (
-        Field("model", MODEL, "The model's name.", "claude-3-7-sonnet-latest"),
-        Field("temperature", bounded_number(0, 2), "The sampling temperature.", 0.7),
-        Field(
-            "maxTokens",
-            bounded_integer(1, 10_000_000),
-            "The maximum length of an answer, in tokens.",
-            4000,
-        ),
-    )
-)
-
-_REPO: Final = ObjectType(
-    (
-        Field("url", GIT_URL, "The https or ssh URL to clone.", required=True),
-        Field("branch", BRANCH, "The branch to check out.", "main"),
-        Field(
-            "autoPush", BOOL, "Whether the runner pushes this repository's changes.", default=False
-        ),
-    )
-)
-
-_WORKFLOW: Final = ObjectType(
-    (
-        Field("gitUrl", GIT_URL, "The repository that holds the workflow."),
-        Field("branch", BRANCH, "The branch to check out.", "main"),
-        Field("path", REPOSITORY_PATH, "The workflow's folder in the repository."),
-    )
-)
-
-_USER: Final = ObjectType(
-    (
-        Field("userId", SINGLE_LINE, "The id of the user for whom the session works."),
-        Field("displayName", SINGLE_LINE, "The user's display name."),
-        Field(
-            "groups",
-            ListType(SINGLE_LINE),
-            "The user's groups.",
-            warning=NO_EFFECT_YET,
-            unless=([],),
-        ),
-    )
-)
 
 _UPDATE: Final = ObjectType(
     (
@@ -206,30 +160,68 @@ _UPDATE: Final = ObjectType(
 )
 
 SHARED_FIELDS: Final = (
-    Field("interactive", BOOL, "Whether the session waits for further messages.", default=True),
-    Field("llmSettings", _LLM, "The model and how it answers."),
-    Field("timeout", bounded_integer(1, 2**31 - 1), "The time limit of one run, in seconds.", 300),
+    Field(
+        "image",
+        IMAGE,
+        "The image with `reconcile-runner` and `reconcile-mirror`; required if the workspace is "
+        "stored or `runner.protocol` is `ag-ui`. Only `defaults.yaml` may set it, since the image "
+        "gets the keys of the store.",
+        is_reserved=True,
+    ),
+    Field(
+        "interactive",
+        BOOL,
+        "Whether the session waits for further messages; the platform's runner does not read it.",
+        default=True,
+    ),
+    Field("llmSettings", LLM, "The model and how it answers."),
+    Field(
+        "timeout",
+        bounded_integer(1, 2**31 - 1),
+        "The time limit of one run, in seconds; the platform's runner does not read it.",
+        300,
+    ),
     Field(
         "inactivityTimeout",
         bounded_integer(0, 2**31 - 1),
-        "Seconds without activity after which the session stops; 0 means never.",
-        warning=NO_EFFECT_YET,
+        "Seconds without activity after which the session ends; 0 or nothing means never.",
     ),
     Field(
         "stopOnRunFinished",
         BOOL,
-        "Whether the session stops when its run has finished.",
+        "Whether the session ends when its run has finished.",
         default=False,
-        warning=NO_EFFECT_YET,
-        unless=(False,),
+    ),
+    Field(
+        "onPrepareFailure",
+        choice("Fail", "Continue"),
+        "Whether the session begins if a repository or the workflow cannot be cloned.",
+        "Fail",
+    ),
+    Field(
+        "onInterruptedRun",
+        choice("Wait", "Continue"),
+        "What the next pod does after a run that was cut off: wait for a message, or ask the agent "
+        "to go on.",
+        "Wait",
     ),
     Field("maxDuration", DURATION, "The maximum lifetime of the pod: 90m, 8h, or seconds."),
-    Field("repos", ListType(_REPO), "Repositories that are cloned into the workspace."),
-    Field("activeWorkflow", _WORKFLOW, "The workflow that the runner follows."),
+    Field("repos", ListType(REPO), "Repositories that are cloned into the workspace."),
+    Field("activeWorkflow", WORKFLOW, "The workflow that the runner follows."),
     Field(
         "environmentVariables", MapType(VARIABLE, FREE_TEXT), "Environment variables of the runner."
     ),
-    Field("autoPushOnComplete", BOOL, "Whether changes are pushed at the end.", default=False),
+    Field(
+        "credentials",
+        ListType(CREDENTIAL, find_provider),
+        "Credentials for git and the agent's tools, one for each provider.",
+    ),
+    Field(
+        "autoPushOnComplete",
+        BOOL,
+        "Whether changes are pushed at the end; the platform's runner does not read it.",
+        default=False,
+    ),
     Field("runner", RUNNER, "The container in which the agent runs, and its pod."),
     Field("storage", STORAGE, "The workspace and where it is stored."),
     Field("mirror", MIRROR, "The containers that restore and store the workspace."),
@@ -238,18 +230,22 @@ SHARED_FIELDS: Final = (
 )
 """Fields that `defaults.yaml` and `project.yaml` may set for their sessions, too."""
 
+SESSION_FIELDS: Final = (
+    Field("displayName", SINGLE_LINE, "The session's display name."),
+    Field("initialPrompt", FREE_TEXT, "The first prompt for the agent."),
+    Field("userContext", USER, "The user for whom the session works."),
+    Field(
+        "state",
+        choice(*(state.value for state in SessionState)),
+        "Whether the session has a pod; all other objects are kept when it is Stopped.",
+    ),
+    Field("mcpServers", MCP_SERVERS, "The MCP servers of this session."),
+    *SHARED_FIELDS,
+)
+"""The fields of a session's file."""
+
 SESSION_SPEC: Final = ObjectType(
-    (
-        Field("displayName", SINGLE_LINE, "The session's display name."),
-        Field("initialPrompt", FREE_TEXT, "The first prompt for the agent."),
-        Field("userContext", _USER, "The user for whom the session works."),
-        Field(
-            "state",
-            choice(*(state.value for state in SessionState)),
-            "Whether the session has a pod; all other objects are kept when it is Stopped.",
-        ),
-        *SHARED_FIELDS,
-    )
+    (*SESSION_FIELDS, Field("projectMcpServers", MCP_SERVERS, "The MCP servers of the project."))
 )
 """The fields of `session.spec` in templates."""
 

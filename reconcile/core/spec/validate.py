@@ -1,12 +1,9 @@
-"""Validates one document against its kind's table, and the merged settings of a session."""
+"""Validates one document against its kind's table."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
 from reconcile.core.errors import Problem
-from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.source_location import (
     DocumentPath,
     Positions,
@@ -24,7 +21,7 @@ from reconcile.core.spec.field_types import (
     suggest_name,
     yaml_type_name,
 )
-from reconcile.core.spec.formats import clone_directory
+from reconcile.core.spec.formats import MAX_LINE_LENGTH
 
 MAX_FILE_PROBLEMS = 100
 """The maximum number of problems that are reported for one file."""
@@ -96,7 +93,7 @@ class Validator:
         if not isinstance(value, dict):
             return self._reject(at, f"must be a mapping, not {yaml_type_name(value)}")
         for name in value.keys() - kind.by_name.keys():
-            self._reject_unknown(kind, name, at)
+            self._reject_unknown(kind, name, value[name], at)
         given = {name: child for name, child in value.items() if child is not None}
         for name in value.keys() & kind.by_name.keys() - given.keys():
             place = (*at, name)
@@ -122,7 +119,11 @@ class Validator:
             self.add_warning(at, field.warning)
         return self.validate(field.type, value, at)
 
-    def _reject_unknown(self, kind: ObjectType, name: str, at: DocumentPath) -> None:
+    def _reject_unknown(self, kind: ObjectType, name: str, value: Any, at: DocumentPath) -> None:
+        if name in kind.moved:
+            shown = printable_excerpt(value, MAX_LINE_LENGTH) if isinstance(value, str) else "..."
+            self.add_key_problem((*at, name), kind.moved[name].format(shown))
+            return
         # Suggestions take time: a file full of unknown names is not a session.
         hint = _suggest_field(kind, name) if len(self.problems) < MAX_FILE_PROBLEMS else ""
         self.add_key_problem((*at, name), f"unknown field{hint}")
@@ -185,142 +186,3 @@ def _list_known_fields(kind: ObjectType) -> str:
         if not isinstance(field.type, AnyType)
     ]
     return f"; known are {', '.join(names)}" if len(names) <= few else ""
-
-
-_MIRROR_BASE_BYTES: Final = 128 * 2**20
-_MIRROR_BYTES_PER_FILE: Final = 1536
-"""Memory of a mirror, and for each file, in bytes: measured with names of 100 letters."""
-
-_CUSTOM_STORAGE_FIELDS: Final = ("secretName", "bucket", "endpoint", "region")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Settings that contradict each other, or may not do what the author expects.
-
-    `paths` are the settings in `spec` that are to blame: a problem names the one that is written.
-    `cause` is the setting that demands one that is missing.
-    """
-
-    paths: tuple[DocumentPath, ...]
-    message: str
-    cause: DocumentPath = ()
-
-
-def find_contradictions(spec: Mapping[str, Any]) -> list[Finding]:
-    """Find the settings of a merged `spec` that contradict another one."""
-    findings = list(_requests_above_limits(spec, "runner"))
-    if spec["storage"]["mode"] != "none":
-        findings += [
-            *_find_storage_errors(spec["storage"]),
-            *_find_mirror_errors(spec),
-            *_requests_above_limits(spec, "mirror"),
-        ]
-    return findings
-
-
-def find_spec_warnings(spec: Mapping[str, Any]) -> list[Finding]:
-    """Find the settings of a merged `spec` that may not do what the author expects."""
-    findings = [
-        *_find_shared_clone_directories(spec["repos"]),
-        *_find_unused_storage(spec["storage"]),
-        *_find_fractional_bytes(spec, "runner"),
-    ]
-    if spec["storage"]["mode"] != "none":
-        findings += [
-            *_find_memory_warnings(spec["mirror"]),
-            *_find_fractional_bytes(spec, "mirror"),
-        ]
-    return findings
-
-
-def _requests_above_limits(spec: Mapping[str, Any], container: str) -> Iterator[Finding]:
-    resources = spec[container]["resources"]
-    limits = resources["limits"]
-    for name, amount in resources["requests"].items():
-        if name in limits and _parse_amount(amount) > _parse_amount(limits[name]):
-            paths = tuple((container, "resources", each, name) for each in ("limits", "requests"))
-            message = f"the request of {amount} is more than the limit of {limits[name]}: set both"
-            yield Finding(paths, message)
-
-
-_BYTES: Final = ("memory", "ephemeral-storage", "hugepages-")
-
-
-def _find_fractional_bytes(spec: Mapping[str, Any], container: str) -> Iterator[Finding]:
-    for kind in ("requests", "limits"):
-        for name, amount in spec[container]["resources"][kind].items():
-            if name.startswith(_BYTES) and _parse_amount(amount).denominator != 1:
-                message = f"{amount} is not a whole number of bytes: write `M` or `Mi` for millions"
-                yield Finding(((container, "resources", kind, name),), message)
-
-
-_STORAGE_MODE: Final = ("storage", "mode")
-
-
-def _find_storage_errors(storage: Mapping[str, Any]) -> Iterator[Finding]:
-    """Neither Secret replaces the other, and the shared one is used only if it is named."""
-    own, shared = storage["secretName"], storage["sharedSecretName"]
-    if storage["mode"] == "shared" and not shared:
-        yield Finding(
-            (("storage", "sharedSecretName"),),
-            "is missing: `mode: shared` needs the installation's Secret by name, in defaults.yaml",
-            cause=_STORAGE_MODE,
-        )
-    if storage["mode"] == "custom" and not own:
-        yield Finding(
-            (("storage", "secretName"),),
-            "is missing: `mode: custom` needs the project's own Secret; the shared one is not used",
-            cause=_STORAGE_MODE,
-        )
-    if storage["mode"] == "custom" and own and own == shared:
-        yield Finding(
-            (("storage", "secretName"),), "is the installation's Secret: write `mode: shared`"
-        )
-
-
-def _find_mirror_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
-    mirror = spec["mirror"]
-    if not mirror["image"]:
-        yield Finding(
-            (("mirror", "image"),),
-            "is missing: a stored workspace needs the image with `reconcile-mirror`",
-            cause=_STORAGE_MODE,
-        )
-    if mirror["port"] == spec["runner"]["port"]:
-        yield Finding(
-            (("mirror", "port"), ("runner", "port")),
-            "the mirror's port is also the runner's port: choose another one",
-        )
-
-
-def _find_memory_warnings(mirror: Mapping[str, Any]) -> Iterator[Finding]:
-    files, limit = mirror["maxFiles"], mirror["resources"]["limits"].get("memory")
-    needed = _MIRROR_BASE_BYTES + files * _MIRROR_BYTES_PER_FILE
-    if limit is not None and _parse_amount(limit) < needed:
-        reason = f"a workspace with so many files may need {-(-needed // 2**20)}Mi of memory"
-        yield Finding(
-            (("mirror", "maxFiles"), ("mirror", "resources", "limits", "memory")),
-            f"maxFiles is {files}: {reason}, and the limit is {limit}",
-        )
-
-
-def _find_shared_clone_directories(repos: list[Mapping[str, Any]]) -> Iterator[Finding]:
-    first: dict[str, int] = {}
-    for index, repo in enumerate(repos):
-        at = first.setdefault(clone_directory(repo["url"]), index)
-        if at != index:
-            message = f"is cloned into the same folder as spec.repos[{at}]"
-            yield Finding((("repos", index, "url"),), message)
-
-
-def _find_unused_storage(storage: Mapping[str, Any]) -> Iterator[Finding]:
-    if storage["mode"] != "custom":
-        for name in _CUSTOM_STORAGE_FIELDS:
-            if storage[name] is not None:
-                message = f"has no effect with `mode: {storage['mode']}`"
-                yield Finding((("storage", name),), message)
-
-
-def _parse_amount(quantity: str) -> Fraction:
-    return parse_quantity(quantity) or Fraction()

@@ -118,3 +118,18 @@ def test_an_operation_is_recognised_by_its_value_or_its_path():
 def test_an_operation_without_a_value_keeps_none():
     remove = {"op": "remove", "path": "/spec/x", "from": "/y", "n": 1}
     assert Masker().mask_operation(POD, remove) == remove
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "is_shown"),
+    [
+        ("spec.credentials[0].keys.token", "git-pat-1", True),
+        ("spec.other.keys.token", "git-pat-1", False),
+        ("spec.mcpServers.custom.s.env.LEVEL", "debug", True),
+        ("spec.mcpServers.custom.s.env.LEVEL", "x9Kq27LmZ81rTw40", False),
+        ("spec.mcpServers.custom.s.headers[X-Any]", "some", False),
+    ],
+)
+def test_a_setting_of_a_credential_or_a_server_is_judged_by_its_place(path, value, is_shown):
+    shown = Masker().mask_change(POD, change(path, ABSENT, value)).after
+    assert shown == (value if is_shown else mark(1))

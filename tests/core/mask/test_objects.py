@@ -482,3 +482,65 @@ def test_masking_twice_changes_nothing():
     )
     assert masker.mask_object(once) == once
     assert masker.mask_text(f"{mark(1)} token={mark(1)}") == f"{mark(1)} token={mark(1)}"
+
+
+SERVER = {
+    "command": "search",
+    "args": ["--depth", "3", "--api-key", CANARY],
+    "env": {"LEVEL": "debug", "REGION": "eu-west-1", "SEED": "x9Kq27LmZ81rTw40", "API_TOKEN": "s"},
+    "headers": {"X-Session": "short", "Authorization": "Bearer ${TOKEN}", "X-On": "true"},
+}
+
+
+def assert_server_is_masked(server):
+    assert server["command"] == "search"
+    assert server["args"][:3] == ["--depth", "3", "--api-key"]
+    assert server["args"][3].startswith("\u2039masked")
+    shown = {**server["env"], **server["headers"]}
+    assert {name for name, text in shown.items() if "\u2039masked" in text} == {
+        *("SEED", "API_TOKEN", "X-Session", "Authorization"),
+    }
+    assert (shown["LEVEL"], shown["REGION"], shown["X-On"]) == ("debug", "eu-west-1", "true")
+
+
+def test_the_variables_and_headers_of_an_mcp_server_are_masked_by_name_and_by_look():
+    spec = {"mcpServers": {"custom": {"s": SERVER}}}
+    assert_server_is_masked(
+        Masker().mask_object({"spec": spec})["spec"]["mcpServers"]["custom"]["s"]
+    )
+
+
+@pytest.mark.parametrize("secret", [CANARY, "x9Kq27LmZ81rTw40", "pa$$wd-in-a-header", 'a"b\\c d'])
+def test_the_secrets_of_json_in_a_variable_are_masked_in_it_and_in_every_text(secret):
+    servers = {"custom": {"s": {"url": "https://a.example", "headers": {"X-Any": secret}}}}
+    masker = Masker()
+    text = json.dumps(servers).replace("$", "$$")
+    masker.learn({"spec": {"mcpServers": servers}})
+    assert json.dumps(secret)[1:-1] not in masked_variable(masker, "CUSTOM_MCP_SERVERS", text)
+    for quoted in (f"is invalid: {text}", json.dumps(text), f"got {secret}"):
+        shown = masker.mask_text(quoted)
+        assert secret not in shown
+        assert secret.replace("$", "$$") not in shown
+
+
+def test_nested_settings_under_such_a_name_are_shown():
+    body = {"env": {"production": {"replicas": "3"}, "count": 4}, "headers": {"count": 4}}
+    assert Masker().mask_object(body) == body
+
+
+CREDENTIAL = {"provider": "github", "secretName": "git", "keys": {"token": "GITHUB_PAT_1"}}
+
+
+def test_a_credential_shows_its_secret_and_keys():
+    spec = {"credentials": [CREDENTIAL]}
+    assert Masker().mask_object({"spec": spec}) == {"spec": spec}
+    text = masked_variable(
+        Masker(), "RECONCILE_RUNNER_CREDENTIAL_SOURCES", json.dumps([CREDENTIAL])
+    )
+    assert json.loads(text)[0].items() >= {"provider": "github", "secretName": "git"}.items()
+
+
+def test_a_token_in_place_of_a_key_is_hidden():
+    token = "ghp_" + "a1B2" * 9
+    credential = {**CREDENTIAL, "keys": {"token": token}}
+    assert token not in str(Masker().mask_object({"spec": {"credentials": [credential]}}))

@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from reconcile.core.model import AllowRules, DesiredSession, Policy
-from tests.core.render.sessions import problems, rendered, session
+from reconcile.core.render.render import render_session
+from tests.core.render.sessions import (
+    EVERY_FIELD,
+    SHIPPED_TEMPLATES,
+    context,
+    problems,
+    rendered,
+    session,
+)
 
 STRICT = Policy(
     allow=AllowRules(
@@ -22,7 +30,7 @@ STRICT = Policy(
 )
 STORED = {
     "storage": {"mode": "shared", "sharedSecretName": "store-keys", "caConfigMapName": "ca"},
-    "mirror": {"image": "mirror:1"},
+    "image": "mirror:1",
 }
 SERVICE_ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fix"}}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -34,6 +42,16 @@ LIMITS = {"limits": {"memory": "1Gi"}}
 
 def container(**fields):
     return {"name": "runner", "image": "allowed/a", "resources": LIMITS, **fields}
+
+
+def program(**fields):
+    """A container that runs `reconcile-runner` of our own image."""
+    own = {"image": "mirror:1", "command": ["reconcile-runner", "bridge"]}
+    return container(**own, **fields)
+
+
+KEYS_MOUNT = {"name": "keys", "mountPath": "/keys"}
+KEYS = {"name": "keys", "projected": {"sources": [{"secret": {"name": "store-keys"}}]}}
 
 
 def pod(*containers, **fields):
@@ -83,13 +101,15 @@ def test_a_pod_within_the_rules_is_accepted():
         ports=[{"containerPort": 80}],
     )
     volumes = [
-        {"name": "keys", "projected": {"sources": [{"secret": {"name": "store-keys"}}]}},
+        KEYS,
+        {"name": "info", "downwardAPI": {"items": [{"path": "uid"}]}},
         {"name": "ca", "configMap": {"name": "ca"}},
         {"name": "own", "secret": {"secretName": "fix"}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "x"}}]}},
     ]
     pull = [{"name": "fix-pull"}]
-    assert errors(pod(mirror, runner, volumes=volumes, imagePullSecrets=pull)) == {}
+    bridge = program(name="bridge", resources={})
+    assert errors(pod(mirror, runner, bridge, volumes=volumes, imagePullSecrets=pull)) == {}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +265,26 @@ def test_a_pod_within_the_rules_is_accepted():
             "Secret `payroll` is not allowed",
         ),
         (
+            pod(program(volumeMounts=[KEYS_MOUNT]), volumes=[KEYS]),
+            "spec.volumes[0].projected.sources[0].secret",
+            "Secret `store-keys` has keys of the store",
+        ),
+        (
+            pod({**program(), "command": ["sh"]}),
+            "spec.containers[0].image",
+            "`mirror",
+        ),
+        (
+            pod(program(resources={"limits": {"memory": "2Gi"}})),
+            "spec.containers[0].resources.limits.memory",
+            "is more than 1Gi",
+        ),
+        (
+            pod(container(resources={})),
+            "spec.containers[0].resources.limits.memory",
+            "is missing, and `spec.allow.maxResources` is 1Gi",
+        ),
+        (
             pod(volumes=[{"name": "a", "image": {"reference": "evil/x"}}]),
             "spec.volumes[0].image.reference",
             "`evil/x` is not an allowed image",
@@ -397,3 +437,42 @@ def test_a_violation_names_the_template_and_the_rule():
         f"x.yaml.j2:{line}:1: spec.hostNetwork: is not allowed: the owners of policy.yaml can "
         f"allow it in `spec.allow.hostAccess` (line {line} of what it prints); session team-a/fix"
     )
+
+
+NARROW = AllowRules(
+    images=("example.com/runner:*",),
+    secrets=("keys", "registry", "git-keys", "search", "s3"),
+    config_maps=("authorities",),
+    node_selectors=("disk",),
+    tolerations=("gpu",),
+    priority_classes=("high",),
+    max_resources=(("cpu", "2"), ("ephemeral-storage", "20Gi"), ("memory", "8Gi")),
+)
+LIMITED = {"limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "9Gi"}}
+DECLARED = {
+    **EVERY_FIELD,
+    "runner": {**EVERY_FIELD["runner"], "resources": LIMITED},
+    "mirror": {"resources": LIMITED},
+}
+
+
+def shipped_errors(rules):
+    """The fields of the shipped pod that the rules refuse."""
+    result = render_session(session(DECLARED), SHIPPED_TEMPLATES, context(Policy(allow=rules)))
+    return [problem.field for problem in getattr(result, "problems", ())]
+
+
+def test_the_shipped_pod_keeps_to_rules_that_name_what_the_session_declares():
+    assert shipped_errors(NARROW) == []
+
+
+@pytest.mark.parametrize("secret", ["git-keys", "search"])
+def test_the_secret_of_a_credential_must_be_allowed(secret):
+    kept = tuple(name for name in NARROW.secrets if name != secret)
+    [field] = shipped_errors(replace(NARROW, secrets=kept))
+    assert field.endswith(f"projected.sources[{['git-keys', 'search'].index(secret)}].secret")
+
+
+def test_the_configmap_with_the_runners_authorities_must_be_allowed():
+    [field] = shipped_errors(replace(NARROW, config_maps=()))
+    assert field.endswith("configMap")

@@ -5,16 +5,10 @@ from hashlib import sha256
 
 import pytest
 
-from reconcile.core.model import DesiredSession, Policy
-from reconcile.core.render.render import RenderContext, render_session
-from reconcile.core.render.templates import compile_templates
-from tests.core.render.sessions import session
+from tests.core.render.sessions import OWN_IMAGE, session, shipped_bodies
 from tests.podsecurity import violations
-from tests.session_files import SHIPPED
 
-TEMPLATES = compile_templates(SHIPPED)
-MIRROR = {"image": "mirror:1"}
-SHARED = {"storage": {"mode": "shared", "sharedSecretName": "ours"}, "mirror": MIRROR}
+SHARED = {"storage": {"mode": "shared", "sharedSecretName": "ours"}}
 CUSTOM = {
     "storage": {
         "mode": "custom",
@@ -26,7 +20,6 @@ CUSTOM = {
         "caConfigMapName": "authorities",
     },
     "mirror": {
-        **MIRROR,
         "port": 9999,
         "partial": "refuse",
         "exclude": ["*.o", "/big file"],
@@ -44,14 +37,12 @@ CUSTOM = {
 SHAPES = ["native", "plain"]
 MIRRORS_OWN = {"mirror-state", "store-keys", "store-token", "store-ca"}
 
-UNMIRRORED = "c6cc60382ad6021be868f11fbf3c38b27430fb420824ad2c5c93f2055f5d8415"
+UNMIRRORED = "?"
 """The digest of a pod without a mirror; another one would restart every session."""
 
 
 def bodies(spec, shape="plain"):
-    result = render_session(session(spec), TEMPLATES, RenderContext(Policy(), {"sidecar": shape}))
-    assert isinstance(result, DesiredSession), result.problems
-    return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
+    return shipped_bodies(session(spec), sidecar=shape)
 
 
 def pod(spec, shape="plain"):
@@ -62,7 +53,7 @@ def mirrors(spec, shape):
     """The mirror's two containers."""
     body = pod(spec, shape)
     found = [*body["initContainers"], *body["containers"]]
-    return {each["name"]: each for each in found if each["name"] != "runner"}
+    return {each["name"]: each for each in found if each["name"] in {"hydrate", "sync"}}
 
 
 def variables(container):
@@ -81,7 +72,8 @@ def mounts(container):
 def test_without_storage_the_pod_is_unchanged(shape):
     made = bodies({"mirror": CUSTOM["mirror"]}, shape)
     text = json.dumps(made, sort_keys=True)
-    assert "mirror" not in text
+    assert "reconcile-mirror" not in text
+    assert "store" not in text
     assert "storage" not in made
     digest = sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
     assert digest == UNMIRRORED
@@ -89,9 +81,9 @@ def test_without_storage_the_pod_is_unchanged(shape):
 
 def test_a_native_mirror_is_an_init_container_and_a_sidecar():
     body = pod(SHARED, "native")
-    hydrate, sync = body["initContainers"]
+    hydrate, prepare, sync = body["initContainers"]
     assert [each["name"] for each in body["containers"]] == ["runner"]
-    assert (hydrate["name"], sync["name"]) == ("hydrate", "sync")
+    assert [each["name"] for each in (hydrate, prepare, sync)] == ["hydrate", "prepare", "sync"]
     assert "restartPolicy" not in hydrate
     assert sync["restartPolicy"] == "Always"
     assert sync["lifecycle"]["preStop"] == {"exec": {"command": ["reconcile-mirror", "prestop"]}}
@@ -109,7 +101,7 @@ def test_a_native_mirror_is_an_init_container_and_a_sidecar():
 
 def test_a_plain_mirror_runs_next_to_the_runner_and_sees_its_port_close():
     body = pod(CUSTOM, "plain")
-    assert [each["name"] for each in body["initContainers"]] == ["hydrate"]
+    assert [each["name"] for each in body["initContainers"]] == ["hydrate", "prepare"]
     runner, sync = body["containers"]
     assert (runner["name"], sync["name"]) == ("runner", "sync")
     found = variables(sync)
@@ -138,9 +130,11 @@ def test_runner_and_mirror_are_one_user_and_the_mirror_writes_to_volumes_only(sh
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_only_the_mirror_has_keys_token_and_state(shape):
-    body = pod(CUSTOM, shape)
-    runner = body["containers"][0]
-    assert mounts(runner) == {"workspace", "inputs"}
+    body = pod({**CUSTOM, "initialPrompt": "work"}, shape)
+    others = [*body["initContainers"], *body["containers"]]
+    for container in others:
+        if container["name"] not in {"hydrate", "sync"}:
+            assert not mounts(container) & MIRRORS_OWN
     for container in mirrors(CUSTOM, shape).values():
         assert mounts(container) == MIRRORS_OWN | {"workspace"}
         for mount in container["volumeMounts"]:
@@ -230,10 +224,13 @@ def test_every_setting_is_in_its_containers(shape):
     assert both.items() <= sync.items()
     assert hydrate["PARTIAL"] == "refuse"
     assert (hydrate["POD_UID"], hydrate["POD_NAME"]) == ("metadata.uid", "metadata.name")
+    record = "metadata.annotations['reconcile.ambient-code.io/record-uid']"
+    assert hydrate["RECORD_UID"] == record
+    assert sync["STATE_DIR"] == ".claude"
     assert sync["INTERVAL"] == "7"
     assert sync["MAX_FILES"] == "20000"
     for container in mirrors(CUSTOM, shape).values():
-        assert container["image"] == "mirror:1"
+        assert container["image"] == OWN_IMAGE
         assert container["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
 
 

@@ -4,7 +4,14 @@ from types import MappingProxyType
 
 import pytest
 
-from reconcile.core.model import DesiredSession, Kind, ObjectRef, SessionState
+from reconcile.core.model import (
+    ANNOTATION_INPUTS_DIGEST,
+    ANNOTATION_RECORD_UID,
+    DesiredSession,
+    Kind,
+    ObjectRef,
+    SessionState,
+)
 from reconcile.core.render.render import RenderFailure
 from tests.core.render.sessions import config, problems, rendered, session
 
@@ -206,6 +213,14 @@ def test_fields_of_the_reconciler_or_the_server_are_refused(field):
             "annotations: {reconcile.ambient-code.io/new: x}",
             "metadata.annotations[reconcile.ambient-code.io/new]: is set by the reconciler",
         ),
+        (
+            f"annotations: {{{ANNOTATION_RECORD_UID}: x}}",
+            f"metadata.annotations[{ANNOTATION_RECORD_UID}]: is set by the reconciler",
+        ),
+        (
+            f"labels: {{{ANNOTATION_INPUTS_DIGEST}: x}}",
+            f"metadata.labels[{ANNOTATION_INPUTS_DIGEST}]: is set by the reconciler",
+        ),
     ],
 )
 def test_metadata_is_checked(metadata, message):
@@ -220,6 +235,15 @@ def test_metadata_is_checked(metadata, message):
 def test_metadata_may_repeat_the_expected_values(metadata):
     text = f"apiVersion: v1\nkind: A\nmetadata:\n  name: fix\n  {metadata}\n"
     assert isinstance(rendered(of(text)), DesiredSession)
+
+
+def test_a_template_sets_the_digest_of_the_inputs():
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: fix\n"
+        f"  annotations: {{{ANNOTATION_INPUTS_DIGEST}: 'sha256:1'}}\n"
+    )
+    _, manifest = rendered(of(text)).manifests
+    assert manifest.body["metadata"]["annotations"][ANNOTATION_INPUTS_DIGEST] == "sha256:1"
 
 
 @pytest.mark.parametrize("field", ["data", "stringData"])

@@ -7,14 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.manifest import find_duplicate_objects
-from reconcile.core.model import LABEL_INSTALLATION, LABEL_SESSION, DesiredSession, Kind, Policy
-from reconcile.core.render.render import RenderContext, render_session
-from reconcile.core.render.templates import compile_templates
-from tests.core.render.sessions import EVERY_FIELD, session
+from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    ANNOTATION_INPUTS_DIGEST,
+    LABEL_INSTALLATION,
+    LABEL_SESSION,
+    DesiredSession,
+    Kind,
+)
+from reconcile.core.render.render import render_session
+from tests.core.render.sessions import (
+    EVERY_FIELD,
+    SHIPPED_TEMPLATES,
+    context,
+    session,
+    shipped_bodies,
+)
 from tests.podsecurity import violations
-from tests.session_files import SHIPPED
 
-TEMPLATES = compile_templates(SHIPPED)
+USER_IDS = ["fixed", "assigned"]
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.sampled_from(
     [
         "'",
@@ -38,10 +49,8 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 )
 
 
-def bodies(one):
-    result = render_session(one, TEMPLATES, RenderContext(Policy(), {"sidecar": "plain"}))
-    assert isinstance(result, DesiredSession), result.problems
-    return {manifest.source.split(".")[0]: manifest.body for manifest in result.manifests}
+def bodies(one, **capabilities):
+    return shipped_bodies(one, **capabilities)
 
 
 def runner(one):
@@ -56,8 +65,8 @@ def variables(one):
 
 
 def test_the_shipped_templates_compile():
-    assert TEMPLATES.problems == ()
-    assert TEMPLATES.kinds == {
+    assert SHIPPED_TEMPLATES.problems == ()
+    assert SHIPPED_TEMPLATES.kinds == {
         Kind("v1", "ConfigMap"),
         Kind("v1", "Pod"),
         Kind("v1", "Service"),
@@ -66,9 +75,22 @@ def test_the_shipped_templates_compile():
     }
 
 
+@pytest.mark.parametrize("sidecar", ["native", "plain"])
+@pytest.mark.parametrize("user_ids", USER_IDS)
 @pytest.mark.parametrize("spec", [{}, EVERY_FIELD])
-def test_the_pod_meets_the_restricted_profile(spec):
-    assert violations(bodies(session(spec))["pod"]["spec"]) == []
+def test_the_pod_meets_the_restricted_profile(spec, user_ids, sidecar):
+    made = bodies(session(spec), userIds=user_ids, sidecar=sidecar)
+    assert violations(made["pod"]["spec"]) == []
+
+
+def test_the_users_group_is_the_one_that_owns_the_images_home():
+    chosen = bodies(session(EVERY_FIELD), userIds="fixed")["pod"]["spec"]["securityContext"]
+    assert (chosen["runAsUser"], chosen["runAsGroup"], chosen["fsGroup"]) == (1001, 0, 1001)
+
+
+def test_a_pod_whose_user_the_cluster_assigns_chooses_none():
+    text = json.dumps(bodies(session(EVERY_FIELD), userIds="assigned"))
+    assert not [name for name in ("runAsUser", "runAsGroup", "fsGroup") if name in text]
 
 
 @pytest.mark.parametrize("spec", [{}, EVERY_FIELD])
@@ -122,56 +144,114 @@ def test_every_field_of_the_runner_is_in_the_pod():
 
 
 def test_what_is_not_set_is_not_declared():
-    assert "data" not in bodies(session())["inputs"]
     pod = bodies(session())["pod"]["spec"]
     (container,) = pod["containers"]
     assert not pod.keys() & {"nodeSelector", "tolerations", "imagePullSecrets"}
     assert not pod.keys() & {"activeDeadlineSeconds", "priorityClassName"}
-    assert not container.keys() & {"command", "args", "envFrom"}
+    assert not container.keys() & {"command", "args", "envFrom", "lifecycle"}
+
+
+INPUT_VARIABLES = {
+    "ACTIVE_WORKFLOW_BRANCH",
+    "ACTIVE_WORKFLOW_GIT_URL",
+    "ACTIVE_WORKFLOW_PATH",
+    "ARTIFACTS_DIR",
+    "AUTO_PUSH_ON_COMPLETE",
+    "INITIAL_PROMPT",
+    "INTERACTIVE",
+    "LLM_MAX_TOKENS",
+    "LLM_MODEL",
+    "LLM_TEMPERATURE",
+    "REPOS_JSON",
+    "TIMEOUT",
+    "USE_AGUI",
+}
 
 
 def test_the_runner_gets_the_platforms_variables():
+    authorities = "/etc/pki/tls/certs/ca-bundle.crt"
     found = variables(session(EVERY_FIELD))
-    assert found.pop("INPUTS_DIGEST")
-    assert found == {
-        "ACTIVE_WORKFLOW_BRANCH": "main",
-        "ACTIVE_WORKFLOW_GIT_URL": "https://git.example/w",
-        "ACTIVE_WORKFLOW_PATH": "flows/a",
+    assert {name for name, value in found.items() if value == "(ref)"} == {
+        *(INPUT_VARIABLES - {"LLM_MODEL"}),
+        "AGUI_TOKEN",
+    }
+    servers = json.loads(found.pop("CUSTOM_MCP_SERVERS"))
+    assert servers == {"custom": {"search": {"command": "search"}}, "disabled": ["webfetch"]}
+    project = json.loads(found.pop("PROJECT_MCP_SERVERS").replace("$$", "$"))
+    assert project["custom"] == {"wiki": {"url": "https://wiki.example/$(X)"}}
+    assert {name: value for name, value in found.items() if value != "(ref)"} == {
         "AGENTIC_SESSION_NAME": "fix",
         "AGENTIC_SESSION_NAMESPACE": "team-a",
-        "ARTIFACTS_DIR": "artifacts",
-        "AUTO_PUSH_ON_COMPLETE": "true",
+        "BACKEND_API_URL": "http://127.0.0.1:8095/api",
         "EMPTY": "",
-        "INITIAL_PROMPT": "(ref)",
+        "GIT_SSL_CAINFO": authorities,
         "INPUTS_DIR": "/etc/session",
-        "INTERACTIVE": "false",
         "LANG": "C",
-        "LLM_MAX_TOKENS": "100",
         "LLM_MODEL": "m-2",
-        "LLM_TEMPERATURE": "0.25",
-        "REPOS_JSON": "(ref)",
+        "NODE_EXTRA_CA_CERTS": authorities,
+        "PROJECT_NAME": "team-a",
+        "REQUESTS_CA_BUNDLE": authorities,
+        "RUNNER_STATE_DIR": ".agent",
         "SESSION_ID": "fix",
-        "TIMEOUT": "60",
+        "SSL_CERT_FILE": authorities,
         "USER_ID": "u-1",
         "USER_NAME": "Ada",
-        "USE_AGUI": "true",
         "WORKSPACE_PATH": "/workspace",
+    }
+
+
+def test_each_input_has_the_name_of_its_variable():
+    made = bodies(session(EVERY_FIELD))
+    assert (
+        made["inputs"]["data"].items()
+        >= {
+            "ACTIVE_WORKFLOW_BRANCH": "main",
+            "ACTIVE_WORKFLOW_GIT_URL": "https://git.example/w",
+            "ACTIVE_WORKFLOW_PATH": "flows/a",
+            "ARTIFACTS_DIR": "artifacts",
+            "AUTO_PUSH_ON_COMPLETE": "true",
+            "INITIAL_PROMPT": EVERY_FIELD["initialPrompt"],
+            "INTERACTIVE": "false",
+            "LLM_MAX_TOKENS": "100",
+            "LLM_MODEL": "m-1",
+            "LLM_TEMPERATURE": "0.25",
+            "TIMEOUT": "60",
+            "USE_AGUI": "true",
+        }.items()
+    )
+    assert made["inputs"]["data"].keys() == INPUT_VARIABLES
+
+
+@pytest.mark.parametrize("spec", [{}, {"runner": {"protocol": "none"}}])
+def test_the_runner_refers_to_every_input_whether_it_is_set_or_not(spec):
+    references = {
+        entry["name"]: entry["valueFrom"]["configMapKeyRef"]
+        for entry in runner(session(spec))["env"]
+        if "configMapKeyRef" in entry.get("valueFrom", {})
+    }
+    assert references == {
+        name: {"name": "fix-inputs", "key": name, "optional": True} for name in INPUT_VARIABLES
     }
 
 
 def test_the_repositories_are_json_in_the_inputs():
     data = bodies(session(EVERY_FIELD))["inputs"]["data"]
     assert json.loads(data["REPOS_JSON"]) == [
-        {"url": "https://git.example/a", "branch": "b", "autoPush": True},
-        {"url": "https://git.example/c", "branch": "main", "autoPush": False},
+        {"url": "https://git.example/a", "name": "a", "branch": "b", "autoPush": True},
+        {"url": "https://git.example/c", "name": "c", "autoPush": False},
     ]
 
 
-def test_without_a_workflow_its_variables_are_absent():
-    assert not [name for name in variables(session()) if name.startswith("ACTIVE_WORKFLOW")]
+def test_an_input_that_is_not_set_is_no_key():
+    assert bodies(session())["inputs"]["data"].keys() == {
+        *("ARTIFACTS_DIR", "AUTO_PUSH_ON_COMPLETE", "INTERACTIVE", "LLM_MAX_TOKENS"),
+        *("LLM_TEMPERATURE", "TIMEOUT", "USE_AGUI"),
+    }
 
 
-@pytest.mark.parametrize("name", ["INITIAL_PROMPT", "REPOS_JSON", "SESSION_ID", "INPUTS_DIGEST"])
+@pytest.mark.parametrize(
+    "name", ["INITIAL_PROMPT", "REPOS_JSON", "SESSION_ID", "AGUI_TOKEN", "RUNNER_STATE_DIR"]
+)
 def test_a_variable_of_the_session_replaces_that_of_the_template(name):
     spec = {**EVERY_FIELD, "environmentVariables": {name: "own"}}
     values = [entry.get("value") for entry in runner(session(spec))["env"] if entry["name"] == name]
@@ -185,16 +265,55 @@ def test_an_empty_value_is_left_out_as_the_server_does():
     assert {"name": "USER_ID"} in entries
 
 
-def test_a_change_of_the_inputs_shows_in_the_pod():
-    before = variables(session({"initialPrompt": "a"}))
-    after = variables(session({"initialPrompt": "b"}))
-    assert {name for name in before if before[name] != after[name]} == {"INPUTS_DIGEST"}
+REPO = {"url": "https://git.example/a"}
+ACTED_ON = [
+    {"initialPrompt": "other"},
+    {"repos": [REPO, {"url": "https://git.example/b"}]},
+    {"activeWorkflow": {"gitUrl": "https://git.example/w", "branch": "b", "path": "p"}},
+    {"llmSettings": {"model": "m-3"}},
+]
+UNREAD = [
+    {"interactive": False},
+    {"timeout": 10_000},
+    {"llmSettings": {"temperature": 1}},
+    {"llmSettings": {"maxTokens": 1}},
+    {"autoPushOnComplete": True},
+]
+WORKING = {"initialPrompt": "work", "repos": [REPO]}
 
 
-def test_a_prompt_that_is_too_long_for_a_variable_is_a_file_only():
-    spec = {"initialPrompt": "é" * 30_000}
-    assert "INITIAL_PROMPT" not in variables(session(spec))
-    assert bodies(session(spec))["inputs"]["data"]["INITIAL_PROMPT"] == "é" * 30_000
+def split_pod(spec):
+    """The annotations of a session's pod without the digest of the whole, and the rest."""
+    pod = bodies(session(spec))["pod"]
+    annotations = dict(pod["metadata"]["annotations"])
+    del annotations[ANNOTATION_DIGEST]
+    rest = {**pod, "metadata": {**pod["metadata"], "annotations": {}}}
+    return annotations, rest
+
+
+@pytest.mark.parametrize("change", ACTED_ON, ids=lambda change: next(iter(change)))
+def test_a_change_of_what_the_bridge_acts_on_shows_in_one_annotation_of_the_pod(change):
+    before, after = split_pod(WORKING), split_pod({**WORKING, **change})
+    assert before[1] == after[1]
+    assert before[0].keys() == after[0].keys() == {ANNOTATION_INPUTS_DIGEST}
+    assert before[0] != after[0]
+
+
+@pytest.mark.parametrize("change", UNREAD, ids=str)
+def test_a_change_of_what_the_runner_does_not_read_changes_nothing_in_the_pod(change):
+    before, after = (bodies(session(spec)) for spec in (WORKING, {**WORKING, **change}))
+    assert before["pod"] == after["pod"]
+    assert before["inputs"]["data"] != after["inputs"]["data"]
+
+
+@pytest.mark.parametrize(("length", "key"), [(29_999, "INITIAL_PROMPT"), (30_000, "LONG_PROMPT")])
+def test_a_prompt_that_is_too_long_for_a_variable_has_a_key_that_no_variable_has(length, key):
+    spec = {"initialPrompt": "é" * length}
+    data = bodies(session(spec))["inputs"]["data"]
+    assert {name: text for name, text in data.items() if name.endswith("_PROMPT")} == {
+        key: "é" * length
+    }
+    assert "LONG_PROMPT" not in variables(session(spec))
 
 
 def test_a_session_without_peers_denies_all_connections():
@@ -242,8 +361,7 @@ def test_selectors_pick_this_sessions_pod_and_no_label_of_the_authors():
     ],
 )
 def test_sessions_with_similar_names_share_no_object_or_are_reported(names, clashing):
-    surroundings = RenderContext(Policy())
-    rendered = [render_session(session(name=name), TEMPLATES, surroundings) for name in names]
+    rendered = [render_session(session(name=name), SHIPPED_TEMPLATES, context()) for name in names]
     wanted = [one for one in rendered if isinstance(one, DesiredSession)]
     assert len(wanted) == len(names)
     assert [one.name for one in find_duplicate_objects(wanted)] == clashing
@@ -272,8 +390,9 @@ def test_every_value_is_rendered_unchanged(text, own, label):
         "network": {"allowFrom": [{"namespace": text or "x", "podLabels": {text: text}}]},
     }
     made = bodies(session(spec, annotations={"note": label}))
-    (container,) = made["pod"]["spec"]["containers"]
-    assert made["inputs"]["data"]["INITIAL_PROMPT"] == text
+    container = made["pod"]["spec"]["containers"][0]
+    assert made["inputs"]["data"].get("INITIAL_PROMPT", "") == text
+    assert made["inputs"]["data"]["LLM_MODEL"] == text
     assert json.loads(made["inputs"]["data"]["REPOS_JSON"])[0]["url"] == text
     assert made["(record)"]["data"]["displayName"] == text
     assert made["service"]["metadata"]["annotations"]["note"] == label
@@ -285,11 +404,10 @@ def test_every_value_is_rendered_unchanged(text, own, label):
     assert peer["podSelector"]["matchLabels"] == {text: text}
     values = {entry["name"]: entry.get("value", "") for entry in container["env"]}
     assert own.items() <= values.items()
-    assert values["LLM_MODEL"].replace("$$", "$") == text or "$" in text or "LLM_MODEL" in own
+    assert values["USER_ID"].replace("$$", "$") == text or "$" in text or "USER_ID" in own
 
 
 @pytest.mark.parametrize("text", ["$(HOME)", "$$", "a$b"])
 def test_settings_are_not_read_as_references_to_variables(text):
-    assert variables(session({"llmSettings": {"model": text}}))["LLM_MODEL"] == text.replace(
-        "$", "$$"
-    )
+    found = variables(session({"userContext": {"userId": text}}))
+    assert found["USER_ID"] == text.replace("$", "$$")

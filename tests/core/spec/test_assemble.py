@@ -13,35 +13,48 @@ def test_an_empty_tree_declares_nothing():
     found = assemble_tree([])
     assert (found.sessions, found.broken, found.unreadable) == ((), frozenset(), frozenset())
     assert (found.policy, found.namespaces, found.problems) == (Policy(), frozenset(), ())
-    assert found.capabilities == {"sidecar": "plain"}
+    assert found.capabilities == {"sidecar": "plain", "userIds": "fixed"}
 
 
 def test_the_built_in_settings_are_the_defaults():
-    (found,) = tree(team_a__x=f"{HEAD}metadata: {{name: a}}").sessions
+    none = parse_file("defaults.yaml", document("SessionDefaults", "image: ours:1").encode())
+    alone = parse_file("team-a/x.yaml", f"{HEAD}metadata: {{name: a}}".encode())
+    (found,) = assemble_tree([none, alone]).sessions
     assert (found.state, found.strategy) == (SessionState.RUNNING, UpdateStrategy.WHEN_STOPPED)
     assert found.spec == {
         "displayName": None,
         "initialPrompt": None,
         "userContext": {"userId": None, "displayName": None, "groups": []},
         "state": "Running",
+        "mcpServers": {"custom": {}, "disabled": []},
+        "projectMcpServers": {"custom": {}, "disabled": []},
+        "image": "ours:1",
         "interactive": True,
         "llmSettings": {
-            "model": "claude-3-7-sonnet-latest",
+            "model": None,
             "temperature": 0.7,
             "maxTokens": 4000,
         },
         "timeout": 300,
         "inactivityTimeout": None,
         "stopOnRunFinished": False,
+        "onPrepareFailure": "Fail",
+        "onInterruptedRun": "Wait",
         "maxDuration": None,
         "repos": [],
-        "activeWorkflow": {"gitUrl": None, "branch": "main", "path": None},
+        "activeWorkflow": {"gitUrl": None, "branch": None, "path": None},
         "environmentVariables": {},
+        "credentials": [],
         "autoPushOnComplete": False,
         "runner": {
             "image": "quay.io/ambient_code/vteam_claude_runner:latest",
             "command": [],
             "args": [],
+            "protocol": "ag-ui",
+            "home": "/app",
+            "stateDir": ".claude",
+            "caConfigMapName": None,
+            "preStop": [],
             "port": 8001,
             "resources": {
                 "requests": {"cpu": "500m", "memory": "512Mi"},
@@ -67,7 +80,6 @@ def test_the_built_in_settings_are_the_defaults():
             "size": "10Gi",
         },
         "mirror": {
-            "image": None,
             "port": 8091,
             "resources": {
                 "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -132,7 +144,7 @@ def test_items_of_lists_get_defaults_unless_passed_to_kubernetes():
         )
     )
     spec = found.sessions[0].spec
-    assert spec["repos"] == [{"url": "https://h/x", "branch": "main", "autoPush": False}]
+    assert spec["repos"] == [{"url": "https://h/x", "name": "x", "branch": None, "autoPush": False}]
     assert spec["network"]["allowFrom"] == [
         {"namespace": "a", "namespaceLabels": {}, "podLabels": {}, "port": None}
     ]

@@ -11,7 +11,7 @@ from tests.core.spec.trees import names, tree
 
 DEFAULTS = document(
     "SessionDefaults",
-    "storage: {mode: shared, sharedSecretName: store-keys}\nmirror: {image: 'mirror:1'}",
+    "storage: {mode: shared, sharedSecretName: store-keys}\nimage: 'mirror:1'",
 )
 STRICT = document(
     "Policy",
@@ -296,7 +296,7 @@ def test_a_container_without_a_limit_could_use_the_whole_node():
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ("mirror: {image: evil/x}", "spec.mirror.image"),
+        ("image: evil/x", "spec.image"),
         ("storage: {sharedSecretName: theirs}", "spec.storage.sharedSecretName"),
     ],
 )

@@ -7,7 +7,7 @@ from reconcile.core.model import SessionId
 from reconcile.core.spec.assemble import assemble_tree
 from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import document, session
-from tests.core.spec.trees import GOOD, names, tree
+from tests.core.spec.trees import DEFAULTS, GOOD, names, tree
 
 
 def test_the_same_session_in_two_files_is_used_from_neither():
@@ -92,7 +92,7 @@ def test_without_its_projects_settings_no_session_of_a_namespace_is_used():
 @pytest.mark.parametrize("path", ["x.yaml", "Team_A/x.yaml", "linked"])
 def test_a_file_without_a_namespace_stops_pruning_everywhere(path):
     bad = parse_file(path, GOOD.encode(), "is a link that leaves the tree")
-    found = assemble_tree([bad, parse_file("team-a/x.yaml", GOOD.encode())])
+    found = assemble_tree([DEFAULTS, bad, parse_file("team-a/x.yaml", GOOD.encode())])
     assert names(found) == ["team-a/good"]
     assert found.unreadable == {""}
 

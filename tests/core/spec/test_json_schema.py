@@ -22,12 +22,20 @@ EVERY_FIELD = """\
 displayName: Fix the login
 initialPrompt: Find out why
 interactive: true
-llmSettings: {model: claude-3-7-sonnet-latest, temperature: 1, maxTokens: 10}
+llmSettings: {model: claude-sonnet-4-6, temperature: 1, maxTokens: 10}
 timeout: 300
 inactivityTimeout: 0
 stopOnRunFinished: true
+onPrepareFailure: Continue
+onInterruptedRun: Continue
+mcpServers:
+  custom: {docs: {command: npx, args: [-y, docs], env: {A: b}}, old: null}
+  disabled: [jira]
+credentials:
+- {provider: github, secretName: git, keys: {token: GITHUB_TOKEN}, host: git.example.com}
+- {provider: mcp/docs, secretName: docs, keys: {token: a.b-c}}
 repos:
-- {url: 'https://host/team/a.git', branch: main, autoPush: true}
+- {url: 'https://host/team/a.git', name: shop, branch: main, autoPush: true}
 - {url: 'ssh://git@host:22/team/b'}
 - {url: 'git@host:team/c.git'}
 activeWorkflow: {gitUrl: 'https://host/w', branch: v1.2, path: flows/fix}
@@ -40,6 +48,11 @@ runner:
   image: registry.example:5000/team/runner:1.2@sha256:%s
   command: [python]
   args: [-m, runner]
+  protocol: none
+  home: /home/agent
+  stateDir: .agent/state
+  caConfigMapName: authorities
+  preStop: [sh, -c, 'true']
   port: 9000
   resources: {requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 2, memory: 2Gi, nvidia.com/gpu: 1}}
   envFrom:
@@ -95,6 +108,12 @@ BAD = [
     "runner: {resources: {limits: {cpu: x}}}",
     "storage: {bucket: A}",
     "displayName: 1",
+    "repos: [{url: 'https://h/x', name: ../x}]",
+    "credentials: [{provider: git, secretName: a}]",
+    "credentials: [{provider: github}]",
+    "runner: {home: app}",
+    "runner: {stateDir: repos}",
+    "runner: {protocol: agui}",
 ]
 
 

@@ -12,6 +12,7 @@ from reconcile.core.spec.layout import (
 )
 from reconcile.core.spec.parse import parse_file
 from tests.core.spec.documents import document, problems, session
+from tests.core.spec.trees import DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -158,9 +159,8 @@ def test_an_unreadable_file_is_refused_with_the_reason():
 )
 def test_settings_under_another_name_make_their_sessions_unusable(path, unusable):
     """Without them, the sessions would be planned with other settings."""
-    found = assemble_tree(
-        [parse_file("team-a/one.yaml", session("timeout: 1").encode()), parse_file(path, b"")]
-    )
+    one = parse_file("team-a/one.yaml", session("timeout: 1").encode())
+    found = assemble_tree([DEFAULTS, one, parse_file(path, b"")])
     assert [problem.path for problem in found.problems] == [path]
     assert (not found.sessions) is unusable
     assert found.unreadable == {"team-a" if "/" in path else ""}

@@ -29,6 +29,8 @@ def test_a_name_that_fits_everywhere_is_accepted(name):
     ("key", "message"),
     [
         ("reconcile.ambient-code.io/session", RESERVED),
+        ("reconcile.ambient-code.io/inputs-digest", RESERVED),
+        ("reconcile.ambient-code.io/record-uid", RESERVED),
         ("app.kubernetes.io/managed-by", RESERVED),
         ("kubernetes.io/hostname", KUBERNETES),
         ("k8s.io/x", KUBERNETES),

@@ -104,10 +104,7 @@ def test_a_session_exported_from_the_platform_is_accepted_unchanged():
     assert declared.id == SessionId("team-a", "agentic-session-1760000000")
     assert declared.state is SessionState.RUNNING
     assert declared.metadata.labels == {"team": "web"}
-    assert declared.metadata.annotations == {
-        "ambient-code.io/desired-phase": "Running",
-        "ambient-code.io/runner-sa": "ambient-session-agentic-session-1760000000",
-    }
+    assert declared.metadata.annotations == {}
     assert warnings(EXPORTED) == [
         "team-a/x.yaml:34:3: spec.project: has no effect here: only the platform uses it",
         "team-a/x.yaml:41:5: spec.userContext.groups: is accepted, but has no effect yet",

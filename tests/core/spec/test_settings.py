@@ -26,7 +26,7 @@ def test_the_platforms_project_settings_are_accepted_with_warnings():
     assert problems(text, "team-a/project.yaml") == []
     assert warnings(text, "team-a/project.yaml") == [
         f"team-a/project.yaml:{line}:3: spec.{field}: has no effect here: only the platform uses it"
-        for line, field in ((4, "groupAccess"), (5, "runnerSecretsName"), (6, "repositories"))
+        for line, field in ((4, "groupAccess"), (6, "repositories"))
     ]
 
 

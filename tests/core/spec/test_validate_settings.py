@@ -25,7 +25,7 @@ def test_a_request_above_the_limit_is_refused():
 
 
 OURS = "storage: {sharedSecretName: ours}\n"
-IMAGE = "mirror: {image: m}\n"
+IMAGE = "image: m\n"
 SHARED = "storage: {mode: shared}\n"
 
 
@@ -49,12 +49,6 @@ SHARED = "storage: {mode: shared}\n"
             "storage: {mode: custom, secretName: ours}",
             "6:27: spec.storage.secretName",
             "is the installation's Secret: write `mode: shared`",
-        ),
-        (
-            OURS,
-            SHARED,
-            "6:13: spec.mirror.image",
-            "is missing: a stored workspace needs the image with `reconcile-mirror`",
         ),
         (
             OURS + IMAGE,
@@ -84,7 +78,7 @@ def test_storage_may_be_set_by_installation_and_project():
     found = tree(
         defaults=document(
             "SessionDefaults",
-            "storage: {mode: shared, sharedSecretName: ours}\nmirror: {image: 'm:1'}",
+            "storage: {mode: shared, sharedSecretName: ours}\nimage: 'm:1'",
         ),
         team_b__project=document("ProjectSettings", "storage: {mode: custom, secretName: mine}"),
         team_a__x=session("timeout: 1", name="a"),
@@ -123,19 +117,6 @@ def test_a_mirror_with_less_memory_than_its_files_need_is_warned_about(files, me
     line = f"team-a/x.yaml:7:12: spec.mirror.maxFiles: {text}, and the limit is {memory}"
     found = tree(defaults=document("SessionDefaults", OURS + IMAGE), team_a__x=spec)
     assert [str(warning) for warning in found.warnings] == [line] * warned
-
-
-def test_repositories_that_share_a_folder_are_warned_about():
-    found = tree(
-        team_a__x=session(
-            "repos:\n- url: https://h/a/x\n- url: https://h/y\n- url: git@h:b/x.git\n- url: git@h:x"
-        )
-    )
-    assert [str(warning) for warning in found.warnings] == [
-        "team-a/x.yaml:9:5: spec.repos[2].url: is cloned into the same folder as spec.repos[0]",
-        "team-a/x.yaml:10:5: spec.repos[3].url: is cloned into the same folder as spec.repos[0]",
-    ]
-    assert found.problems == ()
 
 
 def test_a_contradiction_points_at_what_is_written():

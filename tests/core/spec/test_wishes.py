@@ -5,7 +5,7 @@ import pytest
 from tests.core.spec.documents import document, session
 from tests.core.spec.trees import tree
 
-STORED = "storage: {mode: shared, sharedSecretName: keys}\nmirror: {image: m}\n"
+STORED = "storage: {mode: shared, sharedSecretName: keys}\nimage: m\n"
 NO_RULES = document("Policy", "installation: a")
 
 
@@ -41,7 +41,7 @@ def test_a_wish_is_warned_of_unless_the_defaults_have_it(spec, field, word):
     ((where, message),) = warned(spec)
     assert where == field
     assert word in message
-    assert warned("timeout: 5", f"{STORED}{spec}\n") == []
+    assert warned("maxDuration: 5", f"{STORED}{spec}\n") == []
     has_no_rule = field.startswith("spec.network.")
     assert len(warned(spec, policy=document("Policy", "allow: {}"))) == has_no_rule
 
@@ -61,7 +61,7 @@ def test_a_project_may_name_secrets_of_its_namespace():
     project = document(
         "ProjectSettings", "runner: {priorityClassName: top, envFrom: [{secretRef: {name: pay}}]}"
     )
-    fields = [field for field, _ in warned("timeout: 5", team_a__project=project)]
+    fields = [field for field, _ in warned("maxDuration: 5", team_a__project=project)]
     assert fields == ["spec.runner.priorityClassName"]
 
 
@@ -78,7 +78,7 @@ def test_a_project_may_name_secrets_of_its_namespace():
     ],
 )
 def test_a_label_or_annotation_with_power_is_warned_of(metadata, word):
-    text = session("timeout: 5").replace("metadata:\n", f"metadata:\n  {metadata}\n", 1)
+    text = session("maxDuration: 5").replace("metadata:\n", f"metadata:\n  {metadata}\n", 1)
     text = text.replace("metadata: {", f"metadata: {{{metadata}, ", 1)
     found = tree(policy=NO_RULES, team_a__x=text)
     messages = [each.message for each in found.warnings if each.field != "spec.allow"]
