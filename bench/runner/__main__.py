@@ -90,7 +90,7 @@ def _rss_mib(pid: int) -> float:
 def _answers(home: Path) -> Iterator[Target]:
     """Measure answers for a credential at two rates; the second is that of an agent's flood."""
     print("\nms until a credential is answered, from when its request was due\n")
-    print(f"{'':<32}{'p50':>8}{'p99':>8}{'most':>8}{'failed':>8}")
+    print(f"{'':<32}{'p50':>8}{'p99':>8}{'most':>8}{'failed':>8}{'CPU':>8}")
     with (
         StubRunner().running() as runner,
         Session(home).bridging(runner.port) as bridge,
@@ -98,9 +98,13 @@ def _answers(home: Path) -> Iterator[Target]:
         bridge.call_prompt(runner)
         for rate in RATES:
             path = f"{bridge.session.api}/credentials/github"
+            before = _cpu_seconds(bridge.process.pid)
             answers = ask(bridge.session.port, path, rate, rate * LOAD_SECONDS)
+            cpu = 1000 * (_cpu_seconds(bridge.process.pid) - before) / len(answers.times)
             p50, p99 = answers.percentile(50), answers.percentile(99)
-            cells = f"{p50:>8.1f}{p99:>8.1f}{max(answers.times):>8.1f}{answers.failed:>8}"
+            cells = (
+                f"{p50:>8.1f}{p99:>8.1f}{max(answers.times):>8.1f}{answers.failed:>8}{cpu:>8.2f}"
+            )
             print(f"{f'{rate} requests per second':<32}{cells}")
             if rate == RATES[0]:
                 yield Target(f"p99 at {rate} requests per second: ms", p99, 10, at_least=False)

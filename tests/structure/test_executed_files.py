@@ -27,7 +27,7 @@ from tests.mirror.mirror_pod import MirrorPod
 PACKAGE = str(Path(reconcile.__file__).parent) + "/"
 EMBEDDED = "adapters/embedded/"
 MAX_HYDRATE = 28
-MAX_APPLY = 70
+MAX_APPLY = 74
 MAX_PREPARE = 18
 MAX_BRIDGE = 30
 

@@ -9,6 +9,7 @@ import click
 
 from reconcile.cli.main import reconcile_cli
 from reconcile.mirror.cli.main import mirror_cli
+from reconcile.runner.cli import runner_cli
 
 PACKAGE = Path(__file__).parent.parent.parent / "reconcile"
 OPTION = re.compile(r"(?<![\w<!-])--[a-z][a-z0-9-]*")
@@ -17,6 +18,17 @@ FOREIGN_OPTIONS = {
     "curl": {"--user"},
     "git": {
         "--add",
+        "--branch",
+        "--count",
+        "--file",
+        "--get",
+        "--max-count",
+        "--no-recurse-submodules",
+        "--no-renames",
+        "--not",
+        "--remotes",
+        "--single-branch",
+        "--symref",
         "--batch",
         "--batch-check",
         "--cached",
@@ -62,7 +74,7 @@ FOREIGN_OPTIONS = {
 def _own_options() -> set[str]:
     commands = [
         command
-        for group in (reconcile_cli, mirror_cli)
+        for group in (reconcile_cli, mirror_cli, runner_cli)
         for command in (group, *group.commands.values())
     ]
     return {
