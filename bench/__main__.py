@@ -1,6 +1,6 @@
 """`python -m bench [WHAT]`: prints tables; exits 1 if a target is missed.
 
-WHAT is cluster, scale, pull_request, mirror or ending. Without it, all but the last two run.
+WHAT is cluster, scale, pull_request, runner, mirror or ending. Without it, the first three run.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import bench.pull_request
 from bench.cluster import ClusterBench, Row, find_targets
 from bench.mirror import __main__ as mirror
 from bench.mirror import ending
+from bench.runner import __main__ as runner
 from bench.scale import ScaleRow, measure
 from bench.targets import print_targets
 from tests.controlplane.server import running
@@ -22,6 +23,7 @@ from tests.controlplane.server import running
 SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "mirror": mirror.main,
     "ending": ending.main,
+    "runner": runner.main,
 }
 """Benchmarks that have options of their own."""
 

@@ -9,7 +9,7 @@ path of other arrows implies. Look at the picture before you commit it.
 import argparse
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,10 +19,13 @@ import grimp
 ROOT = Path(__file__).parent.parent
 PICTURE = Path(__file__).parent / "images" / "architecture.svg"
 PACKAGE = "reconcile"
-WIDTH, HEIGHT, GAP, ROW = 148, 50, 22, 100
-COLOURS = {"core": "#dbeafe", "mirror": "#dcfce7", "runtime": "#e5e7eb"}
+WIDTH, HEIGHT, GAP, ROW, LINES = 148, 50, 22, 100, 3
+COLOURS = {"core": "#dbeafe", "mirror": "#dcfce7", "runner": "#fce7f3", "runtime": "#e5e7eb"}
 SPLIT = {"adapters": ("adapters.sources", "adapters.kube", "adapters.embedded")}
 """Packages that are drawn as the packages in them."""
+
+COLUMNS = ("core", "mirror", "runner")
+"""Packages of which each layer is drawn, from left to right."""
 
 RUNTIME = "runtime"
 """It is below all packages but `core`, so that arrows to it would say nothing."""
@@ -87,15 +90,17 @@ def _row(name: str, members: list[Module]) -> str:
 
 
 def boxes() -> list[Box]:
-    """The layers of import-linter's contracts: the reconciler on the left, the mirror right."""
+    """The layers of import-linter's contracts: the reconciler, then the programs of a pod."""
     layers = _layers()
-    top = [layer for layer in layers[PACKAGE] if layer not in (["mirror", "core"], ["runtime"])]
-    left = [*top, *layers[f"{PACKAGE}.core"]]
-    right = layers[f"{PACKAGE}.mirror"]
-    breadth = max(map(len, map(_members, left)))
-    placed = [*_column(left, 0), *_column(right, breadth * (WIDTH + GAP) + 2 * GAP)]
+    drawn = ({RUNTIME}, set(COLUMNS))
+    top = [layer for layer in layers[PACKAGE] if set(layer) not in drawn]
+    columns = [layers[f"{PACKAGE}.{name}"] for name in COLUMNS]
+    placed, left = list[Box](), 0.0
+    for column in ([*top, *columns[0]], *columns[1:]):
+        placed += _column(column, left)
+        left += max(map(len, map(_members, column))) * (WIDTH + GAP) + 2 * GAP
     bottom = max(box.y for box in placed) + ROW
-    return [*placed, Box((RUNTIME,), breadth * (WIDTH + GAP) - WIDTH / 2, bottom)]
+    return [*placed, Box((RUNTIME,), (left - 2 * GAP - WIDTH) / 2, bottom)]
 
 
 def _layers() -> Mapping[str, list[list[str]]]:
@@ -113,11 +118,26 @@ def _layers() -> Mapping[str, list[list[str]]]:
 
 
 def _members(layer: Iterable[str]) -> list[tuple[str, ...]]:
-    """One tuple for each package of a layer, and one for its plain modules."""
+    """One tuple for each package of a layer, and as few for its plain modules as have room."""
     names = [part for name in layer for part in SPLIT.get(name, (name,))]
     plain = [name for name in names if not _folder(name).is_dir()]
     packages = [(name,) for name in names if name not in plain]
-    return [*packages, *([tuple(plain)] if plain else [])]
+    return [*packages, *_boxfuls(plain)]
+
+
+def _boxfuls(plain: list[str]) -> Iterator[tuple[str, ...]]:
+    """Distribute modules evenly to boxes, whose text has room for so many lines."""
+    count = next(n for n in range(1, len(plain) + 2) if all(map(_fits, _split(plain, n))))
+    return _split(plain, count)
+
+
+def _split(names: list[str], count: int) -> Iterator[tuple[str, ...]]:
+    size = -(-len(names) // count) or 1
+    return (tuple(names[start : start + size]) for start in range(0, len(names), size))
+
+
+def _fits(names: tuple[str, ...]) -> bool:
+    return len(Box(names).text) <= LINES
 
 
 def _folder(name: str) -> Path:

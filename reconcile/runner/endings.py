@@ -27,6 +27,11 @@ from reconcile.runtime.logging import Logger
 EndReason = Literal["run-finished", "run-failed", "inactive", "prompt-not-delivered"]
 
 _MIRROR_INTERVAL: Final = 10.0
+_CONNECTIONS_INTERVAL: Final = 30.0
+"""Seconds between two looks at connections, of which the kernel lists all of the machine's table:
+milliseconds for each look."""
+_LAST_LOOKS: Final = 3
+"""How many looks in a row precede an end: a connection counts if it is seen twice."""
 _FINISHED_FILE: Final = "run-finished"
 
 
@@ -148,7 +153,7 @@ class Endings:
         self._delivery = delivery
         self._activity = Activity(now, now)
         self._connections = ConnectionWatch(options.runner_port)
-        self._next_question = now
+        self._next_question = self._next_look = now
         self._is_mirror_silent = False
         self._remembered = _Remembered(options.state / _FINISHED_FILE, options.pod_uid)
 
@@ -179,9 +184,19 @@ class Endings:
         if self._options.inactivity_seconds <= 0:
             return
         mirror = await self._ask_mirror()
-        is_connected = self._connections.is_connected()
-        sample = Sample(self._options.monotonic(), mirror, is_connected)
-        self._activity = self._activity.add(sample)
+        now = self._options.monotonic()
+        is_connected = self._must_look(now) and self._connections.is_connected()
+        self._activity = self._activity.add(Sample(now, mirror, is_connected))
+
+    def _must_look(self, now: float) -> bool:
+        """Whether to look at the connections: seldom, and each time before an end."""
+        options = self._options
+        idle = now - max(self._runs.state.last_event, self._activity.last)
+        is_near = idle + _LAST_LOOKS * options.poll_seconds >= options.inactivity_seconds
+        if now < self._next_look and not is_near:
+            return False
+        self._next_look = now + min(_CONNECTIONS_INTERVAL, options.inactivity_seconds / 4)
+        return True
 
     async def _ask_mirror(self) -> MirrorAnswer:
         options, now = self._options, self._options.monotonic()

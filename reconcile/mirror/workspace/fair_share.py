@@ -174,8 +174,9 @@ class FairShareWalk(WorkspaceWalk):
         self._check_cancelled()
         prefix = f"{path}/" if path else ""
         try:
-            with self._scan(path) as scanned:
-                paths = (prefix + entry.name for entry in islice(scanned, LARGE_DIRECTORY))
+            with os.scandir(self._directories.open(path)) as scanned:
+                own = islice(self._leave_out(path, scanned), LARGE_DIRECTORY)
+                paths = (prefix + entry.name for entry in own)
                 return sum(inner not in self._previous_paths for inner in paths)
         except OSError:
             return 0
@@ -239,10 +240,9 @@ class FairShareWalk(WorkspaceWalk):
         prefix = f"{path}/" if path else ""
         limit = max(-(-int(self.remaining) // parts), 1)
         try:
-            with self._scan(path) as scanned:
-                candidates = _CountingIterator(
-                    self._iter_not_excluded(prefix, scanned), self._check_cancelled
-                )
+            with os.scandir(self._directories.open(path)) as scanned:
+                own = self._iter_not_excluded(prefix, self._leave_out(path, scanned))
+                candidates = _CountingIterator(own, self._check_cancelled)
                 first = nsmallest(limit, candidates, key=self._sort_key(prefix))
         except OSError as error:
             self._record_unreadable(path, error)

@@ -9,7 +9,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -271,12 +270,14 @@ class WorkspaceWalk:
         pending, self._pending = self._pending, []
         return pending
 
-    @contextmanager
-    def _scan(self, path: str) -> "Iterator[Iterator[os.DirEntry[str]]]":
-        """Read a directory, without the entry that is no part of this walk."""
-        with os.scandir(self._directories.open(path)) as scanned:
-            omitted = "" if path else self._part.omitted
-            yield (entry for entry in scanned if entry.name != omitted) if omitted else scanned
+    def _leave_out(
+        self, path: str, scanned: "Iterator[os.DirEntry[str]]"
+    ) -> "Iterator[os.DirEntry[str]]":
+        """Return the entries of a directory without the one that is no part of this walk."""
+        omitted = self._part.omitted
+        if path or not omitted:
+            return scanned
+        return (entry for entry in scanned if entry.name != omitted)
 
     def sorted(self) -> tuple[list[FileStat], SkippedEntries]:
         """Return the entries in the order of paths, and what was skipped."""
@@ -303,8 +304,8 @@ class WorkspaceWalk:
         """Add the entries of one directory, so that the first by name is entered first."""
         self._check_cancelled()
         try:
-            with self._scan(path) as scanned:
-                entries = list(islice(scanned, LARGE_DIRECTORY + 1))
+            with os.scandir(self._directories.open(path)) as scanned:
+                entries = list(islice(self._leave_out(path, scanned), LARGE_DIRECTORY + 1))
         except OSError as error:
             self._record_unreadable(path, error)
             return
@@ -317,8 +318,9 @@ class WorkspaceWalk:
     def _list_large(self, path: str) -> None:
         """Do the same in parts: the directory may have any number of entries."""
         try:
-            with self._scan(path) as scanned:
-                while entries := list(islice(scanned, LARGE_DIRECTORY)):
+            with os.scandir(self._directories.open(path)) as scanned:
+                own = self._leave_out(path, scanned)
+                while entries := list(islice(own, LARGE_DIRECTORY)):
                     self._check_cancelled()
                     self._add_entries(path, entries)
         except OSError as error:

@@ -226,7 +226,7 @@ def test_every_setting_is_in_its_containers(shape):
     assert (hydrate["POD_UID"], hydrate["POD_NAME"]) == ("metadata.uid", "metadata.name")
     record = "metadata.annotations['reconcile.ambient-code.io/record-uid']"
     assert hydrate["RECORD_UID"] == record
-    assert sync["STATE_DIR"] == ".claude"
+    assert sync["RUNNER_STATE_DIR"] == ".claude"
     assert sync["INTERVAL"] == "7"
     assert sync["MAX_FILES"] == "20000"
     for container in mirrors(CUSTOM, shape).values():

@@ -278,7 +278,7 @@ def test_a_session_chooses_the_state_directory_by_its_variables():
     found = containers({**own, **WORK, **STORED})
     assert "/app/.mine" in mounts(found["runner"])
     assert settings(found["prepare"])["STATE_DIR"] == settings(found["bridge"])["STATE_DIR"]
-    assert settings(found["sync"])["RECONCILE_MIRROR_STATE_DIR"] == ".mine"
+    assert settings(found["sync"])["RECONCILE_MIRROR_RUNNER_STATE_DIR"] == ".mine"
 
 
 @pytest.mark.parametrize("protocol", ["ag-ui", "none"])
@@ -309,7 +309,7 @@ def test_a_runner_without_the_platforms_api_gets_files_and_variables_alone():
     }
     assert not volumes(OTHER_RUNNER).keys() & {"credentials", "runner-state", "pod-info"}
     sync = settings(containers(OTHER_RUNNER)["sync"])
-    assert "RECONCILE_MIRROR_STATE_DIR" not in sync
+    assert "RECONCILE_MIRROR_RUNNER_STATE_DIR" not in sync
     assert made["inputs"]["data"]["INITIAL_PROMPT"] == EVERY_FIELD["initialPrompt"]
     assert "initContainers" not in pod({"runner": {"protocol": "none"}})
 
