@@ -16,6 +16,7 @@ from reconcile.runner.credentials import Credentials
 from reconcile.runner.inputs import Inputs
 from reconcile.runner.masking import Masker
 from reconcile.runner.runs import Runs, RunsOptions
+from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.logging import JsonLogger
 from tests.runner.targets import DoubleTarget, RunningRunner
 from tests.runner.work import git
@@ -158,6 +159,7 @@ class Applying:
             pod_uid=pod_uid,
             credentials=self.credentials,
             poll_seconds=0.05,
+            backoff=Backoff(0.2, 1.0),
             **{"allow_files": True, **self.more},
         )
 
