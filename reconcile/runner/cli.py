@@ -168,8 +168,8 @@ def runner_cli() -> None:
 )
 @click.option(
     "--clone-seconds",
-    type=click.FloatRange(1, 86_400),
-    default=600.0,
+    type=click.IntRange(1, 86_400),
+    default=600,
     show_default=True,
     help="Seconds for each repository.",
 )
