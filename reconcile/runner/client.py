@@ -20,7 +20,7 @@ LARGEST_EVENT: Final = 1 << 20
 
 _LARGEST_ANSWER: Final = 1 << 20
 _CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 60.0
 """Seconds until the runner has accepted a run; how long the run then takes is not limited."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -72,9 +72,15 @@ class RunnerClient:
     """
 
     def __init__(
-        self, port: int, token: str, session: str, on_skipped: Callable[[str], None] | None = None
+        self,
+        port: int,
+        token: str,
+        session: str,
+        on_skipped: Callable[[str], None] | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._session = session
+        self._answer_seconds = answer_seconds
         self._on_skipped = on_skipped or (lambda _reason: None)
         self._http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
@@ -143,11 +149,11 @@ class RunnerClient:
     async def _open(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         """Send a request for a run, and close its connection at the end."""
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(self._answer_seconds):
                 response = await self._http.send(request, stream=True)
         except TimeoutError:
             raise RunnerError(
-                f"the runner has not answered a run for {_ANSWER_SECONDS:.0f} s"
+                f"the runner has not answered a run for {self._answer_seconds:g} s"
             ) from None
         except httpx.HTTPError as error:
             is_refused = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)

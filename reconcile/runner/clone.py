@@ -166,16 +166,18 @@ class Cloner:
 
     def _clone_with_retries(self, source: Source, access: Access, parent: int) -> Outcome:
         deadline = self._clock.monotonic() + self._settings.seconds
+        reasons: dict[str, None] = {}  # each once, in their order
         for attempt in range(1, _ATTEMPTS + 1):
             done = self._attempt(source, access, parent, deadline)
             if isinstance(done, Outcome):
                 return done
+            reasons[done.reason] = None
             delay = _BACKOFF.delay(attempt, self._clock.jitter())
             is_late = self._clock.monotonic() + delay >= deadline
             is_last = not done.may_pass or attempt == _ATTEMPTS or is_late
             if is_last or self._clock.wait(delay):
                 tried = f" (tried {attempt} times)" if attempt > 1 else ""
-                return Outcome(source, State.FAILED, f"{done.reason}{tried}")
+                return Outcome(source, State.FAILED, f"{'; then '.join(reasons)}{tried}")
         raise AssertionError("the last attempt returns")
 
     def _attempt(

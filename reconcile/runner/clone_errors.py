@@ -50,7 +50,7 @@ def _describe_no_login(access: Access, _branch: str, _match: re.Match[str]) -> s
 
 
 def _describe_refused(access: Access, branch: str, match: re.Match[str]) -> str:
-    if access.remote.user:
+    if access.remote.user and access.remote.protocol == "https":
         return "the server refuses the user or password that the URL has"
     if not access.fields.get(access.field_name):
         return _describe_no_login(access, branch, match)

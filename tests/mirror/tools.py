@@ -18,13 +18,19 @@ def command(name: str, *packages: str) -> list[str]:
     """
     if path := shutil.which(name):
         return [path]
-    root = _unpacked(packages) / "usr"
+    root = unpacked(packages) / "usr"
     libraries = {library.parent for library in root.glob("lib/*/*.so*")}
     library_path = ":".join(sorted(map(str, libraries)))
     return ["/usr/bin/env", f"LD_LIBRARY_PATH={library_path}", f"{root}/bin/{name}"]
 
 
-def _unpacked(packages: tuple[str, ...]) -> Path:
+def unpacked(packages: tuple[str, ...]) -> Path:
+    """Return a folder of the cache into which Debian's packages are unpacked.
+
+    Raises:
+        ControlPlaneMissing: They cannot be downloaded; the message says why.
+    """
+
     def make(work: Path, into: Path) -> None:
         steps = Steps(work, packages[0])
         fetching.fetch(steps, packages=packages)

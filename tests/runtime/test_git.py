@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from reconcile.runtime.git import GitRepository, find_tracked_link, find_work_tree
+from reconcile.runtime.git import GitRepository, RemoteGit, find_tracked_link, find_work_tree
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C"}
 
@@ -167,3 +167,48 @@ def test_replaced_objects_are_not_read(folder):
     )
     assert repository.run("replace", first, second).ok
     assert repository.run("cat-file", "blob", first).text == "1"
+
+
+def run_remote(folder, *arguments, reason="", **options):
+    remote = RemoteGit(folder, **{"protocol": "https", "environ": ENVIRON, **options})
+    return remote.run(*arguments, find_reason_to_stop=lambda: reason)
+
+
+def test_only_the_named_transport_is_used(folder):
+    list_remote = ("ls-remote", f"file://{folder}")
+    refused = run_remote(folder, *list_remote)
+    assert refused.reason == "fatal: transport 'file' not allowed"
+    assert run_remote(folder, *list_remote, protocol="file").ok
+
+
+def test_a_remote_command_is_stopped_with_all_that_it_has_started(folder):
+    script = f"!sh -c 'echo $$ > {folder}/pid; sleep 60'"
+    started = folder / "pid"
+    remote = RemoteGit(folder, "https", ENVIRON, (f"alias.wait={script}",))
+    result = remote.run(
+        "wait",
+        find_reason_to_stop=lambda: "enough" if started.exists() and started.read_text() else "",
+    )
+    assert (result.code, result.reason) == (125, "enough")
+    pid = started.read_text().strip()
+    status = subprocess.run(
+        ["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False
+    )
+    assert status.stdout.strip()[:1] in {"", "Z"}
+
+
+def test_the_error_output_of_a_remote_command_is_bounded(folder):
+    script = "!f() { yes remote: | head -c 3000000 >&2; echo fatal: end >&2; false; }; f"
+    result = run_remote(folder, "flood", config=(f"alias.flood={script}",))
+    assert (result.code, result.reason) == (1, "fatal: end")
+    assert len(result.err) <= 16 << 10
+
+
+def test_a_remote_command_without_git_is_a_result(folder):
+    result = run_remote(folder, "version", environ={"PATH": "/nonexistent"})
+    assert result.code == 127
+
+
+def test_a_remote_command_that_closes_its_output_is_waited_for(folder):
+    result = run_remote(folder, "quiet", config=("alias.quiet=!exec 2>&-; sleep 0.5; exit 3",))
+    assert result.code == 3

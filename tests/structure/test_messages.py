@@ -9,6 +9,7 @@ import click
 
 from reconcile.cli.main import reconcile_cli
 from reconcile.mirror.cli.main import mirror_cli
+from reconcile.runner.cli import runner_cli
 
 PACKAGE = Path(__file__).parent.parent.parent / "reconcile"
 OPTION = re.compile(r"(?<![\w<!-])--[a-z][a-z0-9-]*")
@@ -19,9 +20,11 @@ FOREIGN_OPTIONS = {
         "--add",
         "--batch",
         "--batch-check",
+        "--branch",
         "--cached",
         "--depth",
         "--end-of-options",
+        "--file",
         "--full-tree",
         "--global",
         "--get-regexp",
@@ -38,6 +41,7 @@ FOREIGN_OPTIONS = {
         "--message",
         "--no-deref",
         "--no-optional-locks",
+        "--no-recurse-submodules",
         "--no-tags",
         "--no-write-fetch-head",
         "--ignored",
@@ -47,6 +51,7 @@ FOREIGN_OPTIONS = {
         "--refetch",
         "--show-prefix",
         "--show-toplevel",
+        "--single-branch",
         "--template",
         "--unshallow",
         "--untracked-files",
@@ -62,7 +67,7 @@ FOREIGN_OPTIONS = {
 def _own_options() -> set[str]:
     commands = [
         command
-        for group in (reconcile_cli, mirror_cli)
+        for group in (reconcile_cli, mirror_cli, runner_cli)
         for command in (group, *group.commands.values())
     ]
     return {

@@ -111,14 +111,14 @@ class Agent:
         return workers, workers.by_thread[thread]
 
     def _make_worker(self, thread: str) -> Worker:
+        """Make the program of a thread; a home directory that cannot be written ends the run."""
         settings = self.settings
-        state, home_state = (
-            each / settings.state_dir for each in (settings.workspace, settings.home)
-        )
+        (settings.home / ".claude.json").write_bytes(b"{}")
+        folders = (settings.workspace, settings.home)
+        state, home_state = (each / settings.state_dir for each in folders)
         return Worker(
             thread,
             settings.make_working_directory(),
-            settings.home,
             Conversations(state, home_state),
             settings.times.refused,
         )

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from tests.runner import commands
 from tests.runner.double import conversation
 from tests.runner.double.conversation import Conversations
@@ -47,7 +45,6 @@ class Worker:
 
     thread: str
     directory: Path
-    home: Path
     conversations: Conversations
     refused_s: float
     _prompts: asyncio.Queue[_Turn | None] = field(default_factory=asyncio.Queue)
@@ -91,6 +88,8 @@ class Worker:
             outcome: Outcome = CutOff()
             try:
                 outcome = await self._take_turn(turn.prompt)
+            except OSError as error:
+                outcome = Answer(str(error), is_error=True)
             finally:
                 self._open = None
                 turn.outcome.set_result(outcome)
@@ -112,7 +111,6 @@ class Worker:
 
     async def _open_conversation(self) -> Path:
         """Resume the conversation of the thread's id; for ever if it is not there."""
-        (self.home / ".claude.json").write_bytes(orjson.dumps({"numStartups": 1}))
         identifier = self.conversations.read_id(self.thread)
         if not identifier:
             identifier = self.conversations.new_id(self.thread)
