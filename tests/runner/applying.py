@@ -109,7 +109,7 @@ class Applying:
         logger = JsonLogger(time.time_ns)
         runs = Runs(client, RunsOptions(logger=logger, events=NoEvents()))
         masker = Masker(self.credentials.list_secrets())
-        applier = ChangeApplier(self._build_options(masker, pod_uid), client, runs, self._deliver)
+        applier = ChangeApplier(self._build_options(masker, pod_uid), client, runs, self.deliver)
         tasks = [asyncio.create_task(each) for each in (runs.run(), applier.run())]
         try:
             # The first look takes the inputs for those that the runner was started with.
@@ -146,7 +146,8 @@ class Applying:
         git(self.top, "clone", "-q", origin.url, str(folder))
         return folder
 
-    async def _deliver(self, inputs: Inputs) -> None:
+    async def deliver(self, inputs: Inputs) -> None:
+        """Take a prompt for delivered."""
         self.delivered.append(inputs)
 
     def _build_options(self, masker: Masker, pod_uid: str) -> ChangeOptions:
