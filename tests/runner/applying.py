@@ -16,6 +16,7 @@ from reconcile.runner.credentials import Credentials
 from reconcile.runner.inputs import Inputs
 from reconcile.runner.masking import Masker
 from reconcile.runner.runs import Runs, RunsOptions
+from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.logging import JsonLogger
 from tests.runner.targets import DoubleTarget, RunningRunner
 from tests.runner.work import git
@@ -108,7 +109,7 @@ class Applying:
         logger = JsonLogger(time.time_ns)
         runs = Runs(client, RunsOptions(logger=logger, events=NoEvents()))
         masker = Masker(self.credentials.list_secrets())
-        applier = ChangeApplier(self._build_options(masker, pod_uid), client, runs, self._deliver)
+        applier = ChangeApplier(self._build_options(masker, pod_uid), client, runs, self.deliver)
         tasks = [asyncio.create_task(each) for each in (runs.run(), applier.run())]
         try:
             # The first look takes the inputs for those that the runner was started with.
@@ -145,7 +146,8 @@ class Applying:
         git(self.top, "clone", "-q", origin.url, str(folder))
         return folder
 
-    async def _deliver(self, inputs: Inputs) -> None:
+    async def deliver(self, inputs: Inputs) -> None:
+        """Take a prompt for delivered."""
         self.delivered.append(inputs)
 
     def _build_options(self, masker: Masker, pod_uid: str) -> ChangeOptions:
@@ -158,6 +160,7 @@ class Applying:
             pod_uid=pod_uid,
             credentials=self.credentials,
             poll_seconds=0.05,
+            backoff=Backoff(0.2, 1.0),
             **{"allow_files": True, **self.more},
         )
 

@@ -498,3 +498,35 @@ def test_a_token_goes_in_a_header_to_the_runner_and_into_no_file(session, monkey
     assert [each.get("x-gitlab-token") for each in headers] == [token, None]
     written = (session.workspace / ".session/inputs.json").read_text()
     assert token not in written
+
+
+def test_inputs_that_are_plain_files_are_applied_too(session):
+    (session.inputs / "..data").unlink()
+    (session.inputs / "LLM_MODEL").write_text("one")
+
+    async def scenario():
+        async with session.running():
+            (session.inputs / "LLM_MODEL").write_text("other")
+            await session.until_item("model other", "done")
+
+    run(scenario)
+
+
+def test_a_prompt_that_cannot_be_delivered_is_tried_again(session, monkeypatch):
+    attempts = []
+
+    async def fail_once(inputs):
+        attempts.append(inputs.prompt)
+        if len(attempts) == 1:
+            raise RuntimeError("no answer")
+
+    monkeypatch.setattr(session, "deliver", fail_once)
+
+    async def scenario():
+        async with session.running():
+            session.change(INITIAL_PROMPT="Go on.")
+            await session.until_item("prompt", "failed", "no answer")
+            await session.until_item("prompt", "done")
+
+    run(scenario)
+    assert attempts == ["Go on.", "Go on."]
