@@ -1,6 +1,7 @@
 """The bridge's endpoints, by HTTP on real sockets."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -312,6 +313,11 @@ def test_a_port_in_use_is_an_error_that_says_so():
         pytest.raises(ListenError, match="Address already in use"),
     ):
         listen("127.0.0.1", used.getsockname()[1])
+
+
+def test_small_parts_of_an_answer_are_sent_at_once():
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # asyncio then sets TCP_NODELAY.
 
 
 def test_addresses_of_both_families_are_understood():

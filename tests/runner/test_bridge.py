@@ -1,6 +1,7 @@
 """The bridge as a process next to the double of the runner."""
 
 import concurrent.futures
+import os
 import signal
 import socket
 from pathlib import Path
@@ -9,6 +10,8 @@ import httpx
 import orjson
 import pytest
 
+from reconcile.runner.bridge import BridgeSettings, run_bridge
+from reconcile.runner.credentials import Credentials
 from tests.runner.bridge_pod import NAMESPACE, SESSION, BridgePod, until
 
 CANARY = "canary-0123456789abcdef"
@@ -342,3 +345,61 @@ def test_it_needs_little_memory_when_idle(pods):
     with pod.running_runner(**PROMPT):
         until(lambda: pod.answers)
         assert peak_memory(pod) < 48 << 10
+
+
+def build_settings(pod, **settings):
+    return BridgeSettings(
+        namespace=NAMESPACE,
+        session=SESSION,
+        workspace=pod.workspace,
+        inputs=pod.inputs,
+        state=pod.folder / "state",
+        credentials=Credentials(pod.credentials),
+        termination_log=pod.folder / "termination-log",
+        pod_info=pod.folder / "podinfo",
+        port=pod.port,
+        runner_port=pod.runner_port,
+        **settings,
+    )
+
+
+def test_in_this_process_it_ends_on_sigterm(pods):
+    pod = pods()
+    pod.declare(**PROMPT)
+
+    def use():
+        try:
+            until(pod.is_ready)
+            until(lambda: pod.answers)
+            pod.get(f"/api/projects/{NAMESPACE}/agentic-sessions/{SESSION}/credentials/github")
+            return pod.http.post("/prestop").json(), pod.get("/metrics").text
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pod.running_runner(**PROMPT), concurrent.futures.ThreadPoolExecutor(1) as threads:
+        used = threads.submit(use)
+        assert run_bridge(build_settings(pod)) == 143
+        answer, metrics = used.result()
+    assert answer == {"idle": True}
+    assert "reconcile_bridge_prompt_delivered 1.0" in metrics
+
+
+def test_in_this_process_it_remembers_its_end(pods):
+    pod = pods()
+    pod.declare(**PROMPT)
+    settings = build_settings(pod, delivery_seconds=0.1)
+    assert run_bridge(settings) == 0
+    message = pod.termination
+    assert message["ended"] == "prompt-not-delivered"
+    (pod.folder / "termination-log").unlink()
+    assert run_bridge(settings) == 0
+    assert pod.termination == message
+    (pod.folder / "state/end.json").write_bytes(b"{damaged")
+    assert run_bridge(settings) == 0
+
+
+def test_in_this_process_a_port_in_use_is_an_error(pods):
+    pod = pods()
+    pod.declare()
+    with socket.create_server(("127.0.0.1", pod.port)):
+        assert run_bridge(build_settings(pod)) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from reconcile.runner.client import RunnerClient
 from reconcile.runner.delivery import Delivery, DeliveryError, DeliveryOptions
-from reconcile.runner.inputs import read_inputs
+from reconcile.runner.inputs import Inputs, read_inputs
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import CONTINUE_MESSAGE, build_body, find_source
 from reconcile.runner.prompt_file import PromptFile
@@ -291,6 +291,32 @@ def test_a_prompt_that_changes_while_the_session_runs_is_delivered_once(session)
 
     asyncio.run(do())
     assert session.states == ["finished", "finished"]
+
+
+def test_a_prompt_that_changes_before_the_first_is_delivered_comes_after_it(session):
+    async def do():
+        async with pod(session) as stage:
+            changed = asyncio.create_task(stage.delivery.deliver(Inputs(prompt="more")))
+            await asyncio.sleep(0.1)
+            assert not stage.texts
+            await stage.call()
+            await changed
+            await stage.wait_delivered()
+            assert stage.texts == ["do it", "more"]
+
+    asyncio.run(do())
+
+
+def test_inputs_that_change_before_the_first_prompt_are_those_that_are_delivered(session):
+    async def do():
+        async with pod(session) as stage:
+            await asyncio.sleep(0.1)
+            session.declare(INITIAL_PROMPT="more")
+            await stage.call("do it")
+            await stage.wait_delivered()
+            assert stage.texts == ["more"]
+
+    asyncio.run(do())
 
 
 def test_the_prompt_of_a_workflow_is_repeated_only_if_the_workflow_has_changed(session):

@@ -139,7 +139,7 @@ def test_the_type_of_an_event_is_kept_whatever_comes_before_it():
 
 
 def test_a_secret_at_the_place_where_a_text_is_cut_is_masked(stage):
-    for before in range(16_300, 16_400, 9):
+    for before in (*range(16_350, 16_400, 5), *range(20_440, 20_490, 5)):
         stage.write({"type": "CUSTOM", "value": " " * before + CANARY + "x" * 9_000})
     assert "canary" not in (stage.folder / "events.jsonl").read_text()
 
