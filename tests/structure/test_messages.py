@@ -70,6 +70,15 @@ FOREIGN_OPTIONS = {
         "--verify",
         "--whitespace",
         "--work-tree",
+        "--all",
+        "--count",
+        "--exclude",
+        "--get",
+        "--max-count",
+        "--no-renames",
+        "--not",
+        "--remotes",
+        "--symref",
     },
 }
 """Options of other programs that the package starts or recognizes."""
