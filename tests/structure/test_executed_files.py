@@ -20,7 +20,7 @@ from tests.mirror.mirror_pod import MirrorPod
 PACKAGE = str(Path(reconcile.__file__).parent) + "/"
 EMBEDDED = "adapters/embedded/"
 MAX_HYDRATE = 28
-MAX_APPLY = 70
+MAX_APPLY = 74
 
 
 class ExecutedFiles:
