@@ -32,7 +32,7 @@ def measure(home: Path, sessions: int) -> list[PullRequestRow]:
     _commit(after)
     for path in sorted((after / "desired/bench").iterdir())[:: -(-sessions // CHANGED)]:
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("interactive: false", "interactive: true"), encoding="utf-8")
+        path.write_text(text.replace("LOG_LEVEL: info", "LOG_LEVEL: debug"), encoding="utf-8")
     _commit(after)
     before = home / "before"
     _git(after, "worktree", "add", "-q", str(before), "HEAD~1")

@@ -14,11 +14,8 @@ spec:
   initialPrompt: |
     Look into ticket {number}: the page answers 500 when its form is sent twice.
     Find out why, fix it, and add a test that would have found it.
-  interactive: false
-  timeout: 1800
   llmSettings:
     model: claude-sonnet-4-5
-    temperature: 0.5
   repos:
   - url: https://github.com/example/shop-{number}.git
     branch: main
@@ -30,12 +27,22 @@ spec:
     resources:
       limits: {{cpu: "2", memory: 4Gi}}
 """
+_DEFAULTS = """\
+apiVersion: vteam.ambient-code/v1alpha1
+kind: SessionDefaults
+spec:
+  image: registry.example.com/platform/reconcile:0.1.0
+  runner:
+    envFrom:
+    - secretRef: {name: ambient-runner-secrets}
+"""
 
 
 def write_tree(root: Path, namespace: str, count: int) -> None:
-    """Write `count` sessions into one namespace, one file each."""
+    """Write defaults and `count` sessions into one namespace, one file each."""
     folder = root / namespace
     folder.mkdir(parents=True)
+    (root / "defaults.yaml").write_text(_DEFAULTS, encoding="utf-8")
     for number in range(count):
         name = f"session-{number:05d}"
         text = _SESSION.format(name=name, number=number)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs.demo_mirror import survive
+from docs.demo_pod import run_session
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.model import ObjectRef
 
@@ -22,6 +22,11 @@ metadata:
   name: {name}
 spec:
   initialPrompt: {prompt}
+  storage: {{mode: shared}}
+"""
+STORAGE = """\
+  storage: {sharedSecretName: reconcile-storage}
+  mirror: {intervalSeconds: 1}
 """
 
 
@@ -37,14 +42,22 @@ class Demo:
         """Begin a step."""
         print(f"\n\033[1m━━ {text}\033[0m", flush=True)
 
+    def fail(self, reason: str) -> None:
+        """Say what is not as it should be; the demo ends with 1."""
+        self.failed = True
+        print(f"\033[31m{reason}\033[0m", flush=True)
+
+    def command(self, text: str) -> None:
+        """Show a command that a user would type."""
+        print(f"\033[2m$ {text}\033[0m", flush=True)
+
     def reconcile(self, *arguments: str, expect: int = 0) -> None:
         """Run one command and check its exit code."""
-        print(f"\033[2m$ reconcile {' '.join(arguments)}\033[0m", flush=True)
+        self.command(f"reconcile {' '.join(arguments)}")
         code = self._run(*arguments).returncode
         print(f"\033[2m(exit code {code})\033[0m", flush=True)
         if code != expect:
-            self.failed = True
-            print(f"\033[31mexpected exit code {expect}\033[0m")
+            self.fail(f"expected exit code {expect}")
 
     def output(self, *arguments: str) -> str:
         """Give what one command prints, as something else is to be done with it."""
@@ -64,6 +77,11 @@ class Demo:
         for file in files:
             (self.home / "desired" / file).unlink()
         self.commit(f"remove {', '.join(files)}")
+
+    def restore(self, file: str) -> None:
+        """Bring a removed sample back and commit."""
+        shutil.copy(ROOT / "desired" / file, self.home / "desired" / file)
+        self.commit(f"restore {file}")
 
     def commit(self, message: str) -> None:
         """Commit the tree; without git the revision is just not known."""
@@ -106,7 +124,9 @@ def stranger(state: Path, ref: ObjectRef, path: str, value: object) -> None:
 def prepare(demo: Demo) -> None:
     """Copy the sample sessions into a repository, with a few more."""
     shutil.copytree(ROOT / "desired", demo.home / "desired")
-    for name, prompt in {"triage": "Triage new tickets.", "nightly": "Run all tests."}.items():
+    defaults = demo.home / "desired" / "defaults.yaml"
+    defaults.write_text(f"{defaults.read_text(encoding='utf-8')}{STORAGE}", encoding="utf-8")
+    for name, prompt in {"triage": "write tickets.md sorted", "nightly": "Run all tests."}.items():
         file = demo.home / "desired" / "team-a" / f"{name}.yaml"
         file.write_text(MORE.format(name=name, prompt=prompt), encoding="utf-8")
     demo.commit("sample sessions")
@@ -136,7 +156,8 @@ def first_steps(demo: Demo) -> None:
 def running_work(demo: Demo) -> None:
     """Show a held restart and its release, a drift and its repair."""
     demo.title("4. A change that would end running work is held ...")
-    demo.edit("team-a/fix-login.yaml", "interactive: false", "interactive: true")
+    variables = "  environmentVariables: {LOG_LEVEL: DEBUG}\n  network:\n"
+    demo.edit("team-a/fix-login.yaml", "  network:\n", variables)
     demo.reconcile("apply", "desired")
     demo.title("   ... until its author says so")
     demo.edit("team-a/fix-login.yaml", "  runner:\n", "  update: {strategy: Recreate}\n  runner:\n")
@@ -164,15 +185,16 @@ def endings(demo: Demo) -> None:
     demo.title("8. A file that broke deletes nothing; all other sessions go on")
     demo.edit("team-a/triage.yaml", "initialPrompt", "initialPromt")
     demo.reconcile("diff", "desired", expect=3)
+    demo.edit("team-a/triage.yaml", "initialPromt", "initialPrompt")
+    demo.restore("team-b/two-sessions.yaml")
 
 
 def main() -> int:
     """Run the demo in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="reconcile-demo-") as folder:
         demo = Demo(Path(folder))
-        for part in (first_steps, running_work, endings):
+        for part in (first_steps, running_work, endings, run_session):
             part(demo)
-        demo.failed |= not survive(demo.home)
     print("\nThe demo failed." if demo.failed else "\nThat was the main job.")
     return int(demo.failed)
 

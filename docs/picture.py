@@ -55,9 +55,10 @@ def example(home: Path) -> str:
     demo.reconcile("apply", "desired")
     service = ObjectRef("", "Service", "team-a", "session-fix-login")
     stranger(demo.state, service, "/spec/ports/0/targetPort", 9999)
-    demo.edit("team-a/fix-login.yaml", "interactive: false", "interactive: true")
+    variables = "  environmentVariables: {LOG_LEVEL: DEBUG}\n  network:\n"
+    demo.edit("team-a/fix-login.yaml", "  network:\n", variables)
     demo.edit("team-a/fix-login.yaml", "  runner:\n", "  update: {strategy: Recreate}\n  runner:\n")
-    demo.edit("team-a/triage.yaml", "Triage new tickets.", "Triage new tickets, oldest first.")
+    demo.edit("team-a/triage.yaml", "write tickets.md sorted", "write tickets.md oldest first")
     demo.remove("team-a/nightly.yaml")
     return demo.output("diff", "desired", "-o", "markdown")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from reconcile.core.report.json_schema import build_report_schema
+from reconcile.core.spec.agent_fields import PROVIDER_FIELDS
 from reconcile.core.spec.field_types import (
     AnyType,
     Field,
@@ -25,6 +26,11 @@ from reconcile.runner.metrics import COUNTERS, GAUGES
 PAGE = Path(__file__).parent / "sessions.md"
 RUNNER_PAGE = Path(__file__).parent / "runner.md"
 SCHEMAS = Path(__file__).parent / "schema"
+
+PROVIDERS = "\n".join(
+    f"| `{provider}` | {', '.join(f'`{field}`' for field in fields)} |"
+    for provider, fields in PROVIDER_FIELDS.items()
+)
 
 HEAD = f"""\
 # Session files
@@ -53,10 +59,67 @@ A file of sessions may hold several documents. Settings are merged in this order
 `defaults.yaml`, `project.yaml`, the session. Mappings are merged entry by entry, lists are
 replaced. A `null` takes back an inherited entry of a mapping whose names you choose: a variable, a
 node label, an amount of `resources`. For every other field `null` means "not set here", and an
-inherited value stays; `validate` warns of it. A session that was exported with
-`kubectl get agenticsession -o yaml` is accepted unchanged: what the server has set is ignored,
-and a terminal `status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means
-`state: Stopped` unless the file sets `state`.
+inherited value stays; `validate` warns of it.
+
+## Exports of the platform
+
+What `kubectl get agenticsession -o yaml` and `kubectl get projectsettings -o yaml` print is
+accepted unchanged. What the server has set is ignored, and so are `status` and the annotations in
+which the platform notes what it has done (`ambient-code.io/start-requested-at` and the like): they
+are on none of the session's objects, and no rule of the policy is needed for them. A terminal
+`status.phase` or the annotation `ambient-code.io/desired-phase: Stopped` means `state: Stopped`
+unless the file sets `state`. In `project.yaml`, `inactivityTimeoutSeconds`, `runnerSecretsName` and
+`mcpServers` have an effect on all sessions of the namespace; `groupAccess` and `repositories` have
+none, here as in the pods of the platform, and `validate` says so.
+
+## The image, and the key of the model
+
+The containers next to the runner, which prepare and store the workspace and deliver the prompt, run
+one image, that of `reconcile`. `spec.image` of `defaults.yaml` names it; no other file may, since
+the image gets the keys of the store. The runner's own image is `runner.image`.
+
+```yaml
+apiVersion: {API_VERSION}
+kind: SessionDefaults
+spec:
+  image: registry.example.com/platform/reconcile:0.1.0
+  runner:
+    envFrom:
+    - secretRef: {{name: ambient-runner-secrets}}
+```
+
+The Secret has the key `ANTHROPIC_API_KEY`. `validate` warns of a session with the platform's runner
+that has neither such a Secret nor a variable for another model.
+
+## Credentials
+
+A credential is for git and for the agent's tools. Its Secret is mounted into the containers next to
+the runner alone, and read anew at each use; the agent gets its content when it runs.
+
+```yaml
+spec:
+  credentials:
+  - provider: github
+    secretName: agent-github          # with the keys token, userName and email
+  - provider: gitlab
+    secretName: integrations
+    keys: {{token: GITLAB_TOKEN}}       # a field of the credential: a key of the Secret
+    host: git.example.com             # instead of gitlab.com
+  - provider: mcp/search
+    secretName: search
+    keys: {{api_key: key}}
+```
+
+| provider | fields |
+|---|---|
+{PROVIDERS}
+| `mcp/NAME` | those that the MCP server needs; `keys` names them |
+
+`sshKey` and `knownHosts` are for repositories with an ssh URL. A key that the Secret lacks is left
+out. There is one credential for each provider, and a session's list replaces that of its project.
+`spec.allow` of the policy bounds the Secrets (`secrets`) and the hosts (`repositoryHosts`). A
+Secret with keys of a store is refused; the platform's `ambient-non-vertex-integrations`, which can
+have them too, needs `keys`.
 
 ## Labels and annotations
 

@@ -36,7 +36,7 @@ from reconcile.core.model import (
 from reconcile.core.plan.adoption import ForeignObjects
 from reconcile.core.plan.live_state import LiveState, observe
 from reconcile.core.plan.planner import make_plan
-from reconcile.core.plan.session_changes import build_owner_reference
+from reconcile.core.plan.session_changes import build_owner_reference, with_owner
 
 INSTALLATION = "default"
 REVISION = "0123abc"
@@ -190,11 +190,11 @@ def live(of: Manifest, *, owner_uid: str | None = None, resource_version="1") ->
 
 
 def body_with_owner(of: Manifest, owner_uid: str | None) -> dict[str, Any]:
-    """The body to apply: that of the manifest with its owner reference."""
+    """The body to apply: that of the manifest with its owner."""
     result = copy.deepcopy(dict(of.body))
-    if owner_uid is not None:
-        result["metadata"]["ownerReferences"] = [build_owner_reference(of.session, owner_uid)]
-    return result
+    if owner_uid is None:
+        return result
+    return with_owner(result, build_owner_reference(of.session, owner_uid))
 
 
 def applied(before: Mapping[str, Any], apply: Mapping[str, Any]) -> dict[str, Any]:

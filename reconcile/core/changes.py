@@ -31,6 +31,11 @@ class InPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliversPrompt:
+    """Effect: the object is changed in place, and the work that runs gets a new prompt."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestartsContainer:
     """Effect: the kubelet restarts this container, whatever the pod's restart policy."""
 
@@ -47,7 +52,7 @@ class ForcesReplace:
     """Effect: the field is immutable, so the object must be deleted and created again."""
 
 
-Effect: TypeAlias = MetadataOnly | InPlace | RestartsContainer | ForcesReplace
+Effect: TypeAlias = MetadataOnly | InPlace | DeliversPrompt | RestartsContainer | ForcesReplace
 
 
 @dataclass(frozen=True, slots=True)

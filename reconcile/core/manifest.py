@@ -17,6 +17,7 @@ from reconcile.core.fields.merge_schema import merge_schema_for
 from reconcile.core.fields.quantity import stringify_quantities
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
+    ANNOTATION_INPUTS_DIGEST,
     FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_MANAGED_BY,
@@ -101,8 +102,13 @@ def build_manifest(body: KubeObject, session: Session, installation: str, source
 
 
 def compute_work_digest(manifest: Manifest) -> str:
-    """Digest a manifest without labels and annotations: no pod has to be new for those."""
-    return compute_digest({**manifest.body, "metadata": {"name": manifest.ref.name}})
+    """Digest a manifest without labels and annotations: no pod has to be new for those.
+
+    The digest of its inputs counts: a pod that has ended does not read them again.
+    """
+    inputs = manifest.body["metadata"]["annotations"].get(ANNOTATION_INPUTS_DIGEST)
+    added = {} if inputs is None else {"inputs": inputs}
+    return compute_digest({**manifest.body, "metadata": {"name": manifest.ref.name, **added}})
 
 
 def build_desired_session(

@@ -52,6 +52,9 @@ STATUS_FIELD_MANAGER: Final = "reconcile-status"
 RECORD_PREFIX: Final = "session-"
 """A session's Record is the ConfigMap of this prefix and the session's name."""
 
+INPUTS_SUFFIX: Final = "-inputs"
+"""A session's inputs are the ConfigMap of its name and this suffix."""
+
 INVENTORY_PREFIX: Final = "reconcile-inventory-"
 """An installation's inventory is the ConfigMap of this prefix and the installation's id."""
 
@@ -118,6 +121,11 @@ class Origin:
 def build_record_ref(session: SessionId) -> ObjectRef:
     """Build the reference of a session's Record: the ConfigMap that owns all of its objects."""
     return ObjectRef("", "ConfigMap", session.namespace, RECORD_PREFIX + session.name)
+
+
+def build_inputs_ref(session: SessionId) -> ObjectRef:
+    """Build the reference of the ConfigMap with what a session's running pod reads again."""
+    return ObjectRef("", "ConfigMap", session.namespace, session.name + INPUTS_SUFFIX)
 
 
 class SessionState(Enum):

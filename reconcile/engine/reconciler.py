@@ -12,10 +12,12 @@ from reconcile.core.plan.live_state import LiveObjects, LiveState
 from reconcile.core.plan.planner import make_plan
 from reconcile.core.record import RecordStatus, has_flush_news, parse_record_status
 from reconcile.engine.applier import SessionApplier
+from reconcile.engine.deletions import Deletions
 from reconcile.engine.dry_run import DryRun, DryRunResult
 from reconcile.engine.inventory import InventoryStore, build_inventory
 from reconcile.engine.live_reader import find_foreign_objects, read_live_state
 from reconcile.engine.ports import Clock, Cluster
+from reconcile.engine.record_writer import RecordWriter
 from reconcile.engine.scheduler import Scheduler
 
 
@@ -162,7 +164,9 @@ class Reconciler:
         self, session: SessionPlan, planned: PassPlan, status: RecordStatus
     ) -> SessionApplier:
         revision, mask = planned.plan.revision, planned.desired.policy.mask
-        return SessionApplier(self._cluster, self._clock, session, revision, status, mask)
+        record = RecordWriter(self._cluster, self._clock, session, revision, status, mask)
+        deletions = Deletions(self._cluster, self._clock, record.see_flush)
+        return SessionApplier(self._cluster, session, record, deletions)
 
 
 def _needs_write(session: SessionPlan, status: RecordStatus | None) -> bool:

@@ -22,17 +22,21 @@ from reconcile.runner.credentials import CredentialAnswer
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import PROMPT_SOURCE, UNASKED_SOURCES, find_source
 from reconcile.runner.runs import QueueFullError, Runs
+from reconcile.runner.server import is_loopback
 
 LARGEST_BODY: Final = 1 << 20
 _OK: Final = 200
 
 _SESSION: Final = "/api/projects/{namespace}/agentic-sessions/{session}"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _INSTEAD: Final = (
     "this session is declared in git and has no backend of the platform: change its session file, "
     "and it is applied. There are POST agui/run and GET credentials/PROVIDER of this session."
 )
+
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class PromptReceiver(Protocol):
@@ -103,7 +107,7 @@ class _LocalOnly:
 
 
 def _is_local(request: Request) -> bool:
-    return "origin" not in request.headers and request.url.hostname in _LOCAL_NAMES
+    return "origin" not in request.headers and is_loopback(request.url.hostname or "")
 
 
 class _Loopback:
@@ -119,11 +123,19 @@ class _Loopback:
 
     def build_routes(self) -> list[BaseRoute]:
         return [
-            Route(f"{_SESSION}/agui/run", self.run, methods=["POST"]),
-            Route(f"{_SESSION}/credentials/{{provider:path}}", self.credential, methods=["GET"]),
-            Route("/prestop", self.prestop, methods=["POST"]),
-            Route("/{path:path}", self.unknown),
+            self._route("POST", f"{_SESSION}/agui/run", self.run),
+            self._route("GET", f"{_SESSION}/credentials/{{provider:path}}", self.credential),
+            self._route("POST", "/prestop", self.prestop),
         ]
+
+    def _route(self, method: str, path: str, endpoint: _Endpoint) -> BaseRoute:
+        """Other methods are answered like other paths: 405 has no body for the agent's tools."""
+
+        async def check(request: Request) -> Response:
+            is_known = request.method == method
+            return await endpoint(request) if is_known else self.unknown(request)
+
+        return Route(path, check, methods=_METHODS)
 
     async def run(self, request: Request) -> Response:
         """Take the runner's prompt, or start a run that a person asks for."""
@@ -156,14 +168,14 @@ class _Loopback:
         """Interrupt the open run before the runner gets TERM."""
         return _json({"idle": await self._options.prepare_stop()})
 
-    async def unknown(self, request: Request) -> Response:
+    def unknown(self, request: Request) -> Response:
         """Say what there is, for the agent's own tools."""
         if request.url.path.startswith("/api"):
             return _json({"error": _INSTEAD}, 404)
         return _json({"error": "there are /api and /prestop"}, 404)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (await self.unknown(Request(scope)))(scope, receive, send)
+        await self.unknown(Request(scope))(scope, receive, send)
 
     def _is_own(self, request: Request) -> bool:
         names = request.path_params["namespace"], request.path_params["session"]

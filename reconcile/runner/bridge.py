@@ -11,9 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-
-import orjson
+from typing import Final, Literal
 
 from reconcile.runner.api import (
     ApiOptions,
@@ -22,39 +20,36 @@ from reconcile.runner.api import (
     build_pod_app,
     build_single_app,
 )
+from reconcile.runner.changes import ChangeApplier, ChangeOptions
 from reconcile.runner.client import RunnerClient
 from reconcile.runner.credentials import CredentialAnswer, Credentials, answer_request
 from reconcile.runner.delivery import Delivery, DeliveryOptions
 from reconcile.runner.endings import Ending, EndingOptions, Endings
 from reconcile.runner.event_log import EventLog
-from reconcile.runner.masking import Masker
+from reconcile.runner.masking import Masker, MaskingLogger
 from reconcile.runner.metrics import Metrics
+from reconcile.runner.pod import PodError, read_end, read_pod_uid, write_end
 from reconcile.runner.prompt_file import PromptFile
 from reconcile.runner.runs import Runs, RunsOptions
 from reconcile.runner.server import LOOPBACK, Application, ListenError, is_loopback, listen, serve
 from reconcile.runner.session_dir import SessionDir
 from reconcile.runner.termination import write_message
 from reconcile.runtime.clock import SystemClock
-from reconcile.runtime.files import read_limited
 from reconcile.runtime.logging import JsonLogger, Logger
 
 TERMINATED: Final = 143
 INTERRUPTED: Final = 130
 FAILED: Final = 1
 
-_END_FILE: Final = "end.json"
-_LARGEST_FILE: Final = 64 << 10
 _LONGEST_MESSAGE: Final = 1000
 _PRESTOP_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 2.0
+"""Between two looks at the inputs and at what ends a session: each costs some time when idle."""
 _INTERRUPT_AGAIN_SECONDS: Final = 0.3
 _LAST_FLUSH_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 1.0
 _LOOPBACK_CONNECTIONS: Final = 64
 _POD_CONNECTIONS: Final = 16
-
-
-class BridgeError(Exception):
-    """The bridge cannot start; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +64,7 @@ class BridgeSettings:
         credentials: The declared credentials.
         allowed_hosts: Patterns of hosts of repositories; all if there are none.
         ca_file: A file of further authorities for git, if any.
+        allow_file_urls: Whether `file:` URLs are cloned, which tests need.
         termination_log: Where the last message is written.
         namespace: The session's namespace.
         session: Its name, the thread of all runs.
@@ -94,6 +90,7 @@ class BridgeSettings:
     credentials: Credentials = field(default_factory=lambda: Credentials(Path("/etc/credentials")))
     allowed_hosts: tuple[str, ...] = ()
     ca_file: Path | None = None
+    allow_file_urls: bool = False
     termination_log: Path = Path("/dev/termination-log")
     host: str = LOOPBACK
     port: int = 8095
@@ -111,13 +108,13 @@ class BridgeSettings:
 def run_bridge(settings: BridgeSettings) -> int:
     """Run until SIGTERM, or until the session has ended; returns the exit code."""
     masker = Masker(settings.credentials.list_secrets())
-    logger = _MaskingLogger(JsonLogger(SystemClock().time_ns), masker)
+    logger = MaskingLogger(JsonLogger(SystemClock().time_ns), masker)
     try:
-        pod_uid = _read_pod_uid(settings.pod_info)
-        end = _read_end(settings.state, pod_uid)
+        pod_uid = read_pod_uid(settings.pod_info)
+        end = read_end(settings.state, pod_uid)
         if end is None:
             return _run_loop(_Context(settings, pod_uid, masker, logger))
-    except (BridgeError, ListenError) as error:
+    except (PodError, ListenError) as error:
         logger.warning("failed", error=str(error))
         write_message(settings.termination_log, {"error": masker.mask(str(error))})
         return FAILED
@@ -186,6 +183,7 @@ class Bridge:
         self._runs = self._build_runs()
         self._delivery = self._build_delivery()
         self._endings = self._build_endings()
+        self._changes = self._build_changes()
         self._doing_runs: asyncio.Task[None] | None = None
         self._applying_changes: asyncio.Task[None] | None = None
 
@@ -200,7 +198,9 @@ class Bridge:
         try:
             async with asyncio.TaskGroup() as group:
                 self._doing_runs = group.create_task(self._runs.run())
-                tasks = [self._doing_runs, group.create_task(self._delivery.run())]
+                self._applying_changes = group.create_task(self._changes.run())
+                delivering = group.create_task(self._delivery.run())
+                tasks = [self._doing_runs, self._applying_changes, delivering]
                 for listener, (_, app, most) in zip(listeners, servers, strict=True):
                     tasks.append(group.create_task(serve(listener, app, most)))
                 self._logger.info("bridge started", port=self._settings.port)
@@ -234,6 +234,8 @@ class Bridge:
         A run that is still open after 2 s loses its reader: the runner then ends sooner.
         """
         self._delivery.stop()
+        if self._applying_changes is not None:
+            self._applying_changes.cancel()
         self._runs.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(_PRESTOP_SECONDS):
@@ -284,7 +286,7 @@ class Bridge:
             "runs": {"finished": state.finished, "failed": state.failed},
         }
         self._logger.info("the session has ended", reason=ending.reason, message=ending.message)
-        _write_end(self._settings.state, self._context.pod_uid, message)
+        write_end(self._settings.state, self._context.pod_uid, message)
         write_message(self._settings.termination_log, message)
 
     def _build_client(self) -> RunnerClient:
@@ -328,6 +330,23 @@ class Bridge:
         marks = PromptFile(self._folder)
         return Delivery(clients, marks, options, self._logger, self._metrics)
 
+    def _build_changes(self) -> ChangeApplier:
+        settings = self._settings
+        options = ChangeOptions(
+            logger=self._logger,
+            mask=self._context.masker.mask,
+            inputs=settings.inputs,
+            workspace=settings.workspace,
+            state=settings.state,
+            pod_uid=self._context.pod_uid,
+            credentials=settings.credentials,
+            allowed_hosts=settings.allowed_hosts,
+            ca_file=settings.ca_file,
+            allow_files=settings.allow_file_urls,
+            poll_seconds=_POLL_SECONDS,
+        )
+        return ChangeApplier(options, self._client, self._runs, self._delivery.deliver)
+
     def _build_endings(self) -> Endings:
         settings = self._settings
         options = EndingOptions(
@@ -340,6 +359,7 @@ class Bridge:
             inactivity_seconds=settings.inactivity_seconds,
             stop_on_run_finished=settings.stop_on_run_finished,
             quiet_seconds=settings.quiet_seconds,
+            poll_seconds=_POLL_SECONDS,
         )
         return Endings(options, self._runs, self._delivery)
 
@@ -351,53 +371,3 @@ class Bridge:
             prepare_stop=self.prepare_stop,
             assess=self._assess,
         )
-
-
-class _MaskingLogger:
-    """Masks the texts of all events: the runner's and git's errors may quote anything."""
-
-    def __init__(self, logger: Logger, masker: Masker) -> None:
-        self._logger = logger
-        self._masker = masker
-
-    def info(self, event: str, **fields: Any) -> None:
-        self._logger.info(event, **self._mask(fields))
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self._logger.warning(event, **self._mask(fields))
-
-    def _mask(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: self._masker.mask(value) if isinstance(value, str) else value
-            for name, value in fields.items()
-        }
-
-
-def _read_pod_uid(pod_info: Path) -> str:
-    path = pod_info / "uid"
-    try:
-        uid = path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        uid = ""
-    if not uid:
-        raise BridgeError(f"{path} has no UID: mount metadata.uid there by the downward API")
-    return uid
-
-
-def _read_end(state: Path, pod_uid: str) -> dict[str, Any] | None:
-    """Return the last message of this pod, if its session has ended."""
-    try:
-        content = orjson.loads(read_limited(state / _END_FILE, _LARGEST_FILE))
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    is_ours = isinstance(content, dict) and content.get("podUid") == pod_uid
-    message = content.get("message") if is_ours else None
-    return message if isinstance(message, dict) else None
-
-
-def _write_end(state: Path, pod_uid: str, message: dict[str, Any]) -> None:
-    """Remember the end; where that fails, the next start finds it out again."""
-    temporary = state / f".{_END_FILE}.new"
-    with suppress(OSError):
-        temporary.write_bytes(orjson.dumps({"podUid": pod_uid, "message": message}))
-        temporary.replace(state / _END_FILE)

@@ -131,7 +131,9 @@ class Steps:
         remote = await self._check_remote(repository.url)
         if not isinstance(remote, _Known):
             return remote
-        body = {"url": remote.remote.url, "branch": repository.branch, "name": repository.name}
+        # The runner would name a branch of its own if none is given.
+        branch = repository.branch or remote.default_branch
+        body = {"url": remote.remote.url, "branch": branch, "name": repository.name}
         answer = await self._post("/repos/add", body, remote.headers)
         if not isinstance(answer, Answer):
             return answer

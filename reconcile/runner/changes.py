@@ -51,9 +51,11 @@ from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.logging import Logger
 
 _APPLIED_FILE: Final = "applied-inputs.json"
-_BACKOFF: Final = Backoff(initial=5.0, maximum=300.0)
 _SETTLE_SECONDS: Final = 5.0
-_SOONEST_RETRY: Final = 10.0
+_RETRY_FAILED: Final = 10.0
+_RETRY_WAITING: Final = 2.0
+"""Seconds until a step is attempted again if other inputs change, which they may each second."""
+
 _OPEN_RUN: Final = "a run is under way; the change is made when it has ended"
 
 
@@ -92,6 +94,7 @@ class ChangeOptions:
         poll_seconds: How often to look at the inputs.
         clone_seconds: How long the runner may clone.
         allow_files: Whether `file:` URLs are cloned, which tests need.
+        backoff: Delays after failed attempts.
         monotonic: The clock.
     """
 
@@ -107,6 +110,7 @@ class ChangeOptions:
     poll_seconds: float = 1.0
     clone_seconds: float = 600.0
     allow_files: bool = False
+    backoff: Backoff = field(default=Backoff(initial=5.0, maximum=300.0))
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -128,8 +132,9 @@ class ChangeApplier:
         self._steps = Steps(_build_settings(options), client, self._files)
         self._states = InputStates(folder, options.mask, options.logger)
         self._watch = _Watch(options.inputs, options.monotonic)
-        self._schedule = _Schedule(options.monotonic)
+        self._schedule = _Schedule(options.monotonic, options.backoff)
         self._inputs: Inputs | None = None
+        self._is_unreadable = False
         self._applied: Applied | None = None
 
     async def run(self) -> None:
@@ -141,7 +146,8 @@ class ChangeApplier:
     async def _look(self) -> None:
         if self._watch.has_changed():
             await self._read()
-        if self._inputs is None:
+        if self._inputs is None or self._is_unreadable:
+            await asyncio.to_thread(self._states.write)
             return
         if self._applied is None:
             self._applied = await asyncio.to_thread(self._load_applied, self._inputs)
@@ -153,13 +159,14 @@ class ChangeApplier:
         await asyncio.to_thread(self._states.write)
 
     async def _read(self) -> None:
-        """Read the inputs; what cannot be read leaves those of before."""
+        """Read the inputs; while they cannot be read, nothing is changed."""
         try:
             self._inputs = await asyncio.to_thread(read_inputs, self._options.inputs)
         except InputsError as error:
+            self._is_unreadable = True
             self._states.put(ItemState("inputs", "", "failed", str(error)))
-            await asyncio.to_thread(self._states.write)
         else:
+            self._is_unreadable = False
             self._schedule.hasten()
 
     def _load_applied(self, inputs: Inputs) -> Applied:
@@ -327,6 +334,7 @@ class _Schedule:
     """When each step that was attempted is attempted again."""
 
     monotonic: Callable[[], float]
+    backoff: Backoff
     _attempts: dict[Step, _Attempt] = field(default_factory=dict)
     _ended_runs: int = 0
 
@@ -345,7 +353,7 @@ class _Schedule:
                 self._attempts[step] = _Attempt(outcome, self.monotonic() + seconds)
             case Failed():
                 failures = before.failures + 1 if before else 1
-                due = self.monotonic() + _BACKOFF.delay(failures, 1.0)
+                due = self.monotonic() + self.backoff.delay(failures, 1.0)
                 self._attempts[step] = _Attempt(outcome, due, failures)
             case _:
                 assert_never(outcome)
@@ -362,8 +370,9 @@ class _Schedule:
 
     def hasten(self) -> None:
         """Attempt all steps soon, since the inputs have changed."""
-        soon = self.monotonic() + _SOONEST_RETRY
         for attempt in self._attempts.values():
+            is_failed = isinstance(attempt.outcome, Failed)
+            soon = self.monotonic() + (_RETRY_FAILED if is_failed else _RETRY_WAITING)
             if attempt.due != NEVER:
                 attempt.due = min(attempt.due, soon)
 

@@ -265,6 +265,7 @@ def prepare(on_failure: str, allow_file_urls: bool, **options: Any) -> int:  # n
     show_default=True,
     help="Seconds after which an open run that says nothing is reported.",
 )
+@click.option("--allow-file-urls", is_flag=True, hidden=True, help="Clone file: URLs, for tests.")
 def bridge(**options: Any) -> int:
     """Connect the runner to its session until the session ends; run it next to the runner."""
     from reconcile.runner.bridge import BridgeSettings, run_bridge

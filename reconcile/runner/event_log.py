@@ -10,9 +10,9 @@ read with jq:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -32,11 +32,17 @@ _LONGEST_PART: Final = 16 << 10
 _MOST_MESSAGES: Final = 64
 _LONGEST_TEXT: Final = 16 << 10
 _SHORT_TEXT: Final = 256
-_MOST_ITEMS: Final = 1000
+_MOST_CHARACTERS: Final = 48 << 10
+_FEW_CHARACTERS: Final = 4 << 10
+_ITEM_CHARACTERS: Final = 8
+_MARGIN: Final = 4 << 10
 _DEEPEST: Final = 32
 _CUT: Final = "…"
 _REASONING: Final = "reasoning"
 """Stands for the id of the agent's reasoning, whose events have none and follow each other."""
+
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class EventLog:
         self._logger = logger
         self._count_dropped = count_dropped
         self._messages: dict[str, _Message] = {}
-        self._lines: list[bytes] = []
+        self._events: list[tuple[Mapping[str, Any], str]] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -82,7 +88,7 @@ class EventLog:
         else:
             self._end_messages(key, fields)
             self._add(fields)
-        if self._timer is None and self._lines:
+        if self._timer is None and self._events:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_FLUSH_SECONDS, self._start_writing)
 
@@ -114,12 +120,13 @@ class EventLog:
             self._add({**message.fields, "delta": message.text})
 
     def _add(self, fields: Mapping[str, Any]) -> None:
-        line = encode_event(fields, utc_now(), self._mask)
-        if self._size + len(line) > _LARGEST_BUFFER:
+        trimmer = _Trimmer(_MOST_CHARACTERS)
+        kept = trimmer.trim({"type": "", **fields})
+        if self._size > _LARGEST_BUFFER:
             self._count_dropped("overflow", 1)
             return
-        self._lines.append(line)
-        self._size += len(line)
+        self._events.append((kept, utc_now()))
+        self._size += trimmer.used
 
     def _start_writing(self) -> None:
         self._timer = None
@@ -127,16 +134,21 @@ class EventLog:
 
     async def _write(self) -> None:
         async with self._lock:
-            lines, self._lines, self._size = self._lines, [], 0
-            if not lines:
+            events, self._events, self._size = self._events, [], 0
+            if not events:
                 return
             try:
-                await asyncio.to_thread(self._folder.append, NAME, lines, FILE_BYTES, MOST_FILES)
+                await asyncio.to_thread(self._append, events)
             except SessionDirError as error:
-                self._count_dropped("unwritable", len(lines))
+                self._count_dropped("unwritable", len(events))
                 self._report(str(error))
             else:
                 self._report("")
+
+    def _append(self, events: Sequence[tuple[Mapping[str, Any], str]]) -> None:
+        """Mask, encode and write; in a thread, since a request must be answered meanwhile."""
+        lines = [encode_event(fields, time, self._mask) for fields, time in events]
+        self._folder.append(NAME, lines, FILE_BYTES, MOST_FILES)
 
     def _report(self, error: str) -> None:
         """Log the first of several failures in a row."""
@@ -148,38 +160,85 @@ class EventLog:
 def encode_event(fields: Mapping[str, Any], time: str, mask: Callable[[str], str]) -> bytes:
     """Encode an event as a line of at most `LARGEST_LINE` bytes without secrets.
 
-    Of an event that is too long, texts are cut; if that is not enough, only its type remains.
+    Of an event that is too long, texts are cut and what follows is left out.
     """
-    kept = fields
-    for longest in (_LONGEST_TEXT, _SHORT_TEXT):
-        kept = {"time": time, **_clean(dict(fields), mask, longest)}
+    for characters in (_MOST_CHARACTERS, _FEW_CHARACTERS):
+        kept = _mask_all(_Trimmer(characters).trim({"type": "", **fields}), mask)
         try:
-            line = orjson.dumps(kept) + b"\n"
+            line = orjson.dumps({"time": time, **kept}) + b"\n"
         except TypeError:
-            break  # A number that is too large for JSON's integers.
+            break  # An integer that is too large for JSON.
         if len(line) <= LARGEST_LINE:
             return line
-    named = {name: kept[name] for name in ("type", "runId", "threadId") if name in kept}
-    texts = {name: str(value)[:_SHORT_TEXT] for name, value in named.items()}
-    return orjson.dumps({"time": time, **texts, "truncated": True}) + b"\n"
+    kind = mask(str(fields.get("type", "")))[:_SHORT_TEXT]
+    return orjson.dumps({"time": time, "type": kind, "truncated": True}) + b"\n"
 
 
-def _clean(value: Any, mask: Callable[[str], str], longest: int, depth: int = 0) -> Any:
-    """Mask and cut all texts of a value; what is too deep or too many is left out."""
-    if isinstance(value, str):
-        text = mask(value)
-        return text if len(text) <= longest else text[:longest] + _CUT
-    if depth > _DEEPEST:
-        return _CUT if isinstance(value, dict | list) else value
-    if isinstance(value, dict):
-        items = list(value.items())[:_MOST_ITEMS]
-        return {
-            mask(str(name))[:_SHORT_TEXT]: _clean(each, mask, longest, depth + 1)
-            for name, each in items
-        }
-    if isinstance(value, list):
-        return [_clean(each, mask, longest, depth + 1) for each in value[:_MOST_ITEMS]]
-    return value
+class _CutText(str):
+    """A text of which the end is missing, with more than is written.
+
+    A secret that is cut off at the end would not be recognized: `_MARGIN` characters more are
+    masked, and then removed.
+    """
+
+    __slots__ = ()
+
+
+class _Trimmer:
+    """Copies a value until it has a number of characters; does not mask, which takes longer."""
+
+    def __init__(self, characters: int) -> None:
+        self._characters = self._remaining = characters
+
+    @property
+    def used(self) -> int:
+        """Characters that were kept, about."""
+        return self._characters - self._remaining
+
+    def trim(self, value: Any, depth: int = 0) -> Any:
+        """Return what is kept; what is too deep is replaced."""
+        match value:
+            case str():
+                return self._trim_text(value)
+            case dict() | list() if depth > _DEEPEST:
+                return _CUT
+            case dict():
+                return {
+                    self._trim_text(str(name)): self.trim(each, depth + 1)
+                    for name, each in self._limit(value.items())
+                }
+            case list():
+                return [self.trim(each, depth + 1) for each in self._limit(value)]
+            case _:
+                return value
+
+    def _limit(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        for item in items:
+            if self._remaining <= 0:
+                return
+            self._remaining -= _ITEM_CHARACTERS
+            yield item
+
+    def _trim_text(self, text: str) -> str:
+        longest = min(_LONGEST_TEXT, max(0, self._remaining))
+        self._remaining -= min(longest, len(text))
+        if isinstance(text, _CutText) or len(text) > longest:
+            return _CutText(text[: longest + _MARGIN])
+        return text
+
+
+def _mask_all(value: Any, mask: Callable[[str], str]) -> Any:
+    match value:
+        case _CutText():
+            return mask(str(value))[:-_MARGIN] + _CUT
+        case str():
+            return mask(value)
+        case dict():
+            return {_mask_all(name, mask): _mask_all(each, mask) for name, each in value.items()}
+        case list():
+            return [_mask_all(each, mask) for each in value]
+        case _:
+            return value
 
 
 def _find_message(fields: Mapping[str, Any]) -> str:

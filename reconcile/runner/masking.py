@@ -8,8 +8,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, quote_plus
+
+from reconcile.runtime.logging import Logger
 
 MASK: Final = "***"
 SHORTEST_SECRET: Final = 6
@@ -115,3 +117,23 @@ def _list_base64_forms(part: str) -> Iterator[str]:
         if len(encoded) >= SHORTEST_SECRET + 2:
             yield encoded
             yield encoded.replace("+", "-").replace("/", "_")
+
+
+class MaskingLogger:
+    """Masks the texts of all events: the runner's and git's errors may quote anything."""
+
+    def __init__(self, logger: Logger, masker: Masker) -> None:
+        self._logger = logger
+        self._masker = masker
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._logger.info(event, **self._mask(fields))
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._logger.warning(event, **self._mask(fields))
+
+    def _mask(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: self._masker.mask(value) if isinstance(value, str) else value
+            for name, value in fields.items()
+        }

@@ -4,6 +4,7 @@
 runner from starting or answering: that is moved aside, or removed from the file of conversations.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from reconcile.runner.folders import ensure_folder, open_folder
 from reconcile.runner.inputs import Inputs, InputsError, read_inputs
 from reconcile.runner.masking import Masker
 from reconcile.runner.remote import list_url_secrets
+from reconcile.runner.session_dir import NAME as SESSION_DIR
 from reconcile.runner.session_dir import SessionDir, SessionDirError
 from reconcile.runner.space import Space
 from reconcile.runner.termination import write_message
@@ -115,7 +117,7 @@ class _Preparation:
         try:
             with open_folder(options.workspace) as top:
                 self._prepare_folders(top)
-                self._check_interrupted()
+                self._check_interrupted(top)
                 remove_leftovers(top)
                 self._clone_all(inputs)
                 remove_leftovers(top)
@@ -166,7 +168,11 @@ class _Preparation:
             self._removed.append(shown)
             self._logger.warning("conversation is gone, its id is removed", id=shown)
 
-    def _check_interrupted(self) -> None:
+    def _check_interrupted(self, top: int) -> None:
+        with os.scandir(top) as entries:
+            if all(each.name != SESSION_DIR for each in entries):
+                return
+        self._ensure_folder(SESSION_DIR, top, SESSION_DIR)
         try:
             prompts: Any = orjson.loads(
                 SessionDir(self._options.workspace).read(_PROMPTS_FILE) or b"{}"

@@ -186,6 +186,9 @@ _REMOTE_CONFIG: Final = (
     "advice.detachedHead=false",
     "gc.auto=0",
     "maintenance.auto=false",
+    # Git counts the machine's processors, and each thread needs memory, of which a container has
+    # less.
+    "pack.threads=2",
 )
 _REMOTE_ENVIRON: Final = {
     **_SAFE_ENVIRON,

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.ci.repositories import ENVIRON, git
-from tests.session_files import policy_text, session_text
+from tests.session_files import defaults_text, policy_text, session_text
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -26,6 +26,7 @@ def repository(tmp_path):
     with (folder / ".pre-commit-config.yaml").open("w") as file:
         YAML().dump(local, file)
     (folder / "desired/policy.yaml").write_text(policy_text())
+    (folder / "desired/defaults.yaml").write_text(defaults_text())
     return folder
 
 

@@ -187,7 +187,7 @@ def test_a_limit_without_a_comment_or_too_small_for_one_is_a_usage_error(tree, a
 
 def test_validate_points_at_lines_of_files_as_workflow_commands(tree, monkeypatch):
     monkeypatch.chdir(tree.root.parent)
-    tree.add("two", BROKEN).add("three", "inactivityTimeout: 60")
+    tree.add("two", BROKEN).add("three", "timeout: 60")
     ended = tree.run("validate", "desired", "-o", "github")
     assert ended.code == 3
     error, warning = ended.out.splitlines()

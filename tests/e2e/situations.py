@@ -37,6 +37,9 @@ class ServerInstallation:
         spec |= more
         policy = {"apiVersion": sites.API, "kind": "Policy", "spec": spec}
         sites.write(self.tree / "policy.yaml", policy)
+        image = {"spec": {"image": sites.OWN_IMAGE}}
+        defaults = {"apiVersion": sites.API, "kind": "SessionDefaults", **image}
+        sites.write(self.tree / "defaults.yaml", defaults)
 
     def engine(self, tries: int = 6) -> Engine:
         return Engine(self.site.kubeconfig, self.tree, tries)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconcile.core.model import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST, ANNOTATION_RECORD_UID
 
 
 def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
@@ -12,10 +12,11 @@ def labels_of(obj: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def bare(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without the server's counters and our digest annotation."""
+    """An object without the server's counters and the annotations that no plan shows."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in _COUNTED}
     annotations = {**metadata.get("annotations", {})}
-    annotations.pop(ANNOTATION_DIGEST, None)
+    for name in (ANNOTATION_DIGEST, ANNOTATION_RECORD_UID):
+        annotations.pop(name, None)
     return {**obj, "metadata": {**metadata, "annotations": annotations}}
 
 

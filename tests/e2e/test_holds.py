@@ -3,6 +3,7 @@
 import pytest
 
 from reconcile.cli.exit_codes import ExitCode
+from reconcile.core.model import ANNOTATION_INPUTS_DIGEST
 from tests.e2e.site import Object, Site
 
 pytestmark = pytest.mark.cluster
@@ -51,6 +52,53 @@ def test_a_change_that_would_end_running_work_is_held(running: Site, change: Obj
     record = running.get("ConfigMap", "session-one")["data"]
     assert record["displayName"] == "Renamed"
     assert "RUNNING_WORK" in record["status"]
+
+
+INPUTS = {
+    "another prompt": ({"initialPrompt": "Something else"}, "INITIAL_PROMPT"),
+    "a repository": ({"repos": [{"url": "https://git.example/a.git"}]}, "REPOS_JSON"),
+    "a workflow": (
+        {"activeWorkflow": {"gitUrl": "https://git.example/w.git"}},
+        "ACTIVE_WORKFLOW_GIT_URL",
+    ),
+    "a model": ({"llmSettings": {"model": "other"}}, "LLM_MODEL"),
+}
+WORK = {"initialPrompt": "Do it"}
+
+
+@pytest.mark.parametrize(("change", "key"), INPUTS.values(), ids=INPUTS.keys())
+def test_what_a_running_session_is_to_do_changes_in_place(
+    site: Site, change: Object, key: str
+) -> None:
+    site.session("one", **WORK)
+    site.apply()
+    site.start_pod("one-runner")
+    before, inputs = pod(site), site.get("ConfigMap", "one-inputs")["data"]
+    site.session("one", **(WORK | change))
+    actions = {(each["kind"], each["action"]) for each in site.plan()}
+    assert {action for kind, action in actions} == {"patch"}
+    assert ("Pod", "patch") in actions
+    site.apply()
+    after = pod(site)
+    assert uid(after) == uid(before)
+    assert after["spec"] == before["spec"]
+    digests = {
+        each["metadata"]["annotations"][ANNOTATION_INPUTS_DIGEST] for each in (before, after)
+    }
+    assert len(digests) == 2
+    changed = site.get("ConfigMap", "one-inputs")["data"].items() ^ inputs.items()
+    assert {name for name, _ in changed} == {key}
+    site.is_settled()
+
+
+def test_what_the_runner_does_not_read_changes_nothing_in_its_pod(running: Site) -> None:
+    before = pod(running)
+    unread = {"interactive": False, "timeout": 1000, "autoPushOnComplete": True}
+    running.session("one", **unread, llmSettings={"temperature": 1, "maxTokens": 1})
+    assert "Pod" not in {each["kind"] for each in running.plan()}
+    running.apply()
+    assert pod(running) == before
+    running.is_settled()
 
 
 def test_a_held_change_is_written_down_once(running: Site) -> None:

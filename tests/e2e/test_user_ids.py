@@ -1,4 +1,4 @@
-"""Clusters that judge or assign the user ids of pods, as the `restricted` profile and OpenShift do."""
+"""Clusters that judge or assign the user ids of pods, as `restricted` and OpenShift do."""
 
 from collections.abc import Iterator
 

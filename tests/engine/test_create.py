@@ -5,7 +5,7 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ForbiddenError
 from tests.engine.fakes import Times, always
-from tests.engine.installation import declared, is_quiet, settled
+from tests.engine.installation import OTHER_POD, declared, is_quiet, settled
 
 NO = ForbiddenError("no such right")
 ORDER = [
@@ -85,7 +85,7 @@ def test_what_needs_nothing_is_not_called_skipped_when_something_before_it_fails
 
 
 def test_what_is_held_is_still_called_held_when_something_before_it_fails():
-    world = settled().add("one", "initialPrompt: changed")
+    world = settled().add("one", OTHER_POD)
     passed = world.apply(Times(NO, "apply", "ConfigMap", "session-one", times=always))
     assert passed.of(Status.HELD) == ["Pod team-a/one-runner"]
 

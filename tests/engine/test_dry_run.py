@@ -22,11 +22,11 @@ from reconcile.engine.dry_run import DryRun
 from reconcile.engine.ports import ApplyOptions
 from tests.builders import ref_of
 from tests.engine.fakes import FlakyCluster, LabelPolicy, Times, always, never
-from tests.engine.installation import declared, settled
+from tests.engine.installation import OTHER_POD, declared, settled
 from tests.session_files import GENEROUS, policy_text
 
 INVENTORY = "reconcile-inventory-default"
-RECREATE = "update: {strategy: Recreate}\ninitialPrompt: other"
+RECREATE = f"update: {{strategy: Recreate}}\n{OTHER_POD}"
 
 
 def rehearsed(world, faults=never, **desired):
@@ -193,7 +193,7 @@ def test_a_patch_is_tried_on_the_very_object_and_with_its_owner():
     assert options.force
 
 
-@pytest.mark.parametrize("spec", [RECREATE, "initialPrompt: other"])
+@pytest.mark.parametrize("spec", [RECREATE, OTHER_POD])
 def test_a_replacement_is_tried_under_a_free_name_whether_it_is_held_or_not(spec):
     world = settled().add("one", spec)
     world.cluster.tick(60)

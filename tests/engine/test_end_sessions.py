@@ -6,7 +6,7 @@ from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
 from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.fakes import Times, always
-from tests.engine.installation import is_quiet, settled
+from tests.engine.installation import OTHER_POD, is_quiet, settled
 from tests.session_files import GENEROUS, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
@@ -155,7 +155,7 @@ def test_a_waiting_session_does_not_delay_others():
 
 
 def test_a_replacement_waits_until_the_old_pod_is_gone():
-    world = settled(exit_s=5).add("one", f"initialPrompt: changed\n{RECREATE}")
+    world = settled(exit_s=5).add("one", f"{OTHER_POD}\n{RECREATE}")
     old = world.get("Pod", "one-runner")["metadata"]["uid"]
     passed = world.apply()
     assert passed.of(Status.REPLACED) == ["Pod team-a/one-runner"]
@@ -167,7 +167,7 @@ def test_a_replacement_waits_until_the_old_pod_is_gone():
 
 
 def test_nothing_takes_the_place_of_a_pod_that_does_not_go():
-    world = stuck(settled(exit_s=5)).add("one", f"initialPrompt: changed\n{RECREATE}")
+    world = stuck(settled(exit_s=5)).add("one", f"{OTHER_POD}\n{RECREATE}")
     passed = world.apply()
     assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
     again = world.apply()
@@ -180,7 +180,7 @@ def test_nothing_takes_the_place_of_a_pod_that_does_not_go():
 
 
 def test_a_replacement_that_was_cut_short_is_ended_by_the_next_pass():
-    world = settled().add("one", f"initialPrompt: changed\n{RECREATE}")
+    world = settled().add("one", f"{OTHER_POD}\n{RECREATE}")
     passed = world.apply(Times(NO, "apply", "Pod"))
     assert passed.of(Status.FAILED) == ["Pod team-a/one-runner"]
     assert world.apply().of(Status.CREATED) == ["Pod team-a/one-runner"]

@@ -141,18 +141,23 @@ def test_a_pod_that_was_evicted_has_not_ended_its_work(status):
     assert world.apply().of(Status.CREATED) == [POD]
 
 
-NEVER_RAN = {
-    "phase": "Failed",
-    "initContainerStatuses": [
-        {"name": "hydrate", "state": {"terminated": {"exitCode": 4, "reason": "Error"}}}
-    ],
-    "containerStatuses": [runner(waiting={"reason": "PodInitializing"})],
-}
+def never_ran(failed):
+    """The status of a pod of which one init container has failed."""
+    ended = {"exitCode": 4, "reason": "Error"}
+    return {
+        "phase": "Failed",
+        "initContainerStatuses": [{"name": failed, "state": {"terminated": ended}}],
+        "containerStatuses": [runner(waiting={"reason": "PodInitializing"})],
+    }
 
 
-def test_a_pod_whose_runner_never_started_is_replaced():
+NEVER_RAN = never_ran("prepare")
+
+
+@pytest.mark.parametrize("failed", ["hydrate", "prepare"])
+def test_a_pod_whose_runner_never_started_is_replaced(failed):
     world = settled()
-    with_status(world, NEVER_RAN)
+    with_status(world, never_ran(failed))
     passed = world.apply()
     assert passed.of(Status.REPLACED) == [POD]
     assert is_quiet(world.plan().plan)

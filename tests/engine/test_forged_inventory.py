@@ -8,7 +8,7 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ClusterError, ForbiddenError
 from tests.engine.fakes import Fault, Times
-from tests.engine.installation import declared, is_quiet
+from tests.engine.installation import OTHER_POD, declared, is_quiet
 from tests.session_files import policy_text
 
 NAME = "reconcile-inventory-default"
@@ -64,7 +64,7 @@ FORGED = {
 def test_a_forged_inventory_stops_nothing_and_is_written_again(case, policy):
     world = installation(policy)
     forge(world, **FORGED[case])
-    world.add("one", "initialPrompt: changed\nupdate: {strategy: Recreate}", namespace="team-b")
+    world.add("one", f"{OTHER_POD}\nupdate: {{strategy: Recreate}}", namespace="team-b")
     passed = world.apply(Rights())
     assert not passed.planned.problems
     assert not passed.bad

@@ -211,13 +211,15 @@ def test_a_file_that_cannot_be_read_is_known_without_being_changed():
     assert reasons(result) == set()
 
 
-RECREATE = "update: {strategy: Recreate}\ninitialPrompt: "
+RECREATE = "update: {strategy: Recreate}\nmaxDuration: "
 
 
 def restarting(count, changed):
-    """So many sessions, of which some get a new prompt and restart for it."""
-    made = {f"team-a/s{n:03}.yaml": session_text(f"s{n:03}", RECREATE + "a") for n in range(count)}
-    new = {f"team-a/s{n:03}.yaml": session_text(f"s{n:03}", RECREATE + "b") for n in range(changed)}
+    """So many sessions, of which some get a longer time and restart for it."""
+    made = {f"team-a/s{n:03}.yaml": session_text(f"s{n:03}", RECREATE + "1h") for n in range(count)}
+    new = {
+        f"team-a/s{n:03}.yaml": session_text(f"s{n:03}", RECREATE + "2h") for n in range(changed)
+    }
     policy = {"policy.yaml": policy_text("budgets: {restarts: {percent: 10}}")}
     return policy | made, policy | made | new
 
@@ -291,8 +293,10 @@ def test_a_new_side_that_cannot_be_used_is_reported_as_always():
 
 
 def test_an_image_alone_is_patched_in_place():
-    old = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "a")}
-    new = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "a\nrunner: {image: 'x:2'}")}
+    old = files() | {"team-a/ada.yaml": session_text("ada", RECREATE + "1h")}
+    new = files() | {
+        "team-a/ada.yaml": session_text("ada", RECREATE + "1h\nrunner: {image: 'x:2'}")
+    }
     (change,) = (c for c in compared(old, new).plan.changes if c.ref.kind == "Pod")
     assert isinstance(change, Patch)
 

@@ -8,7 +8,7 @@ from reconcile.core.errors import ConflictError, FieldOwner, ForbiddenError, Inv
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.builders import ref_of
 from tests.engine.fakes import Times, always
-from tests.engine.installation import declared, is_quiet, settled
+from tests.engine.installation import OTHER_POD, declared, is_quiet, settled
 from tests.session_files import GENEROUS, SHIPPED, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
@@ -136,7 +136,7 @@ def test_a_pod_that_begins_its_work_after_the_plan_was_made_is_not_replaced(*, b
     world.cluster = EmbeddedCluster()
     world.apply()
     uid = world.get("Pod", "one-runner")["metadata"]["uid"]
-    world.add("one", "initialPrompt: changed")
+    world.add("one", OTHER_POD)
 
     def begin():
         if begins:

@@ -8,7 +8,7 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ForbiddenError
 from tests.engine.fakes import Times, always
-from tests.engine.installation import is_quiet, settled
+from tests.engine.installation import OTHER_POD, is_quiet, settled
 
 NO = ForbiddenError("no such right")
 PENDING = ["Replace Pod team-a/one-runner: RUNNING_WORK"]
@@ -39,7 +39,7 @@ def test_a_first_pass_leaves_its_revision_and_the_digest_of_the_session():
 
 
 def test_a_commit_that_does_not_touch_a_session_does_not_touch_its_record():
-    world = settled("one", "two").add("two", "initialPrompt: work\ninteractive: true")
+    world = settled("one", "two").add("two", "initialPrompt: work\nrunner: {port: 8002}")
     version = world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"]
     world.apply(revision="r2")
     assert world.get("ConfigMap", "session-one")["metadata"]["resourceVersion"] == version
@@ -53,7 +53,7 @@ def test_a_commit_that_changes_something_is_in_the_status():
 
 
 def test_a_held_change_is_in_the_status_until_it_is_released():
-    world = settled().add("one", "initialPrompt: changed")
+    world = settled().add("one", OTHER_POD)
     world.apply(revision="r2")
     assert record_status(world)["pending"] == PENDING
     world.apply(revision="r3")
@@ -66,7 +66,7 @@ def test_a_held_change_is_in_the_status_until_it_is_released():
 
 
 def test_a_released_change_leaves_the_status_without_other_changes():
-    world = settled().add("one", "initialPrompt: changed")
+    world = settled().add("one", OTHER_POD)
     world.apply(revision="r2")
     world.add("one", "initialPrompt: work")
     world.apply(revision="r3")

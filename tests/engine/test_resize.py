@@ -82,9 +82,10 @@ def test_a_commit_that_declares_other_resources_follows_the_update_strategy():
 
 
 def raise_cpu(body):
-    """Give pods the CPU that a webhook chooses at their creation."""
+    """Give runners the CPU that a webhook chooses at their creation."""
     for container in body.get("spec", {}).get("containers", ()):
-        container["resources"]["requests"]["cpu"] = "750m"
+        if container["name"] == "runner":
+            container["resources"]["requests"]["cpu"] = "750m"
 
 
 def test_what_a_webhook_chose_at_creation_is_no_drift_but_a_later_resize_is():

@@ -12,7 +12,7 @@ from reconcile.core.report.status import NextStep
 from reconcile.engine.status import read_status
 from tests.builders import desired, ref_of
 from tests.engine.fakes import FlakyCluster, Times, always
-from tests.engine.installation import settled
+from tests.engine.installation import OTHER_POD, settled
 
 
 def rows(world, *namespaces, installation="default"):
@@ -61,12 +61,12 @@ def test_a_failed_pod_says_why():
     world.cluster.finish(ref_of("Pod", "one-runner"), 3)
     (row,) = rows(world)
     assert row.phase is Phase.FAILED
-    assert row.remarks == (Remark("container runner ended with exit code 3"),)
+    assert row.remarks[0] == Remark("container runner ended with exit code 3")
     assert row.next_step is NextStep.START_AGAIN
 
 
 def test_held_changes_and_failures_are_shown():
-    world = settled().add("one", "initialPrompt: changed")
+    world = settled().add("one", OTHER_POD.replace("work", "changed"))
     no = ForbiddenError("no such right")
     world.apply(Times(no, "apply", name="one-inputs", times=always))
     (row,) = rows(world)
@@ -162,6 +162,37 @@ def test_a_pod_whose_runner_never_started_is_replaced_by_the_next_pass():
         Remark("init container hydrate ended with exit code 4", "no such bucket"),
     )
     assert "Pod team-a/one-runner" in world.apply().of(Status.REPLACED)
+
+
+def test_a_session_whose_workspace_could_not_be_prepared_is_tried_again():
+    world = settled()
+    message = '{"repositories":[{"name":"shop","state":"failed","reason":"no such branch"}]}'
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": message}}
+    failed = status_patch(
+        phase="Failed",
+        initContainerStatuses=[{"name": "prepare", "state": ended}],
+        containerStatuses=[{"name": "runner", "state": {"waiting": {"reason": "PodInitializing"}}}],
+    )
+    world.edit("Pod", "one-runner", failed)
+    (row,) = rows(world)
+    assert (row.phase, row.reason) == (Phase.FAILED, "PrepareFailed")
+    assert row.next_step is NextStep.RETRY
+    [remark] = row.remarks
+    assert remark.text.startswith("the workspace could not be prepared: ")
+    assert remark.output == "repository shop: no such branch"
+    assert "Pod team-a/one-runner" in world.apply().of(Status.REPLACED)
+
+
+def test_the_end_of_the_bridge_is_said_once():
+    world = settled()
+    message = '{"ended":"run-failed","message":"no credit"}'
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "message": message}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    bridge = {"name": "bridge", "state": waiting, "lastState": ended, "restartCount": 3}
+    world.edit("Pod", "one-runner", status_patch(phase="Running", initContainerStatuses=[bridge]))
+    (row,) = rows(world)
+    assert (row.phase, row.reason) == (Phase.RUNNING, "RunFailed")
+    assert row.remarks == (Remark("the run failed", "no credit"),)
 
 
 def test_a_session_on_a_lost_node_goes_on_with_the_node_or_without_it():

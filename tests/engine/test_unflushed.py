@@ -26,6 +26,7 @@ UNSEEN = "the pod was gone before its last flush was seen"
 LATER = "2026-01-31T12:05:00Z"
 PARTIAL = {
     "outcome": "partial",
+    "generation": 17,
     "missingFiles": 3,
     "missingBytes": 2048,
     "reason": "out of time, token=ghp_" + "a1B2" * 9,
@@ -83,11 +84,21 @@ def test_a_partial_last_flush_is_noted_once_with_time_and_reason():
     assert trace["unflushed"]["uid"] == uid(world)
     assert trace["unflushed"]["time"] == LATER
     reason = trace["unflushed"]["reason"]
-    assert reason.startswith("last flush partial, without 3 files, 2048 bytes: out of time, token=")
+    assert reason.startswith("not everything is stored: out of time, token=")
+    assert reason.endswith("; the last generation is 17 and lacks 3 files with 2048 bytes")
     assert "ghp_" not in reason
     assert f"! a pod ended unflushed at {LATER}: {reason[:40]}" in shown(world)
     world.apply()
     assert world.seen.writes == []
+
+
+def test_long_words_are_cut_once_they_are_masked():
+    world = working()
+    flush(world, 8, {**PARTIAL, "reason": "x" * 355 + PARTIAL["reason"]}, phase="Failed")
+    world.apply()
+    reason = record(world)["unflushed"]["reason"]
+    assert len(reason) == 400
+    assert "ghp_" not in reason
 
 
 def test_an_eviction_is_named():
@@ -142,7 +153,7 @@ def test_a_later_pod_that_stored_everything_clears_the_trace():
 def test_a_pod_that_we_ended_is_not_missed(spec, status):
     world = working(spec=RECREATE)
     first = uid(world)
-    world.add("one", f"{spec}\nllmSettings: {{model: other}}")
+    world.add("one", f"{spec}\nenvironmentVariables: {{MODE: other}}")
     assert "Pod team-a/one-runner" in world.apply().of(status)
     trace = record(world)
     assert trace["unflushed"] is None
@@ -153,7 +164,7 @@ def test_a_pod_that_we_ended_is_not_missed(spec, status):
 def test_what_a_pod_says_while_we_end_it_is_noted():
     world = working(spec=RECREATE, exit_s=30)
     ended = uid(world)
-    world.add("one", f"{RECREATE}\nllmSettings: {{model: other}}")
+    world.add("one", f"{RECREATE}\nenvironmentVariables: {{MODE: other}}")
     deleted = world.cluster.delete
 
     def delete_and_flush(kind, ref, uid):

@@ -12,6 +12,7 @@ from reconcile.core.errors import (
     ConflictError,
     UnavailableError,
 )
+from reconcile.core.model import ANNOTATION_RECORD_UID
 from reconcile.engine.reconciler import ReconcilerOptions
 from tests.builders import ref_of, ref_of_object
 from tests.engine.fakes import nth
@@ -93,13 +94,15 @@ def shape(obj):
     made = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"}
     metadata = {key: value for key, value in obj["metadata"].items() if key not in made}
     owners = [{**owner, "uid": ""} for owner in metadata.pop("ownerReferences", ())]
+    annotations = {**metadata.pop("annotations", {})}
+    has_uid = bool(annotations.pop(ANNOTATION_RECORD_UID, ""))
     spec = {k: v for k, v in obj.get("spec", {}).items() if not k.startswith("clusterIP")}
     if "volumes" in spec:
         spec["volumes"] = [v for v in spec["volumes"] if not v["name"].startswith("kube-api")]
     data = {
         key: value for key, value in obj.get("data", {}).items() if key not in {"status", "spent"}
     }
-    return ref_of_object(obj), metadata, owners, spec, data
+    return ref_of_object(obj), {**metadata, **annotations}, has_uid, owners, spec, data
 
 
 @passes

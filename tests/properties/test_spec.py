@@ -20,7 +20,12 @@ TEXTS = [
     session(EVERY_FIELD),
     document("Policy", "namespaces: [team-a]\nbudgets: {deletes: {percent: 5}}"),
     document("SessionDefaults", "runner: {port: 1}\ncapabilities: {sidecar: native}"),
-    document("ProjectSettings", "groupAccess: []\ntimeout: 5"),
+    document("SessionDefaults", "image: ours:1\nmirror: {image: ours:1}"),
+    document(
+        "ProjectSettings",
+        "groupAccess: []\ntimeout: 5\nrunnerSecretsName: keys\ninactivityTimeoutSeconds: 9\n"
+        "mcpServers: {custom: {a: {url: b}}, disabled: [c]}",
+    ),
 ]
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20)
 VALUES = st.recursive(

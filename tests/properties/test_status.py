@@ -26,11 +26,21 @@ CONTROLS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 LOG_KEYS = ["level", "event", "msg", "error", "outcome", "generation", "reason", "missingFiles"]
+OWN_KEYS = [
+    "ended",
+    "message",
+    "problem",
+    "interruptedRun",
+    "workflow",
+    "repositories",
+    "movedAside",
+]
+OWN_KEYS += ["removedConversations", "name", "state"]
 DOCUMENTS = st.recursive(
-    LEAVES | st.sampled_from(["flushed", "partial", "error"]),
+    LEAVES | st.sampled_from(["flushed", "partial", "error", "failed", "run-failed"]),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text() | st.sampled_from(LOG_KEYS), inner, max_size=6)
+        | st.dictionaries(st.text() | st.sampled_from(LOG_KEYS + OWN_KEYS), inner, max_size=6)
     ),
     max_leaves=12,
 )
@@ -46,10 +56,20 @@ def escaped(text):
 
 
 @st.composite
+def own_messages(draw, text):
+    """A message of `prepare` or `bridge` that has this text."""
+    failed = {"name": text, "state": "failed", "reason": text}
+    fields = {"repositories": [draw(DOCUMENTS), failed], "workflow": failed, "problem": text}
+    fields |= {"ended": "run-failed", "message": text}
+    kept = draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, unique=True))
+    return {draw(st.sampled_from(OWN_KEYS)): draw(DOCUMENTS), **{key: fields[key] for key in kept}}
+
+
+@st.composite
 def outputs(draw, secret):
     """Any output of a container, with the secret somewhere in it."""
     before, after = draw(st.text(max_size=60)), draw(st.text(max_size=400))
-    form = draw(st.integers(0, 4))
+    form = draw(st.integers(0, 5))
     match form:
         case 0:
             return before + secret + after
@@ -59,6 +79,8 @@ def outputs(draw, secret):
             return json.dumps([draw(DOCUMENTS), {"error": {"message": secret + after}}])
         case 3:
             return '{"event":"' + escaped(f"at {secret}") + '","level":"error"}'
+        case 4:
+            return json.dumps(draw(own_messages(f"{before}{secret}{after}")))
         case _:
             line = json.dumps({"level": "error", "error": secret, "reason": draw(DOCUMENTS)})
             return f"{before}\n{line}\n{json.dumps({'msg': after})}\n"
@@ -126,7 +148,7 @@ def statuses(draw, secret):
     state = st.fixed_dictionaries(
         {}, optional={"waiting": field(wait), "running": DOCUMENTS, "terminated": field(ended)}
     )
-    name = field(st.sampled_from(["runner", "sync", "hydrate"]))
+    name = field(st.sampled_from(["runner", "sync", "hydrate", "prepare", "bridge"]))
     fields = {"name": name, "state": field(state), "lastState": field(state)}
     fields |= {"restartCount": field(st.integers(0, 9)), "ready": field(st.booleans())}
     containers = field(st.lists(field(st.fixed_dictionaries(fields)), max_size=3))

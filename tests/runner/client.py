@@ -130,6 +130,16 @@ class RunnerClient:
         """Interrupt the open run."""
         return self.post("/interrupt", {"thread_id": thread or self.thread})
 
+    def interrupt_until_end(self, run: Run) -> None:
+        """Interrupt until the run ends: what comes before the agent's program runs is lost."""
+
+        def interrupt_again() -> bool:
+            assert self.interrupt().is_success
+            return run.is_closed
+
+        waiting.until("the end of the interrupted run", interrupt_again)
+        run.wait()
+
     def close(self) -> None:
         """Hang up everywhere."""
         for run in self._runs:

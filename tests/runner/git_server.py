@@ -2,7 +2,8 @@
 
 The first part of a path chooses what happens: `public`, `private` (a login is asked for), `refused`
 (every login is refused), `broken-once` (500, then as public), `broken`, `slow` (each answer takes
-a second), `hanging` (no answer), `to-file`, `to-host` (redirects).
+a second), `hanging` (no answer), `private-hanging` (none to a login), `cut-once` (half of the first
+pack), `to-file`, `to-host` (redirects).
 """
 
 import base64
@@ -79,6 +80,9 @@ class GitServer:
     release: threading.Event = field(default_factory=threading.Event)
     """Set at the end, so that no answer hangs for ever."""
     is_asked: threading.Event = field(default_factory=threading.Event)
+    is_held: threading.Event = field(default_factory=threading.Event)
+    """Set by a request that gets no answer."""
+    has_cut: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The URL of a repository, such as `public/shop`."""
@@ -96,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         server.is_asked.set()
         before = sum(each[1] == self.path for each in server.requests)
         match kind:
-            case "private" if login != f"Basic {_LOGIN}":
+            case "private" | "private-hanging" if login != f"Basic {_LOGIN}":
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')])
             case "refused":
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')])
@@ -108,12 +112,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(500)
             case "broken-once" if before == 1:
                 self._answer(503)
-            case "hanging":
+            case "hanging" | "private-hanging":
+                server.is_held.set()
                 server.release.wait()
                 self.close_connection = True
             case _:
                 server.release.wait(1 if kind == "slow" else 0)
-                self._run_git(path)
+                self._run_git(path, may_cut=kind == "cut-once")
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -125,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _run_git(self, path: str) -> None:
+    def _run_git(self, path: str, *, may_cut: bool) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         parts = urlsplit(f"/{path}")
         environ = {
@@ -146,13 +151,17 @@ class _Handler(BaseHTTPRequestHandler):
             capture_output=True,
             check=False,
         )
+        is_cut = may_cut and b"PACK" in done.stdout and not self.git_server.has_cut.is_set()
+        if is_cut:
+            self.git_server.has_cut.set()
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
         self.send_response(int(headers.pop("Status", "200").split()[0]))
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[: len(content) // 2] if is_cut else content)
+        self.close_connection = is_cut
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

@@ -108,15 +108,15 @@ class _Handler(JsonHandler):
 
 def _list_prompts(body: dict[str, Any]) -> list[str]:
     """List the prompts of people, without what the program and its tools add."""
-    texts = (_find_prompt(each) for each in body.get("messages", []) if each.get("role") == "user")
-    return [text for text in texts if text]
+    users = (each for each in body.get("messages", []) if each.get("role") == "user")
+    return [text for user in users for text in _list_texts(user.get("content", ""))]
 
 
-def _find_prompt(message: dict[str, Any]) -> str:
-    content = message.get("content", "")
+def _list_texts(content: str | list[dict[str, Any]]) -> list[str]:
+    """List the texts of a message; prompts without an answer between them are in one message."""
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
     texts = [each["text"].strip() for each in blocks if each.get("type") == "text"]
-    return next((each for each in reversed(texts) if not each.startswith(_NOT_PROMPTS)), "")
+    return [text for text in texts if text and not text.startswith(_NOT_PROMPTS)]
 
 
 def _make_block(body: dict[str, Any], stopped: threading.Event) -> dict[str, Any] | None:

@@ -54,6 +54,11 @@ class Pods:
         return self.folder / "workspace"
 
     @property
+    def quiet_s(self) -> float:
+        """A time in which the runner would have called again, or answered."""
+        return 5.0 if self.target.is_real else 1.0
+
+    @property
     def identifier(self) -> str:
         """The id of the session's conversation, empty before the first run."""
         file = self.workspace / STATE_DIR / "claude_session_ids.json"

@@ -54,7 +54,6 @@ def test_a_repository_is_cloned_with_the_history_of_its_default_branch(pod, serv
     assert not (clone / ".git/hooks").exists()
     assert sorted(each.name for each in pod.workspace.iterdir()) == [
         ".claude",
-        ".session",
         "artifacts",
         "file-uploads",
         "repos",
@@ -88,6 +87,30 @@ def test_a_token_reaches_its_host_and_nothing_that_stays(pod, server, capfd):
     texts = stored + capfd.readouterr().err + pod.log.read_text()
     assert "canary" not in texts
     assert list(pod.state.iterdir()) == []
+
+
+def test_no_process_has_a_token_in_its_command_or_environment(pod, server):
+    pod.set_credential("github", "127.0.0.1", token=TOKEN)
+    pod.set_repositories({"url": server.url("private-hanging/shop"), "name": "shop"})
+    sources = (
+        '[{"provider": "github", "secretName": "s", "keys": {"token": "t"}, "host": "127.0.0.1"}]'
+    )
+    process = pod.start(f"--ca-file={server.ca_file}", f"--credential-sources={sources}")
+    try:
+        assert server.is_held.wait(60)
+        family = [process.pid]
+        for pid in family:
+            family += find_children(pid)
+        shown = b"".join(
+            Path(f"/proc/{pid}/{name}").read_bytes()
+            for pid in family
+            for name in ("cmdline", "environ")
+        )
+    finally:
+        process.terminate()
+        process.wait()
+    assert b"remote-https" in shown
+    assert b"canary" not in shown
 
 
 def test_a_token_is_sent_to_no_other_host(pod, server):
@@ -165,6 +188,11 @@ def test_a_redirect_is_not_followed(pod, server, kind, status):
 
 def test_what_may_pass_is_tried_again(pod, server):
     assert prepare_one(pod, server.url("broken-once/shop"))["state"] == "ready"
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(pod, server):
+    assert prepare_one(pod, server.url("cut-once/shop"))["state"] == "ready"
+    assert server.has_cut.is_set()
 
 
 def test_what_does_not_pass_says_how_often_it_was_tried(pod, server):

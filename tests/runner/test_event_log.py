@@ -7,8 +7,8 @@ import subprocess
 import orjson
 import pytest
 
+from reconcile.runner import event_log
 from reconcile.runner.event_log import (
-    FILE_BYTES,
     LARGEST_LINE,
     MOST_FILES,
     EventLog,
@@ -123,14 +123,25 @@ def test_events_are_written_within_a_second_without_a_flush(stage):
     assert len(stage.read()) == 1
 
 
-def test_files_are_rotated_and_their_number_and_size_are_bounded(stage):
-    value = ["x" * 10_000] * 6
+def test_files_are_rotated_and_their_number_and_size_are_bounded(stage, monkeypatch):
+    monkeypatch.setattr(event_log, "FILE_BYTES", 20_000)
     for _ in range(MOST_FILES + 3):
-        stage.write(*({"type": "CUSTOM", "value": value} for _ in range(35)))
+        stage.write(*({"type": "CUSTOM", "value": "x" * 5_000} for _ in range(3)))
     names = {"events.jsonl", *(f"events.{number}.jsonl" for number in range(1, MOST_FILES))}
     assert {each.name for each in stage.folder.iterdir()} == names
-    assert all((stage.folder / name).stat().st_size <= FILE_BYTES for name in names)
+    assert all((stage.folder / name).stat().st_size <= 20_000 for name in names)
     assert all(stage.read(name) for name in names)
+
+
+def test_the_type_of_an_event_is_kept_whatever_comes_before_it():
+    line = encode_event({"content": ["x" * 9_000] * 9, "type": "CUSTOM"}, "now", str)
+    assert orjson.loads(line)["type"] == "CUSTOM"
+
+
+def test_a_secret_at_the_place_where_a_text_is_cut_is_masked(stage):
+    for before in (*range(16_350, 16_400, 5), *range(20_440, 20_490, 5)):
+        stage.write({"type": "CUSTOM", "value": " " * before + CANARY + "x" * 9_000})
+    assert "canary" not in (stage.folder / "events.jsonl").read_text()
 
 
 def test_an_event_that_is_too_long_keeps_its_beginning():
@@ -156,7 +167,7 @@ def test_no_line_is_longer_than_the_limit(fields):
 
 
 def test_what_is_nested_too_deeply_is_left_out():
-    value = "bottom"
+    value: object = "bottom"
     for _ in range(200):
         value = [value]
     line = encode_event({"type": "CUSTOM", "value": value}, "now", str)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 
 import pytest
 
 from reconcile.runner import cli, prepare
+from reconcile.runtime.process import TerminatedError
 from tests.mirror.workspace.unprivileged import NOBODY, as_nobody, open_folder
 from tests.runner.git_server import git, make_repository
 from tests.runner.preparing import Pod
@@ -202,6 +204,14 @@ def test_a_run_that_was_cut_off_is_reported(pod, runs, expected):
     assert path.read_bytes() == before
 
 
+def test_a_session_folder_that_is_a_link_is_moved_aside_and_not_read(pod, tmp_path):
+    path = set_prompts(pod, "open")
+    path.parent.rename(tmp_path / "elsewhere")
+    (pod.workspace / ".session").symlink_to(tmp_path / "elsewhere")
+    assert pod.prepare() == 0
+    assert pod.message == {"movedAside": [".session"]}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"prompts": 1}', '{"prompts": [1]}', "null"])
 def test_a_file_of_prompts_that_the_agent_has_changed_is_no_failure(pod, text):
     set_prompts(pod).write_text(text)
@@ -244,6 +254,12 @@ def test_the_message_has_all_failures_that_fit(pod):
 
 
 class TestTheProgram:
+    @pytest.fixture(autouse=True)
+    def _sigterm(self):
+        handler = signal.getsignal(signal.SIGTERM)
+        yield
+        signal.signal(signal.SIGTERM, handler)
+
     def test_a_failure_ends_it_with_1(self, pod):
         pod.set_repositories({"url": "/x", "name": "x"})
         code, output = pod.run()
@@ -289,6 +305,36 @@ class TestTheProgram:
         code, output = pod.run(option)
         assert (code, "Traceback" in output) == (2, False)
         assert text in output
+
+    def test_what_ends_it_becomes_an_exit_code(self, monkeypatch):
+        def end(error):
+            def run(_options):
+                raise error
+
+            monkeypatch.setattr(prepare, "run_prepare", run)
+            return cli.run_runner_cli(["prepare"])
+
+        assert end(TerminatedError()) == 143
+        assert end(KeyboardInterrupt()) == 130
+        assert end(SystemExit(5)) == 5
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("0", 0),
+            ("1024", 1024),
+            ("10Gi", 10 << 30),
+            ("1.5Ki", 1536),
+            ("2k", 2000),
+            ("3M", 3_000_000),
+            ("1e3", 1000),
+        ],
+    )
+    def test_the_size_is_a_quantity(self, monkeypatch, text, expected):
+        given = []
+        monkeypatch.setattr(prepare, "run_prepare", given.append)
+        assert cli.run_runner_cli(["prepare", f"--max-bytes={text}"]) == 0
+        assert given[0].max_bytes == expected
 
     def test_a_defect_shows_no_traceback(self, monkeypatch, capsys):
         def fail(_options):

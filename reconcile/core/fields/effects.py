@@ -5,11 +5,13 @@ and the kubelet, which restarts a container whose image changed, whatever the re
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from reconcile.core.changes import (
     ABSENT,
+    Commit,
     Effect,
+    FieldChange,
     ForcesReplace,
     InPlace,
     MetadataOnly,
@@ -38,6 +40,36 @@ def is_container_resource(path: FieldPath) -> bool:
     """Whether it is a request or limit of a container, which the subresource `resize` changes."""
     match path:
         case ("spec", "containers" | "initContainers", ListItem(), "resources", *_):
+            return True
+        case _:
+            return False
+
+
+_PROMPT_KEYS: Final = frozenset(
+    {
+        "ACTIVE_WORKFLOW_BRANCH",
+        "ACTIVE_WORKFLOW_GIT_URL",
+        "ACTIVE_WORKFLOW_PATH",
+        "INITIAL_PROMPT",
+        "LONG_PROMPT",
+    }
+)
+"""The keys of a session's inputs of which a prompt consists; a workflow alone is one too."""
+
+
+def changes_prompt(change: FieldChange, inputs: KubeObject) -> bool:
+    """Whether a changed field of a session's inputs gives it another prompt.
+
+    `inputs` are the declared ones: where they have none, none is delivered. Neither is one that
+    another manager changed, and that is put back: it has been delivered before.
+    """
+    declared = inputs.get("data") or {}
+    if not isinstance(change.cause, Commit) or not _PROMPT_KEYS & declared.keys():
+        return False
+    match change.field_path:
+        case ("data", str(key)):
+            return key in _PROMPT_KEYS
+        case ("data",):
             return True
         case _:
             return False

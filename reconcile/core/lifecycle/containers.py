@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconcile.core.lifecycle.pod_status import ContainerStatus, exit_code_of, text_or_empty
+from reconcile.core.lifecycle.messages import BridgeEnd, parse_message, word_preparation
+from reconcile.core.lifecycle.pod_status import (
+    PREPARE,
+    ContainerStatus,
+    exit_code_of,
+    find_bridge_end,
+    text_or_empty,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +29,27 @@ class Remark:
 def describe_containers(containers: Iterable[ContainerStatus]) -> Iterator[Remark]:
     """Say which containers wait, have failed, have left a message, or were restarted, and why."""
     for container in containers:
+        if end := find_bridge_end([container]):
+            yield describe_bridge_end(end)
+            continue
         if container.is_stuck:
             yield describe_wait(container)
-        if container.has_failed or text_or_empty(container.terminated.get("message")).strip():
+        if container.has_failed or _has_message(container):
             yield describe_end(container)
         if container.restarts or container.last_terminated:
             yield _describe_restarts(container)
+
+
+def describe_bridge_end(end: BridgeEnd) -> Remark:
+    """Say why the bridge has ended the work."""
+    return Remark(end.text, end.message)
+
+
+def _has_message(container: ContainerStatus) -> bool:
+    """Whether a container has left a message with anything remarkable in it."""
+    message = text_or_empty(container.terminated.get("message")).strip()
+    known = parse_message(message) if container.name == PREPARE else None
+    return bool(message if known is None else word_preparation(known))
 
 
 def describe_wait(container: ContainerStatus) -> Remark:
@@ -40,7 +62,18 @@ def describe_wait(container: ContainerStatus) -> Remark:
 def describe_end(container: ContainerStatus) -> Remark:
     """Say how a container has ended, with its termination message."""
     message = text_or_empty(container.terminated.get("message"))
+    if container.name == PREPARE:
+        return _describe_preparation(container, message)
     return Remark(f"{container.title} {_format_end(container.terminated)}", message)
+
+
+def _describe_preparation(container: ContainerStatus, message: str) -> Remark:
+    words = word_preparation(parse_message(message) or {})
+    if container.has_failed:
+        ended = _format_end(container.terminated)
+        text = f"the workspace could not be prepared: {container.title} {ended}"
+        return Remark(text, words or message)
+    return Remark(container.title, words or message)
 
 
 def _describe_restarts(container: ContainerStatus) -> Remark:

@@ -10,15 +10,18 @@ from typing import Any, Final
 
 from reconcile.core.lifecycle.containers import (
     Remark,
+    describe_bridge_end,
     describe_containers,
     describe_end,
     describe_wait,
 )
 from reconcile.core.lifecycle.pod_status import (
+    BRIDGE,
     ContainerStatus,
     Phase,
     WorkEnd,
     deletion_time,
+    find_bridge_end,
     find_condition,
     find_disruption,
     find_failure,
@@ -173,14 +176,22 @@ def _health_in_phase(phase: str, pod: KubeObject) -> Health:
 
 def _running_health(pod: KubeObject) -> Health:
     status = mapping_or_empty(pod.get("status"))
+    containers = read_containers(pod)
+    if end := find_bridge_end(containers):
+        return Health(Phase.RUNNING, end.reason, describe_bridge_end(end))
     if find_condition(status, "Ready").get("status") == "True":
         return Health(Phase.RUNNING, is_ready=True)
-    containers = read_containers(pod)
-    if trouble := _find_trouble(containers, Phase.RUNNING):
-        return trouble
+    return _find_trouble(containers, Phase.RUNNING) or _unready_health(containers)
+
+
+def _unready_health(containers: Sequence[ContainerStatus]) -> Health:
     current = (each for each in containers if not (each.is_init and each.terminated))
-    unready = ", ".join(container.name for container in current if not container.is_ready)
-    return Health(Phase.RUNNING, "NotReady", Remark(f"not ready: {unready}" if unready else ""))
+    unready = [container for container in current if not container.is_ready]
+    names = [container.name for container in unready]
+    if names == [BRIDGE] and not unready[0].terminated:
+        return Health(Phase.RUNNING, "PromptPending", Remark("the prompt is not delivered yet"))
+    text = f"not ready: {', '.join(names)}" if names else ""
+    return Health(Phase.RUNNING, "NotReady", Remark(text))
 
 
 def _pending_health(pod: KubeObject) -> Health:

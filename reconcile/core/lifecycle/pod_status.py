@@ -9,8 +9,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-import orjson
-
+from reconcile.core.lifecycle.messages import (
+    BridgeEnd,
+    parse_message,
+    read_bridge_end,
+    word_flush,
+)
 from reconcile.core.model import KubeObject
 
 
@@ -226,10 +230,55 @@ def find_failure(containers: Iterable[ContainerStatus]) -> WorkEnd:
     """Return the end that the first failed container is; without one, the reason is `Error`."""
     for container in containers:
         if container.has_failed:
-            reason = text_or_empty(container.terminated.get("reason"))
-            return WorkEnd(Phase.FAILED, reason or "Error", container)
-    return WorkEnd(Phase.FAILED, "Error")
+            reason = text_or_empty(container.terminated.get("reason")) or _ERROR
+            is_plain = reason == _ERROR and container.name == PREPARE
+            return WorkEnd(Phase.FAILED, "PrepareFailed" if is_plain else reason, container)
+    return WorkEnd(Phase.FAILED, _ERROR)
 
+
+_ERROR: Final = "Error"
+
+PREPARE: Final = "prepare"
+"""The init container that makes the agent's folders and clones its repositories."""
+
+BRIDGE: Final = "bridge"
+"""The container that delivers prompts to the runner, and ends when there is nothing more to do."""
+
+
+def find_bridge_end(containers: Iterable[ContainerStatus]) -> BridgeEnd | None:
+    """Find out why the bridge has ended the work, if it has.
+
+    A native sidecar is started again after that, and ends again: its last state counts too.
+    """
+    bridges = (container for container in containers if container.name == BRIDGE)
+    states = (state for each in bridges for state in (each.terminated, each.last_terminated))
+    messages = (parse_message(text_or_empty(state.get("message"))) for state in states)
+    ends = (read_bridge_end(message) for message in messages if message)
+    return next(filter(None, ends), None)
+
+
+def takes_prompts(pod: KubeObject) -> bool:
+    """Whether a new prompt would reach the work that runs in a pod.
+
+    A pod that has not started reads its inputs at its start, one that has ended never again.
+    """
+    if not _has_container(pod, BRIDGE) or deletion_time(pod) or not has_started(pod):
+        return False
+    has_ended = _phase(pod) in _ENDED or find_pod_end(pod) is not None
+    return not has_ended and find_bridge_end(read_containers(pod)) is None
+
+
+def _has_container(pod: KubeObject, name: str) -> bool:
+    spec = mapping_or_empty(pod.get("spec"))
+    declared = (*mappings_in(spec.get("initContainers")), *mappings_in(spec.get("containers")))
+    return any(container.get("name") == name for container in declared)
+
+
+def _phase(pod: KubeObject) -> str:
+    return text_or_empty(mapping_or_empty(pod.get("status")).get("phase"))
+
+
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 MIRROR_SIDECAR: Final = "sync"
 """The container that stores the workspace; it can restart while the runner works."""
@@ -257,22 +306,16 @@ MirrorState: TypeAlias = MirrorRunning | MirrorEnded
 
 def find_mirror_state(pod: KubeObject) -> MirrorState | None:
     """Find out how the last flush of a pod went; None if the pod keeps no workspace."""
-    spec, status = mapping_or_empty(pod.get("spec")), mapping_or_empty(pod.get("status"))
-    declared = (*mappings_in(spec.get("initContainers")), *mappings_in(spec.get("containers")))
-    if all(container.get("name") != MIRROR_SIDECAR for container in declared):
+    if not _has_container(pod, MIRROR_SIDECAR):
         return None
+    status = mapping_or_empty(pod.get("status"))
     mirror = next((each for each in read_containers(pod) if each.name == MIRROR_SIDECAR), None)
-    if not has_started(pod) or not _is_ending(pod, status):
+    if not has_started(pod) or not (_phase(pod) in _ENDED or deletion_time(pod)):
         return MirrorRunning()
     if mirror is not None and mirror.terminated:
         return _mirror_end(mirror, status)
     is_over = not deletion_time(pod) and not (mirror and mirror.running)
     return MirrorEnded(problem=_because(status, "no last flush")) if is_over else MirrorRunning()
-
-
-def _is_ending(pod: KubeObject, status: Mapping[str, Any]) -> bool:
-    has_ended = text_or_empty(status.get("phase")) in {"Succeeded", "Failed"}
-    return has_ended or bool(deletion_time(pod))
 
 
 def _mirror_end(mirror: ContainerStatus, status: Mapping[str, Any]) -> MirrorEnded:
@@ -287,19 +330,11 @@ def _because(status: Mapping[str, Any], problem: str) -> str:
 
 def _describe_flush(mirror: ContainerStatus) -> str:
     """Describe how the last flush went, from the termination message if there is one."""
-    try:
-        message = orjson.loads(text_or_empty(mirror.terminated.get("message")))
-        outcome, reason = str(message["outcome"]), str(message["reason"])
-        missing = f"{int(message['missingFiles'])} files, {int(message['missingBytes'])} bytes"
-    except (ValueError, TypeError, LookupError):
-        cause = text_or_empty(mirror.terminated.get("reason")) or "Error"
-        return f"{MIRROR_SIDECAR} ended with exit code {exit_code_of(mirror.terminated)} ({cause})"
-    lacks = f", without {missing}" if outcome == "partial" else ""
-    return f"last flush {outcome[:_MAX_WORD]}{lacks}: {reason[:_MAX_REASON]}"
-
-
-_MAX_WORD: Final = 20
-_MAX_REASON: Final = 200
+    message = parse_message(text_or_empty(mirror.terminated.get("message")))
+    if words := word_flush(message or {}):
+        return words
+    cause = text_or_empty(mirror.terminated.get("reason")) or _ERROR
+    return f"{MIRROR_SIDECAR} ended with exit code {exit_code_of(mirror.terminated)} ({cause})"
 
 
 def find_disruption(status: Mapping[str, Any]) -> str:

@@ -35,10 +35,13 @@ from reconcile.core.lifecycle.pod_status import (
     find_end,
     find_mirror_state,
     has_started,
+    takes_prompts,
 )
 from reconcile.core.manifest import compute_work_digest
 from reconcile.core.model import (
     ANNOTATION_DIGEST,
+    ANNOTATION_INPUTS_DIGEST,
+    ANNOTATION_RECORD_UID,
     FIELD_MANAGER,
     LABEL_INSTALLATION,
     LABEL_SESSION,
@@ -66,6 +69,7 @@ START_FAILURE: Final = FieldChange(
 """Why a pod is replaced whose runner never started."""
 
 _STATUS_PATH = ("data", RECORD_STATUS_KEY)
+_INPUTS_PATH = ("metadata", "annotations", ANNOTATION_INPUTS_DIGEST)
 _DIGEST_PATH = ("metadata", "annotations", ANNOTATION_DIGEST)
 
 
@@ -95,7 +99,8 @@ Comparison: TypeAlias = InSync | OutOfSync
 def compare(manifest: Manifest, live: KubeObject) -> Comparison:
     """Compare a manifest with the live object of its name, whether it is ours or foreign.
 
-    Owner references are not compared here: the owner may not have been read yet.
+    Owner references and the UID of a pod's Record are not compared here: the Record may not have
+    been read yet.
     """
     schema = merge_schema_for(manifest.kind)
     if covers(schema, manifest.body, live):
@@ -103,7 +108,9 @@ def compare(manifest: Manifest, live: KubeObject) -> Comparison:
     unchanged = _annotation(live, ANNOTATION_DIGEST) == manifest.digest
     differences = tuple(
         difference
-        for difference in find_differences(schema, _with_live_owners(live, manifest.body), live)
+        for difference in find_differences(
+            schema, _with_applied_metadata(manifest.body, live), live
+        )
         if difference.path != _STATUS_PATH or manifest.ref != build_record_ref(manifest.session)
         if not (unchanged and _is_server_default(manifest, difference, live))
     )
@@ -157,11 +164,15 @@ def _has_conflict(difference: Difference) -> bool:
     )
 
 
-def _with_live_owners(live: KubeObject, body: KubeObject) -> KubeObject:
-    owners = live["metadata"].get("ownerReferences")
-    if not owners:
-        return body
-    return {**body, "metadata": {**body["metadata"], "ownerReferences": owners}}
+def _with_applied_metadata(body: KubeObject, live: KubeObject) -> KubeObject:
+    """Add to a manifest, as it is live, what only an apply adds: no difference is found in it."""
+    metadata = dict(body["metadata"])
+    if owners := live["metadata"].get("ownerReferences"):
+        metadata["ownerReferences"] = owners
+    if uid := _annotation(live, ANNOTATION_RECORD_UID):
+        declared = metadata.get("annotations", {})
+        metadata["annotations"] = {**declared, ANNOTATION_RECORD_UID: uid}
+    return {**body, "metadata": metadata}
 
 
 def _annotation(live: KubeObject, name: str) -> Any:
@@ -181,7 +192,8 @@ class LiveObject:
     `owners` are its owner references. `has_started` says whether a pod's main containers have ever
     run, `phase` is the phase that the pod reports; both are empty for other kinds. `record_status`
     is what the last pass wrote into a Record, empty for other objects. `ended` says that the work
-    of a pod has ended, `mirror` whether its workspace is stored. `manifest` is what a patch applies
+    of a pod has ended, `mirror` whether its workspace is stored, `takes_prompts` whether a new
+    prompt would reach its work. `manifest` is what a patch applies
     (the declared values, or those that admission made of them); None if the object is not declared.
     """
 
@@ -198,6 +210,7 @@ class LiveObject:
     comparison: InSync | OutOfSync | Undeclared
     ended: EndedPod | None = None
     mirror: MirrorState | None = None
+    takes_prompts: bool = False
     manifest: Manifest | None = None
 
     @property
@@ -369,6 +382,7 @@ def _build_live_object(
         comparison=comparison,
         ended=_find_ended_pod(body, manifest, comparison) if is_pod else None,
         mirror=find_mirror_state(body) if is_pod else None,
+        takes_prompts=is_pod and takes_prompts(body),
         manifest=manifest,
     )
 
@@ -389,4 +403,11 @@ def _find_ended_pod(
 def _has_declared_work(comparison: Comparison | Undeclared) -> bool:
     """Whether a declared pod differs at most in labels, annotations and owners."""
     fields = comparison.fields if isinstance(comparison, OutOfSync) else ()
-    return all(isinstance(each.effect, MetadataOnly) for each in fields)
+    return all(
+        isinstance(each.effect, MetadataOnly) and not changes_inputs(each) for each in fields
+    )
+
+
+def changes_inputs(change: FieldChange) -> bool:
+    """Whether a commit changes the inputs of a pod, which only a pod that runs reads again."""
+    return change.field_path == _INPUTS_PATH and isinstance(change.cause, Commit)

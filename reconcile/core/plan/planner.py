@@ -4,10 +4,13 @@
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from reconcile.core.changes import (
     Change,
+    DeliversPrompt,
+    Hold,
     HoldReason,
     Keep,
     LiveRef,
@@ -15,6 +18,7 @@ from reconcile.core.changes import (
     Plan,
     SessionPlan,
 )
+from reconcile.core.fields.effects import changes_prompt
 from reconcile.core.inventory import BudgetUsage
 from reconcile.core.model import (
     DesiredState,
@@ -22,11 +26,12 @@ from reconcile.core.model import (
     OnConflict,
     Session,
     SessionId,
+    build_inputs_ref,
     build_record_ref,
 )
 from reconcile.core.plan.admission import accept_admitted_values
 from reconcile.core.plan.adoption import ForeignObjects
-from reconcile.core.plan.live_state import InSync, LiveObject, LiveState, compare
+from reconcile.core.plan.live_state import InSync, LiveObject, LiveObjects, LiveState, compare
 from reconcile.core.plan.policy import (
     ChangesBySession,
     PolicyContext,
@@ -71,7 +76,10 @@ def make_plan(
     declared = {wanted.session.id: wanted.session for wanted in desired.sessions}
     ordered = tuple(
         _build_session_plan(
-            replace(seen.get(session, SessionPlan(session, ())), changes=gated[session]),
+            replace(
+                seen.get(session, SessionPlan(session, ())),
+                changes=_mark_prompts(session, gated[session], live_state.objects),
+            ),
             declared.get(session),
             rules,
         )
@@ -104,6 +112,42 @@ def _plan_sessions(
         if session not in plans and session not in desired.broken:
             plans[session] = _plan_removal(session, live_objects, rules)
     return plans, seen
+
+
+def _mark_prompts(
+    session: SessionId, changes: tuple[Change, ...], objects: LiveObjects
+) -> tuple[Change, ...]:
+    """Give the changes of a prompt their effect, if a pod remains that delivers it."""
+    inputs = build_inputs_ref(session)
+    if any(map(partial(_delivers_prompts, objects=objects), changes)):
+        return tuple(_mark_prompt(each) if each.ref == inputs else each for each in changes)
+    return changes
+
+
+def _delivers_prompts(change: Change, objects: LiveObjects) -> bool:
+    """Whether a change leaves a pod that delivers new prompts to its work."""
+    live_object = objects.get(change.ref)
+    is_left = isinstance(change, Keep | Patch | Hold)
+    return is_left and live_object is not None and live_object.takes_prompts
+
+
+def _mark_prompt(change: Change) -> Change:
+    match change:
+        case Hold(change=Patch() as patch):
+            return replace(change, change=_mark_fields(patch))
+        case Patch():
+            return _mark_fields(change)
+        case _:
+            return change
+
+
+def _mark_fields(patch: Patch) -> Patch:
+    body = patch.manifest.body
+    fields = (
+        replace(field, effect=DeliversPrompt()) if changes_prompt(field, body) else field
+        for field in patch.fields
+    )
+    return replace(patch, fields=tuple(fields))
 
 
 def _build_session_plan(

@@ -32,6 +32,7 @@ from reconcile.core.changes import (
 from reconcile.core.fields.diff import PatchOperation
 from reconcile.core.manifest import creation_order
 from reconcile.core.model import (
+    ANNOTATION_RECORD_UID,
     DesiredSession,
     KubeObject,
     Manifest,
@@ -47,6 +48,7 @@ from reconcile.core.plan.live_state import (
     LiveObject,
     OutOfSync,
     Undeclared,
+    changes_inputs,
     compare,
     observe_unlabelled,
 )
@@ -74,8 +76,12 @@ def build_owner_reference(session: SessionId, uid: str) -> dict[str, Any]:
 
 
 def with_owner(body: KubeObject, owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the owner reference to a body that is to be applied."""
-    return {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}}
+    """Add the owner reference to a body that is to be applied; a pod gets the owner's UID too."""
+    metadata = {**body["metadata"], "ownerReferences": [owner]}
+    if body["kind"] == "Pod":
+        declared = metadata.get("annotations", {})
+        metadata["annotations"] = {**declared, ANNOTATION_RECORD_UID: owner["uid"]}
+    return {**body, "metadata": metadata}
 
 
 def compare_owner(
@@ -248,7 +254,7 @@ def _plan_existing(
 
 
 def _plan_update(manifest: Manifest, live_object: LiveObject, comparison: OutOfSync) -> Action:
-    ended = live_object.phase in _ENDED_PHASES
+    ended = live_object.phase in _ENDED_PHASES or live_object.ended is not None
     fields = tuple(_as_replacement(field) if ended else field for field in comparison.fields)
     if any(map(forces_replacement, fields)):
         return Replace(manifest, live_object.live, fields)
@@ -267,7 +273,6 @@ def forces_replacement(field: FieldChange) -> bool:
 
 
 def _as_replacement(field: FieldChange) -> FieldChange:
-    """In a pod that has ended no container restarts: a new image needs a new pod."""
-    if not isinstance(field.effect, RestartsContainer) or not field.effect.ends_work:
-        return field
-    return replace(field, effect=ForcesReplace())
+    """In a pod that has ended nothing restarts or reads: new images and inputs need a new pod."""
+    restarts = isinstance(field.effect, RestartsContainer) and field.effect.ends_work
+    return replace(field, effect=ForcesReplace()) if restarts or changes_inputs(field) else field

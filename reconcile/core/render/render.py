@@ -15,6 +15,7 @@ from jinja2 import Template, TemplateError, TemplateNotFound
 from reconcile.core.errors import Problem, SpecError
 from reconcile.core.manifest import build_desired_session, build_manifest, build_record_manifest
 from reconcile.core.model import (
+    INPUTS_SUFFIX,
     RECORD_PREFIX,
     AllowRules,
     DesiredSession,
@@ -96,7 +97,7 @@ def _object_names(name: str) -> dict[str, str]:
         "serviceAccount": prefixed,
         "service": prefixed,
         "networkPolicy": prefixed,
-        "inputs": f"{name}-inputs",
+        "inputs": f"{name}{INPUTS_SUFFIX}",
         "storage": f"{name}-storage",
         "pod": f"{name}-runner",
     }

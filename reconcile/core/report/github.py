@@ -18,6 +18,7 @@ from reconcile.core.report.problems import (
 )
 from reconcile.core.report.summary import format_summary
 from reconcile.core.report.view import (
+    DELIVERS_PROMPT,
     ChangeView,
     PlanReport,
     PlanView,
@@ -89,6 +90,8 @@ def _notice_text(change: ChangeView) -> str:
     reason = find_disruption(change)
     if reason is not None:
         return reason.format(reason.paths)
+    if change.delivers_prompt:
+        return DELIVERS_PROMPT
     held = f"{change.held_action} held, " if change.held_action else ""
     return f"{held}{change.message}" if change.message else ""
 

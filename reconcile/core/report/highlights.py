@@ -1,6 +1,7 @@
 """Fields that a reviewer must see in a plan of any size, equal ones of many sessions together.
 
-These are images, Secrets, rights, network, priority, scheduling and privileges.
+These are images, Secrets, rights, network, priority, scheduling, privileges, and new prompts for
+work that runs.
 """
 
 import json
@@ -28,6 +29,7 @@ class Concern(Enum):
     IDENTITY = "service account"
     NETWORK = "network"
     PRIORITY = "priority"
+    PROMPT = "prompt"
     IMAGE = "image"
     PROGRAM = "command"
     DEVICES = "devices"
@@ -92,6 +94,8 @@ _USUAL: Final = frozenset(
     | {f"command={_PRE_STOP}"}
 )
 """What the shipped templates create: as little as possible, so a new object need not show it."""
+
+_NEW_PROMPT: Final = "a new prompt is delivered to running work"
 
 _MAX_SESSIONS: Final = 3
 
@@ -164,6 +168,8 @@ def _find_highlights(change: ChangeView, session: str) -> Iterator[Highlight]:
         for concern, field, value in _walk_object(change.ref.kind, change.created_object.body):
             if not _is_usual(field, value, session):
                 yield Highlight(_CONCERNS.index(concern), field, "", value)
+    if change.delivers_prompt:
+        yield Highlight(_CONCERNS.index(Concern.PROMPT), "prompt", "", _NEW_PROMPT)
     for each in change.fields:
         yield from _compare_field(change.ref.kind, each)
 

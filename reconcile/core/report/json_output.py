@@ -8,6 +8,7 @@ from reconcile.core.changes import (
     ABSENT,
     Cause,
     Commit,
+    DeliversPrompt,
     Drift,
     Effect,
     FieldChange,
@@ -161,6 +162,8 @@ def _effect_json(effect: Effect) -> dict[str, str]:
             return {"type": "metadata"}
         case InPlace():
             return {"type": "inPlace"}
+        case DeliversPrompt():
+            return {"type": "deliversPrompt"}
         case RestartsContainer(container):
             return {"type": "restartsContainer", "container": container}
         case ForcesReplace():

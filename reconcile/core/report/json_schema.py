@@ -211,8 +211,8 @@ def _tagged_schema(name: str, **properties: _Schema) -> _Schema:
 
 def _effect_schema() -> _Schema:
     restarts = _tagged_schema("restartsContainer", container=_TEXT)
-    others = [_tagged_schema(name) for name in ("metadata", "inPlace", "forcesReplace")]
-    return {"oneOf": [*others, restarts]}
+    names = ("metadata", "inPlace", "deliversPrompt", "forcesReplace")
+    return {"oneOf": [*map(_tagged_schema, names), restarts]}
 
 
 def _cause_schema() -> _Schema:

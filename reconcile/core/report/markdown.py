@@ -182,7 +182,7 @@ def format_markdown(report: PlanReport, masker: Masker, limit: int = MAX_COMMENT
             available // _SETTINGS_SHARE,
         ),
         *_fit_lines(
-            "Images, Secrets, rights, network, priority",
+            "Images, Secrets, rights, network, priority, prompts",
             list(format_highlights(changed, masker)),
             available // _HIGHLIGHTS_SHARE,
         ),
@@ -278,7 +278,9 @@ def _is_drift(change: ChangeView) -> bool:
 
 
 def _format_table(view: PlanView) -> Iterator[str]:
-    counts = view.summary.as_dict()
+    counts = {
+        name: count for name, count in view.summary.as_dict().items() if count or name != "prompts"
+    }
     yield f"| {' | '.join(counts)} |"
     yield f"|{'---:|' * len(counts)}"
     yield f"| {' | '.join(f'{count:,}' for count in counts.values())} |"

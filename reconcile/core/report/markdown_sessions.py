@@ -13,6 +13,7 @@ from reconcile.core.report.escape import (
     format_prose,
 )
 from reconcile.core.report.view import (
+    DELIVERS_PROMPT,
     DRIFT_TITLE,
     ChangeView,
     SessionView,
@@ -97,6 +98,8 @@ def _format_reason(change: ChangeView) -> str:
     reason = find_disruption(change)
     if reason is not None:
         return f" {reason.format(map(format_code_span, reason.paths))}"
+    if change.delivers_prompt:
+        return f" {DELIVERS_PROMPT}"
     held = f"{change.held_action} held, " if change.held_action else ""
     return f": {held}{format_prose(change.message)}" if change.message else ""
 

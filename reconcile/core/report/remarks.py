@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from reconcile.core.lifecycle.containers import Remark
+from reconcile.core.lifecycle.messages import word_flush
 from reconcile.core.mask.masker import Masker
 from reconcile.core.report.escape import escape_line, truncate_text
 
@@ -113,7 +114,7 @@ _CAUSE_KEYS: Final = ("error", "err", "exception", "detail", "details", "reason"
 def _word_value(value: Any) -> str:
     match value:
         case dict():
-            return _word_flush(value) or _word_event(value) or _word_pairs(value)
+            return word_flush(value) or _word_event(value) or _word_pairs(value)
         case list():
             return ", ".join(map(_word_value, value))
         case _:
@@ -133,27 +134,3 @@ def _first_words(event: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 def _word_pairs(document: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={_word_value(value)}" for key, value in document.items())
-
-
-_FLUSH_OUTCOMES: Final = {
-    "flushed": "everything is stored",
-    "partial": "not everything is stored",
-    "failed": "the last changes are not stored",
-    "late": "the last changes are not stored in time",
-    "fenced": "another pod has taken the workspace over",
-}
-"""The outcomes in the mirror's termination message, see docs/mirror.md."""
-
-
-def _word_flush(message: Mapping[str, Any]) -> str:
-    """Word the mirror's termination message; empty if it is another one."""
-    meaning = _FLUSH_OUTCOMES.get(str(message.get("outcome")))
-    if meaning is None or not {"generation", "reason"} <= message.keys():
-        return ""
-    reason = _word_value(message["reason"])
-    said = f"{meaning}: {reason}" if reason else meaning
-    missing = str(message.get("missingFiles", "0"))
-    lacks = f" and lacks {missing} files with {message.get('missingBytes')} bytes"
-    return f"{said}; the last generation is {_word_value(message['generation'])}" + (
-        "" if missing == "0" else lacks
-    )

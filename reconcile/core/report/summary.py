@@ -9,6 +9,7 @@ from reconcile.core.changes import (
     Change,
     Create,
     Delete,
+    DeliversPrompt,
     Drift,
     FieldChange,
     Hold,
@@ -23,7 +24,10 @@ from reconcile.core.changes import (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Objects per kind of change; `drift` counts those of them that were changed outside git."""
+    """Objects per kind of change; `drift` counts those of them that were changed outside git.
+
+    `prompts` counts those that deliver a new prompt to work that runs.
+    """
 
     create: int = 0
     patch: int = 0
@@ -32,6 +36,7 @@ class Summary:
     hold: int = 0
     drift: int = 0
     unchanged: int = 0
+    prompts: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name."""
@@ -81,15 +86,18 @@ def summarize_plan(plan: Plan) -> Summary:
         hold=counts["hold"],
         drift=sum(map(_has_drift, plan.changes)),
         unchanged=counts["keep"],
+        prompts=sum(map(delivers_prompt, plan.changes)),
     )
 
 
 def format_summary(summary: Summary) -> str:
-    """Format a plan's counts as one line, zeros included."""
+    """Format a plan's counts as one line, zeros included except those of prompts."""
+    new = "a new prompt" if summary.prompts == 1 else f"{summary.prompts} new prompts"
+    prompts = f" It delivers {new} to running work." if summary.prompts else ""
     return (
         f"Plan: {summary.create} to create, {summary.patch} to patch, "
         f"{summary.replace} to replace, {summary.delete} to delete, {summary.hold} held, "
-        f"{summary.drift} drifted, {summary.unchanged} unchanged."
+        f"{summary.drift} drifted, {summary.unchanged} unchanged.{prompts}"
     )
 
 
@@ -102,6 +110,13 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> dict[str, int]:
 def format_outcome_counts(counts: dict[str, int]) -> str:
     """Format the result of an apply as one line."""
     return "Applied: " + ", ".join(f"{count} {status}" for status, count in counts.items()) + "."
+
+
+def delivers_prompt(change: Change) -> bool:
+    """Whether a change delivers a new prompt to work that runs; a held one does not."""
+    return isinstance(change, Patch) and any(
+        isinstance(field.effect, DeliversPrompt) for field in change.fields
+    )
 
 
 def _has_drift(change: Change) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from reconcile.core.changes import (
+    DeliversPrompt,
     Drift,
     Effect,
     FieldChange,
@@ -168,6 +169,8 @@ def _format_effect(effect: Effect) -> str:
             return "  (forces replacement)"
         case RestartsContainer(container):
             return f"  (restarts container {escape_controls(container)})"
+        case DeliversPrompt():
+            return "  (delivers a new prompt)"
         case MetadataOnly() | InPlace():
             return ""
         case _:

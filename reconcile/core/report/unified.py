@@ -14,6 +14,7 @@ from reconcile.core.report.problems import (
 from reconcile.core.report.summary import format_summary
 from reconcile.core.report.text import format_kind
 from reconcile.core.report.view import (
+    DELIVERS_PROMPT,
     DRIFT_TITLE,
     ChangeView,
     PlanReport,
@@ -102,6 +103,8 @@ def _format_object(change: ChangeView) -> Iterator[str]:
     path = _diff_path(change)
     for note in change.notes:
         yield _format_comment(note)
+    if change.delivers_prompt:
+        yield _format_comment(DELIVERS_PROMPT)
     if change.created_object is not None:
         yield from ("--- /dev/null", f"+++ b/{path}")
         yield from format_hunks(mark_added(dump_object(change.created_object.mask())))

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from reconcile.core.changes import (
     Action,
     Change,
+    Commit,
     Create,
     Delete,
     Drift,
@@ -19,6 +20,7 @@ from reconcile.core.changes import (
     ForcesReplace,
     Hold,
     Keep,
+    MetadataOnly,
     Patch,
     Plan,
     Replace,
@@ -26,11 +28,24 @@ from reconcile.core.changes import (
     SessionPlan,
 )
 from reconcile.core.mask.masker import Masker
-from reconcile.core.model import ANNOTATION_DIGEST, KubeObject, Manifest, ObjectRef, SessionId
+from reconcile.core.model import (
+    ANNOTATION_DIGEST,
+    ANNOTATION_INPUTS_DIGEST,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+    SessionId,
+)
 from reconcile.core.plan.dry_run import AdmissionResult
 from reconcile.core.report.escape import escape_controls
 from reconcile.core.report.problems import Findings
-from reconcile.core.report.summary import Summary, action_name, changed_fields, summarize_plan
+from reconcile.core.report.summary import (
+    Summary,
+    action_name,
+    changed_fields,
+    delivers_prompt,
+    summarize_plan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ class ChangeView:
 
     `held_action` is the action that a hold withholds, else empty. `reason` is one word for
     programs, `message` the same for users; both are empty if the action needs no reason.
-    `created_object` is set if an object is created.
+    `created_object` is set if an object is created. `delivers_prompt`: to work that runs.
     """
 
     action: str
@@ -141,6 +156,7 @@ class ChangeView:
     patch: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
     created_object: MaskedObject | None
+    delivers_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,7 @@ def _build_change_view(
         created_object=MaskedObject(wanted.manifest.body, masker)
         if isinstance(wanted, Create)
         else None,
+        delivers_prompt=delivers_prompt(change),
     )
 
 
@@ -263,13 +280,29 @@ def _build_notes(wanted: Action | Keep) -> tuple[str, ...]:
         return ()
     adopts = ("adopts the object: an annotation assigns it to this installation",)
     force = ("takes over fields that other managers own",)
-    return (*(adopts if wanted.adopts else ()), *(force if wanted.force else ()))
+    inputs = ("its inputs change",)
+    return (
+        *(adopts if wanted.adopts else ()),
+        *(force if wanted.force else ()),
+        *(inputs if any(map(_is_inputs_digest, wanted.fields)) else ()),
+    )
+
+
+def _is_inputs_digest(field: FieldChange) -> bool:
+    """Whether a field only says that other inputs are mounted into a pod.
+
+    The inputs themselves are shown; their digest would say no more to a reader.
+    """
+    is_digest = field.path.endswith(f"[{ANNOTATION_INPUTS_DIGEST}]")
+    return is_digest and isinstance(field.effect, MetadataOnly) and isinstance(field.cause, Commit)
 
 
 def _to_pascal_case(name: str) -> str:
     """`RUNNING_WORK` as `RunningWork`."""
     return "".join(part.title() for part in name.split("_"))
 
+
+DELIVERS_PROMPT: Final = "delivers a new prompt to running work"
 
 DRIFT_TITLE: Final = "Drift: changed outside git"
 
@@ -291,11 +324,11 @@ class FieldsByCause:
 
 
 def split_by_cause(fields: Iterable[FieldChange]) -> FieldsByCause:
-    """Split fields by cause, in their order; the digest annotation is left out."""
+    """Split fields by cause, in their order; annotations that are digests are left out."""
     commit: list[FieldChange] = []
     drift: dict[Drift, list[FieldChange]] = {}
     for field in fields:
-        if field.path.endswith(f"[{ANNOTATION_DIGEST}]"):
+        if field.path.endswith(f"[{ANNOTATION_DIGEST}]") or _is_inputs_digest(field):
             continue
         if isinstance(field.cause, Drift):
             drift.setdefault(field.cause, []).append(field)

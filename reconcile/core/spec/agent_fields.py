@@ -121,7 +121,7 @@ _GIT_SSH: Final = ("sshKey", "knownHosts")
 
 PROVIDER_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "github": ("token", "userName", "email", "expiresAt", *_GIT_SSH),
-    "gitlab": ("token", "instanceUrl", "userName", "email", *_GIT_SSH),
+    "gitlab": ("token", "instanceUrl", "userName", "email", "expiresAt", *_GIT_SSH),
     "jira": ("url", "email", "apiToken"),
     "google": ("accessToken", "refreshToken", "email", "scopes", "expiresAt"),
     "gerrit": (
@@ -164,9 +164,15 @@ _GIT_PROVIDERS: Final = tuple(
 )
 
 
+def find_provider(credential: Mapping[str, Any]) -> str | None:
+    """Return the provider of a credential, if it is a text."""
+    provider = credential.get("provider")
+    return provider if isinstance(provider, str) else None
+
+
 def _find_credential_error(credential: Mapping[str, Any]) -> str:
-    provider, keys = credential.get("provider"), credential.get("keys")
-    if not isinstance(provider, str) or not isinstance(keys or {}, dict):
+    provider, keys = find_provider(credential), credential.get("keys") or {}
+    if provider is None or _find_provider_error(provider) or not isinstance(keys, dict):
         return ""
     if credential.get("host") and provider not in _GIT_PROVIDERS:
         return f"`host` is for {', '.join(_GIT_PROVIDERS)}: {provider} has no repositories"
@@ -176,7 +182,7 @@ def _find_credential_error(credential: Mapping[str, Any]) -> str:
     for name in keys if fields else ():
         if name not in fields:
             hint = suggest_name(name, fields) or f"; known are {', '.join(fields)}"
-            return f"`keys.{printable_excerpt(name)}`: {provider} has no such field{hint}"
+            return f"`keys` has the unknown field `{printable_excerpt(name)}`{hint}"
     return _find_store_key_error(credential.get("secretName"), keys.values())
 
 
@@ -223,9 +229,3 @@ CREDENTIAL: Final = ObjectType(
     _find_credential_error,
 )
 """A credential for the agent."""
-
-
-def find_provider(credential: Mapping[str, Any]) -> str | None:
-    """Return the provider of a credential, if it is a text."""
-    provider = credential.get("provider")
-    return provider if isinstance(provider, str) else None

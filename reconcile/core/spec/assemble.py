@@ -270,9 +270,9 @@ class _Assembler:
                 self._warn_of_unread(each.origin.path, each.places, protocol)
 
     def _warn_of_unread(self, path: str, places: Places, protocol: str) -> None:
-        for at, message in find_unread_settings(places, protocol):
-            field = format_document_path(("spec", *at))
-            self._warnings.append(Problem(path, *places[at], field, message))
+        for setting, position, message in find_unread_settings(places, protocol):
+            field = format_document_path(("spec", *setting))
+            self._warnings.append(Problem(path, *position, field, message))
 
     def _build_sessions(self) -> tuple[Session, ...]:
         usable = []
@@ -350,7 +350,9 @@ class _Assembler:
         for path, message in find_metadata_violations(declared.metadata, rules):
             yield build_problem(session.origin, format_document_path(path), message)
         for path, message in find_bound_violations(session, rules, storage_secrets):
-            yield self._problem_of(session, Finding((path[1:],), message))
+            # A project's `runnerSecretsName` adds an item to this list.
+            cause = ("runnerSecretsName",) if path[:3] == ("spec", "runner", "envFrom") else ()
+            yield self._problem_of(session, Finding((path[1:],), message, cause))
 
     def _problem_of(self, session: Session, finding: Finding) -> Problem:
         (declared, *_) = self._declared[session.id]

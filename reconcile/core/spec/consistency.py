@@ -1,13 +1,13 @@
 """Finds merged settings of a session that contradict each other, or that have no effect."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.source_location import DocumentPath, printable_excerpt
+from reconcile.core.source_location import DocumentPath, Position, printable_excerpt
 from reconcile.core.spec.agent_fields import find_length_error
 from reconcile.core.spec.formats import FOLDER_NAME, STATE_DIR, clone_directory
 from reconcile.core.spec.resolve import STATE_DIR_VARIABLE
@@ -71,13 +71,17 @@ def find_spec_warnings(spec: Mapping[str, Any]) -> list[Finding]:
 
 
 def find_unread_settings(
-    places: Iterable[DocumentPath], protocol: str
-) -> Iterator[tuple[DocumentPath, str]]:
-    """Yield the settings at `places` in a file that have no effect with the runner's protocol."""
+    places: Mapping[DocumentPath, Position], protocol: str
+) -> Iterator[tuple[DocumentPath, Position, str]]:
+    """Yield the settings of a file that have no effect with the runner's protocol.
+
+    Each has the position at which it, or the first value below it, is written in the file.
+    """
     unread, message = _UNREAD[protocol]
-    for path in places:
-        if any(path[: len(each)] == each for each in unread):
-            yield path, message
+    for setting in unread:
+        found = (at for path, at in places.items() if path[: len(setting)] == setting)
+        if (first := next(found, None)) is not None:
+            yield setting, first, message
 
 
 _UNREAD: Final[Mapping[str, tuple[tuple[DocumentPath, ...], str]]] = {

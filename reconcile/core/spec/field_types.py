@@ -97,14 +97,14 @@ class ObjectType:
     """A mapping with known names.
 
     `find_error` checks it as a whole. With `is_passthrough`, no defaults are filled in, since the
-    mapping is passed on to Kubernetes. `moved` has the message for each name that the mapping had
-    in an earlier version, with `{}` for the value.
+    mapping is passed on to Kubernetes. `moved` has the type and the message for each name that
+    the mapping had in an earlier version; the message has `{}` for a value of that type.
     """
 
     fields: tuple["Field", ...]
     find_error: Callable[[Mapping[str, Any]], str] = accept_any
     is_passthrough: bool = False
-    moved: Mapping[str, str] = field(default_factory=dict, compare=False)
+    moved: Mapping[str, tuple[Scalar, str]] = field(default_factory=dict, compare=False)
     by_name: Mapping[str, "Field"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -58,7 +58,16 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 `RUNNER_STATE_DIR` and `RUNNER_TYPE` are not among them: the state directory follows from both.
 """
 
-RESERVED_FOLDERS: Final = frozenset({".session", "artifacts", "file-uploads", "repos", "workflows"})
+RESERVED_FOLDERS: Final = frozenset(
+    {
+        ".reconcile-mirror-restoring",
+        ".session",
+        "artifacts",
+        "file-uploads",
+        "repos",
+        "workflows",
+    }
+)
 """Folders of the workspace that have a purpose of their own."""
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"

@@ -142,8 +142,13 @@ MIRROR: Final = ObjectType(
         ),
     ),
     moved={
-        "image": "is now the image of all our containers: remove it here, and add the line "
-        "`image: {}` to `spec` of defaults.yaml"
+        "image": (
+            IMAGE,
+            (
+                "is now the image of all our containers: remove it here, and add the line "
+                "`image: {}` to `spec` of defaults.yaml"
+            ),
+        )
     },
 )
 """The containers that restore and store the workspace."""

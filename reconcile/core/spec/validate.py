@@ -21,7 +21,6 @@ from reconcile.core.spec.field_types import (
     suggest_name,
     yaml_type_name,
 )
-from reconcile.core.spec.formats import MAX_LINE_LENGTH
 
 MAX_FILE_PROBLEMS = 100
 """The maximum number of problems that are reported for one file."""
@@ -121,8 +120,9 @@ class Validator:
 
     def _reject_unknown(self, kind: ObjectType, name: str, value: Any, at: DocumentPath) -> None:
         if name in kind.moved:
-            shown = printable_excerpt(value, MAX_LINE_LENGTH) if isinstance(value, str) else "..."
-            self.add_key_problem((*at, name), kind.moved[name].format(shown))
+            known, message = kind.moved[name]
+            is_valid = type(value) in known.accepts and not known.find_error(value)
+            self.add_key_problem((*at, name), message.format(value if is_valid else "..."))
             return
         # Suggestions take time: a file full of unknown names is not a session.
         hint = _suggest_field(kind, name) if len(self.problems) < MAX_FILE_PROBLEMS else ""

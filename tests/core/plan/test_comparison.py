@@ -10,7 +10,7 @@ from reconcile.core.changes import (
     MetadataOnly,
     RestartsContainer,
 )
-from reconcile.core.model import ANNOTATION_DIGEST
+from reconcile.core.model import ANNOTATION_DIGEST, ANNOTATION_RECORD_UID
 from reconcile.core.plan.live_state import InSync, OutOfSync, compare
 from tests.builders import (
     KUBECTL_TIME,
@@ -61,6 +61,20 @@ def test_owner_references_are_not_compared():
     wanted = manifest(pod(nodeName="n"))
     obj = live(manifest(pod()), owner_uid="uid-1")
     assert [field.path for field in fields(wanted, obj)] == ["spec.nodeName"]
+
+
+@pytest.mark.parametrize("value", ["uid-1", "of another manager", ""])
+def test_the_uid_of_the_record_is_not_compared(value):
+    wanted = manifest(pod(nodeName="n"))
+    obj = live(manifest(pod()), owner_uid="uid-1")
+    obj["metadata"]["annotations"][ANNOTATION_RECORD_UID] = value
+    if value != "uid-1":
+        fields_v1 = {"f:metadata": {"f:annotations": {f"f:{ANNOTATION_RECORD_UID}": {}}}}
+        taken_over(obj, fields_v1)
+    comparison = compare(wanted, obj)
+    assert isinstance(comparison, OutOfSync)
+    assert [field.path for field in comparison.fields] == ["spec.nodeName"]
+    assert not comparison.has_conflict
 
 
 @pytest.mark.parametrize(

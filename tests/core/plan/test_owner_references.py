@@ -2,9 +2,10 @@ import pytest
 
 from reconcile.core.changes import ABSENT, Commit, Drift, InPlace, MetadataOnly
 from reconcile.core.changes import FieldChange as Change
+from reconcile.core.model import ANNOTATION_RECORD_UID
 from reconcile.core.plan.live_state import InSync, OutOfSync
 from reconcile.core.plan.session_changes import build_owner_reference, compare_owner, with_owner
-from tests.builders import pod, session_id
+from tests.builders import pod, service, session_id
 
 OWNER = build_owner_reference(session_id(), "uid-1")
 STALE = {**OWNER, "uid": "uid-0"}
@@ -32,6 +33,13 @@ def test_an_owner_is_added_to_what_is_applied_and_the_manifest_stays():
     body = pod()
     assert with_owner(body, OWNER)["metadata"]["ownerReferences"] == [OWNER]
     assert "ownerReferences" not in body["metadata"]
+
+
+def test_a_pod_gets_the_uid_of_its_record_as_an_annotation_too():
+    body = pod(metadata={"annotations": {"a": "1"}})
+    added = {"a": "1", ANNOTATION_RECORD_UID: "uid-1"}
+    assert with_owner(body, OWNER)["metadata"]["annotations"] == added
+    assert "annotations" not in with_owner(service(), OWNER)["metadata"]
 
 
 @pytest.mark.parametrize("owners", [[OWNER], [THEIRS, OWNER], [{**OWNER, "name": "renamed"}]])

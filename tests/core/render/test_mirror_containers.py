@@ -37,7 +37,7 @@ CUSTOM = {
 SHAPES = ["native", "plain"]
 MIRRORS_OWN = {"mirror-state", "store-keys", "store-token", "store-ca"}
 
-UNMIRRORED = "?"
+UNMIRRORED = "c7f9444367eb0d29eaed6b86ad2a2e7dd0a673bc4c3c819664dae52ef107407f"
 """The digest of a pod without a mirror; another one would restart every session."""
 
 

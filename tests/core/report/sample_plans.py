@@ -1,6 +1,7 @@
 """The plans of the golden files, one for each kind of plan."""
 
 import re
+from dataclasses import replace
 
 from reconcile.core.changes import (
     ABSENT,
@@ -8,6 +9,7 @@ from reconcile.core.changes import (
     Create,
     Delete,
     DeleteReason,
+    DeliversPrompt,
     Drift,
     FieldChange,
     ForcesReplace,
@@ -204,6 +206,33 @@ MIXED = plan(
     ),
 )
 
+PROMPT = field("data.INITIAL_PROMPT", "Mend the login.", "Mend the logout.", DeliversPrompt())
+INPUTS = field(
+    "metadata.annotations[reconcile.ambient-code.io/inputs-digest]", "a", "b", MetadataOnly()
+)
+
+PROMPTS = plan(
+    SessionPlan(
+        FIX_LOGIN,
+        (
+            patch(
+                manifest("ConfigMap", "fix-login-inputs"), PROMPT, field("data.TIMEOUT", "1", "2")
+            ),
+            patch(pod(), INPUTS),
+        ),
+    ),
+    SessionPlan(
+        NIGHTLY,
+        (
+            Hold(
+                patch(manifest("ConfigMap", "nightly-inputs", NIGHTLY), PROMPT),
+                HoldReason.CONFLICT,
+            ),
+            patch(pod("nightly-runner", NIGHTLY), replace(INPUTS, cause=EDITED)),
+        ),
+    ),
+)
+
 EMPTY = plan()
 
 PLANS = {
@@ -212,6 +241,7 @@ PLANS = {
     "drift": DRIFT,
     "holds": HOLDS,
     "mixed": MIXED,
+    "prompts": PROMPTS,
     "errors": EMPTY,
 }
 

@@ -106,7 +106,7 @@ def test_a_plan_is_the_golden_comment(name):
     assert_golden(f"{name}.md", format_markdown(report_of(name), Masker()))
 
 
-@pytest.mark.parametrize("name", ["mixed", "holds", "errors", "nothing"])
+@pytest.mark.parametrize("name", ["mixed", "holds", "prompts", "errors", "nothing"])
 def test_a_plan_is_the_golden_unified_diff(name):
     assert_golden(f"{name}.diff", format_unified(report_of(name), Masker()))
 
@@ -116,7 +116,7 @@ def test_a_plan_is_the_golden_list_of_names(name):
     assert_golden(f"{name}.names", format_names(report_of(name), Masker()))
 
 
-@pytest.mark.parametrize("name", ["mixed", "errors", "nothing"])
+@pytest.mark.parametrize("name", ["mixed", "prompts", "errors", "nothing"])
 def test_a_plan_is_the_golden_list_of_workflow_commands(name):
     assert_golden(f"{name}.github", format_github(report_of(name), Masker()))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.changes import ABSENT, Create, DeleteReason, SessionPlan
+from reconcile.core.changes import ABSENT, Create, DeleteReason, Hold, HoldReason, SessionPlan
 from reconcile.core.mask.masker import Masker
 from reconcile.core.model import SessionId
 from reconcile.core.plan.settings import FieldSetting, SettingChange, WholeFile, compare_settings
@@ -91,6 +91,17 @@ def test_each_important_change_is_seen_among_thousands_of_sessions():
     shown = comment(*noise, *few)
     assert [n for n in range(len(few)) if shown.count(f"`team-a/sx{n}`") != 2] == []
     assert "evil.io/x" in comment(*noise, *few, limit=MIN_COMMENT_BYTES)
+
+
+def test_a_new_prompt_for_running_work_is_seen_among_thousands_of_sessions_unless_it_is_held():
+    noise = [session(n, sample_plans.patch(pod(), field(NOISE[0], "a", "b"))) for n in range(2000)]
+    inputs = sample_plans.patch(
+        sample_plans.manifest("ConfigMap", "x-inputs"), *[sample_plans.PROMPT] * 3
+    )
+    line = "- `prompt` `a new prompt is delivered to running work`: `team-a/sx`\n"
+    assert line in comment(*noise, session("x", inputs), limit=MIN_COMMENT_BYTES)
+    held = comment(session("x", Hold(inputs, HoldReason.CONFLICT)))
+    assert "running work" not in held
 
 
 def test_many_of_one_concern_leave_room_for_the_others():

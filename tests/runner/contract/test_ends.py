@@ -22,10 +22,9 @@ def test_a_key_that_the_model_refuses_is_silent_for_minutes_and_then_the_same(po
 def test_an_interrupt_ends_the_run_with_an_error_of_the_result(pod):
     run = pod.client.start("silent")
     run.wait_for("RUN_STARTED")
-    pod.runner.has_ended_after(1)
     answer = pod.client.interrupt()
     assert (answer.status_code, answer.json()) == (200, {"message": "Interrupt signal sent"})
-    run.wait()
+    pod.client.interrupt_until_end(run)
     assert run.types[-1] == "RUN_FINISHED"
     assert run.result["is_error"] is True
     assert pod.client.run("And now?").text == "Turn 2: And now?"

@@ -106,8 +106,10 @@ class Agent:
             await platform.fetch_credentials(self.settings)
             self._is_ready = True
         await platform.fetch_credentials(self.settings)
-        if thread not in workers.by_thread:
+        worker = workers.by_thread.get(thread)
+        if worker is None or worker.is_lost:
             workers.by_thread[thread] = self._make_worker(thread)
+            workers.locks[thread] = asyncio.Lock()
         return workers, workers.by_thread[thread]
 
     def _make_worker(self, thread: str) -> Worker:

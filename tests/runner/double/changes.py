@@ -122,14 +122,13 @@ def _set_repositories(settings: Settings, items: list[dict]) -> None:
 
 
 async def _clone(url: str, branch: str, folder: Path, headers: dict[str, str]) -> bool:
-    """Clone all branches; a branch that is not there is made from the default branch."""
+    """Clone all branches; a branch that is not there leaves the default branch."""
     with tempfile.TemporaryDirectory(prefix="repo-clone-") as temporary:
         clone = Path(temporary) / "clone"
         code, _ = await _git("clone", url, str(clone), token=_token_for(url, headers))
         if code:
             return False
-        if (await _git("-C", str(clone), "checkout", branch))[0]:
-            await _git("-C", str(clone), "checkout", "-b", branch)
+        await _git("-C", str(clone), "checkout", branch)
         clone.chmod(0o700)
         shutil.move(clone, folder)
     return True

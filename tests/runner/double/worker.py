@@ -11,6 +11,7 @@ from tests.runner import commands
 from tests.runner.double import conversation
 from tests.runner.double.conversation import Conversations
 
+START_S = 0.2
 ID_BEFORE_CONVERSATION_S = 0.08
 
 
@@ -40,7 +41,8 @@ class _Turn:
 class Worker:
     """Works on the prompts of one thread in the order of their arrival.
 
-    A reader that hangs up does not end its turn.
+    A reader that hangs up does not end its turn. An interrupt is lost while it starts.
+    `is_lost` says that there is no conversation to resume: the turn hangs for ever.
     """
 
     thread: str
@@ -48,14 +50,10 @@ class Worker:
     conversations: Conversations
     refused_s: float
     _prompts: asyncio.Queue[_Turn | None] = field(default_factory=asyncio.Queue)
+    is_lost: bool = False
     _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+    _file: Path | None = None
     _task: asyncio.Task[None] | None = None
-    _open: _Turn | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a turn is open."""
-        return self._open is not None
 
     async def ask(self, prompt: str) -> Outcome:
         """Work on a prompt, after those that came before."""
@@ -74,7 +72,8 @@ class Worker:
         if self._task is None:
             return
         self._prompts.put_nowait(None)
-        _, pending = await asyncio.wait([self._task], timeout=patience_s)
+        timeout = 0 if self.is_lost else patience_s
+        _, pending = await asyncio.wait([self._task], timeout=timeout)
         for task in pending:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -83,21 +82,19 @@ class Worker:
 
     async def _work(self) -> None:
         while (turn := await self._prompts.get()) is not None:
-            self._open = turn
-            self._interrupted.clear()
             outcome: Outcome = CutOff()
             try:
                 outcome = await self._take_turn(turn.prompt)
             except OSError as error:
                 outcome = Answer(str(error), is_error=True)
             finally:
-                self._open = None
                 turn.outcome.set_result(outcome)
 
     async def _take_turn(self, prompt: str) -> Outcome:
-        file = await self._open_conversation()
+        file = self._file = self._file or await self._open_conversation()
         conversation.append(file, "user", prompt)
         turn = conversation.count_prompts(file)
+        self._interrupted.clear()
         acting = asyncio.create_task(self._act(turn, prompt))
         interrupted = asyncio.create_task(self._interrupted.wait())
         try:
@@ -111,14 +108,17 @@ class Worker:
 
     async def _open_conversation(self) -> Path:
         """Resume the conversation of the thread's id; for ever if it is not there."""
+        await asyncio.sleep(START_S)
         identifier = self.conversations.read_id(self.thread)
         if not identifier:
             identifier = self.conversations.new_id(self.thread)
             await asyncio.sleep(ID_BEFORE_CONVERSATION_S)
             return self.conversations.create(identifier, self.directory)
-        while (file := self.conversations.find(identifier)) is None:
-            await asyncio.Event().wait()
-        return file
+        if (file := self.conversations.find(identifier)) is not None:
+            return file
+        self.is_lost = True
+        await asyncio.Event().wait()
+        raise AssertionError
 
     async def _act(self, turn: int, prompt: str) -> Answer:
         match commands.parse(prompt):
