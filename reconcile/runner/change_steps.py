@@ -163,22 +163,24 @@ class Steps:
         if workflow is None:
             answer = await self._post("/workflow", {"gitUrl": ""})
             return Done() if isinstance(answer, Answer) else answer
-        folder = self._find_folder("workflows", workflow.name)
-        if isinstance(folder, Failed):
-            return folder
-        reason = await asyncio.to_thread(self.files.find_reason_to_keep, workflow.name)
-        if reason:
-            text = f"workflows/{workflow.name} stays, since {reason}"
-            return Waiting(text, blocks_prompt=True)
+        for name in dict.fromkeys((workflow.name, workflow.cloned_name)):
+            folder = self._find_folder("workflows", name)
+            if isinstance(folder, Failed):
+                return folder
+            if reason := await asyncio.to_thread(self.files.find_reason_to_keep, name):
+                return Waiting(f"workflows/{name} stays, since {reason}", blocks_prompt=True)
         remote = await self._check_remote(workflow.url)
         if not isinstance(remote, _Known):
             return remote
-        return await self._clone_workflow(workflow, folder, remote)
+        return await self._clone_workflow(workflow, remote)
 
-    async def _clone_workflow(self, workflow: Workflow, folder: Path, remote: "_Known") -> Outcome:
-        # The runner takes an empty branch for `main`, whatever the repository's own default is.
+    async def _clone_workflow(self, workflow: Workflow, remote: "_Known") -> Outcome:
+        folder = self.settings.workspace / "workflows" / workflow.cloned_name
+        # The runner takes an empty branch for `main`, whatever the repository's own default is; for
+        # a URL that ends in `/` it would replace the folder of all workflows.
         branch = workflow.branch or remote.default_branch
-        body = {"gitUrl": remote.remote.url, "branch": branch, "path": workflow.path}
+        url = remote.remote.url.rstrip("/")
+        body = {"gitUrl": url, "branch": branch, "path": workflow.path}
         before = _identify(folder)
         answer = await self._post("/workflow", body, remote.headers)
         if isinstance(answer, Answer) and _is_called_active(answer):
@@ -199,8 +201,9 @@ class Steps:
             return Failed("the runner could not clone it; no workflow is active now")
         if _identify(folder) == before:
             return Failed("the runner could not clone it; the files are those of before")
-        await asyncio.to_thread(self.files.record, workflow.name)
-        if workflow.path.strip("/.") and os.path.lexists(folder / ".git"):
+        is_whole = bool(workflow.path.strip("/.")) and os.path.lexists(folder / ".git")
+        await asyncio.to_thread(self.files.adopt, workflow)
+        if is_whole:
             return Failed(f"it has no folder {workflow.path}: the runner took the whole repository")
         return Done()
 

@@ -12,7 +12,6 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from reconcile.runtime.git import NO_NETWORK, GitRepository, GitResult
 from reconcile.runtime.settings import read_process_settings
@@ -94,9 +93,10 @@ def is_same_url(one: str, other: str) -> bool:
 
 
 def _simplify(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme and parts.netloc:
-        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
+    protocol, separator, rest = url.partition("://")
+    if separator:
+        server, slash, path = rest.partition("/")
+        url = f"{protocol}://{server.rpartition('@')[2].lower()}{slash}{path}"
     return url.rstrip("/").removesuffix(".git")
 
 

@@ -7,8 +7,10 @@ import signal
 import pytest
 
 from reconcile.runner import cli, prepare
+from reconcile.runner.inputs import Workflow
 from reconcile.runtime.process import TerminatedError
 from tests.mirror.workspace.unprivileged import NOBODY, as_nobody, open_folder
+from tests.runner.double.settings import name_at_start
 from tests.runner.git_server import git, make_repository
 from tests.runner.preparing import Pod
 
@@ -123,6 +125,29 @@ def test_what_was_restored_is_never_touched(pod, shop):
         "repositories": [{"name": "shop", "state": "restored"}],
         "workflow": {"name": "shop", "state": "restored"},
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://git.example.com/team/flow.git", "flow"),
+        ("https://git.example.com/team/flow/", "flow"),
+        ("https://git.example.com:8443/group/sub/flow.git", "sub"),
+        ("https://git.example.com/flow.git", "flow"),
+        ("git@git.example.com:group/sub/flow.git", "flow"),
+        ("ssh://git@git.example.com/group/sub/flow.git/", "flow"),
+        ("git://git.example.com/group/sub/flow", "flow"),
+    ],
+)
+def test_a_workflow_has_the_folder_in_which_the_runner_looks_for_it(url, name):
+    assert Workflow(url).name == name
+    assert name_at_start(url) == name
+
+
+def test_a_workflow_without_a_folder_name_is_a_problem(pod):
+    pod.set_workflow("git@git.example.com:flow.git")
+    assert pod.prepare() == 1
+    assert "ACTIVE_WORKFLOW_GIT_URL has the folder name" in pod.message["problem"]
 
 
 def test_a_second_run_changes_nothing(pod, shop):
