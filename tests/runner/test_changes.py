@@ -3,6 +3,7 @@ import asyncio
 import orjson
 import pytest
 
+from reconcile.runner.change_plan import PREPARED_FILE, Applied, encode_applied
 from reconcile.runner.credentials import Credentials, CredentialSource
 from reconcile.runner.probe import Probe
 from tests.runner.applying import SESSION, Origin, applying
@@ -400,6 +401,20 @@ def test_a_part_of_a_workflow_that_prepare_has_cloned_is_known_in_the_next_pod(s
             await session.until_item("workflow flow", "done")
 
     run(scenario)
+
+
+def test_inputs_that_change_before_the_bridge_starts_are_changes(session, origin):
+    """A clone can take minutes, and the runner gets the newest inputs when it starts after it."""
+    (session.top / "state" / PREPARED_FILE).write_bytes(encode_applied(Applied(), ""))
+    session.change(repos=[repo(origin)])
+    (session.workspace / "repos/shop").mkdir()
+
+    async def scenario():
+        async with session.running():
+            await session.until_item("repository shop", "done")
+
+    run(scenario)
+    assert (session.workspace / "repos/shop/README").exists()
 
 
 def test_changes_that_a_bridge_has_seen_survive_its_restart(session, origin):

@@ -59,6 +59,8 @@ def explain(text, url="https://github.com/a/b", source=None, fields=None):
         "fatal: unable to access 'https://h/': The requested URL returned error: 429",
         "ssh: connect to host h port 22: Connection refused\nfatal: Could not read",
         "kex_exchange_identification: read: Connection reset by peer",
+        "fatal: unable to access 'https://h/certificate/': Could not resolve host: certificate.h",
+        "ssh: Could not resolve hostname certificate.h: Temporary failure in name resolution",
         "error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec transferred",
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from reconcile.core.fields.quantity import parse_quantity
 from reconcile.core.source_location import DocumentPath, Position, printable_excerpt
 from reconcile.core.spec.agent_fields import find_length_error
-from reconcile.core.spec.formats import FOLDER_NAME, STATE_DIR, clone_directory
+from reconcile.core.spec.formats import FOLDER_NAME, STATE_DIR, workflow_directory
 from reconcile.core.spec.resolve import STATE_DIR_VARIABLE
 
 _MIRROR_BASE_BYTES: Final = 128 * 2**20
@@ -203,9 +203,10 @@ def _find_folder_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
             reason = f"ends in `{printable_excerpt(name)}`, which is no name for a folder"
             yield Finding((path,), f"{reason}: add `name`")
     workflow = spec["activeWorkflow"]["gitUrl"]
-    if workflow and FOLDER_NAME.find_error(clone_directory(workflow)):
-        reason = "must end in a name for a folder: letters, digits, `-`, `_`, `.`"
-        yield Finding((("activeWorkflow", "gitUrl"),), reason)
+    if workflow and FOLDER_NAME.find_error(folder := workflow_directory(workflow)):
+        reason = f"is cloned into `{printable_excerpt(folder)}`, which is no name for a folder"
+        hint = "write `git@host:name` as ssh://git@host/name"
+        yield Finding((("activeWorkflow", "gitUrl"),), f"{reason}: {hint}")
 
 
 def _find_long_list(repos: list[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -315,6 +315,14 @@ def clone_directory(url: str) -> str:
     return re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
 
 
+def workflow_directory(url: str) -> str:
+    """The folder in which the platform's runner looks for a workflow: see runner-contract.md."""
+    parts = [part for part in url.split("/")[3:] if part]
+    if url.startswith(("http://", "https://")) and len(parts) > 1:
+        return parts[1].removesuffix(".git")
+    return url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+
+
 GIT_URL: Final = Scalar(
     "text",
     TEXT,

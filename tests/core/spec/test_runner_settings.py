@@ -210,11 +210,26 @@ def test_a_url_that_does_not_end_in_a_name_needs_one(last):
             "folder: add `name`"
         ),
         (
-            "team-a/x.yaml:7:20: spec.activeWorkflow.gitUrl: must end in a name for a folder: "
-            "letters, digits, `-`, `_`, `.`"
+            f"team-a/x.yaml:7:20: spec.activeWorkflow.gitUrl: is cloned into `{last}`, which is no "
+            "name for a folder: write `git@host:name` as ssh://git@host/name"
         ),
     ]
     assert not errors(f"repos: [{{url: '{repository}', name: x}}]")
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("git@h:flow.git", "git@h:flow"),
+        ("https://h/group/.github/flow", ".github"),
+        ("https://h/group/sub/-flow", ""),
+        ("ssh://git@h/flow.git", ""),
+        ("https://h/flow/", ""),
+    ],
+)
+def test_a_workflow_has_the_folder_that_the_runner_reads_from_the_url(url, folder):
+    found = errors(f"activeWorkflow: {{gitUrl: '{url}'}}")
+    assert [each.split("`")[1] for each in found] == [folder] * bool(folder)
 
 
 @pytest.mark.parametrize(("count", "is_long"), [(370, False), (380, True)])
