@@ -103,6 +103,8 @@ _UNREAD: Final[Mapping[str, tuple[tuple[DocumentPath, ...], str]]] = {
             ("stopOnRunFinished",),
             ("onPrepareFailure",),
             ("onInterruptedRun",),
+            ("runner", "home"),
+            ("runner", "stateDir"),
         ),
         "has no effect with `runner.protocol: none`",
     ),

@@ -61,6 +61,7 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 RESERVED_FOLDERS: Final = frozenset(
     {
         ".reconcile-mirror-restoring",
+        ".reconcile-runner-cloning",
         ".session",
         "artifacts",
         "file-uploads",

@@ -323,6 +323,7 @@ def test_the_grace_period_is_that_of_the_runner_and_of_the_flush():
 def test_a_session_may_replace_the_hook_that_precedes_the_end():
     hook = containers(EVERY_FIELD)["runner"]["lifecycle"]["preStop"]
     assert hook == {"exec": {"command": ["/bin/stop", "now"]}}
+    assert containers(OTHER_RUNNER)["runner"]["lifecycle"]["preStop"] == hook
 
 
 class Bridge:

@@ -109,7 +109,8 @@ def test_the_state_directory_can_be_chosen_for_all_sessions():
 
 STATE_DIR = (
     "must be a folder of the workspace such as .claude, and none of "
-    ".reconcile-mirror-restoring, .session, artifacts, file-uploads, repos, workflows"
+    ".reconcile-mirror-restoring, .reconcile-runner-cloning, .session, artifacts, file-uploads, "
+    "repos, workflows"
 )
 
 
@@ -312,26 +313,28 @@ def test_a_setting_that_the_runner_does_not_read_is_reported_where_it_is_set(spe
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("field", "spec"),
     [
-        "credentials: []",
-        "inactivityTimeout: 60",
-        "stopOnRunFinished: true",
-        "onPrepareFailure: Continue",
-        "onInterruptedRun: Continue",
+        ("credentials", "credentials: [{provider: jira, secretName: j}]"),
+        ("inactivityTimeout", "inactivityTimeout: 60"),
+        ("stopOnRunFinished", "stopOnRunFinished: true"),
+        ("onPrepareFailure", "onPrepareFailure: Continue"),
+        ("onInterruptedRun", "onInterruptedRun: Continue"),
+        ("runner.stateDir", "runner: {stateDir: .agent}"),
+        ("runner.home", "runner: {home: /home/agent}"),
     ],
 )
-def test_a_setting_without_effect_for_a_runner_without_protocol_is_reported(spec):
-    field = spec.partition(":")[0]
-    spec = spec.replace("[]", "[{provider: jira, secretName: j}]")
+def test_a_setting_without_effect_for_a_runner_without_protocol_is_reported(field, spec):
     project = document("ProjectSettings", "runner: {protocol: none}")
     (warning,) = tree(team_a__x=session(spec), team_a__project=project).warnings
     assert (warning.field, warning.message) == (
         f"spec.{field}",
         "has no effect with `runner.protocol: none`",
     )
-    own = tree(team_a__x=session(f"{spec}\nrunner: {{protocol: ag-ui}}"), team_a__project=project)
-    assert own.warnings == ()
+    if "runner" not in spec:
+        spec = f"{spec}\nrunner: {{}}"
+    spec = spec.replace("runner: {", "runner: {protocol: ag-ui, ")
+    assert tree(team_a__x=session(spec), team_a__project=project).warnings == ()
 
 
 @pytest.mark.parametrize("name", ["AGUI_TOKEN", "BACKEND_API_URL", "PROJECT_NAME", "USE_AGUI"])
