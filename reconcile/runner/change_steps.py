@@ -136,7 +136,7 @@ class Steps:
         body = {"url": remote.remote.url, "branch": branch, "name": repository.name}
         answer = await self._post("/repos/add", body, remote.headers)
         if not isinstance(answer, Answer):
-            return answer
+            return _explain_login(answer, remote.remote)
         if not await asyncio.to_thread(is_repository, folder):
             return Failed("the runner has answered that it was cloned, and there is no repository")
         return Done("the agent's tools list it as an extra folder from the next start on")
@@ -182,6 +182,7 @@ class Steps:
         url = remote.remote.url.rstrip("/")
         body = {"gitUrl": url, "branch": branch, "path": workflow.path}
         before = _identify(folder)
+        # A clone that fails is answered with 200, too.
         answer = await self._post("/workflow", body, remote.headers)
         if isinstance(answer, Answer) and _is_called_active(answer):
             # It names the workflow of an attempt that failed, and would not clone it again.
@@ -189,18 +190,17 @@ class Steps:
             answer = await self._post("/workflow", body, remote.headers)
         if not isinstance(answer, Answer):
             return answer
-        return await self._judge_workflow(workflow, folder, before)
-
-    async def _judge_workflow(
-        self, workflow: Workflow, folder: Path, before: tuple[int, int] | None
-    ) -> Outcome:
-        """Look at the folder, since a clone that failed is answered with 200, too."""
         if not is_real_folder(folder) or not any(folder.iterdir()):
             # With an empty folder as working directory the agent would work in nothing.
             await self._post("/workflow", {"gitUrl": ""})
-            return Failed("the runner could not clone it; no workflow is active now")
+            failed = Failed("the runner could not clone it; no workflow is active now")
+            return _explain_login(failed, remote.remote)
         if _identify(folder) == before:
-            return Failed("the runner could not clone it; the files are those of before")
+            failed = Failed("the runner could not clone it; the files are those of before")
+            return _explain_login(failed, remote.remote)
+        return await self._adopt_workflow(workflow, folder)
+
+    async def _adopt_workflow(self, workflow: Workflow, folder: Path) -> Outcome:
         is_whole = bool(workflow.path.strip("/.")) and os.path.lexists(folder / ".git")
         await asyncio.to_thread(self.files.adopt, workflow)
         if is_whole:
@@ -293,6 +293,18 @@ def _judge_present(folder: Path, url: str) -> Done | Failed | None:
         f"repos/{folder.name} is there already and is no clone of this URL; move it, or declare "
         "another `name`"
     )
+
+
+def _explain_login(outcome: Waiting | Failed, remote: Remote) -> Outcome:
+    """Say what a running runner lacks for a repository that `prepare` could clone."""
+    if remote.protocol == "ssh":
+        lacks = "it has no ssh key while it runs"
+    elif remote.host and not any(each in remote.host for each in _TOKEN_HEADERS):
+        lacks = "it sends a token only to hosts that are called github or gitlab"
+    else:
+        return outcome
+    text = f"{outcome.reason}; {lacks}, and `prepare` clones it in the next pod"
+    return Failed(text) if isinstance(outcome, Failed) else outcome
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:

@@ -95,6 +95,13 @@ def _describe_no_user(_access: Access, _branch: str, _match: re.Match[str]) -> s
     )
 
 
+def _describe_killed(_access: Access, _branch: str, _match: re.Match[str]) -> str:
+    return (
+        "git was killed, most likely because it needs more memory: raise "
+        "`mirror.resources.limits.memory`, which `prepare` has too"
+    )
+
+
 _Describe = Callable[[Access, str, re.Match[str]], str]
 _NOT_FOUND: Final = (
     r"repository '.*' not found|returned error: 404|Repository not found"
@@ -109,6 +116,7 @@ _PERMANENT: Final[tuple[tuple[str, _Describe], ...]] = (
     (r"(?i)certificate|sslcainfo|CAfile", _describe_certificate),
     (r"IDENTIFICATION HAS CHANGED|Host key verification failed", _describe_host_key),
     (r"No user exists for uid", _describe_no_user),
+    (r"died of signal 9", _describe_killed),
 )
 _ADDRESS: Final = re.compile(r"'[^'\n]*'|\bhost(?:name)?:? \S+")
 """What a message has of the address, whose words are not those of git."""

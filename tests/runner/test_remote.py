@@ -76,6 +76,7 @@ def test_what_may_pass_by_itself(text):
         ("ERROR: Repository not found.\nfatal: Could not read from remote", "it does not exist"),
         ("fatal: write error: No space left on device", "write error: No space left on device"),
         ("No user exists for uid 1001\nfatal: Could not read", "ssh needs a user name"),
+        ("error: index-pack died of signal 9\nfatal: early EOF", "git was killed, most likely"),
         ("fatal: transport 'ext' not allowed", "transport 'ext' not allowed"),
         ("", "git ended with exit code 128"),
     ],
