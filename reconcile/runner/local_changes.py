@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from reconcile.runtime.git import NO_NETWORK, GitRepository, GitResult
+from reconcile.runtime.git import ISOLATED_ENVIRON, NO_NETWORK, GitRepository, GitResult
 from reconcile.runtime.settings import read_process_settings
 
 _SECONDS: Final = 120.0
@@ -30,12 +30,7 @@ _CONFIG: Final = (
     "core.trustctime=true",
 )
 _ENVIRON: Final = {
-    "HOME": "/nonexistent",
-    "XDG_CONFIG_HOME": "/nonexistent",
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
+    **ISOLATED_ENVIRON,
     # A partial clone must not fetch: its configuration names the program that would do it.
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_NO_LAZY_FETCH": "1",
