@@ -21,6 +21,7 @@ from reconcile.runner.local_changes import (
     is_real_folder,
     is_repository,
     is_same_url,
+    read_branch,
     read_origin,
 )
 from reconcile.runner.probe import Probe, UnavailableError
@@ -140,6 +141,17 @@ class Steps:
         if not await asyncio.to_thread(is_repository, folder):
             return Failed("the runner has answered that it was cloned, and there is no repository")
         return Done("the agent's tools list it as an extra folder from the next start on")
+
+    async def check_branch(self, repository: Repository) -> Outcome:
+        """Find out whether a repository has its new branch, to which only the agent switches."""
+        folder = self._find_folder("repos", repository.name)
+        if isinstance(folder, Failed):
+            return folder
+        # Without a declared branch it may have any.
+        if repository.branch in {"", await asyncio.to_thread(read_branch, folder)}:
+            return Done()
+        text = f"repos/{repository.name} keeps its branch: ask the agent to switch it, or declare "
+        return Waiting(f"{text}it with another `name`")
 
     async def remove_repository(self, repository: Repository, *, is_replaced: bool) -> Outcome:
         """Let the runner remove a repository that holds no work; another may be cloned there."""

@@ -224,8 +224,7 @@ class ChangeApplier:
             case AddRepository(repository):
                 return await self._steps.add_repository(repository)
             case SwitchBranch(repository):
-                text = f"repos/{repository.name} keeps its branch: switch it in the session, or "
-                return Waiting(f"{text}start a new session", NEVER)
+                return await self._steps.check_branch(repository)
             case SetWorkflow(workflow):
                 return await self._steps.set_workflow(workflow)
             case SetModel(model):

@@ -163,6 +163,7 @@ class Cloner:
         origin = "" if source.path_parts else read_origin(self._settings.workspace / path)
         if not origin or is_same_url(origin, source.url):
             return ""
+        origin = origin.partition("?")[0]  # a query may be a token
         return f"it stays a clone of {origin}: move {path} away to have the declared one cloned"
 
     def _clone(self, source: Source, parent: int) -> Outcome:

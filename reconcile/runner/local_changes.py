@@ -82,6 +82,14 @@ def read_origin(folder: Path) -> str:
     return found.text if found.ok else ""
 
 
+def read_branch(folder: Path) -> str:
+    """Return the branch that is checked out; empty if there is none, or no repository."""
+    if not is_repository(folder):
+        return ""
+    found = _open(folder).run("symbolic-ref", "--quiet", "--short", "HEAD")
+    return found.text if found.ok else ""
+
+
 def is_same_url(one: str, other: str) -> bool:
     """Whether two URLs name one repository; user information and `.git` at the end do not count."""
     return _simplify(one) == _simplify(other)

@@ -119,6 +119,14 @@ def test_what_a_runner_refuses_waits_or_fails(workspace, repository, answer, kin
         assert words in outcome.reason
 
 
+def test_what_is_no_repository_keeps_waiting_for_its_branch(workspace, repository):
+    made = steps(workspace, Runner())
+    bad, wanted = Repository(repository.url, "../x", "b"), Repository(repository.url, "shop", "b")
+    assert isinstance(asyncio.run(made.check_branch(bad)), Failed)
+    assert isinstance(asyncio.run(made.check_branch(wanted)), Waiting)
+    assert asyncio.run(made.check_branch(repository)) == Done()
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

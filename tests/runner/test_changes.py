@@ -147,6 +147,25 @@ def snapshot(workspace):
     }
 
 
+def test_a_branch_is_that_which_is_checked_out_or_the_agent_switches_to(session, origin):
+    folder = session.clone(origin)
+    session.change(repos=[repo(origin)])
+
+    async def scenario():
+        async with session.running() as runs:
+            session.change(repos=[repo(origin, branch="trunk")])
+            await session.until_item("repository shop", "done")
+            session.change(repos=[repo(origin, branch="next")], INITIAL_PROMPT="Use it.")
+            await session.until_item("prompt", "done")
+            await session.until_item("repository shop", "waiting", "keeps its branch")
+            git(folder, "checkout", "-q", "-b", "next")
+            await runs.submit(prompt("Hello."))
+            await session.until_item("repository shop", "done")
+
+    run(scenario)
+    assert [each["path"] for each in session.requests] == []
+
+
 def test_work_that_is_done_with_lets_a_repository_go(session, origin):
     folder = session.clone(origin)
     session.change(repos=[repo(origin)])
