@@ -86,8 +86,8 @@ def read_branch(folder: Path) -> str:
     """Return the branch that is checked out; empty if there is none, or no repository."""
     if not is_repository(folder):
         return ""
-    found = _open(folder).run("symbolic-ref", "--quiet", "--short", "HEAD")
-    return found.text if found.ok else ""
+    found = _open(folder).run("symbolic-ref", "HEAD")
+    return found.text.removeprefix("refs/heads/") if found.ok else ""
 
 
 def is_same_url(one: str, other: str) -> bool:

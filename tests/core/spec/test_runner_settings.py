@@ -61,8 +61,10 @@ def test_without_the_image_an_agent_has_nothing_to_do_and_that_is_said():
     assert not found.problems
     assert len(found.sessions) == 2
     assert [str(each) for each in found.warnings if each.field == "spec.image"] == [
-        f"{MISSING_IMAGE}: without it no repository is cloned and no prompt is delivered, so the "
-        "agent of session team-a/a and 1 more does nothing"
+        (
+            f"{MISSING_IMAGE}: without it no repository is cloned and no prompt is delivered, so "
+            "the agent of session team-a/a and 1 more does nothing"
+        )
     ]
     other = document("SessionDefaults", "runner: {image: a, protocol: none}")
     assert not [
