@@ -3,11 +3,13 @@
 A session is a generator: it yields the seconds that it wants to wait, so that a thousand pods in
 their grace period do not need a thousand threads. The first failure ends it: later changes depend
 on earlier ones.
+
+What is sent is a manifest with what becomes known in the cluster, in a dry run too.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from reconcile.core.changes import (
     Action,
@@ -25,17 +27,18 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from reconcile.core.lifecycle.pod_status import has_started
-from reconcile.core.model import FIELD_MANAGER, KubeObject, Manifest, ObjectRef
+from reconcile.core.model import (
+    ANNOTATION_RECORD_UID,
+    FIELD_MANAGER,
+    KubeObject,
+    Manifest,
+    ObjectRef,
+    build_record_ref,
+)
 from reconcile.core.plan.adoption import build_release_body, find_earlier_manager
 from reconcile.core.plan.planner import replan
-from reconcile.engine.bodies import (
-    apply_dry_run,
-    build_body,
-    names_only_record_uid,
-    under_free_name,
-    with_metadata,
-    without_record_uid,
-)
+from reconcile.core.plan.session_changes import build_owner_reference, with_owner
+from reconcile.core.record import RecordStatus, with_record_status
 from reconcile.engine.deletions import Deletions, PendingDeletion, give_up
 from reconcile.engine.ports import ApplyOptions, Cluster
 from reconcile.engine.record_writer import RecordWriter, has_failed_to_start
@@ -258,3 +261,43 @@ def _skip(change: Change, failed: ObjectRef) -> Outcome:
             return Outcome(change, Status.HELD)
         case _:
             return Outcome(change, Status.SKIPPED, f"{failed} failed before it")
+
+
+def build_body(manifest: Manifest, status: RecordStatus, owner_uid: str) -> KubeObject:
+    """Complete a manifest: a Record gets its status, other objects their owner if it is known.
+
+    A pod gets the UID of its Record too, which its containers can read.
+    """
+    if manifest.ref == build_record_ref(manifest.session):
+        return with_record_status(manifest.body, status)
+    if not owner_uid:
+        return manifest.body
+    return with_owner(manifest.body, build_owner_reference(manifest.session, owner_uid))
+
+
+def with_metadata(body: KubeObject, metadata: Mapping[str, Any]) -> KubeObject:
+    """Add fields to the metadata of a body: a precondition, or another name."""
+    return {**body, "metadata": {**body["metadata"], **metadata}}
+
+
+def under_free_name(body: KubeObject) -> KubeObject:
+    """Give a body a name that is free, for a dry run where its own name is taken."""
+    return with_metadata(body, {"name": f"{body['metadata']['name'][:48]}-dry-run"})
+
+
+def names_only_record_uid(error: ConflictError) -> bool:
+    """Whether other managers own no more of a body than the UID of the pod's Record."""
+    fields = {owner.field for owner in error.owners}
+    return fields == {f".metadata.annotations.{ANNOTATION_RECORD_UID}"}
+
+
+def without_record_uid(body: KubeObject) -> KubeObject:
+    """Leave the annotation with the UID of the pod's Record to its other manager."""
+    annotations = dict(body["metadata"]["annotations"])
+    annotations.pop(ANNOTATION_RECORD_UID, None)
+    return with_metadata(body, {"annotations": annotations})
+
+
+def apply_dry_run(cluster: Cluster, body: KubeObject, *, force: bool = False) -> KubeObject:
+    """Apply a body as a dry run, which changes nothing; errors as for `Cluster.apply`."""
+    return cluster.apply(body, ApplyOptions(FIELD_MANAGER, force=force, dry_run=True))

@@ -37,7 +37,7 @@ from reconcile.core.plan.dry_run import (
 )
 from reconcile.core.record import RecordStatus, build_record_status_body
 from reconcile.core.report.view import find_desired_manifest
-from reconcile.engine.bodies import apply_dry_run, build_body, under_free_name, with_metadata
+from reconcile.engine.applier import apply_dry_run, build_body, under_free_name, with_metadata
 from reconcile.engine.inventory import CONFIG_MAP, InventoryWrite, check_not_foreign
 from reconcile.engine.live_reader import permission_hint
 from reconcile.engine.ports import ApplyOptions, Cluster

@@ -5,11 +5,14 @@ Nothing is done here. A repository whose URL has changed is removed first; the n
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 import orjson
 
 from reconcile.runner.inputs import Inputs, Repository, Workflow
+
+PREPARED_FILE: Final = "prepared-inputs.json"
+"""In the folder of the pod that the agent does not see: what `prepare` has prepared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from reconcile.runner.local_changes import (
     is_real_folder,
     is_repository,
     is_same_url,
+    read_branch,
     read_origin,
 )
 from reconcile.runner.probe import Probe, UnavailableError
@@ -136,10 +137,21 @@ class Steps:
         body = {"url": remote.remote.url, "branch": branch, "name": repository.name}
         answer = await self._post("/repos/add", body, remote.headers)
         if not isinstance(answer, Answer):
-            return answer
+            return _explain_login(answer, remote.remote)
         if not await asyncio.to_thread(is_repository, folder):
             return Failed("the runner has answered that it was cloned, and there is no repository")
         return Done("the agent's tools list it as an extra folder from the next start on")
+
+    async def check_branch(self, repository: Repository) -> Outcome:
+        """Find out whether a repository has its new branch, to which only the agent switches."""
+        folder = self._find_folder("repos", repository.name)
+        if isinstance(folder, Failed):
+            return folder
+        # Without a declared branch it may have any.
+        if repository.branch in {"", await asyncio.to_thread(read_branch, folder)}:
+            return Done()
+        text = f"repos/{repository.name} keeps its branch: ask the agent to switch it, or declare "
+        return Waiting(f"{text}it with another `name`")
 
     async def remove_repository(self, repository: Repository, *, is_replaced: bool) -> Outcome:
         """Let the runner remove a repository that holds no work; another may be cloned there."""
@@ -163,23 +175,26 @@ class Steps:
         if workflow is None:
             answer = await self._post("/workflow", {"gitUrl": ""})
             return Done() if isinstance(answer, Answer) else answer
-        folder = self._find_folder("workflows", workflow.name)
-        if isinstance(folder, Failed):
-            return folder
-        reason = await asyncio.to_thread(self.files.find_reason_to_keep, workflow.name)
-        if reason:
-            text = f"workflows/{workflow.name} stays, since {reason}"
-            return Waiting(text, blocks_prompt=True)
+        for name in dict.fromkeys((workflow.name, workflow.cloned_name)):
+            folder = self._find_folder("workflows", name)
+            if isinstance(folder, Failed):
+                return folder
+            if reason := await asyncio.to_thread(self.files.find_reason_to_keep, name):
+                return Waiting(f"workflows/{name} stays, since {reason}", blocks_prompt=True)
         remote = await self._check_remote(workflow.url)
         if not isinstance(remote, _Known):
             return remote
-        return await self._clone_workflow(workflow, folder, remote)
+        return await self._clone_workflow(workflow, remote)
 
-    async def _clone_workflow(self, workflow: Workflow, folder: Path, remote: "_Known") -> Outcome:
-        # The runner takes an empty branch for `main`, whatever the repository's own default is.
+    async def _clone_workflow(self, workflow: Workflow, remote: "_Known") -> Outcome:
+        folder = self.settings.workspace / "workflows" / workflow.cloned_name
+        # The runner takes an empty branch for `main`, whatever the repository's own default is; for
+        # a URL that ends in `/` it would replace the folder of all workflows.
         branch = workflow.branch or remote.default_branch
-        body = {"gitUrl": remote.remote.url, "branch": branch, "path": workflow.path}
+        url = remote.remote.url.rstrip("/")
+        body = {"gitUrl": url, "branch": branch, "path": workflow.path}
         before = _identify(folder)
+        # A clone that fails is answered with 200, too.
         answer = await self._post("/workflow", body, remote.headers)
         if isinstance(answer, Answer) and _is_called_active(answer):
             # It names the workflow of an attempt that failed, and would not clone it again.
@@ -187,20 +202,20 @@ class Steps:
             answer = await self._post("/workflow", body, remote.headers)
         if not isinstance(answer, Answer):
             return answer
-        return await self._judge_workflow(workflow, folder, before)
-
-    async def _judge_workflow(
-        self, workflow: Workflow, folder: Path, before: tuple[int, int] | None
-    ) -> Outcome:
-        """Look at the folder, since a clone that failed is answered with 200, too."""
         if not is_real_folder(folder) or not any(folder.iterdir()):
             # With an empty folder as working directory the agent would work in nothing.
             await self._post("/workflow", {"gitUrl": ""})
-            return Failed("the runner could not clone it; no workflow is active now")
+            failed = Failed("the runner could not clone it; no workflow is active now")
+            return _explain_login(failed, remote.remote)
         if _identify(folder) == before:
-            return Failed("the runner could not clone it; the files are those of before")
-        await asyncio.to_thread(self.files.record, workflow.name)
-        if workflow.path.strip("/.") and os.path.lexists(folder / ".git"):
+            failed = Failed("the runner could not clone it; the files are those of before")
+            return _explain_login(failed, remote.remote)
+        return await self._adopt_workflow(workflow, folder)
+
+    async def _adopt_workflow(self, workflow: Workflow, folder: Path) -> Outcome:
+        is_whole = bool(workflow.path.strip("/.")) and os.path.lexists(folder / ".git")
+        await asyncio.to_thread(self.files.adopt, workflow)
+        if is_whole:
             return Failed(f"it has no folder {workflow.path}: the runner took the whole repository")
         return Done()
 
@@ -290,6 +305,18 @@ def _judge_present(folder: Path, url: str) -> Done | Failed | None:
         f"repos/{folder.name} is there already and is no clone of this URL; move it, or declare "
         "another `name`"
     )
+
+
+def _explain_login(outcome: Waiting | Failed, remote: Remote) -> Outcome:
+    """Say what a running runner lacks for a repository that `prepare` could clone."""
+    if remote.protocol == "ssh":
+        lacks = "it has no ssh key while it runs"
+    elif remote.host and not any(each in remote.host for each in _TOKEN_HEADERS):
+        lacks = "it sends a token only to hosts that are called github or gitlab"
+    else:
+        return outcome
+    text = f"{outcome.reason}; {lacks}, and `prepare` clones it in the next pod"
+    return Failed(text) if isinstance(outcome, Failed) else outcome
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol, assert_never
 
 from reconcile.runner.change_plan import (
+    PREPARED_FILE,
     AddRepository,
     Applied,
     DeliverPrompt,
@@ -170,17 +171,19 @@ class ChangeApplier:
             self._schedule.hasten()
 
     def _load_applied(self, inputs: Inputs) -> Applied:
-        """Return what the runner has: what this pod has applied, else what it was started with."""
+        """Return what the runner has: what this pod has applied, else what it was prepared for."""
         if inputs.workflow is not None:
             self._files.record_if_new(inputs.workflow.name)
-        with suppress(OSError):
-            data = (self._options.state / _APPLIED_FILE).read_bytes()
-            applied = parse_applied(data, self._options.pod_uid)
-            if applied is not None:
-                return applied
-        applied = applied_from(inputs)
-        self._store(applied)
+        applied = self._read_applied(_APPLIED_FILE, self._options.pod_uid)
+        if applied is None:
+            applied = self._read_applied(PREPARED_FILE, "") or applied_from(inputs)
+            self._store(applied)
         return applied
+
+    def _read_applied(self, name: str, pod_uid: str) -> Applied | None:
+        with suppress(OSError):
+            return parse_applied((self._options.state / name).read_bytes(), pod_uid)
+        return None
 
     def _store(self, applied: Applied) -> None:
         """Store it, so that a bridge that is started again does not take changes for applied."""
@@ -221,8 +224,7 @@ class ChangeApplier:
             case AddRepository(repository):
                 return await self._steps.add_repository(repository)
             case SwitchBranch(repository):
-                text = f"repos/{repository.name} keeps its branch: switch it in the session, or "
-                return Waiting(f"{text}start a new session", NEVER)
+                return await self._steps.check_branch(repository)
             case SetWorkflow(workflow):
                 return await self._steps.set_workflow(workflow)
             case SetModel(model):

@@ -45,13 +45,13 @@ def _combine_options(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
     return decorate
 
 
-_SIZE_UNITS: Final = {"": 1} | {
+_SIZE_UNITS: Final = {"": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9} | {
     f"{unit}{suffix}": base**power
     for suffix, base in (("i", 1024), ("", 1000))
     for power, unit in enumerate("KMGTPE", 1)
 }
 _QUANTITY: Final = re.compile(
-    r"([0-9]{1,20}(?:\.[0-9]{1,9})?)(?:([KMGTPE]i|[kMGTPE])|[eE]([0-9]{1,2}))?"
+    r"([0-9]{1,20}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(?:([KMGTPE]i|[numkMGTPE])|[eE]([0-9]{1,2}))?"
 )
 
 

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from reconcile.runner.clone_errors import Failure, explain_failure
 from reconcile.runner.credentials import Credentials
 from reconcile.runner.folders import ensure_folder, is_folder, move_aside, open_folder
+from reconcile.runner.local_changes import is_same_url, read_origin
 from reconcile.runner.remote import (
     Access,
     RemoteError,
@@ -55,7 +56,7 @@ class Clock(Protocol):
 
 
 class State(StrEnum):
-    """READY: cloned now. RESTORED: it was there before, and is as it was."""
+    """READY: cloned now. RESTORED: it was there before, and is as it was, whatever it is."""
 
     READY = "ready"
     RESTORED = "restored"
@@ -147,7 +148,7 @@ class Cloner:
                 top = stack.enter_context(open_folder(self._settings.workspace))
                 parent = stack.enter_context(open_folder(source.folder, top))
                 if _has_content(source.name, parent):
-                    return Outcome(source, State.RESTORED)
+                    return Outcome(source, State.RESTORED, self._describe_restored(source))
                 ensure_folder(CLONING_FOLDER, top)
                 return self._clone(source, parent)
         except RemoteError as error:
@@ -155,6 +156,15 @@ class Cloner:
         except OSError as error:
             reason = f"the workspace cannot be written: {error.strerror}"
             return Outcome(source, State.FAILED, reason)
+
+    def _describe_restored(self, source: Source) -> str:
+        """Say that another repository than the declared one is there, which stays."""
+        path = f"{source.folder}/{source.name}"
+        origin = "" if source.path_parts else read_origin(self._settings.workspace / path)
+        if not origin or is_same_url(origin, source.url):
+            return ""
+        origin = origin.partition("?")[0]  # a query may be a token
+        return f"it stays a clone of {origin}: move {path} away to have the declared one cloned"
 
     def _clone(self, source: Source, parent: int) -> Outcome:
         settings = self._settings
@@ -194,6 +204,7 @@ class Cloner:
                 find_reason_to_stop=lambda: self._find_reason_to_stop(folder, deadline),
             )
             if not result.ok:
+                self._space.forget(folder)
                 return explain_failure(result, access, source.branch)
             if excess := self._space.find_final_excess(folder):
                 return Failure(excess)

@@ -23,10 +23,11 @@ def explain_failure(result: GitResult, access: Access, branch: str) -> Failure:
     """Say why git failed. What the server wrote about itself is not looked at."""
     text = result.err.decode(errors="backslashreplace")
     lines = [line for line in text.splitlines() if not line.startswith("remote:")]
+    words = _ADDRESS.sub("''", "\n".join(lines).replace(access.remote.url, ""))
     for pattern, describe in _PERMANENT:
-        if match := re.search(pattern, "\n".join(lines)):
+        if match := re.search(pattern, words):
             return Failure(describe(access, branch, match))
-    may_pass = any(_MAY_PASS.search(line) for line in lines)
+    may_pass = bool(_MAY_PASS.search(words))
     return Failure(_choose_line(lines) or result.reason, may_pass)
 
 
@@ -94,6 +95,13 @@ def _describe_no_user(_access: Access, _branch: str, _match: re.Match[str]) -> s
     )
 
 
+def _describe_killed(_access: Access, _branch: str, _match: re.Match[str]) -> str:
+    return (
+        "git was killed, most likely because it needs more memory: raise "
+        "`mirror.resources.limits.memory`, which `prepare` has too"
+    )
+
+
 _Describe = Callable[[Access, str, re.Match[str]], str]
 _NOT_FOUND: Final = (
     r"repository '.*' not found|returned error: 404|Repository not found"
@@ -108,7 +116,11 @@ _PERMANENT: Final[tuple[tuple[str, _Describe], ...]] = (
     (r"(?i)certificate|sslcainfo|CAfile", _describe_certificate),
     (r"IDENTIFICATION HAS CHANGED|Host key verification failed", _describe_host_key),
     (r"No user exists for uid", _describe_no_user),
+    (r"died of signal 9", _describe_killed),
 )
+_ADDRESS: Final = re.compile(r"'[^'\n]*'|\bhost(?:name)?:? \S+")
+"""What a message has of the address, whose words are not those of git."""
+
 _MAY_PASS: Final = re.compile(
     r"(?i)could not resolve|resolving timed out|temporary failure|name resolution"
     r"|failed to connect|couldn't connect|connection (?:reset|refused|closed|timed out|was)"

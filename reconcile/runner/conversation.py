@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import orjson
 
-from reconcile.runner.folders import is_folder, move_aside, open_folder, read_file, replace_file
+from reconcile.runner.folders import (
+    ensure_folder,
+    is_folder,
+    move_aside,
+    open_folder,
+    read_file,
+    replace_file,
+)
 
 IDS_FILE: Final = "claude_session_ids.json"
 _PROJECTS: Final = "projects"
@@ -78,6 +85,7 @@ def _list_conversations(state_dir: int) -> Iterator[str]:
     """Yield the id of each conversation of any project that is a file with content."""
     if not is_folder(_PROJECTS, state_dir):
         return
+    ensure_folder(_PROJECTS, state_dir)  # gives it its rights back
     with open_folder(_PROJECTS, state_dir) as projects, os.scandir(projects) as folders:
         for folder in folders:
             if folder.is_dir(follow_symlinks=False):

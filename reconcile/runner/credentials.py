@@ -210,7 +210,7 @@ def parse_sources(text: str) -> tuple[CredentialSource, ...]:
             each["provider"],
             each["secretName"],
             each.get("keys") or {},
-            each.get("host") or _HOSTS.get(each["provider"], ""),
+            (each.get("host") or _HOSTS.get(each["provider"], "")).lower(),
         )
         for each in items
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -45,8 +44,19 @@ class Workflow:
 
     @property
     def name(self) -> str:
-        """The folder's name, which the runner takes from the URL too."""
-        return name_of_url(self.url)
+        """The folder in which the runner looks for it.
+
+        It is the second part of an http URL's path, whether or not more follow; of other URLs it is
+        the last part.
+        """
+        parts = [each for each in self.url.split("/")[3:] if each]
+        is_http = self.url.startswith(("http://", "https://"))
+        return parts[1].removesuffix(".git") if is_http and len(parts) > 1 else self.cloned_name
+
+    @property
+    def cloned_name(self) -> str:
+        """The folder into which a running runner clones it, which need not be `name`."""
+        return self.url.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +82,6 @@ class Inputs:
 def name_of_url(url: str) -> str:
     """Return the folder into which git clones a URL: its last part without `.git`."""
     return re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
-
-
-def host_of_url(url: str) -> str:
-    """Return the host of an https, http, git, ssh or scp-like URL; empty if it has none."""
-    if "://" in url:
-        return urlsplit(url).hostname or ""
-    user_and_host, colon, _ = url.partition(":")
-    return user_and_host.rpartition("@")[2] if colon and "/" not in user_and_host else ""
 
 
 def is_safe_name(name: str) -> bool:

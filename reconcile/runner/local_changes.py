@@ -12,9 +12,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from reconcile.runtime.git import NO_NETWORK, GitRepository, GitResult
+from reconcile.runtime.git import ISOLATED_ENVIRON, NO_NETWORK, GitRepository, GitResult
 from reconcile.runtime.settings import read_process_settings
 
 _SECONDS: Final = 120.0
@@ -31,12 +30,7 @@ _CONFIG: Final = (
     "core.trustctime=true",
 )
 _ENVIRON: Final = {
-    "HOME": "/nonexistent",
-    "XDG_CONFIG_HOME": "/nonexistent",
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
+    **ISOLATED_ENVIRON,
     # A partial clone must not fetch: its configuration names the program that would do it.
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_NO_LAZY_FETCH": "1",
@@ -88,15 +82,24 @@ def read_origin(folder: Path) -> str:
     return found.text if found.ok else ""
 
 
+def read_branch(folder: Path) -> str:
+    """Return the branch that is checked out; empty if there is none, or no repository."""
+    if not is_repository(folder):
+        return ""
+    found = _open(folder).run("symbolic-ref", "HEAD")
+    return found.text.removeprefix("refs/heads/") if found.ok else ""
+
+
 def is_same_url(one: str, other: str) -> bool:
     """Whether two URLs name one repository; user information and `.git` at the end do not count."""
     return _simplify(one) == _simplify(other)
 
 
 def _simplify(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme and parts.netloc:
-        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
+    protocol, separator, rest = url.partition("://")
+    if separator:
+        server, slash, path = rest.partition("/")
+        url = f"{protocol}://{server.rpartition('@')[2].lower()}{slash}{path}"
     return url.rstrip("/").removesuffix(".git")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from reconcile.runner.change_plan import PREPARED_FILE, applied_from, encode_applied
 from reconcile.runner.clone import (
     Cloner,
     CloneSettings,
@@ -121,8 +122,10 @@ class _Preparation:
                 remove_leftovers(top)
                 self._clone_all(inputs)
                 remove_leftovers(top)
+                self._store(inputs)
         except OSError as error:
-            self._report_problem(f"the workspace cannot be prepared: {error.strerror}")
+            where = f" ({error.filename})" if error.filename else ""
+            self._report_problem(f"the workspace cannot be prepared: {error.strerror}{where}")
         write_message(options.termination_log, self._build_message())
         has_failed = self._problems or any(each.state is FAILED for each in self._outcomes)
         return int(options.fails and bool(has_failed))
@@ -177,7 +180,7 @@ class _Preparation:
             prompts: Any = orjson.loads(
                 SessionDir(self._options.workspace).read(_PROMPTS_FILE) or b"{}"
             )["prompts"]
-            self._was_interrupted = prompts[-1]["run"] == _OPEN
+            self._was_interrupted = any(each["run"] == _OPEN for each in prompts)
         except (SessionDirError, ValueError, LookupError, TypeError):
             return  # the agent may have changed the file: the bridge says what is wrong with it
         if self._was_interrupted:
@@ -200,6 +203,12 @@ class _Preparation:
                     self._report_outcome(outcome)
             finally:
                 self._clock.stop()
+
+    def _store(self, inputs: Inputs) -> None:
+        """Store for the bridge what was prepared: the inputs may change before it starts."""
+        self._options.state.mkdir(parents=True, exist_ok=True)
+        data = encode_applied(applied_from(inputs), "")
+        (self._options.state / PREPARED_FILE).write_bytes(data)
 
     def _report_outcome(self, outcome: Outcome) -> None:
         reason = self._mask(outcome.reason)

@@ -89,6 +89,11 @@ class Space:
             "raise `storage.size`, or clone less"
         )
 
+    def forget(self, clone: Path) -> None:
+        """Count a clone no more, since it is removed."""
+        with self._lock:
+            self._clones.pop(clone, None)
+
     def _measure(self, clone: Path) -> int:
         started = self._monotonic()
         size = measure_folder(clone)

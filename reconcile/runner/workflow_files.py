@@ -5,12 +5,15 @@ has none: `.session/workflows.json` has a digest of its files as they were when 
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from reconcile.runner.folders import is_folder, move_aside, open_folder
+from reconcile.runner.inputs import Workflow
 from reconcile.runner.local_changes import (
     digest_folder,
     find_reason_to_keep,
@@ -40,6 +43,23 @@ class WorkflowFiles:
         if not known:
             return "it is not known whether its files have been changed"
         return "" if known == digest_folder(folder) else "its files have been changed"
+
+    def adopt(self, workflow: Workflow) -> None:
+        """Move a workflow that was cloned to where the runner looks for it, and remember its files.
+
+        What was there before is removed: it had no local changes.
+
+        Raises:
+            OSError: It cannot be moved.
+        """
+        cloned, name = workflow.cloned_name, workflow.name
+        if cloned != name:
+            with open_folder(self.workspace) as top, open_folder("workflows", top) as parent:
+                aside = move_aside(name, parent) if is_folder(name, parent) else ""
+                os.rename(cloned, name, src_dir_fd=parent, dst_dir_fd=parent)
+                if aside:
+                    shutil.rmtree(aside, ignore_errors=True, dir_fd=parent)
+        self.record(name)
 
     def record(self, name: str) -> None:
         """Remember how the files of a workflow are; what cannot be stored is not known later."""

@@ -26,6 +26,16 @@ _SAFE_CONFIG: Final = (
     "core.fsmonitor=false",
     "fetch.recurseSubmodules=false",
 )
+ISOLATED_ENVIRON: Final = {
+    "HOME": "/nonexistent",
+    "XDG_CONFIG_HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+}
+"""Variables with which git uses neither the machine's nor a user's configuration."""
+
 _SAFE_ENVIRON: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 NO_NETWORK: Final = ("protocol.allow=never",)
 """Configuration that refuses every transport: objects that a clone lacks are not fetched."""
@@ -192,12 +202,7 @@ _REMOTE_CONFIG: Final = (
 )
 _REMOTE_ENVIRON: Final = {
     **_SAFE_ENVIRON,
-    "HOME": "/nonexistent",
-    "XDG_CONFIG_HOME": "/nonexistent",
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
+    **ISOLATED_ENVIRON,
     "GIT_ASKPASS": "",
     "SSH_ASKPASS": "",
     "GIT_SSH_VARIANT": "ssh",

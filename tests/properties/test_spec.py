@@ -84,7 +84,8 @@ def test_a_document_with_any_value_anywhere_is_read_or_refused(path, text, data)
 @given(st.sampled_from(TEXTS), st.data())
 def test_no_message_ever_repeats_a_value(text, data):
     value = load_documents(text)[0].value
-    leaves = [path for path in paths_in(value) if path]
+    # An image is no secret: a message has the line to write instead of this one.
+    leaves = [path for path in paths_in(value) if path and path[-2:] != ("mirror", "image")]
     where = data.draw(st.sampled_from(leaves))
     canary = data.draw(st.sampled_from([CANARY, f"-{CANARY}\n", f"https://u:{CANARY}@h/x"]))
     new = data.draw(st.sampled_from([canary, [canary], {"a": canary}]))

@@ -119,6 +119,34 @@ def test_what_a_runner_refuses_waits_or_fails(workspace, repository, answer, kin
         assert words in outcome.reason
 
 
+def test_what_is_no_repository_keeps_waiting_for_its_branch(workspace, repository):
+    made = steps(workspace, Runner())
+    bad, wanted = Repository(repository.url, "../x", "b"), Repository(repository.url, "shop", "b")
+    assert isinstance(asyncio.run(made.check_branch(bad)), Failed)
+    assert isinstance(asyncio.run(made.check_branch(wanted)), Waiting)
+    assert asyncio.run(made.check_branch(repository)) == Done()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("git@github.com:a/b", "it has no ssh key while it runs, and `prepare` clones it"),
+        ("https://git.example.com/a/b", "only to hosts that are called github or gitlab"),
+        ("https://gitlab.example.com/a/b", ""),
+    ],
+)
+def test_what_a_running_runner_lacks_for_a_clone_is_said(workspace, monkeypatch, url, words):
+    monkeypatch.setattr(Probe, "find_default_branch", lambda *_: "main")
+    repository, workflow = Repository(url, "b"), Workflow(url)
+    added = asyncio.run(steps(workspace, Runner(Answer(500, b""))).add_repository(repository))
+    set_ = asyncio.run(steps(workspace, Runner()).set_workflow(workflow))
+    for outcome, text in ((added, "answered 500"), (set_, "no workflow is active now")):
+        assert isinstance(outcome, Failed)
+        assert text in outcome.reason
+        assert outcome.reason.endswith(" in the next pod") == bool(words)
+        assert words in outcome.reason
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", ".git"])
 def test_a_bad_name_asks_the_runner_for_nothing(workspace, origin, name):
     runner = Runner()

@@ -3,9 +3,11 @@ import asyncio
 import orjson
 import pytest
 
+from reconcile.runner.change_plan import PREPARED_FILE, Applied, encode_applied
 from reconcile.runner.credentials import Credentials, CredentialSource
 from reconcile.runner.probe import Probe
 from tests.runner.applying import SESSION, Origin, applying
+from tests.runner.git_server import make_repository, serving
 from tests.runner.work import DIRTY, git, linked_parent
 
 PROMPT = {"threadId": SESSION, "runId": "r", "messages": [{"id": "m", "role": "user"}]}
@@ -145,6 +147,25 @@ def snapshot(workspace):
     }
 
 
+def test_a_branch_is_that_which_is_checked_out_or_the_agent_switches_to(session, origin):
+    folder = session.clone(origin)
+    session.change(repos=[repo(origin)])
+
+    async def scenario():
+        async with session.running() as runs:
+            session.change(repos=[repo(origin, branch="trunk")])
+            await session.until_item("repository shop", "done")
+            session.change(repos=[repo(origin, branch="next")], INITIAL_PROMPT="Use it.")
+            await session.until_item("prompt", "done")
+            await session.until_item("repository shop", "waiting", "keeps its branch")
+            git(folder, "checkout", "-q", "-b", "next")
+            await runs.submit(prompt("Hello."))
+            await session.until_item("repository shop", "done")
+
+    run(scenario)
+    assert [each["path"] for each in session.requests] == []
+
+
 def test_work_that_is_done_with_lets_a_repository_go(session, origin):
     folder = session.clone(origin)
     session.change(repos=[repo(origin)])
@@ -204,7 +225,7 @@ def test_a_name_that_leaves_the_folder_changes_nothing(session, origin, name):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://evil.example.com/a/b", "the policy does not allow"),
+        ("https://evil.example.com/a", "the policy does not allow"),
         ("ext::sh -c evil", "not one that can be cloned"),
         ("--upload-pack=evil", "not one that can be cloned"),
         ("file:///etc", "not one that can be cloned"),
@@ -350,6 +371,35 @@ def test_a_workflow_with_local_changes_stays(session, flow, path):
     assert len(session.requests) == 1
 
 
+@pytest.fixture
+def nested(tmp_path):
+    """The URL of a workflow in a group of a group, which ends in a slash."""
+    make_repository(tmp_path / "served/group/flow", {"README": "first\n", "part/PART": "part\n"})
+    git(tmp_path / "served/group/flow", "branch", "next")
+    with serving(tmp_path / "served", "http") as server:
+        yield server.url("public/group/flow/")
+
+
+@pytest.mark.parametrize("path", ["", "part"])
+def test_a_workflow_in_a_nested_group_is_put_where_the_runner_looks_for_it(session, nested, path):
+    more = {"ACTIVE_WORKFLOW_GIT_URL": nested, "ACTIVE_WORKFLOW_PATH": path}
+    (session.workspace / "workflows/other").mkdir()
+
+    async def scenario():
+        async with session.running():
+            for number, branch in enumerate(("main", "next"), 1):
+                session.change(**more, ACTIVE_WORKFLOW_BRANCH=branch)
+                await session.until(lambda number=number: len(session.delivered) == number)
+            (session.workspace / "workflows/group/work").write_text("work")
+            session.change(**more, ACTIVE_WORKFLOW_BRANCH="main")
+            await session.until_item("workflow group", "waiting", "workflows/group stays")
+
+    run(scenario)
+    folder = session.workspace / "workflows/group"
+    assert (folder / ("PART" if path else "README")).exists()
+    assert sorted(each.name for each in folder.parent.iterdir()) == ["group", "other"]
+
+
 def test_a_part_of_a_workflow_that_prepare_has_cloned_is_known_in_the_next_pod(session, flow):
     folder = session.workspace / "workflows" / "flow"
     folder.mkdir()
@@ -370,6 +420,20 @@ def test_a_part_of_a_workflow_that_prepare_has_cloned_is_known_in_the_next_pod(s
             await session.until_item("workflow flow", "done")
 
     run(scenario)
+
+
+def test_inputs_that_change_before_the_bridge_starts_are_changes(session, origin):
+    """A clone can take minutes, and the runner gets the newest inputs when it starts after it."""
+    (session.top / "state" / PREPARED_FILE).write_bytes(encode_applied(Applied(), ""))
+    session.change(repos=[repo(origin)])
+    (session.workspace / "repos/shop").mkdir()
+
+    async def scenario():
+        async with session.running():
+            await session.until_item("repository shop", "done")
+
+    run(scenario)
+    assert (session.workspace / "repos/shop/README").exists()
 
 
 def test_changes_that_a_bridge_has_seen_survive_its_restart(session, origin):

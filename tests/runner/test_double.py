@@ -136,7 +136,9 @@ def test_home_that_cannot_be_written_fails_the_run(pods, tmp_path):
         ("https://git.example.com/a/shop.git", "shop", "shop"),
         ("https://git.example.com/a/b/shop.git", "b", "shop"),
         ("git@git.example.com:a/shop.git", "shop", "shop"),
-        ("git@git.example.com:shop.git", "shop", "git@git.example.com:shop"),
+        ("git@git.example.com:shop.git", "git@git.example.com:shop", "git@git.example.com:shop"),
+        ("git@git.example.com:a/b/shop.git", "shop", "shop"),
+        ("https://git.example.com/a/b/shop.git/", "b", ""),
         ("https://git.example.com/shop", "shop", "shop"),
     ],
 )

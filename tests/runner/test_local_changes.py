@@ -162,6 +162,7 @@ def test_the_origin_is_compared_without_user_and_ending(clone, origin):
     assert is_same_url("https://x:y@github.com/a/b.git", "https://GitHub.com/a/b/")
     assert is_same_url("git@github.com:a/b", "git@github.com:a/b.git")
     assert not is_same_url("https://github.com/a/b", "https://github.com/a/c")
+    assert not is_same_url("https://[no-address/a/b", "https://github.com/a/b")
     assert read_origin(clone.parent) == ""
 
 

@@ -7,8 +7,12 @@ import signal
 import pytest
 
 from reconcile.runner import cli, prepare
+from reconcile.runner.change_plan import PREPARED_FILE, Applied, parse_applied
+from reconcile.runner.conversation import IDS_FILE
+from reconcile.runner.inputs import Repository, Workflow
 from reconcile.runtime.process import TerminatedError
 from tests.mirror.workspace.unprivileged import NOBODY, as_nobody, open_folder
+from tests.runner.double.settings import name_at_start
 from tests.runner.git_server import git, make_repository
 from tests.runner.preparing import Pod
 
@@ -84,10 +88,14 @@ def test_a_folder_without_rights_gets_them_back():
         def check():
             (folder / "pod").mkdir()
             pod = Pod(folder / "pod")
-            for name in (".claude", "repos"):
-                (pod.workspace / name).mkdir()
+            names = (".claude/projects", ".claude", "repos")
+            (pod.workspace / ".claude/projects").mkdir(parents=True)
+            (pod.workspace / ".claude" / IDS_FILE).write_text('{"one": "gone"}')
+            (pod.workspace / "repos").mkdir()
+            for name in names:
                 (pod.workspace / name).chmod(0)
             assert pod.prepare() == 0
+            assert pod.message == {"removedConversations": ["gone"]}
             assert (pod.workspace / ".claude/debug").is_dir()
 
         as_nobody(check, NOBODY)
@@ -101,7 +109,8 @@ def test_a_workspace_that_cannot_be_written_is_a_failure_in_words():
             pod = Pod(folder / "pod")
             pod.workspace.chmod(0o500)
             assert pod.prepare() == 1
-            assert pod.message == {"problem": "the workspace cannot be prepared: Permission denied"}
+            problem = "the workspace cannot be prepared: Permission denied (artifacts)"
+            assert pod.message == {"problem": problem}
             pod.workspace.chmod(0o700)
 
         as_nobody(check, NOBODY)
@@ -123,6 +132,47 @@ def test_what_was_restored_is_never_touched(pod, shop):
         "repositories": [{"name": "shop", "state": "restored"}],
         "workflow": {"name": "shop", "state": "restored"},
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://git.example.com/team/flow.git", "flow"),
+        ("https://git.example.com/team/flow/", "flow"),
+        ("https://git.example.com:8443/group/sub/flow.git", "sub"),
+        ("https://git.example.com/flow.git", "flow"),
+        ("git@git.example.com:group/sub/flow.git", "flow"),
+        ("ssh://git@git.example.com/group/sub/flow.git/", "flow"),
+        ("git://git.example.com/group/sub/flow", "flow"),
+    ],
+)
+def test_a_workflow_has_the_folder_in_which_the_runner_looks_for_it(url, name):
+    assert Workflow(url).name == name
+    assert name_at_start(url) == name
+
+
+def test_a_workflow_without_a_folder_name_is_a_problem(pod):
+    pod.set_workflow("git@git.example.com:flow.git")
+    assert pod.prepare() == 1
+    assert "ACTIVE_WORKFLOW_GIT_URL has the folder name" in pod.message["problem"]
+
+
+def test_another_repository_in_the_place_of_the_declared_one_stays_and_is_named(pod, shop):
+    clone = pod.workspace / "repos/shop"
+    git(shop.parent, "clone", "-q", str(shop), str(clone))
+    git(clone, "remote", "set-url", "origin", "https://user:canary-1@[git.example.com/x")
+    pod.set_repositories({"url": f"file://{shop}", "name": "shop"})
+    assert pod.prepare() == 0
+    reason = pod.find_repository("shop")["reason"]
+    assert reason.startswith("it stays a clone of https://***@[git.example.com/x: move repos/shop")
+
+
+def test_what_was_prepared_is_stored_for_the_bridge(pod, shop):
+    item = {"url": f"file://{shop}", "name": "shop"}
+    pod.set_repositories(item)
+    pod.prepare()
+    stored = parse_applied((pod.state / PREPARED_FILE).read_bytes(), "")
+    assert stored == Applied((Repository(**item),))
 
 
 def test_a_second_run_changes_nothing(pod, shop):
@@ -191,7 +241,8 @@ def set_prompts(pod, *runs):
     [
         (["open"], {"interruptedRun": True}),
         (["finished", "open"], {"interruptedRun": True}),
-        (["open", "finished"], {}),
+        (["open", "finished"], {"interruptedRun": True}),
+        (["failed", "finished"], {}),
         (["interrupted"], {}),
         ([], {}),
     ],
@@ -326,6 +377,9 @@ class TestTheProgram:
             ("10Gi", 10 << 30),
             ("1.5Ki", 1536),
             ("2k", 2000),
+            (".5Gi", 512 << 20),
+            ("2.Ki", 2048),
+            ("500m", 0),
             ("3M", 3_000_000),
             ("1e3", 1000),
         ],

@@ -59,6 +59,8 @@ def explain(text, url="https://github.com/a/b", source=None, fields=None):
         "fatal: unable to access 'https://h/': The requested URL returned error: 429",
         "ssh: connect to host h port 22: Connection refused\nfatal: Could not read",
         "kex_exchange_identification: read: Connection reset by peer",
+        "fatal: unable to access 'https://h/certificate/': Could not resolve host: certificate.h",
+        "ssh: Could not resolve hostname certificate.h: Temporary failure in name resolution",
         "error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec transferred",
     ],
 )
@@ -74,6 +76,7 @@ def test_what_may_pass_by_itself(text):
         ("ERROR: Repository not found.\nfatal: Could not read from remote", "it does not exist"),
         ("fatal: write error: No space left on device", "write error: No space left on device"),
         ("No user exists for uid 1001\nfatal: Could not read", "ssh needs a user name"),
+        ("error: index-pack died of signal 9\nfatal: early EOF", "git was killed, most likely"),
         ("fatal: transport 'ext' not allowed", "transport 'ext' not allowed"),
         ("", "git ended with exit code 128"),
     ],

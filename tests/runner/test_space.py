@@ -60,6 +60,17 @@ def test_a_clone_is_measured_from_time_to_time(tmp_path, clock):
     assert "needs more than the 0.0 GiB" in space.find_excess(tmp_path / "clone")
 
 
+def test_a_clone_that_is_removed_counts_no_more(tmp_path, clock):
+    space = Space(tmp_path, 3 * MIB, clock)
+    space.prepare()
+    first, second = tmp_path / "first", tmp_path / "second"
+    write(first / "a", 2 * MIB)
+    assert space.find_excess(first) == ""
+    space.forget(first)
+    write(second / "a", 2 * MIB + MIB // 2)
+    assert space.find_final_excess(second) == ""
+
+
 def test_the_largest_of_several_clones_stops(tmp_path, clock):
     space = Space(tmp_path, 3 * MIB, clock)
     space.prepare()

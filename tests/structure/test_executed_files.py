@@ -29,8 +29,8 @@ EMBEDDED = ("adapters/embedded/", "core/defaulting.py")
 """What only the embedded API server executes in an apply: itself, and the defaults of a server."""
 
 MAX_HYDRATE = 28
-MAX_APPLY = 76
-MAX_PREPARE = 18
+MAX_APPLY = 74
+MAX_PREPARE = 19
 MAX_BRIDGE = 33
 
 

@@ -23,6 +23,13 @@ def test_what_prepare_needs_is_installed(package):
     assert re.search(rf"\s{package}\s", STAGE)
 
 
+def test_the_user_of_the_pods_has_a_name():
+    """Without one, ssh refuses to start."""
+    pod = (ROOT / "templates/pod.yaml.j2").read_text(encoding="utf-8")
+    (uid,), (gid,) = (re.findall(rf"runAs{each}: (\d+)", pod) for each in ("User", "Group"))
+    assert re.search(rf"useradd --uid {uid} --gid {gid} ", STAGE)
+
+
 def test_every_program_that_a_template_starts_is_a_script_of_the_image():
     started = set(re.findall(r"\[\s*\"(reconcile[a-z-]*)\"", TEMPLATES))
     assert {"reconcile-mirror", "reconcile-runner"} <= started <= set(SCRIPTS)

@@ -55,8 +55,8 @@ def _list_preparation(message: Mapping[str, Any]) -> Iterator[str]:
     if problem := _to_text(message.get("problem")):
         yield problem
     for kind, source in _list_sources(message):
-        if source.get("state") == "failed":
-            name, reason = _to_text(source.get("name")), _to_text(source.get("reason"))
+        name, reason = _to_text(source.get("name")), _to_text(source.get("reason"))
+        if reason or source.get("state") == "failed":
             yield f"{kind} {name}: {reason or 'failed'}"
     if message.get("interruptedRun") is True:
         yield "a run was cut off when its pod ended"

@@ -26,6 +26,8 @@ from reconcile.core.spec.bounds import (
 )
 from reconcile.core.spec.consistency import (
     Finding,
+    build_finding_problem,
+    build_problem,
     find_contradictions,
     find_spec_warnings,
     find_unread_settings,
@@ -43,15 +45,18 @@ from reconcile.core.spec.declarations import (
     SettingsFile,
 )
 from reconcile.core.spec.kinds import CAPABILITIES
-from reconcile.core.spec.layers import default_values, merge_layer
+from reconcile.core.spec.layers import (
+    build_project_layer,
+    default_values,
+    merge_layer,
+    resolve_spec,
+)
 from reconcile.core.spec.layout import (
     WHOLE_TREE,
     FileRole,
     find_folder_error,
     is_settings_name,
 )
-from reconcile.core.spec.places import build_finding_problem, build_problem
-from reconcile.core.spec.resolve import build_project_layer, resolve_spec
 from reconcile.core.spec.session_fields import SESSION_SPEC
 
 _NAMESPACED_ROLES = {FileRole.SESSIONS, FileRole.PROJECT}

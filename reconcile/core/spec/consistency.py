@@ -1,16 +1,27 @@
-"""Finds merged settings of a session that contradict each other, or that have no effect."""
+"""Finds merged settings of a session that contradict each other, or that have no effect.
+
+Each is reported in the file and the line that set it.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
+from reconcile.core.errors import Problem
 from reconcile.core.fields.quantity import parse_quantity
-from reconcile.core.source_location import DocumentPath, Position, printable_excerpt
+from reconcile.core.model import Origin
+from reconcile.core.source_location import (
+    DocumentPath,
+    Position,
+    format_document_path,
+    printable_excerpt,
+)
 from reconcile.core.spec.agent_fields import find_length_error
-from reconcile.core.spec.formats import FOLDER_NAME, STATE_DIR, clone_directory
-from reconcile.core.spec.resolve import STATE_DIR_VARIABLE
+from reconcile.core.spec.declarations import Places, SessionDeclaration
+from reconcile.core.spec.formats import FOLDER_NAME, STATE_DIR, workflow_directory
+from reconcile.core.spec.layers import STATE_DIR_VARIABLE
 
 _MIRROR_BASE_BYTES: Final = 128 * 2**20
 _MIRROR_BYTES_PER_FILE: Final = 1536
@@ -107,6 +118,8 @@ _UNREAD: Final[Mapping[str, tuple[tuple[DocumentPath, ...], str]]] = {
             ("stopOnRunFinished",),
             ("onPrepareFailure",),
             ("onInterruptedRun",),
+            ("runner", "home"),
+            ("runner", "stateDir"),
         ),
         "has no effect with `runner.protocol: none`",
     ),
@@ -207,9 +220,10 @@ def _find_folder_errors(spec: Mapping[str, Any]) -> Iterator[Finding]:
             reason = f"ends in `{printable_excerpt(name)}`, which is no name for a folder"
             yield Finding((path,), f"{reason}: add `name`")
     workflow = spec["activeWorkflow"]["gitUrl"]
-    if workflow and FOLDER_NAME.find_error(clone_directory(workflow)):
-        reason = "must end in a name for a folder: letters, digits, `-`, `_`, `.`"
-        yield Finding((("activeWorkflow", "gitUrl"),), reason)
+    if workflow and FOLDER_NAME.find_error(folder := workflow_directory(workflow)):
+        reason = f"is cloned into `{printable_excerpt(folder)}`, which is no name for a folder"
+        hint = "write `git@host:name` as ssh://git@host/name"
+        yield Finding((("activeWorkflow", "gitUrl"),), f"{reason}: {hint}")
 
 
 def _find_long_list(repos: list[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -268,3 +282,42 @@ def _find_unused_storage(storage: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _parse_amount(quantity: str) -> Fraction:
     return parse_quantity(quantity) or Fraction()
+
+
+def build_problem(origin: Origin, field: str, message: str) -> Problem:
+    """Build a problem of a session as a whole."""
+    return Problem(origin.path, origin.line, origin.column, field, message)
+
+
+def build_finding_problem(
+    finding: Finding, session: SessionDeclaration, settings: Sequence[tuple[str, Places]]
+) -> Problem:
+    """Build the problem, at the setting that is written nearest to the session.
+
+    `settings` are the paths and places of `project.yaml` and `defaults.yaml`, as far as they exist.
+    """
+    origin = session.origin
+    files = [
+        (origin.path, session.places),
+        *settings,
+        (origin.path, {finding.paths[0]: (origin.line, origin.column)}),
+    ]
+    path, position, setting = next(
+        (path, position, setting)
+        for path, places in files
+        for setting in (*finding.paths, finding.cause)
+        for position in _find_positions(places, setting)
+    )
+    named = finding.paths[0] if setting == finding.cause else setting
+    field = format_document_path(("spec", *named))
+    is_own = path == origin.path
+    message = finding.message if is_own else f"{finding.message}; session {session.id}"
+    return Problem(path, *position, field, message)
+
+
+def _find_positions(places: Places, setting: DocumentPath) -> Iterator[Position]:
+    """Yield where a setting, or the first value below it, is written."""
+    if setting in places:
+        yield places[setting]
+    elif setting:
+        yield from (at for path, at in places.items() if path[: len(setting)] == setting)

@@ -61,6 +61,7 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 RESERVED_FOLDERS: Final = frozenset(
     {
         ".reconcile-mirror-restoring",
+        ".reconcile-runner-cloning",
         ".session",
         "artifacts",
         "file-uploads",
@@ -313,6 +314,14 @@ def _find_path_error(value: str) -> str:
 def clone_directory(url: str) -> str:
     """The folder into which git clones a URL: its last part without `.git`."""
     return re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
+
+
+def workflow_directory(url: str) -> str:
+    """The folder in which the platform's runner looks for a workflow: see runner-contract.md."""
+    parts = [part for part in url.split("/")[3:] if part]
+    if url.startswith(("http://", "https://")) and len(parts) > 1:
+        return parts[1].removesuffix(".git")
+    return url.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 GIT_URL: Final = Scalar(

@@ -48,7 +48,7 @@ from reconcile.core.spec.field_types import (
 )
 from reconcile.core.spec.formats import SESSION_NAME
 from reconcile.core.spec.kinds import KINDS, POLICY_SPEC, SESSION_KIND
-from reconcile.core.spec.layers import default_values, merge_layer
+from reconcile.core.spec.layers import STATE_DIR_VARIABLE, default_values, merge_layer
 from reconcile.core.spec.layout import (
     HIDDEN_SESSION,
     KIND_OF_ROLE,
@@ -60,7 +60,6 @@ from reconcile.core.spec.layout import (
     is_hidden,
     namespace_of,
 )
-from reconcile.core.spec.resolve import STATE_DIR_VARIABLE
 from reconcile.core.spec.validate import MAX_FILE_PROBLEMS, Validator
 from reconcile.core.yaml_loader import decode_utf8, load_documents
 

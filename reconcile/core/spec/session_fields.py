@@ -169,8 +169,8 @@ SHARED_FIELDS: Final = (
         "image",
         IMAGE,
         "The image with `reconcile-runner` and `reconcile-mirror`; required if the workspace is "
-        "stored or `runner.protocol` is `ag-ui`. Only `defaults.yaml` may set it, since the image "
-        "gets the keys of the store.",
+        "stored, and without it the platform's runner gets neither clones nor a prompt. Only "
+        "`defaults.yaml` may set it, since the image gets the keys of the store.",
         is_reserved=True,
     ),
     Field(

@@ -16,7 +16,7 @@ import orjson
 from msgspec import Struct, field
 
 from reconcile.mirror.import_export.platform_layout import REPO_STATE, list_repositories
-from reconcile.runtime.git import NO_NETWORK, GitRepository
+from reconcile.runtime.git import ISOLATED_ENVIRON, NO_NETWORK, GitRepository
 
 _TIMEOUT: Final = 1800
 _CONFIG: Final = (
@@ -27,12 +27,8 @@ _CONFIG: Final = (
     "advice.detachedHead=false",
 )
 _ENVIRON: Final = {
+    **ISOLATED_ENVIRON,
     "PATH": os.defpath,
-    "HOME": "/nonexistent",
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_COMMITTER_NAME": "reconcile-mirror",
     "GIT_COMMITTER_EMAIL": "reconcile-mirror@localhost",
 }

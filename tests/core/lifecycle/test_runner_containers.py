@@ -72,7 +72,7 @@ def health(given):
 
 FAILED = {"name": "shop", "state": "failed", "reason": "authentication failed"}
 READY = {"name": "docs", "state": "ready"}
-RESTORED = {"name": "old", "state": "restored", "reason": "it was there"}
+RESTORED = {"name": "old", "state": "restored"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,7 @@ RESTORED = {"name": "old", "state": "restored", "reason": "it was there"}
         ({"repositories": [{"name": "shop", "state": "failed"}]}, "repository shop: failed"),
         ({"workflow": FAILED | {"name": "flow"}}, "workflow flow: authentication failed"),
         ({"problem": "the disk is full"}, "the disk is full"),
+        ({"repositories": [RESTORED | {"reason": "it stays"}]}, "repository old: it stays"),
         ({"interruptedRun": True}, "a run was cut off when its pod ended"),
         ({"movedAside": [".claude", 3, None]}, ": .claude, 3"),
         ({"removedConversations": ["one"]}, "the conversation is gone, so that a new one begins: "),

@@ -12,8 +12,7 @@ from reconcile.core.model import (
 from reconcile.core.render.render import RenderContext, render_session
 from reconcile.core.render.templates import compile_templates
 from reconcile.core.spec.kinds import CAPABILITIES
-from reconcile.core.spec.layers import default_values, merge_layer
-from reconcile.core.spec.resolve import resolve_spec
+from reconcile.core.spec.layers import default_values, merge_layer, resolve_spec
 from reconcile.core.spec.session_fields import SESSION_SPEC
 from tests.session_files import SHIPPED
 

@@ -302,7 +302,7 @@ def test_a_runner_without_the_platforms_api_gets_files_and_variables_alone():
     made = bodies(OTHER_RUNNER)
     runner = containers(OTHER_RUNNER)["runner"]
     assert runner["readinessProbe"] == {"tcpSocket": {"port": "agui"}, "periodSeconds": 5}
-    assert "lifecycle" not in runner
+    assert "lifecycle" not in containers({"runner": {"protocol": "none"}})["runner"]
     assert not settings(runner).keys() & {"AGUI_TOKEN", "BACKEND_API_URL", "RUNNER_STATE_DIR"}
     assert {volume for volume, *_ in mounts(runner).values()} == {
         *("workspace", "inputs", "runner-ca"),
@@ -323,6 +323,7 @@ def test_the_grace_period_is_that_of_the_runner_and_of_the_flush():
 def test_a_session_may_replace_the_hook_that_precedes_the_end():
     hook = containers(EVERY_FIELD)["runner"]["lifecycle"]["preStop"]
     assert hook == {"exec": {"command": ["/bin/stop", "now"]}}
+    assert containers(OTHER_RUNNER)["runner"]["lifecycle"] == {"preStop": hook}
 
 
 class Bridge:

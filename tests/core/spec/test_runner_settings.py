@@ -61,8 +61,10 @@ def test_without_the_image_an_agent_has_nothing_to_do_and_that_is_said():
     assert not found.problems
     assert len(found.sessions) == 2
     assert [str(each) for each in found.warnings if each.field == "spec.image"] == [
-        f"{MISSING_IMAGE}: without it no repository is cloned and no prompt is delivered, so the "
-        "agent of session team-a/a and 1 more does nothing"
+        (
+            f"{MISSING_IMAGE}: without it no repository is cloned and no prompt is delivered, so "
+            "the agent of session team-a/a and 1 more does nothing"
+        )
     ]
     other = document("SessionDefaults", "runner: {image: a, protocol: none}")
     assert not [
@@ -123,7 +125,8 @@ def test_the_state_directory_can_be_chosen_for_all_sessions():
 
 STATE_DIR = (
     "must be a folder of the workspace such as .claude, and none of "
-    ".reconcile-mirror-restoring, .session, artifacts, file-uploads, repos, workflows"
+    ".reconcile-mirror-restoring, .reconcile-runner-cloning, .session, artifacts, file-uploads, "
+    "repos, workflows"
 )
 
 
@@ -224,11 +227,26 @@ def test_a_url_that_does_not_end_in_a_name_needs_one(last):
             "folder: add `name`"
         ),
         (
-            "team-a/x.yaml:7:20: spec.activeWorkflow.gitUrl: must end in a name for a folder: "
-            "letters, digits, `-`, `_`, `.`"
+            f"team-a/x.yaml:7:20: spec.activeWorkflow.gitUrl: is cloned into `{last}`, which is no "
+            "name for a folder: write `git@host:name` as ssh://git@host/name"
         ),
     ]
     assert not errors(f"repos: [{{url: '{repository}', name: x}}]")
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("git@h:flow.git", "git@h:flow"),
+        ("https://h/group/.github/flow", ".github"),
+        ("https://h/group/sub/-flow", ""),
+        ("ssh://git@h/flow.git", ""),
+        ("https://h/flow/", ""),
+    ],
+)
+def test_a_workflow_has_the_folder_that_the_runner_reads_from_the_url(url, folder):
+    found = errors(f"activeWorkflow: {{gitUrl: '{url}'}}")
+    assert [each.split("`")[1] for each in found] == [folder] * bool(folder)
 
 
 @pytest.mark.parametrize(("count", "is_long"), [(370, False), (380, True)])
@@ -311,26 +329,28 @@ def test_a_setting_that_the_runner_does_not_read_is_reported_where_it_is_set(spe
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("field", "spec"),
     [
-        "credentials: []",
-        "inactivityTimeout: 60",
-        "stopOnRunFinished: true",
-        "onPrepareFailure: Continue",
-        "onInterruptedRun: Continue",
+        ("credentials", "credentials: [{provider: jira, secretName: j}]"),
+        ("inactivityTimeout", "inactivityTimeout: 60"),
+        ("stopOnRunFinished", "stopOnRunFinished: true"),
+        ("onPrepareFailure", "onPrepareFailure: Continue"),
+        ("onInterruptedRun", "onInterruptedRun: Continue"),
+        ("runner.stateDir", "runner: {stateDir: .agent}"),
+        ("runner.home", "runner: {home: /home/agent}"),
     ],
 )
-def test_a_setting_without_effect_for_a_runner_without_protocol_is_reported(spec):
-    field = spec.partition(":")[0]
-    spec = spec.replace("[]", "[{provider: jira, secretName: j}]")
+def test_a_setting_without_effect_for_a_runner_without_protocol_is_reported(field, spec):
     project = document("ProjectSettings", "runner: {protocol: none}")
     (warning,) = tree(team_a__x=session(spec), team_a__project=project).warnings
     assert (warning.field, warning.message) == (
         f"spec.{field}",
         "has no effect with `runner.protocol: none`",
     )
-    own = tree(team_a__x=session(f"{spec}\nrunner: {{protocol: ag-ui}}"), team_a__project=project)
-    assert own.warnings == ()
+    if "runner" not in spec:
+        spec = f"{spec}\nrunner: {{}}"
+    spec = spec.replace("runner: {", "runner: {protocol: ag-ui, ")
+    assert tree(team_a__x=session(spec), team_a__project=project).warnings == ()
 
 
 @pytest.mark.parametrize("name", ["AGUI_TOKEN", "BACKEND_API_URL", "PROJECT_NAME", "USE_AGUI"])

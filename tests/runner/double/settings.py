@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -185,10 +184,8 @@ def name_at_start(url: str) -> str:
     """Return the folder name that is taken from a URL at the start.
 
     It is the second part of an http URL's path, which is the last one only if there are two; for
-    every other URL it is the last part.
+    every other URL it is the last part between slashes.
     """
-    url = url.strip().removesuffix(".git")
-    parts = [part for part in urlsplit(url).path.split("/") if part]
-    if url.startswith(("http://", "https://")) and len(parts) >= 2:
-        return parts[1]
-    return url.replace(":", "/").rsplit("/", 1)[-1].removesuffix(".git")
+    parts = [part for part in url.strip().split("/") if part]
+    is_http = parts[0] in ("http:", "https:") and len(parts) >= 4
+    return (parts[3] if is_http else parts[-1]).removesuffix(".git")
