@@ -10,6 +10,7 @@ that the runner does not ask for are posted by the bridge itself.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,9 @@ class DeliveryOptions:
         inputs: The mounted inputs.
         workspace: Where the workflow's own prompt is.
         on_interrupted: What follows a run that was under way when its pod ended.
-        seconds: How long a delivery may fail.
+        seconds: How long a delivery may fail, from when the runner has started.
+        start_seconds: How long the runner may take to start; its image is pulled meanwhile.
+        is_restarted: Whether this pod has had another bridge.
         call_seconds: How long to wait for the runner's own call once it is healthy.
         backoff: Delays between attempts.
     """
@@ -65,6 +68,8 @@ class DeliveryOptions:
     workspace: Path
     on_interrupted: Literal["Wait", "Continue"] = "Wait"
     seconds: float = 300.0
+    start_seconds: float = 3600.0
+    is_restarted: bool = False
     call_seconds: float = 30.0
     backoff: Backoff = field(default=Backoff(1.0, 15.0))
 
@@ -74,6 +79,7 @@ class Delivery:
 
     Attributes:
         is_delivered: Whether the prompt of the start is delivered, or there is none.
+        has_started: Whether the runner has started.
         failure: Why a prompt could not be delivered in the time for it; empty if none failed.
     """
 
@@ -98,6 +104,7 @@ class Delivery:
         self._workflow: Workflow | None = None
         self._is_stopped = False
         self.is_delivered = False
+        self.has_started = False
         self.failure = ""
 
     async def handle_posted_prompt(self, body: Mapping[str, Any]) -> None:
@@ -128,23 +135,44 @@ class Delivery:
     async def run(self) -> None:
         """Deliver the first prompt, continue an interrupted run, then take the runner's calls."""
         try:
-            await self._begin(self._deadline())
+            await self._begin()
         except DeliveryError:
             return
         finally:
             self._first_done.set()
-        self.is_delivered = True
         while True:
             await self._serve(await self._posted.get())
 
-    async def _begin(self, deadline: float) -> None:
+    async def _begin(self) -> None:
+        deadline = self._deadline()
         inputs = await self._retry(self._read, deadline)
+        if self._options.is_restarted:
+            await self._end_unread_run()
         interrupted = await self._retry(lambda: self._end_open_marks(inputs), deadline)
         self._workflow = inputs.workflow
         if self._is_due(inputs):
-            await self._deliver_first(inputs, deadline)
+            await self._wait_for_start(self._now() + self._options.start_seconds)
+            await self._deliver_first(inputs, self._deadline())
         elif interrupted is not None and self._options.on_interrupted == "Continue":
-            await self._continue(interrupted, deadline)
+            await self._wait_for_start(self._now() + self._options.start_seconds)
+            await self._continue(interrupted, self._deadline())
+        self.is_delivered = True
+        await self._wait_for_start()
+
+    async def _wait_for_start(self, deadline: float = math.inf) -> None:
+        while not self.has_started and not await self._runner.is_listening():
+            if self._now() >= deadline:
+                self._fail(f"the runner has not started for {self._options.start_seconds:g} s")
+            await asyncio.sleep(_POLL_SECONDS)
+        self.has_started = True
+
+    async def _end_unread_run(self) -> None:
+        """Interrupt a run of the bridge before this one: nobody reads its events.
+
+        It goes on in the runner, and when it ends cannot be known: a change would cut it off.
+        """
+        with suppress(RunnerError):
+            await self._runner.interrupt()
 
     def _is_due(self, inputs: Inputs) -> bool:
         digest = inputs.prompt_digest

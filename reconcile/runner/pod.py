@@ -12,6 +12,7 @@ import orjson
 from reconcile.runtime.files import read_limited
 
 _END_FILE: Final = "end.json"
+_START_FILE: Final = "started"
 _LARGEST_FILE: Final = 64 << 10
 
 
@@ -33,6 +34,17 @@ def read_pod_uid(pod_info: Path) -> str:
     if not uid:
         raise PodError(f"{path} has no UID: mount metadata.uid there by the downward API")
     return uid
+
+
+def record_start(state: Path, pod_uid: str) -> bool:
+    """Record that a bridge of this pod has started; returns whether one had before."""
+    path, data = state / _START_FILE, pod_uid.encode()
+    with suppress(OSError):
+        if read_limited(path, _LARGEST_FILE) == data:
+            return True
+    with suppress(OSError):
+        path.write_bytes(data)
+    return False
 
 
 def read_end(state: Path, pod_uid: str) -> dict[str, Any] | None:

@@ -42,8 +42,8 @@ class RunsState:
     """What is known of the runs of this process.
 
     `last_event` is the monotonic time of the last event, or of the start. `first_run_failed` is
-    true if the first run ended with RUN_ERROR. `is_silent` is true if the open run has said nothing
-    for the stated time.
+    true if the pod's first run ended with RUN_ERROR. `is_silent` is true if the open run has said
+    nothing for the stated time.
     """
 
     open: bool = False
@@ -96,12 +96,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunsOptions:
-    """How runs are watched: `mask` removes secrets from messages of the runner."""
+    """How runs are watched.
+
+    `mask` removes secrets from messages of the runner. `is_restarted` says that this pod has had
+    another process, so that the first run here is not the pod's first.
+    """
 
     logger: Logger
     events: EventSink
     metrics: Metrics = field(default_factory=Metrics)
     silent_seconds: float = 300.0
+    is_restarted: bool = False
     mask: Callable[[str], str] = lambda text: text
     monotonic: Callable[[], float] = time.monotonic
 
@@ -169,7 +174,7 @@ class Runs:
             return
         self._current.is_interrupted = True
         with suppress(RunnerError):
-            await self._client.interrupt()
+            await self._client.interrupt(str(self._current.body.get("threadId") or ""))
 
     def close(self) -> None:
         """Take no more runs; those that wait are refused."""
@@ -258,7 +263,7 @@ class Runs:
     def _finish(self, run: Run, end: RunEnd) -> None:
         end = replace(end, message=self._mask(end.message))
         before = self._state
-        is_first = before.finished + before.failed == 0
+        is_first = before.finished + before.failed == 0 and not self._options.is_restarted
         self._state = replace(
             before,
             finished=before.finished + end.ok,

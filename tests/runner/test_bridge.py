@@ -89,15 +89,14 @@ def test_a_run_that_says_nothing_is_reported_and_stays_ready(pods):
     [
         ({"DOUBLE_RUN": "401"}, "401"),
         ({"DOUBLE_RUN": "500"}, "500"),
-        ({"DOUBLE_HEALTH": "500"}, "health"),
-        (None, "health"),
+        (None, "has not started"),
     ],
 )
 def test_a_prompt_that_cannot_be_delivered_ends_the_session_with_the_reason(pods, fault, reason):
     pod = pods()
     pod.declare(**PROMPT)
-    if fault is None or "DOUBLE_HEALTH" in fault:  # The harness waits for a healthy runner.
-        pod.start(DELIVERY_SECONDS="1")
+    if fault is None:
+        pod.start(START_SECONDS="1", DELIVERY_SECONDS="1")
         assert pod.wait() == 0
     else:
         with pod.running_runner(**PROMPT, **fault):
@@ -180,6 +179,34 @@ def test_a_bridge_that_was_killed_does_not_repeat_the_prompt(pods):
         until(lambda: pod.marks[0]["run"] == "interrupted")
         assert pod.read_metric('reconcile_bridge_runs_total{result="failed"}') == 0
     assert b"started again" in pod.log.read_bytes()
+
+
+def test_a_run_that_nobody_reads_after_a_restart_is_interrupted(pods):
+    """The runner goes on with it: without an end, the next message would wait for a minute."""
+    pod = pods()
+    pod.declare(INITIAL_PROMPT="sleep 60")
+    pod.start()
+    with pod.running_runner(INITIAL_PROMPT="sleep 60"):
+        until(pod.is_ready)
+        until(lambda: any(pod.workspace.glob(".claude/projects/*/*.jsonl")))
+        pod.end(signal.SIGKILL)
+        pod.start()
+        until(pod.is_ready)
+        pod.send("more")
+        until(lambda: pod.answers == ["Turn 2: more"])
+
+
+def test_sigterm_interrupts_the_open_run(pods):
+    """A plain sidecar gets it at the same time as the runner's stop hook runs."""
+    pod = pods()
+    pod.declare(INITIAL_PROMPT="sleep 60")
+    pod.start()
+    with pod.running_runner(INITIAL_PROMPT="sleep 60") as runner:
+        until(pod.is_ready)
+        assert pod.end() == 143
+        runner.send_term()
+        assert runner.has_ended_after(5)
+    assert [each["run"] for each in pod.marks] == ["open"]
 
 
 def test_before_the_end_of_the_pod_the_open_run_is_interrupted(pods):
@@ -387,7 +414,7 @@ def test_in_this_process_it_ends_on_sigterm(pods):
 def test_in_this_process_it_remembers_its_end(pods):
     pod = pods()
     pod.declare(**PROMPT)
-    settings = build_settings(pod, delivery_seconds=0.1)
+    settings = build_settings(pod, start_seconds=0.1)
     assert run_bridge(settings) == 0
     message = pod.termination
     assert message["ended"] == "prompt-not-delivered"

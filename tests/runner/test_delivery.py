@@ -367,6 +367,41 @@ def test_a_runner_that_is_never_healthy_is_a_failure(session):
     assert "health" in asyncio.run(do())
 
 
+def test_the_time_for_a_delivery_counts_from_when_the_runner_has_started(session):
+    async def do():
+        async with pod(session, options={"seconds": 0.5}, is_listening=False) as stage:
+            await stage.call()
+            await asyncio.sleep(1)
+            assert not stage.delivery.failure
+            await stage.runner.listen()
+            await stage.wait_delivered()
+            return stage.texts
+
+    assert asyncio.run(do()) == ["do it"]
+
+
+def test_a_runner_that_does_not_start_is_a_failure_after_a_time_of_its_own(session):
+    async def do():
+        async with pod(session, options={"start_seconds": 0.2}, is_listening=False) as stage:
+            return await stage.wait_failed()
+
+    assert "has not started for 0.2 s" in asyncio.run(do())
+
+
+def test_without_a_prompt_a_runner_may_take_any_time_to_start(session):
+    session.declare()
+
+    async def do():
+        async with pod(session, options={"start_seconds": 0}, is_listening=False) as stage:
+            await eventually(lambda: stage.delivery.is_delivered)
+            assert not stage.delivery.has_started
+            await stage.runner.listen()
+            await eventually(lambda: stage.delivery.has_started)
+            assert not stage.delivery.failure
+
+    asyncio.run(do())
+
+
 def test_a_runner_that_may_have_begun_is_not_asked_again(session):
     async def do():
         async with pod(session, statuses=[NO_ANSWER]) as stage:
