@@ -7,6 +7,7 @@ The first listen on loopback, the others (`/readyz` and `/metrics`) on the pod's
 the agent says is in `.session/events.jsonl`, which survives the caller.
 """
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ from reconcile.runner.credentials import CredentialAnswer
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import PROMPT_SOURCE, UNASKED_SOURCES, find_source
 from reconcile.runner.runs import QueueFullError, Runs
-from reconcile.runner.server import is_loopback
 
 LARGEST_BODY: Final = 1 << 20
 _OK: Final = 200
 
+_LOCAL_HOST: Final = re.compile(
+    r"(?i:localhost)(?::[0-9]+)?|127(?:\.[0-9]{1,3}){3}(?::[0-9]+)?|\[::1\](?::[0-9]+)?"
+)
 _SESSION: Final = "/api/projects/{namespace}/agentic-sessions/{session}"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -107,7 +110,9 @@ class _LocalOnly:
 
 
 def _is_local(request: Request) -> bool:
-    return "origin" not in request.headers and is_loopback(request.url.hostname or "")
+    """Look at the header itself: the URL of a request has another host if it is an odd one."""
+    host = request.headers.get("host", "")
+    return "origin" not in request.headers and bool(_LOCAL_HOST.fullmatch(host))
 
 
 class _Loopback:

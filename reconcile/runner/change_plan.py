@@ -11,9 +11,8 @@ import orjson
 
 from reconcile.runner.inputs import Inputs, Repository, Workflow
 
-
 APPLIED_FILE: Final = "applied-inputs.json"
-"""In the folder of the pod: what the runner has. `prepare` writes it first, the bridge after that."""
+"""What the runner has, in the folder of the pod; `prepare` writes it first, then the bridge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from tests.runner.bridge_pod import NAMESPACE, SESSION, BridgePod, until
 
 CANARY = "canary-0123456789abcdef"
 PROMPT = {"INITIAL_PROMPT": "hello"}
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+"""What the HTTP library would complain about in the log, for each request."""
 
 
 @pytest.fixture
@@ -252,7 +254,7 @@ def test_requests_without_end_do_not_stop_it(pods):
 
     def flood(_):
         with httpx.Client(base_url=f"http://127.0.0.1:{pod.port}", trust_env=False) as client:
-            return {client.get(path).status_code for _ in range(125)}
+            return {client.get(path, headers=UPGRADE).status_code for _ in range(125)}
 
     with pod.running_runner(**PROMPT), concurrent.futures.ThreadPoolExecutor(8) as threads:
         codes = set().union(*threads.map(flood, range(8)))
