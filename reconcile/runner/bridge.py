@@ -103,7 +103,7 @@ class BridgeSettings:
     on_interrupted_run: Literal["Wait", "Continue"] = "Wait"
     start_seconds: float = 3600.0
     delivery_seconds: float = 300.0
-    silent_seconds: float = 300.0
+    silent_seconds: float = 120.0
     quiet_seconds: float = 10.0
 
 

@@ -268,7 +268,7 @@ def prepare(on_failure: str, allow_file_urls: bool, **options: Any) -> int:  # n
 @click.option(
     "--silent-seconds",
     type=click.FloatRange(0.1, 31_536_000),
-    default=300.0,
+    default=120.0,
     show_default=True,
     help="Seconds after which an open run that says nothing is reported.",
 )

@@ -105,7 +105,7 @@ class RunsOptions:
     logger: Logger
     events: EventSink
     metrics: Metrics = field(default_factory=Metrics)
-    silent_seconds: float = 300.0
+    silent_seconds: float = 120.0
     is_restarted: bool = False
     mask: Callable[[str], str] = lambda text: text
     monotonic: Callable[[], float] = time.monotonic

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -84,6 +85,31 @@ def test_a_run_that_says_nothing_is_reported_and_stays_ready(pods):
         answer = pod.get("/readyz")
         assert (answer.status_code, answer.json()["ready"]) == (200, True)
         assert "said nothing for 0.2 s" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize("fault", ["endless", "silent"])
+def test_a_run_that_never_ends_is_never_idle(pods, fault):
+    pod = pods()
+    pod.declare(**PROMPT)
+    pod.start(INACTIVITY_SECONDS="0.5", STOP_ON_RUN_FINISHED="true", QUIET_SECONDS="0")
+    with pod.running_runner(**PROMPT, DOUBLE_RUN=fault):
+        until(lambda: pod.read_metric("reconcile_bridge_open_runs") == 1)
+        time.sleep(5)  # Two looks, and more.
+        assert pod.process.poll() is None
+        assert [each["run"] for each in pod.marks] == ["open"]
+
+
+def test_a_model_that_refuses_the_key_is_reported_while_it_is_silent_and_then_has_failed(pods):
+    pod = pods()
+    prompt = {"INITIAL_PROMPT": "unauthorized"}
+    pod.declare(**prompt)
+    pod.start(SILENT_SECONDS="0.5", STOP_ON_RUN_FINISHED="true", QUIET_SECONDS="0")
+    with pod.running_runner(**prompt, DOUBLE_REFUSED_SECONDS="5"):
+        until(lambda: pod.read_metric("reconcile_bridge_silent") == 1)
+        until(lambda: [each["run"] for each in pod.marks] == ["failed"])
+        assert pod.read_metric("reconcile_bridge_silent") == 0
+        assert pod.read_metric('reconcile_bridge_runs_total{result="failed"}') == 1
+        assert pod.is_ready()
 
 
 @pytest.mark.parametrize(
