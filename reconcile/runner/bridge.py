@@ -21,19 +21,25 @@ from reconcile.runner.api import (
     build_single_app,
 )
 from reconcile.runner.changes import ChangeApplier, ChangeOptions
-from reconcile.runner.client import RunnerClient
+from reconcile.runner.client import RunnerClient, RunnerError
 from reconcile.runner.credentials import CredentialAnswer, Credentials, answer_request
 from reconcile.runner.delivery import Delivery, DeliveryOptions
 from reconcile.runner.endings import Ending, EndingOptions, Endings
 from reconcile.runner.event_log import EventLog
 from reconcile.runner.masking import Masker, MaskingLogger
 from reconcile.runner.metrics import Metrics
-from reconcile.runner.pod import PodError, read_end, read_pod_uid, record_start, write_end
+from reconcile.runner.pod import (
+    PodError,
+    read_end,
+    read_pod_uid,
+    record_start,
+    write_end,
+    write_message,
+)
 from reconcile.runner.prompt_file import PromptFile
 from reconcile.runner.runs import Runs, RunsOptions
 from reconcile.runner.server import LOOPBACK, Application, ListenError, is_loopback, listen, serve
 from reconcile.runner.session_dir import SessionDir
-from reconcile.runner.termination import write_message
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger, Logger
 
@@ -206,6 +212,8 @@ class Bridge:
         """
         servers = self._list_servers()
         listeners = [listen(address, self._settings.port) for address, _, _ in servers]
+        if self._context.is_restarted:
+            await self._end_unread_run()
         try:
             async with asyncio.TaskGroup() as group:
                 self._doing_runs = group.create_task(self._runs.run())
@@ -222,6 +230,14 @@ class Bridge:
                 return ending.exit_code
         finally:
             await self._close()
+
+    async def _end_unread_run(self) -> None:
+        """Interrupt a run of the bridge before this one in the pod: nobody reads its events.
+
+        The runner goes on with it, and when it ends cannot be known: a change would cut it off.
+        """
+        with suppress(RunnerError):
+            await self._client.interrupt()
 
     def _list_servers(self) -> list[tuple[str, Application, int]]:
         options, settings = self._build_api_options(), self._settings
@@ -338,7 +354,6 @@ class Bridge:
             on_interrupted=settings.on_interrupted_run,
             seconds=settings.delivery_seconds,
             start_seconds=settings.start_seconds,
-            is_restarted=self._context.is_restarted,
         )
         clients = self._client, self._runs
         marks = PromptFile(self._folder)

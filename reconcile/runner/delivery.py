@@ -57,7 +57,6 @@ class DeliveryOptions:
         on_interrupted: What follows a run that was under way when its pod ended.
         seconds: How long a delivery may fail, from when the runner has started.
         start_seconds: How long the runner may take to start; its image is pulled meanwhile.
-        is_restarted: Whether this pod has had another bridge.
         call_seconds: How long to wait for the runner's own call once it is healthy.
         backoff: Delays between attempts.
     """
@@ -69,7 +68,6 @@ class DeliveryOptions:
     on_interrupted: Literal["Wait", "Continue"] = "Wait"
     seconds: float = 300.0
     start_seconds: float = 3600.0
-    is_restarted: bool = False
     call_seconds: float = 30.0
     backoff: Backoff = field(default=Backoff(1.0, 15.0))
 
@@ -146,8 +144,6 @@ class Delivery:
     async def _begin(self) -> None:
         deadline = self._deadline()
         inputs = await self._retry(self._read, deadline)
-        if self._options.is_restarted:
-            await self._end_unread_run()
         interrupted = await self._retry(lambda: self._end_open_marks(inputs), deadline)
         self._workflow = inputs.workflow
         if self._is_due(inputs):
@@ -165,14 +161,6 @@ class Delivery:
                 self._fail(f"the runner has not started for {self._options.start_seconds:g} s")
             await asyncio.sleep(_POLL_SECONDS)
         self.has_started = True
-
-    async def _end_unread_run(self) -> None:
-        """Interrupt a run of the bridge before this one: nobody reads its events.
-
-        It goes on in the runner, and when it ends cannot be known: a change would cut it off.
-        """
-        with suppress(RunnerError):
-            await self._runner.interrupt()
 
     def _is_due(self, inputs: Inputs) -> bool:
         digest = inputs.prompt_digest

@@ -28,11 +28,11 @@ from reconcile.runner.credentials import Credentials
 from reconcile.runner.folders import ensure_folder, open_folder
 from reconcile.runner.inputs import Inputs, InputsError, read_inputs
 from reconcile.runner.masking import Masker
+from reconcile.runner.pod import write_message
 from reconcile.runner.remote import list_url_secrets
 from reconcile.runner.session_dir import NAME as SESSION_DIR
 from reconcile.runner.session_dir import SessionDir, SessionDirError
 from reconcile.runner.space import Space
-from reconcile.runner.termination import write_message
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger
 

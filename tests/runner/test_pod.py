@@ -2,7 +2,7 @@
 
 import orjson
 
-from reconcile.runner.termination import MAX_BYTES, encode_message, write_message
+from reconcile.runner.pod import MAX_BYTES, encode_message, write_message
 
 
 def test_a_short_message_is_complete():
