@@ -30,9 +30,10 @@ from reconcile.runner.masking import Masker, MaskingLogger
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.pod import (
     PodError,
+    has_run,
     read_end,
     read_pod_uid,
-    record_start,
+    record_run,
     write_end,
     write_message,
 )
@@ -121,8 +122,8 @@ def run_bridge(settings: BridgeSettings) -> int:
         pod_uid = read_pod_uid(settings.pod_info)
         end = read_end(settings.state, pod_uid)
         if end is None:
-            is_restarted = record_start(settings.state, pod_uid)
-            return _run_loop(_Context(settings, pod_uid, is_restarted, masker, logger))
+            before = has_run(settings.state, pod_uid)
+            return _run_loop(_Context(settings, pod_uid, before, masker, logger))
     except (PodError, ListenError) as error:
         logger.warning("failed", error=str(error))
         write_message(settings.termination_log, {"error": masker.mask(str(error))})
@@ -136,7 +137,7 @@ def run_bridge(settings: BridgeSettings) -> int:
 class _Context:
     settings: BridgeSettings
     pod_uid: str
-    is_restarted: bool
+    has_run: bool
     masker: Masker
     logger: Logger
 
@@ -212,8 +213,11 @@ class Bridge:
         """
         servers = self._list_servers()
         listeners = [listen(address, self._settings.port) for address, _, _ in servers]
-        if self._context.is_restarted:
-            await self._end_unread_run()
+        if self._context.has_run:
+            # The runner goes on with a run that nobody reads any more, and when that ends cannot
+            # be known: a change would cut it off.
+            with suppress(RunnerError):
+                await self._client.interrupt()
         try:
             async with asyncio.TaskGroup() as group:
                 self._doing_runs = group.create_task(self._runs.run())
@@ -230,14 +234,6 @@ class Bridge:
                 return ending.exit_code
         finally:
             await self._close()
-
-    async def _end_unread_run(self) -> None:
-        """Interrupt a run of the bridge before this one in the pod: nobody reads its events.
-
-        The runner goes on with it, and when it ends cannot be known: a change would cut it off.
-        """
-        with suppress(RunnerError):
-            await self._client.interrupt()
 
     def _list_servers(self) -> list[tuple[str, Application, int]]:
         options, settings = self._build_api_options(), self._settings
@@ -339,7 +335,8 @@ class Bridge:
             events=self._events,
             metrics=self._metrics,
             silent_seconds=self._settings.silent_seconds,
-            is_restarted=self._context.is_restarted,
+            has_run=self._context.has_run,
+            record_run=lambda: record_run(self._settings.state, self._context.pod_uid),
             mask=self._context.masker.mask,
         )
         return Runs(self._client, options)

@@ -14,7 +14,7 @@ import orjson
 from reconcile.runtime.files import read_limited
 
 _END_FILE: Final = "end.json"
-_START_FILE: Final = "started"
+_RUN_FILE: Final = "has-run"
 _LARGEST_FILE: Final = 64 << 10
 
 MAX_BYTES: Final = 2000
@@ -42,15 +42,18 @@ def read_pod_uid(pod_info: Path) -> str:
     return uid
 
 
-def record_start(state: Path, pod_uid: str) -> bool:
-    """Record that a bridge of this pod has started; returns whether one had before."""
-    path, data = state / _START_FILE, pod_uid.encode()
+def has_run(state: Path, pod_uid: str) -> bool:
+    """Whether the runner of this pod has accepted a run, of this process or one before it."""
+    try:
+        return read_limited(state / _RUN_FILE, _LARGEST_FILE) == pod_uid.encode()
+    except OSError:
+        return False
+
+
+def record_run(state: Path, pod_uid: str) -> None:
+    """Record that the runner of this pod has accepted a run."""
     with suppress(OSError):
-        if read_limited(path, _LARGEST_FILE) == data:
-            return True
-    with suppress(OSError):
-        path.write_bytes(data)
-    return False
+        (state / _RUN_FILE).write_text(pod_uid)
 
 
 def read_end(state: Path, pod_uid: str) -> dict[str, Any] | None:

@@ -98,15 +98,16 @@ class Run:
 class RunsOptions:
     """How runs are watched.
 
-    `mask` removes secrets from messages of the runner. `is_restarted` says that this pod has had
-    another process, so that the first run here is not the pod's first.
+    `mask` removes secrets from messages of the runner. `has_run` says that this pod had a run in
+    another process, so that the first one here is not its first; `record_run` is called for that.
     """
 
     logger: Logger
     events: EventSink
     metrics: Metrics = field(default_factory=Metrics)
     silent_seconds: float = 120.0
-    is_restarted: bool = False
+    has_run: bool = False
+    record_run: Callable[[], None] = lambda: None
     mask: Callable[[str], str] = lambda text: text
     monotonic: Callable[[], float] = time.monotonic
 
@@ -236,6 +237,7 @@ class Runs:
         silence.start()
         if not run.accepted.done():
             run.accepted.set_result(None)
+        self._options.record_run()
         self._options.logger.info("run started", run=_name(run))
 
     def _observe(self, event: Event) -> None:
@@ -263,7 +265,7 @@ class Runs:
     def _finish(self, run: Run, end: RunEnd) -> None:
         end = replace(end, message=self._mask(end.message))
         before = self._state
-        is_first = before.finished + before.failed == 0 and not self._options.is_restarted
+        is_first = before.finished + before.failed == 0 and not self._options.has_run
         self._state = replace(
             before,
             finished=before.finished + end.ok,

@@ -61,9 +61,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(*, silent_seconds=300.0, is_restarted=False, **script):
+async def staged(*, silent_seconds=300.0, has_run=False, **script):
     async with scripted_runner(**script) as runner:
-        stage = Stage(runner, silent_seconds=silent_seconds, is_restarted=is_restarted)
+        stage = Stage(runner, silent_seconds=silent_seconds, has_run=has_run)
         task = asyncio.create_task(stage.runs.run())
         try:
             yield stage
@@ -218,7 +218,7 @@ def test_a_run_of_another_thread_is_interrupted_there():
 
 def test_the_first_run_after_a_restart_is_not_the_pods_first():
     async def do():
-        async with staged(is_restarted=True, streams=[[ERROR]]) as stage:
+        async with staged(has_run=True, streams=[[ERROR]]) as stage:
             await (await stage.runs.submit(body())).wait_ended()
             return stage.runs.state
 
