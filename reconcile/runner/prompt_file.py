@@ -2,7 +2,8 @@
 
 The file is written before a run is started, so that no snapshot of the workspace holds work of a
 prompt without its mark. It is read once, at the start: what the agent does to it later has no
-effect on this pod. To have a prompt delivered again, delete the file while no pod is there.
+effect on this pod. To have all prompts delivered again, delete the file while no run is open, and
+replace the pod.
 """
 
 from collections.abc import Sequence
