@@ -5,14 +5,11 @@ Nothing is done here. A repository whose URL has changed is removed first; the n
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import orjson
 
 from reconcile.runner.inputs import Inputs, Repository, Workflow
-
-APPLIED_FILE: Final = "applied-inputs.json"
-"""What the runner has, in the folder of the pod; `prepare` writes it first, then the bridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +138,8 @@ def _without(applied: Applied, name: str) -> tuple[Repository, ...]:
     return tuple(each for each in applied.repositories if each.name != name)
 
 
-def encode_applied(applied: Applied, pod_uid: str = "") -> bytes:
-    """Encode what this pod's runner has; `prepare` does not know the UID of its pod."""
+def encode_applied(applied: Applied, pod_uid: str) -> bytes:
+    """Encode what this pod's runner has."""
     return orjson.dumps({"version": 1, "podUid": pod_uid, **asdict(applied)})
 
 
@@ -150,7 +147,7 @@ def parse_applied(data: bytes, pod_uid: str) -> Applied | None:
     """Parse what this pod's runner has; None if the data is not of this pod, or damaged."""
     try:
         fields: Any = orjson.loads(data)
-        if fields["podUid"] not in {"", pod_uid}:
+        if fields["podUid"] != pod_uid:
             return None
         return _parse_fields(fields)
     except (orjson.JSONDecodeError, KeyError, TypeError):

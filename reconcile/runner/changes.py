@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, Protocol, assert_never
 
 from reconcile.runner.change_plan import (
-    APPLIED_FILE,
     AddRepository,
     Applied,
     DeliverPrompt,
@@ -51,6 +50,7 @@ from reconcile.runner.workflow_files import WorkflowFiles
 from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.logging import Logger
 
+_APPLIED_FILE: Final = "applied-inputs.json"
 _SETTLE_SECONDS: Final = 5.0
 _RETRY_FAILED: Final = 10.0
 _RETRY_WAITING: Final = 2.0
@@ -170,27 +170,21 @@ class ChangeApplier:
             self._schedule.hasten()
 
     def _load_applied(self, inputs: Inputs) -> Applied:
-        """Return what the runner has: what this pod has applied, or `prepare` has cloned.
-
-        The inputs may have changed since then.
-        """
-        applied = self._read_applied()
-        if applied is None:
-            applied = applied_from(inputs)
-            self._store(applied)
-        if applied.workflow is not None:
-            self._files.record_if_new(applied.workflow.name)
-        return applied
-
-    def _read_applied(self) -> Applied | None:
+        """Return what the runner has: what this pod has applied, else what it was started with."""
+        if inputs.workflow is not None:
+            self._files.record_if_new(inputs.workflow.name)
         with suppress(OSError):
-            data = (self._options.state / APPLIED_FILE).read_bytes()
-            return parse_applied(data, self._options.pod_uid)
-        return None
+            data = (self._options.state / _APPLIED_FILE).read_bytes()
+            applied = parse_applied(data, self._options.pod_uid)
+            if applied is not None:
+                return applied
+        applied = applied_from(inputs)
+        self._store(applied)
+        return applied
 
     def _store(self, applied: Applied) -> None:
         """Store it, so that a bridge that is started again does not take changes for applied."""
-        path = self._options.state / APPLIED_FILE
+        path = self._options.state / _APPLIED_FILE
         temporary = path.with_suffix(".new")
         try:
             temporary.write_bytes(encode_applied(applied, self._options.pod_uid))

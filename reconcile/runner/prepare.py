@@ -7,14 +7,13 @@ runner from starting or answering: that is moved aside, or removed from the file
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from reconcile.runner.change_plan import APPLIED_FILE, applied_from, encode_applied
 from reconcile.runner.clone import (
     Cloner,
     CloneSettings,
@@ -137,15 +136,7 @@ class _Preparation:
         urls = [each.url for each in _list_sources(inputs)]
         in_urls = (secret for url in urls for secret in list_url_secrets(url))
         self._masker.learn([*self._options.credentials.list_secrets(), *in_urls])
-        self._store(inputs)
         return inputs
-
-    def _store(self, inputs: Inputs) -> None:
-        """Store what is cloned now: the bridge makes the changes that come meanwhile."""
-        state = self._options.state
-        with suppress(OSError):
-            state.mkdir(parents=True, exist_ok=True)
-            (state / APPLIED_FILE).write_bytes(encode_applied(applied_from(inputs)))
 
     def _prepare_folders(self, top: int) -> None:
         for name in _FOLDERS:

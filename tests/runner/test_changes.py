@@ -4,7 +4,6 @@ import orjson
 import pytest
 
 from reconcile.runner.credentials import Credentials, CredentialSource
-from reconcile.runner.prepare import PrepareOptions, run_prepare
 from reconcile.runner.probe import Probe
 from tests.runner.applying import SESSION, Origin, applying
 from tests.runner.work import DIRTY, git, linked_parent
@@ -383,27 +382,6 @@ def test_changes_that_a_bridge_has_seen_survive_its_restart(session, origin):
             await session.until_item("repository shop", "done")
 
     run(scenario)
-
-
-def test_inputs_that_change_while_prepare_clones_are_applied_too(session, origin):
-    prepared = PrepareOptions(
-        workspace=session.workspace,
-        inputs=session.inputs,
-        state_dir=".claude",
-        state=session.top / "state",
-        credentials=session.credentials,
-        termination_log=session.top / "termination-log",
-        environ={},
-    )
-    assert run_prepare(prepared) == 0
-    session.change(repos=[repo(origin)])
-
-    async def scenario():
-        async with session.running():
-            await session.until_item("repository shop", "done")
-
-    run(scenario)
-    assert (session.workspace / "repos/shop/.git").is_dir()
 
 
 def test_another_pod_takes_the_inputs_for_those_of_its_start(session):
