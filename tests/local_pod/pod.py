@@ -135,6 +135,11 @@ class LocalPod:
         """The pod's namespace."""
         return str(self.context.body["metadata"]["namespace"])
 
+    @property
+    def uid(self) -> str:
+        """The pod's UID."""
+        return str(self.context.body["metadata"]["uid"])
+
     def volume(self, name: str) -> Path:
         """The folder of a volume on this machine."""
         return self.folder / "volumes" / name
