@@ -63,7 +63,7 @@ INPUTS = {
     ),
     "a model": ({"llmSettings": {"model": "other"}}, "LLM_MODEL"),
 }
-WORK = {"initialPrompt": "Do it"}
+WORK: Object = {"initialPrompt": "Do it"}
 
 
 @pytest.mark.parametrize(("change", "key"), INPUTS.values(), ids=INPUTS.keys())
@@ -93,7 +93,7 @@ def test_what_a_running_session_is_to_do_changes_in_place(
 
 def test_what_the_runner_does_not_read_changes_nothing_in_its_pod(running: Site) -> None:
     before = pod(running)
-    unread = {"interactive": False, "timeout": 1000, "autoPushOnComplete": True}
+    unread: Object = {"interactive": False, "timeout": 1000, "autoPushOnComplete": True}
     running.session("one", **unread, llmSettings={"temperature": 1, "maxTokens": 1})
     assert "Pod" not in {each["kind"] for each in running.plan()}
     running.apply()

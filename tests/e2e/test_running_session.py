@@ -2,42 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import skip_if_missing
-from tests.e2e import embedded_site, running
 from tests.e2e.running import POD, RunningSession, wait_for_marks, wait_for_snapshot
 from tests.local_pod.launch import require_users
 from tests.local_pod.pod import LocalPod, wait_until
 from tests.local_pod.session import send_message
-from tests.runner import git_server
-from tests.runner.git_server import GitServer, make_repository
+from tests.runner.git_server import make_repository
 
 ON_SERVERS = (pytest.mark.cluster, pytest.mark.s3)
-
-
-@pytest.fixture
-def git(tmp_path: Path) -> Iterator[GitServer]:
-    with git_server.serving(tmp_path / "git") as server:
-        yield server
-
-
-@pytest.fixture
-def session(
-    request: pytest.FixtureRequest, tmp_path: Path, git: GitServer
-) -> Iterator[RunningSession]:
-    """A session; native sidecars need a newer API server than the real one."""
-    sidecar, user_ids = getattr(request, "param", ("plain", "fixed"))
-    capabilities = {"sidecar": sidecar, "userIds": user_ids}
-    if sidecar == "native":
-        site, server = embedded_site.make(tmp_path), request.getfixturevalue("moto_server")
-    else:
-        site, server = request.getfixturevalue("site"), request.getfixturevalue("s3_server")
-    with running.opened(site, server, git, tmp_path, capabilities=capabilities) as opened:
-        yield opened
 
 
 def conversation_of(pod: LocalPod) -> str:
