@@ -127,6 +127,12 @@ def wait_for_marks(pod: LocalPod, *states: str) -> None:
     wait_until(lambda: [each["run"] for each in pod.files.marks] == list(states), f"runs: {states}")
 
 
+def wait_for_call(pod: LocalPod) -> None:
+    """Wait until the runner has asked for its prompt: then it and its bridge are there."""
+    asked = "the prompt call was answered 200"
+    wait_until(lambda: asked in pod.containers["runner"].output, "the runner's call")
+
+
 def wait_for_snapshot(pod: LocalPod) -> None:
     """Wait until a pass that began after this call has ended."""
 

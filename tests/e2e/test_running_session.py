@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_if_missing
-from tests.e2e.running import POD, RunningSession, wait_for_marks, wait_for_snapshot
+from tests.e2e.running import POD, RunningSession, wait_for_call, wait_for_marks, wait_for_snapshot
 from tests.local_pod.launch import require_users
 from tests.local_pod.pod import LocalPod, wait_until
 from tests.local_pod.session import send_message
@@ -56,8 +56,7 @@ def test_the_prompt_runs_once_in_the_clone_and_the_next_pod_goes_on(
     print(f"\nended: {ended}")
 
     second = session.replace()
-    repeated = "the prompt call was answered 200"
-    wait_until(lambda: repeated in second.containers["runner"].output, "the runner's call")
+    wait_for_call(second)
     send_message(second, "more")
     wait_until(lambda: len(second.files.answers) == 2, "the answer to the message")
     assert second.files.answers[-1] == "Turn 2: more"
