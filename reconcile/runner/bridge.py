@@ -152,9 +152,10 @@ def _run_loop(context: _Context) -> int:
 
 
 async def _run(context: _Context) -> int:
-    """Run in an event loop; on SIGTERM an open run is interrupted.
+    """Run in an event loop; on SIGTERM the open run is ended, which takes 2 s at most.
 
-    A plain sidecar gets SIGTERM together with the runner, before the runner's own stop hook.
+    A plain sidecar gets SIGTERM when its runner's `preStop` begins: without a reader and an
+    interrupt the runner would then wait for its turn.
     """
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[int] = loop.create_future()

@@ -224,19 +224,6 @@ def test_a_run_that_nobody_reads_after_a_restart_is_interrupted(pods):
         until(lambda: pod.answers == ["Turn 2: more"])
 
 
-def test_sigterm_interrupts_the_open_run(pods):
-    """A plain sidecar gets it at the same time as the runner's stop hook runs."""
-    pod = pods()
-    pod.declare(INITIAL_PROMPT="sleep 60")
-    pod.start()
-    with pod.running_runner(INITIAL_PROMPT="sleep 60") as runner:
-        until(pod.is_ready)
-        assert pod.end() == 143
-        runner.send_term()
-        assert runner.has_ended_after(5)
-    assert [each["run"] for each in pod.marks] == ["open"]
-
-
 def test_before_the_end_of_the_pod_the_open_run_is_interrupted(pods):
     pod = pods()
     pod.declare(INITIAL_PROMPT="sleep 60")
@@ -249,6 +236,19 @@ def test_before_the_end_of_the_pod_the_open_run_is_interrupted(pods):
         assert runner.has_ended_after(2)
         assert pod.send("more").status_code == 429
         assert pod.end() == 143
+    assert [each["run"] for each in pod.marks] == ["open"]
+    assert pod.events[-1]["type"] == "RUN_FINISHED"
+
+
+def test_a_plain_sidecar_interrupts_the_open_run_when_it_gets_sigterm_first(pods):
+    pod = pods()
+    pod.declare(INITIAL_PROMPT="sleep 60")
+    pod.start()
+    with pod.running_runner(INITIAL_PROMPT="sleep 60") as runner:
+        until(lambda: list(pod.workspace.glob(".claude/projects/*/*.jsonl")))
+        assert pod.end() == 143
+        runner.send_term()
+        assert runner.has_ended_after(2)
     assert [each["run"] for each in pod.marks] == ["open"]
     assert pod.events[-1]["type"] == "RUN_FINISHED"
 
