@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconcile.runner.credentials import CredentialAnswer
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import PROMPT_SOURCE, UNASKED_SOURCES, find_source
-from reconcile.runner.runs import QueueFullError, Runs
+from reconcile.runner.runs import QueueFullError, Run, Runs
 
 LARGEST_BODY: Final = 1 << 20
 _OK: Final = 200
@@ -47,6 +47,10 @@ class PromptReceiver(Protocol):
 
     async def handle_posted_prompt(self, body: Mapping[str, Any]) -> None:
         """Take a body; returns at once."""
+        ...
+
+    def follow(self, run: Run) -> None:
+        """Take notice of a run that a person asked for."""
         ...
 
 
@@ -154,7 +158,7 @@ class _Loopback:
             await self._prompts.handle_posted_prompt(body)
         elif source not in UNASKED_SOURCES:
             try:
-                self._runs.enqueue(body)
+                self._prompts.follow(self._runs.enqueue(body))
             except QueueFullError as error:
                 return _json({"error": str(error)}, 429)
         return _json({"runId": body["runId"], "threadId": body["threadId"]})

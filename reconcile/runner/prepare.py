@@ -46,7 +46,8 @@ _PROMPTS_FILE: Final = "prompt.json"
 _PARALLEL_CLONES: Final = 4
 _LONGEST_REASON: Final = 300
 _LONGEST_ID: Final = 64
-_OPEN: Final = "open"
+_CUT_OFF: Final = frozenset({"open", "interrupted"})
+"""How the last run is marked if nothing has followed it: an earlier pod may have seen it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class _Preparation:
             prompts: Any = orjson.loads(
                 SessionDir(self._options.workspace).read(_PROMPTS_FILE) or b"{}"
             )["prompts"]
-            self._was_interrupted = prompts[-1]["run"] == _OPEN
+            self._was_interrupted = prompts[-1]["run"] in _CUT_OFF
         except (SessionDirError, ValueError, LookupError, TypeError):
             return  # the agent may have changed the file: the bridge says what is wrong with it
         if self._was_interrupted:

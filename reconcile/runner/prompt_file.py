@@ -61,6 +61,11 @@ class PromptFile:
         """Find the mark of a prompt."""
         return next((each for each in self.marks if each.digest == digest), None)
 
+    def find_interrupted(self) -> Mark | None:
+        """Find the last mark, if its run was cut off and no other has followed it."""
+        last = self.marks[-1] if self.marks else None
+        return last if last is not None and last.run == "interrupted" else None
+
     def put(self, mark: Mark) -> None:
         """Add or replace a mark, and write the file.
 

@@ -41,6 +41,7 @@ class Stage:
         self.client = RunnerClient(runner.port, "token", "s")
         self.runs = Runs(self.client, RunsOptions(logger=Log(), events=Sink()))
         self.stops = 0
+        self.followed = []
         self.options = ApiOptions(
             namespace="ns",
             session="s",
@@ -56,6 +57,9 @@ class Stage:
 
     async def handle_posted_prompt(self, body):
         self.posted.append(body)
+
+    def follow(self, run):
+        self.followed.append(run.body)
 
     def build(self, kind):
         parts = self.options, self.runs, self, self.metrics
@@ -122,6 +126,7 @@ def test_a_message_of_a_person_is_run_with_the_ids_that_it_lacks():
             (run,) = stage.runner.runs
             assert run.json == {"messages": [message], **answer.json()}
             assert run.json["threadId"] == "s"
+            assert stage.followed == [run.json]
 
     asyncio.run(do())
 
