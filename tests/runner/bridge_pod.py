@@ -14,6 +14,7 @@ import httpx
 import orjson
 
 from tests.controlplane.ports import free
+from tests.runner.session_files import SessionFiles
 from tests.runner.targets import DoubleTarget, RunningRunner
 
 ROOT = Path(__file__).parents[2]
@@ -88,15 +89,14 @@ class BridgePod:
         assert self.process is not None
         return self.process.wait(LONGEST_WAIT_S)
 
-    @contextlib.contextmanager
-    def running_runner(self, **variables: str) -> Iterator[RunningRunner]:
-        """Run the double on this pod's workspace."""
+    def build_runner_environment(self, **variables: str) -> dict[str, str]:
+        """Return the variables of the double's container; makes its home directory."""
         home, state = self.folder / "home", self.workspace / ".claude"
         home.mkdir(exist_ok=True)
         state.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             (home / ".claude").symlink_to(state)  # In a pod, the same directory is mounted twice.
-        environment = {
+        return {
             "AGENTIC_SESSION_NAMESPACE": NAMESPACE,
             "AGUI_TOKEN": self.uid,
             "ANTHROPIC_API_KEY": "a-key-for-tests",
@@ -110,6 +110,11 @@ class BridgePod:
             "WORKSPACE_PATH": str(self.workspace),
             **variables,
         }
+
+    @contextlib.contextmanager
+    def running_runner(self, **variables: str) -> Iterator[RunningRunner]:
+        """Run the double on this pod's workspace."""
+        environment = self.build_runner_environment(**variables)
         log = self.folder / "runner.log"
         with DoubleTarget().running(environment, log=log, port=self.runner_port) as runner:
             yield runner
@@ -145,22 +150,24 @@ class BridgePod:
         return orjson.loads(path.read_bytes()) if path.exists() else {}
 
     @property
+    def files(self) -> SessionFiles:
+        """What the bridge has written into the workspace."""
+        return SessionFiles(self.workspace)
+
+    @property
     def marks(self) -> list[dict[str, Any]]:
         """The marks of delivered prompts."""
-        path = self.workspace / ".session/prompt.json"
-        return orjson.loads(path.read_bytes())["prompts"] if path.exists() else []
+        return self.files.marks
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """The events that were written."""
-        path = self.workspace / ".session/events.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [orjson.loads(line) for line in lines]
+        return self.files.events
 
     @property
     def answers(self) -> list[str]:
         """What the agent said."""
-        return [each["delta"] for each in self.events if each["type"] == "TEXT_MESSAGE_CONTENT"]
+        return self.files.answers
 
     def read_metric(self, name: str) -> float:
         """Return a value of /metrics, or -1."""

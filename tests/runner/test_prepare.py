@@ -243,7 +243,8 @@ def set_prompts(pod, *runs):
         (["finished", "open"], {"interruptedRun": True}),
         (["open", "finished"], {"interruptedRun": True}),
         (["failed", "finished"], {}),
-        (["interrupted"], {}),
+        (["interrupted"], {"interruptedRun": True}),
+        (["interrupted", "failed"], {}),
         ([], {}),
     ],
 )
