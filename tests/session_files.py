@@ -14,6 +14,9 @@ SHIPPED = {
 GENEROUS = "budgets: {deletes: {percent: 100}, restarts: {percent: 100}}"
 """The line of a policy that lets one pass delete and restart everything."""
 
+OTHER_POD = "initialPrompt: work\nenvironmentVariables: {MODE: other}"
+"""The lines of a session file with work in it that only another pod can have."""
+
 
 def session_text(name, spec="initialPrompt: work"):
     """The text of a session file; `spec` is YAML in flow style or one line."""

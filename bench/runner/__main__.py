@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=TIMES, help="runs of what is short")
     parser.add_argument("--idle", type=int, default=IDLE_SECONDS, help="seconds of an idle bridge")
     options = parser.parse_args(arguments)
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
+    load = f"load {os.getloadavg()[0]:.1f}"  # of other programs: it shows in all times but CPU
+    print(f"{os.cpu_count()} cores, {load}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory(prefix="reconcile-bench-") as folder:
         home = Path(folder)
         targets = [

@@ -7,7 +7,7 @@ from reconcile.cli.main import run_reconcile_cli
 from reconcile.core.errors import ForbiddenError
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.cli.trees import BROKEN
-from tests.session_files import GENEROUS, policy_text
+from tests.session_files import GENEROUS, OTHER_POD, policy_text
 
 NOTHING = "Nothing to do.\n"
 RECREATE = "update: {strategy: Recreate}"
@@ -91,7 +91,7 @@ def test_drift_is_shown_with_its_manager_and_repaired(tree):
 
 def test_a_held_restart_is_not_an_error_of_apply_but_a_change_of_diff(tree):
     tree.go("apply")
-    tree.add("one", "initialPrompt: changed")
+    tree.add("one", OTHER_POD)
     assert tree.go("apply").code == 0
     ended = tree.go("diff")
     assert ended.code == 1
@@ -101,7 +101,7 @@ def test_a_held_restart_is_not_an_error_of_apply_but_a_change_of_diff(tree):
 
 def test_a_released_restart_is_made(tree):
     tree.go("apply")
-    tree.add("one", f"initialPrompt: changed\n{RECREATE}")
+    tree.add("one", f"{OTHER_POD}\n{RECREATE}")
     ended = tree.go("apply")
     assert ended.code == 0
     assert "Pod team-a/one-runner replaced" in ended.out

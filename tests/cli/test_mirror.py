@@ -31,8 +31,8 @@ def test_after_an_apply_there_is_nothing_to_do_and_the_session_runs(tree, sideca
     assert tree.go("diff").code == 0
     status = tree.go("status")
     assert "Running" in status.out
-    kept = pod(tree)["spec"]["initContainers"]
-    assert [each["name"] for each in kept] == ["hydrate", "sync"][: 2 if sidecar == "native" else 1]
+    first = [each["name"] for each in pod(tree)["spec"]["initContainers"]]
+    assert first == ["hydrate", "prepare", *(["sync", "bridge"] if sidecar == "native" else [])]
 
 
 @pytest.mark.parametrize("sidecar", SHAPES)
@@ -47,7 +47,8 @@ def test_turning_storage_on_or_off_replaces_the_pod(tree, sidecar):
     assert tree.go("diff").code == 0
     tree.add("one", "storage: {mode: none}\ninitialPrompt: work\nupdate: {strategy: Recreate}")
     assert "Pod team-a/one-runner replaced" in tree.go("apply").out
-    assert "initContainers" not in pod(tree)["spec"]
+    names = {each["name"] for each in pod(tree)["spec"]["initContainers"]}
+    assert names == {"prepare", *(["bridge"] if sidecar == "native" else [])}
 
 
 @pytest.mark.parametrize("sidecar", SHAPES)

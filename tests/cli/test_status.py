@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.session_files import OTHER_POD
+
 # status
 
 
@@ -17,7 +19,7 @@ def test_status_shows_what_the_sessions_are_doing(tree):
 
 def test_status_is_printed_as_json_and_wide(tree):
     tree.go("apply")
-    tree.add("one", "initialPrompt: changed").go("apply")
+    tree.add("one", OTHER_POD).go("apply")
     (session,) = tree.go("status", "-o", "json").json["sessions"]
     assert session["held"] == ["Replace Pod team-a/one-runner: RUNNING_WORK"]
     wide = tree.go("status", "-o", "wide").out

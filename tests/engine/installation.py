@@ -16,9 +16,6 @@ from tests.clocks import NOON, FakeClock
 from tests.engine.fakes import FlakyCluster, never
 from tests.session_files import SHIPPED, policy_text, session_text, tree_of
 
-OTHER_POD = "initialPrompt: work\nenvironmentVariables: {MODE: other}"
-"""The lines of a session file with work in it that only another pod can have."""
-
 
 @dataclass(frozen=True)
 class PassResult:

@@ -22,8 +22,8 @@ from reconcile.engine.dry_run import DryRun
 from reconcile.engine.ports import ApplyOptions
 from tests.builders import ref_of
 from tests.engine.fakes import FlakyCluster, LabelPolicy, Times, always, never
-from tests.engine.installation import OTHER_POD, declared, settled
-from tests.session_files import GENEROUS, policy_text
+from tests.engine.installation import declared, settled
+from tests.session_files import GENEROUS, OTHER_POD, policy_text
 
 INVENTORY = "reconcile-inventory-default"
 RECREATE = f"update: {{strategy: Recreate}}\n{OTHER_POD}"

@@ -6,8 +6,8 @@ from reconcile.core.changes import Hold, HoldReason, Status
 from reconcile.core.errors import ConflictError, ForbiddenError, NotFoundError
 from reconcile.engine.reconciler import ReconcilerOptions
 from tests.engine.fakes import Times, always
-from tests.engine.installation import OTHER_POD, is_quiet, settled
-from tests.session_files import GENEROUS, policy_text
+from tests.engine.installation import is_quiet, settled
+from tests.session_files import GENEROUS, OTHER_POD, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
 NO = ForbiddenError("no such right")

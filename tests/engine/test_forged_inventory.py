@@ -8,8 +8,8 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ClusterError, ForbiddenError
 from tests.engine.fakes import Fault, Times
-from tests.engine.installation import OTHER_POD, declared, is_quiet
-from tests.session_files import policy_text
+from tests.engine.installation import declared, is_quiet
+from tests.session_files import OTHER_POD, policy_text
 
 NAME = "reconcile-inventory-default"
 OPEN = ()

@@ -8,8 +8,8 @@ from reconcile.core.errors import ConflictError, FieldOwner, ForbiddenError, Inv
 from reconcile.core.model import ANNOTATION_ADOPT
 from tests.builders import ref_of
 from tests.engine.fakes import Times, always
-from tests.engine.installation import OTHER_POD, declared, is_quiet, settled
-from tests.session_files import GENEROUS, SHIPPED, policy_text
+from tests.engine.installation import declared, is_quiet, settled
+from tests.session_files import GENEROUS, OTHER_POD, SHIPPED, policy_text
 
 RECREATE = "update: {strategy: Recreate}"
 PROMPT = f"initialPrompt: changed\n{RECREATE}"

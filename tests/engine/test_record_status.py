@@ -8,7 +8,8 @@ import pytest
 from reconcile.core.changes import Status
 from reconcile.core.errors import ForbiddenError
 from tests.engine.fakes import Times, always
-from tests.engine.installation import OTHER_POD, is_quiet, settled
+from tests.engine.installation import is_quiet, settled
+from tests.session_files import OTHER_POD
 
 NO = ForbiddenError("no such right")
 PENDING = ["Replace Pod team-a/one-runner: RUNNING_WORK"]

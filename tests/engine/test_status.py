@@ -12,7 +12,8 @@ from reconcile.core.report.status import NextStep
 from reconcile.engine.status import read_status
 from tests.builders import desired, ref_of
 from tests.engine.fakes import FlakyCluster, Times, always
-from tests.engine.installation import OTHER_POD, settled
+from tests.engine.installation import settled
+from tests.session_files import OTHER_POD
 
 
 def rows(world, *namespaces, installation="default"):

@@ -29,9 +29,9 @@ EMBEDDED = ("adapters/embedded/", "core/defaulting.py")
 """What only the embedded API server executes in an apply: itself, and the defaults of a server."""
 
 MAX_HYDRATE = 28
-MAX_APPLY = 71
+MAX_APPLY = 76
 MAX_PREPARE = 18
-MAX_BRIDGE = 30
+MAX_BRIDGE = 33
 
 
 class ExecutedFiles:

@@ -18,7 +18,7 @@ from reconcile.core.errors import SourceError
 from reconcile.core.spec.layout import REFUSED_NAME
 from reconcile.engine.desired import DesiredBuilder
 from tests.adapters.sources.repositories import Repository, hide, write
-from tests.session_files import SHIPPED, session_text
+from tests.session_files import SHIPPED, defaults_text, session_text
 
 DEEP = 1200
 """More levels than Python's stack allows; the system still allows the path."""
@@ -210,6 +210,7 @@ def test_a_link_to_a_folder_outside_is_reported(root, tmp_path):
 
 
 def test_a_folder_that_is_a_link_stops_pruning_everywhere(root, tmp_path):
+    write(root / "defaults.yaml", defaults_text())
     write(root / "team-a/one.yaml", session_text("one"))
     (tmp_path / "outside").mkdir()
     (root / "team-b").symlink_to(tmp_path / "outside")
@@ -293,8 +294,9 @@ def test_folders_nested_beyond_measure_are_no_defect(root, monkeypatch):
 
 
 def test_names_that_are_not_utf_8_are_read(root):
+    write(root / "defaults.yaml", defaults_text())
     write(root / "team-a/\udcff.yaml", session_text("one"))
-    assert list(files(root)) == ["team-a/\udcff.yaml"]
+    assert list(files(root)) == ["defaults.yaml", "team-a/\udcff.yaml"]
     assert len(DesiredBuilder(SHIPPED).build(read(root)).sessions) == 1
 
 

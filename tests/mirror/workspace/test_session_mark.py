@@ -17,7 +17,7 @@ from reconcile.mirror.workspace.session_mark import (
     WORK_PART,
     read_mark,
 )
-from reconcile.mirror.workspace.walk import walk
+from reconcile.mirror.workspace.walk import WHOLE, walk
 
 
 def read(root):
@@ -110,8 +110,8 @@ def test_both_parts_of_a_walk_are_the_whole(tmp_path, mark):
     mark.with_name("events.jsonl").touch()
     (tmp_path / "work/.session").mkdir(parents=True)
     whole, work, session = (
-        [entry.path for entry in walk(tmp_path, Excludes(()), **part)[0]]
-        for part in ({}, {"part": WORK_PART}, {"part": SESSION_PART})
+        [entry.path for entry in walk(tmp_path, Excludes(()), part=part)[0]]
+        for part in (WHOLE, WORK_PART, SESSION_PART)
     )
     assert session == [SESSION_DIR, f"{SESSION_DIR}/events.jsonl", MARK]
     assert work == ["work", "work/.session"]
