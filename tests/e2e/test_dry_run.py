@@ -73,7 +73,7 @@ def test_a_held_change_is_tried_too(site: Site) -> None:
     site.session("one")
     site.apply()
     site.start_pod("one-runner")
-    site.session("one", displayName="Renamed", llmSettings={"model": "other"})
+    site.session("one", displayName="Renamed", environmentVariables={"MODE": "other"})
     ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     assert '"action": "hold"' in ended.out
     assert verdicts(ended)["Pod/one-runner"]["verdict"] == "accepted"
@@ -100,7 +100,7 @@ def test_what_admission_adds_is_told(site: Site) -> None:
     site.session("one", update=RECREATE)
     site.apply()
     limit_range(site, default={"ephemeral-storage": "1Gi"})
-    site.session("one", update=RECREATE, llmSettings={"model": "other"})
+    site.session("one", update=RECREATE, environmentVariables={"MODE": "other"})
     ended = site.diff(DRY, "-o", "json", expect=ExitCode.CHANGES)
     pod = verdicts(ended)["Pod/one-runner"]
     assert pod["verdict"] == "altered", pod

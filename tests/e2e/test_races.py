@@ -157,7 +157,7 @@ def test_a_delete_meets_another_object_and_leaves_it(one: Site, race: Race) -> N
 
 def test_a_pod_that_began_its_work_meanwhile_is_not_replaced(one: Site, race: Race) -> None:
     before = one.get("Pod", "one-runner")["metadata"]["uid"]
-    one.session("one", {"labels": {"ours": "1"}}, initialPrompt="Do something else")
+    one.session("one", {"labels": {"ours": "1"}}, environmentVariables={"MODE": "other"})
     outcomes = race(lambda: one.start_pod("one-runner"))
     assert outcomes["Pod/one-runner"].status is Status.HELD
     assert one.get("Pod", "one-runner")["metadata"]["uid"] == before
