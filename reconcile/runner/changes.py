@@ -148,7 +148,7 @@ class ChangeApplier:
         if self._watch.has_changed():
             await self._read()
         if self._inputs is None or self._is_unreadable:
-            await asyncio.to_thread(self._states.write)
+            await self._write_states()
             return
         if self._applied is None:
             self._applied = await asyncio.to_thread(self._load_applied, self._inputs)
@@ -157,7 +157,11 @@ class ChangeApplier:
             self._schedule.keep(steps, self._runs.state)
             await self._apply(steps, self._inputs)
         self._states.retain(describe_step(each) for each in steps)
-        await asyncio.to_thread(self._states.write)
+        await self._write_states()
+
+    async def _write_states(self) -> None:
+        if self._states.is_changed:
+            await asyncio.to_thread(self._states.write)
 
     async def _read(self) -> None:
         """Read the inputs; while they cannot be read, nothing is changed."""

@@ -46,7 +46,11 @@ def make_key(kind: str, name: str) -> Key:
 
 
 class InputStates:
-    """Writes the file when an item changes; `mask` removes secrets from names and reasons."""
+    """Writes the file when an item changes; `mask` removes secrets from names and reasons.
+
+    Attributes:
+        is_changed: Whether there is something to write, or it could not be written.
+    """
 
     def __init__(self, folder: SessionDir, mask: Callable[[str], str], logger: Logger) -> None:
         self._folder = folder
@@ -55,6 +59,7 @@ class InputStates:
         self._items: dict[Key, ItemState] = {}
         self._written: bytes | None = None
         self._is_failing = False
+        self.is_changed = True
 
     def put(self, item: ItemState) -> None:
         """Replace the state of an item."""
@@ -69,6 +74,7 @@ class InputStates:
             return
         self._items.pop(item.key, None)
         self._items[item.key] = item
+        self.is_changed = True
         log = self._logger.warning if item.state == "failed" else self._logger.info
         log("input changed", kind=item.kind, name=item.name, state=item.state, reason=item.reason)
 
@@ -77,7 +83,9 @@ class InputStates:
         wanted = {make_key(kind, self._mask(name)) for kind, name in outstanding}
         done = [key for key, item in self._items.items() if item.state == "done"]
         kept = wanted | set(done[-_MOST_DONE:])
-        self._items = {key: item for key, item in self._items.items() if key in kept}
+        remaining = {key: item for key, item in self._items.items() if key in kept}
+        self.is_changed = self.is_changed or len(remaining) != len(self._items)
+        self._items = remaining
 
     def write(self) -> None:
         """Write the file if it differs; one that cannot be written is reported once."""
@@ -92,7 +100,7 @@ class InputStates:
             if data != self._written:
                 self._folder.write(NAME, data or orjson.dumps({"version": 1, "items": []}))
                 self._written = data
-            self._is_failing = False
+            self.is_changed = self._is_failing = False
         except SessionDirError as error:
             if not self._is_failing:
                 self._logger.warning("the state of the inputs is not written", error=str(error))
