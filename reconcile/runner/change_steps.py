@@ -21,6 +21,7 @@ from reconcile.runner.local_changes import (
     is_real_folder,
     is_repository,
     is_same_url,
+    read_branch,
     read_origin,
 )
 from reconcile.runner.probe import Probe, UnavailableError
@@ -128,18 +129,15 @@ class Steps:
         present = await asyncio.to_thread(_judge_present, folder, repository.url)
         if present is not None:
             return present
-        remote = await self._check_remote(repository.url)
+        remote = await self._check_remote(repository.url, repository.branch)
         if not isinstance(remote, _Known):
             return remote
         # The runner would name a branch of its own if none is given.
-        branch = repository.branch or remote.default_branch
-        body = {"url": remote.remote.url, "branch": branch, "name": repository.name}
+        body = {"url": remote.remote.url, "branch": remote.branch, "name": repository.name}
         answer = await self._post("/repos/add", body, remote.headers)
         if not isinstance(answer, Answer):
             return answer
-        if not await asyncio.to_thread(is_repository, folder):
-            return Failed("the runner has answered that it was cloned, and there is no repository")
-        return Done("the agent's tools list it as an extra folder from the next start on")
+        return await asyncio.to_thread(_judge_clone, folder, remote.branch)
 
     async def remove_repository(self, repository: Repository, *, is_replaced: bool) -> Outcome:
         """Let the runner remove a repository that holds no work; another may be cloned there."""
@@ -170,15 +168,15 @@ class Steps:
         if reason:
             text = f"workflows/{workflow.name} stays, since {reason}"
             return Waiting(text, blocks_prompt=True)
-        remote = await self._check_remote(workflow.url)
+        remote = await self._check_remote(workflow.url, workflow.branch)
         if not isinstance(remote, _Known):
             return remote
         return await self._clone_workflow(workflow, folder, remote)
 
     async def _clone_workflow(self, workflow: Workflow, folder: Path, remote: "_Known") -> Outcome:
         # The runner takes an empty branch for `main`, whatever the repository's own default is.
-        branch = workflow.branch or remote.default_branch
-        body = {"gitUrl": remote.remote.url, "branch": branch, "path": workflow.path}
+        url, branch = remote.remote.url, remote.branch
+        body = {"gitUrl": url, "branch": branch, "path": workflow.path}
         before = _identify(folder)
         answer = await self._post("/workflow", body, remote.headers)
         if isinstance(answer, Answer) and _is_called_active(answer):
@@ -204,21 +202,20 @@ class Steps:
             return Failed(f"it has no folder {workflow.path}: the runner took the whole repository")
         return Done()
 
-    async def _check_remote(self, url: str) -> "_Known | Failed":
-        """Check that the policy allows the host, and that the repository can be read."""
+    async def _check_remote(self, url: str, branch: str) -> "_Known | Failed":
+        """Check that the policy allows the host, and that the branch can be read."""
         try:
             remote = parse_remote(url, allow_files=self.settings.allow_files)
             check_host(remote, self.settings.allowed_hosts)
-            branch = await self._run(
-                lambda: self.settings.probe.find_default_branch(remote, self._is_stopped.is_set)
-            )
+            probe, should_stop = self.settings.probe, self._is_stopped.is_set
+            found = await self._run(lambda: probe.find_branch(remote, branch, should_stop))
         except UnavailableError as error:
             return Failed(f"its server cannot be reached: {error}")
         except RemoteError as error:
             return Failed(str(error))
         except OSError as error:
             return Failed(f"git cannot be started: {error.strerror}")
-        return _Known(remote, branch, self._find_headers(remote))
+        return _Known(remote, found, self._find_headers(remote))
 
     def _find_headers(self, remote: Remote) -> Mapping[str, str]:
         """Return the header with the token for a host; none is sent without encryption."""
@@ -263,10 +260,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A repository that can be read."""
+    """A repository that can be read, and the branch to clone."""
 
     remote: Remote
-    default_branch: str
+    branch: str
     headers: Mapping[str, str] = field(repr=False)
 
 
@@ -290,6 +287,17 @@ def _judge_present(folder: Path, url: str) -> Done | Failed | None:
         f"repos/{folder.name} is there already and is no clone of this URL; move it, or declare "
         "another `name`"
     )
+
+
+def _judge_clone(folder: Path, branch: str) -> Outcome:
+    """Look at what the runner has cloned: a checkout that fails is answered like any other."""
+    if not is_repository(folder):
+        return Failed("the runner has answered that it was cloned, and there is no repository")
+    head = read_branch(folder)
+    if branch and head not in {"", branch}:
+        text = f"the runner has cloned it, but left it at branch `{head}` instead of `{branch}`"
+        return Waiting(f"{text}: switch it in the session", NEVER)
+    return Done("the agent's tools list it as an extra folder from the next start on")
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:

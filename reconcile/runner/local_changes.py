@@ -88,6 +88,12 @@ def read_origin(folder: Path) -> str:
     return found.text if found.ok else ""
 
 
+def read_branch(folder: Path) -> str:
+    """Return the branch that a repository is at; empty if it is at none, such as a tag."""
+    found = _open(folder).run("symbolic-ref", "--quiet", "HEAD")
+    return found.text.removeprefix("refs/heads/") if found.ok else ""
+
+
 def is_same_url(one: str, other: str) -> bool:
     """Whether two URLs name one repository; user information and `.git` at the end do not count."""
     return _simplify(one) == _simplify(other)
