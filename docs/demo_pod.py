@@ -6,8 +6,6 @@ The runner is a double of the platform's; all other programs are the real ones, 
 
 import contextlib
 import json
-import sys
-import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +14,14 @@ from minio import Minio
 from reconcile.adapters.embedded.cluster import EmbeddedCluster
 from reconcile.core.model import ObjectRef, SessionId
 from tests.local_pod.pod import LocalPod, exclusive, show_logs, wait_until
-from tests.local_pod.session import POD, refresh, take_pod
+from tests.local_pod.session import (
+    POD,
+    build_store_secret,
+    refresh,
+    run_double,
+    send_message,
+    take_pod,
+)
 from tests.s3 import motoserver
 from tests.s3.access import S3Server
 
@@ -43,14 +48,7 @@ def run_session(demo: "Demo") -> None:
 
 def _build_secrets(server: S3Server) -> Secrets:
     """The Secrets of the namespace: the keys of the store, and the model's key."""
-    store = {
-        "STORAGE_MODE": "shared",
-        "S3_ENDPOINT": server.url,
-        "S3_BUCKET": BUCKET,
-        "S3_REGION": "us-east-1",
-        "S3_ACCESS_KEY": server.keys.access_key,
-        "S3_SECRET_KEY": server.keys.secret_key,
-    }
+    store = build_store_secret(server, BUCKET)
     return {"reconcile-storage": store, "ambient-runner-secrets": {"ANTHROPIC_API_KEY": "unused"}}
 
 
@@ -89,9 +87,7 @@ def _ending(demo: "Demo", pod: LocalPod) -> Iterator[None]:
 
 def _start(demo: "Demo", name: str, secrets: Secrets) -> LocalPod:
     pod = take_pod(EmbeddedCluster(demo.state), SESSION, demo.home / name, secrets)
-    port = next(each["containerPort"] for each in pod.find("runner")["ports"])
-    pod.commands = {"runner": [sys.executable, "-m", "tests.runner.double", "--port", str(port)]}
-    pod.variables = {"runner": {"DOUBLE_PROMPT_DELAY": "0.5"}}
+    run_double(pod, {"DOUBLE_PROMPT_DELAY": "0.5"})
     names = [*(pod.spec.get("initContainers") or ()), *pod.spec["containers"]]
     print(f"[{name}] starts {', '.join(each['name'] for each in names)}", flush=True)
     pod.start()
@@ -100,20 +96,14 @@ def _start(demo: "Demo", name: str, secrets: Secrets) -> LocalPod:
 
 def _wait_for_answer(demo: "Demo", pod: LocalPod, runs: int) -> None:
     """Wait for the end of so many runs, and show what the agent said in the last one."""
-    wait_until(lambda: len(_find_events(pod, "RUN_FINISHED")) >= runs, f"the end of run {runs}")
+    wait_until(lambda: len(pod.files.find_events("RUN_FINISHED")) >= runs, f"the end of run {runs}")
     _show_log(pod, "bridge")
     demo.command(
         "jq -rj 'select(.type == \"TEXT_MESSAGE_CONTENT\") | .delta' .session/events.jsonl"
     )
-    run = _find_events(pod, "RUN_FINISHED")[-1]["runId"]
-    texts = _find_events(pod, "TEXT_MESSAGE_CONTENT")
+    run = pod.files.find_events("RUN_FINISHED")[-1]["runId"]
+    texts = pod.files.find_events("TEXT_MESSAGE_CONTENT")
     print("  " + "".join(each["delta"] for each in texts if each["run_id"] == run), flush=True)
-
-
-def _find_events(pod: LocalPod, kind: str) -> list[dict[str, str]]:
-    path = pod.workspace / ".session" / "events.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [event for event in map(json.loads, lines) if event["type"] == kind]
 
 
 def _wait_for_snapshot(pod: LocalPod) -> None:
@@ -154,16 +144,11 @@ def _talk(demo: "Demo", pod: LocalPod) -> None:
     asked = "the prompt call was answered 200"
     wait_until(lambda: asked in pod.containers["runner"].output, "the runner's question")
     print("  runner: asks for its prompt, and gets none: it was delivered before", flush=True)
+    text = "What have you done so far?"
+    body = {"messages": [{"id": "1", "role": "user", "content": text}]}
     path = f"api/projects/{SESSION.namespace}/agentic-sessions/{SESSION.name}/agui/run"
-    message = {"id": "1", "role": "user", "content": "What have you done so far?"}
-    body = {"threadId": SESSION.name, "runId": "demo", "messages": [message]}
     demo.command(f"curl --json '{json.dumps(body)}' http://127.0.0.1:8095/{path}")
-    request = urllib.request.Request(
-        f"http://127.0.0.1:8095/{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=10).close()
+    send_message(pod, text)
     _wait_for_answer(demo, pod, runs=3)
 
 

@@ -141,14 +141,21 @@ def _run_loop(context: _Context) -> int:
 
 
 async def _run(context: _Context) -> int:
-    """Run in an event loop; on SIGTERM nothing is waited for but the last events."""
+    """Run in an event loop; on SIGTERM the open run is ended, which takes 2 s at most.
+
+    A plain sidecar gets SIGTERM when its runner's `preStop` begins: without a reader and an
+    interrupt the runner would then wait for its turn.
+    """
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[int] = loop.create_future()
     for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
         loop.add_signal_handler(number, _set_once, signalled, code)
-    ended = asyncio.ensure_future(Bridge(context).run())
+    bridge = Bridge(context)
+    ended = asyncio.ensure_future(bridge.run())
     try:
         await asyncio.wait({signalled, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done() and signalled.result() == TERMINATED:
+            await bridge.prepare_stop()
         return ended.result() if ended.done() else signalled.result()
     finally:
         ended.cancel()

@@ -57,20 +57,11 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A namespace with its desired tree; the admin sets up, acts as another client, and checks."""
+class Tree:
+    """The desired tree of an installation with one namespace."""
 
-    plane: ControlPlane
     namespace: str
     tree: Path
-    kubeconfig: Path
-
-    @property
-    def user(self) -> str:
-        """The user name of the program on the server."""
-        return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
-
-    # The desired tree
 
     def write(self, path: str, *documents: Object) -> None:
         """Write a file of the tree."""
@@ -96,6 +87,19 @@ class Site:
         """Remove the files of sessions."""
         for name in names:
             (self.tree / self.namespace / f"{name}.yaml").unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Tree):
+    """A namespace with its desired tree; the admin sets up, acts as another client, and checks."""
+
+    plane: ControlPlane
+    kubeconfig: Path
+
+    @property
+    def user(self) -> str:
+        """The user name of the program on the server."""
+        return f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
 
     def template(self, name: str, text: str) -> None:
         """Write a custom template."""
@@ -299,7 +303,7 @@ def make(plane: ControlPlane, folder: Path) -> Site:
     kubeconfig = plane.service_account_kubeconfig(namespace, ACCOUNT)
     tree = folder / "desired"
     tree.mkdir(exist_ok=True)
-    site = Site(plane, namespace, tree, kubeconfig)
+    site = Site(namespace, tree, plane, kubeconfig)
     site.defaults()
     for account in (ACCOUNT, READER):
         rights.wait(plane, f"system:serviceaccount:{namespace}:{account}", namespace)

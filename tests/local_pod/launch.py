@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from tests.controlplane.errors import ControlPlaneMissing
+
 _LOG_VARIABLES = ("RECONCILE_MIRROR_TERMINATION_LOG", "RECONCILE_RUNNER_TERMINATION_LOG")
 
 
@@ -25,6 +27,16 @@ def has_mount_namespaces() -> bool:
         return False
     done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     return done.returncode == 0
+
+
+def require_users() -> None:
+    """Raise where containers have the user of this process.
+
+    Raises:
+        ControlPlaneMissing: This machine does not allow mount namespaces and other users.
+    """
+    if not has_mount_namespaces():
+        raise ControlPlaneMissing("containers with a user of their own: run the tests as root")
 
 
 def launch(values: Mapping[str, Any], folder: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:

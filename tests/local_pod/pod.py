@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from tests.local_pod.launch import launch
 from tests.local_pod.resolve import PodContext, build_variables, list_files, write_files
+from tests.runner.session_files import SessionFiles
 
+_Value = TypeVar("_Value")
 ROOT = Path(__file__).parents[2]
 _ETC = (
     "alternatives",
@@ -38,6 +41,7 @@ _SYSTEM = (
     "/usr",
     *(f"/etc/{each}" for each in _ETC),
 )
+_LONGEST_STOP = 90.0
 _LOCK = Path(tempfile.gettempdir()) / "reconcile-local-pod.lock"
 
 
@@ -47,6 +51,23 @@ def exclusive() -> Iterator[None]:
     with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A command that was run in a container."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended; seconds since the pod began to end."""
+
+    code: int
+    hook_seconds: float
+    seconds: float
 
 
 @dataclass
@@ -109,6 +130,11 @@ class LocalPod:
         """The pod's spec."""
         return self.context.body["spec"]
 
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return str(self.context.body["metadata"]["namespace"])
+
     def volume(self, name: str) -> Path:
         """The folder of a volume on this machine."""
         return self.folder / "volumes" / name
@@ -117,6 +143,11 @@ class LocalPod:
     def workspace(self) -> Path:
         """The folder of the workspace."""
         return self.volume("workspace")
+
+    @property
+    def files(self) -> SessionFiles:
+        """What the bridge has written into the workspace."""
+        return SessionFiles(self.workspace)
 
     def refresh_volumes(self) -> None:
         """Write all files of ConfigMaps, Secrets and the downward API again."""
@@ -151,33 +182,48 @@ class LocalPod:
         self.containers[name] = Container(name, process, log, message)
         return self.containers[name]
 
-    def run_hook(self, name: str) -> int:
-        """Run a container's preStop hook to its end, as the kubelet does before TERM."""
-        hook = self.find(name).get("lifecycle", {}).get("preStop", {}).get("exec")
-        if hook is None:
-            return 0
-        folder = self.folder / "containers" / f"{name}-hook"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "message").touch()
-        values = self._build_start({**self.find(name), "command": hook["command"]}, folder)
-        with (folder / "log").open("ab") as output:
-            return launch(values, folder, output).wait()
+    def execute(self, name: str, *command: str) -> Execution:
+        """Run a command in a container, with its user, mounts and variables; its root is new."""
+        with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=self.folder / "containers") as made:
+            folder = Path(made)
+            (folder / "message").touch()
+            values = self._build_start({**self.find(name), "command": command, "args": ()}, folder)
+            log = folder / "log"
+            with log.open("ab") as output:
+                code = launch(values, folder, output).wait()
+            return Execution(code, log.read_text(errors="replace"))
 
-    def stop(self) -> dict[str, int]:
-        """End the pod in order: hooks and TERM for the containers, then the native sidecars."""
+    def stop(self) -> dict[str, Ended]:
+        """End the pod as the kubelet does, and return how each container ended.
+
+        All hooks begin at the same time. After its hook a container gets TERM, a native sidecar
+        once all containers that were started after it have ended.
+        """
+        begin = time.monotonic()
         native = [
             each["name"]
-            for each in reversed(self.spec.get("initContainers") or ())
+            for each in self.spec.get("initContainers") or ()
             if each.get("restartPolicy") == "Always"
         ]
-        codes: dict[str, int] = {}
-        names = [each["name"] for each in self.spec["containers"]]
-        for group in (names, *([name] for name in native)):
-            for name in group:
-                self.run_hook(name)
-                self.containers[name].kill(signal.SIGTERM)
-            codes |= {name: self.containers[name].wait(90) for name in group}
-        return codes
+        order = [*native, *(each["name"] for each in self.spec["containers"])]
+        later = {name: order[number + 1 :] for number, name in enumerate(native)}
+        with ThreadPoolExecutor(len(order)) as threads:
+            ended = threads.map(
+                lambda name: self._stop_container(name, later.get(name, ()), begin), order
+            )
+            return dict(zip(order, ended, strict=True))
+
+    def _stop_container(self, name: str, later: Sequence[str], begin: float) -> Ended:
+        container = self.containers[name]
+        hook = self.find(name).get("lifecycle", {}).get("preStop", {}).get("exec")
+        if hook is not None and container.is_running:
+            self.execute(name, *hook["command"])
+        prepared = time.monotonic()
+        for each in later:
+            self.containers[each].wait(_LONGEST_STOP)
+        container.kill(signal.SIGTERM)
+        code = container.wait(_LONGEST_STOP)
+        return Ended(code, prepared - begin, time.monotonic() - begin)
 
     def lose(self) -> None:
         """Kill every container at once, as with a lost node."""
@@ -226,7 +272,7 @@ class LocalPod:
         for mount in container.get("volumeMounts", ()):
             source = self.volume(mount["name"])
             if "subPath" in mount:
-                source = _make_sub_path(source, mount["subPath"])
+                source = _find_sub_path(source, mount["subPath"])
             yield [str(source), mount["mountPath"], bool(mount.get("readOnly"))]
 
     def _variables(self, container: Mapping[str, Any]) -> dict[str, str]:
@@ -241,16 +287,18 @@ class LocalPod:
         return {**machine, **own, **self.variables.get(container["name"], {})}
 
 
-def _make_sub_path(source: Path, sub_path: str) -> Path:
-    """Make the folder of a sub path, or refuse what the kubelet refuses: a link, a file."""
-    path = source / sub_path
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise RuntimeError(f"subPath {sub_path} is not a folder: the kubelet refuses the mount")
-    if not path.exists():
-        path.mkdir(parents=True)
-        status = source.stat()
-        os.chown(path, status.st_uid, status.st_gid)
-        path.chmod(stat.S_IMODE(status.st_mode))
+def _find_sub_path(volume: Path, sub_path: str) -> Path:
+    """Find or make a sub path of a volume; one that leads out of it is refused by the kubelet."""
+    path = volume / sub_path
+    if os.path.lexists(path):
+        target = path.resolve()
+        if not target.exists() or not target.is_relative_to(volume.resolve()):
+            raise RuntimeError(f"subPath {sub_path} leads out of its volume: the mount is refused")
+        return target
+    path.mkdir(parents=True)
+    status = volume.stat()
+    os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))
     return path
 
 
@@ -270,7 +318,7 @@ def _scripts() -> dict[str, str]:
     return {**programs, "python3": f'{python} "$@"\n', "python": f'{python} "$@"\n'}
 
 
-def wait_until(condition: Any, what: str, timeout: float = 60.0) -> Any:
+def wait_until(condition: Callable[[], _Value], what: str, timeout: float = 60.0) -> _Value:
     """Wait until a condition gives something true, and return it."""
     deadline = time.monotonic() + timeout
     while True:

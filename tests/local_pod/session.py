@@ -1,12 +1,18 @@
 """Takes a session's pod from a cluster, and runs it on this machine."""
 
-from collections.abc import Mapping
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx
 
 from reconcile.core.model import Kind, SessionId
 from reconcile.engine.ports import Cluster
-from tests.local_pod.pod import LocalPod
+from tests.local_pod.pod import LocalPod, exclusive, show_logs
 from tests.local_pod.resolve import PodContext
+from tests.s3.access import S3Server
 
 POD = Kind("v1", "Pod")
 CONFIG_MAP = Kind("v1", "ConfigMap")
@@ -37,3 +43,77 @@ def refresh(pod: LocalPod, cluster: Cluster) -> None:
     pod.context.body = cluster.get(POD, metadata["namespace"], metadata["name"])
     pod.context.objects = read_objects(cluster, metadata["namespace"], secrets)
     pod.refresh_volumes()
+
+
+def build_store_secret(server: S3Server, bucket: str) -> dict[str, str]:
+    """The Secret of the store, as the platform has it."""
+    return {
+        "STORAGE_MODE": "shared",
+        "S3_ENDPOINT": server.url,
+        "S3_BUCKET": bucket,
+        "S3_REGION": "us-east-1",
+        "S3_ACCESS_KEY": server.keys.access_key,
+        "S3_SECRET_KEY": server.keys.secret_key,
+    }
+
+
+def run_double(pod: LocalPod, variables: Mapping[str, str]) -> None:
+    """Let the runner's container be the double, with further variables for its behaviour."""
+    port = next(each["containerPort"] for each in pod.find("runner")["ports"])
+    command = [sys.executable, "-m", "tests.runner.double", "--port", str(port)]
+    pod.commands = {**pod.commands, "runner": command}
+    pod.variables = {**pod.variables, "runner": variables}
+
+
+def send_message(pod: LocalPod, text: str) -> None:
+    """Send a message to the agent as a person does through `kubectl port-forward`."""
+    port = next(each["containerPort"] for each in pod.find("bridge")["ports"])
+    variables = {each["name"]: each.get("value") for each in pod.find("bridge")["env"]}
+    session = variables["RECONCILE_RUNNER_SESSION"]
+    path = f"api/projects/{pod.namespace}/agentic-sessions/{session}/agui/run"
+    body = {"messages": [{"id": "1", "role": "user", "content": text}]}
+    with httpx.Client(trust_env=False) as client:
+        client.post(f"http://127.0.0.1:{port}/{path}", json=body).raise_for_status()
+
+
+@dataclass
+class LocalSession:
+    """A session whose pods run on this machine with the double, one after the other.
+
+    `secrets` are the data of Secrets by name.
+    """
+
+    cluster: Cluster
+    session: SessionId
+    folder: Path
+    secrets: Mapping[str, Mapping[str, str]]
+    pods: list[LocalPod] = field(default_factory=list)
+
+    def take(self, **variables: str) -> LocalPod:
+        """Take the session's pod from the cluster; the variables are the double's."""
+        folder = self.folder / f"pod-{len(self.pods) + 1}"
+        pod = take_pod(self.cluster, self.session, folder, self.secrets)
+        run_double(pod, {"DOUBLE_PROMPT_DELAY": "0.2", "DOUBLE_RETRY_SECONDS": "0.2", **variables})
+        self.pods.append(pod)
+        return pod
+
+    def start(self, **variables: str) -> LocalPod:
+        """Take the session's pod, and start it."""
+        pod = self.take(**variables)
+        pod.start()
+        return pod
+
+
+@contextlib.contextmanager
+def running(session: LocalSession) -> Iterator[LocalSession]:
+    """Have this machine's ports, end all processes at the end, and show logs after a failure."""
+    with exclusive():
+        try:
+            yield session
+        except BaseException:
+            for pod in session.pods:
+                show_logs(pod)
+            raise
+        finally:
+            for pod in session.pods:
+                pod.lose()

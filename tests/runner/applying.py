@@ -18,6 +18,7 @@ from reconcile.runner.masking import Masker
 from reconcile.runner.runs import Runs, RunsOptions
 from reconcile.runtime.backoff import Backoff
 from reconcile.runtime.logging import JsonLogger
+from tests.runner.session_files import SessionFiles
 from tests.runner.targets import DoubleTarget, RunningRunner
 from tests.runner.work import git
 
@@ -78,10 +79,7 @@ class Applying:
     @property
     def items(self) -> dict[str, dict[str, str]]:
         """The items of `.session/inputs.json` by kind and name."""
-        with contextlib.suppress(FileNotFoundError):
-            content = orjson.loads((self.workspace / ".session/inputs.json").read_bytes())
-            return {f"{each['kind']} {each['name']}".strip(): each for each in content["items"]}
-        return {}
+        return SessionFiles(self.workspace).changes
 
     @property
     def requests(self) -> list[dict[str, Any]]:

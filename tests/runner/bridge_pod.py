@@ -14,6 +14,7 @@ import httpx
 import orjson
 
 from tests.controlplane.ports import free
+from tests.runner.session_files import SessionFiles
 from tests.runner.targets import DoubleTarget, RunningRunner
 
 ROOT = Path(__file__).parents[2]
@@ -145,22 +146,24 @@ class BridgePod:
         return orjson.loads(path.read_bytes()) if path.exists() else {}
 
     @property
+    def files(self) -> SessionFiles:
+        """What the bridge has written into the workspace."""
+        return SessionFiles(self.workspace)
+
+    @property
     def marks(self) -> list[dict[str, Any]]:
         """The marks of delivered prompts."""
-        path = self.workspace / ".session/prompt.json"
-        return orjson.loads(path.read_bytes())["prompts"] if path.exists() else []
+        return self.files.marks
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """The events that were written."""
-        path = self.workspace / ".session/events.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [orjson.loads(line) for line in lines]
+        return self.files.events
 
     @property
     def answers(self) -> list[str]:
         """What the agent said."""
-        return [each["delta"] for each in self.events if each["type"] == "TEXT_MESSAGE_CONTENT"]
+        return self.files.answers
 
     def read_metric(self, name: str) -> float:
         """Return a value of /metrics, or -1."""

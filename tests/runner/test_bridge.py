@@ -198,6 +198,19 @@ def test_before_the_end_of_the_pod_the_open_run_is_interrupted(pods):
     assert pod.events[-1]["type"] == "RUN_FINISHED"
 
 
+def test_a_plain_sidecar_interrupts_the_open_run_when_it_gets_sigterm_first(pods):
+    pod = pods()
+    pod.declare(INITIAL_PROMPT="sleep 60")
+    pod.start()
+    with pod.running_runner(INITIAL_PROMPT="sleep 60") as runner:
+        until(lambda: list(pod.workspace.glob(".claude/projects/*/*.jsonl")))
+        assert pod.end() == 143
+        runner.send_term()
+        assert runner.has_ended_after(2)
+    assert [each["run"] for each in pod.marks] == ["open"]
+    assert pod.events[-1]["type"] == "RUN_FINISHED"
+
+
 def test_a_run_that_cannot_be_interrupted_does_not_delay_the_end(pods):
     pod = pods()
     pod.declare(**PROMPT)
