@@ -22,7 +22,9 @@ class EmbeddedSite(Tree):
 
     def apply(self) -> None:
         """Run `apply`, which must succeed."""
-        assert run_reconcile_cli(["apply", str(self.tree), "--cluster", f"embedded:{self.state}"]) == 0
+        assert (
+            run_reconcile_cli(["apply", str(self.tree), "--cluster", f"embedded:{self.state}"]) == 0
+        )
 
     def create(self, kind: str, body: Object) -> Object:
         """Create an object as another client."""

@@ -13,6 +13,7 @@ from tests.e2e.embedded_site import EmbeddedSite
 from tests.e2e.site import IMAGE, Site
 from tests.local_pod.pod import LocalPod, wait_until
 from tests.local_pod.session import LocalSession, build_store_secret, refresh, running
+from tests.runner.client import RunnerClient
 from tests.runner.git_server import TOKEN, GitServer, make_repository
 from tests.s3 import buckets
 from tests.s3.access import S3Server
@@ -37,6 +38,12 @@ class RunningSession:
     git: GitServer
     spec: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def on_server(self) -> Site:
+        """The site, if it is on the real server."""
+        assert isinstance(self.site, Site)
+        return self.site
+
     def declare(self, **spec: Any) -> None:
         """Write the session's file with these fields changed."""
         self.spec |= spec
@@ -58,11 +65,21 @@ class RunningSession:
         self.site.remove("Pod", POD)
         return self.start(**variables)
 
-    def repository(self, name: str, kind: str = "public", **fields: str) -> dict[str, str]:
+    def repository(self, name: str, /, kind: str = "public", **fields: str) -> dict[str, str]:
         """Make a repository with one commit, and return its declaration."""
         if not (self.git.folder / f"{name}.git").exists():
             make_repository(self.git.folder / f"{name}.git")
         return {"url": self.git.url(f"{kind}/{name}.git"), **fields}
+
+    @contextlib.contextmanager
+    def client(self, pod: LocalPod) -> Iterator[RunnerClient]:
+        """A client of a pod's runner, with its token."""
+        [port] = [each["containerPort"] for each in pod.find("runner")["ports"]]
+        client = RunnerClient(f"http://127.0.0.1:{port}", pod.uid, NAME)
+        try:
+            yield client
+        finally:
+            client.close()
 
 
 def secret_ref(name: str) -> dict[str, Any]:
@@ -99,9 +116,7 @@ def opened(
 
 def wait_for_marks(pod: LocalPod, *states: str) -> None:
     """Wait until the prompts of a pod have these runs."""
-    wait_until(
-        lambda: [each["run"] for each in pod.files.marks] == list(states), f"runs: {states}"
-    )
+    wait_until(lambda: [each["run"] for each in pod.files.marks] == list(states), f"runs: {states}")
 
 
 def wait_for_snapshot(pod: LocalPod) -> None:
