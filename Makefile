@@ -28,12 +28,13 @@ test: venv ## Run all tests; starts a real API server and a real S3 server
 	$(BIN)/coverage report --include='reconcile/core/*,reconcile/engine/*' --fail-under=100
 	$(BIN)/coverage report --include='reconcile/mirror/*' --fail-under=95
 
-soak: venv ## Kill the mirror at POINTS=1000 random points (SEED=n repeats a run), store 1,000,000 files, fail a tenth of 100,000 requests
+soak: venv ## Kill the mirror and a session's pods at POINTS=1000 random points each (SEED=n repeats a run), store 1,000,000 files, fail a tenth of 100,000 requests
 	$(BIN)/python -m tests.s3 build > /dev/null
 	$(BIN)/python -m tests.mirror.faults.round_trip
 	$(BIN)/python -m tests.mirror.faults.million_files
 	$(BIN)/python -m tests.mirror.faults.unreliable $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.mirror.faults.soak --points $(or $(POINTS),1000) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.runner.faults.soak --points $(or $(POINTS),1000) $(if $(SEED),--seed $(SEED))
 
 fast: venv ## Run the tests that need no real server
 	$(BIN)/python -m pytest -m 'not cluster and not s3'

@@ -3,7 +3,7 @@
 All times are monotonic seconds of this process, so that a clock that jumps has no effect.
 """
 
-import http.client
+import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,7 +15,6 @@ import orjson
 
 _TIMEOUT: Final = 5.0
 _LARGEST_STATUS: Final = 64 << 10
-_OK: Final = 200
 
 _ESTABLISHED: Final = "01"
 _FIELDS: Final = 10
@@ -93,18 +92,26 @@ class Activity:
         return now - status.write_age if status.write_age else self.last
 
 
-def fetch_mirror_status(host: str, port: int) -> MirrorStatus | NoAnswer:
+async def fetch_mirror_status(host: str, port: int) -> MirrorStatus | NoAnswer:
     """Ask a mirror on this pod; a program of the agent may listen there, so anything can come."""
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
     try:
-        connection.request("GET", "/status")
-        response = connection.getresponse()
-        data = response.read(_LARGEST_STATUS)
-        return _parse_status(orjson.loads(data)) if response.status == _OK else NoAnswer()
-    except (OSError, http.client.HTTPException, ValueError):
+        async with asyncio.timeout(_TIMEOUT):
+            head, _, body = (await _request_status(host, port)).partition(b"\r\n\r\n")
+        return _parse_status(orjson.loads(body)) if head.split()[1:2] == [b"200"] else NoAnswer()
+    except (OSError, ValueError):
         return NoAnswer()
+
+
+async def _request_status(host: str, port: int) -> bytes:
+    """Return an answer to its end, or its begin: with HTTP/1.0 the server closes the connection."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(b"GET /status HTTP/1.0\r\n\r\n")
+        return await reader.readexactly(_LARGEST_STATUS)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
     finally:
-        connection.close()
+        writer.close()
 
 
 def _parse_status(status: Any) -> MirrorStatus | NoAnswer:

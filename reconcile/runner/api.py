@@ -7,6 +7,7 @@ The first listen on loopback, the others (`/readyz` and `/metrics`) on the pod's
 the agent says is in `.session/events.jsonl`, which survives the caller.
 """
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconcile.runner.credentials import CredentialAnswer
 from reconcile.runner.metrics import Metrics
 from reconcile.runner.prompt import PROMPT_SOURCE, UNASKED_SOURCES, find_source
-from reconcile.runner.runs import QueueFullError, Runs
-from reconcile.runner.server import is_loopback
+from reconcile.runner.runs import QueueFullError, Run, Runs
 
 LARGEST_BODY: Final = 1 << 20
 _OK: Final = 200
 
+_LOCAL_HOST: Final = re.compile(
+    r"(?i:localhost)(?::[0-9]+)?|127(?:\.[0-9]{1,3}){3}(?::[0-9]+)?|\[::1\](?::[0-9]+)?"
+)
 _SESSION: Final = "/api/projects/{namespace}/agentic-sessions/{session}"
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -44,6 +47,10 @@ class PromptReceiver(Protocol):
 
     async def handle_posted_prompt(self, body: Mapping[str, Any]) -> None:
         """Take a body; returns at once."""
+        ...
+
+    def follow(self, run: Run) -> None:
+        """Take notice of a run that a person asked for."""
         ...
 
 
@@ -107,7 +114,9 @@ class _LocalOnly:
 
 
 def _is_local(request: Request) -> bool:
-    return "origin" not in request.headers and is_loopback(request.url.hostname or "")
+    """Look at the header itself: the URL of a request has another host if it is an odd one."""
+    host = request.headers.get("host", "")
+    return "origin" not in request.headers and bool(_LOCAL_HOST.fullmatch(host))
 
 
 class _Loopback:
@@ -149,7 +158,7 @@ class _Loopback:
             await self._prompts.handle_posted_prompt(body)
         elif source not in UNASKED_SOURCES:
             try:
-                self._runs.enqueue(body)
+                self._prompts.follow(self._runs.enqueue(body))
             except QueueFullError as error:
                 return _json({"error": str(error)}, 429)
         return _json({"runId": body["runId"], "threadId": body["threadId"]})

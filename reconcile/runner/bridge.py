@@ -21,19 +21,26 @@ from reconcile.runner.api import (
     build_single_app,
 )
 from reconcile.runner.changes import ChangeApplier, ChangeOptions
-from reconcile.runner.client import RunnerClient
+from reconcile.runner.client import RunnerClient, RunnerError
 from reconcile.runner.credentials import CredentialAnswer, Credentials, answer_request
 from reconcile.runner.delivery import Delivery, DeliveryOptions
 from reconcile.runner.endings import Ending, EndingOptions, Endings
 from reconcile.runner.event_log import EventLog
 from reconcile.runner.masking import Masker, MaskingLogger
 from reconcile.runner.metrics import Metrics
-from reconcile.runner.pod import PodError, read_end, read_pod_uid, write_end
+from reconcile.runner.pod import (
+    PodError,
+    has_run,
+    read_end,
+    read_pod_uid,
+    record_run,
+    write_end,
+    write_message,
+)
 from reconcile.runner.prompt_file import PromptFile
 from reconcile.runner.runs import Runs, RunsOptions
 from reconcile.runner.server import LOOPBACK, Application, ListenError, is_loopback, listen, serve
 from reconcile.runner.session_dir import SessionDir
-from reconcile.runner.termination import write_message
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger, Logger
 
@@ -76,7 +83,8 @@ class BridgeSettings:
         inactivity_seconds: How long nothing may happen; 0 for any time.
         stop_on_run_finished: Whether a run that ended well ends the session.
         on_interrupted_run: What follows a run that was under way when its pod ended.
-        delivery_seconds: How long the delivery of a prompt may fail.
+        start_seconds: How long the runner may take to start, while its image is pulled.
+        delivery_seconds: How long the delivery of a prompt may fail after that.
         silent_seconds: After which time a run that says nothing is reported.
         quiet_seconds: How long nothing must happen after a run for the session to be finished.
     """
@@ -100,8 +108,9 @@ class BridgeSettings:
     inactivity_seconds: float = 0.0
     stop_on_run_finished: bool = False
     on_interrupted_run: Literal["Wait", "Continue"] = "Wait"
+    start_seconds: float = 3600.0
     delivery_seconds: float = 300.0
-    silent_seconds: float = 300.0
+    silent_seconds: float = 120.0
     quiet_seconds: float = 10.0
 
 
@@ -113,7 +122,8 @@ def run_bridge(settings: BridgeSettings) -> int:
         pod_uid = read_pod_uid(settings.pod_info)
         end = read_end(settings.state, pod_uid)
         if end is None:
-            return _run_loop(_Context(settings, pod_uid, masker, logger))
+            before = has_run(settings.state, pod_uid)
+            return _run_loop(_Context(settings, pod_uid, before, masker, logger))
     except (PodError, ListenError) as error:
         logger.warning("failed", error=str(error))
         write_message(settings.termination_log, {"error": masker.mask(str(error))})
@@ -127,6 +137,7 @@ def run_bridge(settings: BridgeSettings) -> int:
 class _Context:
     settings: BridgeSettings
     pod_uid: str
+    has_run: bool
     masker: Masker
     logger: Logger
 
@@ -154,9 +165,10 @@ async def _run(context: _Context) -> int:
     ended = asyncio.ensure_future(bridge.run())
     try:
         await asyncio.wait({signalled, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done() and signalled.result() == TERMINATED:
-            await bridge.prepare_stop()
-        return ended.result() if ended.done() else signalled.result()
+        if ended.done():
+            return ended.result()
+        await bridge.prepare_stop()
+        return signalled.result()
     finally:
         ended.cancel()
         await asyncio.wait({ended}, timeout=_LAST_SECONDS)
@@ -202,6 +214,11 @@ class Bridge:
         """
         servers = self._list_servers()
         listeners = [listen(address, self._settings.port) for address, _, _ in servers]
+        if self._context.has_run:
+            # The runner goes on with a run that nobody reads any more, and when that ends cannot
+            # be known: a change would cut it off.
+            with suppress(RunnerError):
+                await self._client.interrupt()
         try:
             async with asyncio.TaskGroup() as group:
                 self._doing_runs = group.create_task(self._runs.run())
@@ -319,6 +336,8 @@ class Bridge:
             events=self._events,
             metrics=self._metrics,
             silent_seconds=self._settings.silent_seconds,
+            has_run=self._context.has_run,
+            record_run=lambda: record_run(self._settings.state, self._context.pod_uid),
             mask=self._context.masker.mask,
         )
         return Runs(self._client, options)
@@ -332,6 +351,7 @@ class Bridge:
             workspace=settings.workspace,
             on_interrupted=settings.on_interrupted_run,
             seconds=settings.delivery_seconds,
+            start_seconds=settings.start_seconds,
         )
         clients = self._client, self._runs
         marks = PromptFile(self._folder)

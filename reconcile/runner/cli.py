@@ -252,16 +252,23 @@ def prepare(on_failure: str, allow_file_urls: bool, **options: Any) -> int:  # n
     help="What follows a run that was under way when its pod ended.",
 )
 @click.option(
+    "--start-seconds",
+    type=_SECONDS,
+    default=3600.0,
+    show_default=True,
+    help="Seconds in which the runner must accept connections if there is a prompt for it.",
+)
+@click.option(
     "--delivery-seconds",
     type=_SECONDS,
     default=300.0,
     show_default=True,
-    help="Seconds for which the delivery of a prompt may fail.",
+    help="Seconds after that for which the delivery of a prompt may fail.",
 )
 @click.option(
     "--silent-seconds",
     type=click.FloatRange(0.1, 31_536_000),
-    default=300.0,
+    default=120.0,
     show_default=True,
     help="Seconds after which an open run that says nothing is reported.",
 )

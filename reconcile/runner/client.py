@@ -18,6 +18,7 @@ TOKEN_HEADER: Final = "X-Ambient-Session-Token"  # noqa: S105 - the name of a he
 LARGEST_EVENT: Final = 1 << 20
 """Bytes of one event at most."""
 
+_HOST: Final = "127.0.0.1"
 _LARGEST_ANSWER: Final = 1 << 20
 _CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 60.0
@@ -67,7 +68,7 @@ class RunnerError(Exception):
 class RunnerClient:
     """Requests to the runner on this pod's loopback address, each on a connection of its own.
 
-    `token` is the pod's UID, `session` the thread that an interruption is for. `on_skipped` gets
+    `token` is the pod's UID, `session` the thread of the session's own runs. `on_skipped` gets
     the reason for each event that is skipped.
     """
 
@@ -79,11 +80,12 @@ class RunnerClient:
         on_skipped: Callable[[str], None] | None = None,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
+        self._port = port
         self._session = session
         self._answer_seconds = answer_seconds
         self._on_skipped = on_skipped or (lambda _reason: None)
         self._http = httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=f"http://{_HOST}:{port}",
             headers={TOKEN_HEADER: token, "Accept-Encoding": "identity"},
             # No TLS is used, and loading the authorities would cost memory.
             verify=False,  # noqa: S501
@@ -117,9 +119,19 @@ class RunnerClient:
         except RunnerError:
             return False
 
-    async def interrupt(self) -> None:
-        """Interrupt the session's run; raises RunnerError if the runner does not do it."""
-        answer = await self.post("/interrupt", {"thread_id": self._session}, timeout=3)
+    async def is_listening(self) -> bool:
+        """Whether the runner has started: its port accepts connections."""
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(_HOST, self._port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def interrupt(self, thread: str = "") -> None:
+        """Interrupt a thread's run, else the session's; raises RunnerError if that fails."""
+        answer = await self.post("/interrupt", {"thread_id": thread or self._session}, timeout=3)
         if answer.status != _OK:
             raise RunnerError(f"the runner refused to interrupt: {answer.status}", answer.status)
 

@@ -10,7 +10,8 @@ that the runner does not ask for are posted by the bridge itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from reconcile.runner.prompt import (
     digest_content,
     is_declared,
 )
-from reconcile.runner.prompt_file import Mark, PromptFile
+from reconcile.runner.prompt_file import Mark, PromptFile, RunState
 from reconcile.runner.runs import QueueFullError, Run, RunEnd, Runs
 from reconcile.runner.session_dir import SessionDirError
 from reconcile.runtime.backoff import Backoff
@@ -54,7 +55,8 @@ class DeliveryOptions:
         inputs: The mounted inputs.
         workspace: Where the workflow's own prompt is.
         on_interrupted: What follows a run that was under way when its pod ended.
-        seconds: How long a delivery may fail.
+        seconds: How long a delivery may fail, from when the runner has started.
+        start_seconds: How long the runner may take to start; its image is pulled meanwhile.
         call_seconds: How long to wait for the runner's own call once it is healthy.
         backoff: Delays between attempts.
     """
@@ -65,6 +67,7 @@ class DeliveryOptions:
     workspace: Path
     on_interrupted: Literal["Wait", "Continue"] = "Wait"
     seconds: float = 300.0
+    start_seconds: float = 3600.0
     call_seconds: float = 30.0
     backoff: Backoff = field(default=Backoff(1.0, 15.0))
 
@@ -74,6 +77,7 @@ class Delivery:
 
     Attributes:
         is_delivered: Whether the prompt of the start is delivered, or there is none.
+        has_started: Whether the runner has started.
         failure: Why a prompt could not be delivered in the time for it; empty if none failed.
     """
 
@@ -98,6 +102,7 @@ class Delivery:
         self._workflow: Workflow | None = None
         self._is_stopped = False
         self.is_delivered = False
+        self.has_started = False
         self.failure = ""
 
     async def handle_posted_prompt(self, body: Mapping[str, Any]) -> None:
@@ -105,6 +110,10 @@ class Delivery:
         # A call that finds no place is one of many; the runner makes one.
         with suppress(asyncio.QueueFull):
             self._posted.put_nowait(body)
+
+    def follow(self, run: Run) -> None:
+        """Take an interrupted prompt for finished once a run that a person asked for ends well."""
+        self._start_tracking(self._track_message(run))
 
     def stop(self) -> None:
         """Deliver nothing more, and leave runs that end now marked as open: the pod is ending."""
@@ -128,23 +137,34 @@ class Delivery:
     async def run(self) -> None:
         """Deliver the first prompt, continue an interrupted run, then take the runner's calls."""
         try:
-            await self._begin(self._deadline())
+            await self._begin()
         except DeliveryError:
             return
         finally:
             self._first_done.set()
-        self.is_delivered = True
         while True:
             await self._serve(await self._posted.get())
 
-    async def _begin(self, deadline: float) -> None:
+    async def _begin(self) -> None:
+        deadline = self._deadline()
         inputs = await self._retry(self._read, deadline)
         interrupted = await self._retry(lambda: self._end_open_marks(inputs), deadline)
         self._workflow = inputs.workflow
         if self._is_due(inputs):
-            await self._deliver_first(inputs, deadline)
+            await self._wait_for_start(self._now() + self._options.start_seconds)
+            await self._deliver_first(inputs, self._deadline())
         elif interrupted is not None and self._options.on_interrupted == "Continue":
-            await self._continue(interrupted, deadline)
+            await self._wait_for_start(self._now() + self._options.start_seconds)
+            await self._continue(interrupted, self._deadline())
+        self.is_delivered = True
+        await self._wait_for_start()
+
+    async def _wait_for_start(self, deadline: float = math.inf) -> None:
+        while not self.has_started and not await self._runner.is_listening():
+            if self._now() >= deadline:
+                self._fail(f"the runner has not started for {self._options.start_seconds:g} s")
+            await asyncio.sleep(_POLL_SECONDS)
+        self.has_started = True
 
     def _is_due(self, inputs: Inputs) -> bool:
         digest = inputs.prompt_digest
@@ -154,12 +174,14 @@ class Delivery:
         return await asyncio.to_thread(read_inputs, self._options.inputs)
 
     async def _end_open_marks(self, inputs: Inputs) -> Mark | None:
-        """Mark runs whose end nobody saw as interrupted, and return the one to continue."""
+        """Mark runs whose end nobody saw as interrupted, and return the one to continue.
+
+        A pod that was lost before it could continue a run has left it as interrupted, too.
+        """
         await self._store(self._marks.load)
         if self._marks.damaged:
             await self._replace_damaged(inputs.prompt_digest)
-        found = [each for each in self._marks.marks if each.run == "open"]
-        for mark in found:
+        for mark in [each for each in self._marks.marks if each.run == "open"]:
             await self._store(self._marks.set_run, mark.digest, "interrupted")
             is_same_pod = mark.pod_uid == self._options.pod_uid
             self._logger.warning(
@@ -170,7 +192,8 @@ class Delivery:
                 else "its pod ended",
                 next=self._options.on_interrupted,
             )
-        return next((each for each in reversed(found) if self._may_continue(each)), None)
+        last = self._marks.find_interrupted()
+        return last if last is not None and self._may_continue(last) else None
 
     def _may_continue(self, mark: Mark) -> bool:
         """A pod continues a run once, however often its bridge is started again."""
@@ -267,9 +290,7 @@ class Delivery:
             raise
         self._metrics.count("prompt_deliveries", "delivered")
         self._logger.info("prompt delivered", digest=mark.digest[:12])
-        tracker = asyncio.create_task(self._track(mark.digest, run))
-        self._trackers.add(tracker)
-        tracker.add_done_callback(self._trackers.discard)
+        self._start_tracking(self._track(mark.digest, run))
 
     async def _wait_or_fail(self, error: Exception, failures: int, deadline: float) -> None:
         if not _is_refused(error):
@@ -294,11 +315,24 @@ class Delivery:
         """Write how a prompt's run ended; what was cut off stays open for the next start."""
         end = await run.wait_ended()
         if _is_end_known(end) and (end.ok or not self._is_stopped):
-            try:
-                state: Literal["finished", "failed"] = "finished" if end.ok else "failed"
-                await self._store(self._marks.set_run, digest, state)
-            except SessionDirError as error:
-                self._logger.warning("the end of the run is not marked", error=str(error))
+            await self._mark_end(digest, "finished" if end.ok else "failed")
+
+    async def _track_message(self, run: Run) -> None:
+        end = await run.wait_ended()
+        interrupted = self._marks.find_interrupted()
+        if end.ok and interrupted is not None:
+            await self._mark_end(interrupted.digest, "finished")
+
+    async def _mark_end(self, digest: str, state: RunState) -> None:
+        try:
+            await self._store(self._marks.set_run, digest, state)
+        except SessionDirError as error:
+            self._logger.warning("the end of the run is not marked", error=str(error))
+
+    def _start_tracking(self, work: Coroutine[Any, Any, None]) -> None:
+        tracker = asyncio.create_task(work)
+        self._trackers.add(tracker)
+        tracker.add_done_callback(self._trackers.discard)
 
     async def _retry(self, read: Callable[[], Awaitable[_Value]], deadline: float) -> _Value:
         failures = 0

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -64,6 +64,11 @@ class DeliveryView(Protocol):
     @property
     def is_delivered(self) -> bool:
         """Whether there is no prompt that is still to be delivered."""
+        ...
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the runner has started."""
         ...
 
     @property
@@ -185,6 +190,9 @@ class Endings:
             return
         mirror = await self._ask_mirror()
         now = self._options.monotonic()
+        if not self._delivery.has_started:
+            # The runner's image may be pulled: that is no time without use.
+            self._activity = replace(self._activity, last=now)
         is_connected = self._must_look(now) and self._connections.is_connected()
         self._activity = self._activity.add(Sample(now, mirror, is_connected))
 
@@ -203,7 +211,7 @@ class Endings:
         if options.mirror_port == 0 or now < self._next_question:
             return NotAsked()
         self._next_question = now + min(_MIRROR_INTERVAL, options.inactivity_seconds / 4)
-        answer = await asyncio.to_thread(fetch_mirror_status, options.host, options.mirror_port)
+        answer = await fetch_mirror_status(options.host, options.mirror_port)
         self._report(is_silent=isinstance(answer, NoAnswer))
         return answer
 

@@ -47,7 +47,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(slots=True)
 class _Message:
-    """Parts of one message that are not written yet: the first event, and the joined text."""
+    """Parts of one message that are not written yet: the first event, cut, and the joined text."""
 
     fields: Mapping[str, Any]
     text: str
@@ -99,7 +99,11 @@ class EventLog:
         await self._write()
 
     def _join(self, key: str, fields: Mapping[str, Any], delta: str) -> None:
-        message = self._messages.setdefault(key, _Message(fields, ""))
+        message = self._messages.get(key)
+        if message is None:
+            rest = {name: value for name, value in fields.items() if name != "delta"}
+            message = _Message(_Trimmer(_FEW_CHARACTERS).trim(rest), "")
+            self._messages[key] = message
         message.text += delta
         while len(message.text) > _LONGEST_PART:
             head, message.text = _split(message.text)

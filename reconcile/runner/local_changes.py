@@ -89,9 +89,11 @@ def read_origin(folder: Path) -> str:
 
 
 def read_branch(folder: Path) -> str:
-    """Return the branch that a repository is at; empty if it is at none, such as a tag."""
-    found = _open(folder).run("symbolic-ref", "--quiet", "HEAD")
-    return found.text.removeprefix("refs/heads/") if found.ok else ""
+    """Return the branch that is checked out; empty if there is none, or no repository."""
+    if not is_repository(folder):
+        return ""
+    found = _open(folder).run("symbolic-ref", "--quiet", "--short", "HEAD")
+    return found.text if found.ok else ""
 
 
 def is_same_url(one: str, other: str) -> bool:

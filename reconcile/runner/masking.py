@@ -32,7 +32,8 @@ _TOKENS: Final = re.compile(
     r"(?:gh[pousr]_|github_pat_|glpat-|sk-ant-|ATATT3)[A-Za-z0-9_.=-]{10,}"
     rf"|{_START}(?:sk-(?=[A-Za-z_-]{{0,40}}[0-9])|xox[abprs]-|ya29\.)[A-Za-z0-9_.=-]{{10,}}"
     rf"|{_START}AKIA[A-Z0-9]{{16}}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    # The first part, a header, is bounded: else a text of `eyJeyJ...` takes a second.
+    r"|eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
 )
 _AUTHORIZATION: Final = re.compile(
     r"((?i:authorization)[\"'\\\s:=]{1,10}(?:(?i:bearer|basic|token)\s+)?)[^\s\"'\\]{3,}"

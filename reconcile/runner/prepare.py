@@ -27,11 +27,11 @@ from reconcile.runner.credentials import Credentials
 from reconcile.runner.folders import ensure_folder, open_folder
 from reconcile.runner.inputs import Inputs, InputsError, read_inputs
 from reconcile.runner.masking import Masker
+from reconcile.runner.pod import write_message
 from reconcile.runner.remote import list_url_secrets
 from reconcile.runner.session_dir import NAME as SESSION_DIR
 from reconcile.runner.session_dir import SessionDir, SessionDirError
 from reconcile.runner.space import Space
-from reconcile.runner.termination import write_message
 from reconcile.runtime.clock import SystemClock
 from reconcile.runtime.logging import JsonLogger
 
@@ -46,7 +46,8 @@ _PROMPTS_FILE: Final = "prompt.json"
 _PARALLEL_CLONES: Final = 4
 _LONGEST_REASON: Final = 300
 _LONGEST_ID: Final = 64
-_OPEN: Final = "open"
+_CUT_OFF: Final = frozenset({"open", "interrupted"})
+"""How the last run is marked if nothing has followed it: an earlier pod may have seen it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class _Preparation:
             prompts: Any = orjson.loads(
                 SessionDir(self._options.workspace).read(_PROMPTS_FILE) or b"{}"
             )["prompts"]
-            self._was_interrupted = prompts[-1]["run"] == _OPEN
+            self._was_interrupted = prompts[-1]["run"] in _CUT_OFF
         except (SessionDirError, ValueError, LookupError, TypeError):
             return  # the agent may have changed the file: the bridge says what is wrong with it
         if self._was_interrupted:

@@ -19,8 +19,8 @@ UNASKED_SOURCES: Final = frozenset({"repo_added", "workflow_startup_prompt"})
 
 CONTINUE_SOURCE: Final = "run_interrupted"
 CONTINUE_MESSAGE: Final = (
-    "The pod of this session ended while you were working. The workspace is as it was last "
-    "stored. Check what is done, and continue where you stopped."
+    "You were interrupted while you were working, and the workspace may be as it was some time "
+    "before. Check what is done, and continue where you stopped."
 )
 
 _LARGEST_CONFIG: Final = 1 << 20

@@ -2,7 +2,8 @@
 
 The file is written before a run is started, so that no snapshot of the workspace holds work of a
 prompt without its mark. It is read once, at the start: what the agent does to it later has no
-effect on this pod. To have a prompt delivered again, delete the file while no pod is there.
+effect on this pod. To have all prompts delivered again, delete the file while no run is open, and
+replace the pod.
 """
 
 from collections.abc import Sequence
@@ -59,6 +60,11 @@ class PromptFile:
     def find(self, digest: str) -> Mark | None:
         """Find the mark of a prompt."""
         return next((each for each in self.marks if each.digest == digest), None)
+
+    def find_interrupted(self) -> Mark | None:
+        """Find the last mark, if its run was cut off and no other has followed it."""
+        last = self.marks[-1] if self.marks else None
+        return last if last is not None and last.run == "interrupted" else None
 
     def put(self, mark: Mark) -> None:
         """Add or replace a mark, and write the file.

@@ -42,8 +42,8 @@ class RunsState:
     """What is known of the runs of this process.
 
     `last_event` is the monotonic time of the last event, or of the start. `first_run_failed` is
-    true if the first run ended with RUN_ERROR. `is_silent` is true if the open run has said nothing
-    for the stated time.
+    true if the pod's first run ended with RUN_ERROR. `is_silent` is true if the open run has said
+    nothing for the stated time.
     """
 
     open: bool = False
@@ -96,12 +96,18 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunsOptions:
-    """How runs are watched: `mask` removes secrets from messages of the runner."""
+    """How runs are watched.
+
+    `mask` removes secrets from messages of the runner. `has_run` says that this pod had a run in
+    another process, so that the first one here is not its first; `record_run` is called for that.
+    """
 
     logger: Logger
     events: EventSink
     metrics: Metrics = field(default_factory=Metrics)
-    silent_seconds: float = 300.0
+    silent_seconds: float = 120.0
+    has_run: bool = False
+    record_run: Callable[[], None] = lambda: None
     mask: Callable[[str], str] = lambda text: text
     monotonic: Callable[[], float] = time.monotonic
 
@@ -169,7 +175,7 @@ class Runs:
             return
         self._current.is_interrupted = True
         with suppress(RunnerError):
-            await self._client.interrupt()
+            await self._client.interrupt(str(self._current.body.get("threadId") or ""))
 
     def close(self) -> None:
         """Take no more runs; those that wait are refused."""
@@ -231,6 +237,7 @@ class Runs:
         silence.start()
         if not run.accepted.done():
             run.accepted.set_result(None)
+        self._options.record_run()
         self._options.logger.info("run started", run=_name(run))
 
     def _observe(self, event: Event) -> None:
@@ -258,7 +265,7 @@ class Runs:
     def _finish(self, run: Run, end: RunEnd) -> None:
         end = replace(end, message=self._mask(end.message))
         before = self._state
-        is_first = before.finished + before.failed == 0
+        is_first = before.finished + before.failed == 0 and not self._options.has_run
         self._state = replace(
             before,
             finished=before.finished + end.ok,

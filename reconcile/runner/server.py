@@ -1,5 +1,7 @@
 """HTTP servers in an event loop that others share: bounded, without a log, quiet when idle.
 
+What a client does wrong is not logged: a program of the agent may send a thousand a second.
+
 uvicorn's own loop wakes up ten times a second and handles signals; here the caller does that.
 """
 
@@ -11,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -20,6 +23,8 @@ Application = Any
 _BACKLOG: Final = 128
 _LARGEST_HEAD: Final = 16 << 10
 _KEEP_ALIVE_SECONDS: Final = 5
+_CONNECTION_SECONDS: Final = 15.0
+"""Seconds of a connection: one whose client says nothing, or has gone, would be kept for ever."""
 
 
 class ListenError(Exception):
@@ -59,10 +64,11 @@ async def serve(listener: socket.socket, app: Application, connections: int) -> 
     """Serve until this is cancelled; more than `connections` at once are answered with 503."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Connection,
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -74,6 +80,21 @@ async def serve(listener: socket.socket, app: Application, connections: int) -> 
         h11_max_incomplete_event_size=_LARGEST_HEAD,
     )
     await _Server(config).serve([listener])
+
+
+class _Connection(H11Protocol):
+    """A connection that ends after some seconds, whatever its client does."""
+
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._end = self.loop.call_later(_CONNECTION_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -70,7 +70,7 @@ def test_nothing_to_do_has_a_digest_as_well(tree):
 
 def test_drift_is_named_if_it_is_the_only_difference(tree, digest):
     tree.go("apply")
-    tree.add("one", "displayName: One")
+    tree.add("one", "displayName: One\ninitialPrompt: work")
     approved = digest()
     tree.edit("Service", "session-one", EDIT)
     ended = tree.go("apply", "--plan-digest", approved)

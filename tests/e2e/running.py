@@ -9,6 +9,7 @@ from typing import Any
 
 from reconcile.adapters.kube.connect import connect
 from reconcile.core.model import SessionId
+from reconcile.engine.ports import Cluster
 from tests.e2e.embedded_site import EmbeddedSite
 from tests.e2e.site import IMAGE, Site
 from tests.local_pod.pod import LocalPod, wait_until
@@ -103,10 +104,7 @@ def opened(
         MODEL: {"ANTHROPIC_API_KEY": "sk-ant-canary-of-the-model-0123456789"},
     }
     with contextlib.ExitStack() as stack:
-        if isinstance(site, EmbeddedSite):
-            cluster = site.cluster
-        else:
-            cluster = stack.enter_context(contextlib.closing(connect(str(site.kubeconfig), None)))
+        cluster = stack.enter_context(connected(site))
         local = LocalSession(cluster, SessionId(site.namespace, NAME), folder / "pods", secrets)
         stack.enter_context(running(local))
         session = RunningSession(site, local, git)
@@ -114,9 +112,25 @@ def opened(
         yield session
 
 
+@contextlib.contextmanager
+def connected(site: Site | EmbeddedSite) -> Iterator[Cluster]:
+    """The cluster of a site, as its program sees it."""
+    if isinstance(site, EmbeddedSite):
+        yield site.cluster
+    else:
+        with contextlib.closing(connect(str(site.kubeconfig), None)) as cluster:
+            yield cluster
+
+
 def wait_for_marks(pod: LocalPod, *states: str) -> None:
     """Wait until the prompts of a pod have these runs."""
     wait_until(lambda: [each["run"] for each in pod.files.marks] == list(states), f"runs: {states}")
+
+
+def wait_for_call(pod: LocalPod) -> None:
+    """Wait until the runner has asked for its prompt: then it and its bridge are there."""
+    asked = "the prompt call was answered 200"
+    wait_until(lambda: asked in pod.containers["runner"].output, "the runner's call")
 
 
 def wait_for_snapshot(pod: LocalPod) -> None:

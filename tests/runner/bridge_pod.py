@@ -89,15 +89,14 @@ class BridgePod:
         assert self.process is not None
         return self.process.wait(LONGEST_WAIT_S)
 
-    @contextlib.contextmanager
-    def running_runner(self, **variables: str) -> Iterator[RunningRunner]:
-        """Run the double on this pod's workspace."""
+    def build_runner_environment(self, **variables: str) -> dict[str, str]:
+        """Return the variables of the double's container; makes its home directory."""
         home, state = self.folder / "home", self.workspace / ".claude"
         home.mkdir(exist_ok=True)
         state.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             (home / ".claude").symlink_to(state)  # In a pod, the same directory is mounted twice.
-        environment = {
+        return {
             "AGENTIC_SESSION_NAMESPACE": NAMESPACE,
             "AGUI_TOKEN": self.uid,
             "ANTHROPIC_API_KEY": "a-key-for-tests",
@@ -111,6 +110,11 @@ class BridgePod:
             "WORKSPACE_PATH": str(self.workspace),
             **variables,
         }
+
+    @contextlib.contextmanager
+    def running_runner(self, **variables: str) -> Iterator[RunningRunner]:
+        """Run the double on this pod's workspace."""
+        environment = self.build_runner_environment(**variables)
         log = self.folder / "runner.log"
         with DoubleTarget().running(environment, log=log, port=self.runner_port) as runner:
             yield runner

@@ -2,13 +2,15 @@
 
 A prompt that begins with one of these is a command; every other prompt is answered with its text:
 
-    write FILE TEXT    write a file in the working directory
-    sleep SECONDS      answer after that time
-    silent             never answer
-    error              the model refuses the request: the run ends with an error
-    unauthorized       the model refuses the key: the same after minutes of repetitions
+    write FILE TEXT      write a file in the working directory
+    sleep SECONDS        answer after that time
+    work NAME N SECONDS  write N files, each that time after the one before; in the double alone
+    silent               never answer
+    error                the model refuses the request: the run ends with an error
+    unauthorized         the model refuses the key: the same after minutes of repetitions
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -35,6 +37,15 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Write so many files, `NAME-1` first, and wait that many seconds before each."""
+
+    name: str
+    files: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Silent:
     """Never answer."""
 
@@ -49,7 +60,14 @@ class RefuseKey:
     """The model refuses the key."""
 
 
-Command = Say | Write | Sleep | Silent | Refuse | RefuseKey
+Command = Say | Write | Sleep | Work | Silent | Refuse | RefuseKey
+
+
+_WORDS: dict[str, Command] = {
+    "silent": Silent(),
+    "error": Refuse(),
+    "unauthorized": RefuseKey(),
+}
 
 
 def parse(prompt: str) -> Command:
@@ -59,12 +77,11 @@ def parse(prompt: str) -> Command:
             return Write(file, text)
         case ["sleep", seconds] if seconds.replace(".", "", 1).isdigit():
             return Sleep(float(seconds))
-        case ["silent"]:
-            return Silent()
-        case ["error"]:
-            return Refuse()
-        case ["unauthorized"]:
-            return RefuseKey()
+        case ["work", name, rest] if re.fullmatch(r"[0-9]+ [0-9.]+", rest):
+            files, seconds = rest.split()
+            return Work(name, int(files), float(seconds))
+        case [word] if word in _WORDS:
+            return _WORDS[word]
         case _:
             return Say(prompt)
 

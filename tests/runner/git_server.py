@@ -3,7 +3,7 @@
 The first part of a path chooses what happens: `public`, `private` (a login is asked for), `refused`
 (every login is refused), `broken-once` (500, then as public), `broken`, `slow` (each answer takes
 a second), `hanging` (no answer), `private-hanging` (none to a login), `cut-once` (half of the first
-pack), `to-file`, `to-host` (redirects).
+pack), `to-file`, `to-host`, `to-login` (redirects; the last one to a URL with a password).
 """
 
 import base64
@@ -23,6 +23,7 @@ import trustme
 from tests.controlplane.ports import free
 
 USER, TOKEN = "x-access-token", "canary-token/4711:@%"
+PASSWORD = "canary-password-of-a-url"
 _LOGIN = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
 ENVIRON = {
     "PATH": os.environ["PATH"],
@@ -104,10 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')])
             case "refused":
                 self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')])
-            case "to-file":
-                self._answer(302, [("Location", f"file://{server.folder}/{path}")])
-            case "to-host":
-                self._answer(301, [("Location", server.url(f"public/{path}", "localhost"))])
+            case "to-file" | "to-host" | "to-login":
+                self._redirect(kind, path)
             case "broken":
                 self._answer(500)
             case "broken-once" if before == 1:
@@ -122,6 +121,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.do_GET()
+
+    def _redirect(self, kind: str, path: str) -> None:
+        server = self.git_server
+        there = server.url(f"public/{path}", "localhost")
+        places = {
+            "to-file": (302, f"file://{server.folder}/{path}"),
+            "to-host": (301, there),
+            "to-login": (301, there.replace("://", f"://user:{PASSWORD}@")),
+        }
+        status, place = places[kind]
+        self._answer(status, [("Location", place)])
 
     def _answer(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

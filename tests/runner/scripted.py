@@ -55,15 +55,23 @@ class ScriptedRunner:
         health: The status of the health check.
         on_run: Called with each run before it is answered.
         requests: Everything but health checks.
+        is_listening: Whether it listens from the start, or when `listen` is called.
     """
 
     port: int = 0
+    is_listening: bool = True
     streams: list[list[Any]] = field(default_factory=lambda: [WELL])
     statuses: list[int] = field(default_factory=list)
     health: int = 200
     on_run: Callable[[Request], None] = lambda _request: None
     on_interrupt: Callable[[], None] = lambda: None
     requests: list[Request] = field(default_factory=list)
+    server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        """Accept connections from now on."""
+        assert self.server is not None
+        await self.server.start_serving()
 
     @property
     def runs(self) -> list[Request]:
@@ -139,7 +147,9 @@ async def scripted_runner(**attributes: Any) -> AsyncIterator[ScriptedRunner]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = runner.server = await asyncio.start_server(
+        accept, "127.0.0.1", 0, start_serving=runner.is_listening
+    )
     runner.port = server.sockets[0].getsockname()[1]
     try:
         yield runner

@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from reconcile.runner import activity
 from reconcile.runner.activity import (
     Activity,
     ConnectionWatch,
@@ -89,6 +92,10 @@ def mirror(body, status=200):
         yield int(url.rpartition(":")[2])
 
 
+def fetch(host, port):
+    return asyncio.run(fetch_mirror_status(host, port))
+
+
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
@@ -104,13 +111,31 @@ def mirror(body, status=200):
 )
 def test_whatever_a_mirror_answers_is_a_status_or_no_answer(body, answer):
     with mirror(body) as port:
-        assert fetch_mirror_status("127.0.0.1", port) == answer
+        assert fetch("127.0.0.1", port) == answer
 
 
 def test_a_mirror_that_is_not_there_does_not_answer():
-    assert fetch_mirror_status("127.0.0.1", free(1)[0]) == NoAnswer()
+    assert fetch("127.0.0.1", free(1)[0]) == NoAnswer()
     with mirror(b'{"generation": 3, "writeAgeSeconds": 1}', 503) as port:
-        assert fetch_mirror_status("127.0.0.1", port) == NoAnswer()
+        assert fetch("127.0.0.1", port) == NoAnswer()
+
+
+def test_an_answer_without_an_end_is_no_answer(monkeypatch):
+    monkeypatch.setattr(activity, "_TIMEOUT", 0.2)
+
+    async def do():
+        async def trickle(_reader, writer):
+            with contextlib.closing(writer), contextlib.suppress(OSError):
+                while True:
+                    writer.write(b"HTTP/1.1 200 OK\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+        async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await fetch_mirror_status("127.0.0.1", port)
+
+    assert asyncio.run(do()) == NoAnswer()
 
 
 def test_connections_of_both_families_look_the_same():

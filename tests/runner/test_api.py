@@ -1,6 +1,7 @@
 """The bridge's endpoints, by HTTP on real sockets."""
 
 import asyncio
+import contextlib
 import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import orjson
 import pytest
 
+from reconcile.runner import server
 from reconcile.runner.api import (
     LARGEST_BODY,
     ApiOptions,
@@ -39,6 +41,7 @@ class Stage:
         self.client = RunnerClient(runner.port, "token", "s")
         self.runs = Runs(self.client, RunsOptions(logger=Log(), events=Sink()))
         self.stops = 0
+        self.followed = []
         self.options = ApiOptions(
             namespace="ns",
             session="s",
@@ -54,6 +57,9 @@ class Stage:
 
     async def handle_posted_prompt(self, body):
         self.posted.append(body)
+
+    def follow(self, run):
+        self.followed.append(run.body)
 
     def build(self, kind):
         parts = self.options, self.runs, self, self.metrics
@@ -120,6 +126,7 @@ def test_a_message_of_a_person_is_run_with_the_ids_that_it_lacks():
             (run,) = stage.runner.runs
             assert run.json == {"messages": [message], **answer.json()}
             assert run.json["threadId"] == "s"
+            assert stage.followed == [run.json]
 
     asyncio.run(do())
 
@@ -267,11 +274,13 @@ def test_credentials_are_answered_as_they_are_now_and_never_with_401_or_403(tmp_
 
 def test_a_web_page_in_a_persons_browser_gets_nothing():
     body = orjson.dumps({"messages": [{"content": "x"}]})
-    for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+    hosts = ("evil.example", "evil_name.example", "127.0.0.1.evil.example", "[", "a b", "")
+    for headers in ({"Origin": "http://evil.example"}, *({"Host": each} for each in hosts)):
         answer, stage = ask("POST", RUN, content=body, headers=headers)
-        assert answer.status_code == 400
+        assert answer.status_code == 400, headers
         assert not stage.runs.has_open_run
-    assert ask("POST", "/prestop", headers={"Host": "localhost:8095"})[0].status_code == 200
+    for host in ("localhost:8095", "127.0.0.1", "[::1]:8095"):
+        assert ask("POST", "/prestop", headers={"Host": host})[0].status_code == 200
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing():
@@ -303,6 +312,22 @@ def test_more_connections_than_are_kept_are_refused_and_later_ones_served():
                 while 200 not in codes:
                     codes.add((await stage.http.post("/prestop")).status_code)
             assert codes == {200, 503}
+
+    asyncio.run(do())
+
+
+def test_connections_that_say_nothing_are_ended(monkeypatch):
+    monkeypatch.setattr(server, "_CONNECTION_SECONDS", 0.2)
+
+    async def do():
+        async with serving(connections=4) as stage:
+            port = stage.http.base_url.port
+            pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+            for reader, writer in pairs:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+            assert (await stage.http.post("/prestop")).status_code == 200
 
     asyncio.run(do())
 

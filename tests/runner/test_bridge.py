@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ from tests.runner.bridge_pod import NAMESPACE, SESSION, BridgePod, until
 
 CANARY = "canary-0123456789abcdef"
 PROMPT = {"INITIAL_PROMPT": "hello"}
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+"""What the HTTP library would complain about in the log, for each request."""
 
 
 @pytest.fixture
@@ -84,20 +87,44 @@ def test_a_run_that_says_nothing_is_reported_and_stays_ready(pods):
         assert "said nothing for 0.2 s" in answer.json()["reason"]
 
 
+@pytest.mark.parametrize("fault", ["endless", "silent"])
+def test_a_run_that_never_ends_is_never_idle(pods, fault):
+    pod = pods()
+    pod.declare(**PROMPT)
+    pod.start(INACTIVITY_SECONDS="0.5", STOP_ON_RUN_FINISHED="true", QUIET_SECONDS="0")
+    with pod.running_runner(**PROMPT, DOUBLE_RUN=fault):
+        until(lambda: pod.read_metric("reconcile_bridge_open_runs") == 1)
+        time.sleep(5)  # Two looks, and more.
+        assert pod.process.poll() is None
+        assert [each["run"] for each in pod.marks] == ["open"]
+
+
+def test_a_model_that_refuses_the_key_is_reported_while_it_is_silent_and_then_has_failed(pods):
+    pod = pods()
+    prompt = {"INITIAL_PROMPT": "unauthorized"}
+    pod.declare(**prompt)
+    pod.start(SILENT_SECONDS="0.5", STOP_ON_RUN_FINISHED="true", QUIET_SECONDS="0")
+    with pod.running_runner(**prompt, DOUBLE_REFUSED_SECONDS="5"):
+        until(lambda: pod.read_metric("reconcile_bridge_silent") == 1)
+        until(lambda: [each["run"] for each in pod.marks] == ["failed"])
+        assert pod.read_metric("reconcile_bridge_silent") == 0
+        assert pod.read_metric('reconcile_bridge_runs_total{result="failed"}') == 1
+        assert pod.is_ready()
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
         ({"DOUBLE_RUN": "401"}, "401"),
         ({"DOUBLE_RUN": "500"}, "500"),
-        ({"DOUBLE_HEALTH": "500"}, "health"),
-        (None, "health"),
+        (None, "has not started"),
     ],
 )
 def test_a_prompt_that_cannot_be_delivered_ends_the_session_with_the_reason(pods, fault, reason):
     pod = pods()
     pod.declare(**PROMPT)
-    if fault is None or "DOUBLE_HEALTH" in fault:  # The harness waits for a healthy runner.
-        pod.start(DELIVERY_SECONDS="1")
+    if fault is None:
+        pod.start(START_SECONDS="1", DELIVERY_SECONDS="1")
         assert pod.wait() == 0
     else:
         with pod.running_runner(**PROMPT, **fault):
@@ -182,6 +209,21 @@ def test_a_bridge_that_was_killed_does_not_repeat_the_prompt(pods):
     assert b"started again" in pod.log.read_bytes()
 
 
+def test_a_run_that_nobody_reads_after_a_restart_is_interrupted(pods):
+    """The runner goes on with it: without an end, the next message would wait for a minute."""
+    pod = pods()
+    pod.declare(INITIAL_PROMPT="sleep 60")
+    pod.start()
+    with pod.running_runner(INITIAL_PROMPT="sleep 60"):
+        until(pod.is_ready)
+        until(lambda: any(pod.workspace.glob(".claude/projects/*/*.jsonl")))
+        pod.end(signal.SIGKILL)
+        pod.start()
+        until(pod.is_ready)
+        pod.send("more")
+        until(lambda: pod.answers == ["Turn 2: more"])
+
+
 def test_before_the_end_of_the_pod_the_open_run_is_interrupted(pods):
     pod = pods()
     pod.declare(INITIAL_PROMPT="sleep 60")
@@ -238,7 +280,7 @@ def test_requests_without_end_do_not_stop_it(pods):
 
     def flood(_):
         with httpx.Client(base_url=f"http://127.0.0.1:{pod.port}", trust_env=False) as client:
-            return {client.get(path).status_code for _ in range(125)}
+            return {client.get(path, headers=UPGRADE).status_code for _ in range(125)}
 
     with pod.running_runner(**PROMPT), concurrent.futures.ThreadPoolExecutor(8) as threads:
         codes = set().union(*threads.map(flood, range(8)))
@@ -400,7 +442,7 @@ def test_in_this_process_it_ends_on_sigterm(pods):
 def test_in_this_process_it_remembers_its_end(pods):
     pod = pods()
     pod.declare(**PROMPT)
-    settings = build_settings(pod, delivery_seconds=0.1)
+    settings = build_settings(pod, start_seconds=0.1)
     assert run_bridge(settings) == 0
     message = pod.termination
     assert message["ended"] == "prompt-not-delivered"

@@ -20,6 +20,7 @@ class Quiet:
     state: RunsState = field(default_factory=RunsState)
     has_open_run: bool = False
     is_delivered: bool = True
+    has_started: bool = True
     failure: str = ""
 
 

@@ -367,6 +367,41 @@ def test_a_runner_that_is_never_healthy_is_a_failure(session):
     assert "health" in asyncio.run(do())
 
 
+def test_the_time_for_a_delivery_counts_from_when_the_runner_has_started(session):
+    async def do():
+        async with pod(session, options={"seconds": 0.5}, is_listening=False) as stage:
+            await stage.call()
+            await asyncio.sleep(1)
+            assert not stage.delivery.failure
+            await stage.runner.listen()
+            await stage.wait_delivered()
+            return stage.texts
+
+    assert asyncio.run(do()) == ["do it"]
+
+
+def test_a_runner_that_does_not_start_is_a_failure_after_a_time_of_its_own(session):
+    async def do():
+        async with pod(session, options={"start_seconds": 0.2}, is_listening=False) as stage:
+            return await stage.wait_failed()
+
+    assert "has not started for 0.2 s" in asyncio.run(do())
+
+
+def test_without_a_prompt_a_runner_may_take_any_time_to_start(session):
+    session.declare()
+
+    async def do():
+        async with pod(session, options={"start_seconds": 0}, is_listening=False) as stage:
+            await eventually(lambda: stage.delivery.is_delivered)
+            assert not stage.delivery.has_started
+            await stage.runner.listen()
+            await eventually(lambda: stage.delivery.has_started)
+            assert not stage.delivery.failure
+
+    asyncio.run(do())
+
+
 def test_a_runner_that_may_have_begun_is_not_asked_again(session):
     async def do():
         async with pod(session, statuses=[NO_ANSWER]) as stage:
@@ -459,10 +494,51 @@ def test_a_continued_run_that_is_interrupted_too_is_continued_by_the_next_pod_al
     interrupt(session)
     assert asyncio.run(cut("pod-2")) == [CONTINUE_MESSAGE]
     assert asyncio.run(cut("pod-2")) == []  # The bridge was started again in the same pod.
-    session.workspace.joinpath(".session/prompt.json").write_bytes(
-        orjson.dumps({"version": 1, "prompts": [{**session.marks[0], "run": "open"}]})
-    )
+    assert session.states == ["interrupted"]
     assert asyncio.run(cut("pod-3")) == [CONTINUE_MESSAGE]
+
+
+def test_a_run_that_the_next_pod_could_not_continue_is_continued_by_the_one_after_it(session):
+    options = {"on_interrupted": "Continue"}
+
+    async def lose():
+        async with pod(session, "pod-2", options=options, statuses=[500] * 1000) as stage:
+            await eventually(lambda: stage.texts and session.states == ["interrupted"])
+
+    interrupt(session)
+    asyncio.run(lose())
+    assert deliver(session, "pod-3", options=options) == [CONTINUE_MESSAGE]
+    assert session.states == ["finished"]
+
+
+def test_a_session_that_waits_is_continued_once_it_says_so(session):
+    interrupt(session)
+    assert deliver(session, "pod-2") == []
+    assert deliver(session, "pod-3", options={"on_interrupted": "Continue"}) == [CONTINUE_MESSAGE]
+
+
+def test_an_interrupted_prompt_that_another_one_has_followed_is_not_continued(session):
+    interrupt(session)
+    session.declare(INITIAL_PROMPT="more")
+    options = {"on_interrupted": "Continue"}
+    deliver(session, "pod-2", "more", options=options)
+    assert session.states == ["interrupted", "finished"]
+    assert deliver(session, "pod-3", "more", options=options) == []
+
+
+@pytest.mark.parametrize(("stream", "state"), [(WELL, "finished"), ([STARTED], "interrupted")])
+def test_an_interrupted_prompt_is_finished_by_a_message_of_a_person_that_ends_well(
+    session, stream, state
+):
+    async def talk():
+        async with pod(session, "pod-2", streams=[stream]) as stage:
+            await stage.wait_delivered()
+            stage.delivery.follow(stage.runs.enqueue(build_body("s", "go on", "")))
+            await stage.wait_delivered()
+
+    interrupt(session)
+    asyncio.run(talk())
+    assert session.states == [state]
 
 
 def test_a_bridge_that_is_started_again_says_that_it_has_not_seen_the_end(session):

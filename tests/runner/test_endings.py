@@ -21,6 +21,7 @@ class Session:
     state: RunsState = field(default_factory=RunsState)
     has_open_run: bool = False
     is_delivered: bool = True
+    has_started: bool = True
     failure: str = ""
 
 
@@ -128,7 +129,7 @@ def test_a_bridge_that_is_started_again_in_the_quiet_moment_still_ends(tmp_path)
 
 
 def test_a_later_run_that_fails_is_not_the_end(tmp_path):
-    settings = options(tmp_path, stop_on_run_finished=True, quiet_seconds=3600)
+    settings = options(tmp_path, stop_on_run_finished=True, quiet_seconds=1e9)
     assert is_waiting(Endings(settings, Session(WELL), Session()))
     failed = replace(WELL, failed=1, last_end=RunEnd(ok=False))
     again = replace(settings, quiet_seconds=0)
@@ -147,6 +148,14 @@ def test_a_session_that_nobody_uses_ends(tmp_path):
         "inactive",
         "no run, no event, no write to the workspace and no connection to the runner for 0.1 s",
     )
+
+
+def test_the_time_until_the_runner_starts_is_no_time_without_use(tmp_path):
+    session = Session(has_started=False)
+    endings = Endings(options(tmp_path, inactivity_seconds=0.1), session, session)
+    assert is_waiting(endings)
+    session.has_started = True
+    assert wait(endings).reason == "inactive"
 
 
 def test_a_write_that_the_mirror_has_seen_keeps_a_session(tmp_path):

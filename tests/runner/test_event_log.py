@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import tracemalloc
 
 import orjson
 import pytest
@@ -82,6 +83,18 @@ def test_reasoning_without_an_id_ends_with_the_next_event(stage):
     kind = "THINKING_TEXT_MESSAGE_CONTENT"
     stage.write({"type": kind, "delta": "a"}, {"type": kind, "delta": "b"}, {"type": "X"})
     assert [each.get("delta") for each in stage.read()] == ["ab", None]
+
+
+def test_messages_that_never_end_hold_little_memory(stage):
+    """What else is in their events could be a megabyte for each."""
+    tracemalloc.start()
+    try:
+        for number in range(64):
+            more = [str(index) for index in range(20_000)]
+            stage.log.append({**delta("x", str(number)), "more": more})
+        assert tracemalloc.get_traced_memory()[0] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_secret_that_is_divided_between_parts_is_masked(stage):

@@ -192,7 +192,8 @@ def set_prompts(pod, *runs):
         (["open"], {"interruptedRun": True}),
         (["finished", "open"], {"interruptedRun": True}),
         (["open", "finished"], {}),
-        (["interrupted"], {}),
+        (["interrupted"], {"interruptedRun": True}),
+        (["interrupted", "failed"], {}),
         ([], {}),
     ],
 )

@@ -44,7 +44,7 @@ def body(name="r"):
 class Stage:
     """Runs against a scripted runner."""
 
-    def __init__(self, runner, silent_seconds):
+    def __init__(self, runner, **settings):
         self.runner = runner
         self.log = Log()
         self.sink = Sink()
@@ -54,16 +54,16 @@ class Stage:
             logger=self.log,
             events=self.sink,
             metrics=self.metrics,
-            silent_seconds=silent_seconds,
+            **settings,
             mask=lambda text: text.replace("canary-token", "***"),
         )
         self.runs = Runs(self.client, options)
 
 
 @asynccontextmanager
-async def staged(silent_seconds=300.0, **script):
+async def staged(*, silent_seconds=300.0, has_run=False, **script):
     async with scripted_runner(**script) as runner:
-        stage = Stage(runner, silent_seconds)
+        stage = Stage(runner, silent_seconds=silent_seconds, has_run=has_run)
         task = asyncio.create_task(stage.runs.run())
         try:
             yield stage
@@ -154,7 +154,7 @@ def test_a_run_that_says_nothing_is_reported_once_and_goes_on():
     async def do():
         release = asyncio.Event()
         stream = [STARTED, release, encode(type="CUSTOM"), asyncio.Event()]
-        async with staged(0.05, streams=[stream]) as stage:
+        async with staged(silent_seconds=0.05, streams=[stream]) as stage:
             await stage.runs.submit(body())
             await eventually(lambda: stage.runs.state.is_silent)
             assert stage.log.events.count("the open run says nothing") == 1
@@ -201,6 +201,29 @@ def test_an_interrupted_run_is_known_as_one():
 
     end = asyncio.run(do())
     assert (end.kind, end.ok) == ("interrupted", False)
+
+
+def test_a_run_of_another_thread_is_interrupted_there():
+    async def do():
+        release = asyncio.Event()
+        async with staged(streams=[[STARTED, release, finished(is_error=True)]]) as stage:
+            await stage.runs.submit({**body(), "threadId": "another"})
+            await stage.runs.interrupt()
+            release.set()
+            await stage.runs.wait_idle()
+            return [each.json for each in stage.runner.requests if each.path == "/interrupt"]
+
+    assert asyncio.run(do()) == [{"thread_id": "another"}]
+
+
+def test_the_first_run_after_a_restart_is_not_the_pods_first():
+    async def do():
+        async with staged(has_run=True, streams=[[ERROR]]) as stage:
+            await (await stage.runs.submit(body())).wait_ended()
+            return stage.runs.state
+
+    state = asyncio.run(do())
+    assert (state.failed, state.first_run_failed) == (1, False)
 
 
 def test_nothing_is_interrupted_when_no_run_is_open():

@@ -191,7 +191,7 @@ def _count_names(span: str) -> int:
 
 def byte_length(text: str) -> int:
     """Return the length of a text in bytes, the strictest way to count."""
-    return len(text.encode())
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def format_count(number: int, noun: str) -> str:

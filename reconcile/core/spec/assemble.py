@@ -29,6 +29,7 @@ from reconcile.core.spec.consistency import (
     find_contradictions,
     find_spec_warnings,
     find_unread_settings,
+    is_agent_idle,
     is_image_missing,
 )
 from reconcile.core.spec.declarations import (
@@ -108,6 +109,7 @@ class _Assembler:
         self._unusable: set[str] = set()
         self._broken: set[SessionId] = set()
         self._without_image: list[SessionId] = []
+        self._idle: list[SessionId] = []
 
     def assemble(self, folders: Iterable[str]) -> TreeSpec:
         for file in self._files:
@@ -248,15 +250,19 @@ class _Assembler:
                 self._problems.extend(_duplicate_problems(places))
 
     def _find_missing_image(self) -> None:
+        add = (
+            "is missing: add the line `image: <registry>/<name>:<tag>` to `spec` of defaults.yaml, "
+            "the image with `reconcile-runner` and `reconcile-mirror`"
+        )
         if self._without_image:
-            first, *others = map(str, self._without_image)
-            more = f" and {len(others)} more" if others else ""
-            message = (
-                "is missing: add the line `image: <registry>/<name>:<tag>` to `spec` of "
-                "defaults.yaml, the image with `reconcile-runner` and `reconcile-mirror`; needed "
-                f"by session {first}{more}"
-            )
+            message = f"{add}; needed by {_count_sessions(self._without_image)}"
             self._problems.append(Problem(_DEFAULTS, 0, 0, "spec.image", message))
+        if self._idle:
+            message = (
+                f"{add}: without it no repository is cloned and no prompt is delivered, so the "
+                f"agent of {_count_sessions(self._idle)} does nothing"
+            )
+            self._warnings.append(Problem(_DEFAULTS, 0, 0, "spec.image", message))
 
     def _find_unread_settings(self) -> None:
         """Report each setting once, in the file that sets it."""
@@ -337,6 +343,8 @@ class _Assembler:
         self._problems += problems
         if is_image_missing(session.spec):
             self._without_image.append(session.id)
+        elif is_agent_idle(session.spec):
+            self._idle.append(session.id)
         if problems or is_image_missing(session.spec):
             self._unreadable.add(session.id.namespace)
             self._broken.add(session.id)
@@ -360,6 +368,11 @@ class _Assembler:
             self._settings[at] for at in (session.id.namespace, WHOLE_TREE) if at in self._settings
         ]
         return build_finding_problem(finding, declared, settings)
+
+
+def _count_sessions(sessions: list[SessionId]) -> str:
+    first, *others = map(str, sessions)
+    return f"session {first}" + (f" and {len(others)} more" if others else "")
 
 
 def _find_namespace_secrets(sessions: Iterable[Session]) -> Mapping[str, set[str]]:

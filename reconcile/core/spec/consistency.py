@@ -33,9 +33,13 @@ class Finding:
 
 
 def is_image_missing(spec: Mapping[str, Any]) -> bool:
-    """Whether the pod of a merged `spec` needs the installation's image, and there is none."""
-    is_needed = spec["storage"]["mode"] != "none" or _speaks_ag_ui(spec)
-    return is_needed and not spec["image"]
+    """Whether the installation has no image, and a merged `spec` stores its workspace with it."""
+    return spec["storage"]["mode"] != "none" and not spec["image"]
+
+
+def is_agent_idle(spec: Mapping[str, Any]) -> bool:
+    """Whether nothing clones for the agent and delivers its prompt, for lack of the image."""
+    return _speaks_ag_ui(spec) and not spec["image"]
 
 
 def find_contradictions(spec: Mapping[str, Any]) -> list[Finding]:

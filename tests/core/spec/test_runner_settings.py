@@ -11,8 +11,9 @@ PLATFORM = "runner: {image: 'registry.example/agents/vteam_claude_runner:latest'
 DEFAULTS = "defaults.yaml"
 MISSING_IMAGE = (
     "defaults.yaml: spec.image: is missing: add the line `image: <registry>/<name>:<tag>` to "
-    "`spec` of defaults.yaml, the image with `reconcile-runner` and `reconcile-mirror`; needed by "
+    "`spec` of defaults.yaml, the image with `reconcile-runner` and `reconcile-mirror`"
 )
+NEEDED = f"{MISSING_IMAGE}; needed by "
 
 
 def alone(*texts, defaults=None):
@@ -34,28 +35,41 @@ def errors(spec, **files):
     return [str(each) for each in tree(team_a__x=session(spec), **files).problems]
 
 
+CUSTOM = "storage: {mode: custom, secretName: s3}"
+
+
 @pytest.mark.parametrize("protocol", ["ag-ui", "none"])
-@pytest.mark.parametrize("mode", ["none", "custom"])
-def test_the_image_is_needed_for_the_protocol_and_for_a_stored_workspace(protocol, mode):
-    secret = ", secretName: s3" if mode == "custom" else ""
-    spec = f"runner: {{image: a, protocol: {protocol}}}\nstorage: {{mode: {mode}{secret}}}"
+def test_a_stored_workspace_needs_the_image(protocol):
+    spec = f"runner: {{image: a, protocol: {protocol}}}\n{CUSTOM}"
     found = alone(session(spec))
-    is_needed = (protocol, mode) != ("none", "none")
-    assert [str(each) for each in found.problems] == [
-        f"{MISSING_IMAGE}session team-a/fix-login"
-    ] * is_needed
-    assert bool(found.sessions) is not is_needed
+    assert [str(each) for each in found.problems] == [f"{NEEDED}session team-a/fix-login"]
+    assert not found.sessions
     assert not alone(session(spec), defaults="image: ours:1").problems
 
 
 def test_a_missing_image_is_reported_once_with_one_of_its_sessions():
-    text = "runner: {image: a}"
+    text = f"runner: {{image: a}}\n{CUSTOM}"
     found = alone(session(text, name="b"), session(text, name="a"), session(text, name="c"))
-    assert [str(each) for each in found.problems] == [f"{MISSING_IMAGE}session team-a/a and 2 more"]
+    assert [str(each) for each in found.problems] == [f"{NEEDED}session team-a/a and 2 more"]
     assert found.broken == {SessionId("team-a", name) for name in "abc"}
     assert found.unreadable == {"team-a"}
+
+
+def test_without_the_image_an_agent_has_nothing_to_do_and_that_is_said():
+    text = "runner: {image: a}"
+    found = alone(session(text, name="b"), session(text, name="a"))
+    assert not found.problems
+    assert len(found.sessions) == 2
+    assert [str(each) for each in found.warnings if each.field == "spec.image"] == [
+        f"{MISSING_IMAGE}: without it no repository is cloned and no prompt is delivered, so the "
+        "agent of session team-a/a and 1 more does nothing"
+    ]
     other = document("SessionDefaults", "runner: {image: a, protocol: none}")
-    assert not tree(defaults=other, team_a__x=session("")).problems
+    assert not [
+        each
+        for each in tree(defaults=other, team_a__x=session("")).warnings
+        if each.field == "spec.image"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,16 @@ def test_a_reader_that_hangs_up_does_not_end_the_turn(pod):
     assert second.text.endswith("Turn 2: Hello.")
 
 
+def test_an_interrupt_ends_a_turn_whose_reader_has_hung_up(pod):
+    pod.client.run("Hello.")
+    lost = pod.client.start("silent")
+    lost.wait_for("RUN_STARTED")
+    assert not lost.is_silent_for(1, events=0)  # The agent is at work by then.
+    lost.close()
+    assert pod.client.interrupt().is_success
+    assert pod.client.run("And now?").text.endswith("Turn 3: And now?")
+
+
 def test_a_run_without_thread_fails(pod):
     message = {"id": "1", "role": "user", "content": "Hello."}
     assert pod.client.post("/", {"messages": [message]}).status_code == 500

@@ -128,7 +128,7 @@ class Double:
         if fault.isdigit():
             return JSONResponse({"detail": "DOUBLE_RUN"}, int(fault))
         if fault in faults.INSTEAD:
-            stream = faults.replace(fault, asked)
+            stream = faults.replace(self._settings.faults, fault, asked)
         else:
             stream = faults.insert(self._settings.faults, fault, self._agent.run(asked))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -24,11 +24,11 @@ def encode(event: Event) -> bytes:
     return b"data: " + orjson.dumps(event) + b"\n\n"
 
 
-async def replace(fault: str, asked: Event) -> AsyncIterator[bytes]:
+async def replace(faults: Faults, fault: str, asked: Event) -> AsyncIterator[bytes]:
     """Yield the stream of a run that is never done."""
     ids = {"threadId": asked["threadId"], "runId": asked["runId"]}
     if fault == "run-error":
-        yield encode({"type": "RUN_ERROR", "message": "the model has no key", **ids})
+        yield encode({"type": "RUN_ERROR", "message": faults.error, **ids})
         return
     yield encode({"type": "RUN_STARTED", **ids})
     if fault == "break":

@@ -32,6 +32,7 @@ class Faults:
     Attributes:
         run: `DOUBLE_RUN`, one of RUN_FAULTS.
         run_times: `DOUBLE_RUN_TIMES`: that many runs misbehave, then no more; 0 is all.
+        error: `DOUBLE_ERROR`, the message of `run-error`.
         huge_bytes: `DOUBLE_HUGE_BYTES`, the size of the event of `huge`.
         health: `DOUBLE_HEALTH`: the status of `/health`, or `never`.
         changes: `DOUBLE_CHANGES`: the status of `/repos/*`, `/workflow` and `/model`, or `never`.
@@ -39,6 +40,7 @@ class Faults:
 
     run: str = ""
     run_times: int = 0
+    error: str = "the model has no key"
     huge_bytes: int = 100 << 20
     health: str = ""
     changes: str = ""
@@ -156,6 +158,7 @@ def _read_faults(variables: Mapping[str, str]) -> Faults:
     return Faults(
         run=fault,
         run_times=int(variables.get("DOUBLE_RUN_TIMES", "0")),
+        error=variables.get("DOUBLE_ERROR", Faults().error),
         huge_bytes=int(variables.get("DOUBLE_HUGE_BYTES", Faults().huge_bytes)),
         health=variables.get("DOUBLE_HEALTH", ""),
         changes=variables.get("DOUBLE_CHANGES", ""),

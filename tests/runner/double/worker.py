@@ -126,6 +126,8 @@ class Worker:
                 (self.directory / file).write_text(text)
             case commands.Sleep(seconds):
                 await asyncio.sleep(seconds)
+            case commands.Work(name, files, seconds):
+                await self._work_slowly(name, files, seconds, prompt)
             case commands.Silent():
                 await asyncio.Event().wait()
             case commands.RefuseKey():
@@ -136,6 +138,14 @@ class Worker:
             case commands.Say():
                 pass
         return Answer(commands.answer(turn, prompt))
+
+    async def _work_slowly(self, name: str, files: int, seconds: float, text: str) -> None:
+        """Write files one after the other, and add to one that all prompts have in common."""
+        for number in range(1, files + 1):
+            await asyncio.sleep(seconds)
+            (self.directory / f"{name}-{number}").write_text(text)
+            with (self.directory / "all").open("a") as file:
+                file.write(f"{text}\n")
 
 
 async def stream_answer(asked: dict[str, Any], outcome: Answer) -> AsyncIterator[dict[str, Any]]:

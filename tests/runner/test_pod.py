@@ -1,8 +1,8 @@
-"""The termination message stays within its bounds; what comes first is kept."""
+"""What belongs to one pod; the termination message stays within its bounds, the first is kept."""
 
 import orjson
 
-from reconcile.runner.termination import MAX_BYTES, encode_message, write_message
+from reconcile.runner.pod import MAX_BYTES, encode_message, has_run, record_run, write_message
 
 
 def test_a_short_message_is_complete():
@@ -27,3 +27,12 @@ def test_a_path_that_cannot_be_written_is_no_error(tmp_path):
     write_message(tmp_path / "absent/log", {"a": 1})
     write_message(tmp_path / "log", {"a": 1})
     assert (tmp_path / "log").read_bytes() == b'{"a":1}'
+
+
+def test_a_run_is_remembered_for_its_pod_alone(tmp_path):
+    assert not has_run(tmp_path, "pod-1")
+    record_run(tmp_path, "pod-1")
+    assert has_run(tmp_path, "pod-1")
+    assert not has_run(tmp_path, "pod-2")
+    record_run(tmp_path / "absent", "pod-1")
+    assert not has_run(tmp_path / "absent", "pod-1")
