@@ -18,10 +18,11 @@ from tests.local_pod.session import (
     POD,
     build_store_secret,
     refresh,
-    run_double,
     send_message,
     take_pod,
+    use_runner,
 )
+from tests.runner.targets import DoubleTarget
 from tests.s3 import motoserver
 from tests.s3.access import S3Server
 
@@ -87,7 +88,7 @@ def _ending(demo: "Demo", pod: LocalPod) -> Iterator[None]:
 
 def _start(demo: "Demo", name: str, secrets: Secrets) -> LocalPod:
     pod = take_pod(EmbeddedCluster(demo.state), SESSION, demo.home / name, secrets)
-    run_double(pod, {"DOUBLE_PROMPT_DELAY": "0.5"})
+    use_runner(pod, DoubleTarget(), {"DOUBLE_PROMPT_DELAY": "0.5"})
     names = [*(pod.spec.get("initContainers") or ()), *pod.spec["containers"]]
     print(f"[{name}] starts {', '.join(each['name'] for each in names)}", flush=True)
     pod.start()

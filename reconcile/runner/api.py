@@ -67,7 +67,7 @@ class ApiOptions:
     """What the endpoints use.
 
     `answer_credential` gets the provider's name, `prepare_stop` returns whether no run is open,
-    `assess` is asked at each probe.
+    `assess` is asked at each probe, `is_runner_healthy` before a run that a person asks for.
     """
 
     namespace: str
@@ -75,6 +75,7 @@ class ApiOptions:
     answer_credential: Callable[[str], CredentialAnswer]
     prepare_stop: Callable[[], Awaitable[bool]]
     assess: Callable[[], Readiness]
+    is_runner_healthy: Callable[[], Awaitable[bool]]
 
 
 def build_loopback_app(
@@ -157,11 +158,19 @@ class _Loopback:
         if source == PROMPT_SOURCE:
             await self._prompts.handle_posted_prompt(body)
         elif source not in UNASKED_SOURCES:
-            try:
-                self._prompts.follow(self._runs.enqueue(body))
-            except QueueFullError as error:
-                return _json({"error": str(error)}, 429)
-        return _json({"runId": body["runId"], "threadId": body["threadId"]})
+            return await self._start(body)
+        return _describe_run(body)
+
+    async def _start(self, body: Mapping[str, Any]) -> Response:
+        """Start a run, unless the runner would refuse it, of which its sender would not know."""
+        is_known = self._runs.is_closed or self._runs.has_open_run
+        if not is_known and not await self._options.is_runner_healthy():
+            return _json({"error": "the runner has not started yet: try again soon"}, 503)
+        try:
+            self._prompts.follow(self._runs.enqueue(body))
+        except QueueFullError as error:
+            return _json({"error": str(error)}, 429)
+        return _describe_run(body)
 
     async def credential(self, request: Request) -> Response:
         """Answer with a credential, or 404: the runner takes 401 and 403 for a failed run."""
@@ -243,6 +252,10 @@ def _parse_run(data: bytes | None, session: str) -> dict[str, Any] | Response:
         return _json({"error": f"`messages` is missing: {orjson.dumps(example).decode()}"}, 400)
     ids = {"threadId": session, "runId": str(uuid.uuid4())}
     return {**ids, **{name: value for name, value in body.items() if value is not None}}
+
+
+def _describe_run(body: Mapping[str, Any]) -> Response:
+    return _json({"runId": body["runId"], "threadId": body["threadId"]})
 
 
 def _json(body: Any, status: int = 200) -> Response:

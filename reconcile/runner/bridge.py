@@ -397,4 +397,5 @@ class Bridge:
             answer_credential=self._answer_credential,
             prepare_stop=self.prepare_stop,
             assess=self._assess,
+            is_runner_healthy=self._client.is_healthy,
         )

@@ -129,18 +129,15 @@ class Steps:
         present = await asyncio.to_thread(_judge_present, folder, repository.url)
         if present is not None:
             return present
-        remote = await self._check_remote(repository.url)
+        remote = await self._check_remote(repository.url, repository.branch)
         if not isinstance(remote, _Known):
             return remote
         # The runner would name a branch of its own if none is given.
-        branch = repository.branch or remote.default_branch
-        body = {"url": remote.remote.url, "branch": branch, "name": repository.name}
+        body = {"url": remote.remote.url, "branch": remote.branch, "name": repository.name}
         answer = await self._post("/repos/add", body, remote.headers)
         if not isinstance(answer, Answer):
             return _explain_login(answer, remote.remote)
-        if not await asyncio.to_thread(is_repository, folder):
-            return Failed("the runner has answered that it was cloned, and there is no repository")
-        return Done("the agent's tools list it as an extra folder from the next start on")
+        return await asyncio.to_thread(_judge_clone, folder, remote.branch)
 
     async def check_branch(self, repository: Repository) -> Outcome:
         """Find out whether a repository has its new branch, to which only the agent switches."""
@@ -181,7 +178,7 @@ class Steps:
                 return folder
             if reason := await asyncio.to_thread(self.files.find_reason_to_keep, name):
                 return Waiting(f"workflows/{name} stays, since {reason}", blocks_prompt=True)
-        remote = await self._check_remote(workflow.url)
+        remote = await self._check_remote(workflow.url, workflow.branch)
         if not isinstance(remote, _Known):
             return remote
         return await self._clone_workflow(workflow, remote)
@@ -190,8 +187,7 @@ class Steps:
         folder = self.settings.workspace / "workflows" / workflow.cloned_name
         # The runner takes an empty branch for `main`, whatever the repository's own default is; for
         # a URL that ends in `/` it would replace the folder of all workflows.
-        branch = workflow.branch or remote.default_branch
-        url = remote.remote.url.rstrip("/")
+        url, branch = remote.remote.url.rstrip("/"), remote.branch
         body = {"gitUrl": url, "branch": branch, "path": workflow.path}
         before = _identify(folder)
         # A clone that fails is answered with 200, too.
@@ -219,21 +215,20 @@ class Steps:
             return Failed(f"it has no folder {workflow.path}: the runner took the whole repository")
         return Done()
 
-    async def _check_remote(self, url: str) -> "_Known | Failed":
-        """Check that the policy allows the host, and that the repository can be read."""
+    async def _check_remote(self, url: str, branch: str) -> "_Known | Failed":
+        """Check that the policy allows the host, and that the branch can be read."""
         try:
             remote = parse_remote(url, allow_files=self.settings.allow_files)
             check_host(remote, self.settings.allowed_hosts)
-            branch = await self._run(
-                lambda: self.settings.probe.find_default_branch(remote, self._is_stopped.is_set)
-            )
+            probe, should_stop = self.settings.probe, self._is_stopped.is_set
+            found = await self._run(lambda: probe.find_branch(remote, branch, should_stop))
         except UnavailableError as error:
             return Failed(f"its server cannot be reached: {error}")
         except RemoteError as error:
             return Failed(str(error))
         except OSError as error:
             return Failed(f"git cannot be started: {error.strerror}")
-        return _Known(remote, branch, self._find_headers(remote))
+        return _Known(remote, found, self._find_headers(remote))
 
     def _find_headers(self, remote: Remote) -> Mapping[str, str]:
         """Return the header with the token for a host; none is sent without encryption."""
@@ -278,10 +273,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A repository that can be read."""
+    """A repository that can be read, and the branch to clone."""
 
     remote: Remote
-    default_branch: str
+    branch: str
     headers: Mapping[str, str] = field(repr=False)
 
 
@@ -317,6 +312,17 @@ def _explain_login(outcome: Waiting | Failed, remote: Remote) -> Outcome:
         return outcome
     text = f"{outcome.reason}; {lacks}, and `prepare` clones it in the next pod"
     return Failed(text) if isinstance(outcome, Failed) else outcome
+
+
+def _judge_clone(folder: Path, branch: str) -> Outcome:
+    """Look at what the runner has cloned: a checkout that fails is answered like any other."""
+    if not is_repository(folder):
+        return Failed("the runner has answered that it was cloned, and there is no repository")
+    head = read_branch(folder)
+    if branch and head not in {"", branch}:
+        text = f"the runner has cloned it, but left it at branch `{head}` instead of `{branch}`"
+        return Waiting(f"{text}: switch it in the session", NEVER)
+    return Done("the agent's tools list it as an extra folder from the next start on")
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:

@@ -34,29 +34,38 @@ class Probe:
     state: Path
     ca_file: Path | None = None
 
-    def find_default_branch(self, remote: Remote, should_stop: Callable[[], bool]) -> str:
-        """Return the default branch of a repository, empty if the server does not name it.
+    def find_branch(self, remote: Remote, branch: str, should_stop: Callable[[], bool]) -> str:
+        """Return the branch or tag to clone: `branch`, or the repository's default if it is empty.
+
+        The default is empty if the server does not name it.
 
         Raises:
-            RemoteError: The repository cannot be read, or not now (UnavailableError).
+            RemoteError: The repository cannot be read, has no such branch, or cannot be read now
+                (UnavailableError).
             OSError: The files that git needs cannot be written.
         """
+        names = (f"refs/heads/{branch}", f"refs/tags/{branch}") if branch else ("HEAD",)
         with open_access(remote, self.credentials, self.ca_file, self.state) as access:
-            return self._ask(access, should_stop)
+            answer = self._ask(access, names, should_stop)
+        if not branch:
+            found = _HEAD.search(answer)
+            return found[1] if found else ""
+        if not any(line.partition("\t")[2] in names for line in answer.splitlines()):
+            raise RemoteError(f"it has no branch `{branch}`")
+        return branch
 
-    def _ask(self, access: Access, should_stop: Callable[[], bool]) -> str:
+    def _ask(self, access: Access, names: tuple[str, ...], should_stop: Callable[[], bool]) -> str:
         environ, protocol = read_process_settings().environ, access.remote.protocol
         git = RemoteGit(self.state, protocol, environ, access.config, access.ssh_command)
         deadline = time.monotonic() + _SECONDS
         result = git.run(
-            *("ls-remote", "--symref", "--", access.remote.url, "HEAD"),
+            *("ls-remote", "--symref", "--", access.remote.url, *names),
             find_reason_to_stop=lambda: _find_reason_to_stop(deadline, should_stop),
         )
         if not result.ok:
             failure = explain_failure(result, access, "")
             raise (UnavailableError if failure.may_pass else RemoteError)(failure.reason)
-        found = _HEAD.search(result.text)
-        return found[1] if found else ""
+        return result.text
 
 
 def _find_reason_to_stop(deadline: float, should_stop: Callable[[], bool]) -> str:

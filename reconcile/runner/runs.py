@@ -133,6 +133,11 @@ class Runs:
         return not self._idle.is_set()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more runs are taken."""
+        return self._is_closed
+
+    @property
     def state(self) -> RunsState:
         """The state now."""
         is_open = self._current is not None and self._current.accepted.done()

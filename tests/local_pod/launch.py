@@ -46,7 +46,8 @@ def launch(values: Mapping[str, Any], folder: Path, output: IO[bytes]) -> subpro
     path = folder / "start.json"
     path.write_text(json.dumps(values))
     module = [sys.executable, "-m", "tests.local_pod.container", str(path)]
-    return subprocess.Popen(["unshare", "--mount", *module], stdout=output, stderr=output)
+    command = ["unshare", "--mount", *module]
+    return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
 
 
 def _launch_plainly(
@@ -72,6 +73,7 @@ def _launch_plainly(
         env=variables,
         stdout=output,
         stderr=output,
+        start_new_session=True,
     )
 
 

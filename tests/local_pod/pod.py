@@ -90,8 +90,11 @@ class Container:
         return 128 - code if code < 0 else code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal, if it still runs."""
-        if self.is_running:
+        """Send a signal, if it still runs; SIGKILL is for its children too, as in a container."""
+        if number == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+        elif self.is_running:
             self.process.send_signal(number)
 
     @property
@@ -109,14 +112,16 @@ class Container:
 class LocalPod:
     """A rendered pod below `folder`.
 
-    `commands` are those of images without a command in the pod (by container name), and
-    `variables` are added to a container's own, such as for a double's behaviour.
+    `commands` are those of images without a command in the pod (by container name), `variables` are
+    added to a container's own, such as for a double's behaviour, and `programs` are folders of this
+    machine that all containers see.
     """
 
     folder: Path
     context: PodContext
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    programs: Sequence[Path] = ()
     home: str = "/app"
     containers: dict[str, Container] = field(default_factory=dict)
 
@@ -258,7 +263,7 @@ class LocalPod:
         command = [*container.get("command", self.commands.get(container["name"], ()))]
         return {
             "root": str(root),
-            "system": [each for each in _system_folders() if os.path.lexists(each)],
+            "system": [*_system_folders(), *map(str, self.programs)],
             "folders": [self.home],
             "mounts": [
                 *self._mounts(container),
@@ -312,7 +317,8 @@ def _log_of(container: Mapping[str, Any]) -> str:
 
 
 def _system_folders() -> list[str]:
-    return [*_SYSTEM, sys.base_prefix, str(ROOT), sys.prefix, os.path.realpath(sys.prefix)]
+    own = sys.base_prefix, str(ROOT), sys.prefix, os.path.realpath(sys.prefix)
+    return [each for each in (*_SYSTEM, *own) if os.path.lexists(each)]
 
 
 def _scripts() -> dict[str, str]:

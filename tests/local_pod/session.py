@@ -1,7 +1,6 @@
 """Takes a session's pod from a cluster, and runs it on this machine."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from reconcile.core.model import Kind, SessionId
 from reconcile.engine.ports import Cluster
 from tests.local_pod.pod import LocalPod, exclusive, show_logs
 from tests.local_pod.resolve import PodContext
+from tests.runner.targets import DoubleTarget, Target
 from tests.s3.access import S3Server
 
 POD = Kind("v1", "Pod")
@@ -57,12 +57,12 @@ def build_store_secret(server: S3Server, bucket: str) -> dict[str, str]:
     }
 
 
-def run_double(pod: LocalPod, variables: Mapping[str, str]) -> None:
-    """Let the runner's container be the double, with further variables for its behaviour."""
+def use_runner(pod: LocalPod, target: Target, variables: Mapping[str, str]) -> None:
+    """Let the runner's container be a runner under test, with further variables."""
     port = next(each["containerPort"] for each in pod.find("runner")["ports"])
-    command = [sys.executable, "-m", "tests.runner.double", "--port", str(port)]
-    pod.commands = {**pod.commands, "runner": command}
-    pod.variables = {**pod.variables, "runner": variables}
+    pod.commands = {**pod.commands, "runner": target.build_command(port)}
+    pod.variables = {**pod.variables, "runner": {**target.variables, **variables}}
+    pod.programs = target.folders
 
 
 def send_message(pod: LocalPod, text: str) -> None:
@@ -78,7 +78,7 @@ def send_message(pod: LocalPod, text: str) -> None:
 
 @dataclass
 class LocalSession:
-    """A session whose pods run on this machine with the double, one after the other.
+    """A session whose pods run on this machine with a runner under test, one after the other.
 
     `secrets` are the data of Secrets by name.
     """
@@ -87,13 +87,15 @@ class LocalSession:
     session: SessionId
     folder: Path
     secrets: Mapping[str, Mapping[str, str]]
+    target: Target = field(default_factory=DoubleTarget)
     pods: list[LocalPod] = field(default_factory=list)
 
     def take(self, **variables: str) -> LocalPod:
         """Take the session's pod from the cluster; the variables are the double's."""
         folder = self.folder / f"pod-{len(self.pods) + 1}"
         pod = take_pod(self.cluster, self.session, folder, self.secrets)
-        run_double(pod, {"DOUBLE_PROMPT_DELAY": "0.2", "DOUBLE_RETRY_SECONDS": "0.2", **variables})
+        short = {"DOUBLE_PROMPT_DELAY": "0.2", "DOUBLE_RETRY_SECONDS": "0.2"}
+        use_runner(pod, self.target, {**short, **variables})
         self.pods.append(pod)
         return pod
 

@@ -125,8 +125,9 @@ def _make_block(body: dict[str, Any], stopped: threading.Event) -> dict[str, Any
     prompt = prompts[-1] if prompts else ""
     match commands.parse(prompt) if body.get("tools") else commands.Say(prompt):
         case commands.Write(file, text) if not _has_tool_result(body):
-            found = _WORKING_DIRECTORY.search(orjson.dumps(body).decode())
-            path = f"{found[1] if found else ''}/{file}"
+            # The conversation before a change of the workflow has named another one.
+            found = _WORKING_DIRECTORY.findall(orjson.dumps(body).decode())
+            path = f"{found[-1] if found else ''}/{file}"
             given = {"file_path": path, "content": text}
             name = f"toolu_{uuid.uuid4().hex[:20]}"
             return {"type": "tool_use", "id": name, "name": "Write", "input": given}

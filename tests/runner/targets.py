@@ -12,8 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -72,6 +72,20 @@ class Target(Protocol):
         """Whether it is the real one, whose waits cannot be shortened."""
         ...
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What its program needs on this machine, and an image would have."""
+        ...
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        """Where its code is, besides this repository and its Python."""
+        ...
+
+    def build_command(self, port: int) -> list[str]:
+        """Return the command of its image, for a port of 127.0.0.1."""
+        ...
+
     def running(
         self, environment: Mapping[str, str], *, log: Path, port: int = 0
     ) -> contextlib.AbstractContextManager[RunningRunner]:
@@ -93,15 +107,16 @@ class DoubleTarget:
     """The double, in this Python."""
 
     is_real: bool = False
+    variables: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": str(ROOT)})
+    folders: tuple[Path, ...] = ()
 
-    @contextlib.contextmanager
+    def build_command(self, port: int) -> list[str]:
+        return [sys.executable, "-m", "tests.runner.double", "--port", str(port)]
+
     def running(
         self, environment: Mapping[str, str], *, log: Path, port: int = 0
-    ) -> Iterator[RunningRunner]:
-        port = port or free(1)[0]
-        command = [sys.executable, "-m", "tests.runner.double", "--port", str(port)]
-        with _running(command, {**environment, "PYTHONPATH": str(ROOT)}, log, port) as runner:
-            yield runner
+    ) -> contextlib.AbstractContextManager[RunningRunner]:
+        return _running(self, environment, log, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +126,29 @@ class RealTarget:
     source: Path
     python: Path
     is_real: bool = True
+    variables: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": "",
+        }
+    )
 
-    @contextlib.contextmanager
-    def running(
-        self, environment: Mapping[str, str], *, log: Path, port: int = 0
-    ) -> Iterator[RunningRunner]:
-        port = port or free(1)[0]
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        environment = self.python.parent.parent
+        base = self.python.resolve().parent.parent
+        return self.source, environment, base
+
+    def build_command(self, port: int) -> list[str]:
         # The shell changes into the folder, since the image does too, and the code there is run.
         server = f"{self.python} -m uvicorn main:app --host 127.0.0.1 --port {port}"
-        command = ["/bin/sh", "-c", f"umask 0022 && cd {self.source} && exec {server}"]
-        own = {"PYTHONDONTWRITEBYTECODE": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
-        with _running(command, {**environment, **own}, log, port) as runner:
-            yield runner
+        return ["/bin/sh", "-c", f"umask 0022 && cd {self.source} && exec {server}"]
+
+    def running(
+        self, environment: Mapping[str, str], *, log: Path, port: int = 0
+    ) -> contextlib.AbstractContextManager[RunningRunner]:
+        return _running(self, environment, log, port)
 
 
 def find_target() -> Target:
@@ -135,10 +161,13 @@ def find_target() -> Target:
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], environment: Mapping[str, str], log: Path, port: int
+    target: Target, environment: Mapping[str, str], log: Path, port: int
 ) -> Iterator[RunningRunner]:
+    port = port or free(1)[0]
     machine = {name: os.environ[name] for name in OF_THIS_MACHINE if name in os.environ}
-    component = processes.spawn("the runner", command, log=log, env={**machine, **environment})
+    variables = {**machine, **environment, **target.variables}
+    command = target.build_command(port)
+    component = processes.spawn("the runner", command, log=log, env=variables)
     runner = RunningRunner(f"http://127.0.0.1:{port}", log, component)
     try:
         waiting.until("the runner's /health", lambda: _is_healthy(runner), timeout_s=READY_S)

@@ -48,6 +48,7 @@ class Stage:
             answer_credential=lambda provider: answer_request(credentials, provider),
             prepare_stop=self.prepare_stop,
             assess=lambda: self.readiness,
+            is_runner_healthy=self.client.is_healthy,
         )
         self.http = None
 
@@ -127,6 +128,19 @@ def test_a_message_of_a_person_is_run_with_the_ids_that_it_lacks():
             assert run.json == {"messages": [message], **answer.json()}
             assert run.json["threadId"] == "s"
             assert stage.followed == [run.json]
+
+    asyncio.run(do())
+
+
+def test_a_message_to_a_runner_that_has_not_started_is_refused_and_not_lost():
+    async def do():
+        async with serving(health=503) as stage:
+            body = {"messages": [{"content": "x"}]}
+            answer = await stage.http.post(RUN, json=body)
+            assert (answer.status_code, stage.followed) == (503, [])
+            assert "try again" in answer.json()["error"]
+            stage.runner.health = 200
+            assert (await stage.http.post(RUN, json=body)).status_code == 200
 
     asyncio.run(do())
 

@@ -29,6 +29,7 @@ from reconcile.runner.session_dir import SessionDir
 from reconcile.runner.workflow_files import WorkflowFiles
 from reconcile.runtime.logging import JsonLogger
 from tests.runner.applying import Origin
+from tests.runner.work import git
 
 OK = Answer(200, b"{}")
 
@@ -76,6 +77,34 @@ def test_an_answer_of_success_without_a_clone_is_a_failure(workspace, repository
     assert outcome == Failed(
         "the runner has answered that it was cloned, and there is no repository"
     )
+
+
+class CloningRunner(Runner):
+    """Clones the repository at a branch of its own choice."""
+
+    def __init__(self, folder, branch):
+        super().__init__()
+        self.folder, self.branch = folder, branch
+
+    async def post(self, path, body, *arguments, **more):
+        git(self.folder.parent, "clone", "-q", "--branch", self.branch, body["url"], "shop")
+        return await super().post(path, body, *arguments, **more)
+
+
+def test_it_is_known_at_which_branch_the_runner_has_left_a_clone(workspace, origin, repository):
+    git(origin.folder, "branch", "other")
+    runner = CloningRunner(workspace / "repos" / "shop", "other")
+    outcome = asyncio.run(steps(workspace, runner).add_repository(repository))
+    assert isinstance(outcome, Waiting)
+    assert "at branch `other` instead of `trunk`" in outcome.reason
+    assert [body["branch"] for _, body in runner.asked] == ["trunk"]
+
+
+def test_a_repository_may_be_added_at_a_tag(workspace, origin):
+    git(origin.folder, "tag", "v1")
+    runner = CloningRunner(workspace / "repos" / "shop", "v1")
+    repository = Repository(origin.url, "shop", "v1")
+    assert isinstance(asyncio.run(steps(workspace, runner).add_repository(repository)), Done)
 
 
 def test_an_answer_of_success_without_a_removal_is_a_failure(workspace, repository):

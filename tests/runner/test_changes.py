@@ -73,6 +73,18 @@ def test_an_added_repository_is_cloned_at_its_default_branch(session, origin):
     assert git(folder, "branch", "--show-current") == "trunk"
 
 
+def test_a_repository_is_not_added_at_a_branch_that_is_not_there(session, origin):
+    """The runner would make a branch of that name, or leave the default one."""
+
+    async def scenario():
+        async with session.running():
+            session.change(repos=[repo(origin, branch="absent")])
+            await session.until_item("repository shop", "failed", "no branch `absent`")
+
+    run(scenario)
+    assert session.requests == []
+
+
 def test_a_repository_without_work_is_removed_and_one_that_is_gone_counts_as_removed(
     session, origin
 ):
@@ -317,6 +329,23 @@ def test_a_workflow_is_cloned_at_its_default_branch_before_the_prompt(session, f
     assert bodies[0]["branch"] == "trunk"
 
 
+def test_a_workflow_is_not_cloned_at_a_branch_that_is_not_there(session, flow):
+    async def scenario():
+        async with session.running():
+            session.change(**use_workflow(flow, ACTIVE_WORKFLOW_BRANCH="absent"))
+            await session.until_item("workflow flow", "failed", "no branch `absent`")
+
+    run(scenario)
+    assert session.requests == []
+
+
+@pytest.fixture
+def branch_is_gone(monkeypatch):
+    """Any branch is there when its server is asked, and may be gone when the runner clones."""
+    monkeypatch.setattr(Probe, "find_branch", lambda _self, _remote, branch, _: branch or "trunk")
+
+
+@pytest.mark.usefixtures("branch_is_gone")
 def test_a_workflow_that_cannot_be_cloned_fails_and_is_tried_again(session, flow):
     async def scenario():
         async with session.running():
@@ -329,6 +358,7 @@ def test_a_workflow_that_cannot_be_cloned_fails_and_is_tried_again(session, flow
     assert (session.workspace / "workflows/flow/README").exists()
 
 
+@pytest.mark.usefixtures("branch_is_gone")
 def test_a_workflow_whose_new_branch_cannot_be_cloned_keeps_its_files(session, flow):
     async def scenario():
         async with session.running():
@@ -539,7 +569,7 @@ def test_a_runner_that_refuses_is_asked_again(tmp_path, status):
 
 def test_a_token_goes_in_a_header_to_the_runner_and_into_no_file(session, monkeypatch):
     """The probe of the server is answered here, since no server of that name can be had."""
-    monkeypatch.setattr(Probe, "find_default_branch", lambda *_: "main")
+    monkeypatch.setattr(Probe, "find_branch", lambda *_: "main")
     token = "canary-0123456789"
     folder = session.top / "secrets" / "gitlab"
     folder.mkdir()

@@ -29,9 +29,9 @@ def server(status, **headers):
         yield f"{url}/team/shop"
 
 
-def ask(tmp_path, url, should_stop=lambda: False):
+def ask(tmp_path, url, should_stop=lambda: False, branch=""):
     probe = Probe(Credentials(tmp_path / "credentials"), tmp_path)
-    return probe.find_default_branch(parse_remote(url, allow_files=True), should_stop)
+    return probe.find_branch(parse_remote(url, allow_files=True), branch, should_stop)
 
 
 def test_the_default_branch_is_the_repositorys_own(tmp_path):
@@ -43,6 +43,17 @@ def test_a_repository_without_a_branch_has_no_default(tmp_path):
     origin = Origin(tmp_path / "origins" / "shop.git")
     git(origin.folder, "checkout", "-q", "--detach")
     assert ask(tmp_path, origin.url) == ""
+
+
+def test_a_branch_or_tag_that_is_asked_for_must_be_there(tmp_path):
+    origin = Origin(tmp_path / "origins" / "shop.git")
+    git(origin.folder, "branch", "team/next")
+    git(origin.folder, "tag", "v1")
+    assert ask(tmp_path, origin.url, branch="team/next") == "team/next"
+    assert ask(tmp_path, origin.url, branch="v1") == "v1"
+    for absent in ("next", "trun", "refs/heads/trunk"):
+        with pytest.raises(RemoteError, match=f"no branch `{absent}`"):
+            ask(tmp_path, origin.url, branch=absent)
 
 
 def test_a_redirect_is_not_followed(tmp_path):
