@@ -165,7 +165,7 @@ def test_what_is_no_repository_keeps_waiting_for_its_branch(workspace, repositor
     ],
 )
 def test_what_a_running_runner_lacks_for_a_clone_is_said(workspace, monkeypatch, url, words):
-    monkeypatch.setattr(Probe, "find_default_branch", lambda *_: "main")
+    monkeypatch.setattr(Probe, "find_branch", lambda *_: "main")
     repository, workflow = Repository(url, "b"), Workflow(url)
     added = asyncio.run(steps(workspace, Runner(Answer(500, b""))).add_repository(repository))
     set_ = asyncio.run(steps(workspace, Runner()).set_workflow(workflow))
