@@ -17,8 +17,10 @@ from tests.s3.access import S3Server
 _HOUR_S = 3600.0
 _PATIENCE_S = 60.0
 _QUIET_S = 0.15
+_PROMPT_DELAYS_S = (0.05, 0.15, 0.3, 0.5)
 _LONGEST_START_S = 0.5
 _LONGEST_DELAY_S = 0.05
+_LONGEST_NOTICE_S = 0.5
 _LIFE_S = 2.0
 
 ROUND = 15
@@ -40,6 +42,7 @@ class Moment(Enum):
 
     START = "while the pod starts"
     TIME = "at a time"
+    NOTICE = "when the bridge has seen that a run was cut off"
     MARK = "when the prompt has its mark"
     RUN = "when the runner has the prompt"
     WORK = "when there is a file of the prompt"
@@ -62,6 +65,7 @@ class Point:
         settles: Whether the pod goes on until it has nothing to do, if the kill left it running.
         in_order: Whether the pod then ends in order.
         clock: Seconds by which the bridge's clock jumps.
+        fills: Whether the pass of `sync` while the prompt is delivered takes long.
     """
 
     victim: Victim
@@ -71,6 +75,7 @@ class Point:
     settles: bool
     in_order: bool
     clock: float
+    fills: bool
 
 
 def schedule(seed: int, count: int) -> Sequence[Point]:
@@ -89,13 +94,17 @@ def schedule(seed: int, count: int) -> Sequence[Point]:
     return points[:count]
 
 
+_ANY_PROMPT = {Moment.START, Moment.TIME}
+
+
 def _is_possible(victim: Victim, moment: Moment) -> bool:
-    return victim is Victim.POD or moment is not Moment.START
+    victims = {Moment.START: {Victim.POD}, Moment.NOTICE: {Victim.POD, Victim.BRIDGE}}
+    return victim in victims.get(moment, {*Victim})
 
 
 def _choose(victim: Victim, moment: Moment, share: float, chance: random.Random) -> Point:
     changes = (Change.BEFORE, Change.BEFORE, Change.RUNNING)
-    is_same = moment in {Moment.START, Moment.TIME} and chance.random() < 0.5
+    is_same = moment is Moment.NOTICE or (moment in _ANY_PROMPT and chance.random() < 0.5)
     return Point(
         victim,
         moment,
@@ -104,6 +113,7 @@ def _choose(victim: Victim, moment: Moment, share: float, chance: random.Random)
         settles=chance.random() < 0.7,
         in_order=chance.random() < 0.5,
         clock=chance.choice((0.0, -_HOUR_S, _HOUR_S)),
+        fills=chance.random() < 0.4,
     )
 
 
@@ -143,7 +153,7 @@ class Trial:
         """Run a pod until it has nothing to do, and end it in order."""
         with self._judging("a pod that is not killed") as life:
             assert life.pod.start_first(_PATIENCE_S)
-            life.pod.start_others(life.prompt)
+            life.pod.start_others(life.prompt, _PROMPT_DELAYS_S[0])
             life.settle()
             life.pod.end_in_order()
 
@@ -168,7 +178,7 @@ class Trial:
     def _declare(self) -> str:
         """Declare a new prompt and return it."""
         name = name_of(len(self._names) + 1)
-        seconds = self._chance.choice((0.02, 0.05, 0.15))
+        seconds = self._chance.choice((0.01, 0.03, 0.15))
         text = f"work {name} {self._chance.randrange(2, 6)} {seconds}"
         self._names[digest_of(text)] = name
         self._prompts = {name: text}
@@ -180,7 +190,9 @@ class Trial:
         if not pod.start_first(longest):
             self._kill(life, point)
             return
-        pod.start_others(life.prompt)
+        pod.start_others(life.prompt, self._chance.choice(_PROMPT_DELAYS_S))
+        if point.fills:
+            life.fill()
         if point.change is Change.RUNNING:
             time.sleep(self._chance.random() * _LIFE_S)
             text = self._declare()
@@ -258,6 +270,11 @@ class _Life:
         self.has_changed = True
         self.pod.declare(INITIAL_PROMPT=text)
 
+    def fill(self) -> None:
+        """Give `sync` much to read once the runner is there, which then asks for its prompt."""
+        self._until(self.pod.is_runner_healthy)
+        self.pod.fill()
+
     def settle(self) -> None:
         """Wait until the pod has done all that it had to do."""
         self._until(self._has_settled)
@@ -272,7 +289,8 @@ class _Life:
             return
         happened = self._build_condition(point.moment)
         self._until(lambda: happened() or self._has_settled())
-        time.sleep(point.share * _LONGEST_DELAY_S)
+        is_notice = point.moment is Moment.NOTICE
+        time.sleep(point.share * (_LONGEST_NOTICE_S if is_notice else _LONGEST_DELAY_S))
 
     def _build_condition(self, moment: Moment) -> Callable[[], bool]:
         pod, digest = self.pod, digest_of(self.prompt)
@@ -288,11 +306,17 @@ class _Life:
             return bool(commits) and pod.count_commits() > commits[0]
 
         return {
+            Moment.NOTICE: self._has_noticed,
             Moment.MARK: is_marked,
             Moment.RUN: lambda: pod.count_runs()[self.prompt] > 0,
             Moment.WORK: (pod.workspace / "artifacts" / f"{name}-1").exists,
             Moment.COMMIT: is_stored,
         }[moment]
+
+    def _has_noticed(self) -> bool:
+        """Whether a run that was open when the pod began is not any more."""
+        before = {each["digest"] for each in self.pod.restored if each["run"] == "open"}
+        return any(each["digest"] in before and each["run"] != "open" for each in self.pod.marks)
 
     def _has_settled(self) -> bool:
         """Whether all is done, and for a while nothing more begins."""
