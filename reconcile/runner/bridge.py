@@ -215,8 +215,8 @@ class Bridge:
         servers = self._list_servers()
         listeners = [listen(address, self._settings.port) for address, _, _ in servers]
         if self._context.has_run:
-            # The runner goes on with a run that nobody reads any more, and when that ends cannot
-            # be known: a change would cut it off.
+            # The runner goes on with a run whose events are not read any more, and when that ends
+            # cannot be known: a change would cut it off.
             with suppress(RunnerError):
                 await self._client.interrupt()
         try:

@@ -174,7 +174,7 @@ class Delivery:
         return await asyncio.to_thread(read_inputs, self._options.inputs)
 
     async def _end_open_marks(self, inputs: Inputs) -> Mark | None:
-        """Mark runs whose end nobody saw as interrupted, and return the one to continue.
+        """Mark runs whose end was not seen as interrupted, and return the one to continue.
 
         A pod that was lost before it could continue a run has left it as interrupted, too.
         """

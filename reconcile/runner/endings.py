@@ -1,4 +1,4 @@
-"""Decides when a session has ended: its work is done, failed at once, or nobody uses it.
+"""Decides when a session has ended: its work is done, failed at once, or it is not used.
 
 The bridge ends with the reason in its termination message, which the reconciler reads; it never
 ends anything else itself. An open run is never idle, however long it says nothing.

@@ -22,7 +22,7 @@ from reconcile.runtime.logging import Logger
 
 NAME: Final = "events.jsonl"
 FILE_BYTES: Final = 2 << 20
-"""Bytes of a file after which the next one is begun; small, since a changed file is stored anew."""
+"""Bytes of a file after which the next one is begun; small, as a changed file is stored again."""
 MOST_FILES: Final = 8
 LARGEST_LINE: Final = 64 << 10
 

@@ -54,7 +54,7 @@ def move_aside(name: str, parent: int) -> str:
 def ensure_folder(name: str, parent: int) -> str:
     """Make sure that a usable folder has this name; returns what was moved aside for it, or `""`.
 
-    A folder of ours without rights, which nobody could enter, gets them back.
+    A folder of ours without rights, which no program could enter, gets them back.
 
     Raises:
         OSError: The folder cannot be made.

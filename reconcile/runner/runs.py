@@ -156,7 +156,7 @@ class Runs:
             raise QueueFullError(f"{LONGEST_QUEUE} runs are waiting: try again when one has ended")
         loop = asyncio.get_running_loop()
         run = Run(body, loop.create_future(), loop.create_future())
-        # A refusal that nobody waits for is in the log.
+        # A refusal that is not waited for is in the log.
         run.accepted.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting.append(run)
         self._idle.clear()

@@ -186,7 +186,7 @@ _READ_SIZE: Final = 64 << 10
 _REMOTE_CONFIG: Final = (
     *_SAFE_CONFIG,
     "submodule.recurse=false",
-    # A redirect may lead to a host that nobody has allowed, and takes the password with it.
+    # A redirect may lead to a host that is not allowed, and takes the password with it.
     "http.followRedirects=false",
     # Seconds without a byte; a server that prepares a large pack sends signs of life.
     "http.lowSpeedLimit=1",
