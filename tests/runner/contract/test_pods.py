@@ -17,7 +17,7 @@ from tests.local_pod.launch import require_users
 from tests.local_pod.pod import LocalPod, wait_until
 from tests.local_pod.session import send_message
 from tests.runner import git_server
-from tests.runner.git_server import TOKEN
+from tests.runner.git_server import TOKEN, make_repository
 from tests.runner.messages_api import MessagesApi
 from tests.runner.pods import SHORT
 from tests.runner.targets import Target
@@ -107,13 +107,22 @@ def conversations_of(pod: LocalPod) -> list[str]:
     return [each.stem for each in (pod.workspace / ".claude/projects").glob("*/*.jsonl")]
 
 
+def check_masked(pod: LocalPod) -> None:
+    """Events repeat the prompt, what is written, and the answer."""
+    logs = [pod.containers[each].log for each in ("hydrate", "prepare", "sync", "bridge")]
+    for file in (*(pod.workspace / ".session").iterdir(), *logs):
+        assert "canary" not in file.read_text(), file
+    assert "canary" not in read(f"{BRIDGE}/metrics")
+
+
 def test_the_prompt_runs_once_in_the_clone_and_the_next_pod_goes_on(session):
-    prompt = "write note.txt Hello."
+    prompt = f"write note.txt {TOKEN}"
     session.declare(initialPrompt=prompt, repos=[session.repository("shop", "private")])
     first = start(session)
     wait_for_marks(first, "finished")
-    assert first.files.answers == [f"Turn 1: {prompt}"]
-    assert (first.workspace / "repos/shop/note.txt").read_text() == "Hello."
+    assert first.files.answers[0].startswith("Turn 1: write note.txt ")
+    assert (first.workspace / "repos/shop/note.txt").read_text() == TOKEN
+    check_masked(first)
     assert in_home(first, ".claude.json").exists()
     configuration = in_home(first, ".gitconfig").read_text()
     assert "Ada" in configuration
@@ -168,19 +177,6 @@ def test_changed_inputs_reach_the_running_session(session, model):
     assert len(pod.files.find_events("RUN_STARTED")) == 2
 
 
-def test_a_credential_is_in_no_event_and_no_log(session):
-    """Events repeat the prompt, what is written, and the answer."""
-    session.declare(initialPrompt=f"write note.txt {TOKEN}")
-    pod = start(session)
-    wait_for_marks(pod, "finished")
-    assert (pod.workspace / "artifacts/note.txt").read_text() == TOKEN
-    assert pod.files.answers[0].startswith("Turn 1: write note.txt ")
-    logs = [pod.containers[each].log for each in ("hydrate", "prepare", "sync", "bridge")]
-    for file in (*(pod.workspace / ".session").iterdir(), *logs):
-        assert "canary" not in file.read_text(), file
-    assert "canary" not in read(f"{BRIDGE}/metrics")
-
-
 def test_a_key_that_the_model_refuses_is_reported(session, model):
     model.refuses = True
     session.declare(initialPrompt="unauthorized")
@@ -202,12 +198,18 @@ def test_a_missing_key_ends_the_session_with_what_is_missing(session):
     assert "ANTHROPIC_API_KEY" in ended["message"]
 
 
-def test_a_session_ends_after_its_run_if_that_is_declared(session):
-    session.declare(initialPrompt="Hello.", stopOnRunFinished=True)
+def test_a_workflow_has_its_prompt_first_and_a_session_may_end_after_its_run(session):
+    """In a group of repositories, the runner takes the group's name for the workflow's."""
+    files = {".ambient/ambient.json": '{"startupPrompt": "Greet."}'}
+    make_repository(session.git.folder / "team/flows.git", files)
+    workflow = {"gitUrl": session.git.url("public/team/flows.git")}
+    session.declare(initialPrompt="Hello.", activeWorkflow=workflow, stopOnRunFinished=True)
     pod = start(session, QUIET_SECONDS="1")
     assert pod.containers["bridge"].wait() == 0
     assert message_of(pod, "bridge")["ended"] == "run-finished"
-    assert pod.files.answers == ["Turn 1: Hello."]
+    assert pod.files.answers == ["Turn 1: Greet.\n\nHello."]
+    [conversations] = (pod.workspace / ".claude/projects").iterdir()
+    assert conversations.name == "-workspace-workflows-team"
 
 
 def test_a_pod_with_an_open_run_ends_at_once_and_the_next_one_knows(session, target):
