@@ -2,7 +2,7 @@
 
     python -m tests.runner --source DIR [--python PATH] [arguments of pytest]
 
-The suite takes a quarter of an hour, since the waits of the real runner cannot be shortened. Tests
+The suite takes twenty minutes, since the waits of the real runner cannot be shortened. Tests
 of whole pods are skipped without root, and with CI=true they fail.
 """
 
