@@ -22,7 +22,7 @@ from reconcile.mirror.history.restore import restore_to_directory
 from reconcile.runner.inputs import Inputs
 from reconcile.runner.prompt import CONTINUE_MESSAGE
 from reconcile.runtime.clock import SystemClock
-from tests.runner.faults.pods import FILLER, SessionPod, SessionStore
+from tests.runner.faults.pods import SessionPod, SessionStore
 
 MARK = ".session/prompt.json"
 _NAME = re.compile(rb"prompt-\d{5}")
@@ -44,7 +44,7 @@ def find_work(root: Path) -> set[str]:
     found: set[bytes] = set()
     for path in root.rglob("*"):
         relative = path.relative_to(root)
-        if not str(relative).startswith((MARK, FILLER)):
+        if not str(relative).startswith(MARK):
             found.update(_NAME.findall(bytes(relative)))
             found.update(_NAME.findall(path.read_bytes()) if path.is_file() else ())
     return {each.decode() for each in found}

@@ -65,7 +65,6 @@ class Point:
         settles: Whether the pod goes on until it has nothing to do, if the kill left it running.
         in_order: Whether the pod then ends in order.
         clock: Seconds by which the bridge's clock jumps.
-        fills: Whether the pass of `sync` while the prompt is delivered takes long.
     """
 
     victim: Victim
@@ -75,7 +74,6 @@ class Point:
     settles: bool
     in_order: bool
     clock: float
-    fills: bool
 
 
 def schedule(seed: int, count: int) -> Sequence[Point]:
@@ -113,7 +111,6 @@ def _choose(victim: Victim, moment: Moment, share: float, chance: random.Random)
         settles=chance.random() < 0.7,
         in_order=chance.random() < 0.5,
         clock=chance.choice((0.0, -_HOUR_S, _HOUR_S)),
-        fills=chance.random() < 0.4,
     )
 
 
@@ -191,8 +188,6 @@ class Trial:
             self._kill(life, point)
             return
         pod.start_others(life.prompt, self._chance.choice(_PROMPT_DELAYS_S))
-        if point.fills:
-            life.fill()
         if point.change is Change.RUNNING:
             time.sleep(self._chance.random() * _LIFE_S)
             text = self._declare()
@@ -269,11 +264,6 @@ class _Life:
         self.prompts |= prompts
         self.has_changed = True
         self.pod.declare(INITIAL_PROMPT=text)
-
-    def fill(self) -> None:
-        """Give `sync` much to read once the runner is there, which then asks for its prompt."""
-        self._until(self.pod.is_runner_healthy)
-        self.pod.fill()
 
     def settle(self) -> None:
         """Wait until the pod has done all that it had to do."""

@@ -5,7 +5,6 @@ No container has mounts or a user of its own here; `tests/local_pod` shows those
 
 import contextlib
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 
 from reconcile.mirror.store.retry import RetryingStore, RetryPolicy
@@ -28,11 +26,6 @@ from tests.s3.access import S3Server
 PREFIX = "team-a/session-1/"
 NATIVE = ("sync", "bridge")
 """The sidecars, in the order of their start; the kubelet starts them again when they end."""
-
-FILLER = "+filler"
-"""A folder that comes first in the order of paths, in which a pass reads them."""
-
-_FILES, _FILE_BYTES = 40, 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +82,7 @@ class SessionPod(BridgePod):
             assert code == 0, f"{name} ended with {code}:\n{self.describe()}"
             if name == "hydrate":
                 self.restored = self.marks
-                shutil.rmtree(self.workspace / FILLER, ignore_errors=True)
         return True
-
-    def fill(self) -> None:
-        """Write what takes `sync` long to read, before all that the agent writes; see FILLER."""
-        folder = self.workspace / FILLER
-        folder.mkdir(exist_ok=True)
-        for number in range(_FILES):
-            (folder / str(number)).write_bytes(os.urandom(_FILE_BYTES))
 
     def start_others(self, prompt: str, delay: float) -> None:
         """Start the sidecars and the runner, which asks for this prompt after so many seconds."""
@@ -110,12 +95,6 @@ class SessionPod(BridgePod):
             DOUBLE_STOP_SECONDS="0.3",
         )
         self.launch("runner", environment)
-
-    def is_runner_healthy(self) -> bool:
-        """Whether the runner answers."""
-        with contextlib.suppress(httpx.HTTPError):
-            return self.http.get(f"http://127.0.0.1:{self.runner_port}/health").is_success
-        return False
 
     def launch(self, name: str, variables: dict[str, str] | None = None) -> Program:
         """Start a program of the pod."""
