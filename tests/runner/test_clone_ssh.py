@@ -54,7 +54,9 @@ def test_a_key_opens_a_repository_and_stays_nowhere(pod, server, shop, capfd, fo
     line = server.key.splitlines()[1]
     stored = (clone / ".git/config").read_text() + pod.log.read_text() + capfd.readouterr().err
     assert line not in stored
-    assert list(pod.state.iterdir()) == []
+    left = list(pod.state.iterdir())
+    assert [each.name for each in left] == ["prepared-inputs.json"]
+    assert line not in left[0].read_text()
 
 
 def test_without_a_key_it_says_which_secret_would_be_used(pod, server, shop):
