@@ -45,6 +45,7 @@ from reconcile.runner.credentials import Credentials
 from reconcile.runner.input_states import InputStates, ItemState
 from reconcile.runner.inputs import Inputs, InputsError, read_inputs
 from reconcile.runner.probe import Probe
+from reconcile.runner.prompt import DeliveryError
 from reconcile.runner.runs import RunsState
 from reconcile.runner.session_dir import SessionDir
 from reconcile.runner.workflow_files import WorkflowFiles
@@ -248,7 +249,7 @@ class ChangeApplier:
             return
         try:
             await self._deliver_prompt(inputs)
-        except Exception as error:  # noqa: BLE001 - the delivery reports its failure itself
+        except DeliveryError as error:
             await self._finish(step, Failed(str(error)))
         else:
             await self._finish(step, Done())

@@ -24,6 +24,7 @@ from reconcile.runner.prompt import (
     CONTINUE_MESSAGE,
     CONTINUE_SOURCE,
     PROMPT_SOURCE,
+    DeliveryError,
     build_body,
     compose_prompt,
     digest_content,
@@ -39,10 +40,6 @@ from reconcile.runtime.logging import Logger
 _POLL_SECONDS: Final = 1.0
 _Value = TypeVar("_Value")
 _PASSING: Final = (RunnerError, QueueFullError, SessionDirError, InputsError)
-
-
-class DeliveryError(Exception):
-    """A prompt could not be delivered in the time for it; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

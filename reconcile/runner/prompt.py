@@ -26,6 +26,10 @@ CONTINUE_MESSAGE: Final = (
 _LARGEST_CONFIG: Final = 1 << 20
 
 
+class DeliveryError(Exception):
+    """A prompt could not be delivered in the time for it; the message says why."""
+
+
 def compose_prompt(workspace: Path, inputs: Inputs) -> str:
     """Return what the runner would post: the workflow's own prompt before the session's."""
     startup = _read_startup_prompt(workspace, inputs.workflow)

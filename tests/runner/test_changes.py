@@ -6,6 +6,7 @@ import pytest
 from reconcile.runner.change_plan import PREPARED_FILE, Applied, encode_applied
 from reconcile.runner.credentials import Credentials, CredentialSource
 from reconcile.runner.probe import Probe
+from reconcile.runner.prompt import DeliveryError
 from tests.runner.applying import SESSION, Origin, applying
 from tests.runner.git_server import make_repository, serving
 from tests.runner.work import DIRTY, git, linked_parent
@@ -612,7 +613,7 @@ def test_a_prompt_that_cannot_be_delivered_is_tried_again(session, monkeypatch):
     async def fail_once(inputs):
         attempts.append(inputs.prompt)
         if len(attempts) == 1:
-            raise RuntimeError("no answer")
+            raise DeliveryError("no answer")
 
     monkeypatch.setattr(session, "deliver", fail_once)
 

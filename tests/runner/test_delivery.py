@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from reconcile.runner.client import RunnerClient
-from reconcile.runner.delivery import Delivery, DeliveryError, DeliveryOptions
+from reconcile.runner.delivery import Delivery, DeliveryOptions
 from reconcile.runner.inputs import Inputs, read_inputs
 from reconcile.runner.metrics import Metrics
-from reconcile.runner.prompt import CONTINUE_MESSAGE, build_body, find_source
+from reconcile.runner.prompt import CONTINUE_MESSAGE, DeliveryError, build_body, find_source
 from reconcile.runner.prompt_file import PromptFile
 from reconcile.runner.runs import Runs, RunsOptions
 from reconcile.runner.session_dir import SessionDir
